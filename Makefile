@@ -1,0 +1,56 @@
+# `make help` lists what can be done. Everything runs from .venv, installed from requirements.lock.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+PACKAGES := libs/contracts libs/chassis services/gateway services/galleries services/media services/janitor deploy/embedded
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install up test test-fast lint types fmt bench lock schemas clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## install everything into .venv, pinned by hash
+
+$(STAMP): requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
+	@command -v $(PYTHON) >/dev/null || { echo "Kappi needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python's venv module is incomplete. On Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Installing the locked packages (about a minute the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+up: install ## start all of Kappi on this machine (Ctrl-C stops it)
+	@exec $(BIN)/kappi up
+
+test: install ## run every test, in parallel, with coverage
+	@.ci/test
+
+test-fast: install ## run the unit tests only
+	@$(BIN)/python -m pytest -q -n auto -m "not integration and not e2e and not slow"
+
+lint: install ## ruff, format check, import arrows, house rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+types: install ## mypy --strict
+	@$(BIN)/mypy
+
+fmt: install ## format and fix what can be fixed
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: install ## measure the running system; appends to benchmarks/results.jsonl
+	@$(BIN)/python -m benchmarks
+
+schemas: install ## regenerate event schemas, AsyncAPI and OpenAPI
+	@$(BIN)/python -m kappi_contracts.generate
+
+lock: install ## re-pin requirements.lock (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-emit-package kappi-contracts --no-emit-package kappi-chassis --no-emit-package kappi-embedded \
+	  --no-emit-package kappi-galleries --no-emit-package kappi-gateway --no-emit-package kappi-janitor --no-emit-package kappi-media \
+	  --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and caches, not the data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage*

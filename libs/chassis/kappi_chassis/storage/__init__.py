@@ -1,0 +1,29 @@
+"""Object storage behind one contract: S3 for real deployments, a local folder for one machine."""
+
+from kappi_chassis.storage.contract import (
+    ContentBinding,
+    DeleteReport,
+    ListedObject,
+    ObjectHead,
+    ObjectMissing,
+    ObjectPage,
+    ObjectStore,
+    RangedRead,
+    SignedRequest,
+    StorageUnavailable,
+    UrlSigner,
+)
+
+__all__ = [
+    "ContentBinding",
+    "DeleteReport",
+    "ListedObject",
+    "ObjectHead",
+    "ObjectMissing",
+    "ObjectPage",
+    "ObjectStore",
+    "RangedRead",
+    "SignedRequest",
+    "StorageUnavailable",
+    "UrlSigner",
+]

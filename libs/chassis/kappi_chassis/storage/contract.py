@@ -1,0 +1,159 @@
+"""The `ObjectStore` contract: what Kappi needs from a place that keeps bytes (ADR-0005).
+
+Two halves, kept apart because they cost differently: `UrlSigner` is pure arithmetic (microseconds, no
+I/O, called a hundred times per request) and `ObjectStore` talks to the store. One test suite,
+`kappi_chassis.testing.storage_contract`, runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+
+class StorageUnavailable(Exception):
+    """The store did not answer, or answered that it cannot at the moment: try again later."""
+
+
+class ObjectMissing(Exception):
+    """No object under that key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentBinding:
+    """What a signed upload is bound to; the store refuses anything else.
+
+    size_bytes: exact Content-Length. sha256: 32 raw digest bytes, where the client declared them.
+    The upload is also create-only (`If-None-Match: *`), so a verified object cannot be swapped while its
+    URL still lives.
+    """
+
+    content_type: str
+    size_bytes: int
+    sha256: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request someone without credentials may make until `expires_at`, with exactly these headers."""
+
+    url: str
+    http_method: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """An object's facts. sha256: raw digest, only where the store itself verified and kept it."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    content_type: str
+    last_modified: datetime
+    sha256: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RangedRead:
+    """Bytes of an object together with its facts: one round trip tells both."""
+
+    head: ObjectHead
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    key: str
+    size_bytes: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPage:
+    objects: tuple[ListedObject, ...]
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteReport:
+    """Outcome of one batch. A key that was not there counts as deleted. failed: key -> store's reason."""
+
+    deleted: int
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class UrlSigner(Protocol):
+    """Makes signed URLs. Pure: no I/O, safe on the event loop, a few microseconds a call."""
+
+    def sign_put(
+        self, key: str, *, binding: ContentBinding, now: datetime, lifetime: timedelta
+    ) -> SignedRequest:
+        """A PUT of exactly the bound content; the caller must send `headers` as they are."""
+        ...
+
+    def sign_get(
+        self,
+        key: str,
+        *,
+        now: datetime,
+        lifetime: timedelta,
+        filename: str | None = None,
+        content_type: str | None = None,
+    ) -> SignedRequest:
+        """A GET (Range and conditional requests allowed).
+
+        filename: any script, becomes an RFC 6266/8187 `Content-Disposition: attachment`; None serves inline.
+        now: callers on hot paths pass a bucketed instant so that URLs repeat and can be cached; `lifetime`
+        counts from it.
+        """
+        ...
+
+
+class ObjectStore(Protocol):
+    """Talks to the store. Every call is bounded in time and raises `StorageUnavailable` when it cannot."""
+
+    async def head(self, key: str) -> ObjectHead:
+        """Raises ObjectMissing."""
+        ...
+
+    async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
+        """At most `length` bytes from `start`; fewer at the object's end. Raises ObjectMissing."""
+        ...
+
+    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
+        """The whole object in chunks, constant memory. Raises ObjectMissing on the first chunk."""
+        ...
+
+    async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
+        """Store a small object that Kappi itself made (a rendition), replacing what was there."""
+        ...
+
+    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:
+        """One page of current objects under `prefix`, in key order."""
+        ...
+
+    async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
+        """Delete up to 1,000 keys, current versions. A missing key is a success; other per-key errors are told."""
+        ...
+
+    async def delete_versions_page(self, prefix: str) -> DeleteReport:
+        """Delete one page (<= 1,000) of all versions and delete markers under `prefix`.
+
+        Returns deleted == 0 and no failures when nothing is left. Where the store keeps no versions this
+        deletes current objects.
+        """
+        ...
+
+    async def abort_multipart_uploads(self, prefix: str) -> int:
+        """Abort unfinished multipart uploads under `prefix`; returns how many."""
+        ...
+
+    async def ready(self) -> None:
+        """Returns when the store answers and the bucket is there; raises StorageUnavailable otherwise."""
+        ...
+
+    async def close(self) -> None: ...
