@@ -1,0 +1,1 @@
+"""The pytest plugin: real servers for tests that need them."""
