@@ -1,0 +1,1 @@
+"""What the services say to each other: events, topics, grants. No behaviour, no I/O."""

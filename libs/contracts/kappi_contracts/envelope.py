@@ -1,0 +1,107 @@
+"""CloudEvents 1.0 over Kafka, binary mode: attributes as `ce_*` headers, the event's JSON as the value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from kappi_contracts.events.base import Event
+from kappi_contracts.topics import BY_CE_TYPE
+
+E = TypeVar("E", bound=Event, covariant=True)
+
+Headers = tuple[tuple[str, bytes], ...]
+
+_encoder = msgspec.json.Encoder()
+_decoders: dict[type[Event], msgspec.json.Decoder[Event]] = {}
+_REQUIRED = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_sequence")
+
+
+class MalformedEvent(Exception):
+    """A record that is no event of ours, or whose data does not fit its model: poison, never retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope(Generic[E]):
+    """An event with its CloudEvents attributes.
+
+    sequence: position in its aggregate's history, starting at 1; consumers apply only what is newer.
+    traceparent: W3C Trace Context of the request or consumer that caused it.
+    """
+
+    id: UUID
+    source: str
+    time: datetime
+    sequence: int
+    data: E
+    traceparent: str | None = None
+
+    @property
+    def type(self) -> str:
+        return type(self.data).ce_type()
+
+    @property
+    def key(self) -> str:
+        return self.data.key()
+
+    def value(self) -> bytes:
+        """The Kafka value: the data as JSON, UTF-8."""
+        return _encoder.encode(self.data)
+
+    def headers(self) -> Headers:
+        """The Kafka headers of the binary content mode (CloudEvents Kafka protocol binding 1.0, 3.2)."""
+        headers = [
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", str(self.id).encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_source", self.source.encode()),
+            ("ce_subject", self.key.encode()),
+            ("ce_time", _rfc3339(self.time).encode()),
+            ("ce_sequence", str(self.sequence).encode()),
+        ]
+        if self.traceparent:
+            headers.append(("traceparent", self.traceparent.encode()))
+        return tuple(headers)
+
+
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope[Event]:
+    """Read a record back. Raises MalformedEvent when it is not a known event or does not fit its model."""
+    found = dict(headers)
+    missing = [name for name in _REQUIRED if name not in found]
+    if missing:
+        raise MalformedEvent(f"headers missing: {', '.join(missing)}")
+    try:
+        event_type = found["ce_type"].decode()
+        model = BY_CE_TYPE[event_type]
+    except (KeyError, UnicodeDecodeError) as error:
+        raise MalformedEvent(f"unknown event type {found['ce_type']!r}") from error
+    if value is None:
+        raise MalformedEvent("an event has data; this record has none")
+    return _build(model, value, found)
+
+
+def _build(model: type[Event], value: bytes, headers: Mapping[str, bytes]) -> Envelope[Event]:
+    decoder = _decoders.get(model)
+    if decoder is None:
+        decoder = _decoders.setdefault(model, msgspec.json.Decoder(model))
+    try:
+        return Envelope(
+            id=UUID(headers["ce_id"].decode()),
+            source=headers["ce_source"].decode(),
+            time=datetime.fromisoformat(headers["ce_time"].decode()),
+            sequence=int(headers["ce_sequence"]),
+            data=decoder.decode(value),
+            traceparent=headers["traceparent"].decode() if "traceparent" in headers else None,
+        )
+    except (ValueError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise MalformedEvent(f"{model.ce_type()}: {error}") from error
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

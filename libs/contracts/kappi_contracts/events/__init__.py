@@ -1,0 +1,20 @@
+"""One frozen model per event version. A released version only ever gains optional fields (ADR-0004)."""
+
+from kappi_contracts.events.base import Event
+from kappi_contracts.events.galleries import GalleryCreated, GalleryDeleted, GalleryUpdated
+from kappi_contracts.events.janitor import GalleryExpired, JanitorTick, ObjectsPurged
+from kappi_contracts.events.media import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
+
+__all__ = [
+    "Event",
+    "GalleryCreated",
+    "GalleryDeleted",
+    "GalleryExpired",
+    "GalleryUpdated",
+    "JanitorTick",
+    "MediaDeleted",
+    "MediaReady",
+    "MediaRejected",
+    "ObjectsPurged",
+    "UploadCompleted",
+]

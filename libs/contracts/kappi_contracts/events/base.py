@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+TYPE_PREFIX = "gg.kappi"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every event. Unknown fields are ignored, so that old consumers survive new producers."""
+
+    version: ClassVar[int] = 1
+    aggregate: ClassVar[str] = ""
+    """Name of the field that identifies the aggregate; its value is the Kafka key."""
+
+    @classmethod
+    def topic_name(cls) -> str:
+        """The unprefixed topic: the event's name, the same for all its versions."""
+        suffix = f"V{cls.version}"
+        return cls.__name__.removesuffix(suffix) if cls.version > 1 else cls.__name__
+
+    @classmethod
+    def ce_type(cls) -> str:
+        """CloudEvents `type`, for example `gg.kappi.GalleryCreated.v1`."""
+        return f"{TYPE_PREFIX}.{cls.topic_name()}.v{cls.version}"
+
+    def key(self) -> str:
+        """Kafka key and CloudEvents `subject`: the aggregate's id."""
+        return str(getattr(self, self.aggregate))

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from kappi_contracts.events.base import Event
+
+
+class GalleryCreated(Event, frozen=True, kw_only=True):
+    """A gallery exists. expires_at: UTC, None where it never expires. owner_id: None where anonymous."""
+
+    aggregate: ClassVar[str] = "gallery_id"
+    gallery_id: UUID
+    owner_id: UUID | None
+    visibility: Literal["shared", "private"]
+    expires_at: datetime | None
+    created_at: datetime
+
+
+class GalleryUpdated(Event, frozen=True, kw_only=True):
+    """The public face or the deadline of a gallery changed; carries the state after the change."""
+
+    aggregate: ClassVar[str] = "gallery_id"
+    gallery_id: UUID
+    owner_id: UUID | None
+    visibility: Literal["shared", "private"]
+    expires_at: datetime | None
+    updated_at: datetime
+
+
+class GalleryDeleted(Event, frozen=True, kw_only=True):
+    """The owning service said *deleted*: from here on its rows and bytes may be removed everywhere."""
+
+    aggregate: ClassVar[str] = "gallery_id"
+    gallery_id: UUID
+    owner_id: UUID | None
+    reason: Literal["requested", "expired", "account_deleted"]
+    deleted_at: datetime

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from kappi_contracts.events.base import Event
+
+
+class JanitorTick(Event, frozen=True, kw_only=True):
+    """Do what is due at `at` (UTC). Time comes with the tick, so that a test or an operator can set it."""
+
+    aggregate: ClassVar[str] = "schedule"
+    schedule: str
+    at: datetime
+    origin: Literal["timer", "operator"]
+
+
+class GalleryExpired(Event, frozen=True, kw_only=True):
+    """The janitor's claim that a gallery was due as of `as_of`; the galleries service alone decides."""
+
+    aggregate: ClassVar[str] = "gallery_id"
+    gallery_id: UUID
+    expires_at: datetime
+    as_of: datetime
+
+
+class ObjectsPurged(Event, frozen=True, kw_only=True):
+    """Nothing is left under `prefix`. objects: how many this purge removed, all versions counted."""
+
+    aggregate: ClassVar[str] = "gallery_id"
+    gallery_id: UUID
+    media_id: UUID | None
+    prefix: str
+    objects: int
+    purged_at: datetime

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from kappi_contracts.events.base import Event
+
+
+class UploadCompleted(Event, frozen=True, kw_only=True):
+    """The original is in the store and its size, checksum and magic bytes were checked."""
+
+    aggregate: ClassVar[str] = "media_id"
+    media_id: UUID
+    gallery_id: UUID
+    upload_id: UUID
+    object_key: str
+    content_type: str
+    size_bytes: int
+    completed_at: datetime
+
+
+class MediaReady(Event, frozen=True, kw_only=True):
+    """The item was probed and has its grid rendition. width, height: pixels as displayed."""
+
+    aggregate: ClassVar[str] = "media_id"
+    media_id: UUID
+    gallery_id: UUID
+    kind: Literal["image", "video"]
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    duration_ms: int | None
+    ready_at: datetime
+
+
+class MediaRejected(Event, frozen=True, kw_only=True):
+    """The upload is not what it claimed to be, or not a medium at all; its bytes may be removed.
+
+    reason: stable and machine-readable, an open set (`type_mismatch`, `corrupt`, `too_many_pixels`, ...).
+    """
+
+    aggregate: ClassVar[str] = "media_id"
+    media_id: UUID
+    gallery_id: UUID
+    reason: str
+    rejected_at: datetime
+
+
+class MediaDeleted(Event, frozen=True, kw_only=True):
+    """The item is gone; its original and renditions may be removed. Not sent per item of a deleted gallery."""
+
+    aggregate: ClassVar[str] = "media_id"
+    media_id: UUID
+    gallery_id: UUID
+    reason: Literal["requested", "abandoned", "account_deleted"]
+    deleted_at: datetime

@@ -1,0 +1,48 @@
+"""Grants: what the galleries service lets the bearer do with one gallery for about a minute (ADR-0003)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+GRANT_ISSUER = "kappi-galleries"
+GRANT_AUDIENCE = "kappi-grant"
+GRANT_HEADER = "x-kappi-grant"
+
+Right = Literal["view", "contribute", "manage"]
+"""Ordered: each includes the ones before it."""
+
+_RANK: dict[Right, int] = {"view": 0, "contribute": 1, "manage": 2}
+
+
+class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
+    """What anyone who may view a gallery sees of it. `version` grows with every change."""
+
+    id: UUID
+    code: str | None
+    url: str | None
+    title: str | None
+    visibility: Literal["shared", "private"]
+    password_protected: bool
+    expires_at: datetime | None
+    created_at: datetime
+    version: int
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """The claims of a grant token. tier: name of the tier whose rules apply to what is asked.
+
+    owner_id: the account that owns the gallery, None where anonymous.
+    """
+
+    gallery_id: UUID
+    right: Right
+    tier: str
+    gallery: PublicGallery
+    owner_id: UUID | None = None
+
+    def allows(self, needed: Right) -> bool:
+        return _RANK[self.right] >= _RANK[needed]

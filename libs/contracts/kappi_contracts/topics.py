@@ -1,0 +1,65 @@
+"""The topic registry: who owns a topic, its key, partitions, retention, and who reads it (ADR-0004)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from kappi_contracts import events
+from kappi_contracts.events.base import Event
+
+DLQ_SUFFIX = ".dlq"
+DLQ_RETENTION = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. `versions` lists every model that may appear on it, oldest first."""
+
+    owner: str
+    consumers: tuple[str, ...]
+    versions: tuple[type[Event], ...]
+    partitions: int = 12
+    retention: timedelta = timedelta(days=7)
+
+    @property
+    def name(self) -> str:
+        return self.versions[0].topic_name()
+
+    @property
+    def key(self) -> str:
+        return self.versions[-1].aggregate
+
+    @property
+    def description(self) -> str:
+        return (self.versions[-1].__doc__ or "").strip()
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(owner="galleries", consumers=("janitor",), versions=(events.GalleryCreated,)),
+    Topic(owner="galleries", consumers=("janitor", "gateway"), versions=(events.GalleryUpdated,)),
+    Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryDeleted,)),
+    Topic(owner="media", consumers=("media",), versions=(events.UploadCompleted,)),
+    Topic(owner="media", consumers=("galleries",), versions=(events.MediaReady,)),
+    Topic(owner="media", consumers=("janitor",), versions=(events.MediaRejected,)),
+    Topic(owner="media", consumers=("galleries", "janitor"), versions=(events.MediaDeleted,)),
+    Topic(owner="janitor", consumers=("janitor", "media"), versions=(events.JanitorTick,), partitions=1),
+    Topic(owner="janitor", consumers=("galleries",), versions=(events.GalleryExpired,)),
+    Topic(owner="janitor", consumers=(), versions=(events.ObjectsPurged,), retention=timedelta(days=30)),
+)
+
+BY_NAME = {topic.name: topic for topic in TOPICS}
+BY_CE_TYPE: dict[str, type[Event]] = {
+    version.ce_type(): version for topic in TOPICS for version in topic.versions
+}
+
+
+def consumed_by(service: str) -> Iterator[Topic]:
+    """Topics that `service` reads, in registry order."""
+    return (topic for topic in TOPICS if service in topic.consumers)
+
+
+def owned_by(service: str) -> Iterator[Topic]:
+    """Topics that `service` alone may publish to."""
+    return (topic for topic in TOPICS if topic.owner == service)
