@@ -1,4 +1,4 @@
-"""`python -m kappi_contracts.generate [FOLDER]`: write schemas and AsyncAPI; refuse an incompatible change."""
+"""`python -m kappi_contracts.generate [FOLDER]`: write schemas and AsyncAPI; refuse a breaking change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def main(folder: Path = HOME) -> int:
             if released.exists():
                 broken = breaking_changes(json.loads(released.read_text()), json.loads(text))
                 if broken:
-                    sys.stderr.write(f"{name} breaks its release; make a new version:\n  " + "\n  ".join(broken) + "\n")
+                    reasons = "\n  ".join(broken)
+                    sys.stderr.write(f"{name} breaks its release; make a new version:\n  {reasons}\n")
                     return 1
             else:
                 released.parent.mkdir(parents=True, exist_ok=True)

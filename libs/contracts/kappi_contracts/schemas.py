@@ -105,6 +105,9 @@ def _message(event: type[Event]) -> Document:
                 name: {"type": "string", "description": text} for name, text in _CE_HEADERS.items()
             },
         },
-        "payload": {"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": json_schema(event)},
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": json_schema(event),
+        },
         "bindings": {"kafka": {"key": {"type": "string", "description": f"`{event.aggregate}`"}}},
     }

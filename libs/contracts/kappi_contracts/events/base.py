@@ -1,10 +1,14 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import datetime
+from typing import Annotated, ClassVar
 
 import msgspec
 
 TYPE_PREFIX = "gg.kappi"
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A moment with its offset, RFC 3339 on the wire."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

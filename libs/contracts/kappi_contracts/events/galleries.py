@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from kappi_contracts.events.base import Event
+from kappi_contracts.events.base import Event, Instant
 
 
 class GalleryCreated(Event, frozen=True, kw_only=True):
@@ -14,8 +13,8 @@ class GalleryCreated(Event, frozen=True, kw_only=True):
     gallery_id: UUID
     owner_id: UUID | None
     visibility: Literal["shared", "private"]
-    expires_at: datetime | None
-    created_at: datetime
+    expires_at: Instant | None
+    created_at: Instant
 
 
 class GalleryUpdated(Event, frozen=True, kw_only=True):
@@ -25,8 +24,8 @@ class GalleryUpdated(Event, frozen=True, kw_only=True):
     gallery_id: UUID
     owner_id: UUID | None
     visibility: Literal["shared", "private"]
-    expires_at: datetime | None
-    updated_at: datetime
+    expires_at: Instant | None
+    updated_at: Instant
 
 
 class GalleryDeleted(Event, frozen=True, kw_only=True):
@@ -36,4 +35,4 @@ class GalleryDeleted(Event, frozen=True, kw_only=True):
     gallery_id: UUID
     owner_id: UUID | None
     reason: Literal["requested", "expired", "account_deleted"]
-    deleted_at: datetime
+    deleted_at: Instant

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from kappi_contracts.events.base import Event
+from kappi_contracts.events.base import Event, Instant
 
 
 class JanitorTick(Event, frozen=True, kw_only=True):
@@ -12,7 +11,7 @@ class JanitorTick(Event, frozen=True, kw_only=True):
 
     aggregate: ClassVar[str] = "schedule"
     schedule: str
-    at: datetime
+    at: Instant
     origin: Literal["timer", "operator"]
 
 
@@ -21,8 +20,8 @@ class GalleryExpired(Event, frozen=True, kw_only=True):
 
     aggregate: ClassVar[str] = "gallery_id"
     gallery_id: UUID
-    expires_at: datetime
-    as_of: datetime
+    expires_at: Instant
+    as_of: Instant
 
 
 class ObjectsPurged(Event, frozen=True, kw_only=True):
@@ -33,4 +32,4 @@ class ObjectsPurged(Event, frozen=True, kw_only=True):
     media_id: UUID | None
     prefix: str
     objects: int
-    purged_at: datetime
+    purged_at: Instant

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from kappi_contracts.events.base import Event
+from kappi_contracts.events.base import Event, Instant
 
 
 class UploadCompleted(Event, frozen=True, kw_only=True):
@@ -17,7 +16,7 @@ class UploadCompleted(Event, frozen=True, kw_only=True):
     object_key: str
     content_type: str
     size_bytes: int
-    completed_at: datetime
+    completed_at: Instant
 
 
 class MediaReady(Event, frozen=True, kw_only=True):
@@ -32,7 +31,7 @@ class MediaReady(Event, frozen=True, kw_only=True):
     width: int
     height: int
     duration_ms: int | None
-    ready_at: datetime
+    ready_at: Instant
 
 
 class MediaRejected(Event, frozen=True, kw_only=True):
@@ -45,14 +44,14 @@ class MediaRejected(Event, frozen=True, kw_only=True):
     media_id: UUID
     gallery_id: UUID
     reason: str
-    rejected_at: datetime
+    rejected_at: Instant
 
 
 class MediaDeleted(Event, frozen=True, kw_only=True):
-    """The item is gone; its original and renditions may be removed. Not sent per item of a deleted gallery."""
+    """The item is gone; its bytes may be removed. Not sent for items of a deleted gallery."""
 
     aggregate: ClassVar[str] = "media_id"
     media_id: UUID
     gallery_id: UUID
     reason: Literal["requested", "abandoned", "account_deleted"]
-    deleted_at: datetime
+    deleted_at: Instant
