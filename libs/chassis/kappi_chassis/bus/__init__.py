@@ -1,0 +1,18 @@
+"""Kafka: sending, consuming, and the three fates of a record (ADR-0004)."""
+
+from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.bus.consumer import Consumer
+from kappi_chassis.bus.dead_letters import DeadLetters
+from kappi_chassis.bus.processor import Poison, Processor, Record, Transient
+from kappi_chassis.bus.producer import Producer
+
+__all__ = [
+    "Consumer",
+    "DeadLetters",
+    "KafkaConnection",
+    "Poison",
+    "Processor",
+    "Producer",
+    "Record",
+    "Transient",
+]

@@ -1,0 +1,48 @@
+"""How to reach the broker, in the words of aiokafka."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from kappi_chassis.settings import PlatformSettings
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConnection:
+    """prefix: put before every topic name, so that deployments can share a cluster."""
+
+    bootstrap: str
+    prefix: str = ""
+    security: dict[str, Any] | None = None
+    fetch_max_wait_ms: int = 500
+
+    @classmethod
+    def from_settings(cls, settings: PlatformSettings) -> KafkaConnection:
+        security: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
+        if settings.kafka_security_protocol.endswith("SSL"):
+            security["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
+        if settings.kafka_security_protocol.startswith("SASL"):
+            if settings.kafka_sasl_username is None or settings.kafka_sasl_password is None:
+                raise ValueError("SASL needs KAPPI_KAFKA_SASL_USERNAME and KAPPI_KAFKA_SASL_PASSWORD")
+            security |= {
+                "sasl_mechanism": settings.kafka_sasl_mechanism,
+                "sasl_plain_username": settings.kafka_sasl_username,
+                "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+            }
+        return cls(
+            bootstrap=settings.kafka_bootstrap,
+            prefix=settings.topic_prefix,
+            security=security,
+            fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
+        )
+
+    def client_options(self) -> dict[str, Any]:
+        return {"bootstrap_servers": self.bootstrap, **(self.security or {})}
+
+    def topic(self, name: str) -> str:
+        return self.prefix + name
+
+    def unprefixed(self, topic: str) -> str:
+        return topic.removeprefix(self.prefix)

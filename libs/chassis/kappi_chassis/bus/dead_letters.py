@@ -1,0 +1,143 @@
+"""Dead letters: `<topic>.dlq`, the record as it was plus why and where it failed. Listing and replay."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
+
+from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.bus.processor import Record
+from kappi_chassis.bus.producer import Producer
+from kappi_chassis.clock import Clock, utc_now
+
+REPLAY_GROUP = "kappi-dlq-replay"
+MAX_ERROR_CHARACTERS = 1_000
+READ_TIMEOUT_MS = 1_000
+
+
+class DeadLetters:
+    """Buries records; the producer's acknowledgement comes before the consumer's offset moves."""
+
+    def __init__(self, producer: Producer, connection: KafkaConnection, *, clock: Clock = utc_now) -> None:
+        self._producer = producer
+        self._connection = connection
+        self._clock = clock
+
+    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        """Raises KafkaError or OSError when the broker does not take it."""
+        why = {
+            "dlq_error": str(error)[:MAX_ERROR_CHARACTERS],
+            "dlq_error_type": type(error).__name__,
+            "dlq_group": group,
+            "dlq_topic": record.topic,
+            "dlq_partition": str(record.partition),
+            "dlq_offset": str(record.offset),
+            "dlq_failed_at": self._clock().isoformat(),
+        }
+        original = tuple((name, value) for name, value in record.headers if not name.startswith("dlq_"))
+        await self._producer.send(
+            self._connection.topic(record.topic) + DLQ_SUFFIX,
+            key=record.key,
+            value=record.value,
+            headers=(*original, *((name, text.encode()) for name, text in why.items())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A buried record, as read back. headers include the `dlq_*` ones."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    replayed: bool
+
+    def why(self, name: str) -> str:
+        return dict(self.headers).get(f"dlq_{name}", b"").decode(errors="replace")
+
+
+class DeadLetterDesk:
+    """The operator's side: look at what was buried, send it back once its cause is mended."""
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def __aenter__(self) -> DeadLetterDesk:
+        consumer = AIOKafkaConsumer(
+            **self._connection.client_options(), group_id=REPLAY_GROUP, enable_auto_commit=False
+        )
+        await consumer.start()
+        self._consumer = consumer
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def letters(self) -> AsyncIterator[DeadLetter]:
+        """Everything still kept in the dead-letter topics, oldest first within a partition."""
+        assert self._consumer is not None
+        for partition in await self._partitions():
+            self._consumer.assign([partition])
+            committed = await self._consumer.committed(partition) or 0
+            ends = await self._consumer.end_offsets([partition])
+            await self._consumer.seek_to_beginning(partition)
+            while await self._consumer.position(partition) < ends[partition]:
+                found = await self._consumer.getmany(partition, timeout_ms=READ_TIMEOUT_MS)
+                for message in found.get(partition, ()):
+                    yield _letter(message, replayed=message.offset < committed)
+
+    async def replay(self, producer: Producer) -> int:
+        """Send every letter not yet replayed back to its topic, in order; returns how many.
+
+        The position moves after each acknowledgement, so a crash repeats at most one letter.
+        """
+        assert self._consumer is not None
+        waiting = [letter async for letter in self.letters() if not letter.replayed]
+        for letter in waiting:
+            headers = tuple(header for header in letter.headers if not header[0].startswith("dlq_"))
+            await producer.send(
+                letter.topic.removesuffix(DLQ_SUFFIX), key=letter.key, value=letter.value, headers=headers
+            )
+            partition = TopicPartition(letter.topic, letter.partition)
+            self._consumer.assign([partition])
+            await self._consumer.commit({partition: letter.offset + 1})
+        return len(waiting)
+
+    async def _partitions(self) -> list[TopicPartition]:
+        assert self._consumer is not None
+        known: set[str] = await self._consumer.topics()
+        names = [self._connection.topic(topic.name) + DLQ_SUFFIX for topic in TOPICS]
+        return [
+            TopicPartition(name, number)
+            for name in names
+            if name in known
+            for number in sorted(self._consumer.partitions_for_topic(name) or ())
+        ]
+
+
+def _letter(message: Any, *, replayed: bool) -> DeadLetter:
+    return DeadLetter(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple(message.headers),
+        replayed=replayed,
+    )
+
+
+def failed_at(letter: DeadLetter) -> datetime:
+    """When it was buried; the epoch where the header is missing."""
+    text = letter.why("failed_at")
+    return datetime.fromisoformat(text) if text else datetime.fromtimestamp(0, UTC)

@@ -1,0 +1,146 @@
+"""What becomes of a record: done, tried again, or dead-lettered. Knows nothing of how it was fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import asyncpg
+from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from kappi_chassis.observability import metrics
+from kappi_chassis.observability.context import work_caused_by
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.storage import StorageUnavailable
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 30.0
+UNEXPECTED_ATTEMPTS = 5
+
+_log = get_logger(__name__)
+
+
+class Transient(Exception):
+    """Raised by a handler: not now, but it will work later. The partition waits; order is kept."""
+
+
+class Poison(Exception):
+    """Raised by a handler: this record will never work. It goes to the dead letters."""
+
+
+TRANSIENT = (
+    Transient,
+    StorageUnavailable,
+    OSError,
+    TimeoutError,
+    OperationalError,
+    InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A Kafka record, whoever fetched it. topic: without the deployment's prefix."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class DeadLetterSink(Protocol):
+    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        """Keep the record where an operator finds it; returns once the broker acknowledged it."""
+        ...
+
+
+Handler = Callable[[Envelope[Any]], Awaitable[bool]]
+
+
+class Processor:
+    """Seals the fate of one record after another.
+
+    handlers: by topic name. A handler returns False for a duplicate. What it raises decides: TRANSIENT is
+    tried again for ever with growing pauses; Poison and malformed records are buried at once; anything
+    unexpected is buried after a few attempts, because a bug must not block a partition for good.
+    """
+
+    def __init__(self, *, group: str, handlers: Mapping[str, Handler], dead_letters: DeadLetterSink) -> None:
+        self.group = group
+        self.topics = tuple(handlers)
+        self._handlers = handlers
+        self._dead_letters = dead_letters
+
+    async def process(self, record: Record) -> None:
+        """Returns when the offset may move. Raises only if burying fails: then the consumer must stop."""
+        started = time.perf_counter()
+        try:
+            envelope = decode(record.value, record.headers)
+        except MalformedEvent as error:
+            await self._bury(record, error)
+            fate = "dead_lettered"
+        else:
+            with work_caused_by(envelope.traceparent):
+                fate = await self._handle(record, envelope)
+        metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
+
+    async def _handle(self, record: Record, envelope: Envelope[Any]) -> str:
+        handler = self._handlers[record.topic]
+        backoff_s, unexpected = FIRST_BACKOFF_S, 0
+        while True:
+            try:
+                return "done" if await handler(envelope) else "duplicate"
+            except Poison as error:
+                await self._bury(record, error)
+                return "dead_lettered"
+            except Exception as error:  # noqa: BLE001 - the consumer's edge: every failure gets a fate
+                if not is_transient(error):
+                    unexpected += 1
+                    if unexpected >= UNEXPECTED_ATTEMPTS:
+                        await self._bury(record, error)
+                        return "dead_lettered"
+                metrics.CONSUMER_RETRIES.labels(record.topic).inc()
+                _log.warning(
+                    "consumer.retry",
+                    topic=record.topic,
+                    partition=record.partition,
+                    offset=record.offset,
+                    event_id=str(envelope.id),
+                    error=str(error),
+                    error_type=type(error).__name__,
+                    retry_in_s=backoff_s,
+                )
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+
+    async def _bury(self, record: Record, error: BaseException) -> None:
+        _log.error(
+            "consumer.dead_lettered",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            error=str(error),
+            error_type=type(error).__name__,
+        )
+        await self._dead_letters.bury(record, group=self.group, error=error)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether waiting may help."""
+    if isinstance(error, DBAPIError) and not isinstance(error, (OperationalError, InterfaceError)):
+        cause = error.orig.__cause__ if error.orig is not None else None
+        return error.connection_invalidated or isinstance(cause, TRANSIENT)
+    return isinstance(error, TRANSIENT)

@@ -1,0 +1,76 @@
+"""One service's database: SQLAlchemy Core for most statements, asyncpg for the few hot ones (ADR-0006)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+COMMAND_TIMEOUT_S = 10.0
+
+
+class Database:
+    """Two pools on one database; nothing connects before `start`."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        """url: `postgresql://user:password@host:port/name`. pool_size: connections per pool at most."""
+        self.url = url
+        self._pool_size = pool_size
+        self._engine: AsyncEngine | None = None
+        self._hot: asyncpg.Pool | None = None
+
+    async def start(self) -> None:
+        self._engine = create_async_engine(
+            self.url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=self._pool_size,
+            max_overflow=0,
+            pool_timeout=COMMAND_TIMEOUT_S,
+            connect_args={"command_timeout": COMMAND_TIMEOUT_S},
+        )
+        self._hot = await asyncpg.create_pool(
+            self.url,
+            min_size=1,
+            max_size=self._pool_size,
+            command_timeout=COMMAND_TIMEOUT_S,
+            init=_set_codecs,
+        )
+
+    async def close(self) -> None:
+        if self._hot is not None:
+            await self._hot.close()
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One use case, one transaction: commits on leaving, rolls back on an exception."""
+        if self._engine is None:
+            raise RuntimeError("Database.start was not called")
+        async with self._engine.begin() as connection:
+            yield connection
+
+    @property
+    def hot(self) -> Any:
+        """The asyncpg pool. A single statement on it is its own transaction: one round trip."""
+        if self._hot is None:
+            raise RuntimeError("Database.start was not called")
+        return self._hot
+
+    async def ready(self) -> None:
+        async with self.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+
+
+async def _set_codecs(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: b"\x01" + msgspec.json.encode(value),
+        decoder=lambda data: msgspec.json.decode(data[1:]),
+    )

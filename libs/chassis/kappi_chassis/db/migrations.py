@@ -1,0 +1,56 @@
+"""Alembic without an ini file: each service keeps `migrations/` in its package, run by a job."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, MetaData, pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATION_LOCK = 0x6B61_7070_69  # one migrator at a time, whoever starts first
+
+
+def alembic_config(package: str, url: str) -> Config:
+    """package: the service's import name, for example `kappi_media`."""
+    from alembic.config import Config  # only migrators pay for the import
+
+    config = Config()
+    config.set_main_option("script_location", str(files(package) / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["url"] = url
+    return config
+
+
+async def migrate(package: str, url: str) -> None:
+    """Bring a database to the newest schema. Safe to run from many places at once."""
+    from alembic import command
+
+    await asyncio.to_thread(command.upgrade, alembic_config(package, url), "head")
+
+
+def run_env(metadata: MetaData) -> None:
+    """The body of every service's `migrations/env.py`."""
+    from alembic import context
+
+    url: str = context.config.attributes["url"]
+
+    def apply(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        context.configure(connection=connection, target_metadata=metadata, compare_type=True)
+        with context.begin_transaction():
+            context.run_migrations()
+
+    async def connect() -> None:
+        engine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=pool.NullPool
+        )
+        async with engine.begin() as connection:
+            await connection.run_sync(apply)
+        await engine.dispose()
+
+    asyncio.run(connect())

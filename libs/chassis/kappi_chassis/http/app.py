@@ -1,0 +1,163 @@
+"""The FastAPI application of a service, with the house's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kappi_chassis.http.responses import JsonResponse
+from kappi_chassis.observability import context
+from kappi_chassis.problems import (
+    PROBLEM_JSON,
+    BadRequest,
+    FieldError,
+    MalformedJson,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    UnsupportedMediaType,
+    ValidationFailed,
+    problem_body,
+)
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457 problem document. Switch on `code`, show `detail` to developers.",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "message"],
+                "properties": {
+                    "field": {"type": "string"},
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+_BY_STATUS: dict[int, type[Problem]] = {
+    400: BadRequest,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+}
+
+
+def create_app(*, title: str, description: str = "") -> FastAPI:
+    """A FastAPI app whose every error is a problem document and whose docs the gateway serves, not it."""
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="1.0.0",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/internal/openapi.json",
+        default_response_class=JsonResponse,
+        responses={"default": problem_response("A problem document")},
+    )
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    return app
+
+
+def problem_response(description: str) -> dict[str, Any]:
+    """An OpenAPI response that is a problem document."""
+    return {"description": description, "content": {PROBLEM_JSON: {"schema": PROBLEM_SCHEMA}}}
+
+
+def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` of an operation's expected failures, grouped by status, codes named."""
+    by_status: dict[int | str, list[str]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(f"`{kind.code}`: {kind.title}")
+    return {status: problem_response("; ".join(lines)) for status, lines in by_status.items()}
+
+
+def hot_route(
+    app: FastAPI,
+    path: str,
+    endpoint: Callable[[Request], Awaitable[Response]],
+    *,
+    method: str,
+    openapi: dict[str, Any],
+) -> None:
+    """A route without FastAPI's parsing and dependency machinery, documented by hand.
+
+    openapi: the OpenAPI operation object. For the few paths whose cost is mostly the framework's.
+    """
+    app.router.routes.append(Route(path, endpoint, methods=[method]))
+    original = app.openapi
+
+    def with_route() -> dict[str, Any]:
+        document = original()
+        operation = {
+            **openapi,
+            "responses": {**openapi["responses"], "default": problem_response("A problem")},
+        }
+        document["paths"].setdefault(path, {})[method.lower()] = operation
+        return document
+
+    app.openapi = with_route  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _answer(problem: Problem) -> Response:
+    return Response(
+        problem_body(problem, context.request_id.get()),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=PROBLEM_JSON,
+    )
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return _answer(error)
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return _answer(MalformedJson("The body could not be parsed as JSON."))
+    fields = tuple(
+        FieldError(
+            field=".".join(
+                str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")
+            ),
+            code=item["type"],
+            message=item["msg"],
+        )
+        for item in found
+    )
+    names = ", ".join(sorted({field.field for field in fields if field.field})) or "the body"
+    return _answer(ValidationFailed(f"Look at: {names}.", errors=fields))
+
+
+async def _on_http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = _BY_STATUS.get(error.status_code)
+    if kind is None:
+        kind = type(
+            "Other", (Problem,), {"status": error.status_code, "code": "bad_request", "title": "Not possible"}
+        )
+    return _answer(kind(headers=dict(error.headers or {})))

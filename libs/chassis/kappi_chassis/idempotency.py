@@ -1,0 +1,98 @@
+"""`Idempotency-Key`: a retried POST gets the first answer again, and its effect happens once.
+
+The claim and the answer live in the transaction of the effect, so a crash leaves all of it or nothing. A
+stored answer may hold a secret that the database must never show (an access key), so it is sealed under a
+key derived from the client's Idempotency-Key, of which only a hash is kept.
+Source: draft-ietf-httpapi-idempotency-key-header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import MetaData, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_chassis.db.tables import idempotency_table
+from kappi_chassis.problems import Problem, Unprocessable
+
+HEADER = "idempotency-key"
+MIN_LENGTH, MAX_LENGTH = 8, 255
+_NONCE_BYTES = 12
+_table = idempotency_table(MetaData())
+
+
+class IdempotencyKeyReused(Unprocessable):
+    code, title = "idempotency_key_reused", "This Idempotency-Key was used for another request"
+
+
+class IdempotencyKeyInvalid(Problem):
+    status, code, title = 400, "idempotency_key_invalid", "The Idempotency-Key is not usable"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    status: int
+    body: bytes
+
+
+class IdempotentCall:
+    """One request with an Idempotency-Key.
+
+    scope: what the key is unique within: method, path and the caller's credential. body: the raw request
+    body; the same key with another body is refused.
+    """
+
+    def __init__(self, *, secret: bytes, key: str, scope: str, body: bytes) -> None:
+        if not (MIN_LENGTH <= len(key) <= MAX_LENGTH and key.isprintable()):
+            raise IdempotencyKeyInvalid(
+                f"Send {MIN_LENGTH} to {MAX_LENGTH} printable characters, for example a UUID."
+            )
+        seed = hmac.digest(secret, f"{scope}\n{key}".encode(), "sha256")
+        self._key_hash = hashlib.sha256(b"lookup" + seed).digest()
+        self._sealing_key = hashlib.sha256(b"seal" + seed).digest()
+        self._fingerprint = hashlib.sha256(body).digest()
+
+    async def claim(self, connection: AsyncConnection) -> StoredAnswer | None:
+        """The answer to repeat, or None: go on, and `store` in this transaction.
+
+        A concurrent request with the same key waits here until the first one committed or rolled back.
+        Raises IdempotencyKeyReused.
+        """
+        claimed = await connection.execute(
+            insert(_table)
+            .values(key_hash=self._key_hash, fingerprint=self._fingerprint)
+            .on_conflict_do_nothing()
+        )
+        if claimed.rowcount:
+            return None
+        row = (
+            await connection.execute(
+                select(_table.c.fingerprint, _table.c.status, _table.c.sealed_body).where(
+                    _table.c.key_hash == self._key_hash
+                )
+            )
+        ).one()
+        if not hmac.compare_digest(row.fingerprint, self._fingerprint):
+            raise IdempotencyKeyReused(
+                "Use a new key for a new request; repeat a request with the same body."
+            )
+        sealed: bytes = row.sealed_body
+        nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return StoredAnswer(row.status, AESGCM(self._sealing_key).decrypt(nonce, box, None))
+
+    async def store(self, connection: AsyncConnection, answer: StoredAnswer) -> None:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        await connection.execute(
+            update(_table)
+            .where(_table.c.key_hash == self._key_hash)
+            .values(
+                status=answer.status,
+                sealed_body=nonce + AESGCM(self._sealing_key).encrypt(nonce, answer.body, None),
+            )
+        )

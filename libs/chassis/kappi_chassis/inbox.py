@@ -1,0 +1,42 @@
+"""Consume once in effect: the event's id is recorded in the transaction of its effect (ADR-0002)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from kappi_contracts.envelope import Envelope
+from sqlalchemy import MetaData
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_chassis.db.tables import inbox_table
+from kappi_chassis.outbox import Outbox, UnitOfWork
+
+_inbox = inbox_table(MetaData())
+
+Effect = Callable[[UnitOfWork, Envelope[Any]], Awaitable[None]]
+Handler = Callable[[Envelope[Any]], Awaitable[bool]]
+"""Handles one event; returns False when it was a duplicate and nothing was done."""
+
+
+async def record(connection: AsyncConnection, *, consumer: str, event_id: UUID) -> bool:
+    """Note an event as handled; False when it already was. Waits for a concurrent holder of the same id."""
+    result = await connection.execute(
+        insert(_inbox).values(consumer=consumer, event_id=event_id).on_conflict_do_nothing()
+    )
+    return bool(result.rowcount)
+
+
+def once(outbox: Outbox, *, consumer: str, effect: Effect) -> Handler:
+    """Make a handler whose database effect happens once, however often the event is delivered."""
+
+    async def handle(envelope: Envelope[Any]) -> bool:
+        async with outbox.begin() as unit:
+            if not await record(unit.connection, consumer=consumer, event_id=envelope.id):
+                return False
+            await effect(unit, envelope)
+        return True
+
+    return handle

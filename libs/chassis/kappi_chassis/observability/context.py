@@ -1,0 +1,46 @@
+"""Request and trace ids, carried by context variables through HTTP, Kafka and logs (W3C Trace Context)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_NO_TRACE = "0" * 32
+
+
+def continue_trace(incoming: str | None) -> str:
+    """A traceparent for work caused by `incoming`: same trace, new span; a new trace when it is none."""
+    match = _TRACEPARENT.fullmatch(incoming) if incoming else None
+    if match is None or match[1] == _NO_TRACE:
+        return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return f"00-{match[1]}-{secrets.token_hex(8)}-{match[2]}"
+
+
+def accept_request_id(incoming: str | None) -> str:
+    """The caller's request id when it is harmless, else a new one."""
+    if incoming and _REQUEST_ID.fullmatch(incoming):
+        return incoming
+    return secrets.token_hex(16)
+
+
+def trace_id() -> str | None:
+    current = traceparent.get()
+    return current[3:35] if current else None
+
+
+@contextmanager
+def work_caused_by(incoming: str | None) -> Iterator[None]:
+    """Within it, logs and published events belong to the trace of `incoming`."""
+    token = traceparent.set(continue_trace(incoming))
+    try:
+        yield
+    finally:
+        traceparent.reset(token)

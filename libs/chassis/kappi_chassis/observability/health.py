@@ -1,0 +1,77 @@
+"""Liveness, readiness, metrics: a small ASGI app on a port of its own, never behind the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from kappi_chassis.observability.logs import get_logger
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Check = Callable[[], Awaitable[None]]
+
+CHECK_TIMEOUT_S = 2.0
+_log = get_logger(__name__)
+
+
+class Health:
+    """Knows whether this process may get work: its dependencies answer and it is not draining."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+        self._draining = False
+
+    def add(self, name: str, check: Check) -> None:
+        """check: returns when the dependency answers, raises otherwise."""
+        self._checks[name] = check
+
+    def drain(self) -> None:
+        """From now on not ready; what was accepted is finished."""
+        self._draining = True
+
+    async def report(self) -> tuple[bool, dict[str, str]]:
+        """(ready, outcome per dependency)."""
+        outcomes = await asyncio.gather(*(self._run(name, check) for name, check in self._checks.items()))
+        states = dict(zip(self._checks, outcomes, strict=True))
+        if self._draining:
+            states["process"] = "draining"
+        return all(state == "ok" for state in states.values()), states
+
+    async def _run(self, name: str, check: Check) -> str:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                await check()
+        except Exception as error:  # noqa: BLE001 - whatever a dependency throws means "not ready"
+            _log.warning(
+                "health.not_ready", dependency=name, error=str(error), error_type=type(error).__name__
+            )
+            return "unavailable"
+        return "ok"
+
+
+def ops_app(health: Health) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """`/healthz`, `/readyz`, `/metrics`."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        status, content_type, body = 404, "text/plain", b"not found\n"
+        if scope["path"] == "/healthz":
+            status, body = 200, b"alive\n"
+        elif scope["path"] == "/readyz":
+            ready, states = await health.report()
+            status, content_type = (200 if ready else 503), "application/json"
+            body = msgspec.json.encode({"ready": ready, "checks": states})
+        elif scope["path"] == "/metrics":
+            status, content_type, body = 200, CONTENT_TYPE_LATEST, generate_latest()
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app

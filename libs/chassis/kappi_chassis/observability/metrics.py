@@ -1,0 +1,46 @@
+"""The chassis' metrics: one closed list. Services declare theirs in their own `metrics.py`.
+
+Names are `kappi_<area>_<what>_<unit>`; labels never hold an id.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+HTTP_REQUEST_SECONDS = Histogram(
+    "kappi_http_request_seconds",
+    "Time from the first byte of a request to the last of its answer",
+    ("method", "route", "status"),
+    buckets=LATENCY_BUCKETS_S,
+)
+HTTP_IN_FLIGHT = Gauge("kappi_http_in_flight_requests", "Requests being answered")
+HTTP_SHED = Counter("kappi_http_shed_requests_total", "Requests answered 503 because too many were in flight")
+
+OUTBOX_PENDING = Gauge(
+    "kappi_outbox_pending_events", "Events committed and not yet acknowledged by the broker"
+)
+OUTBOX_SENT = Counter("kappi_outbox_sent_events_total", "Events acknowledged by the broker", ("topic",))
+OUTBOX_LAG_SECONDS = Histogram(
+    "kappi_outbox_lag_seconds", "Commit to broker acknowledgement", buckets=LATENCY_BUCKETS_S
+)
+OUTBOX_FAILURES = Counter(
+    "kappi_outbox_failures_total", "Batches the relay could not send and will send again"
+)
+
+CONSUMER_RECORD_SECONDS = Histogram(
+    "kappi_consumer_record_seconds",
+    "Time a record took, retries included",
+    ("topic", "fate"),  # done, duplicate, dead_lettered
+    buckets=LATENCY_BUCKETS_S,
+)
+CONSUMER_RETRIES = Counter(
+    "kappi_consumer_retries_total", "Attempts that failed and are tried again", ("topic",)
+)
+CONSUMER_LAG = Gauge(
+    "kappi_consumer_lag_records", "Records behind the end of the partition", ("topic", "partition")
+)
+CONSUMER_GAPS = Counter(
+    "kappi_consumer_gaps_total", "Times the broker had dropped records before they were read", ("topic",)
+)

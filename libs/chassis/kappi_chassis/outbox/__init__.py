@@ -1,0 +1,6 @@
+"""Transactional outbox: an event is a row of the business transaction, relayed afterwards (ADR-0002)."""
+
+from kappi_chassis.outbox.outbox import Outbox, OutboxRow, UnitOfWork
+from kappi_chassis.outbox.relay import Relay, replay
+
+__all__ = ["Outbox", "OutboxRow", "Relay", "UnitOfWork", "replay"]

@@ -1,0 +1,112 @@
+"""The life of a service process: start in order, run its roles, drain on SIGTERM, stop in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any, Protocol
+
+import uvloop
+
+from kappi_chassis.http.edge import App
+from kappi_chassis.http.server import HttpServer
+from kappi_chassis.observability.health import Health, ops_app
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.settings import ServiceSettings
+
+_log = get_logger(__name__)
+
+
+class Resource(Protocol):
+    """Something with a start and an end: a pool, a producer."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Service:
+    """Collects what a service is made of, then runs it.
+
+    Order: resources start; background tasks and the ops port run; the public port opens last. On SIGTERM or
+    SIGINT: readiness goes false, `drain_delay` passes, the public port finishes what it accepted, tasks are
+    cancelled, resources close. A background task that fails ends the process with status 1: the supervisor
+    restarts it, and whatever it did not acknowledge happens again.
+    """
+
+    def __init__(self, name: str, settings: ServiceSettings) -> None:
+        self.name = name
+        self.health = Health()
+        self._settings = settings
+        self._resources: list[Resource] = []
+        self._tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
+        self._app: App | None = None
+
+    def owns(self, resource: Resource) -> None:
+        """Started in this order, closed in the opposite one."""
+        self._resources.append(resource)
+
+    def runs(self, name: str, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A task for the whole life of the process."""
+        self._tasks.append((name, task))
+
+    def serves(self, app: App) -> None:
+        """The app behind the service's own port, only in the `api` role."""
+        self._app = app
+
+    def main(self) -> None:
+        """Run until told to stop. Exit status 1 when a task failed."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self.run())
+
+    async def run(self) -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        await self.run_until(stopping.wait)
+
+    async def run_until(self, stopping: Callable[[], Awaitable[Any]]) -> None:
+        """stopping: returns when the service should drain."""
+        ops = self._server(ops_app(self.health), port=self._settings.ops_port)
+        async with AsyncExitStack() as stack:
+            for resource in self._resources:
+                await resource.start()
+                stack.push_async_callback(resource.close)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    background = [group.create_task(task(), name=name) for name, task in self._tasks]
+                    background.append(group.create_task(ops.serve(), name="ops"))
+                    await self._serve_until(stopping, group)
+                    ops.stop()
+                    for task in background[:-1]:
+                        task.cancel()
+            except* Exception as failures:
+                for failure in failures.exceptions:
+                    _log.error("service.failed", error=repr(failure))
+                raise
+        _log.info("service.stopped")
+
+    async def _serve_until(self, stopping: Callable[[], Awaitable[Any]], group: asyncio.TaskGroup) -> None:
+        public: HttpServer | None = None
+        serving: asyncio.Task[None] | None = None
+        if self._app is not None and "api" in self._settings.roles:
+            public = self._server(self._app, port=self._settings.port)
+            serving = group.create_task(public.serve(), name="http")
+        _log.info("service.started", port=self._settings.port, ops_port=self._settings.ops_port)
+        await stopping()
+        _log.info("service.draining")
+        self.health.drain()
+        if self._settings.drain_delay > timedelta(0):
+            await asyncio.sleep(self._settings.drain_delay.total_seconds())
+        if public is not None and serving is not None:
+            public.stop()
+            await serving
+
+    def _server(self, app: App, *, port: int) -> HttpServer:
+        return HttpServer(
+            app, host=self._settings.host, port=port, drain_timeout=self._settings.drain_timeout
+        )

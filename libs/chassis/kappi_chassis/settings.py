@@ -1,0 +1,66 @@
+"""Settings from the environment. `KAPPI_…` is shared, `KAPPI_<SERVICE>_…` belongs to one service."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Role = Literal["api", "worker", "relay"]
+ALL_ROLES: frozenset[Role] = frozenset({"api", "worker", "relay"})
+
+
+class PlatformSettings(BaseSettings):
+    """What all services share: where the broker is, how to log."""
+
+    model_config = SettingsConfigDict(env_prefix="KAPPI_", frozen=True, extra="ignore")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    kafka_create_topics: bool = True
+    kafka_replication_factor: int = Field(default=-1, description="-1: the broker's default")
+    kafka_fetch_max_wait_ms: int = 500
+    topic_prefix: str = ""
+    gap_signal_dir: Path | None = Field(
+        default=None,
+        description="Where a consumer leaves a note when the broker lost records before it read them",
+    )
+
+
+class ServiceSettings(BaseSettings):
+    """Base of one service's settings; subclasses set their `env_prefix`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int
+    ops_port: int
+    roles: frozenset[Role] = ALL_ROLES
+    max_in_flight: int = Field(default=256, description="Requests at once; more are answered 503 early")
+    drain_delay: timedelta = Field(
+        default=timedelta(0),
+        description="How long to serve after readiness went false, so that routes forget us",
+    )
+    drain_timeout: timedelta = timedelta(seconds=20)
+
+
+class DatabaseSettings(ServiceSettings):
+    """A service with a database of its own."""
+
+    database_url: SecretStr
+    database_pool_size: int = 10
+    outbox_retention: timedelta = timedelta(days=7)
+    inbox_retention: timedelta = timedelta(days=14)
+    idempotency_secret: SecretStr = Field(
+        description="Any long random text, the same in every replica; hides stored answers"
+    )
+    idempotency_retention: timedelta = timedelta(days=1)
