@@ -1,0 +1,30 @@
+"""Telling what a file is and what it shows, from a few small ranged reads. No I/O of its own, no decoder."""
+
+from kappi_media.probing.facts import Camera, Coordinates, Probe, ProbeLimits
+from kappi_media.probing.formats import MediaFormat, MediaKind, format_of, matches
+from kappi_media.probing.probe import identify, is_supported, probe
+from kappi_media.probing.rejection import ProbeRejected, Rejected, RejectReason, RenderRejected
+from kappi_media.probing.sniffing import SNIFF_BYTES, sniff
+from kappi_media.probing.source import BytesSource, RangedSource
+
+__all__ = [
+    "SNIFF_BYTES",
+    "BytesSource",
+    "Camera",
+    "Coordinates",
+    "MediaFormat",
+    "MediaKind",
+    "Probe",
+    "ProbeLimits",
+    "ProbeRejected",
+    "RangedSource",
+    "RejectReason",
+    "Rejected",
+    "RenderRejected",
+    "format_of",
+    "identify",
+    "is_supported",
+    "matches",
+    "probe",
+    "sniff",
+]

@@ -1,0 +1,96 @@
+"""What a probe finds out, and the limits it works under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kappi_media.probing.formats import MediaKind
+from kappi_media.probing.rejection import ProbeRejected, RejectReason
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    make: str | None
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """WGS 84 degrees; altitude in metres above sea level."""
+
+    latitude: float
+    longitude: float
+    altitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureFacts:
+    """What the capturing device wrote down.
+
+    orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; where the device
+    gave no offset its local time is taken as UTC and `taken_offset_known` is False.
+    """
+
+    orientation: int = 1
+    taken_at: datetime | None = None
+    taken_offset_known: bool = False
+    camera: Camera | None = None
+    location: Coordinates | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHeader:
+    """A picture as stored. stored_width/height: before orientation, with square pixels."""
+
+    stored_width: int
+    stored_height: int
+    codec: str
+    animated: bool = False
+    duration_ms: int | None = None
+    capture: CaptureFacts = CaptureFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A media file's facts. width, height: as displayed (orientation, pixel shape applied), in pixels.
+
+    orientation: EXIF 1..8; for a video the equivalent of its display matrix.
+    """
+
+    kind: MediaKind
+    content_type: str
+    width: int
+    height: int
+    orientation: int
+    codec: str
+    animated: bool
+    duration_ms: int | None
+    taken_at: datetime | None
+    taken_offset_known: bool
+    camera: Camera | None
+    location: Coordinates | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLimits:
+    """Bounds of one probe. The defaults take every camera on sale (200 MP phones, 8K video).
+
+    max_parts: segments, chunks or boxes walked. max_reads, max_read_bytes: asked of the source.
+    """
+
+    max_pixels: int = 256_000_000
+    max_video_pixels: int = 8192 * 8192
+    max_side: int = 65_535
+    max_duration: timedelta = timedelta(hours=24)
+    max_parts: int = 2_000
+    max_reads: int = 64
+    max_read_bytes: int = 8 << 20
+
+    def check_size(self, width: int, height: int, *, max_pixels: int | None = None) -> None:
+        """Raises ProbeRejected when a picture has no area, or too much."""
+        if width < 1 or height < 1:
+            raise ProbeRejected(RejectReason.CORRUPT, f"no area: {width} x {height}")
+        allowed = self.max_pixels if max_pixels is None else max_pixels
+        if max(width, height) > self.max_side or width * height > allowed:
+            raise ProbeRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")

@@ -1,0 +1,81 @@
+"""Every media format Kappi knows by name, and which declared content types may stand for it.
+
+Knowing a format is not accepting it: what can be probed today is the table in `probe.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+MediaKind = Literal["image", "video"]
+
+
+@dataclass(frozen=True, slots=True)
+class FormatFacts:
+    """content_type: the canonical one, served with originals. aliases: what else clients call it."""
+
+    content_type: str
+    kind: MediaKind
+    extension: str
+    aliases: frozenset[str] = frozenset()
+
+
+class MediaFormat(Enum):
+    JPEG = FormatFacts("image/jpeg", "image", ".jpg", frozenset({"image/jpg", "image/pjpeg", "image/x-jpeg"}))
+    PNG = FormatFacts("image/png", "image", ".png", frozenset({"image/x-png", "image/apng"}))
+    GIF = FormatFacts("image/gif", "image", ".gif")
+    WEBP = FormatFacts("image/webp", "image", ".webp", frozenset({"image/x-webp"}))
+    BMP = FormatFacts(
+        "image/bmp", "image", ".bmp", frozenset({"image/x-ms-bmp", "image/x-bmp", "image/x-windows-bmp"})
+    )
+    HEIC = FormatFacts(
+        "image/heic",
+        "image",
+        ".heic",
+        frozenset({"image/heif", "image/heic-sequence", "image/heif-sequence"}),
+    )
+    AVIF = FormatFacts("image/avif", "image", ".avif", frozenset({"image/avif-sequence"}))
+    TIFF = FormatFacts("image/tiff", "image", ".tif", frozenset({"image/tif", "image/x-tiff"}))
+    MP4 = FormatFacts("video/mp4", "video", ".mp4", frozenset({"video/x-mp4", "application/mp4"}))
+    MOV = FormatFacts("video/quicktime", "video", ".mov", frozenset({"video/x-quicktime", "video/mov"}))
+    M4V = FormatFacts("video/x-m4v", "video", ".m4v", frozenset({"video/m4v"}))
+    THREE_GP = FormatFacts(
+        "video/3gpp", "video", ".3gp", frozenset({"video/3gpp2", "video/3gp", "video/3gpp-tt"})
+    )
+    WEBM = FormatFacts("video/webm", "video", ".webm")
+    MKV = FormatFacts(
+        "video/x-matroska", "video", ".mkv", frozenset({"video/matroska", "video/mkv", "video/x-mkv"})
+    )
+
+    @property
+    def content_type(self) -> str:
+        return self.value.content_type
+
+    @property
+    def kind(self) -> MediaKind:
+        return self.value.kind
+
+
+_BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
+
+# Phones and editors mix up the names of these containers freely (an iPhone's .MOV renamed .mp4, an Android
+# .mp4 with a 3GPP brand), and players read them all alike: within a family the name is no lie.
+_FAMILIES = (
+    frozenset({MediaFormat.MP4, MediaFormat.MOV, MediaFormat.M4V, MediaFormat.THREE_GP}),
+    frozenset({MediaFormat.WEBM, MediaFormat.MKV}),
+)
+
+
+def format_of(content_type: str) -> MediaFormat | None:
+    """The format a declared content type names, None for a foreign one. Parameters and case are ignored."""
+    return _BY_CONTENT_TYPE.get(content_type.partition(";")[0].strip().lower())
+
+
+def matches(declared_content_type: str, sniffed: MediaFormat) -> bool:
+    """Whether content of format `sniffed` may truthfully be declared as `declared_content_type`."""
+    declared = format_of(declared_content_type)
+    if declared is None:
+        return False
+    return declared is sniffed or any(declared in family and sniffed in family for family in _FAMILIES)

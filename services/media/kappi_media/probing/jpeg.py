@@ -1,0 +1,95 @@
+"""JPEG: size and EXIF from the segments before the first scan (ITU-T T.81, EXIF 3.0)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kappi_media.probing.exif import parse_exif
+from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
+from kappi_media.probing.rejection import ProbeRejected, RejectReason
+from kappi_media.probing.source import BlockReader
+
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive", 0xC9: "jpeg-arithmetic"}
+_SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
+_TAIL_BYTES: Final = 4 << 10
+_LONG_TAIL_BYTES: Final = 64 << 10
+# Markers that may stand inside or between scans: stuffing, restarts, fill, tables, the next scan.
+_SCAN_MARKERS: Final = frozenset({0x00, *range(0xD0, 0xD8), 0xFF, 0xC4, 0xDA, 0xDB, 0xDD, 0xDC})
+
+
+async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
+    position = 2
+    capture: CaptureFacts | None = None
+    frame: tuple[int, int, str] | None = None
+    for _ in range(limits.max_parts):
+        marker, length = await _segment(reader, position)
+        if marker == _SCAN:
+            if frame is None:
+                raise ProbeRejected(RejectReason.CORRUPT, "scan before frame")
+            await _check_end(reader, scan_at=position)
+            width, height, codec = frame
+            return PictureHeader(width, height, codec, capture=capture or CaptureFacts())
+        if marker == _END:
+            raise ProbeRejected(RejectReason.CORRUPT, "no scan")
+        if marker in _FRAMES:
+            frame = await _frame(reader, position, marker, length)
+            limits.check_size(frame[0], frame[1])
+        elif marker == _APP1 and capture is None and length > 8:
+            capture = await _capture(reader, position, length)
+        position += 2 + length
+    raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many segments")
+
+
+async def _segment(reader: BlockReader, position: int) -> tuple[int, int]:
+    """Marker at `position` and its segment's length (0 for a marker that stands alone)."""
+    start = await reader.read(position, 2)
+    if start[0] != 0xFF:
+        raise ProbeRejected(RejectReason.CORRUPT, "no marker where one must be")
+    if start[1] == 0xFF:  # a fill byte: the marker begins one later
+        return 0x01, -1
+    if start[1] in _STANDALONE or start[1] == _END:
+        return start[1], 0
+    length = int.from_bytes(await reader.read(position + 2, 2), "big")
+    if start[1] < 0xC0 or length < 2:
+        raise ProbeRejected(RejectReason.CORRUPT, "impossible segment")
+    return start[1], length
+
+
+async def _frame(reader: BlockReader, position: int, marker: int, length: int) -> tuple[int, int, str]:
+    codec = _DECODABLE_FRAMES.get(marker)
+    if codec is None:
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"JPEG process {marker - 0xC0}")
+    if length < 11:
+        raise ProbeRejected(RejectReason.CORRUPT, "frame header too short")
+    body = await reader.read(position + 4, 6)
+    height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    if body[5] not in (1, 3, 4) or length != 8 + 3 * body[5]:
+        raise ProbeRejected(RejectReason.CORRUPT, f"{body[5]} components")
+    return width, height, codec
+
+
+async def _capture(reader: BlockReader, position: int, length: int) -> CaptureFacts | None:
+    if await reader.read(position + 4, 6) != b"Exif\x00\x00":
+        return None
+    return parse_exif(await reader.read(position + 10, length - 8))
+
+
+async def _check_end(reader: BlockReader, *, scan_at: int) -> None:
+    """Raises `truncated` when the file stops within a scan.
+
+    Phones append megabytes after the picture (motion photos, depth maps, SEFT trailers), so a missing end
+    marker proves nothing by itself: only a tail that still reads like scan data is a cut-off picture.
+    """
+    for length in (_TAIL_BYTES, _LONG_TAIL_BYTES):
+        tail = await reader.tail(min(length, reader.size_bytes - scan_at))
+        if b"\xff\xd9" in tail:
+            return
+    if _reads_like_scan(tail):
+        raise ProbeRejected(RejectReason.TRUNCATED, "no end of image")
+
+
+def _reads_like_scan(tail: bytes) -> bool:
+    after_ff = [part[:1] for part in tail.split(b"\xff")[1:]]
+    return all(following == b"" or following[0] in _SCAN_MARKERS for following in after_ff)

@@ -1,0 +1,130 @@
+"""A file's format by its first bytes, whatever its name or declared type says.
+
+Strict on purpose: what is not certainly one of ours is None, so an executable, an archive, SVG, HTML or PDF
+never passes as a picture. Sources: the formats' specifications; ISO/IEC 14496-12 and mp4ra.org for brands.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from kappi_media.probing.formats import MediaFormat
+
+SNIFF_BYTES: Final = 4096  # as much of a file's start as `sniff` ever looks at
+
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+_DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 64, 108, 124})
+_QUICKTIME_FIRST_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_SPACER_BOXES: Final = frozenset({b"wide", b"free", b"skip"})
+
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+_IMAGE_COLLECTION_BRANDS: Final = frozenset({b"mif1", b"msf1", b"mif2"})
+_M4V_BRANDS: Final = frozenset({b"M4V ", b"M4VH", b"M4VP"})
+# Sound, RAW photographs and JPEG XL live in the same container and often list `mp42` or `isom` as compatible.
+_FOREIGN_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 "})
+_MP4_BRANDS: Final = frozenset(
+    {
+        b"isom",
+        b"mp41",
+        b"mp42",
+        b"mp71",
+        b"avc1",
+        b"dash",
+        b"MSNV",
+        b"mmp4",
+        b"f4v ",
+        b"XAVC",
+        b"cmfc",
+        b"hvc1",
+    }
+    | {b"iso%d" % n for n in range(2, 10)}
+)
+
+
+def sniff(head: bytes) -> MediaFormat | None:
+    """The format of a file that starts with `head`: `SNIFF_BYTES` of it, or all of a shorter one."""
+    if head.startswith(b"\xff\xd8\xff") and len(head) > 3 and 0xC0 <= head[3] <= 0xFE:
+        return MediaFormat.JPEG
+    if head.startswith(_PNG_START):
+        return MediaFormat.PNG
+    if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 13:
+        return MediaFormat.GIF
+    if head.startswith(b"RIFF"):
+        return MediaFormat.WEBP if _is_webp(head) else None
+    if head.startswith(b"BM"):
+        return MediaFormat.BMP if _is_bmp(head) else None
+    if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+        return MediaFormat.TIFF
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return _matroska_format(head)
+    if head[4:8] == b"ftyp":
+        return _iso_media_format(head)
+    return MediaFormat.MOV if _is_bare_quicktime(head) else None
+
+
+def _is_webp(head: bytes) -> bool:
+    if len(head) < 20 or head[8:12] != b"WEBP" or head[12:16] not in (b"VP8 ", b"VP8L", b"VP8X"):
+        return False
+    (riff_size,) = struct.unpack_from("<I", head, 4)
+    return int(riff_size) >= 12
+
+
+def _is_bmp(head: bytes) -> bool:
+    if len(head) < 26:
+        return False
+    file_size, reserved, pixels_at, dib_size = struct.unpack_from("<IIII", head, 2)
+    # Some writers leave the file size zero; the reserved words are zero but for hot spots of old cursors.
+    return (
+        dib_size in _DIB_HEADER_SIZES
+        and reserved == 0
+        and 14 + dib_size <= pixels_at <= (1 << 20)
+        and (file_size == 0 or file_size >= pixels_at)
+    )
+
+
+def _matroska_format(head: bytes) -> MediaFormat | None:
+    # DocType (EBML id 0x4282) sits in the first, tiny element; its length is one byte for these names.
+    for name, fmt in ((b"webm", MediaFormat.WEBM), (b"matroska", MediaFormat.MKV)):
+        if b"\x42\x82" + bytes([0x80 | len(name)]) + name in head[:128]:
+            return fmt
+    return None
+
+
+def _iso_media_format(head: bytes) -> MediaFormat | None:
+    (size,) = struct.unpack_from(">I", head)
+    if size < 16 or size > SNIFF_BYTES or size % 4 or len(head) < size:
+        return None
+    major = head[8:12]
+    brands = {major, *(head[at : at + 4] for at in range(16, size, 4))}
+    if major in _FOREIGN_BRANDS:
+        return None
+    if major in _AVIF_BRANDS | _HEIC_BRANDS | _IMAGE_COLLECTION_BRANDS:
+        if brands & _AVIF_BRANDS:
+            return MediaFormat.AVIF
+        return MediaFormat.HEIC if brands & _HEIC_BRANDS else None
+    if major == b"qt  ":
+        return MediaFormat.MOV
+    if major in _M4V_BRANDS:
+        return MediaFormat.M4V
+    if major[:3] in (b"3gp", b"3g2", b"3ge", b"3gg", b"3gs"):
+        return MediaFormat.THREE_GP
+    if brands & _MP4_BRANDS:
+        return MediaFormat.MP4
+    return MediaFormat.MOV if b"qt  " in brands else None
+
+
+def _is_bare_quicktime(head: bytes) -> bool:
+    """QuickTime from before `ftyp`: a known first box of believable size, followed by another known box."""
+    if len(head) < 16 or head[4:8] not in _QUICKTIME_FIRST_BOXES:
+        return False
+    (size,) = struct.unpack_from(">I", head)
+    name = head[4:8]
+    if name == b"moov":
+        return size >= 16 and head[12:16] in (b"mvhd", b"cmov")
+    if name == b"mdat":
+        return bool(size >= 8 or size == 1)
+    if name in _SPACER_BOXES and 8 <= size <= len(head) - 8:
+        return head[size + 4 : size + 8] in _QUICKTIME_FIRST_BOXES
+    return name == b"pnot" and size == 20
