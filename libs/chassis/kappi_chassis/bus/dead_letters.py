@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
 from kappi_chassis.bus.connection import KafkaConnection
@@ -114,14 +115,18 @@ class DeadLetterDesk:
         return len(waiting)
 
     async def _partitions(self) -> list[TopicPartition]:
-        assert self._consumer is not None
-        known: set[str] = await self._consumer.topics()
-        names = [self._connection.topic(topic.name) + DLQ_SUFFIX for topic in TOPICS]
+        names = {self._connection.topic(topic.name) + DLQ_SUFFIX for topic in TOPICS}
+        admin = AIOKafkaAdminClient(**self._connection.client_options())
+        await admin.start()
+        try:
+            known = names & set(await admin.list_topics())
+            described = await admin.describe_topics(sorted(known)) if known else []
+        finally:
+            await admin.close()
         return [
-            TopicPartition(name, number)
-            for name in names
-            if name in known
-            for number in sorted(self._consumer.partitions_for_topic(name) or ())
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in sorted(topic["partitions"], key=lambda entry: entry["partition"])
         ]
 
 
