@@ -53,7 +53,7 @@ class BoxReader:
         return await self._reader.read(box.start, length)
 
     async def versioned(self, box: Box, *, short: int, long: int) -> bytes:
-        """The fixed fields of a full box: `short` bytes, or `long` when its version byte says 64-bit times."""
+        """The fixed fields of a full box: `short` bytes, or `long` where its version says 64-bit times."""
         version = (await self.fields(box, 1))[0]
         return await self.fields(box, long if version == 1 else short)
 

@@ -98,7 +98,7 @@ def orientation_of(matrix: Matrix) -> int:
 
 
 async def _find_movie(boxes: BoxReader) -> Box:
-    """The `moov` box, once its `mdat` is known to be whole. Stops at the first pair: fragments may be many."""
+    """The `moov` box, once its `mdat` is known to be whole. Stops at the first pair of them."""
     movie: Box | None = None
     media = False
     async for box in boxes.children(0, boxes.size_bytes):

@@ -1,0 +1,130 @@
+"""The parent's end of one decoder process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.probing.source import RangedSource
+from kappi_media.rendering.wire import (
+    LENGTH,
+    MAX_MESSAGE_BYTES,
+    Answer,
+    Done,
+    Need,
+    Refused,
+    RenderJob,
+    decode_answer,
+    encode,
+    framed,
+)
+
+# The rest of the environment holds credentials, which a decoder has no use for.
+_ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
+# One decoding thread each: the renderer runs several processes. Two arenas keep freed memory from piling up.
+_SETTINGS: Final = {"VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "2", "VIPS_WARNING": "0"}
+_EXIT_WAIT: Final = timedelta(seconds=5)
+
+
+class DecoderDied(Exception):
+    """The process ended, or spoke nonsense, in the middle of a job."""
+
+
+class DecoderProcess:
+    """Runs one job at a time. After any error but a refusal its state is unknown: `close` it."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+        self.jobs_done = 0
+
+    @classmethod
+    async def start(cls, *, memory_bytes: int) -> DecoderProcess:
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-B",
+            "-m",
+            "kappi_media.rendering.worker",
+            str(memory_bytes),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=environment | _SETTINGS,
+            start_new_session=True,  # Ctrl-C is the parent's to handle
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    async def run(
+        self, job: RenderJob, source: RangedSource, *, time_limit: timedelta, read_limit_bytes: int
+    ) -> Done:
+        """time_limit: of decoding; waiting for the source is not the file's fault and not counted.
+
+        Raises RenderRejected, DecoderDied, and whatever the source raises.
+        """
+        clock = asyncio.get_running_loop().time
+        seconds_left = time_limit.total_seconds()
+        await self._send(encode(job))
+        while True:
+            asked_at = clock()
+            try:
+                answer = await asyncio.wait_for(self._receive(), max(0.0, seconds_left))
+            except TimeoutError as late:
+                raise RenderRejected(RejectReason.TOO_COMPLEX, "time limit") from late
+            seconds_left -= clock() - asked_at
+            if isinstance(answer, Need):
+                read_limit_bytes -= answer.length
+                if read_limit_bytes < 0:
+                    raise RenderRejected(RejectReason.TOO_COMPLEX, "read limit")
+                await self._send(await source.read(answer.start, answer.length))
+                continue
+            self.jobs_done += 1
+            if isinstance(answer, Refused):
+                raise RenderRejected(answer.reason, answer.detail)
+            return answer
+
+    def retire(self) -> None:
+        """Ask it to leave: it exits when its input ends."""
+        self._stdin.close()
+
+    async def close(self) -> None:
+        """End it now and reap it."""
+        self._stdin.close()
+        if self.running:
+            self._process.kill()
+        async with asyncio.timeout(_EXIT_WAIT.total_seconds()):
+            await self._process.wait()
+
+    async def _send(self, body: bytes) -> None:
+        try:
+            self._stdin.write(framed(body))
+            await self._stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as broken:
+            raise DecoderDied from broken
+
+    async def _receive(self) -> Answer:
+        try:
+            (length,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
+            if length > MAX_MESSAGE_BYTES:
+                raise DecoderDied("message too long")
+            return decode_answer(await self._stdout.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionResetError, msgspec.DecodeError) as broken:
+            raise DecoderDied from broken

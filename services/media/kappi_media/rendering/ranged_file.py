@@ -1,0 +1,68 @@
+"""A seekable file over ranged reads, for libraries that only know files."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Fetch = Callable[[int, int], bytes]
+
+
+class RangedFile(io.RawIOBase):
+    """Reads aligned blocks through `fetch(start, length)` and keeps the last few.
+
+    Memory is bounded by block_bytes * kept_blocks. Not for two threads at once.
+    """
+
+    def __init__(self, fetch: Fetch, *, size_bytes: int, block_bytes: int, kept_blocks: int = 8) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._size = size_bytes
+        self._block_bytes = block_bytes
+        self._kept = kept_blocks
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError("seek before the start")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fills as much as one block holds: callers loop, as with any raw file."""
+        view = memoryview(buffer).cast("B")
+        if self._position >= self._size or not len(view):
+            return 0
+        number, offset = divmod(self._position, self._block_bytes)
+        part = self._block(number)[offset : offset + len(view)]
+        view[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def _block(self, number: int) -> bytes:
+        block = self._blocks.get(number)
+        if block is not None:
+            self._blocks.move_to_end(number)
+            return block
+        start = number * self._block_bytes
+        block = self._fetch(start, min(self._block_bytes, self._size - start))
+        self._blocks[number] = block
+        if len(self._blocks) > self._kept:
+            self._blocks.popitem(last=False)
+        return block

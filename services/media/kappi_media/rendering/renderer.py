@@ -1,0 +1,142 @@
+"""The renderer: a few decoder processes, started when there is work and gone when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from kappi_media.probing.facts import Probe
+from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.probing.source import RangedSource
+from kappi_media.rendering.process import DecoderDied, DecoderProcess
+from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.wire import Done, RenderJob, WireSize
+
+_ATTEMPTS: Final = 2
+_JOBS_PER_PROCESS: Final = 500  # native decoders leak; a fresh process costs a fraction of a second
+_SPARE_READ_BYTES: Final = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RenderLimits:
+    """Bounds of one job.
+
+    memory_bytes: address space of a decoder process. time: of decoding, without waiting for the source.
+    picture_bytes: the largest still picture read. video_read_bytes: how much of a video is read for a poster.
+    """
+
+    max_pixels: int = 256_000_000
+    memory_bytes: int = 2 << 30
+    time: timedelta = timedelta(seconds=30)
+    picture_bytes: int = 1 << 30
+    video_read_bytes: int = 256 << 20
+
+
+class Renderer:
+    """Makes renditions in at most `max_parallel` processes; further calls wait their turn.
+
+    No process exists before the first call, nor `idle_after` the last. `close` it when the service stops.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_parallel: int = 2,
+        limits: RenderLimits | None = None,
+        idle_after: timedelta = timedelta(seconds=20),
+    ) -> None:
+        self._limits = limits or RenderLimits()
+        self._slots = asyncio.Semaphore(max_parallel)
+        self._idle_after = idle_after
+        self._idle: dict[DecoderProcess, asyncio.TimerHandle] = {}
+        self._retired: set[DecoderProcess] = set()
+
+    async def render(
+        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
+    ) -> tuple[RenderedImage, ...]:
+        """One JPEG per size, in order: of the picture itself, or of a frame that stands for the video.
+
+        Raises RenderRejected when the file cannot be decoded within the limits: no retry will help, a decoder
+        that crashed was already tried again. Errors of the source pass through.
+        """
+        job = self._job(source, probe, sizes)
+        async with self._slots:
+            for _ in range(_ATTEMPTS):
+                try:
+                    done = await self._run(job, source)
+                except DecoderDied:
+                    continue
+                return tuple(RenderedImage(jpeg=i.jpeg, width=i.width, height=i.height) for i in done.images)
+        raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
+
+    async def close(self) -> None:
+        """End all processes. Calls to `render` must have returned or been cancelled."""
+        processes = {*self._idle, *self._retired}
+        for timer in self._idle.values():
+            timer.cancel()
+        self._idle.clear()
+        self._retired.clear()
+        for process in processes:
+            await process.close()
+
+    def _job(self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]) -> RenderJob:
+        if not sizes:
+            raise ValueError("no rendition asked for")
+        if probe.width * probe.height > self._limits.max_pixels:
+            raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{probe.width} x {probe.height}")
+        if probe.kind == "image" and source.size_bytes > self._limits.picture_bytes:
+            raise RenderRejected(RejectReason.TOO_COMPLEX, f"{source.size_bytes} bytes of picture")
+        return RenderJob(
+            content_type=probe.content_type,
+            size_bytes=source.size_bytes,
+            width=probe.width,
+            height=probe.height,
+            orientation=probe.orientation,
+            sizes=tuple(WireSize(height=s.height, cover_width=s.cover_width) for s in sizes),
+            max_pixels=self._limits.max_pixels,
+        )
+
+    async def _run(self, job: RenderJob, source: RangedSource) -> Done:
+        still = job.content_type.startswith("image/")
+        process = await self._take()
+        jobs_before = process.jobs_done
+        try:
+            return await process.run(
+                job,
+                source,
+                time_limit=self._limits.time,
+                read_limit_bytes=2 * source.size_bytes + _SPARE_READ_BYTES
+                if still
+                else self._limits.video_read_bytes,
+            )
+        finally:
+            # Anything but an answered job leaves the conversation in the middle.
+            if process.jobs_done > jobs_before:
+                self._give_back(process)
+            else:
+                await process.close()
+
+    async def _take(self) -> DecoderProcess:
+        while self._idle:
+            process, timer = self._idle.popitem()
+            timer.cancel()
+            if process.running:
+                return process
+            await process.close()
+        return await DecoderProcess.start(memory_bytes=self._limits.memory_bytes)
+
+    def _give_back(self, process: DecoderProcess) -> None:
+        self._retired = {gone for gone in self._retired if gone.running}
+        if process.jobs_done >= _JOBS_PER_PROCESS:
+            self._retire(process)
+            return
+        loop = asyncio.get_running_loop()
+        self._idle[process] = loop.call_later(self._idle_after.total_seconds(), self._retire, process)
+
+    def _retire(self, process: DecoderProcess) -> None:
+        self._idle.pop(process, None)
+        process.retire()
+        self._retired.add(process)

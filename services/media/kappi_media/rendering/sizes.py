@@ -1,0 +1,47 @@
+"""What a rendition may look like, and what comes back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MAX_RENDITION_SIDE: Final = 4096
+_SIZE: Final = re.compile(r"(?:([1-9]\d{0,3})x)?([1-9]\d{0,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionSize:
+    """`400`: that height, the picture never enlarged. `600x600`: exactly that, the picture's middle, enlarged
+    if need be."""
+
+    height: int
+    cover_width: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> RenditionSize:
+        """Raises ValueError for anything but `<height>` or `<width>x<height>`, 1 to 4096 pixels each."""
+        match = _SIZE.fullmatch(text)
+        if match is None:
+            raise ValueError("a rendition size is <height> or <width>x<height>")
+        size = cls(height=int(match.group(2)), cover_width=int(match.group(1)) if match.group(1) else None)
+        if max(size.height, size.cover_width or 0) > MAX_RENDITION_SIDE:
+            raise ValueError(f"a rendition side is at most {MAX_RENDITION_SIDE} pixels")
+        return size
+
+    def __str__(self) -> str:
+        return f"{self.height}" if self.cover_width is None else f"{self.cover_width}x{self.height}"
+
+    def scale_from(self, width: int, height: int) -> float:
+        """How much of an original of these dimensions this size needs, 1.0 being all of it."""
+        needed = self.height / height
+        return min(1.0, needed if self.cover_width is None else max(needed, self.cover_width / width))
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedImage:
+    """A baseline sRGB JPEG, upright, without metadata. width, height: its pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int

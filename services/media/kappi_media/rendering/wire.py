@@ -1,0 +1,68 @@
+"""What the renderer and a decoder process say to each other: length-prefixed MessagePack over two pipes.
+
+Typed messages and not pickle, because what the process answers is not trusted either: a taken-over decoder
+can send wrong pixels, never code.
+
+    renderer -> RenderJob; then, for each Need, the bytes alone
+    decoder  -> Need*, then one of Done or Refused
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from kappi_media.probing.rejection import RejectReason
+
+MAX_MESSAGE_BYTES: Final = 64 << 20
+LENGTH: Final = struct.Struct(">I")
+
+
+class WireSize(msgspec.Struct, frozen=True):
+    height: int
+    cover_width: int | None = None
+
+
+class RenderJob(msgspec.Struct, frozen=True, tag="render"):
+    """width, height: as displayed. orientation: EXIF 1..8. max_pixels: of anything decoded."""
+
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    orientation: int
+    sizes: tuple[WireSize, ...]
+    max_pixels: int
+
+
+class Need(msgspec.Struct, frozen=True, tag="need"):
+    start: int
+    length: int
+
+
+class WireImage(msgspec.Struct, frozen=True):
+    jpeg: bytes
+    width: int
+    height: int
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    images: tuple[WireImage, ...]
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    reason: RejectReason
+    detail: str = ""
+
+
+Answer = Need | Done | Refused
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_job: Final = msgspec.msgpack.Decoder(RenderJob).decode
+decode_answer: Final[Callable[[bytes], Answer]] = msgspec.msgpack.Decoder(Answer).decode
+
+
+def framed(body: bytes) -> bytes:
+    return LENGTH.pack(len(body)) + body

@@ -1,0 +1,135 @@
+"""A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes>`.
+
+Jobs come in on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. It has no
+credentials, writes no file and exits with its parent. What it does not expect it does not catch: it dies, and
+the renderer counts that against the item.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from typing import BinaryIO, Final
+
+from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.rendering.ranged_file import RangedFile
+from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.wire import (
+    LENGTH,
+    Done,
+    Need,
+    Refused,
+    RenderJob,
+    WireImage,
+    decode_job,
+    encode,
+    framed,
+)
+
+# Pictures are read from end to end, so few and large; of a video a frame here and there.
+_PICTURE_BLOCK_BYTES: Final = 2 << 20
+_VIDEO_BLOCK_BYTES: Final = 256 << 10
+_DETAIL_CHARS: Final = 200
+_OUT_OF_MEMORY: Final = "out of memory"
+
+
+class _Parent:
+    """The two pipes."""
+
+    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    def next_job(self) -> RenderJob | None:
+        body = self._receive()
+        return None if body is None else decode_job(body)
+
+    def send(self, message: Need | Done | Refused) -> None:
+        self._outgoing.write(framed(encode(message)))
+        self._outgoing.flush()
+
+    def fetch(self, start: int, length: int) -> bytes:
+        self.send(Need(start=start, length=length))
+        body = self._receive()
+        if body is None:
+            # Called from within native code, where an exception would only be printed and ignored.
+            os._exit(0)
+        return body
+
+    def _receive(self) -> bytes | None:
+        prefix = self._incoming.read(LENGTH.size)
+        if len(prefix) < LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack(prefix)
+        body = self._incoming.read(length)
+        return body if len(body) == length else None
+
+
+def render(job: RenderJob, parent: _Parent) -> Done | Refused:
+    import pyvips
+
+    try:
+        images = _images(job, parent)
+    except RenderRejected as refusal:
+        return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
+    except MemoryError:
+        return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
+    # The libraries' ways to say that the data is bad; FFmpeg's errors are OSErrors and ValueErrors.
+    except (pyvips.Error, OSError, ValueError, SyntaxError) as error:
+        detail = " ".join(str(error).split())[:_DETAIL_CHARS]
+        reason = RejectReason.TOO_COMPLEX if _OUT_OF_MEMORY in detail else RejectReason.CORRUPT
+        return Refused(reason=reason, detail=detail)
+    return Done(images=tuple(WireImage(jpeg=i.jpeg, width=i.width, height=i.height) for i in images))
+
+
+def _images(job: RenderJob, parent: _Parent) -> list[RenderedImage]:
+    from kappi_media.rendering import picture
+
+    sizes = [RenditionSize(height=s.height, cover_width=s.cover_width) for s in job.sizes]
+    displayed = (job.width, job.height)
+    video = job.content_type.startswith("video/")
+    file = RangedFile(
+        parent.fetch,
+        size_bytes=job.size_bytes,
+        block_bytes=_VIDEO_BLOCK_BYTES if video else _PICTURE_BLOCK_BYTES,
+    )
+    if video:
+        from kappi_media.rendering.poster import render_poster
+
+        return render_poster(
+            file,
+            displayed=displayed,
+            orientation=job.orientation,
+            sizes=sizes,
+            max_pixels=job.max_pixels,
+        )
+    if job.content_type == "image/bmp":
+        return picture.render_bmp(file, displayed=displayed, sizes=sizes, max_pixels=job.max_pixels)
+    if job.content_type not in picture.LOADERS:
+        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, job.content_type)
+    return picture.render_picture(file, displayed=displayed, sizes=sizes, max_pixels=job.max_pixels)
+
+
+def _confine(memory_bytes: int) -> None:
+    """No more memory than given, no files, no core dumps, and after everyone else for the processor."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(10)
+
+
+def main() -> None:
+    outgoing = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints must not speak on the wire
+    _confine(int(sys.argv[1]))
+    from kappi_media.rendering.picture import harden
+
+    harden()
+    parent = _Parent(sys.stdin.buffer, outgoing)
+    while (job := parent.next_job()) is not None:
+        parent.send(render(job, parent))
+
+
+if __name__ == "__main__":
+    main()
