@@ -141,7 +141,7 @@ class EmbeddedPostgres:
         """Create the database unless it exists. name: lower case letters, digits and underscores."""
         if not _NAME.fullmatch(name):
             raise ValueError(f"not a database name: {name!r}")
-        connection = await asyncpg.connect(self.url("postgres"), timeout=10)
+        connection = await asyncpg.connect(self.url("postgres"), timeout=10, ssl=False)
         try:
             if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name) is None:
                 await connection.execute(f'CREATE DATABASE "{name}"')

@@ -1,1 +1,198 @@
-"""The pytest plugin: real servers for tests that need them."""
+"""The pytest plugin: databases, brokers and object stores for tests that need real ones.
+
+Fixtures are listed by `pytest --fixtures -v`. A test that uses one is marked `integration` by itself.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from kappi_chassis.embedded.broker import EmbeddedBroker
+from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_chassis.testing.plan import HOW_TO_GET, RealServerMissing, ServerPlan, plan_servers
+from kappi_chassis.testing.shared_servers import ServerDesk, SharedServers, ask
+
+if TYPE_CHECKING:
+    from kappi_chassis.testing.s3_server import S3Server
+
+_SERVER_FIXTURES = frozenset(
+    {"postgres_url", "embedded_broker", "kafka_bootstrap", "every_broker", "s3_server"}
+)
+
+
+@dataclass(slots=True)
+class _Run:
+    """This process's part in the run: who it is, and how it gets an address."""
+
+    id: str
+    worker: str
+    plan: ServerPlan
+    address: Callable[[str], str]
+    servers: SharedServers | None = None  # only where pytest was started
+    desks: list[ServerDesk] = field(default_factory=list)
+
+
+_RUN = pytest.StashKey[_Run]()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUnderTest:
+    """kind: which implementation. bootstrap: `host:port`."""
+
+    kind: Literal["embedded", "kafka"]
+    bootstrap: str
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        location, key = worker["kappi_desk"]
+        config.stash[_RUN] = _Run(
+            id=worker["kappi_run"],
+            worker=worker["workerid"],
+            plan=ServerPlan(**worker["kappi_plan"]),
+            address=lambda kind: ask(location, bytes.fromhex(key), kind),
+        )
+        return
+    try:
+        plan = plan_servers(config.rootpath)
+    except RealServerMissing as missing:
+        raise pytest.UsageError(str(missing)) from missing
+    servers = SharedServers(plan, root=config.rootpath)
+    config.stash[_RUN] = _Run(
+        id=uuid.uuid4().hex[:8], worker="main", plan=plan, address=servers.address, servers=servers
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called by pytest-xdist, where pytest was started, for each worker before it starts."""
+    run = node.config.stash[_RUN]
+    if not run.desks:
+        run.desks.append(ServerDesk(run.servers))
+    desk = run.desks[0]
+    node.workerinput["kappi_desk"] = (desk.location, desk.key.hex())
+    node.workerinput["kappi_run"] = run.id
+    node.workerinput["kappi_plan"] = asdict(run.plan)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run = config.stash.get(_RUN, None)
+    if run is None or run.servers is None:
+        return
+    for desk in run.desks:
+        desk.close()
+    if run.plan.postgres == "given" and run.servers.started("postgres"):
+        # Somebody's server lives on: leave nothing there.
+        _database_maker(run).drop_templates()
+    run.servers.close()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return config.stash[_RUN].plan.header()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not _SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.integration)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    plan = metafunc.config.stash[_RUN].plan
+    if "every_broker" in metafunc.fixturenames:
+        kinds = ["embedded", "kafka"] if plan.real_kafka else ["embedded"]
+        metafunc.parametrize("every_broker", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(pytestconfig: pytest.Config) -> str:
+    """Address of the run's PostgreSQL 18, for an account that may create databases."""
+    return pytestconfig.stash[_RUN].address("postgres")
+
+
+@pytest.fixture
+def make_database(postgres_url: str, pytestconfig: pytest.Config) -> Iterator[DatabaseMaker]:
+    """`make_database()` is the address of an empty database, dropped after the test.
+
+    `make_database("galleries", migrate)` copies a template that `migrate(address)` filled once per run.
+    """
+    yield from _databases(pytestconfig)
+
+
+@pytest.fixture(scope="module")
+def make_module_database(postgres_url: str, pytestconfig: pytest.Config) -> Iterator[DatabaseMaker]:
+    """`make_database` for fixtures that live as long as a module."""
+    yield from _databases(pytestconfig)
+
+
+@pytest.fixture
+def database_url(make_database: DatabaseMaker) -> str:
+    """Address of an empty database of this test's own."""
+    return make_database()
+
+
+def _databases(config: pytest.Config) -> Iterator[DatabaseMaker]:
+    maker = _database_maker(config.stash[_RUN])
+    yield maker
+    maker.drop_all()
+
+
+def _database_maker(run: _Run) -> DatabaseMaker:
+    return DatabaseMaker(
+        run.address("postgres"),
+        prefix=f"kappi_test_{run.id}_{run.worker}",
+        template_prefix=f"kappi_template_{run.id}",
+    )
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    """This worker's embedded broker. Shared: a test that interrupts or closes one makes its own."""
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(request: pytest.FixtureRequest) -> str:
+    """`host:port` of the most real broker this run has."""
+    run = request.config.stash[_RUN]
+    if run.plan.real_kafka:
+        return run.address("kafka")
+    broker: EmbeddedBroker = request.getfixturevalue("embedded_broker")
+    return broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def every_broker(request: pytest.FixtureRequest) -> BrokerUnderTest:
+    """The test runs once per broker of this run: the embedded one, and Apache Kafka where there is one."""
+    if request.param == "kafka":
+        return BrokerUnderTest(kind="kafka", bootstrap=request.config.stash[_RUN].address("kafka"))
+    broker: EmbeddedBroker = request.getfixturevalue("embedded_broker")
+    return BrokerUnderTest(kind="embedded", bootstrap=broker.bootstrap)
+
+
+@pytest.fixture(scope="session")
+def s3_server(pytestconfig: pytest.Config) -> Iterator[S3Server]:
+    """A real S3 server that checks signatures: `create_bucket`, `store`, `signer`, `environment`.
+
+    Skips where there is none; a run that insists on real servers was refused before it came to that.
+    """
+    from kappi_chassis.testing.s3_server import running_s3_server  # brings boto3: only where it matters
+
+    with running_s3_server() as server:
+        if server is None:
+            pytest.skip(f"no S3 server here ({HOW_TO_GET})")
+        yield server
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Begins the names of this test's topics and groups: nobody else's on a shared broker begin so."""
+    return f"t{uuid.uuid4().hex[:12]}."

@@ -1,0 +1,34 @@
+"""Waiting for an outcome without guessing how long it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+_FIRST_PAUSE_S = 0.005
+_LONGEST_PAUSE_S = 0.2
+
+T = TypeVar("T")
+
+
+async def eventually(assertion: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0) -> T:
+    """Call until it raises no AssertionError, and return what it returned.
+
+    assertion: a function or coroutine function that asserts. After deadline_s its last AssertionError is
+    raised; any other exception at once.
+    """
+    deadline = time.monotonic() + deadline_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            outcome = assertion()
+            return await outcome if inspect.isawaitable(outcome) else outcome
+        except AssertionError as failure:
+            if time.monotonic() >= deadline:
+                failure.add_note(f"still so after {deadline_s:g} s")
+                raise
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

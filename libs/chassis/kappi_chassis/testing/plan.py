@@ -1,0 +1,103 @@
+"""Which server stands behind each kind of fixture in this run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kappi_chassis.testing import kafka_server, postgres_server
+from kappi_chassis.testing.containers import KAFKA_IMAGE, POSTGRES_IMAGE, docker_answers, docker_has
+from kappi_chassis.testing.kafka_server import KafkaSource
+from kappi_chassis.testing.postgres_server import PostgresSource
+
+REQUIRE_REAL = "KAPPI_TEST_REQUIRE_REAL"
+S3Source = Literal["given", "docker", "binary", "absent"]
+HOW_TO_GET = "make real-servers"
+
+
+class RealServerMissing(RuntimeError):
+    """The run insists on real servers and one cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlan:
+    """Decided once per run, by the process pytest was started as: every worker collects the same tests.
+
+    given: the environment names its address. embedded, for PostgreSQL: a real one, from a wheel.
+    """
+
+    postgres: PostgresSource
+    kafka: KafkaSource
+    s3: S3Source
+
+    @property
+    def real_kafka(self) -> bool:
+        return self.kafka != "embedded"
+
+    @property
+    def real_s3(self) -> bool:
+        return self.s3 != "absent"
+
+    def header(self) -> str:
+        kafka = {
+            "given": f"the one {kafka_server.BOOTSTRAP_VARIABLE} names",
+            "docker": f"{KAFKA_IMAGE} in Docker",
+            "java": f"Apache Kafka {kafka_server.VERSION}",
+            "embedded": f"embedded broker only ({HOW_TO_GET} for a real one)",
+        }[self.kafka]
+        postgres = {
+            "given": f"the one {postgres_server.URL_VARIABLE} names",
+            "docker": f"{POSTGRES_IMAGE} in Docker",
+            "embedded": "18, from its wheel",
+        }[self.postgres]
+        s3 = {
+            "given": "the one KAPPI_TEST_S3_ENDPOINT names",
+            "docker": "versitygw in Docker",
+            "binary": "versitygw",
+            "absent": f"local folder only ({HOW_TO_GET} for a real one)",
+        }[self.s3]
+        return f"servers: PostgreSQL: {postgres}; Kafka: {kafka}; S3: {s3}"
+
+
+def plan_servers(root: Path) -> ServerPlan:
+    """Look what is here; nothing is started, fetched or waited for.
+
+    Raises RealServerMissing: KAPPI_TEST_REQUIRE_REAL is set and a real server cannot be had.
+    """
+    plan = ServerPlan(postgres=_postgres(), kafka=_kafka(root), s3=_s3())
+    if os.environ.get(REQUIRE_REAL):
+        missing = [
+            name for name, real in (("Apache Kafka", plan.real_kafka), ("S3", plan.real_s3)) if not real
+        ]
+        if missing:
+            raise RealServerMissing(
+                f"{REQUIRE_REAL} is set, but there is no {' and no '.join(missing)}: {HOW_TO_GET}"
+            )
+    return plan
+
+
+def _postgres() -> PostgresSource:
+    if os.environ.get(postgres_server.URL_VARIABLE):
+        return "given"
+    return "docker" if docker_has(POSTGRES_IMAGE) else "embedded"
+
+
+def _kafka(root: Path) -> KafkaSource:
+    if os.environ.get(kafka_server.BOOTSTRAP_VARIABLE):
+        return "given"
+    if docker_has(KAFKA_IMAGE):
+        return "docker"
+    return "java" if kafka_server.runnable(root) else "embedded"
+
+
+def _s3() -> S3Source:
+    """What `running_s3_server` will find."""
+    if os.environ.get("KAPPI_TEST_S3_ENDPOINT"):
+        return "given"
+    if docker_answers():
+        return "docker"
+    from kappi_chassis.testing.s3_server import find_versitygw  # brings boto3: only where it matters
+
+    return "absent" if find_versitygw() is None else "binary"

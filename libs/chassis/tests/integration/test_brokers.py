@@ -1,0 +1,164 @@
+"""Every broker of the run speaks what the bus needs; the embedded one has its own ways besides."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from kappi_chassis.embedded.broker import BrokerUnavailable, EmbeddedBroker
+from kappi_chassis.embedded.ports import accepts_tcp
+from kappi_chassis.testing import kafka_server
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.kafka_server import KafkaServer
+from kappi_chassis.testing.plugin import BrokerUnderTest
+
+pytestmark = pytest.mark.integration
+
+
+async def _produce(bootstrap: str, topic: str, *values: bytes) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all")
+    await producer.start()
+    try:
+        for value in values:
+            await producer.send_and_wait(topic, value, key=b"one", headers=[("ce_id", value)])
+    finally:
+        await producer.stop()
+
+
+def _consumer(bootstrap: str, topic: str, *, group: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        session_timeout_ms=6_000,
+    )
+
+
+async def test_what_was_produced_is_consumed_in_order_with_its_headers(
+    every_broker: BrokerUnderTest, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}UploadCompleted"
+    await _produce(every_broker.bootstrap, topic, b"1", b"2", b"3")
+
+    consumer = _consumer(every_broker.bootstrap, topic, group=f"{topic_prefix}media")
+    await consumer.start()
+    try:
+        records = [await consumer.getone() for _ in range(3)]
+    finally:
+        await consumer.stop()
+
+    assert [record.value for record in records] == [b"1", b"2", b"3"]
+    assert [record.headers for record in records] == [(("ce_id", value),) for value in (b"1", b"2", b"3")]
+    assert len({record.partition for record in records}) == 1
+
+
+async def test_a_group_goes_on_from_its_committed_offset(
+    every_broker: BrokerUnderTest, topic_prefix: str
+) -> None:
+    topic, group = f"{topic_prefix}MediaReady", f"{topic_prefix}galleries"
+    await _produce(every_broker.bootstrap, topic, b"seen", b"unseen")
+    first = _consumer(every_broker.bootstrap, topic, group=group)
+    await first.start()
+    record = await first.getone()
+    await first.commit({TopicPartition(topic, record.partition): record.offset + 1})
+    await first.stop()
+
+    second = _consumer(every_broker.bootstrap, topic, group=group)
+    await second.start()
+    try:
+        assert (await second.getone()).value == b"unseen"
+    finally:
+        await second.stop()
+
+
+async def test_a_first_assignment_takes_no_three_seconds(
+    embedded_broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}GalleryCreated"
+    await _produce(embedded_broker.bootstrap, topic, b"x")
+    consumer = _consumer(embedded_broker.bootstrap, topic, group=f"{topic_prefix}janitor")
+
+    began = time.monotonic()
+    await consumer.start()
+    try:
+        await consumer.getone()
+    finally:
+        await consumer.stop()
+
+    assert time.monotonic() - began < 2.0
+
+
+async def test_a_topic_has_the_partitions_it_was_made_with(
+    embedded_broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}JanitorTick"
+    embedded_broker.create_topic(topic, partitions=7)
+    embedded_broker.create_topic(topic, partitions=3)
+
+    producer = AIOKafkaProducer(bootstrap_servers=embedded_broker.bootstrap)
+    await producer.start()
+    try:
+        assert len(await producer.partitions_for(topic)) == 7
+    finally:
+        await producer.stop()
+
+
+async def test_an_interrupted_broker_comes_back_with_its_records(topic_prefix: str) -> None:
+    topic = f"{topic_prefix}GalleryDeleted"
+    with EmbeddedBroker() as broker:
+        port = int(broker.bootstrap.rpartition(":")[2])
+        await _produce(broker.bootstrap, topic, b"kept")
+
+        def refuses() -> None:
+            assert not accepts_tcp(port)
+
+        broker.interrupt()
+        await eventually(refuses)
+
+        broker.resume()
+        consumer = _consumer(broker.bootstrap, topic, group=f"{topic_prefix}media")
+        await consumer.start()
+        try:
+            assert (await consumer.getone()).value == b"kept"
+        finally:
+            await consumer.stop()
+
+
+def test_a_closed_broker_is_gone_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    broker = EmbeddedBroker()
+    port = int(broker.bootstrap.rpartition(":")[2])
+    assert accepts_tcp(port)
+
+    broker.close()
+    broker.close()
+
+    assert not accepts_tcp(port)
+    with pytest.raises(BrokerUnavailable):
+        broker.create_topic("late", partitions=1)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not kafka_server.runnable(Path.cwd()), reason="Apache Kafka is not installed (make real-servers)"
+)
+async def test_apache_kafka_keeps_what_it_acknowledged_over_kill_9(tmp_path: Path, topic_prefix: str) -> None:
+    topic = f"{topic_prefix}ObjectsPurged"
+    server = KafkaServer(root=Path.cwd(), folder=tmp_path)
+    server.start()
+    try:
+        await _produce(server.bootstrap, topic, b"acknowledged")
+        server.kill()
+        server.start()
+        consumer = _consumer(server.bootstrap, topic, group=f"{topic_prefix}media")
+        await consumer.start()
+        try:
+            assert (await consumer.getone()).value == b"acknowledged"
+        finally:
+            await consumer.stop()
+    finally:
+        server.stop()

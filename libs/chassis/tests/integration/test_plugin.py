@@ -1,0 +1,124 @@
+"""The pytest plugin, seen from runs of its own."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+from kappi_chassis.testing.databases import DatabaseMaker
+
+pytestmark = pytest.mark.integration
+pytest_plugins = ("pytester",)
+
+_TESTS = """
+import asyncio
+import asyncpg, pytest
+
+async def _run(url, statement):
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+def migrate(url):
+    with open("migrated", "a") as log:
+        log.write("once\\n")
+    asyncio.run(_run(url, "CREATE TABLE gallery (code text)"))
+
+@pytest.mark.parametrize("number", range(8))
+def test_has_a_migrated_database_of_its_own(make_database, number, postgres_url):
+    url = make_database("galleries", migrate)
+    assert asyncio.run(_run(url, "SELECT count(*) FROM gallery")) == 0
+    asyncio.run(_run(url, "INSERT INTO gallery VALUES ('abcd')"))
+    with open("servers", "a") as log:
+        log.write(postgres_url.rpartition("@")[2] + "\\n")
+
+def test_unit(): pass
+"""
+
+
+@pytest.fixture
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    for name in ("KAPPI_TEST_REQUIRE_REAL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini(
+        "[pytest]\naddopts = -p kappi_chassis.testing.plugin\nmarkers =\n    integration: needs servers\n"
+    )
+    pytester.makepyfile(_TESTS)
+    return pytester
+
+
+def test_workers_share_one_server_and_one_template(inner: pytest.Pytester) -> None:
+    result = inner.runpytest_subprocess("-n", "2", "--strict-markers", timeout=60)
+
+    result.assert_outcomes(passed=9)
+    assert str(result.stdout).count("servers: PostgreSQL: ") == 1
+    assert len(set((inner.path / "servers").read_text().splitlines())) == 1
+    assert (inner.path / "migrated").read_text() == "once\n"
+
+
+def test_without_workers_the_same(inner: pytest.Pytester) -> None:
+    result = inner.runpytest_subprocess("-p", "no:xdist", timeout=60)
+
+    result.assert_outcomes(passed=9)
+    assert (inner.path / "migrated").read_text() == "once\n"
+
+
+def test_users_of_servers_are_marked_integration(inner: pytest.Pytester) -> None:
+    result = inner.runpytest_subprocess("-m", "not integration", timeout=60)
+
+    result.assert_outcomes(passed=1, deselected=8)
+
+
+def test_a_run_that_insists_on_real_servers_fails_without(
+    inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPPI_TEST_REQUIRE_REAL", "1")
+    monkeypatch.delenv("KAPPI_TEST_KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+
+    result = inner.runpytest_subprocess(timeout=60)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*there is no Apache Kafka*: make real-servers"])
+
+
+def test_without_real_servers_only_the_embedded_ones_are_run(
+    inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAPPI_TEST_KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    inner.makepyfile("def test_broker(every_broker): assert every_broker.kind == 'embedded'")
+
+    result = inner.runpytest_subprocess(timeout=60)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["servers: *Kafka: embedded broker only (make real-servers for a real one)*"])
+
+
+async def test_a_database_is_gone_after_its_test(make_database: DatabaseMaker) -> None:
+    url = make_database()
+    lingering = await asyncpg.connect(url)
+
+    make_database.drop_all()
+
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await asyncpg.connect(url)
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await lingering.execute("SELECT 1")
+
+
+async def test_a_template_that_failed_is_filled_anew(make_database: DatabaseMaker) -> None:
+    attempts: list[str] = []
+
+    def migrate(url: str) -> None:
+        attempts.append(url)
+        if len(attempts) == 1:
+            raise RuntimeError("migration 3 failed")
+
+    key = "filled-anew"
+    with pytest.raises(RuntimeError, match="migration 3"):
+        make_database(key, migrate)
+
+    await (await asyncpg.connect(make_database(key, migrate))).close()
+    assert len(attempts) == 2
