@@ -74,7 +74,10 @@ class DeadLetterDesk:
 
     async def __aenter__(self) -> DeadLetterDesk:
         consumer = AIOKafkaConsumer(
-            **self._connection.client_options(), group_id=REPLAY_GROUP, enable_auto_commit=False
+            **self._connection.client_options(),
+            group_id=self._connection.topic(REPLAY_GROUP),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         )
         await consumer.start()
         self._consumer = consumer
@@ -90,8 +93,10 @@ class DeadLetterDesk:
         for partition in await self._partitions():
             self._consumer.assign([partition])
             committed = await self._consumer.committed(partition) or 0
+            begins = await self._consumer.beginning_offsets([partition])
             ends = await self._consumer.end_offsets([partition])
-            await self._consumer.seek_to_beginning(partition)
+            # An explicit seek: `seek_to_beginning` races with the reset that `assign` has begun.
+            self._consumer.seek(partition, begins[partition])
             while await self._consumer.position(partition) < ends[partition]:
                 found = await self._consumer.getmany(partition, timeout_ms=READ_TIMEOUT_MS)
                 for message in found.get(partition, ()):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.2
@@ -14,7 +14,11 @@ _LONGEST_PAUSE_S = 0.2
 T = TypeVar("T")
 
 
-async def eventually(assertion: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0) -> T:
+@overload
+async def eventually(assertion: Callable[[], Coroutine[Any, Any, T]], deadline_s: float = 10.0) -> T: ...
+@overload
+async def eventually(assertion: Callable[[], T], deadline_s: float = 10.0) -> T: ...
+async def eventually(assertion: Callable[[], Any], deadline_s: float = 10.0) -> Any:
     """Call until it raises no AssertionError, and return what it returned.
 
     assertion: a function or coroutine function that asserts. After deadline_s its last AssertionError is
