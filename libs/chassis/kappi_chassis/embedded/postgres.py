@@ -102,8 +102,7 @@ class EmbeddedPostgres:
             raise PostgresUnavailable("PostgreSQL is not started")
         return self._process.pid
 
-    @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:

@@ -14,33 +14,22 @@ _PROBE_TIMEOUT_S = 1
 _LOCAL_SOCKET = "/var/run/docker.sock"
 
 
-def docker_answers() -> bool:
-    """Whether a Docker engine answers within a second."""
-    return _engine_holds()
-
-
 def docker_has(image: str) -> bool:
     """Whether an engine answers within a second and holds the image. None is pulled: that takes minutes."""
-    from testcontainers.core.config import testcontainers_config
-
-    # Ryuk removes what a killed run leaves behind.
-    needed = [image] if testcontainers_config.ryuk_disabled else [image, testcontainers_config.ryuk_image]
-    return _engine_holds(*needed)
-
-
-def _engine_holds(*images: str) -> bool:
     if "DOCKER_HOST" not in os.environ and not os.path.exists(_LOCAL_SOCKET):
         return False
     import docker  # type: ignore[import-untyped] # publishes no types
     from docker.errors import DockerException  # type: ignore[import-untyped] # as above
     from requests.exceptions import RequestException
+    from testcontainers.core.config import testcontainers_config
 
+    # Ryuk removes what a killed run leaves behind.
+    needed = [image] if testcontainers_config.ryuk_disabled else [image, testcontainers_config.ryuk_image]
     try:
         client = docker.from_env(timeout=_PROBE_TIMEOUT_S)
         try:
-            client.ping()
-            for image in images:
-                client.images.get(image)
+            for each in needed:
+                client.images.get(each)
         finally:
             client.close()
     except (DockerException, RequestException):

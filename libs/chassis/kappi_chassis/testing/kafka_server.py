@@ -94,7 +94,7 @@ class KafkaServer:
         self._process.start()
 
     def stop(self) -> None:
-        if self._process.running:
+        if self._process.is_running():
             # Nobody wants the data of a test's broker: no orderly handover, which takes seconds.
             self._process.kill()
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from kappi_chassis.testing import kafka_server, postgres_server
-from kappi_chassis.testing.containers import KAFKA_IMAGE, POSTGRES_IMAGE, docker_answers, docker_has
+from kappi_chassis.testing.containers import KAFKA_IMAGE, POSTGRES_IMAGE, docker_has
 from kappi_chassis.testing.kafka_server import KafkaSource
 from kappi_chassis.testing.postgres_server import PostgresSource
+from kappi_chassis.testing.s3_server import S3Source, s3_source
 
 REQUIRE_REAL = "KAPPI_TEST_REQUIRE_REAL"
-S3Source = Literal["given", "docker", "binary", "absent"]
 HOW_TO_GET = "make real-servers"
 
 
@@ -66,7 +65,7 @@ def plan_servers(root: Path) -> ServerPlan:
 
     Raises RealServerMissing: KAPPI_TEST_REQUIRE_REAL is set and a real server cannot be had.
     """
-    plan = ServerPlan(postgres=_postgres(), kafka=_kafka(root), s3=_s3())
+    plan = ServerPlan(postgres=_postgres(), kafka=_kafka(root), s3=s3_source(root))
     if os.environ.get(REQUIRE_REAL):
         missing = [
             name for name, real in (("Apache Kafka", plan.real_kafka), ("S3", plan.real_s3)) if not real
@@ -90,14 +89,3 @@ def _kafka(root: Path) -> KafkaSource:
     if docker_has(KAFKA_IMAGE):
         return "docker"
     return "java" if kafka_server.runnable(root) else "embedded"
-
-
-def _s3() -> S3Source:
-    """What `running_s3_server` will find."""
-    if os.environ.get("KAPPI_TEST_S3_ENDPOINT"):
-        return "given"
-    if docker_answers():
-        return "docker"
-    from kappi_chassis.testing.s3_server import find_versitygw  # brings boto3: only where it matters
-
-    return "absent" if find_versitygw() is None else "binary"

@@ -8,17 +8,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_chassis.testing.plan import HOW_TO_GET, RealServerMissing, ServerPlan, plan_servers
+from kappi_chassis.testing.s3_server import S3Server
 from kappi_chassis.testing.shared_servers import ServerDesk, SharedServers, ask
-
-if TYPE_CHECKING:
-    from kappi_chassis.testing.s3_server import S3Server
 
 _SERVER_FIXTURES = frozenset(
     {"postgres_url", "embedded_broker", "kafka_bootstrap", "every_broker", "s3_server"}
@@ -179,17 +177,15 @@ def every_broker(request: pytest.FixtureRequest) -> BrokerUnderTest:
 
 
 @pytest.fixture(scope="session")
-def s3_server(pytestconfig: pytest.Config) -> Iterator[S3Server]:
+def s3_server(pytestconfig: pytest.Config) -> S3Server:
     """A real S3 server that checks signatures: `create_bucket`, `store`, `signer`, `environment`.
 
     Skips where there is none; a run that insists on real servers was refused before it came to that.
     """
-    from kappi_chassis.testing.s3_server import running_s3_server  # brings boto3: only where it matters
-
-    with running_s3_server() as server:
-        if server is None:
-            pytest.skip(f"no S3 server here ({HOW_TO_GET})")
-        yield server
+    run = pytestconfig.stash[_RUN]
+    if not run.plan.real_s3:
+        pytest.skip(f"no S3 server here ({HOW_TO_GET})")
+    return S3Server.at(run.address("s3"))
 
 
 @pytest.fixture

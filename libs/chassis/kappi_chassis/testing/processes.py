@@ -48,13 +48,12 @@ class ManagedProcess:
     def pid(self) -> int:
         return self._started().pid
 
-    @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """Start and block until ready. Raises ChildNotReady with the end of the log, and ends it then."""
-        if self.running:
+        if self.is_running():
             raise RuntimeError("already running")
         process = spawn(self._program)
         try:
@@ -74,7 +73,7 @@ class ManagedProcess:
 
     def restart(self) -> None:
         """Stop in order, if it runs, and start again."""
-        if self.running:
+        if self.is_running():
             self.stop()
         self.start()
 
@@ -93,7 +92,7 @@ class ManagedProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.running:
+        if self.is_running():
             self.stop()
 
 

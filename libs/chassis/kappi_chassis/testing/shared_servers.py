@@ -18,6 +18,7 @@ from pathlib import Path
 from kappi_chassis.testing.kafka_server import start_kafka
 from kappi_chassis.testing.plan import RealServerMissing, ServerPlan
 from kappi_chassis.testing.postgres_server import start_postgres
+from kappi_chassis.testing.s3_server import start_s3
 
 _PATIENCE_S = 90.0
 
@@ -36,6 +37,7 @@ class SharedServers:
         self._starters: dict[str, Callable[[], str]] = {
             "postgres": self._postgres,
             "kafka": self._kafka,
+            "s3": self._s3,
         }
         self._locks = {kind: threading.Lock() for kind in self._starters}
         self._addresses: dict[str, str] = {}
@@ -67,6 +69,9 @@ class SharedServers:
             raise RealServerMissing("this run has no real Kafka")
         folder = self._folder("kafka")
         return start_kafka(self._plan.kafka, root=self._root, folder=folder, running=self._running)
+
+    def _s3(self) -> str:
+        return start_s3(folder=self._folder("s3"), running=self._running, root=self._root)
 
 
 class ServerDesk:

@@ -122,7 +122,7 @@ async def test_data_survives_stop_and_start(data_dir: Path) -> None:
     await server.create_database("kept")
     server.stop()
 
-    assert not server.running
+    assert not server.is_running()
     with pytest.raises(PostgresUnavailable):
         server.url("kept")
 
@@ -172,7 +172,7 @@ async def test_kill_9_of_the_server_is_recovered_from(data_dir: Path) -> None:
     os.kill(server.pid, signal.SIGKILL)
 
     def ended() -> None:
-        assert not server.running
+        assert not server.is_running()
 
     await eventually(ended)
     assert (data_dir / "cluster" / "postmaster.pid").exists()
@@ -198,7 +198,7 @@ async def test_a_note_that_names_a_strangers_process_does_not_keep_it_from_start
 def test_a_folder_in_use_is_refused(server: EmbeddedPostgres, data_dir: Path) -> None:
     with pytest.raises(PostgresInUse, match="another process"):
         EmbeddedPostgres(data_dir, settings=THROWAWAY).start()
-    assert server.running
+    assert server.is_running()
 
 
 def test_a_cluster_of_another_version_is_refused_untouched(data_dir: Path) -> None:

@@ -55,12 +55,12 @@ def test_is_ready_once_started_and_gone_once_stopped(tmp_path: Path) -> None:
     server = _web_server(tmp_path, port)
 
     server.start()
-    assert server.running
+    assert server.is_running()
     assert accepts_tcp(port)
     assert "GET /" in server.log_tail()
 
     assert server.stop() == -signal.SIGTERM
-    assert not server.running
+    assert not server.is_running()
     assert not accepts_tcp(port)
 
 
@@ -69,7 +69,7 @@ def test_runs_again_after_kill_9_under_another_pid(tmp_path: Path) -> None:
     with _web_server(tmp_path, port) as server:
         before = server.pid
         server.kill()
-        assert not server.running
+        assert not server.is_running()
 
         server.restart()
 
@@ -96,7 +96,7 @@ def test_one_that_ends_early_says_why(tmp_path: Path) -> None:
 
     with pytest.raises(ChildNotReady, match=r"(?s)status 1.*no such setting: X"):
         process.start()
-    assert not process.running
+    assert not process.is_running()
 
 
 def test_one_that_is_never_ready_is_ended(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_one_that_is_never_ready_is_ended(tmp_path: Path) -> None:
 
     with pytest.raises(ChildNotReady, match="not ready"):
         process.start()
-    assert not process.running
+    assert not process.is_running()
 
 
 def test_an_unknown_program_is_named(tmp_path: Path) -> None:
