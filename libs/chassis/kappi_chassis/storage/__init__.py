@@ -10,6 +10,7 @@ from kappi_chassis.storage.contract import (
     ObjectStore,
     RangedRead,
     SignedRequest,
+    StorageRefused,
     StorageUnavailable,
     UrlSigner,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "ObjectStore",
     "RangedRead",
     "SignedRequest",
+    "StorageRefused",
     "StorageUnavailable",
     "UrlSigner",
 ]

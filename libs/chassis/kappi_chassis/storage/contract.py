@@ -21,6 +21,10 @@ class ObjectMissing(Exception):
     """No object under that key."""
 
 
+class StorageRefused(Exception):
+    """The store says the request itself is wrong (an over-long key, say): trying again will not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContentBinding:
     """What a signed upload is bound to; the store refuses anything else.
@@ -37,7 +41,11 @@ class ContentBinding:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request someone without credentials may make until `expires_at`, with exactly these headers."""
+    """A request someone without credentials may make until `expires_at`, with exactly these headers.
+
+    An upload is bound to its `Content-Length` too. It is not among `headers`, because every HTTP client
+    sets it from the body itself and browsers forbid scripts to.
+    """
 
     url: str
     http_method: str
@@ -59,7 +67,10 @@ class ObjectHead:
 
 @dataclass(frozen=True, slots=True)
 class RangedRead:
-    """Bytes of an object together with its facts: one round trip tells both."""
+    """Bytes of an object together with its facts: one round trip tells both.
+
+    AWS leaves the checksum out of ranged answers, so `head.sha256` may be None here and known to `head()`.
+    """
 
     head: ObjectHead
     body: bytes
@@ -92,7 +103,11 @@ class UrlSigner(Protocol):
     def sign_put(
         self, key: str, *, binding: ContentBinding, now: datetime, lifetime: timedelta
     ) -> SignedRequest:
-        """A PUT of exactly the bound content; the caller must send `headers` as they are."""
+        """A PUT of exactly the bound content; the caller must send `headers` as they are.
+
+        lifetime: whole seconds, at most 7 days. Raises ValueError for one that is not, for a content type
+        that cannot be a header, and for a naive `now`.
+        """
         ...
 
     def sign_get(
@@ -114,7 +129,11 @@ class UrlSigner(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Talks to the store. Every call is bounded in time and raises `StorageUnavailable` when it cannot."""
+    """Talks to the store.
+
+    Every call is bounded in time and raises `StorageUnavailable` when the store cannot, `StorageRefused`
+    when it never will. A prefix is a plain string prefix, as in S3: end it with `/` to mean a folder.
+    """
 
     async def head(self, key: str) -> ObjectHead:
         """Raises ObjectMissing."""
@@ -137,7 +156,7 @@ class ObjectStore(Protocol):
         ...
 
     async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
-        """Delete up to 1,000 keys, current versions. A missing key is a success; other per-key errors are told."""
+        """Delete up to 1,000 keys, current versions. A missing key is a success; other errors are told."""
         ...
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
@@ -156,4 +175,6 @@ class ObjectStore(Protocol):
         """Returns when the store answers and the bucket is there; raises StorageUnavailable otherwise."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release threads and connections; the store must not be used afterwards."""
+        ...

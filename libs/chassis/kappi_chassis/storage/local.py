@@ -1,0 +1,153 @@
+"""`ObjectStore` on a folder: durable, crash-safe, for one machine. ADR-0005."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from kappi_chassis.storage.content_type import header_content_type
+from kappi_chassis.storage.contract import (
+    DeleteReport,
+    ObjectHead,
+    ObjectPage,
+    RangedRead,
+    StorageRefused,
+)
+from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObject, translated_os_errors
+from kappi_chassis.storage.local_listing import objects_under
+from kappi_chassis.storage.offload import BlockingPool
+
+T = TypeVar("T")
+
+MAX_BATCH = 1000
+_CALL_TIMEOUT_S = 30.0
+_STALE_AFTER = timedelta(hours=24)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LocalObjectStore:
+    """See `ObjectStore`. Several processes may share one folder."""
+
+    def __init__(self, root: Path, *, threads: int = 8, now: Callable[[], datetime] = _utc_now) -> None:
+        """root: made when missing. now: UTC, tells how old an abandoned write is."""
+        self._tree = ObjectTree(root)
+        self._pool = BlockingPool(name="local-store", threads=threads, timeout_s=_CALL_TIMEOUT_S)
+        self._now = now
+
+    async def head(self, key: str) -> ObjectHead:
+        """See `ObjectStore.head`."""
+        opened = await self.open(key)
+        await self.blocking(opened.close)
+        return opened.head
+
+    async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
+        """See `ObjectStore.read`."""
+        if start < 0 or length < 1:
+            raise ValueError("A range begins at 0 or later and holds at least one byte")
+        return await self.blocking(lambda: self._read(key, start, length))
+
+    def _read(self, key: str, start: int, length: int) -> RangedRead:
+        opened = self._tree.open(key)
+        try:
+            return RangedRead(head=opened.head, body=opened.read_at(start, length))
+        finally:
+            opened.close()
+
+    async def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
+        """See `ObjectStore.stream`."""
+        opened = await self.open(key)
+        offset = 0
+        try:
+            while chunk := await self.read_open(opened, offset=offset, length=chunk_bytes):
+                yield chunk
+                offset += len(chunk)
+        finally:
+            opened.close()
+
+    async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
+        """See `ObjectStore.put`."""
+        return await self.blocking(lambda: self._put(key, body, content_type))
+
+    def _put(self, key: str, body: bytes, content_type: str) -> ObjectHead:
+        writer = self._writer(key, content_type)
+        try:
+            writer.write(body)
+            return writer.publish(replace=True)
+        finally:
+            writer.discard()
+
+    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = MAX_BATCH) -> ObjectPage:
+        """See `ObjectStore.list_page`. The token is the last key of the page before."""
+        wanted = max(1, min(limit, MAX_BATCH))
+        return await self.blocking(lambda: self._list_page(prefix, token, wanted))
+
+    def _list_page(self, prefix: str, token: str | None, limit: int) -> ObjectPage:
+        found = tuple(islice(objects_under(self._tree.objects, prefix, after=token), limit + 1))
+        more = len(found) > limit
+        page = found[:limit]
+        return ObjectPage(objects=page, next_token=page[-1].key if more else None)
+
+    async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
+        """See `ObjectStore.delete_batch`."""
+        wanted = dict.fromkeys(keys)
+        if len(wanted) > MAX_BATCH:
+            raise ValueError(f"At most {MAX_BATCH} keys a call")
+        failed = await self.blocking(lambda: self._tree.delete(wanted))
+        return DeleteReport(deleted=len(wanted) - len(failed), failed=failed)
+
+    async def delete_versions_page(self, prefix: str) -> DeleteReport:
+        """See `ObjectStore.delete_versions_page`. A folder keeps no versions."""
+        page = await self.list_page(prefix)
+        return await self.delete_batch([found.key for found in page.objects])
+
+    async def abort_multipart_uploads(self, prefix: str) -> int:
+        """See `ObjectStore.abort_multipart_uploads`. There are none: an upload here is one request."""
+        return 0
+
+    async def ready(self) -> None:
+        """See `ObjectStore.ready`. Also sweeps what writers that died left behind."""
+        stale_before = self._now() - _STALE_AFTER
+        await self.blocking(lambda: self._tree.prepare(stale_before=stale_before))
+
+    async def close(self) -> None:
+        """See `ObjectStore.close`."""
+        await self._pool.close()
+
+    # What `local_server` needs beyond the contract.
+
+    async def open(self, key: str) -> OpenObject:
+        """An object for reading; the caller closes it. Raises ObjectMissing."""
+        return await self.blocking(lambda: self._tree.open(key))
+
+    async def read_open(self, opened: OpenObject, *, offset: int, length: int) -> bytes:
+        """At most `length` bytes of an open object."""
+        return await self.blocking(lambda: opened.read_at(offset, length))
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object, without opening it."""
+        return await self.blocking(lambda: self._tree.exists(key))
+
+    async def writer(self, key: str, *, content_type: str) -> ObjectWriter:
+        """A new object, invisible until published; its methods block, so call them through `blocking`."""
+        return await self.blocking(lambda: self._writer(key, content_type))
+
+    async def blocking(self, call: Callable[[], T]) -> T:
+        """`call()` on one of the store's threads, its OSErrors told as the contract's failures."""
+        return await self._pool.run(_translated, call)
+
+    def _writer(self, key: str, content_type: str) -> ObjectWriter:
+        try:
+            return ObjectWriter(self._tree, key, content_type=header_content_type(content_type))
+        except ValueError as error:
+            raise StorageRefused(str(error)) from error
+
+
+def _translated(call: Callable[[], T]) -> T:
+    with translated_os_errors():
+        return call()

@@ -1,0 +1,67 @@
+"""What the local store's server says: ASGI message types, fixed headers, errors as S3 words them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from xml.sax.saxutils import escape
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+CORS: Headers = [
+    # No cookies are involved: whoever holds the URL holds the right, from any origin.
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"accept-ranges, content-disposition, content-length, content-range, etag, x-amz-checksum-sha256",
+    ),
+]
+PREFLIGHT: Headers = [
+    *CORS,
+    (b"access-control-allow-methods", b"GET, HEAD, PUT"),
+    (
+        b"access-control-allow-headers",
+        b"content-type, if-match, if-none-match, if-range, range, x-amz-checksum-sha256",
+    ),
+    (b"access-control-max-age", b"86400"),
+]
+CONTENT_SAFETY: Headers = [
+    # Strangers' files come from our origin here: they must never run as our page.
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox; default-src 'none'; img-src 'self'; media-src 'self'"),
+]
+HANG_UP: Headers = [(b"connection", b"close")]
+
+
+class Refused(Exception):
+    """An answer that is not the one asked for. code: S3's name for it."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Headers | None = None) -> None:
+        super().__init__(code)
+        self.status, self.code, self.message, self.headers = status, code, message, headers or []
+
+
+class Abandoned(Exception):
+    """The exchange ends unanswered: the client left, or the bytes ran out after the headers were sent."""
+
+
+async def send_whole(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
+    """An answer in one piece."""
+    length: Headers = [] if status in {204, 304} else [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_refusal(send: Send, refused: Refused, *, extra: Headers) -> None:
+    """An error document in S3's form; nothing of the request or the machine is in it."""
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{escape(refused.code)}</Code><Message>{escape(refused.message)}</Message></Error>"
+    ).encode()
+    headers = [*CORS, (b"content-type", b"application/xml"), *refused.headers, *extra]
+    await send_whole(send, refused.status, headers, body)

@@ -1,0 +1,279 @@
+"""The local store over HTTP: a pure ASGI app that answers the URLs `LocalUrlSigner` makes.
+
+It behaves as S3 does for the requests Kappi hands out: same headers, status codes and error codes. It logs
+nothing; whoever serves it must keep access logs off, because a signed URL is a credential.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import format_datetime
+from functools import partial
+
+from kappi_chassis.storage.contract import (
+    ContentBinding,
+    ObjectHead,
+    ObjectMissing,
+    StorageRefused,
+    StorageUnavailable,
+)
+from kappi_chassis.storage.http_ranges import RangeNotSatisfiable, names_etag, requested_range
+from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.storage.local_body import UploadBody
+from kappi_chassis.storage.local_files import ObjectExists, OpenObject
+from kappi_chassis.storage.local_responses import (
+    CONTENT_SAFETY,
+    CORS,
+    HANG_UP,
+    PREFLIGHT,
+    Abandoned,
+    AsgiApp,
+    Headers,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    send_refusal,
+    send_whole,
+)
+from kappi_chassis.storage.local_signing import (
+    LocalUrlVerifier,
+    SignatureRejected,
+    SignedClaims,
+    UrlExpired,
+)
+
+_READ_CHUNK_BYTES = 1 << 20
+
+
+def local_store_app(
+    store: LocalObjectStore,
+    *,
+    signer_secret: bytes,
+    clock: Callable[[], datetime],
+    base_path: str = "/store/",
+) -> AsgiApp:
+    """The app. base_path: that of the signer's base URL, slashes included. clock: aware, tells expiry."""
+    return _LocalStoreApp(
+        store, verifier=LocalUrlVerifier(secret=signer_secret), clock=clock, base_path=base_path
+    )
+
+
+class _LocalStoreApp:
+    def __init__(
+        self,
+        store: LocalObjectStore,
+        *,
+        verifier: LocalUrlVerifier,
+        clock: Callable[[], datetime],
+        base_path: str,
+    ) -> None:
+        self._store = store
+        self._verifier = verifier
+        self._clock = clock
+        self._base_path = base_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise ValueError(f"The store speaks HTTP only, not {scope['type']}")
+        body = UploadBody(receive)
+        try:
+            try:
+                await self._answer(scope, receive, body=body, send=send)
+            except Refused as refused:
+                kept = await body.drained()
+                await send_refusal(send, refused, extra=[] if kept else HANG_UP)
+        except Abandoned:
+            return
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._store.ready()
+        except StorageUnavailable as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive, *, body: UploadBody, send: Send) -> None:
+        method: str = scope["method"]
+        if method == "OPTIONS":
+            await send_whole(send, 204, PREFLIGHT)
+            return
+        if method not in {"GET", "HEAD", "PUT"}:
+            raise Refused(405, "MethodNotAllowed", "Only GET, HEAD and PUT.", [(b"allow", b"GET, HEAD, PUT")])
+        claims = self._verified(scope)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            if claims.binding is not None:
+                await self._put(claims.key, claims.binding, headers=headers, body=body, send=send)
+            else:
+                await self._get(
+                    claims, headers=headers, with_body=method == "GET", receive=receive, send=send
+                )
+        except ObjectMissing as error:
+            raise Refused(404, "NoSuchKey", "There is no such object.") from error
+        except ObjectExists as error:
+            raise Refused(412, "PreconditionFailed", "The object exists already.") from error
+        except StorageRefused as error:
+            raise Refused(400, "InvalidRequest", "The store cannot hold such an object.") from error
+        except StorageUnavailable as error:
+            retry: Headers = [(b"retry-after", b"1")]
+            raise Refused(503, "ServiceUnavailable", "Try again shortly.", retry) from error
+
+    def _verified(self, scope: Scope) -> SignedClaims:
+        path: str = scope["path"]
+        if not path.startswith(self._base_path):
+            raise Refused(404, "NoSuchKey", "There is no such object.")
+        key = path[len(self._base_path) :]
+        method = "PUT" if scope["method"] == "PUT" else "GET"
+        try:
+            return self._verifier.verify(method, key, scope["query_string"], now=self._clock())
+        except SignatureRejected as error:
+            raise Refused(403, "SignatureDoesNotMatch", "The URL's signature is not valid.") from error
+        except UrlExpired as error:
+            raise Refused(403, "AccessDenied", "Request has expired.") from error
+
+    async def _put(
+        self, key: str, binding: ContentBinding, *, headers: dict[str, str], body: UploadBody, send: Send
+    ) -> None:
+        _check_upload_headers(headers, binding)
+        # Asked before the body is read as well as when it is stored: a refusal should not cost 5 GiB.
+        if await self._store.exists(key):
+            raise ObjectExists
+        writer = await self._store.writer(key, content_type=binding.content_type)
+        try:
+            async for chunk in body.chunks(size_bytes=binding.size_bytes):
+                await self._store.blocking(partial(writer.write, chunk))
+            if binding.sha256 is not None and writer.digest() != binding.sha256:
+                raise Refused(400, "BadDigest", "The SHA-256 of the content is not the one signed.")
+            head = await self._store.blocking(partial(writer.publish, replace=False))
+        finally:
+            await self._store.blocking(writer.discard)
+        answer = [*CORS, (b"etag", _quoted(head.etag))]
+        if binding.sha256 is not None:
+            answer.append((b"x-amz-checksum-sha256", b64encode(binding.sha256)))
+        await send_whole(send, 200, answer)
+
+    async def _get(
+        self,
+        claims: SignedClaims,
+        *,
+        headers: dict[str, str],
+        with_body: bool,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        opened = await self._store.open(claims.key)
+        try:
+            head = opened.head
+            status, first, last = _selected(head, headers)
+            answer = _object_headers(head, claims)
+            if status == 304:
+                await send_whole(send, 304, answer)
+                return
+            if status == 206:
+                answer.append((b"content-range", f"bytes {first}-{last}/{head.size_bytes}".encode()))
+            length = last - first + 1
+            answer.append((b"content-type", (claims.content_type or head.content_type).encode()))
+            answer.append((b"content-length", str(length).encode()))
+            await send({"type": "http.response.start", "status": status, "headers": answer})
+            if with_body:
+                await self._send_bytes(opened, offset=first, length=length, receive=receive, send=send)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            opened.close()
+
+    async def _send_bytes(
+        self, opened: OpenObject, *, offset: int, length: int, receive: Receive, send: Send
+    ) -> None:
+        # A server swallows what is sent to a client that left, so we watch for that ourselves.
+        departure = asyncio.ensure_future(_departure(receive))
+        try:
+            while length:
+                chunk = await self._store.read_open(
+                    opened, offset=offset, length=min(length, _READ_CHUNK_BYTES)
+                )
+                if departure.done() or not chunk:
+                    raise Abandoned
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                offset += len(chunk)
+                length -= len(chunk)
+        except StorageUnavailable as error:
+            raise Abandoned from error  # too late for a status: the server cuts the connection
+        finally:
+            departure.cancel()
+            await asyncio.wait([departure])
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _check_upload_headers(headers: dict[str, str], binding: ContentBinding) -> None:
+    """Refuse, before any byte of the body is read, what is not the upload that was signed."""
+    length = headers.get("content-length")
+    if length is None:
+        raise Refused(411, "MissingContentLength", "Content-Length is required.")
+    if length != str(binding.size_bytes):
+        raise Refused(400, "IncompleteBody", "Content-Length is not the one signed.")
+    expected = {"content-type": binding.content_type, "if-none-match": "*"}
+    for name, value in expected.items():
+        if headers.get(name) != value:
+            raise Refused(403, "SignatureDoesNotMatch", f"{name} is not the one signed.")
+    if binding.sha256 is not None and _decoded(headers.get("x-amz-checksum-sha256")) != binding.sha256:
+        raise Refused(403, "SignatureDoesNotMatch", "x-amz-checksum-sha256 is not the one signed.")
+
+
+def _decoded(checksum: str | None) -> bytes | None:
+    try:
+        return b64decode(checksum, validate=True) if checksum is not None else None
+    except (Base64Error, ValueError):
+        return None
+
+
+def _selected(head: ObjectHead, headers: dict[str, str]) -> tuple[int, int, int]:
+    """Status, first and last byte to send. RFC 9110, 13.2.2: preconditions before ranges."""
+    if (wanted := headers.get("if-match")) is not None and not names_etag(wanted, head.etag, weak=False):
+        raise Refused(412, "PreconditionFailed", "The object is not the one named.")
+    if (known := headers.get("if-none-match")) is not None and names_etag(known, head.etag, weak=True):
+        return 304, 0, -1
+    byte_range = headers.get("range")
+    # A date in If-Range never matches: our times are finer than a second, so the safe answer is everything.
+    if (condition := headers.get("if-range")) is not None and condition.strip() != f'"{head.etag}"':
+        byte_range = None
+    try:
+        selected = requested_range(byte_range, size_bytes=head.size_bytes)
+    except RangeNotSatisfiable as error:
+        total: Headers = [(b"content-range", f"bytes */{head.size_bytes}".encode())]
+        raise Refused(416, "InvalidRange", "The range is not satisfiable.", total) from error
+    if selected is None:
+        return 200, 0, head.size_bytes - 1
+    return 206, *selected
+
+
+def _object_headers(head: ObjectHead, claims: SignedClaims) -> Headers:
+    headers: Headers = [
+        *CORS,
+        *CONTENT_SAFETY,
+        (b"accept-ranges", b"bytes"),
+        (b"etag", _quoted(head.etag)),
+        (b"last-modified", format_datetime(head.last_modified, usegmt=True).encode()),
+    ]
+    if claims.disposition is not None:
+        headers.append((b"content-disposition", claims.disposition.encode("latin-1")))
+    return headers
+
+
+def _quoted(etag: str) -> bytes:
+    return f'"{etag}"'.encode()

@@ -1,0 +1,172 @@
+"""Signed URLs of the local store: HMAC-SHA256 over method, key and everything the request is bound to.
+
+The signature covers the method, the encoded key and all query parameters before `signature`, in the fixed
+order of `_PARAMETERS`. A PUT is always create-only, so that needs no parameter. The headers a client must
+send have S3's names, so a client need not know which store it talks to.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
+
+from kappi_chassis.storage.content_type import header_content_type
+from kappi_chassis.storage.contract import ContentBinding, SignedRequest
+from kappi_chassis.storage.disposition import attachment
+from kappi_chassis.storage.sigv4 import MAX_EXPIRES_S, encode_path, encode_query
+
+MIN_SECRET_BYTES = 16
+
+_PARAMETERS = ("expires", "type", "size", "sha256", "disposition")
+_SIGNATURE = "signature"
+_MAX_QUERY_BYTES = 8192
+_digits = re.compile(r"[0-9]{1,18}").fullmatch
+_hex_digest = re.compile(r"[0-9a-f]{64}").fullmatch
+
+
+class SignatureRejected(Exception):
+    """The URL was not signed by us, or not for this request."""
+
+
+class UrlExpired(Exception):
+    """The URL was signed by us, and its time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedClaims:
+    """What a verified URL allows. `binding` for a PUT; the other two are headers to answer a GET with."""
+
+    key: str
+    binding: ContentBinding | None = None
+    content_type: str | None = None
+    disposition: str | None = None
+
+
+class _UrlHmac:
+    """The one place where a signature is computed, so signer and verifier cannot disagree."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < MIN_SECRET_BYTES:
+            raise ValueError(f"The local store's secret needs at least {MIN_SECRET_BYTES} bytes")
+        # A key of its own: the same secret may sign other things elsewhere.
+        self._key = hmac.digest(secret, b"kappi local store url v1", "sha256")
+
+    def of(self, http_method: str, path: str, query: str) -> str:
+        return hmac.digest(self._key, f"{http_method}\n{path}\n{query}".encode(), "sha256").hex()
+
+
+class LocalUrlSigner:
+    """See `UrlSigner`. Makes URLs that `local_server.local_store_app` with the same secret answers."""
+
+    def __init__(self, *, base_url: str, secret: bytes) -> None:
+        """base_url: where clients reach the store, ending in `/` (`http://host:8000/store/`)."""
+        parts = urlsplit(base_url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or not parts.path.endswith("/"):
+            raise ValueError(
+                f"The store's base URL is http(s)://host/.../ with a final slash, not {base_url!r}"
+            )
+        self._base_url = base_url
+        self._hmac = _UrlHmac(secret)
+
+    def sign_put(
+        self, key: str, *, binding: ContentBinding, now: datetime, lifetime: timedelta
+    ) -> SignedRequest:
+        """See `UrlSigner.sign_put`."""
+        content_type = header_content_type(binding.content_type)
+        expires_at, query = _expiry(now, lifetime)
+        query = f"{query}&type={encode_query(content_type)}&size={binding.size_bytes}"
+        headers = {"content-type": content_type, "if-none-match": "*"}
+        if binding.sha256 is not None:
+            query = f"{query}&sha256={binding.sha256.hex()}"
+            headers["x-amz-checksum-sha256"] = b64encode(binding.sha256).decode()
+        url = self._signed("PUT", key, query)
+        return SignedRequest(url=url, http_method="PUT", headers=headers, expires_at=expires_at)
+
+    def sign_get(
+        self,
+        key: str,
+        *,
+        now: datetime,
+        lifetime: timedelta,
+        filename: str | None = None,
+        content_type: str | None = None,
+    ) -> SignedRequest:
+        """See `UrlSigner.sign_get`."""
+        expires_at, query = _expiry(now, lifetime)
+        if content_type is not None:
+            query = f"{query}&type={encode_query(header_content_type(content_type))}"
+        if filename is not None:
+            query = f"{query}&disposition={encode_query(attachment(filename))}"
+        url = self._signed("GET", key, query)
+        return SignedRequest(url=url, http_method="GET", headers={}, expires_at=expires_at)
+
+    def _signed(self, http_method: str, key: str, query: str) -> str:
+        path = encode_path(key)
+        return f"{self._base_url}{path}?{query}&{_SIGNATURE}={self._hmac.of(http_method, path, query)}"
+
+
+class LocalUrlVerifier:
+    """The server's half: tells what a URL allows, or that it allows nothing."""
+
+    def __init__(self, *, secret: bytes) -> None:
+        self._hmac = _UrlHmac(secret)
+
+    def verify(self, http_method: str, key: str, query_string: bytes, *, now: datetime) -> SignedClaims:
+        """query_string: as it came. Raises SignatureRejected, UrlExpired."""
+        given = _parsed(query_string)
+        signature = given.pop(_SIGNATURE, "")
+        query = "&".join([f"{name}={encode_query(given[name])}" for name in _PARAMETERS if name in given])
+        try:
+            expected = self._hmac.of(http_method, encode_path(key), query)
+        except UnicodeEncodeError as error:
+            raise SignatureRejected from error
+        # Bytes: compare_digest refuses text that is not ASCII.
+        if not hmac.compare_digest(signature.encode(errors="replace"), expected.encode()):
+            raise SignatureRejected
+        if now.timestamp() >= int(given["expires"]):
+            raise UrlExpired
+        if http_method == "PUT":
+            return SignedClaims(key=key, binding=_binding(given))
+        return SignedClaims(key=key, content_type=given.get("type"), disposition=given.get("disposition"))
+
+
+def _expiry(now: datetime, lifetime: timedelta) -> tuple[datetime, str]:
+    if now.tzinfo is None:
+        raise ValueError("Signing needs an aware datetime")
+    if not 1 <= lifetime.total_seconds() <= MAX_EXPIRES_S:
+        raise ValueError(f"A signed URL lives 1 to {MAX_EXPIRES_S} seconds, not {lifetime}")
+    expires_at = now + lifetime
+    return expires_at, f"expires={int(expires_at.timestamp())}"
+
+
+def _parsed(query_string: bytes) -> dict[str, str]:
+    """The parameters, each known and given once: an unknown one is as wrong as a changed one."""
+    if len(query_string) > _MAX_QUERY_BYTES:
+        raise SignatureRejected
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), strict_parsing=True, errors="strict")
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise SignatureRejected from error
+    given = dict(pairs)
+    if len(given) != len(pairs) or not given.keys() <= {*_PARAMETERS, _SIGNATURE}:
+        raise SignatureRejected
+    if not _digits(given.get("expires", "")):
+        raise SignatureRejected
+    return given
+
+
+def _binding(given: Mapping[str, str]) -> ContentBinding:
+    # Signed by us, so well-formed; checked all the same, as a secret may be shared with other versions.
+    size, digest = given.get("size", ""), given.get("sha256")
+    if not _digits(size) or (digest is not None and not _hex_digest(digest)):
+        raise SignatureRejected
+    return ContentBinding(
+        content_type=given.get("type", ""),
+        size_bytes=int(size),
+        sha256=bytes.fromhex(digest) if digest is not None else None,
+    )

@@ -1,0 +1,58 @@
+"""What an S3 answer means for us: missing, try later, or never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kappi_chassis.storage.contract import ObjectMissing, StorageRefused, StorageUnavailable
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion", "NoSuchUpload"})
+# 4xx answers that pass: throttling, clocks that drift, credentials and buckets an operator puts right.
+_PASSING_4XX = frozenset({401, 403, 408, 425, 429})
+_PASSING = frozenset(
+    {"NoSuchBucket", "RequestTimeout", "SlowDown", "ExpiredToken", "InvalidToken"}
+    | {"OperationAborted", "ConditionalRequestConflict"}  # two at once, answered with 409
+)
+_NO_VERSIONS = frozenset({"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"})
+
+
+def error_code(error: ClientError) -> str:
+    """The S3 error code, or the bare status where an answer has no body (HEAD)."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def error_status(error: ClientError) -> int:
+    """The HTTP status of the answer, 0 when it had none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def versions_unsupported(error: ClientError) -> bool:
+    """Whether the store says that it does not know object versions at all."""
+    return error_code(error) in _NO_VERSIONS or error_status(error) in {405, 501}
+
+
+@contextmanager
+def translated_errors(key: str | None = None) -> Iterator[None]:
+    """Turn botocore's failures into the contract's. key: the object asked for; a 404 then is its absence."""
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # see s3.make_client
+
+    try:
+        yield
+    except ClientError as error:
+        code, status = error_code(error), error_status(error)
+        if key is not None and code in _MISSING:
+            raise ObjectMissing(key) from error
+        passing = code in _PASSING or code in _MISSING or status in _PASSING_4XX
+        if 400 <= status < 500 and not passing:
+            raise StorageRefused(f"S3 refused the request: {code} ({status})") from error
+        raise StorageUnavailable(f"S3 answered {code or 'nothing known'} ({status})") from error
+    except ParamValidationError as error:
+        raise StorageRefused("the request is not one S3 knows") from error
+    except BotoCoreError as error:
+        # The class only: the message may quote a URL.
+        raise StorageUnavailable(f"S3 did not answer: {type(error).__name__}") from error

@@ -1,0 +1,108 @@
+"""Which store, from the environment: S3 when it is named, else a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kappi_chassis.storage.contract import ObjectStore, UrlSigner
+from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.storage.local_signing import LocalUrlSigner
+from kappi_chassis.storage.s3 import S3Address, S3ObjectStore
+from kappi_chassis.storage.s3_signing import Addressing, S3UrlSigner
+from kappi_chassis.storage.sigv4 import Credentials
+
+
+class StorageNotConfigured(Exception):
+    """The settings name no store, or only half of one; the message says what to set."""
+
+
+class StorageSettings(BaseSettings):
+    """`KAPPI_S3_*` for an S3, `KAPPI_LOCAL_STORE_*` for a folder on this machine."""
+
+    model_config = SettingsConfigDict(env_prefix="KAPPI_", frozen=True, extra="ignore")
+
+    s3_endpoint: str | None = None
+    """None with a bucket set: AWS itself."""
+    s3_public_endpoint: str | None = None
+    """Where clients reach the store, when that is not `s3_endpoint`; signed URLs carry it."""
+    s3_bucket: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+    s3_session_token: SecretStr | None = None
+    s3_addressing: Addressing = Addressing.PATH
+
+    local_store_dir: Path | None = None
+    local_store_url: str | None = None
+    """Base URL clients reach the folder's server under, with a final slash."""
+    local_store_secret: SecretStr | None = None
+
+    store_threads: int = 16
+    """Blocking calls in flight per process."""
+
+    @property
+    def uses_s3(self) -> bool:
+        """S3 wins over the folder as soon as an endpoint or a bucket is named."""
+        return bool(self.s3_endpoint or self.s3_bucket)
+
+
+def build_store(settings: StorageSettings) -> ObjectStore:
+    """The store the settings name. Connects to nothing. Raises StorageNotConfigured."""
+    if settings.uses_s3:
+        address = S3Address(
+            bucket=_bucket(settings),
+            region=settings.s3_region,
+            endpoint=settings.s3_endpoint or None,
+            addressing=settings.s3_addressing,
+        )
+        return S3ObjectStore(address, credentials=_credentials(settings), threads=settings.store_threads)
+    return LocalObjectStore(_local_dir(settings), threads=settings.store_threads)
+
+
+def build_signer(settings: StorageSettings) -> UrlSigner:
+    """The signer for the same store. Raises StorageNotConfigured."""
+    if settings.uses_s3:
+        aws = f"https://s3.{settings.s3_region}.amazonaws.com"
+        return S3UrlSigner(
+            endpoint=settings.s3_public_endpoint or settings.s3_endpoint or aws,
+            region=settings.s3_region,
+            bucket=_bucket(settings),
+            credentials=_credentials(settings),
+            addressing=settings.s3_addressing,
+        )
+    _local_dir(settings)
+    if not settings.local_store_url:
+        raise StorageNotConfigured("Set KAPPI_LOCAL_STORE_URL, e.g. http://localhost:8000/store/")
+    if settings.local_store_secret is None:
+        raise StorageNotConfigured("Set KAPPI_LOCAL_STORE_SECRET: the local store signs its URLs with it")
+    secret = settings.local_store_secret.get_secret_value().encode()
+    return LocalUrlSigner(base_url=settings.local_store_url, secret=secret)
+
+
+def _bucket(settings: StorageSettings) -> str:
+    if not settings.s3_bucket:
+        raise StorageNotConfigured("Set KAPPI_S3_BUCKET: KAPPI_S3_ENDPOINT alone does not say which bucket")
+    return settings.s3_bucket
+
+
+def _credentials(settings: StorageSettings) -> Credentials:
+    if settings.s3_access_key is None or settings.s3_secret_key is None:
+        raise StorageNotConfigured("Set KAPPI_S3_ACCESS_KEY and KAPPI_S3_SECRET_KEY for the S3 store")
+    token = settings.s3_session_token
+    return Credentials(
+        access_key=settings.s3_access_key.get_secret_value(),
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        session_token=token.get_secret_value() if token is not None else None,
+    )
+
+
+def _local_dir(settings: StorageSettings) -> Path:
+    if settings.local_store_dir is None:
+        raise StorageNotConfigured(
+            "No object store is configured: set KAPPI_S3_ENDPOINT and KAPPI_S3_BUCKET for an S3, "
+            "or KAPPI_LOCAL_STORE_DIR for a folder"
+        )
+    return settings.local_store_dir

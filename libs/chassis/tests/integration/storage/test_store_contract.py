@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from kappi_chassis.storage import ObjectStore, UrlSigner
+from kappi_chassis.testing.s3_server import S3Server
+from kappi_chassis.testing.storage_contract import ObjectStoreContract
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server: S3Server) -> str:
+    return s3_server.create_bucket()
+
+
+@pytest.fixture(scope="module")
+def s3_store(s3_server: S3Server, bucket: str) -> Iterator[ObjectStore]:
+    # One for the module, as making a boto3 client takes longer than a test; it belongs to no event loop.
+    store = s3_server.store(bucket)
+    yield store
+    asyncio.run(store.close())
+
+
+class TestLocalStore(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, served_local_store) -> ObjectStore:
+        return served_local_store.store
+
+    @pytest.fixture
+    def signer(self, served_local_store) -> UrlSigner:
+        return served_local_store.signer
+
+
+class TestS3(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, s3_store: ObjectStore) -> ObjectStore:
+        return s3_store
+
+    @pytest.fixture
+    def signer(self, s3_server: S3Server, bucket: str) -> UrlSigner:
+        return s3_server.signer(bucket)
