@@ -71,7 +71,7 @@ class Service:
 
     async def run_until(self, stopping: Callable[[], Awaitable[Any]]) -> None:
         """stopping: returns when the service should drain."""
-        ops = self._server(ops_app(self.health), port=self._settings.ops_port)
+        ops = self._server(ops_app(self.health), host=self._settings.ops_host, port=self._settings.ops_port)
         async with AsyncExitStack() as stack:
             for resource in self._resources:
                 await resource.start()
@@ -94,7 +94,7 @@ class Service:
         public: HttpServer | None = None
         serving: asyncio.Task[None] | None = None
         if self._app is not None and "api" in self._settings.roles:
-            public = self._server(self._app, port=self._settings.port)
+            public = self._server(self._app, host=None, port=self._settings.port)
             serving = group.create_task(public.serve(), name="http")
         _log.info("service.started", port=self._settings.port, ops_port=self._settings.ops_port)
         await stopping()
@@ -106,7 +106,10 @@ class Service:
             public.stop()
             await serving
 
-    def _server(self, app: App, *, port: int) -> HttpServer:
+    def _server(self, app: App, *, host: str | None, port: int) -> HttpServer:
         return HttpServer(
-            app, host=self._settings.host, port=port, drain_timeout=self._settings.drain_timeout
+            app,
+            host=host or self._settings.host,
+            port=port,
+            drain_timeout=self._settings.drain_timeout,
         )

@@ -44,6 +44,9 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int
     ops_port: int
+    ops_host: str | None = Field(
+        default=None, description="Where health and metrics listen, if not on `host`"
+    )
     roles: frozenset[Role] = ALL_ROLES
     max_in_flight: int = Field(default=256, description="Requests at once; more are answered 503 early")
     drain_delay: timedelta = Field(
