@@ -1,0 +1,23 @@
+"""Which event has which effect here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kappi_chassis.bus.processor import Handler
+from kappi_chassis.inbox import once
+from kappi_chassis.outbox import Outbox
+
+from kappi_galleries.use_cases.counting import count_deleted, count_ready
+from kappi_galleries.use_cases.expiry import Expiry
+
+GROUP = "galleries"
+
+
+def handlers(outbox: Outbox, *, expiry: Expiry) -> Mapping[str, Handler]:
+    """By topic; each happens once in effect."""
+    return {
+        "MediaReady": once(outbox, consumer=GROUP, effect=count_ready),
+        "MediaDeleted": once(outbox, consumer=GROUP, effect=count_deleted),
+        "GalleryExpired": once(outbox, consumer=GROUP, effect=expiry.judge),
+    }

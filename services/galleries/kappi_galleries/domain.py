@@ -1,0 +1,131 @@
+"""The rules of a gallery: titles, lifetimes, when it is open, when it is due, how its items are counted."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, NewType
+from uuid import UUID
+
+GalleryId = NewType("GalleryId", UUID)
+MediaId = NewType("MediaId", UUID)
+Visibility = Literal["shared", "private"]
+
+ANONYMOUS_TIER = "anonymous"
+MAX_TITLE_CHARACTERS = 200
+MIN_LIFETIME = timedelta(hours=1)
+
+# Controls, halves of surrogate pairs, line and paragraph separators. Format characters stay: emoji need them.
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class TitleRefused(ValueError):
+    """A title that is too long or holds characters no title has. code: stable, for machines."""
+
+    def __init__(self, code: Literal["too_long", "control_character"], message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class LifetimeRefused(ValueError):
+    """A lifetime outside what is allowed."""
+
+
+def clean_title(text: str) -> str | None:
+    """The title without surrounding white space; None where nothing is left. Raises TitleRefused."""
+    title = text.strip()
+    if len(title) > MAX_TITLE_CHARACTERS:
+        raise TitleRefused("too_long", f"A title has at most {MAX_TITLE_CHARACTERS} characters.")
+    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in title):
+        raise TitleRefused("control_character", "A title is one line without control characters.")
+    return title or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifetimePolicy:
+    """How long anonymous galleries live. default: where nothing is asked for. longest: at most, from now."""
+
+    default: timedelta
+    longest: timedelta
+
+    def deadline(self, seconds: int | None, *, now: datetime) -> datetime:
+        """The end of a life of so many seconds from now; None for the default. Raises LifetimeRefused."""
+        if seconds is None:
+            return now + self.default
+        shortest_s, longest_s = int(MIN_LIFETIME.total_seconds()), int(self.longest.total_seconds())
+        if not shortest_s <= seconds <= longest_s:
+            raise LifetimeRefused(f"Ask for {shortest_s} to {longest_s} seconds.")
+        return now + timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """A gallery as stored. A deleted one is a tombstone: id, code and deletion time, its content gone.
+
+    version: grows with every change of the gallery itself, not with its items. size_bytes: of the
+    originals of its ready items.
+    """
+
+    id: GalleryId
+    code: str | None
+    owner_id: UUID | None
+    visibility: Visibility
+    title: str | None
+    password_protected: bool
+    expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    version: int
+    item_count: int
+    size_bytes: int
+
+    def is_gone(self, now: datetime) -> bool:
+        """Deleted, or past its deadline and merely not swept yet: nobody sees a difference."""
+        return self.deleted_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
+    def is_due(self, as_of: datetime) -> bool:
+        """Whether it must be deleted as of an instant: only an anonymous gallery ever expires."""
+        return (
+            self.owner_id is None
+            and self.deleted_at is None
+            and self.expires_at is not None
+            and self.expires_at <= as_of
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedItem:
+    """What is known of one item. sequence: of the newest event that was applied to it."""
+
+    sequence: int
+    state: Literal["ready", "deleted"]
+    size_bytes: int
+
+    @property
+    def counts(self) -> int:
+        return 1 if self.state == "ready" else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterChange:
+    """What an event adds to its gallery's counters; either may be negative."""
+
+    items: int
+    size_bytes: int
+
+
+def count(known: CountedItem | None, news: CountedItem) -> CounterChange | None:
+    """The difference `news` makes; None where it is older than what is known, or the item is deleted.
+
+    A deletion is final: it leaves a tombstone that outlives a late or repeated `MediaReady`.
+    """
+    if known is None:
+        return CounterChange(items=news.counts, size_bytes=news.size_bytes)
+    if known.state == "deleted" or news.sequence <= known.sequence:
+        return None
+    return CounterChange(
+        items=news.counts - known.counts,
+        size_bytes=news.size_bytes - known.size_bytes,
+    )

@@ -1,0 +1,20 @@
+"""The links people share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kappi_galleries.domain import Gallery
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """public_url: where people reach the gateway, for example `https://kappi.example`."""
+
+    public_url: str
+
+    def to(self, gallery: Gallery) -> str | None:
+        """The gallery's page; None for one without a code."""
+        if gallery.code is None:
+            return None
+        return f"{self.public_url.rstrip('/')}/g/{gallery.code}"

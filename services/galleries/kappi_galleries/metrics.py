@@ -1,0 +1,23 @@
+"""The galleries service's metrics: one closed list."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter
+
+CREATED = Counter("kappi_galleries_created_galleries_total", "Galleries created")
+CODE_COLLISIONS = Counter(
+    "kappi_galleries_code_collisions_total", "Drawn codes that were taken, each answered by a longer one"
+)
+DELETED = Counter("kappi_galleries_deleted_galleries_total", "Galleries deleted", ("reason",))
+EXPIRY_CLAIMS = Counter(
+    "kappi_galleries_expiry_claims_total",
+    "GalleryExpired events judged",
+    ("verdict",),  # deleted, not_due
+)
+GRANTS = Counter("kappi_galleries_grants_total", "Grants sealed", ("right",))
+GRANT_REFUSALS = Counter("kappi_galleries_grant_refusals_total", "Grants refused", ("code",))
+ITEM_EVENTS = Counter(
+    "kappi_galleries_item_events_total",
+    "MediaReady and MediaDeleted events weighed for the counters",
+    ("outcome",),  # counted, outdated, gallery_gone
+)

@@ -1,0 +1,68 @@
+"""The tables of the galleries database."""
+
+from __future__ import annotations
+
+from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+metadata = MetaData(naming_convention=naming_convention)
+
+galleries = Table(
+    "galleries",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # Kept by the tombstone, so that an old link never opens somebody else's gallery.
+    Column("code", Text),
+    Column("owner_id", Uuid),
+    Column("visibility", Text, nullable=False),
+    Column("title", Text),
+    Column("access_key_hash", LargeBinary),
+    Column("password_hash", Text),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("deleted_at", DateTime(timezone=True)),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    Column("item_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
+    UniqueConstraint("code"),
+    UniqueConstraint("access_key_hash"),
+    CheckConstraint("visibility IN ('shared', 'private')", name="visibility_known"),
+    CheckConstraint("owner_id IS NOT NULL OR access_key_hash IS NOT NULL", name="somebody_manages_it"),
+    CheckConstraint("item_count >= 0 AND size_bytes >= 0", name="counters_not_negative"),
+    CheckConstraint(
+        "deleted_at IS NULL"
+        " OR (title IS NULL AND password_hash IS NULL AND item_count = 0 AND size_bytes = 0)",
+        name="tombstone_is_bare",
+    ),
+)
+
+gallery_items = Table(
+    "gallery_items",
+    metadata,
+    Column("media_id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, ForeignKey("galleries.id"), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    CheckConstraint("state IN ('ready', 'deleted')", name="state_known"),
+    Index("ix_gallery_items_gallery_id", "gallery_id"),
+)
+
+outbox = outbox_table(metadata)
+inbox = inbox_table(metadata)
+idempotency = idempotency_table(metadata)

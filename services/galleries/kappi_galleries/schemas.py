@@ -1,0 +1,110 @@
+"""What goes in and out over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from kappi_galleries.domain import MAX_TITLE_CHARACTERS, MIN_LIFETIME, Gallery, TitleRefused, clean_title
+from kappi_galleries.links import Links
+
+_MIN_LIFETIME_S = int(MIN_LIFETIME.total_seconds())
+
+
+def _title(text: str) -> str | None:
+    try:
+        return clean_title(text)
+    except TitleRefused as refused:
+        raise PydanticCustomError(refused.code, str(refused)) from refused
+
+
+Title = Annotated[
+    Annotated[str, AfterValidator(_title)] | None,
+    Field(
+        description=f"One line of at most {MAX_TITLE_CHARACTERS} characters, white space around it not counted",
+        json_schema_extra={"maxLength": MAX_TITLE_CHARACTERS},
+        examples=["Lisbon in May"],
+    ),
+]
+LifetimeSeconds = Annotated[
+    Annotated[int, Field(strict=True, ge=_MIN_LIFETIME_S)] | None,
+    Field(
+        description="Seconds from now until the gallery is deleted; an hour to 30 days",
+        examples=[604_800],
+    ),
+]
+Password = Annotated[
+    Annotated[str, Field(min_length=1, max_length=1_024)] | None,
+    Field(description="Only galleries of an account can have one", json_schema_extra={"format": "password"}),
+]
+VisibilityWish = Annotated[
+    Literal["shared", "private"] | None,
+    Field(description="`shared`: whoever has the code may look. `private` takes an account"),
+]
+
+
+class GalleryCreate(BaseModel):
+    """What a new gallery should be like. Everything is optional."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon in May"}]})
+
+    title: Title = None
+    visibility: VisibilityWish = None
+    password: Password = None
+    expires_in: LifetimeSeconds = None
+
+
+class GalleryPatch(BaseModel):
+    """What to change; a field that is not sent stays as it is. `title: null` takes the title away."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
+
+    title: Title = None
+    visibility: VisibilityWish = None
+    password: Password = None
+    expires_in: LifetimeSeconds = None
+
+
+class GalleryAnswer(BaseModel):
+    """A gallery as its manager sees it."""
+
+    id: UUID
+    code: str | None = Field(description="What people type; case does not matter", examples=["k7wq"])
+    url: str | None = Field(description="The link to share", examples=["https://kappi.example/g/k7wq"])
+    title: str | None
+    visibility: Literal["shared", "private"]
+    password_protected: bool
+    expires_at: datetime | None = Field(description="When it is deleted; null for never")
+    created_at: datetime
+    updated_at: datetime
+    item_count: int = Field(description="Items that are ready; follows changes within moments")
+    size_bytes: int = Field(description="Bytes of their originals")
+
+    @classmethod
+    def of(cls, gallery: Gallery, links: Links) -> GalleryAnswer:
+        return cls(
+            id=gallery.id,
+            code=gallery.code,
+            url=links.to(gallery),
+            title=gallery.title,
+            visibility=gallery.visibility,
+            password_protected=gallery.password_protected,
+            expires_at=gallery.expires_at,
+            created_at=gallery.created_at,
+            updated_at=gallery.updated_at,
+            item_count=gallery.item_count,
+            size_bytes=gallery.size_bytes,
+        )
+
+
+class GalleryCreatedAnswer(GalleryAnswer):
+    """A gallery just made, with its access key: shown now and never again."""
+
+    access_key: str = Field(
+        description="Lets its holder add, change and delete. Only a hash of it is kept: store it",
+        examples=["kappi_mfrggzdfmztwq2lknnwg23tpoa"],
+    )

@@ -1,0 +1,125 @@
+"""Creating an anonymous gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.events import GalleryCreated
+
+from kappi_galleries import metrics
+from kappi_galleries.credentials import CodeScheme, access_key_hash
+from kappi_galleries.domain import Gallery, GalleryId, LifetimePolicy
+from kappi_galleries.errors import CodesExhausted
+from kappi_galleries.repository import GalleryQueries, GalleryRows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryWish:
+    """What somebody without an account may choose. lifetime_s: seconds from now, None for the default."""
+
+    title: str | None = None
+    lifetime_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedGallery:
+    """A new gallery and the only copy of its access key."""
+
+    gallery: Gallery
+    access_key: str
+
+
+class GalleryCreation:
+    """Makes galleries whose code the database alone keeps unique: no code is looked up before it is taken."""
+
+    def __init__(
+        self,
+        *,
+        queries: GalleryQueries,
+        outbox: Outbox,
+        codes: CodeScheme,
+        lifetimes: LifetimePolicy,
+        clock: Clock,
+        new_id: NewId,
+        new_access_key: Callable[[], str],
+    ) -> None:
+        self._queries = queries
+        self._outbox = outbox
+        self._codes = codes
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._new_id = new_id
+        self._new_access_key = new_access_key
+
+    async def create(self, wish: GalleryWish) -> CreatedGallery:
+        """Create in a transaction of its own: one round trip for each code tried, so mostly one.
+
+        Raises LifetimeRefused, CodesExhausted.
+        """
+        draft, key_hash = self._draft(wish)
+        event = self._outbox.row(_created(draft.gallery))
+
+        async def take(gallery: Gallery) -> bool:
+            return await self._queries.create(gallery, access_key_hash=key_hash, event=event)
+
+        created = replace(draft, gallery=await self._with_free_code(draft.gallery, take))
+        self._outbox.wake()
+        metrics.CREATED.inc()
+        return created
+
+    async def create_within(self, unit: UnitOfWork, wish: GalleryWish) -> CreatedGallery:
+        """Create as part of a transaction that also records the answer. Raises as `create` does."""
+        draft, key_hash = self._draft(wish)
+        rows = GalleryRows(unit.connection)
+
+        async def take(gallery: Gallery) -> bool:
+            return await rows.insert(gallery, access_key_hash=key_hash)
+
+        gallery = await self._with_free_code(draft.gallery, take)
+        await unit.publish(_created(gallery), sequence=gallery.version)
+        metrics.CREATED.inc()
+        return replace(draft, gallery=gallery)
+
+    def _draft(self, wish: GalleryWish) -> tuple[CreatedGallery, bytes]:
+        now = self._clock()
+        access_key = self._new_access_key()
+        key_hash = access_key_hash(access_key)
+        assert key_hash is not None
+        gallery = Gallery(
+            id=GalleryId(self._new_id()),
+            code=None,
+            owner_id=None,
+            visibility="shared",
+            title=wish.title,
+            password_protected=False,
+            expires_at=self._lifetimes.deadline(wish.lifetime_s, now=now),
+            created_at=now,
+            updated_at=now,
+            deleted_at=None,
+            version=1,
+            item_count=0,
+            size_bytes=0,
+        )
+        return CreatedGallery(gallery=gallery, access_key=access_key), key_hash
+
+    async def _with_free_code(self, draft: Gallery, take: Callable[[Gallery], Awaitable[bool]]) -> Gallery:
+        attempts: Iterator[str] = self._codes.attempts()
+        for code in attempts:
+            gallery = replace(draft, code=code)
+            if await take(gallery):
+                return gallery
+            metrics.CODE_COLLISIONS.inc()
+        raise CodesExhausted(retry_after_s=1)
+
+
+def _created(gallery: Gallery) -> GalleryCreated:
+    return GalleryCreated(
+        gallery_id=gallery.id,
+        owner_id=gallery.owner_id,
+        visibility=gallery.visibility,
+        expires_at=gallery.expires_at,
+        created_at=gallery.created_at,
+    )

@@ -1,0 +1,29 @@
+"""Saying *deleted*: the one place that does, whoever asked for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from kappi_chassis.outbox import UnitOfWork
+from kappi_contracts.events import GalleryDeleted
+
+from kappi_galleries.domain import Gallery
+from kappi_galleries.repository import GalleryRows
+
+
+async def delete(
+    unit: UnitOfWork, gallery: Gallery, *, reason: Literal["requested", "expired"], now: datetime
+) -> None:
+    """Turn a gallery that is locked in this transaction into its tombstone, and publish that."""
+    version = gallery.version + 1
+    await GalleryRows(unit.connection).bury(gallery.id, deleted_at=now, version=version)
+    await unit.publish(
+        GalleryDeleted(
+            gallery_id=gallery.id,
+            owner_id=gallery.owner_id,
+            reason=reason,
+            deleted_at=now,
+        ),
+        sequence=version,
+    )

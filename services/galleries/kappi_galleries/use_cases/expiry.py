@@ -1,0 +1,40 @@
+"""Judging the janitor's claim that a gallery is due."""
+
+from __future__ import annotations
+
+from kappi_chassis.bus import Poison
+from kappi_chassis.clock import Clock
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import UnitOfWork
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import GalleryExpired
+
+from kappi_galleries import metrics
+from kappi_galleries.repository import GalleryRows
+from kappi_galleries.use_cases.deletion import delete
+
+_log = get_logger(__name__)
+
+
+class Expiry:
+    """The effect of `GalleryExpired`: deletes what is truly due, ignores what was extended or is gone."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+
+    async def judge(self, unit: UnitOfWork, envelope: Envelope[GalleryExpired]) -> None:
+        """Due is decided at the event's `as_of`, by the deadline stored here, not the one in the event.
+
+        Raises Poison for a gallery this service never had.
+        """
+        claim = envelope.data
+        gallery = await GalleryRows(unit.connection).lock(claim.gallery_id)
+        if gallery is None:
+            raise Poison(f"no gallery {claim.gallery_id}")
+        if not gallery.is_due(claim.as_of):
+            metrics.EXPIRY_CLAIMS.labels("not_due").inc()
+            _log.info("gallery.not_due", gallery_id=str(gallery.id), as_of=claim.as_of.isoformat())
+            return
+        await delete(unit, gallery, reason="expired", now=self._clock())
+        metrics.EXPIRY_CLAIMS.labels("deleted").inc()
+        metrics.DELETED.labels("expired").inc()
