@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kappi_chassis.http.edge import FailureGuard
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.observability import context
 from kappi_chassis.problems import (
@@ -74,6 +75,8 @@ def create_app(*, title: str, description: str = "") -> FastAPI:
         default_response_class=JsonResponse,
         responses={"default": problem_response("A problem document")},
     )
+    # Inside Starlette's own catch-all, which would answer in plain text first.
+    app.add_middleware(FailureGuard)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)

@@ -32,6 +32,36 @@ async def send_problem(send: Send, problem: Problem) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+class FailureGuard:
+    """Turns whatever an app raises into a problem document; an answer that has begun is cut instead."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Problem as problem:
+            if begun:
+                raise
+            await send_problem(send, problem)
+        except Exception as error:
+            _log.exception("http.failed", path=scope["path"], error_type=type(error).__name__)
+            if begun:
+                raise
+            await send_problem(send, Problem("Something went wrong on our side. Tell us the request_id."))
+
+
 class Edge:
     """Wraps an ASGI app. max_in_flight: requests beyond it are answered 503 before the app sees them.
 
@@ -40,7 +70,7 @@ class Edge:
     """
 
     def __init__(self, app: App, *, max_in_flight: int) -> None:
-        self._app = app
+        self._app = FailureGuard(app)
         self._max_in_flight = max_in_flight
         self._in_flight = 0
 
@@ -65,8 +95,6 @@ class Edge:
         metrics.HTTP_IN_FLIGHT.set(self._in_flight)
         try:
             await self._app(scope, receive, call.send)
-        except Exception as error:  # noqa: BLE001 - the HTTP edge: nothing internal may leak
-            await call.fail(error)
         finally:
             self._in_flight -= 1
             metrics.HTTP_IN_FLIGHT.set(self._in_flight)
@@ -88,16 +116,6 @@ class _Call:
             self._status = message["status"]
             message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self._request_id)]
         await self._send(message)
-
-    async def fail(self, error: Exception) -> None:
-        if isinstance(error, Problem):
-            problem = error
-        else:
-            _log.exception("http.failed", path=self._scope["path"], error_type=type(error).__name__)
-            problem = Problem("Something went wrong on our side. Tell us the request_id.")
-        if self._status:
-            raise error  # the answer has begun: all that is left is to cut the connection
-        await send_problem(self.send, problem)
 
     def finished(self) -> None:
         elapsed_s = time.perf_counter() - self._started

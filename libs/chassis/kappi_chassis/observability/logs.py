@@ -60,7 +60,13 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
         structlog.processors.format_exc_info,
         redact,
     ]
-    final: Processor = _to_json if renderer == "json" else structlog.dev.ConsoleRenderer()
+    final: Processor = (
+        _to_json
+        if renderer == "json"
+        else structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback  # the pretty one shows local variables: secrets
+        )
+    )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import jwt
+import msgspec
+import pytest
+from kappi_chassis.auth import (
+    GrantInvalid,
+    GrantVerifier,
+    JwksSource,
+    SigningKey,
+    TokenVerifier,
+    jwks_document,
+)
+from kappi_chassis.auth.grants import seal_grant
+from kappi_chassis.auth.verifier import KeysUnavailable, TokenInvalid
+from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER, Grant, PublicGallery
+
+
+def grant() -> Grant:
+    gallery_id = uuid4()
+    return Grant(
+        gallery_id=gallery_id,
+        right="contribute",
+        tier="anonymous",
+        gallery=PublicGallery(
+            id=gallery_id,
+            code="abcd",
+            url=None,
+            title="Zürich ✈ 東京",
+            visibility="shared",
+            password_protected=False,
+            expires_at=None,
+            created_at=datetime.now(UTC),
+            version=3,
+        ),
+    )
+
+
+class Issuer:
+    """A key set that can be rotated, taken away, and counts how often it was fetched."""
+
+    def __init__(self) -> None:
+        self.keys = [SigningKey.generate()]
+        self.fetches = 0
+        self.down = False
+
+    async def fetch(self) -> bytes:
+        self.fetches += 1
+        if self.down:
+            raise OSError("unreachable")
+        return msgspec.json.encode(jwks_document(*self.keys))
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [1000.0]
+
+
+@pytest.fixture
+def verifier(issuer: Issuer, now: list[float]) -> GrantVerifier:
+    source = JwksSource(issuer.fetch, monotonic=lambda: now[0])
+    tokens = TokenVerifier(source, issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
+    return GrantVerifier(tokens, clock=lambda: datetime.now(UTC))
+
+
+async def test_a_sealed_grant_opens_unchanged(issuer: Issuer, verifier: GrantVerifier) -> None:
+    sealed = grant()
+    token = seal_grant(issuer.keys[0], sealed, now=datetime.now(UTC))
+    assert await verifier.open(token) == sealed
+    assert await verifier.open(token) == sealed
+    assert issuer.fetches == 1
+
+
+def test_rights_include_the_lesser_ones() -> None:
+    assert grant().allows("view")
+    assert grant().allows("contribute")
+    assert not grant().allows("manage")
+
+
+def _forged_with_none(issuer: Issuer) -> str:
+    claims = {"iss": GRANT_ISSUER, "aud": GRANT_AUDIENCE, "exp": 2**40, "iat": 0}
+    return jwt.encode(claims, "", algorithm="none", headers={"kid": issuer.keys[0].kid})
+
+
+def _forged_with_hmac(issuer: Issuer) -> str:
+    """The classic confusion: the public key as an HMAC secret."""
+    claims = {"iss": GRANT_ISSUER, "aud": GRANT_AUDIENCE, "exp": 2**40, "iat": 0}
+    secret = issuer.keys[0].public_jwk()["x"].encode()
+    return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": issuer.keys[0].kid})
+
+
+def _expired(issuer: Issuer) -> str:
+    return seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC) - timedelta(minutes=5))
+
+
+def _foreign_key(_: Issuer) -> str:
+    return seal_grant(SigningKey.generate(), grant(), now=datetime.now(UTC))
+
+
+def _tampered(issuer: Issuer) -> str:
+    header, body, signature = seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC)).split(".")
+    return ".".join((header, body[:-4] + ("AAAA" if body[-4:] != "AAAA" else "BBBB"), signature))
+
+
+def _wrong_audience(issuer: Issuer) -> str:
+    return issuer.keys[0].sign({"iss": GRANT_ISSUER, "aud": "other", "exp": 2**40, "iat": 0})
+
+
+def _wrong_issuer(issuer: Issuer) -> str:
+    return issuer.keys[0].sign({"iss": "other", "aud": GRANT_AUDIENCE, "exp": 2**40, "iat": 0})
+
+
+def _without_expiry(issuer: Issuer) -> str:
+    return issuer.keys[0].sign({"iss": GRANT_ISSUER, "aud": GRANT_AUDIENCE, "iat": 0})
+
+
+def _without_grant(issuer: Issuer) -> str:
+    return issuer.keys[0].sign({"iss": GRANT_ISSUER, "aud": GRANT_AUDIENCE, "exp": 2**40, "iat": 0})
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")  # the forger's key
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: "",
+        lambda _: "a.b.c",
+        _forged_with_none,
+        _forged_with_hmac,
+        _expired,
+        _foreign_key,
+        _tampered,
+        _wrong_audience,
+        _wrong_issuer,
+        _without_expiry,
+        _without_grant,
+    ],
+)
+async def test_what_galleries_did_not_sign_is_refused(
+    forge: Callable[[Issuer], str], issuer: Issuer, verifier: GrantVerifier
+) -> None:
+    with pytest.raises(GrantInvalid):
+        await verifier.open(forge(issuer))
+
+
+async def test_a_cached_grant_still_expires(issuer: Issuer) -> None:
+    clock = [datetime.now(UTC)]
+    tokens = TokenVerifier(JwksSource(issuer.fetch), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
+    verifier = GrantVerifier(tokens, clock=lambda: clock[0])
+    token = seal_grant(issuer.keys[0], grant(), now=clock[0] - timedelta(seconds=70))
+    with pytest.raises(GrantInvalid):
+        await verifier.open(token)
+    fresh = seal_grant(issuer.keys[0], grant(), now=clock[0], lifetime=timedelta(seconds=-1))
+    await verifier.open(fresh)  # within the leeway
+    clock[0] += timedelta(seconds=10)
+    with pytest.raises(TokenInvalid):
+        await TokenVerifier(JwksSource(Issuer().fetch), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE).verify(
+            fresh
+        )
+
+
+async def test_a_rotated_key_is_fetched_once_and_an_unknown_one_does_not_hammer(
+    issuer: Issuer, verifier: GrantVerifier, now: list[float]
+) -> None:
+    await verifier.open(seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC)))
+    issuer.keys.append(SigningKey.generate())
+    now[0] += 6
+    await verifier.open(seal_grant(issuer.keys[1], grant(), now=datetime.now(UTC)))
+    assert issuer.fetches == 2
+    for _ in range(5):
+        with pytest.raises(GrantInvalid):
+            await verifier.open(_foreign_key(issuer))
+    assert issuer.fetches == 2
+
+
+async def test_known_keys_outlive_an_issuer_that_is_down(
+    issuer: Issuer, verifier: GrantVerifier, now: list[float]
+) -> None:
+    await verifier.open(seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC)))
+    issuer.down = True
+    now[0] += 10_000
+    await verifier.open(seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC)))
+
+
+async def test_before_the_first_keys_the_answer_is_try_again(issuer: Issuer, verifier: GrantVerifier) -> None:
+    issuer.down = True
+    token = seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC))
+    with pytest.raises(KeysUnavailable):
+        await verifier.open(token)
+    issuer.down = False
+    await verifier.open(token)
+
+
+def test_a_key_survives_its_pem() -> None:
+    key = SigningKey.generate()
+    assert SigningKey.from_pem(key.to_pem()).kid == key.kid
+    with pytest.raises(ValueError, match=r"."):
+        SigningKey.from_pem("not a key")

@@ -1,0 +1,163 @@
+"""The HTTP edge: ids, shedding, and every failure as a problem document that tells nothing internal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from kappi_chassis.http import Edge, create_app
+from kappi_chassis.http.edge import Message, Scope
+from kappi_chassis.problems import Conflict, Problem
+from pydantic import BaseModel, Field
+
+
+class Body(BaseModel):
+    name: str = Field(min_length=2)
+
+
+class Taken(Conflict):
+    code, title = "name_taken", "The name is taken"
+
+
+def service(max_in_flight: int = 10) -> Edge:
+    app = create_app(title="test")
+
+    @app.post("/things", response_model=None)
+    async def create(body: Body) -> dict[str, str]:
+        if body.name == "taken":
+            raise Taken("Choose another.", retry_after_s=3)
+        if body.name == "broken":
+            raise RuntimeError("password=hunter2 in /srv/secret.py")
+        return {"name": body.name}
+
+    return Edge(app, max_in_flight=max_in_flight)
+
+
+class Answer:
+    def __init__(self, messages: list[Message]) -> None:
+        self.status: int = messages[0]["status"]
+        self.headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+        self.body = b"".join(message.get("body", b"") for message in messages[1:])
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+async def ask(app: Any, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    sent: list[Message] = []
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "server": ("127.0.0.1", 1),
+        "client": ("127.0.0.1", 2),
+        "headers": [(b"content-type", b"application/json")]
+        + [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return Answer(sent)
+
+
+async def test_a_good_answer_carries_the_request_id() -> None:
+    answer = await ask(service(), "POST", "/things", b'{"name": "ok"}', x_request_id="client-chose-this")
+    assert (answer.status, answer.json) == (200, {"name": "ok"})
+    assert answer.headers["x-request-id"] == "client-chose-this"
+
+
+async def test_a_harmful_request_id_is_replaced() -> None:
+    answer = await ask(service(), "POST", "/things", b'{"name": "ok"}', x_request_id="a\tb; drop")
+    assert answer.headers["x-request-id"] not in ("", "a\tb; drop")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/things", b'{"name": "taken"}', 409, "name_taken"),
+        ("POST", "/things", b'{"name": "x"}', 422, "validation_failed"),
+        ("POST", "/things", b"{}", 422, "validation_failed"),
+        ("POST", "/things", b"{", 422, "malformed_json"),
+        ("POST", "/things", b'{"name": "broken"}', 500, "internal_error"),
+        ("GET", "/nowhere", b"", 404, "not_found"),
+        ("GET", "/things", b"", 405, "method_not_allowed"),
+    ],
+)
+async def test_every_failure_is_a_problem_document(
+    method: str, path: str, body: bytes, status: int, code: str
+) -> None:
+    answer = await ask(service(), method, path, body)
+    expected = 400 if code == "malformed_json" else status
+    assert answer.status == expected
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json
+    assert document["code"] == code
+    assert document["status"] == expected
+    assert document["request_id"] == answer.headers["x-request-id"]
+    assert {"type", "title", "detail"} <= set(document)
+
+
+async def test_a_validation_failure_names_the_field() -> None:
+    answer = await ask(service(), "POST", "/things", b'{"name": "x"}')
+    assert [error["field"] for error in answer.json["errors"]] == ["name"]
+
+
+async def test_an_internal_failure_leaks_nothing() -> None:
+    answer = await ask(service(), "POST", "/things", b'{"name": "broken"}')
+    assert b"hunter2" not in answer.body
+    assert b"secret.py" not in answer.body
+
+
+async def test_a_problem_may_say_when_to_come_back() -> None:
+    answer = await ask(service(), "POST", "/things", b'{"name": "taken"}')
+    assert answer.headers["retry-after"] == "3"
+
+
+async def test_too_many_at_once_are_shed_and_the_accepted_ones_finish() -> None:
+    release = asyncio.Event()
+
+    async def slow(_: Scope, __: Any, send: Any) -> None:
+        await release.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    edge = Edge(slow, max_in_flight=2)
+    accepted = [asyncio.create_task(ask(edge, "GET", "/")) for _ in range(2)]
+    await asyncio.sleep(0)
+    shed = await ask(edge, "GET", "/")
+    assert (shed.status, shed.json["code"]) == (503, "overloaded")
+    assert int(shed.headers["retry-after"]) >= 1
+    release.set()
+    assert [answer.status for answer in await asyncio.gather(*accepted)] == [204, 204]
+    assert (await ask(edge, "GET", "/")).status == 204
+
+
+async def test_a_failure_after_the_answer_began_cuts_the_connection() -> None:
+    async def breaks_midway(_: Scope, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("midway")
+
+    with pytest.raises(RuntimeError):
+        await ask(Edge(breaks_midway, max_in_flight=1), "GET", "/")
+
+
+def test_problem_codes_are_unique() -> None:
+    def kinds(base: type[Problem]) -> list[type[Problem]]:
+        return [base, *(found for child in base.__subclasses__() for found in kinds(child))]
+
+    ours = [kind for kind in kinds(Problem) if kind.__module__.startswith("kappi_")]
+    assert len({kind.code for kind in ours}) == len(ours)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import structlog
+from kappi_chassis.observability import context
+from kappi_chassis.observability.health import Health
+from kappi_chassis.observability.logs import REDACTED, configure_logging, get_logger, redact
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "Authorization",
+        "access_key",
+        "accesskey",
+        "x_gallery_key",
+        "refresh_token",
+        "s3_secret",
+        "grant",
+    ],
+)
+def test_secret_fields_are_redacted(name: str) -> None:
+    assert redact(None, "info", {name: "hunter2"}) == {name: REDACTED}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://s3/b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=hunter2",
+        "GET /store/k?expires=1&signature=hunter2 HTTP/1.1",
+        "Authorization: Bearer hunter2",
+        "cannot reach postgresql://kappi:hunter2@127.0.0.1/db",
+    ],
+)
+def test_secrets_inside_text_are_redacted(text: str) -> None:
+    cleaned = redact(None, "info", {"event": text})["event"]
+    assert "hunter2" not in cleaned
+    assert REDACTED in cleaned
+
+
+def test_ordinary_fields_stay() -> None:
+    event = {"event": "gallery.created", "code_length": 4, "key": "galleries/1/2/original"}
+    assert redact(None, "info", dict(event)) == event
+
+
+@pytest.fixture
+def fresh_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("fresh_logging")
+def test_lines_are_json_with_ids_from_both_kinds_of_logger(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(service="test", level="INFO", renderer="json")
+    context.request_id.set("request-1")
+    with context.work_caused_by("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"):
+        get_logger("a").info("thing.happened", password="hunter2", count=3)
+        logging.getLogger("library").warning("went to %s", "postgresql://u:hunter2@h/db")
+    context.request_id.set("")
+    lines = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["thing.happened", f"went to postgresql://u:{REDACTED}@h/db"]
+    assert all(line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736" for line in lines)
+    assert all(line["request_id"] == "request-1" and line["service"] == "test" for line in lines)
+    assert lines[0]["password"] == REDACTED
+
+
+@pytest.mark.parametrize(
+    "incoming", [None, "", "garbage", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "01-x-y-z"]
+)
+def test_a_trace_begins_where_none_came(incoming: str | None) -> None:
+    first, second = context.continue_trace(incoming), context.continue_trace(incoming)
+    assert first != second
+    assert context.continue_trace(first)[3:35] == first[3:35]
+
+
+async def test_readiness_tells_each_dependency_and_draining() -> None:
+    health = Health()
+
+    async def fine() -> None: ...
+
+    async def broken() -> None:
+        raise OSError("refused")
+
+    health.add("database", fine)
+    assert await health.report() == (True, {"database": "ok"})
+    health.add("store", broken)
+    assert await health.report() == (False, {"database": "ok", "store": "unavailable"})
+    health.drain()
+    assert (await health.report())[1]["process"] == "draining"
+
+
+async def test_a_dependency_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kappi_chassis.observability.health.CHECK_TIMEOUT_S", 0.01)
+    health = Health()
+    health.add("broker", asyncio.Event().wait)  # type: ignore[arg-type]
+    assert await health.report() == (False, {"broker": "unavailable"})
