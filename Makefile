@@ -6,10 +6,10 @@ PACKAGES := libs/contracts libs/chassis services/gateway services/galleries serv
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-fast lint types fmt bench lock schemas clean
+.PHONY: help install up test test-fast real-servers lint types fmt bench lock schemas clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## install everything into .venv, pinned by hash
 
@@ -27,6 +27,9 @@ up: install ## start all of Kappi on this machine (Ctrl-C stops it)
 
 test: install ## run every test, in parallel, with coverage
 	@.ci/test
+
+real-servers: install ## fetch a real Kafka and a real S3 server for the tests, into .tools
+	@.ci/real-servers
 
 test-fast: install ## run the unit tests only
 	@$(BIN)/python -m pytest -q -n auto -m "not integration and not e2e and not slow"
