@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
+
 import asyncpg
 import pytest
 from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_chassis.testing.s3_server import S3Server
 
 pytestmark = pytest.mark.integration
 pytest_plugins = ("pytester",)
@@ -94,6 +98,19 @@ def test_without_real_servers_only_the_embedded_ones_are_run(
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["servers: *Kafka: embedded broker only (make real-servers for a real one)*"])
+
+
+def test_the_s3_server_has_buckets_and_refuses_strangers(s3_server: S3Server) -> None:
+    bucket = s3_server.create_bucket()
+
+    with (
+        pytest.raises(urllib.error.HTTPError) as refusal,
+        urllib.request.urlopen(f"{s3_server.endpoint}/{bucket}"),
+    ):
+        pass
+
+    assert refusal.value.code == 403
+    refusal.value.close()
 
 
 async def test_a_database_is_gone_after_its_test(make_database: DatabaseMaker) -> None:
