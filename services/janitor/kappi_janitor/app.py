@@ -1,0 +1,149 @@
+"""The Faust app: one agent per topic, each handing its records to the Processor.
+
+What Faust does by itself and must not: acknowledge a record because its agent was stopped or failed (hence
+`noack`), restart a failed agent behind the failed record (hence the crashing supervisor), hold a rebalance
+until a record that is tried again succeeds (hence no `stream_wait_empty`). It starts no web server and no
+producer, takes over neither logging nor signals (only its `Worker` would), and keeps nothing on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from kappi_chassis.bus import KafkaConnection, Processor, Record
+from kappi_chassis.bus.consumer import OnGap
+from kappi_chassis.observability.logs import get_logger
+from mode.supervisors import CrashingSupervisor
+
+from kappi_janitor.errors import StreamsNotReady, StreamsStopped
+from kappi_janitor.faust_transport import Transport
+from kappi_janitor.lane import Lane
+
+COMMIT_INTERVAL_S = 1.0
+KEYS_AT_ONCE = 8
+BUFFERED_RECORDS = 500
+STOP_TIMEOUT_S = 10.0
+
+_log = get_logger(__name__)
+
+
+class _Boot(BootStrategy):
+    enable_kafka_producer = False  # events go through the outbox
+    enable_web = False
+    enable_sensors = False  # a statistic a second for nobody: the Processor measures
+
+
+class JanitorApp(faust.App):
+    """A Faust app without a home directory."""
+
+    BootStrategy = _Boot
+
+    async def on_first_start(self) -> None:
+        """Faust would make a data folder for tables; there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaustDelivery:
+    """A Faust event as the lane knows it."""
+
+    record: Record
+    event: Any
+    app: Any
+
+    @property
+    def stale(self) -> bool:
+        return bool(self.event.message.generation_id != self.app.consumer_generation_id)
+
+    def acknowledge(self) -> None:
+        self.event.ack()
+
+
+class Streams:
+    """Runs the app: `run` from start to cancellation, inside the event loop it is awaited in."""
+
+    def __init__(
+        self, connection: KafkaConnection, processor: Processor, *, on_gap: OnGap | None = None
+    ) -> None:
+        self._connection = connection
+        self._processor = processor
+        self._on_gap = on_gap
+        self._app: JanitorApp | None = None
+
+    async def run(self) -> None:
+        """Until cancelled; then stops within seconds and commits what is sealed.
+
+        Raises StreamsStopped when Faust ended by itself: a dead letter that could not be buried, a consumer
+        that died. The process must end with it; whatever was not acknowledged comes again.
+        """
+        app = self._app = self._build()
+        try:
+            await app.start()
+            _log.info("streams.started", group=self._processor.group, topics=len(self._processor.topics))
+            await app.wait_until_stopped()
+            raise StreamsStopped(repr(app.crash_reason)) from app.crash_reason
+        finally:
+            self._app = None
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await app.stop()
+
+    async def ready(self) -> None:
+        """Returns while we have our share of the partitions; raises StreamsNotReady otherwise."""
+        app = self._app
+        if app is None or app.crashed or app.rebalancing or not app.flow_control.is_active():
+            raise StreamsNotReady
+
+    def _build(self) -> JanitorApp:
+        app = JanitorApp(
+            self._processor.group,
+            broker=f"kafka://{self._connection.bootstrap.replace(',', ';kafka://')}",
+            store="memory://",
+            key_serializer="raw",
+            value_serializer="raw",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            autodiscover=False,
+            agent_supervisor=CrashingSupervisor,
+            processing_guarantee="at_least_once",
+            stream_wait_empty=False,
+            stream_buffer_maxsize=BUFFERED_RECORDS,
+            broker_commit_interval=COMMIT_INTERVAL_S,
+        )
+        app.transport = Transport(app, self._connection, on_gap=self._on_gap)
+        for topic in self._processor.topics:
+            self._add_agent(app, topic)
+        return app
+
+    def _add_agent(self, app: JanitorApp, topic: str) -> None:
+        source = app.topic(
+            self._connection.topic(topic), key_type=bytes, value_type=bytes, allow_empty=True, internal=False
+        )
+        app.agent(source, name=f"{self._processor.group}.{topic}")(self._agent(app, topic))
+
+    def _agent(self, app: JanitorApp, topic: str) -> Callable[[Any], Awaitable[None]]:
+        async def consume(stream: Any) -> None:
+            lane = Lane(self._processor, concurrency=KEYS_AT_ONCE, depth=BUFFERED_RECORDS)
+            async with asyncio.TaskGroup() as group:
+                working = group.create_task(lane.run(), name=f"lane-{topic}")
+                async for event in stream.noack().events():
+                    await lane.submit(FaustDelivery(record=_record(topic, event), event=event, app=app))
+                working.cancel()
+
+        return consume
+
+
+def _record(topic: str, event: Any) -> Record:
+    message = event.message
+    return Record(
+        topic=topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple(message.headers or ()),
+    )

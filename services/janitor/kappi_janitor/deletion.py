@@ -1,0 +1,44 @@
+"""Use case: an owner said *deleted*. The purge enters the ledger in the transaction that notes the event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.outbox import UnitOfWork
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import GalleryDeleted, MediaDeleted, MediaRejected
+from kappi_contracts.keys import gallery_prefix, media_prefix
+
+from kappi_janitor import repository
+from kappi_janitor.domain import Scope
+
+
+class OrderPurge:
+    """Effects of GalleryDeleted, MediaDeleted and MediaRejected, to be wrapped in `inbox.once`."""
+
+    def __init__(self, *, clock: Clock, new_id: NewId) -> None:
+        self._clock = clock
+        self._new_id = new_id
+
+    async def of_gallery(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        event: GalleryDeleted = envelope.data
+        prefix = gallery_prefix(event.gallery_id)
+        # The ledger's row before the gallery's, as everywhere: the other order could deadlock.
+        await self._request(unit, Scope(gallery_id=event.gallery_id, media_id=None, prefix=prefix))
+        await repository.record_deletion(
+            unit.connection,
+            gallery_id=event.gallery_id,
+            deleted_at=event.deleted_at,
+            sequence=envelope.sequence,
+        )
+
+    async def of_media(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        event: MediaDeleted | MediaRejected = envelope.data
+        prefix = media_prefix(event.gallery_id, event.media_id)
+        await self._request(unit, Scope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix))
+
+    async def _request(self, unit: UnitOfWork, scope: Scope) -> None:
+        await repository.request_purge(
+            unit.connection, purge_id=self._new_id(), scope=scope, now=self._clock()
+        )

@@ -1,0 +1,165 @@
+"""Wiring of the janitor; `python -m kappi_janitor.main` runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kappi_chassis.bus import DeadLetters, KafkaConnection, Processor, Producer
+from kappi_chassis.bus.gaps import gap_signal
+from kappi_chassis.bus.processor import DeadLetterSink
+from kappi_chassis.clock import Clock, NewId, new_id, utc_now
+from kappi_chassis.db import Database
+from kappi_chassis.db.housekeeping import Housekeeping
+from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.outbox import Outbox, Relay
+from kappi_chassis.runtime import Service
+from kappi_chassis.settings import PlatformSettings
+from kappi_chassis.storage import ObjectStore
+from kappi_chassis.storage.settings import StorageSettings, build_store
+
+from kappi_janitor.app import Streams
+from kappi_janitor.consumers import GROUP, handlers
+from kappi_janitor.deletion import OrderPurge
+from kappi_janitor.due_dates import RecordDueDate
+from kappi_janitor.purger import PurgePolicy, Purger
+from kappi_janitor.settings import JanitorSettings
+from kappi_janitor.sweep import Sweep, SweepPolicy
+from kappi_janitor.timer import Timer
+
+NAME = "janitor"
+SOURCE = "/janitor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What everything stands on; tests put their own clock, ids and store here."""
+
+    database: Database
+    outbox: Outbox
+    store: ObjectStore
+    clock: Clock = utc_now
+    new_id: NewId = new_id
+
+
+class _StartsOnDemand:
+    """A producer or store as a resource: it connects when it is needed, so that one that is away is waited
+    out by whoever needs it."""
+
+    def __init__(self, resource: Producer | ObjectStore) -> None:
+        self._resource = resource
+
+    async def start(self) -> None:
+        """Nothing yet."""
+
+    async def close(self) -> None:
+        await self._resource.close()
+
+
+def build_purger(ground: Ground, settings: JanitorSettings) -> Purger:
+    """What empties the store."""
+    return Purger(
+        ground.database,
+        ground.outbox,
+        ground.store,
+        policy=_purge_policy(settings),
+        clock=ground.clock,
+        new_id=ground.new_id,
+    )
+
+
+def build_processor(
+    ground: Ground,
+    settings: JanitorSettings,
+    *,
+    purger: Purger,
+    dead_letters: DeadLetterSink,
+    prefix: str = "",
+) -> Processor:
+    """The event side. prefix: the deployment's, so that its groups too are its own."""
+    sweep = Sweep(
+        ground.database,
+        ground.outbox,
+        policy=_sweep_policy(settings),
+        clock=ground.clock,
+        wake_purger=purger.wake,
+    )
+    return Processor(
+        group=prefix + GROUP,
+        handlers=handlers(
+            ground.outbox,
+            record_due_date=RecordDueDate(ground.database),
+            order_purge=OrderPurge(clock=ground.clock, new_id=ground.new_id),
+            sweep=sweep,
+            wake_purger=purger.wake,
+        ),
+        dead_letters=dead_letters,
+    )
+
+
+def build(platform: PlatformSettings, settings: JanitorSettings, storage: StorageSettings) -> Service:
+    """The whole service; nothing connects before it runs. Raises StorageNotConfigured."""
+    connection = KafkaConnection.from_settings(platform)
+    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+    ground = Ground(database=database, outbox=Outbox(database), store=build_store(storage))
+    producer = Producer(connection, source=SOURCE)
+
+    service = Service(NAME, settings)
+    service.owns(database)
+    service.owns(_StartsOnDemand(producer))
+    service.owns(_StartsOnDemand(ground.store))
+    service.health.add("database", database.ready)
+    service.runs("outbox-notify", ground.outbox.run)
+    if "relay" in settings.roles:
+        service.runs("relay", Relay(database.url, producer).run)
+        service.runs("housekeeping", _housekeeping(settings, database).run)
+    if "worker" in settings.roles:
+        purger = build_purger(ground, settings)
+        dead_letters = DeadLetters(producer, connection)
+        processor = build_processor(
+            ground, settings, purger=purger, dead_letters=dead_letters, prefix=platform.topic_prefix
+        )
+        streams = Streams(connection, processor, on_gap=gap_signal(platform))
+        service.health.add("streams", streams.ready)
+        service.runs("streams", streams.run)
+        service.runs("purger", purger.run)
+        service.runs("timer", Timer(ground.outbox, every=settings.tick_interval, clock=ground.clock).run)
+    return service
+
+
+def _purge_policy(settings: JanitorSettings) -> PurgePolicy:
+    return PurgePolicy(
+        concurrency=settings.purge_concurrency,
+        poll=settings.purge_poll,
+        lease=settings.purge_lease,
+        longest_pause=settings.purge_longest_pause,
+        resweep_after=settings.resweep_after,
+    )
+
+
+def _sweep_policy(settings: JanitorSettings) -> SweepPolicy:
+    return SweepPolicy(
+        page=settings.sweep_page,
+        purge_retention=settings.purge_retention,
+        tombstone_retention=settings.tombstone_retention,
+    )
+
+
+def _housekeeping(settings: JanitorSettings, database: Database) -> Housekeeping:
+    return Housekeeping(
+        database.url,
+        outbox_retention=settings.outbox_retention,
+        inbox_retention=settings.inbox_retention,
+        idempotency_retention=settings.idempotency_retention,
+    )
+
+
+def main() -> None:
+    """Read the settings and run until told to stop."""
+    platform = PlatformSettings()
+    settings = JanitorSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)
+    build(platform, settings, StorageSettings()).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The tables of the janitor's database."""
+
+from __future__ import annotations
+
+from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+metadata = MetaData(naming_convention=naming_convention)
+
+due_galleries = Table(
+    "due_galleries",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
+    # The gallery's own version as last heard of; 0 where a purge was the first we heard.
+    Column("sequence", BigInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("deleted_at", DateTime(timezone=True)),
+    # The tick that claimed it last: a tick delivered again claims nothing twice.
+    Column("claimed_by", Uuid),
+    # Events this service published about the gallery: their sequence.
+    Column("published", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("sequence >= 0 AND published >= 0", name="counts_not_negative"),
+    Index(
+        "ix_due_galleries_expires_at",
+        "expires_at",
+        "gallery_id",
+        postgresql_where=text("deleted_at IS NULL AND expires_at IS NOT NULL"),
+    ),
+    Index("ix_due_galleries_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+)
+
+purges = Table(
+    "purges",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("prefix", Text, nullable=False),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("media_id", Uuid),
+    Column("requested_at", DateTime(timezone=True), nullable=False),
+    Column("not_before", DateTime(timezone=True), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("last_error", Text),
+    # Removed and not yet announced in an ObjectsPurged.
+    Column("objects", BigInteger, nullable=False, server_default=text("0")),
+    # Who works on it. A new request takes the lease away: what was seen under the prefix is out of date then.
+    Column("lease_id", Uuid),
+    Column("leased_until", DateTime(timezone=True)),
+    Column("swept_at", DateTime(timezone=True)),
+    Column("done_at", DateTime(timezone=True)),
+    UniqueConstraint("prefix"),
+    # An empty or open-ended prefix would take somebody else's bytes along.
+    CheckConstraint("prefix ~ '^galleries/[^/]+/([^/]+/)?$'", name="prefix_is_a_folder"),
+    CheckConstraint("(lease_id IS NULL) = (leased_until IS NULL)", name="lease_is_whole"),
+    Index("ix_purges_not_before", "not_before", postgresql_where=text("done_at IS NULL")),
+    Index("ix_purges_done_at", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    # Whoever inserts a turn's row first emits its tick.
+    Column("starts_at", DateTime(timezone=True), primary_key=True),
+)
+
+outbox = outbox_table(metadata)
+inbox = inbox_table(metadata)
+idempotency = idempotency_table(metadata)

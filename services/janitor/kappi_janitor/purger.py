@@ -1,0 +1,178 @@
+"""The purger works through the ledger: lease, commit, empty the prefix, record."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kappi_chassis.bus.processor import is_transient
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.db import Database
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.storage import ObjectStore
+from kappi_contracts.events import ObjectsPurged
+
+from kappi_janitor import metrics, repository
+from kappi_janitor.domain import Lease, next_sweep, retry_pause
+from kappi_janitor.emptying import empty_prefix
+
+MAX_ERROR_CHARACTERS = 500
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgePolicy:
+    """How patient and how parallel purging is; see JanitorSettings."""
+
+    concurrency: int
+    poll: timedelta
+    lease: timedelta
+    longest_pause: timedelta
+    resweep_after: Sequence[timedelta]
+
+
+class _LeaseLost(Exception):
+    """Somebody asked for the prefix again, or took it up because we seemed dead: it is theirs now."""
+
+
+class Purger:
+    """Many replicas may run one: leases keep them apart, and emptying a prefix twice is emptying it once."""
+
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox,
+        store: ObjectStore,
+        *,
+        policy: PurgePolicy,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._new_id = new_id
+        self._wanted = asyncio.Event()
+        self._at_work: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """The ledger may hold something due. Call after the commit; polling forgives a miss."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Until cancelled. A purge under way then is taken up by another process once its lease is over."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wanted.clear()
+                for lease in await self._take(self._policy.concurrency - len(self._at_work)):
+                    task = group.create_task(self._work_on(lease), name=f"purge-{lease.purge_id}")
+                    self._at_work.add(task)
+                    task.add_done_callback(self._free_slot)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._policy.poll.total_seconds()):
+                        await self._wanted.wait()
+
+    def _free_slot(self, task: asyncio.Task[None]) -> None:
+        self._at_work.discard(task)
+        self._wanted.set()
+
+    async def _take(self, limit: int) -> list[Lease]:
+        if limit <= 0:
+            return []
+        now = self._clock()
+        try:
+            async with self._database.transaction() as connection:
+                return await repository.lease_purges(
+                    connection,
+                    lease_id=self._new_id(),
+                    now=now,
+                    until=now + self._policy.lease,
+                    limit=limit,
+                )
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            _log.warning("purger.lost_database", error=str(error))
+            return []
+
+    async def _work_on(self, lease: Lease) -> None:
+        started = time.perf_counter()
+        outcome = "clean"
+        try:
+            await self._sweep(lease)
+        except _LeaseLost:
+            outcome = "superseded"
+        except Exception as error:  # noqa: BLE001 - one prefix that hits a bug must not stop the others
+            outcome = "failed"
+            await self._postpone(lease, error)
+        metrics.PURGE_SWEEPS.labels(outcome).inc()
+        metrics.PURGE_SECONDS.observe(time.perf_counter() - started)
+
+    async def _sweep(self, lease: Lease) -> None:
+        began_at = self._clock()
+
+        async def on_removed(objects: int) -> None:
+            async with self._database.transaction() as connection:
+                until = self._clock() + self._policy.lease
+                if not await repository.note_progress(connection, lease, objects=objects, until=until):
+                    raise _LeaseLost
+
+        await empty_prefix(self._store, lease.scope.prefix, on_removed=on_removed)
+        await self._record(lease, began_at)
+
+    async def _record(self, lease: Lease, began_at: datetime) -> None:
+        again_at = next_sweep(
+            requested_at=lease.requested_at, began_at=began_at, delays=self._policy.resweep_after
+        )
+        async with self._outbox.begin() as unit:
+            objects = await repository.finish_sweep(
+                unit.connection, lease, began_at=began_at, again_at=again_at
+            )
+            if objects is None:
+                return
+            event = ObjectsPurged(
+                gallery_id=lease.scope.gallery_id,
+                media_id=lease.scope.media_id,
+                prefix=lease.scope.prefix,
+                objects=objects,
+                purged_at=self._clock(),
+            )
+            sequence = await repository.next_publication(unit.connection, lease.scope.gallery_id)
+            await unit.publish(event, sequence=sequence)
+        _log.info("purge.done", prefix=lease.scope.prefix, objects=objects, look_again_at=again_at)
+
+    async def _postpone(self, lease: Lease, error: Exception) -> None:
+        pause = retry_pause(
+            lease.attempts + 1,
+            longest=self._policy.longest_pause,
+            jitter=random.random(),  # noqa: S311 - jitter, not a secret
+        )
+        _log.warning(
+            "purge.failed",
+            prefix=lease.scope.prefix,
+            attempt=lease.attempts + 1,
+            error=str(error),
+            error_type=type(error).__name__,
+            retry_in_s=pause.total_seconds(),
+        )
+        try:
+            async with self._database.transaction() as connection:
+                await repository.postpone(
+                    connection,
+                    lease,
+                    not_before=self._clock() + pause,
+                    error=f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARACTERS],
+                )
+        except Exception as failure:
+            if not is_transient(failure):
+                raise
+            _log.warning("purger.lost_database", error=str(failure))  # its lease runs out by itself

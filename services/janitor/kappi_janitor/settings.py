@@ -1,0 +1,47 @@
+"""Settings of the janitor: `KAPPI_JANITOR_…`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kappi_chassis.settings import DatabaseSettings
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+
+class JanitorSettings(DatabaseSettings):
+    """What the janitor can be told. Durations: seconds or ISO 8601 (`PT1H`)."""
+
+    model_config = SettingsConfigDict(env_prefix="KAPPI_JANITOR_", frozen=True, extra="ignore")
+
+    port: int = Field(default=8004, description="Reserved; the janitor has no HTTP interface of its own")
+    ops_port: int = 9004
+    idempotency_secret: SecretStr = Field(
+        default=SecretStr(""), description="Not used: nobody posts to the janitor"
+    )
+
+    tick_interval: timedelta = Field(default=timedelta(hours=1), gt=timedelta(0))
+    sweep_page: int = Field(default=500, ge=1, description="Galleries claimed per transaction")
+
+    purge_concurrency: int = Field(default=4, ge=1, description="Prefixes purged at once by this process")
+    purge_poll: timedelta = Field(
+        default=timedelta(seconds=2), description="Looking for purges another replica or a crash left behind"
+    )
+    purge_lease: timedelta = Field(
+        default=timedelta(seconds=30),
+        description="A purge without a sign of life for so long is taken up by somebody else",
+    )
+    purge_longest_pause: timedelta = Field(
+        default=timedelta(minutes=5), description="Between attempts at a store that fails"
+    )
+    resweep_after: tuple[timedelta, ...] = Field(
+        default=(timedelta(minutes=20), timedelta(days=1)),
+        description="When to look again, from the deletion on: after the longest life of a signed upload "
+        "URL, and after the slowest upload begun within it",
+    )
+
+    purge_retention: timedelta = Field(default=timedelta(days=30), description="Of finished ledger rows")
+    tombstone_retention: timedelta = Field(
+        default=timedelta(days=90),
+        description="Of deleted galleries; longer than any event can come late or be replayed",
+    )

@@ -1,0 +1,59 @@
+"""The timer: one JanitorTick per turn, over however many replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from kappi_chassis.bus.processor import is_transient
+from kappi_chassis.clock import Clock
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox
+from kappi_contracts.events import JanitorTick
+
+from kappi_janitor import metrics, repository
+from kappi_janitor.domain import bucket_of
+
+SCHEDULE = "hourly"
+RETRY_S = 5.0
+LONGEST_SLEEP_S = 60.0
+"""A clock that is set, or a machine that slept, must not hold a tick back for long."""
+
+_log = get_logger(__name__)
+
+
+class Timer:
+    """Every replica runs one; the database decides whose tick it is."""
+
+    def __init__(self, outbox: Outbox, *, every: timedelta, clock: Clock) -> None:
+        self._outbox = outbox
+        self._every = every
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled. A turn that began while nobody ran is made up for at once."""
+        while True:
+            try:
+                await self.emit()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                _log.warning("timer.failed", error=str(error), retry_in_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+                continue
+            rest = bucket_of(self._clock(), every=self._every).ends_at - self._clock()
+            await asyncio.sleep(min(max(rest.total_seconds(), 0.0), LONGEST_SLEEP_S))
+
+    async def emit(self) -> bool:
+        """Publish this turn's tick unless it was; True when it was ours."""
+        now = self._clock()
+        turn = bucket_of(now, every=self._every)
+        async with self._outbox.begin() as unit:
+            ours = await repository.take_turn(unit.connection, turn.starts_at)
+            if ours:
+                tick = JanitorTick(schedule=SCHEDULE, at=now, origin="timer")
+                await unit.publish(tick, sequence=turn.number)
+        if ours:
+            metrics.TICKS_EMITTED.inc()
+            _log.info("timer.tick", at=now)
+        return ours
