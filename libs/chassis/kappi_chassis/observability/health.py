@@ -25,6 +25,7 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._failing: set[str] = set()
         self._draining = False
 
     def add(self, name: str, check: Check) -> None:
@@ -48,10 +49,16 @@ class Health:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 await check()
         except Exception as error:  # noqa: BLE001 - whatever a dependency throws means "not ready"
-            _log.warning(
-                "health.not_ready", dependency=name, error=str(error), error_type=type(error).__name__
-            )
+            # Once per outage: probes come every few seconds, for as long as it lasts.
+            if name not in self._failing:
+                self._failing.add(name)
+                _log.warning(
+                    "health.not_ready", dependency=name, error=str(error), error_type=type(error).__name__
+                )
             return "unavailable"
+        if name in self._failing:
+            self._failing.discard(name)
+            _log.info("health.ready_again", dependency=name)
         return "ok"
 
 
