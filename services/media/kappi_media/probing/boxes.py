@@ -37,8 +37,10 @@ class BoxReader:
     async def children(self, start: int, end: int) -> AsyncIterator[Box]:
         """Boxes between two positions. Raises ProbeRejected when one does not fit."""
         position = start
+        # Only the file itself can be cut short; a box too long for its parent contradicts it.
+        overrun = RejectReason.CORRUPT if start else RejectReason.TRUNCATED
         while end - position >= 8:
-            box = await self._box(position, end)
+            box = await self._box(position, end, overrun=overrun)
             yield box
             position = box.end
 
@@ -57,7 +59,7 @@ class BoxReader:
         version = (await self.fields(box, 1))[0]
         return await self.fields(box, long if version == 1 else short)
 
-    async def _box(self, position: int, end: int) -> Box:
+    async def _box(self, position: int, end: int, *, overrun: RejectReason) -> Box:
         if self._boxes_left < 1:
             raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many boxes")
         self._boxes_left -= 1
@@ -70,8 +72,5 @@ class BoxReader:
         if size < header:
             raise ProbeRejected(RejectReason.CORRUPT, "impossible box")
         if position + size > end:
-            outermost = end == self._reader.size_bytes
-            raise ProbeRejected(
-                RejectReason.TRUNCATED if outermost else RejectReason.CORRUPT, "box does not fit"
-            )
+            raise ProbeRejected(overrun, "box does not fit")
         return Box(name, position + header, position + size)

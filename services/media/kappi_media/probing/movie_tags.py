@@ -28,10 +28,12 @@ _ISO_6709: Final = re.compile(
 
 
 def user_data_tags(body: bytes) -> dict[str, str]:
-    """Text atoms of a `udta` body (QuickTime `©xyz` and its kin)."""
+    """Text atoms of a `udta` body (QuickTime `©xyz` and its kin), and those of a `meta` within."""
     tags: dict[str, str] = {}
     for name, value in _atoms(body):
-        if name.startswith(b"\xa9") and len(value) > 4:
+        if name == b"meta":
+            tags |= keyed_tags(value)
+        elif name.startswith(b"\xa9") and len(value) > 4:
             (length,) = struct.unpack_from(">H", value)
             tags[name.decode("latin-1")] = value[4 : 4 + length].decode("utf-8", "replace")
     return tags

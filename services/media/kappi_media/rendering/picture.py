@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyvips
+
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 
-# Only these loaders exist for what runs here: a file that passes as JPEG never reaches, say, the SVG loader.
-LOADERS: Final = {
-    "image/jpeg": "VipsForeignLoadJpeg",
-    "image/png": "VipsForeignLoadPng",
-    "image/gif": "VipsForeignLoadNsgif",
-    "image/webp": "VipsForeignLoadWebp",
+LOADERS: Final = {  # content type: libvips' class of loaders, and the one that reads a source
+    "image/jpeg": ("VipsForeignLoadJpeg", "jpegload_source"),
+    "image/png": ("VipsForeignLoadPng", "pngload_source"),
+    "image/gif": ("VipsForeignLoadNsgif", "gifload_source"),
+    "image/webp": ("VipsForeignLoadWebp", "webpload_source"),
 }
 _QUALITY: Final = 82
 _ANY_WIDTH: Final = 10_000_000  # libvips' own ceiling: the height alone decides
@@ -26,22 +26,31 @@ _SRGB: Final = "srgb"
 
 
 def harden() -> None:
-    """No operation cache, and no loader but the ones above."""
+    """No operation cache, and no loader but the ones above: nothing here ever reaches, say, that for SVG."""
     pyvips.cache_set_max(0)
     pyvips.operation_block_set("VipsForeignLoad", True)
-    for name in LOADERS.values():
+    for name, _ in LOADERS.values():
         pyvips.operation_block_set(name, False)
 
 
 def render_picture(
-    file: RangedFile, *, displayed: tuple[int, int], sizes: Sequence[RenditionSize], max_pixels: int
+    file: RangedFile,
+    *,
+    content_type: str,
+    displayed: tuple[int, int],
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
 ) -> list[RenderedImage]:
     """Decode once, as small as the largest size allows (shrink on load), then make each size of that.
 
     displayed: width and height with the orientation applied. Raises RenderRejected, pyvips.Error.
     """
+    if content_type not in LOADERS:
+        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
     source = _vips_source(file)
     header = pyvips.Image.new_from_source(source, "", access="sequential")
+    if header.get("vips-loader") != LOADERS[content_type][1]:
+        raise RenderRejected(RejectReason.CORRUPT, f"not {content_type}")
     _check_pixels(header.width, header.height, max_pixels)
     scale = max(size.scale_from(*displayed) for size in sizes)
     base = pyvips.Image.thumbnail_source(

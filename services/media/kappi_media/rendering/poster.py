@@ -10,6 +10,7 @@ import pyvips
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.picture import encode_sizes
 from kappi_media.rendering.ranged_file import RangedFile
@@ -48,8 +49,12 @@ def render_poster(
 
 def _picture_stream(container: av.container.InputContainer) -> VideoStream:
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            continue
+        decoder: object = stream.codec_context  # None, whatever its type says, where FFmpeg has no decoder
+        if decoder is None:
+            raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "no decoder for this video")
+        return stream
     raise RenderRejected(RejectReason.NO_PICTURE)
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import RangedSource
 from kappi_media.rendering.wire import (

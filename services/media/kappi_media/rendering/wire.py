@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+
 from kappi_media.probing.rejection import RejectReason
 
 MAX_MESSAGE_BYTES: Final = 64 << 20

@@ -13,7 +13,7 @@ import sys
 from typing import BinaryIO, Final
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.rendering.ranged_file import RangedFile
+from kappi_media.rendering.ranged_file import Fetch, RangedFile
 from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 from kappi_media.rendering.wire import (
     LENGTH,
@@ -66,11 +66,12 @@ class _Parent:
         return body if len(body) == length else None
 
 
-def render(job: RenderJob, parent: _Parent) -> Done | Refused:
+def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
+    """One job. fetch(start, length) gives the original's bytes. Raises only what nobody foresaw."""
     import pyvips
 
     try:
-        images = _images(job, parent)
+        images = _images(job, fetch)
     except RenderRejected as refusal:
         return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
     except MemoryError:
@@ -83,14 +84,14 @@ def render(job: RenderJob, parent: _Parent) -> Done | Refused:
     return Done(images=tuple(WireImage(jpeg=i.jpeg, width=i.width, height=i.height) for i in images))
 
 
-def _images(job: RenderJob, parent: _Parent) -> list[RenderedImage]:
+def _images(job: RenderJob, fetch: Fetch) -> list[RenderedImage]:
     from kappi_media.rendering import picture
 
     sizes = [RenditionSize(height=s.height, cover_width=s.cover_width) for s in job.sizes]
     displayed = (job.width, job.height)
     video = job.content_type.startswith("video/")
     file = RangedFile(
-        parent.fetch,
+        fetch,
         size_bytes=job.size_bytes,
         block_bytes=_VIDEO_BLOCK_BYTES if video else _PICTURE_BLOCK_BYTES,
     )
@@ -106,9 +107,13 @@ def _images(job: RenderJob, parent: _Parent) -> list[RenderedImage]:
         )
     if job.content_type == "image/bmp":
         return picture.render_bmp(file, displayed=displayed, sizes=sizes, max_pixels=job.max_pixels)
-    if job.content_type not in picture.LOADERS:
-        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, job.content_type)
-    return picture.render_picture(file, displayed=displayed, sizes=sizes, max_pixels=job.max_pixels)
+    return picture.render_picture(
+        file,
+        content_type=job.content_type,
+        displayed=displayed,
+        sizes=sizes,
+        max_pixels=job.max_pixels,
+    )
 
 
 def _confine(memory_bytes: int) -> None:
@@ -128,7 +133,7 @@ def main() -> None:
     harden()
     parent = _Parent(sys.stdin.buffer, outgoing)
     while (job := parent.next_job()) is not None:
-        parent.send(render(job, parent))
+        parent.send(render(job, parent.fetch))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,249 @@
+"""The renderer and its decoder processes: bounded, confined, gone when idle, and a crash costs one item."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from kappi_chassis.testing.eventually import eventually
+from kappi_media.probing import BytesSource, MediaFormat, Probe, RejectReason, RenderRejected, probe
+from kappi_media.rendering.process import DecoderProcess
+from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.testing.samples import CountingSource, MovieShape, encode, movie, quadrants
+
+SMALL = (RenditionSize(height=50),)
+BODY = encode(quadrants(300, 200), "JPEG")
+
+
+class Processes:
+    """Every decoder process started during a test."""
+
+    def __init__(self) -> None:
+        self.started: list[DecoderProcess] = []
+
+    def running(self) -> int:
+        return sum(process.running for process in self.started)
+
+    def all_gone(self) -> None:
+        assert self.running() == 0
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
+    known = Processes()
+    start = DecoderProcess.start
+
+    async def remembering(*, memory_bytes: int) -> DecoderProcess:
+        known.started.append(await start(memory_bytes=memory_bytes))
+        return known.started[-1]
+
+    monkeypatch.setattr(DecoderProcess, "start", remembering)
+    return known
+
+
+@pytest.fixture
+async def renderer(processes: Processes) -> AsyncIterator[Renderer]:
+    renderer = Renderer()
+    yield renderer
+    await renderer.close()
+    assert processes.running() == 0
+
+
+async def facts(body: bytes = BODY, fmt: MediaFormat = MediaFormat.JPEG) -> Probe:
+    return await probe(BytesSource(body), fmt)
+
+
+class KillingSource(BytesSource):
+    """Kills the process that reads it, the first `times` times."""
+
+    def __init__(self, processes: Processes, *, times: int) -> None:
+        super().__init__(BODY)
+        self._processes = processes
+        self._times_left = times
+
+    async def read(self, start: int, length: int) -> bytes:
+        if self._times_left:
+            self._times_left -= 1
+            os.kill(self._processes.started[-1].pid, signal.SIGSEGV)
+        return await super().read(start, length)
+
+
+async def test_a_process_starts_with_the_first_job_and_is_used_again(
+    renderer: Renderer, processes: Processes
+) -> None:
+    assert processes.started == []
+    for _ in range(3):
+        (image,) = await renderer.render(BytesSource(BODY), await facts(), SMALL)
+        assert (image.width, image.height) == (75, 50)
+        assert image.jpeg.startswith(b"\xff\xd8\xff")
+    assert len(processes.started) == 1
+
+
+async def test_several_sizes_come_from_one_reading(renderer: Renderer) -> None:
+    source = CountingSource(BODY)
+    sizes = [RenditionSize.parse(text) for text in ("20", "50", "60x60")]
+    images = await renderer.render(source, await facts(), sizes)
+    assert [(i.width, i.height) for i in images] == [(30, 20), (75, 50), (60, 60)]
+    assert sum(source.reads) == len(BODY)
+
+
+async def test_no_more_processes_than_allowed(processes: Processes) -> None:
+    renderer = Renderer(max_parallel=2)
+    job = (BytesSource(BODY), await facts(), SMALL)
+    images = await asyncio.gather(*(renderer.render(*job) for _ in range(8)))
+    assert len(images) == 8
+    assert 1 <= len(processes.started) <= 2
+    await renderer.close()
+
+
+async def test_an_idle_process_goes_away(processes: Processes) -> None:
+    renderer = Renderer(idle_after=timedelta(milliseconds=20))
+    await renderer.render(BytesSource(BODY), await facts(), SMALL)
+    await eventually(processes.all_gone)
+    await renderer.render(BytesSource(BODY), await facts(), SMALL)
+    assert len(processes.started) == 2
+    await renderer.close()
+
+
+async def test_a_crash_is_tried_again_once(renderer: Renderer, processes: Processes) -> None:
+    (image,) = await renderer.render(KillingSource(processes, times=1), await facts(), SMALL)
+    assert image.height == 50
+    assert len(processes.started) == 2
+
+
+async def test_a_file_that_crashes_twice_is_refused_and_the_next_is_served(
+    renderer: Renderer, processes: Processes
+) -> None:
+    with pytest.raises(RenderRejected) as refused:
+        await renderer.render(KillingSource(processes, times=9), await facts(), SMALL)
+    assert refused.value.reason is RejectReason.CORRUPT
+    assert len(processes.started) == 2
+    assert (await renderer.render(BytesSource(BODY), await facts(), SMALL))[0].height == 50
+
+
+async def test_a_process_that_died_while_idle_is_replaced(renderer: Renderer, processes: Processes) -> None:
+    await renderer.render(BytesSource(BODY), await facts(), SMALL)
+    os.kill(processes.started[0].pid, signal.SIGKILL)
+    await eventually(processes.all_gone)
+    assert (await renderer.render(BytesSource(BODY), await facts(), SMALL))[0].height == 50
+
+
+async def test_a_refusal_keeps_the_process(renderer: Renderer, processes: Processes) -> None:
+    broken = BODY[:200] + bytes(len(BODY) - 200)
+    for _ in range(2):
+        with pytest.raises(RenderRejected) as refused:
+            await renderer.render(BytesSource(broken), await facts(), SMALL)
+        assert refused.value.reason is RejectReason.CORRUPT
+    assert len(processes.started) == 1
+
+
+async def test_the_time_limit_ends_the_process(processes: Processes) -> None:
+    renderer = Renderer(limits=RenderLimits(time=timedelta()))
+    with pytest.raises(RenderRejected) as refused:
+        await renderer.render(BytesSource(BODY), await facts(), SMALL)
+    assert refused.value.reason is RejectReason.TOO_COMPLEX
+    assert processes.running() == 0
+    await renderer.close()
+
+
+async def test_the_read_limit_ends_the_process(processes: Processes) -> None:
+    body = movie(MovieShape(seconds=0.5))
+    renderer = Renderer(limits=RenderLimits(video_read_bytes=100))
+    with pytest.raises(RenderRejected) as refused:
+        await renderer.render(BytesSource(body), await facts(body, MediaFormat.MP4), SMALL)
+    assert refused.value.reason is RejectReason.TOO_COMPLEX
+    assert processes.running() == 0
+
+
+async def test_memory_beyond_the_limit_is_a_refusal() -> None:
+    # One bit a pixel in the file, four bytes in memory: 400 MB.
+    header = b"BM" + (62 + 12_520_000).to_bytes(4, "little") + bytes(4) + (62).to_bytes(4, "little")
+    header += (
+        (40).to_bytes(4, "little") + (10_000).to_bytes(4, "little") * 2 + b"\x01\x00\x01\x00" + bytes(24)
+    )
+    source = CountingSource(header + b"\x00\x00\x00\x00\xff\xff\xff\x00", gap_bytes=12_520_000)
+    renderer = Renderer(limits=RenderLimits(memory_bytes=500 << 20))
+    with pytest.raises(RenderRejected) as refused:
+        await renderer.render(source, await probe(source, MediaFormat.BMP), SMALL)
+    assert refused.value.reason is RejectReason.TOO_COMPLEX
+    await renderer.close()
+
+
+async def test_limits_are_checked_before_anything_starts(processes: Processes) -> None:
+    found = await facts()
+    for limits in (RenderLimits(max_pixels=100), RenderLimits(picture_bytes=100)):
+        with pytest.raises(RenderRejected):
+            await Renderer(limits=limits).render(BytesSource(BODY), found, SMALL)
+    with pytest.raises(ValueError, match="rendition"):
+        await Renderer().render(BytesSource(BODY), found, [])
+    assert processes.started == []
+
+
+async def test_errors_of_the_source_pass_through(renderer: Renderer, processes: Processes) -> None:
+    class Down(BytesSource):
+        async def read(self, start: int, length: int) -> bytes:
+            raise ConnectionError("store is down")
+
+    with pytest.raises(ConnectionError):
+        await renderer.render(Down(BODY), await facts(), SMALL)
+    assert processes.running() == 0
+
+
+async def test_cancellation_ends_the_process(renderer: Renderer, processes: Processes) -> None:
+    reading = asyncio.Event()
+
+    class Stuck(BytesSource):
+        async def read(self, start: int, length: int) -> bytes:
+            reading.set()
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+    task = asyncio.create_task(renderer.render(Stuck(BODY), await facts(), SMALL))
+    async with asyncio.timeout(20):
+        await reading.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert processes.running() == 0
+
+
+async def test_a_poster_reads_little_of_a_long_video(renderer: Renderer) -> None:
+    body = movie(MovieShape(seconds=1, faststart=True))
+    source = CountingSource(body, gap_bytes=200 << 20)
+    (image,) = await renderer.render(source, await facts(body, MediaFormat.MP4), SMALL)
+    assert image.height == 50
+    assert sum(source.reads) < 2 << 20
+
+
+async def test_a_lying_probe_meets_the_file_itself(renderer: Renderer) -> None:
+    lying = replace(await facts(), content_type="image/png")
+    with pytest.raises(RenderRejected) as refused:
+        await renderer.render(BytesSource(BODY), lying, SMALL)
+    assert refused.value.reason is RejectReason.CORRUPT
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_decoder_knows_no_secrets(
+    renderer: Renderer, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPPI_S3_SECRET_KEY", "hunter2-in-the-environment")
+    await renderer.render(BytesSource(BODY), await facts(), SMALL)
+    environment = await asyncio.to_thread(Path(f"/proc/{processes.started[0].pid}/environ").read_bytes)
+    assert b"VIPS_CONCURRENCY" in environment
+    assert b"hunter2" not in environment
+
+
+async def test_native_libraries_stay_out_of_this_package_until_a_decoder_imports_them() -> None:
+    """The services' own processes stay small, and no decoder bug can reach them."""
+    code = (
+        "import sys, kappi_media.probing, kappi_media.rendering.renderer;"
+        "sys.exit(any(name in sys.modules for name in ('pyvips', 'av', 'PIL')))"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await process.wait() == 0

@@ -1,0 +1,264 @@
+"""What renditions look like, on the code a decoder process runs, called in this one."""
+
+import io
+from fractions import Fraction
+
+import msgspec
+import pytest
+import pyvips
+from kappi_media.probing import BytesSource, RejectReason, probe, sniff
+from kappi_media.rendering.wire import Done, Refused, RenderJob, WireSize
+from kappi_media.rendering.worker import render
+from kappi_media.testing.samples import (
+    QUADRANTS,
+    Colour,
+    MovieShape,
+    Shot,
+    animation,
+    encode,
+    movie,
+    mutations,
+    quadrants,
+)
+from PIL import Image, ImageCms
+
+HEIGHT_100 = WireSize(height=100)
+COVER = WireSize(height=90, cover_width=90)
+SHOT = Shot(orientation=6, make="Canon", model="R6", taken="2024:06:21 17:04:05", place=(48.1, 11.5, 520.0))
+
+
+async def job_for(body: bytes, *sizes: WireSize, max_pixels: int = 1_000_000) -> RenderJob:
+    fmt = sniff(body[:4096])
+    assert fmt is not None
+    found = await probe(BytesSource(body), fmt)
+    return RenderJob(
+        content_type=found.content_type,
+        size_bytes=len(body),
+        width=found.width,
+        height=found.height,
+        orientation=found.orientation,
+        sizes=sizes or (HEIGHT_100,),
+        max_pixels=max_pixels,
+    )
+
+
+async def answer_for(body: bytes, *sizes: WireSize, max_pixels: int = 1_000_000) -> Done | Refused:
+    job = await job_for(body, *sizes, max_pixels=max_pixels)
+    return render(job, lambda start, length: body[start : start + length])
+
+
+async def rendered(body: bytes, *sizes: WireSize) -> list[Image.Image]:
+    answer = await answer_for(body, *sizes)
+    assert isinstance(answer, Done), answer
+    pictures: list[Image.Image] = [
+        Image.open(io.BytesIO(image.jpeg), formats=["JPEG"]) for image in answer.images
+    ]
+    assert [(p.width, p.height) for p in pictures] == [(i.width, i.height) for i in answer.images]
+    return pictures
+
+
+def corners(picture: Image.Image) -> list[Colour]:
+    """The colour in the middle of each quarter, in the order of QUADRANTS."""
+    rgb = picture.convert("RGB")
+    places = [(x, y) for y in (0.25, 0.75) for x in (0.25, 0.75)]
+    found = [rgb.getpixel((int(picture.width * x), int(picture.height * y))) for x, y in places]
+    return [(r, g, b) for r, g, b in found]  # type: ignore[misc] # RGB pixels are triples
+
+
+def assert_upright(picture: Image.Image, *, tolerance: int = 25) -> None:
+    for found, expected in zip(corners(picture), QUADRANTS, strict=True):
+        assert all(abs(f - e) <= tolerance for f, e in zip(found, expected, strict=True)), (found, expected)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+async def test_renditions_are_upright_and_tell_nothing(fmt: str, orientation: int) -> None:
+    shot = Shot(orientation=orientation, make="Canon", place=(48.1, 11.5, 520.0))
+    (picture,) = await rendered(encode(quadrants(300, 200), fmt, shot=shot))
+    assert picture.size == (150, 100)
+    assert_upright(picture)
+    assert not picture.getexif()
+    assert not {"exif", "icc_profile", "xmp", "comment", "photoshop"} & picture.info.keys()
+
+
+@pytest.mark.parametrize(
+    ("body", "tolerance"),
+    [
+        (encode(quadrants(300, 200), "JPEG", options={"progressive": True}), 25),
+        (encode(quadrants(300, 200).convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), 25),
+        (encode(quadrants(300, 200), "BMP"), 25),
+        (encode(quadrants(300, 200).convert("P", palette=Image.Palette.ADAPTIVE), "BMP"), 25),
+        (encode(quadrants(300, 200), "WEBP", options={"lossless": True}), 25),
+        (encode(quadrants(300, 200), "GIF"), 40),
+        (animation("GIF", 300, 200), 40),
+        (animation("WEBP", 300, 200), 25),
+        (animation("PNG", 300, 200), 25),
+    ],
+    ids=[
+        "progressive",
+        "palette-png",
+        "bmp",
+        "palette-bmp",
+        "lossless-webp",
+        "gif",
+        "moving-gif",
+        "moving-webp",
+        "apng",
+    ],
+)
+async def test_every_format_shows_its_first_picture(body: bytes, tolerance: int) -> None:
+    (picture,) = await rendered(body)
+    assert picture.size == (150, 100)
+    assert_upright(picture, tolerance=tolerance)
+
+
+async def test_interlaced_and_sixteen_bit_png() -> None:
+    upright = quadrants(300, 200)
+    base = pyvips.Image.new_from_memory(upright.tobytes(), 300, 200, 3, "uchar").copy(interpretation="srgb")
+    for body in (base.pngsave_buffer(interlace=True), base.colourspace("rgb16").pngsave_buffer(bitdepth=16)):
+        (picture,) = await rendered(body)
+        assert_upright(picture)
+
+
+async def test_grey_pictures_keep_their_greys() -> None:
+    for picture in (Image.new("L", (200, 200), 180), Image.new("I;16", (200, 200), 180 * 257)):
+        (found,) = await rendered(encode(picture, "PNG"))
+        assert found.convert("L").getpixel((50, 50)) == pytest.approx(180, abs=3)
+
+
+async def test_transparency_becomes_white() -> None:
+    see_through = quadrants(300, 200).convert("RGBA")
+    see_through.paste((0, 0, 0, 0), (0, 0, 150, 200))
+    for fmt in ("PNG", "WEBP"):
+        (picture,) = await rendered(
+            encode(see_through, fmt, options={"lossless": True} if fmt == "WEBP" else {})
+        )
+        assert corners(picture)[0] == pytest.approx((255, 255, 255), abs=4)
+        assert corners(picture)[1] == pytest.approx(QUADRANTS[1], abs=25)
+
+
+async def test_cmyk_keeps_its_colours_apart() -> None:
+    (picture,) = await rendered(encode(quadrants(300, 200).convert("CMYK"), "JPEG"))
+    assert picture.mode == "RGB"
+    red, green, blue, yellow = corners(picture)
+    assert red[0] > 1.5 * max(red[1:])
+    assert green[1] > 1.2 * max(green[0], green[2])
+    assert blue[2] > 1.2 * max(blue[:2])
+    assert min(yellow[:2]) > 1.5 * yellow[2]
+
+
+async def test_a_colour_profile_is_applied_not_dropped() -> None:
+    """A picture in a profile whose red and green are swapped comes out with them swapped back."""
+    wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = wide.replace(b"rXYZ", b"tmpZ").replace(b"gXYZ", b"rXYZ").replace(b"tmpZ", b"gXYZ")
+    red, green, blue = quadrants(300, 200).split()
+    body = encode(Image.merge("RGB", (green, red, blue)), "PNG", options={"icc_profile": swapped})
+    (picture,) = await rendered(body)
+    assert_upright(picture, tolerance=30)
+
+
+async def test_heights_are_exact_and_never_enlarged() -> None:
+    body = encode(quadrants(301, 203), "JPEG")
+    pictures = await rendered(body, *(WireSize(height=h) for h in (37, 100, 203, 400)))
+    assert [p.height for p in pictures] == [37, 100, 203, 203]
+    for picture in pictures:
+        assert picture.width == pytest.approx(301 * picture.height / 203, abs=1)
+        assert_upright(picture)
+
+
+@pytest.mark.parametrize("dimensions", [(300, 200), (200, 300), (40, 30), (90, 90), (91, 400)])
+async def test_a_cover_is_exactly_its_size(dimensions: tuple[int, int]) -> None:
+    pictures = await rendered(encode(quadrants(*dimensions), "JPEG"), COVER, HEIGHT_100)
+    assert pictures[0].size == (90, 90)
+    assert_upright(pictures[0], tolerance=40)
+
+
+@pytest.mark.parametrize("dimensions", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
+async def test_shapes_of_little_use(dimensions: tuple[int, int]) -> None:
+    (picture,) = await rendered(encode(quadrants(*dimensions), "PNG"))
+    assert picture.height == min(100, dimensions[1])
+    assert picture.width >= 1
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
+async def test_pixels_are_counted_before_they_are_decoded(fmt: str) -> None:
+    answer = await answer_for(encode(quadrants(60, 50), fmt), max_pixels=2_999)
+    assert isinstance(answer, Refused)
+    assert answer.reason is RejectReason.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+async def test_posters_are_upright(container: str, rotation: int) -> None:
+    shape = MovieShape(container=container, rotation=rotation, seconds=0.5)  # type: ignore[arg-type] # a Literal
+    (picture,) = await rendered(movie(shape))
+    assert picture.size == ((56, 100) if rotation % 180 else (178, 100))
+    assert_upright(picture, tolerance=40)
+
+
+async def test_a_mirrored_movie_is_mirrored_back() -> None:
+    (picture,) = await rendered(movie(MovieShape(seconds=0.5, mirrored=True)))
+    top_left, top_right, *_ = corners(picture)
+    assert top_left == pytest.approx(QUADRANTS[1], abs=40)
+    assert top_right == pytest.approx(QUADRANTS[0], abs=40)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+async def test_oblong_pixels_become_square(rotation: int) -> None:
+    (picture,) = await rendered(movie(MovieShape(pixel_shape=Fraction(4, 3), rotation=rotation, seconds=0.5)))
+    assert picture.size == ((42, 100) if rotation else (237, 100))
+    assert_upright(picture, tolerance=40)
+
+
+async def test_a_poster_is_not_the_black_that_films_begin_with() -> None:
+    (picture,) = await rendered(movie(MovieShape(seconds=4, dark_seconds=1.0)))
+    assert_upright(picture, tolerance=40)
+
+
+async def test_a_film_that_stays_black_has_a_black_poster() -> None:
+    (picture,) = await rendered(movie(MovieShape(seconds=1, dark_seconds=5)))
+    assert max(max(colour) for colour in corners(picture)) < 24
+
+
+@pytest.mark.parametrize(
+    "shape", [MovieShape(faststart=True), MovieShape(fragmented=True), MovieShape(codec="mpeg4")]
+)
+async def test_posters_of_other_layouts(shape: MovieShape) -> None:
+    (picture,) = await rendered(movie(shape))
+    assert_upright(picture, tolerance=40)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        encode(quadrants(60, 40), "JPEG", shot=SHOT),
+        encode(quadrants(60, 40), "PNG"),
+        animation("GIF", 60, 40),
+        encode(quadrants(60, 40), "WEBP"),
+        encode(quadrants(60, 40), "BMP"),
+        movie(MovieShape(seconds=0.5)),
+    ],
+    ids=["jpeg", "png", "gif", "webp", "bmp", "mp4"],
+)
+async def test_damaged_files_end_in_a_picture_or_in_a_refusal(body: bytes) -> None:
+    job = await job_for(body)
+    answers = set()
+    for damaged in mutations(body, seed=11, count=150):
+        damaged_job = msgspec.structs.replace(job, size_bytes=len(damaged))
+        answers.add(type(render(damaged_job, lambda start, length, b=damaged: b[start : start + length])))  # type: ignore[misc] # a default binds the loop's value
+    assert Done in answers
+
+
+async def test_a_file_that_only_claims_to_be_a_jpeg_meets_no_other_loader() -> None:
+    good = await job_for(encode(quadrants(30, 20), "JPEG"))
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"></svg>'
+    answer = render(good, lambda start, length: svg[start : start + length])
+    assert isinstance(answer, Refused)
+    assert answer.reason is RejectReason.CORRUPT
+
+
+async def test_a_type_without_a_loader() -> None:
+    body = encode(quadrants(30, 20), "JPEG")
+    job = RenderJob("image/heic", len(body), 30, 20, 1, (HEIGHT_100,), 1_000)
+    answer = render(job, lambda start, length: body[start : start + length])
+    assert answer == Refused(RejectReason.UNSUPPORTED_TYPE, "image/heic")
