@@ -28,6 +28,22 @@ class Resource(Protocol):
     async def close(self) -> None: ...
 
 
+class Closable(Protocol):
+    """Something with an end only."""
+
+    async def close(self) -> None: ...
+
+
+class _OnDemand:
+    """A resource that is not started with the process: one that is away is waited out by whoever needs it."""
+
+    def __init__(self, resource: Closable) -> None:
+        self.close = resource.close
+
+    async def start(self) -> None:
+        """Nothing yet."""
+
+
 class Service:
     """Collects what a service is made of, then runs it.
 
@@ -48,6 +64,10 @@ class Service:
     def owns(self, resource: Resource) -> None:
         """Started in this order, closed in the opposite one."""
         self._resources.append(resource)
+
+    def closes(self, resource: Closable) -> None:
+        """Something that connects when it is first needed, closed in the opposite order of these calls."""
+        self._resources.append(_OnDemand(resource))
 
     def runs(self, name: str, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A task for the whole life of the process."""

@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from kappi_contracts.topics import DLQ_RETENTION, DLQ_SUFFIX, TOPICS
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.observability.logs import get_logger
+
+RETRY_S = 2.0
+
+_log = get_logger(__name__)
+
+
+class TopicDeclaration:
+    """Declares the topics once per process, as soon as the broker answers.
+
+    Before that nothing subscribes or sends: a broker that makes topics on first use would make them with its
+    own number of partitions. wanted: False where the broker cannot or an operator declares them.
+    """
+
+    def __init__(self, connection: KafkaConnection, *, wanted: bool, replication_factor: int) -> None:
+        self._connection = connection
+        self._replication_factor = replication_factor
+        self._declared = not wanted
+        self._lock = asyncio.Lock()
+
+    async def done(self) -> None:
+        """Returns when they are declared; waits for a broker that is away."""
+        async with self._lock:
+            while not self._declared:
+                try:
+                    await declare_topics(self._connection, replication_factor=self._replication_factor)
+                    self._declared = True
+                except (KafkaError, OSError, TimeoutError) as error:
+                    _log.warning(
+                        "topics.not_declared",
+                        error=str(error),
+                        error_type=type(error).__name__,
+                        retry_in_s=RETRY_S,
+                    )
+                    await asyncio.sleep(RETRY_S)
 
 
 async def declare_topics(connection: KafkaConnection, *, replication_factor: int = -1) -> None:

@@ -1,0 +1,83 @@
+"""What every service with a database and events is built on, wired once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
+from kappi_chassis.bus.gaps import gap_signal
+from kappi_chassis.bus.processor import Handler
+from kappi_chassis.bus.topics import TopicDeclaration
+from kappi_chassis.db import Database
+from kappi_chassis.db.housekeeping import Housekeeping
+from kappi_chassis.outbox import Outbox, Relay
+from kappi_chassis.runtime import Service
+from kappi_chassis.settings import DatabaseSettings, PlatformSettings
+
+Task = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Backbone:
+    """Database, outbox, relay, producer and dead letters of one service, in the roles its settings name.
+
+    name: also the CloudEvents source (`/name`) and the default consumer group. Nothing connects before
+    `service` runs, and the API starts and stays up without a broker: only the relay and the consumers wait.
+    """
+
+    def __init__(self, name: str, platform: PlatformSettings, settings: DatabaseSettings) -> None:
+        self.platform = platform
+        self.roles = settings.roles
+        self.database = Database(
+            settings.database_url.get_secret_value(), pool_size=settings.database_pool_size
+        )
+        self.outbox = Outbox(self.database)
+        self.connection = KafkaConnection.from_settings(platform)
+        self.producer = Producer(self.connection, source=f"/{name}")
+        self.dead_letters = DeadLetters(self.producer, self.connection)
+        self.service = Service(name, settings)
+        self._topics = TopicDeclaration(
+            self.connection,
+            wanted=platform.kafka_create_topics,
+            replication_factor=platform.kafka_replication_factor,
+        )
+        self.service.owns(self.database)
+        self.service.closes(self.producer)
+        self.service.health.add("database", self.database.ready)
+        self.service.runs("outbox-notify", self.outbox.run)
+        if "relay" in settings.roles:
+            self._relay(settings)
+
+    def consumes(self, handlers: Mapping[str, Handler], *, group: str, concurrency: int = 8) -> None:
+        """Run the handlers, by topic, in the `worker` role. group: gets the deployment's topic prefix."""
+        if "worker" not in self.roles:
+            return
+        processor = self.processor(handlers, group=group)
+        consumer = Consumer(
+            self.connection, processor, concurrency=concurrency, on_gap=gap_signal(self.platform)
+        )
+        self.service.runs(f"consumer-{group}", self.with_topics(consumer.run))
+
+    def processor(self, handlers: Mapping[str, Handler], *, group: str) -> Processor:
+        return Processor(
+            group=self.connection.topic(group), handlers=handlers, dead_letters=self.dead_letters
+        )
+
+    def with_topics(self, task: Task) -> Task:
+        """The task, begun once the broker answered and its topics are declared."""
+
+        async def run() -> None:
+            await self._topics.done()
+            await task()
+
+        return run
+
+    def _relay(self, settings: DatabaseSettings) -> None:
+        housekeeping = Housekeeping(
+            self.database.url,
+            outbox_retention=settings.outbox_retention,
+            inbox_retention=settings.inbox_retention,
+            idempotency_retention=settings.idempotency_retention,
+        )
+        self.service.runs("relay", self.with_topics(Relay(self.database.url, self.producer).run))
+        self.service.runs("housekeeping", housekeeping.run)
