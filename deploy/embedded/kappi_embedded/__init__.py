@@ -1,0 +1,1 @@
+"""The whole of Kappi on one machine, and the `kappi` command."""

@@ -1,0 +1,156 @@
+"""The data folder: who holds it, its secrets, and the note by which other commands find the stack.
+
+lock            held by the running supervisor
+run.json        addresses and pids while it runs (owner only: it holds database passwords)
+secrets/        made once: grant key, idempotency and store secrets
+postgres/ objects/ logs/ signals/
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+_SECRET_BYTES = 32
+
+
+class DataDirInUse(RuntimeError):
+    """Another `kappi up` runs on this folder."""
+
+
+class DataDirUnusable(RuntimeError):
+    """The folder cannot be made or written; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningService:
+    """port: the service's own; ops_port: health and metrics. pid 0: not running at the moment."""
+
+    pid: int
+    port: int
+    ops_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNote:
+    """What `run.json` says once everything is ready. s3_endpoint: None where the store is a folder."""
+
+    pid: int
+    url: str
+    started_at: str
+    kafka_bootstrap: str
+    embedded_broker: bool
+    embedded_postgres: bool
+    s3_endpoint: str | None
+    postgres_pid: int | None = None
+    databases: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, RunningService] = field(default_factory=dict)
+
+
+class DataDir:
+    """Paths and small files of one data folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.postgres = root / "postgres"
+        self.objects = root / "objects"
+        self.logs = root / "logs"
+        self.signals = root / "signals"
+        self.secrets = root / "secrets"
+        self.settled = root / "settled-until"
+        self.run_note = root / "run.json"
+        self._lock = root / "lock"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and hold it as long as this process lives. Raises DataDirInUse, DataDirUnusable."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            for private in (self.objects, self.logs, self.signals, self.secrets):
+                private.mkdir(mode=0o700, exist_ok=True)
+            lock = self._lock.open("ab")
+        except OSError as error:
+            raise DataDirUnusable(
+                f"cannot use the data folder {self.root}: {error.strerror}. "
+                "Set KAPPI_DATA_DIR to a folder you may write to"
+            ) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+                    raise DataDirUnusable(f"cannot lock {self._lock}: {error.strerror}") from error
+                raise DataDirInUse(
+                    f"Kappi already runs on {self.root}: stop it first, "
+                    "or set KAPPI_DATA_DIR to another folder"
+                ) from error
+            try:
+                yield
+            finally:
+                self.run_note.unlink(missing_ok=True)
+
+    def in_use(self) -> bool:
+        """Whether a supervisor holds the folder right now."""
+        try:
+            with self._lock.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def secret(self, name: str) -> str:
+        """A random text, made once and kept."""
+        return self._kept(name, lambda: secrets.token_urlsafe(_SECRET_BYTES)).read_text().strip()
+
+    def grant_key(self) -> Path:
+        """An Ed25519 private key in PEM, made once and kept."""
+        return self._kept("grant-key.pem", _new_ed25519)
+
+    def write_note(self, note: RunNote) -> None:
+        write_private(self.run_note, json.dumps(asdict(note), indent=2))
+
+    def read_note(self) -> RunNote | None:
+        """None: nothing runs here. A note left behind by a killed supervisor counts as nothing."""
+        if not self.in_use():
+            return None
+        try:
+            found = json.loads(self.run_note.read_text())
+        except FileNotFoundError:
+            return None
+        services = {name: RunningService(**service) for name, service in found.pop("services").items()}
+        return RunNote(**found, services=services)
+
+    def _kept(self, name: str, make: Callable[[], str]) -> Path:
+        path = self.secrets / name
+        if not path.exists():
+            write_private(path, make())
+        return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step, readable by its owner only from its first byte on."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _new_ed25519() -> str:
+    # Once in the life of a data folder: not worth its memory in every supervisor.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -1,0 +1,136 @@
+"""The environment of each service process: defaults of one machine, under whatever the caller set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from kappi_chassis.embedded.ports import LOOPBACK
+
+from kappi_embedded.data_dir import DataDir
+from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
+
+# The embedded broker answers a fetch that found nothing only when its time is over, however soon a record
+# comes: a short wait is latency saved, a shorter one is CPU burnt by idle consumers.
+_FETCH_WAIT_MS = 25
+_DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor's patience
+# A generous pool per service would only be memory: PostgreSQL's processes are the stack's biggest.
+_POOL_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the pieces listen. services: (port, ops port) by name."""
+
+    services: Mapping[str, tuple[int, int]]
+    kafka_bootstrap: str
+    databases: Mapping[str, str]
+
+    def url(self, service: str) -> str:
+        return f"http://{LOOPBACK}:{self.services[service][0]}"
+
+
+class Environments:
+    """Builds a child's variables. Each gets its own secrets only."""
+
+    def __init__(self, plan: Plan, data: DataDir, environ: Mapping[str, str]) -> None:
+        self._plan = plan
+        self._data = data
+        self._environ = environ
+
+    def of_service(self, service: ServiceSpec, addresses: Addresses) -> dict[str, str]:
+        others = tuple(other.prefix for other in SERVICES if other.name != service.name)
+        given = {name: value for name, value in self._environ.items() if not name.startswith(others)}
+        if not service.stores_objects:
+            given = {name: value for name, value in given.items() if not name.startswith("KAPPI_S3_")}
+        port, ops_port = addresses.services[service.name]
+        defaults = {
+            **self.of_platform(addresses),
+            f"{service.prefix}PORT": str(port),
+            f"{service.prefix}OPS_PORT": str(ops_port),
+            f"{service.prefix}OPS_HOST": LOOPBACK,
+            f"{service.prefix}DRAIN_TIMEOUT": _DRAIN_TIMEOUT,
+            **self._of_database(service, addresses),
+            **self._of_objects(service),
+            **self._own(service, addresses),
+        }
+        return defaults | given
+
+    def of_platform(self, addresses: Addresses) -> dict[str, str]:
+        """What every process of the stack shares."""
+        platform = {
+            "KAPPI_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
+            "KAPPI_PUBLIC_URL": self._plan.public_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+        if self._plan.needs_broker:
+            platform |= {
+                "KAPPI_KAFKA_CREATE_TOPICS": "false",
+                "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_FETCH_WAIT_MS),
+                "KAPPI_GAP_SIGNAL_DIR": str(self._data.signals),
+            }
+        return platform
+
+    def of_replayer(self, addresses: Addresses) -> dict[str, str]:
+        return {
+            **self._environ,
+            **self.of_platform(addresses),
+            **self.of_databases(addresses),
+            "KAPPI_DATA_DIR": str(self._data.root),
+        }
+
+    def of_databases(self, addresses: Addresses) -> dict[str, str]:
+        """Every service's database, for the processes that prepare and replay."""
+        return {f"KAPPI_{name.upper()}_DATABASE_URL": url for name, url in addresses.databases.items()}
+
+    def _of_database(self, service: ServiceSpec, addresses: Addresses) -> dict[str, str]:
+        if not service.has_database:
+            return {}
+        return {
+            service.database_url_name: addresses.databases[service.name],
+            f"{service.prefix}DATABASE_POOL_SIZE": str(_POOL_SIZE),
+            f"{service.prefix}IDEMPOTENCY_SECRET": self._data.secret(f"{service.name}-idempotency"),
+        }
+
+    def _of_objects(self, service: ServiceSpec) -> dict[str, str]:
+        if self._plan.uses_s3 or not service.stores_objects:
+            return {}
+        return {
+            "KAPPI_LOCAL_STORE_DIR": str(self._data.objects),
+            "KAPPI_LOCAL_STORE_URL": f"{self._plan.public_url}/store/",
+            "KAPPI_LOCAL_STORE_SECRET": self._data.secret("store"),
+        }
+
+    def _own(self, service: ServiceSpec, addresses: Addresses) -> dict[str, str]:
+        if service.name == "galleries" and "KAPPI_GALLERIES_GRANT_KEY" not in self._environ:
+            return {"KAPPI_GALLERIES_GRANT_KEY_FILE": str(self._data.grant_key())}
+        if service.name == "media":
+            return {"KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json"}
+        if service.name == "gateway":
+            own = {
+                "KAPPI_GATEWAY_HOST": self._plan.host,
+                "KAPPI_GATEWAY_PORT": str(self._plan.port),
+                "KAPPI_GATEWAY_GALLERIES_URL": addresses.url("galleries"),
+                "KAPPI_GATEWAY_MEDIA_URL": addresses.url("media"),
+            }
+            if self._plan.uses_s3:
+                own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = self._s3_origin()
+            else:
+                own["KAPPI_GATEWAY_STORE_URL"] = addresses.url("store")
+            return own
+        return {}
+
+    def _s3_origin(self) -> str:
+        """Where a browser fetches pictures from."""
+        region = self._environ.get("KAPPI_S3_REGION") or "us-east-1"
+        endpoint = (
+            self._environ.get("KAPPI_S3_PUBLIC_ENDPOINT")
+            or self._environ.get("KAPPI_S3_ENDPOINT")
+            or f"https://s3.{region}.amazonaws.com"
+        )
+        parts = urlsplit(endpoint)
+        host = parts.netloc
+        if self._environ.get("KAPPI_S3_ADDRESSING") == "virtual":
+            host = f"{self._environ.get('KAPPI_S3_BUCKET', '')}.{host}"
+        return f"{parts.scheme}://{host}"

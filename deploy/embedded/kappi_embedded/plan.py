@@ -1,0 +1,118 @@
+"""What the stack is made of, and what of it the environment replaces by something bigger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+DEFAULT_PORT = 8000
+DEFAULT_HOST = "127.0.0.1"
+_ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound to
+
+
+class BadSetting(ValueError):
+    """A setting cannot be used; the message names it and says what to give."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """One service process. groups: its consumer groups and the topics each reads."""
+
+    name: str
+    module: str
+    package: str
+    has_database: bool = False
+    stores_objects: bool = False
+
+    @property
+    def prefix(self) -> str:
+        return f"KAPPI_{self.name.upper()}_"
+
+    @property
+    def database_url_name(self) -> str:
+        return f"{self.prefix}DATABASE_URL"
+
+
+SERVICES: tuple[ServiceSpec, ...] = (
+    ServiceSpec("store", module="kappi_embedded.store", package="kappi_embedded", stores_objects=True),
+    ServiceSpec("galleries", module="kappi_galleries.main", package="kappi_galleries", has_database=True),
+    ServiceSpec(
+        "media",
+        module="kappi_media.main",
+        package="kappi_media",
+        has_database=True,
+        stores_objects=True,
+    ),
+    ServiceSpec(
+        "janitor",
+        module="kappi_janitor.main",
+        package="kappi_janitor",
+        has_database=True,
+        stores_objects=True,
+    ),
+    ServiceSpec("gateway", module="kappi_gateway.main", package="kappi_gateway"),
+)
+BY_NAME: Mapping[str, ServiceSpec] = {service.name: service for service in SERVICES}
+WITH_DATABASE: tuple[ServiceSpec, ...] = tuple(service for service in SERVICES if service.has_database)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Read once from the environment. data_dir is absolute; database_urls holds only what was given."""
+
+    data_dir: Path
+    host: str
+    port: int
+    public_url: str
+    kafka_bootstrap: str | None
+    database_urls: Mapping[str, str]
+    uses_s3: bool
+    durable: bool
+
+    @property
+    def services(self) -> tuple[ServiceSpec, ...]:
+        """The store process serves the local folder; an S3 needs none."""
+        return tuple(service for service in SERVICES if service.name != "store" or not self.uses_s3)
+
+    @property
+    def needs_postgres(self) -> bool:
+        return any(service.name not in self.database_urls for service in WITH_DATABASE)
+
+    @property
+    def needs_broker(self) -> bool:
+        return self.kafka_bootstrap is None
+
+
+def data_dir_from(environ: Mapping[str, str]) -> Path:
+    """The folder all state is in, absolute."""
+    return Path(environ.get("KAPPI_DATA_DIR") or "data").expanduser().absolute()
+
+
+def read_plan(environ: Mapping[str, str]) -> Plan:
+    """Raises BadSetting."""
+    host = environ.get("KAPPI_HOST") or DEFAULT_HOST
+    port = _port(environ.get("KAPPI_PORT") or str(DEFAULT_PORT))
+    reachable = "localhost" if host in _ANY_ADDRESS | {"127.0.0.1", "::1"} else host
+    public_url = (environ.get("KAPPI_PUBLIC_URL") or f"http://{reachable}:{port}").rstrip("/")
+    if urlsplit(public_url).scheme not in {"http", "https"}:
+        raise BadSetting(f"KAPPI_PUBLIC_URL is {public_url!r}: give an address such as https://kappi.example")
+    return Plan(
+        data_dir=data_dir_from(environ),
+        host=host,
+        port=port,
+        public_url=public_url,
+        kafka_bootstrap=environ.get("KAPPI_KAFKA_BOOTSTRAP") or None,
+        database_urls={
+            service.name: url for service in WITH_DATABASE if (url := environ.get(service.database_url_name))
+        },
+        uses_s3=bool(environ.get("KAPPI_S3_ENDPOINT") or environ.get("KAPPI_S3_BUCKET")),
+        durable=environ.get("KAPPI_EMBEDDED_DURABLE", "1") != "0",
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise BadSetting(f"KAPPI_PORT is {text!r}: give a port number from 1 to 65535")
+    return int(text)

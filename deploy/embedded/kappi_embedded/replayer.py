@@ -1,0 +1,4 @@
+def main():
+    import time
+
+    time.sleep(1000)

@@ -1,0 +1,64 @@
+"""The embedded PostgreSQL and broker, each only where the environment names no other."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kappi_chassis.embedded.broker import EmbeddedBroker
+from kappi_chassis.embedded.postgres import DURABLE, THROWAWAY, EmbeddedPostgres
+
+from kappi_embedded.data_dir import DataDir
+from kappi_embedded.plan import WITH_DATABASE, Plan
+
+
+class EmbeddedServers:
+    """Starts and stops what the plan needs of them."""
+
+    def __init__(self, plan: Plan, data: DataDir) -> None:
+        self._plan = plan
+        self.postgres: EmbeddedPostgres | None = None
+        self.broker: EmbeddedBroker | None = None
+        if plan.needs_postgres:
+            settings = DURABLE if plan.durable else THROWAWAY
+            self.postgres = EmbeddedPostgres(data.postgres, settings=settings)
+
+    def start_broker(self) -> str:
+        """Its address, or the one given. Raises BrokerUnavailable."""
+        if self._plan.kafka_bootstrap is not None:
+            return self._plan.kafka_bootstrap
+        # Topics appear on first use: making them beforehand takes a tenth of a second each.
+        self.broker = EmbeddedBroker()
+        return self.broker.bootstrap
+
+    async def start_postgres(self) -> None:
+        """Blocks a thread, not the loop, for up to a minute. Raises PostgresUnavailable and its kin."""
+        if self.postgres is None:
+            return
+        starting = asyncio.create_task(asyncio.to_thread(self.postgres.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be cancelled, and a server it has yet to start must not be left behind.
+            await asyncio.wait([starting])
+            raise
+
+    async def databases(self) -> dict[str, str]:
+        """Every service's database URL; the embedded ones are created where missing."""
+        urls = dict(self._plan.database_urls)
+        for service in WITH_DATABASE:
+            if service.name not in urls and self.postgres is not None:
+                await self.postgres.create_database(service.name)
+                urls[service.name] = self.postgres.url(service.name)
+        return urls
+
+    async def restart_postgres(self) -> None:
+        """After its death. It gets another port. Raises PostgresUnavailable."""
+        if self.postgres is not None:
+            await asyncio.to_thread(self.postgres.stop)
+            await self.start_postgres()
+
+    async def stop(self) -> None:
+        if self.broker is not None:
+            self.broker.close()
+        if self.postgres is not None:
+            await asyncio.to_thread(self.postgres.stop)

@@ -1,0 +1,48 @@
+"""The local object store as a process of its own, behind the gateway's `/store/`."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from kappi_chassis.clock import utc_now
+from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.runtime import Service
+from kappi_chassis.settings import PlatformSettings, ServiceSettings
+from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.storage.local_server import local_store_app
+from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
+from pydantic_settings import SettingsConfigDict
+
+
+class StoreSettings(ServiceSettings):
+    """`KAPPI_STORE_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="KAPPI_STORE_", frozen=True, extra="ignore")
+
+
+def build(settings: StoreSettings, storage: StorageSettings) -> Service:
+    """Wire the process. Raises StorageNotConfigured."""
+    if storage.local_store_dir is None or not storage.local_store_url or storage.local_store_secret is None:
+        raise StorageNotConfigured("The store process needs KAPPI_LOCAL_STORE_DIR, _URL and _SECRET")
+    store = LocalObjectStore(storage.local_store_dir, threads=storage.store_threads)
+    service = Service("store", settings)
+    service.health.add("folder", store.ready)
+    service.serves(
+        local_store_app(
+            store,
+            signer_secret=storage.local_store_secret.get_secret_value().encode(),
+            clock=utc_now,
+            base_path=urlsplit(storage.local_store_url).path,
+        )
+    )
+    return service
+
+
+def main() -> None:
+    platform = PlatformSettings()
+    configure_logging(service="store", level=platform.log_level, renderer=platform.log_format)
+    build(StoreSettings(), StorageSettings()).main()  # type: ignore[call-arg]  # read from the environment
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""`kappi up`: start everything in order, keep it running, drain it in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from kappi_chassis.embedded.child import tail
+
+from kappi_embedded.child_log import ChildLog
+from kappi_embedded.console import Console
+from kappi_embedded.data_dir import DataDir, RunningService, RunNote
+from kappi_embedded.environment import Addresses, Environments
+from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
+from kappi_embedded.plan import Plan, ServiceSpec
+from kappi_embedded.ports import free_ports
+from kappi_embedded.servers import EmbeddedServers
+from kappi_embedded.supervised import SupervisedService
+
+_PREPARE = ServiceSpec("prepare", module="kappi_embedded.prepare", package="kappi_embedded")
+_REPLAYER = ServiceSpec("replayer", module="kappi_embedded.replayer", package="kappi_embedded")
+_DRAIN_GRACE_S = 6.0
+_REPLAYER_GRACE_S = 2.0
+_POSTGRES_POLL_S = 0.25
+# The public door first, so that nothing new comes in; then those it talked to.
+_DRAIN_ORDER = (("gateway",), ("galleries", "media", "janitor", "store"), ("replayer",))
+
+
+class StartFailed(RuntimeError):
+    """The stack could not be started; the message says why."""
+
+
+class Supervisor:
+    """One stack, from `start` to `stop`. Everything runs on one event loop."""
+
+    def __init__(self, plan: Plan, data: DataDir, *, console: Console, environ: Mapping[str, str]) -> None:
+        self._plan = plan
+        self._data = data
+        self._console = console
+        self._environ = environ
+        self._environments = Environments(plan, data, environ)
+        self._servers = EmbeddedServers(plan, data)
+        self._logs: dict[str, ChildLog] = {}
+        self._services: dict[str, SupervisedService] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._client: ForkClient | None = None
+        self._client_lock = asyncio.Lock()
+        self._prepared: asyncio.Future[Ended] | None = None
+        self._addresses: Addresses | None = None
+        self._ports = self._choose_ports()
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._up = False
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Returns when every service is ready. Raises StartFailed and what the servers raise."""
+        # The forkserver imports while the servers start.
+        await self._new_client()
+        starting = asyncio.create_task(self._servers.start_postgres())
+        try:
+            bootstrap = await asyncio.to_thread(self._servers.start_broker)
+            self._console.done("broker", "" if self._plan.needs_broker else bootstrap)
+        finally:
+            await starting
+        self._addresses = Addresses(
+            services=self._ports, kafka_bootstrap=bootstrap, databases=await self._servers.databases()
+        )
+        self._console.done("postgres", "" if self._plan.needs_postgres else "given by the environment")
+        await self._prepare()
+        for spec in self._plan.services:
+            self._supervise(spec)
+        await self._all_ready()
+        if self._plan.needs_broker:
+            self._supervise(_REPLAYER)
+        self._up = True
+        self._note()
+
+    async def watch(self) -> None:
+        """Until cancelled: notice what no service notices. Raises StartFailed, PostgresUnavailable."""
+        postgres = self._servers.postgres
+        while True:
+            await asyncio.sleep(_POSTGRES_POLL_S)
+            for name, task in self._tasks.items():
+                if task.done() and not self._stopping:
+                    task.result()
+                    raise StartFailed(f"{name} is not supervised any more")
+            if postgres is not None and not postgres.is_running():
+                await self._revive_postgres()
+
+    async def stop(self) -> None:
+        """Drain in order: the gateway, the services, then the servers under them."""
+        self._stopping = True
+        for names in _DRAIN_ORDER:
+            grace_s = _REPLAYER_GRACE_S if names == ("replayer",) else _DRAIN_GRACE_S
+            await asyncio.gather(
+                *(self._services[name].stop(grace_s=grace_s) for name in names if name in self._services)
+            )
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+        await self._servers.stop()
+        for log in self._logs.values():
+            log.close()
+
+    def kill(self) -> None:
+        """The impatient way: services end where they are. `stop` then finds little left to do."""
+        for service in self._services.values():
+            service.kill()
+
+    def _choose_ports(self) -> dict[str, tuple[int, int]]:
+        names = [spec.name for spec in self._plan.services]
+        ports = iter(free_ports(2 * len(names)))
+        chosen = {name: (next(ports), next(ports)) for name in names}
+        chosen["gateway"] = (self._plan.port, chosen["gateway"][1])
+        return chosen
+
+    async def _prepare(self) -> None:
+        assert self._addresses is not None
+        self._prepared = asyncio.get_running_loop().create_future()
+        env = {
+            **self._environ,
+            **self._environments.of_platform(self._addresses),
+            **self._environments.of_databases(self._addresses),
+        }
+        client = await self._living_client()
+        await client.fork(_PREPARE.name, _PREPARE.module, env=env, log=self._log(_PREPARE.name))
+        end = await self._prepared
+        if end.status != 0:
+            raise StartFailed(f"the databases could not be prepared\n{tail(self._log(_PREPARE.name).path)}")
+        self._console.done("databases")
+
+    def _supervise(self, spec: ServiceSpec) -> None:
+        service = SupervisedService(
+            spec,
+            ops_port=self._ports[spec.name][1] if spec.name in self._ports else None,
+            fork=self._fork,
+            log=self._log(spec.name).path,
+            warn=self._console.warn,
+            changed=self._note,
+        )
+        self._services[spec.name] = service
+        self._tasks[spec.name] = asyncio.create_task(service.run(), name=f"supervise-{spec.name}")
+
+    async def _all_ready(self) -> None:
+        waiting: dict[asyncio.Task[Any], str] = {
+            asyncio.create_task(service.ready.wait()): name for name, service in self._services.items()
+        }
+        try:
+            while waiting:
+                done, _ = await asyncio.wait(
+                    {*waiting, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    if task in waiting:
+                        self._console.done(waiting.pop(task))
+                    else:
+                        await task  # raises what made it fail
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _fork(self, spec: ServiceSpec) -> int:
+        """Start one process, on a new forkserver if the old one is gone."""
+        while True:
+            client = await self._living_client()
+            assert self._addresses is not None
+            env = (
+                self._environments.of_replayer(self._addresses)
+                if spec is _REPLAYER
+                else self._environments.of_service(spec, self._addresses)
+            )
+            with suppress(ForkserverLost):
+                return await client.fork(spec.name, spec.module, env=env, log=self._log(spec.name))
+            await self._forget(client)
+
+    async def _living_client(self) -> ForkClient:
+        async with self._client_lock:
+            if self._client is None:
+                await self._new_client()
+            assert self._client is not None
+            return self._client
+
+    async def _new_client(self) -> None:
+        client = ForkClient(on_ended=self._child_ended, on_lost=lambda: self._forkserver_lost(client))
+        await client.start(self._log("forkserver"), self._environ)
+        self._client = client
+
+    async def _forget(self, client: ForkClient) -> None:
+        async with self._client_lock:
+            if self._client is client:
+                self._client = None
+        await client.close()
+
+    def _forkserver_lost(self, client: ForkClient) -> None:
+        """It was killed, and the kernel killed its children with it: they start again on a new one."""
+        if self._client is not client or self._stopping:
+            return
+        self._client = None
+        self._console.warn("the forkserver ended, and the services with it")
+        for name, service in self._services.items():
+            service.ended(Ended(name=name, pid=service.pid, status=-9))
+
+    def _child_ended(self, end: Ended) -> None:
+        if end.name == _PREPARE.name:
+            if self._prepared is not None and not self._prepared.done():
+                self._prepared.set_result(end)
+        elif end.name in self._services:
+            self._services[end.name].ended(end)
+
+    async def _revive_postgres(self) -> None:
+        self._console.warn("postgres ended; starting it again")
+        await self._servers.restart_postgres()
+        assert self._addresses is not None
+        self._addresses = Addresses(
+            services=self._addresses.services,
+            kafka_bootstrap=self._addresses.kafka_bootstrap,
+            databases=await self._servers.databases(),
+        )
+        # It listens elsewhere now, and services read their settings once.
+        await asyncio.gather(
+            *(
+                service.restart(grace_s=_REPLAYER_GRACE_S)
+                for service in self._services.values()
+                if service.spec.has_database or service.spec is _REPLAYER
+            )
+        )
+        self._console.warn("postgres is ready again")
+
+    def _log(self, name: str) -> ChildLog:
+        if name not in self._logs:
+            self._logs[name] = ChildLog(name, self._data.logs, warn=self._console.warn)
+        return self._logs[name]
+
+    def _note(self) -> None:
+        """Write down what runs, for the other commands."""
+        if self._addresses is None or not self._up or self._stopping:
+            return
+        postgres = self._servers.postgres
+        self._data.write_note(
+            RunNote(
+                pid=os.getpid(),
+                url=self._plan.public_url,
+                started_at=self._started_at,
+                kafka_bootstrap=self._addresses.kafka_bootstrap,
+                embedded_broker=self._plan.needs_broker,
+                embedded_postgres=self._plan.needs_postgres,
+                s3_endpoint=self._environ.get("KAPPI_S3_ENDPOINT") if self._plan.uses_s3 else None,
+                postgres_pid=postgres.pid if postgres is not None and postgres.is_running() else None,
+                databases=self._addresses.databases,
+                services={
+                    name: RunningService(
+                        pid=self._services[name].pid if name in self._services else 0,
+                        port=port,
+                        ops_port=ops_port,
+                    )
+                    for name, (port, ops_port) in self._ports.items()
+                },
+            )
+        )

@@ -1,0 +1,143 @@
+"""The `kappi up` command: hold the folder, run the supervisor, listen to signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+from kappi_chassis.embedded.accounts import NoAccount
+from kappi_chassis.embedded.broker import BrokerUnavailable
+from kappi_chassis.embedded.postgres import PostgresUnavailable
+
+from kappi_embedded.console import Console
+from kappi_embedded.data_dir import DataDir, DataDirInUse, DataDirUnusable
+from kappi_embedded.fork_client import ForkserverLost
+from kappi_embedded.plan import BadSetting, Plan, data_dir_from, read_plan
+from kappi_embedded.ports import NoFreePorts, can_listen
+from kappi_embedded.supervised import ServiceFailed
+from kappi_embedded.supervisor import StartFailed, Supervisor
+
+_EXPLAINED = (
+    BadSetting,
+    BrokerUnavailable,
+    DataDirInUse,
+    DataDirUnusable,
+    ForkserverLost,
+    NoAccount,
+    NoFreePorts,
+    PostgresUnavailable,
+    ServiceFailed,
+    StartFailed,
+    OSError,
+    asyncpg.PostgresError,
+)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class PortTaken(StartFailed):
+    """Somebody else listens on the one port that is meant for outside."""
+
+
+def up(environ: Mapping[str, str]) -> int:
+    """Run the whole stack until told to stop. Returns the exit status."""
+    console = Console()
+    try:
+        plan = read_plan(environ)
+        data = DataDir(plan.data_dir)
+        with data.held():
+            _check_port(plan)
+            return asyncio.run(_run(plan, data, console=console, environ=environ))
+    except _EXPLAINED as failure:
+        console.fail(str(failure) or type(failure).__name__)
+        return 1
+
+
+async def _run(plan: Plan, data: DataDir, *, console: Console, environ: Mapping[str, str]) -> int:
+    console.say(f"Kappi starts in {shown(plan.data_dir)}")
+    supervisor = Supervisor(plan, data, console=console, environ=environ)
+    working = asyncio.create_task(_work(supervisor, plan, console), name="supervisor")
+    asked = _listen(console, working, supervisor)
+    try:
+        await working
+    except asyncio.CancelledError:
+        if not asked.is_set():
+            raise
+    finally:
+        await supervisor.stop()
+    console.say("Kappi has stopped. Everything is kept.")
+    return 0
+
+
+async def _work(supervisor: Supervisor, plan: Plan, console: Console) -> None:
+    await supervisor.start()
+    _welcome(plan, console)
+    await supervisor.watch()
+
+
+def _listen(console: Console, working: asyncio.Task[None], supervisor: Supervisor) -> asyncio.Event:
+    """First signal: drain. Second: do not wait for anybody."""
+    asked = asyncio.Event()
+
+    def hear() -> None:
+        if asked.is_set():
+            console.say("Stopping at once.")
+            supervisor.kill()
+            return
+        asked.set()
+        console.say("Stopping (once more to force) ...")
+        working.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, hear)
+    return asked
+
+
+def _check_port(plan: Plan) -> None:
+    error = can_listen(plan.host, plan.port)
+    if error is not None:
+        raise PortTaken(
+            f"cannot listen on {plan.host}:{plan.port}: {error.strerror}. "
+            f"Free it, or choose another with KAPPI_PORT, for example: KAPPI_PORT={plan.port + 1} kappi up"
+        )
+
+
+def _welcome(plan: Plan, console: Console) -> None:
+    kappi = _command(plan)
+    body = '{"title": "Lisbon"}'
+    curl = f"curl -sS {plan.public_url}/v1/galleries -H 'content-type: application/json' -d '{body}'"
+    console.say(f"""
+{console.strong("Kappi is up")} after {console.elapsed_s:.1f} s: {console.strong(plan.public_url)}
+
+  Open    {plan.public_url}/docs   the API, every call explained
+          {plan.public_url}/       see a gallery by its code
+  Paste   {curl}
+          {kappi} share PHOTO...   a gallery from your files, with its link
+  Stop    Ctrl-C. Data and logs stay in {shown(plan.data_dir)}
+""")
+
+
+def _command(plan: Plan) -> str:
+    """How to call kappi from the caller's shell so that it finds this stack."""
+    called = sys.argv[0]
+    command = "kappi" if shutil.which("kappi") == called else os.path.relpath(called)
+    if not Path(command).name.startswith("kappi"):
+        command = "kappi"
+    if data_dir_from({}) != plan.data_dir:
+        return f"KAPPI_DATA_DIR={shlex.quote(str(plan.data_dir))} {shlex.quote(command)}"
+    return shlex.quote(command)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    with suppress(ValueError):
+        return f"./{path.relative_to(Path.cwd())}"
+    return str(path)
