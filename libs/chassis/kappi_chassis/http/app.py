@@ -158,6 +158,9 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
 
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, (UnicodeDecodeError, RecursionError)):
+        # FastAPI's own words for a body that is no UTF-8, or nested beyond reason.
+        return _answer(MalformedJson("The body could not be parsed as JSON."))
     kind = _BY_STATUS.get(error.status_code)
     if kind is None:
         kind = type(

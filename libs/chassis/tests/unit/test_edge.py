@@ -92,6 +92,8 @@ async def test_a_harmful_request_id_is_replaced() -> None:
         ("POST", "/things", b'{"name": "x"}', 422, "validation_failed"),
         ("POST", "/things", b"{}", 422, "validation_failed"),
         ("POST", "/things", b"{", 422, "malformed_json"),
+        ("POST", "/things", b'{"name": "\xff"}', 400, "malformed_json"),
+        ("POST", "/things", b"[" * 100_000, 400, "malformed_json"),
         ("POST", "/things", b'{"name": "broken"}', 500, "internal_error"),
         ("GET", "/nowhere", b"", 404, "not_found"),
         ("GET", "/things", b"", 405, "method_not_allowed"),
