@@ -172,8 +172,8 @@ _CREATE: dict[str, Any] = {
     "operation_id": "createGallery",
     "summary": "Create an anonymous gallery",
     "description": "Needs no account. The answer holds the `access_key` that alone lets its holder add, "
-    "change and delete: it is shown here once. Everybody else needs only the `code` or the `url`. The gallery and "
-    "everything in it is deleted at `expires_at`.",
+    "change and delete: it is shown here once. Everybody else needs only the `code` or the `url`. The "
+    "gallery and everything in it is deleted at `expires_at`.",
     "status_code": 201,
     "response_model": GalleryCreatedAnswer,
     "response_description": "The gallery, with its access key",

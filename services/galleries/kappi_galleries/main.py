@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kappi_chassis.auth import SigningKey
-from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
+from kappi_chassis.backbone import Backbone
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.db.housekeeping import Housekeeping
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App
 from kappi_chassis.observability.logs import configure_logging
-from kappi_chassis.outbox import Outbox, Relay
+from kappi_chassis.outbox import Outbox
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
@@ -30,7 +29,6 @@ from kappi_galleries.use_cases.granting import Granting
 from kappi_galleries.use_cases.management import GalleryManagement
 
 NAME = "galleries"
-SOURCE = "/galleries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +39,6 @@ class Ground:
     outbox: Outbox
     clock: Clock = utc_now
     new_id: NewId = new_id
-
-
-class _SendsOnDemand:
-    """The producer as a resource: it connects when there is something to send, so that the API starts and
-    stays up without a broker."""
-
-    def __init__(self, producer: Producer) -> None:
-        self._producer = producer
-
-    async def start(self) -> None:
-        """Nothing yet."""
-
-    async def close(self) -> None:
-        await self._producer.close()
 
 
 def build_app(ground: Ground, settings: GalleriesSettings) -> App:
@@ -89,44 +73,13 @@ def build_app(ground: Ground, settings: GalleriesSettings) -> App:
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
-def build_processor(ground: Ground, dead_letters: DeadLetters, *, prefix: str = "") -> Processor:
-    """The service's event side. prefix: the deployment's, so that its groups too are its own."""
-    return Processor(
-        group=prefix + GROUP,
-        handlers=handlers(ground.outbox, expiry=Expiry(clock=ground.clock)),
-        dead_letters=dead_letters,
-    )
-
-
 def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
     """The whole service; nothing connects before it runs."""
-    url = settings.database_url.get_secret_value()
-    database = Database(url, pool_size=settings.database_pool_size)
-    outbox = Outbox(database)
-    ground = Ground(database=database, outbox=outbox)
-    connection = KafkaConnection.from_settings(platform)
-    producer = Producer(connection, source=SOURCE)
-
-    service = Service(NAME, settings)
-    service.owns(database)
-    service.owns(_SendsOnDemand(producer))
-    service.health.add("database", database.ready)
-    service.serves(build_app(ground, settings))
-    service.runs("outbox-notify", outbox.run)
-    if "relay" in settings.roles:
-        housekeeping = Housekeeping(
-            url,
-            outbox_retention=settings.outbox_retention,
-            inbox_retention=settings.inbox_retention,
-            idempotency_retention=settings.idempotency_retention,
-        )
-        service.runs("relay", Relay(url, producer).run)
-        service.runs("housekeeping", housekeeping.run)
-    if "worker" in settings.roles:
-        dead_letters = DeadLetters(producer, connection)
-        processor = build_processor(ground, dead_letters, prefix=platform.topic_prefix)
-        service.runs("consumer", Consumer(connection, processor).run)
-    return service
+    backbone = Backbone(NAME, platform, settings)
+    ground = Ground(database=backbone.database, outbox=backbone.outbox)
+    backbone.service.serves(build_app(ground, settings))
+    backbone.consumes(handlers(ground.outbox, expiry=Expiry(clock=ground.clock)), group=GROUP)
+    return backbone.service
 
 
 def main() -> None:

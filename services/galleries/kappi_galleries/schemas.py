@@ -25,7 +25,7 @@ def _title(text: str) -> str | None:
 Title = Annotated[
     Annotated[str, AfterValidator(_title)] | None,
     Field(
-        description=f"One line of at most {MAX_TITLE_CHARACTERS} characters, white space around it not counted",
+        description=f"One line of at most {MAX_TITLE_CHARACTERS} characters, white space around it dropped",
         json_schema_extra={"maxLength": MAX_TITLE_CHARACTERS},
         examples=["Lisbon in May"],
     ),

@@ -1,0 +1,219 @@
+"""The galleries service without a network: its app is called as ASGI, its events as hand-made records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.bus import Processor, Record
+from kappi_chassis.clock import new_id
+from kappi_chassis.db import Database
+from kappi_chassis.db.migrations import migrate
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import Event
+from kappi_galleries.consumers import GROUP, handlers
+from kappi_galleries.main import Ground, build_app
+from kappi_galleries.settings import GalleriesSettings
+from kappi_galleries.use_cases.expiry import Expiry
+
+PUBLIC_URL = "https://kappi.example"
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, span: timedelta) -> None:
+        self.now += span
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Http:
+    """Calls an ASGI app."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        raw: bytes | None = None,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """body: sent as JSON. raw: sent as it is. key: the gallery's access key."""
+        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
+        sent = {"content-type": "application/json", **(headers or {})}
+        if key is not None:
+            sent["x-gallery-key"] = key
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        messages: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, send)
+        return Answer(
+            status=messages[0]["status"],
+            headers={name.decode(): value.decode() for name, value in messages[0]["headers"]},
+            body=b"".join(message.get("body", b"") for message in messages[1:]),
+        )
+
+
+@dataclass(slots=True)
+class Graveyard:
+    """Dead letters, in memory."""
+
+    buried: list[tuple[Record, BaseException]] = field(default_factory=list)
+
+    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        self.buried.append((record, error))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def grant_key() -> SigningKey:
+    return SigningKey.generate()
+
+
+@pytest.fixture
+def url(make_database: DatabaseMaker) -> str:
+    return make_database("galleries", lambda url: asyncio.run(migrate("kappi_galleries", url)))
+
+
+@pytest.fixture
+def make_settings(url: str, grant_key: SigningKey) -> Callable[..., GalleriesSettings]:
+    def make(**changed: Any) -> GalleriesSettings:
+        values: dict[str, Any] = {
+            "database_url": url,
+            "idempotency_secret": "0123456789abcdef",
+            "grant_key": grant_key.to_pem(),
+            "public_url": PUBLIC_URL,
+            **changed,
+        }
+        return GalleriesSettings(**values)
+
+    return make
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    await database.start()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    return Outbox(database)
+
+
+@pytest.fixture
+def ground(database: Database, outbox: Outbox, clock: Clock) -> Ground:
+    return Ground(database=database, outbox=outbox, clock=clock)
+
+
+@pytest.fixture
+def make_http(ground: Ground, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
+    """`make_http(code_alphabet="ab", …)`: the app under other settings."""
+    return lambda **changed: Http(build_app(ground, make_settings(**changed)))
+
+
+@pytest.fixture
+def http(make_http: Callable[..., Http]) -> Http:
+    return make_http()
+
+
+@pytest.fixture
+def graveyard() -> Graveyard:
+    return Graveyard()
+
+
+@pytest.fixture
+def processor(ground: Ground, graveyard: Graveyard) -> Processor:
+    return Processor(
+        group=GROUP,
+        handlers=handlers(ground.outbox, expiry=Expiry(clock=ground.clock)),
+        dead_letters=graveyard,
+    )
+
+
+RecordMaker = Callable[..., Record]
+
+
+@pytest.fixture
+def record(clock: Clock) -> RecordMaker:
+    """`record(event, sequence=…, id=…)`: a record as the broker would hand it over."""
+
+    def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
+        envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
+        return Record(
+            topic=event.topic_name(),
+            partition=0,
+            offset=0,
+            key=envelope.key.encode(),
+            value=envelope.value(),
+            headers=envelope.headers(),
+        )
+
+    return make
+
+
+@pytest.fixture
+def published(database: Database) -> Callable[[], Any]:
+    """`await published()`: the outbox, oldest first, as (topic, sequence, data)."""
+
+    async def read() -> list[tuple[str, int, Any]]:
+        rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")
+        return [(row["topic"], row["sequence"], json.loads(row["payload"])) for row in rows]
+
+    return read
