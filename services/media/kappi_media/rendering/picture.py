@@ -59,7 +59,7 @@ def render_picture(
         height=math.ceil(displayed[1] * scale),
         size="down",
         output_profile=_SRGB,
-        fail_on="error",
+        fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
     return encode_sizes(base, sizes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Final
 
@@ -33,7 +34,22 @@ def render_poster(
     sizes: Sequence[RenditionSize],
     max_pixels: int,
 ) -> list[RenderedImage]:
-    """Raises RenderRejected, FFmpegError."""
+    """Raises RenderRejected, pyvips.Error."""
+    try:
+        return _render(file, displayed=displayed, orientation=orientation, sizes=sizes, max_pixels=max_pixels)
+    except FFmpegError as error:
+        reason = RejectReason.TOO_COMPLEX if error.errno == errno.ENOMEM else RejectReason.CORRUPT
+        raise RenderRejected(reason, str(error)) from error
+
+
+def _render(
+    file: RangedFile,
+    *,
+    displayed: tuple[int, int],
+    orientation: int,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+) -> list[RenderedImage]:
     with av.open(file, "r", format="mov", options=_OPEN_OPTIONS, metadata_errors="replace") as container:
         stream = _picture_stream(container)
         stream.codec_context.thread_count = 1

@@ -76,7 +76,7 @@ def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
         return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
     except MemoryError:
         return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
-    # The libraries' ways to say that the data is bad; FFmpeg's errors are OSErrors and ValueErrors.
+    # How libvips, and Pillow, say that the data is bad.
     except (pyvips.Error, OSError, ValueError, SyntaxError) as error:
         detail = " ".join(str(error).split())[:_DETAIL_CHARS]
         reason = RejectReason.TOO_COMPLEX if _OUT_OF_MEMORY in detail else RejectReason.CORRUPT

@@ -135,7 +135,7 @@ async def test_a_process_that_died_while_idle_is_replaced(renderer: Renderer, pr
 
 
 async def test_a_refusal_keeps_the_process(renderer: Renderer, processes: Processes) -> None:
-    broken = BODY[:200] + bytes(len(BODY) - 200)
+    broken = BODY[:100] + bytes(len(BODY) - 100)
     for _ in range(2):
         with pytest.raises(RenderRejected) as refused:
             await renderer.render(BytesSource(broken), await facts(), SMALL)

@@ -257,6 +257,14 @@ async def test_a_file_that_only_claims_to_be_a_jpeg_meets_no_other_loader() -> N
     assert answer.reason is RejectReason.CORRUPT
 
 
+async def test_a_photograph_with_a_damaged_stretch_is_still_shown() -> None:
+    body = bytearray(encode(quadrants(300, 200), "JPEG", options={"quality": 95}))
+    middle = (body.index(b"\xff\xda") + len(body)) // 2
+    body[middle : middle + 4] = b"\x11\x22\x33\x44"
+    (picture,) = await rendered(bytes(body))
+    assert corners(picture)[0] == pytest.approx(QUADRANTS[0], abs=40)
+
+
 async def test_a_type_without_a_loader() -> None:
     body = encode(quadrants(30, 20), "JPEG")
     job = RenderJob("image/heic", len(body), 30, 20, 1, (HEIGHT_100,), 1_000)
