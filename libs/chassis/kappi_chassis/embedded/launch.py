@@ -16,7 +16,8 @@ import sys
 
 # <linux/prctl.h>, <linux/capability.h>
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAPABILITY_VERSION_3 = 0x20080522
@@ -65,7 +66,9 @@ def _become(libc: ctypes.CDLL, account: str) -> None:
     """Take the account. With `reach`, data below a private folder (root's home, a mkdtemp) stays usable."""
     uid, gid, *reach = account.split(":")
     if reach:
-        _check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)")
+        # Keeps the capabilities over setresuid, and lets access(2), by which PostgreSQL looks for its own
+        # programs, count what is kept.
+        _check(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "prctl(PR_SET_SECUREBITS)")
     os.setgroups([])
     os.setresgid(int(gid), int(gid), int(gid))
     os.setresuid(int(uid), int(uid), int(uid))

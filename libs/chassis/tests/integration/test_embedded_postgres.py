@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from kappi_chassis.embedded.postgres import (
     EmbeddedPostgres,
     PostgresInUse,
     PostgresUnavailable,
+    binaries,
 )
 from kappi_chassis.testing.eventually import eventually
 
@@ -226,3 +228,19 @@ async def test_works_below_a_folder_that_is_closed_to_others(tmp_path: Path) -> 
     with EmbeddedPostgres(private / "data" / "postgres", settings=THROWAWAY) as server:
         assert await _fetch(server, database="postgres", query="SELECT 1") == 1
     assert private.stat().st_mode & 0o777 == 0o700
+
+
+async def test_works_with_programs_below_a_folder_that_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = binaries().parents[1]
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    # Side by side: the programs find their libraries by a relative path.
+    for folder in (binaries().parent, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(folder, private / folder.relative_to(package.parent), symlinks=True)
+    copied = private / binaries().relative_to(package.parent)
+    monkeypatch.setattr("kappi_chassis.embedded.postgres.binaries", lambda: copied)
+
+    with EmbeddedPostgres(tmp_path / "postgres", settings=THROWAWAY) as server:
+        assert await _fetch(server, database="postgres", query="SELECT 1") == 1
