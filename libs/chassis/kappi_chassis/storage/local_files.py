@@ -212,12 +212,13 @@ def _link_and_unlink(source: Path, target: Path) -> None:
 
 def _make_folders(folder: Path, *, below: Path) -> None:
     """mkdir -p, with every new name made durable."""
+    if folder.is_dir():
+        return
+    below.mkdir(parents=True, exist_ok=True)
     missing: list[Path] = []
     while folder != below and not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
-    if missing:
-        below.mkdir(parents=True, exist_ok=True)
     for each in reversed(missing):
         each.mkdir(exist_ok=True)
         _sync_folder(each.parent)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from hashlib import sha256
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kappi_chassis.storage.contract import (
@@ -61,13 +62,20 @@ class S3ObjectStore:
             name="s3", threads=threads, timeout_s=_ATTEMPTS * (_CONNECT_TIMEOUT_S + _READ_TIMEOUT_S) + 5.0
         )
         self._client: S3Client | None = None
+        self._connecting = Lock()
         self._keeps_versions = True
 
     async def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""
         client = await self._connected()
         call = partial(client.head_object, Bucket=self._address.bucket, Key=key, ChecksumMode="ENABLED")
-        answer = await self._pool.run(_translated, call, key)
+        try:
+            answer = await self._pool.run(_translated, call, key)
+        except ObjectMissing:
+            # HEAD has no body, so its 404 may as well mean a missing bucket: GET tells which. Where it finds
+            # the object, that was stored this moment.
+            await self._pool.run(self._read, client, key, "bytes=0-0")
+            answer = await self._pool.run(_translated, call, key)
         return _head_of(key, answer, size_bytes=answer["ContentLength"])
 
     async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
@@ -232,12 +240,16 @@ class S3ObjectStore:
 
     async def _connected(self) -> S3Client:
         if self._client is None:
-            client = await self._pool.run(
-                make_client, self._address, credentials=self._credentials, connections=self._pool.threads
-            )
-            # Two first calls may both have made one; the first stays.
-            self._client = self._client or client
+            return await self._pool.run(self._connect)
         return self._client
+
+    def _connect(self) -> S3Client:
+        with self._connecting:
+            if self._client is not None:
+                return self._client
+            client = make_client(self._address, credentials=self._credentials, connections=self._pool.threads)
+            self._client = client
+            return client
 
 
 def make_client(address: S3Address, *, credentials: Credentials, connections: int) -> S3Client:

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion", "NoSuchUpload"})
-# 4xx answers that pass: throttling, clocks that drift, credentials and buckets an operator puts right.
-_PASSING_4XX = frozenset({401, 403, 408, 425, 429})
+# 4xx answers that pass: throttling, clocks that drift, credentials and buckets an operator puts right (404
+# that is not the object's).
+_PASSING_4XX = frozenset({401, 403, 404, 408, 425, 429})
 _PASSING = frozenset(
-    {"NoSuchBucket", "RequestTimeout", "SlowDown", "ExpiredToken", "InvalidToken"}
+    {"RequestTimeout", "SlowDown"}
+    | {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
     | {"OperationAborted", "ConditionalRequestConflict"}  # two at once, answered with 409
 )
 _NO_VERSIONS = frozenset({"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"})
@@ -47,7 +49,7 @@ def translated_errors(key: str | None = None) -> Iterator[None]:
         code, status = error_code(error), error_status(error)
         if key is not None and code in _MISSING:
             raise ObjectMissing(key) from error
-        passing = code in _PASSING or code in _MISSING or status in _PASSING_4XX
+        passing = code in _PASSING or status in _PASSING_4XX
         if 400 <= status < 500 and not passing:
             raise StorageRefused(f"S3 refused the request: {code} ({status})") from error
         raise StorageUnavailable(f"S3 answered {code or 'nothing known'} ({status})") from error

@@ -13,6 +13,7 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -57,6 +58,7 @@ def encode_path(key: str) -> str:
     return key if _plain_path(key) else quote(key, safe="/~")
 
 
+@lru_cache(maxsize=4096)  # content types and file names come again and again
 def encode_query(value: str) -> str:
     """Percent-encode a name or value for the canonical query string (RFC 3986 unreserved stay)."""
     return quote(value, safe="~")

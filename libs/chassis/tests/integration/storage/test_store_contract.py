@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from kappi_chassis.storage import ObjectStore, UrlSigner
+from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.s3_server import S3Server
 from kappi_chassis.testing.storage_contract import ObjectStoreContract
 
@@ -26,11 +27,11 @@ def s3_store(s3_server: S3Server, bucket: str) -> Iterator[ObjectStore]:
 
 class TestLocalStore(ObjectStoreContract):
     @pytest.fixture
-    def store(self, served_local_store) -> ObjectStore:
+    def store(self, served_local_store: ServedLocalStore) -> ObjectStore:
         return served_local_store.store
 
     @pytest.fixture
-    def signer(self, served_local_store) -> UrlSigner:
+    def signer(self, served_local_store: ServedLocalStore) -> UrlSigner:
         return served_local_store.signer
 
 

@@ -1,0 +1,74 @@
+"""The local store behind a real HTTP server, for tests that use its signed URLs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+
+from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
+from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.storage.local_server import local_store_app
+from kappi_chassis.storage.local_signing import LocalUrlSigner
+
+_START_TIMEOUT_S = 10.0
+_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ServedLocalStore:
+    """root: the folder. The store belongs to no event loop, so any test may use it."""
+
+    root: Path
+    store: LocalObjectStore
+    signer: LocalUrlSigner
+    base_url: str
+    secret: str = field(repr=False)
+
+    def environment(self) -> dict[str, str]:
+        """What makes a service use this store, see `StorageSettings`."""
+        return {
+            "KAPPI_LOCAL_STORE_DIR": str(self.root),
+            "KAPPI_LOCAL_STORE_URL": self.base_url,
+            "KAPPI_LOCAL_STORE_SECRET": self.secret,
+        }
+
+
+@contextmanager
+def serving_local_store(root: Path) -> Iterator[ServedLocalStore]:
+    """A store on `root`, served by uvicorn in a thread while the context lasts."""
+    store = LocalObjectStore(root)
+    secret = secrets.token_hex(32)
+    port = free_port()
+    base_url = f"http://{LOOPBACK}:{port}/store/"
+    app = local_store_app(store, signer_secret=secret.encode(), clock=lambda: datetime.now(UTC))
+    config = uvicorn.Config(
+        app,
+        host=LOOPBACK,
+        port=port,
+        access_log=False,
+        log_level="warning",
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="local-store-server")
+    thread.start()
+    try:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not accepts_tcp(port):
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the local store's server did not start")
+            time.sleep(_POLL_S)
+        signer = LocalUrlSigner(base_url=base_url, secret=secret.encode())
+        yield ServedLocalStore(root, store, signer, base_url, secret)
+    finally:
+        server.should_exit = True
+        thread.join()
+        asyncio.run(store.close())

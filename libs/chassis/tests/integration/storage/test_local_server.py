@@ -1,0 +1,300 @@
+"""The local store's server as HTTP: what S3 does not show, and what a browser needs."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import logging
+import socket
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, cast
+from urllib.parse import urlsplit
+
+import pytest
+from kappi_chassis.embedded.ports import LOOPBACK
+from kappi_chassis.storage import ContentBinding, SignedRequest
+from kappi_chassis.storage.local_files import OpenObject
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.local_store import ServedLocalStore
+from kappi_chassis.testing.storage_contract import call
+
+pytestmark = pytest.mark.integration
+
+LIFETIME = timedelta(minutes=5)
+SignPut = Callable[[int], SignedRequest]
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def key() -> str:
+    return f"galleries/{uuid.uuid4()}/original"
+
+
+@pytest.fixture
+def sign_put(served_local_store: ServedLocalStore, now: datetime, key: str) -> SignPut:
+    def sign(size_bytes: int) -> SignedRequest:
+        binding = ContentBinding("image/png", size_bytes)
+        return served_local_store.signer.sign_put(key, binding=binding, now=now, lifetime=LIFETIME)
+
+    return sign
+
+
+def begun(request: SignedRequest, **headers: str) -> socket.socket:
+    """A connection on which the head of the request was sent, and no body yet."""
+    url = urlsplit(request.url)
+    connection = socket.create_connection((LOOPBACK, url.port), timeout=10)
+    lines = [f"PUT {url.path}?{url.query} HTTP/1.1", f"host: {url.netloc}"]
+    lines += [f"{name}: {value}" for name, value in (request.headers | headers).items()]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    return connection
+
+
+def answer_to(connection: socket.socket) -> http.client.HTTPResponse:
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    return answer
+
+
+def incoming(served: ServedLocalStore) -> list[str]:
+    return [path.name for path in (served.root / "incoming").iterdir()]
+
+
+async def test_browsers_may_ask_first(sign_put: SignPut) -> None:
+    request = sign_put(3)
+    asked = {
+        "origin": "https://app.example.org",
+        "access-control-request-method": "PUT",
+        "access-control-request-headers": "content-type,if-none-match,x-amz-checksum-sha256",
+    }
+    answer = await call(replace(request, headers=asked), http_method="OPTIONS")
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "PUT" in answer.headers["access-control-allow-methods"]
+    allowed = {name.strip() for name in answer.headers["access-control-allow-headers"].split(",")}
+    assert allowed >= {*request.headers, "range", "x-amz-checksum-sha256"}
+
+
+async def test_every_answer_may_be_read_by_browsers(
+    sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    put = await call(sign_put(3), b"abc")
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    for answer in (put, await call(get), await call(replace(get, url=get.url + "0"))):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "etag" in answer.headers["access-control-expose-headers"]
+
+
+async def test_what_is_served_cannot_run_as_our_page(
+    sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    await call(sign_put(3), b"abc")
+    answer = await call(served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME))
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+async def test_head(sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str) -> None:
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    assert (await call(get, http_method="HEAD")).status == 404
+    await call(sign_put(3), b"abc")
+    answer = await call(get, http_method="HEAD")
+    assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "3")
+    parsed = datetime.strptime(answer.headers["last-modified"], "%a, %d %b %Y %H:%M:%S GMT").replace(
+        tzinfo=UTC
+    )
+    assert abs(parsed - now) < timedelta(seconds=10)
+
+
+async def test_if_range(
+    sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    put = await call(sign_put(3), b"abc")
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    same = await call(get, headers={"range": "bytes=1-", "if-range": put.headers["etag"]})
+    assert (same.status, same.body) == (206, b"bc")
+    other = await call(get, headers={"range": "bytes=1-", "if-range": '"other"'})
+    assert (other.status, other.body) == (200, b"abc")
+    several = await call(get, headers={"range": "bytes=0-0,2-2"})
+    assert (several.status, several.body) == (200, b"abc")
+
+
+async def test_nothing_told_beyond_the_code(
+    served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    answer = await call(get)
+    assert answer.status == 404
+    assert answer.body.endswith(
+        b"<Error><Code>NoSuchKey</Code><Message>There is no such object.</Message></Error>"
+    )
+    elsewhere = await call(replace(get, url=get.url.replace("/store/", "/other/")))
+    assert elsewhere.status == 404
+
+
+@pytest.mark.parametrize("http_method", ["POST", "DELETE", "PATCH"])
+async def test_other_methods(
+    served_local_store: ServedLocalStore, now: datetime, key: str, http_method: str
+) -> None:
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    answer = await call(get, http_method=http_method)
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, PUT")
+
+
+async def test_a_length_is_required(sign_put: SignPut, served_local_store: ServedLocalStore) -> None:
+    with closing(begun(sign_put(3), **{"transfer-encoding": "chunked"})) as connection:
+        connection.sendall(b"3\r\nabc\r\n0\r\n\r\n")
+        assert answer_to(connection).status == 411
+    assert incoming(served_local_store) == []
+
+
+async def test_gigabytes_declared_as_two_kilobytes_are_not_read(
+    sign_put: SignPut, served_local_store: ServedLocalStore
+) -> None:
+    with closing(begun(sign_put(2048), **{"content-length": str(2 << 30)})) as connection:
+        answer = await asyncio.to_thread(_flood, connection)
+        assert answer is None or (answer.status == 400 and answer.getheader("connection") == "close")
+    assert incoming(served_local_store) == []
+
+
+def _flood(connection: socket.socket) -> http.client.HTTPResponse | None:
+    """Send until the server has had enough. None: it hung up so soon that its answer was lost on the way."""
+    sent = 0
+    try:
+        while True:
+            sent += connection.send(bytes(1 << 16))
+            assert sent < 64 << 20
+    except (ConnectionResetError, BrokenPipeError):
+        pass
+    try:
+        return answer_to(connection)
+    except (ConnectionResetError, http.client.RemoteDisconnected):
+        return None
+
+
+async def test_a_client_that_leaves_half_way_leaves_nothing(
+    sign_put: SignPut, served_local_store: ServedLocalStore, key: str
+) -> None:
+    with closing(begun(sign_put(1 << 22), **{"content-length": str(1 << 22)})) as connection:
+        connection.sendall(bytes(3 << 20))
+
+        async def being_written() -> None:
+            assert len(incoming(served_local_store)) == 1
+
+        await eventually(being_written)
+
+    async def gone() -> None:
+        assert incoming(served_local_store) == []
+
+    await eventually(gone)
+    assert not await served_local_store.store.exists(key)
+
+
+async def test_two_uploads_of_one_key_at_once(
+    sign_put: SignPut, served_local_store: ServedLocalStore, key: str
+) -> None:
+    """Both begin while there is nothing; one is stored, the other is told so."""
+    request = sign_put(6)
+    with (
+        closing(begun(request, **{"content-length": "6"})) as first,
+        closing(begun(request, **{"content-length": "6"})) as second,
+    ):
+        for connection in (first, second):
+            connection.sendall(b"abc")
+
+        async def both_begun() -> None:
+            assert len(incoming(served_local_store)) == 2
+
+        await eventually(both_begun)
+        statuses = []
+        for connection, rest in ((first, b"111"), (second, b"222")):
+            connection.sendall(rest)
+            statuses.append((await asyncio.to_thread(answer_to, connection)).status)
+    assert statuses == [200, 412]
+    assert (await served_local_store.store.read(key, length=9)).body == b"abc111"
+    assert incoming(served_local_store) == []
+
+
+async def test_big_files_come_back_whole(
+    served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    body = bytes(range(251)) * 40_000
+    binding = ContentBinding("video/mp4", len(body))
+    put = served_local_store.signer.sign_put(key, binding=binding, now=now, lifetime=LIFETIME)
+    assert (await call(put, body)).status == 200
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    assert (await call(get)).body == body
+    middle = await call(get, headers={"range": "bytes=1000000-8999999"})
+    assert middle.body == body[1_000_000:9_000_000]
+
+
+async def test_a_reader_that_leaves_frees_the_file(
+    served_local_store: ServedLocalStore, now: datetime, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size_bytes = 64 << 20
+    await served_local_store.store.put(key, bytes(size_bytes), content_type="video/mp4")
+    reads: list[int] = []
+    read_open = served_local_store.store.read_open
+
+    async def counted(opened: OpenObject, *, offset: int, length: int) -> bytes:
+        reads.append(offset)
+        return await read_open(opened, offset=offset, length=length)
+
+    closed: list[bool] = []
+    open_object = served_local_store.store.open
+
+    async def opened(key: str) -> OpenObject:
+        found = await open_object(key)
+        closed.append(False)
+        return replace(found, file=cast("BinaryIO", _Watched(found.file, closed)))
+
+    monkeypatch.setattr(served_local_store.store, "read_open", counted)
+    monkeypatch.setattr(served_local_store.store, "open", opened)
+    request = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    url = urlsplit(request.url)
+    with closing(socket.create_connection((LOOPBACK, url.port), timeout=10)) as connection:
+        connection.sendall(f"GET {url.path}?{url.query} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        assert connection.recv(1000)
+
+    async def let_go() -> None:
+        assert closed == [True]
+
+    await eventually(let_go)
+    assert len(reads) < size_bytes >> 20
+
+
+class _Watched:
+    def __init__(self, file: BinaryIO, closed: list[bool]) -> None:
+        self._file, self._closed = file, closed
+        self.fileno = file.fileno
+
+    def close(self) -> None:
+        self._file.close()
+        self._closed[-1] = True
+
+
+async def test_no_signature_in_any_log(
+    sign_put: SignPut,
+    served_local_store: ServedLocalStore,
+    now: datetime,
+    key: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    put = sign_put(3)
+    await call(put, b"abc")
+    await call(put, b"abc")
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    await call(get)
+    await call(replace(get, url=get.url[:-1] + ("0" if get.url[-1] != "0" else "1")))
+    told = caplog.text + "".join(capfd.readouterr())
+    for secret in (put.url[-20:], get.url[-20:-1], "signature="):
+        assert secret not in told
