@@ -1,4 +1,120 @@
-def main():
-    import time
+"""A process beside the embedded broker, which keeps nothing over a restart: it has the outboxes sent again.
 
-    time.sleep(1000)
+At start everything since the last moment known to be settled, later any topic of which records were lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+from aiokafka.errors import KafkaError
+from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.observability.logs import configure_logging, get_logger
+from kappi_chassis.settings import PlatformSettings
+
+from kappi_embedded.backlog import BacklogReader
+from kappi_embedded.data_dir import DataDir, write_private
+from kappi_embedded.plan import WITH_DATABASE
+from kappi_embedded.replaying import BEGINNING, UnknownTopic, owners, replay_paced
+
+_WATCH_S = 0.5
+_SETTLE_EVERY_S = 20.0
+_RETRY_S = 1.0
+# Far longer than any transaction: an event occurs before the commit that makes it visible.
+_MARGIN = timedelta(minutes=2)
+
+# Both servers are ours: one that is away is being started again.
+_OUTAGES = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+_log = get_logger(__name__)
+
+
+class Replayer:
+    """See the module. databases: URLs by service."""
+
+    def __init__(self, connection: KafkaConnection, databases: Mapping[str, str], data: DataDir) -> None:
+        self._connection = connection
+        self._databases = databases
+        self._data = data
+
+    async def run(self) -> None:
+        """Until cancelled. A lost database or broker is waited out, then it begins again."""
+        while True:
+            try:
+                async with BacklogReader(self._connection, self._databases) as reader:
+                    await self._replay_all(reader)
+                    await self._watch(reader)
+            except _OUTAGES as error:
+                _log.info("replayer.interrupted", error=str(error), retry_in_s=_RETRY_S)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _replay_all(self, reader: BacklogReader) -> None:
+        since = settled_until(self._data.settled)
+        for service in self._databases:
+            count = await replay_paced(reader, self._databases, service=service, since=since)
+            _log.info("replayer.replayed", database=service, events=count, since=since.isoformat())
+
+    async def _watch(self, reader: BacklogReader) -> None:
+        loop = asyncio.get_running_loop()
+        next_look = loop.time()
+        while True:
+            for topic in self._lost_topics():
+                await self._close_gap(reader, topic)
+            if loop.time() >= next_look:
+                await self._note_settled(reader)
+                next_look = loop.time() + _SETTLE_EVERY_S
+            await asyncio.sleep(_WATCH_S)
+
+    def _lost_topics(self) -> list[str]:
+        """What consumers left notes about. The notes go now: a loss during the replay leaves a new one."""
+        notes = sorted(self._data.signals.iterdir())
+        for note in notes:
+            note.unlink(missing_ok=True)
+        return [note.name for note in notes]
+
+    async def _close_gap(self, reader: BacklogReader, topic: str) -> None:
+        try:
+            found = owners([topic])
+        except UnknownTopic:
+            _log.warning("replayer.unknown_note", note=topic)
+            return
+        since = settled_until(self._data.settled)
+        for service, topics in found.items():
+            count = await replay_paced(reader, self._databases, service=service, since=since, topics=topics)
+            _log.info("replayer.gap_closed", topic=topic, events=count)
+
+    async def _note_settled(self, reader: BacklogReader) -> None:
+        """Write down a moment before which everything is consumed, so that the next start replays less."""
+        clocks = [await reader.clock(service) for service in self._databases]
+        if not (await reader.read()).empty or any(self._data.signals.iterdir()):
+            return
+        # The embedded broker forgets dead letters too; a replay buries them again.
+        if await reader.dead_letters() > 0:
+            return
+        write_private(self._data.settled, (min(clocks) - _MARGIN).isoformat())
+
+
+def settled_until(path: Path) -> datetime:
+    """What was noted; the beginning of time where nothing readable was."""
+    try:
+        found = datetime.fromisoformat(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return BEGINNING
+    return found if found.tzinfo is not None else BEGINNING
+
+
+def main() -> None:
+    platform = PlatformSettings()
+    configure_logging(service="replayer", level=platform.log_level, renderer=platform.log_format)
+    databases = {service.name: os.environ[service.database_url_name] for service in WITH_DATABASE}
+    data = DataDir(Path(os.environ["KAPPI_DATA_DIR"]))
+    asyncio.run(Replayer(KafkaConnection.from_settings(platform), databases, data).run())
+
+
+if __name__ == "__main__":
+    main()
