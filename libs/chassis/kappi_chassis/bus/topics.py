@@ -64,6 +64,8 @@ async def declare_topics(connection: KafkaConnection, *, replication_factor: int
                     connection.topic(name),
                     num_partitions=partitions,
                     replication_factor=replication_factor,
+                    # aiokafka takes the broker's default only together with an assignment: an empty one.
+                    replica_assignments={} if replication_factor == -1 else None,
                     topic_configs={"retention.ms": str(int(retention.total_seconds() * 1000))},
                 )
                 for name, partitions, retention in wanted

@@ -1,0 +1,45 @@
+"""Topics are declared as the registry says, on a broker that lets us."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.bus.topics import TopicDeclaration
+from kappi_chassis.embedded.ports import free_port
+from kappi_chassis.testing.plugin import BrokerUnderTest
+from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
+
+
+async def test_every_topic_and_its_dead_letters_are_declared(
+    every_broker: BrokerUnderTest, topic_prefix: str
+) -> None:
+    if every_broker.kind == "embedded":  # knows no CreateTopics; a topic appears on first use
+        return
+    connection = KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix)
+    declaration = TopicDeclaration(connection, wanted=True, replication_factor=-1)
+    await declaration.done()
+    await TopicDeclaration(connection, wanted=True, replication_factor=-1).done()  # again, by another process
+    admin = AIOKafkaAdminClient(**connection.client_options())
+    await admin.start()
+    names = [connection.topic(topic.name) for topic in TOPICS]
+    described = {
+        topic["topic"]: len(topic["partitions"])
+        for topic in await admin.describe_topics([*names, *(name + DLQ_SUFFIX for name in names)])
+    }
+    await admin.close()
+    assert {name: described[name] for name in names} == {
+        connection.topic(topic.name): topic.partitions for topic in TOPICS
+    }
+    assert all(described[name + DLQ_SUFFIX] == 1 for name in names)
+
+
+async def test_a_broker_that_is_away_is_waited_for() -> None:
+    nobody = KafkaConnection(bootstrap=f"127.0.0.1:{free_port()}")
+    declaration = TopicDeclaration(nobody, wanted=True, replication_factor=-1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await declaration.done()
+    await TopicDeclaration(nobody, wanted=False, replication_factor=-1).done()
