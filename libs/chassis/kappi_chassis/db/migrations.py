@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATION_LOCK = 0x6B61_7070_69  # one migrator at a time, whoever starts first
+_one_at_a_time = threading.Lock()  # Alembic keeps the migration at hand in module globals
 
 
 def alembic_config(package: str, url: str) -> Config:
@@ -30,7 +32,11 @@ async def migrate(package: str, url: str) -> None:
     """Bring a database to the newest schema. Safe to run from many places at once."""
     from alembic import command
 
-    await asyncio.to_thread(command.upgrade, alembic_config(package, url), "head")
+    def upgrade() -> None:
+        with _one_at_a_time:
+            command.upgrade(alembic_config(package, url), "head")
+
+    await asyncio.to_thread(upgrade)
 
 
 def run_env(metadata: MetaData) -> None:
