@@ -1,0 +1,133 @@
+"""The janitor proposes, the galleries service decides."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from kappi_contracts.events import GalleryExpired
+
+pytestmark = pytest.mark.integration
+
+MONTH = timedelta(days=30)
+
+
+@pytest.fixture
+async def gallery(http: Any) -> Any:
+    return (await http("POST", "/v1/galleries", body={"title": "Lisbon"})).json
+
+
+def expired(gallery: Any, *, as_of: datetime) -> GalleryExpired:
+    return GalleryExpired(
+        gallery_id=UUID(gallery["id"]),
+        expires_at=datetime.fromisoformat(gallery["expires_at"]),
+        as_of=as_of,
+    )
+
+
+async def _read(http: Any, gallery: Any) -> int:
+    status: int = (await http("GET", f"/v1/galleries/{gallery['id']}", key=gallery["access_key"])).status
+    return status
+
+
+async def test_a_due_gallery_is_deleted(
+    processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any
+) -> None:
+    clock.pass_by(MONTH)
+    await processor.process(record(expired(gallery, as_of=clock.now)))
+
+    topic, sequence, event = (await published())[-1]
+    assert (topic, sequence) == ("GalleryDeleted", 2)
+    assert (event["gallery_id"], event["reason"]) == (gallery["id"], "expired")
+    assert await _read(http, gallery) == 404
+
+
+async def test_due_is_measured_at_as_of_not_by_the_wall_clock(
+    processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any
+) -> None:
+    # An operator's tick from the future: the clock here has not moved at all.
+    await processor.process(record(expired(gallery, as_of=clock.now + MONTH)))
+
+    topic, _, event = (await published())[-1]
+    assert topic == "GalleryDeleted"
+    assert datetime.fromisoformat(event["deleted_at"]) == clock.now
+    assert await _read(http, gallery) == 404
+
+
+async def test_a_claim_as_of_a_moment_before_the_deadline_is_ignored(
+    processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any
+) -> None:
+    almost = datetime.fromisoformat(gallery["expires_at"]) - timedelta(microseconds=1)
+    await processor.process(record(expired(gallery, as_of=almost)))
+
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated"]
+    assert await _read(http, gallery) == 200
+
+
+async def test_an_extended_gallery_is_not_deleted(
+    processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any, graveyard: Any
+) -> None:
+    clock.pass_by(MONTH - timedelta(hours=1))
+    await http(
+        "PATCH", f"/v1/galleries/{gallery['id']}", key=gallery["access_key"], body={"expires_in": 86_400}
+    )
+    clock.pass_by(timedelta(hours=2))
+
+    # The claim is about the deadline the gallery had before.
+    await processor.process(record(expired(gallery, as_of=clock.now)))
+
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated", "GalleryUpdated"]
+    assert await _read(http, gallery) == 200
+    assert not graveyard.buried
+
+
+async def test_an_accounts_gallery_never_expires(
+    processor: Any, record: Any, gallery: Any, clock: Any, database: Any, published: Any
+) -> None:
+    await database.hot.execute("UPDATE galleries SET owner_id = $1", uuid4())
+    await processor.process(record(expired(gallery, as_of=clock.now + 12 * MONTH)))
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated"]
+
+
+async def test_claims_that_repeat_delete_once(
+    processor: Any, record: Any, gallery: Any, clock: Any, published: Any
+) -> None:
+    as_of = clock.now + MONTH
+    same = record(expired(gallery, as_of=as_of))
+    next_tick = record(expired(gallery, as_of=as_of + timedelta(hours=1)), sequence=2)
+
+    await asyncio.gather(*(processor.process(each) for each in (same, same, next_tick)))
+
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated", "GalleryDeleted"]
+
+
+async def test_a_claim_and_an_extension_at_once_end_in_one_of_two_ways(
+    processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any
+) -> None:
+    # The tick is ahead of the clock here, so either may win the row; never both.
+    claim = processor.process(record(expired(gallery, as_of=clock.now + MONTH)))
+    path = f"/v1/galleries/{gallery['id']}"
+    clock.pass_by(timedelta(seconds=1))
+    extension = http("PATCH", path, key=gallery["access_key"], body={"expires_in": 30 * 86_400})
+
+    _, answer = await asyncio.gather(claim, extension)
+
+    topics = [topic for topic, _, _ in await published()]
+    if answer.status == 200:
+        assert topics == ["GalleryCreated", "GalleryUpdated"]
+        assert await _read(http, gallery) == 200
+    else:
+        assert answer.status == 404
+        assert topics == ["GalleryCreated", "GalleryDeleted"]
+        assert await _read(http, gallery) == 404
+
+
+async def test_a_claim_about_a_gallery_nobody_had_is_buried(
+    processor: Any, record: Any, clock: Any, graveyard: Any, gallery: Any
+) -> None:
+    stray = record(expired({**gallery, "id": str(uuid4())}, as_of=clock.now))
+    await processor.process(stray)
+    assert [buried for buried, _ in graveyard.buried] == [stray]
