@@ -92,12 +92,12 @@ class Edge:
             await send_problem(call.send, Overloaded("Try again in a moment.", retry_after_s=1))
             return
         self._in_flight += 1
-        metrics.HTTP_IN_FLIGHT.set(self._in_flight)
+        metrics.HTTP_IN_FLIGHT.inc()
         try:
             await self._app(scope, receive, call.send)
         finally:
             self._in_flight -= 1
-            metrics.HTTP_IN_FLIGHT.set(self._in_flight)
+            metrics.HTTP_IN_FLIGHT.dec()
             call.finished()
 
 

@@ -25,6 +25,8 @@ class HttpServer:
                 lifespan="off",
                 server_header=False,
                 date_header=False,
+                proxy_headers=False,  # uvicorn would believe anyone on this machine; the gateway decides
+                ws="none",
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=int(drain_timeout.total_seconds()),
             )
