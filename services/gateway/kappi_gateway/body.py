@@ -1,0 +1,110 @@
+"""A request's body on its way to a service: whole where it came whole, else streamed, within its limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from kappi_chassis.http.edge import Receive
+from kappi_chassis.problems import BadRequest, PayloadTooLarge
+
+from kappi_gateway.errors import RequestTimeout
+from kappi_gateway.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
+
+
+class ClientLeft(Exception):
+    """The client went away in the middle of its body."""
+
+
+class RequestBody:
+    """What a client sends. After `open`, iterate for the pieces, or take `whole`.
+
+    length: as declared, None when chunked. limit_bytes: None for no limit. silence_s: longest pause between
+    two pieces. `failure` tells afterwards why the iteration ended early, if it did.
+    """
+
+    def __init__(
+        self, receive: Receive, *, length: int | None, limit_bytes: int | None, silence_s: float
+    ) -> None:
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._silence_s = silence_s
+        self._on_end: Callable[[], None] | None = None
+        self._head = b""
+        self.length = length
+        self.whole: bytes | None = None
+        self.failure: ClientLeft | PayloadTooLarge | RequestTimeout | None = None
+
+    async def open(self, on_end: Callable[[], None]) -> None:
+        """Read the first piece, with luck all. on_end: called when the body is complete.
+
+        Raises ClientLeft, PayloadTooLarge, RequestTimeout.
+        """
+        self._head, more = await self._next()
+        self._check(len(self._head))
+        if more:
+            self._on_end = on_end
+        else:
+            self.whole = self._head
+            on_end()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises ClientLeft, PayloadTooLarge, RequestTimeout."""
+        total, more = len(self._head), True
+        if self._head:
+            yield self._head
+        try:
+            while more:
+                piece, more = await self._next()
+                total += len(piece)
+                self._check(total)
+                if piece:
+                    yield piece
+        except (ClientLeft, PayloadTooLarge, RequestTimeout) as failure:
+            self.failure = failure
+            raise
+        if self._on_end is not None:
+            self._on_end()
+
+    async def _next(self) -> tuple[bytes, bool]:
+        try:
+            async with asyncio.timeout(self._silence_s):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise RequestTimeout("Nothing came for too long; send it again.") from error
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        return message.get("body", b""), message.get("more_body", False)
+
+    def _check(self, total: int) -> None:
+        if self._limit_bytes is not None and total > self._limit_bytes:
+            raise PayloadTooLarge(_too_large(self._limit_bytes))
+
+
+def declared_body(
+    headers: RawHeaders, receive: Receive, *, limit_bytes: int | None, silence_s: float
+) -> RequestBody | None:
+    """The body the headers announce, None when there is none.
+
+    Raises PayloadTooLarge before a byte of it is read, BadRequest for a length that is no number.
+    """
+    length: int | None = None
+    chunked = False
+    for name, value in headers:
+        if name == CONTENT_LENGTH:
+            if not value.isdigit():
+                raise BadRequest("Content-Length is not a number.")
+            length = int(value)
+        elif name == TRANSFER_ENCODING:
+            chunked = True
+    if not chunked and not length:
+        return None
+    if length is not None and limit_bytes is not None and length > limit_bytes:
+        raise PayloadTooLarge(_too_large(limit_bytes))
+    return RequestBody(
+        receive, length=None if chunked else length, limit_bytes=limit_bytes, silence_s=silence_s
+    )
+
+
+def _too_large(limit_bytes: int) -> str:
+    return f"At most {limit_bytes} bytes are taken here."

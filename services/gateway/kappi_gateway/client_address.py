@@ -1,0 +1,64 @@
+"""Whose request it is: the peer's address, or what a trusted proxy says (RFC 7239's older cousin)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from kappi_gateway.settings import Network
+
+UNKNOWN = "unknown"
+IPV6_SITE_BITS = 64
+_Address = IPv4Address | IPv6Address
+
+
+class ClientAddresses:
+    """Tells a client's address. trusted: networks of proxies whose word counts."""
+
+    def __init__(self, trusted: Iterable[Network]) -> None:
+        self._trusted = tuple(trusted)
+        self._is_trusted = lru_cache(maxsize=4096)(self._lies_in_trusted)
+
+    def trusts(self, peer: str) -> bool:
+        """Whether the peer's X-Forwarded-… headers are believed."""
+        return bool(self._trusted) and self._is_trusted(peer)
+
+    def of(self, peer: str, forwarded_for: str | None) -> str:
+        """The nearest address that is not one of our proxies; beyond it anyone may have written."""
+        if forwarded_for is None or not self.trusts(peer):
+            return peer
+        client = peer
+        for hop in reversed(forwarded_for.split(",")):
+            hop = hop.strip()
+            if _parse(hop) is None:
+                return client
+            client = hop
+            if not self._is_trusted(hop):
+                return client
+        return client
+
+    def _lies_in_trusted(self, address: str) -> bool:
+        parsed = _parse(address)
+        return parsed is not None and any(
+            parsed in network for network in self._trusted if network.version == parsed.version
+        )
+
+
+@lru_cache(maxsize=16_384)
+def limit_key(address: str) -> str:
+    """What limits count by: an IPv4 address, or the /64 of an IPv6 one, since one host owns all of it."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Address(int(parsed) >> IPV6_SITE_BITS << IPV6_SITE_BITS)) + f"/{IPV6_SITE_BITS}"
+    return UNKNOWN if parsed is None else str(parsed)
+
+
+def _parse(text: str) -> _Address | None:
+    try:
+        parsed = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed

@@ -1,0 +1,84 @@
+"""Changes of galleries, as they happen: cached grants of a changed gallery are dropped.
+
+Every instance has to hear of every change, and only of changes from now on, so this reads without a group,
+from the end, and commits nothing: there is nothing to redeliver, a missed change costs at most the time a
+grant is reused. After each interruption everything is dropped, because nobody knows what was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.observability.logs import get_logger
+from kappi_contracts.envelope import Headers, MalformedEvent, decode
+from kappi_contracts.events import GalleryDeleted, GalleryUpdated
+from kappi_contracts.topics import consumed_by
+
+from kappi_gateway import metrics
+from kappi_gateway.grants import GrantCache
+
+POLL_MS = 1_000
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 15.0
+
+_log = get_logger(__name__)
+
+
+class GalleryChanges:
+    """Drops grants while it runs."""
+
+    def __init__(self, connection: KafkaConnection, cache: GrantCache) -> None:
+        self._connection = connection
+        self._cache = cache
+        self._connected = False
+
+    async def run(self) -> None:
+        """Until cancelled. The gateway works without the broker, so losing it is waited out."""
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError) as error:
+                _log.warning("changes.interrupted", error=str(error), error_type=type(error).__name__)
+            if self._connected:
+                backoff_s = FIRST_BACKOFF_S
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+
+    async def _follow(self) -> None:
+        self._connected = False
+        topics = [self._connection.topic(topic.name) for topic in consumed_by("gateway")]
+        kafka = AIOKafkaConsumer(
+            *topics,
+            **self._connection.client_options(),
+            group_id=None,
+            auto_offset_reset="latest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
+            metadata_max_age_ms=30_000,
+        )
+        try:
+            await kafka.start()
+            self._connected = True
+            self._cache.drop_all()
+            metrics.FEED_CONNECTED.set(1)
+            while True:
+                for messages in (await kafka.getmany(timeout_ms=POLL_MS)).values():
+                    for message in messages:
+                        self._apply(message.value, message.headers)
+        finally:
+            metrics.FEED_CONNECTED.set(0)
+            await kafka.stop()
+
+    def _apply(self, value: bytes | None, headers: Headers) -> None:
+        try:
+            event = decode(value, headers).data
+        except MalformedEvent as error:
+            _log.warning("changes.malformed", error=str(error))
+            return
+        if isinstance(event, GalleryUpdated | GalleryDeleted):
+            gallery_id: UUID = event.gallery_id
+            self._cache.drop_gallery(gallery_id)

@@ -1,0 +1,73 @@
+"""Expected failures, with the codes clients switch on."""
+
+from __future__ import annotations
+
+from kappi_chassis.problems import (
+    BadRequest,
+    NotFound,
+    Problem,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+
+
+class UpstreamUnavailable(Unavailable):
+    code, title = "upstream_unavailable", "A service is not available at the moment"
+
+
+class UpstreamTimeout(Problem):
+    status, code, title = 504, "upstream_timeout", "A service did not answer in time"
+
+
+class UpstreamBroke(UpstreamUnavailable):
+    """The service broke off in the middle of its answer: ours must be cut too, never ended as if whole."""
+
+
+class ClientStalled(Problem):
+    """The client stopped reading in the middle of an answer; the connection is cut."""
+
+    status, code, title = 408, "request_timeout", "The answer was not read in time"
+
+
+class RequestTimeout(Problem):
+    status, code, title = 408, "request_timeout", "The body did not arrive in time"
+
+
+class HeaderUnreadable(BadRequest):
+    code, title = "bad_header", "A header cannot be read"
+
+
+class GalleryNotFound(NotFound):
+    """Word for word what the galleries service says, so that nobody can tell who refused."""
+
+    code, title = "gallery_not_found", "There is no such gallery"
+
+
+class GalleryKeyMissing(Unauthenticated):
+    code, title = "gallery_key_missing", "The gallery's access key is needed"
+
+
+class CredentialsMissing(Unauthenticated):
+    code, title = "credentials_missing", "Credentials are needed"
+
+
+class TooManyGuesses(TooManyRequests):
+    code, title = "too_many_guesses", "Too many codes that do not exist"
+
+
+class TooManyGalleries(TooManyRequests):
+    code, title = "too_many_galleries", "Too many galleries from one address"
+
+
+class GrantRefused(Exception):
+    """The galleries service turned a credential down; its problem document is the answer.
+
+    status: 4xx. headers: lower-case, only those that belong to the refusal.
+    """
+
+    def __init__(self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        super().__init__(f"refused with {status}")
+        self.status = status
+        self.body = body
+        self.headers = headers

@@ -1,0 +1,211 @@
+"""What happens to a request of a listed route: credential, body, service, answer."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+from aiohttp import ClientError, ClientResponse
+from kappi_chassis.observability import context
+from kappi_chassis.problems import NotFound
+from kappi_contracts.grants import GRANT_HEADER
+
+from kappi_gateway.body import ClientLeft, RequestBody, declared_body
+from kappi_gateway.call import Call
+from kappi_gateway.credentials import Credentials, Granted, normal_code
+from kappi_gateway.departure import Departure
+from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
+from kappi_gateway.headers import TO_SERVICE, WITH_GRANT, passing
+from kappi_gateway.limits import CreationLimit
+from kappi_gateway.relay import relay
+from kappi_gateway.routes import Credential, Limit, Route
+from kappi_gateway.upstream import Upstreams
+
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+_DOTS = frozenset({b".", b".."})
+_PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """body_limit_bytes: of a request to a service. client_silence: longest pause of a client."""
+
+    body_limit_bytes: int
+    client_silence: timedelta
+
+
+class _ProblemCode(msgspec.Struct):
+    code: str = ""
+
+
+class Forward:
+    """The endpoint of one route."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        upstreams: Upstreams,
+        credentials: Credentials,
+        creations: CreationLimit,
+        terms: Terms,
+    ) -> None:
+        self._route = route
+        self._upstreams = upstreams
+        self._credentials = credentials
+        self._creations = creations if route.limit is Limit.CREATION else None
+        self._body_limit_bytes = terms.body_limit_bytes
+        self._silence_s = terms.client_silence.total_seconds()
+        self._passing = TO_SERVICE if route.credential is Credential.NONE else WITH_GRANT
+
+    async def __call__(self, call: Call) -> None:
+        """Raises Problem, before the answer has begun."""
+        body = self._declared(call)
+        target = self._target(call)
+        try:
+            with Departure(call.receive) as departure:
+                if body is None:
+                    departure.arm()
+                granted = await self._granted(call)
+                if self._creations is not None:
+                    self._creations.spend(call.address)
+                if body is not None:
+                    # Only now: a client that waits for 100 Continue need not send what would be refused.
+                    await body.open(departure.arm)
+                await self._exchange(call, target, granted, body)
+        except GrantRefused as refused:
+            await _refuse(call, refused)
+        except ClientLeft:
+            return
+
+    async def _exchange(
+        self, call: Call, target: str, granted: Granted | None, body: RequestBody | None
+    ) -> None:
+        try:
+            response = await self._send(call, target, granted, body)
+        except UpstreamUnavailable:
+            self._settle_creation(call, status=503)
+            raise
+        try:
+            if granted is not None and response.status == 401:
+                response = await self._once_more(call, target, granted=granted, body=body, refusal=response)
+            self._settle_creation(call, status=response.status)
+            if self._route.changes_gallery and response.status < 300:
+                self._forget(call)
+            await relay(
+                response,
+                call.send,
+                service=self._route.service,
+                head_only=call.method == "HEAD",
+                silence_s=self._silence_s,
+            )
+        finally:
+            response.release()
+
+    async def _once_more(
+        self,
+        call: Call,
+        target: str,
+        *,
+        granted: Granted,
+        body: RequestBody | None,
+        refusal: ClientResponse,
+    ) -> ClientResponse:
+        """A grant that came from the cache may have got old, or its key been rotated: get a fresh one, once.
+
+        The client has no part in grants, so it never hears of one that did not work.
+        """
+        if not await _says_grant_invalid(refusal):
+            return refusal
+        refusal.release()
+        self._credentials.drop(granted)
+        if not granted.cached or (body is not None and body.whole is None):
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
+        response = await self._send(call, target, await self._granted(call), body)
+        if response.status == 401 and await _says_grant_invalid(response):
+            response.release()
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
+        return response
+
+    async def _send(
+        self, call: Call, target: str, granted: Granted | None, body: RequestBody | None
+    ) -> ClientResponse:
+        headers = passing(call.headers, self._passing)
+        headers.append(("x-request-id", context.request_id.get()))
+        headers.append(("traceparent", context.traceparent.get() or ""))
+        headers.append(("x-forwarded-for", call.address))
+        headers.append(("x-forwarded-proto", call.scope["scheme"]))
+        if granted is not None:
+            headers.append((GRANT_HEADER, granted.grant.token))
+        if body is not None and body.length is not None:
+            headers.append(("content-length", str(body.length)))
+        payload = body if body is None or body.whole is None else body.whole
+        return await self._upstreams.send(
+            self._route.service, self._route.method, target, headers=headers, body=payload
+        )
+
+    async def _granted(self, call: Call) -> Granted | None:
+        rule = self._route.credential
+        if rule is Credential.NONE:
+            return None
+        code = call.parameters[0] if rule is Credential.CODE_IN_PATH else None
+        return await self._credentials.obtain(rule, call.headers, code=code, address=call.address)
+
+    def _declared(self, call: Call) -> RequestBody | None:
+        if not self._route.accepts_body:
+            return None
+        return declared_body(
+            call.headers, call.receive, limit_bytes=self._body_limit_bytes, silence_s=self._silence_s
+        )
+
+    def _target(self, call: Call) -> str:
+        """Path and query for the service. Raises NotFound for a parameter that is no plain word."""
+        if self._route.credential is Credential.CODE_IN_PATH:
+            code = normal_code(call.parameters[0])
+            path = self._route.template.replace("{code}", code or "-")
+        else:
+            for parameter in call.parameters:
+                if parameter.translate(None, _PLAIN) or parameter in _DOTS:
+                    raise NotFound("There is nothing of that name.")
+            path = call.scope["raw_path"].decode("ascii")
+        query = call.scope["query_string"]
+        return f"{path}?{safe_query(query)}" if query else path
+
+    def _settle_creation(self, call: Call, *, status: int) -> None:
+        if self._creations is not None and status != 201:
+            self._creations.refund(call.address)
+
+    def _forget(self, call: Call) -> None:
+        with suppress(ValueError):
+            self._credentials.drop_gallery(UUID(call.parameters[0].decode("ascii")))
+
+
+def safe_query(query: bytes) -> str:
+    """The query as it came, but for bytes that do not belong into a request line: those are encoded."""
+    if not query.translate(None, _PRINTABLE_ASCII):
+        return query.decode("ascii")
+    return "".join(chr(byte) if byte in _PRINTABLE_ASCII else f"%{byte:02X}" for byte in query)
+
+
+async def _says_grant_invalid(response: ClientResponse) -> bool:
+    try:
+        return msgspec.json.decode(await response.read(), type=_ProblemCode).code == "grant_invalid"
+    except msgspec.MsgspecError:
+        return False
+    except (ClientError, TimeoutError) as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+
+
+async def _refuse(call: Call, refused: GrantRefused) -> None:
+    length = (b"content-length", str(len(refused.body)).encode())
+    await call.send(
+        {
+            "type": "http.response.start",
+            "status": refused.status,
+            "headers": [*refused.headers, length],
+        }
+    )
+    await call.send({"type": "http.response.body", "body": refused.body})

@@ -1,0 +1,145 @@
+"""Grants kept for a while, so that a popular gallery does not ask the galleries service for each view.
+
+One miss at a time per credential: whoever comes meanwhile waits for the same answer. A refusal is never
+kept: a code that did not exist a moment ago may have been handed out since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from kappi_gateway import metrics
+
+Monotonic = Callable[[], float]
+
+
+class GrantKey(NamedTuple):
+    """What a grant was given for. digest: keyed hash of the secret part, b"" when there is none."""
+
+    kind: str
+    code: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGrant:
+    """A sealed grant. reusable_s: seconds it may be used again after it was given."""
+
+    token: str
+    gallery_id: UUID
+    reusable_s: float
+
+
+Ask = Callable[[], Coroutine[Any, Any, KeptGrant]]
+
+
+class _Flight:
+    __slots__ = ("task", "waiting")
+
+    def __init__(self, task: asyncio.Task[KeptGrant]) -> None:
+        self.task = task
+        self.waiting = 0
+
+
+class GrantCache:
+    """At most `size` grants, the longest unused go first."""
+
+    def __init__(self, *, size: int, monotonic: Monotonic) -> None:
+        self._size = size
+        self._monotonic = monotonic
+        self._kept: OrderedDict[GrantKey, tuple[KeptGrant, float]] = OrderedDict()
+        self._by_gallery: defaultdict[UUID, set[GrantKey]] = defaultdict(set)
+        self._flights: dict[GrantKey, _Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, key: GrantKey) -> KeptGrant | None:
+        """A grant that may still be used."""
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        grant, stale_at = found
+        if stale_at <= self._monotonic():
+            self._remove(key)
+            return None
+        self._kept.move_to_end(key)
+        return grant
+
+    def is_being_asked(self, key: GrantKey) -> bool:
+        return key in self._flights
+
+    async def obtain(self, key: GrantKey, ask: Ask) -> KeptGrant:
+        """The answer to `ask`, shared with everyone who wants the same meanwhile. Raises what `ask` raises.
+
+        When all of them have left, the question is withdrawn.
+        """
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = _Flight(asyncio.create_task(ask(), name="grant"))
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._landed(key, flight))
+        flight.waiting += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiting -= 1
+            if flight.waiting == 0 and not flight.task.done():
+                self._forget_flight(key, flight)
+                flight.task.cancel()
+
+    def drop(self, key: GrantKey, grant: KeptGrant) -> None:
+        """Forget this grant, which was refused; a newer one stays."""
+        found = self._kept.get(key)
+        if found is not None and found[0] is grant:
+            metrics.GRANTS_DROPPED.labels("refused").inc()
+            self._remove(key)
+
+    def drop_gallery(self, gallery_id: UUID) -> None:
+        """Forget every grant of a gallery, which has changed.
+
+        Answers under way may be older than the change, and nobody knows yet which gallery they are of: they
+        reach those who wait for them, but are not kept, and nobody joins them any more.
+        """
+        self._flights.clear()
+        for key in self._by_gallery.pop(gallery_id, set()):
+            metrics.GRANTS_DROPPED.labels("changed").inc()
+            del self._kept[key]
+
+    def drop_all(self) -> None:
+        """Forget everything: changes may have been missed."""
+        self._flights.clear()
+        self._kept.clear()
+        self._by_gallery.clear()
+
+    def _landed(self, key: GrantKey, flight: _Flight) -> None:
+        current = self._forget_flight(key, flight)
+        if flight.task.cancelled() or flight.task.exception() is not None or not current:
+            return
+        grant = flight.task.result()
+        if grant.reusable_s > 0:
+            self._remove(key)
+            self._kept[key] = (grant, self._monotonic() + grant.reusable_s)
+            self._by_gallery[grant.gallery_id].add(key)
+            while len(self._kept) > self._size:
+                self._remove(next(iter(self._kept)))
+
+    def _forget_flight(self, key: GrantKey, flight: _Flight) -> bool:
+        if self._flights.get(key) is not flight:
+            return False
+        del self._flights[key]
+        return True
+
+    def _remove(self, key: GrantKey) -> None:
+        found = self._kept.pop(key, None)
+        if found is None:
+            return
+        keys = self._by_gallery[found[0].gallery_id]
+        keys.discard(key)
+        if not keys:
+            del self._by_gallery[found[0].gallery_id]

@@ -1,0 +1,119 @@
+"""Which headers pass the gateway, in both directions.
+
+Requests: a list of what may pass, so that nothing a client invents reaches a service, least of all
+`X-Kappi-…`. Answers: everything but what belongs to the connection it came over (RFC 9110, 7.6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kappi_gateway.errors import HeaderUnreadable
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+GALLERY_KEY = b"x-gallery-key"
+GALLERY_CODE = b"x-gallery-code"
+GALLERY_PASSWORD = b"x-gallery-password"
+FORWARDED_FOR = b"x-forwarded-for"
+FORWARDED_PROTO = b"x-forwarded-proto"
+CONTENT_LENGTH = b"content-length"
+TRANSFER_ENCODING = b"transfer-encoding"
+
+_EVERYWHERE = (
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "content-type",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+    "tracestate",
+    "user-agent",
+)
+
+
+def _passing(*names: str) -> dict[bytes, str]:
+    return {name.encode(): name for name in (*_EVERYWHERE, *names)}
+
+
+TO_SERVICE: Mapping[bytes, str] = _passing(
+    "authorization", "idempotency-key", "x-gallery-key", "x-gallery-password"
+)
+"""For a service that looks at the client's own credentials."""
+
+WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
+"""For a service that gets a grant: the credential it was traded for ends here."""
+
+TO_STORE: Mapping[bytes, str] = _passing(
+    "access-control-request-headers",
+    "access-control-request-method",
+    "content-disposition",
+    "content-md5",
+    "origin",
+    "x-amz-checksum-sha256",
+)
+"""For the object store, whose signed URLs are credential enough."""
+
+_CONNECTION_ONLY = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_NOT_OURS_TO_SHOW = frozenset({b"date", b"server", b"traceparent", b"x-kappi-grant", b"x-request-id"})
+_DROPPED = _CONNECTION_ONLY | _NOT_OURS_TO_SHOW
+_ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b""})
+
+
+def text(value: bytes) -> str:
+    """A header's value as text. Raises HeaderUnreadable when it is neither ASCII nor UTF-8."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise HeaderUnreadable("A header's value is not UTF-8.") from error
+
+
+def first(headers: RawHeaders, wanted: bytes) -> bytes | None:
+    """The value of the first header of that (lower-case) name."""
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return None
+
+
+def passing(headers: RawHeaders, allowed: Mapping[bytes, str]) -> list[tuple[str, str]]:
+    """The client's headers that go on to the service. Raises HeaderUnreadable."""
+    passed: list[tuple[str, str]] = []
+    nominated: set[str] = set()
+    for name, value in headers:
+        known = allowed.get(name)
+        if known is not None:
+            passed.append((known, text(value)))
+        elif name == b"connection" and value.lower() not in _ORDINARY_CONNECTION:
+            nominated.update(token.strip() for token in value.decode("latin-1").lower().split(","))
+    if nominated:
+        return [header for header in passed if header[0] not in nominated]
+    return passed
+
+
+def answering(raw: RawHeaders, *, without_length: bool) -> list[tuple[bytes, bytes]]:
+    """The service's headers that go back to the client.
+
+    without_length: for 204 and 304, whose Content-Length speaks of a body that is not there.
+    """
+    passed: list[tuple[bytes, bytes]] = []
+    for name, value in raw:
+        lowered = name.lower()
+        if lowered not in _DROPPED and not (without_length and lowered == CONTENT_LENGTH):
+            passed.append((lowered, value))
+    return passed

@@ -1,0 +1,120 @@
+"""Token buckets per client address, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kappi_gateway import metrics
+from kappi_gateway.client_address import limit_key
+from kappi_gateway.errors import TooManyGalleries, TooManyGuesses
+
+Monotonic = Callable[[], float]
+
+# Who waited exactly as long as told must get the token, whatever binary fractions make of it.
+_ROUNDING = 1e-6
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class TokenBuckets:
+    """One bucket per key. A key that is not remembered has a full one.
+
+    capacity: tokens of a full bucket. refill_per_s: tokens a second. max_keys: the longest untouched is
+    forgotten first; whoever owns enough addresses to make us forget does not need to.
+    """
+
+    def __init__(self, *, capacity: float, refill_per_s: float, max_keys: int, monotonic: Monotonic) -> None:
+        self._capacity = capacity
+        self._refill_per_s = refill_per_s
+        self._max_keys = max_keys
+        self._monotonic = monotonic
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def wait_s(self, key: str) -> float:
+        """Seconds until a token is there; 0 when one is."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            return 0.0
+        self._fill(bucket)
+        missing = 1.0 - bucket.tokens
+        return missing / self._refill_per_s if missing > _ROUNDING else 0.0
+
+    def take(self, key: str) -> None:
+        """Take a token; the bucket never holds less than none."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            self._buckets[key] = bucket = _Bucket(self._capacity, self._monotonic())
+            if len(self._buckets) > self._max_keys:
+                self._buckets.popitem(last=False)
+        else:
+            self._fill(bucket)
+            self._buckets.move_to_end(key)
+        bucket.tokens = max(0.0, bucket.tokens - 1.0)
+
+    def give_back(self, key: str) -> None:
+        """Undo one `take`."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            return
+        self._fill(bucket)
+        bucket.tokens = min(self._capacity, bucket.tokens + 1.0)
+        if bucket.tokens >= self._capacity:
+            del self._buckets[key]
+
+    def _fill(self, bucket: _Bucket) -> None:
+        now = self._monotonic()
+        bucket.tokens = min(self._capacity, bucket.tokens + (now - bucket.filled_at) * self._refill_per_s)
+        bucket.filled_at = now
+
+
+class GuessLimit:
+    """Failed look-ups of codes. An address that spent its tokens is refused even for codes that exist:
+    else it would learn from the difference."""
+
+    def __init__(self, buckets: TokenBuckets) -> None:
+        self._buckets = buckets
+
+    def check(self, address: str) -> None:
+        """Raises TooManyGuesses with the seconds until the next one is allowed."""
+        wait_s = self._buckets.wait_s(limit_key(address))
+        if wait_s > 0:
+            metrics.LIMITED.labels("guesses").inc()
+            raise TooManyGuesses("Wait, then try again.", retry_after_s=math.ceil(wait_s))
+
+    def spend(self, address: str) -> None:
+        """A look-up failed, or is about to be made and may fail."""
+        self._buckets.take(limit_key(address))
+
+    def refund(self, address: str) -> None:
+        """The look-up that was paid for did not fail."""
+        self._buckets.give_back(limit_key(address))
+
+
+class CreationLimit:
+    """Anonymous galleries made from one address."""
+
+    def __init__(self, buckets: TokenBuckets) -> None:
+        self._buckets = buckets
+
+    def spend(self, address: str) -> None:
+        """Raises TooManyGalleries with the seconds until the next one is allowed."""
+        key = limit_key(address)
+        wait_s = self._buckets.wait_s(key)
+        if wait_s > 0:
+            metrics.LIMITED.labels("galleries").inc()
+            raise TooManyGalleries("Wait, then try again.", retry_after_s=math.ceil(wait_s))
+        self._buckets.take(key)
+
+    def refund(self, address: str) -> None:
+        """No gallery came of it."""
+        self._buckets.give_back(limit_key(address))

@@ -1,0 +1,38 @@
+"""The gateway's metrics: one closed list. Request times and shedding are the chassis'."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+UPSTREAM_FAILURES = Counter(
+    "kappi_gateway_upstream_failures_total",
+    "Requests a service did not answer",
+    ("service", "kind"),  # unreachable, timeout, broken_off
+)
+UPSTREAM_REACHABLE = Gauge(
+    "kappi_gateway_upstream_reachable",
+    "1 when the service answered lately, as of the last probe",
+    ("service",),
+)
+GRANTS = Counter(
+    "kappi_gateway_grants_total",
+    "Grants needed",
+    ("kind", "outcome"),  # view, key; cached, asked, refused
+)
+GRANTS_DROPPED = Counter(
+    "kappi_gateway_grants_dropped_total",
+    "Cached grants dropped before their time",
+    ("reason",),  # changed, refused
+)
+LIMITED = Counter(
+    "kappi_gateway_limited_requests_total",
+    "Requests refused because their address asked too much",
+    ("limit",),  # guesses, galleries
+)
+CLIENTS_LEFT = Counter(
+    "kappi_gateway_clients_left_total", "Requests given up because nobody waited for the answer any more"
+)
+FEED_CONNECTED = Gauge(
+    "kappi_gateway_feed_connected",
+    "1 while changes of galleries arrive, and cached grants are dropped at once",
+)

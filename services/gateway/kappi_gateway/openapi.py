@@ -1,0 +1,80 @@
+"""One OpenAPI 3.1 document of the public surface, made from the services' own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from aiohttp import ClientError
+from kappi_chassis.observability.logs import get_logger
+
+from kappi_gateway.call import Call
+from kappi_gateway.errors import UpstreamTimeout, UpstreamUnavailable
+from kappi_gateway.openapi_merge import Document, merge
+from kappi_gateway.routes import ROUTES, Service
+from kappi_gateway.static import Page, send_page
+from kappi_gateway.upstream import Upstreams
+
+SOURCES = tuple(dict.fromkeys(route.service for route in ROUTES))
+_log = get_logger(__name__)
+
+
+class OpenApi:
+    """The endpoint of /openapi.json. refresh: how old the services' documents may get.
+
+    A service that does not answer keeps the part it had; one that never answered is left out until it does.
+    """
+
+    def __init__(self, upstreams: Upstreams, *, refresh: timedelta, monotonic: Callable[[], float]) -> None:
+        self._upstreams = upstreams
+        self._refresh_s = refresh.total_seconds()
+        self._monotonic = monotonic
+        self._parts: dict[Service, Document] = {}
+        self._page: Page | None = None
+        self._tried_at = float("-inf")
+        self._refreshing = asyncio.Lock()
+
+    async def __call__(self, call: Call) -> None:
+        """Raises UpstreamUnavailable while no service has ever answered."""
+        async with self._refreshing:
+            if self._monotonic() - self._tried_at > self._refresh_s or len(self._parts) < len(SOURCES):
+                await self._refresh()
+        if self._page is None:
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
+        await send_page(call, self._page)
+
+    async def _refresh(self) -> None:
+        found = await asyncio.gather(*(self._fetch(service) for service in SOURCES))
+        self._tried_at = self._monotonic()
+        self._parts.update(
+            {service: part for service, part in zip(SOURCES, found, strict=True) if part is not None}
+        )
+        if self._parts:
+            body = msgspec.json.encode(merge(self._parts))
+            tag = blake2b(body, digest_size=12).hexdigest()
+            self._page = Page.of(body, content_type="application/json", etag=tag)
+
+    async def _fetch(self, service: Service) -> Document | None:
+        try:
+            response = await self._upstreams.send(service, "GET", "/internal/openapi.json", headers=[])
+            try:
+                body = await response.read()
+            finally:
+                response.release()
+            if response.status == 200:
+                document: Document = msgspec.json.decode(body, type=dict[str, Any])
+                return document
+            _log.warning("openapi.refused", upstream=service.value, status=response.status)
+        except (
+            UpstreamUnavailable,
+            UpstreamTimeout,
+            ClientError,
+            TimeoutError,
+            msgspec.MsgspecError,
+        ) as error:
+            _log.warning("openapi.missing", upstream=service.value, error_type=type(error).__name__)
+        return None

@@ -1,0 +1,180 @@
+"""Merging OpenAPI documents: only what the route table lists, schemas of one name kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kappi_gateway.routes import ROUTES, Credential, Limit, Route, Service
+
+Document = dict[str, Any]
+
+_KEY: Document = {
+    "GalleryKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Gallery-Key",
+        "description": "The access key of an anonymous gallery, shown once, when it is created.",
+    }
+}
+_CODE: Document = {
+    "GalleryCode": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Gallery-Code",
+        "description": "The short code of a gallery; enough to look at its items.",
+    }
+}
+_PASSWORD: Document = {
+    "GalleryPassword": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Gallery-Password",
+        "description": "The password of a protected gallery.",
+    }
+}
+_SECURITY: Mapping[Credential, list[Document]] = {
+    Credential.NONE: [{}],
+    Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}],
+    Credential.KEY: [{"GalleryKey": []}],
+    Credential.KEY_OR_CODE: [
+        {"GalleryKey": []},
+        {"GalleryCode": []},
+        {"GalleryCode": [], "GalleryPassword": []},
+    ],
+}
+_INTERNAL_HEADERS = frozenset({"x-kappi-grant"})
+_TAGS = {Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
+_INFO: Document = {
+    "title": "Kappi",
+    "version": "1.0.0",
+    "description": "Share photos and videos by a short link: originals up, originals down.\n\n"
+    "Errors are problem documents (RFC 9457): switch on `code`. Times are RFC 3339 in UTC, ids UUIDv7, sizes "
+    "bytes. Any POST takes an `Idempotency-Key`.",
+}
+
+
+def merge(parts: Mapping[Service, Document]) -> Document:
+    """The public document. parts: what each service says of itself, internal paths included.
+
+    The order is that of the route table, so equal parts give equal bytes.
+    """
+    renamed = {service: _renamed(service, parts) for service in parts}
+    paths: dict[str, Document] = {}
+    for route in ROUTES:
+        document = renamed.get(route.service)
+        operation = document and document.get("paths", {}).get(route.template, {}).get(route.method.lower())
+        if operation:
+            paths.setdefault(route.template, {})[route.method.lower()] = _public(operation, route)
+    every_schema = {
+        name: schema for document in renamed.values() for name, schema in sorted(_schemas(document).items())
+    }
+    used = _reachable(paths, every_schema)
+    return {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "servers": [{"url": "/"}],
+        "tags": [{"name": _TAGS[service]} for service in _TAGS if service in parts],
+        "paths": paths,
+        "components": {
+            "schemas": {name: schema for name, schema in every_schema.items() if name in used},
+            "securitySchemes": {**_KEY, **_CODE, **_PASSWORD},
+        },
+    }
+
+
+def _public(operation: Document, route: Route) -> Document:
+    public = dict(operation)
+    public["tags"] = [_TAGS[route.service]]
+    public["security"] = _security(operation, route)
+    hidden = _INTERNAL_HEADERS
+    if route.credential is not Credential.NONE or public["security"] != [{}]:
+        hidden |= {"x-gallery-key", "x-gallery-code", "x-gallery-password"}
+    parameters = [
+        parameter
+        for parameter in operation.get("parameters", ())
+        if not (parameter.get("in") == "header" and parameter.get("name", "").lower() in hidden)
+    ]
+    public.pop("parameters", None)
+    if parameters:
+        public["parameters"] = parameters
+    public["responses"] = {**_added_responses(route, operation), **operation.get("responses", {})}
+    return public
+
+
+def _security(operation: Document, route: Route) -> list[Document]:
+    """A service that looks at the key itself says so by taking it as a header."""
+    takes_key = any(
+        parameter.get("in") == "header" and parameter.get("name", "").lower() == "x-gallery-key"
+        for parameter in operation.get("parameters", ())
+    )
+    if route.credential is Credential.NONE and takes_key:
+        return [{"GalleryKey": []}]
+    return _SECURITY[route.credential]
+
+
+def _added_responses(route: Route, operation: Document) -> Document:
+    """What the gateway may answer before the service is asked."""
+    like = operation.get("responses", {}).get("default", {})
+    added: dict[str, str] = {"503": "`upstream_unavailable`, `overloaded`: see `Retry-After`"}
+    if route.limit is Limit.CREATION:
+        added["429"] = "`too_many_galleries`: see `Retry-After`"
+    if route.credential in (Credential.CODE_IN_PATH, Credential.KEY_OR_CODE):
+        added["429"] = "`too_many_guesses`: see `Retry-After`"
+    return {status: {**like, "description": text} for status, text in sorted(added.items())}
+
+
+def _schemas(document: Document) -> dict[str, Any]:
+    schemas: dict[str, Any] = document.get("components", {}).get("schemas", {})
+    return schemas
+
+
+def _renamed(service: Service, parts: Mapping[Service, Document]) -> Document:
+    """The document, its schemas named after the service where another means something else by that name."""
+    own = _schemas(parts[service])
+    clashing = {
+        name
+        for name, schema in own.items()
+        for other, document in parts.items()
+        if other is not service and _schemas(document).get(name, schema) != schema
+    }
+    if not clashing:
+        return parts[service]
+    prefix = "#/components/schemas/"
+    references = {prefix + name: f"{prefix}{service.value.capitalize()}{name}" for name in clashing}
+    document: Document = _substituted(parts[service], references)
+    schemas = _schemas(document)
+    for name in clashing:
+        schemas[f"{service.value.capitalize()}{name}"] = schemas.pop(name)
+    return document
+
+
+def _substituted(node: Any, references: Mapping[str, str]) -> Any:
+    """A deep copy with the texts in `references` replaced: in `$ref` and in discriminator mappings alike."""
+    if isinstance(node, dict):
+        return {name: _substituted(value, references) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_substituted(value, references) for value in node]
+    return references.get(node, node) if isinstance(node, str) else node
+
+
+def _reachable(paths: Document, schemas: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(_referenced(paths))
+    while waiting:
+        name = waiting.pop()
+        if name in schemas and name not in found:
+            found.add(name)
+            waiting.extend(_referenced(schemas[name]))
+    return found
+
+
+def _referenced(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from _referenced(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _referenced(value)
+    elif isinstance(node, str) and node.startswith("#/components/schemas/"):
+        yield node.rpartition("/")[2]

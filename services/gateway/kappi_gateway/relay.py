@@ -1,0 +1,60 @@
+"""A service's answer on its way to the client, piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+from aiohttp import ClientResponse
+from kappi_chassis.http.edge import Send
+from kappi_chassis.observability.logs import get_logger
+
+from kappi_gateway import metrics
+from kappi_gateway.errors import ClientStalled, UpstreamBroke
+from kappi_gateway.headers import answering
+from kappi_gateway.routes import Service
+
+WITHOUT_BODY = frozenset({204, 304})
+_log = get_logger(__name__)
+
+
+async def relay(
+    response: ClientResponse, send: Send, *, service: Service, head_only: bool, silence_s: float
+) -> None:
+    """Send it on. head_only: the client asked with HEAD. silence_s: longest pause of a client that reads.
+
+    Raises UpstreamBroke or ClientStalled when it had to end early: the connection must be cut then.
+    """
+    empty = response.status in WITHOUT_BODY
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": answering(response.raw_headers, without_length=empty),
+        }
+    )
+    try:
+        if head_only or empty:
+            await response.read()
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await _pieces(response, send, silence_s)
+    except (aiohttp.ClientError, aiohttp.SocketTimeoutError) as error:
+        metrics.UPSTREAM_FAILURES.labels(service.value, "broken_off").inc()
+        _log.warning("upstream.broke_off", upstream=service.value, error_type=type(error).__name__)
+        raise UpstreamBroke from error
+
+
+async def _pieces(response: ClientResponse, send: Send, silence_s: float) -> None:
+    content = response.content
+    piece = await content.readany()
+    last = content.at_eof()
+    await send({"type": "http.response.body", "body": piece, "more_body": not last})
+    while not last:
+        piece = await content.readany()
+        last = content.at_eof()
+        try:
+            async with asyncio.timeout(silence_s):
+                await send({"type": "http.response.body", "body": piece, "more_body": not last})
+        except TimeoutError as error:
+            raise ClientStalled from error

@@ -1,0 +1,91 @@
+"""`KAPPI_GATEWAY_…`: where the services are, how patient to be, how much one address may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from kappi_chassis.settings import ServiceSettings
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
+
+
+def _split(read: Callable[[str], Any]) -> Callable[[Any], Any]:
+    def split(value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(read(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    return split
+
+
+def _origin(text: str) -> str:
+    """An origin as a CSP source: anything longer could smuggle in another directive."""
+    parts = urlsplit(text)
+    plain = f"{parts.scheme}://{parts.netloc}"
+    if parts.scheme not in {"http", "https"} or text.rstrip("/") != plain or set(plain) & set(" ;,'\""):
+        raise ValueError(f"an origin looks like https://store.example:9000, not {text!r}")
+    return plain
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"a service's address looks like http://host:port, not {text!r}")
+    return text.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class GatewaySettings(ServiceSettings):
+    """The gateway's own settings. Lists are comma-separated."""
+
+    model_config = SettingsConfigDict(env_prefix="KAPPI_GATEWAY_", frozen=True, extra="ignore")
+
+    port: int = 8000
+    ops_port: int = 9000
+
+    galleries_url: BaseUrl = "http://127.0.0.1:8002"
+    media_url: BaseUrl = "http://127.0.0.1:8003"
+    store_url: BaseUrl | None = Field(
+        default=None, description="The local object store's process; serves /store/ when set"
+    )
+    media_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split(_origin))] = Field(
+        default=(), description="Origins of the object store that the web page may load pictures from"
+    )
+
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split(ip_network))] = Field(
+        default=(), description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed"
+    )
+
+    connect_timeout: timedelta = timedelta(seconds=2)
+    read_timeout: timedelta = Field(
+        default=timedelta(seconds=30), description="Longest silence of a service, not length of an answer"
+    )
+    client_silence: timedelta = Field(
+        default=timedelta(seconds=60), description="Longest pause of a client that sends a body or reads one"
+    )
+    upstream_connections: int = Field(default=1024, gt=0)
+    json_body_limit_bytes: int = Field(default=1 << 20, gt=0)
+    max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
+
+    grant_lifetime: timedelta = Field(
+        default=timedelta(seconds=45), description="How long a grant is reused; grants live 60 s"
+    )
+    grants_cached: int = Field(default=10_000, gt=0)
+
+    guess_burst: int = Field(default=40, gt=0, description="Failed look-ups an address has at once")
+    guesses_per_minute: float = Field(default=20.0, gt=0, description="How fast they come back")
+    creation_burst: int = Field(default=60, gt=0, description="Anonymous galleries an address has at once")
+    creations_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
+    limited_addresses: int = Field(
+        default=100_000, gt=0, description="Addresses remembered per limit, the longest unseen go first"
+    )
+
+    openapi_refresh: timedelta = timedelta(seconds=60)

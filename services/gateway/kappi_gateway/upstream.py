@@ -1,0 +1,143 @@
+"""Speaking to the services: one pool of kept-alive connections, nothing decoded, nothing followed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import ClientResponse
+from kappi_chassis.observability.logs import get_logger
+from yarl import URL
+
+from kappi_gateway import metrics
+from kappi_gateway.errors import UpstreamTimeout, UpstreamUnavailable
+from kappi_gateway.routes import Service
+
+KEEP_ALIVE_S = 30.0
+"""Shorter than the services' 75 s, so that it is never they who close a connection we are about to use."""
+PROVEN_FOR_S = 5.0
+PROBE_TIMEOUT_S = 1.0
+RETRY_AFTER_S = 1
+
+_AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
+_log = get_logger(__name__)
+
+
+class Stream(Protocol):
+    """A body that arrives while it is sent on. failure: why it ended early, the client's doing."""
+
+    @property
+    def failure(self) -> Exception | None: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+Body = bytes | Stream | None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """connect: for a connection, waiting for a free one included. read: longest silence of a service."""
+
+    connect: timedelta
+    read: timedelta
+
+
+class Upstreams:
+    """The services behind the gateway. connections: at most so many at once, over all services."""
+
+    def __init__(
+        self,
+        addresses: Mapping[Service, str],
+        *,
+        patience: Patience,
+        connections: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._addresses = dict(addresses)
+        self._connections = connections
+        self._monotonic = monotonic
+        self._answered_at = dict.fromkeys(self._addresses, float("-inf"))
+        connect_s = patience.connect.total_seconds()
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=connect_s, sock_connect=connect_s, sock_read=patience.read.total_seconds()
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=_AUTOMATIC,
+            timeout=self._timeout,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(
+        self, service: Service, method: str, target: str, *, headers: list[tuple[str, str]], body: Body = None
+    ) -> ClientResponse:
+        """The service's answer, its body still unread; the caller reads it or closes it.
+
+        target: path and query, already encoded. Raises UpstreamUnavailable, UpstreamTimeout, and the
+        failure of a streamed body.
+        """
+        assert self._session is not None, "started before the first request"
+        try:
+            response = await self._session.request(
+                method,
+                URL(self._addresses[service] + target, encoded=True),
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+            )
+        except aiohttp.SocketTimeoutError as error:
+            metrics.UPSTREAM_FAILURES.labels(service.value, "timeout").inc()
+            _log.warning("upstream.timeout", upstream=service.value)
+            raise UpstreamTimeout("Try again later.", retry_after_s=RETRY_AFTER_S) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if body is not None and not isinstance(body, bytes) and body.failure is not None:
+                raise body.failure from error
+            metrics.UPSTREAM_FAILURES.labels(service.value, "unreachable").inc()
+            _log.warning("upstream.unavailable", upstream=service.value, error_type=type(error).__name__)
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
+        self._answered_at[service] = self._monotonic()
+        return response
+
+    async def check_any(self) -> None:
+        """Readiness: returns when any service can be reached, raises UpstreamUnavailable when none can.
+
+        One service being down must not take the gateway out of rotation: the others still work through it,
+        and every replica would go at once. When none can be reached, it is this replica that is cut off.
+        """
+        reached = await asyncio.gather(*(self._reachable(service) for service in self._addresses))
+        if not any(reached):
+            raise UpstreamUnavailable("No service can be reached from here.")
+
+    async def _reachable(self, service: Service) -> bool:
+        proven = self._monotonic() - self._answered_at[service] < PROVEN_FOR_S
+        reachable = proven or await _accepts_connections(self._addresses[service])
+        metrics.UPSTREAM_REACHABLE.labels(service.value).set(reachable)
+        return reachable
+
+
+async def _accepts_connections(address: str) -> bool:
+    parts = urlsplit(address)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except OSError:  # TimeoutError is one
+        return False
+    writer.close()
+    return True

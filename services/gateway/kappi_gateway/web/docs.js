@@ -1,0 +1,157 @@
+"use strict";
+const METHODS = ["get", "post", "put", "patch", "delete"];
+const DEPTH = 6;
+let api;
+
+function element(name, className, ...inside) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...inside.filter((part) => part !== null && part !== undefined));
+  return made;
+}
+
+// Only `code` and paragraphs; everything is text, nothing of it is ever read as markup.
+function prose(text) {
+  const made = element("div");
+  for (const paragraph of String(text || "").trim().split(/\n{2,}/)) {
+    const lines = element("p");
+    paragraph.split("`").forEach((part, index) => lines.append(index % 2 ? element("code", "", part) : part));
+    made.append(lines);
+  }
+  return made;
+}
+
+function resolve(schema) {
+  let current = schema;
+  for (let hops = 0; current && current.$ref && hops < 10; hops += 1) {
+    current = current.$ref.split("/").slice(1).reduce((node, key) => node && node[key], api);
+  }
+  return current || {};
+}
+
+function typeName(schema) {
+  const own = schema && schema.$ref ? schema.$ref.split("/").pop() : null;
+  const real = resolve(schema);
+  const choices = real.anyOf || real.oneOf;
+  if (choices) return choices.map(typeName).join(" | ");
+  if (real.enum) return real.enum.map((value) => JSON.stringify(value)).join(" | ");
+  if (real.const !== undefined) return JSON.stringify(real.const);
+  if (real.type === "array") return "array of " + typeName(real.items || {});
+  const type = Array.isArray(real.type) ? real.type.join(" | ") : real.type;
+  return own || (type || "any") + (real.format ? ` (${real.format})` : "");
+}
+
+function limits(schema) {
+  const names = { minimum: "≥", maximum: "≤", exclusiveMinimum: ">", exclusiveMaximum: "<", minLength: "min length", maxLength: "max length", minItems: "min items", maxItems: "max items", pattern: "pattern", default: "default" };
+  return Object.entries(names)
+    .filter(([key]) => schema[key] !== undefined && schema[key] !== null)
+    .map(([key, name]) => `${name} ${typeof schema[key] === "object" ? JSON.stringify(schema[key]) : schema[key]}`)
+    .join(", ");
+}
+
+function objectIn(schema) {
+  const real = resolve(schema);
+  if (real.properties) return real;
+  if (real.type === "array") return objectIn(real.items || {});
+  for (const choice of real.anyOf || real.oneOf || real.allOf || []) {
+    const found = objectIn(choice);
+    if (found) return found;
+  }
+  return null;
+}
+
+function fields(schema, depth) {
+  const real = objectIn(schema);
+  if (!real || depth > DEPTH) return null;
+  const list = element("ul", "schema");
+  const required = new Set(real.required || []);
+  for (const [name, value] of Object.entries(real.properties)) {
+    const detail = resolve(value);
+    const head = element("span", "", element("code", "", name), " ", element("span", "type", typeName(value)));
+    if (required.has(name)) head.append(" ", element("span", "must", "required"));
+    const more = [limits(detail), detail.description].filter(Boolean).join(". ");
+    if (more) head.append(" ", element("span", "type", more));
+    const inner = fields(value, depth + 1);
+    list.append(inner ? element("li", "", element("details", "", element("summary", "", head), inner)) : element("li", "", head));
+  }
+  return list;
+}
+
+function content(holder) {
+  return Object.entries((holder && holder.content) || {}).map(([type, media]) => {
+    const schema = media.schema || {};
+    return element("div", "", element("p", "type", `${type}: ${typeName(schema)}`), fields(schema, 0));
+  });
+}
+
+function parameters(operation) {
+  const rows = (operation.parameters || []).map((given) => {
+    const one = resolve(given);
+    const schema = one.schema || {};
+    const type = [typeName(schema), limits(resolve(schema))].filter(Boolean).join(", ");
+    return element("tr", "",
+      element("td", "", element("code", "", one.name), one.required ? element("span", "must", " required") : null),
+      element("td", "type", one.in), element("td", "", element("span", "type", type), one.description ? prose(one.description) : null));
+  });
+  return rows.length ? [element("h4", "", "Parameters"), element("table", "", element("tbody", "", ...rows))] : [];
+}
+
+function credentials(operation) {
+  const ways = (operation.security || []).map((way) => Object.keys(way).map((name) => {
+    const scheme = (api.components.securitySchemes || {})[name] || {};
+    return scheme.name || name;
+  }).join(" and ") || "none");
+  return ways.length ? [element("h4", "", "Credentials"), element("p", "", ways.join(", or "))] : [];
+}
+
+function responses(operation) {
+  const rows = Object.entries(operation.responses || {}).map(([status, given]) => {
+    const one = resolve(given);
+    const inside = content(one);
+    const head = element("span", "", element("code", "", status), " ", ...prose(one.description).firstChild.childNodes);
+    return inside.length ? element("details", "", element("summary", "", head), ...inside) : element("div", "", head);
+  });
+  return [element("h4", "", "Answers"), ...rows];
+}
+
+function show(path, method, operation) {
+  const id = method + path.replace(/[^a-z0-9]+/gi, "-");
+  const title = element("h3", "", element("span", "method", method.toUpperCase()), element("span", "path", path));
+  const article = element("article", "", title);
+  article.id = id;
+  if (operation.summary) article.append(element("p", "", operation.summary));
+  if (operation.description && operation.description !== operation.summary) article.append(prose(operation.description));
+  article.append(...credentials(operation), ...parameters(operation));
+  if (operation.requestBody) article.append(element("h4", "", "Body"), ...content(resolve(operation.requestBody)));
+  article.append(...responses(operation));
+  const link = element("a", "", `${method.toUpperCase()} ${path}`);
+  link.href = "#" + id;
+  return [article, element("li", "", link)];
+}
+
+function render(document_) {
+  api = document_;
+  document.getElementById("about").textContent = api.info.description || "";
+  const security = document.getElementById("security");
+  for (const scheme of Object.values((api.components || {}).securitySchemes || {})) {
+    security.append(element("p", "", element("code", "", scheme.name || scheme.type), " ", scheme.description || ""));
+  }
+  const groups = new Map();
+  for (const [path, operations] of Object.entries(api.paths)) {
+    for (const method of METHODS.filter((name) => operations[name])) {
+      const tag = (operations[method].tags || ["Other"])[0];
+      if (!groups.has(tag)) groups.set(tag, []);
+      groups.get(tag).push(show(path, method, operations[method]));
+    }
+  }
+  for (const [tag, shown] of groups) {
+    document.getElementById("operations").append(element("h2", "", tag), ...shown.map(([article]) => article));
+    document.getElementById("contents").append(element("h2", "", tag), element("ul", "", ...shown.map(([, link]) => link)));
+  }
+  if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+}
+
+fetch("/openapi.json", { credentials: "omit" })
+  .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(String(answer.status)))))
+  .then(render)
+  .catch(() => { document.getElementById("about").textContent = "The description cannot be loaded at the moment."; });

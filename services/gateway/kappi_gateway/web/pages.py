@@ -1,0 +1,71 @@
+"""The pages, made ready once: style and script go inline, and the content security policy names their hashes,
+so nothing else ever runs. A page is one request; what it shows it fetches from the API like any client."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import blake2b, sha256
+from importlib.resources import files
+
+from kappi_gateway.call import Call, Endpoint
+from kappi_gateway.router import Router
+from kappi_gateway.static import Page, send_page
+
+PAGES = {"/": "landing", "/g/{code}": "gallery", "/docs": "docs"}
+_STYLE, _SCRIPT = "/*style*/", "/*script*/"
+
+
+def add_pages(router: Router[Endpoint], *, media_origins: Sequence[str]) -> None:
+    """media_origins: of the object store, where pictures and films come from."""
+    for template, name in PAGES.items():
+        router.add("GET", template, _endpoint(build_page(name, media_origins)))
+
+
+def build_page(name: str, media_origins: Sequence[str]) -> Page:
+    """One page with its policy."""
+    folder = files(__package__)
+    style = (folder / "base.css").read_text("utf-8") + (folder / f"{name}.css").read_text("utf-8")
+    script = (folder / f"{name}.js").read_text("utf-8")
+    html = (folder / f"{name}.html").read_text("utf-8").replace(_STYLE, style).replace(_SCRIPT, script)
+    body = html.encode()
+    return Page.of(
+        body,
+        content_type="text/html; charset=utf-8",
+        etag=blake2b(body, digest_size=12).hexdigest(),
+        extra=(
+            (b"content-security-policy", _policy(style, script, media_origins).encode()),
+            (b"referrer-policy", b"no-referrer"),  # the address of a gallery is the key to it
+            (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+            (b"x-robots-tag", b"noindex" if name == "gallery" else b"all"),
+        ),
+    )
+
+
+def _policy(style: str, script: str, media_origins: Sequence[str]) -> str:
+    media = " ".join(("'self'", *media_origins))
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_hash(script)}'",
+            f"style-src '{_hash(style)}'",
+            f"img-src {media} data:",
+            f"media-src {media}",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _endpoint(page: Page) -> Endpoint:
+    async def answer(call: Call) -> None:
+        await send_page(call, page)
+
+    return answer
