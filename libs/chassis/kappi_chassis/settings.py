@@ -29,6 +29,9 @@ class PlatformSettings(BaseSettings):
     kafka_create_topics: bool = True
     kafka_replication_factor: int = Field(default=-1, description="-1: the broker's default")
     kafka_fetch_max_wait_ms: int = 500
+    kafka_session_timeout_ms: int = Field(
+        default=10_000, description="After how long a consumer that died gives up its partitions"
+    )
     topic_prefix: str = ""
     gap_signal_dir: Path | None = Field(
         default=None,

@@ -17,6 +17,7 @@ class KafkaConnection:
     prefix: str = ""
     security: dict[str, Any] | None = None
     fetch_max_wait_ms: int = 500
+    session_timeout_ms: int = 10_000
 
     @classmethod
     def from_settings(cls, settings: PlatformSettings) -> KafkaConnection:
@@ -36,6 +37,7 @@ class KafkaConnection:
             prefix=settings.topic_prefix,
             security=security,
             fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
+            session_timeout_ms=settings.kafka_session_timeout_ms,
         )
 
     def client_options(self) -> dict[str, Any]:

@@ -104,6 +104,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
+            session_timeout_ms=self._connection.session_timeout_ms,
+            heartbeat_interval_ms=self._connection.session_timeout_ms // 3,
             metadata_max_age_ms=30_000,
         )
         self._kafka = kafka
