@@ -7,13 +7,10 @@ are then called over real HTTP. Keys live under a random prefix, so tests may sh
 from __future__ import annotations
 
 import asyncio
-import http.client
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,10 +18,10 @@ from kappi_chassis.storage.contract import (
     ContentBinding,
     ObjectMissing,
     ObjectStore,
-    SignedRequest,
     StorageRefused,
     UrlSigner,
 )
+from kappi_chassis.testing.signed_calls import call, without
 
 MINUTES_5 = timedelta(minutes=5)
 BODY = bytes(range(256)) * 40
@@ -40,46 +37,6 @@ KEYS = [
     "tilde~-_.quote\"'",
     "UPPER/upper",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A plain HTTP answer; header names in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-async def call(
-    request: SignedRequest,
-    body: bytes | None = None,
-    *,
-    headers: Mapping[str, str] | None = None,
-    http_method: str | None = None,
-) -> Answer:
-    """Make a signed request as a client without credentials would. headers: added to the signed ones."""
-    return await asyncio.to_thread(
-        _call, request, body, {**request.headers, **(headers or {})}, http_method or request.http_method
-    )
-
-
-def _call(request: SignedRequest, body: bytes | None, headers: Mapping[str, str], http_method: str) -> Answer:
-    url = urlsplit(request.url)
-    connection_type = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = connection_type(url.hostname or "", url.port, timeout=20)
-    try:
-        connection.request(http_method, f"{url.path}?{url.query}", body, dict(headers))
-        answer = connection.getresponse()
-        names = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, names, answer.read())
-    finally:
-        connection.close()
-
-
-def without(request: SignedRequest, header: str) -> SignedRequest:
-    """The same request, one header forgotten."""
-    return replace(request, headers={k: v for k, v in request.headers.items() if k != header})
 
 
 class ObjectStoreContract:

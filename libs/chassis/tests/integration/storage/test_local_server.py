@@ -20,7 +20,7 @@ from kappi_chassis.storage import ContentBinding, SignedRequest
 from kappi_chassis.storage.local_files import OpenObject
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.storage_contract import call
+from kappi_chassis.testing.signed_calls import call
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.storage.s3 import S3Address, S3ObjectStore, make_client
 from kappi_chassis.storage.sigv4 import Credentials
 from kappi_chassis.testing.s3_server import S3Server
-from kappi_chassis.testing.storage_contract import call
+from kappi_chassis.testing.signed_calls import call
 from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.integration

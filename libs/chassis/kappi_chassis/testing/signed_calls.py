@@ -1,0 +1,51 @@
+"""Signed requests made over plain HTTP, as a client without credentials makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from kappi_chassis.storage.contract import SignedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plain HTTP answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+async def call(
+    request: SignedRequest,
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    http_method: str | None = None,
+) -> Answer:
+    """Make a signed request as a client without credentials would. headers: added to the signed ones."""
+    return await asyncio.to_thread(
+        _call, request, body, {**request.headers, **(headers or {})}, http_method or request.http_method
+    )
+
+
+def _call(request: SignedRequest, body: bytes | None, headers: Mapping[str, str], http_method: str) -> Answer:
+    url = urlsplit(request.url)
+    connection_type = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = connection_type(url.hostname or "", url.port, timeout=20)
+    try:
+        connection.request(http_method, f"{url.path}?{url.query}", body, dict(headers))
+        answer = connection.getresponse()
+        names = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, names, answer.read())
+    finally:
+        connection.close()
+
+
+def without(request: SignedRequest, header: str) -> SignedRequest:
+    """The same request, one header forgotten."""
+    return replace(request, headers={k: v for k, v in request.headers.items() if k != header})
