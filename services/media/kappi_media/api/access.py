@@ -1,0 +1,48 @@
+"""What the caller may do: the grant that the gateway passes on, checked against what the call needs."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from kappi_chassis.auth import GrantVerifier
+from kappi_chassis.clock import Clock
+from kappi_chassis.problems import Unauthenticated
+from kappi_contracts.grants import GRANT_HEADER, Grant, Right
+from starlette.requests import Request
+
+from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, RightMissing
+
+_NEEDED: dict[Right, str] = {
+    "view": "This needs the gallery's code or its access key.",
+    "contribute": "This needs the gallery's access key: its code allows looking only.",
+    "manage": "This needs the gallery's access key: its code allows looking only.",
+}
+
+
+class GrantGate:
+    """Opens grants. Asks nobody: a grant is a signed statement of the galleries service."""
+
+    def __init__(self, verifier: GrantVerifier, *, clock: Clock) -> None:
+        self._verifier = verifier
+        self._clock = clock
+
+    async def open(self, request: Request, needed: Right) -> Grant:
+        """Raises Unauthenticated, GrantInvalid, RightMissing, GalleryNotFound (its time is over)."""
+        token = request.headers.get(GRANT_HEADER)
+        if not token:
+            raise Unauthenticated(_NEEDED[needed])
+        grant = await self._verifier.open(token)
+        if not grant.allows(needed):
+            raise RightMissing(_NEEDED[needed])
+        expires_at = grant.gallery.expires_at
+        if expires_at is not None and expires_at <= self._clock():
+            # The janitor has not come by yet, or the grant was sealed just before.
+            raise GalleryNotFound
+        return grant
+
+    async def open_for(self, request: Request, needed: Right, *, gallery_id: UUID) -> Grant:
+        """As `open`, for a call that names its gallery. Raises GalleryKeyWrong when it is another one."""
+        grant = await self.open(request, needed)
+        if grant.gallery_id != gallery_id:
+            raise GalleryKeyWrong
+        return grant

@@ -1,0 +1,100 @@
+"""Bodies shown in the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_GALLERY = "0199e1a4-5b7c-7d10-8c41-5f2f0f3a9b01"
+_MEDIA = "0199e1a6-02aa-7c33-9b52-0d9c4be1f7a2"
+_UPLOAD = "0199e1a6-02aa-7c33-9b52-0d9c4be1f7a1"
+_STORE = "https://store.example/kappi/galleries/" + _GALLERY + "/" + _MEDIA
+
+_SIGNED_PUT: dict[str, Any] = {
+    "url": f"{_STORE}/original?X-Amz-Expires=900&X-Amz-Signature=5d41",
+    "http_method": "PUT",
+    "headers": {"content-type": "image/jpeg", "if-none-match": "*"},
+}
+SIGNED_URL: dict[str, Any] = {
+    "url": f"{_STORE}/original?X-Amz-Expires=900&X-Amz-Signature=9b1c",
+    "expires_at": "2026-06-01T10:15:00Z",
+}
+BATCH_DECLARATION: dict[str, Any] = {
+    "files": [
+        {"filename": "DSC_0412.jpg", "size": 4183212, "content_type": "image/jpeg", "tags": ["alps"]},
+        {"filename": "Gipfel.mp4", "size": 93811204, "content_type": "video/mp4", "caption": "At the top"},
+    ]
+}
+PROMISED_BATCH: dict[str, Any] = {
+    "uploads": [
+        {
+            "id": _UPLOAD,
+            "media_id": _MEDIA,
+            "method": "single",
+            "expires_at": "2026-06-01T10:15:00Z",
+            "single": _SIGNED_PUT,
+        }
+    ]
+}
+UPLOAD_STATUS: dict[str, Any] = {
+    "id": _UPLOAD,
+    "media_id": _MEDIA,
+    "gallery_id": _GALLERY,
+    "state": "pending",
+    "method": "single",
+    "filename": "DSC_0412.jpg",
+    "content_type": "image/jpeg",
+    "size": 4183212,
+    "expires_at": "2026-06-01T10:15:00Z",
+    "created_at": "2026-06-01T10:00:00Z",
+    "single": _SIGNED_PUT,
+}
+PROCESSING_ITEM: dict[str, Any] = {
+    "id": _MEDIA,
+    "gallery_id": _GALLERY,
+    "filename": "DSC_0412.jpg",
+    "content_type": "image/jpeg",
+    "kind": "image",
+    "status": "processing",
+    "size": 4183212,
+    "width": None,
+    "height": None,
+    "duration_ms": None,
+    "taken_at": None,
+    "caption": None,
+    "tags": ["alps"],
+    "location": None,
+    "attributes": {},
+    "created_at": "2026-06-01T10:00:07Z",
+    "original": SIGNED_URL,
+    "renditions": {},
+}
+READY_ITEM: dict[str, Any] = {
+    **PROCESSING_ITEM,
+    "status": "ready",
+    "width": 6000,
+    "height": 4000,
+    "taken_at": "2026-05-30T04:41:12Z",
+    "caption": "Sunrise at the pass",
+    "renditions": {
+        "400": {
+            "url": f"{_STORE}/renditions/400.jpg?X-Amz-Expires=900&X-Amz-Signature=77aa",
+            "expires_at": "2026-06-01T10:15:00Z",
+        }
+    },
+}
+ITEM_CHANGES: dict[str, Any] = {"caption": "Sunrise at the pass", "tags": ["alps", "dawn"], "location": None}
+GALLERY_PAGE: dict[str, Any] = {
+    "gallery": {
+        "id": _GALLERY,
+        "code": "k7dm",
+        "url": "https://kappi.example/g/k7dm",
+        "title": "Three days in the Alps",
+        "visibility": "shared",
+        "password_protected": False,
+        "expires_at": "2026-07-01T10:00:00Z",
+        "created_at": "2026-06-01T10:00:00Z",
+        "item_count": 1,
+    },
+    "items": [READY_ITEM],
+    "next_cursor": None,
+}

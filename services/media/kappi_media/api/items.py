@@ -1,0 +1,94 @@
+"""Items: look, describe, delete, download."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import FastAPI, Path, Query, Request
+from kappi_chassis.http.responses import JsonResponse
+from msgspec import UNSET
+from starlette.responses import Response
+
+from kappi_media.api import operations
+from kappi_media.api.access import GrantGate
+from kappi_media.api.reading import check_attributes, decode, read_body
+from kappi_media.domain import Description, GalleryId, Item, MediaId
+from kappi_media.presentation import present_item
+from kappi_media.schemas import ItemChanges, SignedUrl
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.use_cases.items import Items
+
+ItemIdPath = Annotated[UUID, Path(alias="id", description="Id of the item")]
+
+_changes = msgspec.json.Decoder(ItemChanges)
+
+
+class ItemApi:
+    def __init__(self, gate: GrantGate, *, items: Items, urls: DownloadUrls) -> None:
+        self._gate = gate
+        self._items = items
+        self._urls = urls
+
+    def register(self, app: FastAPI) -> None:
+        path = "/v1/media/{id}"
+        app.add_api_route(path, self.look, methods=["GET"], **operations.LOOK_AT_ITEM)
+        app.add_api_route(path, self.describe, methods=["PATCH"], **operations.DESCRIBE_ITEM)
+        app.add_api_route(path, self.delete, methods=["DELETE"], **operations.DELETE_ITEM)
+        app.add_api_route(f"{path}/download", self.download, methods=["GET"], **operations.DOWNLOAD_ITEM)
+        app.add_api_route(
+            f"{path}/renditions/{{size}}", self.rendition, methods=["GET"], **operations.RENDITION
+        )
+
+    async def look(self, media_id: ItemIdPath, request: Request) -> Response:
+        grant = await self._gate.open(request, "view")
+        return self._shown(await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id)))
+
+    async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
+        grant = await self._gate.open(request, "manage")
+        changes = decode(_changes, await read_body(request))
+        check_attributes([("attributes", changes.attributes or {})])
+        item = await self._items.describe(
+            MediaId(media_id),
+            GalleryId(grant.gallery_id),
+            description=Description(
+                caption=changes.caption or None,
+                tags=tuple(changes.tags or ()),
+                location=changes.location or None,
+                attributes=changes.attributes or {},
+            ),
+            fields=frozenset(
+                name for name in changes.__struct_fields__ if getattr(changes, name) is not UNSET
+            ),
+        )
+        return self._shown(item)
+
+    async def delete(self, media_id: ItemIdPath, request: Request) -> Response:
+        grant = await self._gate.open(request, "manage")
+        await self._items.delete(MediaId(media_id), GalleryId(grant.gallery_id))
+        return Response(status_code=204)
+
+    async def download(
+        self,
+        media_id: ItemIdPath,
+        request: Request,
+        redirect: Annotated[
+            bool, Query(description="Answer 302 to the signed URL instead of naming it")
+        ] = False,
+    ) -> Response:
+        grant = await self._gate.open(request, "view")
+        signed = await self._items.download(MediaId(media_id), GalleryId(grant.gallery_id))
+        return _redirect(signed) if redirect else JsonResponse(signed)
+
+    async def rendition(self, media_id: ItemIdPath, size: str, request: Request) -> Response:
+        grant = await self._gate.open(request, "view")
+        signed = await self._items.rendition(MediaId(media_id), GalleryId(grant.gallery_id), size)
+        return _redirect(signed)
+
+    def _shown(self, item: Item) -> Response:
+        return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of()))
+
+
+def _redirect(signed: SignedUrl) -> Response:
+    return Response(status_code=302, headers={"Location": signed.url, "Cache-Control": "private, no-store"})

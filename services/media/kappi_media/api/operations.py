@@ -1,0 +1,236 @@
+"""What the OpenAPI says about each operation. Schemas come from `schemas.py`, failures from `errors.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kappi_chassis.auth import GrantInvalid
+from kappi_chassis.http.app import problems
+from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
+from kappi_chassis.problems import MalformedJson, PayloadTooLarge, Unauthenticated, ValidationFailed
+
+from kappi_media import errors
+from kappi_media.api import examples
+from kappi_media.api.components import answer, json_body
+
+_TAG = ["Media"]
+_ACCESS = (Unauthenticated, GrantInvalid, errors.RightMissing, errors.GalleryNotFound)
+_NO_CONTENT: dict[int | str, dict[str, Any]] = {204: {"description": "Done; there is nothing to say"}}
+_REDIRECT: dict[str, Any] = {
+    "description": "To the signed URL of the bytes",
+    "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+}
+
+
+def _path_id(of: str) -> dict[str, Any]:
+    return {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": f"Id of the {of}",
+        "schema": {"type": "string", "format": "uuid"},
+    }
+
+
+def _by_status(responses: dict[int | str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {str(status): response for status, response in responses.items()}
+
+
+SIGN_BATCH: dict[str, Any] = {
+    "operationId": "signUploads",
+    "tags": _TAG,
+    "summary": "Sign a batch of uploads",
+    "description": (
+        "Declare up to 100 files; each gets a signed URL. Send each file there with the method and "
+        "exactly the headers given, the file as the body; then complete its upload. The store takes "
+        "nothing but the declared size and type (and SHA-256, where given), once. All files are promised, "
+        "or none.\n\n"
+        "With `Idempotency-Key` a retry gets the first answer again instead of a second set of uploads."
+    ),
+    "parameters": [
+        _path_id("gallery"),
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "8 to 255 printable characters, new for every batch, the same in its retries",
+            "schema": {"type": "string", "minLength": 8, "maxLength": 255},
+        },
+    ],
+    "requestBody": json_body("BatchDeclaration", examples.BATCH_DECLARATION),
+    "responses": _by_status(
+        {
+            201: answer("PromisedBatch", "The uploads, in the order of the files", examples.PROMISED_BATCH),
+            **problems(
+                MalformedJson,
+                IdempotencyKeyInvalid,
+                *_ACCESS,
+                errors.GalleryKeyWrong,
+                errors.FileTooLarge,
+                PayloadTooLarge,
+                errors.UnsupportedContentType,
+                ValidationFailed,
+                IdempotencyKeyReused,
+            ),
+        }
+    ),
+}
+COMPLETE_UPLOAD: dict[str, Any] = {
+    "operationId": "completeUpload",
+    "tags": _TAG,
+    "summary": "Complete an upload",
+    "description": (
+        "Say that the bytes are in the store. The server looks: size, SHA-256 where declared, and magic "
+        "bytes. The answer is the new item, still `processing`: its dimensions and renditions follow "
+        "within moments.\n\n"
+        "Completing twice is the same as once, so retry freely. `content_mismatch` is final: the upload "
+        "is over and its bytes are removed. The body may be empty."
+    ),
+    "parameters": [_path_id("upload")],
+    "responses": _by_status(
+        {
+            200: answer("ItemView", "The item", examples.PROCESSING_ITEM),
+            **problems(
+                *_ACCESS,
+                errors.UploadNotFound,
+                errors.MediaNotFound,
+                errors.UploadIncomplete,
+                errors.UploadAborted,
+                errors.ContentMismatch,
+                errors.StoreUnavailable,
+            ),
+        }
+    ),
+}
+LOOK_AT_UPLOAD: dict[str, Any] = {
+    "operation_id": "getUpload",
+    "tags": _TAG,
+    "summary": "Look at an upload",
+    "description": "Its state and, while bytes may still come, a fresh signed URL for them.",
+    "responses": {
+        200: answer("UploadStatus", "The upload", examples.UPLOAD_STATUS),
+        **problems(*_ACCESS, errors.UploadNotFound, ValidationFailed),
+    },
+}
+ABORT_UPLOAD: dict[str, Any] = {
+    "operation_id": "abortUpload",
+    "tags": _TAG,
+    "summary": "Abort an upload",
+    "description": "Bytes that came already are removed. A completed upload is deleted as an item instead.",
+    "status_code": 204,
+    "responses": {
+        **_NO_CONTENT,
+        **problems(*_ACCESS, errors.UploadNotFound, errors.UploadCompletedAlready, ValidationFailed),
+    },
+}
+LOOK_AT_ITEM: dict[str, Any] = {
+    "operation_id": "getMedia",
+    "tags": _TAG,
+    "summary": "Look at an item",
+    "description": (
+        "With signed URLs of its original and renditions, good for ten minutes at least. An item that "
+        "turned out to be no picture or film is `rejected`, with a `rejection_reason`, and has no URLs."
+    ),
+    "responses": {
+        200: answer("ItemView", "The item", examples.READY_ITEM),
+        **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed),
+    },
+}
+DESCRIBE_ITEM: dict[str, Any] = {
+    "operation_id": "describeMedia",
+    "tags": _TAG,
+    "summary": "Change an item's description",
+    "description": "What is left out stays as it is; null clears.",
+    "openapi_extra": {"requestBody": json_body("ItemChanges", examples.ITEM_CHANGES)},
+    "responses": {
+        200: answer("ItemView", "The item after the change", examples.READY_ITEM),
+        **problems(MalformedJson, *_ACCESS, errors.MediaNotFound, PayloadTooLarge, ValidationFailed),
+    },
+}
+DELETE_ITEM: dict[str, Any] = {
+    "operation_id": "deleteMedia",
+    "tags": _TAG,
+    "summary": "Delete an item",
+    "description": "Gone at once for everyone; its original and renditions are removed from the store.",
+    "status_code": 204,
+    "responses": {**_NO_CONTENT, **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed)},
+}
+DOWNLOAD_ITEM: dict[str, Any] = {
+    "operation_id": "downloadMedia",
+    "tags": _TAG,
+    "summary": "Get the original",
+    "description": (
+        "A signed URL of the bytes as they were uploaded, under their file name; with `redirect=true` a "
+        "302 to it. Range requests work, so a broken download can go on."
+    ),
+    "responses": {
+        200: answer("SignedUrl", "Where the original is", examples.SIGNED_URL),
+        302: _REDIRECT,
+        **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed),
+    },
+}
+RENDITION: dict[str, Any] = {
+    "operation_id": "getRendition",
+    "tags": _TAG,
+    "summary": "Get a rendition",
+    "description": "A JPEG, upright, without metadata. `400`: 400 pixels high, never enlarged.",
+    "status_code": 302,
+    "responses": {
+        302: _REDIRECT,
+        **problems(
+            *_ACCESS,
+            errors.RenditionNotInTier,
+            errors.MediaNotFound,
+            errors.RenditionNotReady,
+            ValidationFailed,
+        ),
+    },
+}
+VIEW_GALLERY: dict[str, Any] = {
+    "operationId": "viewGallery",
+    "tags": _TAG,
+    "summary": "Open a shared gallery",
+    "description": (
+        "The gallery and a page of its items, with signed URLs good for ten minutes at least. Items still "
+        "being processed are shown as such. Follow `next_cursor` for more: no item is skipped or "
+        "repeated, whatever is added or deleted meanwhile.\n\n"
+        "Poll with `If-None-Match`: 304 means that what you have is still right, URLs included."
+    ),
+    "parameters": [
+        {
+            "name": "code",
+            "in": "path",
+            "required": True,
+            "description": "The short code, in any case",
+            "schema": {"type": "string", "examples": ["k7dm"]},
+        },
+        {
+            "name": "limit",
+            "in": "query",
+            "description": "Items per page; more than 500 counts as 500",
+            "schema": {"type": "integer", "minimum": 1, "default": 100},
+        },
+        {
+            "name": "cursor",
+            "in": "query",
+            "description": "`next_cursor` of the page before",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "`ETag` of the copy you have",
+            "schema": {"type": "string"},
+        },
+    ],
+    "responses": _by_status(
+        {
+            200: {
+                **answer("GalleryPage", "The gallery and a page of items", examples.GALLERY_PAGE),
+                "headers": {"ETag": {"schema": {"type": "string"}}},
+            },
+            304: {"description": "Nothing changed since the copy you have"},
+            **problems(Unauthenticated, GrantInvalid, errors.GalleryNotFound, ValidationFailed),
+        }
+    ),
+}

@@ -1,0 +1,114 @@
+"""Uploads: sign a batch, look, complete, abort."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import FastAPI, Path, Request
+from kappi_chassis.http.app import hot_route
+from kappi_chassis.http.responses import JsonResponse, json_response
+from kappi_chassis.idempotency import HEADER, IdempotentCall
+from kappi_contracts.grants import Grant
+from starlette.responses import Response
+
+from kappi_media.api import operations
+from kappi_media.api.access import GrantGate
+from kappi_media.api.reading import check_attributes, decode, read_body
+from kappi_media.domain import GalleryId, UploadId
+from kappi_media.errors import GalleryKeyWrong, UploadNotFound
+from kappi_media.presentation import present_item
+from kappi_media.schemas import BatchDeclaration
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.sign_batch import SignBatch
+from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
+
+UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
+
+_batch = msgspec.json.Decoder(BatchDeclaration)
+_encoder = msgspec.json.Encoder()
+
+
+class UploadApi:
+    def __init__(
+        self,
+        gate: GrantGate,
+        *,
+        sign_batch: SignBatch,
+        look: LookAtUpload,
+        complete: CompleteUpload,
+        abort: AbortUpload,
+        urls: DownloadUrls,
+        idempotency_secret: bytes,
+    ) -> None:
+        self._gate = gate
+        self._sign_batch = sign_batch
+        self._look = look
+        self._complete = complete
+        self._abort = abort
+        self._urls = urls
+        self._idempotency_secret = idempotency_secret
+
+    def register(self, app: FastAPI) -> None:
+        hot_route(
+            app,
+            "/v1/galleries/{id}/uploads",
+            self.sign,
+            method="POST",
+            openapi=operations.SIGN_BATCH,
+        )
+        hot_route(
+            app,
+            "/v1/uploads/{id}/complete",
+            self.complete,
+            method="POST",
+            openapi=operations.COMPLETE_UPLOAD,
+        )
+        path = "/v1/uploads/{id}"
+        app.add_api_route(path, self.look, methods=["GET"], **operations.LOOK_AT_UPLOAD)
+        app.add_api_route(path, self.abort, methods=["DELETE"], **operations.ABORT_UPLOAD)
+
+    async def sign(self, request: Request) -> Response:
+        gallery_id = _uuid(request.path_params["id"])
+        if gallery_id is None:
+            raise GalleryKeyWrong
+        grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
+        body = await read_body(request)
+        files = decode(_batch, body).files
+        check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
+        key = request.headers.get(HEADER)
+        if key is None:
+            return json_response(await self._sign_batch(grant, files), status=201)
+        call = self._idempotent_call(grant, key, body)
+        return json_response(await self._sign_batch.idempotently(grant, files, call), status=201)
+
+    async def look(self, upload_id: UploadIdPath, request: Request) -> Response:
+        grant = await self._gate.open(request, "contribute")
+        return JsonResponse(await self._look(UploadId(upload_id), GalleryId(grant.gallery_id)))
+
+    async def complete(self, request: Request) -> Response:
+        grant = await self._gate.open(request, "contribute")
+        upload_id = _uuid(request.path_params["id"])
+        if upload_id is None:
+            raise UploadNotFound
+        item = await self._complete(UploadId(upload_id), GalleryId(grant.gallery_id))
+        return json_response(_encoder.encode(present_item(item, self._urls, as_of=self._urls.as_of())))
+
+    async def abort(self, upload_id: UploadIdPath, request: Request) -> Response:
+        grant = await self._gate.open(request, "contribute")
+        await self._abort(UploadId(upload_id), GalleryId(grant.gallery_id))
+        return Response(status_code=204)
+
+    def _idempotent_call(self, grant: Grant, key: str, body: bytes) -> IdempotentCall:
+        # A grant lives for a minute, so it is the gallery, not the token, that names the caller.
+        scope = f"POST /v1/galleries/{grant.gallery_id}/uploads {grant.right}"
+        return IdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

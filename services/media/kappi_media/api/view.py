@@ -1,0 +1,63 @@
+"""The page behind a link."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from kappi_chassis.http.app import hot_route
+from kappi_chassis.problems import FieldError, ValidationFailed
+from starlette.responses import Response
+
+from kappi_media.api import operations
+from kappi_media.api.access import GrantGate
+from kappi_media.compression import negotiate
+from kappi_media.errors import GalleryNotFound
+from kappi_media.use_cases.view_gallery import PageRequest, ViewGallery, position_of
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+
+
+class ViewApi:
+    def __init__(self, gate: GrantGate, *, view: ViewGallery) -> None:
+        self._gate = gate
+        self._view = view
+
+    def register(self, app: FastAPI) -> None:
+        hot_route(app, "/v1/g/{code}", self.view, method="GET", openapi=operations.VIEW_GALLERY)
+
+    async def view(self, request: Request) -> Response:
+        grant = await self._gate.open(request, "view")
+        if grant.gallery.code != request.path_params["code"].strip().lower():
+            raise GalleryNotFound
+        page = _page_request(request)
+        answer = await self._view(grant.gallery, page)
+        headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
+        if answer.body is None:
+            return Response(status_code=304, headers=headers)
+        if page.coding != "identity":
+            headers["Content-Encoding"] = page.coding
+        return Response(answer.body, headers=headers, media_type="application/json")
+
+
+def _page_request(request: Request) -> PageRequest:
+    limit, cursor = DEFAULT_LIMIT, None
+    if request.scope["query_string"]:
+        limit = _limit(request.query_params.get("limit"))
+        cursor = request.query_params.get("cursor")
+    headers = request.headers
+    return PageRequest(
+        limit=limit,
+        after=position_of(cursor) if cursor else None,
+        coding=negotiate(headers.get("accept-encoding", "")),
+        known_tags=headers.get("if-none-match", ""),
+    )
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1:
+        return min(int(text), MAX_LIMIT)
+    raise ValidationFailed(
+        "Look at: limit.",
+        errors=(FieldError(field="limit", code="invalid", message=f"a number from 1 to {MAX_LIMIT}"),),
+    )

@@ -1,0 +1,119 @@
+"""What an upload and an item are, free of I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NewType
+from uuid import UUID
+
+GalleryId = NewType("GalleryId", UUID)
+MediaId = NewType("MediaId", UUID)
+UploadId = NewType("UploadId", UUID)
+
+Kind = Literal["image", "video"]
+UploadState = Literal["pending", "completed", "rejected", "aborted"]
+ItemStatus = Literal["processing", "ready", "rejected"]
+
+GRID_SIZE = "400"
+"""The rendition every item gets for the grid: 400 pixels high."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the uploader says about a file. attributes: any JSON object."""
+
+    caption: str | None = None
+    tags: tuple[str, ...] = ()
+    location: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.caption or self.tags or self.location or self.attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A promise of one object. size_bytes, content_type, sha256 (raw digest): as declared."""
+
+    id: UploadId
+    media_id: MediaId
+    gallery_id: GalleryId
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: bytes | None
+    state: UploadState
+    rejection_reason: str | None
+    expires_at: datetime
+    created_at: datetime
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether bytes may still come for it."""
+        return self.state == "pending" and now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredUpload:
+    """An upload about to be promised, with what was said about its content."""
+
+    upload: Upload
+    description: Description
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A completed upload: a picture or a film of a gallery.
+
+    width, height: pixels as displayed; None, as kind and the rest, until probed. version: grows with every
+    change, and is the sequence of the item's events. renditions: sizes that are in the store.
+    """
+
+    id: MediaId
+    gallery_id: GalleryId
+    upload_id: UploadId
+    filename: str
+    content_type: str
+    kind: Kind | None
+    status: ItemStatus
+    rejection_reason: str | None
+    size_bytes: int
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+    taken_at: datetime | None
+    caption: str | None
+    tags: list[str]
+    location: str | None
+    attributes: dict[str, Any]
+    created_at: datetime
+    version: int
+    renditions: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryContents:
+    """A gallery as this service knows it. version: grows with every change of its items.
+
+    item_count: items people see, so without rejected ones. deleted: a tombstone.
+    """
+
+    version: int
+    item_count: int
+    deleted: bool
+
+
+NO_CONTENTS = GalleryContents(version=0, item_count=0, deleted=False)
+
+
+def start_of_bucket(now: datetime, bucket: timedelta) -> datetime:
+    """The latest multiple of `bucket` since the epoch that is not after `now`; aware, UTC."""
+    seconds = int(bucket.total_seconds())
+    return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)
+
+
+def url_lifetime_left(upload: Upload, *, now: datetime, lifetime: timedelta) -> timedelta:
+    """How long a signed upload made now may live, in whole seconds: not past the upload itself."""
+    left = min(lifetime, upload.expires_at - now)
+    return timedelta(seconds=max(1, int(left.total_seconds())))

@@ -1,0 +1,72 @@
+"""Expected failures, with the codes clients switch on."""
+
+from __future__ import annotations
+
+from kappi_chassis.problems import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
+    Unavailable,
+    Unprocessable,
+)
+
+
+class GalleryNotFound(NotFound):
+    """Unknown, private, expired and deleted galleries alike."""
+
+    code, title = "gallery_not_found", "There is no such gallery"
+
+
+class GalleryKeyWrong(Forbidden):
+    """The credential is fine, and belongs to another gallery."""
+
+    code, title = "gallery_key_wrong", "The access key does not open this gallery"
+
+
+class RightMissing(Forbidden):
+    code, title = "right_missing", "These credentials do not allow this"
+
+
+class UploadNotFound(NotFound):
+    code, title = "upload_not_found", "There is no such upload"
+
+
+class MediaNotFound(NotFound):
+    code, title = "media_not_found", "There is no such item"
+
+
+class FileTooLarge(PayloadTooLarge):
+    code, title = "file_too_large", "A file is larger than the tier allows"
+
+
+class UnsupportedContentType(Unprocessable):
+    code, title = "unsupported_content_type", "A file is of a type Kappi does not take"
+
+
+class UploadIncomplete(Conflict):
+    code, title = "upload_incomplete", "The bytes are not in the store yet"
+
+
+class UploadAborted(Conflict):
+    code, title = "upload_aborted", "The upload was aborted"
+
+
+class UploadCompletedAlready(Conflict):
+    code, title = "upload_completed", "The upload is completed: delete the item instead"
+
+
+class ContentMismatch(Unprocessable):
+    code, title = "content_mismatch", "The content is not what was declared"
+
+
+class RenditionNotInTier(Forbidden):
+    code, title = "rendition_not_in_tier", "This size is not part of the gallery's tier"
+
+
+class RenditionNotReady(NotFound):
+    code, title = "rendition_not_ready", "This rendition is not made yet"
+
+
+class StoreUnavailable(Unavailable):
+    code, title = "store_unavailable", "The object store does not answer at the moment"

@@ -1,0 +1,160 @@
+"""Wiring of the media service; `python -m kappi_media.main` runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
+from kappi_chassis.auth.verifier import Fetch, http_fetch
+from kappi_chassis.backbone import Backbone
+from kappi_chassis.clock import Clock, NewId, new_id, utc_now
+from kappi_chassis.db import Database
+from kappi_chassis.http import Edge, create_app
+from kappi_chassis.http.edge import App
+from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.runtime import Service
+from kappi_chassis.settings import PlatformSettings
+from kappi_chassis.storage import ObjectStore, UrlSigner
+from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
+from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
+
+from kappi_media.api.access import GrantGate
+from kappi_media.api.components import add_components
+from kappi_media.api.items import ItemApi
+from kappi_media.api.uploads import UploadApi
+from kappi_media.api.view import ViewApi
+from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
+from kappi_media.page_cache import PageCache
+from kappi_media.rendering.renderer import Renderer
+from kappi_media.repository.completion import CompletionQueries
+from kappi_media.repository.items import ItemQueries
+from kappi_media.repository.processing import ProcessingQueries
+from kappi_media.repository.uploads import UploadQueries
+from kappi_media.repository.view import ViewQueries
+from kappi_media.settings import MediaSettings
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.items import Items
+from kappi_media.use_cases.sign_batch import SignBatch, UploadRules, UploadSigner
+from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
+from kappi_media.use_cases.view_gallery import ViewGallery
+from kappi_media.worker import ProcessUpload, Rendering
+
+NAME = "media"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What everything stands on; tests put their own clock, ids, store and keys here."""
+
+    database: Database
+    outbox: Outbox
+    store: ObjectStore
+    signer: UrlSigner
+    grant_keys: Fetch
+    clock: Clock = utc_now
+    new_id: NewId = new_id
+
+
+def build_app(ground: Ground, settings: MediaSettings) -> App:
+    """The service's HTTP side."""
+    tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
+    gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
+    urls = DownloadUrls(
+        ground.signer,
+        clock=ground.clock,
+        lifetime=settings.download_lifetime,
+        bucket=settings.url_bucket,
+    )
+    app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
+    _uploads(ground, settings, gate, urls).register(app)
+    _items(ground, gate, urls).register(app)
+    _view(ground, settings, gate, urls).register(app)
+    add_components(app)
+    return Edge(app, max_in_flight=settings.max_in_flight)
+
+
+def _uploads(ground: Ground, settings: MediaSettings, gate: GrantGate, urls: DownloadUrls) -> UploadApi:
+    uploads = UploadQueries(ground.database)
+    signer = UploadSigner(ground.signer, lifetime=settings.upload_url_lifetime)
+    return UploadApi(
+        gate,
+        sign_batch=SignBatch(
+            uploads,
+            outbox=ground.outbox,
+            signer=signer,
+            rules=UploadRules(
+                max_file_bytes={"anonymous": settings.anonymous_max_file_bytes},
+                lifetime=settings.upload_lifetime,
+            ),
+            clock=ground.clock,
+            new_id=ground.new_id,
+        ),
+        look=LookAtUpload(uploads, signer=signer, clock=ground.clock),
+        complete=CompleteUpload(
+            uploads,
+            completion=CompletionQueries(ground.database),
+            items=ItemQueries(ground.database),
+            store=ground.store,
+            outbox=ground.outbox,
+            clock=ground.clock,
+        ),
+        abort=AbortUpload(uploads, outbox=ground.outbox, clock=ground.clock),
+        urls=urls,
+        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
+    )
+
+
+def _items(ground: Ground, gate: GrantGate, urls: DownloadUrls) -> ItemApi:
+    items = Items(ItemQueries(ground.database), urls=urls, outbox=ground.outbox, clock=ground.clock)
+    return ItemApi(gate, items=items, urls=urls)
+
+
+def _view(ground: Ground, settings: MediaSettings, gate: GrantGate, urls: DownloadUrls) -> ViewApi:
+    cache = PageCache(max_bytes=settings.view_cache_bytes)
+    return ViewApi(gate, view=ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache))
+
+
+def build_worker(ground: Ground, rendering: Rendering, *, concurrency: int) -> ProcessUpload:
+    """The handler of UploadCompleted."""
+    return ProcessUpload(
+        ProcessingQueries(ground.database),
+        outbox=ground.outbox,
+        store=ground.store,
+        rendering=rendering,
+        clock=ground.clock,
+        concurrency=concurrency,
+    )
+
+
+def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageSettings) -> Service:
+    """The whole service; nothing connects before it runs. Raises StorageNotConfigured."""
+    backbone = Backbone(NAME, platform, settings)
+    ground = Ground(
+        database=backbone.database,
+        outbox=backbone.outbox,
+        store=build_store(storage),
+        signer=build_signer(storage),
+        grant_keys=http_fetch(settings.grant_jwks_url),
+    )
+    renderer = Renderer(max_parallel=settings.decoder_processes)
+    backbone.service.closes(ground.store)
+    backbone.service.closes(renderer)
+    backbone.service.serves(build_app(ground, settings))
+    backbone.consumes(handlers(ground.outbox), group=GROUP)
+    process = build_worker(ground, renderer, concurrency=settings.worker_concurrency)
+    backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
+    return backbone.service
+
+
+def main() -> None:
+    """Read the settings and run until told to stop."""
+    platform = PlatformSettings()
+    settings = MediaSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)
+    build(platform, settings, StorageSettings()).main()
+
+
+if __name__ == "__main__":
+    main()

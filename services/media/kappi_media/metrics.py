@@ -1,0 +1,37 @@
+"""The media service's metrics: one closed list. No ids in labels."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+UPLOADS_SIGNED = Counter("kappi_media_uploads_signed_total", "Uploads promised with a signed URL")
+COMPLETIONS = Counter(
+    "kappi_media_completions_total",
+    "Calls to complete an upload",
+    ("outcome",),  # completed, repeated, incomplete, mismatch
+)
+UPLOADS_ABANDONED = Counter(
+    "kappi_media_uploads_abandoned_total", "Uploads swept because nobody completed them"
+)
+ITEMS_PROCESSED = Counter(
+    "kappi_media_items_processed_total",
+    "Items the worker is done with",
+    ("outcome",),  # ready, rejected, gone, repeated
+)
+PROCESSING_SECONDS = Histogram(
+    "kappi_media_processing_seconds",
+    "Time from taking an item up to its rendition being in the store",
+    ("kind",),  # image, video
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+READY_SECONDS = Histogram(
+    "kappi_media_ready_seconds",
+    "Time from completing an upload to its item being ready",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
+)
+VIEWS = Counter(
+    "kappi_media_views_total",
+    "Gallery pages answered",
+    ("outcome",),  # cached, built, not_modified
+)
+VIEW_CACHE_BYTES = Gauge("kappi_media_view_cache_bytes", "Gallery pages held in memory, compressed")

@@ -1,0 +1,127 @@
+"""The tables of the media database.
+
+Rows point at their gallery without a foreign key: `contents` is bumped by every change of an item, and the
+key's check would make each insert wait for that row a second time. Deleting a gallery removes them by hand.
+"""
+
+from __future__ import annotations
+
+from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(naming_convention=naming_convention)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    # What people see: processing and ready, not rejected.
+    Column("item_count", BigInteger, nullable=False, server_default=text("0")),
+    # A tombstone stays for ever: an upload that comes late must find the gallery closed.
+    Column("deleted_at", DateTime(timezone=True)),
+    CheckConstraint("item_count >= 0", name="item_count_not_negative"),
+    CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("media_id", Uuid, nullable=False),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary),
+    # Caption, tags, location and attributes, until there is an item to bear them; NULL for most.
+    Column("description", JSONB),
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("rejection_reason", Text),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("media_id"),
+    CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
+    CheckConstraint("size_bytes > 0", name="size_positive"),
+    Index("ix_uploads_gallery_id", "gallery_id"),
+    Index("ix_uploads_unfinished", "expires_at", postgresql_where=text("state <> 'completed'")),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("upload_id", Uuid, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("kind", Text),
+    Column("status", Text, nullable=False, server_default=text("'processing'")),
+    Column("rejection_reason", Text),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("sha256", LargeBinary),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("orientation", SmallInteger),
+    Column("duration_ms", BigInteger),
+    Column("codec", Text),
+    Column("taken_at", DateTime(timezone=True)),
+    Column("camera", JSONB),
+    Column("gps", JSONB),
+    Column("caption", Text),
+    Column("tags", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("location", Text),
+    Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    CheckConstraint("status IN ('processing', 'ready', 'rejected')", name="status_known"),
+    CheckConstraint("kind IN ('image', 'video')", name="kind_known"),
+    CheckConstraint(
+        "status <> 'ready' OR (kind IS NOT NULL AND width > 0 AND height > 0)", name="ready_is_probed"
+    ),
+    # Ids are UUIDv7: this is the order of a gallery's page and the index of its keyset.
+    Index("ix_items_gallery_id_id", "gallery_id", "id"),
+)
+
+renditions = Table(
+    "renditions",
+    metadata,
+    Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
+    Column("size", Text, primary_key=True),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+# The last sequence of an item that is gone, so that what comes after it counts on from there.
+deleted_media = Table(
+    "deleted_media",
+    metadata,
+    Column("media_id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=False),
+    Index("ix_deleted_media_gallery_id", "gallery_id"),
+)
+
+outbox = outbox_table(metadata)
+inbox = inbox_table(metadata)
+idempotency = idempotency_table(metadata)

@@ -1,0 +1,52 @@
+"""From what is stored to what is shown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from kappi_contracts.grants import PublicGallery
+from msgspec import UNSET
+
+from kappi_media.domain import GalleryContents, Item
+from kappi_media.schemas import GalleryView, ItemView
+from kappi_media.signed_urls import DownloadUrls
+
+
+def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime) -> ItemView:
+    """as_of: from `urls.as_of()`. The bytes of a rejected item are on their way out: it has no URLs."""
+    rejected = item.status == "rejected"
+    return ItemView(
+        id=item.id,
+        gallery_id=item.gallery_id,
+        filename=item.filename,
+        content_type=item.content_type,
+        kind=item.kind,
+        status=item.status,
+        size=item.size_bytes,
+        width=item.width,
+        height=item.height,
+        duration_ms=item.duration_ms,
+        taken_at=item.taken_at,
+        caption=item.caption,
+        tags=item.tags,
+        location=item.location,
+        attributes=item.attributes,
+        created_at=item.created_at,
+        original=None if rejected else urls.original(item, as_of=as_of),
+        renditions={size: urls.rendition(item, size, as_of=as_of) for size in item.renditions},
+        rejection_reason=item.rejection_reason or UNSET,
+    )
+
+
+def present_gallery(gallery: PublicGallery, contents: GalleryContents) -> GalleryView:
+    return GalleryView(
+        id=gallery.id,
+        code=gallery.code,
+        url=gallery.url,
+        title=gallery.title,
+        visibility=gallery.visibility,
+        password_protected=gallery.password_protected,
+        expires_at=gallery.expires_at,
+        created_at=gallery.created_at,
+        item_count=contents.item_count,
+    )

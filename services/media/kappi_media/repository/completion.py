@@ -1,0 +1,68 @@
+"""Turning a pending upload into an item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kappi_chassis.db import Database
+from kappi_chassis.outbox import OutboxRow
+
+from kappi_media.domain import Item, Kind, Upload
+from kappi_media.repository.item_columns import NEW_ITEM, item_of
+
+# Of many calls for one upload, the first finds it pending; the others wait for the lock, then find nothing.
+_COMPLETE = f"""
+WITH home AS MATERIALIZED (
+  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+claimed AS (
+  UPDATE uploads u SET state = 'completed' FROM home
+  WHERE u.id = $1 AND u.gallery_id = home.gallery_id AND u.state = 'pending'
+  RETURNING u.*),
+bumped AS (
+  UPDATE contents c SET version = c.version + 1, item_count = c.item_count + 1
+  FROM claimed WHERE c.gallery_id = claimed.gallery_id),
+made AS (
+  INSERT INTO items AS i (
+    id, gallery_id, upload_id, filename, content_type, kind, size_bytes, etag, sha256, caption, tags,
+    location, attributes, created_at)
+  SELECT media_id, gallery_id, id, filename, content_type, $3, size_bytes, $4, $5,
+    description->>'caption', COALESCE(description->'tags', '[]'), description->>'location',
+    COALESCE(description->'attributes', '{{}}'), $6
+  FROM claimed
+  RETURNING {NEW_ITEM}),
+told AS (
+  INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+  SELECT $7, $8, $9, $10, $11, $12, 1 FROM claimed)
+SELECT * FROM made
+"""  # noqa: S608 - column names
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOriginal:
+    """What the store said about the object. sha256: raw digest, where known."""
+
+    etag: str
+    sha256: bytes | None
+
+
+class CompletionQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def complete(
+        self, upload: Upload, *, kind: Kind, original: StoredOriginal, now: datetime, event: OutboxRow
+    ) -> Item | None:
+        """The new item; None when the upload was not pending any more or its gallery is deleted."""
+        return item_of(
+            await self._database.hot.fetchrow(
+                _COMPLETE,
+                upload.id,
+                upload.gallery_id,
+                kind,
+                original.etag,
+                original.sha256,
+                now,
+                *event,
+            )
+        )

@@ -1,0 +1,81 @@
+"""Reading, changing and deleting single items."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from kappi_chassis.db import Database
+from kappi_chassis.outbox import OutboxRow
+
+from kappi_media.domain import Description, GalleryId, Item, MediaId
+from kappi_media.repository.item_columns import ITEM, item_of
+
+_FIND = f"SELECT {ITEM} FROM items i WHERE i.id = $1 AND i.gallery_id = $2"  # noqa: S608 - column names
+_DESCRIBE = f"""
+WITH home AS MATERIALIZED (
+  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+changed AS (
+  UPDATE items i SET
+    caption = CASE WHEN 'caption' = ANY($3::text[]) THEN $4 ELSE i.caption END,
+    tags = CASE WHEN 'tags' = ANY($3) THEN $5 ELSE i.tags END,
+    location = CASE WHEN 'location' = ANY($3) THEN $6 ELSE i.location END,
+    attributes = CASE WHEN 'attributes' = ANY($3) THEN $7 ELSE i.attributes END,
+    version = i.version + 1
+  FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id
+  RETURNING i.*),
+bumped AS (
+  UPDATE contents c SET version = c.version + 1 FROM changed WHERE c.gallery_id = changed.gallery_id)
+SELECT {ITEM} FROM changed i
+"""  # noqa: S608 - column names
+_DELETE = """
+WITH home AS MATERIALIZED (
+  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+gone AS (
+  DELETE FROM items i USING home WHERE i.id = $1 AND i.gallery_id = home.gallery_id
+  RETURNING i.id, i.gallery_id, i.version + 1 AS version, i.status),
+marked AS (
+  INSERT INTO deleted_media (media_id, gallery_id, version, deleted_at)
+  SELECT id, gallery_id, version, $3 FROM gone),
+forgotten AS (
+  DELETE FROM uploads u USING gone WHERE u.media_id = gone.id),
+bumped AS (
+  UPDATE contents c SET version = c.version + 1,
+    item_count = c.item_count - CASE WHEN gone.status = 'rejected' THEN 0 ELSE 1 END
+  FROM gone WHERE c.gallery_id = gone.gallery_id)
+INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+SELECT $4, $5, $6, $7, $8, $9, version FROM gone
+RETURNING sequence
+"""
+
+
+class ItemQueries:
+    """Single statements outside any other transaction. Every one is bound to the caller's gallery."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, media_id: MediaId, gallery_id: GalleryId) -> Item | None:
+        return item_of(await self._database.hot.fetchrow(_FIND, media_id, gallery_id))
+
+    async def describe(
+        self, media_id: MediaId, gallery_id: GalleryId, *, description: Description, fields: frozenset[str]
+    ) -> Item | None:
+        """Replace the named fields of an item's description; the item after it, None when there is none."""
+        record = await self._database.hot.fetchrow(
+            _DESCRIBE,
+            media_id,
+            gallery_id,
+            list(fields),
+            description.caption,
+            description.tags,
+            description.location,
+            description.attributes,
+        )
+        return item_of(record)
+
+    async def delete(
+        self, media_id: MediaId, gallery_id: GalleryId, *, now: datetime, event: OutboxRow
+    ) -> bool:
+        """Remove item, upload and renditions, leave a tombstone, tell so; False when there was none."""
+        sequence = await self._database.hot.fetchval(_DELETE, media_id, gallery_id, now, *event)
+        return sequence is not None

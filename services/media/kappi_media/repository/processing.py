@@ -1,0 +1,152 @@
+"""The worker's records: an item became ready, was rejected, or was gone when the worker came to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from kappi_chassis.db import Database
+from kappi_chassis.outbox import OutboxRow
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_media.domain import GalleryId, MediaId
+from kappi_media.models import deleted_media, items
+from kappi_media.probing import Probe
+
+CONSUMER = "media-worker"
+FIRST_SEQUENCE_AFTER_COMPLETION = 2
+
+_TAKE_UP = """
+SELECT
+  EXISTS (SELECT 1 FROM inbox WHERE consumer = $3 AND event_id = $4),
+  (SELECT i.status = 'processing' FROM items i JOIN contents c USING (gallery_id)
+   WHERE i.id = $1 AND i.gallery_id = $2 AND c.deleted_at IS NULL)
+"""
+# `done` is what makes the effect happen once: an item leaves `processing` a single time.
+_READY = """
+WITH home AS MATERIALIZED (
+  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+done AS (
+  UPDATE items i SET
+    status = 'ready', kind = $3, content_type = $4, width = $5, height = $6, orientation = $7,
+    duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, version = i.version + 1
+  FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
+  RETURNING i.id, i.gallery_id, i.version),
+noted AS (
+  INSERT INTO inbox (consumer, event_id) SELECT $13, $14 FROM done ON CONFLICT DO NOTHING),
+kept AS (
+  INSERT INTO renditions (media_id, size, width, height, size_bytes) SELECT id, $15, $16, $17, $18 FROM done),
+bumped AS (
+  UPDATE contents c SET version = c.version + 1 FROM done WHERE c.gallery_id = done.gallery_id)
+INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+SELECT $19, $20, $21, $22, $23, $24, version FROM done
+RETURNING sequence
+"""
+_REJECTED = """
+WITH home AS MATERIALIZED (
+  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+done AS (
+  UPDATE items i SET status = 'rejected', rejection_reason = $3, version = i.version + 1
+  FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
+  RETURNING i.id, i.gallery_id, i.version),
+refused AS (
+  UPDATE uploads u SET state = 'rejected', rejection_reason = $3 FROM done WHERE u.media_id = done.id),
+noted AS (
+  INSERT INTO inbox (consumer, event_id) SELECT $4, $5 FROM done ON CONFLICT DO NOTHING),
+bumped AS (
+  UPDATE contents c SET version = c.version + 1, item_count = c.item_count - 1
+  FROM done WHERE c.gallery_id = done.gallery_id)
+INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+SELECT $6, $7, $8, $9, $10, $11, version FROM done
+RETURNING sequence
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """How things stand with an event. repeated: its effect is recorded. waiting: the item is to be done."""
+
+    repeated: bool
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRendition:
+    """A rendition that lies in the store. width, height: pixels."""
+
+    size: str
+    width: int
+    height: int
+    size_bytes: int
+
+
+class ProcessingQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take_up(self, media_id: MediaId, gallery_id: GalleryId, *, event_id: UUID) -> TakenUp:
+        repeated, waiting = await self._database.hot.fetchrow(
+            _TAKE_UP, media_id, gallery_id, CONSUMER, event_id
+        )
+        return TakenUp(repeated=repeated, waiting=bool(waiting))
+
+    async def ready(
+        self,
+        media_id: MediaId,
+        gallery_id: GalleryId,
+        *,
+        event_id: UUID,
+        probe: Probe,
+        rendition: KeptRendition,
+        event: OutboxRow,
+    ) -> bool:
+        """The item with its facts and first rendition; False when it was not waiting for this any more."""
+        sequence = await self._database.hot.fetchval(
+            _READY,
+            media_id,
+            gallery_id,
+            probe.kind,
+            probe.content_type,
+            probe.width,
+            probe.height,
+            probe.orientation,
+            probe.duration_ms,
+            probe.codec,
+            probe.taken_at,
+            probe.camera,
+            probe.location,
+            CONSUMER,
+            event_id,
+            rendition.size,
+            rendition.width,
+            rendition.height,
+            rendition.size_bytes,
+            *event,
+        )
+        return sequence is not None
+
+    async def rejected(
+        self, media_id: MediaId, gallery_id: GalleryId, *, event_id: UUID, reason: str, event: OutboxRow
+    ) -> bool:
+        """False when the item was not waiting for this any more."""
+        sequence = await self._database.hot.fetchval(
+            _REJECTED, media_id, gallery_id, reason, CONSUMER, event_id, *event
+        )
+        return sequence is not None
+
+
+async def item_exists(connection: AsyncConnection, media_id: MediaId) -> bool:
+    found = await connection.execute(select(items.c.id).where(items.c.id == media_id))
+    return found.first() is not None
+
+
+async def next_sequence_of_gone(connection: AsyncConnection, media_id: MediaId) -> int:
+    """The sequence of one more event about an item that is deleted, alone or with its gallery."""
+    sequence = await connection.scalar(
+        update(deleted_media)
+        .where(deleted_media.c.media_id == media_id)
+        .values(version=deleted_media.c.version + 1)
+        .returning(deleted_media.c.version)
+    )
+    return int(sequence) if sequence is not None else FIRST_SEQUENCE_AFTER_COMPLETION

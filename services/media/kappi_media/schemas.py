@@ -1,0 +1,172 @@
+"""Bodies as they travel: what clients send and what they get. JSON Schema of the OpenAPI comes from here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+MAX_BATCH = 100
+MAX_TAGS = 50
+MAX_ATTRIBUTES_BYTES = 4_096
+
+Filename = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        description="Any script; path separators are replaced",
+        examples=["DSC_0412.jpg"],
+    ),
+]
+SizeBytes = Annotated[int, Meta(ge=1, description="Exact size in bytes", examples=[4183212])]
+ContentType = Annotated[str, Meta(min_length=3, max_length=100, examples=["image/jpeg"])]
+Sha256Hex = Annotated[
+    str,
+    Meta(pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of the content, hexadecimal; checked when given"),
+]
+Caption = Annotated[str, Meta(max_length=2_000, examples=["Sunrise at the pass"])]
+Tag = Annotated[str, Meta(min_length=1, max_length=64)]
+Tags = Annotated[list[Tag], Meta(max_length=MAX_TAGS, examples=[["alps", "2026"]])]
+Location = Annotated[str, Meta(max_length=200, description="A place name", examples=["Chamonix"])]
+Attributes = Annotated[
+    dict[str, Any],
+    Meta(
+        description=f"Free-form JSON of your own, {MAX_ATTRIBUTES_BYTES} bytes at most",
+        examples=[{"album": "day 3"}],
+    ),
+]
+
+
+class FileDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """One file about to be uploaded. The signed URL takes exactly this content type and size."""
+
+    filename: Filename
+    size: SizeBytes
+    content_type: ContentType
+    sha256: Sha256Hex | None = None
+    caption: Caption | None = None
+    tags: Tags = []
+    location: Location | None = None
+    attributes: Attributes = {}
+
+
+class BatchDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """Files to upload to one gallery. connection: how good the line is; sizes the parts of large files."""
+
+    files: Annotated[list[FileDeclaration], Meta(min_length=1, max_length=MAX_BATCH)]
+    connection: Literal["slow", "normal", "fast"] = "normal"
+
+
+class ItemChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change; what is left out stays, null clears."""
+
+    caption: Caption | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    location: Location | UnsetType | None = UNSET
+    attributes: Attributes | UnsetType | None = UNSET
+
+
+class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that puts the file into the store: this method, these headers exactly, the file as body."""
+
+    url: str
+    http_method: Literal["PUT"]
+    headers: dict[str, str]
+
+
+class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """An upload to carry out. expires_at: of the signed URL; ask for the upload to get a fresh one."""
+
+    id: UUID
+    media_id: UUID
+    method: Literal["single"]
+    expires_at: datetime
+    single: SignedUpload
+
+
+class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order of the files asked for."""
+
+    uploads: list[PromisedUpload]
+
+
+class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an upload stands.
+
+    state: `expired` is a pending one that took too long and is about to be swept. expires_at: of the signed
+    URL while pending, else of the upload. single: a fresh signed URL, only while pending.
+    """
+
+    id: UUID
+    media_id: UUID
+    gallery_id: UUID
+    state: Literal["pending", "completed", "rejected", "aborted", "expired"]
+    method: Literal["single"]
+    filename: str
+    content_type: str
+    size: int
+    expires_at: datetime
+    created_at: datetime
+    single: SignedUpload | UnsetType = UNSET
+    rejection_reason: str | UnsetType = UNSET
+
+
+class SignedUrl(msgspec.Struct, frozen=True):
+    """A GET without credentials until `expires_at`; Range and conditional requests work."""
+
+    url: str
+    expires_at: datetime
+
+
+class ItemView(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture or a film of a gallery.
+
+    width, height: pixels as displayed, null until processed. renditions: by size, those that are made.
+    rejection_reason: why a `rejected` item is none; pages of a gallery never show those.
+    """
+
+    id: UUID
+    gallery_id: UUID
+    filename: str
+    content_type: str
+    kind: Literal["image", "video"] | None
+    status: Literal["processing", "ready", "rejected"]
+    size: int
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+    taken_at: datetime | None
+    caption: str | None
+    tags: list[str]
+    location: str | None
+    attributes: dict[str, Any]
+    created_at: datetime
+    original: SignedUrl | None
+    renditions: dict[str, SignedUrl]
+    rejection_reason: str | UnsetType = UNSET
+
+
+class GalleryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A gallery as anyone with its code sees it."""
+
+    id: UUID
+    code: str | None
+    url: str | None
+    title: str | None
+    visibility: Literal["shared", "private"]
+    password_protected: bool
+    expires_at: datetime | None
+    created_at: datetime
+    item_count: int
+
+
+class GalleryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Items in the order they were declared for upload. next_cursor: null on the last page."""
+
+    gallery: GalleryView
+    items: list[ItemView]
+    next_cursor: str | None

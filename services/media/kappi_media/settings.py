@@ -1,0 +1,39 @@
+"""Settings of the media service: `KAPPI_MEDIA_…`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kappi_chassis.settings import DatabaseSettings
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+GIB = 1 << 30
+SINGLE_PUT_LIMIT_BYTES = 5 * GIB  # what S3 takes in one request
+
+
+class MediaSettings(DatabaseSettings):
+    """What the media service can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="KAPPI_MEDIA_", frozen=True, extra="ignore")
+
+    port: int = 8003
+    ops_port: int = 9003
+    grant_jwks_url: str = Field(description="Where the galleries service publishes the keys of its grants")
+    anonymous_max_file_bytes: int = Field(default=SINGLE_PUT_LIMIT_BYTES, ge=1, le=SINGLE_PUT_LIMIT_BYTES)
+    upload_url_lifetime: timedelta = Field(
+        default=timedelta(minutes=15), description="Of a signed upload; a fresh one may be asked for"
+    )
+    upload_lifetime: timedelta = Field(
+        default=timedelta(hours=24), description="After it an upload that was not completed is abandoned"
+    )
+    download_lifetime: timedelta = Field(
+        default=timedelta(minutes=10), description="What every signed download has left, at least"
+    )
+    url_bucket: timedelta = Field(
+        default=timedelta(minutes=5),
+        description="Signed downloads are the same within it, so that answers can be cached",
+    )
+    view_cache_bytes: int = Field(default=32 << 20, ge=0, description="Gallery pages kept, compressed")
+    worker_concurrency: int = Field(default=6, ge=1, description="Items a worker is busy with at once")
+    decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")

@@ -1,0 +1,51 @@
+"""Signed downloads that repeat within a time bucket, so that they and whatever holds them can be cached."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.storage import UrlSigner
+from kappi_contracts.keys import original_key, rendition_key
+
+from kappi_media.domain import Item, start_of_bucket
+from kappi_media.schemas import SignedUrl
+
+KEPT_URLS = 20_000
+
+
+class DownloadUrls:
+    """Signs as of the start of the current bucket; the lifetime is longer by the bucket.
+
+    lifetime: what every URL has left when it is handed out, at least.
+    """
+
+    def __init__(self, signer: UrlSigner, *, clock: Clock, lifetime: timedelta, bucket: timedelta) -> None:
+        self._signer = signer
+        self._clock = clock
+        self._bucket = bucket
+        self._lifetime = lifetime + bucket
+        self._signed_as_of: datetime | None = None
+        self._kept: dict[str, SignedUrl] = {}
+
+    def as_of(self) -> datetime:
+        """The instant that everything handed out now is signed with."""
+        return start_of_bucket(self._clock(), self._bucket)
+
+    def original(self, item: Item, *, as_of: datetime) -> SignedUrl:
+        """The original under its own file name."""
+        return self._signed(original_key(item.gallery_id, item.id), as_of, item.filename)
+
+    def rendition(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
+        return self._signed(rendition_key(item.gallery_id, item.id, size), as_of, None)
+
+    def _signed(self, key: str, as_of: datetime, filename: str | None) -> SignedUrl:
+        if as_of != self._signed_as_of or len(self._kept) >= KEPT_URLS:
+            # Nobody asks for an older bucket again, so there is nothing worth keeping one by one.
+            self._kept.clear()
+            self._signed_as_of = as_of
+        known = self._kept.get(key)
+        if known is None:
+            signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)
+            known = self._kept[key] = SignedUrl(signed.url, signed.expires_at)
+        return known

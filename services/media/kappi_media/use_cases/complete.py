@@ -1,0 +1,163 @@
+"""Complete an upload: look at what really lies in the store, then make it an item."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.storage import ObjectMissing, ObjectStore, RangedRead, StorageUnavailable
+from kappi_contracts.events import MediaRejected, UploadCompleted
+from kappi_contracts.keys import original_key
+
+from kappi_media import metrics
+from kappi_media.domain import GalleryId, Item, Upload, UploadId
+from kappi_media.errors import (
+    ContentMismatch,
+    GalleryNotFound,
+    MediaNotFound,
+    StoreUnavailable,
+    UploadAborted,
+    UploadIncomplete,
+)
+from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identify
+from kappi_media.repository.completion import CompletionQueries, StoredOriginal
+from kappi_media.repository.items import ItemQueries
+from kappi_media.repository.uploads import UploadQueries
+from kappi_media.use_cases.uploads import find_upload
+
+_WHY = {
+    "size_mismatch": "The size in the store is not the one declared.",
+    "checksum_mismatch": "The SHA-256 of the content is not the one declared.",
+    "type_mismatch": "The first bytes of the content are not those of the declared type.",
+}
+
+
+class _Mismatch(Exception):
+    """reason: stable, as in `MediaRejected`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CompleteUpload:
+    def __init__(
+        self,
+        uploads: UploadQueries,
+        *,
+        completion: CompletionQueries,
+        items: ItemQueries,
+        store: ObjectStore,
+        outbox: Outbox,
+        clock: Clock,
+    ) -> None:
+        self._uploads = uploads
+        self._completion = completion
+        self._items = items
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+
+    async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> Item:
+        """The item; the same one however often and from however many sides this is called.
+
+        Raises UploadNotFound, UploadIncomplete, ContentMismatch (the upload is over, its bytes will go),
+        UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since), StoreUnavailable.
+        """
+        upload = await find_upload(self._uploads, upload_id, gallery_id)
+        if upload.state != "pending":
+            return await self._ended(upload)
+        try:
+            found = await self._store.read(
+                original_key(upload.gallery_id, upload.media_id), start=0, length=SNIFF_BYTES
+            )
+            fmt, sha256 = await self._check(upload, found)
+        except ObjectMissing as error:
+            metrics.COMPLETIONS.labels("incomplete").inc()
+            raise UploadIncomplete("Send the bytes to the signed URL first, then complete.") from error
+        except StorageUnavailable as error:
+            raise StoreUnavailable(retry_after_s=1) from error
+        except _Mismatch as mismatch:
+            await self._reject(upload, mismatch.reason)
+            raise _mismatch(mismatch.reason) from mismatch
+        return await self._accept(upload, fmt, StoredOriginal(found.head.etag, sha256))
+
+    async def _check(self, upload: Upload, found: RangedRead) -> tuple[MediaFormat, bytes | None]:
+        """The format by its magic bytes, and the SHA-256 where it is known. Raises _Mismatch."""
+        if found.head.size_bytes != upload.size_bytes:
+            raise _Mismatch("size_mismatch")
+        try:
+            fmt = identify(upload.content_type, found.body)
+        except ProbeRejected as error:
+            raise _Mismatch(error.reason.value) from error
+        sha256 = found.head.sha256
+        if upload.sha256 is not None:
+            sha256 = sha256 or await self._sha256(found.head.key)
+            if sha256 != upload.sha256:
+                raise _Mismatch("checksum_mismatch")
+        return fmt, sha256
+
+    async def _sha256(self, key: str) -> bytes:
+        """As the store knows it, else by reading all of it: some stores keep no checksums."""
+        known = (await self._store.head(key)).sha256
+        if known is not None:
+            return known
+        digest = hashlib.sha256()
+        async for chunk in self._store.stream(key):
+            await asyncio.to_thread(digest.update, chunk)
+        return digest.digest()
+
+    async def _accept(self, upload: Upload, fmt: MediaFormat, original: StoredOriginal) -> Item:
+        now = self._clock()
+        event = UploadCompleted(
+            media_id=upload.media_id,
+            gallery_id=upload.gallery_id,
+            upload_id=upload.id,
+            object_key=original_key(upload.gallery_id, upload.media_id),
+            content_type=upload.content_type,
+            size_bytes=upload.size_bytes,
+            completed_at=now,
+        )
+        item = await self._completion.complete(
+            upload, kind=fmt.kind, original=original, now=now, event=self._outbox.row(event)
+        )
+        if item is None:
+            return await self._overtaken(upload)
+        self._outbox.wake()
+        metrics.COMPLETIONS.labels("completed").inc()
+        return item
+
+    async def _overtaken(self, upload: Upload) -> Item:
+        """Somebody ended the upload while we looked at the object."""
+        current = await self._uploads.find(upload.id, upload.gallery_id)
+        if current is None or current.state == "pending":
+            raise GalleryNotFound
+        return await self._ended(current)
+
+    async def _ended(self, upload: Upload) -> Item:
+        if upload.state == "aborted":
+            raise UploadAborted("Declare the file again to upload it.")
+        item = await self._items.find(upload.media_id, upload.gallery_id)
+        if item is None and upload.state == "rejected":
+            raise _mismatch(upload.rejection_reason or "type_mismatch")
+        if item is None:
+            raise MediaNotFound
+        metrics.COMPLETIONS.labels("repeated").inc()
+        return item
+
+    async def _reject(self, upload: Upload, reason: str) -> None:
+        metrics.COMPLETIONS.labels("mismatch").inc()
+        event = MediaRejected(
+            media_id=upload.media_id,
+            gallery_id=upload.gallery_id,
+            reason=reason,
+            rejected_at=self._clock(),
+        )
+        if await self._uploads.reject(upload.id, reason=reason, event=self._outbox.row(event)):
+            self._outbox.wake()
+
+
+def _mismatch(reason: str) -> ContentMismatch:
+    return ContentMismatch(f"{_WHY.get(reason, 'The content cannot be taken.')} ({reason})")

@@ -1,0 +1,71 @@
+"""Look at an item, describe it, delete it, bring its bytes home."""
+
+from __future__ import annotations
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.outbox import Outbox
+from kappi_contracts.events import MediaDeleted
+
+from kappi_media.domain import GRID_SIZE, Description, GalleryId, Item, MediaId
+from kappi_media.errors import MediaNotFound, RenditionNotInTier, RenditionNotReady
+from kappi_media.repository.items import ItemQueries
+from kappi_media.schemas import SignedUrl
+from kappi_media.signed_urls import DownloadUrls
+
+
+class Items:
+    """Single items of the gallery that the caller's grant names; others' are not found."""
+
+    def __init__(self, items: ItemQueries, *, urls: DownloadUrls, outbox: Outbox, clock: Clock) -> None:
+        self._items = items
+        self._urls = urls
+        self._outbox = outbox
+        self._clock = clock
+
+    async def find(self, media_id: MediaId, gallery_id: GalleryId) -> Item:
+        """Rejected ones included, so that an uploader learns why. Raises MediaNotFound."""
+        return _there(await self._items.find(media_id, gallery_id))
+
+    async def describe(
+        self, media_id: MediaId, gallery_id: GalleryId, *, description: Description, fields: frozenset[str]
+    ) -> Item:
+        """Replace the named fields of its description. Raises MediaNotFound."""
+        return _there(
+            await self._items.describe(media_id, gallery_id, description=description, fields=fields)
+        )
+
+    async def delete(self, media_id: MediaId, gallery_id: GalleryId) -> None:
+        """Gone at once for everyone; the janitor removes the bytes. Raises MediaNotFound."""
+        now = self._clock()
+        event = self._outbox.row(
+            MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
+        )
+        if not await self._items.delete(media_id, gallery_id, now=now, event=event):
+            raise MediaNotFound
+        self._outbox.wake()
+
+    async def download(self, media_id: MediaId, gallery_id: GalleryId) -> SignedUrl:
+        """The original under its own name. Raises MediaNotFound, also for a rejected item."""
+        item = _visible(await self._items.find(media_id, gallery_id))
+        return self._urls.original(item, as_of=self._urls.as_of())
+
+    async def rendition(self, media_id: MediaId, gallery_id: GalleryId, size: str) -> SignedUrl:
+        """A stored rendition. Raises MediaNotFound, RenditionNotInTier, RenditionNotReady."""
+        item = _visible(await self._items.find(media_id, gallery_id))
+        if size != GRID_SIZE:
+            raise RenditionNotInTier(f"The size to be had here is {GRID_SIZE}.")
+        if size not in item.renditions:
+            raise RenditionNotReady("Try again once the item is ready.")
+        return self._urls.rendition(item, size, as_of=self._urls.as_of())
+
+
+def _there(item: Item | None) -> Item:
+    if item is None:
+        raise MediaNotFound
+    return item
+
+
+def _visible(item: Item | None) -> Item:
+    if item is None or item.status == "rejected":
+        raise MediaNotFound
+    return item

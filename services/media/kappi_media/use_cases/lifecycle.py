@@ -1,0 +1,58 @@
+"""Ends that come from outside: a gallery is deleted, a tick finds uploads that nobody completed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import GalleryDeleted, MediaDeleted
+
+from kappi_media import metrics
+from kappi_media.domain import GalleryId
+from kappi_media.repository.lifecycle import close_gallery, publish_all, take_abandoned
+
+SWEEP_BATCH = 500
+FIRST_SEQUENCE = 1
+
+
+async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -> None:
+    """The inbox effect of GalleryDeleted: from here on the gallery holds nothing and takes nothing."""
+    event = envelope.data
+    await close_gallery(unit.connection, GalleryId(event.gallery_id), at=event.deleted_at)
+
+
+class SweepAbandonedUploads:
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def __call__(self, as_of: datetime) -> int:
+        """Remove uploads that expired before `as_of` (the tick's instant, not the wall clock).
+
+        A transaction per 500; returns how many went. Doing it twice is the same as once.
+        """
+        swept = 0
+        while taken := await self._batch(as_of):
+            swept += taken
+        metrics.UPLOADS_ABANDONED.inc(swept)
+        return swept
+
+    async def _batch(self, as_of: datetime) -> int:
+        async with self._outbox.begin() as unit:
+            taken = await take_abandoned(unit.connection, before=as_of, limit=SWEEP_BATCH)
+            rows = [
+                self._outbox.row(
+                    MediaDeleted(
+                        media_id=upload.media_id,
+                        gallery_id=upload.gallery_id,
+                        reason="abandoned",
+                        deleted_at=as_of,
+                    )
+                )
+                for upload in taken
+                if upload.was_pending
+            ]
+            if rows:
+                await publish_all(unit.connection, rows, sequence=FIRST_SEQUENCE)
+                unit.published = True
+        return len(taken)

@@ -1,0 +1,174 @@
+"""Promise a batch of uploads: one statement, and a signed URL for each file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.problems import FieldError
+from kappi_chassis.storage import ContentBinding, UrlSigner
+from kappi_chassis.storage.disposition import safe_filename
+from kappi_contracts.grants import Grant
+from kappi_contracts.keys import original_key
+from msgspec.json import encode
+
+from kappi_media import metrics
+from kappi_media.domain import (
+    DeclaredUpload,
+    Description,
+    GalleryId,
+    MediaId,
+    Upload,
+    UploadId,
+    url_lifetime_left,
+)
+from kappi_media.errors import FileTooLarge, GalleryNotFound, UnsupportedContentType
+from kappi_media.probing import format_of, is_supported
+from kappi_media.repository.uploads import UploadQueries, promise_within
+from kappi_media.schemas import FileDeclaration, PromisedBatch, PromisedUpload, SignedUpload
+
+CREATED = 201
+_plain_name = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 _.()-]{0,198}[A-Za-z0-9_)-]").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRules:
+    """max_file_bytes: by tier. lifetime: of the promise; a signed URL lives much shorter."""
+
+    max_file_bytes: Mapping[str, int]
+    lifetime: timedelta
+
+
+class UploadSigner:
+    """Signed PUTs of pending uploads."""
+
+    def __init__(self, signer: UrlSigner, *, lifetime: timedelta) -> None:
+        self._signer = signer
+        self._lifetime = lifetime
+
+    def sign(self, upload: Upload, *, now: datetime) -> tuple[SignedUpload, datetime]:
+        """The request that carries the upload out, and when it expires."""
+        signed = self._signer.sign_put(
+            original_key(upload.gallery_id, upload.media_id),
+            binding=ContentBinding(upload.content_type, upload.size_bytes, upload.sha256),
+            now=now,
+            lifetime=url_lifetime_left(upload, now=now, lifetime=self._lifetime),
+        )
+        return SignedUpload(url=signed.url, http_method="PUT", headers=signed.headers), signed.expires_at
+
+
+class SignBatch:
+    def __init__(
+        self,
+        uploads: UploadQueries,
+        *,
+        outbox: Outbox,
+        signer: UploadSigner,
+        rules: UploadRules,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._uploads = uploads
+        self._outbox = outbox
+        self._signer = signer
+        self._rules = rules
+        self._clock = clock
+        self._new_id = new_id
+
+    async def __call__(self, grant: Grant, files: Sequence[FileDeclaration]) -> bytes:
+        """The encoded `PromisedBatch`. All or nothing.
+
+        Raises FileTooLarge, UnsupportedContentType, GalleryNotFound (deleted).
+        """
+        declared = self._declare(grant, files)
+        if not await self._uploads.promise(declared):
+            raise GalleryNotFound
+        return self._answer(declared)
+
+    async def idempotently(
+        self, grant: Grant, files: Sequence[FileDeclaration], call: IdempotentCall
+    ) -> bytes:
+        """As above, once per Idempotency-Key: a repetition gets the first answer."""
+        declared = self._declare(grant, files)
+        async with self._outbox.begin() as unit:
+            stored = await call.claim(unit.connection)
+            if stored is not None:
+                return stored.body
+            if not await promise_within(unit.connection, declared):
+                raise GalleryNotFound
+            answer = self._answer(declared)
+            await call.store(unit.connection, StoredAnswer(CREATED, answer))
+        return answer
+
+    def _declare(self, grant: Grant, files: Sequence[FileDeclaration]) -> list[DeclaredUpload]:
+        self._check(grant.tier, files)
+        now = self._clock()
+        expires_at = now + self._rules.lifetime
+        gallery_id = GalleryId(grant.gallery_id)
+        return [
+            DeclaredUpload(
+                Upload(
+                    id=UploadId(self._new_id()),
+                    media_id=MediaId(self._new_id()),
+                    gallery_id=gallery_id,
+                    filename=file.filename if _plain_name(file.filename) else safe_filename(file.filename),
+                    content_type=file.content_type,
+                    size_bytes=file.size,
+                    sha256=bytes.fromhex(file.sha256) if file.sha256 is not None else None,
+                    state="pending",
+                    rejection_reason=None,
+                    expires_at=expires_at,
+                    created_at=now,
+                ),
+                Description(file.caption, tuple(file.tags), file.location, file.attributes),
+            )
+            for file in files
+        ]
+
+    def _check(self, tier: str, files: Sequence[FileDeclaration]) -> None:
+        limit = self._rules.max_file_bytes.get(tier, 0)
+        too_large = [number for number, file in enumerate(files) if file.size > limit]
+        if too_large:
+            raise FileTooLarge(
+                f"The largest file allowed here has {limit} bytes.",
+                errors=_errors(too_large, "size", "file_too_large"),
+            )
+        foreign = [number for number, file in enumerate(files) if not _is_taken(file.content_type)]
+        if foreign:
+            raise UnsupportedContentType(
+                "Send JPEG, PNG, GIF, WebP, BMP, MP4 or MOV.",
+                errors=_errors(foreign, "content_type", "unsupported_content_type"),
+            )
+
+    def _answer(self, declared: Sequence[DeclaredUpload]) -> bytes:
+        now = self._clock()
+        promised = []
+        for one in declared:
+            single, expires_at = self._signer.sign(one.upload, now=now)
+            promised.append(
+                PromisedUpload(
+                    id=one.upload.id,
+                    media_id=one.upload.media_id,
+                    method="single",
+                    expires_at=expires_at,
+                    single=single,
+                )
+            )
+        metrics.UPLOADS_SIGNED.inc(len(promised))
+        return encode(PromisedBatch(uploads=promised))
+
+
+def _is_taken(content_type: str) -> bool:
+    fmt = format_of(content_type)
+    return fmt is not None and is_supported(fmt)
+
+
+def _errors(numbers: Sequence[int], field: str, code: str) -> tuple[FieldError, ...]:
+    return tuple(
+        FieldError(field=f"files.{number}.{field}", code=code, message="not taken") for number in numbers
+    )

@@ -1,0 +1,110 @@
+"""The page behind a link: the hottest call there is.
+
+One row read decides whether the gallery is there and at which version. The body is a pure function of that
+version, the gallery's public face, the page asked for and the URLs' time bucket, so it is kept, compressed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from kappi_chassis.problems import FieldError, ValidationFailed
+from kappi_contracts.grants import PublicGallery
+from msgspec.json import Encoder
+
+from kappi_media import metrics
+from kappi_media.compression import Coding, compress
+from kappi_media.domain import GalleryContents, GalleryId
+from kappi_media.errors import GalleryNotFound
+from kappi_media.page_cache import PageCache
+from kappi_media.presentation import present_gallery, present_item
+from kappi_media.repository.view import ViewQueries
+from kappi_media.schemas import GalleryPage
+from kappi_media.signed_urls import DownloadUrls
+
+_encoder = Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """after: the last id of the page before. known_tags: the raw `If-None-Match`."""
+
+    limit: int
+    after: UUID | None
+    coding: Coding
+    known_tags: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
+    """body: in the coding asked for; None when the client's own copy is still right."""
+
+    body: bytes | None
+    etag: str
+
+
+class ViewGallery:
+    def __init__(self, view: ViewQueries, *, urls: DownloadUrls, cache: PageCache) -> None:
+        self._view = view
+        self._urls = urls
+        self._cache = cache
+
+    async def __call__(self, gallery: PublicGallery, page: PageRequest) -> PageAnswer:
+        """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
+        contents = await self._view.contents(GalleryId(gallery.id))
+        if contents.deleted:
+            raise GalleryNotFound
+        as_of = self._urls.as_of()
+        # Weak: the same page in another coding is the same page. The bucket is part of it, because a client
+        # that keeps its copy must not sit on URLs that expire.
+        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}"'
+        if page.known_tags and names(page.known_tags, etag):
+            metrics.VIEWS.labels("not_modified").inc()
+            return PageAnswer(None, etag)
+        key = (gallery.id, contents.version, gallery.version, as_of, page.limit, page.after, page.coding)
+        body = self._cache.kept(key)
+        if body is not None:
+            metrics.VIEWS.labels("cached").inc()
+            return PageAnswer(body, etag)
+        body = await self._cache.build(key, lambda: self._build(gallery, contents, page, as_of))
+        metrics.VIEWS.labels("built").inc()
+        return PageAnswer(body, etag)
+
+    async def _build(
+        self, gallery: PublicGallery, contents: GalleryContents, page: PageRequest, as_of: datetime
+    ) -> bytes:
+        found = await self._view.page(GalleryId(gallery.id), after=page.after, limit=page.limit + 1)
+        shown = found[: page.limit]
+        document = GalleryPage(
+            gallery=present_gallery(gallery, contents),
+            items=[present_item(item, self._urls, as_of=as_of) for item in shown],
+            next_cursor=cursor_after(shown[-1].id) if len(found) > page.limit else None,
+        )
+        return compress(_encoder.encode(document), page.coding)
+
+
+def names(header: str, etag: str) -> bool:
+    """Whether an `If-None-Match` names a weak tag (RFC 9110, 13.1.2)."""
+    if header.strip() == "*":
+        return True
+    bare = etag.removeprefix("W/")
+    return any(tag.strip().removeprefix("W/") == bare for tag in header.split(","))
+
+
+def cursor_after(last: UUID) -> str:
+    return base64.urlsafe_b64encode(last.bytes).rstrip(b"=").decode()
+
+
+def position_of(cursor: str) -> UUID:
+    """Raises ValidationFailed for a cursor that this service did not hand out."""
+    try:
+        return UUID(bytes=base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error) as error:
+        raise ValidationFailed(
+            "Pass on next_cursor as it came.",
+            errors=(FieldError(field="cursor", code="cursor_invalid", message="not a cursor"),),
+        ) from error

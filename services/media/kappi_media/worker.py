@@ -1,0 +1,182 @@
+"""The media worker: what a completed upload shows, and its picture for the grid.
+
+Every step may be repeated: the rendition has one key, and an item leaves `processing` a single time, in the
+statement that also records the event and queues the next one. No network call happens inside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.inbox import record
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.storage import ObjectMissing, ObjectStore
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
+from kappi_contracts.keys import rendition_key
+
+from kappi_media import metrics
+from kappi_media.domain import GRID_SIZE, GalleryId, MediaId
+from kappi_media.probing import SNIFF_BYTES, Probe, RangedSource, Rejected, identify, probe
+from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.repository.processing import (
+    CONSUMER,
+    KeptRendition,
+    ProcessingQueries,
+    item_exists,
+    next_sequence_of_gone,
+)
+from kappi_media.stored_source import StoredSource
+
+RENDITION_TYPE = "image/jpeg"
+_GRID = RenditionSize.parse(GRID_SIZE)
+_log = get_logger(__name__)
+
+
+class Rendering(Protocol):
+    """Makes renditions somewhere off the event loop, bounded in number, memory and time."""
+
+    async def render(
+        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
+    ) -> tuple[RenderedImage, ...]:
+        """One JPEG per size, in order. Raises Rejected when the file is at fault."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    probe: Probe
+    rendition: KeptRendition
+
+
+class ProcessUpload:
+    """Handles UploadCompleted. concurrency: items at once, over all partitions together."""
+
+    def __init__(
+        self,
+        processing: ProcessingQueries,
+        *,
+        outbox: Outbox,
+        store: ObjectStore,
+        rendering: Rendering,
+        clock: Clock,
+        concurrency: int,
+    ) -> None:
+        self._processing = processing
+        self._outbox = outbox
+        self._store = store
+        self._rendering = rendering
+        self._clock = clock
+        self._slots = asyncio.Semaphore(concurrency)
+
+    async def __call__(self, envelope: Envelope[UploadCompleted]) -> bool:
+        """False for a duplicate. Raises StorageUnavailable: the record is tried again."""
+        async with self._slots:
+            event = envelope.data
+            taken = await self._processing.take_up(
+                MediaId(event.media_id), GalleryId(event.gallery_id), event_id=envelope.id
+            )
+            if taken.repeated:
+                return False
+            if not taken.waiting:
+                return await self._nothing_to_do(envelope)
+            try:
+                made = await self._make(event)
+            except Rejected as rejected:
+                return await self._reject(envelope, reason=rejected.reason.value, detail=rejected.detail)
+            except ObjectMissing:
+                return await self._reject(envelope, reason="missing", detail="no original in the store")
+            return await self._ready(envelope, made)
+
+    async def _make(self, event: UploadCompleted) -> _Made:
+        started = time.perf_counter()
+        source = StoredSource(self._store, event.object_key, size_bytes=event.size_bytes)
+        fmt = identify(event.content_type, await source.read(0, SNIFF_BYTES))
+        facts = await probe(source, fmt)
+        (image,) = await self._rendering.render(source, facts, [_GRID])
+        key = rendition_key(event.gallery_id, event.media_id, GRID_SIZE)
+        await self._store.put(key, image.jpeg, content_type=RENDITION_TYPE)
+        metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
+        return _Made(
+            probe=facts,
+            rendition=KeptRendition(
+                size=GRID_SIZE, width=image.width, height=image.height, size_bytes=len(image.jpeg)
+            ),
+        )
+
+    async def _ready(self, envelope: Envelope[UploadCompleted], made: _Made) -> bool:
+        event, facts, now = envelope.data, made.probe, self._clock()
+        ready = MediaReady(
+            media_id=event.media_id,
+            gallery_id=event.gallery_id,
+            kind=facts.kind,
+            content_type=facts.content_type,
+            size_bytes=event.size_bytes,
+            width=facts.width,
+            height=facts.height,
+            duration_ms=facts.duration_ms,
+            ready_at=now,
+        )
+        done = await self._processing.ready(
+            MediaId(event.media_id),
+            GalleryId(event.gallery_id),
+            event_id=envelope.id,
+            probe=facts,
+            rendition=made.rendition,
+            event=self._outbox.row(ready),
+        )
+        if not done:
+            return await self._nothing_to_do(envelope)
+        self._outbox.wake()
+        metrics.ITEMS_PROCESSED.labels("ready").inc()
+        metrics.READY_SECONDS.observe(max(0.0, (now - event.completed_at).total_seconds()))
+        return True
+
+    async def _reject(self, envelope: Envelope[UploadCompleted], *, reason: str, detail: str) -> bool:
+        event = envelope.data
+        _log.info("media.rejected", media_id=str(event.media_id), reason=reason, detail=detail)
+        rejected = MediaRejected(
+            media_id=event.media_id,
+            gallery_id=event.gallery_id,
+            reason=reason,
+            rejected_at=self._clock(),
+        )
+        done = await self._processing.rejected(
+            MediaId(event.media_id),
+            GalleryId(event.gallery_id),
+            event_id=envelope.id,
+            reason=reason,
+            event=self._outbox.row(rejected),
+        )
+        if not done:
+            return await self._nothing_to_do(envelope)
+        self._outbox.wake()
+        metrics.ITEMS_PROCESSED.labels("rejected").inc()
+        return True
+
+    async def _nothing_to_do(self, envelope: Envelope[UploadCompleted]) -> bool:
+        """Done by somebody else, or gone. A gone item's rendition may have been put after its purge, by this
+        attempt or by one that died: its prefix is to be purged once more."""
+        event = envelope.data
+        media_id = MediaId(event.media_id)
+        async with self._outbox.begin() as unit:
+            if not await record(unit.connection, consumer=CONSUMER, event_id=envelope.id):
+                return False
+            if await item_exists(unit.connection, media_id):
+                metrics.ITEMS_PROCESSED.labels("repeated").inc()
+                return False
+            deleted = MediaDeleted(
+                media_id=event.media_id,
+                gallery_id=event.gallery_id,
+                reason="requested",
+                deleted_at=self._clock(),
+            )
+            await unit.publish(deleted, sequence=await next_sequence_of_gone(unit.connection, media_id))
+        metrics.ITEMS_PROCESSED.labels("gone").inc()
+        return True
