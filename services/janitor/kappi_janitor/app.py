@@ -21,7 +21,7 @@ from kappi_chassis.observability.logs import get_logger
 from mode.supervisors import CrashingSupervisor
 
 from kappi_janitor.errors import StreamsNotReady, StreamsStopped
-from kappi_janitor.faust_transport import Transport
+from kappi_janitor.faust_transport import FAUST_LOGGER, Transport
 from kappi_janitor.lane import Lane
 
 COMMIT_INTERVAL_S = 1.0
@@ -41,6 +41,7 @@ class _Boot(BootStrategy):
 class JanitorApp(faust.App):
     """A Faust app without a home directory."""
 
+    logger = FAUST_LOGGER
     BootStrategy = _Boot
 
     async def on_first_start(self) -> None:

@@ -5,6 +5,7 @@ Every override is of a method that Faust's own classes call on themselves; tests
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,16 @@ MAX_POLL_INTERVAL_MS = 24 * 3600 * 1000
 """A record that is tried again for hours fills the buffers, and then nothing is polled. That must not cost
 the membership: the records would only wait at another member. Heartbeats have a thread of their own."""
 
+FAUST_LOGGER = logging.getLogger("faust.janitor")
+"""For our subclasses: Faust would give them their module's, and its chatter our log level."""
+
 _log = get_logger(__name__)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread Faust runs aiokafka in."""
 
+    logger = FAUST_LOGGER
     consumer: Consumer
 
     def __post_init__(self) -> None:
@@ -105,6 +110,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """Faust's consumer, told how to connect."""
 
+    logger = FAUST_LOGGER
     connection: KafkaConnection
     on_gap: OnGap | None
 

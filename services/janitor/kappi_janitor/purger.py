@@ -123,8 +123,9 @@ class Purger:
         async def on_removed(objects: int) -> None:
             async with self._database.transaction() as connection:
                 until = self._clock() + self._policy.lease
-                if not await repository.note_progress(connection, lease, objects=objects, until=until):
-                    raise _LeaseLost
+                ours = await repository.note_progress(connection, lease, objects=objects, until=until)
+            if not ours:  # after the commit: the count stands
+                raise _LeaseLost
 
         await empty_prefix(self._store, lease.scope.prefix, on_removed=on_removed)
         await self._record(lease, began_at)

@@ -1,0 +1,249 @@
+"""The janitor on a database of its own; events come as hand-made records, the store is a folder or an S3."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from kappi_chassis.bus import Processor, Record
+from kappi_chassis.clock import new_id
+from kappi_chassis.db import Database
+from kappi_chassis.db.migrations import migrate
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.storage import DeleteReport, ObjectPage, StorageUnavailable
+from kappi_chassis.storage.local import LocalObjectStore
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import Event
+from kappi_contracts.topics import BY_CE_TYPE
+from kappi_janitor.main import Ground, build_processor, build_purger
+from kappi_janitor.purger import Purger
+from kappi_janitor.settings import JanitorSettings
+from sqlalchemy import text
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, span: timedelta) -> None:
+        self.now += span
+
+
+@dataclass(slots=True)
+class Graveyard:
+    """Dead letters, in memory."""
+
+    buried: list[tuple[Record, BaseException]] = field(default_factory=list)
+
+    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        self.buried.append((record, error))
+
+
+class FaultyStore:
+    """A real store that can be down, or refuse single keys so many times; counts the batches it removed."""
+
+    def __init__(self, store: Any) -> None:
+        self.real = store
+        self.down = False
+        self.refusals: dict[str, int] = {}
+        self.batches: list[int] = []
+        self.before_delete: Callable[[], Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    async def abort_multipart_uploads(self, prefix: str) -> int:
+        self._check()
+        aborted: int = await self.real.abort_multipart_uploads(prefix)
+        return aborted
+
+    async def list_page(self, prefix: str, **options: Any) -> ObjectPage:
+        self._check()
+        page: ObjectPage = await self.real.list_page(prefix, **options)
+        return page
+
+    async def delete_versions_page(self, prefix: str) -> DeleteReport:
+        self._check()
+        if self.before_delete is not None:
+            await self.before_delete()
+        if any(left for key, left in self.refusals.items() if key.startswith(prefix)):
+            report = await self._delete_but_refused(prefix)
+        else:
+            report = await self.real.delete_versions_page(prefix)
+        if report.deleted:
+            self.batches.append(report.deleted)
+        return report
+
+    async def _delete_but_refused(self, prefix: str) -> DeleteReport:
+        page = await self.real.list_page(prefix)
+        failed = {}
+        for found in page.objects:
+            if self.refusals.get(found.key, 0):
+                self.refusals[found.key] -= 1
+                failed[found.key] = "AccessDenied"
+        done = await self.real.delete_batch([found.key for found in page.objects if found.key not in failed])
+        return DeleteReport(deleted=done.deleted, failed={**done.failed, **failed})
+
+    def _check(self) -> None:
+        if self.down:
+            raise StorageUnavailable("the store is away")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An outbox row, read back."""
+
+    event: Any
+    key: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Janitor:
+    """The service's inside, driven by hand."""
+
+    ground: Ground
+    processor: Processor
+    purger: Purger
+    graveyard: Graveyard
+    clock: Clock
+    store: FaultyStore
+
+    async def hear(self, event: Event, *, sequence: int = 1, event_id: Any = None) -> Envelope[Any]:
+        """Deliver an event as a record; the same event_id again is a duplicate."""
+        envelope = Envelope(
+            id=event_id or new_id(), source="/tests", time=self.clock(), sequence=sequence, data=event
+        )
+        await self.processor.process(
+            Record(
+                topic=event.topic_name(),
+                partition=0,
+                offset=0,
+                key=event.key().encode(),
+                value=envelope.value(),
+                headers=envelope.headers(),
+            )
+        )
+        return envelope
+
+    async def published(self, event: type[Event]) -> list[Published]:
+        """What went into the outbox, oldest first."""
+        rows = await self.query(
+            "SELECT type, payload, key, sequence FROM outbox WHERE topic = :topic ORDER BY id",
+            topic=event.topic_name(),
+        )
+        return [
+            Published(
+                event=msgspec.json.decode(row.payload, type=BY_CE_TYPE[row.type]),
+                key=row.key,
+                sequence=row.sequence,
+            )
+            for row in rows
+        ]
+
+    async def query(self, statement: str, **values: Any) -> list[Any]:
+        async with self.ground.database.transaction() as connection:
+            return list(await connection.execute(text(statement), values))
+
+    async def fill(self, prefix: str, *, objects: int) -> None:
+        """Put that many small objects under a prefix."""
+        gate = asyncio.Semaphore(16)
+
+        async def put(number: int) -> None:
+            async with gate:
+                await self.store.real.put(f"{prefix}{number:05}", b"x", content_type="image/jpeg")
+
+        await asyncio.gather(*(put(number) for number in range(objects)))
+
+    async def holds(self, prefix: str) -> int:
+        """How many objects are under a prefix, at most 1,000."""
+        return len((await self.store.real.list_page(prefix)).objects)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def url(make_database: Any) -> str:
+    def prepare(url: str) -> None:
+        asyncio.run(migrate("kappi_janitor", url))
+
+    result: str = make_database("janitor", prepare)
+    return result
+
+
+@pytest.fixture
+def settings(url: str) -> JanitorSettings:
+    return JanitorSettings(database_url=url, purge_poll=timedelta(milliseconds=20), sweep_page=3)  # type: ignore[arg-type]  # parsed
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database(url, pool_size=5)
+    await database.start()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def local_store(tmp_path: Path) -> AsyncIterator[LocalObjectStore]:
+    store = LocalObjectStore(tmp_path / "objects")
+    await store.ready()
+    yield store
+    await store.close()
+
+
+@pytest.fixture(params=["local", "s3"])
+async def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    """The test runs once on a folder and once on the run's S3."""
+    if request.param == "local":
+        store: Any = LocalObjectStore(tmp_path / "objects")
+    else:
+        server = request.getfixturevalue("s3_server")
+        store = server.store(await asyncio.to_thread(server.create_bucket))
+    await store.ready()
+    yield store
+    await store.close()
+
+
+MakeJanitor = Callable[[Any], Janitor]
+
+
+@pytest.fixture
+def make_janitor(database: Database, settings: JanitorSettings, clock: Clock) -> MakeJanitor:
+    """`make_janitor(store)`."""
+
+    def make(store: Any) -> Janitor:
+        faulty = FaultyStore(store)
+        ground = Ground(database=database, outbox=Outbox(database), store=faulty, clock=clock)
+        graveyard = Graveyard()
+        purger = build_purger(ground, settings)
+        processor = build_processor(ground, settings, purger=purger, dead_letters=graveyard)
+        return Janitor(
+            ground=ground,
+            processor=processor,
+            purger=purger,
+            graveyard=graveyard,
+            clock=clock,
+            store=faulty,
+        )
+
+    return make
+
+
+@pytest.fixture
+def janitor(make_janitor: MakeJanitor, local_store: LocalObjectStore) -> Janitor:
+    return make_janitor(local_store)

@@ -1,0 +1,105 @@
+"""Deadlines are right in whatever order, and however often, the news comes."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kappi_chassis.clock import new_id
+from kappi_contracts.events import GalleryCreated, GalleryDeleted, GalleryUpdated
+
+DAY = timedelta(days=1)
+
+
+class Gallery:
+    """The events of one gallery's life: created for 30 days, extended to 60, deleted."""
+
+    def __init__(self, now: datetime) -> None:
+        self.id: UUID = new_id()
+        self.now = now
+
+    def created(self) -> GalleryCreated:
+        return GalleryCreated(
+            gallery_id=self.id,
+            owner_id=None,
+            visibility="shared",
+            expires_at=self.now + 30 * DAY,
+            created_at=self.now,
+        )
+
+    def updated(self, expires_at: datetime | None) -> GalleryUpdated:
+        return GalleryUpdated(
+            gallery_id=self.id,
+            owner_id=None,
+            visibility="shared",
+            expires_at=expires_at,
+            updated_at=self.now,
+        )
+
+    def deleted(self) -> GalleryDeleted:
+        return GalleryDeleted(gallery_id=self.id, owner_id=None, reason="requested", deleted_at=self.now)
+
+
+@pytest.fixture
+def gallery(janitor: Any) -> Gallery:
+    return Gallery(janitor.clock())
+
+
+async def state(janitor: Any, gallery: Gallery) -> tuple[datetime | None, int, bool]:
+    """(deadline, sequence, deleted)"""
+    (row,) = await janitor.query(
+        "SELECT expires_at, sequence, deleted_at FROM due_galleries WHERE gallery_id = :id", id=gallery.id
+    )
+    return row.expires_at, row.sequence, row.deleted_at is not None
+
+
+async def test_an_update_that_comes_before_the_creation_wins(janitor: Any, gallery: Gallery) -> None:
+    await janitor.hear(gallery.updated(gallery.now + 60 * DAY), sequence=2)
+    await janitor.hear(gallery.created(), sequence=1)
+    assert await state(janitor, gallery) == (gallery.now + 60 * DAY, 2, False)
+
+
+async def test_a_deletion_that_comes_before_the_creation_is_final(janitor: Any, gallery: Gallery) -> None:
+    await janitor.hear(gallery.deleted(), sequence=2)
+    await janitor.hear(gallery.created(), sequence=1)
+    assert await state(janitor, gallery) == (None, 2, True)
+
+
+async def test_a_claimed_gallery_is_never_due_again(janitor: Any, gallery: Gallery) -> None:
+    await janitor.hear(gallery.created(), sequence=1)
+    await janitor.hear(gallery.updated(None), sequence=2)
+    assert await state(janitor, gallery) == (None, 2, False)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+async def test_every_order_with_duplicates_ends_the_same(janitor: Any, order: tuple[int, ...]) -> None:
+    gallery = Gallery(janitor.clock())
+    life = [
+        (gallery.created(), 1),
+        (gallery.updated(gallery.now + 60 * DAY), 2),
+        (gallery.updated(gallery.now + 90 * DAY), 3),
+        (gallery.deleted(), 4),
+    ]
+    for index in (*order, *order):
+        event, sequence = life[index]
+        await janitor.hear(event, sequence=sequence)
+    _, sequence, deleted = await state(janitor, gallery)
+    assert (sequence, deleted) == (4, True)
+    purges = await janitor.query("SELECT prefix FROM purges WHERE gallery_id = :id", id=gallery.id)
+    assert [row.prefix for row in purges] == [f"galleries/{gallery.id}/"]
+
+
+async def test_poison_goes_to_the_dead_letters_and_the_next_record_is_handled(
+    janitor: Any, gallery: Gallery
+) -> None:
+    from kappi_chassis.bus import Record
+
+    headers = (("ce_specversion", b"1.0"), ("ce_type", b"gg.kappi.GalleryCreated.v1"))
+    broken = Record(topic="GalleryCreated", partition=0, offset=7, key=b"k", value=b"{", headers=headers)
+    await janitor.processor.process(broken)
+    await janitor.hear(gallery.created(), sequence=1)
+    assert [record.offset for record, _ in janitor.graveyard.buried] == [7]
+    assert (await state(janitor, gallery))[1] == 1

@@ -1,0 +1,345 @@
+"""The ledger and the store: nothing of what was deleted stays, nothing else goes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kappi_chassis.clock import new_id
+from kappi_chassis.testing.background import Background
+from kappi_chassis.testing.eventually import eventually
+from kappi_contracts.events import (
+    GalleryDeleted,
+    JanitorTick,
+    MediaDeleted,
+    MediaRejected,
+    ObjectsPurged,
+)
+from kappi_contracts.keys import gallery_prefix, media_prefix
+from kappi_janitor import emptying, purger
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emptying, "KEY_PAUSE_S", 0.0)
+
+
+async def delete_gallery(janitor: Any, gallery_id: UUID, *, sequence: int = 2) -> None:
+    now = janitor.clock()
+    await janitor.hear(
+        GalleryDeleted(gallery_id=gallery_id, owner_id=None, reason="expired", deleted_at=now),
+        sequence=sequence,
+    )
+
+
+async def delete_media(janitor: Any, gallery_id: UUID, media_id: UUID, *, sequence: int = 2) -> None:
+    event = MediaDeleted(
+        media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=janitor.clock()
+    )
+    await janitor.hear(event, sequence=sequence)
+
+
+async def work(janitor: Any) -> int:
+    """Do all that is due by the clock, as the purger's own loop would; returns how many sweeps."""
+    done = 0
+    while leases := await janitor.purger._take(10):
+        await asyncio.gather(*(janitor.purger._work_on(lease) for lease in leases))
+        done += len(leases)
+    return done
+
+
+async def ledger(janitor: Any) -> Any:
+    (row,) = await janitor.query("SELECT * FROM purges")
+    return row
+
+
+async def test_2500_objects_go_in_three_batches(make_janitor: Any, every_store: Any) -> None:
+    janitor = make_janitor(every_store)
+    gallery_id = new_id()
+    await janitor.fill(media_prefix(gallery_id, new_id()), objects=2500)
+    await delete_gallery(janitor, gallery_id)
+    assert await work(janitor) == 1
+    assert janitor.store.batches == [1000, 1000, 500]
+    assert await janitor.holds(gallery_prefix(gallery_id)) == 0
+    (purged,) = await janitor.published(ObjectsPurged)
+    assert (purged.event.objects, purged.event.prefix) == (2500, gallery_prefix(gallery_id))
+    assert (purged.event.gallery_id, purged.event.media_id, purged.key) == (
+        gallery_id,
+        None,
+        str(gallery_id),
+    )
+
+
+async def test_every_version_goes(make_janitor: Any, s3_server: Any) -> None:
+    bucket = await asyncio.to_thread(lambda: s3_server.create_bucket(versioned=True))
+    store = s3_server.store(bucket)
+    try:
+        janitor = make_janitor(store)
+        gallery_id = new_id()
+        prefix = media_prefix(gallery_id, new_id())
+        for _ in range(3):
+            await janitor.fill(prefix, objects=2)
+        await store.delete_batch([f"{prefix}00000"])  # leaves a delete marker
+        await delete_gallery(janitor, gallery_id)
+        await work(janitor)
+        assert (await store.delete_versions_page(prefix)).deleted == 0
+        assert (await janitor.published(ObjectsPurged))[0].event.objects >= 6
+    finally:
+        await store.close()
+
+
+async def test_only_the_deleted_gallery_goes(make_janitor: Any, every_store: Any) -> None:
+    janitor = make_janitor(every_store)
+    doomed, kept = new_id(), new_id()
+    await janitor.fill(gallery_prefix(doomed), objects=3)
+    await janitor.fill(gallery_prefix(kept), objects=3)
+    # A key that begins like the doomed gallery's, without being in its folder.
+    await janitor.fill(f"galleries/{doomed}-x/", objects=1)
+    await delete_gallery(janitor, doomed)
+    await work(janitor)
+    assert await janitor.holds(gallery_prefix(doomed)) == 0
+    assert await janitor.holds(gallery_prefix(kept)) == 3
+    assert await janitor.holds(f"galleries/{doomed}-x/") == 1
+
+
+async def test_a_deleted_item_takes_its_renditions_and_no_neighbour(janitor: Any) -> None:
+    gallery_id, doomed, rejected, kept = (new_id() for _ in range(4))
+    for media_id in (doomed, rejected, kept):
+        await janitor.fill(media_prefix(gallery_id, media_id) + "renditions/", objects=2)
+    await delete_media(janitor, gallery_id, doomed)
+    await janitor.hear(
+        MediaRejected(media_id=rejected, gallery_id=gallery_id, reason="corrupt", rejected_at=janitor.clock())
+    )
+    await work(janitor)
+    assert await janitor.holds(media_prefix(gallery_id, doomed)) == 0
+    assert await janitor.holds(media_prefix(gallery_id, rejected)) == 0
+    assert await janitor.holds(media_prefix(gallery_id, kept)) == 2
+    purged = await janitor.published(ObjectsPurged)
+    assert {each.event.media_id for each in purged} == {doomed, rejected}
+    assert sorted(each.sequence for each in purged) == [1, 2], "both are about the one gallery"
+
+
+async def test_nothing_under_the_prefix_is_a_success(janitor: Any) -> None:
+    await delete_gallery(janitor, new_id())
+    await work(janitor)
+    assert [each.event.objects for each in await janitor.published(ObjectsPurged)] == [0]
+
+
+async def test_single_keys_that_fail_are_tried_again(janitor: Any) -> None:
+    gallery_id = new_id()
+    prefix = gallery_prefix(gallery_id)
+    await janitor.fill(prefix, objects=5)
+    janitor.store.refusals = {f"{prefix}00001": 2, f"{prefix}00003": 1}
+    await delete_gallery(janitor, gallery_id)
+    await work(janitor)
+    assert await janitor.holds(prefix) == 0
+    assert [each.event.objects for each in await janitor.published(ObjectsPurged)] == [5]
+
+
+async def test_a_key_that_keeps_failing_postpones_the_rest_of_the_purge_and_counts_what_went(
+    janitor: Any,
+) -> None:
+    gallery_id = new_id()
+    prefix = gallery_prefix(gallery_id)
+    await janitor.fill(prefix, objects=5)
+    janitor.store.refusals = {f"{prefix}00001": 1000}
+    await delete_gallery(janitor, gallery_id)
+    assert await work(janitor) == 1
+    assert await janitor.holds(prefix) == 1
+    assert await janitor.published(ObjectsPurged) == []
+    row = await ledger(janitor)
+    assert (row.attempts, row.objects, row.lease_id, row.done_at) == (1, 4, None, None)
+    assert "AccessDenied" in row.last_error
+    assert row.not_before > janitor.clock()
+    janitor.store.refusals = {}
+    janitor.clock.pass_by(MINUTE)
+    await work(janitor)
+    assert [each.event.objects for each in await janitor.published(ObjectsPurged)] == [5]
+    assert (await ledger(janitor)).last_error is None
+
+
+async def test_a_store_that_is_down_is_waited_out(janitor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purger, "retry_pause", lambda *_, **__: timedelta(milliseconds=1))
+    gallery_id = new_id()
+    await janitor.fill(gallery_prefix(gallery_id), objects=3)
+    janitor.store.down = True
+    async with Background() as running:
+        running.start(janitor.purger.run())
+        await delete_gallery(janitor, gallery_id)
+
+        async def failed_twice() -> None:
+            janitor.clock.pass_by(timedelta(milliseconds=5))
+            assert (await ledger(janitor)).attempts >= 2
+
+        await eventually(failed_twice)
+        assert await janitor.published(ObjectsPurged) == []
+        janitor.store.down = False
+
+        async def purged() -> None:
+            janitor.clock.pass_by(timedelta(milliseconds=5))
+            assert len(await janitor.published(ObjectsPurged)) == 1
+
+        await eventually(purged)
+    assert await janitor.holds(gallery_prefix(gallery_id)) == 0
+
+
+async def test_a_late_upload_is_found_by_the_second_look(janitor: Any) -> None:
+    gallery_id = new_id()
+    prefix = gallery_prefix(gallery_id)
+    await janitor.fill(prefix, objects=2)
+    await delete_gallery(janitor, gallery_id)
+    await work(janitor)
+    await janitor.fill(prefix, objects=1)  # its URL was signed before the deletion
+    janitor.clock.pass_by(19 * MINUTE)
+    assert await work(janitor) == 0, "not before the URL's longest life is over"
+    janitor.clock.pass_by(2 * MINUTE)
+    assert await work(janitor) == 1
+    assert await janitor.holds(prefix) == 0
+    purged = await janitor.published(ObjectsPurged)
+    assert [(each.event.objects, each.sequence) for each in purged] == [(2, 1), (1, 2)]
+
+
+async def test_later_looks_that_find_nothing_say_nothing_and_come_to_an_end(janitor: Any) -> None:
+    await delete_gallery(janitor, new_id())
+    for expected in (1, 1, 1, 0):
+        assert await work(janitor) == expected
+        janitor.clock.pass_by(DAY if expected else timedelta(0))
+        if (await ledger(janitor)).done_at is not None:
+            break
+    assert await work(janitor) == 0
+    assert (await ledger(janitor)).done_at is not None
+    assert len(await janitor.published(ObjectsPurged)) == 1
+
+
+async def test_a_tick_from_the_future_looks_early_but_keeps_the_real_second_look(janitor: Any) -> None:
+    gallery_id = new_id()
+    prefix = gallery_prefix(gallery_id)
+    await delete_gallery(janitor, gallery_id)
+    await work(janitor)
+    await janitor.fill(prefix, objects=1)
+    at = janitor.clock() + 31 * DAY
+    await janitor.hear(JanitorTick(schedule="operator", at=at, origin="operator"))
+    assert await work(janitor) == 1
+    assert await janitor.holds(prefix) == 0
+    # The URL is still alive by the wall clock.
+    await janitor.fill(prefix, objects=1)
+    janitor.clock.pass_by(21 * MINUTE)
+    assert await work(janitor) == 1
+    assert await janitor.holds(prefix) == 0
+
+
+async def test_a_second_deletion_starts_over(janitor: Any) -> None:
+    """The worker's rendition landed after the purge: media says *deleted* again, with a higher sequence."""
+    gallery_id, media_id = new_id(), new_id()
+    prefix = media_prefix(gallery_id, media_id)
+    await delete_media(janitor, gallery_id, media_id, sequence=2)
+    await work(janitor)
+    await janitor.fill(prefix, objects=1)
+    await delete_media(janitor, gallery_id, media_id, sequence=3)
+    await work(janitor)
+    assert await janitor.holds(prefix) == 0
+    assert [each.event.objects for each in await janitor.published(ObjectsPurged)] == [0, 1]
+
+
+async def test_a_deletion_during_the_purge_is_not_taken_for_done(janitor: Any) -> None:
+    gallery_id, media_id = new_id(), new_id()
+    prefix = media_prefix(gallery_id, media_id)
+    await janitor.fill(prefix, objects=1)
+    await delete_media(janitor, gallery_id, media_id, sequence=2)
+
+    async def deleted_again() -> None:
+        janitor.store.before_delete = None
+        await delete_media(janitor, gallery_id, media_id, sequence=3)
+
+    janitor.store.before_delete = deleted_again
+    assert await work(janitor) == 2, "the first sweep lost its lease, a second one did the work"
+    assert await janitor.holds(prefix) == 0
+    assert [each.event.objects for each in await janitor.published(ObjectsPurged)] == [1]
+
+
+async def test_a_purge_whose_worker_died_is_taken_up_after_its_lease(janitor: Any) -> None:
+    gallery_id = new_id()
+    await janitor.fill(gallery_prefix(gallery_id), objects=3)
+    await delete_gallery(janitor, gallery_id)
+    assert len(await janitor.purger._take(1)) == 1  # and then its process was killed
+    assert await work(janitor) == 0
+    janitor.clock.pass_by(timedelta(seconds=31))
+    assert await work(janitor) == 1
+    assert await janitor.holds(gallery_prefix(gallery_id)) == 0
+
+
+async def test_two_replicas_share_the_ledger(make_janitor: Any, local_store: Any) -> None:
+    replicas = [make_janitor(local_store) for _ in range(2)]
+    galleries = [new_id() for _ in range(12)]
+    for gallery_id in galleries:
+        await replicas[0].fill(gallery_prefix(gallery_id), objects=2)
+        await delete_gallery(replicas[0], gallery_id)
+    async with Background() as running:
+        for replica in replicas:
+            running.start(replica.purger.run())
+
+        async def all_purged() -> None:
+            assert len(await replicas[0].published(ObjectsPurged)) == 12
+
+        await eventually(all_purged)
+    purged = await replicas[0].published(ObjectsPurged)
+    assert {each.event.gallery_id for each in purged} == set(galleries)
+    assert {each.event.objects for each in purged} == {2}
+
+
+async def test_a_duplicate_deletion_orders_one_purge(janitor: Any) -> None:
+    event = GalleryDeleted(gallery_id=new_id(), owner_id=None, reason="requested", deleted_at=janitor.clock())
+    first = await janitor.hear(event, sequence=2)
+    await work(janitor)
+    await janitor.hear(event, sequence=2, event_id=first.id)
+    assert await work(janitor) == 0
+    assert len(await janitor.published(ObjectsPurged)) == 1
+
+
+async def test_a_bug_in_one_purge_does_not_stop_the_others(
+    janitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursed, fine = new_id(), new_id()
+    real = purger.empty_prefix
+
+    async def trips(store: Any, prefix: str, **options: Any) -> None:
+        if prefix == gallery_prefix(cursed):
+            raise KeyError("a bug")
+        await real(store, prefix, **options)
+
+    monkeypatch.setattr(purger, "empty_prefix", trips)
+    async with Background() as running:
+        running.start(janitor.purger.run())
+        await delete_gallery(janitor, cursed)
+        await delete_gallery(janitor, fine)
+
+        async def fine_is_done() -> None:
+            assert [each.event.gallery_id for each in await janitor.published(ObjectsPurged)] == [fine]
+
+        await eventually(fine_is_done)
+
+        async def cursed_is_kept() -> None:
+            rows = await janitor.query("SELECT gallery_id FROM purges WHERE last_error LIKE 'KeyError%'")
+            assert [row.gallery_id for row in rows] == [cursed]
+
+        await eventually(cursed_is_kept)
+
+
+async def test_the_database_refuses_a_purge_of_more_than_a_gallery(janitor: Any) -> None:
+    from kappi_janitor import repository
+    from kappi_janitor.domain import Scope
+    from sqlalchemy.exc import IntegrityError
+
+    for prefix in ("", "galleries/", "galleries//", "galleries/x", "renditions/x/"):
+        scope = Scope(gallery_id=new_id(), media_id=None, prefix=prefix)
+        with pytest.raises(IntegrityError):
+            async with janitor.ground.database.transaction() as connection:
+                await repository.request_purge(
+                    connection, purge_id=new_id(), scope=scope, now=janitor.clock()
+                )

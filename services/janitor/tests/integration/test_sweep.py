@@ -1,0 +1,171 @@
+"""A tick claims exactly what is due by its own time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kappi_chassis.clock import new_id
+from kappi_contracts.events import (
+    GalleryCreated,
+    GalleryDeleted,
+    GalleryExpired,
+    GalleryUpdated,
+    JanitorTick,
+    ObjectsPurged,
+)
+from kappi_janitor import repository
+
+DAY = timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def tick(at: datetime) -> JanitorTick:
+    return JanitorTick(schedule="hourly", at=at, origin="operator")
+
+
+async def create(janitor: Any, expires_at: datetime | None) -> UUID:
+    gallery_id = new_id()
+    await janitor.hear(
+        GalleryCreated(
+            gallery_id=gallery_id,
+            owner_id=None,
+            visibility="shared",
+            expires_at=expires_at,
+            created_at=janitor.clock(),
+        )
+    )
+    return gallery_id
+
+
+async def claimed(janitor: Any) -> list[UUID]:
+    return [each.event.gallery_id for each in await janitor.published(GalleryExpired)]
+
+
+async def test_a_tick_from_the_future_claims_only_what_is_due_then(janitor: Any) -> None:
+    now = janitor.clock()
+    due = await create(janitor, now + 30 * DAY)
+    exactly = await create(janitor, now + 31 * DAY)
+    await create(janitor, now + 31 * DAY + MICROSECOND)
+    await create(janitor, None)
+    await janitor.hear(tick(now))
+    assert await claimed(janitor) == []
+    await janitor.hear(tick(now + 31 * DAY))
+    assert set(await claimed(janitor)) == {due, exactly}
+    for each in await janitor.published(GalleryExpired):
+        assert each.event.as_of == now + 31 * DAY
+        assert each.key == str(each.event.gallery_id)
+        assert each.sequence == 1
+    assert {each.event.expires_at for each in await janitor.published(GalleryExpired)} == {
+        now + 30 * DAY,
+        now + 31 * DAY,
+    }
+
+
+async def test_a_claimed_extended_or_deleted_gallery_is_left_alone(janitor: Any) -> None:
+    now = janitor.clock()
+    claimed_by_account, extended, deleted = [await create(janitor, now + DAY) for _ in range(3)]
+    for gallery_id, deadline in ((claimed_by_account, None), (extended, now + 40 * DAY)):
+        await janitor.hear(
+            GalleryUpdated(
+                gallery_id=gallery_id,
+                owner_id=None,
+                visibility="shared",
+                expires_at=deadline,
+                updated_at=now,
+            ),
+            sequence=2,
+        )
+    await janitor.hear(
+        GalleryDeleted(gallery_id=deleted, owner_id=None, reason="requested", deleted_at=now), sequence=2
+    )
+    await janitor.hear(tick(now + 31 * DAY))
+    assert await claimed(janitor) == []
+
+
+async def test_more_than_a_page_is_claimed_once_each(janitor: Any) -> None:
+    """The fixture's page is 3."""
+    galleries = {await create(janitor, janitor.clock() + DAY) for _ in range(10)}
+    await janitor.hear(tick(janitor.clock() + 2 * DAY))
+    found = await claimed(janitor)
+    assert len(found) == 10
+    assert set(found) == galleries
+
+
+async def test_a_tick_delivered_again_claims_nothing_twice(janitor: Any) -> None:
+    await create(janitor, janitor.clock() + DAY)
+    first = await janitor.hear(tick(janitor.clock() + 2 * DAY))
+    await janitor.hear(first.data, event_id=first.id)
+    assert len(await claimed(janitor)) == 1
+
+
+async def test_a_tick_interrupted_halfway_goes_on_where_it_was(
+    janitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    galleries = {await create(janitor, janitor.clock() + DAY) for _ in range(7)}
+    original, calls = repository.claim_due, 0
+
+    async def dies_after_two_pages(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise asyncio.CancelledError
+        return await original(*arguments, **options)
+
+    monkeypatch.setattr(repository, "claim_due", dies_after_two_pages)
+    event_id = new_id()
+    with pytest.raises(asyncio.CancelledError):
+        await janitor.hear(tick(janitor.clock() + 2 * DAY), event_id=event_id)
+    assert len(await claimed(janitor)) == 6
+    await janitor.hear(tick(janitor.clock() + 2 * DAY), event_id=event_id)
+    found = await claimed(janitor)
+    assert len(found) == 7
+    assert set(found) == galleries
+
+
+async def test_a_claim_nobody_answered_is_made_again_by_the_next_tick(janitor: Any) -> None:
+    await create(janitor, janitor.clock() + DAY)
+    for days in (2, 3):
+        await janitor.hear(tick(janitor.clock() + days * DAY))
+    claims = await janitor.published(GalleryExpired)
+    assert [claim.sequence for claim in claims] == [1, 2], "a newer claim is told from the older one"
+
+
+async def test_two_ticks_at_once_share_the_work_without_deadlock(janitor: Any) -> None:
+    galleries = {await create(janitor, janitor.clock() + DAY) for _ in range(30)}
+    at = janitor.clock() + 2 * DAY
+    await asyncio.gather(janitor.hear(tick(at)), janitor.hear(tick(at)))
+    assert set(await claimed(janitor)) == galleries
+    assert janitor.graveyard.buried == []
+
+
+async def test_old_rows_are_forgotten_by_the_wall_clock_not_by_the_tick(janitor: Any) -> None:
+    now = janitor.clock()
+    gallery_id = await create(janitor, now + DAY)
+    await janitor.hear(
+        GalleryDeleted(gallery_id=gallery_id, owner_id=None, reason="requested", deleted_at=now), sequence=2
+    )
+    live = await create(janitor, None)
+    await janitor.purger._work_on((await janitor.purger._take(1))[0])
+    await janitor.query("INSERT INTO ticks VALUES (:at) RETURNING 1", at=now)
+
+    async def rows() -> tuple[int, int, int]:
+        (row,) = await janitor.query(
+            "SELECT (SELECT count(*) FROM due_galleries), (SELECT count(*) FROM purges),"
+            " (SELECT count(*) FROM ticks)"
+        )
+        return tuple(row)  # type: ignore[return-value]
+
+    await janitor.hear(tick(now + 400 * DAY))
+    assert await rows() == (2, 1, 1)
+    janitor.clock.pass_by(2 * DAY)  # past the last look
+    await janitor.purger._work_on((await janitor.purger._take(1))[0])
+    janitor.clock.pass_by(91 * DAY)
+    await janitor.hear(tick(janitor.clock()))
+    assert await rows() == (1, 0, 0)
+    (row,) = await janitor.query("SELECT gallery_id FROM due_galleries")
+    assert row.gallery_id == live
+    assert len(await janitor.published(ObjectsPurged)) == 1
