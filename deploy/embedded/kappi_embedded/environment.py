@@ -67,6 +67,8 @@ class Environments:
         if self._plan.needs_broker:
             platform |= {
                 "KAPPI_KAFKA_CREATE_TOPICS": "false",
+                # It waits this long for a consumer that died before the others, or its successor, get its share.
+                "KAPPI_KAFKA_SESSION_TIMEOUT_MS": "3000",
                 "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_FETCH_WAIT_MS),
                 "KAPPI_GAP_SIGNAL_DIR": str(self._data.signals),
             }

@@ -1,0 +1,203 @@
+"""What is measured. Each scenario prepares its world, then yields rows for the table."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from benchmarks.load import MakeRequest, Outcome, closed_loop, counted, fixed_rate, request
+from benchmarks.world import Endpoint, Gallery, World, batch_of, camera_picture, small_pictures
+
+CONNECTIONS = (1, 16, 64)
+VIEW_ITEMS = 100
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the results. per_second counts answers of the expected status only."""
+
+    scenario: str
+    via: str
+    load: str
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def row(scenario: str, via: str, load: str, outcome: Outcome, *, expected: int, note: str = "") -> Row:
+    good = outcome.statuses[expected]
+    total = sum(outcome.statuses.values())
+    others = {status: count for status, count in outcome.statuses.items() if status != expected}
+    return Row(
+        scenario=scenario,
+        via=via,
+        load=load,
+        per_second=round(outcome.per_second * good / total if total else 0.0, 1),
+        p50_ms=round(outcome.percentile_ms(50), 2),
+        p99_ms=round(outcome.percentile_ms(99), 2),
+        failed=total - good,
+        note=note or (f"statuses {others}" if others else ""),
+    )
+
+
+async def _swept(
+    scenario: str, via: str, endpoint: Endpoint, make: MakeRequest, *, expected: int, seconds: float
+) -> AsyncIterator[Row]:
+    for connections in CONNECTIONS:
+        outcome = await closed_loop(
+            endpoint.host, endpoint.port, make, connections=connections, seconds=seconds
+        )
+        yield row(scenario, via, f"{connections} conn", outcome, expected=expected)
+    paced = await fixed_rate(endpoint.host, endpoint.port, make, per_second=100, seconds=max(seconds, 3))
+    yield row(scenario, via, "100/s", paced, expected=expected)
+
+
+async def gallery_view(world: World, seconds: float) -> AsyncIterator[Row]:
+    """`GET /v1/g/{code}` of 100 items, body cached, as a phone asks for it."""
+    gallery = await world.filled(small_pictures(VIEW_ITEMS))
+    for encoding in ("zstd", "identity"):
+        headers = {"accept-encoding": encoding}
+        path = f"/v1/g/{gallery.code}"
+        gateway, media = world.gateway, world.services["media"]
+        ask = request("GET", path, host=gateway.authority, headers=headers)
+        async for found in _swept(
+            f"gallery view ({encoding})", "gateway", gateway, _same(ask), expected=200, seconds=seconds
+        ):
+            yield found
+        direct = request(
+            "GET", path, host=media.authority, headers={**headers, **await world.grant(gallery, manage=False)}
+        )
+        async for found in _swept(
+            f"gallery view ({encoding})", "media", media, _same(direct), expected=200, seconds=seconds
+        ):
+            yield found
+
+
+async def gallery_view_uncached(world: World, seconds: float) -> AsyncIterator[Row]:
+    """The same on a stack whose page cache is off: rows read, URLs signed, JSON written each time."""
+    gallery = await world.filled(small_pictures(VIEW_ITEMS))
+    headers = {"accept-encoding": "identity", **await world.grant(gallery, manage=False)}
+    media = world.services["media"]
+    direct = request("GET", f"/v1/g/{gallery.code}", host=media.authority, headers=headers)
+    async for found in _swept(
+        "gallery view uncached", "media", media, _same(direct), expected=200, seconds=seconds
+    ):
+        yield found
+
+
+async def creation(world: World, seconds: float) -> AsyncIterator[Row]:
+    """`POST /v1/galleries`."""
+    body = msgspec.json.encode({"title": "Benchmark"})
+    for via, endpoint in (("gateway", world.gateway), ("galleries", world.services["galleries"])):
+        ask = request("POST", "/v1/galleries", host=endpoint.authority, headers=JSON, body=body)
+        async for found in _swept("create gallery", via, endpoint, _same(ask), expected=201, seconds=seconds):
+            yield found
+
+
+async def signing(world: World, seconds: float) -> AsyncIterator[Row]:
+    """`POST /v1/galleries/{id}/uploads` of 100 files."""
+    body = msgspec.json.encode(batch_of([4_000_000 + number for number in range(100)]))
+    gallery = await world.new_gallery()
+    path = f"/v1/galleries/{gallery.id}/uploads"
+    for via, endpoint in (("gateway", world.gateway), ("media", world.services["media"])):
+        credential = (
+            {"x-gallery-key": gallery.access_key}
+            if via == "gateway"
+            else await world.grant(gallery, manage=True)
+        )
+        ask = request("POST", path, host=endpoint.authority, headers={**JSON, **credential}, body=body)
+        async for found in _swept(
+            "sign batch of 100", via, endpoint, _same(ask), expected=201, seconds=seconds
+        ):
+            yield found
+
+
+async def completion(world: World, _: float) -> AsyncIterator[Row]:
+    """`POST /v1/uploads/{id}/complete`, each upload once; the worker is busy with them at the same time."""
+    for connections in CONNECTIONS:
+        count = 200 if connections == 1 else 600
+        gallery = await world.new_gallery()
+        ids = await world.uploaded(gallery, small_pictures(count, seed=connections))
+        asks = [_complete(world.gateway, gallery, upload_id) for upload_id in ids]
+        outcome = await counted(world.gateway.host, world.gateway.port, asks, connections=connections)
+        yield row("complete", "gateway", f"{connections} conn", outcome, expected=200)
+        started = time.perf_counter()
+        await world.until_ready(gallery, min(count, 500))
+        elapsed = outcome.elapsed_s + time.perf_counter() - started
+        yield Row(
+            "small images to ready", "gateway", f"{connections} conn", round(count / elapsed, 1), 0, 0, 0
+        )
+    gallery = await world.new_gallery()
+    ids = await world.uploaded(gallery, small_pictures(300, seed=7))
+    paced = await fixed_rate(
+        world.gateway.host,
+        world.gateway.port,
+        lambda number: _complete(world.gateway, gallery, ids[number]),
+        per_second=100,
+        seconds=3,
+    )
+    yield row("complete", "gateway", "100/s", paced, expected=200)
+    await world.until_ready(gallery, 300)
+
+
+async def complete_to_ready(world: World, _: float) -> AsyncIterator[Row]:
+    """One 12-megapixel photograph after another: from the answer to *complete* until it is seen `ready`."""
+    picture = camera_picture(4000, 3000)
+    outcome = Outcome()
+    gallery = await world.new_gallery()
+    begin = time.perf_counter()
+    for number in range(30):
+        (upload_id,) = await world.uploaded(gallery, [picture])
+        item = await world.complete(gallery, upload_id)
+        started = time.perf_counter()
+        while item["status"] != "ready":
+            await asyncio.sleep(0.005)
+            url = f"{world.gateway.url}/v1/media/{item['id']}"
+            item = await world.ask("GET", url, headers={"x-gallery-key": gallery.access_key})
+        outcome.latencies_s.append(time.perf_counter() - started)
+        outcome.statuses[200] += 1
+        if number == 0:
+            outcome = Outcome()  # the first one starts the decoder process
+            begin = time.perf_counter()
+    outcome.elapsed_s = time.perf_counter() - begin
+    yield row("12 MP complete to ready", "gateway", "1 at a time", outcome, expected=200)
+    ids = await world.uploaded(gallery, [picture] * 60)
+    started = time.perf_counter()
+    await asyncio.gather(*(world.complete(gallery, upload_id) for upload_id in ids))
+    await world.until_ready(gallery, 90)
+    per_second = 60 / (time.perf_counter() - started)
+    yield Row("12 MP complete to ready", "gateway", "60 at once", round(per_second, 1), 0, 0, 0)
+
+
+def _same(raw: bytes) -> MakeRequest:
+    return lambda _: raw
+
+
+def _complete(endpoint: Endpoint, gallery: Gallery, upload_id: str) -> bytes:
+    headers = {**JSON, "x-gallery-key": gallery.access_key}
+    return request(
+        "POST", f"/v1/uploads/{upload_id}/complete", host=endpoint.authority, headers=headers, body=b"{}"
+    )
+
+
+Scenario = Callable[[World, float], AsyncIterator[Row]]
+
+ON_DEFAULT_STACK: dict[str, Scenario] = {
+    "view": gallery_view,
+    "create": creation,
+    "sign": signing,
+    "complete": completion,
+    "ready": complete_to_ready,
+}
+WITHOUT_PAGE_CACHE: dict[str, Scenario] = {"view-uncached": gallery_view_uncached}
