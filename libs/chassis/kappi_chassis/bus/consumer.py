@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 
 from kappi_chassis.bus.connection import KafkaConnection
 from kappi_chassis.bus.processor import Processor, Record
@@ -23,6 +23,7 @@ from kappi_chassis.observability.logs import get_logger
 POLL_MS = 100
 POLL_RECORDS = 500
 LANE_DEPTH = 1_000
+RETRY_S = 1.0
 
 _log = get_logger(__name__)
 
@@ -97,25 +98,45 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         return bool(self._lanes)
 
     async def run(self) -> None:
-        """Until cancelled. Raises when a dead letter could not be buried: nothing may be skipped silently."""
-        kafka = AIOKafkaConsumer(
-            **self._connection.client_options(),
-            group_id=self._processor.group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
-            session_timeout_ms=self._connection.session_timeout_ms,
-            heartbeat_interval_ms=self._connection.session_timeout_ms // 3,
-            metadata_max_age_ms=30_000,
-        )
-        self._kafka = kafka
-        kafka.subscribe([self._connection.topic(name) for name in self._processor.topics], listener=self)
-        await kafka.start()
+        """Until cancelled; a broker that is away is waited out.
+
+        Raises when a dead letter could not be buried: nothing may be skipped silently.
+        """
         try:
+            await self._join()
             while True:
                 await self._poll_once()
         finally:
-            await self._stop_lanes(list(self._lanes))
+            if self._lanes:
+                await self._stop_lanes(list(self._lanes))
+            await self._leave()
+
+    async def _join(self) -> None:
+        while True:
+            kafka = AIOKafkaConsumer(
+                **self._connection.client_options(),
+                group_id=self._processor.group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
+                session_timeout_ms=self._connection.session_timeout_ms,
+                heartbeat_interval_ms=self._connection.session_timeout_ms // 3,
+                metadata_max_age_ms=30_000,
+            )
+            self._kafka = kafka
+            kafka.subscribe([self._connection.topic(name) for name in self._processor.topics], listener=self)
+            try:
+                await kafka.start()
+            except (KafkaConnectionError, OSError) as error:
+                _log.warning("consumer.no_broker", error=str(error), retry_in_s=RETRY_S)
+                await self._leave()
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _leave(self) -> None:
+        kafka, self._kafka = self._kafka, None
+        if kafka is not None:
             await kafka.stop()
 
     async def _poll_once(self) -> None:
