@@ -28,7 +28,7 @@ async def test_migrating_at_once_from_many_places_is_migrating_once(database_url
 
     outcomes = await asyncio.gather(here(), here(), elsewhere(), elsewhere())
 
-    assert outcomes == [0, 0, 0, 0]
+    assert set(outcomes) == {0}
     await asyncio.to_thread(command.check, alembic_config("kappi_galleries", database_url))
 
 
