@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,6 +15,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+dlq = typer.Typer(help="Records that could not be handled.", no_args_is_help=True)
+app.add_typer(dlq, name="dlq")
+
+Url = Annotated[
+    str | None, typer.Option(help="Address of another deployment (KAPPI_URL); default: the one running here.")
+]
 
 
 @app.command()
@@ -23,6 +31,97 @@ def up() -> None:
     address. KAPPI_<SERVICE>_DATABASE_URL, KAPPI_KAFKA_BOOTSTRAP and KAPPI_S3_* replace the embedded pieces.
     """
     from kappi_embedded.up import up as run
+
+    raise typer.Exit(run(os.environ))
+
+
+@app.command()
+def share(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Photos, videos, or folders of them.")
+    ],
+    title: Annotated[str | None, typer.Option(help="What the gallery is called.")] = None,
+    expires_in: Annotated[str | None, typer.Option(help="Life of the gallery, e.g. 7d; at most 30d.")] = None,
+    url: Url = None,
+    wait: Annotated[bool, typer.Option(help="Wait until every item is ready.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Create a gallery from files; prints its link and its access key."""
+    from kappi_embedded.commands.share import Wish
+    from kappi_embedded.commands.share import share as run
+    from kappi_embedded.moments import BadMoment, parse_duration
+
+    try:
+        expires_in_s = int(parse_duration(expires_in).total_seconds()) if expires_in is not None else None
+    except BadMoment as error:
+        raise typer.BadParameter(str(error), param_hint="--expires-in") from error
+    wish = Wish(paths=files, title=title, expires_in_s=expires_in_s, wait=wait, as_json=as_json)
+    raise typer.Exit(run(wish, url=url, environ=os.environ))
+
+
+@app.command()
+def get(
+    code: Annotated[str, typer.Argument(help="A gallery's code, or its link.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Default: named after the code.")
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Download everything in a gallery; called again, it goes on where it stopped."""
+    from kappi_embedded.commands.get import get as run
+
+    raise typer.Exit(run(code, folder, url=url, environ=os.environ))
+
+
+@app.command()
+def tick(
+    at: Annotated[
+        str | None, typer.Option(help="2027-01-31T12:00:00Z, or +31d from now; default: now.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the effects.")] = 30.0,
+) -> None:
+    """Have the janitor do what is due, now or as if it were later."""
+    from kappi_embedded.commands.tick import tick as run
+
+    raise typer.Exit(run(at, timeout_s=timeout, environ=os.environ))
+
+
+@dlq.command("list")
+def dlq_list(
+    include_replayed: Annotated[bool, typer.Option("--all", help="Those already sent back, too.")] = False,
+) -> None:
+    """Show dead letters; exit status 1 while there are any."""
+    from kappi_embedded.commands.dlq import list_letters
+
+    raise typer.Exit(list_letters(include_replayed=include_replayed, environ=os.environ))
+
+
+@dlq.command("replay")
+def dlq_replay() -> None:
+    """Send dead letters back to their topics, once what made them fail is mended."""
+    from kappi_embedded.commands.dlq import replay_letters
+
+    raise typer.Exit(replay_letters(environ=os.environ))
+
+
+@app.command()
+def replay(
+    since: Annotated[
+        str | None, typer.Option(help="2027-01-31T12:00:00Z, or -2h; default: everything kept.")
+    ] = None,
+    topic: Annotated[list[str] | None, typer.Option(help="Only these topics.")] = None,
+    service: Annotated[list[str] | None, typer.Option(help="Only these services' events.")] = None,
+) -> None:
+    """Have events sent again from the outboxes; consumers that had them do nothing."""
+    from kappi_embedded.commands.replay import replay as run
+
+    raise typer.Exit(run(since=since, topics=topic or (), services=service or (), environ=os.environ))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what runs, what can be reached and which versions; exit status 1 if anything is not well."""
+    from kappi_embedded.commands.doctor import doctor as run
 
     raise typer.Exit(run(os.environ))
 

@@ -67,7 +67,7 @@ class Environments:
         if self._plan.needs_broker:
             platform |= {
                 "KAPPI_KAFKA_CREATE_TOPICS": "false",
-                # It waits this long for a consumer that died before the others, or its successor, get its share.
+                # So long the share of a consumer that died waits, until its successor gets it.
                 "KAPPI_KAFKA_SESSION_TIMEOUT_MS": "3000",
                 "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_FETCH_WAIT_MS),
                 "KAPPI_GAP_SIGNAL_DIR": str(self._data.signals),

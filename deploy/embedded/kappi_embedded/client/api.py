@@ -1,0 +1,115 @@
+"""Calls to the API: retried where that is safe, failures in its own words."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+ATTEMPTS = 6
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+_TRY_AGAIN = {429, 502, 503, 504}
+UNREACHABLE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, OSError)
+
+
+class ApiError(Exception):
+    """A problem document. errors: `field` and `message` of each rejected field."""
+
+    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(document.get("code", f"http_{status}"))
+        self.detail = str(document.get("detail") or document.get("title") or f"HTTP status {status}")
+        self.errors: list[Mapping[str, str]] = list(document.get("errors", ()))
+        self.request_id = document.get("request_id")
+        super().__init__(f"{self.detail} ({self.code})")
+
+
+class Unreachable(Exception):
+    """Nobody answered, for as long as it was worth trying."""
+
+
+class Api:
+    """One deployment's API; use as an async context. base_url: without a final slash."""
+
+    def __init__(self, base_url: str, *, connections: int = 8) -> None:
+        self.base_url = base_url
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_TIMEOUT,
+            auto_decompress=True,
+            headers={"User-Agent": "kappi"},
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """For requests to the object store."""
+        if self._session is None:
+            raise RuntimeError("Api is an async context")
+        return self._session
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The answer's JSON. Tried again while the service is away: POSTs carry an Idempotency-Key then.
+
+        Raises ApiError, Unreachable.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self.session.request(
+                    method, self.base_url + path, json=json, headers=headers, params=params
+                ) as answer:
+                    if answer.status < 400:
+                        return await answer.json() if answer.status != 204 else None
+                    error = ApiError(answer.status, await _document(answer))
+                    pause_s = _retry_after(answer.headers)
+            except UNREACHABLE as failure:
+                if attempt == ATTEMPTS:
+                    raise Unreachable(f"{self.base_url} does not answer: {failure}") from failure
+                pause_s = None
+            else:
+                if error.status not in _TRY_AGAIN or attempt == ATTEMPTS:
+                    raise error
+            await backoff(attempt, at_least_s=pause_s)
+        raise AssertionError("unreachable")
+
+
+async def backoff(attempt: int, *, at_least_s: float | None = None) -> None:
+    """Wait longer with each attempt, by different times for different clients."""
+    pause_s = min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    await asyncio.sleep(max(pause_s, min(at_least_s or 0.0, 60.0)))
+
+
+async def _document(answer: aiohttp.ClientResponse) -> Mapping[str, Any]:
+    try:
+        document = await answer.json(content_type=None)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else None

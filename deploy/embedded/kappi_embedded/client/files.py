@@ -1,0 +1,125 @@
+"""Local files: what to share, and safe names for what comes in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+CONTENT_TYPES = {
+    ".3gp": "video/3gpp",
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+    ".gif": "image/gif",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".m4v": "video/x-m4v",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".webm": "video/webm",
+    ".webp": "image/webp",
+}
+_UNKNOWN_TYPE = "application/octet-stream"
+_CHUNK_BYTES = 1 << 20
+_LONGEST_NAME_BYTES = 200  # leaves room for " (12)" within the 255 most file systems allow
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file to share. size_bytes: when it was found."""
+
+    path: Path
+    size_bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """files: to share, in order. skipped: in folders, and neither photo nor video by their names."""
+
+    files: list[LocalFile]
+    skipped: list[Path]
+
+
+def find_files(given: Iterable[Path]) -> Found:
+    """Files as named, folders with all in them. Raises OSError for what cannot be read.
+
+    A file named by the caller is shared whatever its name: the server judges by content.
+    """
+    files: list[LocalFile] = []
+    skipped: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            files.append(_local_file(path))
+            continue
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                inside = Path(folder, name)
+                if name.startswith(".") or not inside.is_file():
+                    continue
+                if inside.suffix.lower() in CONTENT_TYPES:
+                    files.append(_local_file(inside))
+                else:
+                    skipped.append(inside)
+    return Found(files, skipped)
+
+
+def sha256_of(path: Path, *, progress: Callable[[int], None] = lambda _: None) -> str:
+    """Hexadecimal. progress: told the bytes of each chunk."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            progress(len(chunk))
+    return digest.hexdigest()
+
+
+def safe_name(name: str) -> str:
+    """A file name that stays in its folder and shows what it is, from whatever a stranger called a file."""
+    # Direction overrides and other invisible characters can make `gpj.exe` read `exe.jpg`.
+    visible = "".join(
+        "_"
+        if character in '/\\:*?"<>|' or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        else character
+        for character in unicodedata.normalize("NFC", name)
+    )
+    stem, dot, extension = visible.strip().rstrip(". ").rpartition(".")
+    if not stem:
+        stem, dot, extension = extension, "", ""
+    room = _LONGEST_NAME_BYTES - len((dot + extension).encode())
+    stem = stem.encode()[: max(room, 16)].decode(errors="ignore").strip()
+    cleaned = f"{stem}{dot}{extension}".lstrip(".")[:_LONGEST_NAME_BYTES]
+    return cleaned or "unnamed"
+
+
+class NameBook:
+    """Gives each item of a gallery a file name of its own, case-insensitively (macOS, Windows)."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, wanted: str) -> str:
+        name = safe_name(wanted)
+        stem, suffix = os.path.splitext(name)
+        number = 1
+        while name.casefold() in self._taken:
+            number += 1
+            name = f"{stem} ({number}){suffix}"
+        self._taken.add(name.casefold())
+        return name
+
+
+def _local_file(path: Path) -> LocalFile:
+    with path.open("rb"):  # now, rather than in the middle of an upload
+        size_bytes = path.stat().st_size
+    return LocalFile(path, size_bytes, CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN_TYPE))

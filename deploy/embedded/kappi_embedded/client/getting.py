@@ -1,0 +1,207 @@
+"""Downloading a gallery: in parallel, going on where an earlier attempt stopped, each file checked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from kappi_embedded.client.api import ATTEMPTS, UNREACHABLE, Api, ApiError, Unreachable, backoff
+from kappi_embedded.client.files import NameBook, sha256_of
+
+PARALLEL = 4
+_CHUNK_BYTES = 1 << 20
+_URL_DEAD = 403
+
+
+class NotACode(ValueError):
+    """Neither a code nor a gallery's link."""
+
+
+class Progress(Protocol):
+    """Who shows how it goes."""
+
+    def planned(self, *, files: int, size_bytes: int) -> None: ...
+
+    def received(self, count: int) -> None: ...
+
+    def saved(self, name: str) -> None: ...
+
+    def failed(self, name: str, reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """kept: were here already, whole. unready: ids of items without an original to download."""
+
+    saved: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    unready: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    item: dict[str, Any]
+    target: Path
+
+    @property
+    def partial(self) -> Path:
+        return self.target.with_name(f".{self.item['id']}.kappi-part")
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self.item["size"])
+
+
+class _Failed(Exception):
+    """This file cannot be had; the message says why."""
+
+
+def parse_code(text: str) -> tuple[str | None, str]:
+    """(base URL if a link was given, code). Raises NotACode."""
+    parts = urlsplit(text.strip())
+    if not parts.scheme:
+        code = text.strip()
+        base = None
+    else:
+        folder, _, code = parts.path.rstrip("/").rpartition("/")
+        if not folder.endswith("/g") or not parts.netloc:
+            raise NotACode(f"{text!r} is no gallery's link: those end with /g/ and the code")
+        base = f"{parts.scheme}://{parts.netloc}{folder[: -len('/g')]}"
+    if not code.isascii() or not code.isalnum():
+        raise NotACode(f"{code!r} is no gallery's code: those are letters and digits")
+    return base, code.lower()
+
+
+class Getting:
+    """Downloads into one folder."""
+
+    def __init__(self, api: Api, code: str, folder: Path, progress: Progress) -> None:
+        self._api = api
+        self._code = code
+        self._folder = folder
+        self._progress = progress
+        self._outcome = Outcome()
+        self._slots = asyncio.Semaphore(PARALLEL)
+
+    async def get(self, items: Sequence[dict[str, Any]]) -> Outcome:
+        """Raises OSError when the folder cannot be written; what fails of the items is in the outcome."""
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        wanted = await asyncio.to_thread(self._plan, items)
+        self._progress.planned(files=len(wanted), size_bytes=sum(each.size_bytes for each in wanted))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in wanted:
+                    group.create_task(self._get_one(each))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        return self._outcome
+
+    def _plan(self, items: Sequence[dict[str, Any]]) -> list[_Wanted]:
+        names = NameBook()
+        wanted = []
+        for item in items:
+            if item.get("original") is None:
+                self._outcome.unready.append(item["id"])
+                continue
+            target = self._folder / names.take(item["filename"])
+            while target.exists() and not _is_whole(target, item):
+                # Somebody else's file, or one that was changed: it stays.
+                target = self._folder / names.take(item["filename"])
+            if target.exists():
+                self._outcome.kept.append(target)
+            else:
+                wanted.append(_Wanted(item, target))
+        return wanted
+
+    async def _get_one(self, wanted: _Wanted) -> None:
+        async with self._slots:
+            try:
+                await self._fetch(wanted)
+                await asyncio.to_thread(_verify, wanted)
+                await asyncio.to_thread(os.replace, wanted.partial, wanted.target)
+            except (_Failed, ApiError, Unreachable) as error:
+                self._outcome.failed.append((wanted.target.name, str(error)))
+                self._progress.failed(wanted.target.name, str(error))
+            else:
+                self._outcome.saved.append(wanted.target)
+                self._progress.saved(wanted.target.name)
+
+    async def _fetch(self, wanted: _Wanted) -> None:
+        url = wanted.item["original"]["url"]
+        status, reason = 0, ""
+        self._progress.received(await asyncio.to_thread(_size_of, wanted.partial))
+        for attempt in range(1, ATTEMPTS + 1):
+            have = await asyncio.to_thread(_size_of, wanted.partial)
+            if have >= wanted.size_bytes:
+                return
+            try:
+                status = await self._fetch_rest(url, wanted, have)
+                reason = f"HTTP status {status}"
+            except UNREACHABLE as failure:
+                if isinstance(failure, PermissionError) or getattr(failure, "filename", None):
+                    raise  # our own disk
+                status, reason = 0, str(failure) or type(failure).__name__
+            if status in {404, 410}:
+                raise _Failed("it is not in the store any more")
+            if status not in {200, 206}:
+                await backoff(attempt)
+            if status == _URL_DEAD:
+                url = await self._fresh_url(wanted)
+        if await asyncio.to_thread(_size_of, wanted.partial) < wanted.size_bytes:
+            raise _Failed(f"the download broke off ({reason}); call again to go on")
+
+    async def _fetch_rest(self, url: str, wanted: _Wanted, have: int) -> int:
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        async with self._api.session.get(url, headers=headers) as answer:
+            if answer.status not in {200, 206}:
+                return answer.status
+            resumed = answer.status == 206
+            if not resumed:
+                self._progress.received(-have)
+            with wanted.partial.open("ab" if resumed else "wb") as file:
+                async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+                    await asyncio.to_thread(file.write, chunk)
+                    self._progress.received(len(chunk))
+            return answer.status
+
+    async def _fresh_url(self, wanted: _Wanted) -> str:
+        answer = await self._api.call(
+            "GET", f"/v1/media/{wanted.item['id']}/download", headers={"X-Gallery-Code": self._code}
+        )
+        url: str = answer["url"]
+        return url
+
+
+def _is_whole(path: Path, item: dict[str, Any]) -> bool:
+    if not path.is_file() or path.stat().st_size != item["size"]:
+        return False
+    expected = item.get("sha256")
+    return expected is None or sha256_of(path) == expected.lower()
+
+
+def _verify(wanted: _Wanted) -> None:
+    size_bytes = _size_of(wanted.partial)
+    expected = wanted.item.get("sha256")
+    if size_bytes != wanted.size_bytes:
+        problem = f"it has {size_bytes} bytes instead of {wanted.size_bytes}"
+    elif expected is not None and sha256_of(wanted.partial) != expected.lower():
+        problem = "its SHA-256 is not the one of the original"
+    else:
+        return
+    wanted.partial.unlink(missing_ok=True)
+    raise _Failed(f"{problem}; call again to fetch it anew")
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,78 @@
+"""`kappi dlq`: records that could not be handled, and sending them back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiokafka.errors import KafkaError
+from kappi_chassis.bus import Producer
+from kappi_chassis.bus.dead_letters import DeadLetter, DeadLetterDesk
+from rich.table import Table
+
+from kappi_embedded.commands.terminal import fail, out, plural
+from kappi_embedded.stack import NotRunning, Stack, find_stack
+
+_LONGEST_ERROR = 120
+
+
+def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
+    """Returns the exit status: 1 while there are letters to look at, so that scripts notice."""
+    try:
+        letters = asyncio.run(_letters(find_stack(environ)))
+    except NotRunning as error:
+        return fail(str(error))
+    except (KafkaError, OSError, TimeoutError) as error:
+        return fail(f"the broker does not answer: {error}")
+    waiting = [letter for letter in letters if not letter.replayed]
+    shown = letters if include_replayed else waiting
+    if shown:
+        out.print(_table(shown))
+    out.print(
+        f"{plural(len(waiting), 'dead letter')}."
+        + (" `kappi dlq replay` sends them back." if waiting else "")
+    )
+    return 1 if waiting else 0
+
+
+def replay_letters(*, environ: Mapping[str, str]) -> int:
+    """Returns the exit status."""
+    try:
+        count = asyncio.run(_replay(find_stack(environ)))
+    except NotRunning as error:
+        return fail(str(error))
+    except (KafkaError, OSError, TimeoutError) as error:
+        return fail(f"the broker does not answer: {error}")
+    out.print(f"{plural(count, 'dead letter')} sent back.")
+    return 0
+
+
+async def _letters(stack: Stack) -> list[DeadLetter]:
+    async with DeadLetterDesk(stack.connection) as desk:
+        return [letter async for letter in desk.letters()]
+
+
+async def _replay(stack: Stack) -> int:
+    producer = Producer(stack.connection, source="/operator")
+    try:
+        async with DeadLetterDesk(stack.connection) as desk:
+            return await desk.replay(producer)
+    finally:
+        await producer.close()
+
+
+def _table(letters: list[DeadLetter]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("topic", "offset", "key", "group", "failed at", "error", ""):
+        table.add_column(column)
+    for letter in letters:
+        table.add_row(
+            letter.why("topic"),
+            f"{letter.why('partition')}/{letter.why('offset')}",
+            (letter.key or b"").decode(errors="replace"),
+            letter.why("group"),
+            letter.why("failed_at")[:19],
+            f"{letter.why('error_type')}: {letter.why('error')}"[:_LONGEST_ERROR],
+            "replayed" if letter.replayed else "",
+        )
+    return table

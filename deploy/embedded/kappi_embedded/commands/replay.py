@@ -1,0 +1,60 @@
+"""`kappi replay`: have the outboxes' events sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import asyncpg
+from aiokafka.errors import KafkaError
+from kappi_chassis.clock import utc_now
+
+from kappi_embedded.backlog import BacklogReader
+from kappi_embedded.commands.terminal import fail, out, plural
+from kappi_embedded.moments import BadMoment, parse_moment
+from kappi_embedded.replaying import BEGINNING, UnknownTopic, owners, replay_paced
+from kappi_embedded.stack import NotRunning, Stack, find_stack
+
+
+class NoSuchDatabase(ValueError):
+    """The events wanted are in a database we were given no address of."""
+
+
+def replay(
+    *, since: str | None, topics: Sequence[str], services: Sequence[str], environ: Mapping[str, str]
+) -> int:
+    """since: RFC 3339 or `-2h`; None: everything kept. Returns the exit status."""
+    try:
+        moment = parse_moment(since, now=utc_now()) if since is not None else BEGINNING
+        asyncio.run(_replay(find_stack(environ), moment, topics=topics, services=services))
+    except (NotRunning, BadMoment, UnknownTopic, NoSuchDatabase) as error:
+        return fail(str(error))
+    except (KafkaError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+        return fail(f"the broker or a database does not answer: {error}")
+    return 0
+
+
+async def _replay(stack: Stack, since: datetime, *, topics: Sequence[str], services: Sequence[str]) -> None:
+    async with BacklogReader(stack.connection, stack.databases) as reader:
+        for service, names in _chosen(stack, topics=topics, services=services).items():
+            count = await replay_paced(reader, stack.databases, service=service, since=since, topics=names)
+            out.print(f"{service}: {plural(count, 'event')} sent again")
+
+
+def _chosen(stack: Stack, *, topics: Sequence[str], services: Sequence[str]) -> dict[str, list[str] | None]:
+    """Topics by service, None for all of it. Raises UnknownTopic, NoSuchDatabase."""
+    found: dict[str, list[str] | None] = {}
+    if topics:
+        found |= {
+            service: names for service, names in owners(topics).items() if not services or service in services
+        }
+    else:
+        found |= dict.fromkeys(services or stack.databases)
+    for service in found:
+        if service not in stack.databases:
+            raise NoSuchDatabase(
+                f"no database of {service!r} is known, of these there is: {', '.join(stack.databases) or 'none'}. "
+                f"For a stack elsewhere set KAPPI_{service.upper()}_DATABASE_URL"
+            )
+    return found

@@ -1,0 +1,122 @@
+"""Progress and results, on a terminal or in a log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+from kappi_embedded.client.files import LocalFile
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(message: str) -> int:
+    """Say what went wrong; returns the exit status."""
+    err.print(f"[red]Error:[/red] {escape(message)}")
+    return 1
+
+
+def plural(count: int, noun: str) -> str:
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("ry") else f"{count} {noun}s"
+
+
+class _Bars:
+    """Bars on a terminal; where there is none, one line per finished file."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._progress = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=err,
+            disable=not self._live,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def _line(self, text: str) -> None:
+        if not self._live:
+            err.print(text, markup=False)
+
+    def _warn(self, text: str) -> None:
+        self._progress.console.print(f"[yellow]![/yellow] {escape(text)}")
+
+
+class SharingBars(_Bars):
+    """See `client.sharing.Progress`."""
+
+    def __init__(self, *, files: int, size_bytes: int) -> None:
+        super().__init__()
+        self._files = files
+        self._uploaded = 0
+        self._hashing = self._progress.add_task("Reading", total=size_bytes)
+        self._sending = self._progress.add_task("Uploading", total=size_bytes)
+        self._processing: TaskID | None = None
+
+    def hashed(self, count: int) -> None:
+        self._progress.advance(self._hashing, count)
+
+    def sent(self, count: int) -> None:
+        self._progress.advance(self._sending, count)
+
+    def uploaded(self, file: LocalFile) -> None:
+        self._uploaded += 1
+        self._line(f"uploaded {self._uploaded}/{self._files} {file.path.name}")
+
+    def rejected(self, file: LocalFile, reason: str) -> None:
+        self._warn(f"{file.path}: {reason}")
+
+    def processing(self, *, done: int, total: int) -> None:
+        if self._processing is None:
+            self._processing = self._progress.add_task("Processing", total=None)
+        if self._live:
+            description = f"Ready {done}/{total}"
+            self._progress.update(self._processing, description=description)
+        elif done == total:
+            self._line(f"ready {done}/{total}")
+
+
+class GettingBars(_Bars):
+    """See `client.getting.Progress`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._receiving = self._progress.add_task("Downloading", total=None)
+        self._files = 0
+        self._saved = 0
+
+    def planned(self, *, files: int, size_bytes: int) -> None:
+        self._files = files
+        self._progress.update(self._receiving, total=size_bytes)
+
+    def received(self, count: int) -> None:
+        self._progress.advance(self._receiving, count)
+
+    def saved(self, name: str) -> None:
+        self._saved += 1
+        self._line(f"saved {self._saved}/{self._files} {name}")
+
+    def failed(self, name: str, reason: str) -> None:
+        self._warn(f"{name}: {reason}")
+
+
+def shown(path: Path) -> str:
+    return escape(str(path))

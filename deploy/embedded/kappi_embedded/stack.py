@@ -1,0 +1,74 @@
+"""Finding the stack a command is meant for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.settings import PlatformSettings
+
+from kappi_embedded.data_dir import DataDir, RunNote
+from kappi_embedded.plan import WITH_DATABASE, data_dir_from
+
+_EMBEDDED_FETCH_WAIT_MS = 25
+
+
+class NotRunning(RuntimeError):
+    """Nothing to talk to; the message says how to get something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """connection: to its broker. databases: URLs with passwords, by service."""
+
+    connection: KafkaConnection
+    databases: Mapping[str, str]
+    note: RunNote | None
+
+
+def running_note(environ: Mapping[str, str]) -> RunNote | None:
+    """What runs in the data folder, if anything. Raises NotRunning while it is not ready or not readable."""
+    data = DataDir(data_dir_from(environ))
+    try:
+        note = data.read_note()
+        starting = note is None and data.in_use()
+    except PermissionError as error:
+        raise NotRunning(
+            f"{error.filename} belongs to somebody else: call kappi as the user who runs it"
+        ) from error
+    if starting:
+        raise NotRunning("Kappi is starting (or stopping) here: try again in a moment")
+    return note
+
+
+def find_url(environ: Mapping[str, str], given: str | None) -> str:
+    """The public address, without a final slash. given: from the command line. Raises NotRunning."""
+    if url := given or environ.get("KAPPI_URL"):
+        return url.rstrip("/")
+    if (note := running_note(environ)) is not None:
+        return note.url
+    raise NotRunning(
+        f"Kappi is not running here (in {data_dir_from(environ)}): start it with `make up` or `kappi up`, "
+        "set KAPPI_DATA_DIR to the folder of a running one, or name another with --url or KAPPI_URL"
+    )
+
+
+def find_stack(environ: Mapping[str, str]) -> Stack:
+    """The broker and databases: of what runs here, else those the environment names. Raises NotRunning."""
+    note = running_note(environ)
+    if note is not None:
+        platform = PlatformSettings().model_copy(update={"kafka_bootstrap": note.kafka_bootstrap})
+        if note.embedded_broker:
+            platform = platform.model_copy(update={"kafka_fetch_max_wait_ms": _EMBEDDED_FETCH_WAIT_MS})
+        return Stack(KafkaConnection.from_settings(platform), note.databases, note)
+    if not environ.get("KAPPI_KAFKA_BOOTSTRAP"):
+        raise NotRunning(
+            f"Kappi is not running here ({data_dir_from(environ)}): start it with `make up` or `kappi up`, "
+            "set KAPPI_DATA_DIR to the folder of a running one, or for a stack elsewhere set "
+            "KAPPI_KAFKA_BOOTSTRAP and KAPPI_<SERVICE>_DATABASE_URL"
+        )
+    databases = {
+        service.name: url for service in WITH_DATABASE if (url := environ.get(service.database_url_name))
+    }
+    return Stack(KafkaConnection.from_settings(PlatformSettings()), databases, None)

@@ -1,0 +1,130 @@
+"""Sending the janitor a tick and watching what it leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer
+from kappi_chassis.bus import KafkaConnection, Producer
+from kappi_chassis.clock import new_id, utc_now
+from kappi_chassis.observability.context import continue_trace
+from kappi_contracts.envelope import Envelope, MalformedEvent, decode
+from kappi_contracts.events import JanitorTick
+
+from kappi_embedded.backlog import BacklogReader
+
+SCHEDULE = "operator"
+_WATCHED = ("GalleryExpired", "GalleryDeleted", "MediaDeleted", "ObjectsPurged")
+_POLL_MS = 100
+
+
+@dataclass(slots=True)
+class TickReport:
+    """What a tick led to: events by name, objects purged. settled: nothing is on its way any more."""
+
+    at: datetime
+    events: Counter[str] = field(default_factory=Counter)
+    objects: int = 0
+    settled: bool = False
+    deleted: set[UUID] = field(default_factory=set)
+    purged: set[UUID] = field(default_factory=set)
+
+
+class Ticker:
+    """One deployment's tick. reader: to see when its effects are over."""
+
+    def __init__(self, connection: KafkaConnection, reader: BacklogReader) -> None:
+        self._connection = connection
+        self._reader = reader
+
+    async def tick(self, at: datetime, *, timeout_s: float) -> TickReport:
+        """Publish a tick and follow it. at: UTC, taken for now by the janitor. Raises KafkaError, OSError."""
+        report = TickReport(at)
+        trace = continue_trace(None)
+        async with self._listening() as consumer:
+            await self._publish(at, trace)
+            deadline = time.monotonic() + timeout_s
+            while time.monotonic() < deadline and not report.settled:
+                await _collect(consumer, report, trace)
+                settled = await self._reader.settle(timeout_s=min(1.0, deadline - time.monotonic()))
+                await _collect(consumer, report, trace)
+                # The janitor empties prefixes beside the stream, so a quiet stream is not enough.
+                report.settled = settled and report.deleted <= report.purged
+        return report
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            *(self._connection.topic(name) for name in _WATCHED),
+            **self._connection.client_options(),
+            group_id=None,
+            auto_offset_reset="latest",
+            fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
+        )
+        await consumer.start()
+        try:
+            # Positions are found on first use: before the tick, or its effects may be behind them.
+            for partition in consumer.assignment():
+                await consumer.position(partition)
+            yield consumer
+        finally:
+            await consumer.stop()
+
+    async def _publish(self, at: datetime, trace: str) -> None:
+        now = utc_now()
+        envelope = Envelope(
+            id=new_id(),
+            source="/operator",
+            time=now,
+            sequence=int(now.timestamp() * 1000),
+            data=JanitorTick(schedule=SCHEDULE, at=at, origin="operator"),
+            traceparent=trace,
+        )
+        producer = Producer(self._connection, source=envelope.source)
+        await producer.start()
+        try:
+            await producer.send(
+                self._connection.topic(JanitorTick.topic_name()),
+                key=envelope.key.encode(),
+                value=envelope.value(),
+                headers=envelope.headers(),
+            )
+        finally:
+            await producer.close()
+
+
+async def _collect(consumer: AIOKafkaConsumer, report: TickReport, trace: str) -> None:
+    while found := await consumer.getmany(timeout_ms=_POLL_MS):
+        for messages in found.values():
+            for message in messages:
+                _note(message, report, trace)
+        await asyncio.sleep(0)
+
+
+def _note(message: Any, report: TickReport, trace: str) -> None:
+    try:
+        envelope = decode(message.value, message.headers)
+    except MalformedEvent:
+        return  # somebody else's problem: its consumers bury it
+    name = type(envelope.data).topic_name()
+    ours = envelope.traceparent is not None and envelope.traceparent[3:35] == trace[3:35]
+    data: Any = envelope.data
+    if name == "ObjectsPurged":
+        # Purges that were waiting are hurried by a tick, and belong to the trace that asked for them.
+        report.events[name] += 1
+        report.objects += data.objects
+        report.purged.add(data.media_id or data.gallery_id)
+    elif ours:
+        report.events[name] += 1
+        if name == "GalleryDeleted":
+            report.deleted.add(data.gallery_id)
+        elif name == "MediaDeleted":
+            report.deleted.add(data.media_id)
