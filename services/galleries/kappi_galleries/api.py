@@ -15,7 +15,6 @@ from kappi_chassis.idempotency import (
     IdempotentCall,
     StoredAnswer,
 )
-from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
 from starlette.responses import Response
 
@@ -62,13 +61,11 @@ class GalleryApi:
         *,
         creation: GalleryCreation,
         management: GalleryManagement,
-        outbox: Outbox,
         links: Links,
         idempotency_secret: bytes,
     ) -> None:
         self._creation = creation
         self._management = management
-        self._outbox = outbox
         self._links = links
         self._idempotency_secret = idempotency_secret
 
@@ -97,7 +94,7 @@ class GalleryApi:
                     scope=CREATE_SCOPE,
                     body=await request.body(),
                 )
-                answer = await self._create_once(call, wish)
+                answer = await self._creation.create_once(call, wish, render=self._created)
         except LifetimeRefused as refused:
             raise _refused_lifetime(refused) from refused
         return json_response(answer.body, status=answer.status, headers=_NO_STORE)
@@ -120,15 +117,6 @@ class GalleryApi:
     async def remove(self, gallery_id: GalleryIdPath, key: GalleryKey) -> Response:
         await self._management.remove(gallery_id, _present(key))
         return Response(status_code=204)
-
-    async def _create_once(self, call: IdempotentCall, wish: GalleryWish) -> StoredAnswer:
-        async with self._outbox.begin() as unit:
-            known = await call.claim(unit.connection)
-            if known is not None:
-                return known
-            answer = self._created(await self._creation.create_within(unit, wish))
-            await call.store(unit.connection, answer)
-        return answer
 
     def _created(self, created: CreatedGallery) -> StoredAnswer:
         gallery = GalleryAnswer.of(created.gallery, self._links)

@@ -63,7 +63,6 @@ def build_app(ground: Ground, settings: GalleriesSettings) -> App:
     api = GalleryApi(
         creation=creation,
         management=management,
-        outbox=ground.outbox,
         links=links,
         idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import GalleryCreated
 
@@ -70,8 +71,23 @@ class GalleryCreation:
         metrics.CREATED.inc()
         return created
 
-    async def create_within(self, unit: UnitOfWork, wish: GalleryWish) -> CreatedGallery:
-        """Create as part of a transaction that also records the answer. Raises as `create` does."""
+    async def create_once(
+        self, call: IdempotentCall, wish: GalleryWish, *, render: Callable[[CreatedGallery], StoredAnswer]
+    ) -> StoredAnswer:
+        """Create and keep the rendered answer in one transaction, or return the answer kept before.
+
+        Raises as `create` does, and IdempotencyKeyReused.
+        """
+        async with self._outbox.begin() as unit:
+            known = await call.claim(unit.connection)
+            if known is not None:
+                return known
+            answer = render(await self._create_within(unit, wish))
+            await call.store(unit.connection, answer)
+        metrics.CREATED.inc()
+        return answer
+
+    async def _create_within(self, unit: UnitOfWork, wish: GalleryWish) -> CreatedGallery:
         draft, key_hash = self._draft(wish)
         rows = GalleryRows(unit.connection)
 
@@ -80,7 +96,6 @@ class GalleryCreation:
 
         gallery = await self._with_free_code(draft.gallery, take)
         await unit.publish(_created(gallery), sequence=gallery.version)
-        metrics.CREATED.inc()
         return replace(draft, gallery=gallery)
 
     def _draft(self, wish: GalleryWish) -> tuple[CreatedGallery, bytes]:
@@ -106,8 +121,7 @@ class GalleryCreation:
         return CreatedGallery(gallery=gallery, access_key=access_key), key_hash
 
     async def _with_free_code(self, draft: Gallery, take: Callable[[Gallery], Awaitable[bool]]) -> Gallery:
-        attempts: Iterator[str] = self._codes.attempts()
-        for code in attempts:
+        for code in self._codes.attempts():
             gallery = replace(draft, code=code)
             if await take(gallery):
                 return gallery
