@@ -8,17 +8,19 @@ postgres/ objects/ logs/ signals/
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
 _SECRET_BYTES = 32
+_LOCK_ATTEMPTS, _LOCK_PAUSE_S = 5, 0.02
 
 
 class DataDirInUse(RuntimeError):
@@ -82,15 +84,11 @@ class DataDir:
                 "Set KAPPI_DATA_DIR to a folder you may write to"
             ) from error
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-                    raise DataDirUnusable(f"cannot lock {self._lock}: {error.strerror}") from error
+            if not _locked(lock):
                 raise DataDirInUse(
                     f"Kappi already runs on {self.root}: stop it first, "
                     "or set KAPPI_DATA_DIR to another folder"
-                ) from error
+                )
             try:
                 yield
             finally:
@@ -145,6 +143,18 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    # More than once: a command that asks whether the folder is in use holds it for an instant.
+    for _ in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def _new_ed25519() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.settings import PlatformSettings
@@ -58,7 +59,7 @@ def find_stack(environ: Mapping[str, str]) -> Stack:
     """The broker and databases: of what runs here, else those the environment names. Raises NotRunning."""
     note = running_note(environ)
     if note is not None:
-        platform = PlatformSettings().model_copy(update={"kafka_bootstrap": note.kafka_bootstrap})
+        platform = _platform(environ).model_copy(update={"kafka_bootstrap": note.kafka_bootstrap})
         if note.embedded_broker:
             platform = platform.model_copy(update={"kafka_fetch_max_wait_ms": _EMBEDDED_FETCH_WAIT_MS})
         return Stack(KafkaConnection.from_settings(platform), note.databases, note)
@@ -71,4 +72,11 @@ def find_stack(environ: Mapping[str, str]) -> Stack:
     databases = {
         service.name: url for service in WITH_DATABASE if (url := environ.get(service.database_url_name))
     }
-    return Stack(KafkaConnection.from_settings(PlatformSettings()), databases, None)
+    return Stack(KafkaConnection.from_settings(_platform(environ)), databases, None)
+
+
+def _platform(environ: Mapping[str, str]) -> PlatformSettings:
+    """From the environment given, which need not be this process's."""
+    names = {field: f"KAPPI_{field.upper()}" for field in PlatformSettings.model_fields}
+    given: dict[str, Any] = {field: environ[name] for field, name in names.items() if name in environ}
+    return PlatformSettings(**given)

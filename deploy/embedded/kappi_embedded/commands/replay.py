@@ -54,7 +54,7 @@ def _chosen(stack: Stack, *, topics: Sequence[str], services: Sequence[str]) -> 
     for service in found:
         if service not in stack.databases:
             raise NoSuchDatabase(
-                f"no database of {service!r} is known, of these there is: {', '.join(stack.databases) or 'none'}. "
+                f"no database of {service!r} is known (of {', '.join(stack.databases) or 'none'}). "
                 f"For a stack elsewhere set KAPPI_{service.upper()}_DATABASE_URL"
             )
     return found

@@ -1,0 +1,200 @@
+"""The whole stack as a pytest fixture, for tests and benchmarks that go through the gateway.
+
+In a conftest: `from kappi_embedded.testing import embedded_stack, stack_settings` (see `embedded_stack`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.embedded.ports import LOOPBACK
+from kappi_chassis.testing.processes import ManagedProcess
+
+from kappi_embedded.backlog import BacklogReader
+from kappi_embedded.data_dir import DataDir, RunNote
+from kappi_embedded.ports import free_ports
+from kappi_embedded.readiness import is_ready
+from kappi_embedded.stack import Stack, find_stack
+from kappi_embedded.ticking import Ticker, TickReport
+
+GENEROUS: Mapping[str, str] = {
+    "KAPPI_GATEWAY_CREATION_BURST": "1000000",
+    "KAPPI_GATEWAY_CREATIONS_PER_HOUR": "1000000000",
+    "KAPPI_GATEWAY_GUESS_BURST": "1000000",
+    "KAPPI_GATEWAY_GUESSES_PER_MINUTE": "1000000000",
+}
+"""Limits per address out of the way: all of a test's clients are one address."""
+
+_START_TIMEOUT_S = 90.0
+_POLL_S = 0.05
+
+
+class EmbeddedStack:
+    """`kappi up` as a child process on free ports. It ends with this process, however that ends.
+
+    settings: on top of the embedded defaults; KAPPI_KAFKA_BOOTSTRAP, KAPPI_<SERVICE>_DATABASE_URL and
+    KAPPI_S3_* put other servers in place. This process's own KAPPI_* are not passed on.
+    """
+
+    def __init__(self, data_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = free_ports(1)[0]
+        self.base_url = f"http://{LOOPBACK}:{self.port}"
+        self.env: dict[str, str] = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")},
+            "KAPPI_DATA_DIR": str(data_dir),
+            "KAPPI_PORT": str(self.port),
+            "KAPPI_PUBLIC_URL": self.base_url,
+            "KAPPI_EMBEDDED_DURABLE": "0",
+            **(settings or {}),
+        }
+        self._data = DataDir(data_dir.absolute())
+        self.output = data_dir.parent / f"{data_dir.name}.out"
+        self._process: ManagedProcess | None = None
+
+    @property
+    def note(self) -> RunNote:
+        """Pids and addresses of this moment. Raises LookupError: it does not run."""
+        note = self._data.read_note()
+        if note is None:
+            raise LookupError("the stack does not run")
+        return note
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.is_running()
+
+    def start(self) -> None:
+        """Blocks until everything is ready. Raises ChildNotReady with the end of its output."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        self._process = ManagedProcess(
+            [*_without_own_settings(self.env), sys.executable, "-m", "kappi_embedded.cli", "up"],
+            log=self.output,
+            ready=lambda: self._data.read_note() is not None,
+            env=self.env,
+            start_timeout_s=_START_TIMEOUT_S,
+        )
+        self._process.start()
+
+    def stop(self) -> int:
+        """Drain, as Ctrl-C does; returns the exit status."""
+        return self._started().stop(grace_s=30)
+
+    def restart(self) -> None:
+        """Stop in order and start again on the same data and port."""
+        if self.running:
+            self.stop()
+        self.start()
+
+    def crash(self) -> None:
+        """kill -9 of the supervisor, and wait until nothing of it is left."""
+        note = self.note
+        self._started().kill()
+        pids = [service.pid for service in note.services.values()]
+        if note.postgres_pid is not None:
+            pids.append(note.postgres_pid)
+        deadline = time.monotonic() + 20
+        while any(is_alive(pid) for pid in pids):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"still alive: {[pid for pid in pids if is_alive(pid)]}")
+            time.sleep(_POLL_S)
+
+    def kill(self, service: str) -> int:
+        """kill -9 of one service, which the supervisor starts again; returns the pid it had."""
+        pid = self.note.services[service].pid
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def database_url(self, service: str) -> str:
+        """`postgresql://` of a service's database; changes when PostgreSQL is started again."""
+        return self.note.databases[service]
+
+    def connection(self) -> KafkaConnection:
+        return self.stack().connection
+
+    def stack(self) -> Stack:
+        """What the `kappi` commands work with."""
+        return find_stack(self.env)
+
+    async def wait_ready(self, *, timeout_s: float = 30.0) -> None:
+        """Until every service runs and is ready, after a `kill` say. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not await self._all_ready():  # noqa: ASYNC110 - other processes get ready
+                await asyncio.sleep(_POLL_S)
+
+    async def wait_idle(self, *, timeout_s: float = 60.0) -> None:
+        """Until no event is unsent or unhandled. Raises TimeoutError."""
+        async with BacklogReader(*self._backlog()) as reader:
+            if not await reader.settle(timeout_s=timeout_s):
+                raise TimeoutError(f"not idle after {timeout_s:.0f} s: {await reader.read()}")
+
+    async def tick(self, at: datetime, *, timeout_s: float = 60.0) -> TickReport:
+        """What `kappi tick --at` does. Raises TimeoutError when it does not settle."""
+        connection, databases = self._backlog()
+        async with BacklogReader(connection, databases) as reader:
+            report = await Ticker(connection, reader).tick(at, timeout_s=timeout_s)
+        if not report.settled:
+            raise TimeoutError(f"the tick did not settle in {timeout_s:.0f} s: {report}")
+        return report
+
+    def _backlog(self) -> tuple[KafkaConnection, Mapping[str, str]]:
+        stack = self.stack()
+        return stack.connection, stack.databases
+
+    async def _all_ready(self) -> bool:
+        services = self.note.services.values()
+        ready = await asyncio.gather(*(is_ready(service.ops_port) for service in services))
+        return all(ready) and all(is_alive(service.pid) for service in services)
+
+    def _started(self) -> ManagedProcess:
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process
+
+
+def _without_own_settings(kept: Iterable[str]) -> list[str]:
+    """ManagedProcess adds to this process's environment; this takes away what must not pass."""
+    stray = sorted(name for name in os.environ if name.startswith("KAPPI_") and name not in kept)
+    return ["env", *(part for name in stray for part in ("-u", name))]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    if pid <= 0:
+        return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def stack_settings() -> Mapping[str, str]:
+    """Override in a test module for settings of its own."""
+    return GENEROUS
+
+
+@pytest.fixture(scope="module")
+def embedded_stack(
+    tmp_path_factory: pytest.TempPathFactory, stack_settings: Mapping[str, str]
+) -> Iterator[EmbeddedStack]:
+    """The running stack, one per module; a test that stops it starts it again."""
+    stack = EmbeddedStack(tmp_path_factory.mktemp("stack") / "data", settings=stack_settings)
+    stack.start()
+    try:
+        yield stack
+    finally:
+        if stack.running:
+            stack.stop()
