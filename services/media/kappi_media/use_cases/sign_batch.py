@@ -12,6 +12,7 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import ContentBinding, UrlSigner
+from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.grants import Grant
 from kappi_contracts.keys import original_key
@@ -165,7 +166,13 @@ class SignBatch:
 
 def _is_taken(content_type: str) -> bool:
     fmt = format_of(content_type)
-    return fmt is not None and is_supported(fmt)
+    if fmt is None or not is_supported(fmt):
+        return False
+    try:
+        header_content_type(content_type)
+    except ValueError:
+        return False
+    return True
 
 
 def _errors(numbers: Sequence[int], field: str, code: str) -> tuple[FieldError, ...]:

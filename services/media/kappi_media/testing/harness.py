@@ -1,0 +1,208 @@
+"""The service as its tests call it: an ASGI app, signed grants, an app's few moves, what was published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.auth.grants import seal_grant
+from kappi_chassis.bus import Record
+from kappi_chassis.clock import utc_now
+from kappi_chassis.storage import SignedRequest
+from kappi_chassis.testing.signed_calls import call
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.grants import GRANT_HEADER, Grant, PublicGallery, Right
+from kappi_contracts.topics import BY_NAME
+
+
+class Clock:
+    """The wall clock, moved on at will: the store checks its URLs by the real one."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+    def pass_by(self, span: timedelta) -> None:
+        self.ahead += span
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """Of a problem document."""
+        assert self.headers["content-type"] == "application/problem+json"
+        return str(self.json["code"])
+
+
+class Http:
+    """Calls an ASGI app."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        grant: str | None = None,
+        body: Any = None,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """body: sent as JSON. raw: sent as it is. path may have a query."""
+        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
+        sent = dict(headers or {})
+        if grant is not None:
+            sent[GRANT_HEADER] = grant
+        path, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        messages: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, send)
+        return Answer(
+            status=messages[0]["status"],
+            headers={name.decode(): value.decode() for name, value in messages[0]["headers"]},
+            body=b"".join(message.get("body", b"") for message in messages[1:]),
+        )
+
+
+@dataclass(slots=True)
+class Graveyard:
+    """Dead letters, in memory."""
+
+    buried: list[tuple[Record, BaseException]] = field(default_factory=list)
+
+    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        self.buried.append((record, error))
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """A gallery as the galleries service would vouch for it."""
+
+    key: SigningKey
+    public: PublicGallery
+
+    @property
+    def id(self) -> UUID:
+        return self.public.id
+
+    def grant(self, right: Right = "manage", *, lifetime: timedelta = timedelta(seconds=60)) -> str:
+        grant = Grant(gallery_id=self.id, right=right, tier="anonymous", gallery=self.public)
+        # Tokens are checked by the wall clock, wherever the test's own clock stands.
+        return seal_grant(self.key, grant, now=utc_now(), lifetime=lifetime)
+
+    def changed(self, **fields: Any) -> Gallery:
+        return Gallery(self.key, msgspec.structs.replace(self.public, **fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What an app does, in one line each."""
+
+    http: Http
+
+    async def sign(self, gallery: Gallery, *files: dict[str, Any], **call: Any) -> list[Any]:
+        answer = await self.http(
+            "POST",
+            f"/v1/galleries/{gallery.id}/uploads",
+            grant=gallery.grant("contribute"),
+            body={"files": files},
+            **call,
+        )
+        assert answer.status == 201, answer.body
+        uploads: list[Any] = answer.json["uploads"]
+        return uploads
+
+    async def put(self, promised: dict[str, Any], body: bytes) -> int:
+        """The store's status."""
+        single = promised["single"]
+        request = SignedRequest(single["url"], single["http_method"], single["headers"], utc_now())
+        return (await call(request, body)).status
+
+    async def complete(self, gallery: Gallery, upload_id: str) -> Answer:
+        return await self.http("POST", f"/v1/uploads/{upload_id}/complete", grant=gallery.grant("contribute"))
+
+    async def upload(self, gallery: Gallery, body: bytes, **declared: Any) -> dict[str, Any]:
+        """All of it, up to the item."""
+        file = {"filename": "a.jpg", "content_type": "image/jpeg", "size": len(body), **declared}
+        (promised,) = await self.sign(gallery, file)
+        assert await self.put(promised, body) == 200
+        answer = await self.complete(gallery, promised["id"])
+        assert answer.status == 200, answer.body
+        item: dict[str, Any] = answer.json
+        return item
+
+    async def view(self, gallery: Gallery, query: str = "", **headers: str) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        path = f"/v1/g/{gallery.public.code}"
+        return await self.http(
+            "GET", f"{path}?{query}" if query else path, grant=gallery.grant("view"), headers=named
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A row of the outbox."""
+
+    id: UUID
+    topic: str
+    key: str
+    sequence: int
+    data: dict[str, Any]
+
+
+def redelivered(event: Published) -> Record:
+    """What was published, as the broker hands it to a consumer: the same event each time."""
+    model = BY_NAME[event.topic].versions[-1]
+    envelope = Envelope(
+        id=event.id,
+        source="/media",
+        time=utc_now(),
+        sequence=event.sequence,
+        data=msgspec.convert(event.data, model, strict=False),
+    )
+    return Record(
+        topic=event.topic,
+        partition=0,
+        offset=0,
+        key=event.key.encode(),
+        value=envelope.value(),
+        headers=envelope.headers(),
+    )

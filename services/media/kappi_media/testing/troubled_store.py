@@ -1,0 +1,72 @@
+"""A real store that can be made to fail the way real stores do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from kappi_chassis.storage import (
+    DeleteReport,
+    ObjectHead,
+    ObjectPage,
+    ObjectStore,
+    RangedRead,
+    StorageUnavailable,
+)
+
+
+class TroubledStore:
+    """down: nothing answers. forgets_checksums: as a store that keeps none. reads: ranges served so far."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        self._inner = inner
+        self.down = False
+        self.forgets_checksums = False
+        self.reads = 0
+        self.streams = 0
+
+    def _answer(self) -> None:
+        if self.down:
+            raise StorageUnavailable("down for a test")
+
+    def _seen(self, head: ObjectHead) -> ObjectHead:
+        return replace(head, sha256=None) if self.forgets_checksums else head
+
+    async def head(self, key: str) -> ObjectHead:
+        self._answer()
+        return self._seen(await self._inner.head(key))
+
+    async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
+        self._answer()
+        self.reads += 1
+        found = await self._inner.read(key, start=start, length=length)
+        return RangedRead(head=self._seen(found.head), body=found.body)
+
+    async def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
+        self._answer()
+        self.streams += 1
+        async for chunk in self._inner.stream(key, chunk_bytes=chunk_bytes):
+            yield chunk
+
+    async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
+        self._answer()
+        return await self._inner.put(key, body, content_type=content_type)
+
+    async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:
+        return await self._inner.list_page(prefix, token=token, limit=limit)
+
+    async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
+        return await self._inner.delete_batch(keys)
+
+    async def delete_versions_page(self, prefix: str) -> DeleteReport:
+        return await self._inner.delete_versions_page(prefix)
+
+    async def abort_multipart_uploads(self, prefix: str) -> int:
+        return await self._inner.abort_multipart_uploads(prefix)
+
+    async def ready(self) -> None:
+        self._answer()
+        await self._inner.ready()
+
+    async def close(self) -> None:
+        await self._inner.close()

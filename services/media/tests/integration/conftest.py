@@ -1,0 +1,213 @@
+"""The media service without a network of its own: its app is called as ASGI, its events as hand-made records.
+
+Database and object store are real; bytes go up and down by signed URL, as clients send them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.bus import Processor, Record
+from kappi_chassis.clock import new_id
+from kappi_chassis.db import Database
+from kappi_chassis.db.migrations import migrate
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_chassis.testing.local_store import ServedLocalStore, serving_local_store
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import Event
+from kappi_contracts.grants import PublicGallery
+from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
+from kappi_media.main import Ground, build_app, build_worker
+from kappi_media.rendering.renderer import Renderer
+from kappi_media.settings import MediaSettings
+from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published
+from kappi_media.testing.troubled_store import TroubledStore
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def grant_key() -> SigningKey:
+    return SigningKey.generate()
+
+
+@pytest.fixture
+def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
+    """`make_gallery(code="k7dm", …)`: one of its own each time."""
+
+    def make(**fields: Any) -> Gallery:
+        values: dict[str, Any] = {
+            "id": new_id(),
+            "code": "k7dm",
+            "url": "https://kappi.example/g/k7dm",
+            "title": "Alps",
+            "visibility": "shared",
+            "password_protected": False,
+            "expires_at": clock() + timedelta(days=30),
+            "created_at": clock(),
+            "version": 1,
+            **fields,
+        }
+        return Gallery(grant_key, PublicGallery(**values))
+
+    return make
+
+
+@pytest.fixture
+def gallery(make_gallery: Callable[..., Gallery]) -> Gallery:
+    return make_gallery()
+
+
+@pytest.fixture(scope="session")
+def served_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedLocalStore]:
+    """One per test process; galleries, hence keys, of different tests differ."""
+    with serving_local_store(tmp_path_factory.mktemp("store")) as served:
+        yield served
+
+
+@pytest.fixture
+def store(served_store: ServedLocalStore) -> TroubledStore:
+    return TroubledStore(served_store.store)
+
+
+@pytest.fixture
+def url(make_database: DatabaseMaker) -> str:
+    return make_database("media", lambda url: asyncio.run(migrate("kappi_media", url)))
+
+
+@pytest.fixture
+def make_settings(url: str) -> Callable[..., MediaSettings]:
+    def make(**changed: Any) -> MediaSettings:
+        values: dict[str, Any] = {
+            "database_url": url,
+            "idempotency_secret": "0123456789abcdef",
+            "grant_jwks_url": "http://127.0.0.1:1/never-asked",
+            **changed,
+        }
+        return MediaSettings(**values)
+
+    return make
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database(url, pool_size=20)
+    await database.start()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    return Outbox(database)
+
+
+@pytest.fixture
+def ground(
+    database: Database,
+    outbox: Outbox,
+    store: TroubledStore,
+    served_store: ServedLocalStore,
+    grant_key: SigningKey,
+    clock: Clock,
+) -> Ground:
+    async def grant_keys() -> bytes:
+        return msgspec.json.encode(jwks_document(grant_key))
+
+    return Ground(
+        database=database,
+        outbox=outbox,
+        store=store,
+        signer=served_store.signer,
+        grant_keys=grant_keys,
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def make_http(ground: Ground, make_settings: Callable[..., MediaSettings]) -> Callable[..., Http]:
+    """`make_http(anonymous_max_file_bytes=10, …)`: the app under other settings."""
+    return lambda **changed: Http(build_app(ground, make_settings(**changed)))
+
+
+@pytest.fixture
+def http(make_http: Callable[..., Http]) -> Http:
+    return make_http()
+
+
+@pytest.fixture
+def client(http: Http) -> Client:
+    return Client(http)
+
+
+@pytest.fixture
+def graveyard() -> Graveyard:
+    return Graveyard()
+
+
+@pytest.fixture
+def processor(ground: Ground, graveyard: Graveyard) -> Processor:
+    """What ends things: GalleryDeleted, JanitorTick."""
+    return Processor(group=GROUP, handlers=handlers(ground.outbox), dead_letters=graveyard)
+
+
+@pytest.fixture
+async def renderer() -> AsyncIterator[Renderer]:
+    renderer = Renderer(max_parallel=2)
+    yield renderer
+    await renderer.close()
+
+
+@pytest.fixture
+def worker(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Processor:
+    """The worker of UploadCompleted, with real decoders."""
+    process = build_worker(ground, renderer, concurrency=4)
+    return Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+
+
+@pytest.fixture
+def record(clock: Clock) -> Callable[..., Record]:
+    """`record(event, sequence=…, id=…)`: a record as the broker would hand it over."""
+
+    def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
+        envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
+        return Record(
+            topic=event.topic_name(),
+            partition=0,
+            offset=0,
+            key=event.key().encode(),
+            value=envelope.value(),
+            headers=envelope.headers(),
+        )
+
+    return make
+
+
+@pytest.fixture
+def published(database: Database) -> Callable[..., Awaitable[list[Published]]]:
+    """`await published("MediaDeleted")`: what was queued for the broker so far, in order."""
+
+    async def read(*topics: str) -> list[Published]:
+        rows = await database.hot.fetch(
+            "SELECT event_id, topic, key, sequence, payload FROM outbox "
+            "WHERE cardinality($1::text[]) = 0 OR topic = ANY($1) ORDER BY id",
+            list(topics),
+        )
+        return [
+            Published(row["event_id"], row["topic"], row["key"], row["sequence"], json.loads(row["payload"]))
+            for row in rows
+        ]
+
+    return read

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from kappi_chassis.clock import new_id, utc_now
+from kappi_chassis.db import Database
+from kappi_chassis.storage import SignedRequest
+from kappi_chassis.testing.signed_calls import call
+from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published
+from kappi_media.testing.samples import encode, quadrants
+
+JPEG = encode(quadrants(64, 48), "JPEG")
+
+
+def get(url: str) -> Any:
+    return call(SignedRequest(url, "GET", {}, utc_now()))
+
+
+async def test_the_original_comes_back_bit_for_bit_under_its_name(
+    client: Client, http: Http, gallery: Gallery, clock: Clock
+) -> None:
+    item = await client.upload(gallery, JPEG, filename="日の出.jpg")
+    path = f"/v1/media/{item['id']}/download"
+    answer = await http("GET", path, grant=gallery.grant("view"))
+    assert answer.status == 200
+    assert datetime.fromisoformat(answer.json["expires_at"]) - clock() >= timedelta(minutes=10)
+    found = await get(answer.json["url"])
+    assert (found.status, found.body) == (200, JPEG)
+    assert "日の出.jpg" in unquote(found.headers["content-disposition"])
+
+    redirected = await http("GET", f"{path}?redirect=true", grant=gallery.grant("view"))
+    assert redirected.status == 302
+    assert (await get(redirected.headers["location"])).body == JPEG
+    assert (await get(item["original"]["url"])).body == JPEG
+
+
+async def test_describing_changes_what_is_named_and_nothing_else(
+    client: Client, http: Http, gallery: Gallery
+) -> None:
+    item = await client.upload(gallery, JPEG, caption="old", tags=["a"], location="here", attributes={"x": 1})
+    path = f"/v1/media/{item['id']}"
+
+    async def patch(body: Any) -> Any:
+        answer = await http("PATCH", path, grant=gallery.grant(), body=body)
+        assert answer.status == 200, answer.body
+        return {name: answer.json[name] for name in ("caption", "tags", "location", "attributes")}
+
+    now = {"caption": "old", "tags": ["a"], "location": "here", "attributes": {"x": 1}}
+    assert await patch({}) == now
+    assert await patch({"caption": "new"}) == {**now, "caption": "new"}
+    assert await patch({"tags": ["b", "c"], "attributes": {}}) == {
+        **now,
+        "caption": "new",
+        "tags": ["b", "c"],
+        "attributes": {},
+    }
+    cleared = {"caption": None, "tags": None, "location": None, "attributes": None}
+    nothing = {"caption": None, "tags": [], "location": None, "attributes": {}}
+    assert await patch(cleared) == nothing
+    read = (await http("GET", path, grant=gallery.grant("view"))).json
+    assert {name: read[name] for name in nothing} == nothing
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"caption": "x" * 2001}, "caption"),
+        ({"tags": "alps"}, "tags"),
+        ({"tags": [""]}, "tags.0"),
+        ({"attributes": {"x": "y" * 5000}}, "attributes"),
+        ({"location": 7}, "location"),
+    ],
+)
+async def test_a_faulty_description_is_refused(
+    client: Client, http: Http, gallery: Gallery, body: Any, field: str
+) -> None:
+    item = await client.upload(gallery, JPEG, caption="old")
+    answer = await http("PATCH", f"/v1/media/{item['id']}", grant=gallery.grant(), body=body)
+    assert (answer.status, answer.code) == (422, "validation_failed")
+    assert [error["field"] for error in answer.json["errors"]] == [field]
+    assert (await http("GET", f"/v1/media/{item['id']}", grant=gallery.grant())).json["caption"] == "old"
+
+
+async def test_a_deleted_item_is_gone_for_everyone(
+    client: Client,
+    http: Http,
+    gallery: Gallery,
+    database: Database,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    kept, item = await client.upload(gallery, JPEG), await client.upload(gallery, JPEG)
+    path = f"/v1/media/{item['id']}"
+    await http("PATCH", path, grant=gallery.grant(), body={"caption": "x"})
+    assert (await http("DELETE", path, grant=gallery.grant())).status == 204
+
+    for method, gone in (
+        ("GET", path),
+        ("DELETE", path),
+        ("GET", f"{path}/download"),
+        ("GET", f"{path}/renditions/400"),
+    ):
+        answer = await http(method, gone, grant=gallery.grant())
+        assert (answer.status, answer.code) == (404, "media_not_found")
+    answer = await http("PATCH", path, grant=gallery.grant(), body={"caption": "y"})
+    assert (answer.status, answer.code) == (404, "media_not_found")
+    (event,) = await published("MediaDeleted")
+    # Completed as version 1, described as 2, deleted as 3.
+    assert (event.key, event.sequence, event.data["reason"]) == (item["id"], 3, "requested")
+    assert [shown["id"] for shown in (await client.view(gallery)).json["items"]] == [kept["id"]]
+    assert await database.hot.fetchval("SELECT item_count FROM contents") == 1
+    tombstone = await database.hot.fetchrow("SELECT media_id, version FROM deleted_media")
+    assert (str(tombstone["media_id"]), tombstone["version"]) == (item["id"], 3)
+    assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 1
+
+
+async def test_completing_the_upload_of_a_deleted_item_does_not_bring_it_back(
+    client: Client,
+    http: Http,
+    gallery: Gallery,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    item = await client.upload(gallery, JPEG)
+    (completed,) = await published("UploadCompleted")
+    await http("DELETE", f"/v1/media/{item['id']}", grant=gallery.grant())
+    answer = await client.complete(gallery, completed.data["upload_id"])
+    assert (answer.status, answer.code) == (404, "upload_not_found")
+
+
+async def test_other_galleries_items_do_not_exist(
+    client: Client, http: Http, gallery: Gallery, make_gallery: Callable[..., Gallery]
+) -> None:
+    item = await client.upload(gallery, JPEG)
+    stranger = make_gallery()
+    for media_id in (item["id"], new_id()):
+        path = f"/v1/media/{media_id}"
+        for method, where in (
+            ("GET", path),
+            ("PATCH", path),
+            ("DELETE", path),
+            ("GET", f"{path}/download"),
+            ("GET", f"{path}/renditions/400"),
+        ):
+            answer = await http(method, where, grant=stranger.grant(), body={} if method == "PATCH" else None)
+            assert (answer.status, answer.code) == (404, "media_not_found")
+    assert (await http("GET", f"/v1/media/{item['id']}", grant=gallery.grant())).status == 200
+
+
+async def test_a_rendition_is_there_once_it_is_made(client: Client, http: Http, gallery: Gallery) -> None:
+    item = await client.upload(gallery, JPEG)
+    path = f"/v1/media/{item['id']}/renditions"
+    answer = await http("GET", f"{path}/400", grant=gallery.grant("view"))
+    assert (answer.status, answer.code) == (404, "rendition_not_ready")
+    for size in ("200", "600x600", "huge"):
+        answer = await http("GET", f"{path}/{size}", grant=gallery.grant("view"))
+        assert (answer.status, answer.code) == (403, "rendition_not_in_tier")

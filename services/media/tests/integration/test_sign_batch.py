@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from kappi_chassis.db import Database
+from kappi_media.testing.harness import Client, Clock, Gallery, Http
+
+GIB = 1 << 30
+
+
+def jpeg(size: int = 10, **more: Any) -> dict[str, Any]:
+    return {"filename": "a.jpg", "size": size, "content_type": "image/jpeg", **more}
+
+
+async def test_a_hundred_files_are_signed_and_really_taken_by_the_store(
+    client: Client, gallery: Gallery, database: Database
+) -> None:
+    bodies = [f"photograph {number}".encode() for number in range(100)]
+    files = [
+        jpeg(len(body), filename=f"{number}.jpg", sha256=hashlib.sha256(body).hexdigest())
+        for number, body in enumerate(bodies)
+    ]
+    promised = await client.sign(gallery, *files)
+
+    assert len(promised) == len({one["id"] for one in promised}) == 100
+    assert [await client.put(one, body) for one, body in zip(promised, bodies, strict=True)] == [200] * 100
+    rows = await database.hot.fetch("SELECT filename, media_id, state FROM uploads ORDER BY media_id")
+    assert [row["filename"] for row in rows] == [f"{number}.jpg" for number in range(100)]
+    assert [str(row["media_id"]) for row in rows] == [one["media_id"] for one in promised]
+    assert {row["state"] for row in rows} == {"pending"}
+
+
+async def test_the_store_takes_nothing_but_what_was_declared(client: Client, gallery: Gallery) -> None:
+    (promised,) = await client.sign(gallery, jpeg(4))
+    assert await client.put(promised, b"12345") == 400
+    other = dict(promised, single={**promised["single"], "headers": {"content-type": "text/html"}})
+    assert await client.put(other, b"1234") == 403
+    assert await client.put(promised, b"1234") == 200
+    assert await client.put(promised, b"1234") == 412
+
+
+async def test_the_answer_has_the_shape_clients_rely_on(
+    client: Client, gallery: Gallery, clock: Clock
+) -> None:
+    (promised,) = await client.sign(gallery, jpeg())
+    assert set(promised) == {"id", "media_id", "method", "expires_at", "single"}
+    assert promised["method"] == "single"
+    assert set(promised["single"]) == {"url", "http_method", "headers"}
+    assert promised["single"]["http_method"] == "PUT"
+    left = datetime.fromisoformat(promised["expires_at"]) - clock()
+    assert timedelta(minutes=14) < left <= timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "field"),
+    [
+        ({"size": 5 * GIB + 1}, 413, "file_too_large", "files.0.size"),
+        (
+            {"content_type": "application/x-dosexec"},
+            422,
+            "unsupported_content_type",
+            "files.0.content_type",
+        ),
+        ({"content_type": "image/svg+xml"}, 422, "unsupported_content_type", "files.0.content_type"),
+        (
+            {"content_type": "image/jpeg\r\nx-evil:1"},
+            422,
+            "unsupported_content_type",
+            "files.0.content_type",
+        ),
+        ({"content_type": "image/jpeg\n"}, 422, "unsupported_content_type", "files.0.content_type"),
+        ({"size": 0}, 422, "validation_failed", "files.0.size"),
+        ({"size": "10"}, 422, "validation_failed", "files.0.size"),
+        ({"size": 2**70}, 413, "file_too_large", "files.0.size"),
+        ({"filename": ""}, 422, "validation_failed", "files.0.filename"),
+        ({"filename": "x" * 256}, 422, "validation_failed", "files.0.filename"),
+        ({"sha256": "beef"}, 422, "validation_failed", "files.0.sha256"),
+        ({"tags": ["x"] * 51}, 422, "validation_failed", "files.0.tags"),
+        ({"attributes": {"x": "y" * 5000}}, 422, "validation_failed", "files.0.attributes"),
+        ({"attributes": [1]}, 422, "validation_failed", "files.0.attributes"),
+    ],
+)
+async def test_a_faulty_file_is_named_and_nothing_is_promised(
+    http: Http,
+    gallery: Gallery,
+    database: Database,
+    change: dict[str, Any],
+    status: int,
+    code: str,
+    field: str,
+) -> None:
+    answer = await http(
+        "POST",
+        f"/v1/galleries/{gallery.id}/uploads",
+        grant=gallery.grant(),
+        body={"files": [{**jpeg(), **change}, jpeg()]},
+    )
+    assert (answer.status, answer.code) == (status, code)
+    assert field in [error["field"] for error in answer.json["errors"]]
+    assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b"", 400, "malformed_json"),
+        (b"{", 400, "malformed_json"),
+        (b"\xff\xfe", 400, "malformed_json"),
+        (b'{"files":[{"filename":"\xff"}]}', 400, "malformed_json"),
+        (b'{"files":[{"filename":"\\ud800","size":1,"content_type":"image/gif"}]}', 400, "malformed_json"),
+        (b'{"files":[{"attributes":{"deep":' + b"[" * 20_000, 400, "malformed_json"),
+        (b"[]", 422, "validation_failed"),
+        (b"{}", 422, "validation_failed"),
+        (b'{"files":[]}', 422, "validation_failed"),
+        (
+            b'{"files":[{"filename":"a\\u0000","size":1,"content_type":"image/jpeg"}]}',
+            422,
+            "validation_failed",
+        ),
+        (
+            b'{"files":[{"filename":"a","size":1,"content_type":"image/jpeg","attributes":{"\\u0000":1}}]}',
+            422,
+            "validation_failed",
+        ),
+        (b'{"files":[], "padding":"' + b" " * (1 << 20) + b'"}', 413, "payload_too_large"),
+    ],
+)
+async def test_a_body_that_cannot_be_is_refused(
+    http: Http, gallery: Gallery, raw: bytes, status: int, code: str
+) -> None:
+    path = f"/v1/galleries/{gallery.id}/uploads"
+    answer = await http("POST", path, grant=gallery.grant(), raw=raw)
+    assert (answer.status, answer.code) == (status, code)
+
+
+async def test_a_batch_has_a_hundred_files_at_most(http: Http, gallery: Gallery) -> None:
+    path = f"/v1/galleries/{gallery.id}/uploads"
+    answer = await http("POST", path, grant=gallery.grant(), body={"files": [jpeg()] * 101})
+    assert (answer.status, answer.code) == (422, "validation_failed")
+    assert answer.json["errors"][0]["field"] == "files"
+
+
+async def test_a_smaller_limit_is_a_setting(make_http: Callable[..., Http], gallery: Gallery) -> None:
+    http = make_http(anonymous_max_file_bytes=100)
+    path = f"/v1/galleries/{gallery.id}/uploads"
+    assert (await http("POST", path, grant=gallery.grant(), body={"files": [jpeg(100)]})).status == 201
+    assert (await http("POST", path, grant=gallery.grant(), body={"files": [jpeg(101)]})).status == 413
+
+
+async def test_an_escaped_backslash_is_no_nul(client: Client, gallery: Gallery) -> None:
+    assert await client.sign(gallery, jpeg(caption="\\u0000 and \\\\u0000"))
+
+
+async def test_a_file_name_never_leads_out_of_a_folder(
+    client: Client, gallery: Gallery, database: Database
+) -> None:
+    names = ["../../etc/passwd", "日本の写真.jpg", ".hidden", "a\u202egpj.exe", "plain (1).jpg"]
+    await client.sign(gallery, *(jpeg(filename=name) for name in names))
+    rows = await database.hot.fetch("SELECT filename FROM uploads ORDER BY media_id")
+    stored = [row["filename"] for row in rows]
+    assert stored[1] == "日本の写真.jpg"
+    assert stored[4] == "plain (1).jpg"
+    assert not any("/" in name or name.startswith(".") or "\u202e" in name for name in stored)
+
+
+async def test_the_same_idempotency_key_promises_once(
+    http: Http, gallery: Gallery, database: Database
+) -> None:
+    async def ask(size: int, *, right: Any = "contribute") -> Any:
+        return await http(
+            "POST",
+            f"/v1/galleries/{gallery.id}/uploads",
+            grant=gallery.grant(right),
+            body={"files": [jpeg(size)]},
+            headers={"Idempotency-Key": "0f3a6f0e-retry"},
+        )
+
+    first, second = await ask(10), await ask(10)
+    assert first.status == second.status == 201
+    assert first.body == second.body
+    assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 1
+    other = await ask(11)
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    stored = await database.hot.fetchval("SELECT sealed_body FROM idempotency")
+    assert b"signature" not in stored
+
+
+async def test_a_pending_upload_can_be_asked_for_a_fresh_url(
+    client: Client, http: Http, gallery: Gallery, clock: Clock
+) -> None:
+    (promised,) = await client.sign(gallery, jpeg(3))
+    path = f"/v1/uploads/{promised['id']}"
+    clock.pass_by(timedelta(hours=23, minutes=50))
+    fresh = await http("GET", path, grant=gallery.grant("contribute"))
+    assert fresh.status == 200
+    assert fresh.json["state"] == "pending"
+    assert fresh.json["single"]["url"] != promised["single"]["url"]
+    # No URL outlives the upload itself.
+    left = datetime.fromisoformat(fresh.json["expires_at"]) - clock()
+    assert left <= timedelta(minutes=10)
+    clock.pass_by(timedelta(minutes=20))
+    late = await http("GET", path, grant=gallery.grant("contribute"))
+    assert late.json["state"] == "expired"
+    assert "single" not in late.json
+
+
+async def test_an_aborted_upload_is_told_once(
+    client: Client,
+    http: Http,
+    gallery: Gallery,
+    published: Callable[..., Awaitable[list[Any]]],
+) -> None:
+    (promised,) = await client.sign(gallery, jpeg(3))
+    path = f"/v1/uploads/{promised['id']}"
+    assert (await http("DELETE", path, grant=gallery.grant("contribute"))).status == 204
+    assert (await http("DELETE", path, grant=gallery.grant("contribute"))).status == 204
+    (event,) = await published()
+    assert (event.topic, event.key, event.sequence) == ("MediaDeleted", promised["media_id"], 1)
+    assert event.data["reason"] == "requested"
+    assert (await http("GET", path, grant=gallery.grant())).json["state"] == "aborted"
+    refused = await client.complete(gallery, promised["id"])
+    assert (refused.status, refused.code) == (409, "upload_aborted")
+
+
+async def test_other_galleries_uploads_do_not_exist(
+    client: Client, http: Http, gallery: Gallery, make_gallery: Callable[..., Gallery]
+) -> None:
+    (promised,) = await client.sign(gallery, jpeg(3))
+    stranger = make_gallery()
+    for method, path in (
+        ("GET", f"/v1/uploads/{promised['id']}"),
+        ("DELETE", f"/v1/uploads/{promised['id']}"),
+        ("POST", f"/v1/uploads/{promised['id']}/complete"),
+        ("POST", "/v1/uploads/not-an-id/complete"),
+    ):
+        answer = await http(method, path, grant=stranger.grant())
+        assert (answer.status, answer.code) == (404, "upload_not_found")
+    assert (await http("GET", f"/v1/uploads/{promised['id']}", grant=gallery.grant())).status == 200

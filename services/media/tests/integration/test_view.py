@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import zstandard
+from kappi_chassis.bus import Processor
+from kappi_chassis.clock import new_id
+from kappi_chassis.db import Database
+from kappi_contracts.events import GalleryDeleted
+from kappi_media.repository.view import ViewQueries
+from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, redelivered
+from kappi_media.testing.samples import encode, quadrants
+
+JPEG = encode(quadrants(64, 48), "JPEG")
+# A GIF by its first bytes, of no width and height: it passes completion and fails the probe.
+HOLLOW_GIF = b"GIF89a" + bytes(20)
+Publications = Callable[..., Awaitable[list[Published]]]
+
+
+async def seed_items(database: Database, gallery: Gallery, count: int) -> list[str]:
+    """Items as if they had been completed, in order of id."""
+    ids = [new_id() for _ in range(count)]
+    await database.hot.execute(
+        "INSERT INTO contents (gallery_id, version, item_count) VALUES ($1, $2, $2)", gallery.id, count
+    )
+    await database.hot.execute(
+        "INSERT INTO items (id, gallery_id, upload_id, filename, content_type, size_bytes, etag, created_at) "
+        "SELECT id, $1, id, 'a.jpg', 'image/jpeg', 1, 'e', now() FROM unnest($2::uuid[]) AS id",
+        gallery.id,
+        ids,
+    )
+    return [str(media_id) for media_id in ids]
+
+
+@pytest.fixture
+def page_reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry per page read from the database."""
+    reads: list[Any] = []
+    read_page = ViewQueries.page
+
+    async def counted(self: ViewQueries, *args: Any, **kwargs: Any) -> Any:
+        reads.append(kwargs)
+        return await read_page(self, *args, **kwargs)
+
+    monkeypatch.setattr(ViewQueries, "page", counted)
+    return reads
+
+
+async def test_an_empty_gallery_is_a_page_without_items(client: Client, gallery: Gallery) -> None:
+    answer = await client.view(gallery)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["vary"] == "Accept-Encoding"
+    document = answer.json
+    assert document["items"] == []
+    assert document["next_cursor"] is None
+    assert document["gallery"] == {
+        "id": str(gallery.id),
+        "code": "k7dm",
+        "url": "https://kappi.example/g/k7dm",
+        "title": "Alps",
+        "visibility": "shared",
+        "password_protected": False,
+        "expires_at": document["gallery"]["expires_at"],
+        "created_at": document["gallery"]["created_at"],
+        "item_count": 0,
+    }
+    assert datetime.fromisoformat(document["gallery"]["expires_at"]) == gallery.public.expires_at
+
+
+async def test_items_are_shown_as_they_are(
+    client: Client, gallery: Gallery, worker: Processor, published: Publications
+) -> None:
+    first = await client.upload(gallery, JPEG, filename="first.jpg", caption="Hello")
+    second = await client.upload(gallery, HOLLOW_GIF, content_type="image/gif")
+    third = await client.upload(gallery, JPEG)
+    events = await published("UploadCompleted")
+    for event in events[:2]:
+        await worker.process(redelivered(event))
+
+    answer = await client.view(gallery)
+    items = answer.json["items"]
+    assert [item["id"] for item in items] == [first["id"], third["id"]]
+    assert second["id"] not in answer.body.decode()
+    ready, processing = items
+    assert (ready["status"], ready["width"], ready["height"], ready["kind"]) == ("ready", 64, 48, "image")
+    assert (ready["filename"], ready["caption"]) == ("first.jpg", "Hello")
+    assert set(ready["renditions"]) == {"400"}
+    assert processing["status"] == "processing"
+    assert answer.json["gallery"]["item_count"] == 2
+
+
+async def test_every_change_shows_at_once(client: Client, http: Http, gallery: Gallery) -> None:
+    async def shown() -> list[tuple[str, str | None]]:
+        return [(item["id"], item["caption"]) for item in (await client.view(gallery)).json["items"]]
+
+    assert await shown() == []
+    item = (await client.upload(gallery, JPEG))["id"]
+    assert await shown() == [(item, None)]
+    await http("PATCH", f"/v1/media/{item}", grant=gallery.grant(), body={"caption": "new"})
+    assert await shown() == [(item, "new")]
+    await http("DELETE", f"/v1/media/{item}", grant=gallery.grant())
+    assert await shown() == []
+    renamed = gallery.changed(title="Pyrenees", version=2)
+    assert (await client.view(renamed)).json["gallery"]["title"] == "Pyrenees"
+    assert (await client.view(gallery)).json["gallery"]["title"] == "Alps"
+
+
+async def test_an_unchanged_page_is_built_once(
+    client: Client, gallery: Gallery, database: Database, page_reads: list[Any]
+) -> None:
+    await seed_items(database, gallery, 5)
+    bodies = {(await client.view(gallery)).body for _ in range(5)}
+    assert len(bodies) == len(page_reads) == 1
+
+
+async def test_a_burst_on_a_new_version_builds_once(
+    client: Client, gallery: Gallery, database: Database, page_reads: list[Any]
+) -> None:
+    await seed_items(database, gallery, 100)
+    answers = await asyncio.gather(*(client.view(gallery) for _ in range(50)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == len(page_reads) == 1
+
+
+async def test_urls_always_have_ten_minutes_left(
+    client: Client, gallery: Gallery, database: Database, clock: Clock
+) -> None:
+    await seed_items(database, gallery, 1)
+    tags = set()
+    for _ in range(14):
+        answer = await client.view(gallery)
+        expires_at = datetime.fromisoformat(answer.json["items"][0]["original"]["expires_at"])
+        assert timedelta(minutes=10) <= expires_at - clock() <= timedelta(minutes=15)
+        tags.add(answer.headers["etag"])
+        clock.pass_by(timedelta(seconds=59))
+    assert len(tags) in {3, 4}  # 13 minutes touch three or four buckets of five
+
+
+async def test_a_client_with_the_right_copy_gets_none(
+    client: Client, http: Http, gallery: Gallery, clock: Clock
+) -> None:
+    item = await client.upload(gallery, JPEG)
+    etag = (await client.view(gallery)).headers["etag"]
+    for known in (etag, etag.removeprefix("W/"), f'"other", {etag}', "*"):
+        answer = await client.view(gallery, if_none_match=known)
+        assert (answer.status, answer.body) == (304, b"")
+        assert answer.headers["etag"] == etag
+    await http("PATCH", f"/v1/media/{item['id']}", grant=gallery.grant(), body={"caption": "new"})
+    assert (await client.view(gallery, if_none_match=etag)).status == 200
+    etag = (await client.view(gallery)).headers["etag"]
+    clock.pass_by(timedelta(minutes=5))
+    assert (await client.view(gallery, if_none_match=etag)).status == 200, "its URLs are running out"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("zstd, gzip, br", "zstd"),
+        ("gzip, deflate", "gzip"),
+        ("br", None),
+        ("", None),
+        ("zstd;q=0, gzip", "gzip"),
+    ],
+)
+async def test_the_page_comes_compressed_as_the_client_likes(
+    client: Client, gallery: Gallery, database: Database, accepted: str, coding: str | None
+) -> None:
+    await seed_items(database, gallery, 20)
+    plain = await client.view(gallery)
+    answer = await client.view(gallery, accept_encoding=accepted)
+    assert answer.headers.get("content-encoding") == coding
+    unpack: dict[str | None, Callable[[bytes], bytes]] = {
+        "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body),
+        "gzip": gzip.decompress,
+        None: lambda body: body,
+    }
+    assert unpack[coding](answer.body) == plain.body
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    if coding is not None:
+        assert len(answer.body) < len(plain.body) / 2
+
+
+async def test_paging_neither_skips_nor_repeats_while_items_come_and_go(
+    client: Client, http: Http, gallery: Gallery, database: Database
+) -> None:
+    ids = await seed_items(database, gallery, 25)
+    seen, query = [], "limit=4"
+    while True:
+        page = (await client.view(gallery, query)).json
+        seen += [item["id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        assert len(page["items"]) == 4
+        # The last one shown goes away, so does one ahead; a new one comes at the end.
+        for gone in (seen[-1], ids[-1 - len(seen) // 4]):
+            await http("DELETE", f"/v1/media/{gone}", grant=gallery.grant())
+        query = f"limit=4&cursor={page['next_cursor']}"
+    assert len(seen) == len(set(seen))
+    assert seen == sorted(seen)
+    left = [item["id"] for item in (await client.view(gallery)).json["items"]]
+    assert set(left) <= set(seen)
+    assert 0 < len(left) < len(seen)
+
+
+async def test_a_last_page_that_is_full_has_no_cursor(
+    client: Client, gallery: Gallery, database: Database
+) -> None:
+    await seed_items(database, gallery, 8)
+    first = (await client.view(gallery, "limit=4")).json
+    second = (await client.view(gallery, f"limit=4&cursor={first['next_cursor']}")).json
+    assert len(second["items"]) == 4
+    assert second["next_cursor"] is None
+
+
+async def test_limits_are_bounded(client: Client, gallery: Gallery, database: Database) -> None:
+    await seed_items(database, gallery, 501)
+    assert len((await client.view(gallery)).json["items"]) == 100
+    assert len((await client.view(gallery, "limit=9999")).json["items"]) == 500
+    for faulty in ("limit=0", "limit=-1", "limit=ten", "limit=%D9%A1", "cursor=nonsense", "cursor=%FF"):
+        answer = await client.view(gallery, faulty)
+        assert (answer.status, answer.code) == (422, "validation_failed"), faulty
+
+
+async def test_a_deleted_gallery_is_gone_for_every_grant_still_out(
+    client: Client, gallery: Gallery, processor: Processor, record: Any, clock: Clock
+) -> None:
+    await client.upload(gallery, JPEG)
+    etag = (await client.view(gallery)).headers["etag"]
+    deleted = GalleryDeleted(gallery_id=gallery.id, owner_id=None, reason="requested", deleted_at=clock())
+    await processor.process(record(deleted))
+    for headers in ({}, {"if_none_match": etag}):
+        answer = await client.view(gallery, **headers)
+        assert (answer.status, answer.code) == (404, "gallery_not_found")
+
+
+async def test_the_code_is_read_as_people_type_it(http: Http, gallery: Gallery) -> None:
+    assert (await http("GET", "/v1/g/ K7Dm ", grant=gallery.grant("view"))).status == 200
+    assert (await http("GET", "/v1/g/k7d", grant=gallery.grant("view"))).code == "gallery_not_found"
+
+
+async def test_a_page_is_valid_json_in_every_detail(client: Client, gallery: Gallery) -> None:
+    await client.upload(
+        gallery, JPEG, filename='a "quoted" \\ name.jpg', caption="l1\nl2\u2028", attributes={"ü": None}
+    )
+    item = json.loads((await client.view(gallery)).body)["items"][0]
+    assert item["caption"] == "l1\nl2\u2028"
+    assert item["attributes"] == {"ü": None}
