@@ -21,8 +21,8 @@ _PREFLIGHT = [
     (
         b"access-control-allow-headers",
         (
-            b"Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Range, Traceparent, "
-            b"X-Gallery-Code, X-Gallery-Key, X-Gallery-Password, X-Request-Id"
+            b"Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Range, "
+            b"Traceparent, X-Gallery-Code, X-Gallery-Key, X-Gallery-Password, X-Request-Id"
         ),
     ),
     (b"access-control-max-age", b"86400"),

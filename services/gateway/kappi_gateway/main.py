@@ -18,7 +18,7 @@ from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.credentials import Credentials
 from kappi_gateway.forward import Forward, Terms
 from kappi_gateway.grants import GrantCache
-from kappi_gateway.limits import CreationLimit, GuessLimit, TokenBuckets
+from kappi_gateway.limits import CreationLimit, GuessLimit, Monotonic, TokenBuckets
 from kappi_gateway.openapi import OpenApi
 from kappi_gateway.router import Router
 from kappi_gateway.routes import ROUTES, Service
@@ -27,18 +27,16 @@ from kappi_gateway.store import PREFIX, StoreDoor
 from kappi_gateway.upstream import Patience, Upstreams
 from kappi_gateway.web.pages import add_pages
 
-SECOND_PER_MINUTE, SECOND_PER_HOUR = 60.0, 3600.0
-
 
 def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
     """The gateway's process, not yet running."""
     process = Process("gateway", settings)
-    upstreams = _upstreams(settings)
+    upstreams = build_upstreams(settings)
     cache = GrantCache(size=settings.grants_cached, monotonic=time.monotonic)
     process.owns(upstreams)
     process.health.add("upstreams", upstreams.check_any)
     process.runs("changes", GalleryChanges(KafkaConnection.from_settings(platform), cache).run)
-    process.serves(_app(settings, upstreams, cache))
+    process.serves(build_app(settings, upstreams=upstreams, cache=cache))
     return process
 
 
@@ -49,7 +47,8 @@ def main() -> None:
     build(platform, settings).main()
 
 
-def _upstreams(settings: GatewaySettings) -> Upstreams:
+def build_upstreams(settings: GatewaySettings) -> Upstreams:
+    """The services, as the settings name them; to be started."""
     addresses = {Service.GALLERIES: settings.galleries_url, Service.MEDIA: settings.media_url}
     if settings.store_url is not None:
         addresses[Service.STORE] = settings.store_url
@@ -57,9 +56,16 @@ def _upstreams(settings: GatewaySettings) -> Upstreams:
     return Upstreams(addresses, patience=patience, connections=settings.upstream_connections)
 
 
-def _app(settings: GatewaySettings, upstreams: Upstreams, cache: GrantCache) -> App:
+def build_app(
+    settings: GatewaySettings,
+    *,
+    upstreams: Upstreams,
+    cache: GrantCache,
+    monotonic: Monotonic = time.monotonic,
+) -> App:
+    """Everything the public port answers."""
     gateway = Gateway(
-        _router(settings, upstreams, cache), addresses=ClientAddresses(settings.trusted_proxies)
+        _router(settings, upstreams, cache, monotonic), addresses=ClientAddresses(settings.trusted_proxies)
     )
     api = with_cors(Edge(gateway, max_in_flight=settings.max_in_flight))
     if settings.store_url is None:
@@ -69,19 +75,25 @@ def _app(settings: GatewaySettings, upstreams: Upstreams, cache: GrantCache) -> 
     return behind_prefix(PREFIX, Edge(store, max_in_flight=settings.max_transfers), otherwise=api)
 
 
-def _router(settings: GatewaySettings, upstreams: Upstreams, cache: GrantCache) -> Router[Endpoint]:
+def _router(
+    settings: GatewaySettings, upstreams: Upstreams, cache: GrantCache, monotonic: Monotonic
+) -> Router[Endpoint]:
+    def buckets(burst: int, per_second: float) -> TokenBuckets:
+        return TokenBuckets(
+            capacity=burst,
+            refill_per_s=per_second,
+            max_keys=settings.limited_addresses,
+            monotonic=monotonic,
+        )
+
     credentials = Credentials(
         upstreams,
         cache=cache,
-        guesses=GuessLimit(
-            _buckets(settings, settings.guess_burst, settings.guesses_per_minute / SECOND_PER_MINUTE)
-        ),
+        guesses=GuessLimit(buckets(settings.guess_burst, settings.guesses_per_minute / 60)),
         lifetime=settings.grant_lifetime,
         secret=secrets.token_bytes(32),
     )
-    creations = CreationLimit(
-        _buckets(settings, settings.creation_burst, settings.creations_per_hour / SECOND_PER_HOUR)
-    )
+    creations = CreationLimit(buckets(settings.creation_burst, settings.creations_per_hour / 3600))
     terms = Terms(body_limit_bytes=settings.json_body_limit_bytes, client_silence=settings.client_silence)
     router: Router[Endpoint] = Router()
     for route in ROUTES:
@@ -89,19 +101,10 @@ def _router(settings: GatewaySettings, upstreams: Upstreams, cache: GrantCache) 
             route, upstreams=upstreams, credentials=credentials, creations=creations, terms=terms
         )
         router.add(route.method, route.template, forward)
-    openapi = OpenApi(upstreams, refresh=settings.openapi_refresh, monotonic=time.monotonic)
+    openapi = OpenApi(upstreams, refresh=settings.openapi_refresh, monotonic=monotonic)
     router.add("GET", "/openapi.json", openapi)
     add_pages(router, media_origins=settings.media_origins)
     return router
-
-
-def _buckets(settings: GatewaySettings, burst: int, per_second: float) -> TokenBuckets:
-    return TokenBuckets(
-        capacity=burst,
-        refill_per_s=per_second,
-        max_keys=settings.limited_addresses,
-        monotonic=time.monotonic,
-    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ _log = get_logger(__name__)
 async def relay(
     response: ClientResponse, send: Send, *, service: Service, head_only: bool, silence_s: float
 ) -> None:
-    """Send it on. head_only: the client asked with HEAD. silence_s: longest pause of a client that reads.
+    """Send it on, also when its body was read already. head_only: the client asked with HEAD. silence_s:
+    longest pause of a client that reads.
 
     Raises UpstreamBroke or ClientStalled when it had to end early: the connection must be cut then.
     """
@@ -34,9 +35,9 @@ async def relay(
         }
     )
     try:
-        if head_only or empty:
-            await response.read()
-            await send({"type": "http.response.body", "body": b""})
+        if head_only or empty or response.content.at_eof():
+            body = await response.read()
+            await send({"type": "http.response.body", "body": b"" if head_only or empty else body})
         else:
             await _pieces(response, send, silence_s)
     except (aiohttp.ClientError, aiohttp.SocketTimeoutError) as error:

@@ -1,0 +1,189 @@
+"""For tests: services that say what a test wants, and a client that says what no library would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import uvicorn
+from kappi_chassis.http.edge import App, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+GALLERY_ID = UUID("019c0000-0000-7000-8000-000000000001")
+DEADLINE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request as a service got it. headers: names lower-case; repeated ones joined with a comma."""
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+@dataclass(slots=True)
+class Reply:
+    status: int = 200
+    body: bytes = b"{}"
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
+
+
+Answer = Callable[[Seen], Awaitable[Reply]]
+
+
+@dataclass(slots=True)
+class FakeService:
+    """An ASGI app that remembers what it was asked.
+
+    answer: what it says. takes_over: speaks ASGI in its place.
+    """
+
+    answer: Answer | None = None
+    takes_over: App | None = None
+    seen: list[Seen] = field(default_factory=list)
+    url: str = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.takes_over is not None:
+            await self.takes_over(scope, receive, send)
+            return
+        request = await self._read(scope, receive)
+        self.seen.append(request)
+        reply = await self.answer(request) if self.answer is not None else Reply()
+        headers = list(reply.headers)
+        if reply.status not in (204, 304):
+            headers.append((b"content-length", str(len(reply.body)).encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    def always(self, reply: Reply) -> None:
+        async def answer(_: Seen) -> Reply:
+            return reply
+
+        self.answer = answer
+
+    async def _read(self, scope: Scope, receive: Receive) -> Seen:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            known = headers.get(name.decode())
+            headers[name.decode()] = value.decode() if known is None else f"{known},{value.decode()}"
+        return Seen(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
+
+
+def grant_reply(*, grant: str = "grant-1", expires_in: float = 60, gallery_id: UUID = GALLERY_ID) -> Reply:
+    """What the galleries service answers to a good credential."""
+    document = {"grant": grant, "expires_in": expires_in, "gallery_id": gallery_id}
+    return Reply(body=msgspec.json.encode(document))
+
+
+def problem_reply(status: int, code: str) -> Reply:
+    body = msgspec.json.encode({"status": status, "code": code, "title": code, "detail": code})
+    return Reply(status=status, body=body, headers=((b"content-type", b"application/problem+json"),))
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[int]:
+    """The app on a free loopback port, which it yields. Without uvicorn's own loop: that stops in ticks."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        ws="none",
+    )
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: HttpToolsProtocol(config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        running = list(state.tasks)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await server.wait_closed()
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """headers: names lower-case. body: dechunked. complete: whether it ended as its framing promises."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    complete: bool
+
+    @property
+    def code(self) -> str:
+        return str(msgspec.json.decode(self.body)["code"])
+
+
+async def exchange(port: int, request: bytes) -> RawAnswer:
+    """Send bytes as they are and read one answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(DEADLINE_S):
+            return await read_answer(reader, head_only=request.startswith(b"HEAD "))
+    finally:
+        writer.close()
+
+
+async def read_answer(reader: asyncio.StreamReader, *, head_only: bool = False) -> RawAnswer:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    status = int(head[0].split()[1])
+    headers: dict[str, str] = {}
+    for line in filter(None, head[1:]):
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value if name.lower() not in headers else f"{headers[name.lower()]},{value}"
+    if head_only or status in (100, 204, 304):
+        return RawAnswer(status, headers, b"", complete=True)
+    try:
+        if headers.get("transfer-encoding") == "chunked":
+            return RawAnswer(status, headers, await _dechunked(reader), complete=True)
+        body = await reader.readexactly(int(headers["content-length"]))
+    except asyncio.IncompleteReadError as short:
+        return RawAnswer(status, headers, short.partial, complete=False)
+    return RawAnswer(status, headers, body, complete=True)
+
+
+async def _dechunked(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while True:
+        size = int((await reader.readuntil(b"\r\n")).strip() or b"0", 16)
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+        if not size:
+            return body
+
+
+def request(method: str, target: str, *lines: str, body: bytes = b"") -> bytes:
+    """A request's bytes. lines: header lines, as they are; Content-Length comes with a body."""
+    length = (f"Content-Length: {len(body)}",) if body else ()
+    head = "\r\n".join((f"{method} {target} HTTP/1.1", "Host: kappi.example", *length, *lines, "", ""))
+    return head.encode("latin-1") + body

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kappi_gateway.grants import GrantCache
+from kappi_gateway.main import build_app, build_upstreams
+from kappi_gateway.settings import GatewaySettings
+from kappi_gateway.testing import FakeService, RawAnswer, Seen, exchange, grant_reply, request, serving
+from kappi_gateway.upstream import Upstreams
+
+
+class ManualTime:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass(slots=True)
+class Stack:
+    """A gateway between a client and services that do what the test says."""
+
+    port: int
+    galleries: FakeService
+    media: FakeService
+    store: FakeService
+    cache: GrantCache
+    time: ManualTime
+    upstreams: Upstreams
+
+    async def ask(self, method: str, target: str, *lines: str, body: bytes = b"") -> RawAnswer:
+        return await exchange(self.port, request(method, target, *lines, body=body))
+
+    def grants_asked(self) -> list[Seen]:
+        return [seen for seen in self.galleries.seen if seen.raw_path.startswith(b"/internal/grants/")]
+
+
+StackFactory = Callable[..., Awaitable[Stack]]
+
+
+@pytest.fixture
+async def make_stack() -> AsyncIterator[StackFactory]:
+    """Starts a stack; keywords are settings."""
+    async with AsyncExitStack() as open_servers:
+
+        async def make(**settings: Any) -> Stack:
+            services = {name: FakeService() for name in ("galleries", "media", "store")}
+            urls: dict[str, Any] = {}
+            for name, service in services.items():
+                port = await open_servers.enter_async_context(serving(service))
+                service.url = urls[f"{name}_url"] = f"http://127.0.0.1:{port}"
+            services["galleries"].always(grant_reply())
+            configured = GatewaySettings(**{**urls, **settings})
+            time = ManualTime()
+            cache = GrantCache(size=configured.grants_cached, monotonic=time)
+            upstreams = build_upstreams(configured)
+            await upstreams.start()
+            open_servers.push_async_callback(upstreams.close)
+            app = build_app(configured, upstreams=upstreams, cache=cache, monotonic=time)
+            port = await open_servers.enter_async_context(serving(app))
+            return Stack(port=port, cache=cache, time=time, upstreams=upstreams, **services)
+
+        yield make
+
+
+@pytest.fixture
+async def stack(make_stack: StackFactory) -> Stack:
+    return await make_stack()

@@ -1,0 +1,223 @@
+"""Credentials become grants; grants are reused, dropped and replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from kappi_chassis.testing.eventually import eventually
+from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
+
+MEDIA = f"/v1/media/{GALLERY_ID}"
+
+
+async def test_a_view_costs_one_question(stack):
+    for _ in range(3):
+        assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
+    assert [seen.json() for seen in stack.grants_asked()] == [{"code": "abcd"}]
+    assert [seen.headers["x-kappi-grant"] for seen in stack.media.seen] == ["grant-1"] * 3
+
+
+async def test_a_grant_is_not_reused_for_longer_than_the_setting(stack):
+    await stack.ask("GET", "/v1/g/abcd")
+    stack.time.now_s += 44
+    await stack.ask("GET", "/v1/g/abcd")
+    assert len(stack.grants_asked()) == 1
+    stack.time.now_s += 1
+    await stack.ask("GET", "/v1/g/abcd")
+    assert len(stack.grants_asked()) == 2
+
+
+async def test_a_grant_is_not_reused_in_its_last_seconds(stack):
+    stack.galleries.always(grant_reply(expires_in=12))
+    await stack.ask("GET", "/v1/g/abcd")
+    stack.time.now_s += 3
+    await stack.ask("GET", "/v1/g/abcd")
+    assert len(stack.grants_asked()) == 2
+
+
+async def test_passwords_are_asked_for_apart(stack):
+    async def answer(seen: Seen) -> Reply:
+        password = seen.json().get("password")
+        if password == "Grüße":
+            return grant_reply(grant="protected")
+        return problem_reply(401, "gallery_password_wrong" if password else "gallery_password_required")
+
+    stack.galleries.answer = answer
+    right = "X-Gallery-Password: " + "Grüße".encode().decode("latin-1")
+    assert (await stack.ask("GET", "/v1/g/abcd")).code == "gallery_password_required"
+    for _ in range(2):
+        assert (await stack.ask("GET", "/v1/g/abcd", right)).status == 200
+    assert (await stack.ask("GET", "/v1/g/abcd", "X-Gallery-Password: no")).code == "gallery_password_wrong"
+    assert (await stack.ask("GET", "/v1/g/abcd")).code == "gallery_password_required"
+    assert len(stack.grants_asked()) == 4
+    assert len(stack.media.seen) == 2
+
+
+async def test_one_question_for_many_at_once(stack):
+    released = asyncio.Event()
+
+    async def slowly(_: Seen) -> Reply:
+        await released.wait()
+        return grant_reply()
+
+    stack.galleries.answer = slowly
+    asking = [asyncio.create_task(stack.ask("GET", "/v1/g/abcd")) for _ in range(20)]
+    await eventually(lambda: _assert_count(stack.grants_asked(), 1))
+    released.set()
+    assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 20
+    assert len(stack.grants_asked()) == 1
+
+
+def _assert_count(things, count):
+    assert len(things) == count
+
+
+async def test_unknown_codes_are_not_remembered(stack):
+    stack.galleries.always(problem_reply(404, "gallery_not_found"))
+    answer = await stack.ask("GET", "/v1/g/abcd")
+    assert (answer.status, answer.code) == (404, "gallery_not_found")
+    stack.galleries.always(grant_reply())
+    assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
+
+
+async def test_unknown_and_impossible_codes_look_alike(stack):
+    stack.galleries.always(problem_reply(404, "gallery_not_found"))
+    same_id = "X-Request-Id: abcdefgh12345678"
+    assert await stack.ask("GET", "/v1/g/abcd", same_id) == await stack.ask("GET", "/v1/g/ab-cd", same_id)
+
+
+async def test_an_access_key_becomes_a_manage_grant(stack):
+    for _ in range(2):
+        answer = await stack.ask(
+            "POST", f"/v1/galleries/{GALLERY_ID}/uploads", "X-Gallery-Key: kappi_k", body=b"{}"
+        )
+        assert answer.status == 200
+    assert [(seen.raw_path, seen.json()) for seen in stack.grants_asked()] == [
+        (b"/internal/grants/key", {"access_key": "kappi_k"})
+    ]
+    assert "x-gallery-key" not in stack.media.seen[-1].headers
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "code"),
+    [
+        ("POST", f"/v1/galleries/{GALLERY_ID}/uploads", "gallery_key_missing"),
+        ("DELETE", MEDIA, "gallery_key_missing"),
+        ("GET", MEDIA, "credentials_missing"),
+    ],
+)
+async def test_missing_credentials(stack, method, target, code):
+    answer = await stack.ask(method, target)
+    assert (answer.status, answer.code) == (401, code)
+    assert stack.galleries.seen == stack.media.seen == []
+
+
+async def test_a_code_is_not_enough_to_change_an_item(stack):
+    assert (await stack.ask("DELETE", MEDIA, "X-Gallery-Code: abcd")).code == "gallery_key_missing"
+
+
+async def test_a_code_is_enough_to_read_an_item(stack):
+    assert (await stack.ask("GET", f"{MEDIA}/download", "X-Gallery-Code: ABCD")).status == 200
+    assert stack.grants_asked()[-1].json() == {"code": "abcd"}
+
+
+async def test_a_refused_key_is_answered_as_galleries_says(stack):
+    stack.galleries.always(problem_reply(403, "gallery_key_wrong"))
+    answer = await stack.ask("GET", MEDIA, "X-Gallery-Key: nope")
+    assert (answer.status, answer.code) == (403, "gallery_key_wrong")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_galleries_in_trouble_is_not_the_clients_fault(stack):
+    stack.galleries.always(problem_reply(500, "internal_error"))
+    answer = await stack.ask("GET", "/v1/g/abcd")
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "upstream_unavailable", "1")
+
+
+async def test_nonsense_from_galleries_is_not_the_clients_fault(stack):
+    stack.galleries.always(Reply(body=b"<html>"))
+    assert (await stack.ask("GET", "/v1/g/abcd")).code == "upstream_unavailable"
+
+
+async def test_a_grant_that_got_old_is_replaced_once(stack):
+    await stack.ask("GET", "/v1/g/abcd")
+    stack.galleries.always(grant_reply(grant="grant-2"))
+
+    async def only_the_new(seen: Seen) -> Reply:
+        return Reply() if seen.headers["x-kappi-grant"] == "grant-2" else problem_reply(401, "grant_invalid")
+
+    stack.media.answer = only_the_new
+    assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
+    assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
+    assert len(stack.grants_asked()) == 2
+
+
+async def test_a_small_body_is_sent_again_with_the_new_grant(stack):
+    await stack.ask("PATCH", MEDIA, "X-Gallery-Key: k", body=b"{}")
+    answers = [problem_reply(401, "grant_invalid"), Reply()]
+
+    async def once_refused(_: Seen) -> Reply:
+        return answers.pop(0)
+
+    stack.media.answer = once_refused
+    assert (await stack.ask("PATCH", MEDIA, "X-Gallery-Key: k", body=b'{"a":1}')).status == 200
+    assert [seen.body for seen in stack.media.seen[-2:]] == [b'{"a":1}', b'{"a":1}']
+
+
+async def test_a_fresh_grant_that_is_refused_is_our_trouble(stack):
+    stack.media.always(problem_reply(401, "grant_invalid"))
+    for asked in (1, 2):
+        answer = await stack.ask("GET", "/v1/g/abcd")
+        assert (answer.status, answer.code) == (503, "upstream_unavailable")
+        assert len(stack.grants_asked()) == asked
+
+
+async def test_other_refusals_of_media_pass(stack):
+    stack.media.always(problem_reply(401, "something_else"))
+    answer = await stack.ask("GET", "/v1/g/abcd")
+    assert (answer.status, answer.code) == (401, "something_else")
+    assert len(stack.grants_asked()) == 1
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_own_changes_drop_grants_at_once(stack, method):
+    await stack.ask("GET", "/v1/g/abcd")
+    await stack.ask("GET", MEDIA, "X-Gallery-Key: k")
+    stack.galleries.always(Reply(status=204, body=b"", headers=()))
+    await stack.ask(method, f"/v1/galleries/{str(GALLERY_ID).upper()}", "X-Gallery-Key: k")
+    assert len(stack.cache) == 0
+
+
+async def test_refused_changes_drop_nothing(stack):
+    await stack.ask("GET", "/v1/g/abcd")
+    stack.galleries.always(problem_reply(403, "gallery_key_wrong"))
+    await stack.ask("DELETE", f"/v1/galleries/{GALLERY_ID}", "X-Gallery-Key: no")
+    assert len(stack.cache) == 1
+
+
+async def test_an_answer_older_than_a_change_is_not_kept(stack):
+    released = asyncio.Event()
+
+    async def slowly(_: Seen) -> Reply:
+        await released.wait()
+        return grant_reply()
+
+    stack.galleries.answer = slowly
+    asking = asyncio.create_task(stack.ask("GET", "/v1/g/abcd"))
+    await eventually(lambda: _assert_count(stack.grants_asked(), 1))
+    stack.cache.drop_gallery(UUID(int=7))
+    released.set()
+    assert (await asking).status == 200
+    assert len(stack.cache) == 0
+
+
+async def test_secrets_are_not_in_logs(stack, caplog):
+    caplog.set_level("DEBUG")
+    stack.galleries.always(problem_reply(500, "internal_error"))
+    await stack.ask("GET", "/v1/g/abcd", "X-Gallery-Password: hunter2")
+    await stack.ask("GET", MEDIA, "X-Gallery-Key: kappi_topsecret")
+    assert "hunter2" not in caplog.text
+    assert "kappi_topsecret" not in caplog.text

@@ -1,0 +1,85 @@
+"""Only listed routes exist, however a path is written."""
+
+from __future__ import annotations
+
+import pytest
+from kappi_gateway.testing import GALLERY_ID, exchange, request
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/internal/grants/view",
+        "/v1/../internal/grants/view",
+        "/v1/galleries/../../internal/grants/view",
+        "/v1/galleries/..",
+        "/v1/galleries/.",
+        "/v1/galleries/%2e%2e",
+        "/v1/galleries/..%2F..%2Finternal%2Fjwks.json",
+        "/v1/galleries/a%2Fuploads",
+        "/v1/galleries/a%00b",
+        "/v1/galleries/a;b",
+        "/v1//galleries",
+        "//v1/galleries",
+        "/v1/galleries/",
+        f"/v1/galleries//{GALLERY_ID}",
+        f"/v1/%67alleries/{GALLERY_ID}",
+        f"/V1/galleries/{GALLERY_ID}",
+        f"/v1/galleries/{GALLERY_ID}/",
+        "/v1/galleries/%C3%A4",
+        "/v1/g/",
+        "/v1",
+        "/readyz",
+        "/metrics",
+        "/nowhere",
+    ],
+)
+async def test_paths_that_lead_nowhere(stack, target):
+    answer = await stack.ask("GET", target, "X-Gallery-Key: k")
+    assert (answer.status in (404, 405), answer.code in ("not_found", "method_not_allowed")) == (True, True)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert stack.galleries.seen == stack.media.seen == []
+
+
+async def test_an_absolute_target_is_only_its_path(stack):
+    answer = await stack.ask("GET", "http://127.0.0.1:1/internal/jwks.json")
+    assert answer.status == 404
+
+
+async def test_raw_bytes_in_a_path_do_not_crash(stack):
+    raw = "GET /v1/galleries/ä HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    assert (await exchange(stack.port, raw)).status in (400, 404)
+    assert stack.galleries.seen == []
+
+
+async def test_raw_bytes_in_a_query_are_refused(stack):
+    raw = f"GET /v1/galleries/{GALLERY_ID}?q=ä HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    assert (await exchange(stack.port, raw)).status == 400
+    assert stack.galleries.seen == []
+
+
+async def test_a_wrong_method_tells_the_right_ones(stack):
+    answer = await stack.ask("PUT", f"/v1/galleries/{GALLERY_ID}")
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
+
+
+@pytest.mark.parametrize("written", ["ABcd", "%20abcd%20", "abcd%0A", "%61bcd"])
+async def test_codes_are_trimmed_and_lower_case(stack, written):
+    await stack.ask("GET", f"/v1/g/{written}")
+    assert stack.grants_asked()[-1].json() == {"code": "abcd"}
+    assert stack.media.seen[-1].raw_path == b"/v1/g/abcd"
+
+
+@pytest.mark.parametrize(
+    "written", ["ab%2Fcd", "%2e%2e", "ab-cd", "%FF", "a" * 65, "%20", "ab%00", "a?b"[:1] + "%3F"]
+)
+async def test_what_cannot_be_a_code_asks_nobody(stack, written):
+    answer = await stack.ask("GET", f"/v1/g/{written}")
+    assert (answer.status, answer.code) == (404, "gallery_not_found")
+    assert stack.galleries.seen == stack.media.seen == []
+
+
+async def test_pipelined_requests_are_answered_in_order(stack):
+    one = request("GET", f"/v1/galleries/{GALLERY_ID}") + request("GET", "/nowhere", "Connection: close")
+    assert (await exchange(stack.port, one)).status == 200
