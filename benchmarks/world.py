@@ -150,7 +150,7 @@ def batch_of(sizes: list[int]) -> Any:
 
 def small_pictures(count: int, *, seed: int = 1) -> list[bytes]:
     """Distinct JPEGs of a few kilobytes."""
-    chooser = random.Random(seed)  # noqa: S311 - pictures, not secrets
+    chooser = random.Random(seed)
     pictures = []
     for _ in range(count):
         target = io.BytesIO()
