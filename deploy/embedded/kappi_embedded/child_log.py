@@ -18,7 +18,7 @@ _ROUTINE = {"event", "level", "service", "time", "logger", "request_id", "trace_
 _SHOWN_CHARACTERS = 200
 
 
-class ChildLog(asyncio.Protocol):
+class ChildLog:
     """One service's log over all its restarts. warn: told of each line worth a look."""
 
     def __init__(self, name: str, folder: Path, *, warn: Callable[[str], None]) -> None:
@@ -27,42 +27,75 @@ class ChildLog(asyncio.Protocol):
         self._warn = warn
         self._file: IO[bytes] | None = None
         self._size = 0
-        self._rest = b""
+        self._pipes: set[_Pipe] = set()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a process may still write."""
+        return bool(self._pipes)
 
     async def open_pipe(self) -> int:
         """The writing end of a new pipe into this log; the caller passes it on and closes it."""
         read_end, write_end = os.pipe()
-        await asyncio.get_running_loop().connect_read_pipe(lambda: self, os.fdopen(read_end, "rb", 0))
+        loop = asyncio.get_running_loop()
+        _, pipe = await loop.connect_read_pipe(lambda: _Pipe(self), os.fdopen(read_end, "rb", 0))
+        self._pipes.add(pipe)
         return write_end
 
-    def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._take(line)
-        if len(self._rest) > _LONGEST_LINE_BYTES:
-            self._take(self._rest)
-            self._rest = b""
-
-    def eof_received(self) -> None:
-        if self._rest:
-            self._take(self._rest)
-            self._rest = b""
-
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """What still comes is not read any more."""
+        for pipe in list(self._pipes):
+            pipe.close()
+        self._close_file()
 
-    def _take(self, line: bytes) -> None:
+    def forget(self, pipe: _Pipe) -> None:
+        self._pipes.discard(pipe)
+
+    def take(self, line: bytes) -> None:
+        """Keep a line, without its end."""
         if self._file is None:
             self._file = self.path.open("ab", buffering=0)
             self._size = self._file.tell()
         self._size += self._file.write(line + b"\n")
         if self._size > LIMIT_BYTES:
-            self.close()
+            self._close_file()
             self.path.replace(self.path.with_suffix(".log.1"))
         if any(mark in line for mark in _NOTEWORTHY) and not any(mark in line for mark in _EXPECTED):
             self._warn(f"{self._name}: {brief(line)}")
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class _Pipe(asyncio.Protocol):
+    """One process's output. A killed one may leave children that write on beside its successor."""
+
+    def __init__(self, log: ChildLog) -> None:
+        self._log = log
+        self._transport: asyncio.BaseTransport | None = None
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._log.take(line)
+        if len(self._rest) > _LONGEST_LINE_BYTES:
+            self._log.take(self._rest)
+            self._rest = b""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._rest:
+            self._log.take(self._rest)
+        self._log.forget(self)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
 
 def brief(line: bytes) -> str:

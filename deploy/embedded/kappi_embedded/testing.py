@@ -98,11 +98,8 @@ class EmbeddedStack:
 
     def crash(self) -> None:
         """kill -9 of the supervisor, and wait until nothing of it is left."""
-        note = self.note
+        pids = descendants(self.note.pid)
         self._started().kill()
-        pids = [service.pid for service in note.services.values()]
-        if note.postgres_pid is not None:
-            pids.append(note.postgres_pid)
         deadline = time.monotonic() + 20
         while any(is_alive(pid) for pid in pids):
             if time.monotonic() > deadline:
@@ -172,12 +169,33 @@ def _without_own_settings(kept: Iterable[str]) -> list[str]:
 
 def is_alive(pid: int) -> bool:
     """Whether a process runs; a zombie does not."""
-    if pid <= 0:
-        return False
+    return _status(pid)[0] not in {"", "Z"}
+
+
+def parent_of(pid: int) -> int:
+    """0: there is no such process."""
+    return int(_status(pid)[1])
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes that come from this one and whose parents still live."""
+    everyone = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    children: dict[int, list[int]] = {}
+    for each in everyone:
+        children.setdefault(parent_of(each), []).append(each)
+    found = [pid]
+    for each in found:
+        found += children.get(each, ())
+    return found[1:]
+
+
+def _status(pid: int) -> tuple[str, str]:
+    """(state, parent), see proc_pid_stat(5)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", "0"
+    return fields[0], fields[1]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,5 @@
+"""The stack of this folder's tests."""
+
+from kappi_embedded.testing import embedded_stack, stack_settings
+
+__all__ = ["embedded_stack", "stack_settings"]

@@ -1,0 +1,22 @@
+from kappi_contracts.topics import TOPICS
+from kappi_embedded.backlog import consumer_groups
+
+
+def test_every_consumer_of_the_registry_is_counted_once() -> None:
+    groups = consumer_groups()
+    counted = sorted(
+        (name, group.removesuffix("-worker")) for group, names in groups.items() for name in names
+    )
+    registered = sorted(
+        (topic.name, consumer) for topic in TOPICS for consumer in topic.consumers if consumer != "gateway"
+    )
+    assert counted == registered
+
+
+def test_groups_are_those_the_services_read_under() -> None:
+    from kappi_galleries import consumers as galleries
+    from kappi_janitor import consumers as janitor
+    from kappi_media import consumers as media
+
+    groups = {galleries.GROUP, janitor.GROUP, media.GROUP, media.WORKER_GROUP}
+    assert groups == set(consumer_groups())

@@ -1,0 +1,95 @@
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kappi_chassis.testing.eventually import eventually
+from kappi_embedded import child_log
+from kappi_embedded.child_log import ChildLog, brief
+
+
+@pytest.fixture
+def shown() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def log(tmp_path: Path, shown: list[str]) -> Iterator[ChildLog]:
+    log = ChildLog("media", tmp_path, warn=shown.append)
+    yield log
+    log.close()
+
+
+async def fed(log: ChildLog, *chunks: bytes) -> None:
+    """Through a pipe, to its end."""
+    end = await log.open_pipe()
+    for chunk in chunks:
+        await asyncio.to_thread(os.write, end, chunk)
+    os.close(end)
+    await read_to_the_end(log)
+
+
+async def fed_beside(log: ChildLog, chunk: bytes) -> None:
+    """Through a pipe of its own, while another is open."""
+    end = await log.open_pipe()
+    await asyncio.to_thread(os.write, end, chunk)
+    os.close(end)
+
+
+async def read_to_the_end(log: ChildLog) -> None:
+    def read() -> None:
+        assert not log.is_reading
+
+    await eventually(read)
+
+
+async def test_lines_are_kept_however_they_arrive(log: ChildLog) -> None:
+    await fed(log, b"one\ntw", b"o\nthree")
+    assert log.path.read_bytes() == b"one\ntwo\nthree\n"
+
+
+async def test_two_processes_do_not_share_a_line(log: ChildLog) -> None:
+    first = await log.open_pipe()
+    await asyncio.to_thread(os.write, first, b"half")
+    await fed_beside(log, b"whole\n")
+    os.close(first)
+    await read_to_the_end(log)
+    assert sorted(log.path.read_bytes().splitlines()) == [b"half", b"whole"]
+
+
+async def test_warnings_are_shown_briefly_and_routine_is_not(log: ChildLog, shown: list[str]) -> None:
+    await fed(
+        log,
+        b'{"event":"service.started","level":"info","time":"t"}\n',
+        b'{"event":"health.not_ready","level":"warning","dependency":"x"}\n',
+        b'{"error":"no","event":"consumer.retry","level":"warning","time":"t","trace_id":"abc"}\n',
+    )
+    assert shown == ["media: consumer.retry error=no"]
+    assert log.path.read_bytes().count(b"\n") == 3
+
+
+async def test_the_file_is_rotated_by_size(log: ChildLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_log, "LIMIT_BYTES", 100)
+    await fed(log, *[b"x" * 60 + b"\n"] * 5)
+    assert log.path.stat().st_size <= 61
+    assert log.path.with_suffix(".log.1").stat().st_size == 122
+
+
+async def test_a_line_without_end_does_not_fill_the_memory(log: ChildLog) -> None:
+    end = await log.open_pipe()
+    for _ in range(10):
+        await asyncio.to_thread(os.write, end, b"x" * 100_000)
+
+    def kept() -> None:
+        assert log.path.exists()
+        assert log.path.stat().st_size > 500_000
+
+    await eventually(kept)
+    os.close(end)
+    await read_to_the_end(log)
+
+
+def test_text_that_is_no_json_is_shortened() -> None:
+    assert brief(b'Traceback "level":"error" ' + b"y" * 1_000).startswith("Traceback")
+    assert len(brief(b"y" * 1_000)) == 200

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+from kappi_embedded.data_dir import DataDir
+from kappi_embedded.environment import Addresses, Environments
+from kappi_embedded.plan import BY_NAME, SERVICES, read_plan
+
+ADDRESSES = Addresses(
+    services={service.name: (number, number + 100) for number, service in enumerate(SERVICES, 2000)},
+    kafka_bootstrap="127.0.0.1:9",
+    databases={
+        name: f"postgresql://kappi:pw-{name}@127.0.0.1/{name}" for name in ("galleries", "media", "janitor")
+    },
+)
+S3 = {
+    "KAPPI_S3_ENDPOINT": "http://s3.internal:9000",
+    "KAPPI_S3_PUBLIC_ENDPOINT": "https://s3.example",
+    "KAPPI_S3_BUCKET": "photos",
+    "KAPPI_S3_SECRET_KEY": "s3-secret",
+}
+
+
+def environments(tmp_path: Path, environ: dict[str, str]) -> dict[str, dict[str, str]]:
+    data = DataDir(tmp_path)
+    data.secrets.mkdir(exist_ok=True)
+    plan = read_plan(environ)
+    builder = Environments(plan, data, environ)
+    return {service.name: builder.of_service(service, ADDRESSES) for service in plan.services}
+
+
+def test_a_service_gets_no_secret_of_another(tmp_path: Path) -> None:
+    found = environments(tmp_path, {"KAPPI_GALLERIES_SOMETHING": "x", "PATH": "/bin"})
+    media = found["media"]
+    assert media["KAPPI_MEDIA_DATABASE_URL"] == ADDRESSES.databases["media"]
+    assert media["PATH"] == "/bin"
+    assert not [
+        name for name in media if name.startswith(("KAPPI_GALLERIES_", "KAPPI_JANITOR_", "KAPPI_GATEWAY_"))
+    ]
+    assert "KAPPI_GALLERIES_SOMETHING" in found["galleries"]
+    assert not [name for name in found["gateway"] if "SECRET" in name or "DATABASE" in name or "KEY" in name]
+    assert not [name for name in found["galleries"] if name.startswith("KAPPI_LOCAL_STORE_")]
+
+
+def test_what_the_caller_sets_wins(tmp_path: Path) -> None:
+    found = environments(
+        tmp_path, {"KAPPI_MEDIA_DATABASE_POOL_SIZE": "3", "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": "200"}
+    )
+    assert found["media"]["KAPPI_MEDIA_DATABASE_POOL_SIZE"] == "3"
+    assert found["media"]["KAPPI_KAFKA_FETCH_MAX_WAIT_MS"] == "200"
+
+
+def test_only_the_gateway_is_for_outside_and_its_operations_are_not(tmp_path: Path) -> None:
+    found = environments(tmp_path, {"KAPPI_HOST": "0.0.0.0", "KAPPI_PORT": "8080"})
+    assert found["gateway"]["KAPPI_GATEWAY_HOST"] == "0.0.0.0"
+    assert found["gateway"]["KAPPI_GATEWAY_PORT"] == "8080"
+    for name, env in found.items():
+        assert env[f"KAPPI_{name.upper()}_OPS_HOST"] == "127.0.0.1"
+        if name != "gateway":
+            assert f"KAPPI_{name.upper()}_HOST" not in env
+
+
+def test_the_local_store_is_reached_through_the_gateway(tmp_path: Path) -> None:
+    found = environments(tmp_path, {"KAPPI_PUBLIC_URL": "https://kappi.example"})
+    assert found["media"]["KAPPI_LOCAL_STORE_URL"] == "https://kappi.example/store/"
+    assert found["media"]["KAPPI_LOCAL_STORE_SECRET"] == found["store"]["KAPPI_LOCAL_STORE_SECRET"]
+    assert found["gateway"]["KAPPI_GATEWAY_STORE_URL"] == ADDRESSES.url("store")
+
+
+@pytest.mark.parametrize(
+    ("addressing", "origin"), [("path", "https://s3.example"), ("virtual", "https://photos.s3.example")]
+)
+def test_an_s3_replaces_the_local_store(tmp_path: Path, addressing: str, origin: str) -> None:
+    found = environments(tmp_path, {**S3, "KAPPI_S3_ADDRESSING": addressing})
+    assert found["media"]["KAPPI_S3_SECRET_KEY"] == "s3-secret"
+    assert found["gateway"]["KAPPI_GATEWAY_MEDIA_ORIGINS"] == origin
+    for name in ("gateway", "galleries"):
+        assert not [key for key in found[name] if key.startswith("KAPPI_S3_")]
+    for env in found.values():
+        assert not [key for key in env if key.startswith("KAPPI_LOCAL_STORE_") or key.endswith("_STORE_URL")]
+
+
+def test_a_given_broker_is_not_treated_as_the_forgetful_one(tmp_path: Path) -> None:
+    given = environments(tmp_path, {"KAPPI_KAFKA_BOOTSTRAP": "kafka:9092"})["media"]
+    assert "KAPPI_GAP_SIGNAL_DIR" not in given
+    assert "KAPPI_KAFKA_CREATE_TOPICS" not in given
+    embedded = environments(tmp_path, {})["media"]
+    assert Path(embedded["KAPPI_GAP_SIGNAL_DIR"]) == tmp_path / "signals"
+
+
+def test_a_grant_key_of_the_callers_own_is_used(tmp_path: Path) -> None:
+    env = environments(tmp_path, {"KAPPI_GALLERIES_GRANT_KEY": "pem"})["galleries"]
+    assert env["KAPPI_GALLERIES_GRANT_KEY"] == "pem"
+    assert "KAPPI_GALLERIES_GRANT_KEY_FILE" not in env
+
+
+def test_every_service_is_found_by_name() -> None:
+    assert {name: service.name for name, service in BY_NAME.items()} == {name: name for name in BY_NAME}

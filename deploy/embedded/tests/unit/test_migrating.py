@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+from kappi_embedded.migrating import newest_revisions, versions_folder
+from kappi_embedded.plan import WITH_DATABASE, ServiceSpec
+
+
+def write(folder: Path, name: str, *, revision: str, down: str) -> None:
+    (folder / name).write_text(f'"""x"""\nrevision: str = "{revision}"\ndown_revision: str | None = {down}\n')
+
+
+def test_the_newest_is_the_one_no_other_follows(tmp_path: Path) -> None:
+    write(tmp_path, "0001_a.py", revision="0001", down="None")
+    write(tmp_path, "0002_b.py", revision="0002", down='"0001"')
+    (tmp_path / "__init__.py").write_text("")
+    assert newest_revisions(tmp_path) == {"0002"}
+
+
+def test_two_heads_and_their_merge(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", revision="a", down="None")
+    write(tmp_path, "b.py", revision="b", down="'a'")
+    write(tmp_path, "c.py", revision="c", down="'a'")
+    assert newest_revisions(tmp_path) == {"b", "c"}
+    write(tmp_path, "d.py", revision="d", down='("b", "c")')
+    assert newest_revisions(tmp_path) == {"d"}
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE, ids=lambda service: service.name)
+def test_it_agrees_with_alembic(service: ServiceSpec) -> None:
+    from alembic.script import ScriptDirectory
+    from kappi_chassis.db.migrations import alembic_config
+
+    heads = set(ScriptDirectory.from_config(alembic_config(service.package, "postgresql://x/y")).get_heads())
+    assert newest_revisions(versions_folder(service.package)) == heads
+    assert heads

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+from kappi_embedded.plan import SERVICES, BadSetting, data_dir_from, read_plan
+
+
+def test_nothing_set_means_everything_embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = read_plan({})
+    assert plan.data_dir == tmp_path / "data"
+    assert (plan.host, plan.port, plan.public_url) == ("127.0.0.1", 8000, "http://localhost:8000")
+    assert plan.needs_postgres
+    assert plan.needs_broker
+    assert plan.services == SERVICES
+
+
+def test_each_piece_is_replaced_alone() -> None:
+    with_kafka = read_plan({"KAPPI_KAFKA_BOOTSTRAP": "kafka:9092"})
+    assert not with_kafka.needs_broker
+    assert with_kafka.needs_postgres
+    with_s3 = read_plan({"KAPPI_S3_BUCKET": "photos"})
+    assert "store" not in {service.name for service in with_s3.services}
+    assert with_s3.needs_broker
+
+
+def test_postgres_runs_until_every_service_has_a_database_of_its_own() -> None:
+    some = {"KAPPI_MEDIA_DATABASE_URL": "postgresql://a/media"}
+    every = {
+        **some,
+        "KAPPI_GALLERIES_DATABASE_URL": "postgresql://a/galleries",
+        "KAPPI_JANITOR_DATABASE_URL": "postgresql://a/janitor",
+    }
+    assert read_plan(some).needs_postgres
+    assert read_plan(some).database_urls == {"media": "postgresql://a/media"}
+    assert not read_plan(every).needs_postgres
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "80 00", "٨٠"])
+def test_a_port_that_is_none_is_named(text: str) -> None:
+    with pytest.raises(BadSetting, match="KAPPI_PORT"):
+        read_plan({"KAPPI_PORT": text})
+
+
+def test_the_public_url_follows_host_and_port_unless_given() -> None:
+    assert read_plan({"KAPPI_HOST": "0.0.0.0", "KAPPI_PORT": "81"}).public_url == "http://localhost:81"
+    assert read_plan({"KAPPI_HOST": "10.1.2.3"}).public_url == "http://10.1.2.3:8000"
+    assert read_plan({"KAPPI_PUBLIC_URL": "https://kappi.example/"}).public_url == "https://kappi.example"
+    with pytest.raises(BadSetting, match="KAPPI_PUBLIC_URL"):
+        read_plan({"KAPPI_PUBLIC_URL": "kappi.example"})
+
+
+def test_a_relative_data_dir_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert data_dir_from({"KAPPI_DATA_DIR": "my photos/data"}) == tmp_path / "my photos" / "data"
