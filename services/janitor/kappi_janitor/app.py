@@ -26,6 +26,7 @@ from kappi_janitor.lane import Lane
 
 COMMIT_INTERVAL_S = 1.0
 KEYS_AT_ONCE = 8
+LANE_DEPTH = 500
 BUFFERED_RECORDS = 500
 STOP_TIMEOUT_S = 10.0
 
@@ -128,12 +129,17 @@ class Streams:
 
     def _agent(self, app: JanitorApp, topic: str) -> Callable[[Any], Awaitable[None]]:
         async def consume(stream: Any) -> None:
-            lane = Lane(self._processor, concurrency=KEYS_AT_ONCE, depth=BUFFERED_RECORDS)
+            lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}
             async with asyncio.TaskGroup() as group:
-                working = group.create_task(lane.run(), name=f"lane-{topic}")
                 async for event in stream.noack().events():
-                    await lane.submit(FaustDelivery(record=_record(topic, event), event=event, app=app))
-                working.cancel()
+                    record = _record(topic, event)
+                    if record.partition not in lanes:
+                        lane = Lane(self._processor, concurrency=KEYS_AT_ONCE, depth=LANE_DEPTH)
+                        lanes[record.partition] = (lane, group.create_task(lane.run()))
+                    lane, _ = lanes[record.partition]
+                    await lane.submit(FaustDelivery(record=record, event=event, app=app))
+                for _, working in lanes.values():  # the stream has ended: Faust stops
+                    working.cancel()
 
         return consume
 

@@ -31,6 +31,27 @@ FAUST_LOGGER = logging.getLogger("faust.janitor")
 _log = get_logger(__name__)
 
 
+def consumer_options(connection: KafkaConnection, *, group: str) -> dict[str, Any]:
+    """As every other client of ours, security included, where Faust would fix the fetch's wait at 1.5 s.
+
+    Round robin, because Faust's own assignor asks that all topics have equally many partitions.
+    """
+    return {
+        **connection.client_options(),
+        "group_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "partition_assignment_strategy": [RoundRobinPartitionAssignor],
+        "fetch_max_wait_ms": connection.fetch_max_wait_ms,
+        "session_timeout_ms": connection.session_timeout_ms,
+        "heartbeat_interval_ms": connection.session_timeout_ms // 3,
+        "max_poll_records": MAX_POLL_RECORDS,
+        "max_partition_fetch_bytes": MAX_PARTITION_FETCH_BYTES,
+        "max_poll_interval_ms": MAX_POLL_INTERVAL_MS,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+    }
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread Faust runs aiokafka in."""
 
@@ -43,23 +64,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._expected: dict[Any, int] = {}
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        """As every other client of ours, where Faust would fix the fetch's wait at 1.5 s.
-
-        Round robin, because Faust's own assignor asks that all topics have equally many partitions.
-        """
-        connection = self.consumer.connection
-        return AIOKafkaConsumer(
-            **connection.client_options(),
-            group_id=self.app.conf.id,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
-            fetch_max_wait_ms=connection.fetch_max_wait_ms,
-            max_poll_records=MAX_POLL_RECORDS,
-            max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-        )
+        return AIOKafkaConsumer(**consumer_options(self.consumer.connection, group=self.app.conf.id))
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
         """Commit now or with the next; a broker that is away must not end the process, as Faust would."""

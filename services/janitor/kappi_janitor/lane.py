@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from kappi_chassis.bus import Processor, Record
@@ -25,12 +25,12 @@ class Delivery(Protocol):
 
 
 class Lane:
-    """One topic's records on one process.
+    """One partition's records.
 
-    A batch is what arrived while the last one was worked on. Its keys go side by side, a key's records in
-    order; it is acknowledged as a whole and in the order of arrival, since Faust takes an acknowledged offset
-    to stand for all before it. A record that is tried again holds the batch, and so its topic in this
-    process; the other topics go on.
+    What arrived while the last batch was worked on is the next one: its keys go side by side, a key's records
+    in order. A record is acknowledged once it and all before it are sealed, because Faust commits past one
+    that is not if the next one was acknowledged. A record that is tried again holds its partition; the others
+    go on.
     """
 
     def __init__(self, processor: Processor, *, concurrency: int, depth: int) -> None:
@@ -40,6 +40,8 @@ class Lane:
         self._room = asyncio.Semaphore(depth)
         self._waiting: list[Delivery] = []
         self._arrived = asyncio.Event()
+        self._unacknowledged: deque[Delivery] = deque()
+        self._sealed: set[int] = set()
 
     async def submit(self, delivery: Delivery) -> None:
         await self._room.acquire()
@@ -57,23 +59,23 @@ class Lane:
                 self._room.release()
 
     async def _work_on(self, batch: Sequence[Delivery]) -> None:
+        self._unacknowledged.extend(batch)
         by_key: dict[bytes | None, list[Delivery]] = defaultdict(list)
         for delivery in batch:
             by_key[delivery.record.key].append(delivery)
-        sealed: set[int] = set()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for deliveries in by_key.values():
-                    group.create_task(self._in_order(deliveries, lambda each: sealed.add(id(each))))
-        finally:
-            # Stopped halfway: what is sealed from the batch's start on need not come again.
-            for delivery in batch:
-                if id(delivery) not in sealed:
-                    break
-                delivery.acknowledge()
+        async with asyncio.TaskGroup() as group:
+            for deliveries in by_key.values():
+                group.create_task(self._in_order(deliveries))
 
-    async def _in_order(self, deliveries: Sequence[Delivery], seal: Callable[[Delivery], None]) -> None:
+    async def _in_order(self, deliveries: Sequence[Delivery]) -> None:
         async with self._slots:
             for delivery in deliveries:
                 await self._processor.process(delivery.record)
-                seal(delivery)
+                self._seal(delivery)
+
+    def _seal(self, delivery: Delivery) -> None:
+        self._sealed.add(id(delivery))
+        while self._unacknowledged and id(self._unacknowledged[0]) in self._sealed:
+            done = self._unacknowledged.popleft()
+            self._sealed.remove(id(done))
+            done.acknowledge()

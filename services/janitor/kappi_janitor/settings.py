@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 
 class JanitorSettings(DatabaseSettings):
-    """What the janitor can be told. Durations: seconds or ISO 8601 (`PT1H`)."""
+    """What the janitor can be told. Durations are ISO 8601: `PT1H`."""
 
     model_config = SettingsConfigDict(env_prefix="KAPPI_JANITOR_", frozen=True, extra="ignore")
 

@@ -110,6 +110,20 @@ async def test_a_failed_burial_ends_the_lane_and_nothing_after_it_is_acknowledge
     assert 2 not in bench.processor.begun
 
 
+async def test_what_is_sealed_before_a_record_that_is_tried_again_need_not_wait_for_it() -> None:
+    bench = Bench()
+    bench.processor.hold(1)
+    await bench.submit((0, "a"), (1, "b"), (2, "c"))
+    task = bench.start()
+
+    def the_first_is_acknowledged() -> None:
+        assert sorted(bench.processor.ended) == [0, 2]
+        assert bench.acknowledged == [0]
+
+    await eventually(the_first_is_acknowledged)
+    await stop(task)
+
+
 async def test_what_a_rebalance_took_away_is_left_to_its_new_owner() -> None:
     bench = Bench()
     await bench.submit((0, "a"), stale=True)

@@ -1,0 +1,215 @@
+"""The janitor as its own process: killed at any moment, stopped in order, watched from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from kappi_chassis.bus import KafkaConnection, Producer
+from kappi_chassis.clock import new_id
+from kappi_chassis.embedded.ports import free_port
+from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import Event, GalleryCreated, GalleryDeleted, JanitorTick
+from kappi_contracts.keys import gallery_prefix
+from kappi_contracts.topics import consumed_by
+
+READY_S = 60.0
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A broker, a database and a store folder, and processes started on them."""
+
+    connection: KafkaConnection
+    producer: Producer
+    store: LocalObjectStore
+    url: str
+    start: Callable[..., ManagedProcess]
+
+    async def send(self, event: Event, *, sequence: int = 1) -> None:
+        envelope = Envelope(id=new_id(), source="/tests", time=NOW, sequence=sequence, data=event)
+        await self.producer.send(
+            self.connection.topic(event.topic_name()),
+            key=envelope.key.encode(),
+            value=envelope.value(),
+            headers=envelope.headers(),
+        )
+
+    async def fetch(self, statement: str) -> list[Any]:
+        connection = await asyncpg.connect(self.url)
+        try:
+            return list(await connection.fetch(statement))
+        finally:
+            await connection.close()
+
+    async def deletion_of_a_filled_gallery(self) -> GalleryDeleted:
+        gallery_id = new_id()
+        for name in ("a", "b"):
+            await self.store.put(f"{gallery_prefix(gallery_id)}{name}", b"x", content_type="image/png")
+        return GalleryDeleted(gallery_id=gallery_id, owner_id=None, reason="expired", deleted_at=NOW)
+
+    async def purged(self) -> dict[UUID, int]:
+        """ObjectsPurged events in the outbox per gallery."""
+        rows = await self.fetch(
+            "SELECT key::uuid AS gallery, count(*) AS n FROM outbox WHERE topic = 'ObjectsPurged' GROUP BY 1"
+        )
+        return {row["gallery"]: row["n"] for row in rows}
+
+
+@pytest.fixture
+async def world(kafka_bootstrap: str, topic_prefix: str, url: str, tmp_path: Path) -> AsyncIterator[World]:
+    connection = KafkaConnection(bootstrap=kafka_bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+    producer = Producer(connection, source="/tests")
+    for topic in consumed_by("janitor"):  # topics appear on first use
+        await producer.send(connection.topic(topic.name), key=b"opens", value=b"", headers=())
+    store = LocalObjectStore(tmp_path / "objects")
+    processes: list[ManagedProcess] = []
+
+    def start(**environment: str) -> ManagedProcess:
+        ops_port = free_port()
+        process = ManagedProcess(
+            [sys.executable, "-m", "kappi_janitor.main"],
+            log=tmp_path / f"janitor-{len(processes)}.log",
+            ready=lambda: answers_http(f"http://127.0.0.1:{ops_port}/readyz"),
+            env={
+                "KAPPI_KAFKA_BOOTSTRAP": kafka_bootstrap,
+                "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": "20",
+                "KAPPI_TOPIC_PREFIX": topic_prefix,
+                "KAPPI_LOCAL_STORE_DIR": str(tmp_path / "objects"),
+                "KAPPI_JANITOR_DATABASE_URL": url,
+                "KAPPI_JANITOR_DATABASE_POOL_SIZE": "4",
+                "KAPPI_JANITOR_OPS_PORT": str(ops_port),
+                "KAPPI_JANITOR_PURGE_LEASE": "PT2S",
+                "KAPPI_JANITOR_PURGE_POLL": "PT0.2S",
+                "KAPPI_JANITOR_RESWEEP_AFTER": "[]",
+                **environment,
+            },
+            cwd=tmp_path,
+            start_timeout_s=READY_S,
+        )
+        processes.append(process)
+        process.start()
+        return process
+
+    yield World(connection=connection, producer=producer, store=store, url=url, start=start)
+    for process in processes:
+        if process.is_running:
+            process.kill()
+    await producer.close()
+    await store.close()
+
+
+async def started(world: World, **environment: str) -> ManagedProcess:
+    return await asyncio.to_thread(world.start, **environment)
+
+
+async def test_killed_between_the_commit_and_the_offset_it_does_nothing_twice(world: World) -> None:
+    process = await started(world)
+    deletions = [await world.deletion_of_a_filled_gallery() for _ in range(10)]
+    for deletion in deletions:
+        await world.send(deletion, sequence=2)
+
+    async def committed_to_the_database() -> None:
+        assert len(await world.fetch("SELECT 1 FROM inbox")) == 10
+
+    await eventually(committed_to_the_database, 20.0)
+    process.kill()  # the offset moves once a second: some or all of the ten are still before it
+    more = await world.deletion_of_a_filled_gallery()
+    await world.send(more, sequence=2)
+    await asyncio.to_thread(process.start)
+
+    async def all_purged() -> None:
+        assert set(await world.purged()) == {each.gallery_id for each in (*deletions, more)}
+
+    await eventually(all_purged, 40.0)
+    assert set((await world.purged()).values()) == {1}
+    assert (await world.fetch("SELECT count(*) AS n FROM inbox"))[0]["n"] == 11
+    assert (await world.store.list_page("galleries/")).objects == ()
+
+
+async def test_killed_at_random_it_loses_nothing(world: World) -> None:
+    process = await started(world)
+    deletions = []
+    created = []
+    for round_ in range(3):
+        for _ in range(15):
+            deletion = await world.deletion_of_a_filled_gallery()
+            creation = GalleryCreated(
+                gallery_id=new_id(),
+                owner_id=None,
+                visibility="shared",
+                expires_at=NOW - timedelta(days=1),
+                created_at=NOW,
+            )
+            await world.send(creation)
+            await world.send(deletion, sequence=2)
+            created.append(creation.gallery_id)
+            deletions.append(deletion.gallery_id)
+        if round_ == 1:
+            await world.send(JanitorTick(schedule="tests", at=NOW, origin="operator"), sequence=1)
+        process.kill()
+        await asyncio.to_thread(process.start)
+    await world.send(JanitorTick(schedule="tests", at=NOW, origin="operator"), sequence=2)
+
+    async def nothing_is_missing() -> None:
+        assert set(await world.purged()) == set(deletions)
+        claims = await world.fetch(
+            "SELECT DISTINCT key::uuid AS id FROM outbox WHERE topic = 'GalleryExpired'"
+        )
+        assert {row["id"] for row in claims} == set(created)
+        assert (await world.fetch("SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL"))[0]["n"] == 0
+
+    await eventually(nothing_is_missing, 60.0)
+    assert (await world.store.list_page("galleries/")).objects == ()
+
+
+async def test_it_stops_in_order_within_seconds_and_logs_json_without_secrets(world: World) -> None:
+    process = await started(world)
+    deletion = await world.deletion_of_a_filled_gallery()
+    await world.send(deletion, sequence=2)
+
+    async def purged() -> None:
+        assert await world.purged() == {deletion.gallery_id: 1}
+
+    await eventually(purged, 20.0)
+    began = time.monotonic()
+    assert await asyncio.to_thread(process.stop) == 0
+    assert time.monotonic() - began < 8
+    lines = process.log.read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert {"streams.started", "timer.tick", "purge.done", "service.stopped"} <= {
+        event["event"] for event in events
+    }
+    assert {event["service"] for event in events} == {"janitor"}
+    assert not [event for event in events if event["event"].startswith("[^")], "Faust's own chatter"
+    assert list(process.log.parent.glob("*-data")) == [], "Faust's data folder"
+
+
+async def test_two_processes_tick_once_an_hour_between_them(world: World, kafka_bootstrap: str) -> None:
+    """Only one consumes, since the embedded broker cannot balance two; both have a timer."""
+    await started(world)
+    await started(world, KAPPI_TOPIC_PREFIX=world.connection.prefix + "second.")
+
+    async def ticked() -> None:
+        assert len(await world.fetch("SELECT 1 FROM ticks")) >= 1
+
+    await eventually(ticked, 20.0)
+    ticks, turns = await asyncio.gather(
+        world.fetch("SELECT 1 FROM outbox WHERE topic = 'JanitorTick'"), world.fetch("SELECT 1 FROM ticks")
+    )
+    # Two turns where the hour ends during the test.
+    assert len(ticks) == len(turns) <= 2
