@@ -8,33 +8,39 @@ import msgspec
 from fastapi import FastAPI
 
 from kappi_media import schemas
+from kappi_media.api import examples
 
 _PREFIX = "#/components/schemas/"
-_BODIES = (
-    schemas.BatchDeclaration,
-    schemas.GalleryPage,
-    schemas.ItemChanges,
-    schemas.ItemView,
-    schemas.PromisedBatch,
-    schemas.SignedUrl,
-    schemas.UploadStatus,
-)
+_EXAMPLES: dict[type[msgspec.Struct], Any] = {
+    schemas.BatchDeclaration: examples.BATCH_DECLARATION,
+    schemas.GalleryPage: examples.GALLERY_PAGE,
+    schemas.ItemChanges: examples.ITEM_CHANGES,
+    schemas.ItemView: examples.READY_ITEM,
+    schemas.PromisedBatch: examples.PROMISED_BATCH,
+    schemas.SignedUrl: examples.SIGNED_URL,
+    schemas.UploadStatus: examples.UPLOAD_STATUS,
+}
 
 
-def answer(schema: str, description: str, example: Any) -> dict[str, Any]:
+def answer(schema: str, description: str) -> dict[str, Any]:
     """A JSON response. schema: name of a struct in `schemas.py`."""
-    return {"description": description, "content": _content(schema, example)}
+    return {"description": description, "content": _content(schema)}
 
 
-def json_body(schema: str, example: Any) -> dict[str, Any]:
+def json_body(schema: str) -> dict[str, Any]:
     """A required JSON request body."""
-    return {"required": True, "content": _content(schema, example)}
+    return {"required": True, "content": _content(schema)}
 
 
 def add_components(app: FastAPI) -> None:
-    """Put every body's schema where `answer` and `json_body` point."""
+    """Put every body's schema where `answer` and `json_body` point, each with an example.
+
+    Examples are part of the schemas, because FastAPI drops the nulls of those it meets in operations.
+    """
     original = app.openapi
-    _, components = msgspec.json.schema_components(_BODIES, ref_template=_PREFIX + "{name}")
+    _, components = msgspec.json.schema_components(_EXAMPLES, ref_template=_PREFIX + "{name}")
+    for model, example in _EXAMPLES.items():
+        components[model.__name__]["examples"] = [example]
 
     def with_components() -> dict[str, Any]:
         document = original()
@@ -44,5 +50,5 @@ def add_components(app: FastAPI) -> None:
     app.openapi = with_components  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
-def _content(schema: str, example: Any) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _PREFIX + schema}, "example": example}}
+def _content(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _PREFIX + schema}}}

@@ -48,33 +48,24 @@ UPLOAD_STATUS: dict[str, Any] = {
     "created_at": "2026-06-01T10:00:00Z",
     "single": _SIGNED_PUT,
 }
-PROCESSING_ITEM: dict[str, Any] = {
+READY_ITEM: dict[str, Any] = {
     "id": _MEDIA,
     "gallery_id": _GALLERY,
     "filename": "DSC_0412.jpg",
     "content_type": "image/jpeg",
     "kind": "image",
-    "status": "processing",
+    "status": "ready",
     "size": 4183212,
-    "width": None,
-    "height": None,
+    "width": 6000,
+    "height": 4000,
     "duration_ms": None,
-    "taken_at": None,
-    "caption": None,
+    "taken_at": "2026-05-30T04:41:12Z",
+    "caption": "Sunrise at the pass",
     "tags": ["alps"],
     "location": None,
     "attributes": {},
     "created_at": "2026-06-01T10:00:07Z",
     "original": SIGNED_URL,
-    "renditions": {},
-}
-READY_ITEM: dict[str, Any] = {
-    **PROCESSING_ITEM,
-    "status": "ready",
-    "width": 6000,
-    "height": 4000,
-    "taken_at": "2026-05-30T04:41:12Z",
-    "caption": "Sunrise at the pass",
     "renditions": {
         "400": {
             "url": f"{_STORE}/renditions/400.jpg?X-Amz-Expires=900&X-Amz-Signature=77aa",

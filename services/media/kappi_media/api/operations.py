@@ -10,7 +10,6 @@ from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReuse
 from kappi_chassis.problems import MalformedJson, PayloadTooLarge, Unauthenticated, ValidationFailed
 
 from kappi_media import errors
-from kappi_media.api import examples
 from kappi_media.api.components import answer, json_body
 
 _TAG = ["Media"]
@@ -57,10 +56,10 @@ SIGN_BATCH: dict[str, Any] = {
             "schema": {"type": "string", "minLength": 8, "maxLength": 255},
         },
     ],
-    "requestBody": json_body("BatchDeclaration", examples.BATCH_DECLARATION),
+    "requestBody": json_body("BatchDeclaration"),
     "responses": _by_status(
         {
-            201: answer("PromisedBatch", "The uploads, in the order of the files", examples.PROMISED_BATCH),
+            201: answer("PromisedBatch", "The uploads, in the order of the files"),
             **problems(
                 MalformedJson,
                 IdempotencyKeyInvalid,
@@ -89,7 +88,7 @@ COMPLETE_UPLOAD: dict[str, Any] = {
     "parameters": [_path_id("upload")],
     "responses": _by_status(
         {
-            200: answer("ItemView", "The item", examples.PROCESSING_ITEM),
+            200: answer("ItemView", "The item"),
             **problems(
                 *_ACCESS,
                 errors.UploadNotFound,
@@ -108,7 +107,7 @@ LOOK_AT_UPLOAD: dict[str, Any] = {
     "summary": "Look at an upload",
     "description": "Its state and, while bytes may still come, a fresh signed URL for them.",
     "responses": {
-        200: answer("UploadStatus", "The upload", examples.UPLOAD_STATUS),
+        200: answer("UploadStatus", "The upload"),
         **problems(*_ACCESS, errors.UploadNotFound, ValidationFailed),
     },
 }
@@ -132,7 +131,7 @@ LOOK_AT_ITEM: dict[str, Any] = {
         "turned out to be no picture or film is `rejected`, with a `rejection_reason`, and has no URLs."
     ),
     "responses": {
-        200: answer("ItemView", "The item", examples.READY_ITEM),
+        200: answer("ItemView", "The item"),
         **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed),
     },
 }
@@ -141,9 +140,9 @@ DESCRIBE_ITEM: dict[str, Any] = {
     "tags": _TAG,
     "summary": "Change an item's description",
     "description": "What is left out stays as it is; null clears.",
-    "openapi_extra": {"requestBody": json_body("ItemChanges", examples.ITEM_CHANGES)},
+    "openapi_extra": {"requestBody": json_body("ItemChanges")},
     "responses": {
-        200: answer("ItemView", "The item after the change", examples.READY_ITEM),
+        200: answer("ItemView", "The item after the change"),
         **problems(MalformedJson, *_ACCESS, errors.MediaNotFound, PayloadTooLarge, ValidationFailed),
     },
 }
@@ -164,7 +163,7 @@ DOWNLOAD_ITEM: dict[str, Any] = {
         "302 to it. Range requests work, so a broken download can go on."
     ),
     "responses": {
-        200: answer("SignedUrl", "Where the original is", examples.SIGNED_URL),
+        200: answer("SignedUrl", "Where the original is"),
         302: _REDIRECT,
         **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed),
     },
@@ -226,7 +225,7 @@ VIEW_GALLERY: dict[str, Any] = {
     "responses": _by_status(
         {
             200: {
-                **answer("GalleryPage", "The gallery and a page of items", examples.GALLERY_PAGE),
+                **answer("GalleryPage", "The gallery and a page of items"),
                 "headers": {"ETag": {"schema": {"type": "string"}}},
             },
             304: {"description": "Nothing changed since the copy you have"},

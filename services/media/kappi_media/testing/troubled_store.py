@@ -16,7 +16,7 @@ from kappi_chassis.storage import (
 
 
 class TroubledStore:
-    """down: nothing answers. forgets_checksums: as a store that keeps none. reads: ranges served so far."""
+    """down: nothing answers. forgets_checksums: as a store that keeps none. The rest counts calls."""
 
     def __init__(self, inner: ObjectStore) -> None:
         self._inner = inner
@@ -24,9 +24,11 @@ class TroubledStore:
         self.forgets_checksums = False
         self.reads = 0
         self.streams = 0
+        self.refusals = 0
 
     def _answer(self) -> None:
         if self.down:
+            self.refusals += 1
             raise StorageUnavailable("down for a test")
 
     def _seen(self, head: ObjectHead) -> ObjectHead:

@@ -1,0 +1,108 @@
+"""Every endpoint is described: in words, with its problem codes, with an example that is true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from kappi_media import schemas
+from kappi_media.testing.harness import Http
+
+ACCESS = {"credentials_missing", "grant_invalid", "right_missing", "gallery_not_found"}
+PUBLIC = {
+    ("/v1/galleries/{id}/uploads", "post"): ACCESS
+    | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "validation_failed"}
+    | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
+    ("/v1/uploads/{id}", "get"): ACCESS | {"upload_not_found"},
+    ("/v1/uploads/{id}", "delete"): ACCESS | {"upload_not_found", "upload_completed"},
+    ("/v1/uploads/{id}/complete", "post"): ACCESS
+    | {"upload_not_found", "upload_incomplete", "upload_aborted", "content_mismatch", "store_unavailable"},
+    ("/v1/media/{id}", "get"): ACCESS | {"media_not_found"},
+    ("/v1/media/{id}", "patch"): ACCESS | {"media_not_found", "validation_failed", "malformed_json"},
+    ("/v1/media/{id}", "delete"): ACCESS | {"media_not_found"},
+    ("/v1/media/{id}/download", "get"): ACCESS | {"media_not_found"},
+    ("/v1/media/{id}/renditions/{size}", "get"): ACCESS
+    | {"media_not_found", "rendition_not_in_tier", "rendition_not_ready"},
+    ("/v1/g/{code}", "get"): {
+        "gallery_not_found",
+        "credentials_missing",
+        "grant_invalid",
+        "validation_failed",
+    },
+}
+
+
+@pytest.fixture
+async def document(http: Http) -> Any:
+    answer = await http("GET", "/internal/openapi.json")
+    assert answer.status == 200
+    return answer.json
+
+
+def operations(document: Any) -> dict[tuple[str, str], Any]:
+    return {
+        (path, method): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def nodes(node: Any) -> Any:
+    yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from nodes(child)
+
+
+async def test_nothing_is_undescribed(document: Any) -> None:
+    found = operations(document)
+    assert set(found) == set(PUBLIC)
+    for operation in found.values():
+        assert operation["summary"]
+        assert operation["description"]
+        assert operation["tags"] == ["Media"]
+        assert all(response["description"] for response in operation["responses"].values())
+    identifiers = [operation["operationId"] for operation in found.values()]
+    assert len(identifiers) == len(set(identifiers))
+
+
+async def test_the_problem_codes_of_every_operation_are_named(document: Any) -> None:
+    for key, codes in PUBLIC.items():
+        words = " ".join(
+            response["description"] for response in operations(document)[key]["responses"].values()
+        )
+        assert {code for code in codes if f"`{code}`" not in words} == set(), key
+
+
+async def test_path_parameters_are_declared(document: Any) -> None:
+    for (path, _), operation in operations(document).items():
+        declared = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"}
+        assert declared == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+
+
+async def test_references_lead_somewhere(document: Any) -> None:
+    known = document["components"]["schemas"]
+    references = [node["$ref"] for node in nodes(document) if isinstance(node, dict) and "$ref" in node]
+    assert references
+    assert {reference.rsplit("/", 1)[1] for reference in references} <= set(known)
+
+
+async def test_examples_are_true(document: Any) -> None:
+    shown = {
+        name: schema["examples"]
+        for name, schema in document["components"]["schemas"].items()
+        if schema.get("type") == "object" and "examples" in schema
+    }
+    answered = {
+        node["schema"]["$ref"].rsplit("/", 1)[1]
+        for node in nodes(document["paths"])
+        if isinstance(node, dict) and "$ref" in node.get("schema", {})
+    }
+    assert answered <= set(shown)
+    for name, (example,) in shown.items():
+        understood = msgspec.to_builtins(msgspec.convert(example, getattr(schemas, name), strict=False))
+        assert understood.keys() >= example.keys()
+
+
+async def test_no_internal_header_is_documented(document: Any) -> None:
+    assert "x-kappi-grant" not in str(document).lower()

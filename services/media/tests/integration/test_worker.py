@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kappi_chassis.bus import Processor
+from kappi_chassis.bus import processor as processing
+from kappi_chassis.clock import new_id
+from kappi_chassis.db import Database
+from kappi_chassis.storage import SignedRequest
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.signed_calls import call
+from kappi_contracts.events import GalleryDeleted, UploadCompleted
+from kappi_contracts.keys import original_key, rendition_key
+from kappi_media.consumers import WORKER_GROUP, worker_handlers
+from kappi_media.main import Ground, build_worker
+from kappi_media.probing import Probe, RangedSource
+from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.repository.processing import ProcessingQueries
+from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, redelivered
+from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
+from kappi_media.testing.troubled_store import TroubledStore
+from PIL import Image
+
+SHOT = Shot(
+    orientation=6,
+    make="Canon",
+    model="R6",
+    taken="2026:05:30 06:41:12",
+    offset="+02:00",
+    place=(46.5, 7.1, 9.0),
+)
+JPEG = encode(quadrants(900, 600), "JPEG", shot=SHOT)
+SMALL = encode(quadrants(64, 48), "JPEG")
+# By its first bytes a GIF, of no width and height.
+HOLLOW_GIF = b"GIF89a" + bytes(20)
+Publications = Callable[..., Awaitable[list[Published]]]
+
+
+async def completed(published: Publications) -> Published:
+    return (await published("UploadCompleted"))[-1]
+
+
+async def read_item(client: Client, gallery: Gallery, media_id: str) -> dict[str, Any]:
+    answer = await client.http("GET", f"/v1/media/{media_id}", grant=gallery.grant("view"))
+    assert answer.status == 200, answer.body
+    item: dict[str, Any] = answer.json
+    return item
+
+
+async def test_a_photograph_becomes_ready_with_its_facts_and_its_picture(
+    client: Client, gallery: Gallery, worker: Processor, published: Publications, database: Database
+) -> None:
+    media_id = (await client.upload(gallery, JPEG))["id"]
+    await worker.process(redelivered(await completed(published)))
+
+    item = await read_item(client, gallery, media_id)
+    assert (item["status"], item["kind"]) == ("ready", "image")
+    # The picture is shown upright: 900 x 600, stored on its side.
+    assert (item["width"], item["height"]) == (900, 600)
+    assert item["taken_at"] == "2026-05-30T04:41:12Z"
+    facts = await database.hot.fetchrow("SELECT camera, gps, orientation, version FROM items")
+    assert facts["camera"] == {"make": "Canon", "model": "R6"}
+    assert facts["gps"]["latitude"] == pytest.approx(46.5, abs=1e-3)
+    assert (facts["orientation"], facts["version"]) == (6, 2)
+
+    fetched = await call(SignedRequest(item["renditions"]["400"]["url"], "GET", {}, Clock()()))
+    picture = Image.open(io.BytesIO(fetched.body))
+    assert (picture.format, picture.size) == ("JPEG", (600, 400))
+    answer = await client.http("GET", f"/v1/media/{media_id}/renditions/400", grant=gallery.grant("view"))
+    assert (answer.status, answer.headers["location"]) == (302, item["renditions"]["400"]["url"])
+
+    (event,) = await published("MediaReady")
+    assert (event.key, event.sequence) == (media_id, 2)
+    assert {name: event.data[name] for name in ("kind", "width", "height", "size_bytes")} == {
+        "kind": "image",
+        "width": 900,
+        "height": 600,
+        "size_bytes": len(JPEG),
+    }
+    assert tuple(await database.hot.fetchrow("SELECT version, item_count FROM contents")) == (2, 1)
+
+
+async def test_a_film_gets_a_poster(
+    client: Client, gallery: Gallery, worker: Processor, published: Publications
+) -> None:
+    film = movie(MovieShape(width=640, height=480, rotation=-90, seconds=1))
+    media_id = (await client.upload(gallery, film, content_type="video/mp4", filename="a.mp4"))["id"]
+    await worker.process(redelivered(await completed(published)))
+    item = await read_item(client, gallery, media_id)
+    assert (item["status"], item["kind"]) == ("ready", "video")
+    assert (item["width"], item["height"]) == (480, 640)
+    assert item["duration_ms"] == pytest.approx(1000, abs=150)
+    assert "400" in item["renditions"]
+
+
+async def test_what_turns_out_to_be_no_picture_is_rejected(
+    client: Client, gallery: Gallery, worker: Processor, published: Publications, database: Database
+) -> None:
+    media_id = (await client.upload(gallery, HOLLOW_GIF, content_type="image/gif"))["id"]
+    await worker.process(redelivered(await completed(published)))
+
+    item = await read_item(client, gallery, media_id)
+    assert (item["status"], item["rejection_reason"]) == ("rejected", "corrupt")
+    assert (item["original"], item["renditions"]) == (None, {})
+    (event,) = await published("MediaRejected")
+    assert (event.key, event.sequence, event.data["reason"]) == (media_id, 2, "corrupt")
+    assert (await client.view(gallery)).json["items"] == []
+    assert await database.hot.fetchval("SELECT item_count FROM contents") == 0
+    for path in ("download", "renditions/400"):
+        answer = await client.http("GET", f"/v1/media/{media_id}/{path}", grant=gallery.grant())
+        assert (answer.status, answer.code) == (404, "media_not_found")
+    again = await client.complete(gallery, (await completed(published)).data["upload_id"])
+    assert (again.status, again.json["status"]) == (200, "rejected")
+    # Deleting what nobody sees does not count down what they see.
+    await client.http("DELETE", f"/v1/media/{media_id}", grant=gallery.grant())
+    assert await database.hot.fetchval("SELECT item_count FROM contents") == 0
+    assert [event.sequence for event in await published("MediaDeleted")] == [3]
+
+
+async def test_an_original_that_is_gone_is_a_rejection(
+    client: Client, gallery: Gallery, worker: Processor, published: Publications, store: TroubledStore
+) -> None:
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    await store.delete_batch([original_key(gallery.id, UUID(media_id))])
+    await worker.process(redelivered(await completed(published)))
+    assert (await read_item(client, gallery, media_id))["rejection_reason"] == "missing"
+
+
+async def test_a_duplicate_does_nothing(
+    client: Client,
+    gallery: Gallery,
+    worker: Processor,
+    published: Publications,
+    store: TroubledStore,
+    graveyard: Graveyard,
+) -> None:
+    await client.upload(gallery, SMALL)
+    event = await completed(published)
+    await asyncio.gather(*(worker.process(redelivered(event)) for _ in range(3)))
+    assert len(await published("MediaReady")) == 1
+    reads = store.reads
+    # A crash between the commit and the offset, or a replay of the outbox: the same event once more.
+    await worker.process(redelivered(event))
+    assert store.reads == reads
+    # The same upload told by another event, as after a restored backup.
+    await worker.process(redelivered(replace(event, id=new_id())))
+    assert [event.topic for event in await published()] == ["UploadCompleted", "MediaReady"]
+    assert graveyard.buried == []
+
+
+async def test_an_upload_told_after_its_gallerys_deletion_is_only_purged(
+    client: Client,
+    gallery: Gallery,
+    worker: Processor,
+    processor: Processor,
+    published: Publications,
+    record: Any,
+    clock: Clock,
+    store: TroubledStore,
+    database: Database,
+) -> None:
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    event = await completed(published)
+    deleted = GalleryDeleted(gallery_id=gallery.id, owner_id=None, reason="requested", deleted_at=clock())
+    await processor.process(record(deleted))
+    reads = store.reads
+    for _ in range(2):
+        await worker.process(redelivered(event))
+    assert store.reads == reads
+    assert [(e.topic, e.key, e.sequence) for e in await published()] == [
+        ("UploadCompleted", media_id, 1),
+        ("MediaDeleted", media_id, 2),
+    ]
+    assert await database.hot.fetchval("SELECT count(*) FROM items") == 0
+
+
+class Interrupted:
+    """A renderer during whose work something else happens."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[Any]]) -> None:
+        self._meanwhile = meanwhile
+
+    async def render(
+        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
+    ) -> tuple[RenderedImage, ...]:
+        await self._meanwhile()
+        return tuple(RenderedImage(jpeg=SMALL, width=64, height=48) for _ in sizes)
+
+
+def worker_with(rendering: Any, ground: Ground, graveyard: Graveyard) -> Processor:
+    process = build_worker(ground, rendering, concurrency=4)
+    return Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+
+
+async def test_an_item_deleted_during_the_work_is_purged_once_more(
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    graveyard: Graveyard,
+    published: Publications,
+    store: TroubledStore,
+) -> None:
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    worker = worker_with(
+        Interrupted(lambda: client.http("DELETE", f"/v1/media/{media_id}", grant=gallery.grant())),
+        ground,
+        graveyard,
+    )
+    await worker.process(redelivered(await completed(published)))
+    # The rendition was put after the item was deleted: the second event has it removed.
+    assert await store.head(rendition_key(gallery.id, UUID(media_id), "400"))
+    assert [(e.topic, e.sequence) for e in await published()] == [
+        ("UploadCompleted", 1),
+        ("MediaDeleted", 2),
+        ("MediaDeleted", 3),
+    ]
+    assert (await client.view(gallery)).json["items"] == []
+
+
+async def test_an_item_described_during_the_work_keeps_its_description(
+    client: Client, gallery: Gallery, ground: Ground, graveyard: Graveyard, published: Publications
+) -> None:
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    path = f"/v1/media/{media_id}"
+    worker = worker_with(
+        Interrupted(lambda: client.http("PATCH", path, grant=gallery.grant(), body={"caption": "new"})),
+        ground,
+        graveyard,
+    )
+    await worker.process(redelivered(await completed(published)))
+    item = await read_item(client, gallery, media_id)
+    assert (item["status"], item["caption"]) == ("ready", "new")
+    assert [event.sequence for event in await published("MediaReady")] == [3]
+
+
+async def test_a_crash_after_the_rendition_and_before_the_commit_repeats_harmlessly(
+    client: Client,
+    gallery: Gallery,
+    worker: Processor,
+    published: Publications,
+    store: TroubledStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    event = await completed(published)
+    about_to_commit = asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> bool:
+        about_to_commit.set()
+        return await asyncio.get_running_loop().create_future()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ProcessingQueries, "ready", never)
+        dying = asyncio.ensure_future(worker.process(redelivered(event)))
+        await asyncio.wait_for(about_to_commit.wait(), 20)
+        dying.cancel()
+        await asyncio.wait([dying])
+    assert await store.head(rendition_key(gallery.id, UUID(media_id), "400"))
+    assert (await read_item(client, gallery, media_id))["status"] == "processing"
+
+    await worker.process(redelivered(event))
+    assert (await read_item(client, gallery, media_id))["status"] == "ready"
+    assert len(await published("MediaReady")) == 1
+
+
+async def test_a_store_that_is_away_is_waited_for(
+    client: Client,
+    gallery: Gallery,
+    worker: Processor,
+    published: Publications,
+    store: TroubledStore,
+    graveyard: Graveyard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.005)
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    store.down = True
+    working = asyncio.ensure_future(worker.process(redelivered(await completed(published))))
+
+    def tried_more_often_than_a_bug_would_be() -> None:
+        assert store.refusals > processing.UNEXPECTED_ATTEMPTS
+
+    await eventually(tried_more_often_than_a_bug_would_be)
+    assert not working.done()
+    store.down = False
+    await asyncio.wait_for(working, 20)
+    assert (await read_item(client, gallery, media_id))["status"] == "ready"
+    assert graveyard.buried == []
+
+
+async def test_a_record_that_breaks_the_worker_is_buried_and_the_next_one_goes_on(
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    worker: Processor,
+    published: Publications,
+    graveyard: Graveyard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
+
+    async def bug() -> None:
+        raise ZeroDivisionError("a bug")
+
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    event = await completed(published)
+    broken = worker_with(Interrupted(bug), ground, graveyard)
+    await broken.process(redelivered(event))
+    await broken.process(replace(redelivered(event), value=b"{"))
+    assert [type(error).__name__ for _, error in graveyard.buried] == ["ZeroDivisionError", "MalformedEvent"]
+    # Mended and sent back from the dead letters.
+    await worker.process(graveyard.buried[0][0])
+    assert (await read_item(client, gallery, media_id))["status"] == "ready"
+
+
+async def test_no_more_items_are_worked_on_at_once_than_set(
+    client: Client, gallery: Gallery, ground: Ground, graveyard: Graveyard, published: Publications
+) -> None:
+    for _ in range(6):
+        await client.upload(gallery, SMALL)
+    busy, most = 0, 0
+
+    async def count() -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0.01)
+        busy -= 1
+
+    process = build_worker(ground, Interrupted(count), concurrency=2)
+    worker = Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+    await asyncio.gather(*(worker.process(redelivered(e)) for e in await published("UploadCompleted")))
+    assert most == 2
+    assert len(await published("MediaReady")) == 6
+
+
+async def test_an_event_of_an_upload_nobody_knows_is_only_purged(
+    worker: Processor, record: Any, clock: Clock, published: Publications, graveyard: Graveyard
+) -> None:
+    media_id, gallery_id = new_id(), new_id()
+    event = UploadCompleted(
+        media_id=media_id,
+        gallery_id=gallery_id,
+        upload_id=new_id(),
+        object_key=original_key(gallery_id, media_id),
+        content_type="image/jpeg",
+        size_bytes=1,
+        completed_at=clock(),
+    )
+    await worker.process(record(event))
+    assert [e.topic for e in await published()] == ["MediaDeleted"]
+    assert graveyard.buried == []
