@@ -46,8 +46,9 @@ fmt: install ## format and fix what can be fixed
 bench: install ## measure the running system; appends to benchmarks/results.jsonl
 	@$(BIN)/python -m benchmarks
 
-schemas: install ## regenerate event schemas, AsyncAPI and OpenAPI
+schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
+	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 
 lock: install ## re-pin requirements.lock (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

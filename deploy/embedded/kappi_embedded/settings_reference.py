@@ -1,0 +1,83 @@
+"""`python -m kappi_embedded.settings_reference`: docs/settings.md, written from the settings' own classes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from kappi_chassis.settings import PlatformSettings
+from kappi_chassis.storage.settings import StorageSettings
+from kappi_galleries.settings import GalleriesSettings
+from kappi_gateway.settings import GatewaySettings
+from kappi_janitor.settings import JanitorSettings
+from kappi_media.settings import MediaSettings
+from pydantic import AliasChoices, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
+    ("Every service", PlatformSettings),
+    ("Object store (media, janitor)", StorageSettings),
+    ("gateway", GatewaySettings),
+    ("galleries", GalleriesSettings),
+    ("media", MediaSettings),
+    ("janitor", JanitorSettings),
+)
+HEAD = """# Settings
+
+Written by `make schemas` from the settings' classes. Everything comes from the environment. Durations are
+ISO 8601 (`PT15M`) or seconds, lists comma-separated. `make up` sets what it needs itself; a value that is
+given wins.
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for title, settings in SECTIONS:
+        parts.append(f"## {title}\n")
+        parts.append("| variable | default | |\n|---|---|---|")
+        parts += [*_rows(settings), ""]
+    return "\n".join(parts)
+
+
+def _rows(settings: type[BaseSettings]) -> Iterator[str]:
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    for name, field in settings.model_fields.items():
+        description = (field.description or "").replace("|", "\\|")
+        yield f"| {_variables(prefix, name, field)} | {_default(field)} | {description} |"
+
+
+def _variables(prefix: str, name: str, field: FieldInfo) -> str:
+    """As it is written; the first that is set wins."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return " or ".join(f"`{choice}`" for choice in alias.choices if isinstance(choice, str))
+    return f"`{alias}`" if isinstance(alias, str) else f"`{prefix}{name}`".upper()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value: Any = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined or value in ("", ()):
+        return ""
+    if isinstance(value, SecretStr):
+        return "a secret"
+    if isinstance(value, timedelta):
+        return f"`{value}`"
+    if isinstance(value, (frozenset, tuple)):
+        return f"`{','.join(sorted(map(str, value)))}`"
+    return f"`{value}`"
+
+
+def main(target: Path) -> None:
+    target.write_text(document())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/settings.md"))
