@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import faust
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
 from faust.app.base import BootStrategy
 from kappi_chassis.bus import KafkaConnection, Processor, Record
 from kappi_chassis.bus.consumer import OnGap
@@ -29,6 +31,7 @@ KEYS_AT_ONCE = 8
 LANE_DEPTH = 500
 BUFFERED_RECORDS = 500
 STOP_TIMEOUT_S = 10.0
+RETRY_S = 1.0
 
 _log = get_logger(__name__)
 
@@ -77,11 +80,12 @@ class Streams:
         self._app: JanitorApp | None = None
 
     async def run(self) -> None:
-        """Until cancelled; then stops within seconds and commits what is sealed.
+        """Until cancelled; then stops within seconds and commits what is sealed. Waits for a broker first.
 
         Raises StreamsStopped when Faust ended by itself: a dead letter that could not be buried, a consumer
         that died. The process must end with it; whatever was not acknowledged comes again.
         """
+        await self._await_broker()
         app = self._app = self._build()
         try:
             await app.start()
@@ -98,6 +102,20 @@ class Streams:
         app = self._app
         if app is None or app.crashed or app.rebalancing or not app.flow_control.is_active():
             raise StreamsNotReady
+
+    async def _await_broker(self) -> None:
+        """Faust's own start gives up on a broker that is not there yet."""
+        while True:
+            client = AIOKafkaAdminClient(**self._connection.client_options())
+            try:
+                await client.start()
+            except (KafkaConnectionError, OSError) as error:
+                _log.warning("streams.no_broker", error=str(error), retry_in_s=RETRY_S)
+            else:
+                return
+            finally:
+                await client.close()
+            await asyncio.sleep(RETRY_S)
 
     def _build(self) -> JanitorApp:
         app = JanitorApp(

@@ -352,3 +352,22 @@ async def test_a_broker_that_is_away_for_a_while_ends_nothing(topic_prefix: str,
         await eventually(all_committed, 20.0)
         await running.stop(task)
         await producer.close()
+
+
+async def test_a_broker_that_is_not_there_yet_is_waited_for(topic_prefix: str, running: Background) -> None:
+    with EmbeddedBroker() as broker:
+        connection = KafkaConnection(bootstrap=broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+        for topic in TOPICS:
+            broker.create_topic(connection.topic(topic), partitions=2)
+        broker.interrupt()
+        producer = Producer(connection, source="/tests")
+        kafka = Kafka(connection, producer)
+        seen = Seen()
+        streams = kafka.streams(seen)
+        task = running.start(streams.run())
+        await asyncio.wait([task], timeout=2.0)
+        assert not task.done()
+        broker.resume()
+        await seen.saw(await kafka.send(deletion()), within_s=30.0)
+        await running.stop(task)
+        await producer.close()
