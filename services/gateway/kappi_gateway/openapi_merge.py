@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,29 +10,25 @@ from kappi_gateway.routes import ROUTES, Credential, Limit, Route, Service
 
 Document = dict[str, Any]
 
-_KEY: Document = {
+_SCHEMES: Document = {
     "GalleryKey": {
         "type": "apiKey",
         "in": "header",
         "name": "X-Gallery-Key",
         "description": "The access key of an anonymous gallery, shown once, when it is created.",
-    }
-}
-_CODE: Document = {
+    },
     "GalleryCode": {
         "type": "apiKey",
         "in": "header",
         "name": "X-Gallery-Code",
         "description": "The short code of a gallery; enough to look at its items.",
-    }
-}
-_PASSWORD: Document = {
+    },
     "GalleryPassword": {
         "type": "apiKey",
         "in": "header",
         "name": "X-Gallery-Password",
         "description": "The password of a protected gallery.",
-    }
+    },
 }
 _SECURITY: Mapping[Credential, list[Document]] = {
     Credential.NONE: [{}],
@@ -43,7 +40,8 @@ _SECURITY: Mapping[Credential, list[Document]] = {
         {"GalleryCode": [], "GalleryPassword": []},
     ],
 }
-_INTERNAL_HEADERS = frozenset({"x-kappi-grant"})
+_NAMES = re.compile(r"\{([^}]*)\}")
+_SHOWN_AS_SECURITY = frozenset({"x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"})
 _TAGS = {Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
 _INFO: Document = {
     "title": "Kappi",
@@ -60,12 +58,14 @@ def merge(parts: Mapping[Service, Document]) -> Document:
     The order is that of the route table, so equal parts give equal bytes.
     """
     renamed = {service: _renamed(service, parts) for service in parts}
+    described = {service: _by_shape(document) for service, document in renamed.items()}
     paths: dict[str, Document] = {}
     for route in ROUTES:
-        document = renamed.get(route.service)
-        operation = document and document.get("paths", {}).get(route.template, {}).get(route.method.lower())
+        template, operations = described.get(route.service, {}).get(_shape(route.template), ("", {}))
+        operation = operations.get(route.method.lower())
         if operation:
-            paths.setdefault(route.template, {})[route.method.lower()] = _public(operation, route)
+            names = dict(zip(_NAMES.findall(template), _NAMES.findall(route.template), strict=True))
+            paths.setdefault(route.template, {})[route.method.lower()] = _public(operation, route, names)
     every_schema = {
         name: schema for document in renamed.values() for name, schema in sorted(_schemas(document).items())
     }
@@ -78,39 +78,46 @@ def merge(parts: Mapping[Service, Document]) -> Document:
         "paths": paths,
         "components": {
             "schemas": {name: schema for name, schema in every_schema.items() if name in used},
-            "securitySchemes": {**_KEY, **_CODE, **_PASSWORD},
+            "securitySchemes": _SCHEMES,
         },
     }
 
 
-def _public(operation: Document, route: Route) -> Document:
+def _shape(template: str) -> str:
+    """Services name the parameters of a path as they like; here a path has one set of names."""
+    return _NAMES.sub("{}", template)
+
+
+def _by_shape(document: Document) -> dict[str, tuple[str, Document]]:
+    return {_shape(path): (path, operations) for path, operations in document.get("paths", {}).items()}
+
+
+def _public(operation: Document, route: Route, names: Mapping[str, str]) -> Document:
+    """names: of path parameters, the service's to ours."""
     public = dict(operation)
     public["tags"] = [_TAGS[route.service]]
     public["security"] = _security(operation, route)
-    hidden = _INTERNAL_HEADERS
-    if route.credential is not Credential.NONE or public["security"] != [{}]:
-        hidden |= {"x-gallery-key", "x-gallery-code", "x-gallery-password"}
     parameters = [
-        parameter
+        {**parameter, "name": names.get(parameter["name"], parameter["name"])}
+        if parameter.get("in") == "path"
+        else parameter
         for parameter in operation.get("parameters", ())
-        if not (parameter.get("in") == "header" and parameter.get("name", "").lower() in hidden)
+        if not (parameter.get("in") == "header" and parameter.get("name", "").lower() in _SHOWN_AS_SECURITY)
     ]
     public.pop("parameters", None)
     if parameters:
         public["parameters"] = parameters
-    public["responses"] = {**_added_responses(route, operation), **operation.get("responses", {})}
+    responses = {**_added_responses(route, operation), **operation.get("responses", {})}
+    public["responses"] = dict(sorted(responses.items()))
     return public
 
 
 def _security(operation: Document, route: Route) -> list[Document]:
-    """A service that looks at the key itself says so by taking it as a header."""
-    takes_key = any(
-        parameter.get("in") == "header" and parameter.get("name", "").lower() == "x-gallery-key"
-        for parameter in operation.get("parameters", ())
-    )
-    if route.credential is Credential.NONE and takes_key:
-        return [{"GalleryKey": []}]
-    return _SECURITY[route.credential]
+    """Where the gateway trades nothing, the service itself says what it looks at."""
+    if route.credential is not Credential.NONE:
+        return _SECURITY[route.credential]
+    own = [way for way in operation.get("security", ()) if way.keys() <= _SCHEMES.keys()]
+    return own or _SECURITY[Credential.NONE]
 
 
 def _added_responses(route: Route, operation: Document) -> Document:
@@ -121,7 +128,7 @@ def _added_responses(route: Route, operation: Document) -> Document:
         added["429"] = "`too_many_galleries`: see `Retry-After`"
     if route.credential in (Credential.CODE_IN_PATH, Credential.KEY_OR_CODE):
         added["429"] = "`too_many_guesses`: see `Retry-After`"
-    return {status: {**like, "description": text} for status, text in sorted(added.items())}
+    return {status: {**like, "description": why} for status, why in sorted(added.items())}
 
 
 def _schemas(document: Document) -> dict[str, Any]:

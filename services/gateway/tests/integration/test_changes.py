@@ -1,0 +1,105 @@
+"""Changes of galleries drop grants, over a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from kappi_chassis.bus import KafkaConnection, Producer
+from kappi_chassis.testing.eventually import eventually
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import Event, GalleryDeleted, GalleryUpdated
+from kappi_gateway import metrics
+from kappi_gateway.consumers import GalleryChanges
+from kappi_gateway.grants import GrantCache, GrantKey, KeptGrant
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def updated(gallery_id: UUID) -> Event:
+    return GalleryUpdated(
+        gallery_id=gallery_id, owner_id=None, visibility="shared", expires_at=None, updated_at=NOW
+    )
+
+
+def deleted(gallery_id: UUID) -> Event:
+    return GalleryDeleted(gallery_id=gallery_id, owner_id=None, reason="requested", deleted_at=NOW)
+
+
+@pytest.fixture
+def connection(every_broker, topic_prefix) -> KafkaConnection:
+    return KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+
+
+@pytest.fixture
+async def producer(connection) -> AsyncIterator[Producer]:
+    producer = Producer(connection, source="/galleries")
+    await producer.start()
+    yield producer
+    await producer.close()
+
+
+@pytest.fixture
+async def cache(connection) -> AsyncIterator[GrantCache]:
+    """A cache that hears of changes."""
+    cache = GrantCache(size=100, monotonic=time.monotonic)
+    metrics.FEED_CONNECTED.set(0)
+    running = asyncio.create_task(GalleryChanges(connection, cache).run())
+    await eventually(_assert_connected, deadline_s=30)
+    yield cache
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def _assert_connected() -> None:
+    assert metrics.FEED_CONNECTED._value.get() == 1
+
+
+async def keep(cache: GrantCache, gallery_id: UUID) -> GrantKey:
+    key = GrantKey("view", str(gallery_id), b"")
+
+    async def ask() -> KeptGrant:
+        return KeptGrant(token="t", gallery_id=gallery_id, reusable_s=1000)
+
+    await cache.obtain(key, ask)
+    return key
+
+
+async def send(producer: Producer, connection: KafkaConnection, event: Event) -> None:
+    envelope = Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=2, data=event)
+    await producer.send(
+        connection.topic(event.topic_name()),
+        key=envelope.key.encode(),
+        value=envelope.value(),
+        headers=envelope.headers(),
+    )
+
+
+@pytest.mark.parametrize("change", [updated, deleted])
+async def test_a_change_drops_the_grants_of_its_gallery(cache, producer, connection, change):
+    changed, other = uuid4(), uuid4()
+    gone, kept = await keep(cache, changed), await keep(cache, other)
+
+    async def published_and_dropped() -> None:
+        # Repeated: the feed starts at the end of partitions that may only come into being with this record.
+        await send(producer, connection, change(changed))
+        assert cache.find(gone) is None
+
+    await eventually(published_and_dropped, deadline_s=30)
+    assert cache.find(kept) is not None
+
+
+async def test_what_is_no_event_is_passed_over(cache, producer, connection):
+    gallery_id = uuid4()
+    await producer.send(connection.topic("GalleryUpdated"), key=b"k", value=b"{", headers=())
+    key = await keep(cache, gallery_id)
+
+    async def dropped() -> None:
+        await send(producer, connection, updated(gallery_id))
+        assert cache.find(key) is None
+
+    await eventually(dropped, deadline_s=30)

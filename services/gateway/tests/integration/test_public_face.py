@@ -1,0 +1,147 @@
+"""Pages, the merged OpenAPI document, CORS."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from base64 import b64encode
+from hashlib import sha256
+
+import msgspec
+import pytest
+from kappi_chassis.embedded.ports import free_port
+from kappi_gateway.testing import GALLERY_ID, Reply, exchange, request
+
+PAGES = ["/", "/g/abcd", "/docs"]
+
+
+@pytest.mark.parametrize("target", PAGES)
+async def test_a_page_runs_nothing_but_what_it_brings(stack, target):
+    answer = await stack.ask("GET", target)
+    html = answer.body.decode()
+    policy = answer.headers["content-security-policy"]
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "unsafe" not in policy
+    assert policy.startswith("default-src 'none'; ")
+    for tag, directive in (("script", "script-src"), ("style", "style-src")):
+        (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digest = b64encode(sha256(inside.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in policy
+    assert not re.search(r"\son\w+=|javascript:|<script [^>]*src|style=|https?://(?!www\.w3\.org)", html)
+
+
+@pytest.mark.parametrize("target", PAGES)
+async def test_no_script_writes_markup(stack, target):
+    html = (await stack.ask("GET", target)).body.decode()
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", html
+    )
+
+
+async def test_pictures_may_come_from_the_store(make_stack):
+    stack = await make_stack(media_origins="https://store.example, https://cdn.example:8443")
+    policy = (await stack.ask("GET", "/g/abcd")).headers["content-security-policy"]
+    assert "img-src 'self' https://store.example https://cdn.example:8443 data:;" in policy
+    assert "media-src 'self' https://store.example https://cdn.example:8443;" in policy
+
+
+async def test_the_page_does_not_depend_on_the_code(stack):
+    hostile = await stack.ask("GET", "/g/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
+    assert hostile.body == (await stack.ask("GET", "/g/abcd")).body
+    assert stack.galleries.seen == stack.media.seen == []
+
+
+async def test_a_page_is_compressed_and_revalidated(stack):
+    plain = await stack.ask("GET", "/g/abcd", "Accept-Encoding: gzip;q=0")
+    packed = await stack.ask("GET", "/g/abcd", "Accept-Encoding: br, gzip")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    known = await stack.ask("GET", "/g/abcd", f"If-None-Match: {packed.headers['etag']}")
+    assert (known.status, known.body) == (304, b"")
+
+
+async def test_head_of_a_page(stack):
+    answer = await stack.ask("HEAD", "/docs")
+    assert (answer.status, answer.body) == (200, b"")
+    assert int(answer.headers["content-length"]) > 1000
+
+
+async def test_preflight(stack):
+    answer = await stack.ask(
+        "OPTIONS",
+        f"/v1/galleries/{GALLERY_ID}",
+        "Origin: https://app.example",
+        "Access-Control-Request-Method: PATCH",
+        "Access-Control-Request-Headers: x-gallery-key, content-type",
+    )
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "PATCH" in answer.headers["access-control-allow-methods"]
+    assert "X-Gallery-Key" in answer.headers["access-control-allow-headers"]
+    assert "access-control-allow-credentials" not in answer.headers
+    assert stack.galleries.seen == []
+
+
+async def test_preflight_of_nothing(stack):
+    assert (await stack.ask("OPTIONS", "/nowhere")).status == 404
+
+
+@pytest.mark.parametrize("target", ["/v1/g/abcd", "/nowhere", "/openapi.json"])
+async def test_pages_of_others_may_read_answers(stack, target):
+    answer = await stack.ask("GET", target, "Origin: https://app.example")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert {"ETag", "Retry-After", "X-Request-Id"} <= set(
+        answer.headers["access-control-expose-headers"].split(", ")
+    )
+
+
+async def test_a_websocket_is_not_spoken(stack):
+    raw = request(
+        "GET", "/v1/g/abcd", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"
+    )
+    assert (await exchange(stack.port, raw)).status in (200, 400)
+    assert all("upgrade" not in seen.headers for seen in stack.media.seen)
+
+
+def documented(*operations: str) -> Reply:
+    paths: dict[str, dict[str, object]] = {}
+    for operation in operations:
+        method, path = operation.split()
+        paths.setdefault(path, {})[method] = {"responses": {"200": {"description": operation}}}
+    return Reply(body=msgspec.json.encode({"openapi": "3.1.0", "paths": paths}))
+
+
+async def test_one_document(stack):
+    stack.galleries.always(documented("post /v1/galleries", "post /internal/grants/view"))
+    stack.media.always(documented("get /v1/g/{code}"))
+    answer = await stack.ask("GET", "/openapi.json")
+    document = msgspec.json.decode(answer.body)
+    assert document["openapi"] == "3.1.0"
+    assert list(document["paths"]) == ["/v1/galleries", "/v1/g/{code}"]
+    assert (await stack.ask("GET", "/openapi.json", f"If-None-Match: {answer.headers['etag']}")).status == 304
+    assert len(stack.media.seen) == 1
+
+
+async def test_the_document_is_refreshed(stack):
+    stack.galleries.always(documented())
+    stack.media.always(documented())
+    await stack.ask("GET", "/openapi.json")
+    stack.media.always(documented("get /v1/g/{code}"))
+    stack.time.now_s += 61
+    document = msgspec.json.decode((await stack.ask("GET", "/openapi.json")).body)
+    assert list(document["paths"]) == ["/v1/g/{code}"]
+
+
+async def test_a_service_that_is_down_keeps_its_part(stack):
+    stack.galleries.always(documented("post /v1/galleries"))
+    stack.media.always(documented("get /v1/g/{code}"))
+    first = await stack.ask("GET", "/openapi.json")
+    stack.media.always(Reply(status=500))
+    stack.time.now_s += 61
+    assert (await stack.ask("GET", "/openapi.json")).body == first.body
+
+
+async def test_no_service_no_document(make_stack):
+    nowhere = {f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in ("galleries", "media")}
+    stack = await make_stack(**nowhere)
+    assert (await stack.ask("GET", "/openapi.json")).code == "upstream_unavailable"

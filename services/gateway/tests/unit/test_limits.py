@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kappi_gateway.errors import TooManyGuesses
+from kappi_gateway.limits import GuessLimit, TokenBuckets
+
+
+class Time:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def buckets(time: Time, **other) -> TokenBuckets:
+    return TokenBuckets(**{"capacity": 3, "refill_per_s": 0.5, "max_keys": 10, "monotonic": time, **other})
+
+
+def test_capacity_then_the_refill(time):
+    some = buckets(time)
+    waits = []
+    for _ in range(4):
+        waits.append(some.wait_s("a"))
+        some.take("a")
+    assert waits == [0, 0, 0, 2]
+    time.now_s += 2
+    assert some.wait_s("a") == 0
+
+
+def test_no_more_than_the_capacity_gathers(time):
+    some = buckets(time)
+    some.take("a")
+    time.now_s += 1000
+    for _ in range(3):
+        assert some.wait_s("a") == 0
+        some.take("a")
+    assert some.wait_s("a") > 0
+
+
+def test_what_is_given_back_is_as_if_never_taken(time):
+    some = buckets(time)
+    for _ in range(100):
+        some.take("a")
+        some.give_back("a")
+    assert (some.wait_s("a"), len(some)) == (0, 0)
+
+
+def test_giving_back_to_the_forgotten(time):
+    some = buckets(time)
+    some.give_back("a")
+    assert len(some) == 0
+
+
+def test_memory_is_bounded_and_the_longest_untouched_go(time):
+    some = buckets(time, capacity=1, max_keys=2)
+    for key in ("a", "b", "a", "c"):
+        some.take(key)
+    assert len(some) == 2
+    assert (some.wait_s("a") > 0, some.wait_s("b"), some.wait_s("c") > 0) == (True, 0, True)
+
+
+@given(
+    rate=st.floats(0.001, 50, allow_nan=False),
+    steps=st.lists(st.floats(0, 100, allow_nan=False), max_size=20),
+)
+def test_who_waits_as_told_gets_the_token(rate, steps):
+    time = Time()
+    some = buckets(time, refill_per_s=rate)
+    for step in steps:
+        time.now_s += step
+        some.take("a")
+    time.now_s += some.wait_s("a")
+    assert some.wait_s("a") == 0
+
+
+@given(st.lists(st.sampled_from(["take", "pass"]), max_size=60))
+def test_never_more_than_capacity_and_refill(actions):
+    time = Time()
+    some = buckets(time)
+    taken = 0
+    for action in actions:
+        if action == "pass":
+            time.now_s += 1
+        elif some.wait_s("a") == 0:
+            some.take("a")
+            taken += 1
+    assert taken <= 3 + 0.5 * time.now_s
+
+
+def test_retry_after_is_whole_seconds_rounded_up(time):
+    limit = GuessLimit(buckets(time, capacity=1, refill_per_s=0.4))
+    limit.spend("1.1.1.1")
+    with pytest.raises(TooManyGuesses) as refused:
+        limit.check("1.1.1.1")
+    assert refused.value.headers == {"Retry-After": "3"}

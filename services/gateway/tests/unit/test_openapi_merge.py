@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from kappi_gateway.openapi_merge import merge
+from kappi_gateway.routes import Service
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def operation(name: str, **other: Any) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema_of(name)}}
+    return {"responses": {"200": {"description": "ok", "content": content}}, **other}
+
+
+GALLERIES = {
+    "paths": {
+        "/v1/galleries": {"post": operation("Item")},
+        "/v1/galleries/{gallery_id}": {
+            "get": operation(
+                "Shared",
+                security=[{"GalleryKey": []}],
+                parameters=[
+                    {"in": "path", "name": "gallery_id", "required": True},
+                    {"in": "header", "name": "X-Gallery-Key"},
+                    {"in": "query", "name": "gallery_id"},
+                ],
+            ),
+        },
+        "/internal/grants/view": {"post": operation("Secret")},
+    },
+    "components": {
+        "schemas": {
+            "Item": {"type": "object", "properties": {"next": schema_of("Item")}},
+            "Shared": {"type": "string"},
+            "Secret": {"type": "string"},
+        }
+    },
+}
+MEDIA = {
+    "paths": {
+        "/v1/media/{id}": {
+            "get": operation("Item", parameters=[{"in": "header", "name": "X-Kappi-Grant", "required": True}])
+        },
+        "/v1/g/{code}": {"get": operation("Shared")},
+        "/v1/unlisted": {"get": operation("Item")},
+    },
+    "components": {"schemas": {"Item": {"type": "integer"}, "Shared": {"type": "string"}}},
+}
+
+
+def merged() -> dict[str, Any]:
+    return merge({Service.GALLERIES: copy.deepcopy(GALLERIES), Service.MEDIA: copy.deepcopy(MEDIA)})
+
+
+def schema_in(document: dict[str, Any], path: str, method: str) -> str:
+    content = document["paths"][path][method]["responses"]["200"]["content"]
+    return str(content["application/json"]["schema"]["$ref"]).rpartition("/")[2]
+
+
+def test_only_listed_operations():
+    assert list(merged()["paths"]) == [
+        "/v1/galleries",
+        "/v1/galleries/{id}",
+        "/v1/g/{code}",
+        "/v1/media/{id}",
+    ]
+
+
+def test_schemas_of_one_name_are_kept_apart():
+    document = merged()
+    schemas = document["components"]["schemas"]
+    assert schemas[schema_in(document, "/v1/media/{id}", "get")] == {"type": "integer"}
+    own = schema_in(document, "/v1/galleries", "post")
+    assert schemas[own]["properties"]["next"] == schema_of(own)
+
+
+def test_equal_schemas_are_one_and_unused_ones_go():
+    document = merged()
+    assert (
+        schema_in(document, "/v1/galleries/{id}", "get")
+        == schema_in(document, "/v1/g/{code}", "get")
+        == "Shared"
+    )
+    assert sorted(document["components"]["schemas"]) == ["GalleriesItem", "MediaItem", "Shared"]
+
+
+def test_path_parameters_get_our_names_and_credentials_are_schemes():
+    get = merged()["paths"]["/v1/galleries/{id}"]["get"]
+    assert get["parameters"] == [
+        {"in": "path", "name": "id", "required": True},
+        {"in": "query", "name": "gallery_id"},
+    ]
+    assert get["security"] == [{"GalleryKey": []}]
+
+
+def test_grants_are_nobodys_business():
+    get = merged()["paths"]["/v1/media/{id}"]["get"]
+    assert "parameters" not in get
+    assert {"GalleryCode": []} in get["security"]
+    assert "429" in get["responses"]
+
+
+def test_every_scheme_named_exists():
+    document = merged()
+    named = {
+        name
+        for operations in document["paths"].values()
+        for one in operations.values()
+        for way in one["security"]
+        for name in way
+    }
+    assert named <= document["components"]["securitySchemes"].keys()
+
+
+def test_the_services_own_documents_are_left_alone():
+    parts = {Service.GALLERIES: copy.deepcopy(GALLERIES), Service.MEDIA: copy.deepcopy(MEDIA)}
+    merge(parts)
+    assert parts == {Service.GALLERIES: GALLERIES, Service.MEDIA: MEDIA}
