@@ -38,7 +38,8 @@ lint: install ## ruff, format check, import arrows, house rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: install ## mypy --strict
-	@$(BIN)/mypy
+	@status=0; for tree in $(PACKAGES) benchmarks tests; do \
+	  echo "mypy $$tree"; $(BIN)/mypy $$tree || status=1; done; exit $$status
 
 fmt: install ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
