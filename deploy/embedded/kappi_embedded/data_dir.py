@@ -89,6 +89,7 @@ class DataDir:
                     f"Kappi already runs on {self.root}: stop it first, "
                     "or set KAPPI_DATA_DIR to another folder"
                 )
+            self.run_note.unlink(missing_ok=True)  # of one that was killed
             try:
                 yield
             finally:

@@ -23,7 +23,7 @@ from kappi_embedded.plan import WITH_DATABASE
 from kappi_embedded.replaying import BEGINNING, UnknownTopic, owners, replay_paced
 
 _WATCH_S = 0.5
-_SETTLE_EVERY_S = 20.0
+_SETTLE_EVERY_S = 10.0
 _RETRY_S = 1.0
 # Far longer than any transaction: an event occurs before the commit that makes it visible.
 _MARGIN = timedelta(minutes=2)

@@ -10,6 +10,9 @@ from kappi_chassis.embedded.postgres import DURABLE, THROWAWAY, EmbeddedPostgres
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import WITH_DATABASE, Plan
 
+# For tests: what is committed survives kill -9, also of the server itself, and no power cut.
+_UNSYNCED = {**THROWAWAY, "synchronous_commit": "on"}
+
 
 class EmbeddedServers:
     """Starts and stops what the plan needs of them."""
@@ -19,8 +22,7 @@ class EmbeddedServers:
         self.postgres: EmbeddedPostgres | None = None
         self.broker: EmbeddedBroker | None = None
         if plan.needs_postgres:
-            settings = DURABLE if plan.durable else THROWAWAY
-            self.postgres = EmbeddedPostgres(data.postgres, settings=settings)
+            self.postgres = EmbeddedPostgres(data.postgres, settings=DURABLE if plan.durable else _UNSYNCED)
 
     def start_broker(self) -> str:
         """Its address, or the one given. Raises BrokerUnavailable."""

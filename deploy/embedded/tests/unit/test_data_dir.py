@@ -63,6 +63,8 @@ def test_the_note_is_read_while_its_writer_lives_only(tmp_path: Path) -> None:
     assert not data.run_note.exists()
     data.write_note(NOTE)  # as a killed supervisor leaves it
     assert data.read_note() is None
+    with data.held():
+        assert data.read_note() is None, "the successor's, before it is up"
 
 
 def test_a_file_in_the_way_is_explained(tmp_path: Path) -> None:
