@@ -46,6 +46,11 @@ class BrokerUnderTest:
     bootstrap: str
 
 
+def server_plan(config: pytest.Config) -> ServerPlan:
+    """Which servers this run has, for a conftest that parametrises by them."""
+    return config.stash[_RUN].plan
+
+
 def pytest_configure(config: pytest.Config) -> None:
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
