@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from kappi_chassis.http.protocol import BoundedHttpProtocol
+
 
 class HttpServer:
     """One listening port. `serve` runs until `stop`; what was accepted is finished within `drain_timeout`."""
@@ -20,6 +22,7 @@ class HttpServer:
                 app,
                 host=host,
                 port=port,
+                http=BoundedHttpProtocol,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -161,5 +161,5 @@ def test_problem_codes_are_unique() -> None:
     def kinds(base: type[Problem]) -> list[type[Problem]]:
         return [base, *(found for child in base.__subclasses__() for found in kinds(child))]
 
-    ours = [kind for kind in kinds(Problem) if kind.__module__.startswith("kappi_")]
+    ours = [kind for kind in kinds(Problem) if kind.__module__.startswith("kappi_chassis.")]
     assert len({kind.code for kind in ours}) == len(ours)

@@ -1,0 +1,98 @@
+"""uvicorn's HTTP protocol with what a public port needs: heads of requests are bounded in size and time, and
+what is no HTTP is refused with a problem document like everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_body
+
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_TIMEOUT_S = 20.0
+
+
+class HeadTooLarge(Problem):
+    status, code, title = 431, "head_too_large", "The headers are too large"
+
+
+class HeadTimeout(Problem):
+    status, code, title = 408, "request_timeout", "The headers did not arrive in time"
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """httptools itself keeps every header it is sent, for as long as it takes."""
+
+    _head_bytes = 0
+    _in_head = False
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_head or self.transport.is_closing():
+            return
+        # Only heads that come in several pieces get here; one piece is bounded by the read buffer.
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge(f"At most {MAX_HEAD_BYTES} bytes are taken."))
+        elif self._head_timer is None:
+            self._start_head_timer()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn calls this for what it cannot parse."""
+        self._refuse(BadRequest(msg))
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_head_timeout)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _on_head_timeout(self) -> None:
+        self._head_timer = None
+        if self._in_head:
+            self._refuse(HeadTimeout("Send it again."))
+        else:
+            self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            # An answer is under way on this connection: nothing may be written into the middle of it.
+            self.transport.close()
+            return
+        request_id = secrets.token_hex(16)
+        body = problem_body(problem, request_id)
+        head = (
+            f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+            f"content-type: {PROBLEM_JSON}\r\n"
+            f"content-length: {len(body)}\r\n"
+            f"x-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
