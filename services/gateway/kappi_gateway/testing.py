@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import uvicorn
 from kappi_chassis.http.edge import App, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from kappi_chassis.http.protocol import BoundedHttpProtocol
 from uvicorn.server import ServerState
 
 GALLERY_ID = UUID("019c0000-0000-7000-8000-000000000001")
@@ -114,7 +114,7 @@ async def serving(app: App) -> AsyncIterator[int]:
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        lambda: HttpToolsProtocol(config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: BoundedHttpProtocol(config, server_state=state, app_state={}), "127.0.0.1", 0
     )
     try:
         yield server.sockets[0].getsockname()[1]
