@@ -1,0 +1,296 @@
+"""The `kappi` commands against a running stack."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from kappi_chassis.bus import DeadLetters, KafkaConnection, Producer, Record
+from kappi_chassis.clock import utc_now
+from kappi_chassis.testing.eventually import eventually
+from kappi_embedded.data_dir import DataDir
+from kappi_embedded.replayer import settled_until
+from kappi_embedded.testing import EmbeddedStack
+from PIL import Image
+
+pytestmark = pytest.mark.integration
+
+
+def kappi(
+    stack: EmbeddedStack,
+    *arguments: str | Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kappi_embedded.cli", *map(str, arguments)],
+        env={**stack.env, **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def photo(path: Path, *, shade: int, size: tuple[int, int] = (320, 240)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (shade, 90, 160)).save(path)
+    return path
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Path:
+    """A folder of photos: two of one name, one with a name in another script, and a text."""
+    folder = tmp_path / "my trip"
+    photo(folder / "IMG_1.jpg", shade=10)
+    photo(folder / "день.png", shade=20)
+    photo(folder / "more" / "IMG_1.jpg", shade=30)
+    (folder / "notes.txt").write_text("not a photo")
+    return folder
+
+
+def shared(stack: EmbeddedStack, *arguments: str | Path) -> dict[str, str]:
+    done = kappi(stack, "share", "--json", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, str] = json.loads(done.stdout)
+    return document
+
+
+def test_what_is_shared_comes_back_bit_for_bit(
+    embedded_stack: EmbeddedStack, trip: Path, tmp_path: Path
+) -> None:
+    done = kappi(embedded_stack, "share", trip, "--title", "Lisboa")
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = dict(line.split(None, 1) for line in done.stdout.splitlines() if line.startswith(("Link", "Code")))
+    assert said["Link"] == f"{embedded_stack.base_url}/g/{said['Code']}"
+    assert "Access key  kappi_" in done.stdout
+    assert "3 items, 3 ready, 0 refused" in done.stdout
+
+    got = kappi(embedded_stack, "get", said["Link"], tmp_path / "got")
+    assert got.returncode == 0, got.stdout + got.stderr
+    fetched = digests(tmp_path / "got")
+    assert set(fetched) == {"IMG_1.jpg", "IMG_1 (2).jpg", "день.png"}
+    originals = {**digests(trip), "sub": digests(trip / "more")["IMG_1.jpg"]}
+    originals.pop("notes.txt")
+    assert sorted(fetched.values()) == sorted(originals.values())
+
+    again = kappi(embedded_stack, "get", said["Code"].upper(), tmp_path / "got")
+    assert again.returncode == 0
+    assert "0 files saved" in again.stdout
+    assert "3 were here already" in again.stdout
+
+
+def test_a_download_goes_on_where_it_stopped(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    original = tmp_path / "noise.png"
+    Image.effect_noise((700, 500), 80).save(original)
+    gallery = shared(embedded_stack, original)
+    body = original.read_bytes()
+    folder = tmp_path / "got"
+    folder.mkdir()
+    (media_id,) = (item["media_id"] for item in gallery["items"])  # type: ignore[index]
+    # What is there is not fetched again: it shows, as these are not the original's bytes.
+    (folder / f".{media_id}.kappi-part").write_bytes(b"\0" * 1_000)
+    assert kappi(embedded_stack, "get", gallery["code"], folder).returncode == 0
+    assert (folder / "noise.png").read_bytes() == b"\0" * 1_000 + body[1_000:]
+    assert [path.name for path in folder.iterdir()] == ["noise.png"]
+
+
+def test_a_file_of_ones_own_is_not_overwritten(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    gallery = shared(embedded_stack, photo(tmp_path / "a.jpg", shade=1))
+    folder = tmp_path / "got"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"mine")
+    assert kappi(embedded_stack, "get", gallery["code"], folder).returncode == 0
+    assert (folder / "a.jpg").read_bytes() == b"mine"
+    assert (folder / "a (2).jpg").read_bytes() == (tmp_path / "a.jpg").read_bytes()
+
+
+def test_what_is_refused_is_listed_with_its_reason(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    good = photo(tmp_path / "good.jpg", shade=40)
+    program, empty, text = tmp_path / "photo.png", tmp_path / "empty.jpg", tmp_path / "notes.txt"
+    program.write_bytes(b"MZ" + bytes(2_000))
+    empty.write_bytes(b"")
+    text.write_text("named by the caller, so asked for")
+    done = kappi(embedded_stack, "share", good, program, empty, text)
+    assert done.returncode == 1
+    assert "1 item, 1 ready, 3 refused" in done.stdout
+    for path, reason in (
+        (program, "content_mismatch"),
+        (empty, "empty"),
+        (text, "unsupported_content_type"),
+    ):
+        line = next(line for line in done.stdout.splitlines() if str(path) in line)
+        assert reason in line
+
+
+def test_a_tick_from_the_future_removes_everything(embedded_stack: EmbeddedStack, trip: Path) -> None:
+    gallery = shared(embedded_stack, trip, "--expires-in", "2d")
+    objects = DataDir(embedded_stack.data_dir).objects / "galleries" / gallery["id"]
+    assert list(DataDir(embedded_stack.data_dir).objects.rglob("*original*"))
+    early = kappi(embedded_stack, "tick", "--at", "+1d")
+    assert early.returncode == 0, early.stdout + early.stderr
+    assert kappi(embedded_stack, "get", gallery["code"], trip / "got").returncode == 0
+    late = kappi(embedded_stack, "tick", "--at", (utc_now() + timedelta(days=3)).isoformat())
+    assert late.returncode == 0, late.stdout + late.stderr
+    assert "1 gallery deleted" in late.stdout
+    assert "6 objects removed" in late.stdout
+    gone = kappi(embedded_stack, "get", gallery["code"], trip / "got again")
+    assert gone.returncode == 1
+    assert "gallery_not_found" in gone.stderr
+    assert not objects.exists() or not any(objects.rglob("*"))
+
+
+def test_a_bad_moment_is_explained(embedded_stack: EmbeddedStack) -> None:
+    done = kappi(embedded_stack, "tick", "--at", "soon")
+    assert done.returncode == 1
+    assert "+31d" in done.stderr
+
+
+async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedStack) -> None:
+    assert kappi(embedded_stack, "dlq", "list").returncode == 0
+    connection = embedded_stack.connection()
+    await bury_something(connection)
+    listed = kappi(embedded_stack, "dlq", "list", env={"COLUMNS": "300"})
+    assert listed.returncode == 1
+    assert "MediaReady" in listed.stdout
+    assert "ValueError: the cause" in listed.stdout
+    doctor = kappi(embedded_stack, "doctor")
+    assert doctor.returncode == 1
+    assert "1 dead letter" in doctor.stdout
+    assert "1 dead letter sent back" in kappi(embedded_stack, "dlq", "replay").stdout
+    # It is no event, so whoever gets it buries it again.
+    await embedded_stack.wait_idle()
+    assert "1 dead letter." in kappi(embedded_stack, "dlq", "list").stdout
+    assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count("replayed") == 1
+
+
+async def bury_something(connection: KafkaConnection) -> None:
+    producer = Producer(connection, source="/test")
+    record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=())
+    try:
+        await DeadLetters(producer, connection).bury(record, group="galleries", error=ValueError("the cause"))
+    finally:
+        await producer.close()
+
+
+def test_events_are_sent_again_and_change_nothing(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    gallery = shared(embedded_stack, photo(tmp_path / "a.jpg", shade=5))
+    done = kappi(embedded_stack, "replay", "--topic", "MediaReady", "--topic", "GalleryCreated")
+    assert done.returncode == 0, done.stderr
+    for service in ("media", "galleries"):
+        line = next(line for line in done.stdout.splitlines() if line.startswith(f"{service}: "))
+        assert int(line.split()[1]) >= 1
+    nothing = kappi(embedded_stack, "replay", "--service", "media", "--since", "2999-01-01T00:00:00Z")
+    assert nothing.stdout.strip() == "media: 0 events sent again"
+    got = kappi(embedded_stack, "get", gallery["code"], tmp_path / "got")
+    assert "1 file saved" in got.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "explained"),
+    [(("--topic", "Nothing"), "MediaReady"), (("--service", "nobody"), "KAPPI_NOBODY_DATABASE_URL")],
+)
+def test_what_cannot_be_replayed_is_explained(
+    embedded_stack: EmbeddedStack, arguments: tuple[str, ...], explained: str
+) -> None:
+    done = kappi(embedded_stack, "replay", *arguments)
+    assert done.returncode == 1
+    assert explained in done.stderr
+
+
+def test_the_doctor_says_what_runs(embedded_stack: EmbeddedStack) -> None:
+    done = kappi(embedded_stack, "doctor")
+    for what in (
+        "supervisor",
+        "gateway",
+        "database media",
+        "broker",
+        "object store",
+        "PostgreSQL 18",
+        "disk",
+    ):
+        assert what in done.stdout
+    for url in embedded_stack.note.databases.values():
+        assert url.split(":")[2].split("@")[0] not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [("share", "photo.jpg"), ("get", "abcd"), ("tick",), ("doctor",), ("dlq", "list")]
+)
+def test_without_a_stack_the_way_to_one_is_told(
+    embedded_stack: EmbeddedStack, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    photo(tmp_path / "photo.jpg", shade=1)
+    nowhere = {"KAPPI_DATA_DIR": str(tmp_path / "nowhere")}
+    done = kappi(embedded_stack, *command, env=nowhere, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "make up" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_another_deployment_is_reached_by_its_url(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    path = photo(tmp_path / "a.jpg", shade=9)
+    env = {"KAPPI_DATA_DIR": str(tmp_path / "nowhere"), "KAPPI_URL": f"{embedded_stack.base_url}/"}
+    assert kappi(embedded_stack, "share", path, env=env).returncode == 0
+    silent = kappi(embedded_stack, "get", "abcd", "--url", "http://127.0.0.1:9", cwd=tmp_path)
+    assert silent.returncode == 1
+    assert "does not answer" in silent.stderr
+
+
+async def test_uploads_survive_the_death_of_everything(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    for number in range(12):
+        photo(tmp_path / "many" / f"{number}.jpg", shade=number, size=(900, 700))
+    gallery = shared(embedded_stack, "--no-wait", tmp_path / "many")
+    embedded_stack.crash()
+    embedded_stack.start()
+
+    def all_here() -> None:
+        got = kappi(embedded_stack, "get", gallery["code"], tmp_path / uuid4().hex)
+        assert "12 files saved" in got.stdout
+
+    await eventually(all_here, 30)
+    await embedded_stack.wait_idle()
+    tick = kappi(embedded_stack, "tick")
+    assert tick.returncode == 0
+
+
+async def test_a_lost_topic_is_sent_again(embedded_stack: EmbeddedStack) -> None:
+    data = DataDir(embedded_stack.data_dir)
+    (data.signals / "GalleryCreated").touch()
+    (data.signals / "no topic at all").touch()
+
+    def closed() -> None:
+        assert not list(data.signals.iterdir())
+        log = (data.logs / "replayer.log").read_text()
+        assert '"topic":"GalleryCreated"' in log
+        assert "replayer.gap_closed" in log
+
+    await eventually(closed, 20)
+
+
+async def test_the_settled_moment_is_noted_when_nothing_is_on_its_way(embedded_stack: EmbeddedStack) -> None:
+    kappi(embedded_stack, "dlq", "replay")
+    data = DataDir(embedded_stack.data_dir)
+    data.settled.unlink(missing_ok=True)
+
+    def noted() -> None:
+        age = utc_now() - settled_until(data.settled)
+        assert timedelta(minutes=1) < age < timedelta(minutes=5)
+
+    if "1 dead letter" in kappi(embedded_stack, "dlq", "list").stdout:
+        embedded_stack.restart()  # the broker forgets it
+    await eventually(noted, 40)
