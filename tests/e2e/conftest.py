@@ -1,0 +1,89 @@
+"""Stacks for the tests here: every test runs on the embedded one and, where they are, on real servers.
+
+`stack` is shared by everything a worker runs; `own_stack` is a module's own, for tests that kill or starve
+it. A module-level `ONLY_EMBEDDED = True` says that real servers would show nothing new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kappi_chassis.testing.plugin import server_plan
+from kappi_media.testing.photos import installed_photographs, real_photos
+
+from tests.e2e.phone import Phone
+from tests.e2e.stacks import StackKind, StackUnderTest, running_stack
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.e2e)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "stack_kind" not in metafunc.fixturenames:
+        return
+    plan = server_plan(metafunc.config)
+    both = plan.real_kafka and plan.real_s3 and not getattr(metafunc.module, "ONLY_EMBEDDED", False)
+    metafunc.parametrize("stack_kind", ["embedded", "real"] if both else ["embedded"], scope="session")
+
+
+@pytest.fixture(scope="session")
+def stack(
+    stack_kind: StackKind, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StackUnderTest]:
+    """A running stack, shared: leave it running, and look at nobody's galleries but your own."""
+    with _running(stack_kind, request, tmp_path_factory, settings={}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_settings() -> Mapping[str, str]:
+    """Override in a module for settings of its own stack."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def own_stack(
+    stack_kind: StackKind,
+    own_settings: Mapping[str, str],
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[StackUnderTest]:
+    """A running stack of the module's own."""
+    with _running(stack_kind, request, tmp_path_factory, settings=own_settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def phone(stack: StackUnderTest) -> AsyncIterator[Phone]:
+    async with Phone(stack.base_url, secrets=stack.secrets) as phone:
+        yield phone
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Thirty photographs and films as they come home from a journey."""
+    return real_photos(tmp_path_factory.mktemp("photos"), 30, installed_photographs())
+
+
+def _running(
+    kind: StackKind,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    *,
+    settings: Mapping[str, str],
+) -> AbstractContextManager[StackUnderTest]:
+    real: dict[str, Any] = (
+        {name: request.getfixturevalue(name) for name in ("kafka_bootstrap", "s3_server")}
+        if kind == "real"
+        else {}
+    )
+    return running_stack(kind, tmp_path_factory.mktemp(f"stack-{kind}"), settings=settings, **real)

@@ -1,0 +1,83 @@
+"""What databases and stores hold, looked up past the services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from tests.e2e.stacks import StackUnderTest
+
+DATABASES = ("galleries", "media", "janitor")
+_TABLES = """
+SELECT table_name FROM information_schema.tables
+WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY table_name
+"""
+# A row as JSON shows every column there is, also those added later; bytes come in hexadecimal.
+_HOLDING = """
+SELECT count(*) FROM {table} AS held, LATERAL (SELECT lower(to_jsonb(held)::text) AS text) AS shown
+WHERE strpos(shown.text, lower($1)) > 0 OR strpos(shown.text, encode(convert_to($1, 'UTF8'), 'hex')) > 0
+"""
+
+
+@asynccontextmanager
+async def database(stack: StackUnderTest, service: str) -> AsyncIterator[Any]:
+    """A connection to a service's database."""
+    connection = await asyncpg.connect(stack.running.database_url(service), timeout=10, command_timeout=60)
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=5)
+
+
+async def rows_about(stack: StackUnderTest, needle: str) -> dict[str, int]:
+    """Rows that hold a text in any column, by `service.table`; tables without any are left out."""
+    found: dict[str, int] = {}
+    for service in DATABASES:
+        async with database(stack, service) as connection:
+            for (table,) in await connection.fetch(_TABLES):
+                count = await connection.fetchval(_HOLDING.format(table=f'"{table}"'), needle)
+                if count:
+                    found[f"{service}.{table}"] = count
+    return found
+
+
+async def ask_database(stack: StackUnderTest, service: str, statement: str, *values: Any) -> Any:
+    """The first value of a query."""
+    async with database(stack, service) as connection:
+        return await connection.fetchval(statement, *values)
+
+
+async def objects_under(stack: StackUnderTest, prefix: str) -> list[str]:
+    """Keys of the objects there are."""
+    store = stack.object_store()
+    try:
+        keys: list[str] = []
+        token = None
+        while True:
+            page = await store.list_page(prefix, token=token)
+            keys += [found.key for found in page.objects]
+            token = page.next_token
+            if token is None:
+                return keys
+    finally:
+        await store.close()
+
+
+async def versions_left_under(stack: StackUnderTest, prefix: str) -> int:
+    """Versions and delete markers that a purge overlooked. Removes them, so ask once."""
+    store = stack.object_store()
+    try:
+        report = await store.delete_versions_page(prefix)
+        return report.deleted + len(report.failed)
+    finally:
+        await store.close()
+
+
+async def events_by_key(stack: StackUnderTest, service: str, topic: str) -> Mapping[str, int]:
+    """How many events of a topic a service has published, by aggregate."""
+    async with database(stack, service) as connection:
+        rows = await connection.fetch("SELECT key, count(*) FROM outbox WHERE topic = $1 GROUP BY key", topic)
+    return {row[0]: row[1] for row in rows}

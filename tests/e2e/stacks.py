@@ -1,0 +1,136 @@
+"""The running stacks under test, and what can be seen of them from behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kappi_chassis.storage.contract import ObjectStore, UrlSigner
+from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
+from kappi_chassis.testing.s3_server import S3Server
+from kappi_embedded.testing import GENEROUS, EmbeddedStack
+
+StackKind = Literal["embedded", "real"]
+
+DEFAULTS: Mapping[str, str] = {
+    **GENEROUS,
+    # A gallery can then outlive a tick at the end of everybody else's thirty days.
+    "KAPPI_GALLERIES_ANONYMOUS_LIFETIME_CAP": "P60D",
+}
+_COMMAND_TIMEOUT_S = 120
+# What a secret looks like, whoever's it is: an access key, a signed token, a signature in a URL.
+_SECRET_SHAPES = (
+    re.compile(r"kappi_[a-z2-7]{26}"),
+    re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.eyJ"),
+    re.compile(r"(?i)signature=[0-9a-f]{32,}"),
+)
+
+
+@dataclass(slots=True)
+class StackUnderTest:
+    """kind: embedded, or the same processes on a real Kafka and a real S3. secrets: texts no log may hold."""
+
+    kind: StackKind
+    running: EmbeddedStack
+    s3: Mapping[str, str] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
+
+    @property
+    def base_url(self) -> str:
+        return self.running.base_url
+
+    def object_store(self) -> ObjectStore:
+        """The store its services use; the caller closes it."""
+        return build_store(self._storage())
+
+    def signer(self) -> UrlSigner:
+        """Signs as its services do."""
+        return build_signer(self._storage())
+
+    def service_url(self, service: str) -> str:
+        """A service's own port, which nobody outside can reach."""
+        return f"http://127.0.0.1:{self.running.note.services[service].port}"
+
+    def ops_url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.running.note.services[service].ops_port}"
+
+    def kappi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the `kappi` command as an operator of this stack would. Blocks."""
+        return subprocess.run(
+            [sys.executable, "-m", "kappi_embedded.cli", *arguments],
+            env={**_without_kappi(os.environ), **self.running.env, "COLUMNS": "200", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_TIMEOUT_S,
+            check=False,
+        )
+
+    def leaks(self) -> list[str]:
+        """Lines of any log that hold a secret, the secret itself not shown."""
+        found: list[str] = []
+        for path in sorted((self.running.data_dir / "logs").glob("*.log*")):
+            lines = path.read_text(errors="replace").splitlines()
+            found += [f"{path.name}: {line[:60]} ..." for line in lines if self._holds_secret(line)]
+        return found
+
+    def _holds_secret(self, line: str) -> bool:
+        return any(shape.search(line) for shape in _SECRET_SHAPES) or any(
+            secret in line for secret in self.secrets
+        )
+
+    def _storage(self) -> StorageSettings:
+        names = {name.removeprefix("KAPPI_").lower(): value for name, value in self.s3.items()}
+        if names:
+            return StorageSettings(**names)  # type: ignore[arg-type]  # texts, as from the environment
+        data_dir = self.running.data_dir
+        return StorageSettings(
+            local_store_dir=data_dir / "objects",
+            local_store_url=f"{self.base_url}/store/",
+            local_store_secret=(data_dir / "secrets" / "store").read_text().strip(),  # type: ignore[arg-type]
+        )
+
+
+@contextmanager
+def running_stack(
+    kind: StackKind,
+    folder: Path,
+    *,
+    settings: Mapping[str, str],
+    kafka_bootstrap: str | None = None,
+    s3_server: S3Server | None = None,
+) -> Iterator[StackUnderTest]:
+    """A stack from start to stop; afterwards its logs are searched for secrets.
+
+    kafka_bootstrap, s3_server: put in place by settings alone. The bucket keeps versions, so that a purge
+    that only hides objects is found out.
+    """
+    s3 = s3_server.environment(s3_server.create_bucket(versioned=True)) if s3_server is not None else {}
+    kafka = (
+        {"KAPPI_KAFKA_BOOTSTRAP": kafka_bootstrap, "KAPPI_TOPIC_PREFIX": f"e2e{uuid.uuid4().hex[:8]}."}
+        if kafka_bootstrap is not None
+        else {}
+    )
+    running = EmbeddedStack(folder / "data", settings={**DEFAULTS, **settings, **s3, **kafka})
+    running.start()
+    stack = StackUnderTest(kind, running, s3=s3)
+    if "KAPPI_S3_SECRET_KEY" in s3:
+        stack.secrets.add(s3["KAPPI_S3_SECRET_KEY"])
+    try:
+        yield stack
+    finally:
+        if running.running:
+            running.stop()
+    leaks = stack.leaks()
+    assert not leaks, f"secrets in the logs: {leaks[:10]}"
+
+
+def _without_kappi(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if not name.startswith("KAPPI_")}
