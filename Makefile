@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := libs/contracts libs/chassis services/gateway services/galleries services/media services/janitor deploy/embedded
+PACKAGES := libs/contracts libs/chassis services/gateway services/galleries services/identity services/media services/janitor deploy/embedded
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -54,7 +54,8 @@ schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 lock: install ## re-pin requirements.lock (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-emit-package kappi-contracts --no-emit-package kappi-chassis --no-emit-package kappi-embedded \
-	  --no-emit-package kappi-galleries --no-emit-package kappi-gateway --no-emit-package kappi-janitor --no-emit-package kappi-media \
+	  --no-emit-package kappi-galleries --no-emit-package kappi-gateway \
+	  --no-emit-package kappi-identity --no-emit-package kappi-janitor --no-emit-package kappi-media \
 	  --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and caches, not the data

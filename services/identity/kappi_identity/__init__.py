@@ -1,0 +1,1 @@
+"""Identity: accounts, sessions, tokens, tiers, and the panel they are administered with."""
