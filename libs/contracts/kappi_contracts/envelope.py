@@ -70,9 +70,9 @@ class Envelope(Generic[E]):
         return tuple(headers)
 
 
-def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope[Event]:
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope[Event]:
     """Read a record back. Raises MalformedEvent when it is not a known event or does not fit its model."""
-    found = dict(headers)
+    found = {name: content for name, content in headers if content is not None}  # Kafka allows null headers
     missing = [name for name in _REQUIRED if name not in found]
     if missing:
         raise MalformedEvent(f"headers missing: {', '.join(missing)}")
@@ -94,13 +94,20 @@ def _build(model: type[Event], value: bytes, headers: Mapping[str, bytes]) -> En
         return Envelope(
             id=UUID(headers["ce_id"].decode()),
             source=headers["ce_source"].decode(),
-            time=datetime.fromisoformat(headers["ce_time"].decode()),
+            time=_instant(headers["ce_time"].decode()),
             sequence=int(headers["ce_sequence"]),
             data=decoder.decode(value),
             traceparent=headers["traceparent"].decode() if "traceparent" in headers else None,
         )
-    except (ValueError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise MalformedEvent(f"{model.ce_type()}: {error}") from error
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("ce_time has no offset")
+    return moment
 
 
 def _rfc3339(moment: datetime) -> str:

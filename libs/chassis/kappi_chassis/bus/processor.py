@@ -9,14 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import asyncpg
 from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.context import work_caused_by
 from kappi_chassis.observability.logs import get_logger
-from kappi_chassis.storage import StorageUnavailable
+from kappi_chassis.storage import StorageRefused, StorageUnavailable
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 30.0
 UNEXPECTED_ATTEMPTS = 5
@@ -32,21 +31,8 @@ class Poison(Exception):
     """Raised by a handler: this record will never work. It goes to the dead letters."""
 
 
-TRANSIENT = (
-    Transient,
-    StorageUnavailable,
-    OSError,
-    TimeoutError,
-    OperationalError,
-    InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.TooManyConnectionsError,
-)
+_TRANSIENT = (Transient, StorageUnavailable, OSError, TimeoutError)
+_LOCAL_FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +59,10 @@ Handler = Callable[[Envelope[Any]], Awaitable[bool]]
 class Processor:
     """Seals the fate of one record after another.
 
-    handlers: by topic name. A handler returns False for a duplicate. What it raises decides: TRANSIENT is
-    tried again for ever with growing pauses; Poison and malformed records are buried at once; anything
-    unexpected is buried after a few attempts, because a bug must not block a partition for good.
+    handlers: by topic name. A handler returns False for a duplicate. What it raises decides: what
+    `is_transient` is tried again for ever with growing pauses; what `is_poison` and malformed records are
+    buried at once; anything unexpected is buried after a few attempts, because a bug must not block a
+    partition for good.
     """
 
     def __init__(self, *, group: str, handlers: Mapping[str, Handler], dead_letters: DeadLetterSink) -> None:
@@ -88,7 +75,7 @@ class Processor:
         """Returns when the offset may move. Raises only if burying fails: then the consumer must stop."""
         started = time.perf_counter()
         try:
-            envelope = decode(record.value, record.headers)
+            envelope = _event_of(record)
         except MalformedEvent as error:
             await self._bury(record, error)
             fate = "dead_lettered"
@@ -103,26 +90,18 @@ class Processor:
         while True:
             try:
                 return "done" if await handler(envelope) else "duplicate"
-            except Poison as error:
-                await self._bury(record, error)
-                return "dead_lettered"
+            except asyncio.CancelledError as error:
+                if _being_cancelled():
+                    raise
+                # Something the handler awaited was cancelled, not this consumer: a bug like any other.
+                failure: BaseException = error
             except Exception as error:  # noqa: BLE001 - the consumer's edge: every failure gets a fate
-                if not is_transient(error):
-                    unexpected += 1
-                    if unexpected >= UNEXPECTED_ATTEMPTS:
-                        await self._bury(record, error)
-                        return "dead_lettered"
-                metrics.CONSUMER_RETRIES.labels(record.topic).inc()
-                _log.warning(
-                    "consumer.retry",
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    event_id=str(envelope.id),
-                    error=str(error),
-                    error_type=type(error).__name__,
-                    retry_in_s=backoff_s,
-                )
+                failure = error
+            unexpected += not is_transient(failure)
+            if is_poison(failure) or unexpected >= UNEXPECTED_ATTEMPTS:
+                await self._bury(record, failure)
+                return "dead_lettered"
+            _note_retry(record, envelope, failure, backoff_s)
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
@@ -139,8 +118,42 @@ class Processor:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether waiting may help."""
-    if isinstance(error, DBAPIError) and not isinstance(error, (OperationalError, InterfaceError)):
-        cause = error.orig.__cause__ if error.orig is not None else None
-        return error.connection_invalidated or isinstance(cause, TRANSIENT)
-    return isinstance(error, TRANSIENT)
+    """Whether waiting may help. A group of failures is as bad as its worst."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_transient(each) for each in error.exceptions)
+    if isinstance(error, _LOCAL_FILES):
+        return False
+    return isinstance(error, _TRANSIENT) or database_is_away(error)
+
+
+def is_poison(error: BaseException) -> bool:
+    """Whether trying again cannot help."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_poison(each) for each in error.exceptions)
+    return isinstance(error, (Poison, StorageRefused)) or data_is_unstorable(error)
+
+
+def _event_of(record: Record) -> Envelope[Any]:
+    envelope = decode(record.value, record.headers)
+    if (found := type(envelope.data).topic_name()) != record.topic:
+        raise MalformedEvent(f"a {found} has no place on {record.topic}")
+    return envelope
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _note_retry(record: Record, envelope: Envelope[Any], error: BaseException, retry_in_s: float) -> None:
+    metrics.CONSUMER_RETRIES.labels(record.topic).inc()
+    _log.warning(
+        "consumer.retry",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        event_id=str(envelope.id),
+        error=str(error),
+        error_type=type(error).__name__,
+        retry_in_s=retry_in_s,
+    )

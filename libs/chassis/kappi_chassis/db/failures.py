@@ -1,0 +1,51 @@
+"""What an exception says about the database: come back later, or this data never fits."""
+
+from __future__ import annotations
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.TransactionRollbackError,  # serialization failures, deadlocks
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,  # shutdown, start-up, a statement cancelled
+    asyncpg.PostgresSystemError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a fail-over that has not reached us
+    asyncpg.InvalidAuthorizationSpecificationError,  # no fault of what is being done
+    asyncpg.InvalidCachedStatementError,  # a migration went by
+)
+_UNSTORABLE = (
+    asyncpg.CharacterNotInRepertoireError,  # U+0000 in a text
+    asyncpg.UntranslatableCharacterError,  # U+0000 in a jsonb
+    asyncpg.NumericValueOutOfRangeError,
+)
+
+
+def database_is_away(error: BaseException) -> bool:
+    """Whether the same statement may succeed later: connections, pools, locks, capacity."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = _driver_error(error)
+    if isinstance(cause, asyncpg.InterfaceError):
+        # The driver has one class for closed connections and for calls that are wrong for ever; only its
+        # words tell them apart ("connection is closed", "pool is closing").
+        return "clos" in str(cause)
+    return isinstance(cause, _AWAY)
+
+
+def data_is_unstorable(error: BaseException) -> bool:
+    """Whether a value itself was refused: a NUL, a lone surrogate, a number beyond its column."""
+    cause = _driver_error(error)
+    # The bare class is the driver's own: it could not encode an argument.
+    return isinstance(cause, _UNSTORABLE) or type(cause) is asyncpg.DataError
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    if isinstance(error, DBAPIError):
+        return error.orig.__cause__ if error.orig is not None else None
+    return error

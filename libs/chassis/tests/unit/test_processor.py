@@ -1,0 +1,171 @@
+"""The three fates of a record, by what its handler raises."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from kappi_chassis.bus.processor import Poison, Processor, Record, Transient, is_poison, is_transient
+from kappi_chassis.storage import StorageRefused, StorageUnavailable
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import GalleryDeleted
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+EVENT = Envelope(
+    id=uuid4(),
+    source="/tests",
+    time=datetime.now(UTC),
+    sequence=1,
+    data=GalleryDeleted(gallery_id=uuid4(), owner_id=None, reason="requested", deleted_at=datetime.now(UTC)),
+)
+
+
+def record(*, topic: str = "GalleryDeleted", headers: Any = None) -> Record:
+    return Record(
+        topic=topic,
+        partition=0,
+        offset=7,
+        key=b"k",
+        value=EVENT.value(),
+        headers=EVENT.headers() if headers is None else headers,
+    )
+
+
+class Graves:
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+class Failing:
+    """Raises what it was given, one after the other, then handles."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.calls = 0
+        self._failures = iter(failures)
+
+    async def __call__(self, _: Envelope[Any]) -> bool:
+        self.calls += 1
+        if failure := next(self._failures, None):
+            raise failure
+        return True
+
+
+@pytest.fixture
+def graves() -> Graves:
+    return Graves()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kappi_chassis.bus.processor.FIRST_BACKOFF_S", 0.0)
+
+
+async def run(handler: Failing, graves: Graves, found: Record | None = None) -> None:
+    topic = found.topic if found else "GalleryDeleted"
+    processor = Processor(group="tests", handlers={topic: handler}, dead_letters=graves)
+    async with asyncio.timeout(10):
+        await processor.process(found or record())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Transient("later"),
+        StorageUnavailable("timed out"),
+        ConnectionRefusedError(111, "refused"),
+        PoolTimeout("QueuePool limit of size 10 overflow 0 reached"),
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.DeadlockDetectedError("deadlock detected"),
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+        asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+        asyncpg.InvalidPasswordError("password authentication failed"),
+        ExceptionGroup("side by side", [Transient("later"), TimeoutError()]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_waiting_mends_is_tried_again_for_ever(error: Exception, graves: Graves) -> None:
+    handler = Failing(*[error] * 8)
+    await run(handler, graves)
+    assert handler.calls == 9
+    assert graves.errors == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Poison("never"),
+        StorageRefused("no such bucket"),
+        asyncpg.UntranslatableCharacterError("\\u0000 cannot be converted to text"),
+        ExceptionGroup("side by side", [Transient("later"), Poison("never")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_never_works_is_buried_at_once(error: Exception, graves: Graves) -> None:
+    handler = Failing(error)
+    await run(handler, graves)
+    assert (handler.calls, graves.errors) == (1, [error])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("a bug"),
+        FileNotFoundError(2, "no such file"),
+        asyncpg.UniqueViolationError("duplicate key"),
+        asyncpg.InterfaceError("the server expects 2 arguments for this query, 1 was passed"),
+        ExceptionGroup("side by side", [Transient("later"), KeyError("a bug")]),
+        asyncio.CancelledError("something it awaited was cancelled"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_bug_is_buried_after_a_few_attempts(error: BaseException, graves: Graves) -> None:
+    handler = Failing(*[error] * 50)
+    await run(handler, graves)
+    assert (handler.calls, graves.errors) == (5, [error])
+
+
+async def test_cancelling_the_consumer_is_no_failure(graves: Graves) -> None:
+    begun = asyncio.Event()
+
+    async def hangs(_: Envelope[Any]) -> bool:
+        begun.set()
+        await asyncio.Event().wait()
+        return True
+
+    processor = Processor(group="tests", handlers={"GalleryDeleted": hangs}, dead_letters=graves)
+    task = asyncio.create_task(processor.process(record()))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert graves.errors == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        record(topic="MediaDeleted"),
+        record(headers=(*EVENT.headers()[:1], ("ce_id", None))),
+        record(headers=tuple((name, None) for name, _ in EVENT.headers())),
+        record(headers=(*EVENT.headers(), ("ce_time", b"2026-01-01T00:00:00"))),
+    ],
+    ids=["another topic's event", "no id", "null headers", "a time without offset"],
+)
+async def test_what_is_no_event_of_the_topic_is_buried(found: Record, graves: Graves) -> None:
+    handler = Failing()
+    await run(handler, graves, found)
+    assert (handler.calls, len(graves.errors)) == (0, 1)
+
+
+def test_nothing_is_both_transient_and_poison() -> None:
+    for error in (Transient(), Poison(), StorageRefused("no"), ValueError(), OSError()):
+        assert not (is_transient(error) and is_poison(error))
