@@ -8,7 +8,8 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 COMMAND_TIMEOUT_S = 10.0
@@ -30,13 +31,16 @@ class Database:
             pool_size=self._pool_size,
             max_overflow=0,
             pool_timeout=COMMAND_TIMEOUT_S,
-            connect_args={"command_timeout": COMMAND_TIMEOUT_S},
+            connect_args={"command_timeout": COMMAND_TIMEOUT_S, "timeout": COMMAND_TIMEOUT_S},
+            hide_parameters=True,  # an error's text ends up in logs and dead letters
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         self._hot = await asyncpg.create_pool(
             self.url,
             min_size=1,
             max_size=self._pool_size,
             command_timeout=COMMAND_TIMEOUT_S,
+            timeout=COMMAND_TIMEOUT_S,
             init=_set_codecs,
         )
 
@@ -64,6 +68,12 @@ class Database:
     async def ready(self) -> None:
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
+
+
+def _refuse_closed(connection: Any, *_: Any) -> None:
+    """A connection the server ended while it was idle: the pool takes another. Asks nobody, unlike a ping."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("closed while idle")
 
 
 async def _set_codecs(connection: Any) -> None:
