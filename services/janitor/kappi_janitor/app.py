@@ -101,7 +101,7 @@ class Streams:
         """Returns while we have our share of the partitions; raises StreamsNotReady otherwise."""
         app = self._app
         if app is None or app.crashed or app.rebalancing or not app.flow_control.is_active():
-            raise StreamsNotReady
+            raise StreamsNotReady("not in the group, or its partitions are being shared out")
 
     async def _await_broker(self) -> None:
         """Faust's own start gives up on a broker that is not there yet."""

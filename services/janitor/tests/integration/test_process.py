@@ -89,6 +89,7 @@ async def world(kafka_bootstrap: str, topic_prefix: str, url: str, tmp_path: Pat
             env={
                 "KAPPI_KAFKA_BOOTSTRAP": kafka_bootstrap,
                 "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": "20",
+                "KAPPI_KAFKA_SESSION_TIMEOUT_MS": "6000",
                 "KAPPI_TOPIC_PREFIX": topic_prefix,
                 "KAPPI_LOCAL_STORE_DIR": str(tmp_path / "objects"),
                 "KAPPI_JANITOR_DATABASE_URL": url,
@@ -108,7 +109,7 @@ async def world(kafka_bootstrap: str, topic_prefix: str, url: str, tmp_path: Pat
 
     yield World(connection=connection, producer=producer, store=store, url=url, start=start)
     for process in processes:
-        if process.is_running:
+        if process.is_running():
             process.kill()
     await producer.close()
     await store.close()

@@ -306,7 +306,7 @@ async def test_a_bug_in_one_purge_does_not_stop_the_others(
     janitor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cursed, fine = new_id(), new_id()
-    real = purger.empty_prefix
+    real = emptying.empty_prefix
 
     async def trips(store: Any, prefix: str, **options: Any) -> None:
         if prefix == gallery_prefix(cursed):

@@ -89,7 +89,9 @@ class Kafka:
 
 @pytest.fixture
 async def kafka(every_broker: Any, topic_prefix: str) -> AsyncIterator[Kafka]:
-    connection = KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+    connection = KafkaConnection(
+        bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20, session_timeout_ms=6_000
+    )
     producer = Producer(connection, source="/tests")
     kafka = Kafka(connection, producer)
     for topic in TOPICS:  # topics appear on first use
@@ -295,7 +297,8 @@ async def test_records_the_broker_dropped_before_they_were_read_are_told(
     await started(running, streams)
     await committed_becomes(kafka, "GalleryDeleted", 1)
     assert streams._app is not None
-    expected = streams._app.consumer._thread._expected
+    consumer: Any = streams._app.consumer
+    expected = consumer._thread._expected
     for partition in expected:
         expected[partition] = -1  # as if the next record should have been an earlier one
     await seen.saw(await kafka.send(deletion()))
@@ -322,7 +325,9 @@ async def test_logging_and_signals_stay_ours(kafka: Kafka, running: Background) 
 
 async def test_a_broker_that_is_away_for_a_while_ends_nothing(topic_prefix: str, running: Background) -> None:
     with EmbeddedBroker() as broker:
-        connection = KafkaConnection(bootstrap=broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+        connection = KafkaConnection(
+            bootstrap=broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20, session_timeout_ms=6_000
+        )
         for topic in TOPICS:
             broker.create_topic(connection.topic(topic), partitions=2)
         producer = Producer(connection, source="/tests")
@@ -356,7 +361,9 @@ async def test_a_broker_that_is_away_for_a_while_ends_nothing(topic_prefix: str,
 
 async def test_a_broker_that_is_not_there_yet_is_waited_for(topic_prefix: str, running: Background) -> None:
     with EmbeddedBroker() as broker:
-        connection = KafkaConnection(bootstrap=broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+        connection = KafkaConnection(
+            bootstrap=broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20, session_timeout_ms=6_000
+        )
         for topic in TOPICS:
             broker.create_topic(connection.topic(topic), partitions=2)
         broker.interrupt()

@@ -157,7 +157,7 @@ async def test_old_rows_are_forgotten_by_the_wall_clock_not_by_the_tick(janitor:
             "SELECT (SELECT count(*) FROM due_galleries), (SELECT count(*) FROM purges),"
             " (SELECT count(*) FROM ticks)"
         )
-        return tuple(row)  # type: ignore[return-value]
+        return tuple(row)
 
     await janitor.hear(tick(now + 400 * DAY))
     assert await rows() == (2, 1, 1)
