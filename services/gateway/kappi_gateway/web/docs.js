@@ -70,7 +70,7 @@ function fields(schema, depth) {
     const head = element("span", "", element("code", "", name), " ", element("span", "type", typeName(value)));
     if (required.has(name)) head.append(" ", element("span", "must", "required"));
     const more = [limits(detail), detail.description].filter(Boolean).join(". ");
-    if (more) head.append(" ", element("span", "type", more));
+    if (more) head.append(" ", element("span", "type", ...prose(more).firstChild.childNodes));
     const inner = fields(value, depth + 1);
     list.append(inner ? element("li", "", element("details", "", element("summary", "", head), inner)) : element("li", "", head));
   }
@@ -131,7 +131,7 @@ function show(path, method, operation) {
 
 function render(document_) {
   api = document_;
-  document.getElementById("about").textContent = api.info.description || "";
+  document.getElementById("about").replaceChildren(prose(api.info.description));
   const security = document.getElementById("security");
   for (const scheme of Object.values((api.components || {}).securitySchemes || {})) {
     security.append(element("p", "", element("code", "", scheme.name || scheme.type), " ", scheme.description || ""));

@@ -119,7 +119,7 @@ function newTile(id) {
   const label = element("div", "label");
   const words = element("div");
   words.append(element("span", "name"), element("span", "size"));
-  const link = element("a", "", "Download");
+  const link = element("a", "", "↓");
   link.rel = "noreferrer";
   link.addEventListener("click", (event) => {
     event.preventDefault();
@@ -149,10 +149,11 @@ function fill(tile, item) {
   }
   tile.querySelector(".name").textContent = item.filename;
   tile.querySelector(".name").title = item.filename;
-  const pixels = item.width && item.height ? ` · ${item.width} × ${item.height}` : "";
-  tile.querySelector(".size").textContent = bytes(item.size) + pixels;
+  tile.querySelector(".size").textContent = bytes(item.size);
+  tile.querySelector(".size").title = item.width && item.height ? `${item.width} × ${item.height}` : "";
   const link = tile.querySelector("a");
   link.href = (item.original && webAddress(item.original.url)) || "#";
+  link.title = "Download";
   link.setAttribute("aria-label", "Download " + item.filename + ", " + bytes(item.size));
 }
 
