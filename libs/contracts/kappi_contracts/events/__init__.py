@@ -1,11 +1,15 @@
 """One frozen model per event version. A released version only ever gains optional fields (ADR-0004)."""
 
+from kappi_contracts.events.accounts import AccountCreated, AccountDeleted, AccountTierChanged, TierChanged
 from kappi_contracts.events.base import Event
 from kappi_contracts.events.galleries import GalleryCreated, GalleryDeleted, GalleryUpdated
 from kappi_contracts.events.janitor import GalleryExpired, JanitorTick, ObjectsPurged
 from kappi_contracts.events.media import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
 
 __all__ = [
+    "AccountCreated",
+    "AccountDeleted",
+    "AccountTierChanged",
     "Event",
     "GalleryCreated",
     "GalleryDeleted",
@@ -16,5 +20,6 @@ __all__ = [
     "MediaReady",
     "MediaRejected",
     "ObjectsPurged",
+    "TierChanged",
     "UploadCompleted",
 ]

@@ -1,0 +1,30 @@
+"""Access tokens: what the identity service says about whoever bears one, for some minutes."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+ACCESS_ISSUER = "kappi-identity"
+ACCESS_AUDIENCE = "kappi"
+JWKS_PATH = "/.well-known/jwks.json"
+
+Role = Literal["user", "admin"]
+
+
+class AccountClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """The claims of an access token (RFC 9068 in spirit). issued_at, expires_at: seconds since 1970, UTC.
+
+    tier: name of the account's tier when the token was issued; compare it ignoring case. session_id: the
+    login the token came from. token_id: unique per token.
+    """
+
+    account_id: UUID = msgspec.field(name="sub")
+    session_id: UUID = msgspec.field(name="sid")
+    role: Role
+    tier: str
+    issued_at: int = msgspec.field(name="iat")
+    expires_at: int = msgspec.field(name="exp")
+    token_id: str = msgspec.field(name="jti")

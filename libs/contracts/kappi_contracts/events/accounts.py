@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import UUID
+
+from kappi_contracts.events.base import Event, Instant
+
+
+class AccountCreated(Event, frozen=True, kw_only=True):
+    """Somebody signed up. tier: name of the tier whose rules apply to the account."""
+
+    aggregate: ClassVar[str] = "account_id"
+    account_id: UUID
+    tier: str
+    created_at: Instant
+
+
+class AccountTierChanged(Event, frozen=True, kw_only=True):
+    """From here on the rules of another tier apply to the account."""
+
+    aggregate: ClassVar[str] = "account_id"
+    account_id: UUID
+    tier: str
+    changed_at: Instant
+
+
+class AccountDeleted(Event, frozen=True, kw_only=True):
+    """The owning service said *deleted*: everything the account owns may be removed everywhere."""
+
+    aggregate: ClassVar[str] = "account_id"
+    account_id: UUID
+    deleted_at: Instant
+
+
+class TierChanged(Event, frozen=True, kw_only=True):
+    """The rules of a tier after a change. rendition_sizes: heights in pixels, ascending.
+
+    name: as spelled when the tier was first made, also after it was deleted and made again; names that differ
+    in case only are one tier. quota_bytes: None where there is no limit. deleted: no account has it any more.
+    """
+
+    aggregate: ClassVar[str] = "name"
+    name: str
+    rendition_sizes: list[int]
+    original_access: bool
+    expiring_links: bool
+    max_file_bytes: int
+    quota_bytes: int | None
+    deleted: bool
+    changed_at: Instant
