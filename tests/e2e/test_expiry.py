@@ -1,0 +1,162 @@
+"""The end of a gallery: what expires is gone everywhere, what does not is untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from kappi_chassis.testing.eventually import eventually
+from kappi_contracts.keys import gallery_prefix, media_prefix
+from kappi_media.testing.samples import encode, quadrants
+
+from tests.e2e import evidence
+from tests.e2e.phone import File, Gallery, Phone
+from tests.e2e.stacks import StackUnderTest
+
+DAY_S = 86_400
+TITLE, CAPTION, PLACE, NAME = "Farewell Zebra", "Caption Ocelot", "Place Quokka", "Filename Wombat.png"
+
+TOMBSTONES = {
+    "galleries.galleries",  # the code is never handed out again
+    "media.contents",  # an upload that comes late finds the gallery closed
+    "janitor.due_galleries",
+    "janitor.purges",  # looked under again until no signed URL lives
+}
+EVENTS = {"galleries.outbox", "media.outbox", "janitor.outbox"}  # kept for a week, to be replayed
+
+
+def _png(name: str, **extra: object) -> File:
+    return File(name, "image/png", encode(quadrants(80, 60), "PNG"), extra=extra)
+
+
+@pytest.mark.timeout(240)
+async def test_an_expired_gallery_is_gone_from_everywhere(stack: StackUnderTest, phone: Phone) -> None:
+    doomed = await phone.create_gallery(title=TITLE)
+    (media_id,) = await phone.upload(
+        doomed, _png(NAME, caption=CAPTION, tags=["numbat"], location=PLACE, attributes={"a": "tamarin"})
+    )
+    await phone.until_ready(doomed, 1)
+    stored_only, promised_only = await phone.sign(doomed, [_png(NAME), _png(NAME)])
+    assert (await phone.put(stored_only, _png(NAME).body)).status == 200
+    long_lived = await phone.create_gallery(title="Stays", expires_in=40 * DAY_S)
+    extended = await phone.create_gallery(title="Extended")
+    answer = await phone.ask(
+        "PATCH", f"/v1/galleries/{extended.id}", json={"expires_in": 59 * DAY_S}, headers=extended.key
+    )
+    assert answer.status == 200
+    for kept in (long_lived, extended):
+        await phone.upload(kept, _png("kept.png"))
+        await phone.until_ready(kept, 1)
+    before = {kept.code: await _face(phone, kept) for kept in (long_lived, extended)}
+    prefix = gallery_prefix(UUID(doomed.id))
+    assert len(await evidence.objects_under(stack, prefix)) == 3
+    assert await evidence.rows_about(stack, TITLE) == {"galleries.galleries": 1}
+    assert (await evidence.rows_about(stack, NAME)).keys() == {"media.items", "media.uploads"}
+
+    at = datetime.now(UTC) + timedelta(days=31)
+    ticked = await asyncio.to_thread(stack.kappi, "tick", "--at", at.isoformat())
+    assert ticked.returncode == 0, ticked.stdout + ticked.stderr
+
+    by_code = {"X-Gallery-Code": doomed.code}
+    (await phone.ask("GET", f"/v1/g/{doomed.code}")).problem(404, "gallery_not_found")
+    (await phone.ask("GET", f"/v1/media/{media_id}", headers=by_code)).problem(404, "gallery_not_found")
+    for path in (f"/v1/galleries/{doomed.id}", f"/v1/media/{media_id}", f"/v1/uploads/{stored_only['id']}"):
+        (await phone.ask("GET", path, headers=doomed.key)).problem(404, "gallery_not_found")
+    late = await phone.ask(
+        "POST",
+        f"/v1/galleries/{doomed.id}/uploads",
+        json={"files": [_png(NAME).declaration()]},
+        headers=doomed.key,
+    )
+    late.problem(404, "gallery_not_found")
+
+    assert await evidence.objects_under(stack, prefix) == []
+    assert await evidence.versions_left_under(stack, prefix) == 0
+    left = await evidence.rows_about(stack, doomed.id)
+    assert left.keys() <= TOMBSTONES | EVENTS, left
+    assert {table: left[table] for table in TOMBSTONES - {"janitor.purges"}} == dict.fromkeys(
+        TOMBSTONES - {"janitor.purges"}, 1
+    )
+    for media in (media_id, stored_only["media_id"], promised_only["media_id"]):
+        assert (await evidence.rows_about(stack, media)).keys() <= EVENTS | {"janitor.purges"}
+    for personal in (TITLE, NAME, CAPTION, PLACE, "numbat", "tamarin", doomed.access_key):
+        assert await evidence.rows_about(stack, personal) == {}, "not even events may hold it"
+
+    for kept in (long_lived, extended):
+        assert await _face(phone, kept) == before[kept.code]
+        (item,) = await phone.items(kept.code)
+        for url in (item["original"]["url"], item["renditions"]["400"]["url"]):
+            assert (await phone.ask("GET", url)).status == 200
+
+
+async def test_a_gallery_is_judged_by_the_second(stack: StackUnderTest, phone: Phone) -> None:
+    """The tick's own time decides, and a deadline moved back before it counts as any other."""
+    sooner = await phone.create_gallery(expires_in=2 * 3600)
+    later = await phone.create_gallery(expires_in=2 * 3600)
+    await phone.ask("PATCH", f"/v1/galleries/{sooner.id}", json={"expires_in": 3600}, headers=sooner.key)
+    await stack.running.tick(datetime.now(UTC) + timedelta(seconds=3600 - 60))
+    for gallery in (sooner, later):
+        assert (await phone.ask("GET", f"/v1/g/{gallery.code}")).status == 200
+    await stack.running.tick(datetime.now(UTC) + timedelta(seconds=3600 + 60))
+    (await phone.ask("GET", f"/v1/g/{sooner.code}")).problem(404, "gallery_not_found")
+    assert (await phone.ask("GET", f"/v1/g/{later.code}")).status == 200
+
+
+async def test_abandoned_uploads_are_swept_and_finished_ones_are_not(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    gallery = await phone.create_gallery()
+    file = _png("a.png")
+    stored, promised, finished = await phone.sign(gallery, [file] * 3)
+    assert (await phone.put(stored, file.body)).status == 200
+    finished_id = await phone.deliver(gallery, finished, file)
+    await phone.until_ready(gallery, 1)
+    await stack.running.tick(datetime.now(UTC) + timedelta(hours=23))
+    still_there = await phone.ask("GET", f"/v1/uploads/{stored['id']}", headers=gallery.key)
+    assert still_there.ok()["state"] == "pending"
+
+    await stack.running.tick(datetime.now(UTC) + timedelta(hours=25))
+    for upload in (stored, promised):
+        answer = await phone.ask("GET", f"/v1/uploads/{upload['id']}", headers=gallery.key)
+        answer.problem(404, "upload_not_found")
+        answer = await phone.ask("POST", f"/v1/uploads/{upload['id']}/complete", headers=gallery.key)
+        answer.problem(404, "upload_not_found")
+        prefix = media_prefix(UUID(gallery.id), UUID(upload["media_id"]))
+        assert await evidence.objects_under(stack, prefix) == []
+    assert [item["id"] for item in await phone.items(gallery.code)] == [finished_id]
+    assert len(await evidence.objects_under(stack, gallery_prefix(UUID(gallery.id)))) == 2
+
+
+async def test_bytes_that_land_after_the_purge_are_found_by_the_next_one(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    """A signed URL outlives its gallery by minutes, and the store asks nobody."""
+    gallery = await phone.create_gallery()
+    file = _png("late.png")
+    early, late = await phone.sign(gallery, [file, file])
+    assert (await phone.put(early, file.body)).status == 200
+    deleted = await phone.ask("DELETE", f"/v1/galleries/{gallery.id}", headers=gallery.key)
+    assert deleted.status == 204
+    prefix = gallery_prefix(UUID(gallery.id))
+
+    async def purged() -> None:
+        assert await evidence.objects_under(stack, prefix) == []
+
+    await eventually(purged, 30)
+    await stack.running.wait_idle()
+    assert (await phone.put(late, file.body)).status == 200
+    assert len(await evidence.objects_under(stack, prefix)) == 1
+    answer = await phone.ask("POST", f"/v1/uploads/{late['id']}/complete", headers=gallery.key)
+    answer.problem(404, "gallery_not_found")
+    await stack.running.tick(datetime.now(UTC) + timedelta(minutes=21))
+    await eventually(purged, 30)
+
+
+async def _face(phone: Phone, gallery: Gallery) -> object:
+    """What a gallery's page shows, without the URLs, which change with time."""
+    page = (await phone.ask("GET", f"/v1/g/{gallery.code}")).ok()
+    text = re.sub(r"https?://[^\"' ]+", "", repr(page))
+    return re.sub(r"'expires_at': '[^']+'}", "", text)
