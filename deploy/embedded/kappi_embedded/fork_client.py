@@ -67,7 +67,8 @@ class ForkClient:
         try:
             # By the main thread, which lives as long as the process: the death signal follows the thread.
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; returns at once
-                [sys.executable, "-m", "kappi_embedded.forkserver", str(os.getpid()), PADDING],
+                # -P: nothing of the folder we are called from is ever imported.
+                [sys.executable, "-P", "-m", "kappi_embedded.forkserver", str(os.getpid()), PADDING],
                 stdin=theirs.fileno(),
                 stdout=output,
                 stderr=output,

@@ -23,6 +23,7 @@ import signal
 import socket
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -217,7 +218,9 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     set_title("kappi: forkserver", short="kappi-fork")
-    with socket.socket(fileno=os.dup(0)) as control:
+    order = None
+    # A supervisor that leaves while something is reported to it is gone like one that says goodbye.
+    with socket.socket(fileno=os.dup(0)) as control, suppress(ConnectionError):
         order = Forkserver(control).serve()
     if order is not None:
         order.become()
