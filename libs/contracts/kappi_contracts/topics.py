@@ -48,8 +48,10 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="media", consumers=("galleries",), versions=(events.MediaReady,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.MediaRejected,)),
     Topic(owner="media", consumers=("galleries", "janitor"), versions=(events.MediaDeleted,)),
+    Topic(owner="media", consumers=("janitor",), versions=(events.LinkCreated,)),
     Topic(owner="janitor", consumers=("janitor", "media"), versions=(events.JanitorTick,), partitions=1),
     Topic(owner="janitor", consumers=("galleries",), versions=(events.GalleryExpired,)),
+    Topic(owner="janitor", consumers=("media",), versions=(events.LinkExpired,)),
     Topic(owner="janitor", consumers=(), versions=(events.ObjectsPurged,), retention=timedelta(days=30)),
 )
 

@@ -3,8 +3,8 @@
 from kappi_contracts.events.accounts import AccountCreated, AccountDeleted, AccountTierChanged, TierChanged
 from kappi_contracts.events.base import Event
 from kappi_contracts.events.galleries import GalleryCreated, GalleryDeleted, GalleryUpdated
-from kappi_contracts.events.janitor import GalleryExpired, JanitorTick, ObjectsPurged
-from kappi_contracts.events.media import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
+from kappi_contracts.events.janitor import GalleryExpired, JanitorTick, LinkExpired, ObjectsPurged
+from kappi_contracts.events.media import LinkCreated, MediaDeleted, MediaReady, MediaRejected, UploadCompleted
 
 __all__ = [
     "AccountCreated",
@@ -16,6 +16,8 @@ __all__ = [
     "GalleryExpired",
     "GalleryUpdated",
     "JanitorTick",
+    "LinkCreated",
+    "LinkExpired",
     "MediaDeleted",
     "MediaReady",
     "MediaRejected",

@@ -24,6 +24,16 @@ class GalleryExpired(Event, frozen=True, kw_only=True):
     as_of: Instant
 
 
+class LinkExpired(Event, frozen=True, kw_only=True):
+    """The janitor's claim that an expiring link was over as of `as_of`; the media service alone decides."""
+
+    aggregate: ClassVar[str] = "link_id"
+    link_id: UUID
+    media_id: UUID
+    expires_at: Instant
+    as_of: Instant
+
+
 class ObjectsPurged(Event, frozen=True, kw_only=True):
     """Nothing is left under `prefix`. objects: how many this purge removed, all versions counted."""
 

@@ -55,3 +55,14 @@ class MediaDeleted(Event, frozen=True, kw_only=True):
     gallery_id: UUID
     reason: Literal["requested", "abandoned", "account_deleted"]
     deleted_at: Instant
+
+
+class LinkCreated(Event, frozen=True, kw_only=True):
+    """An expiring link to an item exists. expires_at: UTC; it never moves. The link itself is in no event."""
+
+    aggregate: ClassVar[str] = "link_id"
+    link_id: UUID
+    media_id: UUID
+    gallery_id: UUID
+    expires_at: Instant
+    created_at: Instant
