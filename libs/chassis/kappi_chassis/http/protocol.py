@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kappi_chassis.http.gathering import GatheringTransport
 from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_body
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -31,7 +32,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport, self.loop))
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from kappi_chassis.http.gathering import HOLD_BELOW_BYTES, GatheringTransport
+
+
+class Wire(asyncio.Transport):
+    """Notes every system call there would be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[bytes] = []
+        self.closed = False
+
+    def write(self, data) -> None:
+        self.calls.append(bytes(data))
+
+    def writelines(self, list_of_data) -> None:
+        self.calls.append(b"".join(list_of_data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+async def transport(wire) -> GatheringTransport:
+    return GatheringTransport(wire, asyncio.get_running_loop())
+
+
+async def test_head_and_body_go_together(wire, transport):
+    transport.write(b"head")
+    transport.write(b"b" * 100_000)
+    assert wire.calls == [b"head" + b"b" * 100_000]
+
+
+async def test_a_lone_write_goes_when_the_loop_turns(wire, transport):
+    transport.write(b"head")
+    assert wire.calls == []
+    assert transport.get_write_buffer_size() == 4
+    await asyncio.sleep(0)
+    assert wire.calls == [b"head"]
+
+
+async def test_order_is_kept(wire, transport):
+    pieces = [b"1", b"2", b"3" * HOLD_BELOW_BYTES, b"4", b"5", b"6"]
+    for piece in pieces:
+        transport.write(piece)
+    await asyncio.sleep(0)
+    assert b"".join(wire.calls) == b"".join(pieces)
+
+
+async def test_large_writes_do_not_wait(wire, transport):
+    transport.write(b"x" * HOLD_BELOW_BYTES)
+    assert len(wire.calls) == 1
+
+
+async def test_closing_sends_what_is_held(wire, transport):
+    transport.write(b"last words")
+    transport.close()
+    assert (wire.calls, wire.closed) == ([b"last words"], True)
+    await asyncio.sleep(0)
+    assert wire.calls == [b"last words"]
+
+
+async def test_aborting_does_not(wire, transport):
+    transport.write(b"last words")
+    transport.abort()
+    await asyncio.sleep(0)
+    assert (wire.calls, wire.closed) == ([], True)
+
+
+async def test_nothing_is_written_after_the_wire_was_cut(wire, transport):
+    transport.write(b"late")
+    wire.close()
+    await asyncio.sleep(0)
+    assert wire.calls == []
