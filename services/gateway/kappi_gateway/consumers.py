@@ -58,7 +58,7 @@ class GalleryChanges:
             auto_offset_reset="latest",
             enable_auto_commit=False,
             fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
-            metadata_max_age_ms=30_000,
+            metadata_max_age_ms=10_000,
         )
         try:
             await kafka.start()
