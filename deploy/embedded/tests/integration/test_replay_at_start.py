@@ -1,0 +1,66 @@
+"""The broker forgets, the outboxes do not: more than a page of events is sent again, in pages."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from kappi_embedded.client.api import Api
+from kappi_embedded.replaying import PAGE
+from kappi_embedded.testing import EmbeddedStack
+
+pytestmark = pytest.mark.integration
+
+GALLERIES = 2 * PAGE + 200
+CLIENTS = 16
+
+
+async def create_galleries(stack: EmbeddedStack) -> None:
+    async with Api(stack.base_url, connections=CLIENTS) as api:
+
+        async def client(numbers: Iterator[int]) -> None:
+            for _ in numbers:
+                await api.call("POST", "/v1/galleries", json={})
+
+        numbers = iter(range(GALLERIES))
+        await asyncio.gather(*(client(numbers) for _ in range(CLIENTS)))
+
+
+async def ask(stack: EmbeddedStack, service: str, statement: str) -> Any:
+    database = await asyncpg.connect(stack.database_url(service))
+    try:
+        return await database.fetchval(statement)
+    finally:
+        await database.close()
+
+
+def replayed(stack: EmbeddedStack, service: str) -> int:
+    """Events of the last replay at start."""
+    log = (stack.data_dir / "logs" / "replayer.log").read_text()
+    entries = [json.loads(line) for line in log.splitlines() if "replayer.replayed" in line]
+    last = [entry for entry in entries if entry["database"] == service][-1]
+    count: int = last["events"]
+    return count
+
+
+async def test_a_crash_loses_no_event_and_repeats_no_effect(embedded_stack: EmbeddedStack) -> None:
+    await create_galleries(embedded_stack)
+    embedded_stack.crash()
+    embedded_stack.start()
+    await embedded_stack.wait_idle()
+    assert replayed(embedded_stack, "galleries") == GALLERIES
+    # The janitor keeps one due date per gallery, whatever it heard how often.
+    assert await ask(embedded_stack, "janitor", "SELECT count(*) FROM due_galleries") == GALLERIES
+    assert await ask(embedded_stack, "galleries", "SELECT count(*) FROM outbox") == GALLERIES
+
+
+async def test_what_was_settled_is_not_sent_again(embedded_stack: EmbeddedStack) -> None:
+    settled = embedded_stack.data_dir / "settled-until"
+    embedded_stack.stop()
+    settled.write_text(datetime.now(UTC).isoformat())
+    embedded_stack.start()
+    await embedded_stack.wait_idle()
+    assert replayed(embedded_stack, "galleries") == 0
