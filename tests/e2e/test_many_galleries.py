@@ -1,0 +1,50 @@
+"""Ten thousand galleries at once: codes are unique because the database says so."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from itertools import count
+
+import pytest
+
+from tests.e2e import evidence
+from tests.e2e.phone import Phone
+from tests.e2e.stacks import StackUnderTest
+
+ONLY_EMBEDDED = True  # codes are a matter of PostgreSQL, which is the same real one everywhere
+
+GALLERIES, CLIENTS = 10_000, 16
+_CODE = re.compile(r"[abcdefghkmnopqrstuwxyz23456789]{4,}")
+
+
+@pytest.mark.timeout(240)
+async def test_ten_thousand_galleries_from_sixteen_clients_have_codes_of_their_own(
+    own_stack: StackUnderTest,
+) -> None:
+    """Growth by one on each collision is shown with a tiny alphabet in the galleries service's own tests."""
+    numbers = count()
+    codes: list[str] = []
+    keys: set[str] = set()
+
+    async def client() -> None:
+        async with Phone(own_stack.base_url) as phone:
+            while next(numbers) < GALLERIES:
+                gallery = (await phone.ask("POST", "/v1/galleries", json={})).ok(201)
+                codes.append(gallery["code"])
+                keys.add(gallery["access_key"])
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CLIENTS):
+            group.create_task(client())
+    assert len(codes) == len(set(codes)) == len(keys) == GALLERIES
+    assert [code for code in codes if not _CODE.fullmatch(code)] == []
+    assert {len(code) for code in codes} <= {4, 5}, "a third collision in a row is one in tens of thousands"
+    stored = await evidence.ask_database(own_stack, "galleries", "SELECT count(DISTINCT code) FROM galleries")
+    assert stored == GALLERIES
+    # 30^4 codes: among ten thousand draws some were taken, and each of those grew.
+    assert any(len(code) == 5 for code in codes)
+
+    await own_stack.running.wait_idle(timeout_s=60)
+    known = await evidence.ask_database(own_stack, "janitor", "SELECT count(*) FROM due_galleries")
+    assert known == GALLERIES, "each has its deadline"
