@@ -79,5 +79,7 @@ class Backbone:
             inbox_retention=settings.inbox_retention,
             idempotency_retention=settings.idempotency_retention,
         )
-        self.service.runs("relay", self.with_topics(Relay(self.database.url, self.producer).run))
+        relay = Relay(self.database.url, self.producer)
+        self.outbox.relayed_by(relay.nudge)
+        self.service.runs("relay", self.with_topics(relay.run))
         self.service.runs("housekeeping", housekeeping.run)

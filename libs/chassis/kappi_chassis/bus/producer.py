@@ -4,88 +4,118 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+)
 from kappi_contracts.envelope import Headers
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.outbox.relay import EventRefused
 
-DELIVERY_TIMEOUT_MS = 15_000
+REQUEST_TIMEOUT_MS = 15_000
+DELIVERY_TIMEOUT_S = 30.0
+ENDING_S = 2.0
+
+_TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeError)
+
+Outgoing = tuple[str, bytes | None, bytes | None, Headers]
 
 
 class Producer:
-    """An idempotent producer that replaces itself after a fatal error."""
+    """An idempotent producer that replaces itself after a failure: such a one may refuse for ever."""
 
     def __init__(self, connection: KafkaConnection, *, source: str) -> None:
         """source: CloudEvents `source` of everything sent, for example `/galleries`."""
         self._connection = connection
         self._source = source
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        producer = AIOKafkaProducer(
-            **self._connection.client_options(),
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=0,
-            max_batch_size=128 * 1024,
-            request_timeout_ms=DELIVERY_TIMEOUT_MS,
-        )
-        await producer.start()
-        self._producer = producer
+        """Connect now; otherwise the first record does. Raises KafkaError, OSError."""
+        await self._started()
 
     async def close(self) -> None:
+        """Bounded in time: what the broker does not take by then stays with whoever gave it to us."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await _end(producer)
 
     async def send_batch(self, rows: Sequence[Any]) -> list[BaseException | None]:
         """Send outbox rows in order; per row None once acknowledged, else why not. Source: EventSink."""
-        return await self._send_all(
-            (self._connection.topic(row["topic"]), row["key"].encode(), row["payload"], self._headers(row))
-            for row in rows
+        outcomes = await self._send_all(
+            [
+                (
+                    self._connection.topic(row["topic"]),
+                    row["key"].encode(),
+                    row["payload"],
+                    self._headers(row),
+                )
+                for row in rows
+            ]
         )
+        return [_in_relay_words(outcome) for outcome in outcomes]
 
     async def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Send one record to a full topic name, acknowledged. Raises KafkaError, OSError."""
+        """Send one record to a full topic name, acknowledged. Raises KafkaError, OSError, TimeoutError."""
         (failure,) = await self._send_all([(topic, key, value, headers)])
         if failure is not None:
             raise failure
 
-    async def _send_all(
-        self, records: Iterable[tuple[str, bytes | None, bytes | None, Headers]]
-    ) -> list[BaseException | None]:
-        records = list(records)
-        try:
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
             if self._producer is None:
-                await self.start()
-            assert self._producer is not None
-            async with asyncio.timeout(DELIVERY_TIMEOUT_MS / 1000 * 2):
-                pending = [
-                    await self._producer.send(topic, value=value, key=key, headers=list(headers))
-                    for topic, key, value, headers in records
-                ]
-                outcomes: list[Any] = await asyncio.gather(*pending, return_exceptions=True)
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._discard()
-            return [error] * len(records)
-        failures = [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
-        if any(failures):
-            await self._discard()
-        return failures
+                producer = AIOKafkaProducer(
+                    **self._connection.client_options(),
+                    enable_idempotence=True,
+                    acks="all",
+                    linger_ms=0,
+                    max_batch_size=128 * 1024,
+                    request_timeout_ms=REQUEST_TIMEOUT_MS,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _end(producer)
+                    raise
+                self._producer = producer
+            return self._producer
 
-    async def _discard(self) -> None:
-        """An idempotent producer that failed once may refuse for ever: take a new one next time."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            try:
-                async with asyncio.timeout(2):
-                    await producer.stop()
-            except (KafkaError, OSError, TimeoutError):
-                return
+    async def _send_all(self, records: Sequence[Outgoing]) -> list[BaseException | None]:
+        producer: AIOKafkaProducer | None = None
+        handed_over: list[asyncio.Future[Any] | BaseException] = []
+        try:
+            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+                producer = await self._started()
+                await _hand_over(producer, records, into=handed_over)
+                if futures := [found for found in handed_over if isinstance(found, asyncio.Future)]:
+                    await asyncio.wait(futures)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._replace(producer)
+            return [error] * len(records)
+        finally:
+            _look_at(handed_over)
+        outcomes = [_outcome(found) for found in handed_over]
+        if any(
+            outcome is not None and isinstance(found, asyncio.Future)
+            for found, outcome in zip(handed_over, outcomes, strict=True)
+        ):
+            # Its sequence numbers have a hole now, which the broker refuses to step over.
+            await self._replace(producer)
+        return outcomes
+
+    async def _replace(self, producer: AIOKafkaProducer | None) -> None:
+        if producer is not None and self._producer is producer:
+            self._producer = None
+            await _abandon(producer)
 
     def _headers(self, row: Any) -> Headers:
         event_id: UUID = row["event_id"]
@@ -102,3 +132,77 @@ class Producer:
         if row["traceparent"]:
             return (*headers, ("traceparent", row["traceparent"].encode()))
         return headers
+
+
+async def _hand_over(
+    producer: AIOKafkaProducer,
+    records: Sequence[Outgoing],
+    *,
+    into: list[asyncio.Future[Any] | BaseException],
+) -> None:
+    """Queue records in order. A topic that cannot be sent to costs the other topics nothing."""
+    unreachable: dict[str, KafkaError] = {}
+    for topic, key, value, headers in records:
+        if topic in unreachable:
+            into.append(unreachable[topic])
+            continue
+        try:
+            into.append(await producer.send(topic, value=value, key=key, headers=list(headers)))
+        except _TOO_LARGE as error:
+            into.append(error)
+        except KafkaError as error:
+            unreachable[topic] = error
+            into.append(error)
+
+
+def _outcome(found: asyncio.Future[Any] | BaseException) -> BaseException | None:
+    if isinstance(found, BaseException):
+        return found
+    return KafkaError("given up") if found.cancelled() else found.exception()
+
+
+def _in_relay_words(outcome: BaseException | None) -> BaseException | None:
+    if not isinstance(outcome, _TOO_LARGE):
+        return outcome
+    refused = EventRefused(f"{type(outcome).__name__}: {outcome}")
+    refused.__cause__ = outcome
+    return refused
+
+
+def _look_at(handed_over: Iterable[asyncio.Future[Any] | BaseException]) -> None:
+    """Nobody waits for these any more: a failure nobody looks at would be reported as a bug."""
+    for found in handed_over:
+        if isinstance(found, asyncio.Future):
+            found.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """End it without sending what it still holds; `stop` alone would wait for the broker to take that.
+
+    Reaches into aiokafka, which has no word for this. Its sender ends first and its connections go, so that
+    nothing of it leaves later, behind the back of the next producer.
+    """
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+        for connection in list(producer.client._conns.values()):
+            connection.close()
+        await asyncio.wait([sender], timeout=ENDING_S)
+        held = producer._message_accumulator
+        waiting = [*held._pending_batches, *(batch for queue in held._batches.values() for batch in queue)]
+        held._pending_batches.clear()
+        held._batches.clear()
+        for batch in waiting:
+            for future, _ in batch._msg_futures:
+                future.cancel()
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(ENDING_S):
+            await producer.stop()
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(ENDING_S):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError):
+        await _abandon(producer)

@@ -19,7 +19,12 @@ HTTP_IN_FLIGHT = Gauge("kappi_http_in_flight_requests", "Requests being answered
 HTTP_SHED = Counter("kappi_http_shed_requests_total", "Requests answered 503 because too many were in flight")
 
 OUTBOX_PENDING = Gauge(
-    "kappi_outbox_pending_events", "Events committed and not yet acknowledged by the broker"
+    "kappi_outbox_pending_events",
+    "Events committed and not yet acknowledged by the broker; a backlog is counted every few seconds",
+)
+OUTBOX_OLDEST_SECONDS = Gauge("kappi_outbox_oldest_pending_seconds", "Age of the oldest event not yet sent")
+OUTBOX_PARKED = Counter(
+    "kappi_outbox_parked_events_total", "Events set aside because the broker will never take them", ("topic",)
 )
 OUTBOX_SENT = Counter("kappi_outbox_sent_events_total", "Events acknowledged by the broker", ("topic",))
 OUTBOX_LAG_SECONDS = Histogram(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import UUID
 
+import asyncpg
 from kappi_contracts.events import Event
 from msgspec.json import encode
 from sqlalchemy import MetaData, insert
@@ -23,7 +24,7 @@ CHANNEL = "kappi_outbox"
 DEBOUNCE_S = 0.002
 
 _log = get_logger(__name__)
-_outbox = outbox_table(MetaData())
+_INSERT = insert(outbox_table(MetaData()))
 
 
 class OutboxRow(NamedTuple):
@@ -51,7 +52,7 @@ class UnitOfWork:
     async def publish(self, event: Event, *, sequence: int) -> None:
         """Queue an event. sequence: the aggregate's version after this change."""
         row = self._outbox.row(event)
-        await self.connection.execute(insert(_outbox).values(**row._asdict(), sequence=sequence))
+        await self.connection.execute(_INSERT, {**row._asdict(), "sequence": sequence})
         self.published = True
 
 
@@ -62,6 +63,11 @@ class Outbox:
         self._database = database
         self._new_id = new_id
         self._wanted = asyncio.Event()
+        self._nudge: Callable[[], bool] | None = None
+
+    def relayed_by(self, nudge: Callable[[], bool]) -> None:
+        """A relay in this process is woken directly. nudge: False while another process relays."""
+        self._nudge = nudge
 
     def row(self, event: Event) -> OutboxRow:
         """An event as column values, with a fresh id and the trace of the work at hand."""
@@ -85,10 +91,11 @@ class Outbox:
 
     def wake(self) -> None:
         """Tell the relay, soon and without waiting. Call after the commit; polling forgives a miss."""
-        self._wanted.set()
+        if self._nudge is None or not self._nudge():
+            self._wanted.set()
 
     async def run(self) -> None:
-        """Send the debounced notifications on a connection of their own.
+        """Send the debounced notifications for relays of other processes.
 
         A NOTIFY inside each business transaction would halve inserts: it takes a global lock at commit.
         """
@@ -98,5 +105,5 @@ class Outbox:
             self._wanted.clear()
             try:
                 await self._database.hot.execute(f"NOTIFY {CHANNEL}")
-            except OSError as error:  # the relay polls anyway
-                _log.warning("outbox.notify_failed", error=str(error))
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.warning("outbox.notify_failed", error=str(error))  # the relay polls anyway

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox.outbox import CHANNEL
@@ -19,17 +21,27 @@ BATCH = 500
 POLL_FLOOR_S = 1.0
 RETRY_S = 1.0
 STANDBY_S = 2.0
+STATEMENT_TIMEOUT_S = 10.0
+COUNT_EVERY_S = 5.0
 
 _log = get_logger(__name__)
 
+_SESSION = {
+    # A mark lost in a crash sends its event again, which consumers tolerate: not worth a disk flush.
+    "synchronous_commit": "off",
+    # The server must notice a relay whose machine is gone, or its lock keeps every other one standing by.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
 _UNSENT = """
 SELECT id, event_id, topic, type, key, sequence, payload, traceparent, occurred_at
 FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1
 """
-_MARK = """
-UPDATE outbox SET sent_at = clock_timestamp() WHERE id = ANY($1::bigint[])
-RETURNING extract(epoch FROM sent_at - occurred_at)::float8
-"""
+_COUNT = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
+_MARK = "UPDATE outbox SET sent_at = clock_timestamp() WHERE id = ANY($1::bigint[])"
+_PARK = "UPDATE outbox SET sent_at = 'infinity' WHERE id = $1"
 _REPLAY = """
 UPDATE outbox SET sent_at = NULL WHERE id IN (
   SELECT id FROM outbox
@@ -39,21 +51,41 @@ RETURNING id
 """
 
 
+class EventRefused(Exception):
+    """The broker will never take this event as it is: too large."""
+
+
 class EventSink(Protocol):
     """Where the relay sends to: the bus."""
 
     async def send_batch(self, rows: Sequence[Any]) -> list[BaseException | None]:
-        """Send in order; per row None once the broker acknowledged it, else why it did not."""
+        """Send in order; per row None once the broker acknowledged it, else why it did not.
+
+        EventRefused: no use in sending it again. It may be the fault of a neighbour in the same batch.
+        """
         ...
 
 
 class Relay:
-    """Sends what the outbox holds. Many may run; the one with the advisory lock works, the rest stand by."""
+    """Sends what the outbox holds. Many may run; the one with the advisory lock works, the rest stand by.
 
-    def __init__(self, url: str, sink: EventSink) -> None:
+    When the lock is lost while sending, two relays may overlap for a moment. Each sends a key's events in
+    order, so what a consumer sees of them *for the first time* is still in order; the rest are duplicates.
+    An event the broker refuses is parked (ADR-0009), so that it holds up nobody.
+    """
+
+    def __init__(self, url: str, sink: EventSink, *, clock: Clock = utc_now) -> None:
         self._url = url
         self._sink = sink
+        self._clock = clock
         self._wake = asyncio.Event()
+        self._working = False
+        self._counted_at = float("-inf")
+
+    def nudge(self) -> bool:
+        """Something was committed in this process. False: another process relays, and must be told."""
+        self._wake.set()
+        return self._working
 
     async def run(self) -> None:
         """Until cancelled. A lost connection or broker is waited out: nothing is marked before its ack."""
@@ -61,17 +93,31 @@ class Relay:
             try:
                 await self._session()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-                _log.warning("outbox.relay_lost_database", error=str(error), retry_in_s=RETRY_S)
+                _log.warning(
+                    "outbox.relay_lost_database",
+                    error=str(error),
+                    error_type=type(error).__name__,
+                    retry_in_s=RETRY_S,
+                )
                 await asyncio.sleep(RETRY_S)
 
     async def _session(self) -> None:
-        connection = await asyncpg.connect(self._url, command_timeout=30)
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=STATEMENT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,  # with the polling, what finds a half-dead connection
+            server_settings=_SESSION,
+        )
         try:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", RELAY_LOCK):  # noqa: ASYNC110 - another process holds it
                 await asyncio.sleep(STANDBY_S)
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+            self._working = True
             await self._drain_forever(connection)
         finally:
+            self._working = False
+            metrics.OUTBOX_PENDING.set(0)  # for another relay to tell
+            metrics.OUTBOX_OLDEST_SECONDS.set(0)
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await connection.close(timeout=2)
 
@@ -84,34 +130,86 @@ class Relay:
                     await self._wake.wait()
 
     async def _drain(self, connection: Any) -> None:
-        while rows := await connection.fetch(_UNSENT, BATCH):
-            metrics.OUTBOX_PENDING.set(len(rows))
+        more = True
+        while more:
+            rows = await connection.fetch(_UNSENT, BATCH)
+            await self._measure(connection, rows)
+            if not rows:
+                return
             outcomes = await self._sink.send_batch(rows)
-            acknowledged = _acknowledged(rows, outcomes)
-            if acknowledged:
-                for (lag_s,) in await connection.fetch(_MARK, [row["id"] for row in acknowledged]):
-                    metrics.OUTBOX_LAG_SECONDS.observe(lag_s)
-            for row in acknowledged:
-                metrics.OUTBOX_SENT.labels(row["topic"]).inc()
-            if len(acknowledged) < len(rows):
-                failure = next(outcome for outcome in outcomes if outcome is not None)
-                metrics.OUTBOX_FAILURES.inc()
-                _log.warning("outbox.send_failed", error=str(failure), error_type=type(failure).__name__)
-                await asyncio.sleep(RETRY_S)
-        metrics.OUTBOX_PENDING.set(0)
+            acknowledged, refused = _settled(rows, outcomes)
+            await self._mark(connection, acknowledged)
+            for row in refused:
+                await self._send_alone(connection, row)
+            more = len(rows) == BATCH or len(acknowledged) < len(rows)
+            passing = [found for found in outcomes if found and not isinstance(found, EventRefused)]
+            if passing:
+                await self._pause_after(passing[0])
+
+    async def _mark(self, connection: Any, rows: Sequence[Any]) -> None:
+        if not rows:
+            return
+        await connection.execute(_MARK, [row["id"] for row in rows])
+        now = self._clock()
+        for row in rows:
+            metrics.OUTBOX_LAG_SECONDS.observe(max(0.0, (now - row["occurred_at"]).total_seconds()))
+            metrics.OUTBOX_SENT.labels(row["topic"]).inc()
+
+    async def _send_alone(self, connection: Any, row: Any) -> None:
+        """A broker refuses a batch as a whole; only what it refuses alone is its own fault."""
+        (outcome,) = await self._sink.send_batch([row])
+        if outcome is None:
+            await self._mark(connection, [row])
+        elif isinstance(outcome, EventRefused):
+            await connection.execute(_PARK, row["id"])
+            metrics.OUTBOX_PARKED.labels(row["topic"]).inc()
+            _log.error(
+                "outbox.event_parked",
+                outbox_id=row["id"],
+                event_id=str(row["event_id"]),
+                topic=row["topic"],
+                size_bytes=len(row["payload"]),
+                error=str(outcome),
+            )
+        else:
+            await self._pause_after(outcome)
+
+    async def _pause_after(self, failure: BaseException) -> None:
+        metrics.OUTBOX_FAILURES.inc()
+        _log.warning(
+            "outbox.send_failed",
+            error=str(failure),
+            error_type=type(failure).__name__,
+            retry_in_s=RETRY_S,
+        )
+        await asyncio.sleep(RETRY_S)
+
+    async def _measure(self, connection: Any, rows: Sequence[Any]) -> None:
+        """A page that is not full is all there is; a backlog is counted now and then."""
+        oldest = (self._clock() - rows[0]["occurred_at"]).total_seconds() if rows else 0.0
+        metrics.OUTBOX_OLDEST_SECONDS.set(max(0.0, oldest))
+        if len(rows) < BATCH:
+            metrics.OUTBOX_PENDING.set(len(rows))
+        elif time.monotonic() - self._counted_at > COUNT_EVERY_S:
+            self._counted_at = time.monotonic()
+            metrics.OUTBOX_PENDING.set(await connection.fetchval(_COUNT))
 
 
-def _acknowledged(rows: Sequence[Any], outcomes: Sequence[BaseException | None]) -> list[Any]:
-    """Rows to mark: after a key's first failure its later events stay, to be sent again in order."""
+def _settled(rows: Sequence[Any], outcomes: Sequence[BaseException | None]) -> tuple[list[Any], list[Any]]:
+    """(to mark, to try alone). After a key's first failure its later events wait, to be sent in order."""
     broken: set[tuple[str, str]] = set()
-    done = []
+    acknowledged, refused = [], []
     for row, failure in zip(rows, outcomes, strict=True):
         lane = (row["topic"], row["key"])
-        if failure is not None:
-            broken.add(lane)
-        elif lane not in broken:
-            done.append(row)
-    return done
+        if lane in broken:
+            continue
+        if failure is None:
+            acknowledged.append(row)
+            continue
+        broken.add(lane)
+        if isinstance(failure, EventRefused):
+            refused.append(row)
+    return acknowledged, refused
 
 
 async def replay(
@@ -126,7 +224,7 @@ async def replay(
 
     sent_before: the instant the replay began, the same on every page, so that what the relay has sent again
     meanwhile is not taken twice. Call until it returns 0: pages keep a burst from outrunning the consumers.
-    Consumers are idempotent, so an event they already had does nothing.
+    Consumers are idempotent, so an event they already had does nothing. Parked events stay parked.
     """
     connection = await asyncpg.connect(url, command_timeout=60)
     try:
