@@ -191,7 +191,7 @@ async def test_what_will_not_change_is_not_repeated(troubled: Troubled, api: Api
 async def test_a_server_that_stays_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_module, "_FIRST_PAUSE_S", 0.001)
     async with Api("http://127.0.0.1:9") as api:
-        with pytest.raises(Unreachable, match="127.0.0.1:9"):
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
             await api.call("GET", "/v1/g/abcd")
 
 

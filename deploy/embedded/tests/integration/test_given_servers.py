@@ -26,7 +26,7 @@ def given_stack(
         "KAPPI_KAFKA_BOOTSTRAP": kafka_bootstrap,
         "KAPPI_TOPIC_PREFIX": f"given{uuid.uuid4().hex[:8]}.",
     }
-    if "embedded_broker" in request.fixturenames or _is_embedded(request, kafka_bootstrap):
+    if _is_embedded(request, kafka_bootstrap):
         settings["KAPPI_KAFKA_CREATE_TOPICS"] = "false"  # it knows no CreateTopics
     stack = EmbeddedStack(tmp_path_factory.mktemp("given") / "data", settings=settings)
     stack.start()

@@ -37,6 +37,7 @@ async def test_a_second_signal_does_not_wait_for_a_service_that_hangs(stack: Emb
         assert not any(is_alive(pid) for pid in processes)
 
     await eventually(gone, 20)
+    assert not stack.running
     assert "at once" in stack.output.read_text()
     assert time.monotonic() - began < 10
 
