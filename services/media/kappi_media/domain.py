@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NewType
+from typing import Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
 GalleryId = NewType("GalleryId", UUID)
@@ -33,9 +33,11 @@ class Description:
         return not (self.caption or self.tags or self.location or self.attributes)
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A promise of one object. size_bytes, content_type, sha256 (raw digest): as declared."""
+class Upload(NamedTuple):
+    """A promise of one object. size_bytes, content_type, sha256 (raw digest): as declared.
+
+    A tuple, as `Item` is: a hundred are made for one request, at a third of a frozen dataclass's price.
+    """
 
     id: UploadId
     media_id: MediaId
@@ -54,16 +56,14 @@ class Upload:
         return self.state == "pending" and now < self.expires_at
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredUpload:
+class DeclaredUpload(NamedTuple):
     """An upload about to be promised, with what was said about its content."""
 
     upload: Upload
     description: Description
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A completed upload: a picture or a film of a gallery.
 
     width, height: pixels as displayed; None, as kind and the rest, until probed. version: grows with every
@@ -113,7 +113,7 @@ def start_of_bucket(now: datetime, bucket: timedelta) -> datetime:
     return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)
 
 
-def url_lifetime_left(upload: Upload, *, now: datetime, lifetime: timedelta) -> timedelta:
-    """How long a signed upload made now may live, in whole seconds: not past the upload itself."""
-    left = min(lifetime, upload.expires_at - now)
+def url_lifetime_left(expires_at: datetime, *, now: datetime, lifetime: timedelta) -> timedelta:
+    """How long a signed upload made now may live, in whole seconds: not past its upload's `expires_at`."""
+    left = min(lifetime, expires_at - now)
     return timedelta(seconds=max(1, int(left.total_seconds())))

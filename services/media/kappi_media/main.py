@@ -68,9 +68,10 @@ def build_app(ground: Ground, settings: MediaSettings) -> App:
         bucket=settings.url_bucket,
     )
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
+    # Routes are tried in this order: the hottest first.
+    _view(ground, settings, gate, urls).register(app)
     _uploads(ground, settings, gate, urls).register(app)
     _items(ground, gate, urls).register(app)
-    _view(ground, settings, gate, urls).register(app)
     add_components(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 

@@ -1,4 +1,4 @@
-"""Signed downloads that repeat within a time bucket, so that they and whatever holds them can be cached."""
+"""Signed downloads that are the same within a time bucket, so that whatever holds them can be cached."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from kappi_contracts.keys import original_key, rendition_key
 
 from kappi_media.domain import Item, start_of_bucket
 from kappi_media.schemas import SignedUrl
-
-KEPT_URLS = 20_000
 
 
 class DownloadUrls:
@@ -25,8 +23,6 @@ class DownloadUrls:
         self._clock = clock
         self._bucket = bucket
         self._lifetime = lifetime + bucket
-        self._signed_as_of: datetime | None = None
-        self._kept: dict[str, SignedUrl] = {}
 
     def as_of(self) -> datetime:
         """The instant that everything handed out now is signed with."""
@@ -40,12 +36,5 @@ class DownloadUrls:
         return self._signed(rendition_key(item.gallery_id, item.id, size), as_of, None)
 
     def _signed(self, key: str, as_of: datetime, filename: str | None) -> SignedUrl:
-        if as_of != self._signed_as_of or len(self._kept) >= KEPT_URLS:
-            # Nobody asks for an older bucket again, so there is nothing worth keeping one by one.
-            self._kept.clear()
-            self._signed_as_of = as_of
-        known = self._kept.get(key)
-        if known is None:
-            signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)
-            known = self._kept[key] = SignedUrl(signed.url, signed.expires_at)
-        return known
+        signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)
+        return SignedUrl(signed.url, signed.expires_at)

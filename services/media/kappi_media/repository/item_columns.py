@@ -18,4 +18,4 @@ NEW_ITEM = _PLAIN + "'{}'::text[] AS renditions"
 
 def item_of(record: Any) -> Item | None:
     """record: an asyncpg record of the columns above, or None."""
-    return Item(*record) if record is not None else None
+    return Item._make(record) if record is not None else None

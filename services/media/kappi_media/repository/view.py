@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from kappi_chassis.db import Database
@@ -10,13 +11,12 @@ from kappi_media.domain import NO_CONTENTS, GalleryContents, GalleryId, Item
 from kappi_media.repository.item_columns import ITEM
 
 _CONTENTS = "SELECT version, item_count, deleted_at IS NOT NULL FROM contents WHERE gallery_id = $1"
-_FIRST_PAGE = f"""
-SELECT {ITEM} FROM items i WHERE i.gallery_id = $1 AND i.status <> 'rejected' ORDER BY i.id LIMIT $2
-"""  # noqa: S608 - column names
-_LATER_PAGE = f"""
-SELECT {ITEM} FROM items i
-WHERE i.gallery_id = $1 AND i.id > $3 AND i.status <> 'rejected' ORDER BY i.id LIMIT $2
-"""  # noqa: S608 - column names
+_PAGE = """
+SELECT id, version FROM items
+WHERE gallery_id = $1 AND id > $2 AND status <> 'rejected' ORDER BY id LIMIT $3
+"""
+_ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
+_BEFORE_ALL = UUID(int=0)
 
 
 class ViewQueries:
@@ -28,10 +28,11 @@ class ViewQueries:
         record = await self._database.hot.fetchrow(_CONTENTS, gallery_id)
         return GalleryContents(*record) if record is not None else NO_CONTENTS
 
-    async def page(self, gallery_id: GalleryId, *, after: UUID | None, limit: int) -> list[Item]:
-        """Up to `limit` visible items with ids greater than `after`, in order of id."""
-        if after is None:
-            records = await self._database.hot.fetch(_FIRST_PAGE, gallery_id, limit)
-        else:
-            records = await self._database.hot.fetch(_LATER_PAGE, gallery_id, limit, after)
-        return [Item(*record) for record in records]
+    async def page(self, gallery_id: GalleryId, *, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
+        """Id and version of up to `limit` visible items with ids greater than `after`, in order of id."""
+        records = await self._database.hot.fetch(_PAGE, gallery_id, after or _BEFORE_ALL, limit)
+        return [(media_id, version) for media_id, version in records]
+
+    async def items(self, media_ids: Sequence[UUID]) -> list[Item]:
+        """Those of them that are still there and visible."""
+        return [Item._make(record) for record in await self._database.hot.fetch(_ITEMS, media_ids)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
@@ -34,6 +35,7 @@ from kappi_media.repository.uploads import UploadQueries, promise_within
 from kappi_media.schemas import FileDeclaration, PromisedBatch, PromisedUpload, SignedUpload
 
 CREATED = 201
+_NO_DESCRIPTION = Description()
 _plain_name = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 _.()-]{0,198}[A-Za-z0-9_)-]").fullmatch
 
 
@@ -54,13 +56,22 @@ class UploadSigner:
 
     def sign(self, upload: Upload, *, now: datetime) -> tuple[SignedUpload, datetime]:
         """The request that carries the upload out, and when it expires."""
-        signed = self._signer.sign_put(
-            original_key(upload.gallery_id, upload.media_id),
-            binding=ContentBinding(upload.content_type, upload.size_bytes, upload.sha256),
-            now=now,
-            lifetime=url_lifetime_left(upload, now=now, lifetime=self._lifetime),
-        )
-        return SignedUpload(url=signed.url, http_method="PUT", headers=signed.headers), signed.expires_at
+        (signed,) = self.sign_all([upload], now=now)
+        return signed
+
+    def sign_all(
+        self, uploads: Sequence[Upload], *, now: datetime
+    ) -> Iterator[tuple[SignedUpload, datetime]]:
+        """As `sign`, for uploads that expire together."""
+        lifetime = url_lifetime_left(uploads[0].expires_at, now=now, lifetime=self._lifetime)
+        for upload in uploads:
+            signed = self._signer.sign_put(
+                original_key(upload.gallery_id, upload.media_id),
+                binding=ContentBinding(upload.content_type, upload.size_bytes, upload.sha256),
+                now=now,
+                lifetime=lifetime,
+            )
+            yield SignedUpload(url=signed.url, http_method="PUT", headers=signed.headers), signed.expires_at
 
 
 class SignBatch:
@@ -126,7 +137,7 @@ class SignBatch:
                     expires_at=expires_at,
                     created_at=now,
                 ),
-                Description(file.caption, tuple(file.tags), file.location, file.attributes),
+                _description(file),
             )
             for file in files
         ]
@@ -148,22 +159,30 @@ class SignBatch:
 
     def _answer(self, declared: Sequence[DeclaredUpload]) -> bytes:
         now = self._clock()
-        promised = []
-        for one in declared:
-            single, expires_at = self._signer.sign(one.upload, now=now)
-            promised.append(
-                PromisedUpload(
-                    id=one.upload.id,
-                    media_id=one.upload.media_id,
-                    method="single",
-                    expires_at=expires_at,
-                    single=single,
-                )
+        uploads = [one.upload for one in declared]
+        promised = [
+            PromisedUpload(
+                id=upload.id,
+                media_id=upload.media_id,
+                method="single",
+                expires_at=expires_at,
+                single=single,
             )
+            for upload, (single, expires_at) in zip(
+                uploads, self._signer.sign_all(uploads, now=now), strict=True
+            )
+        ]
         metrics.UPLOADS_SIGNED.inc(len(promised))
         return encode(PromisedBatch(uploads=promised))
 
 
+def _description(file: FileDeclaration) -> Description:
+    if not (file.caption or file.tags or file.location or file.attributes):
+        return _NO_DESCRIPTION
+    return Description(file.caption, tuple(file.tags), file.location, file.attributes)
+
+
+@lru_cache(maxsize=256)
 def _is_taken(content_type: str) -> bool:
     fmt = format_of(content_type)
     if fmt is None or not is_supported(fmt):

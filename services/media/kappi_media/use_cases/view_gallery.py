@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_contracts.grants import PublicGallery
-from msgspec.json import Encoder
 
 from kappi_media import metrics
 from kappi_media.compression import Coding, compress
 from kappi_media.domain import GalleryContents, GalleryId
 from kappi_media.errors import GalleryNotFound
+from kappi_media.item_fragments import ItemFragments
 from kappi_media.page_cache import PageCache
-from kappi_media.presentation import present_gallery, present_item
+from kappi_media.presentation import present_gallery
 from kappi_media.repository.view import ViewQueries
-from kappi_media.schemas import GalleryPage
+from kappi_media.schemas import GalleryView
 from kappi_media.signed_urls import DownloadUrls
 
-_encoder = Encoder()
+_encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,20 @@ class PageAnswer:
     etag: str
 
 
+class _Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A `GalleryPage` whose items are encoded already."""
+
+    gallery: GalleryView
+    items: list[msgspec.Raw]
+    next_cursor: str | None
+
+
 class ViewGallery:
     def __init__(self, view: ViewQueries, *, urls: DownloadUrls, cache: PageCache) -> None:
         self._view = view
         self._urls = urls
         self._cache = cache
+        self._fragments = ItemFragments(urls)
 
     async def __call__(self, gallery: PublicGallery, page: PageRequest) -> PageAnswer:
         """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
@@ -78,11 +88,15 @@ class ViewGallery:
         self, gallery: PublicGallery, contents: GalleryContents, page: PageRequest, as_of: datetime
     ) -> bytes:
         found = await self._view.page(GalleryId(gallery.id), after=page.after, limit=page.limit + 1)
-        shown = found[: page.limit]
-        document = GalleryPage(
+        versions = found[: page.limit]
+        shown = self._fragments.kept(versions, as_of=as_of)
+        if missing := [media_id for media_id, _ in versions if media_id not in shown]:
+            shown |= self._fragments.make(await self._view.items(missing), as_of=as_of)
+        document = _Page(
             gallery=present_gallery(gallery, contents),
-            items=[present_item(item, self._urls, as_of=as_of) for item in shown],
-            next_cursor=cursor_after(shown[-1].id) if len(found) > page.limit else None,
+            # One that was deleted between the two reads is left out; the version has moved on by then.
+            items=[shown[media_id] for media_id, _ in versions if media_id in shown],
+            next_cursor=cursor_after(versions[-1][0]) if len(found) > page.limit else None,
         )
         return compress(_encoder.encode(document), page.coding)
 

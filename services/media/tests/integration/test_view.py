@@ -121,6 +121,52 @@ async def test_an_unchanged_page_is_built_once(
     assert len(bodies) == len(page_reads) == 1
 
 
+async def test_a_change_reads_only_the_item_that_changed(
+    client: Client,
+    http: Http,
+    gallery: Gallery,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[int] = []
+    read_items = ViewQueries.items
+
+    async def counted(self: ViewQueries, media_ids: Any) -> Any:
+        read.append(len(media_ids))
+        return await read_items(self, media_ids)
+
+    monkeypatch.setattr(ViewQueries, "items", counted)
+    ids = await seed_items(database, gallery, 30)
+    before = (await client.view(gallery)).json["items"]
+    await http("PATCH", f"/v1/media/{ids[7]}", grant=gallery.grant(), body={"caption": "new"})
+    after = (await client.view(gallery)).json["items"]
+    assert read == [30, 1]
+    assert after[7]["caption"] == "new"
+    assert after[:7] + after[8:] == before[:7] + before[8:]
+    await http("DELETE", f"/v1/media/{ids[0]}", grant=gallery.grant())
+    assert (await client.view(gallery)).json["items"] == after[1:]
+    assert read == [30, 1]
+
+
+async def test_an_item_deleted_while_its_page_is_read_is_left_out(
+    client: Client,
+    http: Http,
+    gallery: Gallery,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = await seed_items(database, gallery, 3)
+    read_items = ViewQueries.items
+
+    async def overtaken(self: ViewQueries, media_ids: Any) -> Any:
+        await http("DELETE", f"/v1/media/{ids[1]}", grant=gallery.grant())
+        return await read_items(self, media_ids)
+
+    monkeypatch.setattr(ViewQueries, "items", overtaken)
+    shown = (await client.view(gallery)).json["items"]
+    assert [item["id"] for item in shown] == [ids[0], ids[2]]
+
+
 async def test_a_burst_on_a_new_version_builds_once(
     client: Client, gallery: Gallery, database: Database, page_reads: list[Any]
 ) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -59,15 +58,15 @@ def test_a_bucket_is_the_same_everywhere_on_earth() -> None:
     ],
 )
 def test_a_signed_upload_never_outlives_its_upload(left: timedelta, expected_s: int) -> None:
-    upload = replace(UPLOAD, expires_at=NOW + left)
-    assert url_lifetime_left(upload, now=NOW, lifetime=timedelta(minutes=15)) == timedelta(seconds=expected_s)
+    granted = url_lifetime_left(NOW + left, now=NOW, lifetime=timedelta(minutes=15))
+    assert granted == timedelta(seconds=expected_s)
 
 
 def test_an_upload_is_open_while_pending_and_in_time() -> None:
     assert UPLOAD.is_open(NOW)
     assert not UPLOAD.is_open(UPLOAD.expires_at)
     for state in ("completed", "rejected", "aborted"):
-        assert not replace(UPLOAD, state=state).is_open(NOW)
+        assert not UPLOAD._replace(state=state).is_open(NOW)
 
 
 def test_a_description_that_says_nothing_is_empty() -> None:

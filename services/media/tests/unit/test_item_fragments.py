@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from kappi_chassis.clock import new_id
+from kappi_chassis.storage.local_signing import LocalUrlSigner
+from kappi_media import item_fragments
+from kappi_media.domain import GalleryId, Item, MediaId, UploadId
+from kappi_media.item_fragments import ItemFragments
+from kappi_media.schemas import ItemView
+from kappi_media.signed_urls import DownloadUrls
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+
+
+def an_item() -> Item:
+    return Item(
+        id=MediaId(new_id()),
+        gallery_id=GalleryId(new_id()),
+        upload_id=UploadId(new_id()),
+        filename="a.jpg",
+        content_type="image/jpeg",
+        kind="image",
+        status="ready",
+        rejection_reason=None,
+        size_bytes=1,
+        width=1,
+        height=1,
+        duration_ms=None,
+        taken_at=NOW,
+        caption="Hello",
+        tags=["x"],
+        location=None,
+        attributes={"a": [1]},
+        created_at=NOW,
+        version=1,
+        renditions=["400"],
+    )
+
+
+@pytest.fixture
+def fragments() -> ItemFragments:
+    signer = LocalUrlSigner(base_url="http://store/", secret=b"s" * 32)
+    bucket = timedelta(minutes=5)
+    return ItemFragments(DownloadUrls(signer, clock=lambda: NOW, lifetime=2 * bucket, bucket=bucket))
+
+
+def test_a_fragment_is_the_item(fragments: ItemFragments) -> None:
+    item = an_item()
+    shown = msgspec.json.decode(fragments.make([item], as_of=NOW)[item.id], type=ItemView)
+    assert (shown.id, shown.caption, shown.attributes, shown.taken_at) == (item.id, "Hello", {"a": [1]}, NOW)
+    assert shown.original is not None
+    assert set(shown.renditions) == {"400"}
+
+
+def test_a_fragment_is_kept_for_its_version_and_its_bucket(fragments: ItemFragments) -> None:
+    item = an_item()
+    assert fragments.kept([(item.id, 1)], as_of=NOW) == {}
+    made = fragments.make([item], as_of=NOW)
+    assert fragments.kept([(item.id, 1)], as_of=NOW) == made
+    assert fragments.kept([(item.id, 2)], as_of=NOW) == {}
+    assert fragments.kept([(item.id, 1)], as_of=LATER) == {}
+    assert fragments.kept([(item.id, 1)], as_of=NOW) == {}
+
+
+def test_a_page_that_was_begun_in_the_last_bucket_keeps_nothing_for_this_one(
+    fragments: ItemFragments,
+) -> None:
+    item = an_item()
+    fragments.kept([], as_of=NOW)
+    fragments.kept([], as_of=LATER)
+    assert item.id in fragments.make([item], as_of=NOW)
+    assert fragments.kept([(item.id, 1)], as_of=LATER) == {}
+
+
+def test_what_is_kept_is_bounded(fragments: ItemFragments, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_fragments, "KEPT_ITEMS", 10)
+    items = [an_item() for _ in range(10)]
+    fragments.kept([], as_of=NOW)
+    fragments.make(items, as_of=NOW)
+    assert fragments.kept([(items[0].id, 1)], as_of=NOW) == {}, "full, so begun anew"
