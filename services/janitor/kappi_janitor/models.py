@@ -42,6 +42,21 @@ due_galleries = Table(
     Index("ix_due_galleries_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
 )
 
+due_links = Table(
+    "due_links",
+    metadata,
+    Column("link_id", Uuid, primary_key=True),
+    # The link's own version as heard of; the claim's event follows it.
+    Column("sequence", BigInteger, nullable=False),
+    Column("media_id", Uuid, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    # By the wall clock. A deadline never moves, so one claim is all; the row stays against late duplicates.
+    Column("claimed_at", DateTime(timezone=True)),
+    CheckConstraint("sequence >= 0", name="sequence_not_negative"),
+    Index("ix_due_links_expires_at", "expires_at", "link_id", postgresql_where=text("claimed_at IS NULL")),
+    Index("ix_due_links_claimed_at", "claimed_at", postgresql_where=text("claimed_at IS NOT NULL")),
+)
+
 purges = Table(
     "purges",
     metadata,
