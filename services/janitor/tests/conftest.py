@@ -21,6 +21,7 @@ from kappi_chassis.storage.local import LocalObjectStore
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.topics import BY_CE_TYPE
+from kappi_janitor import repository
 from kappi_janitor.main import Ground, build_processor, build_purger
 from kappi_janitor.purger import Purger
 from kappi_janitor.settings import JanitorSettings
@@ -217,6 +218,30 @@ async def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
     await store.ready()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def cancelled_in_call(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """`cancelled_in_call("claim_due", 3)`: the third call of that repository function does its work, then
+    the task it runs in is cancelled, before the commit."""
+
+    def arrange(name: str, number: int) -> None:
+        original, calls = getattr(repository, name), 0
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            found = await original(*arguments, **options)
+            if calls == number:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(0)
+            return found
+
+        monkeypatch.setattr(repository, name, call)
+
+    return arrange
 
 
 MakeJanitor = Callable[[Any], Janitor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,6 @@ from kappi_contracts.events import (
     JanitorTick,
     ObjectsPurged,
 )
-from kappi_janitor import repository
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -103,22 +103,13 @@ async def test_a_tick_delivered_again_claims_nothing_twice(janitor: Any) -> None
 
 
 async def test_a_tick_interrupted_halfway_goes_on_where_it_was(
-    janitor: Any, monkeypatch: pytest.MonkeyPatch
+    janitor: Any, cancelled_in_call: Callable[[str, int], None]
 ) -> None:
     galleries = {await create(janitor, janitor.clock() + DAY) for _ in range(7)}
-    original, calls = repository.claim_due, 0
-
-    async def dies_after_two_pages(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise asyncio.CancelledError
-        return await original(*arguments, **options)
-
-    monkeypatch.setattr(repository, "claim_due", dies_after_two_pages)
+    cancelled_in_call("claim_due", 3)
     event_id = new_id()
     with pytest.raises(asyncio.CancelledError):
-        await janitor.hear(tick(janitor.clock() + 2 * DAY), event_id=event_id)
+        await asyncio.create_task(janitor.hear(tick(janitor.clock() + 2 * DAY), event_id=event_id))
     assert len(await claimed(janitor)) == 6
     await janitor.hear(tick(janitor.clock() + 2 * DAY), event_id=event_id)
     found = await claimed(janitor)
