@@ -11,7 +11,7 @@ from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 
 from kappi_janitor.deletion import OrderPurge
-from kappi_janitor.due_dates import RecordDueDate
+from kappi_janitor.due_dates import RecordDueDate, RecordDueLink
 from kappi_janitor.sweep import Sweep
 
 GROUP = "janitor"
@@ -21,6 +21,7 @@ def handlers(
     outbox: Outbox,
     *,
     record_due_date: RecordDueDate,
+    record_due_link: RecordDueLink,
     order_purge: OrderPurge,
     sweep: Sweep,
     wake_purger: Callable[[], None],
@@ -42,6 +43,7 @@ def handlers(
         "JanitorTick": sweep,
         "GalleryCreated": record_due_date,
         "GalleryUpdated": record_due_date,
+        "LinkCreated": record_due_link,
         "GalleryDeleted": then_purge(delete_gallery),
         "MediaDeleted": then_purge(delete_media),
         "MediaRejected": then_purge(delete_media),

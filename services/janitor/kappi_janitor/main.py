@@ -20,7 +20,7 @@ from kappi_chassis.storage.settings import StorageSettings, build_store
 from kappi_janitor.app import Streams
 from kappi_janitor.consumers import GROUP, handlers
 from kappi_janitor.deletion import OrderPurge
-from kappi_janitor.due_dates import RecordDueDate
+from kappi_janitor.due_dates import RecordDueDate, RecordDueLink
 from kappi_janitor.purger import PurgePolicy, Purger
 from kappi_janitor.settings import JanitorSettings
 from kappi_janitor.sweep import Sweep, SweepPolicy
@@ -88,6 +88,7 @@ def build_processor(
         handlers=handlers(
             ground.outbox,
             record_due_date=RecordDueDate(ground.database),
+            record_due_link=RecordDueLink(ground.database),
             order_purge=OrderPurge(clock=ground.clock, new_id=ground.new_id),
             sweep=sweep,
             wake_purger=purger.wake,

@@ -8,9 +8,17 @@ TICKS_EMITTED = Counter("kappi_janitor_ticks_emitted_total", "Ticks of the timer
 GALLERIES_CLAIMED = Counter(
     "kappi_janitor_claimed_galleries_total", "GalleryExpired events published: galleries found due"
 )
+LINKS_CLAIMED = Counter(
+    "kappi_janitor_claimed_links_total", "LinkExpired events published: expiring links found due"
+)
 DUE_DATES = Counter(
     "kappi_janitor_due_date_events_total",
     "Gallery events weighed for the due dates",
+    ("outcome",),  # recorded, outdated
+)
+DUE_LINKS = Counter(
+    "kappi_janitor_due_link_events_total",
+    "Link events weighed for the due dates",
     ("outcome",),  # recorded, outdated
 )
 PURGE_SWEEPS = Counter(

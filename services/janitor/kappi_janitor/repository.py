@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_janitor.domain import Lease, Scope
-from kappi_janitor.models import due_galleries, purges, ticks
+from kappi_janitor.models import due_galleries, due_links, purges, ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,16 @@ class DueGallery:
     gallery_id: UUID
     expires_at: datetime
     published: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueLink:
+    """A link a tick claimed. sequence: the link's own, as last heard of."""
+
+    link_id: UUID
+    media_id: UUID
+    expires_at: datetime
+    sequence: int
 
 
 # Due dates
@@ -84,6 +94,37 @@ async def claim_due(
         .returning(due_galleries.c.gallery_id, due_galleries.c.expires_at, due_galleries.c.published)
     )
     return [DueGallery(*row) for row in rows]
+
+
+async def record_due_link(
+    connection: AsyncConnection, *, link_id: UUID, media_id: UUID, expires_at: datetime, sequence: int
+) -> bool:
+    """Keep the deadline of a link; False when it is known, live or claimed."""
+    statement = insert(due_links).values(
+        link_id=link_id, media_id=media_id, expires_at=expires_at, sequence=sequence
+    )
+    result = await connection.execute(statement.on_conflict_do_nothing())
+    return bool(result.rowcount)
+
+
+async def claim_due_links(
+    connection: AsyncConnection, *, at: datetime, now: datetime, limit: int
+) -> list[DueLink]:
+    """Claim, once and for all, up to `limit` links due by `at`, longest due first. now: the wall clock."""
+    due = (
+        select(due_links.c.link_id)
+        .where(due_links.c.claimed_at.is_(None), due_links.c.expires_at <= at)
+        .order_by(due_links.c.expires_at, due_links.c.link_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = await connection.execute(
+        update(due_links)
+        .where(due_links.c.link_id.in_(due))
+        .values(claimed_at=now)
+        .returning(due_links.c.link_id, due_links.c.media_id, due_links.c.expires_at, due_links.c.sequence)
+    )
+    return [DueLink(*row) for row in rows]
 
 
 async def next_publication(connection: AsyncConnection, gallery_id: UUID) -> int:
@@ -271,15 +312,19 @@ async def forget(
     connection: AsyncConnection,
     *,
     purges_before: datetime,
-    deleted_before: datetime,
+    tombstones_before: datetime,
     ticks_before: datetime,
     limit: int,
-) -> None:
-    """Remove up to `limit` rows per table that nothing can ask for any more."""
+) -> bool:
+    """Remove up to `limit` rows per table that nothing can ask for any more; True when there may be more."""
+    more = False
     for column, key, before in (
         (purges.c.done_at, purges.c.id, purges_before),
-        (due_galleries.c.deleted_at, due_galleries.c.gallery_id, deleted_before),
+        (due_galleries.c.deleted_at, due_galleries.c.gallery_id, tombstones_before),
+        (due_links.c.claimed_at, due_links.c.link_id, tombstones_before),
         (ticks.c.starts_at, ticks.c.starts_at, ticks_before),
     ):
         old = select(key).where(column < before).order_by(column).limit(limit)
-        await connection.execute(delete(column.table).where(key.in_(old)))
+        result = await connection.execute(delete(column.table).where(key.in_(old)))
+        more |= result.rowcount >= limit
+    return more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import GalleryExpired, JanitorTick
+from kappi_contracts.events import GalleryExpired, JanitorTick, LinkExpired
 
 from kappi_janitor import metrics, repository
 
@@ -25,7 +25,8 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPolicy:
-    """page: galleries claimed per transaction. Retentions: of finished purges, of deleted galleries."""
+    """page: galleries or links claimed per transaction. Retentions: of finished purges; of deleted galleries
+    and claimed links."""
 
     page: int
     purge_retention: timedelta
@@ -35,8 +36,8 @@ class SweepPolicy:
 class Sweep:
     """Handles JanitorTick. What is due is judged by the tick's `at`, not by the wall clock.
 
-    Needs no inbox: a gallery remembers the tick that claimed it, so a tick that is delivered again, after a
-    crash halfway say, goes on with the galleries it had not come to.
+    Needs no inbox: a gallery remembers the tick that claimed it, and a link that it was claimed, so a tick
+    that is delivered again, after a crash halfway say, goes on with what it had not come to.
     """
 
     def __init__(
@@ -57,15 +58,21 @@ class Sweep:
     async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Always True: a tick that finds nothing to do was not in vain."""
         tick: JanitorTick = envelope.data
-        claimed = 0
-        while page := await self._claim_page(tick, envelope.id):
-            claimed += page
+        galleries = await _page_by_page(lambda: self._claim_galleries(tick, envelope.id))
+        links = await _page_by_page(lambda: self._claim_links(tick))
         hurried = await self._hurry(tick)
         await self._forget()
-        _log.info("tick.swept", at=tick.at, origin=tick.origin, claimed=claimed, purges_hurried=hurried)
+        _log.info(
+            "tick.swept",
+            at=tick.at,
+            origin=tick.origin,
+            claimed=galleries,
+            links_claimed=links,
+            purges_hurried=hurried,
+        )
         return True
 
-    async def _claim_page(self, tick: JanitorTick, tick_id: UUID) -> int:
+    async def _claim_galleries(self, tick: JanitorTick, tick_id: UUID) -> int:
         async with self._outbox.begin() as unit:
             page = await repository.claim_due(
                 unit.connection, at=tick.at, tick_id=tick_id, limit=self._policy.page
@@ -76,6 +83,19 @@ class Sweep:
                 )
                 await unit.publish(claim, sequence=gallery.published)
         metrics.GALLERIES_CLAIMED.inc(len(page))
+        return len(page)
+
+    async def _claim_links(self, tick: JanitorTick) -> int:
+        async with self._outbox.begin() as unit:
+            page = await repository.claim_due_links(
+                unit.connection, at=tick.at, now=self._clock(), limit=self._policy.page
+            )
+            for link in page:
+                claim = LinkExpired(
+                    link_id=link.link_id, media_id=link.media_id, expires_at=link.expires_at, as_of=tick.at
+                )
+                await unit.publish(claim, sequence=link.sequence + 1)
+        metrics.LINKS_CLAIMED.inc(len(page))
         return len(page)
 
     async def _hurry(self, tick: JanitorTick) -> int:
@@ -91,11 +111,20 @@ class Sweep:
     async def _forget(self) -> None:
         # By the wall clock: a tick from the future must not take tombstones away before their time.
         now = self._clock()
-        async with self._database.transaction() as connection:
-            await repository.forget(
-                connection,
-                purges_before=now - self._policy.purge_retention,
-                deleted_before=now - self._policy.tombstone_retention,
-                ticks_before=now - TICK_RETENTION,
-                limit=FORGET_BATCH,
-            )
+        more = True
+        while more:
+            async with self._database.transaction() as connection:
+                more = await repository.forget(
+                    connection,
+                    purges_before=now - self._policy.purge_retention,
+                    tombstones_before=now - self._policy.tombstone_retention,
+                    ticks_before=now - TICK_RETENTION,
+                    limit=FORGET_BATCH,
+                )
+
+
+async def _page_by_page(claim: Callable[[], Awaitable[int]]) -> int:
+    claimed = 0
+    while page := await claim():
+        claimed += page
+    return claimed

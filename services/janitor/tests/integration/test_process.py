@@ -23,7 +23,7 @@ from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import Event, GalleryCreated, GalleryDeleted, JanitorTick
+from kappi_contracts.events import Event, GalleryCreated, GalleryDeleted, JanitorTick, LinkCreated
 from kappi_contracts.keys import gallery_prefix
 from kappi_contracts.topics import consumed_by
 
@@ -153,6 +153,7 @@ async def test_killed_at_random_it_loses_nothing(world: World) -> None:
     process = await started(world)
     deletions = []
     created = []
+    links = []
     for round_ in range(3):
         for _ in range(15):
             deletion = await world.deletion_of_a_filled_gallery()
@@ -163,9 +164,18 @@ async def test_killed_at_random_it_loses_nothing(world: World) -> None:
                 expires_at=NOW - timedelta(days=1),
                 created_at=NOW,
             )
+            link = LinkCreated(
+                link_id=new_id(),
+                media_id=new_id(),
+                gallery_id=creation.gallery_id,
+                expires_at=NOW - timedelta(days=1),
+                created_at=NOW - timedelta(days=2),
+            )
             await world.send(creation)
+            await world.send(link)
             await world.send(deletion, sequence=2)
             created.append(creation.gallery_id)
+            links.append(link.link_id)
             deletions.append(deletion.gallery_id)
         if round_ == 1:
             await world.send(JanitorTick(schedule="tests", at=NOW, origin="operator"), sequence=1)
@@ -179,6 +189,8 @@ async def test_killed_at_random_it_loses_nothing(world: World) -> None:
             "SELECT DISTINCT key::uuid AS id FROM outbox WHERE topic = 'GalleryExpired'"
         )
         assert {row["id"] for row in claims} == set(created)
+        over = await world.fetch("SELECT key::uuid AS id FROM outbox WHERE topic = 'LinkExpired'")
+        assert sorted(row["id"] for row in over) == sorted(links), "each once"
         assert (await world.fetch("SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL"))[0]["n"] == 0
 
     await eventually(nothing_is_missing, 60.0)
