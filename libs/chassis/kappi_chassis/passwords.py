@@ -1,0 +1,107 @@
+"""Hashing and checking passwords: argon2id, off the event loop, one at a time, politely."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from kappi_chassis.problems import Unavailable
+
+NICENESS = 15
+PARALLELISM = 1
+SALT_BYTES, DIGEST_BYTES = 16, 32
+RETRY_AFTER_S = 2
+
+T = TypeVar("T")
+
+
+class PasswordsBusy(Unavailable):
+    """As many passwords are waiting to be hashed or checked as may."""
+
+    code, title = "busy", "Too many passwords are being checked at the moment"
+
+
+class Passwords:
+    """One thread at a low priority: a storm of passwords takes only the processor time nobody else wants.
+
+    time_cost, memory_kib: of argon2id (RFC 9106). longest_queue: passwords in hand at most; beyond it every
+    method raises PasswordsBusy. A password whose client left before its turn costs nothing any more.
+    """
+
+    def __init__(self, *, time_cost: int, memory_kib: int, longest_queue: int) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=time_cost,
+            memory_cost=memory_kib,
+            parallelism=PARALLELISM,
+            hash_len=DIGEST_BYTES,
+            salt_len=SALT_BYTES,
+            type=Type.ID,
+        )
+        self._nobodys = _nobodys_hash(time_cost=time_cost, memory_kib=memory_kib)
+        self._longest_queue = longest_queue
+        self._in_hand = 0
+        self._executor = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="passwords", initializer=_step_back
+        )
+
+    async def hash(self, password: str) -> str:
+        """The encoded hash, parameters and salt included."""
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def matches(self, password: str, *, stored: str | None) -> bool:
+        """Whether it is the password `stored` was made of.
+
+        stored: None where there is nothing to compare with: takes as long as if there were, and is False.
+        """
+        return await self._run(lambda: self._matches(password, stored or self._nobodys))
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether it was made with other parameters than those of now."""
+        return self._hasher.check_needs_rehash(stored)
+
+    async def close(self) -> None:
+        """Forget what is queued. Does not wait for the password that is being worked on."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, password: str, stored: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._in_hand >= self._longest_queue:
+            raise PasswordsBusy("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
+        self._in_hand += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        finally:
+            self._in_hand -= 1
+
+
+def _nobodys_hash(*, time_cost: int, memory_kib: int) -> str:
+    """A well-formed hash that no password has: what it costs to check depends on its parameters alone."""
+
+    def drawn(size: int) -> str:
+        return base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
+
+    parameters = f"m={memory_kib},t={time_cost},p={PARALLELISM}"
+    return f"$argon2id$v=19${parameters}${drawn(SALT_BYTES)}${drawn(DIGEST_BYTES)}"
+
+
+def _step_back() -> None:
+    """Lower the priority of this thread alone, which Linux lets one do."""
+    if sys.platform == "linux":
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

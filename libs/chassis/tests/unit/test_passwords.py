@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from kappi_chassis.passwords import NICENESS, Passwords, PasswordsBusy
+from kappi_chassis.testing.eventually import eventually
+
+CHEAP = {"time_cost": 1, "memory_kib": 8}
+
+
+@pytest.fixture
+async def passwords() -> AsyncIterator[Passwords]:
+    passwords = Passwords(**CHEAP, longest_queue=8)
+    yield passwords
+    await passwords.close()
+
+
+async def test_only_the_password_itself_matches(passwords: Passwords) -> None:
+    stored = await passwords.hash("correct horse")
+
+    assert stored.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert await passwords.matches("correct horse", stored=stored)
+    assert not await passwords.matches("correct horsf", stored=stored)
+    assert not await passwords.matches("", stored=stored)
+    assert stored != await passwords.hash("correct horse")
+
+
+@pytest.mark.parametrize("stored", [None, "", "no hash", "$argon2id$v=19$m=8,t=1,p=1$x$y"])
+async def test_nothing_to_compare_with_never_matches(passwords: Passwords, stored: str | None) -> None:
+    assert not await passwords.matches("", stored=stored)
+
+
+async def test_what_does_not_exist_takes_the_same_work(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(
+        passwords, "_hasher", type("Spy", (), {"verify": lambda _, stored, __: checked.append(stored)})()
+    )
+    await passwords.matches("anything", stored=None)
+    (nobodys,) = checked
+    assert nobodys.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+
+
+async def test_other_parameters_make_a_hash_outdated(passwords: Passwords) -> None:
+    stored = await passwords.hash("correct horse")
+    assert not passwords.is_outdated(stored)
+
+    stronger = Passwords(time_cost=2, memory_kib=8, longest_queue=1)
+    assert stronger.is_outdated(stored)
+    assert await stronger.matches("correct horse", stored=stored)
+    await stronger.close()
+
+
+async def test_the_queue_ends_somewhere(passwords: Passwords) -> None:
+    answers = await asyncio.gather(
+        *(passwords.hash("correct horse") for _ in range(20)), return_exceptions=True
+    )
+
+    refused = [answer for answer in answers if isinstance(answer, PasswordsBusy)]
+    assert len(refused) == 12
+    assert (refused[0].status, refused[0].code, refused[0].headers) == (503, "busy", {"Retry-After": "2"})
+    assert isinstance(await passwords.hash("again"), str)
+
+
+async def test_a_client_that_left_frees_its_place(passwords: Passwords) -> None:
+    leaving = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(8)]
+    await asyncio.sleep(0)
+    for task in leaving:
+        task.cancel()
+    for task in leaving:
+        with suppress(asyncio.CancelledError):
+            await task
+
+    hashes = await asyncio.gather(*(passwords.hash("correct horse") for _ in range(8)))
+    assert len(hashes) == 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+async def test_only_its_own_thread_steps_back(passwords: Passwords) -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    inside = await asyncio.get_running_loop().run_in_executor(
+        passwords._executor, lambda: os.getpriority(os.PRIO_PROCESS, 0)
+    )
+    assert inside == NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+async def test_a_storm_does_not_hold_up_the_event_loop() -> None:
+    """Coarse on purpose: on the loop itself each of these would be a gap of tens of milliseconds, all of them
+    together of seconds."""
+    passwords = Passwords(time_cost=3, memory_kib=65_536, longest_queue=32)
+    started = time.perf_counter()
+    await passwords.hash("alone")
+    one_s = time.perf_counter() - started
+    gaps: list[float] = []
+    storm = asyncio.gather(*(passwords.hash("correct horse") for _ in range(16)))
+    last = time.perf_counter()
+    while not storm.done():
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        gaps.append(now - last)
+        last = now
+    await storm
+    await passwords.close()
+
+    # A busy machine makes single gaps; a blocked loop makes hardly any, each as long as a hash.
+    assert len(gaps) > 5 * 16
+    assert sorted(gaps)[len(gaps) // 2] < one_s / 2
+
+
+async def test_closing_forgets_what_waits() -> None:
+    passwords = Passwords(time_cost=2, memory_kib=65_536, longest_queue=4)
+    waiting = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(4)]
+    await asyncio.sleep(0)
+    await passwords.close()
+
+    async def settled() -> None:
+        assert all(task.done() for task in waiting)
+
+    await eventually(settled)
+    assert [task.cancelled() for task in waiting][1:] == [True] * 3
