@@ -21,7 +21,7 @@ class JanitorSettings(DatabaseSettings):
     )
 
     tick_interval: timedelta = Field(default=timedelta(hours=1), gt=timedelta(0))
-    sweep_page: int = Field(default=500, ge=1, description="Galleries claimed per transaction")
+    sweep_page: int = Field(default=500, ge=1, description="Galleries or links claimed per transaction")
 
     purge_concurrency: int = Field(default=4, ge=1, description="Prefixes purged at once by this process")
     purge_poll: timedelta = Field(
@@ -43,5 +43,6 @@ class JanitorSettings(DatabaseSettings):
     purge_retention: timedelta = Field(default=timedelta(days=30), description="Of finished ledger rows")
     tombstone_retention: timedelta = Field(
         default=timedelta(days=90),
-        description="Of deleted galleries; longer than any event can come late or be replayed",
+        description="Of deleted galleries and expired links; longer than any event can come late or be "
+        "replayed",
     )
