@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
@@ -31,12 +32,12 @@ def deleted(gallery_id: UUID) -> Event:
 
 
 @pytest.fixture
-def connection(every_broker, topic_prefix) -> KafkaConnection:
+def connection(every_broker: BrokerUnderTest, topic_prefix: str) -> KafkaConnection:
     return KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
 
 
 @pytest.fixture
-async def producer(connection) -> AsyncIterator[Producer]:
+async def producer(connection: KafkaConnection) -> AsyncIterator[Producer]:
     producer = Producer(connection, source="/galleries")
     await producer.start()
     yield producer
@@ -44,7 +45,7 @@ async def producer(connection) -> AsyncIterator[Producer]:
 
 
 @pytest.fixture
-async def cache(connection) -> AsyncIterator[GrantCache]:
+async def cache(connection: KafkaConnection) -> AsyncIterator[GrantCache]:
     """A cache that hears of changes."""
     cache = GrantCache(size=100, monotonic=time.monotonic)
     metrics.FEED_CONNECTED.set(0)
@@ -80,7 +81,9 @@ async def send(producer: Producer, connection: KafkaConnection, event: Event) ->
 
 
 @pytest.mark.parametrize("change", [updated, deleted])
-async def test_a_change_drops_the_grants_of_its_gallery(cache, producer, connection, change):
+async def test_a_change_drops_the_grants_of_its_gallery(
+    cache: GrantCache, producer: Producer, connection: KafkaConnection, change: Callable[[UUID], Event]
+) -> None:
     changed, other = uuid4(), uuid4()
     gone, kept = await keep(cache, changed), await keep(cache, other)
 
@@ -93,7 +96,9 @@ async def test_a_change_drops_the_grants_of_its_gallery(cache, producer, connect
     assert cache.find(kept) is not None
 
 
-async def test_what_is_no_event_is_passed_over(cache, producer, connection):
+async def test_what_is_no_event_is_passed_over(
+    cache: GrantCache, producer: Producer, connection: KafkaConnection
+) -> None:
     gallery_id = uuid4()
     await producer.send(connection.topic("GalleryUpdated"), key=b"k", value=b"{", headers=())
     key = await keep(cache, gallery_id)

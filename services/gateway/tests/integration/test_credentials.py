@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 from uuid import UUID
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
+from kappi_gateway.testing_stack import Stack
 
 MEDIA = f"/v1/media/{GALLERY_ID}"
 
 
-async def test_a_view_costs_one_question(stack):
+async def test_a_view_costs_one_question(stack: Stack) -> None:
     for _ in range(3):
         assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
     assert [seen.json() for seen in stack.grants_asked()] == [{"code": "abcd"}]
     assert [seen.headers["x-kappi-grant"] for seen in stack.media.seen] == ["grant-1"] * 3
 
 
-async def test_a_grant_is_not_reused_for_longer_than_the_setting(stack):
+async def test_a_grant_is_not_reused_for_longer_than_the_setting(stack: Stack) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     stack.time.now_s += 44
     await stack.ask("GET", "/v1/g/abcd")
@@ -29,7 +31,7 @@ async def test_a_grant_is_not_reused_for_longer_than_the_setting(stack):
     assert len(stack.grants_asked()) == 2
 
 
-async def test_a_grant_is_not_reused_in_its_last_seconds(stack):
+async def test_a_grant_is_not_reused_in_its_last_seconds(stack: Stack) -> None:
     stack.galleries.always(grant_reply(expires_in=12))
     await stack.ask("GET", "/v1/g/abcd")
     stack.time.now_s += 3
@@ -37,7 +39,7 @@ async def test_a_grant_is_not_reused_in_its_last_seconds(stack):
     assert len(stack.grants_asked()) == 2
 
 
-async def test_passwords_are_asked_for_apart(stack):
+async def test_passwords_are_asked_for_apart(stack: Stack) -> None:
     async def answer(seen: Seen) -> Reply:
         password = seen.json().get("password")
         if password == "Grüße":
@@ -55,7 +57,7 @@ async def test_passwords_are_asked_for_apart(stack):
     assert len(stack.media.seen) == 2
 
 
-async def test_one_question_for_many_at_once(stack):
+async def test_one_question_for_many_at_once(stack: Stack) -> None:
     released = asyncio.Event()
 
     async def slowly(_: Seen) -> Reply:
@@ -70,11 +72,11 @@ async def test_one_question_for_many_at_once(stack):
     assert len(stack.grants_asked()) == 1
 
 
-def _assert_count(things, count):
+def _assert_count(things: Sized, count: int) -> None:
     assert len(things) == count
 
 
-async def test_unknown_codes_are_not_remembered(stack):
+async def test_unknown_codes_are_not_remembered(stack: Stack) -> None:
     stack.galleries.always(problem_reply(404, "gallery_not_found"))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.status, answer.code) == (404, "gallery_not_found")
@@ -82,13 +84,13 @@ async def test_unknown_codes_are_not_remembered(stack):
     assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
 
 
-async def test_unknown_and_impossible_codes_look_alike(stack):
+async def test_unknown_and_impossible_codes_look_alike(stack: Stack) -> None:
     stack.galleries.always(problem_reply(404, "gallery_not_found"))
     same_id = "X-Request-Id: abcdefgh12345678"
     assert await stack.ask("GET", "/v1/g/abcd", same_id) == await stack.ask("GET", "/v1/g/ab-cd", same_id)
 
 
-async def test_an_access_key_becomes_a_manage_grant(stack):
+async def test_an_access_key_becomes_a_manage_grant(stack: Stack) -> None:
     for _ in range(2):
         answer = await stack.ask(
             "POST", f"/v1/galleries/{GALLERY_ID}/uploads", "X-Gallery-Key: kappi_k", body=b"{}"
@@ -108,22 +110,22 @@ async def test_an_access_key_becomes_a_manage_grant(stack):
         ("GET", MEDIA, "credentials_missing"),
     ],
 )
-async def test_missing_credentials(stack, method, target, code):
+async def test_missing_credentials(stack: Stack, method: str, target: str, code: str) -> None:
     answer = await stack.ask(method, target)
     assert (answer.status, answer.code) == (401, code)
     assert stack.galleries.seen == stack.media.seen == []
 
 
-async def test_a_code_is_not_enough_to_change_an_item(stack):
+async def test_a_code_is_not_enough_to_change_an_item(stack: Stack) -> None:
     assert (await stack.ask("DELETE", MEDIA, "X-Gallery-Code: abcd")).code == "gallery_key_missing"
 
 
-async def test_a_code_is_enough_to_read_an_item(stack):
+async def test_a_code_is_enough_to_read_an_item(stack: Stack) -> None:
     assert (await stack.ask("GET", f"{MEDIA}/download", "X-Gallery-Code: ABCD")).status == 200
     assert stack.grants_asked()[-1].json() == {"code": "abcd"}
 
 
-async def test_a_refused_key_is_answered_as_galleries_says(stack):
+async def test_a_refused_key_is_answered_as_galleries_says(stack: Stack) -> None:
     stack.galleries.always(problem_reply(403, "gallery_key_wrong"))
     answer = await stack.ask("GET", MEDIA, "X-Gallery-Key: nope")
     assert (answer.status, answer.code) == (403, "gallery_key_wrong")
@@ -131,18 +133,18 @@ async def test_a_refused_key_is_answered_as_galleries_says(stack):
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_galleries_in_trouble_is_not_the_clients_fault(stack):
+async def test_galleries_in_trouble_is_not_the_clients_fault(stack: Stack) -> None:
     stack.galleries.always(problem_reply(500, "internal_error"))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "upstream_unavailable", "1")
 
 
-async def test_nonsense_from_galleries_is_not_the_clients_fault(stack):
+async def test_nonsense_from_galleries_is_not_the_clients_fault(stack: Stack) -> None:
     stack.galleries.always(Reply(body=b"<html>"))
     assert (await stack.ask("GET", "/v1/g/abcd")).code == "upstream_unavailable"
 
 
-async def test_a_grant_that_got_old_is_replaced_once(stack):
+async def test_a_grant_that_got_old_is_replaced_once(stack: Stack) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     stack.galleries.always(grant_reply(grant="grant-2"))
 
@@ -155,7 +157,7 @@ async def test_a_grant_that_got_old_is_replaced_once(stack):
     assert len(stack.grants_asked()) == 2
 
 
-async def test_a_small_body_is_sent_again_with_the_new_grant(stack):
+async def test_a_small_body_is_sent_again_with_the_new_grant(stack: Stack) -> None:
     await stack.ask("PATCH", MEDIA, "X-Gallery-Key: k", body=b"{}")
     answers = [problem_reply(401, "grant_invalid"), Reply()]
 
@@ -167,7 +169,7 @@ async def test_a_small_body_is_sent_again_with_the_new_grant(stack):
     assert [seen.body for seen in stack.media.seen[-2:]] == [b'{"a":1}', b'{"a":1}']
 
 
-async def test_a_fresh_grant_that_is_refused_is_our_trouble(stack):
+async def test_a_fresh_grant_that_is_refused_is_our_trouble(stack: Stack) -> None:
     stack.media.always(problem_reply(401, "grant_invalid"))
     for asked in (1, 2):
         answer = await stack.ask("GET", "/v1/g/abcd")
@@ -175,7 +177,7 @@ async def test_a_fresh_grant_that_is_refused_is_our_trouble(stack):
         assert len(stack.grants_asked()) == asked
 
 
-async def test_other_refusals_of_media_pass(stack):
+async def test_other_refusals_of_media_pass(stack: Stack) -> None:
     stack.media.always(problem_reply(401, "something_else"))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.status, answer.code) == (401, "something_else")
@@ -183,7 +185,7 @@ async def test_other_refusals_of_media_pass(stack):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_own_changes_drop_grants_at_once(stack, method):
+async def test_own_changes_drop_grants_at_once(stack: Stack, method: str) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     await stack.ask("GET", MEDIA, "X-Gallery-Key: k")
     stack.galleries.always(Reply(status=204, body=b"", headers=()))
@@ -191,14 +193,14 @@ async def test_own_changes_drop_grants_at_once(stack, method):
     assert len(stack.cache) == 0
 
 
-async def test_refused_changes_drop_nothing(stack):
+async def test_refused_changes_drop_nothing(stack: Stack) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     stack.galleries.always(problem_reply(403, "gallery_key_wrong"))
     await stack.ask("DELETE", f"/v1/galleries/{GALLERY_ID}", "X-Gallery-Key: no")
     assert len(stack.cache) == 1
 
 
-async def test_an_answer_older_than_a_change_is_not_kept(stack):
+async def test_an_answer_older_than_a_change_is_not_kept(stack: Stack) -> None:
     released = asyncio.Event()
 
     async def slowly(_: Seen) -> Reply:
@@ -214,7 +216,7 @@ async def test_an_answer_older_than_a_change_is_not_kept(stack):
     assert len(stack.cache) == 0
 
 
-async def test_secrets_are_not_in_logs(stack, caplog):
+async def test_secrets_are_not_in_logs(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     stack.galleries.always(problem_reply(500, "internal_error"))
     await stack.ask("GET", "/v1/g/abcd", "X-Gallery-Password: hunter2")

@@ -10,6 +10,7 @@ import pytest
 from kappi_chassis.embedded.ports import free_port
 from kappi_gateway.errors import UpstreamUnavailable
 from kappi_gateway.testing import GALLERY_ID, FakeService, Reply, Seen, problem_reply, serving
+from kappi_gateway.testing_stack import Stack, StackFactory
 
 GALLERY = f"/v1/galleries/{GALLERY_ID}"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -30,21 +31,21 @@ async def talking(talk: Talk) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_a_service_that_is_down(make_stack):
+async def test_a_service_that_is_down(make_stack: StackFactory) -> None:
     stack = await make_stack(galleries_url=f"http://127.0.0.1:{free_port()}")
     answer = await stack.ask("GET", GALLERY)
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "upstream_unavailable", "1")
     assert answer.headers["x-request-id"]
 
 
-async def test_the_others_still_work(make_stack):
+async def test_the_others_still_work(make_stack: StackFactory) -> None:
     stack = await make_stack(media_url=f"http://127.0.0.1:{free_port()}")
     assert (await stack.ask("GET", "/v1/g/abcd")).status == 503
     assert (await stack.ask("GET", GALLERY)).status == 200
     await stack.upstreams.check_any()
 
 
-async def test_a_service_that_comes_back(make_stack):
+async def test_a_service_that_comes_back(make_stack: StackFactory) -> None:
     port = free_port()
     stack = await make_stack(galleries_url=f"http://127.0.0.1:{port}")
     assert (await stack.ask("GET", GALLERY)).status == 503
@@ -58,7 +59,7 @@ async def _ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     writer.close()
 
 
-async def test_a_service_that_is_silent(make_stack):
+async def test_a_service_that_is_silent(make_stack: StackFactory) -> None:
     stack = await make_stack(read_timeout=0.05)
     forever = asyncio.Event()
 
@@ -92,21 +93,21 @@ async def _injection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 @pytest.mark.parametrize("talk", [_hang_up, _half_close, _nonsense])
-async def test_services_that_break_the_protocol(make_stack, talk):
+async def test_services_that_break_the_protocol(make_stack: StackFactory, talk: Talk) -> None:
     async with talking(talk) as url:
         stack = await make_stack(galleries_url=url)
         answer = await stack.ask("GET", GALLERY)
         assert (answer.status, answer.code) == (503, "upstream_unavailable")
 
 
-async def test_control_characters_in_an_answer_do_not_pass(make_stack):
+async def test_control_characters_in_an_answer_do_not_pass(make_stack: StackFactory) -> None:
     async with talking(_injection) as url:
         stack = await make_stack(galleries_url=url)
         with pytest.raises(asyncio.IncompleteReadError):
             await stack.ask("GET", GALLERY)
 
 
-async def test_a_posted_body_is_sent_once_even_when_the_answer_is_lost(make_stack):
+async def test_a_posted_body_is_sent_once_even_when_the_answer_is_lost(make_stack: StackFactory) -> None:
     received = []
 
     async def take_and_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -118,21 +119,21 @@ async def test_a_posted_body_is_sent_once_even_when_the_answer_is_lost(make_stac
     assert len(received) == 1
 
 
-async def test_problems_of_a_service_pass_as_they_are(stack):
+async def test_problems_of_a_service_pass_as_they_are(stack: Stack) -> None:
     stack.galleries.always(problem_reply(422, "validation_failed"))
     answer = await stack.ask("POST", "/v1/galleries", body=b"{}")
     assert (answer.status, answer.code) == (422, "validation_failed")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_not_ready_when_no_service_can_be_reached(make_stack):
+async def test_not_ready_when_no_service_can_be_reached(make_stack: StackFactory) -> None:
     nowhere = {f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in ("galleries", "media", "store")}
     stack = await make_stack(**nowhere)
     with pytest.raises(UpstreamUnavailable):
         await stack.upstreams.check_any()
 
 
-async def test_ready_as_soon_as_one_service_is_there(make_stack):
+async def test_ready_as_soon_as_one_service_is_there(make_stack: StackFactory) -> None:
     async with serving(FakeService()) as port:
         nowhere = {f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in ("galleries", "store")}
         stack = await make_stack(**nowhere, media_url=f"http://127.0.0.1:{port}")

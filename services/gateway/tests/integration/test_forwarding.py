@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_gateway.testing import GALLERY_ID, Reply, exchange, request
+from kappi_chassis.http.edge import App, Receive, Scope, Send
+from kappi_gateway.testing import GALLERY_ID, Reply, Seen, exchange, request
+from kappi_gateway.testing_stack import Stack
 
 GALLERY = f"/v1/galleries/{GALLERY_ID}"
 GRANT = "x-kappi-grant"
 
 
-async def test_request_and_answer_pass_unchanged(stack):
+async def test_request_and_answer_pass_unchanged(stack: Stack) -> None:
     stack.galleries.always(
         Reply(
             status=200, body=b'{"a":1}', headers=((b"content-type", b"application/json"), (b"etag", b'"7"'))
@@ -35,19 +36,19 @@ async def test_request_and_answer_pass_unchanged(stack):
     assert (answer.status, answer.body, answer.headers["etag"]) == (200, b'{"a":1}', '"7"')
 
 
-async def test_a_request_id_goes_along_and_comes_back(stack):
+async def test_a_request_id_goes_along_and_comes_back(stack: Stack) -> None:
     answer = await stack.ask("GET", GALLERY, "X-Request-Id: abcdefgh12345678")
     assert answer.headers["x-request-id"] == "abcdefgh12345678"
     assert stack.galleries.seen[-1].headers["x-request-id"] == "abcdefgh12345678"
 
 
-async def test_the_trace_goes_on(stack):
+async def test_the_trace_goes_on(stack: Stack) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     await stack.ask("GET", GALLERY, f"Traceparent: 00-{trace}-00f067aa0ba902b7-01")
     assert stack.galleries.seen[-1].headers["traceparent"].split("-")[1] == trace
 
 
-async def test_what_only_the_gateway_may_say_is_stripped(stack):
+async def test_what_only_the_gateway_may_say_is_stripped(stack: Stack) -> None:
     await stack.ask(
         "GET",
         "/v1/g/abcd",
@@ -75,18 +76,20 @@ async def test_what_only_the_gateway_may_say_is_stripped(stack):
 
 
 @pytest.mark.parametrize("nominated", ["x-kappi-grant", "close, X-Kappi-Grant", "content-length", "host"])
-async def test_a_connection_header_cannot_take_away_what_the_gateway_adds(stack, nominated):
+async def test_a_connection_header_cannot_take_away_what_the_gateway_adds(
+    stack: Stack, nominated: str
+) -> None:
     await stack.ask("GET", "/v1/g/abcd", f"Connection: {nominated}")
     assert stack.media.seen[-1].headers[GRANT] == "grant-1"
 
 
-async def test_headers_named_by_connection_stay_here(stack):
+async def test_headers_named_by_connection_stay_here(stack: Stack) -> None:
     await stack.ask("GET", GALLERY, "Connection: accept-language", "Accept-Language: de", "TE: trailers")
     headers = stack.galleries.seen[-1].headers
     assert {"accept-language", "te"}.isdisjoint(headers)
 
 
-async def test_hop_by_hop_and_internal_headers_of_an_answer_stay_here(stack):
+async def test_hop_by_hop_and_internal_headers_of_an_answer_stay_here(stack: Stack) -> None:
     stack.media.always(
         Reply(
             body=b"x",
@@ -103,7 +106,7 @@ async def test_hop_by_hop_and_internal_headers_of_an_answer_stay_here(stack):
     assert answer.headers["x-a"] == "1"
 
 
-async def test_head_is_a_get_without_its_body(stack):
+async def test_head_is_a_get_without_its_body(stack: Stack) -> None:
     stack.media.always(Reply(body=b"x" * 5000))
     answer = await stack.ask("HEAD", "/v1/g/abcd")
     assert stack.media.seen[-1].method == "GET"
@@ -111,7 +114,7 @@ async def test_head_is_a_get_without_its_body(stack):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_answers_without_a_body(stack, status):
+async def test_answers_without_a_body(stack: Stack, status: int) -> None:
     stack.media.always(Reply(status=status, body=b"", headers=((b"etag", b'"1"'),)))
     answer = await stack.ask("GET", "/v1/g/abcd", 'If-None-Match: "1"')
     assert stack.media.seen[-1].headers["if-none-match"] == '"1"'
@@ -119,7 +122,7 @@ async def test_answers_without_a_body(stack, status):
     assert "transfer-encoding" not in answer.headers
 
 
-async def test_304_with_the_length_of_what_was_not_sent(stack):
+async def test_304_with_the_length_of_what_was_not_sent(stack: Stack) -> None:
     async def not_modified(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"5000"), (b"etag", b'"1"')]
         await send({"type": "http.response.start", "status": 304, "headers": headers})
@@ -130,7 +133,7 @@ async def test_304_with_the_length_of_what_was_not_sent(stack):
     assert (answer.status, answer.body) == (304, b"")
 
 
-def _as_head(app):
+def _as_head(app: App) -> App:
     """uvicorn refuses to send a 304's Content-Length without a body, except to HEAD."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,7 +143,7 @@ def _as_head(app):
     return wrapped
 
 
-async def test_redirects_are_the_clients(stack):
+async def test_redirects_are_the_clients(stack: Stack) -> None:
     stack.media.always(
         Reply(status=302, body=b"", headers=((b"location", b"https://store.example/x?sig=1"),))
     )
@@ -148,7 +151,7 @@ async def test_redirects_are_the_clients(stack):
     assert (answer.status, answer.headers["location"]) == (302, "https://store.example/x?sig=1")
 
 
-async def test_compressed_answers_are_not_touched(stack):
+async def test_compressed_answers_are_not_touched(stack: Stack) -> None:
     body = b"\x28\xb5\x2f\xfd not really zstd"
     stack.media.always(Reply(body=body, headers=((b"content-encoding", b"zstd"),)))
     answer = await stack.ask("GET", "/v1/g/abcd", "Accept-Encoding: zstd")
@@ -156,12 +159,12 @@ async def test_compressed_answers_are_not_touched(stack):
     assert (answer.body, answer.headers["content-encoding"]) == (body, "zstd")
 
 
-async def test_no_accept_encoding_is_invented(stack):
+async def test_no_accept_encoding_is_invented(stack: Stack) -> None:
     await stack.ask("GET", "/v1/g/abcd")
     assert {"accept-encoding", "accept", "user-agent"}.isdisjoint(stack.media.seen[-1].headers)
 
 
-async def test_chunked_uploads_arrive_whole(stack):
+async def test_chunked_uploads_arrive_whole(stack: Stack) -> None:
     await exchange(
         stack.port,
         request("POST", "/v1/galleries", "Transfer-Encoding: chunked", "Content-Type: application/json")
@@ -170,7 +173,7 @@ async def test_chunked_uploads_arrive_whole(stack):
     assert stack.galleries.seen[-1].body == b'{"a":1}'
 
 
-async def test_length_and_chunked_at_once_are_refused_before_any_service(stack):
+async def test_length_and_chunked_at_once_are_refused_before_any_service(stack: Stack) -> None:
     answer = await exchange(
         stack.port,
         b"POST /v1/galleries HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -180,30 +183,30 @@ async def test_length_and_chunked_at_once_are_refused_before_any_service(stack):
     assert stack.galleries.seen == []
 
 
-async def test_the_body_of_a_get_stays_here(stack):
+async def test_the_body_of_a_get_stays_here(stack: Stack) -> None:
     await stack.ask("GET", GALLERY, body=b"GET /internal/x HTTP/1.1\r\n\r\n")
     seen = stack.galleries.seen[-1]
     assert (seen.body, "content-length" in seen.headers) == (b"", False)
     assert (await stack.ask("GET", GALLERY)).status == 200
 
 
-async def test_non_ascii_headers(stack):
+async def test_non_ascii_headers(stack: Stack) -> None:
     raw = f"GET {GALLERY} HTTP/1.1\r\nHost: x\r\nUser-Agent: ".encode() + "Käppi".encode() + b"\r\n\r\n"
 
-    async def agent(seen):
+    async def agent(seen: Seen) -> Reply:
         return Reply(body=seen.headers["user-agent"].encode())
 
     stack.galleries.answer = agent
     assert (await exchange(stack.port, raw)).body.decode() == "Käppi"
 
 
-async def test_unreadable_headers_are_refused(stack):
+async def test_unreadable_headers_are_refused(stack: Stack) -> None:
     raw = f"GET {GALLERY} HTTP/1.1\r\nHost: x\r\nUser-Agent: ".encode() + b"\xff\xfe\r\n\r\n"
     assert (await exchange(stack.port, raw)).code == "bad_header"
 
 
 @pytest.mark.parametrize("ending", [b"\r", b"\n", b"\r\n X-Kappi-Grant: forged", b"\x00"])
-async def test_headers_cannot_be_injected(stack, ending):
+async def test_headers_cannot_be_injected(stack: Stack, ending: bytes) -> None:
     raw = (
         f"GET {GALLERY} HTTP/1.1\r\nHost: x\r\nUser-Agent: a".encode() + ending + b"X-Kappi-Grant: f\r\n\r\n"
     )
@@ -211,7 +214,7 @@ async def test_headers_cannot_be_injected(stack, ending):
     assert all(GRANT not in seen.headers for seen in stack.galleries.seen)
 
 
-async def test_large_headers_pass(stack):
+async def test_large_headers_pass(stack: Stack) -> None:
     answer = await stack.ask("GET", GALLERY, f"User-Agent: {'a' * 6000}")
     assert answer.status == 200
     assert len(stack.galleries.seen[-1].headers["user-agent"]) == 6000

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import Reply, Seen, grant_reply, problem_reply
+from kappi_gateway.testing import RawAnswer, Reply, Seen, grant_reply, problem_reply
+from kappi_gateway.testing_stack import Stack, StackFactory
 
 FORWARDED = "X-Forwarded-For: "
 
@@ -17,17 +19,17 @@ async def unknown(seen: Seen) -> Reply:
 
 
 @pytest.fixture
-async def guarded(make_stack):
+async def guarded(make_stack: StackFactory) -> Stack:
     stack = await make_stack(guess_burst=3, guesses_per_minute=6, trusted_proxies="127.0.0.0/8")
     stack.galleries.answer = unknown
     return stack
 
 
-async def guess(stack, code, address="1.1.1.1"):
+async def guess(stack: Stack, code: str, address: str = "1.1.1.1") -> RawAnswer:
     return await stack.ask("GET", f"/v1/g/{code}", FORWARDED + address)
 
 
-async def test_a_guesser_is_stopped_even_for_codes_that_exist(guarded):
+async def test_a_guesser_is_stopped_even_for_codes_that_exist(guarded: Stack) -> None:
     assert (await guess(guarded, "good")).status == 200
     for number in range(3):
         assert (await guess(guarded, f"no{number}")).status == 404
@@ -36,7 +38,7 @@ async def test_a_guesser_is_stopped_even_for_codes_that_exist(guarded):
     assert len(guarded.grants_asked()) == 4
 
 
-async def test_retry_after_is_true(guarded):
+async def test_retry_after_is_true(guarded: Stack) -> None:
     for number in range(3):
         await guess(guarded, f"no{number}")
     guarded.time.now_s += 9.5
@@ -45,57 +47,57 @@ async def test_retry_after_is_true(guarded):
     assert (await guess(guarded, "good")).status == 200
 
 
-async def test_right_codes_cost_nothing(guarded):
+async def test_right_codes_cost_nothing(guarded: Stack) -> None:
     for _ in range(10):
         assert (await guess(guarded, "good")).status == 200
 
 
-async def test_addresses_are_apart(guarded):
+async def test_addresses_are_apart(guarded: Stack) -> None:
     for number in range(4):
         await guess(guarded, f"no{number}")
     assert (await guess(guarded, "good", "1.1.1.2")).status == 200
 
 
-async def test_an_ipv6_site_is_one_address(guarded):
+async def test_an_ipv6_site_is_one_address(guarded: Stack) -> None:
     for number in range(3):
         await guess(guarded, f"no{number}", f"2001:db8::{number + 1}")
     assert (await guess(guarded, "good", "2001:db8::ffff:1")).status == 429
     assert (await guess(guarded, "good", "2001:db8:0:1::1")).status == 200
 
 
-async def test_guesses_at_once_do_not_all_pass(guarded):
+async def test_guesses_at_once_do_not_all_pass(guarded: Stack) -> None:
     answers = await asyncio.gather(*(guess(guarded, f"n{number}") for number in range(20)))
     assert sorted(answer.status for answer in answers) == [404] * 3 + [429] * 17
     assert len(guarded.grants_asked()) == 3
 
 
-async def test_impossible_codes_count(guarded):
+async def test_impossible_codes_count(guarded: Stack) -> None:
     for _ in range(3):
         await guess(guarded, "no-code")
     assert (await guess(guarded, "good")).status == 429
 
 
-async def test_codes_in_a_header_count(guarded):
+async def test_codes_in_a_header_count(guarded: Stack) -> None:
     target = "/v1/media/019c0000-0000-7000-8000-000000000001"
     for _ in range(3):
         await guarded.ask("GET", target, "X-Gallery-Code: nope", FORWARDED + "1.1.1.1")
     assert (await guess(guarded, "good")).status == 429
 
 
-async def test_galleries_being_down_costs_no_guess(guarded):
+async def test_galleries_being_down_costs_no_guess(guarded: Stack) -> None:
     guarded.galleries.always(problem_reply(503, "overloaded"))
     for _ in range(5):
         assert (await guess(guarded, "good")).status == 503
 
 
-async def test_an_untrusted_peer_cannot_choose_its_address(make_stack):
+async def test_an_untrusted_peer_cannot_choose_its_address(make_stack: StackFactory) -> None:
     stack = await make_stack(guess_burst=2)
     stack.galleries.answer = unknown
     statuses = [(await guess(stack, f"no{number}", f"9.9.9.{number}")).status for number in range(3)]
     assert statuses == [404, 404, 429]
 
 
-async def test_creation_is_limited(make_stack):
+async def test_creation_is_limited(make_stack: StackFactory) -> None:
     stack = await make_stack(creation_burst=2, creations_per_hour=60)
     stack.galleries.always(Reply(status=201))
     statuses = [(await stack.ask("POST", "/v1/galleries", body=b"{}")).status for _ in range(2)]
@@ -106,14 +108,14 @@ async def test_creation_is_limited(make_stack):
     assert (await stack.ask("POST", "/v1/galleries", body=b"{}")).status == 201
 
 
-async def test_creations_that_failed_cost_nothing(make_stack):
+async def test_creations_that_failed_cost_nothing(make_stack: StackFactory) -> None:
     stack = await make_stack(creation_burst=1)
     stack.galleries.always(problem_reply(422, "validation_failed"))
     for _ in range(3):
         assert (await stack.ask("POST", "/v1/galleries", body=b"{}")).status == 422
 
 
-async def test_load_is_shed(make_stack):
+async def test_load_is_shed(make_stack: StackFactory) -> None:
     stack = await make_stack(max_in_flight=1)
     released = asyncio.Event()
 
@@ -131,5 +133,5 @@ async def test_load_is_shed(make_stack):
     assert (await asking).status == 200
 
 
-def _assert_any(things):
+def _assert_any(things: Sized) -> None:
     assert things

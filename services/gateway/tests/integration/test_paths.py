@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kappi_gateway.testing import GALLERY_ID, exchange, request
+from kappi_gateway.testing_stack import Stack
 
 
 @pytest.mark.parametrize(
@@ -34,38 +35,38 @@ from kappi_gateway.testing import GALLERY_ID, exchange, request
         "/nowhere",
     ],
 )
-async def test_paths_that_lead_nowhere(stack, target):
+async def test_paths_that_lead_nowhere(stack: Stack, target: str) -> None:
     answer = await stack.ask("GET", target, "X-Gallery-Key: k")
     assert (answer.status in (404, 405), answer.code in ("not_found", "method_not_allowed")) == (True, True)
     assert answer.headers["content-type"] == "application/problem+json"
     assert stack.galleries.seen == stack.media.seen == []
 
 
-async def test_an_absolute_target_is_only_its_path(stack):
+async def test_an_absolute_target_is_only_its_path(stack: Stack) -> None:
     answer = await stack.ask("GET", "http://127.0.0.1:1/internal/jwks.json")
     assert answer.status == 404
 
 
-async def test_raw_bytes_in_a_path_do_not_crash(stack):
+async def test_raw_bytes_in_a_path_do_not_crash(stack: Stack) -> None:
     raw = "GET /v1/galleries/ä HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     assert (await exchange(stack.port, raw)).status in (400, 404)
     assert stack.galleries.seen == []
 
 
-async def test_raw_bytes_in_a_query_are_refused(stack):
+async def test_raw_bytes_in_a_query_are_refused(stack: Stack) -> None:
     raw = f"GET /v1/galleries/{GALLERY_ID}?q=ä HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     assert (await exchange(stack.port, raw)).status == 400
     assert stack.galleries.seen == []
 
 
-async def test_a_wrong_method_tells_the_right_ones(stack):
+async def test_a_wrong_method_tells_the_right_ones(stack: Stack) -> None:
     answer = await stack.ask("PUT", f"/v1/galleries/{GALLERY_ID}")
     assert (answer.status, answer.code) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
 
 
 @pytest.mark.parametrize("written", ["ABcd", "%20abcd%20", "abcd%0A", "%61bcd"])
-async def test_codes_are_trimmed_and_lower_case(stack, written):
+async def test_codes_are_trimmed_and_lower_case(stack: Stack, written: str) -> None:
     await stack.ask("GET", f"/v1/g/{written}")
     assert stack.grants_asked()[-1].json() == {"code": "abcd"}
     assert stack.media.seen[-1].raw_path == b"/v1/g/abcd"
@@ -74,12 +75,12 @@ async def test_codes_are_trimmed_and_lower_case(stack, written):
 @pytest.mark.parametrize(
     "written", ["ab%2Fcd", "%2e%2e", "ab-cd", "%FF", "a" * 65, "%20", "ab%00", "a?b"[:1] + "%3F"]
 )
-async def test_what_cannot_be_a_code_asks_nobody(stack, written):
+async def test_what_cannot_be_a_code_asks_nobody(stack: Stack, written: str) -> None:
     answer = await stack.ask("GET", f"/v1/g/{written}")
     assert (answer.status, answer.code) == (404, "gallery_not_found")
     assert stack.galleries.seen == stack.media.seen == []
 
 
-async def test_pipelined_requests_are_answered_in_order(stack):
+async def test_pipelined_requests_are_answered_in_order(stack: Stack) -> None:
     one = request("GET", f"/v1/galleries/{GALLERY_ID}") + request("GET", "/nowhere", "Connection: close")
     assert (await exchange(stack.port, one)).status == 200

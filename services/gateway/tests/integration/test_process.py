@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_gateway.testing import FakeService, exchange, request, serving
 
 
-async def test_it_starts_serves_and_stops_without_a_broker(tmp_path):
+async def test_it_starts_serves_and_stops_without_a_broker(tmp_path: Path) -> None:
     async with serving(FakeService()) as service_port:
         port, ops_port = free_port(), free_port()
         process = ManagedProcess(

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 from kappi_chassis.embedded.ports import free_port
 from kappi_gateway.testing import GALLERY_ID, Reply, exchange, request
+from kappi_gateway.testing_stack import Stack, StackFactory
 
 PAGES = ["/", "/g/abcd", "/docs"]
 
 
 @pytest.mark.parametrize("target", PAGES)
-async def test_a_page_runs_nothing_but_what_it_brings(stack, target):
+async def test_a_page_runs_nothing_but_what_it_brings(stack: Stack, target: str) -> None:
     answer = await stack.ask("GET", target)
     html = answer.body.decode()
     policy = answer.headers["content-security-policy"]
@@ -31,27 +32,27 @@ async def test_a_page_runs_nothing_but_what_it_brings(stack, target):
 
 
 @pytest.mark.parametrize("target", PAGES)
-async def test_no_script_writes_markup(stack, target):
+async def test_no_script_writes_markup(stack: Stack, target: str) -> None:
     html = (await stack.ask("GET", target)).body.decode()
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", html
     )
 
 
-async def test_pictures_may_come_from_the_store(make_stack):
+async def test_pictures_may_come_from_the_store(make_stack: StackFactory) -> None:
     stack = await make_stack(media_origins="https://store.example, https://cdn.example:8443")
     policy = (await stack.ask("GET", "/g/abcd")).headers["content-security-policy"]
     assert "img-src 'self' https://store.example https://cdn.example:8443 data:;" in policy
     assert "media-src 'self' https://store.example https://cdn.example:8443;" in policy
 
 
-async def test_the_page_does_not_depend_on_the_code(stack):
+async def test_the_page_does_not_depend_on_the_code(stack: Stack) -> None:
     hostile = await stack.ask("GET", "/g/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
     assert hostile.body == (await stack.ask("GET", "/g/abcd")).body
     assert stack.galleries.seen == stack.media.seen == []
 
 
-async def test_a_page_is_compressed_and_revalidated(stack):
+async def test_a_page_is_compressed_and_revalidated(stack: Stack) -> None:
     plain = await stack.ask("GET", "/g/abcd", "Accept-Encoding: gzip;q=0")
     packed = await stack.ask("GET", "/g/abcd", "Accept-Encoding: br, gzip")
     assert packed.headers["content-encoding"] == "gzip"
@@ -60,13 +61,13 @@ async def test_a_page_is_compressed_and_revalidated(stack):
     assert (known.status, known.body) == (304, b"")
 
 
-async def test_head_of_a_page(stack):
+async def test_head_of_a_page(stack: Stack) -> None:
     answer = await stack.ask("HEAD", "/docs")
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["content-length"]) > 1000
 
 
-async def test_preflight(stack):
+async def test_preflight(stack: Stack) -> None:
     answer = await stack.ask(
         "OPTIONS",
         f"/v1/galleries/{GALLERY_ID}",
@@ -82,12 +83,12 @@ async def test_preflight(stack):
     assert stack.galleries.seen == []
 
 
-async def test_preflight_of_nothing(stack):
+async def test_preflight_of_nothing(stack: Stack) -> None:
     assert (await stack.ask("OPTIONS", "/nowhere")).status == 404
 
 
 @pytest.mark.parametrize("target", ["/v1/g/abcd", "/nowhere", "/openapi.json"])
-async def test_pages_of_others_may_read_answers(stack, target):
+async def test_pages_of_others_may_read_answers(stack: Stack, target: str) -> None:
     answer = await stack.ask("GET", target, "Origin: https://app.example")
     assert answer.headers["access-control-allow-origin"] == "*"
     assert {"ETag", "Retry-After", "X-Request-Id"} <= set(
@@ -95,7 +96,7 @@ async def test_pages_of_others_may_read_answers(stack, target):
     )
 
 
-async def test_a_websocket_is_not_spoken(stack):
+async def test_a_websocket_is_not_spoken(stack: Stack) -> None:
     raw = request(
         "GET", "/v1/g/abcd", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"
     )
@@ -111,7 +112,7 @@ def documented(*operations: str) -> Reply:
     return Reply(body=msgspec.json.encode({"openapi": "3.1.0", "paths": paths}))
 
 
-async def test_one_document(stack):
+async def test_one_document(stack: Stack) -> None:
     stack.galleries.always(documented("post /v1/galleries", "post /internal/grants/view"))
     stack.media.always(documented("get /v1/g/{code}"))
     answer = await stack.ask("GET", "/openapi.json")
@@ -122,7 +123,7 @@ async def test_one_document(stack):
     assert len(stack.media.seen) == 1
 
 
-async def test_the_document_is_refreshed(stack):
+async def test_the_document_is_refreshed(stack: Stack) -> None:
     stack.galleries.always(documented())
     stack.media.always(documented())
     await stack.ask("GET", "/openapi.json")
@@ -132,7 +133,7 @@ async def test_the_document_is_refreshed(stack):
     assert list(document["paths"]) == ["/v1/g/{code}"]
 
 
-async def test_a_service_that_is_down_keeps_its_part(stack):
+async def test_a_service_that_is_down_keeps_its_part(stack: Stack) -> None:
     stack.galleries.always(documented("post /v1/galleries"))
     stack.media.always(documented("get /v1/g/{code}"))
     first = await stack.ask("GET", "/openapi.json")
@@ -141,7 +142,7 @@ async def test_a_service_that_is_down_keeps_its_part(stack):
     assert (await stack.ask("GET", "/openapi.json")).body == first.body
 
 
-async def test_no_service_no_document(make_stack):
+async def test_no_service_no_document(make_stack: StackFactory) -> None:
     nowhere = {f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in ("galleries", "media")}
     stack = await make_stack(**nowhere)
     assert (await stack.ask("GET", "/openapi.json")).code == "upstream_unavailable"

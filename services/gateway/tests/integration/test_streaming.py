@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
 from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.testing import DEADLINE_S, GALLERY_ID, Reply, exchange, read_answer, request
+from kappi_gateway.testing_stack import Stack, StackFactory
 
 MIB = 1 << 20
+T = TypeVar("T")
 UPLOADS = f"/v1/galleries/{GALLERY_ID}/uploads"
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 
@@ -46,12 +50,12 @@ class Witness:
         await leaving
 
 
-async def _within(awaitable):
+async def _within(awaitable: Awaitable[T]) -> T:
     async with asyncio.timeout(DEADLINE_S):
         return await awaitable
 
 
-async def test_pieces_arrive_before_the_answer_is_complete(stack):
+async def test_pieces_arrive_before_the_answer_is_complete(stack: Stack) -> None:
     released = asyncio.Event()
 
     async def two_pieces(scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,14 +73,14 @@ async def test_pieces_arrive_before_the_answer_is_complete(stack):
     writer.close()
 
 
-async def test_large_answers_come_whole(stack):
+async def test_large_answers_come_whole(stack: Stack) -> None:
     body = bytes(range(256)) * 4096 * 8
     stack.media.always(Reply(body=body))
     answer = await stack.ask("GET", "/v1/g/abcd")
     assert (answer.complete, answer.body == body) == (True, True)
 
 
-async def test_a_slow_reader_holds_the_service_back(stack):
+async def test_a_slow_reader_holds_the_service_back(stack: Stack) -> None:
     witness = Witness()
     stack.media.takes_over = witness.endless
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -98,7 +102,7 @@ def _assert_settled(witness: Witness) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["silent", "stops_halfway", "endless"])
-async def test_a_client_that_leaves_ends_the_work_behind(stack, behaviour):
+async def test_a_client_that_leaves_ends_the_work_behind(stack: Stack, behaviour: str) -> None:
     witness = Witness()
     stack.media.takes_over = getattr(witness, behaviour)
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -108,11 +112,11 @@ async def test_a_client_that_leaves_ends_the_work_behind(stack, behaviour):
     await _within(witness.left.wait())
 
 
-def _assert_true(truth):
+def _assert_true(truth: object) -> None:
     assert truth
 
 
-async def test_a_client_that_leaves_while_its_grant_is_asked_for(stack):
+async def test_a_client_that_leaves_while_its_grant_is_asked_for(stack: Stack) -> None:
     witness = Witness()
     stack.galleries.takes_over = witness.silent
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -122,7 +126,7 @@ async def test_a_client_that_leaves_while_its_grant_is_asked_for(stack):
     await _within(witness.left.wait())
 
 
-async def test_others_still_get_the_grant_one_client_did_not_wait_for(stack):
+async def test_others_still_get_the_grant_one_client_did_not_wait_for(stack: Stack) -> None:
     witness = Witness()
     stack.galleries.takes_over = witness.silent
     writers = []
@@ -139,7 +143,7 @@ async def test_others_still_get_the_grant_one_client_did_not_wait_for(stack):
     await _within(witness.left.wait())
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body(stack):
+async def test_a_client_that_leaves_in_the_middle_of_its_body(stack: Stack) -> None:
     witness = Witness()
     stack.media.takes_over = witness.silent
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
@@ -149,7 +153,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body(stack):
     await _within(witness.left.wait())
 
 
-async def test_the_connection_serves_on_after_all_that(stack):
+async def test_the_connection_serves_on_after_all_that(stack: Stack) -> None:
     stack.media.takes_over = Witness().silent
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(request("GET", "/v1/g/abcd"))
@@ -158,7 +162,7 @@ async def test_the_connection_serves_on_after_all_that(stack):
     assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
 
 
-async def test_an_answer_broken_off_is_not_ended_as_if_whole(stack):
+async def test_an_answer_broken_off_is_not_ended_as_if_whole(stack: Stack) -> None:
     async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
         await send({**START, "headers": [(b"content-length", b"1000")]})
         await send({"type": "http.response.body", "body": b"x" * 10, "more_body": True})
@@ -169,7 +173,7 @@ async def test_an_answer_broken_off_is_not_ended_as_if_whole(stack):
     assert (answer.status, answer.complete) == (200, False)
 
 
-async def test_a_chunked_answer_broken_off_is_not_ended_as_if_whole(stack):
+async def test_a_chunked_answer_broken_off_is_not_ended_as_if_whole(stack: Stack) -> None:
     async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
         await send(START)
         await send({"type": "http.response.body", "body": b"x" * 10, "more_body": True})
@@ -180,7 +184,7 @@ async def test_a_chunked_answer_broken_off_is_not_ended_as_if_whole(stack):
     assert (answer.status, answer.complete) == (200, False)
 
 
-async def test_bodies_over_the_limit_are_refused_unread(make_stack):
+async def test_bodies_over_the_limit_are_refused_unread(make_stack: StackFactory) -> None:
     stack = await make_stack(json_body_limit_bytes=1000)
     raw = request("POST", "/v1/galleries", "Content-Length: 1001", "Expect: 100-continue")
     answer = await exchange(stack.port, raw)
@@ -188,7 +192,7 @@ async def test_bodies_over_the_limit_are_refused_unread(make_stack):
     assert stack.galleries.seen == []
 
 
-async def test_chunked_bodies_over_the_limit_are_cut(make_stack):
+async def test_chunked_bodies_over_the_limit_are_cut(make_stack: StackFactory) -> None:
     stack = await make_stack(json_body_limit_bytes=1000)
     piece = b"200\r\n" + b"x" * 512 + b"\r\n"
     raw = request("POST", "/v1/galleries", "Transfer-Encoding: chunked") + piece
@@ -202,7 +206,7 @@ async def test_chunked_bodies_over_the_limit_are_cut(make_stack):
     writer.close()
 
 
-async def test_a_trickled_body_arrives_whole(stack):
+async def test_a_trickled_body_arrives_whole(stack: Stack) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     body = b"0123456789" * 3000
     writer.write(request("POST", UPLOADS, "X-Gallery-Key: k", f"Content-Length: {len(body)}"))
@@ -216,14 +220,14 @@ async def test_a_trickled_body_arrives_whole(stack):
     writer.close()
 
 
-async def test_a_body_that_stops_coming_is_given_up(make_stack):
+async def test_a_body_that_stops_coming_is_given_up(make_stack: StackFactory) -> None:
     stack = await make_stack(client_silence=0.05)
     raw = request("POST", UPLOADS, "X-Gallery-Key: k", "Content-Length: 100") + b"x"
     answer = await exchange(stack.port, raw)
     assert (answer.status, answer.code) == (408, "request_timeout")
 
 
-async def test_100_continue_comes_when_the_body_is_wanted(stack):
+async def test_100_continue_comes_when_the_body_is_wanted(stack: Stack) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(request("POST", UPLOADS, "X-Gallery-Key: k", "Content-Length: 2", "Expect: 100-continue"))
     assert (await _within(read_answer(reader))).status == 100
@@ -233,12 +237,12 @@ async def test_100_continue_comes_when_the_body_is_wanted(stack):
     writer.close()
 
 
-async def test_100_continue_does_not_come_for_what_is_refused(stack):
+async def test_100_continue_does_not_come_for_what_is_refused(stack: Stack) -> None:
     raw = request("POST", UPLOADS, "Content-Length: 2", "Expect: 100-continue")
     assert (await exchange(stack.port, raw)).code == "gallery_key_missing"
 
 
-async def test_an_early_answer_does_not_wait_for_the_body(stack):
+async def test_an_early_answer_does_not_wait_for_the_body(stack: Stack) -> None:
     async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"2"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 422, "headers": headers})

@@ -25,11 +25,11 @@ TRUSTED = ClientAddresses((ip_network("10.0.0.0/8"), ip_network("fd00::/8")))
         ("unix", "2.2.2.2", "unix"),
     ],
 )
-def test_client_address(peer, forwarded, client):
+def test_client_address(peer: str, forwarded: str | None, client: str) -> None:
     assert TRUSTED.of(peer, forwarded) == client
 
 
-def test_nobody_is_trusted_by_default():
+def test_nobody_is_trusted_by_default() -> None:
     assert ClientAddresses(()).of("127.0.0.1", "2.2.2.2") == "127.0.0.1"
 
 
@@ -43,5 +43,5 @@ def test_nobody_is_trusted_by_default():
         ("whatever", "unknown"),
     ],
 )
-def test_what_limits_count_by(address, key):
+def test_what_limits_count_by(address: str, key: str) -> None:
     assert limit_key(address) == key

@@ -6,19 +6,19 @@ from kappi_gateway.forward import safe_query
 from kappi_gateway.headers import TO_SERVICE, TO_STORE, WITH_GRANT, answering, passing
 
 
-def test_no_list_lets_internal_headers_through():
+def test_no_list_lets_internal_headers_through() -> None:
     for allowed in (TO_SERVICE, TO_STORE, WITH_GRANT):
         assert not [name for name in allowed if name.startswith((b"x-kappi", b"x-forwarded", b"cookie"))]
 
 
-def test_repeated_headers_stay_repeated():
+def test_repeated_headers_stay_repeated() -> None:
     assert passing([(b"accept", b"a"), (b"x", b"y"), (b"accept", b"b")], TO_SERVICE) == [
         ("accept", "a"),
         ("accept", "b"),
     ]
 
 
-def test_connection_nominates_whatever_its_case_and_number():
+def test_connection_nominates_whatever_its_case_and_number() -> None:
     headers = [
         (b"accept", b"a"),
         (b"range", b"r"),
@@ -28,7 +28,7 @@ def test_connection_nominates_whatever_its_case_and_number():
     assert passing(headers, TO_SERVICE) == [("accept", "a")]
 
 
-def test_answers_keep_order_and_repetition():
+def test_answers_keep_order_and_repetition() -> None:
     raw = [(b"Vary", b"a"), (b"Connection", b"close"), (b"Vary", b"b"), (b"Content-Length", b"1")]
     assert answering(raw, without_length=False) == [
         (b"vary", b"a"),
@@ -50,10 +50,10 @@ def test_answers_keep_order_and_repetition():
         ("\u212aabc".encode(), "kabc"),
     ],
 )
-def test_codes(raw, code):
+def test_codes(raw: bytes, code: str | None) -> None:
     assert normal_code(raw) == code
 
 
-def test_queries_are_left_alone_but_for_raw_bytes():
+def test_queries_are_left_alone_but_for_raw_bytes() -> None:
     assert safe_query(b"a=%2f+&b='\"<>|") == "a=%2f+&b='\"<>|"
     assert safe_query("a=ä b".encode() + b"\r\n") == "a=%C3%A4%20b%0D%0A"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +21,11 @@ def time() -> Time:
     return Time()
 
 
-def buckets(time: Time, **other) -> TokenBuckets:
+def buckets(time: Time, **other: Any) -> TokenBuckets:
     return TokenBuckets(**{"capacity": 3, "refill_per_s": 0.5, "max_keys": 10, "monotonic": time, **other})
 
 
-def test_capacity_then_the_refill(time):
+def test_capacity_then_the_refill(time: Time) -> None:
     some = buckets(time)
     waits = []
     for _ in range(4):
@@ -34,7 +36,7 @@ def test_capacity_then_the_refill(time):
     assert some.wait_s("a") == 0
 
 
-def test_no_more_than_the_capacity_gathers(time):
+def test_no_more_than_the_capacity_gathers(time: Time) -> None:
     some = buckets(time)
     some.take("a")
     time.now_s += 1000
@@ -44,7 +46,7 @@ def test_no_more_than_the_capacity_gathers(time):
     assert some.wait_s("a") > 0
 
 
-def test_what_is_given_back_is_as_if_never_taken(time):
+def test_what_is_given_back_is_as_if_never_taken(time: Time) -> None:
     some = buckets(time)
     for _ in range(100):
         some.take("a")
@@ -52,13 +54,13 @@ def test_what_is_given_back_is_as_if_never_taken(time):
     assert (some.wait_s("a"), len(some)) == (0, 0)
 
 
-def test_giving_back_to_the_forgotten(time):
+def test_giving_back_to_the_forgotten(time: Time) -> None:
     some = buckets(time)
     some.give_back("a")
     assert len(some) == 0
 
 
-def test_memory_is_bounded_and_the_longest_untouched_go(time):
+def test_memory_is_bounded_and_the_longest_untouched_go(time: Time) -> None:
     some = buckets(time, capacity=1, max_keys=2)
     for key in ("a", "b", "a", "c"):
         some.take(key)
@@ -70,7 +72,7 @@ def test_memory_is_bounded_and_the_longest_untouched_go(time):
     rate=st.floats(0.001, 50, allow_nan=False),
     steps=st.lists(st.floats(0, 100, allow_nan=False), max_size=20),
 )
-def test_who_waits_as_told_gets_the_token(rate, steps):
+def test_who_waits_as_told_gets_the_token(rate: float, steps: list[float]) -> None:
     time = Time()
     some = buckets(time, refill_per_s=rate)
     for step in steps:
@@ -81,7 +83,7 @@ def test_who_waits_as_told_gets_the_token(rate, steps):
 
 
 @given(st.lists(st.sampled_from(["take", "pass"]), max_size=60))
-def test_never_more_than_capacity_and_refill(actions):
+def test_never_more_than_capacity_and_refill(actions: list[str]) -> None:
     time = Time()
     some = buckets(time)
     taken = 0
@@ -94,7 +96,7 @@ def test_never_more_than_capacity_and_refill(actions):
     assert taken <= 3 + 0.5 * time.now_s
 
 
-def test_retry_after_is_whole_seconds_rounded_up(time):
+def test_retry_after_is_whole_seconds_rounded_up(time: Time) -> None:
     limit = GuessLimit(buckets(time, capacity=1, refill_per_s=0.4))
     limit.spend("1.1.1.1")
     with pytest.raises(TooManyGuesses) as refused:

@@ -16,7 +16,7 @@ def operation(name: str, **other: Any) -> dict[str, Any]:
     return {"responses": {"200": {"description": "ok", "content": content}}, **other}
 
 
-GALLERIES = {
+GALLERIES: dict[str, Any] = {
     "paths": {
         "/v1/galleries": {"post": operation("Item")},
         "/v1/galleries/{gallery_id}": {
@@ -40,7 +40,7 @@ GALLERIES = {
         }
     },
 }
-MEDIA = {
+MEDIA: dict[str, Any] = {
     "paths": {
         "/v1/media/{id}": {
             "get": operation("Item", parameters=[{"in": "header", "name": "X-Kappi-Grant", "required": True}])
@@ -61,7 +61,7 @@ def schema_in(document: dict[str, Any], path: str, method: str) -> str:
     return str(content["application/json"]["schema"]["$ref"]).rpartition("/")[2]
 
 
-def test_only_listed_operations():
+def test_only_listed_operations() -> None:
     assert list(merged()["paths"]) == [
         "/v1/galleries",
         "/v1/galleries/{id}",
@@ -70,7 +70,7 @@ def test_only_listed_operations():
     ]
 
 
-def test_schemas_of_one_name_are_kept_apart():
+def test_schemas_of_one_name_are_kept_apart() -> None:
     document = merged()
     schemas = document["components"]["schemas"]
     assert schemas[schema_in(document, "/v1/media/{id}", "get")] == {"type": "integer"}
@@ -78,7 +78,7 @@ def test_schemas_of_one_name_are_kept_apart():
     assert schemas[own]["properties"]["next"] == schema_of(own)
 
 
-def test_equal_schemas_are_one_and_unused_ones_go():
+def test_equal_schemas_are_one_and_unused_ones_go() -> None:
     document = merged()
     assert (
         schema_in(document, "/v1/galleries/{id}", "get")
@@ -88,7 +88,7 @@ def test_equal_schemas_are_one_and_unused_ones_go():
     assert sorted(document["components"]["schemas"]) == ["GalleriesItem", "MediaItem", "Shared"]
 
 
-def test_path_parameters_get_our_names_and_credentials_are_schemes():
+def test_path_parameters_get_our_names_and_credentials_are_schemes() -> None:
     get = merged()["paths"]["/v1/galleries/{id}"]["get"]
     assert get["parameters"] == [
         {"in": "path", "name": "id", "required": True},
@@ -97,14 +97,14 @@ def test_path_parameters_get_our_names_and_credentials_are_schemes():
     assert get["security"] == [{"GalleryKey": []}]
 
 
-def test_grants_are_nobodys_business():
+def test_grants_are_nobodys_business() -> None:
     get = merged()["paths"]["/v1/media/{id}"]["get"]
     assert "parameters" not in get
     assert {"GalleryCode": []} in get["security"]
     assert "429" in get["responses"]
 
 
-def test_every_scheme_named_exists():
+def test_every_scheme_named_exists() -> None:
     document = merged()
     named = {
         name
@@ -116,7 +116,7 @@ def test_every_scheme_named_exists():
     assert named <= document["components"]["securitySchemes"].keys()
 
 
-def test_the_services_own_documents_are_left_alone():
+def test_the_services_own_documents_are_left_alone() -> None:
     parts = {Service.GALLERIES: copy.deepcopy(GALLERIES), Service.MEDIA: copy.deepcopy(MEDIA)}
     merge(parts)
     assert parts == {Service.GALLERIES: GALLERIES, Service.MEDIA: MEDIA}
