@@ -108,7 +108,12 @@ def hot_route(
 
     openapi: the OpenAPI operation object. For the few paths whose cost is mostly the framework's.
     """
-    app.router.routes.append(Route(path, endpoint, methods=[method]))
+
+    async def named(request: Request) -> Response:
+        request.scope["kappi.route"] = path  # FastAPI's router leaves no trace of a plain route
+        return await endpoint(request)
+
+    app.router.routes.append(Route(path, named, methods=[method]))
     original = app.openapi
 
     def with_route() -> dict[str, Any]:

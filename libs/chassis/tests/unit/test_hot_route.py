@@ -1,0 +1,71 @@
+"""Routes without FastAPI's machinery: named in metrics, documented by hand, their failures problems too."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi import Request
+from kappi_chassis.http import create_app, hot_route
+from kappi_chassis.http.edge import Scope, route_of
+from kappi_chassis.problems import NotFound
+from starlette.responses import Response
+
+
+async def thing(request: Request) -> Response:
+    if request.path_params["id"] == "none":
+        raise NotFound
+    return Response("here")
+
+
+def an_app() -> Any:
+    app = create_app(title="test")
+    hot_route(app, "/things/{id}", thing, method="GET", openapi={"summary": "A thing", "responses": {}})
+    return app
+
+
+def get(app: Any, path: str) -> tuple[int, str]:
+    """Status, and the route's name as the metrics will have it."""
+    sent: list[Any] = []
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": [],
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1),
+    }
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], route_of(scope)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "route"),
+    [
+        ("/things/1", 200, "/things/{id}"),
+        ("/things/none", 404, "/things/{id}"),
+        ("/nothing", 404, "unmatched"),
+    ],
+)
+def test_metrics_know_the_route_by_its_template(path: str, status: int, route: str) -> None:
+    assert get(an_app(), path) == (status, route)
+
+
+def test_it_is_in_the_document() -> None:
+    operation = an_app().openapi()["paths"]["/things/{id}"]["get"]
+    assert operation["summary"] == "A thing"
+    assert "default" in operation["responses"]
