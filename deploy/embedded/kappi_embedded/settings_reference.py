@@ -14,7 +14,7 @@ from kappi_galleries.settings import GalleriesSettings
 from kappi_gateway.settings import GatewaySettings
 from kappi_janitor.settings import JanitorSettings
 from kappi_media.settings import MediaSettings
-from pydantic import AliasChoices, SecretStr
+from pydantic import AliasChoices, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
@@ -27,10 +27,11 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("media", MediaSettings),
     ("janitor", JanitorSettings),
 )
+_durations = TypeAdapter(timedelta)
 HEAD = """# Settings
 
 Written by `make schemas` from the settings' classes. Everything comes from the environment. Durations are
-ISO 8601 (`PT15M`) or seconds, lists comma-separated. `make up` sets what it needs itself; a value that is
+ISO 8601 (`PT15M`), lists comma-separated. `make up` sets what it needs itself; a value that is
 given wins.
 """
 
@@ -69,7 +70,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, SecretStr):
         return "a secret"
     if isinstance(value, timedelta):
-        return f"`{value}`"
+        return f"`{_durations.dump_python(value, mode='json')}`"
     if isinstance(value, (frozenset, tuple)):
         return f"`{','.join(sorted(map(str, value)))}`"
     return f"`{value}`"
