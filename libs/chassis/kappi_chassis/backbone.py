@@ -56,6 +56,9 @@ class Backbone:
         consumer = Consumer(
             self.connection, processor, concurrency=concurrency, on_gap=gap_signal(self.platform)
         )
+        # A process that also answers requests goes on doing so while the broker is away.
+        check = self.service.health.watch if "api" in self.roles else self.service.health.add
+        check(f"consumer-{group}", consumer.ready)
         self.service.runs(f"consumer-{group}", self.with_topics(consumer.run))
 
     def processor(self, handlers: Mapping[str, Handler], *, group: str) -> Processor:

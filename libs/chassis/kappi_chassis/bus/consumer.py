@@ -1,80 +1,50 @@
 """The aiokafka consumer: fetches, keeps order per key, commits an offset after its record's fate is sealed.
 
-Life cycle: poll -> hand to the partition's lane -> process keys side by side -> note the offset -> commit.
-The poll never stops, so a lane that waits out a failure does not cost the group membership; its partition is
-paused instead (back-pressure).
+Life cycle: poll -> hand to the partition's lane -> process keys side by side -> advance its mark -> commit.
+The poll never waits for a record, so a lane that waits out a failure does not cost the group membership; a
+partition with too much in progress is paused instead (back-pressure).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from kappi_chassis.bus.connection import KafkaConnection
+from kappi_chassis.bus.gaps import OnGap
+from kappi_chassis.bus.lane import Lane, Spawn
 from kappi_chassis.bus.processor import Processor, Record
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 
 POLL_MS = 100
 POLL_RECORDS = 500
-LANE_DEPTH = 1_000
+COMMIT_EVERY_S = 0.2
+COMMIT_TIMEOUT_S = 3.0
+LEAVE_TIMEOUT_S = 5.0
 RETRY_S = 1.0
+STUCK_AFTER_S = 30.0
 
 _log = get_logger(__name__)
 
-OnGap = Callable[[str], Awaitable[None]]
+__all__ = ["Consumer", "ConsumerStuck", "OnGap"]
 
 
-class Lane:
-    """One partition's work: records in order, keys side by side, a high-water mark of sealed fates."""
-
-    def __init__(self, processor: Processor, *, next_offset: int | None, concurrency: int) -> None:
-        self.next_offset = next_offset
-        self.committed = next_offset
-        self._processor = processor
-        self._slots = asyncio.Semaphore(concurrency)
-        self._waiting: list[Record] = []
-        self._arrived = asyncio.Event()
-
-    @property
-    def full(self) -> bool:
-        return len(self._waiting) >= LANE_DEPTH
-
-    def submit(self, records: Iterable[Record]) -> None:
-        self._waiting.extend(records)
-        self._arrived.set()
-
-    async def run(self) -> None:
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            batch, self._waiting = self._waiting, []
-            if not batch:
-                continue
-            by_key: dict[bytes | None, list[Record]] = defaultdict(list)
-            for record in batch:
-                by_key[record.key].append(record)
-            async with asyncio.TaskGroup() as group:
-                for records in by_key.values():
-                    group.create_task(self._in_order(records))
-            self.next_offset = batch[-1].offset + 1
-
-    async def _in_order(self, records: Sequence[Record]) -> None:
-        async with self._slots:
-            for record in records:
-                await self._processor.process(record)
+class ConsumerStuck(Exception):
+    """This consumer has no part in its group at the moment, or its loop does not turn."""
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
     """Runs a Processor on the topics it handles.
 
-    concurrency: keys of one partition processed at once. on_gap: told the topic when the broker had dropped
-    records before this group read them (retention), so that somebody can replay them.
+    concurrency: records processed at once, over all partitions. on_gap: told the topic when the broker had
+    dropped records before this group read them (retention), so that somebody can replay them.
     """
 
     def __init__(
@@ -89,71 +59,106 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._processor = processor
         self._concurrency = concurrency
         self._on_gap = on_gap
-        self._kafka: AIOKafkaConsumer | None = None
-        self._lanes: dict[TopicPartition, tuple[Lane, asyncio.Task[None]]] = {}
+        self._lanes: dict[TopicPartition, Lane] = {}
         self._expected: dict[TopicPartition, int] = {}
+        self._joined = False
+        self._turned_at = time.monotonic()
+        self._asides: set[asyncio.Task[None]] = set()
+        # Of the session at hand:
+        self._kafka: AIOKafkaConsumer
+        self._spawn: Spawn
+        self._slots: asyncio.Semaphore
 
     @property
     def assigned(self) -> bool:
         return bool(self._lanes)
 
+    async def ready(self) -> None:
+        """A health check. Raises ConsumerStuck."""
+        if not self._joined:
+            raise ConsumerStuck(f"{self._processor.group}: no part in the group yet")
+        if (still_s := time.monotonic() - self._turned_at) > STUCK_AFTER_S:
+            raise ConsumerStuck(f"{self._processor.group}: did not poll for {still_s:.0f} s")
+
     async def run(self) -> None:
         """Until cancelled; a broker that is away is waited out.
 
-        Raises when a dead letter could not be buried: nothing may be skipped silently.
+        Raises an ExceptionGroup when a dead letter could not be buried: nothing may be skipped silently.
         """
-        try:
-            await self._join()
-            while True:
-                await self._poll_once()
-        finally:
-            if self._lanes:
-                await self._stop_lanes(list(self._lanes))
-            await self._leave()
-
-    async def _join(self) -> None:
         while True:
-            kafka = AIOKafkaConsumer(
-                **self._connection.client_options(),
-                group_id=self._processor.group,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
-                session_timeout_ms=self._connection.session_timeout_ms,
-                heartbeat_interval_ms=self._connection.session_timeout_ms // 3,
-                metadata_max_age_ms=30_000,
+            error = await self._session()
+            _log.warning(
+                "consumer.lost_broker",
+                group=self._processor.group,
+                error=str(error),
+                error_type=type(error).__name__,
+                retry_in_s=RETRY_S,
             )
-            self._kafka = kafka
-            kafka.subscribe([self._connection.topic(name) for name in self._processor.topics], listener=self)
+            await asyncio.sleep(RETRY_S)
+
+    async def _session(self) -> Exception:
+        """From connecting until the broker fails us; returns why. A lane that fails ends all at once."""
+        kafka = self._connect()
+        async with asyncio.TaskGroup() as group:
+            self._kafka, self._spawn = kafka, group.create_task
+            self._slots = asyncio.Semaphore(self._concurrency)
             try:
                 await kafka.start()
-            except (KafkaConnectionError, OSError) as error:
-                _log.warning("consumer.no_broker", error=str(error), retry_in_s=RETRY_S)
+                self._beside(self._commit_regularly())
+                while True:
+                    await self._poll_once()
+            except (KafkaError, OSError, TimeoutError) as failure:
+                error = failure
+            finally:
+                for task in self._asides:
+                    task.cancel()
                 await self._leave()
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
+        return error
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until the session ends."""
+        task = self._spawn(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    def _connect(self) -> AIOKafkaConsumer:
+        kafka = AIOKafkaConsumer(
+            **self._connection.client_options(),
+            group_id=self._processor.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=self._connection.fetch_max_wait_ms,
+            session_timeout_ms=self._connection.session_timeout_ms,
+            heartbeat_interval_ms=self._connection.session_timeout_ms // 3,
+            metadata_max_age_ms=30_000,
+        )
+        kafka.subscribe([self._connection.topic(name) for name in self._processor.topics], listener=self)
+        return kafka
 
     async def _leave(self) -> None:
-        kafka, self._kafka = self._kafka, None
-        if kafka is not None:
-            await kafka.stop()
+        await self._stop_lanes(list(self._lanes))
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._kafka.stop()
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("consumer.left_without_goodbye", group=self._processor.group, error=repr(error))
 
     async def _poll_once(self) -> None:
-        assert self._kafka is not None
         found = await self._kafka.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+        self._turned_at = time.monotonic()
+        # Nothing is awaited until all of it is in its lane: a rebalance in between would mix assignments.
         for partition, messages in found.items():
-            if partition in self._lanes:
-                await self._watch_for_gap(partition, messages[0].offset, messages[-1].offset + 1)
-                self._lanes[partition][0].submit(self._record(message) for message in messages)
-        for partition, (lane, task) in self._lanes.items():
-            if task.done():
-                task.result()
-            if lane.full:
+            self._watch_for_gap(partition, messages[0].offset, messages[-1].offset + 1)
+            # aiokafka may deliver before it tells of the assignment.
+            lane = self._lanes.get(partition) or self._add_lane(partition)
+            lane.submit(self._record(message) for message in messages)
+        for partition, lane in self._lanes.items():
+            if lane.full and not lane.paused:
                 self._kafka.pause(partition)
-            elif partition in self._kafka.paused():
+                lane.paused = True
+            elif lane.paused and lane.has_room:
                 self._kafka.resume(partition)
-        await self._commit(self._lanes)
+                lane.paused = False
 
     def _record(self, message: Any) -> Record:
         return Record(
@@ -165,57 +170,108 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             headers=tuple(message.headers),
         )
 
-    async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
-        assert self._kafka is not None
-        moved = {}
-        for partition in partitions:
-            lane = self._lanes[partition][0]
-            if lane.next_offset is not None and lane.next_offset != lane.committed:
-                moved[partition] = lane.next_offset
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_EVERY_S)
+            for partition, lane in self._lanes.items():
+                if (end := self._end_of(partition)) is not None:
+                    metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(lane.behind(end))
+            await self._commit(dict(self._lanes))
+
+    def _end_of(self, partition: TopicPartition) -> int | None:
+        try:
+            end: int | None = self._kafka.highwater(partition)
+        except (IllegalStateError, AssertionError):  # being taken from us
+            return None
+        return end
+
+    def _labels(self, partition: TopicPartition) -> tuple[str, str]:
+        return self._connection.unprefixed(partition.topic), str(partition.partition)
+
+    async def _commit(self, lanes: Mapping[TopicPartition, Lane]) -> None:
+        moved = {
+            partition: lane.next_offset
+            for partition, lane in lanes.items()
+            if lane.next_offset is not None and lane.next_offset != lane.committed
+        }
         if not moved:
             return
         try:
-            await self._kafka.commit(moved)
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):  # aiokafka would wait for ever
+                await self._kafka.commit(moved)
         except (CommitFailedError, IllegalStateError) as error:
             # A rebalance took the partition: its new owner sees the records again, as duplicates.
-            _log.info("consumer.commit_refused", error=str(error))
-            return
-        except KafkaError as error:
+            _log.info("consumer.commit_refused", error_type=type(error).__name__)
+        except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("consumer.commit_failed", error=str(error), error_type=type(error).__name__)
-            return
-        for partition, offset in moved.items():
-            self._lanes[partition][0].committed = offset
+        else:
+            for partition, offset in moved.items():
+                lanes[partition].committed = offset
 
-    async def _watch_for_gap(self, partition: TopicPartition, first: int, following: int) -> None:
+    def _watch_for_gap(self, partition: TopicPartition, first: int, following: int) -> None:
         expected = self._expected.get(partition)
         self._expected[partition] = following
         if expected is not None and first > expected:
-            topic = self._connection.unprefixed(partition.topic)
-            metrics.CONSUMER_GAPS.labels(topic).inc()
-            _log.error("consumer.gap", topic=topic, partition=partition.partition, lost=first - expected)
-            if self._on_gap is not None:
-                await self._on_gap(topic)
+            self._beside(self._look_for_gaps({partition: expected}))
 
-    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """aiokafka calls this when the group gave us partitions."""
-        assert self._kafka is not None
-        for partition in assigned:
-            committed = await self._kafka.committed(partition)
-            # A group that never committed expects everything since the beginning of time.
-            self._expected[partition] = committed or 0
-            lane = Lane(self._processor, next_offset=committed, concurrency=self._concurrency)
-            self._lanes[partition] = (lane, asyncio.create_task(lane.run(), name=f"lane-{partition}"))
-        _log.info("consumer.assigned", group=self._processor.group, partitions=len(assigned))
+    async def _look_for_gaps(self, expected: Mapping[TopicPartition, int]) -> None:
+        """Tell of partitions that begin after what this group wants next.
 
-    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """aiokafka calls this before the group gives our partitions to others."""
-        await self._stop_lanes([partition for partition in revoked if partition in self._lanes])
+        Offsets alone do not tell: transactions and compaction leave holes in which nothing was lost.
+        """
+        try:
+            begins = await self._kafka.beginning_offsets(list(expected))
+            gaps = {tp: begins[tp] - wanted for tp, wanted in expected.items() if begins[tp] > wanted}
+            for partition, lost in gaps.items():
+                topic = self._connection.unprefixed(partition.topic)
+                metrics.CONSUMER_GAPS.labels(topic).inc()
+                _log.error("consumer.gap", topic=topic, partition=partition.partition, lost=lost)
+                if self._on_gap is not None:
+                    await self._on_gap(topic)
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("consumer.gap_not_examined", error=repr(error))
 
-    async def _stop_lanes(self, partitions: Sequence[TopicPartition]) -> None:
-        tasks = [self._lanes[partition][1] for partition in partitions]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._commit(partitions)
+    async def _look_for_gaps_at_start(self, partitions: Iterable[TopicPartition]) -> None:
+        assigned = list(partitions)
+        try:
+            committed = await asyncio.gather(*(self._kafka.committed(partition) for partition in assigned))
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("consumer.gap_not_examined", error=repr(error))
+            return
+        # Somebody who can replay wants a new group to have everything; elsewhere it begins where it can.
+        from_nothing = None if self._on_gap is None else 0
+        wanted = {
+            partition: from_nothing if offset is None else offset
+            for partition, offset in zip(assigned, committed, strict=True)
+        }
+        await self._look_for_gaps({tp: offset for tp, offset in wanted.items() if offset is not None})
+
+    def _add_lane(self, partition: TopicPartition) -> Lane:
+        lane = Lane(self._processor, slots=self._slots, spawn=self._spawn)
+        self._lanes[partition] = lane
+        return lane
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """aiokafka calls this when the group gave us partitions. It swallows what this raises."""
+        partitions = [partition for partition in assigned if partition not in self._lanes]
         for partition in partitions:
-            del self._lanes[partition]
+            self._add_lane(partition)
+        self._joined = True
+        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(len(self._lanes))
+        _log.info("consumer.assigned", group=self._processor.group, partitions=len(self._lanes))
+        self._beside(self._look_for_gaps_at_start(self._lanes))
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """aiokafka calls this before the group gives our partitions to others."""
+        await self._stop_lanes(revoked)
+
+    async def _stop_lanes(self, partitions: Iterable[TopicPartition]) -> None:
+        self._joined = False
+        stopped = {tp: lane for tp in list(partitions) if (lane := self._lanes.pop(tp, None)) is not None}
+        await asyncio.gather(*(lane.stop() for lane in stopped.values()))
+        await self._commit(stopped)
+        for partition in stopped:
+            self._expected.pop(partition, None)
+            with suppress(KeyError):
+                metrics.CONSUMER_LAG.remove(*self._labels(partition))
+        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(len(self._lanes))

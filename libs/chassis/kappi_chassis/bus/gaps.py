@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from kappi_chassis.bus.consumer import OnGap
 from kappi_chassis.settings import PlatformSettings
+
+OnGap = Callable[[str], Awaitable[None]]
 
 
 def gap_signal(settings: PlatformSettings) -> OnGap | None:

@@ -25,12 +25,18 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._advisory: set[str] = set()
         self._failing: set[str] = set()
         self._draining = False
 
     def add(self, name: str, check: Check) -> None:
         """check: returns when the dependency answers, raises otherwise."""
         self._checks[name] = check
+
+    def watch(self, name: str, check: Check) -> None:
+        """Like `add`, but only told: requests can be answered without it, so nobody loses readiness."""
+        self._checks[name] = check
+        self._advisory.add(name)
 
     def drain(self) -> None:
         """From now on not ready; what was accepted is finished."""
@@ -42,7 +48,8 @@ class Health:
         states = dict(zip(self._checks, outcomes, strict=True))
         if self._draining:
             states["process"] = "draining"
-        return all(state == "ok" for state in states.values()), states
+        ready = all(state == "ok" for name, state in states.items() if name not in self._advisory)
+        return ready, states
 
     async def _run(self, name: str, check: Check) -> str:
         try:

@@ -46,6 +46,9 @@ CONSUMER_RETRIES = Counter(
 CONSUMER_LAG = Gauge(
     "kappi_consumer_lag_records", "Records behind the end of the partition", ("topic", "partition")
 )
+CONSUMER_ASSIGNED = Gauge(
+    "kappi_consumer_assigned_partitions", "Partitions this process has of its group", ("group",)
+)
 CONSUMER_GAPS = Counter(
     "kappi_consumer_gaps_total", "Times the broker had dropped records before they were read", ("topic",)
 )

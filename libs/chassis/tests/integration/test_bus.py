@@ -342,29 +342,3 @@ async def test_two_relays_send_once(
 
     await eventually(arrived, deadline_s=30)
     assert len(seen.events) == 50
-
-
-async def test_a_gap_is_told(
-    connection: KafkaConnection, producer: Producer, make_consumer: ConsumerMaker, running: Background
-) -> None:
-    """The broker dropped records (retention) before the group read them."""
-    told: list[str] = []
-
-    async def on_gap(topic: str) -> None:
-        told.append(topic)
-
-    consumer = make_consumer(Seen(), on_gap=on_gap)
-    running.start(consumer.run())
-
-    async def assigned() -> None:
-        assert consumer.assigned
-
-    await eventually(assigned, deadline_s=30)
-    for partition in consumer._expected:
-        consumer._expected[partition] = -1  # as if the next record should have been an earlier one
-    await producer.send(connection.topic("GalleryDeleted"), key=b"k", value=b"{}", headers=())
-
-    async def noticed() -> None:
-        assert told == ["GalleryDeleted"]
-
-    await eventually(noticed, deadline_s=30)

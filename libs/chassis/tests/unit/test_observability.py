@@ -99,6 +99,18 @@ async def test_readiness_tells_each_dependency_and_draining() -> None:
     assert (await health.report())[1]["process"] == "draining"
 
 
+async def test_what_is_only_watched_is_told_and_costs_no_readiness() -> None:
+    health = Health()
+
+    async def broken() -> None:
+        raise OSError("refused")
+
+    health.watch("consumer", broken)
+    assert await health.report() == (True, {"consumer": "unavailable"})
+    health.add("database", broken)
+    assert (await health.report())[0] is False
+
+
 async def test_a_dependency_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kappi_chassis.observability.health.CHECK_TIMEOUT_S", 0.01)
     health = Health()
