@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -81,3 +82,17 @@ async def events_by_key(stack: StackUnderTest, service: str, topic: str) -> Mapp
     async with database(stack, service) as connection:
         rows = await connection.fetch("SELECT key, count(*) FROM outbox WHERE topic = $1 GROUP BY key", topic)
     return {row[0]: row[1] for row in rows}
+
+
+async def event_ids(stack: StackUnderTest, service: str, topic: str) -> list[UUID]:
+    """Of every event of a topic that a service has published."""
+    async with database(stack, service) as connection:
+        rows = await connection.fetch("SELECT event_id FROM outbox WHERE topic = $1", topic)
+    return [row[0] for row in rows]
+
+
+async def recorded_ids(stack: StackUnderTest, service: str, consumer: str) -> list[UUID]:
+    """Of every event whose effect a consumer has committed."""
+    async with database(stack, service) as connection:
+        rows = await connection.fetch("SELECT event_id FROM inbox WHERE consumer = $1", consumer)
+    return [row[0] for row in rows]

@@ -40,8 +40,8 @@ class StackUnderTest:
 
     kind: StackKind
     running: EmbeddedStack
-    s3: Mapping[str, str] = field(default_factory=dict)
-    secrets: set[str] = field(default_factory=set)
+    s3: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: set[str] = field(default_factory=set, repr=False)
 
     @property
     def base_url(self) -> str:
