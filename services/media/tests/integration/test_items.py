@@ -59,7 +59,7 @@ async def test_describing_changes_what_is_named_and_nothing_else(
         "attributes": {},
     }
     cleared = {"caption": None, "tags": None, "location": None, "attributes": None}
-    nothing = {"caption": None, "tags": [], "location": None, "attributes": {}}
+    nothing: dict[str, Any] = {"caption": None, "tags": [], "location": None, "attributes": {}}
     assert await patch(cleared) == nothing
     read = (await http("GET", path, grant=gallery.grant("view"))).json
     assert {name: read[name] for name in nothing} == nothing

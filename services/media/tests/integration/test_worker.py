@@ -253,7 +253,8 @@ async def test_a_crash_after_the_rendition_and_before_the_commit_repeats_harmles
 
     async def never(*_: Any, **__: Any) -> bool:
         about_to_commit.set()
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.get_running_loop().create_future()
+        return True
 
     with monkeypatch.context() as patched:
         patched.setattr(ProcessingQueries, "ready", never)

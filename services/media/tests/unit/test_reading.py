@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from kappi_chassis.problems import MalformedJson, Problem, ValidationFailed
@@ -10,7 +12,7 @@ BATCH = msgspec.json.Decoder(BatchDeclaration)
 CHANGES = msgspec.json.Decoder(ItemChanges)
 
 
-def refused(body: bytes, decoder: msgspec.json.Decoder[object] = BATCH) -> Problem:  # type: ignore[assignment]  # any decoder
+def refused(body: bytes, decoder: msgspec.json.Decoder[Any] = BATCH) -> Problem:
     with pytest.raises(Problem) as caught:
         decode(decoder, body)
     return caught.value
