@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -16,6 +18,10 @@ from kappi_chassis.http.server import HttpServer
 from kappi_chassis.observability.health import Health, ops_app
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.settings import ServiceSettings
+
+STOP_TIMEOUT = timedelta(seconds=15)
+"""For tasks and resources to end, once requests are finished."""
+SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean one wish
 
 _log = get_logger(__name__)
 
@@ -49,8 +55,8 @@ class Service:
 
     Order: resources start; background tasks and the ops port run; the public port opens last. On SIGTERM or
     SIGINT: readiness goes false, `drain_delay` passes, the public port finishes what it accepted, tasks are
-    cancelled, resources close. A background task that fails ends the process with status 1: the supervisor
-    restarts it, and whatever it did not acknowledge happens again.
+    cancelled, resources close. A background task that fails or returns ends the process with status 1: the
+    supervisor restarts it, and whatever it did not acknowledge happens again.
     """
 
     def __init__(self, name: str, settings: ServiceSettings) -> None:
@@ -60,6 +66,7 @@ class Service:
         self._resources: list[Resource] = []
         self._tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         self._app: App | None = None
+        self._told_at = 0.0
 
     def owns(self, resource: Resource) -> None:
         """Started in this order, closed in the opposite one."""
@@ -78,46 +85,65 @@ class Service:
         self._app = app
 
     def main(self) -> None:
-        """Run until told to stop. Exit status 1 when a task failed."""
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self.run())
+        """Run until told to stop. Raises SystemExit(1) when the start or a task failed."""
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self.run())
+        except Exception as failure:
+            # Through the log, which redacts; the interpreter would print it as it is.
+            _log.critical("service.failed", exc_info=True)
+            raise SystemExit(1) from failure
 
     async def run(self) -> None:
+        """Until SIGTERM or SIGINT. What then takes too long is cut off, at once on a second Ctrl-C."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
+        limit_s = (self._settings.drain_delay + self._settings.drain_timeout + STOP_TIMEOUT).total_seconds()
+
+        def told(number: int) -> None:
+            if not stopping.is_set():
+                stopping.set()
+                self._told_at = loop.time()
+                loop.call_later(limit_s, _cut_off, "it took too long")
+            elif number == signal.SIGINT and loop.time() - self._told_at > SAME_CTRL_C_S:
+                _cut_off("told twice")
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, told, number)
         await self.run_until(stopping.wait)
 
     async def run_until(self, stopping: Callable[[], Awaitable[Any]]) -> None:
-        """stopping: returns when the service should drain."""
+        """stopping: returns when the service should drain, also while it is still starting."""
         ops = self._server(ops_app(self.health), host=self._settings.ops_host, port=self._settings.ops_port)
-        async with AsyncExitStack() as stack:
-            for resource in self._resources:
-                await resource.start()
-                stack.push_async_callback(resource.close)
-            try:
+        told = asyncio.ensure_future(stopping())
+        try:
+            async with AsyncExitStack() as stack:
+                for resource in self._resources:
+                    if not await _start_unless(told, resource):
+                        _log.info("service.stopped", while_starting=True)
+                        return
+                    stack.push_async_callback(resource.close)
                 async with asyncio.TaskGroup() as group:
-                    background = [group.create_task(task(), name=name) for name, task in self._tasks]
-                    background.append(group.create_task(ops.serve(), name="ops"))
-                    await self._serve_until(stopping, group)
+                    background = [
+                        group.create_task(_for_ever(name, task), name=name) for name, task in self._tasks
+                    ]
+                    group.create_task(ops.serve(), name="ops")
+                    await self._serve_until(told, group)
                     ops.stop()
-                    for task in background[:-1]:
+                    for task in background:
                         task.cancel()
-            except* Exception as failures:
-                for failure in failures.exceptions:
-                    _log.error("service.failed", error=repr(failure))
-                raise
+        finally:
+            told.cancel()
         _log.info("service.stopped")
 
-    async def _serve_until(self, stopping: Callable[[], Awaitable[Any]], group: asyncio.TaskGroup) -> None:
+    async def _serve_until(self, told: asyncio.Future[Any], group: asyncio.TaskGroup) -> None:
         public: HttpServer | None = None
         serving: asyncio.Task[None] | None = None
         if self._app is not None and "api" in self._settings.roles:
             public = self._server(self._app, host=None, port=self._settings.port)
             serving = group.create_task(public.serve(), name="http")
         _log.info("service.started", port=self._settings.port, ops_port=self._settings.ops_port)
-        await stopping()
+        await told
         _log.info("service.draining")
         self.health.drain()
         if self._settings.drain_delay > timedelta(0):
@@ -133,3 +159,38 @@ class Service:
             port=port,
             drain_timeout=self._settings.drain_timeout,
         )
+
+
+class TaskEnded(Exception):
+    """A task for the whole life of the process returned."""
+
+
+async def _for_ever(name: str, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    try:
+        await task()
+    except Exception as failure:
+        failure.add_note(f"in the task {name!r}")
+        raise
+    raise TaskEnded(f"the task {name!r} ended by itself")
+
+
+async def _start_unless(told: asyncio.Future[Any], resource: Resource) -> bool:
+    """Start it, unless the process is told to stop meanwhile: then give up and return False."""
+    starting = asyncio.ensure_future(resource.start())
+    try:
+        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+        if not told.done():
+            await starting
+            return True
+        return False
+    finally:
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
+
+
+def _cut_off(why: str) -> None:
+    waiting = sorted(task.get_name() for task in asyncio.all_tasks())
+    _log.error("service.cut_off", why=why, tasks=waiting)
+    logging.shutdown()
+    os._exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 COMMAND_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 5.0
 
 
 class Database:
@@ -26,6 +28,7 @@ class Database:
         self._hot: asyncpg.Pool | None = None
 
     async def start(self) -> None:
+        """Raises OSError, PostgresError when the database does not answer."""
         self._engine = create_async_engine(
             self.url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=self._pool_size,
@@ -46,8 +49,13 @@ class Database:
         )
 
     async def close(self) -> None:
+        """Bounded in time: what is still borrowed by then is cut off."""
         if self._hot is not None:
-            await self._hot.close()
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._hot.close()
+            except TimeoutError:
+                self._hot.terminate()
         if self._engine is not None:
             await self._engine.dispose()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import socket
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import uvicorn
 
-from kappi_chassis.http.protocol import BoundedHttpProtocol
+BACKLOG = 2_048
 
 
 class HttpServer:
@@ -17,12 +19,11 @@ class HttpServer:
     def __init__(
         self, app: Any, *, host: str, port: int, drain_timeout: timedelta = timedelta(seconds=20)
     ) -> None:
+        self._host = host
+        self._port = port
         self._server = _Server(
             uvicorn.Config(
                 app,
-                host=host,
-                port=port,
-                http=BoundedHttpProtocol,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -30,14 +31,26 @@ class HttpServer:
                 date_header=False,
                 proxy_headers=False,  # uvicorn would believe anyone on this machine; the gateway decides
                 ws="none",
+                backlog=BACKLOG,
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=int(drain_timeout.total_seconds()),
+                timeout_graceful_shutdown=max(1, math.ceil(drain_timeout.total_seconds())),
             )
         )
 
     async def serve(self) -> None:
-        """Raises SystemExit when the port cannot be had."""
-        await self._server.serve()
+        """Raises OSError when the port cannot be had."""
+        # Bound here: uvicorn would end the process from within, past everything that wants closing.
+        listening = _listen(self._host, self._port)
+        try:
+            await self._server.serve(sockets=[listening])
+        except BaseException:
+            # Cancelled, or failed: nobody is waited for any more.
+            self._server.force_exit = True
+            if self._server.started:
+                await self._server.shutdown(sockets=[listening])
+            raise
+        finally:
+            listening.close()
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -49,3 +62,12 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> Any:
         return nullcontext()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    )[0]
+    listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    listening.setblocking(False)
+    return listening

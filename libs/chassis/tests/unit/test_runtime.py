@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
+import subprocess
+import sys
 import urllib.request
+from datetime import timedelta
 from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 from kappi_chassis.embedded.ports import free_port
-from kappi_chassis.runtime import Service
+from kappi_chassis.runtime import Service, TaskEnded
 from kappi_chassis.settings import ServiceSettings
 from kappi_chassis.testing.eventually import eventually
 
@@ -98,3 +103,149 @@ async def test_a_failing_task_ends_the_process_and_still_closes() -> None:
             await service.run_until(asyncio.Event().wait)
     assert failure.group_contains(LookupError)
     assert log == ["start database", "close database"]
+
+
+async def test_told_to_stop_while_starting_it_gives_up_at_once() -> None:
+    log: list[str] = []
+
+    class Hanging(Pool):
+        async def start(self) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    service = Service("test", ServiceSettings(port=free_port(), ops_port=free_port()))
+    service.owns(Pool("database", log))
+    service.owns(Hanging("store", log))
+    async with asyncio.timeout(5):
+        await service.run_until(begun.wait)
+    assert log == ["start database", "close database"]
+
+
+async def test_a_resource_that_cannot_start_closes_what_could() -> None:
+    log: list[str] = []
+
+    class Broken(Pool):
+        async def start(self) -> None:
+            raise ConnectionRefusedError("no database")
+
+    service = Service("test", ServiceSettings(port=free_port(), ops_port=free_port()))
+    service.owns(Pool("producer", log))
+    service.owns(Broken("database", log))
+    with pytest.raises(ConnectionRefusedError):
+        await service.run_until(asyncio.Event().wait)
+    assert log == ["start producer", "close producer"]
+
+
+async def test_a_task_that_returns_ends_the_process() -> None:
+    service = Service("test", ServiceSettings(port=free_port(), ops_port=free_port()))
+
+    async def returns() -> None:
+        """A consumer that stopped consuming, say."""
+
+    service.runs("worker", returns)
+    with pytest.raises(ExceptionGroup) as failure:
+        async with asyncio.timeout(10):
+            await service.run_until(asyncio.Event().wait)
+    assert failure.group_contains(TaskEnded, match="worker")
+
+
+async def test_a_task_that_fails_while_draining_is_a_failure() -> None:
+    settings = ServiceSettings(port=free_port(), ops_port=free_port(), drain_delay=timedelta(seconds=30))
+    service = Service("test", settings)
+    stop = asyncio.Event()
+
+    async def fails_later() -> None:
+        stop.set()
+        await asyncio.sleep(0.05)
+        raise LookupError("while draining")
+
+    service.runs("worker", fails_later)
+    with pytest.raises(ExceptionGroup) as failure:
+        async with asyncio.timeout(10):
+            await service.run_until(stop.wait)
+    assert failure.group_contains(LookupError)
+
+
+@pytest.mark.parametrize("taken", ["port", "ops_port"])
+async def test_a_port_in_use_is_a_failure_that_names_it(taken: str) -> None:
+    log: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port: int = other.getsockname()[1]
+        settings = ServiceSettings(port=free_port(), ops_port=free_port()).model_copy(update={taken: port})
+        service = Service("test", settings)
+        service.owns(Pool("database", log))
+        service.serves(hello)
+        with pytest.raises(ExceptionGroup) as failure:
+            async with asyncio.timeout(10):
+                await service.run_until(asyncio.Event().wait)
+    assert failure.group_contains(OSError, match=str(port))
+    assert log == ["start database", "close database"]
+
+
+_PROCESS = """
+import asyncio, sys
+from datetime import timedelta
+from kappi_chassis import runtime
+from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.settings import ServiceSettings
+
+configure_logging(service="test", level="INFO", renderer="json")
+kind, port, ops_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+runtime.STOP_TIMEOUT = timedelta(seconds=0.5)
+service = runtime.Service(
+    "test", ServiceSettings(port=port, ops_port=ops_port, drain_timeout=timedelta(seconds=1))
+)
+
+async def work():
+    print("up", flush=True)
+    if kind == "fails":
+        raise LookupError("https://store/k?X-Amz-Signature=hunter2")
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if kind != "stubborn":
+                raise
+
+service.runs("work", work)
+service.main()
+"""
+
+
+def started(kind: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROCESS, kind, str(free_port()), str(free_port())],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) and line != "up\n":
+        """What is logged before."""
+    return process
+
+
+def test_sigterm_ends_a_process_well() -> None:
+    with started("well") as process:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "service.stopped" in output
+
+
+def test_a_failure_ends_it_with_status_1_and_a_clean_log() -> None:
+    with started("fails") as process:
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "LookupError" in output
+    assert "service.failed" in output
+    assert "hunter2" not in output
+
+
+def test_a_task_that_will_not_end_is_cut_off() -> None:
+    with started("stubborn") as process:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "service.cut_off" in output
