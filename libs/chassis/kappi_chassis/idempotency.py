@@ -56,7 +56,8 @@ class IdempotentCall:
         seed = hmac.digest(secret, f"{scope}\n{key}".encode(), "sha256")
         self._key_hash = hashlib.sha256(b"lookup" + seed).digest()
         self._sealing_key = hashlib.sha256(b"seal" + seed).digest()
-        self._fingerprint = hashlib.sha256(body).digest()
+        # Keyed: a body may hold a password, and a bare hash of that can be guessed.
+        self._fingerprint = hmac.digest(seed, b"body" + body, "sha256")
 
     async def claim(self, connection: AsyncConnection) -> StoredAnswer | None:
         """The answer to repeat, or None: go on, and `store` in this transaction.
@@ -82,6 +83,8 @@ class IdempotentCall:
             raise IdempotencyKeyReused(
                 "Use a new key for a new request; repeat a request with the same body."
             )
+        if row.sealed_body is None:
+            raise RuntimeError("a call was claimed and committed without `store`")
         sealed: bytes = row.sealed_body
         nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         return StoredAnswer(row.status, AESGCM(self._sealing_key).decrypt(nonce, box, None))

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_chassis.db.tables import inbox_table
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
-_inbox = inbox_table(MetaData())
+_RECORD = insert(inbox_table(MetaData())).on_conflict_do_nothing()
 
 Effect = Callable[[UnitOfWork, Envelope[Any]], Awaitable[None]]
 Handler = Callable[[Envelope[Any]], Awaitable[bool]]
@@ -23,9 +23,7 @@ Handler = Callable[[Envelope[Any]], Awaitable[bool]]
 
 async def record(connection: AsyncConnection, *, consumer: str, event_id: UUID) -> bool:
     """Note an event as handled; False when it already was. Waits for a concurrent holder of the same id."""
-    result = await connection.execute(
-        insert(_inbox).values(consumer=consumer, event_id=event_id).on_conflict_do_nothing()
-    )
+    result = await connection.execute(_RECORD, {"consumer": consumer, "event_id": event_id})
     return bool(result.rowcount)
 
 

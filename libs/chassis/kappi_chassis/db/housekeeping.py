@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 
@@ -20,9 +22,15 @@ _OUTBOX = """
 DELETE FROM outbox WHERE id IN (
   SELECT id FROM outbox
   WHERE sent_at < now() - $2::interval AND occurred_at < now() - $1::interval ORDER BY id LIMIT $3)
+AND sent_at IS NOT NULL
 """
-_INBOX = "DELETE FROM inbox WHERE received_at < now() - $1::interval"
-_IDEMPOTENCY = "DELETE FROM idempotency WHERE created_at < now() - $1::interval"
+_INBOX = """
+DELETE FROM inbox WHERE ctid IN (SELECT ctid FROM inbox WHERE received_at < now() - $1::interval LIMIT $2)
+"""
+_IDEMPOTENCY = """
+DELETE FROM idempotency WHERE ctid IN (
+  SELECT ctid FROM idempotency WHERE created_at < now() - $1::interval LIMIT $2)
+"""
 
 
 class Housekeeping:
@@ -51,10 +59,19 @@ class Housekeeping:
                 _log.warning("housekeeping.failed", error=str(error), retry_in_s=EVERY_S)
 
     async def prune(self) -> None:
-        connection = await asyncpg.connect(self._url, command_timeout=60)
+        connection = await asyncpg.connect(self._url, timeout=10, command_timeout=60)
         try:
-            await connection.execute(_OUTBOX, self._outbox_retention, SENT_GRACE, BATCH)
-            await connection.execute(_INBOX, self._inbox_retention)
-            await connection.execute(_IDEMPOTENCY, self._idempotency_retention)
+            await _prune(connection, _OUTBOX, self._outbox_retention, SENT_GRACE)
+            await _prune(connection, _INBOX, self._inbox_retention)
+            await _prune(connection, _IDEMPOTENCY, self._idempotency_retention)
         finally:
-            await connection.close(timeout=2)
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await connection.close(timeout=2)
+
+
+async def _prune(connection: Any, statement: str, *limits: timedelta) -> None:
+    """In batches, each its own transaction, until nothing is left to forget."""
+    deleted = BATCH
+    while deleted == BATCH:
+        status: str = await connection.execute(statement, *limits, BATCH)
+        deleted = int(status.rpartition(" ")[2])

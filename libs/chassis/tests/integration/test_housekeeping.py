@@ -10,6 +10,15 @@ from kappi_contracts.events import GalleryDeleted
 from sqlalchemy import text
 
 
+def housekeeping(url: str) -> Housekeeping:
+    return Housekeeping(
+        url,
+        outbox_retention=timedelta(days=7),
+        inbox_retention=timedelta(days=14),
+        idempotency_retention=timedelta(days=1),
+    )
+
+
 async def test_only_what_is_old_and_sent_is_forgotten(url: str, database: Database, outbox: Outbox) -> None:
     async with outbox.begin() as unit:
         for _ in range(4):
@@ -30,12 +39,30 @@ async def test_only_what_is_old_and_sent_is_forgotten(url: str, database: Databa
         await connection.execute(
             text(f"UPDATE outbox SET occurred_at = now() - interval '8 days' WHERE id = {first + 2}")
         )
-    await Housekeeping(
-        url,
-        outbox_retention=timedelta(days=7),
-        inbox_retention=timedelta(days=14),
-        idempotency_retention=timedelta(days=1),
-    ).prune()
+    await housekeeping(url).prune()
     async with database.transaction() as connection:
         left = (await connection.execute(text("SELECT id FROM outbox ORDER BY id"))).scalars().all()
     assert list(left) == [first + 1, first + 2, first + 3]
+
+
+async def test_a_round_forgets_all_there_is_to_forget(url: str, database: Database) -> None:
+    """However much came in since the last round, or the tables grow for ever."""
+    async with database.transaction() as connection:
+        for statement in (
+            "INSERT INTO outbox (event_id, topic, type, key, sequence, payload, occurred_at, sent_at)"
+            " SELECT gen_random_uuid(), 't', 't', 'k', n, '', now() - interval '9 days',"
+            " now() - interval '9 days' FROM generate_series(1, 12000) n",
+            "INSERT INTO inbox (consumer, event_id, received_at)"
+            " SELECT 'c', gen_random_uuid(), now() - interval '15 days' FROM generate_series(1, 12000) n",
+            "INSERT INTO idempotency (key_hash, fingerprint, created_at)"
+            " SELECT int4send(n), '', now() - interval '2 days' FROM generate_series(1, 12000) n",
+            "INSERT INTO idempotency (key_hash, fingerprint) VALUES ('fresh', '')",
+        ):
+            await connection.execute(text(statement))
+    await housekeeping(url).prune()
+    async with database.transaction() as connection:
+        left = [
+            (await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
+            for table in ("outbox", "inbox", "idempotency")
+        ]
+    assert left == [0, 0, 1]

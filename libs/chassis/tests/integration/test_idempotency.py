@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
 from kappi_chassis.db import Database
@@ -93,6 +94,38 @@ async def test_the_database_does_not_hold_the_answer_in_clear(database: Database
     stored = b"".join(bytes(value) for value in row if isinstance(value, (bytes, memoryview)))
     assert b"kappi_secret" not in stored
     assert b"a-client-made-uuid" not in stored
+
+
+@pytest.mark.usefixtures("effects")
+async def test_the_body_cannot_be_guessed_from_the_database(database: Database) -> None:
+    body = b'{"password": "hunter2"}'
+    await perform(database, call(body=body))
+    async with database.transaction() as connection:
+        fingerprint = (await connection.execute(text("SELECT fingerprint FROM idempotency"))).scalar_one()
+    assert bytes(fingerprint) != hashlib.sha256(body).digest()
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_waiting_retry_takes_over_when_the_first_one_fails(database: Database) -> None:
+    claimed, fail = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        async with database.transaction() as connection:
+            assert await call().claim(connection) is None
+            claimed.set()
+            await fail.wait()
+            raise LookupError
+
+    failing = asyncio.create_task(first())
+    await claimed.wait()
+    waiting = asyncio.create_task(perform(database, call()))
+    _, still = await asyncio.wait([waiting], timeout=0.2)
+    assert still
+    fail.set()
+    with pytest.raises(LookupError):
+        await failing
+    assert await waiting == ANSWER
+    assert await count(database) == 1
 
 
 @pytest.mark.parametrize("key", ["short", "x" * 256, "with\nnewline"])
