@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import random
 import secrets
@@ -134,8 +135,9 @@ class Phone:
         """One request, one answer. url: a path of the API, or absolute. Redirects are not followed."""
         assert self._session is not None
         target = url if url.startswith("http") else self.base_url + url
+        data = io.BytesIO(body) if body is not None else None
         async with self._session.request(
-            method, target, json=json, data=body, headers=headers, allow_redirects=False
+            method, target, json=json, data=data, headers=headers, allow_redirects=False
         ) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 

@@ -1,0 +1,312 @@
+"""Every way to be refused that a client can think of, and the answer it must get.
+
+Data, because two tests read it: one asks the running stack, the other looks whether it is documented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MIB = 1 << 20
+UNKNOWN_ID = "0199e1a4-5b7c-7d10-8c41-5f2f0f3a9b01"
+UNKNOWN_KEY = "kappi_" + "a" * 26
+# Signed by nobody: {"alg":"none"} and a body that claims to manage.
+FORGED_GRANT = "eyJhbGciOiJub25lIn0.eyJyaWdodCI6Im1hbmFnZSJ9."
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """operation: as in the OpenAPI; empty for what is no operation.
+
+    path and header values may name parts of the world: `{home}`, `{home_key}` and so on. names: a field that
+    the problem's errors must name.
+    """
+
+    name: str
+    operation: str
+    path: str
+    status: int
+    code: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    body: bytes | None = None
+    names: str | None = None
+
+    @property
+    def method(self) -> str:
+        return self.operation.split(" ")[0]
+
+
+HOME_KEY = {"X-Gallery-Key": "{home_key}"}
+FOREIGN_KEY = {"X-Gallery-Key": "{foreign_key}"}
+DEAD_KEY = {"X-Gallery-Key": "{dead_key}"}
+HOME_CODE = {"X-Gallery-Code": "{home_code}"}
+FOREIGN_CODE = {"X-Gallery-Code": "{foreign_code}"}
+JSON = {"Content-Type": "application/json"}
+NESTED = b'{"attributes":' + b'{"a":' * 100_000
+
+CREATE, READ = "POST /v1/galleries", "GET /v1/galleries/{id}"
+CHANGE, REMOVE = "PATCH /v1/galleries/{id}", "DELETE /v1/galleries/{id}"
+VIEW, SIGN = "GET /v1/g/{code}", "POST /v1/galleries/{id}/uploads"
+LOOK, ABORT, COMPLETE = (
+    "GET /v1/uploads/{id}",
+    "DELETE /v1/uploads/{id}",
+    "POST /v1/uploads/{id}/complete",
+)
+ITEM, DESCRIBE, DELETE = "GET /v1/media/{id}", "PATCH /v1/media/{id}", "DELETE /v1/media/{id}"
+DOWNLOAD, RENDITION = "GET /v1/media/{id}/download", "GET /v1/media/{id}/renditions/{size}"
+
+
+def _file(**changed: Any) -> dict[str, Any]:
+    file: dict[str, Any] = {"filename": "a.jpg", "size": 1000, "content_type": "image/jpeg", **changed}
+    return {"files": [{name: value for name, value in file.items() if value is not ...}]}
+
+
+def _keys(operation: str, path: str, *, json: Any = None) -> list[Refusal]:
+    """An operation on a gallery that needs its key: without one, with a wrong one, with somebody else's."""
+
+    def refusal(name: str, status: int, code: str, headers: Mapping[str, str]) -> Refusal:
+        return Refusal(f"{operation}: {name}", operation, path, status, code, headers, json)
+
+    return [
+        refusal("no key", 401, "gallery_key_missing", {}),
+        refusal("its code is no key", 401, "gallery_key_missing", HOME_CODE),
+        refusal("unknown key", 403, "gallery_key_wrong", {"X-Gallery-Key": UNKNOWN_KEY}),
+        refusal("not a key at all", 403, "gallery_key_wrong", {"X-Gallery-Key": "let me in"}),
+        refusal("another gallery's key", 403, "gallery_key_wrong", FOREIGN_KEY),
+        refusal("a dead gallery's key", 403, "gallery_key_wrong", DEAD_KEY)
+        if operation in {READ, CHANGE, REMOVE}
+        else refusal("a dead gallery's key", 404, "gallery_not_found", DEAD_KEY),
+        refusal("a grant from outside", 401, "gallery_key_missing", {"X-Kappi-Grant": FORGED_GRANT}),
+    ]
+
+
+def _of_upload(operation: str, path: str) -> list[Refusal]:
+    return [
+        Refusal(f"{operation}: no key", operation, path, 401, "gallery_key_missing"),
+        Refusal(f"{operation}: code only", operation, path, 401, "gallery_key_missing", HOME_CODE),
+        Refusal(f"{operation}: another's", operation, path, 404, "upload_not_found", FOREIGN_KEY),
+        Refusal(
+            f"{operation}: unknown key",
+            operation,
+            path,
+            403,
+            "gallery_key_wrong",
+            {"X-Gallery-Key": UNKNOWN_KEY},
+        ),
+        Refusal(
+            f"{operation}: unknown",
+            operation,
+            path.replace("{pending}", UNKNOWN_ID),
+            404,
+            "upload_not_found",
+            HOME_KEY,
+        ),
+    ]
+
+
+def _of_item(operation: str, path: str, *, json: Any = None, by_code: bool) -> list[Refusal]:
+    missing = "credentials_missing" if by_code else "gallery_key_missing"
+
+    def refusal(name: str, status: int, code: str, headers: Mapping[str, str], where: str = path) -> Refusal:
+        return Refusal(f"{operation}: {name}", operation, where, status, code, headers, json)
+
+    return [
+        refusal("no credentials", 401, missing, {}),
+        refusal("a grant from outside", 401, missing, {"X-Kappi-Grant": FORGED_GRANT}),
+        refusal("another's key", 404, "media_not_found", FOREIGN_KEY),
+        refusal("unknown key", 403, "gallery_key_wrong", {"X-Gallery-Key": UNKNOWN_KEY}),
+        refusal("unknown item", 404, "media_not_found", HOME_KEY, path.replace("{item}", UNKNOWN_ID)),
+        refusal("no id", 422, "validation_failed", HOME_KEY, path.replace("{item}", "seven")),
+        refusal("another's code", 404, "media_not_found", FOREIGN_CODE)
+        if by_code
+        else refusal("its code only", 401, missing, HOME_CODE),
+        refusal("unknown code", 404, "gallery_not_found", {"X-Gallery-Code": "zzzzzzzz"})
+        if by_code
+        else refusal("a dead gallery's key", 404, "gallery_not_found", DEAD_KEY),
+    ]
+
+
+def _bodies(operation: str, path: str, *, headers: Mapping[str, str], text_field: str) -> list[Refusal]:
+    """What no endpoint may take for JSON, or for text."""
+
+    def refusal(name: str, status: int, code: str, body: bytes) -> Refusal:
+        return Refusal(f"{operation}: {name}", operation, path, status, code, {**headers, **JSON}, body=body)
+
+    whole = {"files": _file(filename="%")["files"]} if operation == SIGN else {text_field: "%"}
+    text = str(whole).replace("'", '"').encode()
+    return [
+        refusal("cut JSON", 400, "malformed_json", text[:-2]),
+        refusal("not UTF-8", 400, "malformed_json", text.replace(b"%", b"\xff\xfe")),
+        refusal("endless nesting", 400, "malformed_json", NESTED),
+        refusal("NUL in a text", 422, "validation_failed", text.replace(b"%", b"a\\u0000b")),
+        refusal("a list instead of an object", 422, "validation_failed", b"[1]"),
+        refusal("a megabyte too much", 413, "payload_too_large", b'"' + b"x" * MIB + b'"'),
+    ]
+
+
+def _created(name: str, code: str, *, names: str, **wish: Any) -> Refusal:
+    return Refusal(f"{CREATE}: {name}", CREATE, "/v1/galleries", 422, code, json=wish, names=names)
+
+
+def _signed(
+    name: str, json: Any, *, status: int = 422, code: str = "validation_failed", names: str
+) -> Refusal:
+    path = "/v1/galleries/{home}/uploads"
+    return Refusal(f"{SIGN}: {name}", SIGN, path, status, code, HOME_KEY, json, names=names)
+
+
+def _viewed(name: str, path: str, *, status: int = 404, code: str = "gallery_not_found") -> Refusal:
+    return Refusal(f"{VIEW}: {name}", VIEW, path, status, code)
+
+
+def _unrouted(method: str, path: str) -> Refusal:
+    return Refusal(f"{method} {path}", f"{method} ", path, 404, "not_found")
+
+
+REFUSALS: tuple[Refusal, ...] = (
+    # galleries
+    *_bodies(CREATE, "/v1/galleries", headers={}, text_field="title"),
+    _created("a title too long", "validation_failed", names="title", title="x" * 201),
+    _created("a title that is a number", "validation_failed", names="title", title=7),
+    _created("a title of two lines", "validation_failed", names="title", title="a\nb"),
+    _created("too short a life", "validation_failed", names="expires_in", expires_in=3599),
+    _created("too long a life", "validation_failed", names="expires_in", expires_in=61 * 86_400),
+    _created("a life in words", "validation_failed", names="expires_in", expires_in="3600"),
+    _created("private", "account_required", names="visibility", visibility="private"),
+    _created("a password", "account_required", names="password", password="secret-parrot"),
+    _created("visible to nobody", "validation_failed", names="visibility", visibility="hidden"),
+    Refusal(
+        "an idempotency key too short",
+        CREATE,
+        "/v1/galleries",
+        400,
+        "idempotency_key_invalid",
+        {"Idempotency-Key": "abc"},
+        json={},
+    ),
+    *_keys(READ, "/v1/galleries/{home}"),
+    *_keys(CHANGE, "/v1/galleries/{home}", json={"title": "Stolen"}),
+    *_keys(REMOVE, "/v1/galleries/{home}"),
+    *_bodies(CHANGE, "/v1/galleries/{home}", headers=HOME_KEY, text_field="title"),
+    Refusal("unknown gallery", READ, f"/v1/galleries/{UNKNOWN_ID}", 403, "gallery_key_wrong", HOME_KEY),
+    Refusal("dead gallery", READ, "/v1/galleries/{dead}", 404, "gallery_not_found", DEAD_KEY),
+    Refusal("change a dead one", CHANGE, "/v1/galleries/{dead}", 404, "gallery_not_found", DEAD_KEY, json={}),
+    Refusal("no gallery id", READ, "/v1/galleries/seven", 422, "validation_failed", HOME_KEY),
+    Refusal("no id to delete", REMOVE, "/v1/galleries/seven", 422, "validation_failed", HOME_KEY),
+    Refusal(
+        "a life too long",
+        CHANGE,
+        "/v1/galleries/{home}",
+        422,
+        "validation_failed",
+        HOME_KEY,
+        json={"expires_in": 61 * 86_400},
+        names="expires_in",
+    ),
+    Refusal(
+        "a password later",
+        CHANGE,
+        "/v1/galleries/{home}",
+        422,
+        "account_required",
+        HOME_KEY,
+        json={"password": "secret-parrot"},
+        names="password",
+    ),
+    # the page behind a link
+    _viewed("unknown", "/v1/g/zzzzzzzz"),
+    _viewed("not of the alphabet", "/v1/g/%21%21%21%21"),
+    _viewed("another script", "/v1/g/%E6%9D%B1%E4%BA%AC"),
+    _viewed("not UTF-8", "/v1/g/%FF%FE"),
+    _viewed("NUL", "/v1/g/{home_code}%00"),
+    _viewed("endless", "/v1/g/" + "a" * 2000),
+    _viewed("an injection", "/v1/g/a%27%20OR%201%3D1--"),
+    _viewed("deleted", "/v1/g/{dead_code}"),
+    _viewed("no limit", "/v1/g/{home_code}?limit=0", status=422, code="validation_failed"),
+    _viewed("limit in words", "/v1/g/{home_code}?limit=ten", status=422, code="validation_failed"),
+    _viewed("made-up cursor", "/v1/g/{home_code}?cursor=%24%24", status=422, code="validation_failed"),
+    # uploads
+    *_keys(SIGN, "/v1/galleries/{home}/uploads", json=_file()),
+    *_bodies(SIGN, "/v1/galleries/{home}/uploads", headers=HOME_KEY, text_field="filename"),
+    _signed("no file", {"files": []}, names="files"),
+    _signed("101 files", {"files": _file()["files"] * 101}, names="files"),
+    _signed("no name", _file(filename=...), names="files.0.filename"),
+    _signed("an empty name", _file(filename=""), names="files.0.filename"),
+    _signed("no bytes", _file(size=0), names="files.0.size"),
+    _signed("fewer than no bytes", _file(size=-1), names="files.0.size"),
+    _signed("size in words", _file(size="1000"), names="files.0.size"),
+    _signed(
+        "a size beyond numbers",
+        _file(size=10**30),
+        status=413,
+        code="file_too_large",
+        names="files.0.size",
+    ),
+    _signed("no digest", _file(sha256="abc"), names="files.0.sha256"),
+    _signed("a caption too long", _file(caption="x" * 2001), names="files.0.caption"),
+    _signed("too many tags", _file(tags=["t"] * 51), names="files.0.tags"),
+    _signed("attributes too large", _file(attributes={"a": "x" * 5000}), names="files.0.attributes"),
+    _signed(
+        "oversize", _file(size=5 * 1024 * MIB + 1), status=413, code="file_too_large", names="files.0.size"
+    ),
+    _signed(
+        "a program",
+        _file(content_type="application/x-msdownload"),
+        code="unsupported_content_type",
+        names="files.0.content_type",
+    ),
+    _signed(
+        "a page",
+        _file(content_type="text/html"),
+        code="unsupported_content_type",
+        names="files.0.content_type",
+    ),
+    _signed(
+        "a header in a type",
+        _file(content_type="image/jpeg\r\nX-Evil: 1"),
+        code="unsupported_content_type",
+        names="files.0.content_type",
+    ),
+    *_of_upload(LOOK, "/v1/uploads/{pending}"),
+    *_of_upload(ABORT, "/v1/uploads/{pending}"),
+    *_of_upload(COMPLETE, "/v1/uploads/{pending}/complete"),
+    Refusal("no upload id", LOOK, "/v1/uploads/seven", 422, "validation_failed", HOME_KEY),
+    Refusal("without bytes", COMPLETE, "/v1/uploads/{pending}/complete", 409, "upload_incomplete", HOME_KEY),
+    Refusal("aborted", COMPLETE, "/v1/uploads/{aborted}/complete", 409, "upload_aborted", HOME_KEY),
+    Refusal("abort a completed one", ABORT, "/v1/uploads/{completed}", 409, "upload_completed", HOME_KEY),
+    # items
+    *_of_item(ITEM, "/v1/media/{item}", by_code=True),
+    *_of_item(DOWNLOAD, "/v1/media/{item}/download", by_code=True),
+    *_of_item(RENDITION, "/v1/media/{item}/renditions/400", by_code=True),
+    *_of_item(DESCRIBE, "/v1/media/{item}", json={"caption": "Stolen"}, by_code=False),
+    *_of_item(DELETE, "/v1/media/{item}", by_code=False),
+    *_bodies(DESCRIBE, "/v1/media/{item}", headers=HOME_KEY, text_field="caption"),
+    Refusal(
+        "another size",
+        RENDITION,
+        "/v1/media/{item}/renditions/9999",
+        403,
+        "rendition_not_in_tier",
+        HOME_CODE,
+    ),
+    Refusal("of a promise", ITEM, "/v1/media/{pending_item}", 404, "media_not_found", HOME_KEY),
+    # no such thing
+    _unrouted("GET", "/v1"),
+    _unrouted("GET", "/v1/nothing"),
+    _unrouted("GET", "/v2/galleries"),
+    _unrouted("POST", "/internal/grants/view"),
+    _unrouted("GET", "/internal/jwks.json"),
+    _unrouted("GET", "/internal/openapi.json"),
+    _unrouted("GET", "/v1/../internal/jwks.json"),
+    _unrouted("GET", "/v1/%2e%2e/internal/jwks.json"),
+    _unrouted("GET", "/metrics"),
+    _unrouted("GET", "/healthz"),
+    _unrouted("GET", "/readyz"),
+    _unrouted("GET", "//v1/galleries"),
+    Refusal("no list of galleries", "GET ", "/v1/galleries", 405, "method_not_allowed"),
+    Refusal("no replacing", "PUT ", "/v1/galleries/{home}", 405, "method_not_allowed", HOME_KEY),
+    Refusal("no posting to a page", "POST ", "/v1/g/{home_code}", 405, "method_not_allowed", json={}),
+)
