@@ -6,6 +6,7 @@ import asyncio
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
+from http.client import HTTPException
 from typing import Any
 
 import jwt
@@ -47,7 +48,9 @@ def http_fetch(url: str) -> Fetch:
 class JwksSource:
     """A key set, refetched when it is old or a token names a key it lacks (rotation).
 
-    While the issuer is down the last known keys stay valid: verification must not depend on its uptime.
+    A known key is used at once, however old, and the set is fetched again behind it: no request waits for the
+    issuer, and none fails while it is down. Only a key nobody knows yet waits, and tokens with made-up keys
+    cause one fetch every few seconds between them.
     """
 
     def __init__(self, fetch: Fetch, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -56,36 +59,61 @@ class JwksSource:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
-        self._refreshing = asyncio.Lock()
-
-    def cached(self, kid: str) -> jwt.PyJWK | None:
-        """The key, if known and fresh; never waits."""
-        if self._monotonic() - self._fetched_at > FRESH_S:
-            return None
-        return self._keys.get(kid)
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def key(self, kid: str) -> jwt.PyJWK | None:
-        """The key, refetching at most every few seconds. Raises KeysUnavailable before the first success."""
-        if (known := self.cached(kid)) is not None:
-            return known
-        async with self._refreshing:
-            if self.cached(kid) is None and self._monotonic() - self._tried_at > MIN_REFRESH_INTERVAL_S:
-                await self._refresh()
-        return self._keys.get(kid)
+        """The key; None where the issuer has no such key. Raises KeysUnavailable before the first success."""
+        known = self._keys.get(kid)
+        if known is None:
+            if refreshing := self._refresh():
+                await asyncio.shield(refreshing)  # others wait for it too
+            known = self._keys.get(kid)
+        elif self._monotonic() - self._fetched_at > FRESH_S:
+            self._refresh()
+        if not self._keys:
+            raise KeysUnavailable(retry_after_s=1)
+        return known
 
-    async def _refresh(self) -> None:
+    def _refresh(self) -> asyncio.Task[None] | None:
+        """The fetch under way, or a new one unless the last is too recent."""
+        if self._refreshing is not None:
+            return self._refreshing
+        if self._keys and self._monotonic() - self._tried_at <= MIN_REFRESH_INTERVAL_S:
+            return None
         self._tried_at = self._monotonic()
+        self._refreshing = asyncio.create_task(self._fetch_keys(), name="jwks")
+        self._refreshing.add_done_callback(self._refreshed)
+        return self._refreshing
+
+    def _refreshed(self, _: asyncio.Task[None]) -> None:
+        self._refreshing = None
+
+    async def _fetch_keys(self) -> None:
         try:
-            document = msgspec.json.decode(await self._fetch())
-            keys = [jwt.PyJWK(entry, algorithm=ALGORITHM) for entry in document["keys"]]
-        except (OSError, msgspec.MsgspecError, jwt.PyJWTError, KeyError, TypeError) as error:
+            entries = msgspec.json.decode(await self._fetch(), type=_KeySet).keys
+        except (OSError, HTTPException, msgspec.MsgspecError) as error:
             _log.warning("jwks.fetch_failed", error=str(error), error_type=type(error).__name__)
-            if not self._keys:
-                self._tried_at = float("-inf")
-                raise KeysUnavailable(retry_after_s=1) from error
+            return
+        keys = [key for entry in entries if (key := _usable(entry)) is not None]
+        if not keys:
+            _log.warning("jwks.no_usable_key", entries=len(entries))
             return
         self._keys = {key.key_id: key for key in keys if key.key_id}
         self._fetched_at = self._monotonic()
+
+
+class _KeySet(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+def _usable(entry: dict[str, Any]) -> jwt.PyJWK | None:
+    """None for keys of other kinds, which an issuer may publish beside ours (RFC 7517, section 5)."""
+    if entry.get("kty") != "OKP" or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str):
+        return None
+    try:
+        return jwt.PyJWK(entry, algorithm=ALGORITHM)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
 
 
 class TokenVerifier:

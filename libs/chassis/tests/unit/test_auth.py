@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import jwt
@@ -188,6 +190,73 @@ async def test_known_keys_outlive_an_issuer_that_is_down(
     issuer.down = True
     now[0] += 10_000
     await verifier.open(seal_grant(issuer.keys[0], grant(), now=datetime.now(UTC)))
+
+
+async def test_a_known_key_never_waits_for_the_issuer(issuer: Issuer, now: list[float]) -> None:
+    """Old keys are fetched again behind the requests, once."""
+    slow = asyncio.Event()
+
+    async def fetch() -> bytes:
+        document = await issuer.fetch()
+        if issuer.fetches > 1:
+            await slow.wait()
+        return document
+
+    source = JwksSource(fetch, monotonic=lambda: now[0])
+    kid = issuer.keys[0].kid
+    assert await source.key(kid) is not None
+    now[0] += 10_000
+    async with asyncio.timeout(1):
+        for _ in range(3):
+            assert await source.key(kid) is not None
+            await asyncio.sleep(0)
+    assert issuer.fetches == 2
+    issuer.keys = [SigningKey.generate()]
+    slow.set()
+
+
+async def test_requests_before_the_first_keys_share_one_fetch(issuer: Issuer) -> None:
+    arrived = asyncio.Event()
+
+    async def fetch() -> bytes:
+        await arrived.wait()
+        return await issuer.fetch()
+
+    issuer.down = True
+    source = JwksSource(fetch)
+    waiting = [asyncio.create_task(source.key("k")) for _ in range(20)]
+    await asyncio.sleep(0)
+    arrived.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(outcome, KeysUnavailable) for outcome in outcomes)
+    assert issuer.fetches == 1
+
+
+async def test_keys_of_other_kinds_are_passed_over(issuer: Issuer) -> None:
+    alien: list[Any] = [
+        {"kty": "RSA", "kid": "rsa", "n": "AQAB", "e": "AQAB", "alg": "RS256"},
+        {"kty": "OKP", "crv": "X25519", "kid": "x", "x": "AAAA"},
+        {"kty": "OKP", "crv": "Ed25519", "kid": "broken", "x": "!"},
+        {"kty": "OKP", "crv": "Ed25519", "x": issuer.keys[0].public_jwk()["x"]},
+        {},
+    ]
+    ours = issuer.keys[0]
+
+    async def fetch() -> bytes:
+        return msgspec.json.encode({"keys": [*alien, ours.public_jwk()], "extra": 1})
+
+    source = JwksSource(fetch)
+    assert await source.key(ours.kid) is not None
+    assert await source.key("rsa") is None
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b'{"keys": 1}', b'{"keys": [1]}', b'{"keys": []}', b"\xff"])
+async def test_what_is_no_key_set_is_no_answer(document: bytes) -> None:
+    async def fetch() -> bytes:
+        return document
+
+    with pytest.raises(KeysUnavailable):
+        await JwksSource(fetch).key("k")
 
 
 async def test_before_the_first_keys_the_answer_is_try_again(issuer: Issuer, verifier: GrantVerifier) -> None:
