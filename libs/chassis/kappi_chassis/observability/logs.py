@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -15,21 +19,61 @@ from kappi_chassis.observability import context
 
 REDACTED = "[redacted]"
 _SECRET_NAMES = re.compile(
-    r"(?i)^(authorization|cookie|set-cookie|.*(password|secret|access_?key|gallery_?key|token|signature|grant))$"
+    r"^(?:(?:.*[_-])?(?:authorization|cookie)|.*(?:password|secret|access[_-]?key|gallery[_-]?key|token|signature|grant))$",
+    re.IGNORECASE,
 )
+# What every secret inside a text has near it; most lines hold none, and this is cheaper than the search.
+_SUSPICIOUS = re.compile(r"=|@|eyJ|bearer|kappi_|PRIVATE", re.IGNORECASE)
 _SECRET_VALUES = re.compile(
-    r"(?i)(X-Amz-(?:Signature|Credential|Security-Token)=|[?&](?:signature|sig|token|password|key)=|Bearer\s+|"
-    r"://[^/\s:@]*:)[^&\s\"'@]+"
+    r"((?:X-Amz-(?:Signature|Credential|Security-Token)|\b(?:signature|password|secret|access_?key|token)"
+    r"|[?&](?:sig|key|grant))=|\bbearer\s+)[^&\s\"'<>]+"
+    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"  # the password of an address
+    r"|(\beyJ)[\w-]+\.[\w-]+\.[\w-]+"  # a JWT
+    r"|(\bkappi_)[A-Za-z0-9]{20,}"  # an access key
+    r"|(-----BEGIN [A-Z ]*PRIVATE KEY-----).*",
+    re.IGNORECASE | re.DOTALL,
 )
+_PLAIN = (int, float, bool, type(None), datetime, UUID)
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Drop secrets by field name, and signatures, credentials and bearer tokens inside any text."""
+    """Drop secrets by field name, and signatures, credentials, tokens and keys inside any text."""
     for name, value in event.items():
-        if _SECRET_NAMES.match(name):
-            event[name] = REDACTED
-        elif isinstance(value, str):
-            event[name] = _SECRET_VALUES.sub(lambda found: found[1] + REDACTED, value)
+        event[name] = REDACTED if _is_secret(name) else _clean(value)
+    return event
+
+
+@lru_cache(maxsize=1_024)  # the same few names on every line
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.match(name) is not None
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_VALUES.sub(_mark, value) if _SUSPICIOUS.search(value) else value
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, Mapping):
+        return {
+            str(name): REDACTED if _is_secret(str(name)) else _clean(each) for name, each in value.items()
+        }
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(each) for each in value]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"[{len(value)} bytes]"
+    return _clean(str(value))  # an exception, an address: what is written is what they say of themselves
+
+
+def _mark(found: re.Match[str]) -> str:
+    return next(kept for kept in found.groups() if kept is not None) + REDACTED
+
+
+def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For people's eyes only: no text may end its line and write the next one."""
+    for name, value in event.items():
+        if isinstance(value, str) and name != "exception":
+            event[name] = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
     return event
 
 
@@ -60,13 +104,11 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
         structlog.processors.format_exc_info,
         redact,
     ]
-    final: Processor = (
-        _to_json
-        if renderer == "json"
-        else structlog.dev.ConsoleRenderer(
-            exception_formatter=structlog.dev.plain_traceback  # the pretty one shows local variables: secrets
-        )
-    )
+    final: list[Processor] = [_to_json]
+    if renderer == "console":
+        # The pretty formatter of exceptions shows local variables: secrets.
+        console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        final = [_one_line, console]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -81,7 +123,7 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, final],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
     root = logging.getLogger()

@@ -49,13 +49,19 @@ async def test_a_round_forgets_all_there_is_to_forget(url: str, database: Databa
     """However much came in since the last round, or the tables grow for ever."""
     async with database.transaction() as connection:
         for statement in (
-            "INSERT INTO outbox (event_id, topic, type, key, sequence, payload, occurred_at, sent_at)"
-            " SELECT gen_random_uuid(), 't', 't', 'k', n, '', now() - interval '9 days',"
-            " now() - interval '9 days' FROM generate_series(1, 12000) n",
-            "INSERT INTO inbox (consumer, event_id, received_at)"
-            " SELECT 'c', gen_random_uuid(), now() - interval '15 days' FROM generate_series(1, 12000) n",
-            "INSERT INTO idempotency (key_hash, fingerprint, created_at)"
-            " SELECT int4send(n), '', now() - interval '2 days' FROM generate_series(1, 12000) n",
+            (
+                "INSERT INTO outbox (event_id, topic, type, key, sequence, payload, occurred_at, sent_at)"
+                " SELECT gen_random_uuid(), 't', 't', 'k', n, '', now() - interval '9 days',"
+                " now() - interval '9 days' FROM generate_series(1, 12000) n"
+            ),
+            (
+                "INSERT INTO inbox (consumer, event_id, received_at)"
+                " SELECT 'c', gen_random_uuid(), now() - interval '15 days' FROM generate_series(1, 12000) n"
+            ),
+            (
+                "INSERT INTO idempotency (key_hash, fingerprint, created_at)"
+                " SELECT int4send(n), '', now() - interval '2 days' FROM generate_series(1, 12000) n"
+            ),
             "INSERT INTO idempotency (key_hash, fingerprint) VALUES ('fresh', '')",
         ):
             await connection.execute(text(statement))

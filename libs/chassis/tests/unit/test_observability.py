@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -44,8 +45,31 @@ def test_secrets_inside_text_are_redacted(text: str) -> None:
     assert REDACTED in cleaned
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"headers": {"X-Gallery-Key": "hunter2", "Authorization": "hunter2"}},
+        ["GET https://s3/k?X-Amz-Signature=hunter2", ("?signature=hunter2",)],
+        ValueError("postgresql://kappi:hunter2@db/x"),
+        b"hunter2",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----",
+        "eyJhbGciOiJFZERTQSJ9.hunter2.hunter2",
+        "the key kappi_hunter2hunter2hunter2hunter2 was used",
+    ],
+    ids=["mapping", "list", "exception", "bytes", "PEM", "JWT", "access key"],
+)
+def test_secrets_inside_other_values_are_redacted(value: object) -> None:
+    assert "hunter2" not in str(redact(None, "info", {"event": "x", "value": value}))
+
+
 def test_ordinary_fields_stay() -> None:
-    event = {"event": "gallery.created", "code_length": 4, "key": "galleries/1/2/original"}
+    event = {
+        "event": "gallery.created",
+        "code_length": 4,
+        "key": "galleries/1/2/original",
+        "url": "http://127.0.0.1:8000/v1/g/abcd?limit=5",
+        "errors": [],
+    }
     assert redact(None, "info", dict(event)) == event
 
 
@@ -72,6 +96,34 @@ def test_lines_are_json_with_ids_from_both_kinds_of_logger(capsys: pytest.Captur
     assert all(line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736" for line in lines)
     assert all(line["request_id"] == "request-1" and line["service"] == "test" for line in lines)
     assert lines[0]["password"] == REDACTED
+
+
+@pytest.mark.usefixtures("fresh_logging")
+def test_no_text_writes_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(service="test", level="INFO", renderer="console")
+    get_logger("a").info("thing.happened", path="/x\n2026-01-01 [info] forged.line", esc="\x1b[2J")
+    logging.getLogger("library").warning("said %s", "a\r\nforged: yes")
+    output = capsys.readouterr().out
+    assert len(output.splitlines()) == 2
+    assert "\x1b[2J" not in output
+
+
+@pytest.mark.usefixtures("fresh_logging")
+@pytest.mark.parametrize("renderer", ["json", "console"])
+def test_a_traceback_is_redacted(renderer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(service="test", level="INFO", renderer=renderer)
+
+    def fails() -> None:
+        raise OSError("GET https://s3/b/k?X-Amz-Signature=hunter2")
+
+    try:
+        fails()
+    except OSError:
+        get_logger("a").exception("thing.failed")
+    output = capsys.readouterr().out
+    assert "Traceback" in output
+    assert "OSError" in output
+    assert "Signature=hunter2" not in output
 
 
 @pytest.mark.parametrize(
