@@ -20,6 +20,10 @@ from kappi_chassis.observability.logs import get_logger
 
 MAX_POLL_RECORDS = 500
 MAX_PARTITION_FETCH_BYTES = 256 * 1024
+SHORTEST_FETCH_WAIT_MS = 100
+"""The in-process broker holds every fetch for its whole wait, so there the wait is set to a few milliseconds,
+and an idle consumer spends its CPU on asking. Nobody waits for the janitor like that. A Kafka answers as soon
+as a record comes."""
 METADATA_MAX_AGE_MS = 30_000
 MAX_POLL_INTERVAL_MS = 24 * 3600 * 1000
 """A record that is tried again for hours fills the buffers, and then nothing is polled. That must not cost
@@ -42,7 +46,7 @@ def consumer_options(connection: KafkaConnection, *, group: str) -> dict[str, An
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "partition_assignment_strategy": [RoundRobinPartitionAssignor],
-        "fetch_max_wait_ms": connection.fetch_max_wait_ms,
+        "fetch_max_wait_ms": max(connection.fetch_max_wait_ms, SHORTEST_FETCH_WAIT_MS),
         "session_timeout_ms": connection.session_timeout_ms,
         "heartbeat_interval_ms": connection.session_timeout_ms // 3,
         "max_poll_records": MAX_POLL_RECORDS,

@@ -7,7 +7,7 @@ from typing import Any
 
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.settings import PlatformSettings
-from kappi_janitor.faust_transport import consumer_options
+from kappi_janitor.faust_transport import SHORTEST_FETCH_WAIT_MS, consumer_options
 
 
 def told(platform: PlatformSettings) -> dict[str, Any]:
@@ -15,14 +15,19 @@ def told(platform: PlatformSettings) -> dict[str, Any]:
 
 
 def test_plain() -> None:
-    platform = PlatformSettings(kafka_bootstrap="a:1,b:2", kafka_fetch_max_wait_ms=20)
+    platform = PlatformSettings(kafka_bootstrap="a:1,b:2", kafka_fetch_max_wait_ms=250)
     options = told(platform)
     assert options["bootstrap_servers"] == "a:1,b:2"
     assert options["security_protocol"] == "PLAINTEXT"
     assert options["group_id"] == "t.janitor"
-    assert options["fetch_max_wait_ms"] == 20
+    assert options["fetch_max_wait_ms"] == 250
     assert options["enable_auto_commit"] is False
     assert options["auto_offset_reset"] == "earliest"
+
+
+def test_an_idle_janitor_does_not_ask_a_broker_that_holds_its_answers_all_the_time() -> None:
+    platform = PlatformSettings(kafka_bootstrap="a:1", kafka_fetch_max_wait_ms=5)
+    assert told(platform)["fetch_max_wait_ms"] == SHORTEST_FETCH_WAIT_MS
 
 
 def test_sasl_over_tls() -> None:
