@@ -110,12 +110,12 @@ class Overloaded(Unavailable):
     code, title = "overloaded", "Too busy to answer in time"
 
 
-def problem_body(problem: Problem, request_id: str) -> bytes:
-    """The JSON of a problem document; `type` is a stable URN made from the code."""
+def problem_body(problem: Problem, request_id: str, *, status: int | None = None) -> bytes:
+    """The JSON of a problem document; `type` is a stable URN made from the code. status: if not its own."""
     document: dict[str, Any] = {
         "type": f"urn:kappi:problem:{problem.code}",
         "title": problem.title,
-        "status": problem.status,
+        "status": status or problem.status,
         "detail": problem.detail,
         "code": problem.code,
         "request_id": request_id,

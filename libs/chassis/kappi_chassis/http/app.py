@@ -11,18 +11,26 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kappi_chassis.http.edge import FailureGuard
+from kappi_chassis.db.failures import data_is_unstorable, database_is_away
+from kappi_chassis.http.edge import FailureGuard, safe_headers
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.observability import context
 from kappi_chassis.problems import (
     PROBLEM_JSON,
     BadRequest,
+    Conflict,
     FieldError,
+    Forbidden,
+    Gone,
     MalformedJson,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     Problem,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    Unprocessable,
     UnsupportedMediaType,
     ValidationFailed,
     problem_body,
@@ -56,11 +64,20 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 _BY_STATUS: dict[int, type[Problem]] = {
     400: BadRequest,
+    401: Unauthenticated,
+    403: Forbidden,
     404: NotFound,
     405: MethodNotAllowed,
+    409: Conflict,
+    410: Gone,
     413: PayloadTooLarge,
     415: UnsupportedMediaType,
+    422: Unprocessable,
+    429: TooManyRequests,
+    503: Unavailable,
 }
+_SHOWN_ERRORS = 50
+_SHOWN_CHARACTERS = 200
 
 
 def create_app(*, title: str, description: str = "") -> FastAPI:
@@ -76,7 +93,7 @@ def create_app(*, title: str, description: str = "") -> FastAPI:
         responses={"default": problem_response("A problem document")},
     )
     # Inside Starlette's own catch-all, which would answer in plain text first.
-    app.add_middleware(FailureGuard)
+    app.add_middleware(FailureGuard, meaning=_meaning)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -128,11 +145,11 @@ def hot_route(
     app.openapi = with_route  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
-def _answer(problem: Problem) -> Response:
+def _answer(problem: Problem, *, status: int | None = None) -> Response:
     return Response(
-        problem_body(problem, context.request_id.get()),
-        status_code=problem.status,
-        headers=problem.headers,
+        problem_body(problem, context.request_id.get(), status=status),
+        status_code=status or problem.status,
+        headers=safe_headers(problem),
         media_type=PROBLEM_JSON,
     )
 
@@ -147,18 +164,31 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     found = error.errors()
     if any(item["type"] == "json_invalid" for item in found):
         return _answer(MalformedJson("The body could not be parsed as JSON."))
+    # What a client sends comes back here: field names in `loc`, one error per item of a long list.
     fields = tuple(
         FieldError(
-            field=".".join(
-                str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")
-            ),
+            field=_shown(".".join(str(part) for part in item["loc"][1:])),  # after "body", "query", ...
             code=item["type"],
-            message=item["msg"],
+            message=_shown(item["msg"]),
         )
-        for item in found
+        for item in found[:_SHOWN_ERRORS]
     )
     names = ", ".join(sorted({field.field for field in fields if field.field})) or "the body"
-    return _answer(ValidationFailed(f"Look at: {names}.", errors=fields))
+    return _answer(ValidationFailed(f"Look at: {_shown(names)}.", errors=fields))
+
+
+def _shown(text: str) -> str:
+    """Text that came from a client, short and encodable."""
+    return text[:_SHOWN_CHARACTERS].encode(errors="replace").decode()
+
+
+def _meaning(error: Exception) -> Problem | None:
+    """What a database's refusal means to a client."""
+    if data_is_unstorable(error):
+        return ValidationFailed("A value holds a character, or is a number, that cannot be stored.")
+    if database_is_away(error) or (isinstance(error, (ConnectionError, TimeoutError))):
+        return Unavailable("Try again in a moment.", retry_after_s=1)
+    return None
 
 
 async def _on_http_exception(_: Request, error: Exception) -> Response:
@@ -166,9 +196,6 @@ async def _on_http_exception(_: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, (UnicodeDecodeError, RecursionError)):
         # FastAPI's own words for a body that is no UTF-8, or nested beyond reason.
         return _answer(MalformedJson("The body could not be parsed as JSON."))
-    kind = _BY_STATUS.get(error.status_code)
-    if kind is None:
-        kind = type(
-            "Other", (Problem,), {"status": error.status_code, "code": "bad_request", "title": "Not possible"}
-        )
-    return _answer(kind(headers=dict(error.headers or {})))
+    kind = _BY_STATUS.get(error.status_code, Problem if error.status_code >= 500 else BadRequest)
+    problem = kind(headers=dict(error.headers or {}))
+    return _answer(problem, status=error.status_code)

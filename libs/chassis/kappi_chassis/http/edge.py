@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from starlette.requests import ClientDisconnect
 
 from kappi_chassis.observability import context, metrics
 from kappi_chassis.observability.logs import get_logger
@@ -17,6 +20,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SLOW_REQUEST_S = 1.0
+CLIENT_LEFT = 499
+"""The status told for a request whose client was gone before the answer began; nobody is sent it."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
 
@@ -27,16 +34,30 @@ async def send_problem(send: Send, problem: Problem) -> None:
     """Answer with a problem document, on bare ASGI."""
     body = problem_body(problem, context.request_id.get())
     headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    headers += [
+        (name.lower().encode(), value.encode("latin-1")) for name, value in safe_headers(problem).items()
+    ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-class FailureGuard:
-    """Turns whatever an app raises into a problem document; an answer that has begun is cut instead."""
+def safe_headers(problem: Problem) -> dict[str, str]:
+    """Its headers, with nothing in them that could end one and begin another."""
+    return {
+        name: _UNSAFE_IN_HEADER.sub("", value).encode("latin-1", "replace").decode("latin-1")
+        for name, value in problem.headers.items()
+    }
 
-    def __init__(self, app: App) -> None:
+
+class FailureGuard:
+    """Turns whatever an app raises into a problem document; an answer that has begun is cut instead.
+
+    meaning: the problem behind an exception that is none, or None for a failure of ours.
+    """
+
+    def __init__(self, app: App, *, meaning: Callable[[Exception], Problem | None] = lambda _: None) -> None:
         self._app = app
+        self._meaning = meaning
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,15 +72,22 @@ class FailureGuard:
 
         try:
             await self._app(scope, receive, watch)
-        except Problem as problem:
-            if begun:
-                raise
-            await send_problem(send, problem)
+        except ClientDisconnect:
+            return  # nobody is left to be answered, and nothing failed
         except Exception as error:
-            _log.exception("http.failed", path=scope["path"], error_type=type(error).__name__)
             if begun:
+                _log.exception("http.cut_off", path=scope["path"], error_type=type(error).__name__)
                 raise
-            await send_problem(send, Problem("Something went wrong on our side. Tell us the request_id."))
+            await send_problem(send, self._problem(error, scope["path"]))
+
+    def _problem(self, error: Exception, path: str) -> Problem:
+        if isinstance(error, Problem):
+            return error
+        if (problem := self._meaning(error)) is not None:
+            _log.warning("http.refused", path=path, error=str(error), error_type=type(error).__name__)
+            return problem
+        _log.error("http.failed", path=path, error_type=type(error).__name__, exc_info=error)
+        return Problem("Something went wrong on our side. Tell us the request_id.")
 
 
 class Edge:
@@ -109,7 +137,7 @@ class _Call:
         self._send = send
         self._request_id = request_id.encode()
         self._started = time.perf_counter()
-        self._status = 0
+        self._status = CLIENT_LEFT  # unless an answer begins
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -120,7 +148,7 @@ class _Call:
     def finished(self) -> None:
         elapsed_s = time.perf_counter() - self._started
         route = route_of(self._scope)
-        method = self._scope["method"]
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
         if self._status >= 500 or elapsed_s > SLOW_REQUEST_S:
             _log.warning(

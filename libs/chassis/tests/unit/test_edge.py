@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import Message, Scope
+from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Conflict, Problem
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 
 class Body(BaseModel):
@@ -38,7 +43,7 @@ def service(max_in_flight: int = 10) -> Edge:
 class Answer:
     def __init__(self, messages: list[Message]) -> None:
         self.status: int = messages[0]["status"]
-        self.headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+        self.headers = {name.decode(): value.decode("latin-1") for name, value in messages[0]["headers"]}
         self.body = b"".join(message.get("body", b"") for message in messages[1:])
 
     @property
@@ -163,3 +168,127 @@ def test_problem_codes_are_unique() -> None:
 
     ours = [kind for kind in kinds(Problem) if kind.__module__.startswith("kappi_chassis.")]
     assert len({kind.code for kind in ours}) == len(ours)
+
+
+def failing(error: BaseException) -> Edge:
+    app = create_app(title="test")
+
+    @app.post("/things/{name}", response_model=None)
+    async def create(name: str) -> dict[str, str]:
+        raise error
+
+    return Edge(app, max_in_flight=10)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (
+            asyncpg.UntranslatableCharacterError("\\u0000 cannot be converted to text"),
+            422,
+            "validation_failed",
+        ),
+        (asyncpg.CharacterNotInRepertoireError("0x00"), 422, "validation_failed"),
+        (asyncpg.ConnectionDoesNotExistError("closed"), 503, "unavailable"),
+        (PoolTimeout("QueuePool limit reached"), 503, "unavailable"),
+        (ConnectionRefusedError(111, "refused"), 503, "unavailable"),
+        (HTTPException(409, "secret"), 409, "conflict"),
+        (HTTPException(401, "secret", headers={"WWW-Authenticate": "Bearer"}), 401, "credentials_missing"),
+        (HTTPException(418, "secret"), 418, "bad_request"),
+        (HTTPException(502, "secret"), 502, "internal_error"),
+    ],
+)
+async def test_other_peoples_exceptions_have_a_meaning(error: Exception, status: int, code: str) -> None:
+    answer = await ask(failing(error), "POST", "/things/x")
+    assert (answer.status, answer.json["code"], answer.json["status"]) == (status, code, status)
+    assert b"secret" not in answer.body
+
+
+async def test_a_header_of_a_problem_cannot_begin_another() -> None:
+    problem = Taken("no", headers={"Location": "/x\r\nSet-Cookie: a=b", "Allow": "GÉT, \u2713"})
+    for app in (failing(problem), Edge(raising(problem), max_in_flight=1)):
+        answer = await ask(app, "POST", "/things/x")
+        assert answer.headers["location"] == "/xSet-Cookie: a=b"
+        assert answer.headers["allow"] == "GÉT, ?"
+
+
+def raising(error: Exception) -> Any:
+    async def app(_: Scope, __: Any, ___: Any) -> None:
+        raise error
+
+    return app
+
+
+async def test_a_client_that_left_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    series = {"method": "POST", "route": "unmatched", "status": "499"}
+
+    def count() -> float:
+        return float(metrics.HTTP_REQUEST_SECONDS.labels(**series)._sum.get())
+
+    edge, before = Edge(raising(ClientDisconnect()), max_in_flight=1), count()
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    for _ in range(2):  # the second finds the slot of the first free
+        await edge({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
+    assert sent == []
+    assert count() > before
+    assert not [entry for entry in caplog.records if entry.levelname == "ERROR"]
+
+
+async def test_a_made_up_method_makes_no_series() -> None:
+    await ask(service(), "BREW", "/things")
+    methods = {
+        sample.labels["method"]
+        for metric in metrics.HTTP_REQUEST_SECONDS.collect()
+        for sample in metric.samples
+    }
+    assert "BREW" not in methods
+    assert "other" in methods
+
+
+async def test_a_cancelled_request_gives_its_slot_back() -> None:
+    async def hangs(_: Scope, __: Any, ___: Any) -> None:
+        await asyncio.Event().wait()
+
+    edge = Edge(hangs, max_in_flight=1)
+    for _ in range(2):
+        task = asyncio.create_task(ask(edge, "GET", "/"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+class Many(BaseModel):
+    names: list[int]
+    extra: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"names": [' + b",".join([b'"hunter2"'] * 20_000) + b"]}",
+        b'{"names": [], "extra": {"' + b"x" * 100_000 + b'": "hunter2"}}',
+        b'{"names": [], "extra": {"\\ud800": "hunter2"}}',
+        b'{"names": [' + b"9" * 5_000 + b"]}",
+    ],
+    ids=["many errors", "a long name", "a lone surrogate", "a huge number"],
+)
+async def test_what_a_refusal_says_is_bounded(body: bytes) -> None:
+    app = create_app(title="test")
+
+    @app.post("/things", response_model=None)
+    async def create(body: Many) -> dict[str, str]:
+        return {}
+
+    answer = await ask(Edge(app, max_in_flight=1), "POST", "/things", body)
+    assert answer.status in (400, 422)
+    assert answer.json["code"] in ("validation_failed", "malformed_json", "bad_request")
+    assert len(answer.body) < 20_000
+    assert b"hunter2" not in answer.body
