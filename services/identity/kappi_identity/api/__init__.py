@@ -1,0 +1,1 @@
+"""The public endpoints: parse, call one use case, answer."""

@@ -1,0 +1,82 @@
+"""Who is calling: the bearer of an access token, an administrator, a client at an address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Header, Query, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing, AccountVerifier
+from kappi_chassis.clock import Clock
+from starlette.requests import Request
+
+from kappi_identity.domain import Account, SessionId, describe_device
+from kappi_identity.errors import AdminRequired
+from kappi_identity.repository.accounts import AccountQueries
+from kappi_identity.use_cases.login import Client
+
+NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+CALLER_PROBLEMS = (AccessTokenMissing, AccessTokenInvalid)
+
+_bearer = HTTPBearer(
+    scheme_name="AccessToken",
+    bearerFormat="JWT",
+    description="The access token that `POST /v1/oauth/token` returned",
+    auto_error=False,
+)
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at most")]
+Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="A random text of 8 to 255 characters, best a UUID, chosen per thing wanted: a retry "
+        "with the same key and body gets the first answer again and makes nothing new. Kept for a day",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An account that lives, and the login its token came from."""
+
+    account: Account
+    session_id: SessionId
+
+
+class Access:
+    """Here, unlike elsewhere, a token is worth nothing once its session ended: the rows are at hand."""
+
+    def __init__(self, *, verifier: AccountVerifier, accounts: AccountQueries, clock: Clock) -> None:
+        self._verifier = verifier
+        self._accounts = accounts
+        self._clock = clock
+
+    async def caller(self, bearer: HTTPAuthorizationCredentials | None) -> Caller:
+        """Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
+        if bearer is None:
+            raise AccessTokenMissing
+        claims = await self._verifier.open(bearer.credentials)
+        account = await self._accounts.of_session(claims.account_id, claims.session_id, now=self._clock())
+        if account is None:
+            raise AccessTokenInvalid("Its session has ended.")
+        return Caller(account=account, session_id=SessionId(claims.session_id))
+
+    async def admin(self, bearer: HTTPAuthorizationCredentials | None) -> Caller:
+        """Raises as `caller` does, and AdminRequired."""
+        caller = await self.caller(bearer)
+        if caller.account.role != "admin":
+            raise AdminRequired
+        return caller
+
+
+def client_of(request: Request) -> Client:
+    """The client as the gateway saw it: nobody else reaches this service."""
+    forwarded = request.headers.get("x-forwarded-for", "")
+    peer = request.client.host if request.client is not None else ""
+    return Client(
+        address=forwarded.rpartition(",")[2].strip() or peer,
+        device=describe_device(request.headers.get("user-agent")),
+    )

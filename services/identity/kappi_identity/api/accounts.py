@@ -1,0 +1,124 @@
+"""Signing up, and a new password for who forgot theirs."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from kappi_chassis.http import json_response
+from kappi_chassis.http.app import problems
+from kappi_chassis.idempotency import (
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+    IdempotentCall,
+    StoredAnswer,
+)
+from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
+from starlette.responses import Response
+
+from kappi_identity.api.access import NO_STORE, IdempotencyKey, client_of
+from kappi_identity.common_passwords import common_passwords
+from kappi_identity.domain import Account, TextRefused, check_password, normal_password
+from kappi_identity.emails import read_email
+from kappi_identity.errors import Busy, EmailTaken, ResetTokenInvalid, TooManyResets
+from kappi_identity.schemas import AccountAnswer, AccountCreate, ResetBody, ResetRequestBody
+from kappi_identity.use_cases.password_reset import PasswordReset
+from kappi_identity.use_cases.sign_up import NewAccount, SignUp
+
+CREATE_SCOPE = "POST /v1/accounts"
+ResetToken = Annotated[str, Path(max_length=200, description="As it came in the mail")]
+
+
+class AccountApi:
+    def __init__(self, *, sign_up: SignUp, reset: PasswordReset, idempotency_secret: bytes) -> None:
+        self._sign_up = sign_up
+        self._reset = reset
+        self._idempotency_secret = idempotency_secret
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Accounts"])
+        router.add_api_route("/v1/accounts", self.create, methods=["POST"], **_CREATE)
+        router.add_api_route("/v1/password-resets", self.request_reset, methods=["POST"], **_REQUEST)
+        router.add_api_route("/v1/password-resets/{token}", self.finish_reset, methods=["PUT"], **_FINISH)
+        return router
+
+    async def create(
+        self, request: Request, body: AccountCreate, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        wish = _wish(body)
+        if idempotency_key is None:
+            answer = _created(await self._sign_up.create(wish))
+        else:
+            call = IdempotentCall(
+                secret=self._idempotency_secret,
+                key=idempotency_key,
+                scope=CREATE_SCOPE,
+                # It stores a plain hash of the body, and this body holds a password.
+                body=hmac.digest(self._idempotency_secret, await request.body(), "sha256"),
+            )
+            answer = await self._sign_up.create_once(call, wish, render=_created)
+        return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
+
+    async def request_reset(self, request: Request, body: ResetRequestBody) -> Response:
+        await self._reset.request(body.email, address=client_of(request).address)
+        return Response(status_code=202)
+
+    async def finish_reset(self, token: ResetToken, body: ResetBody) -> Response:
+        try:
+            await self._reset.set_password(token, body.password)
+        except TextRefused as refused:
+            raise refused_password(refused) from refused
+        return Response(status_code=204)
+
+
+def refused_password(refused: TextRefused) -> ValidationFailed:
+    """What is wrong with a new password, as an error of its field."""
+    error = FieldError(field="password", code=refused.code, message=str(refused))
+    return ValidationFailed("Look at: password.", errors=(error,))
+
+
+def _wish(body: AccountCreate) -> NewAccount:
+    email, password = read_email(body.email), normal_password(body.password)
+    try:
+        check_password(password, email=email.shown, common=common_passwords())
+    except TextRefused as refused:
+        raise refused_password(refused) from refused
+    return NewAccount(email=email, password=password, display_name=body.display_name)
+
+
+def _created(account: Account) -> StoredAnswer:
+    return StoredAnswer(201, AccountAnswer.of(account).model_dump_json().encode())
+
+
+_CREATE: dict[str, Any] = {
+    "operation_id": "createAccount",
+    "summary": "Sign up",
+    "description": "The address is the account's name: upper and lower case do not matter. Log in with "
+    "`POST /v1/oauth/token`.",
+    "status_code": 201,
+    "response_model": AccountAnswer,
+    "response_description": "The account",
+    "responses": problems(
+        MalformedJson, IdempotencyKeyInvalid, EmailTaken, ValidationFailed, IdempotencyKeyReused, Busy
+    ),
+}
+_REQUEST: dict[str, Any] = {
+    "operation_id": "requestPasswordReset",
+    "summary": "Ask for a new password",
+    "description": "Mails a token, good once and for half an hour, if there is such an account. The answer "
+    "is the same if there is none.",
+    "status_code": 202,
+    "response_model": None,
+    "response_description": "Look into the mailbox",
+    "responses": problems(MalformedJson, ValidationFailed, TooManyResets),
+}
+_FINISH: dict[str, Any] = {
+    "operation_id": "resetPassword",
+    "summary": "Set a new password with a mailed token",
+    "description": "Ends every login of the account.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "The new password holds",
+    "responses": problems(MalformedJson, ResetTokenInvalid, ValidationFailed, Busy),
+}

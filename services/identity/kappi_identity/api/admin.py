@@ -1,0 +1,208 @@
+"""What administrators do: tiers, and who has which."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request
+from kappi_chassis.http import json_response
+from kappi_chassis.http.app import problems
+from kappi_chassis.idempotency import (
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+    IdempotentCall,
+    StoredAnswer,
+)
+from kappi_chassis.problems import MalformedJson, ValidationFailed
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
+from kappi_identity.api.paging import cut_page, read_cursor
+from kappi_identity.errors import (
+    AccountNotFound,
+    AdminRequired,
+    TierInUse,
+    TierNotForAccounts,
+    TierNotFound,
+    TierProtected,
+    TierTaken,
+)
+from kappi_identity.repository.accounts import AccountQueries
+from kappi_identity.schemas import (
+    AccountAnswer,
+    AccountPage,
+    TierAnswer,
+    TierChoice,
+    TierCreate,
+    TierPage,
+    TierPatch,
+)
+from kappi_identity.tiers import Tier, TierRules
+from kappi_identity.use_cases.tiers import Tiers
+
+CREATE_SCOPE = "POST /v1/admin/tiers"
+TierNamePath = Annotated[str, Path(max_length=100, description="The tier's name, in any case")]
+AccountIdPath = Annotated[UUID, Path(description="The account's id")]
+EmailPart = Annotated[
+    str | None, Query(max_length=254, description="A part of the address or the display name")
+]
+
+
+class AdminApi:
+    def __init__(
+        self, *, access: Access, tiers: Tiers, accounts: AccountQueries, idempotency_secret: bytes
+    ) -> None:
+        self._access = access
+        self._tiers = tiers
+        self._accounts = accounts
+        self._idempotency_secret = idempotency_secret
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Administration"])
+        tiers, tier = "/v1/admin/tiers", "/v1/admin/tiers/{name}"
+        router.add_api_route(tiers, self.list_tiers, methods=["GET"], **_LIST)
+        router.add_api_route(tiers, self.create_tier, methods=["POST"], **_CREATE)
+        router.add_api_route(tier, self.read_tier, methods=["GET"], **_READ)
+        router.add_api_route(tier, self.change_tier, methods=["PATCH"], **_CHANGE)
+        router.add_api_route(tier, self.remove_tier, methods=["DELETE"], **_REMOVE)
+        router.add_api_route("/v1/admin/accounts", self.list_accounts, methods=["GET"], **_ACCOUNTS)
+        router.add_api_route(
+            "/v1/admin/accounts/{account_id}/tier", self.move_account, methods=["PUT"], **_MOVE
+        )
+        return router
+
+    async def list_tiers(self, bearer: Bearer) -> Response:
+        await self._access.admin(bearer)
+        items = [TierAnswer.of(tier) for tier in await self._tiers.all()]
+        return _answer(TierPage(items=items, next_cursor=None))
+
+    async def create_tier(
+        self, request: Request, bearer: Bearer, body: TierCreate, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        caller = await self._access.admin(bearer)
+        if idempotency_key is None:
+            answer = _created(await self._tiers.create(body.name, body.rules()))
+        else:
+            call = IdempotentCall(
+                secret=self._idempotency_secret,
+                key=idempotency_key,
+                scope=f"{CREATE_SCOPE} {caller.account.id}",
+                body=await request.body(),
+            )
+            answer = await self._tiers.create_once(call, body.name, body.rules(), render=_created)
+        return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
+
+    async def read_tier(self, bearer: Bearer, name: TierNamePath) -> Response:
+        await self._access.admin(bearer)
+        return _answer(TierAnswer.of(await self._tiers.find(name)))
+
+    async def change_tier(self, bearer: Bearer, name: TierNamePath, body: TierPatch) -> Response:
+        await self._access.admin(bearer)
+        sent = {field: getattr(body, field) for field in body.model_fields_set}
+        if "rendition_sizes" in sent:
+            sent["rendition_sizes"] = tuple(sent["rendition_sizes"])
+
+        def change(rules: TierRules) -> TierRules:
+            return replace(rules, **sent)
+
+        return _answer(TierAnswer.of(await self._tiers.change(name, change)))
+
+    async def remove_tier(self, bearer: Bearer, name: TierNamePath) -> Response:
+        await self._access.admin(bearer)
+        await self._tiers.delete(name)
+        return Response(status_code=204)
+
+    async def list_accounts(
+        self, bearer: Bearer, email: EmailPart = None, limit: Limit = 50, cursor: Cursor = None
+    ) -> Response:
+        await self._access.admin(bearer)
+        found = await self._accounts.page(containing=email, before=read_cursor(cursor), limit=limit + 1)
+        page, next_cursor = cut_page(found, limit=limit)
+        items = [AccountAnswer.of(account) for account in page]
+        return _answer(AccountPage(items=items, next_cursor=next_cursor))
+
+    async def move_account(self, bearer: Bearer, account_id: AccountIdPath, body: TierChoice) -> Response:
+        await self._access.admin(bearer)
+        return _answer(AccountAnswer.of(await self._tiers.move(account_id, body.tier)))
+
+
+def _created(tier: Tier) -> StoredAnswer:
+    return StoredAnswer(201, TierAnswer.of(tier).model_dump_json().encode())
+
+
+def _answer(document: BaseModel) -> Response:
+    return json_response(document.model_dump_json().encode(), headers=dict(NO_STORE))
+
+
+_ADMIN_PROBLEMS = (*CALLER_PROBLEMS, AdminRequired)
+_LIST: dict[str, Any] = {
+    "operation_id": "listTiers",
+    "summary": "All tiers",
+    "description": "By name. There are few: always one page.",
+    "response_model": TierPage,
+    "response_description": "The tiers",
+    "responses": problems(*_ADMIN_PROBLEMS),
+}
+_CREATE: dict[str, Any] = {
+    "operation_id": "createTier",
+    "summary": "Make a tier",
+    "description": "Names that differ in case only are one. A deleted tier's name may be used again, in its "
+    "old spelling.",
+    "status_code": 201,
+    "response_model": TierAnswer,
+    "response_description": "The tier",
+    "responses": problems(
+        MalformedJson,
+        IdempotencyKeyInvalid,
+        *_ADMIN_PROBLEMS,
+        TierTaken,
+        ValidationFailed,
+        IdempotencyKeyReused,
+    ),
+}
+_READ: dict[str, Any] = {
+    "operation_id": "getTier",
+    "summary": "Read a tier",
+    "description": "By its name, in any case.",
+    "response_model": TierAnswer,
+    "response_description": "The tier",
+    "responses": problems(*_ADMIN_PROBLEMS, TierNotFound, ValidationFailed),
+}
+_CHANGE: dict[str, Any] = {
+    "operation_id": "updateTier",
+    "summary": "Change the rules of a tier",
+    "description": "For every account that has it, within seconds.",
+    "response_model": TierAnswer,
+    "response_description": "The tier after the change",
+    "responses": problems(MalformedJson, *_ADMIN_PROBLEMS, TierNotFound, ValidationFailed),
+}
+_REMOVE: dict[str, Any] = {
+    "operation_id": "deleteTier",
+    "summary": "Delete a tier",
+    "description": "Only one that no account has, and none of Anonymous, Basic, Premium and Enterprise.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "It is gone",
+    "responses": problems(*_ADMIN_PROBLEMS, TierNotFound, TierInUse, TierProtected, ValidationFailed),
+}
+_ACCOUNTS: dict[str, Any] = {
+    "operation_id": "listAccounts",
+    "summary": "Look for accounts",
+    "description": "Newest first.",
+    "response_model": AccountPage,
+    "response_description": "A page of accounts",
+    "responses": problems(*_ADMIN_PROBLEMS, ValidationFailed),
+}
+_MOVE: dict[str, Any] = {
+    "operation_id": "setAccountTier",
+    "summary": "Give an account another tier",
+    "description": "Its rules apply within seconds.",
+    "response_model": AccountAnswer,
+    "response_description": "The account after the change",
+    "responses": problems(
+        MalformedJson, *_ADMIN_PROBLEMS, AccountNotFound, TierNotFound, ValidationFailed, TierNotForAccounts
+    ),
+}

@@ -1,0 +1,144 @@
+"""What the owner of an account does with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request
+from kappi_chassis.http import json_response
+from kappi_chassis.http.app import problems
+from kappi_chassis.problems import MalformedJson, ValidationFailed
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit, client_of
+from kappi_identity.api.accounts import refused_password
+from kappi_identity.api.paging import cut_page, read_cursor
+from kappi_identity.domain import TextRefused
+from kappi_identity.errors import Busy, PasswordWrong, SessionNotFound, TooManyLogins
+from kappi_identity.schemas import AccountAnswer, AccountPatch, PasswordChange, SessionAnswer, SessionPage
+from kappi_identity.use_cases.profile import Profile
+from kappi_identity.use_cases.sessions import Sessions
+
+SessionIdPath = Annotated[UUID, Path(description="The session's id")]
+
+
+class MeApi:
+    def __init__(self, *, access: Access, profile: Profile, sessions: Sessions) -> None:
+        self._access = access
+        self._profile = profile
+        self._sessions = sessions
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Accounts"])
+        router.add_api_route("/v1/me", self.read, methods=["GET"], **_READ)
+        router.add_api_route("/v1/me", self.change, methods=["PATCH"], **_CHANGE)
+        router.add_api_route("/v1/me", self.remove, methods=["DELETE"], **_REMOVE)
+        router.add_api_route("/v1/me/password", self.change_password, methods=["PUT"], **_PASSWORD)
+        router.add_api_route("/v1/me/sessions", self.list_sessions, methods=["GET"], **_SESSIONS)
+        router.add_api_route(
+            "/v1/me/sessions/{session_id}", self.end_session, methods=["DELETE"], **_END_SESSION
+        )
+        return router
+
+    async def read(self, bearer: Bearer) -> Response:
+        caller = await self._access.caller(bearer)
+        return _answer(AccountAnswer.of(caller.account))
+
+    async def change(self, bearer: Bearer, body: AccountPatch) -> Response:
+        account = (await self._access.caller(bearer)).account
+        if "display_name" in body.model_fields_set:
+            account = await self._profile.rename(account, display_name=body.display_name)
+        return _answer(AccountAnswer.of(account))
+
+    async def remove(self, bearer: Bearer) -> Response:
+        caller = await self._access.caller(bearer)
+        await self._profile.delete(caller.account)
+        return Response(status_code=204)
+
+    async def change_password(self, request: Request, bearer: Bearer, body: PasswordChange) -> Response:
+        caller = await self._access.caller(bearer)
+        try:
+            await self._profile.change_password(
+                caller.account,
+                current=body.current_password,
+                new=body.password,
+                session_id=caller.session_id,
+                address=client_of(request).address,
+            )
+        except TextRefused as refused:
+            raise refused_password(refused) from refused
+        return Response(status_code=204)
+
+    async def list_sessions(self, bearer: Bearer, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        caller = await self._access.caller(bearer)
+        found = await self._sessions.page(caller.account.id, before=read_cursor(cursor), limit=limit + 1)
+        page, next_cursor = cut_page(found, limit=limit)
+        items = [SessionAnswer.of(session, current=caller.session_id) for session in page]
+        return _answer(SessionPage(items=items, next_cursor=next_cursor))
+
+    async def end_session(self, bearer: Bearer, session_id: SessionIdPath) -> Response:
+        caller = await self._access.caller(bearer)
+        await self._sessions.end(session_id, account_id=caller.account.id)
+        return Response(status_code=204)
+
+
+def _answer(document: BaseModel) -> Response:
+    return json_response(document.model_dump_json().encode(), headers=dict(NO_STORE))
+
+
+_READ: dict[str, Any] = {
+    "operation_id": "getMe",
+    "summary": "Read one's own account",
+    "description": "The account whose access token is sent.",
+    "response_model": AccountAnswer,
+    "response_description": "The account",
+    "responses": problems(*CALLER_PROBLEMS),
+}
+_CHANGE: dict[str, Any] = {
+    "operation_id": "updateMe",
+    "summary": "Change one's display name",
+    "description": "A field that is not sent stays as it is.",
+    "response_model": AccountAnswer,
+    "response_description": "The account after the change",
+    "responses": problems(MalformedJson, *CALLER_PROBLEMS, ValidationFailed),
+}
+_REMOVE: dict[str, Any] = {
+    "operation_id": "deleteMe",
+    "summary": "Delete one's account and everything it owns",
+    "description": "At once for the account and its logins; galleries, pictures and files follow within "
+    "moments. It cannot be undone.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "It is gone",
+    "responses": problems(*CALLER_PROBLEMS),
+}
+_PASSWORD: dict[str, Any] = {
+    "operation_id": "changePassword",
+    "summary": "Change one's password",
+    "description": "Ends every other login of the account.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "The new password holds",
+    "responses": problems(
+        MalformedJson, *CALLER_PROBLEMS, PasswordWrong, ValidationFailed, TooManyLogins, Busy
+    ),
+}
+_SESSIONS: dict[str, Any] = {
+    "operation_id": "listSessions",
+    "summary": "Where one is logged in",
+    "description": "Newest first.",
+    "response_model": SessionPage,
+    "response_description": "A page of logins",
+    "responses": problems(*CALLER_PROBLEMS, ValidationFailed),
+}
+_END_SESSION: dict[str, Any] = {
+    "operation_id": "endSession",
+    "summary": "Log out somewhere else",
+    "description": "Its refresh token is good no more; an access token it has lasts some minutes.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "It is over",
+    "responses": problems(*CALLER_PROBLEMS, SessionNotFound, ValidationFailed),
+}

@@ -1,0 +1,128 @@
+"""`/v1/oauth/…` and the published keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from kappi_chassis.http import JsonResponse, json_response
+from kappi_chassis.http.app import problems
+from starlette.responses import Response
+
+from kappi_identity.api.access import NO_STORE, client_of
+from kappi_identity.api.forms import FORM, read_form, required
+from kappi_identity.domain import SessionPolicy
+from kappi_identity.errors import Busy, InvalidGrant, OAuthFailure, TooManyLogins, UnsupportedGrantType
+from kappi_identity.schemas import TokenAnswer
+from kappi_identity.tokens import TokenPair
+from kappi_identity.use_cases.keys import Keyring
+from kappi_identity.use_cases.login import Login
+from kappi_identity.use_cases.refreshing import Refreshing
+
+BEARER = "Bearer"
+# Verifiers refetch when they meet a key they do not know; caches on the way need not be asked often.
+_JWKS_HEADERS = {"Cache-Control": "public, max-age=60"}
+
+
+class OAuthApi:
+    def __init__(
+        self, *, login: Login, refreshing: Refreshing, keyring: Keyring, policy: SessionPolicy
+    ) -> None:
+        self._login = login
+        self._refreshing = refreshing
+        self._keyring = keyring
+        self._policy = policy
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Accounts"])
+        router.add_api_route("/v1/oauth/token", self.token, methods=["POST"], **_TOKEN)
+        router.add_api_route("/v1/oauth/revoke", self.revoke, methods=["POST"], **_REVOKE)
+        router.add_api_route("/.well-known/jwks.json", self.jwks, methods=["GET"], **_JWKS)
+        return router
+
+    async def token(self, request: Request) -> Response:
+        form = await read_form(request)
+        grant_type = required(form, "grant_type")
+        if grant_type == "password":
+            return _tokens(await self._by_password(request, form))
+        if grant_type == "refresh_token":
+            return _tokens(await self._refreshing.refresh(required(form, "refresh_token")))
+        raise UnsupportedGrantType("Use `password` or `refresh_token`.")
+
+    async def revoke(self, request: Request) -> Response:
+        await self._refreshing.revoke(required(await read_form(request), "token"))
+        return Response(status_code=200, headers=dict(NO_STORE))
+
+    async def jwks(self) -> Response:
+        return JsonResponse(await self._keyring.published(), headers=_JWKS_HEADERS)
+
+    async def _by_password(self, request: Request, form: dict[str, str]) -> TokenPair:
+        return await self._login.with_password(
+            required(form, "username"),
+            required(form, "password"),
+            client=client_of(request),
+            policy=self._policy,
+        )
+
+
+def _tokens(pair: TokenPair) -> Response:
+    answer = TokenAnswer(
+        access_token=pair.access_token,
+        token_type=BEARER,
+        expires_in=pair.expires_in,
+        refresh_token=pair.refresh_token,
+    )
+    return json_response(answer.model_dump_json().encode(), headers={**NO_STORE, "Pragma": "no-cache"})
+
+
+def _form(properties: dict[str, Any], *, required: list[str], example: dict[str, str]) -> dict[str, Any]:
+    schema = {"type": "object", "required": required, "properties": properties}
+    return {"requestBody": {"required": True, "content": {FORM: {"schema": schema, "example": example}}}}
+
+
+_TOKEN: dict[str, Any] = {
+    "operation_id": "issueTokens",
+    "summary": "Log in, or refresh tokens",
+    "description": "OAuth 2 (RFC 6749), password and refresh grants. A refresh token is good once. Using one "
+    "again ends the whole login, because somebody else may have it; except at once, where the answer to the "
+    "first use may have got lost: then the repetition gets tokens and those of the first use are void.",
+    "response_model": TokenAnswer,
+    "response_description": "The tokens",
+    "responses": problems(OAuthFailure, InvalidGrant, UnsupportedGrantType, TooManyLogins, Busy),
+    "openapi_extra": _form(
+        {
+            "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
+            "username": {"type": "string", "description": "The email address, for `password`"},
+            "password": {"type": "string", "format": "password", "description": "For `password`"},
+            "refresh_token": {"type": "string", "description": "For `refresh_token`"},
+        },
+        required=["grant_type"],
+        example={
+            "grant_type": "password",
+            "username": "ada@example.com",
+            "password": "correct horse battery staple",
+        },
+    ),
+}
+_REVOKE: dict[str, Any] = {
+    "operation_id": "revokeToken",
+    "summary": "Log out",
+    "description": "Ends the login of a refresh token (RFC 7009). A token that is unknown or not good any "
+    "more gets the same answer. Access tokens that were issued before last until they expire.",
+    "response_model": None,
+    "response_description": "The token is good no more",
+    "responses": problems(OAuthFailure),
+    "openapi_extra": _form(
+        {"token": {"type": "string", "description": "The refresh token"}},
+        required=["token"],
+        example={"token": "kappi_rt_…"},
+    ),
+}
+_JWKS: dict[str, Any] = {
+    "operation_id": "getKeys",
+    "summary": "The keys access tokens are signed with",
+    "description": "A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037): the one in use, the next, and "
+    "those whose last tokens have not expired. Fetch it again when a token names a key it lacks.",
+    "response_model": dict[str, list[dict[str, str]]],
+    "response_description": "The key set",
+}

@@ -1,0 +1,188 @@
+"""The use cases put together, for the service and for operators' commands alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kappi_chassis.clock import Clock, NewId, new_id, utc_now
+from kappi_chassis.db import Database
+from kappi_chassis.outbox import Outbox
+
+from kappi_identity.domain import SessionPolicy
+from kappi_identity.key_schedule import KeyPolicy
+from kappi_identity.mail import MailTransport, mail_transport, reset_mail_maker
+from kappi_identity.passwords import Passwords
+from kappi_identity.repository.accounts import AccountQueries
+from kappi_identity.repository.keys import KeyQueries
+from kappi_identity.repository.resets import ResetQueries
+from kappi_identity.repository.throttle import ThrottleQueries
+from kappi_identity.repository.tiers import TierQueries
+from kappi_identity.settings import IdentitySettings
+from kappi_identity.throttle import Limit, Throttle
+from kappi_identity.tokens import AccessTokens, KeySeal
+from kappi_identity.upkeep import Upkeep
+from kappi_identity.use_cases.keys import RETIRE_GRACE, Keyring, KeyRotation
+from kappi_identity.use_cases.login import Login, LoginLimits, PasswordCheck
+from kappi_identity.use_cases.password_reset import PasswordReset, ResetLimits, ResetMailer
+from kappi_identity.use_cases.profile import Profile
+from kappi_identity.use_cases.refreshing import Refreshing
+from kappi_identity.use_cases.sessions import Sessions
+from kappi_identity.use_cases.sign_up import SignUp
+from kappi_identity.use_cases.tiers import Tiers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What everything stands on; tests put their own clock, ids and mail here."""
+
+    database: Database
+    outbox: Outbox
+    clock: Clock = utc_now
+    new_id: NewId = new_id
+    mail: MailTransport | None = None
+
+
+class Assembly:
+    """Nothing connects here, and the thread for passwords comes with the first of them."""
+
+    def __init__(self, ground: Ground, settings: IdentitySettings) -> None:
+        self._ground = ground
+        self._settings = settings
+        secret = settings.key_secret.get_secret_value().encode()
+        clock, database = ground.clock, ground.database
+        self.accounts = AccountQueries(database)
+        self.passwords = Passwords(
+            time_cost=settings.password_time_cost,
+            memory_kib=settings.password_memory_kib,
+            longest_queue=settings.password_queue,
+        )
+        self.throttle = Throttle(ThrottleQueries(database), secret=secret, clock=clock)
+        self.policy = SessionPolicy(
+            idle=settings.session_idle,
+            longest=settings.session_longest,
+            retry_grace=settings.refresh_retry_grace,
+        )
+        seal, keys = KeySeal(secret), KeyQueries(database)
+        self.rotation = KeyRotation(database=database, seal=seal, policy=key_policy(settings), clock=clock)
+        self.keyring = Keyring(queries=keys, rotation=self.rotation, seal=seal)
+        self.access_tokens = AccessTokens(
+            lifetime=settings.access_token_lifetime, clock=clock, new_id=ground.new_id
+        )
+        self.tiers = Tiers(outbox=ground.outbox, queries=TierQueries(database), clock=clock)
+        self.sessions = Sessions(database=database, clock=clock)
+        self._resets = ResetQueries(database)
+        self._check = PasswordCheck(
+            accounts=self.accounts,
+            passwords=self.passwords,
+            throttle=self.throttle,
+            limits=_login_limits(settings),
+        )
+
+    @property
+    def panel_policy(self) -> SessionPolicy:
+        """A login to the panel lasts its time and is never refreshed."""
+        lasting = self._settings.panel_session
+        return SessionPolicy(idle=lasting, longest=lasting, retry_grace=self.policy.retry_grace)
+
+    def sign_up(self) -> SignUp:
+        ground = self._ground
+        return SignUp(
+            outbox=ground.outbox, passwords=self.passwords, clock=ground.clock, new_id=ground.new_id
+        )
+
+    def login(self) -> Login:
+        ground = self._ground
+        return Login(
+            outbox=ground.outbox,
+            check=self._check,
+            passwords=self.passwords,
+            keyring=self.keyring,
+            access_tokens=self.access_tokens,
+            clock=ground.clock,
+            new_id=ground.new_id,
+        )
+
+    def refreshing(self) -> Refreshing:
+        return Refreshing(
+            outbox=self._ground.outbox,
+            keyring=self.keyring,
+            access_tokens=self.access_tokens,
+            policy=self.policy,
+            clock=self._ground.clock,
+        )
+
+    def profile(self) -> Profile:
+        ground = self._ground
+        return Profile(outbox=ground.outbox, check=self._check, passwords=self.passwords, clock=ground.clock)
+
+    def password_reset(self) -> PasswordReset:
+        ground = self._ground
+        return PasswordReset(
+            outbox=ground.outbox,
+            queries=self._resets,
+            accounts=self.accounts,
+            check=self._check,
+            passwords=self.passwords,
+            throttle=self.throttle,
+            limits=_reset_limits(self._settings),
+            clock=ground.clock,
+            new_id=ground.new_id,
+        )
+
+    def reset_mailer(self) -> ResetMailer:
+        ground, settings = self._ground, self._settings
+        return ResetMailer(
+            database=ground.database,
+            queries=self._resets,
+            transport=ground.mail or mail_transport(settings, new_id=ground.new_id),
+            make_mail=reset_mail_maker(settings),
+            token_lifetime=settings.reset_lifetime,
+            clock=ground.clock,
+        )
+
+    def upkeep(self) -> Upkeep:
+        return Upkeep(
+            database=self._ground.database,
+            tiers=self.tiers,
+            rotation=self.rotation,
+            session_idle=self._settings.session_idle,
+            clock=self._ground.clock,
+        )
+
+
+def key_policy(settings: IdentitySettings) -> KeyPolicy:
+    return KeyPolicy(
+        publish_ahead=settings.key_publish_ahead,
+        retire_for=settings.access_token_lifetime + RETIRE_GRACE,
+        rotate_every=settings.key_rotate_every,
+    )
+
+
+def _login_limits(settings: IdentitySettings) -> LoginLimits:
+    return LoginLimits(
+        per_account=Limit(
+            name="login account",
+            burst=settings.login_burst_per_account,
+            refill=settings.login_refill_per_account,
+        ),
+        per_address=Limit(
+            name="login address",
+            burst=settings.login_burst_per_address,
+            refill=settings.login_refill_per_address,
+        ),
+    )
+
+
+def _reset_limits(settings: IdentitySettings) -> ResetLimits:
+    return ResetLimits(
+        per_account=Limit(
+            name="reset account",
+            burst=settings.reset_burst_per_account,
+            refill=settings.reset_refill_per_account,
+        ),
+        per_address=Limit(
+            name="reset address",
+            burst=settings.reset_burst_per_address,
+            refill=settings.reset_refill_per_address,
+        ),
+    )

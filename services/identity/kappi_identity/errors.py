@@ -1,0 +1,96 @@
+"""Expected failures, with the codes clients switch on."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kappi_chassis.problems import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+    Unprocessable,
+)
+
+
+class EmailTaken(Conflict):
+    code, title = "email_taken", "There is an account with this email address"
+
+
+class PasswordWrong(Forbidden):
+    code, title = "password_wrong", "The current password is not this"
+
+
+class SessionNotFound(NotFound):
+    """Unknown sessions and those of other accounts alike."""
+
+    code, title = "session_not_found", "There is no such session"
+
+
+class ResetTokenInvalid(NotFound):
+    """Unknown, used and expired tokens alike."""
+
+    code, title = "reset_token_invalid", "The token for a new password is not valid"
+
+
+class AdminRequired(Forbidden):
+    code, title = "admin_required", "Only an administrator may do this"
+
+
+class AccountNotFound(NotFound):
+    code, title = "account_not_found", "There is no such account"
+
+
+class TierNotFound(NotFound):
+    code, title = "tier_not_found", "There is no such tier"
+
+
+class TierTaken(Conflict):
+    code, title = "tier_taken", "There is a tier of this name"
+
+
+class TierInUse(Conflict):
+    code, title = "tier_in_use", "Accounts have this tier"
+
+
+class TierProtected(Conflict):
+    code, title = "tier_protected", "This tier cannot be deleted"
+
+
+class TierNotForAccounts(Unprocessable):
+    code, title = "tier_not_for_accounts", "No account can have this tier"
+
+
+class TooManyLogins(TooManyRequests):
+    code, title = "too_many_logins", "Too many attempts to log in"
+
+
+class TooManyResets(TooManyRequests):
+    code, title = "too_many_resets", "Too many requests for a new password"
+
+
+class Busy(Unavailable):
+    """As many passwords are waiting to be checked as may."""
+
+    code, title = "busy", "Too many are logging in at the moment"
+
+
+class OAuthFailure(BadRequest):
+    """An error of the token endpoint. error: the member RFC 6749, 5.2 asks for, beside those of a problem."""
+
+    error: ClassVar[str] = "invalid_request"
+    code, title = "invalid_request", "The request is not what the token endpoint takes"
+
+
+class InvalidGrant(OAuthFailure):
+    """Wrong password, unknown account, and every kind of refresh token that is not good: one answer."""
+
+    error = "invalid_grant"
+    code, title = "invalid_grant", "The credentials are not valid"
+
+
+class UnsupportedGrantType(OAuthFailure):
+    error = "unsupported_grant_type"
+    code, title = "unsupported_grant_type", "There is no such grant type here"

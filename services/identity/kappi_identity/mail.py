@@ -1,0 +1,126 @@
+"""Sending mail: through an SMTP server, or into a folder where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import smtplib
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email import policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Protocol
+
+from kappi_chassis.clock import NewId
+
+from kappi_identity.settings import IdentitySettings
+
+RESET_PAGE = "/reset-password"
+# Addresses may hold any script; lines are not folded inside a link.
+SMTP_POLICY = policy.SMTPUTF8.clone(max_line_length=None)
+
+
+class MailUndelivered(Exception):
+    """It could not be handed over now; it may be tried again."""
+
+
+class MailTransport(Protocol):
+    """Where mails go."""
+
+    async def send(self, message: EmailMessage) -> None:
+        """Returns once somebody else is responsible for it. Raises MailUndelivered."""
+        ...
+
+
+class MailFolder:
+    """Each mail becomes an `.eml` file that only the owner may read, complete from its first moment."""
+
+    def __init__(self, folder: Path, *, new_id: NewId) -> None:
+        self._folder = folder
+        self._new_id = new_id
+
+    async def send(self, message: EmailMessage) -> None:
+        await asyncio.to_thread(self._write, message)
+
+    def _write(self, message: EmailMessage) -> None:
+        name = str(self._new_id())
+        unfinished = self._folder / f".{name}"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(message.as_bytes())
+            unfinished.rename(self._folder / f"{name}.eml")
+        except OSError as error:
+            raise MailUndelivered(str(error)) from error
+
+
+class SmtpServer:
+    """A connection for each mail: they are few. The standard library's client, in a thread of its own."""
+
+    def __init__(self, settings: IdentitySettings) -> None:
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="smtp")
+
+    async def send(self, message: EmailMessage) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._send, message)
+
+    def _send(self, message: EmailMessage) -> None:
+        try:
+            with self._connected() as server:
+                if self._settings.smtp_security == "starttls":
+                    server.starttls(context=ssl.create_default_context())
+                if self._settings.smtp_username and self._settings.smtp_password:
+                    server.login(
+                        self._settings.smtp_username, self._settings.smtp_password.get_secret_value()
+                    )
+                server.send_message(message)
+        except (OSError, smtplib.SMTPException) as error:
+            # Its text may quote the recipient; its type says enough.
+            raise MailUndelivered(type(error).__name__) from error
+
+    def _connected(self) -> smtplib.SMTP:
+        host, port = self._settings.smtp_host or "", self._settings.smtp_port
+        timeout_s = self._settings.smtp_timeout.total_seconds()
+        if self._settings.smtp_security == "tls":
+            return smtplib.SMTP_SSL(host, port, timeout=timeout_s, context=ssl.create_default_context())
+        return smtplib.SMTP(host, port, timeout=timeout_s)
+
+
+def mail_transport(settings: IdentitySettings, *, new_id: NewId) -> MailTransport:
+    """What the settings name."""
+    if settings.mail_dir is not None:
+        return MailFolder(settings.mail_dir, new_id=new_id)
+    return SmtpServer(settings)
+
+
+MailMaker = Callable[[str, str], EmailMessage]
+"""(recipient, token) -> the mail."""
+
+
+def reset_mail_maker(settings: IdentitySettings) -> MailMaker:
+    """Makes mails with a token for a new password."""
+    minutes = int(settings.reset_lifetime.total_seconds() // 60)
+
+    def make(recipient: str, token: str) -> EmailMessage:
+        message = EmailMessage(policy=SMTP_POLICY)
+        message["From"] = settings.mail_from
+        message["To"] = recipient
+        message["Subject"] = "Your new Kappi password"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(
+            "Somebody, probably you, asked for a new password for your Kappi account.\n\n"
+            f"Choose it here, within {minutes} minutes:\n\n{reset_link(settings.public_url, token)}\n\n"
+            f"Or copy this into the app:\n\n{token}\n\n"
+            "If it was not you, nothing has changed, and there is nothing to do.\n"
+        )
+        return message
+
+    return make
+
+
+def reset_link(public_url: str, token: str) -> str:
+    """The page where a new password is chosen. The token is a fragment: browsers send it to no server."""
+    return f"{public_url.rstrip('/')}{RESET_PAGE}#{token}"

@@ -1,0 +1,48 @@
+"""Putting the panel together."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI
+from jinja2 import DictLoader
+from starlette.applications import Starlette
+from starlette_admin import BaseAdmin
+
+from kappi_identity.panel.guard import PanelGuard
+from kappi_identity.panel.login import PATH, PanelLogin
+from kappi_identity.panel.views import AccountsView, TiersView
+from kappi_identity.repository.accounts import AccountQueries
+from kappi_identity.use_cases.tiers import Tiers
+
+_NAME = "admin"
+# Without the font that the library's theme fetches from somebody else's server.
+_TEMPLATES = {"base.html": '{% extends "@theme/base.html" %}{% block fonts %}{% endblock %}'}
+
+
+def mount_panel(
+    app: FastAPI,
+    *,
+    login: PanelLogin,
+    tiers: Tiers,
+    accounts: AccountQueries,
+    cookie_secret: str,
+    public_url: str,
+) -> None:
+    """cookie_secret: signs the library's own cookies (CSRF, messages)."""
+    # It logs who tries to log in, and what forms hold.
+    logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
+    panel = BaseAdmin(
+        title="Kappi",
+        base_url=PATH,
+        route_name=_NAME,
+        auth_provider=login,
+        secret_key=cookie_secret,
+        timezone_config=None,
+        additional_loaders=[DictLoader(_TEMPLATES)],
+    )
+    panel.add_view(TiersView(tiers))
+    panel.add_view(AccountsView(accounts, tiers))
+    guarded = Starlette()
+    panel.mount_to(guarded)
+    app.mount("/", PanelGuard(guarded, public_url=public_url))

@@ -1,0 +1,105 @@
+"""Logging into the panel: an administrator's email and password, throttled like any other login."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from uuid import UUID
+
+from itsdangerous import BadSignature, URLSafeSerializer
+from kappi_chassis.clock import Clock
+from kappi_chassis.problems import Problem
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette_admin.auth import AdminUser, AuthProvider, LoginFailed
+from starlette_admin.helpers import index_url, safe_redirect_url
+
+from kappi_identity.api.access import client_of
+from kappi_identity.domain import AccountId, SessionPolicy
+from kappi_identity.errors import InvalidGrant, SessionNotFound
+from kappi_identity.repository.accounts import AccountQueries
+from kappi_identity.use_cases.login import WRONG, Login
+from kappi_identity.use_cases.sessions import Sessions
+
+COOKIE = "kappi_admin"
+PATH = "/admin"
+_SALT = "kappi admin session"
+
+
+class PanelLogin(AuthProvider):
+    """The cookie names a session of the database, which every request looks up.
+
+    So a session that was ended, an account that is no administrator any more or has another password is out
+    at once. secret: signs the cookie. secure: whether browsers reach the panel over HTTPS.
+    """
+
+    def __init__(
+        self,
+        *,
+        login: Login,
+        sessions: Sessions,
+        accounts: AccountQueries,
+        policy: SessionPolicy,
+        secret: bytes,
+        secure: bool,
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        self._login = login
+        self._sessions = sessions
+        self._accounts = accounts
+        self._policy = policy
+        self._signed = URLSafeSerializer(secret, salt=_SALT)
+        self._secure = secure
+        self._clock = clock
+
+    async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
+        """Raises LoginFailed. remember_me: a session of the panel always lasts the same."""
+        try:
+            account, session = await self._login.as_admin(
+                username, password, client=client_of(request), policy=self._policy
+            )
+        except InvalidGrant as refused:
+            raise LoginFailed(WRONG) from refused
+        except Problem as refused:
+            raise LoginFailed(f"{refused.title}. {refused.detail}") from refused
+        start = str(index_url(request))
+        response = RedirectResponse(
+            safe_redirect_url(request.query_params.get("next") or start, request, start), status_code=303
+        )
+        response.set_cookie(
+            COOKIE,
+            self._signed.dumps([str(account.id), str(session.id)]),
+            max_age=int(self._policy.longest.total_seconds()),
+            path=PATH,
+            secure=self._secure,
+            httponly=True,
+            samesite="strict",
+        )
+        return response
+
+    async def authenticate(self, request: Request) -> AdminUser | None:
+        named = self._named(request)
+        if named is None:
+            return None
+        account_id, session_id = named
+        account = await self._accounts.of_session(account_id, session_id, now=self._clock())
+        if account is None or account.role != "admin":
+            return None
+        return AdminUser(username=account.email or "")
+
+    async def logout(self, request: Request) -> Response:
+        named = self._named(request)
+        if named is not None:
+            account_id, session_id = named
+            with suppress(SessionNotFound):
+                await self._sessions.end(session_id, account_id=AccountId(account_id))
+        response = RedirectResponse(index_url(request), status_code=303)
+        response.delete_cookie(COOKIE, path=PATH)
+        return response
+
+    def _named(self, request: Request) -> tuple[UUID, UUID] | None:
+        try:
+            account_id, session_id = self._signed.loads(request.cookies.get(COOKIE, ""))
+        except BadSignature:
+            return None
+        return UUID(account_id), UUID(session_id)

@@ -1,0 +1,110 @@
+"""Hashing and checking passwords: argon2id, off the event loop, one at a time, politely."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from kappi_identity import metrics
+from kappi_identity.errors import Busy
+
+NICENESS = 15
+PARALLELISM = 1
+SALT_BYTES, DIGEST_BYTES = 16, 32
+RETRY_AFTER_S = 2
+
+T = TypeVar("T")
+
+
+class Passwords:
+    """One thread at the lowest priority: a storm of logins takes only the processor time nobody else wants.
+
+    time_cost, memory_kib: of argon2id (RFC 9106); the defaults of the settings are OWASP's. longest_queue:
+    passwords in hand at most. Every method raises Busy beyond it.
+    """
+
+    def __init__(self, *, time_cost: int, memory_kib: int, longest_queue: int) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=time_cost,
+            memory_cost=memory_kib,
+            parallelism=PARALLELISM,
+            hash_len=DIGEST_BYTES,
+            salt_len=SALT_BYTES,
+            type=Type.ID,
+        )
+        self._nobodys = _nobodys_hash(time_cost=time_cost, memory_kib=memory_kib)
+        self._longest_queue = longest_queue
+        self._waiting = 0
+        self._executor = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="passwords", initializer=_step_back
+        )
+
+    async def hash(self, password: str) -> str:
+        """The encoded hash, parameters and salt included."""
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def matches(self, password: str, *, stored: str | None) -> bool:
+        """Whether it is the password `stored` was made of.
+
+        stored: None for an account that does not exist: takes as long as one that does, and is False.
+        """
+        return await self._run(lambda: self._matches(password, stored or self._nobodys))
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether it was made with other parameters than those of now."""
+        return self._hasher.check_needs_rehash(stored)
+
+    async def start(self) -> None:
+        """Nothing: the thread comes with the first password."""
+
+    async def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, password: str, stored: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._longest_queue:
+            metrics.PASSWORDS_REFUSED.inc()
+            raise Busy("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
+        self._waiting += 1
+        metrics.PASSWORDS_WAITING.inc()
+        started = time.perf_counter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        finally:
+            self._waiting -= 1
+            metrics.PASSWORDS_WAITING.dec()
+            metrics.PASSWORD_SECONDS.observe(time.perf_counter() - started)
+
+
+def _nobodys_hash(*, time_cost: int, memory_kib: int) -> str:
+    """A well-formed hash that no password has: what it costs to check depends on its parameters alone."""
+
+    def drawn(size: int) -> str:
+        return base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
+
+    parameters = f"m={memory_kib},t={time_cost},p={PARALLELISM}"
+    return f"$argon2id$v=19${parameters}${drawn(SALT_BYTES)}${drawn(DIGEST_BYTES)}"
+
+
+def _step_back() -> None:
+    """Lower the priority of this thread alone, which Linux lets one do."""
+    if sys.platform == "linux":
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,0 +1,99 @@
+"""Settings of the identity service: `KAPPI_IDENTITY_…`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+from kappi_chassis.settings import DatabaseSettings
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+MIN_PUBLISH_AHEAD = timedelta(seconds=300)
+"""As long as verifiers keep a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
+
+
+class IdentitySettings(DatabaseSettings):
+    """What the identity service can be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KAPPI_IDENTITY_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    port: int = 8001
+    ops_port: int = 9001
+    public_url: str = Field(
+        default="http://127.0.0.1:8000",
+        validation_alias=AliasChoices("KAPPI_IDENTITY_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
+        description="Where people reach the gateway",
+    )
+    key_secret: SecretStr = Field(
+        min_length=16,
+        description="Any long random text, the same in every replica; seals the signing keys in the database",
+    )
+
+    access_token_lifetime: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
+    session_idle: timedelta = Field(
+        default=timedelta(days=30), description="A login ends after this long without a refresh"
+    )
+    session_longest: timedelta = Field(
+        default=timedelta(days=365), description="A login ends after this long, however much it is used"
+    )
+    refresh_retry_grace: timedelta = Field(
+        default=timedelta(seconds=10),
+        description="How long a refresh may be repeated because its answer got lost",
+    )
+    panel_session: timedelta = Field(
+        default=timedelta(hours=8), description="How long a login to the admin panel lasts"
+    )
+
+    key_publish_ahead: timedelta = Field(
+        default=timedelta(minutes=10),
+        ge=MIN_PUBLISH_AHEAD,
+        description="How long a new signing key is published before it signs",
+    )
+    key_rotate_every: timedelta = Field(
+        default=timedelta(days=90), description="Age at which a signing key is replaced by itself"
+    )
+
+    password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
+    password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
+    password_queue: int = Field(
+        default=64, ge=1, description="Passwords waiting to be checked at most; more are answered 503 `busy`"
+    )
+
+    login_burst_per_account: int = Field(default=10, ge=1)
+    login_refill_per_account: timedelta = Field(
+        default=timedelta(minutes=1), description="After how long an account gets one more attempt to log in"
+    )
+    login_burst_per_address: int = Field(default=50, ge=1)
+    login_refill_per_address: timedelta = timedelta(seconds=10)
+    reset_burst_per_account: int = Field(default=3, ge=1)
+    reset_refill_per_account: timedelta = timedelta(minutes=20)
+    reset_burst_per_address: int = Field(default=10, ge=1)
+    reset_refill_per_address: timedelta = timedelta(minutes=2)
+    reset_lifetime: timedelta = Field(
+        default=timedelta(minutes=30), description="How long a mailed token for a new password is good"
+    )
+
+    mail_dir: Path | None = Field(
+        default=None, description="Put mails into this folder as .eml files instead of sending them"
+    )
+    mail_from: str = "Kappi <no-reply@kappi.invalid>"
+    smtp_host: str | None = None
+    smtp_port: int = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_timeout: timedelta = timedelta(seconds=20)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.mail_dir is None) == (self.smtp_host is None):
+            raise ValueError("set one of KAPPI_IDENTITY_SMTP_HOST and KAPPI_IDENTITY_MAIL_DIR")
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("an SMTP user name needs a password, and a password a user name")
+        if self.smtp_username is not None and self.smtp_security == "none":
+            raise ValueError("an SMTP password is not sent without encryption")
+        return self

@@ -1,0 +1,86 @@
+"""What a running service does by itself: tiers announced, keys moved along, leftovers removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import asyncpg
+from kappi_chassis.clock import Clock
+from kappi_chassis.db import Database
+from kappi_chassis.observability.logs import get_logger
+from sqlalchemy.exc import SQLAlchemyError
+
+from kappi_identity.repository.leftovers import remove_leftovers
+from kappi_identity.use_cases.keys import KeyRotation
+from kappi_identity.use_cases.tiers import Tiers
+
+KEYS_EVERY_S = 15.0
+LEFTOVERS_EVERY_S = 600.0
+RETRY_S = 2.0
+THROTTLE_MEMORY = timedelta(days=1)
+
+_log = get_logger(__name__)
+
+
+class Upkeep:
+    """Many may run: every step is harmless to repeat."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        tiers: Tiers,
+        rotation: KeyRotation,
+        session_idle: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._tiers = tiers
+        self._rotation = rotation
+        self._session_idle = session_idle
+        self._clock = clock
+
+    async def announce_tiers(self) -> None:
+        """Until it succeeds, which once is enough."""
+        while True:
+            if await _attempted("tiers.announce", self._tiers.announce):
+                return
+            await asyncio.sleep(RETRY_S)
+
+    async def move_keys(self) -> None:
+        """Until cancelled."""
+        await _repeated("signing_keys.move", self._keys, every_s=KEYS_EVERY_S)
+
+    async def remove_leftovers(self) -> None:
+        """Until cancelled."""
+        await _repeated("leftovers.remove", self._leftovers, every_s=LEFTOVERS_EVERY_S)
+
+    async def _keys(self) -> None:
+        await self._rotation.ensure_active()
+        await self._rotation.move_along()
+
+    async def _leftovers(self) -> None:
+        await remove_leftovers(
+            self._database,
+            now=self._clock(),
+            session_idle=self._session_idle,
+            throttle_memory=THROTTLE_MEMORY,
+        )
+
+
+async def _repeated(name: str, step: Callable[[], Awaitable[object]], *, every_s: float) -> None:
+    while True:
+        await _attempted(name, step)
+        await asyncio.sleep(every_s)
+
+
+async def _attempted(name: str, step: Callable[[], Awaitable[object]]) -> bool:
+    """False when the database was away."""
+    try:
+        await step()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
+        _log.warning(f"{name}.failed", error_type=type(error).__name__)
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""What the owner of an account does with it: rename, change the password, delete."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox
+from kappi_contracts.events import AccountDeleted
+
+from kappi_identity import metrics
+from kappi_identity.common_passwords import common_passwords
+from kappi_identity.domain import Account, SessionId, check_password, normal_password
+from kappi_identity.errors import InvalidGrant, PasswordWrong
+from kappi_identity.passwords import Passwords
+from kappi_identity.repository.accounts import AccountRows
+from kappi_identity.repository.resets import ResetRows
+from kappi_identity.repository.sessions import SessionRows
+from kappi_identity.use_cases.login import PasswordCheck
+
+_log = get_logger(__name__)
+
+
+class Profile:
+    """Every method takes the account as it was when its token was checked."""
+
+    def __init__(self, *, outbox: Outbox, check: PasswordCheck, passwords: Passwords, clock: Clock) -> None:
+        self._outbox = outbox
+        self._check = check
+        self._passwords = passwords
+        self._clock = clock
+
+    async def rename(self, account: Account, *, display_name: str | None) -> Account:
+        """The account after the change."""
+        async with self._outbox.begin() as unit:
+            await AccountRows(unit.connection).set_display_name(account.id, display_name)
+        return replace(account, display_name=display_name)
+
+    async def change_password(
+        self, account: Account, *, current: str, new: str, session_id: SessionId, address: str
+    ) -> None:
+        """Ends every other session. Raises PasswordWrong, TextRefused, TooManyLogins, Busy."""
+        assert account.email is not None
+        chosen = normal_password(new)
+        check_password(chosen, email=account.email, common=common_passwords())
+        try:
+            checked = await self._check.check(account.email, current, address=address)
+        except InvalidGrant as error:
+            raise PasswordWrong from error
+        password_hash = await self._passwords.hash(chosen)
+        async with self._outbox.begin() as unit:
+            accounts = AccountRows(unit.connection)
+            locked = await accounts.lock(account.id)
+            if locked is None or locked.password_hash != checked.password_hash:
+                raise PasswordWrong("It was changed meanwhile.")
+            await accounts.set_password(account.id, password_hash)
+            await ResetRows(unit.connection).remove_all(account.id)
+            await SessionRows(unit.connection).revoke_all(account.id, now=self._clock(), but=session_id)
+        _log.info("account.password_changed", account_id=str(account.id))
+
+    async def delete(self, account: Account) -> None:
+        """Leave a tombstone, and tell everybody who keeps something of the account's."""
+        now = self._clock()
+        async with self._outbox.begin() as unit:
+            accounts = AccountRows(unit.connection)
+            locked = await accounts.lock(account.id)
+            if locked is None:
+                return
+            version = locked.account.version + 1
+            await accounts.bury(account.id, deleted_at=now, version=version)
+            await SessionRows(unit.connection).remove_all(account.id)
+            await ResetRows(unit.connection).remove_all(account.id)
+            await unit.publish(AccountDeleted(account_id=account.id, deleted_at=now), sequence=version)
+        metrics.ACCOUNTS_DELETED.inc()
+        _log.info("account.deleted", account_id=str(account.id))

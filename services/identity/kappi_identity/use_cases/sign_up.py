@@ -1,0 +1,86 @@
+"""Making accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.events import AccountCreated
+
+from kappi_identity import metrics
+from kappi_identity.domain import Account, AccountId, Role
+from kappi_identity.emails import EmailAddress
+from kappi_identity.errors import EmailTaken
+from kappi_identity.passwords import Passwords
+from kappi_identity.repository.accounts import AccountRows
+from kappi_identity.tiers import DEFAULT_TIER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """What somebody who signs up says. password: in its normal form, and checked."""
+
+    email: EmailAddress
+    password: str
+    display_name: str | None = None
+
+
+class SignUp:
+    """The database alone keeps addresses unique: none is looked up before it is taken."""
+
+    def __init__(self, *, outbox: Outbox, passwords: Passwords, clock: Clock, new_id: NewId) -> None:
+        self._outbox = outbox
+        self._passwords = passwords
+        self._clock = clock
+        self._new_id = new_id
+
+    async def create(self, wish: NewAccount, *, role: Role = "user") -> Account:
+        """Raises EmailTaken, Busy."""
+        password_hash = await self._passwords.hash(wish.password)
+        async with self._outbox.begin() as unit:
+            account = await self._create_within(unit, wish, password_hash=password_hash, role=role)
+        metrics.ACCOUNTS_CREATED.inc()
+        return account
+
+    async def create_once(
+        self, call: IdempotentCall, wish: NewAccount, *, render: Callable[[Account], StoredAnswer]
+    ) -> StoredAnswer:
+        """Create and keep the rendered answer in one transaction, or return the answer kept before.
+
+        Raises as `create` does, and IdempotencyKeyReused.
+        """
+        password_hash = await self._passwords.hash(wish.password)
+        async with self._outbox.begin() as unit:
+            known = await call.claim(unit.connection)
+            if known is not None:
+                return known
+            account = await self._create_within(unit, wish, password_hash=password_hash, role="user")
+            answer = render(account)
+            await call.store(unit.connection, answer)
+        metrics.ACCOUNTS_CREATED.inc()
+        return answer
+
+    async def _create_within(
+        self, unit: UnitOfWork, wish: NewAccount, *, password_hash: str, role: Role
+    ) -> Account:
+        account = Account(
+            id=AccountId(self._new_id()),
+            email=wish.email.shown,
+            display_name=wish.display_name,
+            role=role,
+            tier=DEFAULT_TIER,
+            version=1,
+            created_at=self._clock(),
+            deleted_at=None,
+        )
+        rows = AccountRows(unit.connection)
+        if not await rows.insert(account, email=wish.email, password_hash=password_hash):
+            raise EmailTaken("Log in, or ask for a new password.")
+        await unit.publish(
+            AccountCreated(account_id=account.id, tier=account.tier, created_at=account.created_at),
+            sequence=account.version,
+        )
+        return account

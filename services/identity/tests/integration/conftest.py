@@ -1,0 +1,291 @@
+"""The identity service without a network: its app is called as ASGI, its mails stay in a list."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+from kappi_chassis.clock import utc_now
+from kappi_chassis.db import Database
+from kappi_chassis.db.migrations import migrate
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_identity.assembly import Assembly, Ground
+from kappi_identity.mail import MailUndelivered
+from kappi_identity.main import build_app
+from kappi_identity.settings import IdentitySettings
+from kappi_identity.use_cases.admins import Admins
+
+PUBLIC_URL = "https://kappi.example"
+PASSWORD = "correct horse battery staple"
+FORM = "application/x-www-form-urlencoded"
+
+
+class Clock:
+    """Stands still until it is moved. It starts half a day ago: PyJWT refuses tokens of the future."""
+
+    def __init__(self) -> None:
+        self.now = utc_now() - timedelta(hours=12)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, span: timedelta) -> None:
+        self.now += span
+
+
+@dataclass(slots=True)
+class Mailbox:
+    """Where mails end up. broken: nothing can be delivered."""
+
+    mails: list[EmailMessage] = field(default_factory=list)
+    broken: bool = False
+
+    async def send(self, message: EmailMessage) -> None:
+        if self.broken:
+            raise MailUndelivered("ConnectionRefusedError")
+        self.mails.append(message)
+
+    def token(self, number: int = -1) -> str:
+        """The token of a mail."""
+        text: str = self.mails[number].get_content()
+        return next(line for line in text.splitlines() if line.startswith("kappi_pw_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """Of a problem document."""
+        assert self.header("content-type") == "application/problem+json", self.body
+        assert self.json["status"] == self.status
+        assert self.json["request_id"] == self.header("x-request-id")
+        return str(self.json["code"])
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+
+class Http:
+    """Calls an ASGI app."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        form: dict[str, str] | None = None,
+        raw: bytes | None = None,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
+        address: str = "192.0.2.1",
+    ) -> Answer:
+        """body: sent as JSON. form: sent as a form. raw: sent as it is. token: the access token."""
+        sent = {"content-type": "application/json", "x-forwarded-for": address, **(headers or {})}
+        content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
+        if form is not None:
+            content = urlencode(form).encode()
+            sent["content-type"] = FORM
+        if token is not None:
+            sent["authorization"] = f"Bearer {token}"
+        path, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        messages: list[Any] = []
+
+        incoming = iter([{"type": "http.request", "body": content, "more_body": False}])
+
+        async def receive() -> Any:
+            for message in incoming:
+                return message
+            return await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, send)
+        return Answer(
+            status=messages[0]["status"],
+            headers=[(name.decode(), value.decode()) for name, value in messages[0]["headers"]],
+            body=b"".join(message.get("body", b"") for message in messages[1:]),
+        )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def url(make_database: DatabaseMaker) -> str:
+    return make_database("identity", lambda url: asyncio.run(migrate("kappi_identity", url)))
+
+
+@pytest.fixture
+def make_settings(url: str, tmp_path: Any) -> Callable[..., IdentitySettings]:
+    def make(**changed: Any) -> IdentitySettings:
+        values: dict[str, Any] = {
+            "database_url": url,
+            "idempotency_secret": "0123456789abcdef",
+            "key_secret": "fedcba9876543210",
+            "public_url": PUBLIC_URL,
+            "mail_dir": tmp_path / "mails",
+            "password_time_cost": 1,
+            "password_memory_kib": 8,
+            "access_token_lifetime": timedelta(hours=13),
+            **changed,
+        }
+        return IdentitySettings(**values)
+
+    return make
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    await database.start()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def ground(database: Database, clock: Clock, mailbox: Mailbox) -> Ground:
+    return Ground(database=database, outbox=Outbox(database), clock=clock, mail=mailbox)
+
+
+@pytest.fixture
+async def assemble(
+    ground: Ground, make_settings: Callable[..., IdentitySettings]
+) -> AsyncIterator[Callable[..., Assembly]]:
+    """`assemble(password_time_cost=2, …)`: the use cases under other settings."""
+    made: list[Assembly] = []
+
+    def assemble(**changed: Any) -> Assembly:
+        made.append(Assembly(ground, make_settings(**changed)))
+        return made[-1]
+
+    yield assemble
+    for assembly in made:
+        await assembly.passwords.close()
+
+
+@pytest.fixture
+def parts(assemble: Callable[..., Assembly]) -> Assembly:
+    return assemble()
+
+
+@pytest.fixture
+def make_http(
+    ground: Ground,
+    make_settings: Callable[..., IdentitySettings],
+    assemble: Callable[..., Assembly],
+) -> Callable[..., Http]:
+    """`make_http(login_burst_per_account=2, …)`: the app of another replica, under other settings."""
+    return lambda **changed: Http(build_app(ground, make_settings(**changed), assemble(**changed)))
+
+
+@pytest.fixture
+def http(ground: Ground, make_settings: Callable[..., IdentitySettings], parts: Assembly) -> Http:
+    return Http(build_app(ground, make_settings(), parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Someone:
+    """An account that is logged in."""
+
+    id: str
+    email: str
+    access_token: str
+    refresh_token: str
+
+
+@pytest.fixture
+def log_in(http: Http) -> Callable[..., Any]:
+    """`await log_in(email, password=…)`: the answer."""
+
+    async def log_in(email: str, *, password: str = PASSWORD, http: Http = http, **named: Any) -> Answer:
+        form = {"grant_type": "password", "username": email, "password": password}
+        return await http("POST", "/v1/oauth/token", form=form, **named)
+
+    return log_in
+
+
+@pytest.fixture
+def refresh(http: Http) -> Callable[[str], Any]:
+    """`await refresh(token)`: the answer."""
+
+    async def refresh(token: str, *, http: Http = http) -> Answer:
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        return await http("POST", "/v1/oauth/token", form=form)
+
+    return refresh
+
+
+@pytest.fixture
+def sign_up(http: Http, log_in: Callable[..., Any]) -> Callable[..., Any]:
+    """`await sign_up(email)`: an account, logged in."""
+
+    async def sign_up(email: str = "ada@example.com", *, password: str = PASSWORD) -> Someone:
+        created = await http("POST", "/v1/accounts", body={"email": email, "password": password})
+        assert created.status == 201, created.body
+        tokens = (await log_in(email, password=password)).json
+        return Someone(created.json["id"], email, tokens["access_token"], tokens["refresh_token"])
+
+    return sign_up
+
+
+@pytest.fixture
+async def admin(parts: Assembly, ground: Ground, log_in: Callable[..., Any]) -> Someone:
+    """An administrator, logged in."""
+    admins = Admins(outbox=ground.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
+    account = await admins.create("root@example.com", PASSWORD)
+    tokens = (await log_in("root@example.com")).json
+    return Someone(str(account.id), "root@example.com", tokens["access_token"], tokens["refresh_token"])
+
+
+@pytest.fixture
+def published(database: Database) -> Callable[[], Any]:
+    """`await published()`: the outbox, oldest first, as (topic, sequence, data)."""
+
+    async def read() -> list[tuple[str, int, Any]]:
+        rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")
+        return [(row["topic"], row["sequence"], json.loads(row["payload"])) for row in rows]
+
+    return read
