@@ -22,7 +22,8 @@ def alembic_config(package: str, url: str) -> Config:
     from alembic.config import Config  # only migrators pay for the import
 
     config = Config()
-    config.set_main_option("script_location", str(files(package) / "migrations"))
+    folder = str(files(package) / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # an ini file's interpolation
     config.set_main_option("path_separator", "os")
     config.attributes["url"] = url
     return config
@@ -55,8 +56,10 @@ def run_env(metadata: MetaData) -> None:
         engine = create_async_engine(
             url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=pool.NullPool
         )
-        async with engine.begin() as connection:
-            await connection.run_sync(apply)
-        await engine.dispose()
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(apply)
+        finally:
+            await engine.dispose()
 
     asyncio.run(connect())
