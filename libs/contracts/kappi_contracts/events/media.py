@@ -48,7 +48,11 @@ class MediaRejected(Event, frozen=True, kw_only=True):
 
 
 class MediaDeleted(Event, frozen=True, kw_only=True):
-    """The item is gone; its bytes may be removed. Not sent for items of a deleted gallery."""
+    """The item is gone; its bytes may be removed.
+
+    The deletion of a gallery is not told item by item. An item of a deleted gallery may still be named, once
+    more or for the first time, when bytes of it came late.
+    """
 
     aggregate: ClassVar[str] = "media_id"
     media_id: UUID
