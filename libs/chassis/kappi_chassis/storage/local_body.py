@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from kappi_chassis.storage.local_responses import Abandoned, Receive, Refused
 
 _CHUNK_BYTES = 1 << 20
 _SILENCE_S = 60.0
 _DRAINED_BYTES = 256 * 1024
+# More than lies in socket buffers on the way, less than anyone could call reading the upload.
+_LINGER_BYTES, _LINGER_S = 16 << 20, 2.0
 
 
 class UploadBody:
@@ -43,15 +46,26 @@ class UploadBody:
         A connection closed with bytes unread is reset, and the client may never see why it was refused:
         for a small body reading on is cheaper than that, for a large one it is what the refusal avoids.
         """
+        try:
+            await self._drop(_DRAINED_BYTES)
+        except Refused:
+            return False
+        return self._finished
+
+    async def linger(self) -> None:
+        """Drop what was on its way when the refusal was sent, so that the refusal is not lost to a reset.
+
+        Whoever hears that it was refused stops sending; the others are cut off after a while.
+        """
+        with suppress(Refused, Abandoned, TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._drop(_LINGER_BYTES)
+
+    async def _drop(self, limit_bytes: int) -> None:
+        """Read on to the end, or until more than `limit_bytes` were dropped."""
         dropped = 0
-        while not self._finished:
-            try:
-                dropped += len(await self._next())
-            except Refused:
-                return False
-            if dropped > _DRAINED_BYTES:
-                return False
-        return True
+        while not self._finished and dropped <= limit_bytes:
+            dropped += len(await self._next())
 
     async def _next(self) -> bytes:
         try:

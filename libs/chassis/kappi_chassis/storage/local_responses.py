@@ -57,11 +57,27 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes = b"
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_refusal(send: Send, refused: Refused, *, extra: Headers) -> None:
+async def send_refusal(send: Send, refused: Refused) -> None:
     """An error document in S3's form; nothing of the request or the machine is in it."""
-    body = (
+    await send_whole(send, refused.status, _refusal_headers(refused), _refusal_body(refused))
+
+
+async def send_last_refusal(send: Send, refused: Refused, *, linger: Callable[[], Awaitable[None]]) -> None:
+    """The same to a client that still sends: it gets all of it, then `linger` passes, then we hang up."""
+    body = _refusal_body(refused)
+    headers = [*_refusal_headers(refused), *HANG_UP, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await linger()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _refusal_headers(refused: Refused) -> Headers:
+    return [*CORS, (b"content-type", b"application/xml"), *refused.headers]
+
+
+def _refusal_body(refused: Refused) -> bytes:
+    return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(refused.code)}</Code><Message>{escape(refused.message)}</Message></Error>"
     ).encode()
-    headers = [*CORS, (b"content-type", b"application/xml"), *refused.headers, *extra]
-    await send_whole(send, refused.status, headers, body)

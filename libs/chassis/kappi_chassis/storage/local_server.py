@@ -28,7 +28,6 @@ from kappi_chassis.storage.local_files import ObjectExists, OpenObject
 from kappi_chassis.storage.local_responses import (
     CONTENT_SAFETY,
     CORS,
-    HANG_UP,
     PREFLIGHT,
     Abandoned,
     AsgiApp,
@@ -37,6 +36,7 @@ from kappi_chassis.storage.local_responses import (
     Refused,
     Scope,
     Send,
+    send_last_refusal,
     send_refusal,
     send_whole,
 )
@@ -88,8 +88,10 @@ class _LocalStoreApp:
             try:
                 await self._answer(scope, receive, body=body, send=send)
             except Refused as refused:
-                kept = await body.drained()
-                await send_refusal(send, refused, extra=[] if kept else HANG_UP)
+                if await body.drained():
+                    await send_refusal(send, refused)
+                else:
+                    await send_last_refusal(send, refused, linger=body.linger)
         except Abandoned:
             return
 

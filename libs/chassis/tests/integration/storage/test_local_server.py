@@ -164,6 +164,22 @@ async def test_gigabytes_declared_as_two_kilobytes_are_not_read(
     assert incoming(served_local_store) == []
 
 
+async def test_who_stops_when_told_hears_why(sign_put: SignPut, served_local_store: ServedLocalStore) -> None:
+    """Bytes on their way when the refusal is sent must not turn it into a reset connection."""
+    with closing(begun(sign_put(2048), **{"content-length": str(2 << 30)})) as connection:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        answered = asyncio.create_task(reader.read(1024))
+        while not answered.done():
+            writer.write(bytes(1 << 16))
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(bytes(1 << 20))
+        await writer.drain()
+        assert (await answered).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+    assert incoming(served_local_store) == []
+
+
 def _flood(connection: socket.socket) -> http.client.HTTPResponse | None:
     """Send until the server has had enough. None: it hung up so soon that its answer was lost on the way."""
     sent = 0
