@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from kappi_chassis.http.edge import App, Message, Receive, Scope, Send
 
 from kappi_gateway.call import Call, Endpoint
-from kappi_gateway.client_address import UNKNOWN, ClientAddresses
-from kappi_gateway.headers import FORWARDED_FOR, FORWARDED_PROTO, first
+from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.router import Router
 
 _CORS = (
@@ -30,7 +29,7 @@ _PREFLIGHT = [
 
 
 class Gateway:
-    """Everything but /store/."""
+    """Everything but /store/ and /admin."""
 
     def __init__(self, router: Router[Endpoint], *, addresses: ClientAddresses) -> None:
         self._router = router
@@ -45,19 +44,8 @@ class Gateway:
             await self._options(scope, send)
             return
         endpoint, scope["kappi.route"], parameters = self._router.find(method, scope["raw_path"])
-        client = scope["client"]
-        address = client[0] if client else UNKNOWN
-        if self._addresses.trusts(address):
-            address = self._behind_proxy(scope, address)
+        address = self._addresses.of_request(scope)
         await endpoint(Call(scope, receive, send, parameters, scope["headers"], method, address))
-
-    def _behind_proxy(self, scope: Scope, peer: str) -> str:
-        forwarded_proto = first(scope["headers"], FORWARDED_PROTO)
-        if forwarded_proto in (b"http", b"https"):
-            scope["scheme"] = forwarded_proto.decode()
-        # A repeated header means the same as one list (RFC 9110, 5.3).
-        chain = b",".join(value for name, value in scope["headers"] if name == FORWARDED_FOR)
-        return self._addresses.of(peer, chain.decode("latin-1"))
 
     async def _options(self, scope: Scope, send: Send) -> None:
         allow = self._router.allowed(scope["raw_path"]).encode()
@@ -81,11 +69,11 @@ def with_cors(app: App) -> App:
     return cors
 
 
-def behind_prefix(prefix: bytes, inside: App, *, otherwise: App) -> App:
-    """Requests whose raw path begins with `prefix` to one app, the rest to the other."""
+def behind(leads_inside: Callable[[bytes], bool], inside: App, *, otherwise: App) -> App:
+    """Requests of some raw paths to one app, the rest to the other."""
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
-        app = inside if scope.get("raw_path", b"").startswith(prefix) else otherwise
+        app = inside if leads_inside(scope.get("raw_path", b"")) else otherwise
         await app(scope, receive, send)
 
     return split

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from kappi_chassis.http.edge import Scope
+
+from kappi_gateway.headers import FORWARDED_FOR, FORWARDED_PROTO, first
 from kappi_gateway.settings import Network
 
 UNKNOWN = "unknown"
@@ -37,6 +40,19 @@ class ClientAddresses:
             if not self._is_trusted(hop):
                 return client
         return client
+
+    def of_request(self, scope: Scope) -> str:
+        """Whose request it is. The scheme of the scope becomes that of the client's connection."""
+        client = scope["client"]
+        peer: str = client[0] if client else UNKNOWN
+        if not self.trusts(peer):
+            return peer
+        forwarded_proto = first(scope["headers"], FORWARDED_PROTO)
+        if forwarded_proto in (b"http", b"https"):
+            scope["scheme"] = forwarded_proto.decode()
+        # A repeated header means the same as one list (RFC 9110, 5.3).
+        chain = b",".join(value for name, value in scope["headers"] if name == FORWARDED_FOR)
+        return self.of(peer, chain.decode("latin-1"))
 
     def _lies_in_trusted(self, address: str) -> bool:
         parsed = _parse(address)

@@ -1,4 +1,4 @@
-"""Changes of galleries, as they happen: cached grants of a changed gallery are dropped.
+"""Changes of galleries and the end of accounts, as they happen: grants they make stale are dropped.
 
 Every instance has to hear of every change, and only of changes from now on, so this reads without a group,
 from the end, and commits nothing: there is nothing to redeliver, a missed change costs at most the time a
@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.observability.logs import get_logger
 from kappi_contracts.envelope import Headers, MalformedEvent, decode
-from kappi_contracts.events import GalleryDeleted, GalleryUpdated
+from kappi_contracts.events import AccountDeleted, GalleryDeleted, GalleryUpdated
 from kappi_contracts.topics import consumed_by
 
 from kappi_gateway import metrics
@@ -82,3 +82,5 @@ class GalleryChanges:
         if isinstance(event, GalleryUpdated | GalleryDeleted):
             gallery_id: UUID = event.gallery_id
             self._cache.drop_gallery(gallery_id)
+        elif isinstance(event, AccountDeleted):
+            self._cache.drop_account(event.account_id)

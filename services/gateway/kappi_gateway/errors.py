@@ -44,6 +44,24 @@ class GalleryNotFound(NotFound):
     code, title = "gallery_not_found", "There is no such gallery"
 
 
+class MediaNotFound(NotFound):
+    """As the media service says it: an owner's token must not tell foreign items from unknown ones."""
+
+    code, title = "media_not_found", "There is no such item"
+
+
+class UploadNotFound(NotFound):
+    """As the media service says it."""
+
+    code, title = "upload_not_found", "There is no such upload"
+
+
+class LinkNotFound(NotFound):
+    """As the media service says it."""
+
+    code, title = "link_not_found", "There is no such link"
+
+
 class GalleryKeyMissing(Unauthenticated):
     code, title = "gallery_key_missing", "The gallery's access key is needed"
 
@@ -58,6 +76,10 @@ class TooManyGuesses(TooManyRequests):
 
 class TooManyGalleries(TooManyRequests):
     code, title = "too_many_galleries", "Too many galleries from one address"
+
+
+class TooManyAccounts(TooManyRequests):
+    code, title = "too_many_accounts", "Too many accounts from one address"
 
 
 class GrantRefused(Exception):

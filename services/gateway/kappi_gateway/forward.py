@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,17 +16,20 @@ from kappi_contracts.grants import GRANT_HEADER
 
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.call import Call
-from kappi_gateway.credentials import Credentials, Granted, normal_code
+from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
 from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
-from kappi_gateway.headers import TO_SERVICE, WITH_GRANT, passing
-from kappi_gateway.limits import CreationLimit
+from kappi_gateway.grants import Granted
+from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
+from kappi_gateway.limits import CallLimit
 from kappi_gateway.relay import relay
-from kappi_gateway.routes import Credential, Limit, Route
+from kappi_gateway.routes import Credential, Limit, Route, Service
 from kappi_gateway.upstream import Upstreams
 
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+_SPACE = b"%20"
 _DOTS = frozenset({b".", b".."})
+_PASSING = {Service.IDENTITY: TO_IDENTITY, Service.GALLERIES: TO_GALLERIES, Service.MEDIA: WITH_GRANT}
 _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 
 
@@ -35,6 +39,20 @@ class Terms:
 
     body_limit_bytes: int
     client_silence: timedelta
+
+
+class _Paid:
+    """A call that counts against a limit. subject: whose."""
+
+    __slots__ = ("_limit", "_subject")
+
+    def __init__(self, limit: CallLimit, subject: str) -> None:
+        limit.pay(subject)
+        self._limit = limit
+        self._subject = subject
+
+    def settle(self, *, status: int) -> None:
+        self._limit.settle(self._subject, status=status)
 
 
 class _ProblemCode(msgspec.Struct):
@@ -50,16 +68,16 @@ class Forward:
         *,
         upstreams: Upstreams,
         credentials: Credentials,
-        creations: CreationLimit,
+        limits: Mapping[Limit, CallLimit],
         terms: Terms,
     ) -> None:
         self._route = route
         self._upstreams = upstreams
         self._credentials = credentials
-        self._creations = creations if route.limit is Limit.CREATION else None
+        self._limit = limits.get(route.limit)
         self._body_limit_bytes = terms.body_limit_bytes
         self._silence_s = terms.client_silence.total_seconds()
-        self._passing = TO_SERVICE if route.credential is Credential.NONE else WITH_GRANT
+        self._passing = _PASSING[route.service]
 
     async def __call__(self, call: Call) -> None:
         """Raises Problem, before the answer has begun."""
@@ -69,30 +87,40 @@ class Forward:
             with Departure(call.receive) as departure:
                 if body is None:
                     departure.arm()
-                granted = await self._granted(call)
-                if self._creations is not None:
-                    self._creations.spend(call.address)
+                granted = await self._credentials.obtain(self._route, call)
+                paid = None if self._limit is None else await self._pay(self._limit, call)
                 if body is not None:
                     # Only now: a client that waits for 100 Continue need not send what would be refused.
                     await body.open(departure.arm)
-                await self._exchange(call, target, granted, body)
+                await self._exchange(call, target, granted=granted, body=body, paid=paid)
         except GrantRefused as refused:
             await _refuse(call, refused)
         except ClientLeft:
             return
 
+    async def _pay(self, limit: CallLimit, call: Call) -> _Paid:
+        return _Paid(limit, await self._credentials.limited_subject(self._route.limit, call))
+
     async def _exchange(
-        self, call: Call, target: str, granted: Granted | None, body: RequestBody | None
+        self,
+        call: Call,
+        target: str,
+        *,
+        granted: Granted | None,
+        body: RequestBody | None,
+        paid: _Paid | None,
     ) -> None:
         try:
             response = await self._send(call, target, granted, body)
-        except UpstreamUnavailable:
-            self._settle_creation(call, status=503)
+        except UpstreamUnavailable as unavailable:
+            if paid is not None:
+                paid.settle(status=unavailable.status)
             raise
         try:
             if granted is not None and response.status == 401:
                 response = await self._once_more(call, target, granted=granted, body=body, refusal=response)
-            self._settle_creation(call, status=response.status)
+            if paid is not None:
+                paid.settle(status=response.status)
             if self._route.changes_gallery and response.status < 300:
                 self._forget(call)
             await relay(
@@ -124,7 +152,7 @@ class Forward:
         self._credentials.drop(granted)
         if not granted.cached or (body is not None and body.whole is None):
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
-        response = await self._send(call, target, await self._granted(call), body)
+        response = await self._send(call, target, await self._credentials.obtain(self._route, call), body)
         if response.status == 401 and await _says_grant_invalid(response):
             response.release()
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
@@ -147,13 +175,6 @@ class Forward:
             self._route.service, self._route.method, target, headers=headers, body=payload
         )
 
-    async def _granted(self, call: Call) -> Granted | None:
-        rule = self._route.credential
-        if rule is Credential.NONE:
-            return None
-        code = call.parameters[0] if rule is Credential.CODE_IN_PATH else None
-        return await self._credentials.obtain(rule, call.headers, code=code, address=call.address)
-
     def _declared(self, call: Call) -> RequestBody | None:
         if not self._route.accepts_body:
             return None
@@ -168,15 +189,11 @@ class Forward:
             path = self._route.template.replace("{code}", code or "-")
         else:
             for parameter in call.parameters:
-                if parameter.translate(None, _PLAIN) or parameter in _DOTS:
+                if parameter.replace(_SPACE, b"").translate(None, _PLAIN) or parameter in _DOTS:
                     raise NotFound("There is nothing of that name.")
             path = call.scope["raw_path"].decode("ascii")
         query = call.scope["query_string"]
         return f"{path}?{safe_query(query)}" if query else path
-
-    def _settle_creation(self, call: Call, *, status: int) -> None:
-        if self._creations is not None and status != 201:
-            self._creations.refund(call.address)
 
     def _forget(self, call: Call) -> None:
         with suppress(ValueError):

@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -28,11 +29,35 @@ class GrantKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeptGrant:
-    """A sealed grant. reusable_s: seconds it may be used again after it was given."""
+    """A sealed grant. reusable_s: seconds it may be used again after it was given. account_id: the owner's
+    whose access token it was given for, if it was for one."""
 
     token: str
     gallery_id: UUID
     reusable_s: float
+    account_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A grant, and whether it came from the cache (then a refusal may only mean that it got old)."""
+
+    key: GrantKey
+    grant: KeptGrant
+    cached: bool
+
+
+class SecretDigests:
+    """Keyed hashes, under which passwords, access keys and tokens are remembered.
+
+    secret: random, of this process alone.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def __call__(self, secret_text: str) -> bytes:
+        return blake2b(secret_text.encode(), key=self._secret, digest_size=24).digest()
 
 
 Ask = Callable[[], Coroutine[Any, Any, KeptGrant]]
@@ -110,6 +135,17 @@ class GrantCache:
         for key in self._by_gallery.pop(gallery_id, set()):
             metrics.GRANTS_DROPPED.labels("changed").inc()
             del self._kept[key]
+
+    def drop_account(self, account_id: UUID) -> None:
+        """Forget every grant given to an account, which is gone.
+
+        Looks at all of them: accounts are deleted far more rarely than grants are kept.
+        """
+        self._flights.clear()
+        gone = [key for key, (grant, _) in self._kept.items() if grant.account_id == account_id]
+        for key in gone:
+            metrics.GRANTS_DROPPED.labels("account_deleted").inc()
+            self._remove(key)
 
     def drop_all(self) -> None:
         """Forget everything: changes may have been missed."""

@@ -12,6 +12,7 @@ from kappi_gateway.errors import HeaderUnreadable
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
+AUTHORIZATION = b"authorization"
 GALLERY_KEY = b"x-gallery-key"
 GALLERY_CODE = b"x-gallery-code"
 GALLERY_PASSWORD = b"x-gallery-password"
@@ -40,13 +41,19 @@ def _passing(*names: str) -> dict[bytes, str]:
     return {name.encode(): name for name in (*_EVERYWHERE, *names)}
 
 
-TO_SERVICE: Mapping[bytes, str] = _passing(
-    "authorization", "idempotency-key", "x-gallery-key", "x-gallery-password"
+TO_IDENTITY: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
+"""For the service that looks after accounts."""
+
+TO_PANEL: Mapping[bytes, str] = _passing(
+    "cookie", "host", "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "x-requested-with"
 )
-"""For a service that looks at the client's own credentials."""
+"""For the admin panel, a web page with a session of its own. It builds absolute addresses from `Host`."""
+
+TO_GALLERIES: Mapping[bytes, str] = _passing("authorization", "idempotency-key", "x-gallery-key")
+"""For the service that looks at the client's own credentials."""
 
 WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
-"""For a service that gets a grant: the credential it was traded for ends here."""
+"""For a service that gets a grant, or needs none: the credential it was traded for ends here."""
 
 TO_STORE: Mapping[bytes, str] = _passing(
     "access-control-request-headers",

@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kappi_chassis.problems import TooManyRequests
+
 from kappi_gateway import metrics
 from kappi_gateway.client_address import limit_key
-from kappi_gateway.errors import TooManyGalleries, TooManyGuesses
+from kappi_gateway.errors import TooManyGuesses
 
 Monotonic = Callable[[], float]
 
@@ -100,21 +102,34 @@ class GuessLimit:
         self._buckets.give_back(limit_key(address))
 
 
-class CreationLimit:
-    """Anonymous galleries made from one address."""
+class CallLimit:
+    """So many calls of a kind; those that came to nothing are free.
 
-    def __init__(self, buckets: TokenBuckets) -> None:
+    name: of the limit in metrics. refusal: raised beyond it. is_free: by the status of the answer.
+    """
+
+    def __init__(
+        self,
+        buckets: TokenBuckets,
+        *,
+        name: str,
+        refusal: type[TooManyRequests],
+        is_free: Callable[[int], bool],
+    ) -> None:
         self._buckets = buckets
+        self._name = name
+        self._refusal = refusal
+        self._is_free = is_free
 
-    def spend(self, address: str) -> None:
-        """Raises TooManyGalleries with the seconds until the next one is allowed."""
-        key = limit_key(address)
-        wait_s = self._buckets.wait_s(key)
+    def pay(self, subject: str) -> None:
+        """Before the call. Raises the refusal with the seconds until the next one is allowed."""
+        wait_s = self._buckets.wait_s(subject)
         if wait_s > 0:
-            metrics.LIMITED.labels("galleries").inc()
-            raise TooManyGalleries("Wait, then try again.", retry_after_s=math.ceil(wait_s))
-        self._buckets.take(key)
+            metrics.LIMITED.labels(self._name).inc()
+            raise self._refusal("Wait, then try again.", retry_after_s=math.ceil(wait_s))
+        self._buckets.take(subject)
 
-    def refund(self, address: str) -> None:
-        """No gallery came of it."""
-        self._buckets.give_back(limit_key(address))
+    def settle(self, subject: str, *, status: int) -> None:
+        """After it."""
+        if self._is_free(status):
+            self._buckets.give_back(subject)

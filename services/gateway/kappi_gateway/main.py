@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from kappi_chassis.auth import JwksSource
+from kappi_chassis.auth.accounts import AccountVerifier
+from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.http.edge import App, Edge
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
+from kappi_contracts.accounts import JWKS_PATH
 
-from kappi_gateway.app import Gateway, behind_prefix, with_cors
+from kappi_gateway.app import Gateway, behind, with_cors
 from kappi_gateway.call import Endpoint
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.credentials import Credentials
+from kappi_gateway.door import leads_to_panel, leads_to_store, panel_door, store_door
+from kappi_gateway.errors import TooManyAccounts, TooManyGalleries, TooManyGuesses
 from kappi_gateway.forward import Forward, Terms
-from kappi_gateway.grants import GrantCache
-from kappi_gateway.limits import CreationLimit, GuessLimit, Monotonic, TokenBuckets
+from kappi_gateway.granting import Granting
+from kappi_gateway.grants import GrantCache, SecretDigests
+from kappi_gateway.limits import CallLimit, GuessLimit, Monotonic, TokenBuckets
+from kappi_gateway.locations import Locations
 from kappi_gateway.openapi import OpenApi
+from kappi_gateway.owners import Owners
 from kappi_gateway.router import Router
-from kappi_gateway.routes import ROUTES, Service
+from kappi_gateway.routes import ROUTES, Limit, Service
 from kappi_gateway.settings import GatewaySettings
-from kappi_gateway.store import PREFIX, StoreDoor
 from kappi_gateway.upstream import Patience, Upstreams
 from kappi_gateway.web.pages import add_pages
 
@@ -50,6 +61,8 @@ def main() -> None:
 def build_upstreams(settings: GatewaySettings) -> Upstreams:
     """The services, as the settings name them; to be started."""
     addresses = {Service.GALLERIES: settings.galleries_url, Service.MEDIA: settings.media_url}
+    if settings.identity_url is not None:
+        addresses[Service.IDENTITY] = settings.identity_url
     if settings.store_url is not None:
         addresses[Service.STORE] = settings.store_url
     patience = Patience(connect=settings.connect_timeout, read=settings.read_timeout)
@@ -62,49 +75,99 @@ def build_app(
     upstreams: Upstreams,
     cache: GrantCache,
     monotonic: Monotonic = time.monotonic,
+    clock: Clock = utc_now,
 ) -> App:
     """Everything the public port answers."""
-    gateway = Gateway(
-        _router(settings, upstreams, cache, monotonic), addresses=ClientAddresses(settings.trusted_proxies)
-    )
-    api = with_cors(Edge(gateway, max_in_flight=settings.max_in_flight))
-    if settings.store_url is None:
-        return api
-    # Transfers last for minutes: counted with the API's requests they would crowd them out.
-    store = StoreDoor(upstreams, client_silence=settings.client_silence)
-    return behind_prefix(PREFIX, Edge(store, max_in_flight=settings.max_transfers), otherwise=api)
+    addresses = ClientAddresses(settings.trusted_proxies)
+    wiring = _Wiring(settings, upstreams, cache, monotonic, clock)
+    app = with_cors(Edge(Gateway(wiring.router(), addresses=addresses), max_in_flight=settings.max_in_flight))
+    if settings.identity_url is not None:
+        panel = panel_door(
+            upstreams,
+            addresses=addresses,
+            body_limit_bytes=settings.json_body_limit_bytes,
+            client_silence=settings.client_silence,
+        )
+        app = behind(leads_to_panel, Edge(panel, max_in_flight=settings.max_in_flight), otherwise=app)
+    if settings.store_url is not None:
+        # Transfers last for minutes: counted with the API's requests they would crowd them out.
+        store = store_door(upstreams, client_silence=settings.client_silence)
+        app = behind(leads_to_store, Edge(store, max_in_flight=settings.max_transfers), otherwise=app)
+    return app
 
 
-def _router(
-    settings: GatewaySettings, upstreams: Upstreams, cache: GrantCache, monotonic: Monotonic
-) -> Router[Endpoint]:
-    def buckets(burst: int, per_second: float) -> TokenBuckets:
+@dataclass(frozen=True, slots=True)
+class _Wiring:
+    settings: GatewaySettings
+    upstreams: Upstreams
+    cache: GrantCache
+    monotonic: Monotonic
+    clock: Clock
+
+    def router(self) -> Router[Endpoint]:
+        settings, upstreams = self.settings, self.upstreams
+        guessing = self._buckets(settings.guess_burst, settings.guesses_per_minute / 60)
+        credentials = self._credentials(GuessLimit(guessing))
+        limits = self._limits(guessing)
+        terms = Terms(body_limit_bytes=settings.json_body_limit_bytes, client_silence=settings.client_silence)
+        router: Router[Endpoint] = Router()
+        for route in ROUTES:
+            if upstreams.knows(route.service):
+                forward = Forward(
+                    route, upstreams=upstreams, credentials=credentials, limits=limits, terms=terms
+                )
+                router.add(route.method, route.template, forward)
+        openapi = OpenApi(upstreams, refresh=settings.openapi_refresh, monotonic=self.monotonic)
+        router.add("GET", "/openapi.json", openapi)
+        add_pages(router, media_origins=settings.media_origins)
+        return router
+
+    def _credentials(self, guesses: GuessLimit) -> Credentials:
+        granting = Granting(self.upstreams, lifetime=self.settings.grant_lifetime)
+        digests = SecretDigests(secrets.token_bytes(32))
+        owners: Owners | None = None
+        if self.settings.identity_url is not None:
+            owners = Owners(
+                self._verifier(self.settings.identity_url),
+                granting=granting,
+                locations=Locations(self.upstreams, size=self.settings.locations_cached),
+                cache=self.cache,
+                digests=digests,
+                clock=self.clock,
+            )
+        return Credentials(granting, cache=self.cache, guesses=guesses, digests=digests, owners=owners)
+
+    def _verifier(self, identity_url: str) -> AccountVerifier:
+        published = self.settings.account_jwks_url or identity_url + JWKS_PATH
+        return AccountVerifier(JwksSource(http_fetch(published)), clock=self.clock)
+
+    def _limits(self, guessing: TokenBuckets) -> Mapping[Limit, CallLimit]:
+        settings = self.settings
+        creating = self._buckets(settings.creation_burst, settings.creations_per_hour / 3600)
+        signing_up = self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600)
+        return {
+            Limit.CREATION: CallLimit(
+                creating, name="galleries", refusal=TooManyGalleries, is_free=lambda status: status != 201
+            ),
+            # A taken address is told apart from a free one, so that has its price too.
+            Limit.SIGN_UP: CallLimit(
+                signing_up,
+                name="accounts",
+                refusal=TooManyAccounts,
+                is_free=lambda status: status not in (201, 409),
+            ),
+            Limit.GUESS: CallLimit(
+                guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status: status != 404
+            ),
+        }
+
+    def _buckets(self, burst: int, per_second: float) -> TokenBuckets:
         return TokenBuckets(
             capacity=burst,
             refill_per_s=per_second,
-            max_keys=settings.limited_addresses,
-            monotonic=monotonic,
+            max_keys=self.settings.limited_addresses,
+            monotonic=self.monotonic,
         )
-
-    credentials = Credentials(
-        upstreams,
-        cache=cache,
-        guesses=GuessLimit(buckets(settings.guess_burst, settings.guesses_per_minute / 60)),
-        lifetime=settings.grant_lifetime,
-        secret=secrets.token_bytes(32),
-    )
-    creations = CreationLimit(buckets(settings.creation_burst, settings.creations_per_hour / 3600))
-    terms = Terms(body_limit_bytes=settings.json_body_limit_bytes, client_silence=settings.client_silence)
-    router: Router[Endpoint] = Router()
-    for route in ROUTES:
-        forward = Forward(
-            route, upstreams=upstreams, credentials=credentials, creations=creations, terms=terms
-        )
-        router.add(route.method, route.template, forward)
-    openapi = OpenApi(upstreams, refresh=settings.openapi_refresh, monotonic=monotonic)
-    router.add("GET", "/openapi.json", openapi)
-    add_pages(router, media_origins=settings.media_origins)
-    return router
 
 
 if __name__ == "__main__":

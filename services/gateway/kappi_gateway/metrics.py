@@ -17,17 +17,17 @@ UPSTREAM_REACHABLE = Gauge(
 GRANTS = Counter(
     "kappi_gateway_grants_total",
     "Grants needed",
-    ("kind", "outcome"),  # view, key; cached, asked, refused
+    ("kind", "outcome"),  # view, key, owner; cached, asked, refused
 )
 GRANTS_DROPPED = Counter(
     "kappi_gateway_grants_dropped_total",
     "Cached grants dropped before their time",
-    ("reason",),  # changed, refused
+    ("reason",),  # changed, account_deleted, refused
 )
 LIMITED = Counter(
     "kappi_gateway_limited_requests_total",
     "Requests refused because their address asked too much",
-    ("limit",),  # guesses, galleries
+    ("limit",),  # guesses, galleries, accounts
 )
 CLIENTS_LEFT = Counter(
     "kappi_gateway_clients_left_total", "Requests given up because nobody waited for the answer any more"

@@ -19,7 +19,6 @@ from kappi_gateway.routes import ROUTES, Service
 from kappi_gateway.static import Page, send_page
 from kappi_gateway.upstream import Upstreams
 
-SOURCES = tuple(dict.fromkeys(route.service for route in ROUTES))
 _log = get_logger(__name__)
 
 
@@ -33,6 +32,8 @@ class OpenApi:
         self._upstreams = upstreams
         self._refresh_s = refresh.total_seconds()
         self._monotonic = monotonic
+        services = dict.fromkeys(route.service for route in ROUTES)
+        self._sources = tuple(service for service in services if upstreams.knows(service))
         self._parts: dict[Service, Document] = {}
         self._page: Page | None = None
         self._tried_at = float("-inf")
@@ -41,17 +42,17 @@ class OpenApi:
     async def __call__(self, call: Call) -> None:
         """Raises UpstreamUnavailable while no service has ever answered."""
         async with self._refreshing:
-            if self._monotonic() - self._tried_at > self._refresh_s or len(self._parts) < len(SOURCES):
+            if self._monotonic() - self._tried_at > self._refresh_s or len(self._parts) < len(self._sources):
                 await self._refresh()
         if self._page is None:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
         await send_page(call, self._page)
 
     async def _refresh(self) -> None:
-        found = await asyncio.gather(*(self._fetch(service) for service in SOURCES))
+        found = await asyncio.gather(*(self._fetch(service) for service in self._sources))
         self._tried_at = self._monotonic()
         self._parts.update(
-            {service: part for service, part in zip(SOURCES, found, strict=True) if part is not None}
+            {service: part for service, part in zip(self._sources, found, strict=True) if part is not None}
         )
         if self._parts:
             body = msgspec.json.encode(merge(self._parts))

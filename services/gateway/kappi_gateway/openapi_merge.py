@@ -11,6 +11,17 @@ from kappi_gateway.routes import ROUTES, Credential, Limit, Route, Service
 Document = dict[str, Any]
 
 _SCHEMES: Document = {
+    "AccessToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The access token of an account, from `POST /v1/oauth/token`; good for some minutes.",
+    },
+    "OAuth2": {
+        "type": "oauth2",
+        "description": "The same token, for programs that fetch it themselves.",
+        "flows": {"password": {"tokenUrl": "/v1/oauth/token", "refreshUrl": "/v1/oauth/token", "scopes": {}}},
+    },
     "GalleryKey": {
         "type": "apiKey",
         "in": "header",
@@ -30,19 +41,29 @@ _SCHEMES: Document = {
         "description": "The password of a protected gallery.",
     },
 }
+_OF_ACCOUNTS = frozenset({"AccessToken", "OAuth2"})
+_BY_TOKEN: list[Document] = [{"AccessToken": []}, {"OAuth2": []}]
 _SECURITY: Mapping[Credential, list[Document]] = {
     Credential.NONE: [{}],
     Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}],
-    Credential.KEY: [{"GalleryKey": []}],
-    Credential.KEY_OR_CODE: [
+    Credential.MANAGER: [{"GalleryKey": []}, *_BY_TOKEN],
+    Credential.VIEWER: [
         {"GalleryKey": []},
         {"GalleryCode": []},
         {"GalleryCode": [], "GalleryPassword": []},
+        *_BY_TOKEN,
     ],
 }
 _NAMES = re.compile(r"\{([^}]*)\}")
-_SHOWN_AS_SECURITY = frozenset({"x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"})
-_TAGS = {Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
+_SHOWN_AS_SECURITY = frozenset(
+    {"authorization", "x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"}
+)
+_TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
+_LIMITED: Mapping[Limit, dict[str, str]] = {
+    Limit.CREATION: {"429": "`too_many_galleries`: see `Retry-After`"},
+    Limit.SIGN_UP: {"429": "`too_many_accounts`: see `Retry-After`"},
+    Limit.GUESS: {"429": "`too_many_guesses`: see `Retry-After`"},
+}
 _INFO: Document = {
     "title": "Kappi",
     "version": "1.0.0",
@@ -55,8 +76,14 @@ _INFO: Document = {
 def merge(parts: Mapping[Service, Document]) -> Document:
     """The public document. parts: what each service says of itself, internal paths included.
 
-    The order is that of the route table, so equal parts give equal bytes.
+    The order is that of the route table, so equal parts give equal bytes. Without the identity service
+    there are no access tokens either.
     """
+    schemes = {
+        name: scheme
+        for name, scheme in _SCHEMES.items()
+        if Service.IDENTITY in parts or name not in _OF_ACCOUNTS
+    }
     renamed = {service: _renamed(service, parts) for service in parts}
     described = {service: _by_shape(document) for service, document in renamed.items()}
     paths: dict[str, Document] = {}
@@ -65,7 +92,9 @@ def merge(parts: Mapping[Service, Document]) -> Document:
         operation = operations.get(route.method.lower())
         if operation:
             names = dict(zip(_NAMES.findall(template), _NAMES.findall(route.template), strict=True))
-            paths.setdefault(route.template, {})[route.method.lower()] = _public(operation, route, names)
+            paths.setdefault(route.template, {})[route.method.lower()] = _public(
+                operation, route, names=names, schemes=schemes
+            )
     every_schema = {
         name: schema for document in renamed.values() for name, schema in sorted(_schemas(document).items())
     }
@@ -78,7 +107,7 @@ def merge(parts: Mapping[Service, Document]) -> Document:
         "paths": paths,
         "components": {
             "schemas": {name: schema for name, schema in every_schema.items() if name in used},
-            "securitySchemes": _SCHEMES,
+            "securitySchemes": schemes,
         },
     }
 
@@ -92,11 +121,12 @@ def _by_shape(document: Document) -> dict[str, tuple[str, Document]]:
     return {_shape(path): (path, operations) for path, operations in document.get("paths", {}).items()}
 
 
-def _public(operation: Document, route: Route, names: Mapping[str, str]) -> Document:
-    """names: of path parameters, the service's to ours."""
+def _public(operation: Document, route: Route, *, names: Mapping[str, str], schemes: Document) -> Document:
+    """names: of path parameters, the service's to ours. schemes: that exist here."""
     public = dict(operation)
     public["tags"] = [_TAGS[route.service]]
-    public["security"] = _security(operation, route)
+    ways = _own_security(operation) if route.credential is Credential.NONE else _SECURITY[route.credential]
+    public["security"] = [way for way in ways if way.keys() <= schemes.keys()]
     parameters = [
         {**parameter, "name": names.get(parameter["name"], parameter["name"])}
         if parameter.get("in") == "path"
@@ -112,11 +142,15 @@ def _public(operation: Document, route: Route, names: Mapping[str, str]) -> Docu
     return public
 
 
-def _security(operation: Document, route: Route) -> list[Document]:
+def _own_security(operation: Document) -> list[Document]:
     """Where the gateway trades nothing, the service itself says what it looks at."""
-    if route.credential is not Credential.NONE:
-        return _SECURITY[route.credential]
-    own = [way for way in operation.get("security", ()) if way.keys() <= _SCHEMES.keys()]
+    own: list[Document] = []
+    for way in operation.get("security", ()):
+        if way.keys() <= _SCHEMES.keys():
+            own.append(way)
+            if "AccessToken" in way:
+                others = {name: needed for name, needed in way.items() if name != "AccessToken"}
+                own.append({**others, "OAuth2": []})
     return own or _SECURITY[Credential.NONE]
 
 
@@ -124,10 +158,16 @@ def _added_responses(route: Route, operation: Document) -> Document:
     """What the gateway may answer before the service is asked."""
     like = operation.get("responses", {}).get("default", {})
     added: dict[str, str] = {"503": "`upstream_unavailable`, `overloaded`: see `Retry-After`"}
-    if route.limit is Limit.CREATION:
-        added["429"] = "`too_many_galleries`: see `Retry-After`"
-    if route.credential in (Credential.CODE_IN_PATH, Credential.KEY_OR_CODE):
-        added["429"] = "`too_many_guesses`: see `Retry-After`"
+    added |= _LIMITED.get(route.limit, {})
+    if route.credential in (Credential.CODE_IN_PATH, Credential.VIEWER):
+        added |= _LIMITED[Limit.GUESS]
+    if route.credential is Credential.CODE_IN_PATH:
+        added["401"] = "`gallery_password_required`, `gallery_password_wrong`"
+    if route.credential in (Credential.MANAGER, Credential.VIEWER):
+        missing = "gallery_key_missing" if route.credential is Credential.MANAGER else "credentials_missing"
+        added["401"] = f"`{missing}`, `access_token_invalid`"
+        added["403"] = "`gallery_key_wrong`"
+        added["404"] = "There is no such thing, or it is somebody else's"
     return {status: {**like, "description": why} for status, why in sorted(added.items())}
 
 

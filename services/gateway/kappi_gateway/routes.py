@@ -14,6 +14,7 @@ Method = str
 class Service(Enum):
     """Who answers. The value is its name in metrics and in `KAPPI_GATEWAY_<NAME>_URL`."""
 
+    IDENTITY = "identity"
     GALLERIES = "galleries"
     MEDIA = "media"
     STORE = "store"
@@ -26,17 +27,20 @@ class Credential(Enum):
     """Nothing; the service looks at the client's own headers."""
     CODE_IN_PATH = auto()
     """The short code in the path, with X-Gallery-Password where protected: a view grant."""
-    KEY = auto()
-    """X-Gallery-Key: a manage grant."""
-    KEY_OR_CODE = auto()
-    """X-Gallery-Key, or X-Gallery-Code (with X-Gallery-Password): a manage or a view grant."""
+    MANAGER = auto()
+    """X-Gallery-Key, or the owner's access token: a manage grant."""
+    VIEWER = auto()
+    """A manager's, or X-Gallery-Code (with X-Gallery-Password): a manage or a view grant. What names a
+    gallery wins over the token, which says only who is asking."""
 
 
 class Limit(Enum):
-    """What an address may not do endlessly."""
+    """What an address, or an account, may not do endlessly."""
 
     NONE = auto()
     CREATION = auto()
+    SIGN_UP = auto()
+    GUESS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +59,54 @@ class Route:
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
 
+    @property
+    def collection(self) -> str:
+        """What the path's first parameter is an id of: `galleries`, `media`, `uploads`, `links`."""
+        return self.template.split("/")[2]
 
-_G, _M = Service.GALLERIES, Service.MEDIA
+
+_I, _G, _M = Service.IDENTITY, Service.GALLERIES, Service.MEDIA
 
 ROUTES: tuple[Route, ...] = (
+    Route("POST", "/v1/accounts", _I, accepts_body=True, limit=Limit.SIGN_UP),
+    Route("POST", "/v1/oauth/token", _I, accepts_body=True),
+    Route("POST", "/v1/oauth/revoke", _I, accepts_body=True),
+    Route("GET", "/v1/me", _I),
+    Route("PATCH", "/v1/me", _I, accepts_body=True),
+    Route("DELETE", "/v1/me", _I, accepts_body=True),
+    Route("PUT", "/v1/me/password", _I, accepts_body=True),
+    Route("GET", "/v1/me/sessions", _I),
+    Route("DELETE", "/v1/me/sessions/{id}", _I),
+    Route("POST", "/v1/password-resets", _I, accepts_body=True),
+    Route("PUT", "/v1/password-resets/{token}", _I, accepts_body=True),
+    Route("GET", "/.well-known/jwks.json", _I),
+    Route("GET", "/v1/admin/tiers", _I),
+    Route("POST", "/v1/admin/tiers", _I, accepts_body=True),
+    Route("GET", "/v1/admin/tiers/{name}", _I),
+    Route("PATCH", "/v1/admin/tiers/{name}", _I, accepts_body=True),
+    Route("DELETE", "/v1/admin/tiers/{name}", _I),
+    Route("GET", "/v1/admin/accounts", _I),
+    Route("PUT", "/v1/admin/accounts/{id}/tier", _I, accepts_body=True),
+    Route("GET", "/v1/galleries", _G),
     Route("POST", "/v1/galleries", _G, accepts_body=True, limit=Limit.CREATION),
     Route("GET", "/v1/galleries/{id}", _G),
     Route("PATCH", "/v1/galleries/{id}", _G, accepts_body=True, changes_gallery=True),
     Route("DELETE", "/v1/galleries/{id}", _G, changes_gallery=True),
+    Route("POST", "/v1/galleries/{id}/claim", _G, accepts_body=True, changes_gallery=True),
+    Route("POST", "/v1/galleries/{id}/rotate-code", _G, accepts_body=True, changes_gallery=True),
+    Route("POST", "/v1/galleries/{id}/rotate-key", _G, accepts_body=True, changes_gallery=True),
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH),
-    Route("POST", "/v1/galleries/{id}/uploads", _M, Credential.KEY, accepts_body=True),
-    Route("GET", "/v1/uploads/{id}", _M, Credential.KEY),
-    Route("DELETE", "/v1/uploads/{id}", _M, Credential.KEY),
-    Route("POST", "/v1/uploads/{id}/complete", _M, Credential.KEY, accepts_body=True),
-    Route("GET", "/v1/media/{id}", _M, Credential.KEY_OR_CODE),
-    Route("PATCH", "/v1/media/{id}", _M, Credential.KEY, accepts_body=True),
-    Route("DELETE", "/v1/media/{id}", _M, Credential.KEY),
-    Route("GET", "/v1/media/{id}/download", _M, Credential.KEY_OR_CODE),
-    Route("GET", "/v1/media/{id}/renditions/{size}", _M, Credential.KEY_OR_CODE),
+    Route("POST", "/v1/galleries/{id}/uploads", _M, Credential.MANAGER, accepts_body=True),
+    Route("GET", "/v1/uploads/{id}", _M, Credential.MANAGER),
+    Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
+    Route("POST", "/v1/uploads/{id}/complete", _M, Credential.MANAGER, accepts_body=True),
+    Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
+    Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
+    Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),
+    Route("GET", "/v1/media/{id}/download", _M, Credential.VIEWER),
+    Route("GET", "/v1/media/{id}/renditions/{size}", _M, Credential.VIEWER),
+    Route("POST", "/v1/media/{id}/links", _M, Credential.MANAGER, accepts_body=True),
+    Route("GET", "/v1/media/{id}/links", _M, Credential.MANAGER),
+    Route("DELETE", "/v1/links/{id}", _M, Credential.MANAGER),
+    Route("GET", "/v1/l/{token}", _M, limit=Limit.GUESS),
 )

@@ -51,6 +51,13 @@ class GatewaySettings(ServiceSettings):
     port: int = 8000
     ops_port: int = 9000
 
+    identity_url: BaseUrl | None = Field(
+        default=None, description="The identity service; without it there are no accounts here"
+    )
+    account_jwks_url: BaseUrl | None = Field(
+        default=None,
+        description="Where the keys of access tokens are published, when not at the identity service",
+    )
     galleries_url: BaseUrl = "http://127.0.0.1:8002"
     media_url: BaseUrl = "http://127.0.0.1:8003"
     store_url: BaseUrl | None = Field(
@@ -79,11 +86,16 @@ class GatewaySettings(ServiceSettings):
         default=timedelta(seconds=45), description="How long a grant is reused; grants live 60 s"
     )
     grants_cached: int = Field(default=10_000, gt=0)
+    locations_cached: int = Field(
+        default=50_000, gt=0, description="Items, uploads and links whose gallery is remembered"
+    )
 
     guess_burst: int = Field(default=40, gt=0, description="Failed look-ups an address has at once")
     guesses_per_minute: float = Field(default=20.0, gt=0, description="How fast they come back")
-    creation_burst: int = Field(default=60, gt=0, description="Anonymous galleries an address has at once")
+    creation_burst: int = Field(default=60, gt=0, description="Galleries an address or account makes at once")
     creations_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
+    sign_up_burst: int = Field(default=20, gt=0, description="Accounts an address makes at once")
+    sign_ups_per_hour: float = Field(default=20.0, gt=0, description="How fast they come back")
     limited_addresses: int = Field(
         default=100_000, gt=0, description="Addresses remembered per limit, the longest unseen go first"
     )

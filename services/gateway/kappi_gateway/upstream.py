@@ -70,6 +70,10 @@ class Upstreams:
         )
         self._session: aiohttp.ClientSession | None = None
 
+    def knows(self, service: Service) -> bool:
+        """Whether the settings say where it is."""
+        return service in self._addresses
+
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_S),

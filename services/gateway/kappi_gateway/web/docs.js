@@ -96,11 +96,20 @@ function parameters(operation) {
   return rows.length ? [element("h4", "", "Parameters"), element("table", "", element("tbody", "", ...rows))] : [];
 }
 
+function schemeName(scheme) {
+  return scheme.type === "http" ? "Authorization: Bearer" : scheme.name;
+}
+
+// OAuth2 is for programs: it ends in the same header as the bearer scheme beside it.
+function shownSchemes() {
+  return Object.entries((api.components || {}).securitySchemes || {}).filter(([, scheme]) => scheme.type !== "oauth2");
+}
+
 function credentials(operation) {
-  const ways = (operation.security || []).map((way) => Object.keys(way).map((name) => {
-    const scheme = (api.components.securitySchemes || {})[name] || {};
-    return scheme.name || name;
-  }).join(" and ") || "none");
+  const schemes = new Map(shownSchemes());
+  const ways = (operation.security || [])
+    .filter((way) => Object.keys(way).every((name) => schemes.has(name)))
+    .map((way) => Object.keys(way).map((name) => schemeName(schemes.get(name))).join(" and ") || "none");
   return ways.length ? [element("h4", "", "Credentials"), element("p", "", ways.join(", or "))] : [];
 }
 
@@ -133,8 +142,8 @@ function render(document_) {
   api = document_;
   document.getElementById("about").replaceChildren(prose(api.info.description));
   const security = document.getElementById("security");
-  for (const scheme of Object.values((api.components || {}).securitySchemes || {})) {
-    security.append(element("p", "", element("code", "", scheme.name || scheme.type), " ", scheme.description || ""));
+  for (const [, scheme] of shownSchemes()) {
+    security.append(element("p", "", element("code", "", schemeName(scheme)), " ", scheme.description || ""));
   }
   const groups = new Map();
   for (const [path, operations] of Object.entries(api.paths)) {

@@ -14,15 +14,17 @@ from kappi_gateway.testing_stack import ManualTime, Stack, StackFactory
 
 @pytest.fixture
 async def make_stack() -> AsyncIterator[StackFactory]:
-    """Starts a stack; keywords are settings."""
+    """Starts a stack; keywords are settings. accounts: with an identity service."""
     async with AsyncExitStack() as open_servers:
 
-        async def make(**settings: Any) -> Stack:
-            services = {name: FakeService() for name in ("galleries", "media", "store")}
+        async def make(*, accounts: bool = False, **settings: Any) -> Stack:
+            services = {name: FakeService() for name in ("identity", "galleries", "media", "store")}
             urls: dict[str, Any] = {}
             for name, service in services.items():
                 port = await open_servers.enter_async_context(serving(service))
                 service.url = urls[f"{name}_url"] = f"http://127.0.0.1:{port}"
+            if not accounts:
+                del urls["identity_url"]
             services["galleries"].always(grant_reply())
             configured = GatewaySettings(**{**urls, **settings})
             time = ManualTime()
@@ -32,7 +34,18 @@ async def make_stack() -> AsyncIterator[StackFactory]:
             open_servers.push_async_callback(upstreams.close)
             app = build_app(configured, upstreams=upstreams, cache=cache, monotonic=time)
             port = await open_servers.enter_async_context(serving(app))
-            return Stack(port=port, cache=cache, time=time, upstreams=upstreams, **services)
+            stack = Stack(
+                port=port,
+                identity=services["identity"],
+                galleries=services["galleries"],
+                media=services["media"],
+                store=services["store"],
+                cache=cache,
+                time=time,
+                upstreams=upstreams,
+            )
+            stack.publish_keys(stack.issuer)
+            return stack
 
         yield make
 
@@ -40,3 +53,9 @@ async def make_stack() -> AsyncIterator[StackFactory]:
 @pytest.fixture
 async def stack(make_stack: StackFactory) -> Stack:
     return await make_stack()
+
+
+@pytest.fixture
+async def with_accounts(make_stack: StackFactory) -> Stack:
+    """A stack with an identity service."""
+    return await make_stack(accounts=True)

@@ -13,7 +13,7 @@ from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import Event, GalleryDeleted, GalleryUpdated
+from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
 from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.grants import GrantCache, GrantKey, KeptGrant
@@ -60,11 +60,11 @@ def _assert_connected() -> None:
     assert metrics.FEED_CONNECTED._value.get() == 1
 
 
-async def keep(cache: GrantCache, gallery_id: UUID) -> GrantKey:
+async def keep(cache: GrantCache, gallery_id: UUID, *, account_id: UUID | None = None) -> GrantKey:
     key = GrantKey("view", str(gallery_id), b"")
 
     async def ask() -> KeptGrant:
-        return KeptGrant(token="t", gallery_id=gallery_id, reusable_s=1000)
+        return KeptGrant(token="t", gallery_id=gallery_id, reusable_s=1000, account_id=account_id)
 
     await cache.obtain(key, ask)
     return key
@@ -91,6 +91,20 @@ async def test_a_change_drops_the_grants_of_its_gallery(
         # Repeated: the feed starts at the end of partitions that may only come into being with this record.
         await send(producer, connection, change(changed))
         assert cache.find(gone) is None
+
+    await eventually(published_and_dropped, deadline_s=30)
+    assert cache.find(kept) is not None
+
+
+async def test_the_end_of_an_account_drops_its_grants(
+    cache: GrantCache, producer: Producer, connection: KafkaConnection
+) -> None:
+    gone, other = uuid4(), uuid4()
+    dropped, kept = await keep(cache, uuid4(), account_id=gone), await keep(cache, uuid4(), account_id=other)
+
+    async def published_and_dropped() -> None:
+        await send(producer, connection, AccountDeleted(account_id=gone, deleted_at=NOW))
+        assert cache.find(dropped) is None
 
     await eventually(published_and_dropped, deadline_s=30)
     assert cache.find(kept) is not None

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
-from kappi_gateway.testing_stack import Stack
+from kappi_gateway.testing_stack import Stack, StackFactory
 
 MEDIA = f"/v1/media/{GALLERY_ID}"
 
@@ -223,3 +223,9 @@ async def test_secrets_are_not_in_logs(stack: Stack, caplog: pytest.LogCaptureFi
     await stack.ask("GET", MEDIA, "X-Gallery-Key: kappi_topsecret")
     assert "hunter2" not in caplog.text
     assert "kappi_topsecret" not in caplog.text
+
+
+async def test_passwords_come_with_the_client_that_tries_them(make_stack: StackFactory) -> None:
+    stack = await make_stack(trusted_proxies="127.0.0.0/8")
+    await stack.ask("GET", "/v1/g/abcd", "X-Gallery-Password: p", "X-Forwarded-For: 2001:db8::7")
+    assert stack.grants_asked()[-1].json() == {"code": "abcd", "password": "p", "client": "2001:db8::/64"}

@@ -135,3 +135,21 @@ async def test_load_is_shed(make_stack: StackFactory) -> None:
 
 def _assert_any(things: Sized) -> None:
     assert things
+
+
+async def test_a_right_code_costs_nothing_whatever_its_password(guarded: Stack) -> None:
+    guarded.galleries.always(problem_reply(401, "gallery_password_wrong"))
+    for number in range(5):
+        answer = await guarded.ask(
+            "GET", "/v1/g/good", f"X-Gallery-Password: {number}", FORWARDED + "1.1.1.1"
+        )
+        assert answer.code == "gallery_password_wrong"
+
+
+async def test_too_many_passwords_is_answered_as_galleries_says(guarded: Stack) -> None:
+    refusal = problem_reply(429, "too_many_password_attempts")
+    refusal.headers = (*refusal.headers, (b"retry-after", b"17"))
+    guarded.galleries.always(refusal)
+    answer = await guarded.ask("GET", "/v1/g/good", "X-Gallery-Password: p", FORWARDED + "1.1.1.1")
+    assert (answer.status, answer.code) == (429, "too_many_password_attempts")
+    assert answer.headers["retry-after"] == "17"

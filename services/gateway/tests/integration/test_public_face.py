@@ -123,6 +123,15 @@ async def test_one_document(stack: Stack) -> None:
     assert len(stack.media.seen) == 1
 
 
+async def test_accounts_are_in_the_document(with_accounts: Stack) -> None:
+    with_accounts.identity.always(documented("get /v1/me"))
+    with_accounts.galleries.always(documented("get /v1/galleries"))
+    with_accounts.media.always(documented("get /v1/l/{token}"))
+    document = msgspec.json.decode((await with_accounts.ask("GET", "/openapi.json")).body)
+    assert list(document["paths"]) == ["/v1/me", "/v1/galleries", "/v1/l/{token}"]
+    assert "AccessToken" in document["components"]["securitySchemes"]
+
+
 async def test_the_document_is_refreshed(stack: Stack) -> None:
     stack.galleries.always(documented())
     stack.media.always(documented())

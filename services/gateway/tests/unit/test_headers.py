@@ -3,16 +3,23 @@ from __future__ import annotations
 import pytest
 from kappi_gateway.credentials import normal_code
 from kappi_gateway.forward import safe_query
-from kappi_gateway.headers import TO_SERVICE, TO_STORE, WITH_GRANT, answering, passing
+from kappi_gateway.headers import (
+    TO_GALLERIES,
+    TO_IDENTITY,
+    TO_STORE,
+    WITH_GRANT,
+    answering,
+    passing,
+)
 
 
 def test_no_list_lets_internal_headers_through() -> None:
-    for allowed in (TO_SERVICE, TO_STORE, WITH_GRANT):
+    for allowed in (TO_GALLERIES, TO_IDENTITY, TO_STORE, WITH_GRANT):
         assert not [name for name in allowed if name.startswith((b"x-kappi", b"x-forwarded", b"cookie"))]
 
 
 def test_repeated_headers_stay_repeated() -> None:
-    assert passing([(b"accept", b"a"), (b"x", b"y"), (b"accept", b"b")], TO_SERVICE) == [
+    assert passing([(b"accept", b"a"), (b"x", b"y"), (b"accept", b"b")], TO_GALLERIES) == [
         ("accept", "a"),
         ("accept", "b"),
     ]
@@ -25,7 +32,7 @@ def test_connection_nominates_whatever_its_case_and_number() -> None:
         (b"connection", b"Keep-Alive"),
         (b"connection", b"RANGE ,x"),
     ]
-    assert passing(headers, TO_SERVICE) == [("accept", "a")]
+    assert passing(headers, TO_GALLERIES) == [("accept", "a")]
 
 
 def test_answers_keep_order_and_repetition() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 from kappi_gateway.openapi_merge import merge
 from kappi_gateway.routes import Service
 
@@ -56,6 +57,23 @@ def merged() -> dict[str, Any]:
     return merge({Service.GALLERIES: copy.deepcopy(GALLERIES), Service.MEDIA: copy.deepcopy(MEDIA)})
 
 
+IDENTITY: dict[str, Any] = {
+    "paths": {
+        "/v1/me": {"get": operation("Account", security=[{"AccessToken": []}])},
+        "/v1/accounts": {"post": operation("Account")},
+        "/v1/admin/accounts/{account_id}/tier": {
+            "put": operation("Account", parameters=[{"in": "path", "name": "account_id", "required": True}])
+        },
+    },
+    "components": {"schemas": {"Account": {"type": "object"}}},
+}
+
+
+def merged_with_accounts() -> dict[str, Any]:
+    parts = {Service.IDENTITY: IDENTITY, Service.GALLERIES: GALLERIES, Service.MEDIA: MEDIA}
+    return merge(copy.deepcopy(parts))
+
+
 def schema_in(document: dict[str, Any], path: str, method: str) -> str:
     content = document["paths"][path][method]["responses"]["200"]["content"]
     return str(content["application/json"]["schema"]["$ref"]).rpartition("/")[2]
@@ -104,8 +122,26 @@ def test_grants_are_nobodys_business() -> None:
     assert "429" in get["responses"]
 
 
-def test_every_scheme_named_exists() -> None:
-    document = merged()
+def test_tokens_exist_where_accounts_do() -> None:
+    without, document = merged(), merged_with_accounts()
+    assert {"AccessToken", "OAuth2"}.isdisjoint(without["components"]["securitySchemes"])
+    assert without["paths"]["/v1/media/{id}"]["get"]["security"][-1] == {
+        "GalleryCode": [],
+        "GalleryPassword": [],
+    }
+    schemes = document["components"]["securitySchemes"]
+    assert (schemes["AccessToken"]["scheme"], schemes["AccessToken"]["type"]) == ("bearer", "http")
+    assert schemes["OAuth2"]["flows"]["password"]["tokenUrl"] == "/v1/oauth/token"
+    paths = document["paths"]
+    assert paths["/v1/media/{id}"]["get"]["security"][-2:] == [{"AccessToken": []}, {"OAuth2": []}]
+    assert paths["/v1/me"]["get"]["security"] == [{"AccessToken": []}, {"OAuth2": []}]
+    assert paths["/v1/accounts"]["post"]["security"] == [{}]
+    assert "429" in paths["/v1/accounts"]["post"]["responses"]
+    assert paths["/v1/admin/accounts/{id}/tier"]["put"]["parameters"][0]["name"] == "id"
+
+
+@pytest.mark.parametrize("document", [merged(), merged_with_accounts()])
+def test_every_scheme_named_exists(document: dict[str, Any]) -> None:
     named = {
         name
         for operations in document["paths"].values()

@@ -1,0 +1,170 @@
+"""Ways straight through to one service, whatever lies behind a prefix: the object store, the admin panel.
+
+Path and query go on byte for byte, bodies and answers stream, both of any size the passage allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import unquote_to_bytes
+
+from kappi_chassis.http.edge import App, Receive, Scope, Send
+from kappi_chassis.observability import context
+from kappi_chassis.problems import MethodNotAllowed, NotFound
+
+from kappi_gateway.body import ClientLeft, RequestBody, declared_body
+from kappi_gateway.client_address import ClientAddresses
+from kappi_gateway.departure import Departure
+from kappi_gateway.headers import TO_PANEL, TO_STORE, passing
+from kappi_gateway.relay import relay
+from kappi_gateway.routes import Service
+from kappi_gateway.upstream import Upstreams
+
+STORE_PREFIX = b"/store/"
+PANEL_PREFIX = b"/admin"
+_WITH_BODY = frozenset({"PUT", "POST"})
+_DOTS = frozenset({b".", b".."})
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a door lets through.
+
+    route: its name in metrics. passing: headers of the client that go on. body_limit_bytes: None for none.
+    introduces: headers by which the service learns who is asking.
+    """
+
+    service: Service
+    route: str
+    methods: tuple[str, ...]
+    passing: Mapping[bytes, str]
+    body_limit_bytes: int | None
+    introduces: Callable[[Scope], Headers]
+
+
+class Door:
+    """An ASGI app. client_silence: longest pause of a client that sends or reads a body."""
+
+    def __init__(self, passage: Passage, *, upstreams: Upstreams, client_silence: timedelta) -> None:
+        self._passage = passage
+        self._upstreams = upstreams
+        self._silence_s = client_silence.total_seconds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises Problem, before the answer has begun."""
+        if scope["type"] != "http":
+            return
+        scope["kappi.route"] = self._passage.route
+        method: str = scope["method"]
+        if method not in self._passage.methods:
+            allow = ", ".join(self._passage.methods)
+            raise MethodNotAllowed(f"Allowed here: {allow}.", headers={"Allow": allow})
+        body: RequestBody | None = None
+        if method in _WITH_BODY:
+            body = declared_body(
+                scope["headers"],
+                receive,
+                limit_bytes=self._passage.body_limit_bytes,
+                silence_s=self._silence_s,
+            )
+        try:
+            with Departure(receive) as departure:
+                if body is None:
+                    departure.arm()
+                else:
+                    await body.open(departure.arm)
+                await self._exchange(scope, send, body)
+        except ClientLeft:
+            return
+
+    async def _exchange(self, scope: Scope, send: Send, body: RequestBody | None) -> None:
+        headers = passing(scope["headers"], self._passage.passing)
+        headers.append(("x-request-id", context.request_id.get()))
+        headers += self._passage.introduces(scope)
+        if body is not None and body.length is not None:
+            headers.append(("content-length", str(body.length)))
+        elif body is None and scope["method"] in _WITH_BODY:
+            headers.append(("content-length", "0"))
+        target = scope["raw_path"].decode("ascii")
+        if scope["query_string"]:
+            target += "?" + scope["query_string"].decode("latin-1")
+        response = await self._upstreams.send(
+            self._passage.service,
+            scope["method"],
+            target,
+            headers=headers,
+            body=body if body is None or body.whole is None else body.whole,
+        )
+        try:
+            await relay(
+                response,
+                send,
+                service=self._passage.service,
+                head_only=scope["method"] == "HEAD",
+                silence_s=self._silence_s,
+            )
+        finally:
+            response.release()
+
+
+def store_door(upstreams: Upstreams, *, client_silence: timedelta) -> App:
+    """/store/…: the signed URL is the credential, so who asks does not matter."""
+    passage = Passage(
+        service=Service.STORE,
+        route="/store/{key}",
+        methods=("GET", "HEAD", "OPTIONS", "PUT"),
+        passing=TO_STORE,
+        body_limit_bytes=None,
+        introduces=lambda _: [],
+    )
+    return Door(passage, upstreams=upstreams, client_silence=client_silence)
+
+
+def panel_door(
+    upstreams: Upstreams, *, addresses: ClientAddresses, body_limit_bytes: int, client_silence: timedelta
+) -> App:
+    """/admin and below it: a page with cookies of its own, so the API's freedom towards other origins must
+    not reach it."""
+
+    def introduce(scope: Scope) -> Headers:
+        address = addresses.of_request(scope)
+        return [
+            ("traceparent", context.traceparent.get() or ""),
+            ("x-forwarded-for", address),
+            ("x-forwarded-proto", scope["scheme"]),
+        ]
+
+    passage = Passage(
+        service=Service.IDENTITY,
+        route="/admin/{path}",
+        methods=("DELETE", "GET", "HEAD", "POST"),
+        passing=TO_PANEL,
+        body_limit_bytes=body_limit_bytes,
+        introduces=introduce,
+    )
+    door = Door(passage, upstreams=upstreams, client_silence=client_silence)
+
+    async def below_admin(scope: Scope, receive: Receive, send: Send) -> None:
+        if _climbs(scope["raw_path"]):
+            raise NotFound("There is nothing of that name.")
+        await door(scope, receive, send)
+
+    return below_admin
+
+
+def leads_to_panel(raw_path: bytes) -> bool:
+    return raw_path == PANEL_PREFIX or raw_path.startswith(PANEL_PREFIX + b"/")
+
+
+def leads_to_store(raw_path: bytes) -> bool:
+    return raw_path.startswith(STORE_PREFIX)
+
+
+def _climbs(raw_path: bytes) -> bool:
+    """Whether a server that tidies paths up could read it as one outside the prefix."""
+    decoded = unquote_to_bytes(raw_path).replace(b"\\", b"/")
+    return not _DOTS.isdisjoint(decoded.split(b"/"))

@@ -1,0 +1,102 @@
+"""Access tokens of accounts: whose they are, and the grants they are traded for where the account owns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import UUID
+
+from kappi_chassis.auth.accounts import AccessTokenMissing, AccountVerifier, bearer_token
+from kappi_chassis.clock import Clock
+from kappi_chassis.problems import NotFound
+from kappi_contracts.accounts import AccountClaims
+
+from kappi_gateway import metrics
+from kappi_gateway.errors import GalleryNotFound, GrantRefused, LinkNotFound, MediaNotFound, UploadNotFound
+from kappi_gateway.granting import Granting
+from kappi_gateway.grants import GrantCache, Granted, GrantKey, KeptGrant, SecretDigests
+from kappi_gateway.headers import AUTHORIZATION, RawHeaders, first, text
+from kappi_gateway.locations import Locations
+
+GALLERIES = "galleries"
+_OWNERS_CACHED = metrics.GRANTS.labels("owner", "cached")
+_MISSING: Mapping[str, type[NotFound]] = {
+    GALLERIES: GalleryNotFound,
+    "media": MediaNotFound,
+    "uploads": UploadNotFound,
+    "links": LinkNotFound,
+}
+
+
+class Owners:
+    """Looks at the token itself first, so that a bad one costs a signature check and asks nobody."""
+
+    def __init__(
+        self,
+        verifier: AccountVerifier,
+        *,
+        granting: Granting,
+        locations: Locations,
+        cache: GrantCache,
+        digests: SecretDigests,
+        clock: Clock,
+    ) -> None:
+        self._verifier = verifier
+        self._granting = granting
+        self._locations = locations
+        self._cache = cache
+        self._digests = digests
+        self._clock = clock
+
+    async def account_of(self, headers: RawHeaders) -> UUID | None:
+        """Whose token the client sent, None when it sent none. Raises AccessTokenInvalid, KeysUnavailable."""
+        token = bearer(headers)
+        return None if token is None else (await self._verifier.open(token)).account_id
+
+    async def obtain(self, token: str, *, collection: str, thing_id: str) -> Granted:
+        """A manage grant of the gallery that the thing is, or belongs to.
+
+        collection: what thing_id, as in the path, is an id of. Raises AccessTokenInvalid, KeysUnavailable;
+        the collection's own NotFound, the same for what does not exist and what is somebody else's;
+        GrantRefused, UpstreamUnavailable, UpstreamTimeout.
+        """
+        claims = await self._verifier.open(token)
+        gallery_id = await self._gallery_of(collection, thing_id)
+        if gallery_id is None:
+            raise _MISSING[collection]
+        key = GrantKey("owner", str(gallery_id), self._digests(token))
+        kept = self._cache.find(key)
+        if kept is not None:
+            _OWNERS_CACHED.inc()
+            return Granted(key, kept, cached=True)
+        try:
+            grant = await self._cache.obtain(key, lambda: self._ask(token, claims, gallery_id))
+        except GrantRefused as refused:
+            if refused.status == NotFound.status:
+                raise _MISSING[collection] from refused
+            raise
+        return Granted(key, grant, cached=False)
+
+    async def _gallery_of(self, collection: str, thing_id: str) -> UUID | None:
+        try:
+            named = UUID(thing_id)
+        except ValueError:
+            return None
+        return named if collection == GALLERIES else await self._locations.gallery_of(collection, named)
+
+    async def _ask(self, token: str, claims: AccountClaims, gallery_id: UUID) -> KeptGrant:
+        grant = await self._granting.ask("owner", {"gallery_id": str(gallery_id), "token": token})
+        remaining_s = claims.expires_at - self._clock().timestamp()
+        return replace(grant, account_id=claims.account_id, reusable_s=min(grant.reusable_s, remaining_s))
+
+
+def bearer(headers: RawHeaders) -> str | None:
+    """The access token, None without one. Raises AccessTokenInvalid when it is empty, HeaderUnreadable.
+
+    Another scheme is none of ours: it may be meant for a proxy that stands in front.
+    """
+    authorization = first(headers, AUTHORIZATION)
+    try:
+        return None if authorization is None else bearer_token(text(authorization))
+    except AccessTokenMissing:
+        return None

@@ -1,0 +1,277 @@
+"""Access tokens: verified here, traded for grants where the account owns, passed on where asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import jwt
+import pytest
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.testing.eventually import eventually
+from kappi_gateway.testing import GALLERY_ID, RawAnswer, Reply, Seen, grant_reply, problem_reply
+from kappi_gateway.testing_stack import ACCOUNT_ID, Stack, StackFactory
+
+UPLOADS = f"/v1/galleries/{GALLERY_ID}/uploads"
+THING_ID = UUID("019c0000-0000-7000-8000-000000000009")
+MEDIA = f"/v1/media/{THING_ID}"
+SAME_ID = "X-Request-Id: abcdefgh12345678"
+
+
+@pytest.fixture
+def owned(with_accounts: Stack) -> Stack:
+    """Whatever is asked for lies in GALLERY_ID, which the account owns."""
+
+    async def media(seen: Seen) -> Reply:
+        if seen.raw_path.startswith(b"/internal/"):
+            return Reply(body=f'{{"gallery_id": "{GALLERY_ID}"}}'.encode())
+        return Reply()
+
+    with_accounts.media.answer = media
+    return with_accounts
+
+
+def located(stack: Stack) -> list[bytes]:
+    return [seen.raw_path for seen in stack.media.seen if seen.raw_path.startswith(b"/internal/")]
+
+
+async def test_the_owner_uploads(owned: Stack) -> None:
+    token = owned.token()
+    for _ in range(3):
+        answer = await owned.ask("POST", UPLOADS, f"Authorization: Bearer {token}", body=b"{}")
+        assert answer.status == 200
+    assert [(seen.raw_path, seen.json()) for seen in owned.grants_asked()] == [
+        (b"/internal/grants/owner", {"gallery_id": str(GALLERY_ID), "token": token})
+    ]
+    assert [seen.headers["x-kappi-grant"] for seen in owned.media.seen] == ["grant-1"] * 3
+    assert all("authorization" not in seen.headers for seen in owned.media.seen)
+    assert located(owned) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "asked"),
+    [
+        ("GET", MEDIA, f"/internal/media/{THING_ID}"),
+        ("PATCH", MEDIA, f"/internal/media/{THING_ID}"),
+        ("DELETE", MEDIA, f"/internal/media/{THING_ID}"),
+        ("GET", f"{MEDIA}/download", f"/internal/media/{THING_ID}"),
+        ("GET", f"{MEDIA}/renditions/400", f"/internal/media/{THING_ID}"),
+        ("POST", f"{MEDIA}/links", f"/internal/media/{THING_ID}"),
+        ("GET", f"{MEDIA}/links", f"/internal/media/{THING_ID}"),
+        ("GET", f"/v1/uploads/{THING_ID}", f"/internal/uploads/{THING_ID}"),
+        ("POST", f"/v1/uploads/{THING_ID}/complete", f"/internal/uploads/{THING_ID}"),
+        ("DELETE", f"/v1/links/{THING_ID}", f"/internal/links/{THING_ID}"),
+    ],
+)
+async def test_media_says_once_which_gallery_a_thing_is_in(
+    owned: Stack, method: str, target: str, asked: str
+) -> None:
+    for _ in range(2):
+        assert (await owned.ask(method, target, owned.bearer())).status == 200
+    assert located(owned) == [asked.encode()]
+    assert [seen.json()["gallery_id"] for seen in owned.grants_asked()] == [str(GALLERY_ID)] * 2
+
+
+async def test_what_does_not_exist_and_what_is_anothers_look_alike(owned: Stack) -> None:
+    owned.galleries.always(problem_reply(404, "gallery_not_found"))
+    foreign = await owned.ask("GET", MEDIA, owned.bearer(), SAME_ID)
+    owned.media.always(problem_reply(404, "media_not_found"))
+    unknown = await owned.ask("GET", f"/v1/media/{uuid4()}", owned.bearer(), SAME_ID)
+    no_id = await owned.ask("GET", "/v1/media/holiday", owned.bearer(), SAME_ID)
+    assert foreign == unknown == no_id
+    assert (foreign.status, foreign.code) == (404, "media_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "code"),
+    [
+        ("POST", UPLOADS, "gallery_not_found"),
+        ("GET", f"/v1/uploads/{THING_ID}", "upload_not_found"),
+        ("DELETE", f"/v1/links/{THING_ID}", "link_not_found"),
+    ],
+)
+async def test_what_is_anothers_is_not_there(owned: Stack, method: str, target: str, code: str) -> None:
+    owned.galleries.always(problem_reply(404, "gallery_not_found"))
+    answer = await owned.ask(method, target, owned.bearer())
+    assert (answer.status, answer.code) == (404, code)
+
+
+async def test_unknown_things_are_asked_for_again(owned: Stack) -> None:
+    working = owned.media.answer
+    owned.media.always(problem_reply(404, "media_not_found"))
+    assert (await owned.ask("GET", MEDIA, owned.bearer())).status == 404
+    owned.media.answer = working
+    assert (await owned.ask("GET", MEDIA, owned.bearer())).status == 200
+
+
+def unsigned(stack: Stack) -> str:
+    claims = jwt.decode(stack.token(), options={"verify_signature": False})
+    return jwt.encode(claims, "", algorithm="none", headers={"kid": stack.issuer.kid})
+
+
+def tampered(stack: Stack) -> str:
+    head, _, signature = stack.token().split(".")
+    _, body, _ = stack.token(sub=str(uuid4())).split(".")
+    return f"{head}.{body}.{signature}"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda stack: stack.token(lasts=timedelta(seconds=-10)),
+        lambda stack: stack.token(key=SigningKey.generate()),
+        lambda stack: stack.token(aud="kappi-grant"),
+        lambda stack: stack.token(iss="kappi-galleries"),
+        lambda stack: stack.token(sub="somebody"),
+        unsigned,
+        tampered,
+        lambda _: "a.b.c",
+        lambda _: "",
+    ],
+    ids=["expired", "key", "audience", "issuer", "subject", "unsigned", "tampered", "garbage", "empty"],
+)
+async def test_bad_tokens_ask_nobody(owned: Stack, forge: object) -> None:
+    assert callable(forge)
+    for method, target in (("POST", UPLOADS), ("GET", MEDIA), ("POST", "/v1/galleries")):
+        answer = await owned.ask(method, target, f"Authorization: Bearer {forge(owned)}")
+        assert (answer.status, answer.code) == (401, "access_token_invalid")
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert owned.galleries.seen == owned.media.seen == []
+
+
+async def test_a_rotated_key_is_fetched(owned: Stack) -> None:
+    new = SigningKey.generate()
+    owned.publish_keys(owned.issuer, new)
+    assert (await owned.ask("POST", UPLOADS, owned.bearer(key=new))).status == 200
+
+
+async def test_no_keys_is_not_the_clients_fault(owned: Stack) -> None:
+    owned.identity.always(Reply(status=500))
+    answer = await owned.ask("POST", UPLOADS, owned.bearer())
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "keys_unavailable", "1")
+
+
+async def test_what_galleries_says_of_a_token_passes(owned: Stack) -> None:
+    owned.galleries.always(problem_reply(401, "access_token_invalid"))
+    answer = await owned.ask("POST", UPLOADS, owned.bearer())
+    assert (answer.status, answer.code) == (401, "access_token_invalid")
+
+
+@pytest.mark.parametrize(("line", "kind"), [("X-Gallery-Key: k", b"key"), ("X-Gallery-Code: abcd", b"view")])
+async def test_what_names_a_gallery_wins_over_the_token(owned: Stack, line: str, kind: bytes) -> None:
+    assert (await owned.ask("GET", MEDIA, owned.bearer(), line)).status == 200
+    assert [seen.raw_path for seen in owned.grants_asked()] == [b"/internal/grants/" + kind]
+
+
+async def test_a_code_does_not_keep_the_owner_from_changing(owned: Stack) -> None:
+    assert (await owned.ask("DELETE", MEDIA, owned.bearer(), "X-Gallery-Code: abcd")).status == 200
+    assert [seen.raw_path for seen in owned.grants_asked()] == [b"/internal/grants/owner"]
+
+
+async def test_other_schemes_are_none_of_ours(owned: Stack) -> None:
+    assert (await owned.ask("GET", MEDIA, "Authorization: Basic YTpi")).code == "credentials_missing"
+    assert (await owned.ask("POST", UPLOADS, "Authorization: Basic YTpi")).code == "gallery_key_missing"
+    assert (await owned.ask("POST", "/v1/galleries", "Authorization: Basic YTpi")).status == 200
+
+
+async def test_an_owners_grant_ends_with_its_token(owned: Stack) -> None:
+    line = owned.bearer(lasts=timedelta(seconds=20))
+    await owned.ask("POST", UPLOADS, line)
+    owned.time.now_s += 15
+    await owned.ask("POST", UPLOADS, line)
+    assert len(owned.grants_asked()) == 1
+    owned.time.now_s += 6
+    await owned.ask("POST", UPLOADS, line)
+    assert len(owned.grants_asked()) == 2
+
+
+async def test_tokens_are_apart(owned: Stack) -> None:
+    await owned.ask("POST", UPLOADS, owned.bearer())
+    owned.galleries.always(problem_reply(404, "gallery_not_found"))
+    assert (await owned.ask("POST", UPLOADS, owned.bearer(sub=str(uuid4())))).status == 404
+
+
+async def test_changes_drop_an_owners_grants(owned: Stack) -> None:
+    await owned.ask("POST", UPLOADS, owned.bearer())
+    owned.cache.drop_gallery(GALLERY_ID)
+    assert len(owned.cache) == 0
+
+
+async def test_the_end_of_an_account_drops_its_grants(owned: Stack) -> None:
+    await owned.ask("POST", UPLOADS, owned.bearer())
+    await owned.ask("GET", "/v1/g/abcd")
+    owned.cache.drop_account(uuid4())
+    assert len(owned.cache) == 2
+    owned.cache.drop_account(ACCOUNT_ID)
+    assert len(owned.cache) == 1
+
+
+@pytest.mark.parametrize("call", ["claim", "rotate-code", "rotate-key"])
+async def test_changes_of_a_gallery_go_to_galleries_and_drop_grants(owned: Stack, call: str) -> None:
+    await owned.ask("GET", "/v1/g/abcd")
+    line = owned.bearer()
+    answer = await owned.ask("POST", f"/v1/galleries/{GALLERY_ID}/{call}", line, "X-Gallery-Key: k")
+    seen = owned.galleries.seen[-1]
+    assert (answer.status, seen.raw_path) == (200, f"/v1/galleries/{GALLERY_ID}/{call}".encode())
+    assert (f"Authorization: {seen.headers['authorization']}", seen.headers["x-gallery-key"]) == (line, "k")
+    assert len(owned.cache) == 0
+
+
+async def test_my_galleries(owned: Stack) -> None:
+    line = owned.bearer()
+    assert (await owned.ask("GET", "/v1/galleries?limit=2&cursor=a", line)).status == 200
+    seen = owned.galleries.seen[-1]
+    assert (seen.query, f"Authorization: {seen.headers['authorization']}") == (b"limit=2&cursor=a", line)
+
+
+async def make_gallery(stack: Stack, *lines: str) -> RawAnswer:
+    return await stack.ask("POST", "/v1/galleries", *lines, body=b"{}")
+
+
+async def test_accounts_make_galleries_on_their_own_account(make_stack: StackFactory) -> None:
+    stack = await make_stack(accounts=True, creation_burst=2)
+    stack.galleries.always(Reply(status=201))
+    for _ in range(2):
+        assert (await make_gallery(stack)).status == 201
+        assert (await make_gallery(stack, stack.bearer())).status == 201
+    assert (await make_gallery(stack)).code == "too_many_galleries"
+    assert (await make_gallery(stack, stack.bearer())).code == "too_many_galleries"
+    assert (await make_gallery(stack, stack.bearer(sub=str(uuid4())))).status == 201
+
+
+async def test_secrets_of_accounts_are_not_in_logs(owned: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    caplog.set_level("WARNING", logger="uvicorn.access")  # as in a running service
+    token = owned.token()
+    owned.galleries.always(problem_reply(500, "internal_error"))
+    await owned.ask("POST", UPLOADS, f"Authorization: Bearer {token}")
+    await owned.ask("GET", "/v1/l/linktoken")
+    assert token not in caplog.text
+    assert "linktoken" not in caplog.text
+
+
+async def test_one_question_for_many_at_once(owned: Stack) -> None:
+    released = asyncio.Event()
+
+    async def slowly(_: Seen) -> Reply:
+        await released.wait()
+        return grant_reply()
+
+    owned.galleries.answer = slowly
+    line = owned.bearer()
+    asking = [asyncio.create_task(owned.ask("POST", UPLOADS, line)) for _ in range(10)]
+    await eventually(lambda: _assert_one(owned.grants_asked()))
+    released.set()
+    assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 10
+    assert len(owned.grants_asked()) == 1
+
+
+def _assert_one(seen: list[Seen]) -> None:
+    assert len(seen) == 1
+
+
+async def test_without_accounts_nobody_looks_at_tokens(stack: Stack) -> None:
+    assert (await stack.ask("POST", UPLOADS, stack.bearer())).code == "gallery_key_missing"
+    assert (await stack.ask("GET", MEDIA, "Authorization: Bearer x")).code == "credentials_missing"
+    assert stack.identity.seen == []
