@@ -9,6 +9,7 @@ from __future__ import annotations
 from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(naming_convention=naming_convention)
 
@@ -37,6 +38,8 @@ contents = Table(
     Column("item_count", BigInteger, nullable=False, server_default=text("0")),
     # A tombstone stays for ever: an upload that comes late must find the gallery closed.
     Column("deleted_at", DateTime(timezone=True)),
+    # The account that is charged for its bytes. Set once, by the first upload or a claim; NULL: anonymous.
+    Column("owner_id", Uuid),
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
     CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
 )
@@ -120,6 +123,63 @@ deleted_media = Table(
     Column("version", BigInteger, nullable=False),
     Column("deleted_at", DateTime(timezone=True), nullable=False),
     Index("ix_deleted_media_gallery_id", "gallery_id"),
+)
+
+# Who is making a rendition, until when the others leave it to them; afterwards what kept it from being made.
+rendition_claims = Table(
+    "rendition_claims",
+    metadata,
+    Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
+    Column("size", Text, primary_key=True),
+    Column("held_until", DateTime(timezone=True), nullable=False),
+    Column("failure", Text),
+)
+
+# What the identity service last said about a tier. A deleted one keeps its rules for accounts still on the
+# way to another; its row is what tells old news from new.
+tiers = Table(
+    "tiers",
+    metadata,
+    # The name in lower case: names that differ in case only are one tier.
+    Column("key", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("rendition_sizes", ARRAY(Integer), nullable=False),
+    Column("original_access", Boolean, nullable=False),
+    Column("expiring_links", Boolean, nullable=False),
+    Column("max_file_bytes", BigInteger, nullable=False),
+    Column("quota_bytes", BigInteger),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+# An account's tier, as last told, and the bytes it is charged for. The row outlives the account.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tier", Text),
+    # Of the last event applied; 0: none came yet, an upload made the row.
+    Column("sequence", BigInteger, nullable=False, server_default=text("0")),
+    Column("deleted_at", DateTime(timezone=True)),
+    # Declared sizes of pending uploads, and sizes of items that are not rejected.
+    Column("reserved_bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("used_bytes", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("reserved_bytes >= 0", name="reserved_bytes_not_negative"),
+    CheckConstraint("used_bytes >= 0", name="used_bytes_not_negative"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), nullable=False),
+    Column("gallery_id", Uuid, nullable=False),
+    # SHA-256 of a token of 128 random bits, which needs no slower hash.
+    Column("token_hash", LargeBinary, nullable=False),
+    Column("valid_for_s", Integer, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("token_hash"),
+    Index("ix_links_media_id_id", "media_id", "id"),
 )
 
 outbox = outbox_table(metadata)
