@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kappi_chassis.bus.processor import Handler
+from kappi_chassis.clock import Clock
 from kappi_chassis.inbox import once
 from kappi_chassis.outbox import Outbox
 
+from kappi_galleries.use_cases.account_deletion import AccountDeletion
 from kappi_galleries.use_cases.counting import count_deleted, count_ready
 from kappi_galleries.use_cases.expiry import Expiry
 
 GROUP = "galleries"
 
 
-def handlers(outbox: Outbox, *, expiry: Expiry) -> Mapping[str, Handler]:
+def handlers(outbox: Outbox, *, clock: Clock) -> Mapping[str, Handler]:
     """By topic; each happens once in effect."""
     return {
         "MediaReady": once(outbox, consumer=GROUP, effect=count_ready),
         "MediaDeleted": once(outbox, consumer=GROUP, effect=count_deleted),
-        "GalleryExpired": once(outbox, consumer=GROUP, effect=expiry.judge),
+        "GalleryExpired": once(outbox, consumer=GROUP, effect=Expiry(clock=clock).judge),
+        "AccountDeleted": AccountDeletion(outbox=outbox, clock=clock, consumer=GROUP).handle,
     }

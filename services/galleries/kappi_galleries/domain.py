@@ -13,7 +13,11 @@ MediaId = NewType("MediaId", UUID)
 Visibility = Literal["shared", "private"]
 
 ANONYMOUS_TIER = "anonymous"
+UNKNOWN_TIER = "Basic"
+"""Named where the owner's tier is not at hand; who applies tiers goes by the owner's account."""
+
 MAX_TITLE_CHARACTERS = 200
+MAX_PASSWORD_CHARACTERS = 1_024
 MIN_LIFETIME = timedelta(hours=1)
 
 # Controls, halves of surrogate pairs, line and paragraph separators. Format characters stay: emoji need them.
@@ -28,6 +32,10 @@ class TitleRefused(ValueError):
         self.code = code
 
 
+class PasswordRefused(ValueError):
+    """A text that cannot be a password."""
+
+
 class LifetimeRefused(ValueError):
     """A lifetime outside what is allowed."""
 
@@ -40,6 +48,20 @@ def clean_title(text: str) -> str | None:
     if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in title):
         raise TitleRefused("control_character", "A title is one line without control characters.")
     return title or None
+
+
+def read_password(text: str) -> str:
+    """A password in the one form it is hashed in, however a device composes its characters.
+
+    Raises PasswordRefused. Source: RFC 8265, 4.2 (OpaqueString), unassigned code points allowed.
+    """
+    if not 1 <= len(text) <= MAX_PASSWORD_CHARACTERS:
+        raise PasswordRefused(f"A password has 1 to {MAX_PASSWORD_CHARACTERS} characters.")
+    categories = {unicodedata.category(character) for character in text}
+    if categories & {"Cc", "Cs"}:
+        raise PasswordRefused("A password has no control characters.")
+    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in text)
+    return unicodedata.normalize("NFC", spaced)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +102,11 @@ class Gallery:
     version: int
     item_count: int
     size_bytes: int
+
+    @property
+    def shown_code(self) -> str | None:
+        """The code while it opens something; a private gallery keeps its own hidden."""
+        return self.code if self.visibility == "shared" else None
 
     def is_gone(self, now: datetime) -> bool:
         """Deleted, or past its deadline and merely not swept yet: nobody sees a difference."""

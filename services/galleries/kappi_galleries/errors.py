@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from kappi_chassis.problems import Forbidden, NotFound, Unauthenticated, Unavailable, Unprocessable
+from kappi_chassis.problems import (
+    FieldError,
+    Forbidden,
+    NotFound,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    Unprocessable,
+)
 
 
 class GalleryKeyMissing(Unauthenticated):
@@ -16,13 +24,45 @@ class GalleryKeyWrong(Forbidden):
 
 
 class GalleryNotFound(NotFound):
-    """Unknown, private, expired and deleted galleries alike."""
+    """Unknown, private, expired and deleted galleries, and those of other accounts, alike."""
 
     code, title = "gallery_not_found", "There is no such gallery"
 
 
 class AccountRequired(Unprocessable):
+    """fields: those asked for that an anonymous gallery cannot have."""
+
     code, title = "account_required", "Only an account's gallery can have this"
+
+    def __init__(self, *fields: str) -> None:
+        super().__init__(
+            "An anonymous gallery is shared by its code and has no password.",
+            errors=tuple(
+                FieldError(field=field, code=self.code, message="This takes an account.") for field in fields
+            ),
+        )
+
+
+class ExpiryNotForAccounts(Unprocessable):
+    code, title = "expiry_not_for_accounts", "The gallery of an account never expires"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It stays until it is deleted.",
+            errors=(FieldError(field="expires_in", code=self.code, message=f"{self.title}."),),
+        )
+
+
+class GalleryPasswordRequired(Unauthenticated):
+    code, title = "gallery_password_required", "The gallery has a password"
+
+
+class GalleryPasswordWrong(Unauthenticated):
+    code, title = "gallery_password_wrong", "This is not the gallery's password"
+
+
+class TooManyPasswordAttempts(TooManyRequests):
+    code, title = "too_many_password_attempts", "Too many wrong passwords"
 
 
 class CodesExhausted(Unavailable):

@@ -14,7 +14,7 @@ class Links:
     public_url: str
 
     def to(self, gallery: Gallery) -> str | None:
-        """The gallery's page; None for one without a code."""
-        if gallery.code is None:
+        """The gallery's page; None while its code opens nothing."""
+        if gallery.shown_code is None:
             return None
-        return f"{self.public_url.rstrip('/')}/g/{gallery.code}"
+        return f"{self.public_url.rstrip('/')}/g/{gallery.shown_code}"

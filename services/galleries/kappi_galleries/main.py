@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kappi_chassis.auth import SigningKey
+from kappi_chassis.auth import JwksSource, SigningKey
+from kappi_chassis.auth.accounts import AccountVerifier
+from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
@@ -12,72 +14,142 @@ from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 
-from kappi_galleries.api import GalleryApi
+from kappi_galleries.api.access import Callers
+from kappi_galleries.api.galleries import GalleryApi
+from kappi_galleries.api.idempotency import IdempotentCalls
+from kappi_galleries.api.internal import InternalApi
+from kappi_galleries.api.ownership import OwnershipApi
 from kappi_galleries.consumers import GROUP, handlers
 from kappi_galleries.credentials import CodeScheme, new_access_key
 from kappi_galleries.domain import LifetimePolicy
-from kappi_galleries.internal_api import InternalApi
 from kappi_galleries.links import Links
-from kappi_galleries.repository import GalleryQueries
+from kappi_galleries.repository.attempts import AttemptQueries
+from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.settings import GalleriesSettings
+from kappi_galleries.use_cases.account_creation import AccountGalleryCreation
+from kappi_galleries.use_cases.claiming import GalleryClaiming
 from kappi_galleries.use_cases.creation import GalleryCreation
-from kappi_galleries.use_cases.expiry import Expiry
 from kappi_galleries.use_cases.granting import Granting
 from kappi_galleries.use_cases.management import GalleryManagement
+from kappi_galleries.use_cases.rotation import Rotation
+from kappi_galleries.use_cases.unlocking import AttemptLimit, Unlocking
 
 NAME = "galleries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What everything stands on; tests put their own clock and ids here."""
+    """What everything stands on; tests put their own clock, ids and accounts here."""
 
     database: Database
     outbox: Outbox
+    accounts: AccountVerifier
+    passwords: Passwords
     clock: Clock = utc_now
     new_id: NewId = new_id
 
 
 def build_app(ground: Ground, settings: GalleriesSettings) -> App:
     """The service's HTTP side."""
-    key = SigningKey.from_pem(settings.grant_key_pem())
+    app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
     links = Links(settings.public_url)
+    codes = CodeScheme(alphabet=settings.code_alphabet, length=settings.code_length)
+    callers = Callers(ground.accounts)
+    calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
+    ownership = OwnershipApi(
+        claiming=GalleryClaiming(outbox=ground.outbox, clock=ground.clock),
+        rotation=Rotation(
+            outbox=ground.outbox, codes=codes, clock=ground.clock, new_access_key=new_access_key
+        ),
+        callers=callers,
+        calls=calls,
+        links=links,
+    )
+    app.include_router(
+        _gallery_api(ground, settings, links=links, codes=codes, callers=callers, calls=calls).router()
+    )
+    app.include_router(ownership.router())
+    _internal_api(ground, settings, links=links).mount(app)
+    return Edge(app, max_in_flight=settings.max_in_flight)
+
+
+def _gallery_api(
+    ground: Ground,
+    settings: GalleriesSettings,
+    *,
+    links: Links,
+    codes: CodeScheme,
+    callers: Callers,
+    calls: IdempotentCalls,
+) -> GalleryApi:
     queries = GalleryQueries(ground.database)
     lifetimes = LifetimePolicy(default=settings.anonymous_lifetime, longest=settings.anonymous_lifetime_cap)
-    creation = GalleryCreation(
-        queries=queries,
-        outbox=ground.outbox,
-        codes=CodeScheme(alphabet=settings.code_alphabet, length=settings.code_length),
-        lifetimes=lifetimes,
-        clock=ground.clock,
-        new_id=ground.new_id,
-        new_access_key=new_access_key,
-    )
-    management = GalleryManagement(
-        queries=queries, outbox=ground.outbox, lifetimes=lifetimes, clock=ground.clock
-    )
-    app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
-    api = GalleryApi(
-        creation=creation,
-        management=management,
+    return GalleryApi(
+        creation=GalleryCreation(
+            queries=queries,
+            outbox=ground.outbox,
+            codes=codes,
+            lifetimes=lifetimes,
+            clock=ground.clock,
+            new_id=ground.new_id,
+            new_access_key=new_access_key,
+        ),
+        account_creation=AccountGalleryCreation(
+            outbox=ground.outbox,
+            codes=codes,
+            passwords=ground.passwords,
+            clock=ground.clock,
+            new_id=ground.new_id,
+        ),
+        management=GalleryManagement(
+            queries=queries,
+            outbox=ground.outbox,
+            passwords=ground.passwords,
+            lifetimes=lifetimes,
+            clock=ground.clock,
+        ),
+        callers=callers,
+        calls=calls,
         links=links,
-        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
     )
-    app.include_router(api.router())
-    granting = Granting(queries=queries, key=key, links=links, clock=ground.clock)
-    InternalApi(granting=granting, key=key).mount(app)
-    return Edge(app, max_in_flight=settings.max_in_flight)
+
+
+def _internal_api(ground: Ground, settings: GalleriesSettings, *, links: Links) -> InternalApi:
+    key = SigningKey.from_pem(settings.grant_key_pem())
+    queries = GalleryQueries(ground.database)
+    unlocking = Unlocking(
+        queries=queries,
+        attempts=AttemptQueries(ground.database),
+        passwords=ground.passwords,
+        limit=AttemptLimit(burst=settings.unlock_burst, refill=settings.unlock_refill),
+        secret=settings.idempotency_secret.get_secret_value().encode(),
+        clock=ground.clock,
+    )
+    granting = Granting(queries=queries, unlocking=unlocking, key=key, links=links, clock=ground.clock)
+    return InternalApi(granting=granting, accounts=ground.accounts, key=key)
 
 
 def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
     """The whole service; nothing connects before it runs."""
     backbone = Backbone(NAME, platform, settings)
-    ground = Ground(database=backbone.database, outbox=backbone.outbox)
+    passwords = Passwords(
+        time_cost=settings.password_time_cost,
+        memory_kib=settings.password_memory_kib,
+        longest_queue=settings.password_queue,
+    )
+    backbone.service.closes(passwords)
+    ground = Ground(
+        database=backbone.database,
+        outbox=backbone.outbox,
+        accounts=AccountVerifier(JwksSource(http_fetch(settings.account_jwks_url)), clock=utc_now),
+        passwords=passwords,
+    )
     backbone.service.serves(build_app(ground, settings))
-    backbone.consumes(handlers(ground.outbox, expiry=Expiry(clock=ground.clock)), group=GROUP)
+    backbone.consumes(handlers(ground.outbox, clock=ground.clock), group=GROUP)
     return backbone.service
 
 

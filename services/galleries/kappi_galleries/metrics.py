@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
-CREATED = Counter("kappi_galleries_created_galleries_total", "Galleries created")
+CREATED = Counter(
+    "kappi_galleries_created_galleries_total",
+    "Galleries created",
+    ("kind",),  # anonymous, account
+)
 CODE_COLLISIONS = Counter(
     "kappi_galleries_code_collisions_total", "Drawn codes that were taken, each answered by a longer one"
 )
@@ -14,6 +18,13 @@ EXPIRY_CLAIMS = Counter(
     "GalleryExpired events judged",
     ("verdict",),  # deleted, not_due
 )
+CLAIMED = Counter("kappi_galleries_claimed_galleries_total", "Anonymous galleries that became an account's")
+ROTATED = Counter(
+    "kappi_galleries_rotations_total",
+    "Secrets replaced by new ones",
+    ("secret",),  # code, access_key
+)
+REHASHED = Counter("kappi_galleries_rehashed_passwords_total", "Passwords hashed anew with other parameters")
 GRANTS = Counter("kappi_galleries_grants_total", "Grants sealed", ("right",))
 GRANT_REFUSALS = Counter("kappi_galleries_grant_refusals_total", "Grants refused", ("code",))
 ITEM_EVENTS = Counter(

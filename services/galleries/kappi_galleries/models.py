@@ -49,6 +49,22 @@ galleries = Table(
         " OR (title IS NULL AND password_hash IS NULL AND item_count = 0 AND size_bytes = 0)",
         name="tombstone_is_bare",
     ),
+    CheckConstraint(
+        "owner_id IS NULL OR (expires_at IS NULL AND access_key_hash IS NULL)",
+        name="accounts_alone_manage_theirs",
+    ),
+    CheckConstraint(
+        "owner_id IS NOT NULL OR (visibility = 'shared' AND password_hash IS NULL)",
+        name="anonymous_is_open",
+    ),
+    Index("ix_galleries_owner_id", "owner_id", "id", postgresql_where=text("deleted_at IS NULL")),
+)
+
+used_codes = Table(
+    "used_codes",
+    metadata,
+    # Every code ever handed out, also those that were rotated away: an old link never opens another gallery.
+    Column("code", Text, primary_key=True),
 )
 
 gallery_items = Table(
@@ -61,6 +77,23 @@ gallery_items = Table(
     Column("size_bytes", BigInteger, nullable=False),
     CheckConstraint("state IN ('ready', 'deleted')", name="state_known"),
     Index("ix_gallery_items_gallery_id", "gallery_id"),
+)
+
+deleted_accounts = Table(
+    "deleted_accounts",
+    metadata,
+    # An access token outlives its account by minutes: what it creates must not.
+    Column("account_id", Uuid, primary_key=True),
+    Column("deleted_at", DateTime(timezone=True), nullable=False),
+)
+
+password_attempts = Table(
+    "password_attempts",
+    metadata,
+    # A keyed hash of gallery and client: no address is stored.
+    Column("subject_hash", LargeBinary, primary_key=True),
+    Column("spent_until", DateTime(timezone=True), nullable=False),
+    Index("ix_password_attempts_spent_until", "spent_until"),
 )
 
 outbox = outbox_table(metadata)

@@ -7,11 +7,22 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from kappi_galleries.domain import MAX_TITLE_CHARACTERS, MIN_LIFETIME, Gallery, TitleRefused, clean_title
+from kappi_galleries.domain import (
+    MAX_PASSWORD_CHARACTERS,
+    MAX_TITLE_CHARACTERS,
+    MIN_LIFETIME,
+    Gallery,
+    PasswordRefused,
+    TitleRefused,
+    clean_title,
+    read_password,
+)
 from kappi_galleries.links import Links
 
+_ACCESS_KEY = "kappi_mfrggzdfmztwq2lknnwg23tpoa"
 _MIN_LIFETIME_S = int(MIN_LIFETIME.total_seconds())
 
 
@@ -20,6 +31,13 @@ def _title(text: str) -> str | None:
         return clean_title(text)
     except TitleRefused as refused:
         raise PydanticCustomError(refused.code, str(refused)) from refused
+
+
+def _password(text: str) -> str:
+    try:
+        return read_password(text)
+    except PasswordRefused as refused:
+        raise PydanticCustomError("password_refused", str(refused)) from refused
 
 
 Title = Annotated[
@@ -33,17 +51,25 @@ Title = Annotated[
 LifetimeSeconds = Annotated[
     Annotated[int, Field(strict=True, ge=_MIN_LIFETIME_S)] | None,
     Field(
-        description="Seconds from now until the gallery is deleted; an hour to 30 days",
+        description="Seconds from now until the gallery is deleted; an hour to 30 days. Not for the "
+        "gallery of an account, which has no end",
         examples=[604_800],
     ),
 ]
 Password = Annotated[
-    Annotated[str, Field(min_length=1, max_length=1_024)] | None,
-    Field(description="Only galleries of an account can have one", json_schema_extra={"format": "password"}),
+    Annotated[str, AfterValidator(_password)] | None,
+    Field(
+        description=f"What viewers are asked for, 1 to {MAX_PASSWORD_CHARACTERS} characters. Only galleries "
+        "of an account can have one; null for none",
+        json_schema_extra={"format": "password", "maxLength": MAX_PASSWORD_CHARACTERS},
+    ),
 ]
 VisibilityWish = Annotated[
     Literal["shared", "private"] | None,
-    Field(description="`shared`: whoever has the code may look. `private` takes an account"),
+    Field(
+        description="`shared`: whoever has the code may look. `private`, for the gallery of an account: "
+        "nobody but its owner, and to everybody else it does not exist"
+    ),
 ]
 
 
@@ -59,7 +85,7 @@ class GalleryCreate(BaseModel):
 
 
 class GalleryPatch(BaseModel):
-    """What to change; a field that is not sent stays as it is. `title: null` takes the title away."""
+    """What to change; a field that is not sent stays as it is. `null` takes a title or a password away."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
 
@@ -73,7 +99,10 @@ class GalleryAnswer(BaseModel):
     """A gallery as its manager sees it."""
 
     id: UUID
-    code: str | None = Field(description="What people type; case does not matter", examples=["k7wq"])
+    code: str | None = Field(
+        description="What people type; case does not matter. null while the gallery is private",
+        examples=["k7wq"],
+    )
     url: str | None = Field(description="The link to share", examples=["https://kappi.example/g/k7wq"])
     title: str | None
     visibility: Literal["shared", "private"]
@@ -88,7 +117,7 @@ class GalleryAnswer(BaseModel):
     def of(cls, gallery: Gallery, links: Links) -> GalleryAnswer:
         return cls(
             id=gallery.id,
-            code=gallery.code,
+            code=gallery.shown_code,
             url=links.to(gallery),
             title=gallery.title,
             visibility=gallery.visibility,
@@ -102,9 +131,31 @@ class GalleryAnswer(BaseModel):
 
 
 class GalleryCreatedAnswer(GalleryAnswer):
-    """A gallery just made, with its access key: shown now and never again."""
+    """A gallery just made; without an account, with its access key: shown now and never again."""
 
-    access_key: str = Field(
-        description="Lets its holder add, change and delete. Only a hash of it is kept: store it",
-        examples=["kappi_mfrggzdfmztwq2lknnwg23tpoa"],
+    access_key: str | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only of a gallery without an account. Lets its holder add, change and delete. Only a "
+        "hash of it is kept: store it",
+        examples=[_ACCESS_KEY],
     )
+
+
+class GalleryPageAnswer(BaseModel):
+    """Some galleries, the newest first."""
+
+    items: list[GalleryAnswer]
+    next_cursor: str | None = Field(description="For `cursor`, to get the next page; null on the last one")
+
+
+class CodeAnswer(BaseModel):
+    """The new code of a gallery."""
+
+    code: str | None = Field(description="null while the gallery is private", examples=["k7wq"])
+    url: str | None = Field(description="The link to share", examples=["https://kappi.example/g/k7wq"])
+
+
+class AccessKeyAnswer(BaseModel):
+    """The new access key of a gallery: shown now and never again."""
+
+    access_key: str = Field(description="Only a hash of it is kept: store it", examples=[_ACCESS_KEY])

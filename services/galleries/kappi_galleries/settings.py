@@ -31,6 +31,10 @@ class GalleriesSettings(DatabaseSettings):
         default=None, description="Ed25519 private key that seals grants, PKCS#8 PEM"
     )
     grant_key_file: Path | None = Field(default=None, description="The same, as a file")
+    account_jwks_url: str = Field(
+        default="http://127.0.0.1:8001/.well-known/jwks.json",
+        description="Where the identity service publishes the keys of its access tokens",
+    )
     anonymous_lifetime: timedelta = Field(
         default=timedelta(days=30), description="Life of an anonymous gallery that asks for none"
     )
@@ -39,6 +43,19 @@ class GalleriesSettings(DatabaseSettings):
     )
     code_alphabet: str = Field(default=ALPHABET, min_length=1)
     code_length: int = Field(default=4, ge=1, le=16, description="Characters of a code's first attempt")
+    password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
+    password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
+    password_queue: int = Field(
+        default=64, ge=1, description="Passwords waiting to be checked at most; more are answered 503 `busy`"
+    )
+    unlock_burst: int = Field(
+        default=10, ge=1, description="Wrong passwords a client may send to a gallery at once"
+    )
+    unlock_refill: timedelta = Field(
+        default=timedelta(minutes=1),
+        gt=timedelta(0),
+        description="After how long it may send one more",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -11,7 +11,8 @@ from kappi_contracts.events import MediaDeleted, MediaReady
 
 from kappi_galleries import metrics
 from kappi_galleries.domain import CountedItem, GalleryId, MediaId, count
-from kappi_galleries.repository import GalleryRows, ItemRows
+from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.repository.items import ItemRows
 
 
 async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:

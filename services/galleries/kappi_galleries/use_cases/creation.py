@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
-from kappi_contracts.events import GalleryCreated
 
 from kappi_galleries import metrics
 from kappi_galleries.credentials import CodeScheme, access_key_hash
 from kappi_galleries.domain import Gallery, GalleryId, LifetimePolicy
-from kappi_galleries.errors import CodesExhausted
-from kappi_galleries.repository import GalleryQueries, GalleryRows
+from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
+from kappi_galleries.use_cases.announcing import created
+from kappi_galleries.use_cases.answering import answer_once
+from kappi_galleries.use_cases.coding import take_free_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +62,16 @@ class GalleryCreation:
         Raises LifetimeRefused, CodesExhausted.
         """
         draft, key_hash = self._draft(wish)
-        event = self._outbox.row(_created(draft.gallery))
+        event = self._outbox.row(created(draft.gallery))
 
-        async def take(gallery: Gallery) -> bool:
+        async def take(code: str) -> bool:
+            gallery = replace(draft.gallery, code=code)
             return await self._queries.create(gallery, access_key_hash=key_hash, event=event)
 
-        created = replace(draft, gallery=await self._with_free_code(draft.gallery, take))
+        code = await take_free_code(self._codes, take)
         self._outbox.wake()
-        metrics.CREATED.inc()
-        return created
+        metrics.CREATED.labels("anonymous").inc()
+        return replace(draft, gallery=replace(draft.gallery, code=code))
 
     async def create_once(
         self, call: IdempotentCall, wish: GalleryWish, *, render: Callable[[CreatedGallery], StoredAnswer]
@@ -78,24 +80,23 @@ class GalleryCreation:
 
         Raises as `create` does, and IdempotencyKeyReused.
         """
-        async with self._outbox.begin() as unit:
-            known = await call.claim(unit.connection)
-            if known is not None:
-                return known
-            answer = render(await self._create_within(unit, wish))
-            await call.store(unit.connection, answer)
-        metrics.CREATED.inc()
-        return answer
+
+        async def act(unit: UnitOfWork) -> StoredAnswer:
+            return render(await self._create_within(unit, wish))
+
+        return await answer_once(self._outbox, call, act)
 
     async def _create_within(self, unit: UnitOfWork, wish: GalleryWish) -> CreatedGallery:
         draft, key_hash = self._draft(wish)
         rows = GalleryRows(unit.connection)
 
-        async def take(gallery: Gallery) -> bool:
-            return await rows.insert(gallery, access_key_hash=key_hash)
+        async def take(code: str) -> bool:
+            gallery = replace(draft.gallery, code=code)
+            return await rows.insert(gallery, secrets={"access_key_hash": key_hash})
 
-        gallery = await self._with_free_code(draft.gallery, take)
-        await unit.publish(_created(gallery), sequence=gallery.version)
+        gallery = replace(draft.gallery, code=await take_free_code(self._codes, take))
+        await unit.publish(created(gallery), sequence=gallery.version)
+        metrics.CREATED.labels("anonymous").inc()
         return replace(draft, gallery=gallery)
 
     def _draft(self, wish: GalleryWish) -> tuple[CreatedGallery, bytes]:
@@ -119,21 +120,3 @@ class GalleryCreation:
             size_bytes=0,
         )
         return CreatedGallery(gallery=gallery, access_key=access_key), key_hash
-
-    async def _with_free_code(self, draft: Gallery, take: Callable[[Gallery], Awaitable[bool]]) -> Gallery:
-        for code in self._codes.attempts():
-            gallery = replace(draft, code=code)
-            if await take(gallery):
-                return gallery
-            metrics.CODE_COLLISIONS.inc()
-        raise CodesExhausted(retry_after_s=1)
-
-
-def _created(gallery: Gallery) -> GalleryCreated:
-    return GalleryCreated(
-        gallery_id=gallery.id,
-        owner_id=gallery.owner_id,
-        visibility=gallery.visibility,
-        expires_at=gallery.expires_at,
-        created_at=gallery.created_at,
-    )

@@ -9,11 +9,15 @@ from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.events import GalleryDeleted
 
 from kappi_galleries.domain import Gallery
-from kappi_galleries.repository import GalleryRows
+from kappi_galleries.repository.galleries import GalleryRows
 
 
 async def delete(
-    unit: UnitOfWork, gallery: Gallery, *, reason: Literal["requested", "expired"], now: datetime
+    unit: UnitOfWork,
+    gallery: Gallery,
+    *,
+    reason: Literal["requested", "expired", "account_deleted"],
+    now: datetime,
 ) -> None:
     """Turn a gallery that is locked in this transaction into its tombstone, and publish that."""
     version = gallery.version + 1

@@ -10,7 +10,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryExpired
 
 from kappi_galleries import metrics
-from kappi_galleries.repository import GalleryRows
+from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.deletion import delete
 
 _log = get_logger(__name__)

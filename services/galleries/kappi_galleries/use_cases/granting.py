@@ -1,23 +1,25 @@
-"""Turning a code or an access key into a grant."""
+"""Turning a code, an access key or an owner's token into a grant."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.auth.grants import GRANT_LIFETIME, seal_grant
 from kappi_chassis.clock import Clock
 from kappi_chassis.problems import Problem
+from kappi_contracts.accounts import AccountClaims
 from kappi_contracts.grants import Grant, PublicGallery, Right
 
 from kappi_galleries import metrics
 from kappi_galleries.credentials import access_key_hash, read_code
-from kappi_galleries.domain import ANONYMOUS_TIER, Gallery
+from kappi_galleries.domain import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
 from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound
 from kappi_galleries.links import Links
-from kappi_galleries.repository import GalleryQueries
+from kappi_galleries.repository.galleries import GalleryQueries
+from kappi_galleries.use_cases.unlocking import Unlocking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +34,49 @@ class SealedGrant:
 class Granting:
     """Answers who may do what, once; whoever gets the grant asks nobody again while it lasts."""
 
-    def __init__(self, *, queries: GalleryQueries, key: SigningKey, links: Links, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        queries: GalleryQueries,
+        unlocking: Unlocking,
+        key: SigningKey,
+        links: Links,
+        clock: Clock,
+    ) -> None:
         self._queries = queries
+        self._unlocking = unlocking
         self._key = key
         self._links = links
         self._clock = clock
 
-    async def for_code(self, code: str) -> SealedGrant:
-        """A grant to view. Raises GalleryNotFound, the same for every gallery this code does not open."""
-        now = self._clock()
-        gallery = await self._queries.open_by_code(read_code(code), now=now)
-        if gallery is None:
+    async def for_code(self, code: str, *, password: str | None, client: str | None) -> SealedGrant:
+        """A grant to view. client: whom wrong passwords are counted for.
+
+        Raises GalleryNotFound, the same for every gallery this code does not lead to, and as
+        `Unlocking.check` does.
+        """
+        shared = await self._queries.shared_by_code(read_code(code), now=self._clock())
+        if shared is None:
             raise _refusal(GalleryNotFound())
-        return self._seal(gallery, "view", now=now)
+        gallery = shared.gallery
+        if shared.password_hash is not None:
+            try:
+                await self._unlocking.check(
+                    gallery.id, password_hash=shared.password_hash, password=password, client=client
+                )
+            except Problem as problem:
+                raise _refusal(problem) from None
+        # Read again: a password may have waited long for its turn.
+        return self._seal(gallery, "view", now=self._clock())
+
+    async def for_owner(self, gallery_id: UUID, claims: AccountClaims) -> SealedGrant:
+        """A grant to manage. claims: of a verified token. Raises GalleryNotFound for what is not theirs."""
+        now = self._clock()
+        gallery = await self._queries.by_owner(gallery_id, claims.account_id)
+        if gallery is None or gallery.is_gone(now):
+            raise _refusal(GalleryNotFound())
+        token_ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
+        return self._seal(gallery, "manage", now=now, tier=claims.tier, ends_at=token_ends_at)
 
     async def for_access_key(self, access_key: str) -> SealedGrant:
         """A grant to manage. Raises GalleryKeyWrong; GalleryNotFound when the key's own gallery is gone."""
@@ -57,15 +89,22 @@ class Granting:
             raise _refusal(GalleryNotFound())
         return self._seal(gallery, "manage", now=now)
 
-    def _seal(self, gallery: Gallery, right: Right, *, now: datetime) -> SealedGrant:
-        lifetime = GRANT_LIFETIME
-        if gallery.expires_at is not None:
-            # A grant must not keep an expired gallery open.
-            lifetime = min(lifetime, gallery.expires_at - now)
+    def _seal(
+        self,
+        gallery: Gallery,
+        right: Right,
+        *,
+        now: datetime,
+        tier: str | None = None,
+        ends_at: datetime | None = None,
+    ) -> SealedGrant:
+        # A grant must not outlive what it was given for: the gallery, or the token.
+        ends = [end - now for end in (gallery.expires_at, ends_at) if end is not None]
+        lifetime = min(GRANT_LIFETIME, *ends) if ends else GRANT_LIFETIME
         grant = Grant(
             gallery_id=gallery.id,
             right=right,
-            tier=ANONYMOUS_TIER,
+            tier=ANONYMOUS_TIER if gallery.owner_id is None else tier or UNKNOWN_TIER,
             gallery=self._public(gallery),
             owner_id=gallery.owner_id,
         )
@@ -79,7 +118,7 @@ class Granting:
     def _public(self, gallery: Gallery) -> PublicGallery:
         return PublicGallery(
             id=gallery.id,
-            code=gallery.code,
+            code=gallery.shown_code,
             url=self._links.to(gallery),
             title=gallery.title,
             visibility=gallery.visibility,

@@ -1,4 +1,4 @@
-"""What the holder of an access key does with a gallery: read, change, delete."""
+"""What a gallery's manager does with it: read, change, delete."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from uuid import UUID
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
-from kappi_contracts.events import GalleryUpdated
+from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import access_key_hash
-from kappi_galleries.domain import Gallery, LifetimePolicy
-from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound
-from kappi_galleries.repository import GalleryQueries, GalleryRows
+from kappi_galleries.domain import Gallery, LifetimePolicy, Visibility
+from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, GalleryNotFound
+from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
+from kappi_galleries.use_cases.access import Manager, lock_managed, read_managed
+from kappi_galleries.use_cases.announcing import updated
 from kappi_galleries.use_cases.deletion import delete
 
 
@@ -26,92 +27,124 @@ class TitleChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordChange:
+    """A new password, in the form it is hashed in; None takes it away."""
+
+    password: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryChange:
     """What to change; None leaves a part as it is. lifetime_s: seconds from now."""
 
     title: TitleChange | None = None
+    visibility: Visibility | None = None
+    password: PasswordChange | None = None
     lifetime_s: int | None = None
 
 
-class GalleryManagement:
-    """Every method takes the path's id and the access key, and raises GalleryKeyWrong unless they match.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryPage:
+    """Galleries, the newest first. next_before: the id to go on from; None at the end."""
 
-    A wrong key gets that one answer whether the gallery exists or not.
-    """
+    galleries: list[Gallery]
+    next_before: UUID | None
+
+
+class GalleryManagement:
+    """Every method on one gallery raises GalleryKeyWrong or GalleryNotFound, as `access` tells."""
 
     def __init__(
-        self, *, queries: GalleryQueries, outbox: Outbox, lifetimes: LifetimePolicy, clock: Clock
+        self,
+        *,
+        queries: GalleryQueries,
+        outbox: Outbox,
+        passwords: Passwords,
+        lifetimes: LifetimePolicy,
+        clock: Clock,
     ) -> None:
         self._queries = queries
         self._outbox = outbox
+        self._passwords = passwords
         self._lifetimes = lifetimes
         self._clock = clock
 
-    async def read(self, gallery_id: UUID, access_key: str) -> Gallery:
+    async def list_mine(self, account_id: UUID, *, before: UUID | None, limit: int) -> GalleryPage:
+        """Living galleries of an account. before: the id the page before ended with."""
+        found = await self._queries.page_of_owner(account_id, before=before, limit=limit + 1)
+        page = found[:limit]
+        return GalleryPage(galleries=page, next_before=page[-1].id if len(found) > limit else None)
+
+    async def read(self, gallery_id: UUID, manager: Manager) -> Gallery:
         """Raises GalleryNotFound when it is deleted or past its deadline."""
-        found = await self._queries.by_access_key(_hash(access_key))
-        gallery = _matching(found, gallery_id)
+        gallery = await read_managed(self._queries, gallery_id, manager)
         if gallery.is_gone(self._clock()):
             raise GalleryNotFound
         return gallery
 
-    async def change(self, gallery_id: UUID, access_key: str, *, change: GalleryChange) -> Gallery:
+    async def change(self, gallery_id: UUID, manager: Manager, *, change: GalleryChange) -> Gallery:
         """The gallery after the change. Without a difference nothing is written or published.
 
-        Raises GalleryNotFound, LifetimeRefused.
+        Raises GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused, PasswordsBusy.
         """
-        now, key_hash = self._clock(), _hash(access_key)
+        now = self._clock()
+        secrets = await self._hashed(gallery_id, manager, change=change)
         async with self._outbox.begin() as unit:
             rows = GalleryRows(unit.connection)
-            gallery = _matching(await rows.lock_by_access_key(key_hash), gallery_id)
+            gallery = await lock_managed(rows, gallery_id, manager)
             if gallery.is_gone(now):
                 raise GalleryNotFound
+            _check(gallery, change)
             changed = self._changed(gallery, change, now=now)
-            if changed == gallery:
+            if changed == gallery and not secrets.get("password_hash"):
                 return gallery
             changed = replace(changed, version=gallery.version + 1, updated_at=now)
-            await rows.update(changed)
-            await unit.publish(_updated(changed), sequence=changed.version)
+            await rows.update(changed, secrets=secrets)
+            await unit.publish(updated(changed), sequence=changed.version)
         return changed
 
-    async def remove(self, gallery_id: UUID, access_key: str) -> None:
+    async def remove(self, gallery_id: UUID, manager: Manager) -> None:
         """Delete it. Again is the same as once, so that a client that lost the answer may repeat."""
-        now, key_hash = self._clock(), _hash(access_key)
+        now = self._clock()
         async with self._outbox.begin() as unit:
-            locked = await GalleryRows(unit.connection).lock_by_access_key(key_hash)
-            gallery = _matching(locked, gallery_id)
+            gallery = await lock_managed(GalleryRows(unit.connection), gallery_id, manager)
             if gallery.deleted_at is not None:
                 return
             await delete(unit, gallery, reason="requested", now=now)
         metrics.DELETED.labels("requested").inc()
 
+    async def _hashed(self, gallery_id: UUID, manager: Manager, *, change: GalleryChange) -> Secrets:
+        if change.password is None:
+            return {}
+        if change.password.password is None:
+            return {"password_hash": None}
+        # Looked at before anything is hashed: a hash is only worth its price for those who may change it, and
+        # must not be waited for while the row is locked.
+        _check(await self.read(gallery_id, manager), change)
+        return {"password_hash": await self._passwords.hash(change.password.password)}
+
     def _changed(self, gallery: Gallery, change: GalleryChange, *, now: datetime) -> Gallery:
         changed = gallery
         if change.title is not None:
             changed = replace(changed, title=change.title.title)
+        if change.visibility is not None:
+            changed = replace(changed, visibility=change.visibility)
+        if change.password is not None:
+            changed = replace(changed, password_protected=change.password.password is not None)
         if change.lifetime_s is not None:
             changed = replace(changed, expires_at=self._lifetimes.deadline(change.lifetime_s, now=now))
         return changed
 
 
-def _hash(access_key: str) -> bytes:
-    key_hash = access_key_hash(access_key)
-    if key_hash is None:
-        raise GalleryKeyWrong
-    return key_hash
-
-
-def _matching(gallery: Gallery | None, gallery_id: UUID) -> Gallery:
-    if gallery is None or gallery.id != gallery_id:
-        raise GalleryKeyWrong
-    return gallery
-
-
-def _updated(gallery: Gallery) -> GalleryUpdated:
-    return GalleryUpdated(
-        gallery_id=gallery.id,
-        owner_id=gallery.owner_id,
-        visibility=gallery.visibility,
-        expires_at=gallery.expires_at,
-        updated_at=gallery.updated_at,
-    )
+def _check(gallery: Gallery, change: GalleryChange) -> None:
+    if gallery.owner_id is not None:
+        if change.lifetime_s is not None:
+            raise ExpiryNotForAccounts
+        return
+    wanted = {
+        "visibility": change.visibility == "private",
+        "password": change.password is not None and change.password.password is not None,
+    }
+    refused = [field for field, asked in wanted.items() if asked]
+    if refused:
+        raise AccountRequired(*refused)

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from kappi_chassis.auth import SigningKey
+from kappi_chassis.auth import JwksSource, SigningKey, jwks_document
+from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.bus import Processor, Record
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_galleries.consumers import GROUP, handlers
 from kappi_galleries.main import Ground, build_app
 from kappi_galleries.settings import GalleriesSettings
-from kappi_galleries.use_cases.expiry import Expiry
 
 PUBLIC_URL = "https://kappi.example"
 
@@ -67,13 +70,17 @@ class Http:
         body: Any = None,
         raw: bytes | None = None,
         key: str | None = None,
+        token: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """body: sent as JSON. raw: sent as it is. key: the gallery's access key."""
+        """path: with its query. body: sent as JSON. raw: sent as it is. key: the gallery's access key."""
         content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
         sent = {"content-type": "application/json", **(headers or {})}
         if key is not None:
             sent["x-gallery-key"] = key
+        if token is not None:
+            sent["authorization"] = f"Bearer {token}"
+        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -82,7 +89,7 @@ class Http:
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
             "client": ("127.0.0.1", 1),
@@ -104,6 +111,36 @@ class Http:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody with an account, as this service knows them: by the tokens they bear."""
+
+    clock: Clock
+    key: SigningKey
+    id: UUID = field(default_factory=uuid4)
+
+    @property
+    def token(self) -> str:
+        return self.token_with()
+
+    def token_with(self, *, key: SigningKey | None = None, **changed: Any) -> str:
+        """A token signed by another key, or with other claims."""
+        issued = int(time.time())
+        lasting = max(issued, int(self.clock.now.timestamp())) + 600
+        claims = {
+            "iss": ACCESS_ISSUER,
+            "aud": ACCESS_AUDIENCE,
+            "sub": str(self.id),
+            "sid": str(uuid4()),
+            "role": "user",
+            "tier": "Premium",
+            "iat": issued,
+            "exp": lasting,
+            "jti": str(uuid4()),
+        }
+        return (key or self.key).sign({**claims, **changed})
+
+
 @dataclass(slots=True)
 class Graveyard:
     """Dead letters, in memory."""
@@ -122,6 +159,35 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def grant_key() -> SigningKey:
     return SigningKey.generate()
+
+
+@pytest.fixture(scope="session")
+def identity_key() -> SigningKey:
+    """What the identity service signs access tokens with."""
+    return SigningKey.generate()
+
+
+@pytest.fixture
+def make_account(clock: Clock, identity_key: SigningKey) -> Callable[[], Account]:
+    return lambda: Account(clock, identity_key)
+
+
+@pytest.fixture
+def account(make_account: Callable[[], Account]) -> Account:
+    return make_account()
+
+
+@pytest.fixture
+def other(make_account: Callable[[], Account]) -> Account:
+    return make_account()
+
+
+@pytest.fixture
+async def passwords() -> AsyncIterator[Passwords]:
+    """As cheap as argon2id can be."""
+    passwords = Passwords(time_cost=1, memory_kib=8, longest_queue=64)
+    yield passwords
+    await passwords.close()
 
 
 @pytest.fixture
@@ -158,8 +224,19 @@ def outbox(database: Database) -> Outbox:
 
 
 @pytest.fixture
-def ground(database: Database, outbox: Outbox, clock: Clock) -> Ground:
-    return Ground(database=database, outbox=outbox, clock=clock)
+def ground(
+    database: Database, outbox: Outbox, clock: Clock, passwords: Passwords, identity_key: SigningKey
+) -> Ground:
+    async def keys() -> bytes:
+        return msgspec.json.encode(jwks_document(identity_key))
+
+    return Ground(
+        database=database,
+        outbox=outbox,
+        accounts=AccountVerifier(JwksSource(keys), clock=clock),
+        passwords=passwords,
+        clock=clock,
+    )
 
 
 @pytest.fixture
@@ -182,7 +259,7 @@ def graveyard() -> Graveyard:
 def processor(ground: Ground, graveyard: Graveyard) -> Processor:
     return Processor(
         group=GROUP,
-        handlers=handlers(ground.outbox, expiry=Expiry(clock=ground.clock)),
+        handlers=handlers(ground.outbox, clock=ground.clock),
         dead_letters=graveyard,
     )
 

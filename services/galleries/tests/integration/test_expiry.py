@@ -85,10 +85,13 @@ async def test_an_extended_gallery_is_not_deleted(
 
 
 async def test_an_accounts_gallery_never_expires(
-    processor: Any, record: Any, gallery: Any, clock: Any, database: Any, published: Any
+    processor: Any, record: Any, http: Any, account: Any, clock: Any, published: Any
 ) -> None:
-    await database.hot.execute("UPDATE galleries SET owner_id = $1", uuid4())
-    await processor.process(record(expired(gallery, as_of=clock.now + 12 * MONTH)))
+    mine = (await http("POST", "/v1/galleries", token=account.token)).json
+    claim = expired({**mine, "expires_at": clock.now.isoformat()}, as_of=clock.now + 12 * MONTH)
+
+    await processor.process(record(claim))
+
     assert [topic for topic, _, _ in await published()] == ["GalleryCreated"]
 
 

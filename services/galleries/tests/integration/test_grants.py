@@ -41,8 +41,8 @@ def open_grant(http: Any) -> Any:
     return opened
 
 
-async def _created(http: Any, **body: Any) -> Any:
-    return (await http("POST", "/v1/galleries", body=body)).json
+async def _created(http: Any, *, token: str | None = None, **body: Any) -> Any:
+    return (await http("POST", "/v1/galleries", body=body, token=token)).json
 
 
 async def test_a_code_grants_a_view_with_the_public_face(http: Any, open_grant: Any) -> None:
@@ -84,23 +84,29 @@ async def test_a_grant_shows_the_version_after_a_change(http: Any, open_grant: A
     assert (grant.gallery.title, grant.gallery.version) == ("Porto", 2)
 
 
-async def test_unknown_private_protected_expired_and_deleted_codes_answer_alike(
-    http: Any, database: Any, clock: Any
+async def test_unknown_private_expired_and_deleted_codes_answer_alike(
+    http: Any, account: Any, clock: Any
 ) -> None:
     expired = await _created(http, expires_in=3_600)
     clock.pass_by(timedelta(hours=1))
     deleted = await _created(http)
     await http("DELETE", f"/v1/galleries/{deleted['id']}", key=deleted["access_key"])
-    private, protected = await _created(http), await _created(http)
-    await database.hot.execute("UPDATE galleries SET visibility = 'private' WHERE code = $1", private["code"])
-    await database.hot.execute("UPDATE galleries SET password_hash = 'x' WHERE code = $1", protected["code"])
+    private = await _created(http, token=account.token)
+    closed = await _created(http, token=account.token, password="sesame")
+    for gallery in (private, closed):
+        path = f"/v1/galleries/{gallery['id']}"
+        await http("PATCH", path, token=account.token, body={"visibility": "private"})
     living = await _created(http)
     codes = [
         *("zzzzzzzz", "", "' OR 1=1", "💥"),
-        *(gallery["code"] for gallery in (expired, deleted, private, protected)),
+        *(gallery["code"] for gallery in (expired, deleted, private, closed)),
     ]
 
-    answers = [await http("POST", VIEW, body={"code": code}) for code in codes]
+    answers = [
+        await http("POST", VIEW, body={"code": code, **password})
+        for code in codes
+        for password in ({}, {"password": "sesame"}, {"password": "wrong"})
+    ]
 
     seen = {json.dumps({**answer.json, "request_id": ""}, sort_keys=True) for answer in answers}
     assert {answer.status for answer in answers} == {404}
@@ -165,7 +171,7 @@ async def test_the_key_set_holds_no_private_part(http: Any) -> None:
 
 
 async def test_a_view_is_one_indexed_row_read(http: Any, database: Any) -> None:
-    from kappi_galleries import repository
+    from kappi_galleries.repository import galleries
 
     gallery = await _created(http)
     await database.hot.execute(
@@ -175,6 +181,6 @@ async def test_a_view_is_one_indexed_row_read(http: Any, database: Any) -> None:
     )
     await database.hot.execute("ANALYZE galleries")
     plan = await database.hot.fetch(
-        f"EXPLAIN {repository._OPEN_BY_CODE}".replace("$1", f"'{gallery['code']}'").replace("$2", "now()")
+        f"EXPLAIN {galleries._SHARED_BY_CODE}".replace("$1", f"'{gallery['code']}'").replace("$2", "now()")
     )
     assert "Index Scan using uq_galleries_code" in plan[0][0]

@@ -1,10 +1,11 @@
-"""All SQL of the galleries service. Hot statements go straight to asyncpg: one statement, one round trip."""
+"""Galleries. Hot statements go straight to asyncpg: one statement, one round trip."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from kappi_chassis.db import Database
@@ -13,31 +14,39 @@ from sqlalchemy import CursorResult, Row, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.domain import CountedItem, CounterChange, Gallery, GalleryId, MediaId
-from kappi_galleries.models import galleries, gallery_items
+from kappi_galleries.domain import Gallery, GalleryId
+from kappi_galleries.models import galleries, gallery_items, used_codes
 
 _COLUMNS = """
 id, code, owner_id, visibility, title, password_hash IS NOT NULL AS password_protected, expires_at,
 created_at, updated_at, deleted_at, version, item_count, size_bytes
 """
 _CREATE = """
-WITH created AS (
+WITH taken AS (
+  INSERT INTO used_codes (code) VALUES ($2) ON CONFLICT DO NOTHING RETURNING code),
+created AS (
   INSERT INTO galleries (id, code, owner_id, visibility, title, access_key_hash, expires_at, created_at,
     updated_at)
-  VALUES ($1, $2, NULL, 'shared', $3, $4, $5, $6, $6)
+  SELECT $1, code, NULL, 'shared', $3, $4, $5, $6, $6 FROM taken
   ON CONFLICT (code) DO NOTHING
   RETURNING version)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $7, $8, $9, $10, $11, $12, version FROM created
 RETURNING sequence
 """
-# A protected gallery stays shut here: this statement hands out what its password would have to open.
-_OPEN_BY_CODE = f"""
-SELECT {_COLUMNS} FROM galleries
-WHERE code = $1 AND visibility = 'shared' AND password_hash IS NULL
+_SHARED_BY_CODE = f"""
+SELECT {_COLUMNS}, password_hash FROM galleries
+WHERE code = $1 AND visibility = 'shared'
   AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
 """  # noqa: S608 - column names, not input
 _BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
+_BY_OWNER = f"SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2"  # noqa: S608 - as above
+_PAGE_OF_OWNER = f"""
+SELECT {_COLUMNS} FROM galleries
+WHERE owner_id = $1 AND deleted_at IS NULL AND ($2::uuid IS NULL OR id < $2)
+ORDER BY id DESC LIMIT $3
+"""  # noqa: S608 - as above
+_REHASH = "UPDATE galleries SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
 _columns = (
     *(
@@ -49,6 +58,21 @@ _columns = (
     ),
     galleries.c.password_hash.is_not(None).label("password_protected"),
 )
+
+
+class Secrets(TypedDict, total=False):
+    """What is stored of secrets; a key that is absent leaves its column as it is."""
+
+    access_key_hash: bytes | None
+    password_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedGallery:
+    """A gallery that its code leads to. password_hash: of the password it asks for, None for none."""
+
+    gallery: Gallery
+    password_hash: str | None
 
 
 class GalleryQueries:
@@ -71,13 +95,31 @@ class GalleryQueries:
         )
         return sequence is not None
 
-    async def open_by_code(self, code: str, *, now: datetime) -> Gallery | None:
-        """The gallery this code opens at `now` (UTC); the code as stored."""
-        return _from_record(await self._database.hot.fetchrow(_OPEN_BY_CODE, code, now))
+    async def shared_by_code(self, code: str, *, now: datetime) -> SharedGallery | None:
+        """The gallery this code leads to at `now` (UTC); the code as stored."""
+        record = await self._database.hot.fetchrow(_SHARED_BY_CODE, code, now)
+        if record is None:
+            return None
+        values = dict(record)
+        password_hash = values.pop("password_hash")
+        return SharedGallery(Gallery(**values), password_hash)
 
     async def by_access_key(self, key_hash: bytes) -> Gallery | None:
         """The gallery of this key, tombstones included."""
         return _from_record(await self._database.hot.fetchrow(_BY_KEY, key_hash))
+
+    async def by_owner(self, gallery_id: UUID, owner_id: UUID) -> Gallery | None:
+        """The gallery, tombstones included, if it is this account's."""
+        return _from_record(await self._database.hot.fetchrow(_BY_OWNER, gallery_id, owner_id))
+
+    async def page_of_owner(self, owner_id: UUID, *, before: UUID | None, limit: int) -> list[Gallery]:
+        """Living galleries of an account, the newest first. before: the last id of the page before."""
+        records = await self._database.hot.fetch(_PAGE_OF_OWNER, owner_id, before, limit)
+        return [Gallery(**record) for record in records]
+
+    async def rehash(self, gallery_id: UUID, *, old: str, new: str) -> None:
+        """Another hash of the same password, unless the password was changed meanwhile."""
+        await self._database.hot.execute(_REHASH, gallery_id, old, new)
 
 
 class GalleryRows:
@@ -86,18 +128,24 @@ class GalleryRows:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def insert(self, gallery: Gallery, *, access_key_hash: bytes) -> bool:
-        """False when the code is taken; the transaction stays usable."""
+    async def take_code(self, code: str) -> bool:
+        """False when it was ever handed out before; the transaction stays usable."""
+        return await self._changed(insert(used_codes).values(code=code).on_conflict_do_nothing())
+
+    async def insert(self, gallery: Gallery, *, secrets: Secrets) -> bool:
+        """A new gallery, whose code is taken with it. False when the code is not free."""
+        if gallery.code is None or not await self.take_code(gallery.code):
+            return False
         values = {
             "id": gallery.id,
             "code": gallery.code,
             "owner_id": gallery.owner_id,
             "visibility": gallery.visibility,
             "title": gallery.title,
-            "access_key_hash": access_key_hash,
             "expires_at": gallery.expires_at,
             "created_at": gallery.created_at,
             "updated_at": gallery.updated_at,
+            **secrets,
         }
         return await self._changed(
             insert(galleries).values(**values).on_conflict_do_nothing(index_elements=["code"])
@@ -107,20 +155,39 @@ class GalleryRows:
         """The gallery of this key, tombstones included; nobody else changes it until the commit."""
         return await self._lock(galleries.c.access_key_hash == key_hash)
 
+    async def lock_by_owner(self, gallery_id: UUID, owner_id: UUID) -> Gallery | None:
+        """The gallery, tombstones included, if it is this account's; locked as above."""
+        return await self._lock((galleries.c.id == gallery_id) & (galleries.c.owner_id == owner_id))
+
     async def lock(self, gallery_id: UUID) -> Gallery | None:
         """The gallery, tombstones included; nobody else changes it until the commit."""
         return await self._lock(galleries.c.id == gallery_id)
 
-    async def update(self, gallery: Gallery) -> None:
-        """Write the public face, the deadline and the version of a locked gallery."""
+    async def lock_some_of_owner(self, owner_id: UUID, *, limit: int) -> list[Gallery]:
+        """Living galleries of an account, locked as above."""
+        found = await self._connection.execute(
+            select(*_columns)
+            .where(galleries.c.owner_id == owner_id, galleries.c.deleted_at.is_(None))
+            .order_by(galleries.c.id)
+            .limit(limit)
+            .with_for_update()
+        )
+        return [Gallery(**row._mapping) for row in found]
+
+    async def update(self, gallery: Gallery, *, secrets: Secrets | None = None) -> None:
+        """Write what can change of a locked gallery. secrets: those that change with it."""
         await self._connection.execute(
             update(galleries)
             .where(galleries.c.id == gallery.id)
             .values(
+                code=gallery.code,
+                owner_id=gallery.owner_id,
+                visibility=gallery.visibility,
                 title=gallery.title,
                 expires_at=gallery.expires_at,
                 updated_at=gallery.updated_at,
                 version=gallery.version,
+                **(secrets or {}),
             )
         )
 
@@ -148,40 +215,6 @@ class GalleryRows:
     async def _changed(self, statement: Any) -> bool:
         result: CursorResult[Any] = await self._connection.execute(statement)
         return bool(result.rowcount)
-
-
-class ItemRows:
-    """The counted items of a gallery that is locked in the same transaction."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-
-    async def find(self, media_id: MediaId) -> CountedItem | None:
-        columns = gallery_items.c
-        found = await self._connection.execute(
-            select(columns.sequence, columns.state, columns.size_bytes).where(columns.media_id == media_id)
-        )
-        row = found.one_or_none()
-        return None if row is None else CountedItem(**row._mapping)
-
-    async def write(
-        self, item: CountedItem, *, media_id: MediaId, gallery_id: GalleryId, change: CounterChange
-    ) -> None:
-        """Store an item's newest state and move its gallery's counters by `change`."""
-        state = {"sequence": item.sequence, "state": item.state, "size_bytes": item.size_bytes}
-        await self._connection.execute(
-            insert(gallery_items)
-            .values(media_id=media_id, gallery_id=gallery_id, **state)
-            .on_conflict_do_update(index_elements=["media_id"], set_=state)
-        )
-        await self._connection.execute(
-            update(galleries)
-            .where(galleries.c.id == gallery_id)
-            .values(
-                item_count=galleries.c.item_count + change.items,
-                size_bytes=galleries.c.size_bytes + change.size_bytes,
-            )
-        )
 
 
 def _from_row(row: Row[Any] | None) -> Gallery | None:

@@ -2,71 +2,107 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI
 from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth.accounts import AccessTokenInvalid, AccountVerifier
+from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.http import JsonResponse, hot_route
 from kappi_chassis.http.app import problems
+from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound
+from kappi_galleries.errors import (
+    GalleryKeyWrong,
+    GalleryNotFound,
+    GalleryPasswordRequired,
+    GalleryPasswordWrong,
+    TooManyPasswordAttempts,
+)
 from kappi_galleries.use_cases.granting import Granting
 
 T = TypeVar("T")
+_FIELD = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
 
 
 class ViewRequest(msgspec.Struct, frozen=True):
-    """code: as somebody typed it; case and surrounding white space do not matter."""
+    """code: as somebody typed it; case and surrounding white space do not matter.
+
+    client: whom wrong passwords are counted for: what limits count clients by, an address or its network.
+    """
 
     code: str
+    password: str | None = None
+    client: str | None = None
 
 
 class KeyRequest(msgspec.Struct, frozen=True):
     access_key: str
 
 
+class OwnerRequest(msgspec.Struct, frozen=True):
+    """token: an access token, without the scheme before it."""
+
+    gallery_id: UUID
+    token: str
+
+
 class InternalApi:
     """Grants, and the keys to check them with."""
 
-    def __init__(self, *, granting: Granting, key: SigningKey) -> None:
+    def __init__(self, *, granting: Granting, accounts: AccountVerifier, key: SigningKey) -> None:
         self._granting = granting
+        self._accounts = accounts
         self._jwks = jwks_document(key)
         self._view = msgspec.json.Decoder(ViewRequest)
         self._key = msgspec.json.Decoder(KeyRequest)
+        self._owner = msgspec.json.Decoder(OwnerRequest)
 
     def mount(self, app: FastAPI) -> None:
         hot_route(app, "/internal/grants/view", self.grant_view, method="POST", openapi=_VIEW)
         hot_route(app, "/internal/grants/key", self.grant_by_key, method="POST", openapi=_KEY)
+        hot_route(app, "/internal/grants/owner", self.grant_owner, method="POST", openapi=_OWNER)
         hot_route(app, "/internal/jwks.json", self.jwks, method="GET", openapi=_JWKS)
 
     async def grant_view(self, request: Request) -> Response:
-        asked = _parse(self._view, await request.body(), field="code")
-        return JsonResponse(await self._granting.for_code(asked.code))
+        asked = _parse(self._view, await request.body())
+        grant = await self._granting.for_code(asked.code, password=asked.password, client=asked.client)
+        return JsonResponse(grant)
 
     async def grant_by_key(self, request: Request) -> Response:
-        asked = _parse(self._key, await request.body(), field="access_key")
+        asked = _parse(self._key, await request.body())
         return JsonResponse(await self._granting.for_access_key(asked.access_key))
+
+    async def grant_owner(self, request: Request) -> Response:
+        asked = _parse(self._owner, await request.body())
+        claims = await self._accounts.open(asked.token)
+        return JsonResponse(await self._granting.for_owner(asked.gallery_id, claims))
 
     async def jwks(self, _: Request) -> Response:
         return JsonResponse(self._jwks)
 
 
-def _parse(decoder: msgspec.json.Decoder[T], body: bytes, *, field: str) -> T:
+def _parse(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        found = _FIELD.search(str(error))
+        field = (found[1] or found[2]) if found else ""
         problem = FieldError(field=field, code="invalid", message=str(error))
-        raise ValidationFailed(f"Look at: {field}.", errors=(problem,)) from error
+        raise ValidationFailed(f"Look at: {field or 'the body'}.", errors=(problem,)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedJson("The body could not be parsed as JSON.") from error
 
 
-def _operation(*, summary: str, description: str, body: dict[str, Any], failures: Any) -> dict[str, Any]:
-    name = next(iter(body))
+def _operation(
+    *, summary: str, description: str, body: dict[str, Any], required: tuple[str, ...], failures: Any
+) -> dict[str, Any]:
     return {
         "summary": summary,
         "description": description,
@@ -77,8 +113,8 @@ def _operation(*, summary: str, description: str, body: dict[str, Any], failures
                 "application/json": {
                     "schema": {
                         "type": "object",
-                        "required": [name],
-                        "properties": {name: {"type": "string"}},
+                        "required": list(required),
+                        "properties": {name: {"type": "string"} for name in body},
                     },
                     "example": body,
                 }
@@ -106,15 +142,34 @@ _GRANT_ANSWER: dict[str, Any] = {
 }
 _VIEW = _operation(
     summary="Grant whoever has a code to view",
-    description="Unknown, private, expired and deleted galleries get one answer.",
-    body={"code": "k7wq"},
-    failures=problems(MalformedJson, GalleryNotFound, ValidationFailed),
+    description="Unknown, private, expired and deleted galleries get one answer. Wrong passwords are counted "
+    "for `client`, per gallery.",
+    body={"code": "k7wq", "password": "open sesame", "client": "203.0.113.7"},
+    required=("code",),
+    failures=problems(
+        MalformedJson,
+        GalleryPasswordRequired,
+        GalleryPasswordWrong,
+        GalleryNotFound,
+        ValidationFailed,
+        TooManyPasswordAttempts,
+        PasswordsBusy,
+    ),
 )
 _KEY = _operation(
     summary="Grant the holder of an access key to manage",
     description="404 only for the key of a gallery that is deleted or expired.",
     body={"access_key": "kappi_mfrggzdfmztwq2lknnwg23tpoa"},
+    required=("access_key",),
     failures=problems(MalformedJson, GalleryKeyWrong, GalleryNotFound, ValidationFailed),
+)
+_OWNER = _operation(
+    summary="Grant an owner to manage",
+    description="The grant ends with the token at the latest. 404 for what is not the account's, whether it "
+    "exists or not.",
+    body={"gallery_id": "01985c3e-9d3f-7d4e-b1d2-3c4d5e6f7a8b", "token": "eyJhbGciOiJFZERTQSJ9.e30.c2ln"},
+    required=("gallery_id", "token"),
+    failures=problems(MalformedJson, AccessTokenInvalid, GalleryNotFound, ValidationFailed, KeysUnavailable),
 )
 _JWKS: dict[str, Any] = {
     "summary": "The keys grants are signed with",

@@ -1,0 +1,1 @@
+"""The HTTP side: parse, call one use case, answer."""

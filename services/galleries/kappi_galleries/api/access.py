@@ -1,0 +1,64 @@
+"""Who is calling: what the headers say, the access token checked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
+
+from kappi_galleries.errors import GalleryKeyMissing
+from kappi_galleries.use_cases.access import Manager
+
+KEY_HEADER = "X-Gallery-Key"
+
+_key_header = APIKeyHeader(
+    name=KEY_HEADER,
+    scheme_name="GalleryKey",
+    description="The access key that the creation of an anonymous gallery returned",
+    auto_error=False,
+)
+# Documents the scheme; the header is read by `bearer_token`, which tells a missing token from a strange one.
+_bearer = HTTPBearer(
+    scheme_name="AccountToken",
+    bearerFormat="JWT",
+    description="An access token from `POST /v1/oauth/token`",
+    auto_error=False,
+)
+
+GalleryKey = Annotated[str | None, Security(_key_header)]
+AccountToken = Annotated[object, Security(_bearer)]
+
+
+class Callers:
+    """A token that is sent must be good, whatever else is sent and whatever is asked for."""
+
+    def __init__(self, accounts: AccountVerifier) -> None:
+        self._accounts = accounts
+
+    async def account(self, request: Request) -> UUID:
+        """Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
+        token = bearer_token(request.headers.get("authorization"))
+        return (await self._accounts.open(token)).account_id
+
+    async def account_if_any(self, request: Request) -> UUID | None:
+        """None without an `Authorization` header. Raises as `account` does."""
+        return await self.account(request) if "authorization" in request.headers else None
+
+    async def manager(self, request: Request, key: str | None) -> Manager:
+        """Raises GalleryKeyMissing with neither a token nor a key, and as `account` does."""
+        account_id = await self.account_if_any(request)
+        if account_id is None:
+            return Manager(access_key=present(key))
+        return Manager(account_id=account_id, access_key=key or None)
+
+
+def present(key: str | None) -> str:
+    """Raises GalleryKeyMissing."""
+    if not key:
+        raise GalleryKeyMissing(
+            "Send the gallery's access key as X-Gallery-Key, or its owner's token as Authorization: Bearer."
+        )
+    return key

@@ -1,0 +1,193 @@
+"""The public endpoints of galleries: parse, call one use case, answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Path, Query, Request
+from kappi_chassis.http import json_response
+from kappi_chassis.idempotency import StoredAnswer
+from kappi_chassis.problems import FieldError, ValidationFailed
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from kappi_galleries.api import operations
+from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
+from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
+from kappi_galleries.cursors import cursor_after, position_of
+from kappi_galleries.domain import Gallery, LifetimeRefused
+from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
+from kappi_galleries.links import Links
+from kappi_galleries.schemas import (
+    GalleryAnswer,
+    GalleryCreate,
+    GalleryCreatedAnswer,
+    GalleryPageAnswer,
+    GalleryPatch,
+)
+from kappi_galleries.use_cases.account_creation import AccountGalleryCreation, AccountGalleryWish
+from kappi_galleries.use_cases.creation import CreatedGallery, GalleryCreation, GalleryWish
+from kappi_galleries.use_cases.management import (
+    GalleryChange,
+    GalleryManagement,
+    PasswordChange,
+    TitleChange,
+)
+
+CREATE_SCOPE = "POST /v1/galleries"
+DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+NO_STORE = {"Cache-Control": "no-store"}
+
+GalleryIdPath = Annotated[UUID, Path(description="The gallery's id")]
+Limit = Annotated[int, Query(ge=1, description=f"Galleries per page; more than {MAX_LIMIT} are {MAX_LIMIT}")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+
+
+class GalleryApi:
+    """The handlers, with what they call."""
+
+    def __init__(
+        self,
+        *,
+        creation: GalleryCreation,
+        account_creation: AccountGalleryCreation,
+        management: GalleryManagement,
+        callers: Callers,
+        calls: IdempotentCalls,
+        links: Links,
+    ) -> None:
+        self._creation = creation
+        self._account_creation = account_creation
+        self._management = management
+        self._callers = callers
+        self._calls = calls
+        self._links = links
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Galleries"])
+        one = "/v1/galleries/{gallery_id}"
+        router.add_api_route("/v1/galleries", self.create, methods=["POST"], **operations.CREATE)
+        router.add_api_route("/v1/galleries", self.list_mine, methods=["GET"], **operations.LIST)
+        router.add_api_route(one, self.read, methods=["GET"], **operations.READ)
+        router.add_api_route(one, self.change, methods=["PATCH"], **operations.CHANGE)
+        router.add_api_route(one, self.remove, methods=["DELETE"], **operations.REMOVE)
+        return router
+
+    async def create(
+        self,
+        request: Request,
+        _token: AccountToken,
+        body: Annotated[GalleryCreate | None, Body()] = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        account_id = await self._callers.account_if_any(request)
+        wish = body or GalleryCreate()
+        if account_id is None:
+            answer = await self._create_anonymous(request, wish, idempotency_key)
+        else:
+            call = await self._calls.read(
+                request, idempotency_key, scope=CREATE_SCOPE, caller=str(account_id)
+            )
+            answer = await self._account_creation.create(
+                account_id, _account_wish(wish), call=call, render=self._created
+            )
+        return json_response(answer.body, status=answer.status, headers=NO_STORE)
+
+    async def list_mine(
+        self, request: Request, _token: AccountToken, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    ) -> Response:
+        account_id = await self._callers.account(request)
+        page = await self._management.list_mine(
+            account_id,
+            before=position_of(cursor) if cursor else None,
+            limit=min(limit, MAX_LIMIT),
+        )
+        document = GalleryPageAnswer(
+            items=[GalleryAnswer.of(gallery, self._links) for gallery in page.galleries],
+            next_cursor=cursor_after(page.next_before) if page.next_before else None,
+        )
+        return _answer(document)
+
+    async def read(
+        self, request: Request, gallery_id: GalleryIdPath, _token: AccountToken, key: GalleryKey
+    ) -> Response:
+        manager = await self._callers.manager(request, key)
+        gallery = await self._management.read(gallery_id, manager)
+        return _answer(GalleryAnswer.of(gallery, self._links))
+
+    async def change(
+        self,
+        request: Request,
+        gallery_id: GalleryIdPath,
+        _token: AccountToken,
+        key: GalleryKey,
+        body: GalleryPatch,
+    ) -> Response:
+        manager = await self._callers.manager(request, key)
+        try:
+            gallery = await self._management.change(gallery_id, manager, change=_change(body))
+        except LifetimeRefused as refused:
+            raise _refused_lifetime(refused) from refused
+        return _answer(GalleryAnswer.of(gallery, self._links))
+
+    async def remove(
+        self, request: Request, gallery_id: GalleryIdPath, _token: AccountToken, key: GalleryKey
+    ) -> Response:
+        await self._management.remove(gallery_id, await self._callers.manager(request, key))
+        return Response(status_code=204)
+
+    async def _create_anonymous(
+        self, request: Request, body: GalleryCreate, idempotency_key: str | None
+    ) -> StoredAnswer:
+        wish = _anonymous_wish(body)
+        call = await self._calls.read(request, idempotency_key, scope=CREATE_SCOPE, caller="")
+        try:
+            if call is None:
+                return self._created_anonymous(await self._creation.create(wish))
+            return await self._creation.create_once(call, wish, render=self._created_anonymous)
+        except LifetimeRefused as refused:
+            raise _refused_lifetime(refused) from refused
+
+    def _created(self, gallery: Gallery) -> StoredAnswer:
+        return StoredAnswer(201, GalleryAnswer.of(gallery, self._links).model_dump_json().encode())
+
+    def _created_anonymous(self, created: CreatedGallery) -> StoredAnswer:
+        gallery = GalleryAnswer.of(created.gallery, self._links)
+        document = GalleryCreatedAnswer(**dict(gallery), access_key=created.access_key)
+        return StoredAnswer(201, document.model_dump_json().encode())
+
+
+def _anonymous_wish(body: GalleryCreate) -> GalleryWish:
+    wanted = {"visibility": body.visibility == "private", "password": body.password is not None}
+    refused = [field for field, asked in wanted.items() if asked]
+    if refused:
+        raise AccountRequired(*refused)
+    return GalleryWish(title=body.title, lifetime_s=body.expires_in)
+
+
+def _account_wish(body: GalleryCreate) -> AccountGalleryWish:
+    if body.expires_in is not None:
+        raise ExpiryNotForAccounts
+    return AccountGalleryWish(
+        title=body.title, visibility=body.visibility or "shared", password=body.password
+    )
+
+
+def _change(body: GalleryPatch) -> GalleryChange:
+    sent = body.model_fields_set
+    return GalleryChange(
+        title=TitleChange(title=body.title) if "title" in sent else None,
+        visibility=body.visibility,
+        password=PasswordChange(password=body.password) if "password" in sent else None,
+        lifetime_s=body.expires_in,
+    )
+
+
+def _answer(document: BaseModel) -> Response:
+    return json_response(document.model_dump_json().encode(), headers=NO_STORE)
+
+
+def _refused_lifetime(refused: LifetimeRefused) -> ValidationFailed:
+    error = FieldError(field="expires_in", code="out_of_range", message=str(refused))
+    return ValidationFailed("Look at: expires_in.", errors=(error,))

@@ -1,0 +1,106 @@
+"""The public endpoints that move a gallery into other hands, or out of the wrong ones."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from kappi_chassis.http import json_response
+from kappi_chassis.idempotency import StoredAnswer
+from starlette.responses import Response
+
+from kappi_galleries.api import operations
+from kappi_galleries.api.access import KEY_HEADER, AccountToken, Callers, GalleryKey, present
+from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
+from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
+from kappi_galleries.domain import Gallery
+from kappi_galleries.links import Links
+from kappi_galleries.schemas import AccessKeyAnswer, CodeAnswer, GalleryAnswer
+from kappi_galleries.use_cases.access import Manager
+from kappi_galleries.use_cases.claiming import GalleryClaiming
+from kappi_galleries.use_cases.rotation import Rotation
+
+
+class OwnershipApi:
+    """The handlers, with what they call."""
+
+    def __init__(
+        self,
+        *,
+        claiming: GalleryClaiming,
+        rotation: Rotation,
+        callers: Callers,
+        calls: IdempotentCalls,
+        links: Links,
+    ) -> None:
+        self._claiming = claiming
+        self._rotation = rotation
+        self._callers = callers
+        self._calls = calls
+        self._links = links
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Galleries"])
+        one = "/v1/galleries/{gallery_id}"
+        router.add_api_route(f"{one}/claim", self.claim, methods=["POST"], **operations.CLAIM)
+        router.add_api_route(
+            f"{one}/rotate-code", self.rotate_code, methods=["POST"], **operations.ROTATE_CODE
+        )
+        router.add_api_route(f"{one}/rotate-key", self.rotate_key, methods=["POST"], **operations.ROTATE_KEY)
+        return router
+
+    async def claim(
+        self, request: Request, gallery_id: GalleryIdPath, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        account_id = await self._callers.account(request)
+        access_key = present(request.headers.get(KEY_HEADER))
+        caller = Manager(account_id=account_id, access_key=access_key).name
+        answer = await self._claiming.claim(
+            gallery_id,
+            account_id=account_id,
+            access_key=access_key,
+            call=await self._calls.read(request, idempotency_key, scope=f"claim {gallery_id}", caller=caller),
+            render=self._gallery,
+        )
+        return _answer(answer)
+
+    async def rotate_code(
+        self,
+        request: Request,
+        gallery_id: GalleryIdPath,
+        _token: AccountToken,
+        key: GalleryKey,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        manager = await self._callers.manager(request, key)
+        call = await self._calls.read(
+            request, idempotency_key, scope=f"rotate-code {gallery_id}", caller=manager.name
+        )
+        return _answer(await self._rotation.rotate_code(gallery_id, manager, call=call, render=self._code))
+
+    async def rotate_key(
+        self,
+        request: Request,
+        gallery_id: GalleryIdPath,
+        key: GalleryKey,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        await self._callers.account_if_any(request)
+        access_key = present(key)
+        call = await self._calls.read(
+            request, idempotency_key, scope=f"rotate-key {gallery_id}", caller=access_key
+        )
+        return _answer(await self._rotation.rotate_key(gallery_id, access_key, call=call, render=_access_key))
+
+    def _gallery(self, gallery: Gallery) -> StoredAnswer:
+        return StoredAnswer(200, GalleryAnswer.of(gallery, self._links).model_dump_json().encode())
+
+    def _code(self, gallery: Gallery) -> StoredAnswer:
+        document = CodeAnswer(code=gallery.shown_code, url=self._links.to(gallery))
+        return StoredAnswer(200, document.model_dump_json().encode())
+
+
+def _access_key(access_key: str) -> StoredAnswer:
+    return StoredAnswer(200, AccessKeyAnswer(access_key=access_key).model_dump_json().encode())
+
+
+def _answer(answer: StoredAnswer) -> Response:
+    return json_response(answer.body, status=answer.status, headers=NO_STORE)

@@ -1,0 +1,48 @@
+"""Attempts at passwords, counted for all replicas."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from kappi_chassis.db import Database
+
+# Each attempt pushes the moment at which all of them are forgotten; one that would push it too far does not
+# count and is refused. What is forgotten is swept by whoever comes by.
+_TAKE = """
+WITH swept AS (
+  DELETE FROM password_attempts WHERE subject_hash IN (
+    SELECT subject_hash FROM password_attempts WHERE spent_until <= $2 AND subject_hash <> $1
+    ORDER BY spent_until LIMIT 4 FOR UPDATE SKIP LOCKED))
+INSERT INTO password_attempts AS known (subject_hash, spent_until) VALUES ($1, $2::timestamptz + $3::interval)
+ON CONFLICT (subject_hash) DO UPDATE SET spent_until = GREATEST(known.spent_until, $2) + $3
+WHERE GREATEST(known.spent_until, $2) + $3 <= $2 + $4::interval
+RETURNING spent_until
+"""
+_SPENT_UNTIL = "SELECT spent_until FROM password_attempts WHERE subject_hash = $1"
+_GIVE_BACK = "UPDATE password_attempts SET spent_until = spent_until - $2::interval WHERE subject_hash = $1"
+
+
+class AttemptQueries:
+    """Single statements outside any other transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(
+        self, subject_hash: bytes, *, burst: int, refill: timedelta, now: datetime
+    ) -> timedelta | None:
+        """Count one attempt. None when it was free to be made, else how long until the next one is.
+
+        burst: attempts at once. refill: after how long there is one more.
+        """
+        hot = self._database.hot
+        if await hot.fetchval(_TAKE, subject_hash, now, refill, refill * burst) is not None:
+            return None
+        spent_until: datetime | None = await hot.fetchval(_SPENT_UNTIL, subject_hash)
+        if spent_until is None:  # swept since
+            return timedelta(0)
+        return spent_until + refill - refill * burst - now
+
+    async def give_back(self, subject_hash: bytes, *, refill: timedelta) -> None:
+        """Uncount one attempt, which turned out to be none at guessing."""
+        await self._database.hot.execute(_GIVE_BACK, subject_hash, refill)

@@ -1,0 +1,96 @@
+"""Creating a gallery that belongs to an account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from kappi_chassis.auth.accounts import AccessTokenInvalid
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.passwords import Passwords
+
+from kappi_galleries import metrics
+from kappi_galleries.credentials import CodeScheme
+from kappi_galleries.domain import Gallery, GalleryId, Visibility
+from kappi_galleries.repository.accounts import AccountRows
+from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.use_cases.announcing import created
+from kappi_galleries.use_cases.answering import answer_once
+from kappi_galleries.use_cases.coding import take_free_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountGalleryWish:
+    """What an account may choose. password: in the form it is hashed in, None for none."""
+
+    title: str | None = None
+    visibility: Visibility = "shared"
+    password: str | None = None
+
+
+class AccountGalleryCreation:
+    """Makes galleries that have an owner, no access key and no end."""
+
+    def __init__(
+        self, *, outbox: Outbox, codes: CodeScheme, passwords: Passwords, clock: Clock, new_id: NewId
+    ) -> None:
+        self._outbox = outbox
+        self._codes = codes
+        self._passwords = passwords
+        self._clock = clock
+        self._new_id = new_id
+
+    async def create(
+        self,
+        owner_id: UUID,
+        wish: AccountGalleryWish,
+        *,
+        call: IdempotentCall | None,
+        render: Callable[[Gallery], StoredAnswer],
+    ) -> StoredAnswer:
+        """The rendered gallery, or the answer kept before.
+
+        Raises AccessTokenInvalid for an account that was deleted, CodesExhausted, PasswordsBusy,
+        IdempotencyKeyReused.
+        """
+        password_hash = None if wish.password is None else await self._passwords.hash(wish.password)
+
+        async def act(unit: UnitOfWork) -> StoredAnswer:
+            if not await AccountRows(unit.connection).admit(owner_id):
+                raise AccessTokenInvalid
+            gallery = await self._insert(unit, self._draft(owner_id, wish), password_hash=password_hash)
+            return render(gallery)
+
+        return await answer_once(self._outbox, call, act)
+
+    async def _insert(self, unit: UnitOfWork, draft: Gallery, *, password_hash: str | None) -> Gallery:
+        rows = GalleryRows(unit.connection)
+
+        async def take(code: str) -> bool:
+            return await rows.insert(replace(draft, code=code), secrets={"password_hash": password_hash})
+
+        gallery = replace(draft, code=await take_free_code(self._codes, take))
+        await unit.publish(created(gallery), sequence=gallery.version)
+        metrics.CREATED.labels("account").inc()
+        return gallery
+
+    def _draft(self, owner_id: UUID, wish: AccountGalleryWish) -> Gallery:
+        now = self._clock()
+        return Gallery(
+            id=GalleryId(self._new_id()),
+            code=None,
+            owner_id=owner_id,
+            visibility=wish.visibility,
+            title=wish.title,
+            password_protected=wish.password is not None,
+            expires_at=None,
+            created_at=now,
+            updated_at=now,
+            deleted_at=None,
+            version=1,
+            item_count=0,
+            size_bytes=0,
+        )

@@ -1,0 +1,62 @@
+"""Deleting everything an account owned here."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.inbox import record
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.envelope import Envelope
+
+from kappi_galleries import metrics
+from kappi_galleries.repository.accounts import AccountRows
+from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.use_cases.deletion import delete
+
+PAGE = 100
+
+_log = get_logger(__name__)
+
+
+class AccountDeletion:
+    """The handler of `AccountDeleted`: a transaction for each page, so that none holds thousands of locks.
+
+    Whatever was committed before a crash is not found again; the event is recorded with the last page.
+    """
+
+    def __init__(self, *, outbox: Outbox, clock: Clock, consumer: str, page: int = PAGE) -> None:
+        """consumer: the name its events are recorded under. page: galleries per transaction."""
+        self._outbox = outbox
+        self._clock = clock
+        self._consumer = consumer
+        self._page = page
+
+    async def handle(self, envelope: Envelope[Any]) -> bool:
+        """False for a duplicate."""
+        account_id: UUID = envelope.data.account_id
+        async with self._outbox.begin() as unit:
+            # First, and committed: from here on no gallery is given to this account any more.
+            await AccountRows(unit.connection).bury(account_id, deleted_at=envelope.data.deleted_at)
+        total = 0
+        while True:
+            async with self._outbox.begin() as unit:
+                deleted = await self._delete_page(unit, account_id)
+                is_last = deleted < self._page
+                is_new = is_last and await record(
+                    unit.connection, consumer=self._consumer, event_id=envelope.id
+                )
+            metrics.DELETED.labels("account_deleted").inc(deleted)
+            total += deleted
+            if is_last:
+                _log.info("account.deleted", account_id=str(account_id), galleries=total)
+                return is_new
+
+    async def _delete_page(self, unit: UnitOfWork, account_id: UUID) -> int:
+        now = self._clock()
+        galleries = await GalleryRows(unit.connection).lock_some_of_owner(account_id, limit=self._page)
+        for gallery in galleries:
+            await delete(unit, gallery, reason="account_deleted", now=now)
+        return len(galleries)

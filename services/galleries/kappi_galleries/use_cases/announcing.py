@@ -1,0 +1,28 @@
+"""What is said of a gallery that was made or changed."""
+
+from __future__ import annotations
+
+from kappi_contracts.events import GalleryCreated, GalleryUpdated
+
+from kappi_galleries.domain import Gallery
+
+
+def created(gallery: Gallery) -> GalleryCreated:
+    return GalleryCreated(
+        gallery_id=gallery.id,
+        owner_id=gallery.owner_id,
+        visibility=gallery.visibility,
+        expires_at=gallery.expires_at,
+        created_at=gallery.created_at,
+    )
+
+
+def updated(gallery: Gallery) -> GalleryUpdated:
+    """Also after its code, key or password changed: whoever keeps grants drops them."""
+    return GalleryUpdated(
+        gallery_id=gallery.id,
+        owner_id=gallery.owner_id,
+        visibility=gallery.visibility,
+        expires_at=gallery.expires_at,
+        updated_at=gallery.updated_at,
+    )
