@@ -18,10 +18,15 @@ SENT_GRACE = timedelta(hours=1)
 
 _log = get_logger(__name__)
 
+# Ids follow time, so the first young row ends the search: without that, a table in which nothing is due would
+# be read to its end each round.
 _OUTBOX = """
 DELETE FROM outbox WHERE id IN (
   SELECT id FROM outbox
-  WHERE sent_at < now() - $2::interval AND occurred_at < now() - $1::interval ORDER BY id LIMIT $3)
+  WHERE id < coalesce(
+    (SELECT id FROM outbox WHERE occurred_at >= now() - $1::interval ORDER BY id LIMIT 1),
+    9223372036854775807)
+  AND sent_at < now() - $2::interval AND occurred_at < now() - $1::interval ORDER BY id LIMIT $3)
 AND sent_at IS NOT NULL
 """
 _INBOX = """
