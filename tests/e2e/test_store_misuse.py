@@ -152,7 +152,9 @@ async def test_two_gigabytes_declared_as_two_kilobytes_are_cut_off_early(
         headers["content-length"] = str(2 * GIB if framing == "an honest length" else 2048)
     status, sent_bytes = await _pour(single["url"], headers, chunked="transfer-encoding" in headers)
     assert sent_bytes < _MAY_BE_SENT_BYTES, "it should have stopped reading long ago"
-    assert status is None or 400 <= status < 500, status
+    # A store that hangs up at once may take its answer along; ours, behind the gateway, does not.
+    expected = {400, 403, 411, 413} if stack.kind == "embedded" else {None, 400, 403, 411, 413}
+    assert status in expected, status
     await _check_nothing_stored(stack, phone, gallery, upload)
 
 

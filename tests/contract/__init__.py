@@ -1,0 +1,1 @@
+"""What is promised to others, without a running stack."""

@@ -1,0 +1,104 @@
+"""What docs/openapi.json promises. That it is what runs is shown by tests/e2e/test_surface.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kappi_gateway.routes import ROUTES, Credential, Limit, Route
+
+from tests.e2e.refusals import REFUSALS, Refusal
+
+DOCUMENT: Mapping[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "docs" / "openapi.json").read_text(encoding="utf-8")
+)
+_CODE = re.compile(r"`([a-z_]+)`")
+_by_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.template}")
+
+
+def _operation(operation: str) -> Mapping[str, Any]:
+    method, path = operation.lower().split(" ", 1)
+    found: Mapping[str, Any] = DOCUMENT["paths"][path][method]
+    return found
+
+
+def _codes(operation: Mapping[str, Any], status: int) -> set[str]:
+    """The problem codes an operation's answer of that status is documented with."""
+    return set(_CODE.findall(operation["responses"].get(str(status), {}).get("description", "")))
+
+
+def test_exactly_the_routes_are_documented() -> None:
+    documented = {
+        f"{method.upper()} {path}" for path, operations in DOCUMENT["paths"].items() for method in operations
+    }
+    assert documented == {f"{route.method} {route.template}" for route in ROUTES}
+
+
+@_by_route
+def test_an_operation_says_what_it_does_and_who_may(route: Route) -> None:
+    operation = _operation(f"{route.method} {route.template}")
+    assert operation["summary"]
+    assert operation["operationId"]
+    assert operation["tags"]
+    successes = [status for status in operation["responses"] if status[0] in "23"]
+    assert successes
+    named = {name for schemes in operation["security"] for name in schemes}
+    if route.credential is Credential.KEY:
+        assert named == {"GalleryKey"}
+    if route.credential is Credential.KEY_OR_CODE:
+        assert named >= {"GalleryKey", "GalleryCode"}
+    if "{id}" in route.template or "{code}" in route.template:
+        assert {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
+    assert "x-kappi-grant" not in json.dumps(operation).lower()
+
+
+@_by_route
+def test_a_route_documents_what_the_gateway_itself_answers(route: Route) -> None:
+    operation = _operation(f"{route.method} {route.template}")
+    assert _codes(operation, 503) >= {"upstream_unavailable", "overloaded"}
+    assert _codes(operation, 504) >= {"upstream_timeout"}
+    if route.accepts_body:
+        assert "payload_too_large" in _codes(operation, 413)
+    if route.limit is Limit.CREATION:
+        assert "too_many_galleries" in _codes(operation, 429)
+    if route.credential in {Credential.CODE_IN_PATH, Credential.KEY_OR_CODE}:
+        assert "too_many_guesses" in _codes(operation, 429)
+    # Grants are between the gateway and the services: no client can do anything about one.
+    assert "grant" not in json.dumps(operation["responses"]).lower()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [refusal for refusal in REFUSALS if not refusal.operation.endswith(" ")],
+    ids=lambda refusal: refusal.name,
+)
+def test_every_known_refusal_is_documented(refusal: Refusal) -> None:
+    operation = _operation(refusal.operation)
+    assert refusal.code in _codes(operation, refusal.status), (refusal.status, operation["responses"].keys())
+
+
+def test_errors_are_problem_documents_everywhere() -> None:
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                if status[0] in "45" or status == "default":
+                    assert response["content"].keys() == {"application/problem+json"}, (method, path, status)
+
+
+def test_operation_ids_are_unique_and_every_reference_resolves() -> None:
+    ids = [
+        operation["operationId"]
+        for operations in DOCUMENT["paths"].values()
+        for operation in operations.values()
+    ]
+    assert len(ids) == len(set(ids))
+    schemas = DOCUMENT["components"]["schemas"]
+    references = re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(DOCUMENT))
+    assert references
+    assert set(references) <= schemas.keys()
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert set(schemes) == {"GalleryKey", "GalleryCode", "GalleryPassword"}

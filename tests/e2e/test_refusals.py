@@ -1,0 +1,132 @@
+"""Whatever a client sends: the right problem, nothing stored, nothing told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from kappi_media.testing.samples import encode, quadrants
+
+from tests.e2e import evidence
+from tests.e2e.phone import File, Gallery, Phone
+from tests.e2e.refusals import REFUSALS, Refusal
+from tests.e2e.stacks import StackUnderTest
+
+ONLY_EMBEDDED = True  # refused before a broker or a store is asked
+
+PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """names: what the refusals' paths and headers may name."""
+
+    home: Gallery
+    names: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def world(stack: StackUnderTest) -> World:
+    """A gallery with an item, a promise and an aborted upload; one of somebody else; a deleted one."""
+    return asyncio.run(_build(stack))
+
+
+async def _build(stack: StackUnderTest) -> World:
+    async with Phone(stack.base_url, secrets=stack.secrets) as phone:
+        home, foreign, dead = [await phone.create_gallery(expires_in=59 * 86_400) for _ in range(3)]
+        completed, pending, aborted = await phone.sign(home, [PICTURE] * 3)
+        await phone.deliver(home, completed, PICTURE)
+        await phone.until_ready(home, 1)
+        for path in (f"/v1/uploads/{aborted['id']}", f"/v1/galleries/{dead.id}"):
+            key = dead.key if "galleries" in path else home.key
+            assert (await phone.ask("DELETE", path, headers=key)).status == 204
+        galleries = {"home": home, "foreign": foreign, "dead": dead}
+        names = {name: gallery.id for name, gallery in galleries.items()}
+        names |= {f"{name}_key": gallery.access_key for name, gallery in galleries.items()}
+        names |= {f"{name}_code": gallery.code for name, gallery in galleries.items()}
+        names |= {
+            "item": completed["media_id"],
+            "completed": completed["id"],
+            "pending": pending["id"],
+            "pending_item": pending["media_id"],
+            "aborted": aborted["id"],
+        }
+    await stack.running.wait_idle()
+    return World(home, names)
+
+
+async def _footprint(stack: StackUnderTest, home: Gallery) -> object:
+    """All that a refused request could have changed."""
+    return (
+        await evidence.ask_database(
+            stack,
+            "galleries",
+            "SELECT ((SELECT count(*) FROM galleries), version, title, expires_at)::text"
+            " FROM galleries WHERE id = $1",
+            UUID(home.id),
+        ),
+        await evidence.ask_database(
+            stack,
+            "media",
+            "SELECT ((SELECT array_agg(state ORDER BY id) FROM uploads),"
+            " (SELECT array_agg(version ORDER BY id) FROM items),"
+            " (SELECT sum(version) FROM contents))::text",
+        ),
+        await evidence.objects_under(stack, f"galleries/{home.id}/"),
+    )
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
+async def test_a_refusal_has_its_code_stores_nothing_and_tells_nothing(
+    refusal: Refusal, stack: StackUnderTest, phone: Phone, world: World
+) -> None:
+    before = await _footprint(stack, world.home)
+    answer = await phone.ask(
+        refusal.method,
+        _named(refusal.path, world),
+        json=refusal.json,
+        body=refusal.body,
+        headers={name: _named(value, world) for name, value in refusal.headers.items()},
+    )
+    document = answer.problem(refusal.status, refusal.code)
+    if refusal.names is not None:
+        fields = [error["field"] for error in document["errors"]]
+        assert refusal.names in fields, fields
+    if refusal.status == 405:
+        assert refusal.method not in answer.headers["Allow"].split(", ")
+    shown = answer.body.decode()
+    for secret in ("home_key", "foreign_key", "dead_key"):
+        assert world.names[secret] not in shown
+    assert await _footprint(stack, world.home) == before
+
+
+def _named(text: str, world: World) -> str:
+    return text.format(**world.names) if "{" in text else text
+
+
+async def test_a_true_grant_is_worth_nothing_at_the_front_door(
+    stack: StackUnderTest, phone: Phone, world: World
+) -> None:
+    """Grants are the services' own business: one that leaked opens nothing, and adds nothing to a code."""
+    asked = await phone.ask(
+        "POST",
+        f"{stack.service_url('galleries')}/internal/grants/key",
+        json={"access_key": world.home.access_key},
+    )
+    grant = asked.ok()["grant"]
+    stack.secrets.add(grant)
+    for name in ("X-Kappi-Grant", "x-kappi-grant"):
+        alone = await phone.ask("GET", f"/v1/media/{world.names['item']}", headers={name: grant})
+        alone.problem(401, "credentials_missing")
+    foreign = {"X-Gallery-Code": world.names["foreign_code"], "X-Kappi-Grant": grant}
+    mixed = await phone.ask("GET", f"/v1/media/{world.names['item']}", headers=foreign)
+    mixed.problem(404, "media_not_found")
+    # At the service's own port it is worth what it says, until a bit of it changes.
+    media_url = f"{stack.service_url('media')}/v1/media/{world.names['item']}"
+    assert (await phone.ask("GET", media_url, headers={"X-Kappi-Grant": grant})).status == 200
+    tampered = grant[:-6] + ("AAAAAA" if not grant.endswith("AAAAAA") else "BBBBBB")
+    refused = await phone.ask("GET", media_url, headers={"X-Kappi-Grant": tampered})
+    refused.problem(401, "grant_invalid")

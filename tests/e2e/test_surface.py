@@ -1,0 +1,200 @@
+"""The public surface: documented as it is, every operation works, nothing of the inside shows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kappi_chassis.testing.eventually import eventually
+from kappi_media.testing.samples import encode, quadrants
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.phone import Answer, File, Phone
+from tests.e2e.stacks import StackUnderTest
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
+METHODS = {"get", "post", "put", "patch", "delete"}
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
+
+
+async def test_the_committed_openapi_is_the_running_one(stack: StackUnderTest, phone: Phone) -> None:
+    running = (await phone.ask("GET", "/openapi.json")).ok()
+    assert json.loads(COMMITTED.read_text()) == running, (
+        "docs/openapi.json is out of date. With `make up` running:\n"
+        "  curl -s http://localhost:8000/openapi.json | .venv/bin/python -m json.tool > docs/openapi.json"
+    )
+
+
+async def test_every_operation_of_the_document_works(stack: StackUnderTest, phone: Phone) -> None:
+    """One gallery's life, by every call there is; each answers with a status it is documented with."""
+    document = (await phone.ask("GET", "/openapi.json")).ok()
+    walked: set[str] = set()
+
+    async def call(operation: str, path: str, status: int, **given: Any) -> Answer:
+        answer = await phone.ask(operation.split(" ")[0], path, **given)
+        assert answer.status == status, (operation, answer.status, answer.body[:300])
+        method, template = operation.lower().split(" ", 1)
+        assert str(status) in document["paths"][template][method]["responses"], operation
+        walked.add(operation)
+        return answer
+
+    created = (await call("POST /v1/galleries", "/v1/galleries", 201, json={"title": "Walk"})).json()
+    stack.secrets.add(created["access_key"])
+    gallery, key = f"/v1/galleries/{created['id']}", {"X-Gallery-Key": created["access_key"]}
+    code = {"X-Gallery-Code": created["code"]}
+    await call("GET /v1/galleries/{id}", gallery, 200, headers=key)
+    await call("PATCH /v1/galleries/{id}", gallery, 200, headers=key, json={"title": "Walked"})
+    declared = {"files": [PICTURE.declaration()] * 2}
+    signed = await call(
+        "POST /v1/galleries/{id}/uploads", f"{gallery}/uploads", 201, headers=key, json=declared
+    )
+    first, second = signed.json()["uploads"]
+    upload, media = f"/v1/uploads/{first['id']}", f"/v1/media/{first['media_id']}"
+    await call("GET /v1/uploads/{id}", upload, 200, headers=key)
+    assert (await phone.put(first, PICTURE.body)).status == 200
+    await call("POST /v1/uploads/{id}/complete", f"{upload}/complete", 200, headers=key)
+    await call("DELETE /v1/uploads/{id}", f"/v1/uploads/{second['id']}", 204, headers=key)
+
+    async def ready() -> None:
+        item = (await phone.ask("GET", media, headers=code)).ok()
+        assert item["status"] == "ready"
+
+    await eventually(ready, 30)
+    await call("GET /v1/media/{id}", media, 200, headers=code)
+    await call("PATCH /v1/media/{id}", media, 200, headers=key, json={"caption": "Here"})
+    await call("GET /v1/media/{id}/download", f"{media}/download", 200, headers=code)
+    redirected = await call(
+        "GET /v1/media/{id}/download", f"{media}/download?redirect=true", 302, headers=code
+    )
+    assert (await phone.ask("GET", redirected.headers["Location"])).body == PICTURE.body
+    small = await call("GET /v1/media/{id}/renditions/{size}", f"{media}/renditions/400", 302, headers=code)
+    assert (await phone.ask("GET", small.headers["Location"])).headers["Content-Type"] == "image/jpeg"
+    page = await call("GET /v1/g/{code}", f"/v1/g/{created['code']}", 200)
+    etag = {"If-None-Match": page.headers["ETag"]}
+    again = await phone.ask("GET", f"/v1/g/{created['code']}", headers=etag)
+    assert again.status in {304, 200}, "200 where its URLs were signed anew in between"
+    await call("DELETE /v1/media/{id}", media, 204, headers=key)
+    await call("DELETE /v1/galleries/{id}", gallery, 204, headers=key)
+    assert walked == {f"{method.upper()} {path}" for method, path, _ in _operations(document)}
+
+
+async def test_pages_for_people_need_nothing_from_elsewhere(stack: StackUnderTest, phone: Phone) -> None:
+    gallery = await phone.create_gallery()
+    for path in ("/", "/docs", f"/g/{gallery.code}"):
+        page = await phone.ask("GET", path)
+        assert page.status == 200
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        assert re.findall(rb'(?:src|href)="(?:https?:)?//[^"]+"', page.body) == []
+        head = await phone.ask("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+    preflight = await phone.ask(
+        "OPTIONS",
+        f"/v1/galleries/{gallery.id}",
+        headers={"Origin": "https://app.example", "Access-Control-Request-Method": "PATCH"},
+    )
+    assert preflight.status == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
+    refused = await phone.ask("GET", "/v1/g/zzzzzzzz", headers={"Origin": "https://app.example"})
+    assert refused.headers["Access-Control-Allow-Origin"] == "*", "a page must be able to read refusals"
+
+
+@pytest.mark.timeout(180)
+async def test_operators_see_what_happened(stack: StackUnderTest, phone: Phone) -> None:
+    gallery = await phone.create_gallery()
+    before = {service: await _metrics(stack, phone, service) for service in stack.running.note.services}
+    await phone.upload(gallery, PICTURE)
+    await phone.until_ready(gallery, 1)
+    answer = await phone.ask("DELETE", f"/v1/galleries/{gallery.id}", headers=gallery.key)
+    assert answer.status == 204
+    await stack.running.wait_idle()
+
+    expected = {
+        "galleries": (
+            "kappi_galleries_deleted_galleries_total{reason=requested}",
+            "kappi_galleries_grants_total{right=manage}",
+            "kappi_galleries_item_events_total{outcome=counted}",
+            "kappi_outbox_sent_events_total{topic=GalleryDeleted}",
+            "kappi_outbox_lag_seconds_count{}",
+            "kappi_consumer_record_seconds_count{fate=done,topic=MediaReady}",
+        ),
+        "media": (
+            "kappi_media_uploads_signed_total{}",
+            "kappi_media_completions_total{outcome=completed}",
+            "kappi_media_items_processed_total{outcome=ready}",
+            "kappi_media_processing_seconds_count{kind=image}",
+            "kappi_media_ready_seconds_count{}",
+            "kappi_media_views_total{outcome=built}",
+            "kappi_consumer_record_seconds_count{fate=done,topic=UploadCompleted}",
+            "kappi_consumer_record_seconds_count{fate=done,topic=GalleryDeleted}",
+        ),
+        "janitor": (
+            "kappi_janitor_purge_sweeps_total{outcome=clean}",
+            "kappi_janitor_purge_sweep_seconds_count{}",
+            "kappi_outbox_sent_events_total{topic=ObjectsPurged}",
+        ),
+        "gateway": (
+            "kappi_gateway_grants_total{kind=key,outcome=asked}",
+            "kappi_gateway_grants_total{kind=view,outcome=asked}",
+        ),
+    }
+
+    async def moved() -> None:
+        for service, names in expected.items():
+            after = await _metrics(stack, phone, service)
+            for name in names:
+                assert after.get(name, 0) > before[service].get(name, 0), (service, name)
+
+    await eventually(moved, 30)
+    for service in before:
+        await _check_operations_port(stack, phone, service)
+
+
+async def _check_operations_port(stack: StackUnderTest, phone: Phone, service: str) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (await phone.ask("GET", stack.ops_url(service) + path)).status == 200, (service, path)
+    text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
+    assert _UUID.search(text) is None, "no ids in labels"
+    families = {family.name for family in text_string_to_metric_families(text)}
+    modules = ["kappi_chassis.observability.metrics"]
+    if service != "store":
+        modules.append(f"kappi_{service}.metrics")
+    for module in modules:
+        declared = set(_declared(module))
+        assert declared
+        assert declared <= families, (service, declared - families)
+    # The service's own port has the service's own business only.
+    for path in ("/metrics", "/healthz", "/readyz"):
+        if service in {"galleries", "media", "gateway"}:
+            (await phone.ask("GET", stack.service_url(service) + path)).problem(404, "not_found")
+
+
+def _declared(module: str) -> Iterator[str]:
+    """Families of the metrics a module declares, as they are exposed."""
+    for metric in vars(importlib.import_module(module)).values():
+        if isinstance(metric, (Counter, Gauge, Histogram)):
+            yield from (family.name for family in metric.describe())
+
+
+async def _metrics(stack: StackUnderTest, phone: Phone, service: str) -> Mapping[str, float]:
+    """Samples by name and labels."""
+    text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
+    return {
+        f"{sample.name}{{{','.join(f'{k}={v}' for k, v in sorted(sample.labels.items()))}}}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, operations in document["paths"].items():
+        for method in METHODS & operations.keys():
+            yield method, path, operations[method]
