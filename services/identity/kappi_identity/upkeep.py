@@ -16,9 +16,9 @@ from kappi_identity.repository.leftovers import remove_leftovers
 from kappi_identity.use_cases.keys import KeyRotation
 from kappi_identity.use_cases.tiers import Tiers
 
+TIERS_EVERY_S = 15.0
 KEYS_EVERY_S = 15.0
 LEFTOVERS_EVERY_S = 600.0
-RETRY_S = 2.0
 THROTTLE_MEMORY = timedelta(days=1)
 
 _log = get_logger(__name__)
@@ -43,11 +43,8 @@ class Upkeep:
         self._clock = clock
 
     async def announce_tiers(self) -> None:
-        """Until it succeeds, which once is enough."""
-        while True:
-            if await _attempted("tiers.announce", self._tiers.announce):
-                return
-            await asyncio.sleep(RETRY_S)
+        """Until cancelled; each tier that the migrations brought is announced once."""
+        await _repeated("tiers.announce", self._tiers.announce, every_s=TIERS_EVERY_S)
 
     async def move_keys(self) -> None:
         """Until cancelled."""
@@ -72,15 +69,8 @@ class Upkeep:
 
 async def _repeated(name: str, step: Callable[[], Awaitable[object]], *, every_s: float) -> None:
     while True:
-        await _attempted(name, step)
+        try:
+            await step()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
+            _log.warning(f"{name}.failed", error_type=type(error).__name__)
         await asyncio.sleep(every_s)
-
-
-async def _attempted(name: str, step: Callable[[], Awaitable[object]]) -> bool:
-    """False when the database was away."""
-    try:
-        await step()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
-        _log.warning(f"{name}.failed", error_type=type(error).__name__)
-        return False
-    return True
