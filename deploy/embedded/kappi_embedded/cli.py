@@ -17,6 +17,10 @@ app = typer.Typer(
 )
 dlq = typer.Typer(help="Records that could not be handled.", no_args_is_help=True)
 app.add_typer(dlq, name="dlq")
+admin = typer.Typer(help="People who may use the admin panel.", no_args_is_help=True)
+app.add_typer(admin, name="admin")
+keys = typer.Typer(help="Keys that sign access tokens.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 Url = Annotated[
     str | None, typer.Option(help="Address of another deployment (KAPPI_URL); default: the one running here.")
@@ -102,6 +106,32 @@ def dlq_replay() -> None:
     from kappi_embedded.commands.dlq import replay_letters
 
     raise typer.Exit(replay_letters(environ=os.environ))
+
+
+@admin.command("create")
+def admin_create(
+    email: Annotated[str, typer.Argument(help="Their email address.")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password's line from the standard input.")
+    ] = False,
+) -> None:
+    """Make an administrator: a new account, or the one that has the address, with this password."""
+    from kappi_embedded.commands.admin import create, from_stdin, prompted
+
+    read_password = from_stdin if password_stdin else prompted
+    raise typer.Exit(create(email, read_password=read_password, environ=os.environ))
+
+
+@keys.command("rotate")
+def keys_rotate(
+    now: Annotated[
+        bool, typer.Option("--now", help="Sign with it at once: the old one must not sign any more.")
+    ] = False,
+) -> None:
+    """Bring in a new key. Nobody is logged out: the old one is known until its last token expires."""
+    from kappi_embedded.commands.keys import rotate, rotate_now
+
+    raise typer.Exit((rotate_now if now else rotate)(os.environ))
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 lock            held by the running supervisor
 run.json        addresses and pids while it runs (owner only: it holds database passwords)
-secrets/        made once: grant key, idempotency and store secrets
+secrets/        made once: grant key, the seal of identity's keys, idempotency and store secrets
+mail/           what would be sent where there is no SMTP server, as .eml files
 postgres/ objects/ logs/ signals/
 """
 
@@ -65,6 +66,7 @@ class DataDir:
         self.objects = root / "objects"
         self.logs = root / "logs"
         self.signals = root / "signals"
+        self.mail = root / "mail"
         self.secrets = root / "secrets"
         self.settled = root / "settled-until"
         self.run_note = root / "run.json"
@@ -75,7 +77,7 @@ class DataDir:
         """Make the folder and hold it as long as this process lives. Raises DataDirInUse, DataDirUnusable."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for private in (self.objects, self.logs, self.signals, self.secrets):
+            for private in (self.objects, self.logs, self.signals, self.mail, self.secrets):
                 private.mkdir(mode=0o700, exist_ok=True)
             lock = self._lock.open("ab")
         except OSError as error:
@@ -109,6 +111,10 @@ class DataDir:
     def secret(self, name: str) -> str:
         """A random text, made once and kept."""
         return self._kept(name, lambda: secrets.token_urlsafe(_SECRET_BYTES)).read_text().strip()
+
+    def identity_key_secret(self) -> str:
+        """Under which identity's signing keys are sealed in its database; made once and kept."""
+        return self.secret("identity-key")
 
     def grant_key(self) -> Path:
         """An Ed25519 private key in PEM, made once and kept."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kappi_chassis.embedded.ports import LOOPBACK
+from kappi_contracts.accounts import JWKS_PATH
 
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
@@ -105,23 +106,45 @@ class Environments:
         }
 
     def _own(self, service: ServiceSpec, addresses: Addresses) -> dict[str, str]:
-        if service.name == "galleries" and "KAPPI_GALLERIES_GRANT_KEY" not in self._environ:
-            return {"KAPPI_GALLERIES_GRANT_KEY_FILE": str(self._data.grant_key())}
-        if service.name == "media":
-            return {"KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json"}
-        if service.name == "gateway":
-            own = {
-                "KAPPI_GATEWAY_HOST": self._plan.host,
-                "KAPPI_GATEWAY_PORT": str(self._plan.port),
-                "KAPPI_GATEWAY_GALLERIES_URL": addresses.url("galleries"),
-                "KAPPI_GATEWAY_MEDIA_URL": addresses.url("media"),
-            }
-            if self._plan.uses_s3:
-                own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = self._s3_origin()
-            else:
-                own["KAPPI_GATEWAY_STORE_URL"] = addresses.url("store")
-            return own
-        return {}
+        match service.name:
+            case "identity":
+                return self._of_identity()
+            case "galleries":
+                return self._of_galleries(addresses)
+            case "media":
+                return {"KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json"}
+            case "gateway":
+                return self._of_gateway(addresses)
+            case _:
+                return {}
+
+    def _of_identity(self) -> dict[str, str]:
+        own = {}
+        if "KAPPI_IDENTITY_KEY_SECRET" not in self._environ:
+            own["KAPPI_IDENTITY_KEY_SECRET"] = self._data.identity_key_secret()
+        if "KAPPI_IDENTITY_SMTP_HOST" not in self._environ:
+            own["KAPPI_IDENTITY_MAIL_DIR"] = str(self._data.mail)
+        return own
+
+    def _of_galleries(self, addresses: Addresses) -> dict[str, str]:
+        own = {"KAPPI_GALLERIES_ACCOUNT_JWKS_URL": addresses.url("identity") + JWKS_PATH}
+        if "KAPPI_GALLERIES_GRANT_KEY" not in self._environ:
+            own["KAPPI_GALLERIES_GRANT_KEY_FILE"] = str(self._data.grant_key())
+        return own
+
+    def _of_gateway(self, addresses: Addresses) -> dict[str, str]:
+        own = {
+            "KAPPI_GATEWAY_HOST": self._plan.host,
+            "KAPPI_GATEWAY_PORT": str(self._plan.port),
+            "KAPPI_GATEWAY_IDENTITY_URL": addresses.url("identity"),
+            "KAPPI_GATEWAY_GALLERIES_URL": addresses.url("galleries"),
+            "KAPPI_GATEWAY_MEDIA_URL": addresses.url("media"),
+        }
+        if self._plan.uses_s3:
+            own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = self._s3_origin()
+        else:
+            own["KAPPI_GATEWAY_STORE_URL"] = addresses.url("store")
+        return own
 
     def _s3_origin(self) -> str:
         """Where a browser fetches pictures from."""

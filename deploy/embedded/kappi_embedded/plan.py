@@ -37,6 +37,7 @@ class ServiceSpec:
 
 SERVICES: tuple[ServiceSpec, ...] = (
     ServiceSpec("store", module="kappi_embedded.store", package="kappi_embedded", stores_objects=True),
+    ServiceSpec("identity", module="kappi_identity.main", package="kappi_identity", has_database=True),
     ServiceSpec("galleries", module="kappi_galleries.main", package="kappi_galleries", has_database=True),
     ServiceSpec(
         "media",

@@ -12,6 +12,7 @@ from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings
 from kappi_galleries.settings import GalleriesSettings
 from kappi_gateway.settings import GatewaySettings
+from kappi_identity.settings import IdentitySettings
 from kappi_janitor.settings import JanitorSettings
 from kappi_media.settings import MediaSettings
 from pydantic import AliasChoices, SecretStr, TypeAdapter
@@ -23,6 +24,7 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every service", PlatformSettings),
     ("Object store (media, janitor)", StorageSettings),
     ("gateway", GatewaySettings),
+    ("identity", IdentitySettings),
     ("galleries", GalleriesSettings),
     ("media", MediaSettings),
     ("janitor", JanitorSettings),

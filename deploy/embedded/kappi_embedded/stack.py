@@ -10,7 +10,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.settings import PlatformSettings
 
 from kappi_embedded.data_dir import DataDir, RunNote
-from kappi_embedded.plan import WITH_DATABASE, data_dir_from
+from kappi_embedded.plan import BY_NAME, WITH_DATABASE, data_dir_from
 
 _EMBEDDED_FETCH_WAIT_MS = 25
 
@@ -73,6 +73,19 @@ def find_stack(environ: Mapping[str, str]) -> Stack:
         service.name: url for service in WITH_DATABASE if (url := environ.get(service.database_url_name))
     }
     return Stack(KafkaConnection.from_settings(_platform(environ)), databases, None)
+
+
+def find_database(environ: Mapping[str, str], service: str) -> str:
+    """The database of a service that runs here, else the one the environment names. Raises NotRunning."""
+    note = running_note(environ)
+    name = BY_NAME[service].database_url_name
+    url = note.databases.get(service) if note is not None else environ.get(name)
+    if url is None:
+        raise NotRunning(
+            f"Kappi is not running here ({data_dir_from(environ)}): start it with `make up` or `kappi up`, "
+            f"set KAPPI_DATA_DIR to the folder of a running one, or {name} for a stack elsewhere"
+        )
+    return url
 
 
 def _platform(environ: Mapping[str, str]) -> PlatformSettings:

@@ -27,7 +27,7 @@ _DRAIN_GRACE_S = 6.0
 _REPLAYER_GRACE_S = 2.0
 _POSTGRES_POLL_S = 0.25
 # The public door first, so that nothing new comes in; then those it talked to.
-_DRAIN_ORDER = (("gateway",), ("galleries", "media", "janitor", "store"), ("replayer",))
+_DRAIN_ORDER = (("gateway",), ("identity", "galleries", "media", "janitor", "store"), ("replayer",))
 
 
 class StartFailed(RuntimeError):

@@ -31,11 +31,13 @@ _LITTLE_SPACE_BYTES = 1 << 30
 _PACKAGES = (
     "aiohttp",
     "aiokafka",
+    "argon2-cffi",
     "asyncpg",
     "confluent-kafka",
     "fastapi",
     "faust-streaming",
     "sqlalchemy",
+    "starlette-admin",
     "uvicorn",
 )
 _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, KafkaError, aiohttp.ClientError, StorageUnavailable)

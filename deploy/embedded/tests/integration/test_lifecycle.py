@@ -93,7 +93,7 @@ def test_a_bad_setting_is_named(embedded_stack: EmbeddedStack) -> None:
     assert "KAPPI_PORT" in done.stdout
 
 
-@pytest.mark.parametrize("service", ["galleries", "media", "janitor", "gateway", "store"])
+@pytest.mark.parametrize("service", ["identity", "galleries", "media", "janitor", "gateway", "store"])
 async def test_a_killed_service_is_started_again_alone(embedded_stack: EmbeddedStack, service: str) -> None:
     before = embedded_stack.note
     killed = embedded_stack.kill(service)

@@ -9,7 +9,8 @@ ADDRESSES = Addresses(
     services={service.name: (number, number + 100) for number, service in enumerate(SERVICES, 2000)},
     kafka_bootstrap="127.0.0.1:9",
     databases={
-        name: f"postgresql://kappi:pw-{name}@127.0.0.1/{name}" for name in ("galleries", "media", "janitor")
+        name: f"postgresql://kappi:pw-{name}@127.0.0.1/{name}"
+        for name in ("identity", "galleries", "media", "janitor")
     },
 )
 S3 = {

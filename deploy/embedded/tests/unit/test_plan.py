@@ -27,6 +27,7 @@ def test_postgres_runs_until_every_service_has_a_database_of_its_own() -> None:
     some = {"KAPPI_MEDIA_DATABASE_URL": "postgresql://a/media"}
     every = {
         **some,
+        "KAPPI_IDENTITY_DATABASE_URL": "postgresql://a/identity",
         "KAPPI_GALLERIES_DATABASE_URL": "postgresql://a/galleries",
         "KAPPI_JANITOR_DATABASE_URL": "postgresql://a/janitor",
     }
