@@ -2,6 +2,7 @@
 const code = decodeURIComponent(location.pathname.split("/")[2] || "").trim().toLowerCase();
 const PAGE_ITEMS = 200;
 const URLS_FRESH_MS = 8 * 60 * 1000; // they live ten minutes
+const GRID_PIXELS = 400;
 const POLL_MS = [2000, 3000, 5000, 8000, 13000, 20000, 30000];
 const DOWNLOAD_PAUSE_MS = 900; // browsers drop downloads that start in one breath
 
@@ -13,7 +14,7 @@ let password = null;
 let loadedAt = 0;
 let polls = 0;
 let refreshing = null;
-let shown = -1;
+let shownId = null;
 
 class Refusal extends Error {
   constructor(status, problem, retryAfter) {
@@ -64,7 +65,9 @@ function duration(ms) {
 }
 
 async function load() {
+  const askedAt = Date.now();
   const first = await api(`/v1/g/${code}?limit=${PAGE_ITEMS}`);
+  loadedAt = askedAt; // what is shown from here on is as old as that
   const found = [...first.items];
   show(first.gallery, found);
   let cursor = first.next_cursor;
@@ -74,7 +77,6 @@ async function load() {
     cursor = page.next_cursor;
     show(first.gallery, found);
   }
-  loadedAt = Date.now();
   if (found.some((item) => item.status === "processing") && polls < POLL_MS.length) {
     setTimeout(refresh, POLL_MS[polls]);
     polls += 1;
@@ -84,6 +86,19 @@ async function load() {
 function refresh() {
   refreshing = refreshing || load().catch(explain).finally(() => { refreshing = null; });
   return refreshing;
+}
+
+const addressesAged = () => items.length > 0 && Date.now() - loadedAt > URLS_FRESH_MS;
+
+// Which sizes there are is the tier's: the highest that is not above `height`, else the lowest.
+function rendition(item, height) {
+  const made = Object.entries(item.renditions || {})
+    .map(([size, found]) => [Number(size.split("x").pop()), webAddress(found.url)])
+    .filter(([pixels, address]) => pixels > 0 && address)
+    .sort(([one], [other]) => one - other);
+  const fitting = made.filter(([pixels]) => pixels <= height);
+  const best = fitting.length ? fitting[fitting.length - 1] : made[0];
+  return best ? best[1] : null;
 }
 
 function show(gallery, found) {
@@ -99,7 +114,7 @@ function show(gallery, found) {
     facts.push("here until " + day);
   }
   byId("summary").textContent = found.length ? facts.join(" · ") : "Nothing here yet.";
-  byId("all").hidden = !found.length;
+  byId("all").hidden = !found.some((item) => item.original);
   const known = new Map([...grid.children].map((tile) => [tile.dataset.id, tile]));
   found.forEach((item, index) => {
     const tile = known.get(item.id) || newTile(item.id);
@@ -115,7 +130,7 @@ function newTile(id) {
   tile.dataset.id = id;
   const picture = element("button", "picture");
   picture.type = "button";
-  picture.addEventListener("click", () => view(items.findIndex((item) => item.id === id)));
+  picture.addEventListener("click", () => view(id));
   const label = element("div", "label");
   const words = element("div");
   words.append(element("span", "name"), element("span", "size"));
@@ -137,12 +152,14 @@ function fill(tile, item) {
   }
   const picture = tile.querySelector(".picture");
   picture.setAttribute("aria-label", "Open " + item.filename);
-  const source = item.renditions && item.renditions["400"] && webAddress(item.renditions["400"].url);
+  const source = rendition(item, GRID_PIXELS);
   const state = item.status + " " + Boolean(source);
-  if (tile.dataset.state !== state || tile.dataset.stale) {
+  const old = picture.querySelector("img");
+  // What has been loaded stays; what has not (lazily, or because it failed) gets the fresh address.
+  const outdated = old ? !old.naturalWidth && old.src !== source : Boolean(source);
+  if (tile.dataset.state !== state || outdated) {
     tile.dataset.state = state;
-    delete tile.dataset.stale;
-    picture.replaceChildren(source ? image(tile, item, source) : waiting(item));
+    picture.replaceChildren(source ? image(item, source) : waiting(item));
     if (item.kind === "video") {
       picture.append(element("span", "badge", "▶ " + (item.duration_ms ? duration(item.duration_ms) : "film")));
     }
@@ -152,6 +169,7 @@ function fill(tile, item) {
   tile.querySelector(".size").textContent = bytes(item.size);
   tile.querySelector(".size").title = item.width && item.height ? `${item.width} × ${item.height}` : "";
   const link = tile.querySelector("a");
+  link.hidden = !item.original;
   link.href = (item.original && webAddress(item.original.url)) || "#";
   link.title = "Download";
   link.setAttribute("aria-label", "Download " + item.filename + ", " + bytes(item.size));
@@ -161,19 +179,14 @@ function waiting(item) {
   return element("span", "wait", item.status === "processing" ? "Being prepared …" : "No preview");
 }
 
-function image(tile, item, source) {
+function image(item, source) {
   const made = element("img");
   made.alt = item.caption || "";
   made.loading = "lazy";
   made.decoding = "async";
-  // A page left open outlives its signed addresses; fetch fresh ones when the first picture fails.
+  // A page left open outlives its signed addresses: when a picture fails, fetch fresh ones for all.
   made.addEventListener("error", () => {
-    if (Date.now() - loadedAt > URLS_FRESH_MS) {
-      tile.dataset.stale = "1";
-      refresh();
-    } else {
-      made.replaceWith(waiting(item));
-    }
+    if (addressesAged()) refresh(); else made.replaceWith(waiting(item));
   }, { once: true });
   made.src = source;
   return made;
@@ -195,7 +208,7 @@ async function download(id) {
 byId("all").addEventListener("click", async () => {
   const button = byId("all");
   const progress = byId("progress");
-  const wanted = items.map((item) => item.id);
+  const wanted = items.filter((item) => item.original).map((item) => item.id);
   button.disabled = true;
   progress.hidden = false;
   try {
@@ -212,22 +225,26 @@ byId("all").addEventListener("click", async () => {
   }
 });
 
-async function view(index) {
-  if (index < 0 || index >= items.length) return;
-  if (Date.now() - loadedAt > URLS_FRESH_MS) await refresh();
-  shown = index;
+const place = (id) => items.findIndex((item) => item.id === id);
+
+async function view(id) {
+  if (addressesAged()) await refresh();
+  const index = place(id);
   const item = items[index];
   if (!item) return;
+  shownId = id;
   const source = item.original && webAddress(item.original.url);
-  const small = item.renditions && item.renditions["400"] && webAddress(item.renditions["400"].url);
+  const small = rendition(item, Infinity);
   byId("viewer-name").textContent = item.filename;
   byId("viewer-download").href = source || "#";
+  byId("viewer-download").hidden = !source;
   let stage = waiting(item);
   if (item.kind === "video" && source) {
     stage = element("video");
     stage.controls = true;
     stage.preload = "metadata";
     if (small) stage.poster = small;
+    stage.addEventListener("error", () => continueFilm(stage, id));
     stage.src = source;
   } else if (source || small) {
     stage = element("img");
@@ -242,18 +259,36 @@ async function view(index) {
   if (!viewer.open) viewer.showModal();
 }
 
+// A film paused for long asks for its next piece with an address that is over.
+async function continueFilm(film, id) {
+  if (!addressesAged()) return;
+  const at = film.currentTime;
+  await refresh();
+  const item = items[place(id)];
+  const source = item && item.original && webAddress(item.original.url);
+  if (!source || !film.isConnected) return;
+  film.src = source;
+  film.currentTime = at;
+  film.play().catch(() => {});
+}
+
+function turn(step) {
+  const item = items[place(shownId) + step];
+  if (item) view(item.id);
+}
+
 byId("viewer-download").addEventListener("click", (event) => {
   event.preventDefault();
-  download(items[shown].id).catch(explain);
+  download(shownId).catch(explain);
 });
 byId("viewer-close").addEventListener("click", () => viewer.close());
-byId("previous").addEventListener("click", () => view(shown - 1));
-byId("next").addEventListener("click", () => view(shown + 1));
+byId("previous").addEventListener("click", () => turn(-1));
+byId("next").addEventListener("click", () => turn(1));
 viewer.addEventListener("close", () => byId("stage").replaceChildren());
 viewer.addEventListener("keydown", (event) => {
   if (event.target.tagName === "VIDEO") return;
-  if (event.key === "ArrowLeft") view(shown - 1);
-  if (event.key === "ArrowRight") view(shown + 1);
+  if (event.key === "ArrowLeft") turn(-1);
+  if (event.key === "ArrowRight") turn(1);
 });
 
 function words(failure) {
@@ -264,6 +299,10 @@ function words(failure) {
       return ["Protected", "This gallery has a password."];
     case "gallery_password_wrong":
       return ["Protected", "That was not the password."];
+    case "too_many_password_attempts":
+      return ["Protected", `Too many passwords that were wrong. Again in ${failure.retryAfter || 60} seconds.`];
+    case "original_not_in_tier":
+      return ["Not offered", "The originals of this gallery are not offered for download."];
     case "too_many_guesses":
       return ["One moment", `Too many tries. Again in ${failure.retryAfter || 60} seconds.`];
     default:
@@ -271,9 +310,11 @@ function words(failure) {
   }
 }
 
+const LOCKED = ["gallery_password_required", "gallery_password_wrong", "too_many_password_attempts"];
+
 function explain(failure) {
   const [title, text] = words(failure);
-  const locked = failure.code === "gallery_password_required" || failure.code === "gallery_password_wrong";
+  const locked = LOCKED.includes(failure.code);
   const missing = failure.code === "gallery_not_found";
   if (items.length && !locked && !missing) {
     byId("progress").hidden = false;
@@ -281,7 +322,11 @@ function explain(failure) {
     return;
   }
   items = [];
+  if (viewer.open) viewer.close();
   grid.replaceChildren();
+  byId("progress").hidden = true;
+  byId("title").textContent = "Shared gallery";
+  document.title = "Shared gallery · Kappi";
   byId("all").hidden = true;
   byId("summary").textContent = "";
   byId("message-title").textContent = title;
@@ -289,13 +334,24 @@ function explain(failure) {
   byId("unlock").hidden = !locked;
   byId("retry").hidden = locked || missing;
   byId("message").hidden = false;
-  if (locked) byId("password").focus();
+  if (locked) {
+    byId("password").focus();
+    byId("password").select();
+  }
 }
 
-byId("unlock").addEventListener("submit", (event) => {
+byId("unlock").addEventListener("submit", async (event) => {
   event.preventDefault();
+  const button = byId("open");
+  button.disabled = true;
+  await refreshing; // that one still knows the old password
   password = byId("password").value;
-  refresh();
+  await refresh();
+  button.disabled = false;
+  if (byId("message").hidden) byId("password").value = "";
 });
 byId("retry").addEventListener("click", refresh);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && addressesAged()) refresh();
+});
 if (/^[a-z0-9]{1,64}$/.test(code)) refresh(); else explain({ code: "gallery_not_found" });
