@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kappi_gateway.routes import ROUTES, Credential, Limit, Route, Service
+from kappi_gateway.openapi_failures import responses
+from kappi_gateway.routes import ROUTES, Credential, Route, Service
 
 Document = dict[str, Any]
 
@@ -59,11 +60,6 @@ _SHOWN_AS_SECURITY = frozenset(
     {"authorization", "x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"}
 )
 _TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
-_LIMITED: Mapping[Limit, dict[str, str]] = {
-    Limit.CREATION: {"429": "`too_many_galleries`: see `Retry-After`"},
-    Limit.SIGN_UP: {"429": "`too_many_accounts`: see `Retry-After`"},
-    Limit.GUESS: {"429": "`too_many_guesses`: see `Retry-After`"},
-}
 _INFO: Document = {
     "title": "Kappi",
     "version": "1.0.0",
@@ -137,8 +133,7 @@ def _public(operation: Document, route: Route, *, names: Mapping[str, str], sche
     public.pop("parameters", None)
     if parameters:
         public["parameters"] = parameters
-    responses = {**_added_responses(route, operation), **operation.get("responses", {})}
-    public["responses"] = dict(sorted(responses.items()))
+    public["responses"] = responses(operation, route, with_accounts="AccessToken" in schemes)
     return public
 
 
@@ -152,23 +147,6 @@ def _own_security(operation: Document) -> list[Document]:
                 others = {name: needed for name, needed in way.items() if name != "AccessToken"}
                 own.append({**others, "OAuth2": []})
     return own or _SECURITY[Credential.NONE]
-
-
-def _added_responses(route: Route, operation: Document) -> Document:
-    """What the gateway may answer before the service is asked."""
-    like = operation.get("responses", {}).get("default", {})
-    added: dict[str, str] = {"503": "`upstream_unavailable`, `overloaded`: see `Retry-After`"}
-    added |= _LIMITED.get(route.limit, {})
-    if route.credential in (Credential.CODE_IN_PATH, Credential.VIEWER):
-        added |= _LIMITED[Limit.GUESS]
-    if route.credential is Credential.CODE_IN_PATH:
-        added["401"] = "`gallery_password_required`, `gallery_password_wrong`"
-    if route.credential in (Credential.MANAGER, Credential.VIEWER):
-        missing = "gallery_key_missing" if route.credential is Credential.MANAGER else "credentials_missing"
-        added["401"] = f"`{missing}`, `access_token_invalid`"
-        added["403"] = "`gallery_key_wrong`"
-        added["404"] = "There is no such thing, or it is somebody else's"
-    return {status: {**like, "description": why} for status, why in sorted(added.items())}
 
 
 def _schemas(document: Document) -> dict[str, Any]:

@@ -122,6 +122,39 @@ def test_grants_are_nobodys_business() -> None:
     assert "429" in get["responses"]
 
 
+def failing(media: dict[str, Any]) -> dict[str, str]:
+    """GET of an item documented with these failures, as the public sees it: descriptions by status."""
+    parts = copy.deepcopy(MEDIA)
+    parts["paths"]["/v1/media/{id}"]["get"]["responses"] |= media
+    responses = merge({Service.MEDIA: parts})["paths"]["/v1/media/{id}"]["get"]["responses"]
+    return {status: answer["description"] for status, answer in responses.items()}
+
+
+def test_a_services_failures_and_the_gateways_are_told_together() -> None:
+    shown = failing(
+        {"404": {"description": "`media_not_found`: No such item; `gallery_not_found`: No gallery"}}
+    )
+    assert shown["404"] == "`media_not_found`: No such item; `gallery_not_found`: No gallery"
+    shown = failing({"503": {"description": "`store_unavailable`: The store is away"}})
+    assert shown["503"].startswith("`store_unavailable`: The store is away; `upstream_unavailable`: ")
+    assert "`overloaded`" in shown["503"]
+    assert "`upstream_timeout`" in shown["504"]
+    assert "`too_many_guesses`" in shown["429"]
+
+
+def test_what_only_a_gateway_can_do_wrong_is_not_told() -> None:
+    unauthenticated = "`credentials_missing`: Needed; `grant_invalid`: The grant is not valid"
+    shown = failing({"401": {"description": unauthenticated}, "403": {"description": "`right_missing`: No"}})
+    assert shown["401"].startswith("`credentials_missing`: Needed; `gallery_password_required`")
+    assert "grant" not in shown["401"]
+    assert shown["403"] == "`gallery_key_wrong`: The access key does not open this gallery"
+
+
+def test_answers_that_are_no_failures_stay_as_they_are() -> None:
+    shown = failing({"302": {"description": "To the bytes"}, "default": {"description": "A problem"}})
+    assert (shown["200"], shown["302"], shown["default"]) == ("ok", "To the bytes", "A problem")
+
+
 def test_tokens_exist_where_accounts_do() -> None:
     without, document = merged(), merged_with_accounts()
     assert {"AccessToken", "OAuth2"}.isdisjoint(without["components"]["securitySchemes"])

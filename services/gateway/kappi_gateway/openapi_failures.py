@@ -1,0 +1,106 @@
+"""What an operation may fail with, seen from outside: the service's own failures and the gateway's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from kappi_chassis.auth.accounts import AccessTokenInvalid
+from kappi_chassis.http.app import problem_response
+from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem
+
+from kappi_gateway import errors
+from kappi_gateway.routes import Credential, Limit, Route
+
+Document = dict[str, Any]
+
+_LISTED = re.compile(r"`(?P<code>[a-z_]+)`: (?P<title>[^;]+)")
+
+
+class Failure(NamedTuple):
+    """A documented problem."""
+
+    status: int
+    code: str
+    title: str
+
+
+def _of(*kinds: type[Problem]) -> tuple[Failure, ...]:
+    return tuple(Failure(kind.status, kind.code, kind.title) for kind in kinds)
+
+
+_ALWAYS = _of(errors.UpstreamUnavailable, Overloaded, errors.UpstreamTimeout)
+_WITH_BODY = _of(PayloadTooLarge, errors.RequestTimeout)
+_LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
+    Limit.CREATION: _of(errors.TooManyGalleries),
+    Limit.SIGN_UP: _of(errors.TooManyAccounts),
+    Limit.GUESS: _of(errors.TooManyGuesses),
+}
+# The galleries service refuses these itself, when it is asked for a grant.
+_KEY = (Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),)
+_PASSWORD = (
+    Failure(401, "gallery_password_required", "The gallery has a password"),
+    Failure(401, "gallery_password_wrong", "This is not the gallery's password"),
+    Failure(429, "too_many_password_attempts", "Too many wrong passwords"),
+)
+_BY_CODE = (*_of(errors.GalleryNotFound, errors.TooManyGuesses), *_PASSWORD)
+_CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
+    Credential.CODE_IN_PATH: _BY_CODE,
+    Credential.MANAGER: (*_of(errors.GalleryKeyMissing, errors.GalleryNotFound), *_KEY),
+    Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_BY_CODE),
+}
+_TOKENS = _of(AccessTokenInvalid)
+# Between the gateway and the service: it always sends a grant, one that is good for the call.
+_HIDDEN = {"grant_invalid", "right_missing"}
+_HIDDEN_BY: Mapping[Credential, set[str]] = {
+    Credential.NONE: set(),
+    Credential.CODE_IN_PATH: {*_HIDDEN, "credentials_missing"},
+    Credential.MANAGER: {*_HIDDEN, "credentials_missing"},
+    Credential.VIEWER: _HIDDEN,
+}
+
+
+def responses(operation: Document, route: Route, *, with_accounts: bool) -> Document:
+    """The operation's answers with every failure a client may see, and none it may not.
+
+    with_accounts: access tokens exist here. Order: by status; the service's failures before ours.
+    """
+    given: Document = operation.get("responses", {})
+    failures = [failure for failure in _documented(given) if failure.code not in _HIDDEN_BY[route.credential]]
+    failures += _ours(route, with_accounts=with_accounts)
+    kept = {status: answer for status, answer in given.items() if not _listed(status, answer)}
+    return dict(sorted({**kept, **_described(failures)}.items()))
+
+
+def _documented(given: Document) -> Iterator[Failure]:
+    for status, answer in given.items():
+        for found in _listed(status, answer):
+            yield Failure(int(status), found["code"], found["title"])
+
+
+def _listed(status: str, answer: Document) -> list[re.Match[str]]:
+    """The failures that the house's way of describing them lists."""
+    if not status.isdigit() or int(status) < 400:
+        return []
+    return list(_LISTED.finditer(answer.get("description", "")))
+
+
+def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
+    yield from _ALWAYS
+    if route.accepts_body:
+        yield from _WITH_BODY
+    yield from _LIMITED.get(route.limit, ())
+    yield from _CREDENTIALS.get(route.credential, ())
+    if with_accounts and route.credential in {Credential.MANAGER, Credential.VIEWER}:
+        yield from _TOKENS
+
+
+def _described(failures: Iterable[Failure]) -> Document:
+    by_status: dict[str, dict[str, str]] = {}
+    for failure in failures:
+        by_status.setdefault(str(failure.status), {}).setdefault(failure.code, failure.title.strip())
+    return {
+        status: problem_response("; ".join(f"`{code}`: {title}" for code, title in titles.items()))
+        for status, titles in by_status.items()
+    }
