@@ -306,7 +306,8 @@ REFUSALS: tuple[Refusal, ...] = (
     _unrouted("GET", "/healthz"),
     _unrouted("GET", "/readyz"),
     _unrouted("GET", "//v1/galleries"),
-    Refusal("no list of galleries", "GET ", "/v1/galleries", 405, "method_not_allowed"),
+    Refusal("no list without an account", "GET /v1/galleries", "/v1/galleries", 401, "credentials_missing"),
+    Refusal("no deleting them all", "DELETE ", "/v1/galleries", 405, "method_not_allowed", HOME_KEY),
     Refusal("no replacing", "PUT ", "/v1/galleries/{home}", 405, "method_not_allowed", HOME_KEY),
     Refusal("no posting to a page", "POST ", "/v1/g/{home_code}", 405, "method_not_allowed", json={}),
 )
