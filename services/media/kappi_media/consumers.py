@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kappi_chassis.bus.processor import Handler
-from kappi_chassis.inbox import once
+from kappi_chassis.inbox import Effect, once
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
 
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
 from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, forget_gallery
+from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
 from kappi_media.worker import ProcessUpload
 
 GROUP = "media"
@@ -20,7 +21,7 @@ __all__ = ["GROUP", "WORKER_GROUP", "handlers", "worker_handlers"]
 
 
 def handlers(outbox: Outbox) -> Mapping[str, Handler]:
-    """By topic: what ends things."""
+    """By topic: what ends things, and what the identity service says of tiers and accounts."""
     sweep = SweepAbandonedUploads(outbox)
 
     async def on_tick(envelope: Envelope[JanitorTick]) -> bool:
@@ -28,8 +29,15 @@ def handlers(outbox: Outbox) -> Mapping[str, Handler]:
         await sweep(envelope.data.at)
         return True
 
+    effects: Mapping[str, Effect] = {
+        "AccountCreated": note_account_tier,
+        "AccountTierChanged": note_account_tier,
+        "AccountDeleted": note_account_deletion,
+        "TierChanged": note_tier,
+        "GalleryDeleted": forget_gallery,
+    }
     return {
-        "GalleryDeleted": once(outbox, consumer=GROUP, effect=forget_gallery),
+        **{topic: once(outbox, consumer=GROUP, effect=effect) for topic, effect in effects.items()},
         "JanitorTick": on_tick,
     }
 

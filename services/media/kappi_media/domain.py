@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
+AccountId = NewType("AccountId", UUID)
 GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
 UploadId = NewType("UploadId", UUID)
@@ -14,9 +15,6 @@ UploadId = NewType("UploadId", UUID)
 Kind = Literal["image", "video"]
 UploadState = Literal["pending", "completed", "rejected", "aborted"]
 ItemStatus = Literal["processing", "ready", "rejected"]
-
-GRID_SIZE = "400"
-"""The rendition every item gets for the grid: 400 pixels high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,8 @@ class Item(NamedTuple):
     """A completed upload: a picture or a film of a gallery.
 
     width, height: pixels as displayed; None, as kind and the rest, until probed. version: grows with every
-    change, and is the sequence of the item's events. renditions: sizes that are in the store.
+    change, and is the sequence of the item's events. renditions: sizes that are in the store. sha256: raw
+    digest, None where neither the client declared it nor the store knew it.
     """
 
     id: MediaId
@@ -79,6 +78,7 @@ class Item(NamedTuple):
     status: ItemStatus
     rejection_reason: str | None
     size_bytes: int
+    sha256: bytes | None
     width: int | None
     height: int | None
     duration_ms: int | None

@@ -60,6 +60,10 @@ class ContentMismatch(Unprocessable):
     code, title = "content_mismatch", "The content is not what was declared"
 
 
+class OriginalNotInTier(Forbidden):
+    code, title = "original_not_in_tier", "Originals are not part of the gallery's tier"
+
+
 class RenditionNotInTier(Forbidden):
     code, title = "rendition_not_in_tier", "This size is not part of the gallery's tier"
 

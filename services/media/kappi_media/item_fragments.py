@@ -1,4 +1,5 @@
-"""Items as encoded JSON, kept per version: when one item of a page changes, the others are not made again."""
+"""Items as encoded JSON, kept per version and tier: when one item of a page changes, the others are not made
+again."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import msgspec
 from kappi_media.domain import Item
 from kappi_media.presentation import present_item
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.tiers import TierRules
 
 KEPT_ITEMS = 10_000
 
@@ -23,22 +25,25 @@ class ItemFragments:
     def __init__(self, urls: DownloadUrls) -> None:
         self._urls = urls
         self._as_of: datetime | None = None
-        self._kept: dict[tuple[UUID, int], msgspec.Raw] = {}
+        self._kept: dict[tuple[UUID, int, str], msgspec.Raw] = {}
 
-    def kept(self, versions: Iterable[tuple[UUID, int]], *, as_of: datetime) -> dict[UUID, msgspec.Raw]:
+    def kept(
+        self, versions: Iterable[tuple[UUID, int]], *, as_of: datetime, rules: TierRules
+    ) -> dict[UUID, msgspec.Raw]:
         """Those of these (id, version) that need not be read."""
         if as_of != self._as_of or len(self._kept) >= KEPT_ITEMS:
             self._kept.clear()
             self._as_of = as_of
-        found = {key[0]: self._kept.get(key) for key in versions}
+        mark = rules.mark
+        found = {media_id: self._kept.get((media_id, version, mark)) for media_id, version in versions}
         return {media_id: fragment for media_id, fragment in found.items() if fragment is not None}
 
-    def make(self, items: Iterable[Item], *, as_of: datetime) -> dict[UUID, msgspec.Raw]:
+    def make(self, items: Iterable[Item], *, as_of: datetime, rules: TierRules) -> dict[UUID, msgspec.Raw]:
         """Encode items, and keep them."""
         made: dict[UUID, msgspec.Raw] = {}
         for item in items:
-            fragment = msgspec.Raw(_encoder.encode(present_item(item, self._urls, as_of=as_of)))
+            fragment = msgspec.Raw(_encoder.encode(present_item(item, self._urls, as_of=as_of, rules=rules)))
             made[item.id] = fragment
             if as_of == self._as_of:
-                self._kept[item.id, item.version] = fragment
+                self._kept[item.id, item.version, rules.mark] = fragment
         return made

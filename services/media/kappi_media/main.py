@@ -30,13 +30,15 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.processing import ProcessingQueries
+from kappi_media.repository.tiers import TierQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
-from kappi_media.use_cases.sign_batch import SignBatch, UploadRules, UploadSigner
+from kappi_media.use_cases.sign_batch import SignBatch, UploadSigner
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
 from kappi_media.use_cases.view_gallery import ViewGallery
 from kappi_media.worker import ProcessUpload, Rendering
@@ -67,28 +69,34 @@ def build_app(ground: Ground, settings: MediaSettings) -> App:
         lifetime=settings.download_lifetime,
         bucket=settings.url_bucket,
     )
+    tier = build_tier(ground)
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
     # Routes are tried in this order: the hottest first.
-    _view(ground, settings, gate, urls).register(app)
-    _uploads(ground, settings, gate, urls).register(app)
-    _items(ground, gate, urls).register(app)
+    _view(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    _items(ground, gate=gate, tier=tier, urls=urls).register(app)
     add_components(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
-def _uploads(ground: Ground, settings: MediaSettings, gate: GrantGate, urls: DownloadUrls) -> UploadApi:
+def build_tier(ground: Ground) -> GoverningTier:
+    """Which rules apply to whose galleries."""
+    return GoverningTier(TierQueries(ground.database), clock=ground.clock)
+
+
+def _uploads(
+    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+) -> UploadApi:
     uploads = UploadQueries(ground.database)
     signer = UploadSigner(ground.signer, lifetime=settings.upload_url_lifetime)
     return UploadApi(
         gate,
+        tier=tier,
         sign_batch=SignBatch(
             uploads,
             outbox=ground.outbox,
             signer=signer,
-            rules=UploadRules(
-                max_file_bytes={"anonymous": settings.anonymous_max_file_bytes},
-                lifetime=settings.upload_lifetime,
-            ),
+            lifetime=settings.upload_lifetime,
             clock=ground.clock,
             new_id=ground.new_id,
         ),
@@ -107,14 +115,17 @@ def _uploads(ground: Ground, settings: MediaSettings, gate: GrantGate, urls: Dow
     )
 
 
-def _items(ground: Ground, gate: GrantGate, urls: DownloadUrls) -> ItemApi:
+def _items(ground: Ground, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls) -> ItemApi:
     items = Items(ItemQueries(ground.database), urls=urls, outbox=ground.outbox, clock=ground.clock)
-    return ItemApi(gate, items=items, urls=urls)
+    return ItemApi(gate, tier=tier, items=items, urls=urls)
 
 
-def _view(ground: Ground, settings: MediaSettings, gate: GrantGate, urls: DownloadUrls) -> ViewApi:
+def _view(
+    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+) -> ViewApi:
     cache = PageCache(max_bytes=settings.view_cache_bytes)
-    return ViewApi(gate, view=ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache))
+    view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache)
+    return ViewApi(gate, tier=tier, view=view)
 
 
 def build_worker(ground: Ground, rendering: Rendering, *, concurrency: int) -> ProcessUpload:
@@ -124,6 +135,7 @@ def build_worker(ground: Ground, rendering: Rendering, *, concurrency: int) -> P
         outbox=ground.outbox,
         store=ground.store,
         rendering=rendering,
+        tier=build_tier(ground),
         clock=ground.clock,
         concurrency=concurrency,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
 from kappi_media import metrics
+from kappi_media.single_flight import SingleFlight
 
 ENTRY_OVERHEAD_BYTES = 400
 """Roughly what the key and the bookkeeping of one entry take."""
@@ -19,7 +19,7 @@ class PageCache:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._building: dict[Hashable, asyncio.Task[bytes]] = {}
+        self._building: SingleFlight[Hashable, bytes] = SingleFlight()
 
     def kept(self, key: Hashable) -> bytes | None:
         body = self._kept.get(key)
@@ -28,26 +28,13 @@ class PageCache:
         return body
 
     async def build(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        """What `make` returns, kept. Whoever asks for a key that is being built waits for that build.
-
-        A caller that leaves does not take the build from the others.
-        """
-        task = self._building.get(key)
-        if task is None:
-            task = asyncio.ensure_future(self._build(key, make))
-            self._building[key] = task
-            task.add_done_callback(lambda done: self._built(key, done))
-        return await asyncio.shield(task)
+        """What `make` returns, kept. Whoever asks for a key that is being built waits for that build."""
+        return await self._building(key, lambda: self._build(key, make))
 
     async def _build(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
         body = await make()
         self._keep(key, body)
         return body
-
-    def _built(self, key: Hashable, task: asyncio.Task[bytes]) -> None:
-        del self._building[key]
-        if not task.cancelled():
-            task.exception()  # seen, even when every caller has left
 
     def _keep(self, key: Hashable, body: bytes) -> None:
         if len(body) + ENTRY_OVERHEAD_BYTES > self._max_bytes:

@@ -10,10 +10,14 @@ from msgspec import UNSET
 from kappi_media.domain import GalleryContents, Item
 from kappi_media.schemas import GalleryView, ItemView
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.tiers import TierRules
 
 
-def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime) -> ItemView:
-    """as_of: from `urls.as_of()`. The bytes of a rejected item are on their way out: it has no URLs."""
+def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> ItemView:
+    """As the rules of its gallery's tier allow. as_of: from `urls.as_of()`.
+
+    The bytes of a rejected item are on their way out: it has no URLs.
+    """
     rejected = item.status == "rejected"
     return ItemView(
         id=item.id,
@@ -23,6 +27,7 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime) -> ItemView
         kind=item.kind,
         status=item.status,
         size=item.size_bytes,
+        sha256=item.sha256.hex() if item.sha256 is not None else None,
         width=item.width,
         height=item.height,
         duration_ms=item.duration_ms,
@@ -32,8 +37,10 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime) -> ItemView
         location=item.location,
         attributes=item.attributes,
         created_at=item.created_at,
-        original=None if rejected else urls.original(item, as_of=as_of),
-        renditions={size: urls.rendition(item, size, as_of=as_of) for size in item.renditions},
+        original=urls.original(item, as_of=as_of) if rules.original_access and not rejected else None,
+        renditions={
+            size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if size in rules.sizes
+        },
         rejection_reason=item.rejection_reason or UNSET,
     )
 

@@ -125,7 +125,9 @@ class SignedUrl(msgspec.Struct, frozen=True):
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """A picture or a film of a gallery.
 
-    width, height: pixels as displayed, null until processed. renditions: by size, those that are made.
+    width, height: pixels as displayed, null until processed. original: null where the gallery's tier keeps
+    originals back. renditions: by size, those that are made and in the tier. sha256: of the original,
+    hexadecimal; null where it is not known.
     rejection_reason: why a `rejected` item is none; pages of a gallery never show those.
     """
 
@@ -136,6 +138,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["image", "video"] | None
     status: Literal["processing", "ready", "rejected"]
     size: int
+    sha256: str | None
     width: int | None
     height: int | None
     duration_ms: int | None

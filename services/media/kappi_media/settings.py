@@ -8,9 +8,6 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-GIB = 1 << 30
-SINGLE_PUT_LIMIT_BYTES = 5 * GIB  # what S3 takes in one request
-
 
 class MediaSettings(DatabaseSettings):
     """What the media service can be told."""
@@ -20,7 +17,6 @@ class MediaSettings(DatabaseSettings):
     port: int = 8003
     ops_port: int = 9003
     grant_jwks_url: str = Field(description="Where the galleries service publishes the keys of its grants")
-    anonymous_max_file_bytes: int = Field(default=SINGLE_PUT_LIMIT_BYTES, ge=1, le=SINGLE_PUT_LIMIT_BYTES)
     upload_url_lifetime: timedelta = Field(
         default=timedelta(minutes=15), description="Of a signed upload; a fresh one may be asked for"
     )

@@ -22,7 +22,7 @@ from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, Uplo
 from kappi_contracts.keys import rendition_key
 
 from kappi_media import metrics
-from kappi_media.domain import GRID_SIZE, GalleryId, MediaId
+from kappi_media.domain import GalleryId, MediaId
 from kappi_media.probing import SNIFF_BYTES, Probe, RangedSource, Rejected, identify, probe
 from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 from kappi_media.repository.processing import (
@@ -33,9 +33,9 @@ from kappi_media.repository.processing import (
     next_sequence_of_gone,
 )
 from kappi_media.stored_source import StoredSource
+from kappi_media.use_cases.governing_tier import GoverningTier
 
 RENDITION_TYPE = "image/jpeg"
-_GRID = RenditionSize.parse(GRID_SIZE)
 _log = get_logger(__name__)
 
 
@@ -65,6 +65,7 @@ class ProcessUpload:
         outbox: Outbox,
         store: ObjectStore,
         rendering: Rendering,
+        tier: GoverningTier,
         clock: Clock,
         concurrency: int,
     ) -> None:
@@ -72,6 +73,7 @@ class ProcessUpload:
         self._outbox = outbox
         self._store = store
         self._rendering = rendering
+        self._tier = tier
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
 
@@ -87,26 +89,27 @@ class ProcessUpload:
             if not taken.waiting:
                 return await self._nothing_to_do(envelope)
             try:
-                made = await self._make(event)
+                rules = await self._tier(taken.owner_id)
+                made = await self._make(event, grid_size=rules.grid_size)
             except Rejected as rejected:
                 return await self._reject(envelope, reason=rejected.reason.value, detail=rejected.detail)
             except ObjectMissing:
                 return await self._reject(envelope, reason="missing", detail="no original in the store")
             return await self._ready(envelope, made)
 
-    async def _make(self, event: UploadCompleted) -> _Made:
+    async def _make(self, event: UploadCompleted, *, grid_size: str) -> _Made:
         started = time.perf_counter()
         source = StoredSource(self._store, event.object_key, size_bytes=event.size_bytes)
         fmt = identify(event.content_type, await source.read(0, SNIFF_BYTES))
         facts = await probe(source, fmt)
-        (image,) = await self._rendering.render(source, facts, [_GRID])
-        key = rendition_key(event.gallery_id, event.media_id, GRID_SIZE)
+        (image,) = await self._rendering.render(source, facts, [RenditionSize.parse(grid_size)])
+        key = rendition_key(event.gallery_id, event.media_id, grid_size)
         await self._store.put(key, image.jpeg, content_type=RENDITION_TYPE)
         metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
         return _Made(
             probe=facts,
             rendition=KeptRendition(
-                size=GRID_SIZE, width=image.width, height=image.height, size_bytes=len(image.jpeg)
+                size=grid_size, width=image.width, height=image.height, size_bytes=len(image.jpeg)
             ),
         )
 

@@ -10,6 +10,7 @@ from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.grants import GRANT_HEADER, Grant, Right
 from starlette.requests import Request
 
+from kappi_media.domain import AccountId
 from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, RightMissing
 
 _NEEDED: dict[Right, str] = {
@@ -17,6 +18,11 @@ _NEEDED: dict[Right, str] = {
     "contribute": "This needs the gallery's access key: its code allows looking only.",
     "manage": "This needs the gallery's access key: its code allows looking only.",
 }
+
+
+def owner_of(grant: Grant) -> AccountId | None:
+    """Whose tier governs the gallery; None for an anonymous one."""
+    return AccountId(grant.owner_id) if grant.owner_id is not None else None
 
 
 class GrantGate:

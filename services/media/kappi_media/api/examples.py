@@ -56,6 +56,7 @@ READY_ITEM: dict[str, Any] = {
     "kind": "image",
     "status": "ready",
     "size": 4183212,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "width": 6000,
     "height": 4000,
     "duration_ms": None,

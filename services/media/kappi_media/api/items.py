@@ -12,12 +12,14 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import GrantGate
+from kappi_media.api.access import GrantGate, owner_of
 from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.domain import Description, GalleryId, Item, MediaId
 from kappi_media.presentation import present_item
 from kappi_media.schemas import ItemChanges, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.tiers import TierRules
+from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 
 ItemIdPath = Annotated[UUID, Path(alias="id", description="Id of the item")]
@@ -26,8 +28,9 @@ _changes = msgspec.json.Decoder(ItemChanges)
 
 
 class ItemApi:
-    def __init__(self, gate: GrantGate, *, items: Items, urls: DownloadUrls) -> None:
+    def __init__(self, gate: GrantGate, *, tier: GoverningTier, items: Items, urls: DownloadUrls) -> None:
         self._gate = gate
+        self._tier = tier
         self._items = items
         self._urls = urls
 
@@ -43,7 +46,8 @@ class ItemApi:
 
     async def look(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
-        return self._shown(await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id)))
+        item = await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id))
+        return self._shown(item, await self._tier(owner_of(grant)))
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
@@ -62,7 +66,7 @@ class ItemApi:
                 name for name in changes.__struct_fields__ if getattr(changes, name) is not UNSET
             ),
         )
-        return self._shown(item)
+        return self._shown(item, await self._tier(owner_of(grant)))
 
     async def delete(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
@@ -78,16 +82,20 @@ class ItemApi:
         ] = False,
     ) -> Response:
         grant = await self._gate.open(request, "view")
-        signed = await self._items.download(MediaId(media_id), GalleryId(grant.gallery_id))
+        signed = await self._items.download(
+            MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier(owner_of(grant))
+        )
         return _redirect(signed) if redirect else JsonResponse(signed)
 
     async def rendition(self, media_id: ItemIdPath, size: str, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
-        signed = await self._items.rendition(MediaId(media_id), GalleryId(grant.gallery_id), size)
+        signed = await self._items.rendition(
+            MediaId(media_id), GalleryId(grant.gallery_id), size=size, rules=await self._tier(owner_of(grant))
+        )
         return _redirect(signed)
 
-    def _shown(self, item: Item) -> Response:
-        return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of()))
+    def _shown(self, item: Item, rules: TierRules) -> Response:
+        return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules))
 
 
 def _redirect(signed: SignedUrl) -> Response:

@@ -160,12 +160,13 @@ DOWNLOAD_ITEM: dict[str, Any] = {
     "summary": "Get the original",
     "description": (
         "A signed URL of the bytes as they were uploaded, under their file name; with `redirect=true` a "
-        "302 to it. Range requests work, so a broken download can go on."
+        "302 to it. Range requests work, so a broken download can go on. The tier of the gallery's owner "
+        "decides whether originals can be had, by anyone."
     ),
     "responses": {
         200: answer("SignedUrl", "Where the original is"),
         302: _REDIRECT,
-        **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed),
+        **problems(*_ACCESS, errors.OriginalNotInTier, errors.MediaNotFound, ValidationFailed),
     },
 }
 RENDITION: dict[str, Any] = {

@@ -14,7 +14,7 @@ from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import GrantGate
+from kappi_media.api.access import GrantGate, owner_of
 from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.domain import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
@@ -22,7 +22,8 @@ from kappi_media.presentation import present_item
 from kappi_media.schemas import BatchDeclaration
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
-from kappi_media.use_cases.sign_batch import SignBatch
+from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.sign_batch import Batch, SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
@@ -36,6 +37,7 @@ class UploadApi:
         self,
         gate: GrantGate,
         *,
+        tier: GoverningTier,
         sign_batch: SignBatch,
         look: LookAtUpload,
         complete: CompleteUpload,
@@ -44,6 +46,7 @@ class UploadApi:
         idempotency_secret: bytes,
     ) -> None:
         self._gate = gate
+        self._tier = tier
         self._sign_batch = sign_batch
         self._look = look
         self._complete = complete
@@ -78,11 +81,12 @@ class UploadApi:
         body = await read_body(request)
         files = decode(_batch, body).files
         check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
+        batch = Batch(GalleryId(gallery_id), await self._tier(owner_of(grant)), files)
         key = request.headers.get(HEADER)
         if key is None:
-            return json_response(await self._sign_batch(grant, files), status=201)
+            return json_response(await self._sign_batch(batch), status=201)
         call = self._idempotent_call(grant, key, body)
-        return json_response(await self._sign_batch.idempotently(grant, files, call), status=201)
+        return json_response(await self._sign_batch.idempotently(batch, call), status=201)
 
     async def look(self, upload_id: UploadIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
@@ -94,7 +98,9 @@ class UploadApi:
         if upload_id is None:
             raise UploadNotFound
         item = await self._complete(UploadId(upload_id), GalleryId(grant.gallery_id))
-        return json_response(_encoder.encode(present_item(item, self._urls, as_of=self._urls.as_of())))
+        rules = await self._tier(owner_of(grant))
+        shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
+        return json_response(_encoder.encode(shown))
 
     async def abort(self, upload_id: UploadIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")

@@ -8,17 +8,19 @@ from kappi_chassis.problems import FieldError, ValidationFailed
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import GrantGate
+from kappi_media.api.access import GrantGate, owner_of
 from kappi_media.compression import negotiate
 from kappi_media.errors import GalleryNotFound
+from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.view_gallery import PageRequest, ViewGallery, position_of
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 
 
 class ViewApi:
-    def __init__(self, gate: GrantGate, *, view: ViewGallery) -> None:
+    def __init__(self, gate: GrantGate, *, tier: GoverningTier, view: ViewGallery) -> None:
         self._gate = gate
+        self._tier = tier
         self._view = view
 
     def register(self, app: FastAPI) -> None:
@@ -29,7 +31,7 @@ class ViewApi:
         if grant.gallery.code != request.path_params["code"].strip().lower():
             raise GalleryNotFound
         page = _page_request(request)
-        answer = await self._view(grant.gallery, page)
+        answer = await self._view(grant.gallery, page, rules=await self._tier(owner_of(grant)))
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
         if answer.body is None:
             return Response(status_code=304, headers=headers)

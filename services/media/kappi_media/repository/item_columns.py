@@ -8,8 +8,8 @@ from kappi_media.domain import Item
 
 _PLAIN = """
 i.id, i.gallery_id, i.upload_id, i.filename, i.content_type, i.kind, i.status, i.rejection_reason,
-i.size_bytes, i.width, i.height, i.duration_ms, i.taken_at, i.caption, i.tags, i.location, i.attributes,
-i.created_at, i.version,
+i.size_bytes, i.sha256, i.width, i.height, i.duration_ms, i.taken_at, i.caption, i.tags, i.location,
+i.attributes, i.created_at, i.version,
 """
 ITEM = _PLAIN + "ARRAY(SELECT r.size FROM renditions r WHERE r.media_id = i.id ORDER BY r.size)"  # noqa: S608
 NEW_ITEM = _PLAIN + "'{}'::text[] AS renditions"

@@ -10,7 +10,7 @@ from kappi_chassis.outbox import OutboxRow
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import GalleryId, MediaId
+from kappi_media.domain import AccountId, GalleryId, MediaId
 from kappi_media.models import deleted_media, items
 from kappi_media.probing import Probe
 
@@ -18,10 +18,10 @@ CONSUMER = "media-worker"
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
 
 _TAKE_UP = """
-SELECT
-  EXISTS (SELECT 1 FROM inbox WHERE consumer = $3 AND event_id = $4),
-  (SELECT i.status = 'processing' FROM items i JOIN contents c USING (gallery_id)
-   WHERE i.id = $1 AND i.gallery_id = $2 AND c.deleted_at IS NULL)
+SELECT EXISTS (SELECT 1 FROM inbox WHERE consumer = $3 AND event_id = $4), i.id IS NOT NULL, c.owner_id
+FROM (SELECT) AS one_row
+LEFT JOIN contents c ON c.gallery_id = $2 AND c.deleted_at IS NULL
+LEFT JOIN items i ON i.id = $1 AND i.gallery_id = c.gallery_id AND i.status = 'processing'
 """
 # `done` is what makes the effect happen once: an item leaves `processing` a single time.
 _READY = """
@@ -65,10 +65,14 @@ RETURNING sequence
 
 @dataclass(frozen=True, slots=True)
 class TakenUp:
-    """How things stand with an event. repeated: its effect is recorded. waiting: the item is to be done."""
+    """How things stand with an event. repeated: its effect is recorded. waiting: the item is to be done.
+
+    owner_id: of the item's gallery, None where anonymous.
+    """
 
     repeated: bool
     waiting: bool
+    owner_id: AccountId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,10 @@ class ProcessingQueries:
         self._database = database
 
     async def take_up(self, media_id: MediaId, gallery_id: GalleryId, *, event_id: UUID) -> TakenUp:
-        repeated, waiting = await self._database.hot.fetchrow(
+        repeated, waiting, owner_id = await self._database.hot.fetchrow(
             _TAKE_UP, media_id, gallery_id, CONSUMER, event_id
         )
-        return TakenUp(repeated=repeated, waiting=bool(waiting))
+        return TakenUp(repeated=repeated, waiting=waiting, owner_id=owner_id)
 
     async def ready(
         self,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -16,8 +16,15 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import Event
 from kappi_contracts.grants import GRANT_HEADER, Grant, PublicGallery, Right
 from kappi_contracts.topics import BY_NAME
+
+
+class Teller(Protocol):
+    """Has the service hear of an event."""
+
+    async def __call__(self, event: Event, *, sequence: int = 1) -> None: ...
 
 
 class Clock:
@@ -118,18 +125,24 @@ class Gallery:
 
     key: SigningKey
     public: PublicGallery
+    owner_id: UUID | None = None
 
     @property
     def id(self) -> UUID:
         return self.public.id
 
     def grant(self, right: Right = "manage", *, lifetime: timedelta = timedelta(seconds=60)) -> str:
-        grant = Grant(gallery_id=self.id, right=right, tier="anonymous", gallery=self.public)
+        tier = "Anonymous" if self.owner_id is None else "Basic"
+        grant = Grant(gallery_id=self.id, right=right, tier=tier, gallery=self.public, owner_id=self.owner_id)
         # Tokens are checked by the wall clock, wherever the test's own clock stands.
         return seal_grant(self.key, grant, now=utc_now(), lifetime=lifetime)
 
     def changed(self, **fields: Any) -> Gallery:
-        return Gallery(self.key, msgspec.structs.replace(self.public, **fields))
+        return replace(self, public=msgspec.structs.replace(self.public, **fields))
+
+    def of(self, owner_id: UUID) -> Gallery:
+        """As it is once an account owns it."""
+        return replace(self.changed(expires_at=None), owner_id=owner_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
-from kappi_media.domain import GRID_SIZE, Description, GalleryId, Item, MediaId
-from kappi_media.errors import MediaNotFound, RenditionNotInTier, RenditionNotReady
+from kappi_media.domain import Description, GalleryId, Item, MediaId
+from kappi_media.errors import MediaNotFound, OriginalNotInTier, RenditionNotInTier, RenditionNotReady
 from kappi_media.repository.items import ItemQueries
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.tiers import TierRules
 
 
 class Items:
@@ -44,16 +45,20 @@ class Items:
             raise MediaNotFound
         self._outbox.wake()
 
-    async def download(self, media_id: MediaId, gallery_id: GalleryId) -> SignedUrl:
-        """The original under its own name. Raises MediaNotFound, also for a rejected item."""
+    async def download(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> SignedUrl:
+        """The original under its own name. Raises MediaNotFound, also if rejected, OriginalNotInTier."""
         item = _visible(await self._items.find(media_id, gallery_id))
+        if not rules.original_access:
+            raise OriginalNotInTier("Its renditions can be had.")
         return self._urls.original(item, as_of=self._urls.as_of())
 
-    async def rendition(self, media_id: MediaId, gallery_id: GalleryId, size: str) -> SignedUrl:
+    async def rendition(
+        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, rules: TierRules
+    ) -> SignedUrl:
         """A stored rendition. Raises MediaNotFound, RenditionNotInTier, RenditionNotReady."""
         item = _visible(await self._items.find(media_id, gallery_id))
-        if size != GRID_SIZE:
-            raise RenditionNotInTier(f"The size to be had here is {GRID_SIZE}.")
+        if size not in rules.sizes:
+            raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
         if size not in item.renditions:
             raise RenditionNotReady("Try again once the item is ready.")
         return self._urls.rendition(item, size, as_of=self._urls.as_of())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
@@ -15,7 +15,6 @@ from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import ContentBinding, UrlSigner
 from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.disposition import safe_filename
-from kappi_contracts.grants import Grant
 from kappi_contracts.keys import original_key
 from msgspec.json import encode
 
@@ -33,18 +32,23 @@ from kappi_media.errors import FileTooLarge, GalleryNotFound, UnsupportedContent
 from kappi_media.probing import format_of, is_supported
 from kappi_media.repository.uploads import UploadQueries, promise_within
 from kappi_media.schemas import FileDeclaration, PromisedBatch, PromisedUpload, SignedUpload
+from kappi_media.tiers import TierRules
 
 CREATED = 201
 _NO_DESCRIPTION = Description()
 _plain_name = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 _.()-]{0,198}[A-Za-z0-9_)-]").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRules:
-    """max_file_bytes: by tier. lifetime: of the promise; a signed URL lives much shorter."""
+SINGLE_PUT_LIMIT_BYTES = 5 << 30
+"""What S3 takes in one request, whatever a tier allows."""
 
-    max_file_bytes: Mapping[str, int]
-    lifetime: timedelta
+
+class Batch(NamedTuple):
+    """Files to promise to one gallery, under the rules of its tier."""
+
+    gallery_id: GalleryId
+    rules: TierRules
+    files: Sequence[FileDeclaration]
 
 
 class UploadSigner:
@@ -75,38 +79,38 @@ class UploadSigner:
 
 
 class SignBatch:
+    """lifetime: of a promise; a signed URL lives much shorter."""
+
     def __init__(
         self,
         uploads: UploadQueries,
         *,
         outbox: Outbox,
         signer: UploadSigner,
-        rules: UploadRules,
+        lifetime: timedelta,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self._uploads = uploads
         self._outbox = outbox
         self._signer = signer
-        self._rules = rules
+        self._lifetime = lifetime
         self._clock = clock
         self._new_id = new_id
 
-    async def __call__(self, grant: Grant, files: Sequence[FileDeclaration]) -> bytes:
+    async def __call__(self, batch: Batch) -> bytes:
         """The encoded `PromisedBatch`. All or nothing.
 
         Raises FileTooLarge, UnsupportedContentType, GalleryNotFound (deleted).
         """
-        declared = self._declare(grant, files)
+        declared = self._declare(batch)
         if not await self._uploads.promise(declared):
             raise GalleryNotFound
         return self._answer(declared)
 
-    async def idempotently(
-        self, grant: Grant, files: Sequence[FileDeclaration], call: IdempotentCall
-    ) -> bytes:
+    async def idempotently(self, batch: Batch, call: IdempotentCall) -> bytes:
         """As above, once per Idempotency-Key: a repetition gets the first answer."""
-        declared = self._declare(grant, files)
+        declared = self._declare(batch)
         async with self._outbox.begin() as unit:
             stored = await call.claim(unit.connection)
             if stored is not None:
@@ -117,17 +121,16 @@ class SignBatch:
             await call.store(unit.connection, StoredAnswer(CREATED, answer))
         return answer
 
-    def _declare(self, grant: Grant, files: Sequence[FileDeclaration]) -> list[DeclaredUpload]:
-        self._check(grant.tier, files)
+    def _declare(self, batch: Batch) -> list[DeclaredUpload]:
+        _check(batch.rules, batch.files)
         now = self._clock()
-        expires_at = now + self._rules.lifetime
-        gallery_id = GalleryId(grant.gallery_id)
+        expires_at = now + self._lifetime
         return [
             DeclaredUpload(
                 Upload(
                     id=UploadId(self._new_id()),
                     media_id=MediaId(self._new_id()),
-                    gallery_id=gallery_id,
+                    gallery_id=batch.gallery_id,
                     filename=file.filename if _plain_name(file.filename) else safe_filename(file.filename),
                     content_type=file.content_type,
                     size_bytes=file.size,
@@ -139,23 +142,8 @@ class SignBatch:
                 ),
                 _description(file),
             )
-            for file in files
+            for file in batch.files
         ]
-
-    def _check(self, tier: str, files: Sequence[FileDeclaration]) -> None:
-        limit = self._rules.max_file_bytes.get(tier, 0)
-        too_large = [number for number, file in enumerate(files) if file.size > limit]
-        if too_large:
-            raise FileTooLarge(
-                f"The largest file allowed here has {limit} bytes.",
-                errors=_errors(too_large, "size", "file_too_large"),
-            )
-        foreign = [number for number, file in enumerate(files) if not _is_taken(file.content_type)]
-        if foreign:
-            raise UnsupportedContentType(
-                "Send JPEG, PNG, GIF, WebP, BMP, MP4 or MOV.",
-                errors=_errors(foreign, "content_type", "unsupported_content_type"),
-            )
 
     def _answer(self, declared: Sequence[DeclaredUpload]) -> bytes:
         now = self._clock()
@@ -174,6 +162,22 @@ class SignBatch:
         ]
         metrics.UPLOADS_SIGNED.inc(len(promised))
         return encode(PromisedBatch(uploads=promised))
+
+
+def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:
+    limit = min(rules.max_file_bytes, SINGLE_PUT_LIMIT_BYTES)
+    too_large = [number for number, file in enumerate(files) if file.size > limit]
+    if too_large:
+        raise FileTooLarge(
+            f"The largest file allowed here has {limit} bytes.",
+            errors=_errors(too_large, "size", "file_too_large"),
+        )
+    foreign = [number for number, file in enumerate(files) if not _is_taken(file.content_type)]
+    if foreign:
+        raise UnsupportedContentType(
+            "Send JPEG, PNG, GIF, WebP, BMP, MP4 or MOV.",
+            errors=_errors(foreign, "content_type", "unsupported_content_type"),
+        )
 
 
 def _description(file: FileDeclaration) -> Description:

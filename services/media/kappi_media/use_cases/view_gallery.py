@@ -1,7 +1,8 @@
 """The page behind a link: the hottest call there is.
 
 One row read decides whether the gallery is there and at which version. The body is a pure function of that
-version, the gallery's public face, the page asked for and the URLs' time bucket, so it is kept, compressed.
+version, the gallery's public face, what its tier shows, the page asked for and the URLs' time bucket, so it
+is kept, compressed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from kappi_media.presentation import present_gallery
 from kappi_media.repository.view import ViewQueries
 from kappi_media.schemas import GalleryView
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.tiers import TierRules
 
 _encoder = msgspec.json.Encoder()
 
@@ -63,7 +65,7 @@ class ViewGallery:
         self._cache = cache
         self._fragments = ItemFragments(urls)
 
-    async def __call__(self, gallery: PublicGallery, page: PageRequest) -> PageAnswer:
+    async def __call__(self, gallery: PublicGallery, page: PageRequest, *, rules: TierRules) -> PageAnswer:
         """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
         contents = await self._view.contents(GalleryId(gallery.id))
         if contents.deleted:
@@ -71,27 +73,44 @@ class ViewGallery:
         as_of = self._urls.as_of()
         # Weak: the same page in another coding is the same page. The bucket is part of it, because a client
         # that keeps its copy must not sit on URLs that expire.
-        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}"'
+        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}.{rules.mark}"'
         if page.known_tags and names(page.known_tags, etag):
             metrics.VIEWS.labels("not_modified").inc()
             return PageAnswer(None, etag)
-        key = (gallery.id, contents.version, gallery.version, as_of, page.limit, page.after, page.coding)
+        key = (
+            gallery.id,
+            contents.version,
+            gallery.version,
+            as_of,
+            rules.mark,
+            page.limit,
+            page.after,
+            page.coding,
+        )
         body = self._cache.kept(key)
         if body is not None:
             metrics.VIEWS.labels("cached").inc()
             return PageAnswer(body, etag)
-        body = await self._cache.build(key, lambda: self._build(gallery, contents, page, as_of))
+        body = await self._cache.build(
+            key, lambda: self._build(gallery, contents, page=page, as_of=as_of, rules=rules)
+        )
         metrics.VIEWS.labels("built").inc()
         return PageAnswer(body, etag)
 
     async def _build(
-        self, gallery: PublicGallery, contents: GalleryContents, page: PageRequest, as_of: datetime
+        self,
+        gallery: PublicGallery,
+        contents: GalleryContents,
+        *,
+        page: PageRequest,
+        as_of: datetime,
+        rules: TierRules,
     ) -> bytes:
         found = await self._view.page(GalleryId(gallery.id), after=page.after, limit=page.limit + 1)
         versions = found[: page.limit]
-        shown = self._fragments.kept(versions, as_of=as_of)
+        shown = self._fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
-            shown |= self._fragments.make(await self._view.items(missing), as_of=as_of)
+            shown |= self._fragments.make(await self._view.items(missing), as_of=as_of, rules=rules)
         document = _Page(
             gallery=present_gallery(gallery, contents),
             # One that was deleted between the two reads is left out; the version has moved on by then.

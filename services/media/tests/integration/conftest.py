@@ -29,7 +29,7 @@ from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
 from kappi_media.main import Ground, build_app, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published
+from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published, Teller
 from kappi_media.testing.troubled_store import TroubledStore
 
 
@@ -45,7 +45,7 @@ def grant_key() -> SigningKey:
 
 @pytest.fixture
 def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
-    """`make_gallery(code="k7dm", …)`: one of its own each time."""
+    """`make_gallery(code="k7dm", owner_id=None, …)`: one of its own each time."""
 
     def make(**fields: Any) -> Gallery:
         values: dict[str, Any] = {
@@ -60,7 +60,8 @@ def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
             "version": 1,
             **fields,
         }
-        return Gallery(grant_key, PublicGallery(**values))
+        owner_id = values.pop("owner_id", None)
+        return Gallery(grant_key, PublicGallery(**values), owner_id)
 
     return make
 
@@ -138,7 +139,7 @@ def ground(
 
 @pytest.fixture
 def make_http(ground: Ground, make_settings: Callable[..., MediaSettings]) -> Callable[..., Http]:
-    """`make_http(anonymous_max_file_bytes=10, …)`: the app under other settings."""
+    """`make_http(max_in_flight=10, …)`: the app under other settings."""
     return lambda **changed: Http(build_app(ground, make_settings(**changed)))
 
 
@@ -159,7 +160,7 @@ def graveyard() -> Graveyard:
 
 @pytest.fixture
 def processor(ground: Ground, graveyard: Graveyard) -> Processor:
-    """What ends things: GalleryDeleted, JanitorTick."""
+    """The consumer of everything but the work on originals."""
     return Processor(group=GROUP, handlers=handlers(ground.outbox), dead_letters=graveyard)
 
 
@@ -193,6 +194,17 @@ def record(clock: Clock) -> Callable[..., Record]:
         )
 
     return make
+
+
+@pytest.fixture
+def tell(processor: Processor, record: Callable[..., Record], graveyard: Graveyard) -> Teller:
+    """`await tell(event, sequence=…)`: the service has heard of it."""
+
+    async def told(event: Event, *, sequence: int = 1) -> None:
+        await processor.process(record(event, sequence=sequence))
+        assert graveyard.buried == []
+
+    return told
 
 
 @pytest.fixture

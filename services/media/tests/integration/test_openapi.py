@@ -21,7 +21,7 @@ PUBLIC = {
     ("/v1/media/{id}", "get"): ACCESS | {"media_not_found"},
     ("/v1/media/{id}", "patch"): ACCESS | {"media_not_found", "validation_failed", "malformed_json"},
     ("/v1/media/{id}", "delete"): ACCESS | {"media_not_found"},
-    ("/v1/media/{id}/download", "get"): ACCESS | {"media_not_found"},
+    ("/v1/media/{id}/download", "get"): ACCESS | {"media_not_found", "original_not_in_tier"},
     ("/v1/media/{id}/renditions/{size}", "get"): ACCESS
     | {"media_not_found", "rendition_not_in_tier", "rendition_not_ready"},
     ("/v1/g/{code}", "get"): {

@@ -144,13 +144,6 @@ async def test_a_batch_has_a_hundred_files_at_most(http: Http, gallery: Gallery)
     assert answer.json["errors"][0]["field"] == "files"
 
 
-async def test_a_smaller_limit_is_a_setting(make_http: Callable[..., Http], gallery: Gallery) -> None:
-    http = make_http(anonymous_max_file_bytes=100)
-    path = f"/v1/galleries/{gallery.id}/uploads"
-    assert (await http("POST", path, grant=gallery.grant(), body={"files": [jpeg(100)]})).status == 201
-    assert (await http("POST", path, grant=gallery.grant(), body={"files": [jpeg(101)]})).status == 413
-
-
 async def test_an_escaped_backslash_is_no_nul(client: Client, gallery: Gallery) -> None:
     assert await client.sign(gallery, jpeg(caption="\\u0000 and \\\\u0000"))
 

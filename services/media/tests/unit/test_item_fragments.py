@@ -11,9 +11,11 @@ from kappi_media.domain import GalleryId, Item, MediaId, UploadId
 from kappi_media.item_fragments import ItemFragments
 from kappi_media.schemas import ItemView
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.tiers import seeded
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
+RULES = seeded("Premium")
 
 
 def an_item() -> Item:
@@ -27,6 +29,7 @@ def an_item() -> Item:
         status="ready",
         rejection_reason=None,
         size_bytes=1,
+        sha256=bytes(32),
         width=1,
         height=1,
         duration_ms=None,
@@ -50,7 +53,7 @@ def fragments() -> ItemFragments:
 
 def test_a_fragment_is_the_item(fragments: ItemFragments) -> None:
     item = an_item()
-    shown = msgspec.json.decode(fragments.make([item], as_of=NOW)[item.id], type=ItemView)
+    shown = msgspec.json.decode(fragments.make([item], as_of=NOW, rules=RULES)[item.id], type=ItemView)
     assert (shown.id, shown.caption, shown.attributes, shown.taken_at) == (item.id, "Hello", {"a": [1]}, NOW)
     assert shown.original is not None
     assert set(shown.renditions) == {"400"}
@@ -58,27 +61,40 @@ def test_a_fragment_is_the_item(fragments: ItemFragments) -> None:
 
 def test_a_fragment_is_kept_for_its_version_and_its_bucket(fragments: ItemFragments) -> None:
     item = an_item()
-    assert fragments.kept([(item.id, 1)], as_of=NOW) == {}
-    made = fragments.make([item], as_of=NOW)
-    assert fragments.kept([(item.id, 1)], as_of=NOW) == made
-    assert fragments.kept([(item.id, 2)], as_of=NOW) == {}
-    assert fragments.kept([(item.id, 1)], as_of=LATER) == {}
-    assert fragments.kept([(item.id, 1)], as_of=NOW) == {}
+    assert fragments.kept([(item.id, 1)], as_of=NOW, rules=RULES) == {}
+    made = fragments.make([item], as_of=NOW, rules=RULES)
+    assert fragments.kept([(item.id, 1)], as_of=NOW, rules=RULES) == made
+    assert fragments.kept([(item.id, 2)], as_of=NOW, rules=RULES) == {}
+    assert fragments.kept([(item.id, 1)], as_of=LATER, rules=RULES) == {}
+    assert fragments.kept([(item.id, 1)], as_of=NOW, rules=RULES) == {}
+
+
+def test_a_fragment_shows_what_its_tier_allows(fragments: ItemFragments) -> None:
+    item, poor = an_item(), seeded("Basic")
+    fragments.kept([], as_of=NOW, rules=RULES)
+    rich_bytes = fragments.make([item], as_of=NOW, rules=RULES)[item.id]
+    assert fragments.kept([(item.id, 1)], as_of=NOW, rules=poor) == {}
+    shown = msgspec.json.decode(fragments.make([item], as_of=NOW, rules=poor)[item.id], type=ItemView)
+    assert (shown.original, shown.renditions) == (None, {})
+    assert shown.sha256 == "00" * 32
+    assert fragments.kept([(item.id, 1)], as_of=NOW, rules=RULES) == {item.id: rich_bytes}
+    # Tiers that show the same share what is kept.
+    assert fragments.kept([(item.id, 1)], as_of=NOW, rules=seeded("Enterprise")) == {item.id: rich_bytes}
 
 
 def test_a_page_that_was_begun_in_the_last_bucket_keeps_nothing_for_this_one(
     fragments: ItemFragments,
 ) -> None:
     item = an_item()
-    fragments.kept([], as_of=NOW)
-    fragments.kept([], as_of=LATER)
-    assert item.id in fragments.make([item], as_of=NOW)
-    assert fragments.kept([(item.id, 1)], as_of=LATER) == {}
+    fragments.kept([], as_of=NOW, rules=RULES)
+    fragments.kept([], as_of=LATER, rules=RULES)
+    assert item.id in fragments.make([item], as_of=NOW, rules=RULES)
+    assert fragments.kept([(item.id, 1)], as_of=LATER, rules=RULES) == {}
 
 
 def test_what_is_kept_is_bounded(fragments: ItemFragments, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_fragments, "KEPT_ITEMS", 10)
     items = [an_item() for _ in range(10)]
-    fragments.kept([], as_of=NOW)
-    fragments.make(items, as_of=NOW)
-    assert fragments.kept([(items[0].id, 1)], as_of=NOW) == {}, "full, so begun anew"
+    fragments.kept([], as_of=NOW, rules=RULES)
+    fragments.make(items, as_of=NOW, rules=RULES)
+    assert fragments.kept([(items[0].id, 1)], as_of=NOW, rules=RULES) == {}, "full, so begun anew"

@@ -47,6 +47,7 @@ def item() -> Item:
         status="ready",
         rejection_reason=None,
         size_bytes=1,
+        sha256=None,
         width=1,
         height=1,
         duration_ms=None,

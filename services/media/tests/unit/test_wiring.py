@@ -10,7 +10,6 @@ from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
 from kappi_media.consumers import GROUP, WORKER_GROUP
 from kappi_media.main import build
 from kappi_media.settings import MediaSettings
-from pydantic import ValidationError
 
 HEAVY = ("av", "pyvips", "PIL", "boto3", "botocore", "alembic", "numpy")
 
@@ -44,11 +43,6 @@ def test_a_store_that_is_not_named_is_said_so() -> None:
     nothing = StorageSettings(s3_endpoint=None, s3_bucket=None, local_store_dir=None)
     with pytest.raises(StorageNotConfigured):
         build(PlatformSettings(), settings(), nothing)
-
-
-def test_no_file_may_be_larger_than_one_request_carries() -> None:
-    with pytest.raises(ValidationError):
-        settings(anonymous_max_file_bytes=(5 << 30) + 1)
 
 
 def test_two_groups_so_that_slow_work_delays_no_deletion() -> None:

@@ -1,0 +1,97 @@
+"""The projection of tiers and accounts: which rules apply to whom, as the identity service last said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from kappi_chassis.db import Database
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_media.domain import AccountId
+from kappi_media.models import accounts, tiers
+from kappi_media.tiers import TierRules
+
+_GOVERNING = """
+SELECT named.tier, t.name, t.rendition_sizes, t.original_access, t.expiring_links, t.max_file_bytes,
+       t.quota_bytes
+FROM (SELECT COALESCE((SELECT tier FROM accounts WHERE id = $1), $2) AS tier) named
+LEFT JOIN tiers t ON t.key = lower(named.tier)
+"""
+
+
+class GoverningRow(NamedTuple):
+    """tier: the name that was looked for. rules: None when nobody told of that tier yet."""
+
+    tier: str
+    rules: TierRules | None
+
+
+class TierQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def governing(self, account_id: AccountId | None, *, otherwise: str) -> GoverningRow:
+        """The tier of an account. otherwise: the name of the tier of nobody, or of an account not told of."""
+        tier, name, sizes, original, links, max_file, quota = await self._database.hot.fetchrow(
+            _GOVERNING, account_id, otherwise
+        )
+        if name is None:
+            return GoverningRow(tier, None)
+        rules = TierRules(
+            name=name,
+            rendition_sizes=tuple(sizes),
+            original_access=original,
+            expiring_links=links,
+            max_file_bytes=max_file,
+            quota_bytes=quota,
+        )
+        return GoverningRow(tier, rules)
+
+
+async def keep_tier(connection: AsyncConnection, rules: TierRules, *, sequence: int) -> None:
+    """What a tier allows from now on, unless something newer is known."""
+    values = {
+        "name": rules.name,
+        "rendition_sizes": list(rules.rendition_sizes),
+        "original_access": rules.original_access,
+        "expiring_links": rules.expiring_links,
+        "max_file_bytes": rules.max_file_bytes,
+        "quota_bytes": rules.quota_bytes,
+        "sequence": sequence,
+    }
+    await connection.execute(
+        insert(tiers)
+        .values(key=func.lower(rules.name), **values)
+        .on_conflict_do_update(index_elements=[tiers.c.key], set_=values, where=tiers.c.sequence < sequence)
+    )
+
+
+async def keep_account_tier(
+    connection: AsyncConnection, account_id: AccountId, *, tier: str, sequence: int
+) -> None:
+    """An account's tier from now on, unless something newer is known."""
+    values = {"tier": tier, "sequence": sequence}
+    await connection.execute(
+        insert(accounts)
+        .values(id=account_id, **values)
+        .on_conflict_do_update(
+            index_elements=[accounts.c.id], set_=values, where=accounts.c.sequence < sequence
+        )
+    )
+
+
+async def bury_account(
+    connection: AsyncConnection, account_id: AccountId, *, at: datetime, sequence: int
+) -> None:
+    """Leave the tombstone, also where there was nothing. What it is charged for goes with its galleries."""
+    values = {"tier": None, "sequence": sequence, "deleted_at": at}
+    await connection.execute(
+        insert(accounts)
+        .values(id=account_id, **values)
+        .on_conflict_do_update(
+            index_elements=[accounts.c.id], set_=values, where=accounts.c.sequence < sequence
+        )
+    )
