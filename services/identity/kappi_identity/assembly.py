@@ -135,7 +135,7 @@ class Assembly:
             database=ground.database,
             queries=self._resets,
             transport=ground.mail or mail_transport(settings, new_id=ground.new_id),
-            make_mail=reset_mail_maker(settings),
+            make_mail=reset_mail_maker(settings, clock=ground.clock),
             token_lifetime=settings.reset_lifetime,
             clock=ground.clock,
         )

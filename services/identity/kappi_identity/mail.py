@@ -10,16 +10,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email import policy
 from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
-from kappi_chassis.clock import NewId
+from kappi_chassis.clock import Clock, NewId
 
 from kappi_identity.settings import IdentitySettings
 
 RESET_PAGE = "/reset-password"
 # Addresses may hold any script; lines are not folded inside a link.
-SMTP_POLICY = policy.SMTPUTF8.clone(max_line_length=None)
+SMTP_POLICY = policy.SMTPUTF8.clone(max_line_length=998)
 
 
 class MailUndelivered(Exception):
@@ -100,7 +102,7 @@ MailMaker = Callable[[str, str], EmailMessage]
 """(recipient, token) -> the mail."""
 
 
-def reset_mail_maker(settings: IdentitySettings) -> MailMaker:
+def reset_mail_maker(settings: IdentitySettings, *, clock: Clock) -> MailMaker:
     """Makes mails with a token for a new password."""
     minutes = int(settings.reset_lifetime.total_seconds() // 60)
 
@@ -108,6 +110,9 @@ def reset_mail_maker(settings: IdentitySettings) -> MailMaker:
         message = EmailMessage(policy=SMTP_POLICY)
         message["From"] = settings.mail_from
         message["To"] = recipient
+        message["Date"] = format_datetime(clock())
+        # Without a domain it would name this machine.
+        message["Message-ID"] = make_msgid(domain=urlsplit(settings.public_url).hostname)
         message["Subject"] = "Your new Kappi password"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(

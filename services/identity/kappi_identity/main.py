@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import FastAPI
 from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.backbone import Backbone
@@ -21,10 +20,11 @@ from kappi_identity.api.me import MeApi
 from kappi_identity.api.oauth import OAuthApi
 from kappi_identity.assembly import Assembly, Ground
 from kappi_identity.errors import OAuthFailure
-from kappi_identity.panel.app import mount_panel
+from kappi_identity.panel.app import WithPanel, panel_app
 from kappi_identity.panel.login import PanelLogin
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.tokens import derived_secret
+from kappi_identity.web.page import mount_reset_page
 
 NAME = "identity"
 
@@ -53,11 +53,12 @@ def build_app(ground: Ground, settings: IdentitySettings, assembly: Assembly | N
     )
     for api in (accounts, oauth, me, admin):
         app.include_router(api.router())
-    _mount_panel(app, ground, settings, parts)
-    return Edge(app, max_in_flight=settings.max_in_flight)
+    mount_reset_page(app)
+    with_panel = WithPanel(app, panel=_panel(ground, settings, parts))
+    return Edge(with_panel, max_in_flight=settings.max_in_flight)
 
 
-def _mount_panel(app: FastAPI, ground: Ground, settings: IdentitySettings, parts: Assembly) -> None:
+def _panel(ground: Ground, settings: IdentitySettings, parts: Assembly) -> App:
     secret = settings.key_secret.get_secret_value().encode()
     login = PanelLogin(
         login=parts.login(),
@@ -68,8 +69,7 @@ def _mount_panel(app: FastAPI, ground: Ground, settings: IdentitySettings, parts
         secure=settings.public_url.startswith("https://"),
         clock=ground.clock,
     )
-    mount_panel(
-        app,
+    return panel_app(
         login=login,
         tiers=parts.tiers,
         accounts=parts.accounts,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from fastapi import FastAPI
 from jinja2 import DictLoader
+from kappi_chassis.http.edge import App, Receive, Scope, Send
 from starlette.applications import Starlette
 from starlette_admin import BaseAdmin
 
@@ -20,16 +20,15 @@ _NAME = "admin"
 _TEMPLATES = {"base.html": '{% extends "@theme/base.html" %}{% block fonts %}{% endblock %}'}
 
 
-def mount_panel(
-    app: FastAPI,
+def panel_app(
     *,
     login: PanelLogin,
     tiers: Tiers,
     accounts: AccountQueries,
     cookie_secret: str,
     public_url: str,
-) -> None:
-    """cookie_secret: signs the library's own cookies (CSRF, messages)."""
+) -> App:
+    """What answers under `PATH`. cookie_secret: signs the library's own cookies (CSRF, messages)."""
     # It logs who tries to log in, and what forms hold.
     logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
     panel = BaseAdmin(
@@ -43,6 +42,22 @@ def mount_panel(
     )
     panel.add_view(TiersView(tiers))
     panel.add_view(AccountsView(accounts, tiers))
-    guarded = Starlette()
-    panel.mount_to(guarded)
-    app.mount("/", PanelGuard(guarded, public_url=public_url))
+    site = Starlette()
+    panel.mount_to(site)
+    return PanelGuard(site, public_url=public_url)
+
+
+class WithPanel:
+    """An app with the panel beside it: the panel's links need a router of its own at the root."""
+
+    def __init__(self, app: App, *, panel: App) -> None:
+        self._app = app
+        self._panel = panel
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path == PATH or path.startswith(f"{PATH}/"):
+            scope["kappi.route"] = PATH
+            await self._panel(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -16,7 +16,8 @@ INSERT INTO reset_requests (id, email_normalised, requested_at, not_before) VALU
 """
 # Taking one puts it off, so that a mailer that dies leaves it to the next.
 _TAKE = """
-UPDATE reset_requests SET attempts = attempts + 1, not_before = $1 + $2 * power(2, least(attempts, 6))
+UPDATE reset_requests
+SET attempts = attempts + 1, not_before = $1 + $2::interval * power(2, least(attempts, 6))
 WHERE id = (SELECT id FROM reset_requests WHERE not_before <= $1
             ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, email_normalised, attempts, requested_at

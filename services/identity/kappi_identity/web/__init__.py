@@ -1,0 +1,1 @@
+"""The one page people see of this service: where a new password is chosen."""

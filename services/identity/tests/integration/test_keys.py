@@ -1,0 +1,191 @@
+"""Signing keys: published before they sign and after, moved along by any replica, sealed in the database."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from kappi_chassis.auth import JwksSource
+from kappi_chassis.auth.accounts import AccountVerifier
+from kappi_chassis.auth.verifier import FRESH_S
+from kappi_identity import commands
+from kappi_identity.tokens import KeySeal, KeySecretWrong
+
+JWKS = "/.well-known/jwks.json"
+AHEAD = timedelta(minutes=10)
+
+
+async def _kids(http: Any) -> list[str]:
+    answer = await http("GET", JWKS)
+    assert answer.status == 200
+    return [key["kid"] for key in answer.json["keys"]]
+
+
+def _kid(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+@pytest.fixture
+def new_token(make_http: Any, log_in: Any) -> Any:
+    """`await new_token()`: an access token of a replica that has not cached any key."""
+
+    async def new_token() -> str:
+        return str((await log_in("ada@example.com", http=make_http())).json["access_token"])
+
+    return new_token
+
+
+async def test_the_key_set_is_public_and_holds_no_private_key(http: Any) -> None:
+    answer = await http("GET", JWKS)
+
+    (key,) = answer.json["keys"]
+    assert set(key) == {"kid", "kty", "crv", "x", "alg", "use"}
+    assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("OKP", "Ed25519", "EdDSA", "sig")
+    assert answer.header("cache-control") == "public, max-age=60"
+
+
+async def test_many_replicas_that_start_at_once_make_one_key(make_http: Any) -> None:
+    found = await asyncio.gather(*(_kids(make_http()) for _ in range(8)))
+    assert len({tuple(kids) for kids in found}) == 1
+
+
+async def test_a_rotation_logs_nobody_out(
+    http: Any, parts: Any, sign_up: Any, refresh: Any, new_token: Any, clock: Any
+) -> None:
+    ada = await sign_up()
+    (old,) = await _kids(http)
+    new = await parts.rotation.rotate()
+
+    # Published, and not in use: nobody who cached the set a moment ago would know it.
+    assert await _kids(http) == [old, new]
+    assert _kid(await new_token()) == old
+    assert await parts.rotation.rotate() == new
+    clock.pass_by(AHEAD - timedelta(seconds=1))
+    await parts.rotation.move_along()
+    assert _kid(await new_token()) == old
+
+    clock.pass_by(timedelta(seconds=1))
+    await parts.rotation.move_along()
+    assert _kid(await new_token()) == new
+    assert await _kids(http) == [new, old]
+    assert (await http("GET", "/v1/me", token=ada.access_token)).status == 200
+    assert (await refresh(ada.refresh_token)).status == 200
+
+
+async def test_a_key_stays_published_until_its_last_token_expired(
+    assemble: Any, make_http: Any, clock: Any
+) -> None:
+    lifetime = timedelta(minutes=10)
+    parts, http = assemble(access_token_lifetime=lifetime), make_http(access_token_lifetime=lifetime)
+    (old,) = await _kids(http)
+    new = await parts.rotation.rotate_now()
+
+    clock.pass_by(lifetime)
+    await parts.rotation.move_along()
+    assert await _kids(http) == [new, old]
+    clock.pass_by(timedelta(minutes=1))
+    await parts.rotation.move_along()
+    assert await _kids(http) == [new]
+
+
+async def test_a_key_of_age_is_replaced_by_itself(parts: Any, http: Any, clock: Any) -> None:
+    (old,) = await _kids(http)
+    clock.pass_by(timedelta(days=89))
+    await parts.rotation.move_along()
+    assert await _kids(http) == [old]
+    clock.pass_by(timedelta(days=1))
+    await parts.rotation.move_along()
+    await parts.rotation.move_along()
+    assert len(await _kids(http)) == 2
+    clock.pass_by(AHEAD)
+    await parts.rotation.move_along()
+    (new, _) = await _kids(http)
+    assert new != old
+
+
+async def test_replicas_that_move_keys_at_once_move_them_once(
+    parts: Any, assemble: Any, http: Any, clock: Any
+) -> None:
+    await _kids(http)
+    clock.pass_by(timedelta(days=90))
+    replicas = [assemble() for _ in range(6)]
+    await asyncio.gather(*(replica.rotation.move_along() for replica in replicas))
+    clock.pass_by(AHEAD)
+    await asyncio.gather(*(replica.rotation.move_along() for replica in replicas))
+    states = [key.state for key in await parts.rotation.keys()]
+    assert sorted(states) == ["active", "retiring"]
+
+
+async def test_a_verifier_with_a_cached_set_never_meets_a_key_it_lacks(
+    http: Any, parts: Any, sign_up: Any, new_token: Any, clock: Any
+) -> None:
+    async def fetch() -> bytes:
+        return msgspec.json.encode((await http("GET", JWKS)).json)
+
+    monotonic = [0.0]
+    verifier = AccountVerifier(JwksSource(fetch, monotonic=lambda: monotonic[0]), clock=clock)
+    await verifier.open((await sign_up()).access_token)
+    await parts.rotation.rotate()
+    # The worst case: it fetched just before, and uses what it has for as long as it may.
+    monotonic[0] += FRESH_S
+    clock.pass_by(timedelta(seconds=FRESH_S))
+    await parts.rotation.move_along()
+    await verifier.open(await new_token())
+    monotonic[0] += 1
+    clock.pass_by(AHEAD - timedelta(seconds=FRESH_S))
+    await parts.rotation.move_along()
+    await verifier.open(await new_token())
+
+
+async def test_operators_rotate_with_the_databases_address_alone(
+    url: str, http: Any, make_settings: Any, sign_up: Any, new_token: Any
+) -> None:
+    ada = await sign_up()
+    (old,) = await _kids(http)
+    secret = make_settings().key_secret.get_secret_value()
+    upcoming = await commands.rotate_keys(url, key_secret=secret)
+    assert await _kids(http) == [old, upcoming]
+
+    new = await commands.rotate_keys_now(url, key_secret=secret, token_lifetime=timedelta(hours=13))
+    assert await _kids(http) == [new, old]
+    assert _kid(await new_token()) == new
+    assert (await http("GET", "/v1/me", token=ada.access_token)).status == 200
+
+
+async def test_the_first_rotation_of_an_empty_database_makes_a_key_that_signs(parts: Any) -> None:
+    kid = await parts.rotation.rotate()
+    assert (await parts.keyring.active()).kid == kid
+
+
+async def test_a_private_key_is_sealed_in_the_database(parts: Any, database: Any) -> None:
+    key = await parts.keyring.active()
+    pem = "".join(key.to_pem().splitlines()[1:-1])
+    (row,) = await database.hot.fetch("SELECT * FROM signing_keys")
+    assert pem not in str(row)
+    assert b"PRIVATE" not in row["sealed_private"]
+    with pytest.raises(KeySecretWrong):
+        KeySeal(b"another secret, long enough").open(row["sealed_private"], kid=row["kid"])
+    with pytest.raises(KeySecretWrong):
+        KeySeal(b"fedcba9876543210").open(row["sealed_private"], kid="another")
+
+
+async def test_a_replica_signs_with_the_new_key_after_a_moment(assemble: Any) -> None:
+    from kappi_identity.use_cases.keys import CACHE_S, Keyring
+
+    parts = assemble()
+    now = [0.0]
+    keyring = Keyring(
+        queries=parts.keyring._queries,
+        rotation=parts.rotation,
+        seal=parts.keyring._seal,
+        monotonic=lambda: now[0],
+    )
+    old = await keyring.active()
+    new = await parts.rotation.rotate_now()
+    assert (await keyring.active()).kid == old.kid
+    now[0] += CACHE_S + 0.1
+    assert (await keyring.active()).kid == new
