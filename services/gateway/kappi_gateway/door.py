@@ -17,7 +17,7 @@ from kappi_chassis.problems import MethodNotAllowed, NotFound
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.departure import Departure
-from kappi_gateway.headers import TO_PANEL, TO_STORE, passing
+from kappi_gateway.headers import HOST, TO_PANEL, TO_STORE, first, passing, text
 from kappi_gateway.relay import relay
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Upstreams
@@ -132,7 +132,10 @@ def panel_door(
 
     def introduce(scope: Scope) -> Headers:
         address = addresses.of_request(scope)
+        # The panel compares it with where a form came from, and builds absolute addresses of it.
+        host = first(scope["headers"], HOST)
         return [
+            *([] if host is None else [("x-forwarded-host", text(host))]),
             ("traceparent", context.traceparent.get() or ""),
             ("x-forwarded-for", address),
             ("x-forwarded-proto", scope["scheme"]),
@@ -141,7 +144,7 @@ def panel_door(
     passage = Passage(
         service=Service.IDENTITY,
         route="/admin/{path}",
-        methods=("DELETE", "GET", "HEAD", "POST"),
+        methods=("GET", "HEAD", "POST"),
         passing=TO_PANEL,
         body_limit_bytes=body_limit_bytes,
         introduces=introduce,

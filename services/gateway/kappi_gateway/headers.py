@@ -16,6 +16,7 @@ AUTHORIZATION = b"authorization"
 GALLERY_KEY = b"x-gallery-key"
 GALLERY_CODE = b"x-gallery-code"
 GALLERY_PASSWORD = b"x-gallery-password"
+HOST = b"host"
 FORWARDED_FOR = b"x-forwarded-for"
 FORWARDED_PROTO = b"x-forwarded-proto"
 CONTENT_LENGTH = b"content-length"
@@ -45,9 +46,9 @@ TO_IDENTITY: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
 """For the service that looks after accounts."""
 
 TO_PANEL: Mapping[bytes, str] = _passing(
-    "cookie", "host", "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "x-requested-with"
+    "cookie", "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "x-csrftoken", "x-requested-with"
 )
-"""For the admin panel, a web page with a session of its own. It builds absolute addresses from `Host`."""
+"""For the admin panel, a web page with a session of its own."""
 
 TO_GALLERIES: Mapping[bytes, str] = _passing("authorization", "idempotency-key", "x-gallery-key")
 """For the service that looks at the client's own credentials."""

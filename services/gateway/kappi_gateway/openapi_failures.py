@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
+from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.http.app import problem_response
 from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem
 
@@ -50,7 +51,7 @@ _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.MANAGER: (*_of(errors.GalleryKeyMissing, errors.GalleryNotFound), *_KEY),
     Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_BY_CODE),
 }
-_TOKENS = _of(AccessTokenInvalid)
+_TOKENS = _of(AccessTokenInvalid, KeysUnavailable)
 # Between the gateway and the service: it always sends a grant, one that is good for the call.
 _HIDDEN = {"grant_invalid", "right_missing"}
 _HIDDEN_BY: Mapping[Credential, set[str]] = {

@@ -82,15 +82,18 @@ def merge(parts: Mapping[Service, Document]) -> Document:
     }
     renamed = {service: _renamed(service, parts) for service in parts}
     described = {service: _by_shape(document) for service, document in renamed.items()}
+    meant = {service: _meant_schemes(document) for service, document in renamed.items()}
     paths: dict[str, Document] = {}
     for route in ROUTES:
         template, operations = described.get(route.service, {}).get(_shape(route.template), ("", {}))
         operation = operations.get(route.method.lower())
         if operation:
             names = dict(zip(_NAMES.findall(template), _NAMES.findall(route.template), strict=True))
-            paths.setdefault(route.template, {})[route.method.lower()] = _public(
-                operation, route, names=names, schemes=schemes
-            )
+            public = _public(operation, route, names=names)
+            ways = _security(operation, route, meant=meant[route.service])
+            public["security"] = [way for way in ways if way.keys() <= schemes.keys()]
+            public["responses"] = responses(operation, route, with_accounts="AccessToken" in schemes)
+            paths.setdefault(route.template, {})[route.method.lower()] = public
     every_schema = {
         name: schema for document in renamed.values() for name, schema in sorted(_schemas(document).items())
     }
@@ -117,12 +120,10 @@ def _by_shape(document: Document) -> dict[str, tuple[str, Document]]:
     return {_shape(path): (path, operations) for path, operations in document.get("paths", {}).items()}
 
 
-def _public(operation: Document, route: Route, *, names: Mapping[str, str], schemes: Document) -> Document:
-    """names: of path parameters, the service's to ours. schemes: that exist here."""
+def _public(operation: Document, route: Route, *, names: Mapping[str, str]) -> Document:
+    """names: of path parameters, the service's to ours."""
     public = dict(operation)
     public["tags"] = [_TAGS[route.service]]
-    ways = _own_security(operation) if route.credential is Credential.NONE else _SECURITY[route.credential]
-    public["security"] = [way for way in ways if way.keys() <= schemes.keys()]
     parameters = [
         {**parameter, "name": names.get(parameter["name"], parameter["name"])}
         if parameter.get("in") == "path"
@@ -133,20 +134,36 @@ def _public(operation: Document, route: Route, *, names: Mapping[str, str], sche
     public.pop("parameters", None)
     if parameters:
         public["parameters"] = parameters
-    public["responses"] = responses(operation, route, with_accounts="AccessToken" in schemes)
     return public
 
 
-def _own_security(operation: Document) -> list[Document]:
-    """Where the gateway trades nothing, the service itself says what it looks at."""
+def _security(operation: Document, route: Route, *, meant: Mapping[str, str]) -> list[Document]:
+    """Where the gateway trades nothing, the service itself says what it looks at.
+
+    meant: its names of schemes to ours.
+    """
+    if route.credential is not Credential.NONE:
+        return _SECURITY[route.credential]
     own: list[Document] = []
-    for way in operation.get("security", ()):
-        if way.keys() <= _SCHEMES.keys():
+    for named in operation.get("security", ()):
+        if named.keys() <= meant.keys():
+            way: Document = {meant[name]: needed for name, needed in named.items()}
             own.append(way)
             if "AccessToken" in way:
                 others = {name: needed for name, needed in way.items() if name != "AccessToken"}
                 own.append({**others, "OAuth2": []})
     return own or _SECURITY[Credential.NONE]
+
+
+def _meant_schemes(document: Document) -> dict[str, str]:
+    """Services name their schemes as they like; what a scheme looks at tells which of ours it is."""
+    declared: Document = document.get("components", {}).get("securitySchemes", {})
+    ours = {_looks_at(scheme): name for name, scheme in _SCHEMES.items()}
+    return {name: ours[_looks_at(scheme)] for name, scheme in declared.items() if _looks_at(scheme) in ours}
+
+
+def _looks_at(scheme: Document) -> tuple[str, ...]:
+    return tuple(str(scheme.get(part, "")).lower() for part in ("type", "in", "name", "scheme"))
 
 
 def _schemas(document: Document) -> dict[str, Any]:

@@ -23,7 +23,7 @@ GALLERIES: dict[str, Any] = {
         "/v1/galleries/{gallery_id}": {
             "get": operation(
                 "Shared",
-                security=[{"GalleryKey": []}],
+                security=[{"OwnersKey": []}, {"Unknown": []}],
                 parameters=[
                     {"in": "path", "name": "gallery_id", "required": True},
                     {"in": "header", "name": "X-Gallery-Key"},
@@ -38,7 +38,11 @@ GALLERIES: dict[str, Any] = {
             "Item": {"type": "object", "properties": {"next": schema_of("Item")}},
             "Shared": {"type": "string"},
             "Secret": {"type": "string"},
-        }
+        },
+        "securitySchemes": {
+            "OwnersKey": {"type": "apiKey", "in": "header", "name": "x-gallery-key"},
+            "Unknown": {"type": "apiKey", "in": "cookie", "name": "session"},
+        },
     },
 }
 MEDIA: dict[str, Any] = {
@@ -59,13 +63,16 @@ def merged() -> dict[str, Any]:
 
 IDENTITY: dict[str, Any] = {
     "paths": {
-        "/v1/me": {"get": operation("Account", security=[{"AccessToken": []}])},
+        "/v1/me": {"get": operation("Account", security=[{"Token": []}])},
         "/v1/accounts": {"post": operation("Account")},
         "/v1/admin/accounts/{account_id}/tier": {
             "put": operation("Account", parameters=[{"in": "path", "name": "account_id", "required": True}])
         },
     },
-    "components": {"schemas": {"Account": {"type": "object"}}},
+    "components": {
+        "schemas": {"Account": {"type": "object"}},
+        "securitySchemes": {"Token": {"type": "http", "scheme": "Bearer", "description": "its own words"}},
+    },
 }
 
 
