@@ -95,7 +95,7 @@ async def test_only_its_own_thread_steps_back(passwords: Passwords) -> None:
 async def test_a_storm_does_not_hold_up_the_event_loop() -> None:
     """Coarse on purpose: on the loop itself each of these would be a gap of tens of milliseconds, all of them
     together of seconds."""
-    passwords = Passwords(time_cost=3, memory_kib=65_536, longest_queue=32)
+    passwords = Passwords(time_cost=2, memory_kib=32_768, longest_queue=32)
     started = time.perf_counter()
     await passwords.hash("alone")
     one_s = time.perf_counter() - started
@@ -116,7 +116,7 @@ async def test_a_storm_does_not_hold_up_the_event_loop() -> None:
 
 
 async def test_closing_forgets_what_waits() -> None:
-    passwords = Passwords(time_cost=2, memory_kib=65_536, longest_queue=4)
+    passwords = Passwords(time_cost=2, memory_kib=32_768, longest_queue=4)
     waiting = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(4)]
     await asyncio.sleep(0)
     await passwords.close()

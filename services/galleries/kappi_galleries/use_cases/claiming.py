@@ -54,11 +54,13 @@ class GalleryClaiming:
         if not await AccountRows(unit.connection).admit(account_id):
             raise AccessTokenInvalid
         now, rows = self._clock(), GalleryRows(unit.connection)
-        own = await rows.lock_by_owner(gallery_id, account_id)
-        if own is not None and own.deleted_at is None:
-            return own
-        # The row's lock decides between this and an expiry, or another account with the same key.
-        found = matching(await rows.lock_by_access_key(key_hash_of(access_key)), gallery_id)
+        # The row's lock decides between this and an expiry, or another claim with the same key.
+        found = await rows.lock_by_access_key(key_hash_of(access_key))
+        if found is None:
+            own = await rows.lock_by_owner(gallery_id, account_id)
+            if own is not None and own.deleted_at is None:
+                return own
+        found = matching(found, gallery_id)
         if found.is_gone(now):
             raise GalleryNotFound
         claimed = replace(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -243,6 +243,12 @@ def ground(
 def make_http(ground: Ground, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
     """`make_http(code_alphabet="ab", …)`: the app under other settings."""
     return lambda **changed: Http(build_app(ground, make_settings(**changed)))
+
+
+@pytest.fixture
+def http_on(ground: Ground, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
+    """`http_on(passwords=…)`: the app on other ground."""
+    return lambda **changed: Http(build_app(replace(ground, **changed), make_settings()))
 
 
 @pytest.fixture

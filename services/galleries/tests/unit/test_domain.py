@@ -14,10 +14,13 @@ from kappi_galleries.domain import (
     GalleryId,
     LifetimePolicy,
     LifetimeRefused,
+    PasswordRefused,
     TitleRefused,
     clean_title,
     count,
+    read_password,
 )
+from kappi_galleries.links import Links
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POLICY = LifetimePolicy(default=timedelta(days=7), longest=timedelta(days=30))
@@ -143,3 +146,29 @@ def test_a_deletion_wins_over_everything_before_and_after(order: list[CountedIte
 
 def test_a_deletion_is_final_even_against_a_newer_event() -> None:
     assert count(GONE, CountedItem(sequence=9, state="ready", size_bytes=5)) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("open sesame", "open sesame"),
+        (" kept as it is ", " kept as it is "),
+        ("cafe\u0301", "caf\u00e9"),
+        ("no\u00a0break\u3000wide", "no break wide"),
+        ("\U0001f511" * 8, "\U0001f511" * 8),
+    ],
+)
+def test_a_password_has_one_form(typed: str, read: str) -> None:
+    assert read_password(typed) == read
+
+
+@pytest.mark.parametrize("text", ["", "a" * 1_025, "tab\t", "nul\u0000", "half \ud800"])
+def test_what_is_no_password(text: str) -> None:
+    with pytest.raises(PasswordRefused):
+        read_password(text)
+
+
+def test_only_a_shared_gallery_shows_its_code(gallery: Gallery) -> None:
+    assert gallery.shown_code == "k7wq"
+    assert replace(gallery, visibility="private").shown_code is None
+    assert Links("https://kappi.example").to(replace(gallery, visibility="private")) is None
