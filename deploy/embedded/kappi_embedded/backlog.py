@@ -19,11 +19,6 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
 # The gateway reads under a name of its own per process and from now on: it never has a backlog.
 _WITHOUT_BACKLOG = {"gateway"}
-# Media's projection of accounts does not run yet: what waits for it is nobody's backlog.
-_UNREAD = {
-    (name, "media")
-    for name in ("AccountCreated", "AccountDeleted", "AccountTierChanged", "LinkExpired", "TierChanged")
-}
 # Media's own worker, apart so that slow probing never delays a deletion.
 _WORKER_GROUPS = {("UploadCompleted", "media"): "media-worker"}
 _POLL_S = 0.05
@@ -47,7 +42,7 @@ def consumer_groups() -> dict[str, tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for topic in TOPICS:
         for consumer in topic.consumers:
-            if consumer not in _WITHOUT_BACKLOG and (topic.name, consumer) not in _UNREAD:
+            if consumer not in _WITHOUT_BACKLOG:
                 groups.setdefault(_WORKER_GROUPS.get((topic.name, consumer), consumer), []).append(topic.name)
     return {group: tuple(names) for group, names in groups.items()}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,7 @@ GENEROUS: Mapping[str, str] = {
 """Limits per address out of the way: all of a test's clients are one address."""
 
 _START_TIMEOUT_S = 90.0
+_COMMAND_TIMEOUT_S = 90.0
 _POLL_S = 0.05
 
 
@@ -163,6 +165,19 @@ class EmbeddedStack:
         if self._process is None:
             raise RuntimeError("not started")
         return self._process
+
+
+def call_kappi(*arguments: str, env: Mapping[str, str], typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command to its end. env: all there is. typed: the standard input, which is no terminal."""
+    return subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", "kappi_embedded.cli", *arguments],
+        env=dict(env),
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_TIMEOUT_S,
+        check=False,
+    )
 
 
 def _without_own_settings(kept: Iterable[str]) -> list[str]:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.replayer import settled_until
-from kappi_embedded.testing import EmbeddedStack
+from kappi_embedded.testing import EmbeddedStack, call_kappi
 from PIL import Image
 
 pytestmark = pytest.mark.integration
@@ -25,18 +24,7 @@ pytestmark = pytest.mark.integration
 def kappi(
     stack: EmbeddedStack, *arguments: str | Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return called(*arguments, env={**stack.env, **(env or {})})
-
-
-def called(*arguments: str | Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kappi_embedded.cli", *map(str, arguments)],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return call_kappi(*map(str, arguments), env={**stack.env, **(env or {})})
 
 
 def photo(path: Path, *, shade: int, size: tuple[int, int] = (320, 240)) -> Path:
@@ -218,13 +206,25 @@ def test_the_doctor_says_what_runs(embedded_stack: EmbeddedStack) -> None:
         assert url.split(":")[2].split("@")[0] not in done.stdout
 
 
-@pytest.mark.parametrize("command", ["share photo.jpg", "get abcd", "tick", "doctor", "dlq list", "replay"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "share photo.jpg",
+        "get abcd",
+        "tick",
+        "doctor",
+        "dlq list",
+        "replay",
+        "admin create root@example.com --password-stdin",
+        "keys rotate",
+    ],
+)
 def test_without_a_stack_the_way_to_one_is_told(tmp_path: Path, command: str) -> None:
     path = photo(tmp_path / "photo.jpg", shade=1)
     nowhere = tmp_path / "nowhere"
     env = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")}
     arguments = [str(path) if word == path.name else word for word in command.split()]
-    done = called(*arguments, env={**env, "KAPPI_DATA_DIR": str(nowhere)})
+    done = call_kappi(*arguments, env={**env, "KAPPI_DATA_DIR": str(nowhere)})
     assert done.returncode == 1
     assert "make up" in done.stderr
     assert not nowhere.exists()

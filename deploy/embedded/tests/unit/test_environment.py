@@ -94,5 +94,27 @@ def test_a_grant_key_of_the_callers_own_is_used(tmp_path: Path) -> None:
     assert "KAPPI_GALLERIES_GRANT_KEY_FILE" not in env
 
 
+def test_identity_is_found_by_those_who_ask_it(tmp_path: Path) -> None:
+    found = environments(tmp_path, {})
+    url = ADDRESSES.url("identity")
+    assert found["gateway"]["KAPPI_GATEWAY_IDENTITY_URL"] == url
+    assert found["galleries"]["KAPPI_GALLERIES_ACCOUNT_JWKS_URL"] == f"{url}/.well-known/jwks.json"
+    assert Path(found["identity"]["KAPPI_IDENTITY_MAIL_DIR"]) == tmp_path / "mail"
+    secret = found["identity"]["KAPPI_IDENTITY_KEY_SECRET"]
+    assert environments(tmp_path, {})["identity"]["KAPPI_IDENTITY_KEY_SECRET"] == secret
+    assert not [name for name, env in found.items() if name != "identity" and secret in env.values()]
+
+
+def test_an_smtp_server_takes_the_place_of_the_folder(tmp_path: Path) -> None:
+    given = {
+        "KAPPI_IDENTITY_SMTP_HOST": "mail.example",
+        "KAPPI_IDENTITY_KEY_SECRET": "their own, and long",
+    }
+    env = environments(tmp_path, given)["identity"]
+    assert "KAPPI_IDENTITY_MAIL_DIR" not in env
+    assert given.items() <= env.items()
+    assert not (tmp_path / "secrets" / "identity-key").exists()
+
+
 def test_every_service_is_found_by_name() -> None:
     assert {name: service.name for name, service in BY_NAME.items()} == {name: name for name in BY_NAME}
