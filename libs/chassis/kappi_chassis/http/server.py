@@ -10,6 +10,8 @@ from typing import Any
 
 import uvicorn
 
+from kappi_chassis.http.protocol import BoundedHttpProtocol
+
 BACKLOG = 2_048
 
 
@@ -24,6 +26,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=BoundedHttpProtocol,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

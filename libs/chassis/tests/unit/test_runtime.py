@@ -74,6 +74,10 @@ async def test_it_starts_serves_drains_and_closes_in_order() -> None:
     assert await asyncio.to_thread(status, settings.ops_port, "/readyz") == 200
     assert await asyncio.to_thread(status, settings.ops_port, "/metrics") == 200
     assert await asyncio.to_thread(status, settings.port, "/metrics") == 200  # the app answers, not ops
+    reader, writer = await asyncio.open_connection("127.0.0.1", settings.port)
+    writer.write(b"no HTTP at all\r\n\r\n")
+    assert b"application/problem+json" in await reader.read()
+    writer.close()
     stop.set()
     await asyncio.wait_for(running, 10)
     assert log == [
