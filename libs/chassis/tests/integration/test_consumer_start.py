@@ -54,7 +54,7 @@ def consumer(connection: KafkaConnection, seen: list[Envelope[Any]]) -> Consumer
 @pytest.fixture
 def tried(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], None]:
     def check() -> None:
-        assert "consumer.no_broker" in caplog.text + capsys.readouterr().out
+        assert "consumer.lost_broker" in caplog.text + capsys.readouterr().out
 
     return check
 
