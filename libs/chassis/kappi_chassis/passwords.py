@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Unavailable
 
 NICENESS = 15
@@ -82,12 +84,17 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._in_hand >= self._longest_queue:
+            metrics.PASSWORDS_REFUSED.inc()
             raise PasswordsBusy("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
         self._in_hand += 1
+        metrics.PASSWORDS_IN_HAND.inc()
+        started = time.perf_counter()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         finally:
             self._in_hand -= 1
+            metrics.PASSWORDS_IN_HAND.dec()
+            metrics.PASSWORD_SECONDS.observe(time.perf_counter() - started)
 
 
 def _nobodys_hash(*, time_cost: int, memory_kib: int) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 
 from kappi_identity.domain import SessionPolicy
 from kappi_identity.key_schedule import KeyPolicy
 from kappi_identity.mail import MailTransport, mail_transport, reset_mail_maker
-from kappi_identity.passwords import Passwords
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.repository.keys import KeyQueries
 from kappi_identity.repository.resets import ResetQueries

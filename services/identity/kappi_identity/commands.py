@@ -10,10 +10,10 @@ from typing import TypeVar
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 
 from kappi_identity.domain import Account
 from kappi_identity.key_schedule import KeyPolicy
-from kappi_identity.passwords import Passwords
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.tokens import KeySeal
 from kappi_identity.use_cases.admins import Admins

@@ -10,7 +10,6 @@ from kappi_chassis.problems import (
     Forbidden,
     NotFound,
     TooManyRequests,
-    Unavailable,
     Unprocessable,
 )
 
@@ -69,12 +68,6 @@ class TooManyLogins(TooManyRequests):
 
 class TooManyResets(TooManyRequests):
     code, title = "too_many_resets", "Too many requests for a new password"
-
-
-class Busy(Unavailable):
-    """As many passwords are waiting to be checked as may."""
-
-    code, title = "busy", "Too many are logging in at the moment"
 
 
 class OAuthFailure(BadRequest):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from kappi_chassis.observability.metrics import LATENCY_BUCKETS_S
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter
 
 ACCOUNTS_CREATED = Counter("kappi_identity_created_accounts_total", "Accounts created")
 ACCOUNTS_DELETED = Counter("kappi_identity_deleted_accounts_total", "Accounts deleted")
@@ -16,15 +15,6 @@ REFRESHES = Counter(
     "kappi_identity_refreshes_total",
     "Refresh tokens presented",
     ("outcome",),  # rotate, retry, theft, unknown
-)
-PASSWORD_SECONDS = Histogram(
-    "kappi_identity_password_seconds",
-    "Time a password took to hash or check, waiting included",
-    buckets=LATENCY_BUCKETS_S,
-)
-PASSWORDS_WAITING = Gauge("kappi_identity_waiting_passwords", "Passwords being hashed or waiting for it")
-PASSWORDS_REFUSED = Counter(
-    "kappi_identity_refused_passwords_total", "Passwords not even queued, because too many waited"
 )
 REHASHED = Counter("kappi_identity_rehashed_passwords_total", "Passwords hashed anew with other parameters")
 RESET_MAILS = Counter(

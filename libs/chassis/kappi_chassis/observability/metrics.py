@@ -18,6 +18,16 @@ HTTP_REQUEST_SECONDS = Histogram(
 HTTP_IN_FLIGHT = Gauge("kappi_http_in_flight_requests", "Requests being answered")
 HTTP_SHED = Counter("kappi_http_shed_requests_total", "Requests answered 503 because too many were in flight")
 
+PASSWORD_SECONDS = Histogram(
+    "kappi_password_seconds",
+    "Time a password took to hash or check, waiting included",
+    buckets=LATENCY_BUCKETS_S,
+)
+PASSWORDS_IN_HAND = Gauge("kappi_in_hand_passwords", "Passwords being hashed or waiting for it")
+PASSWORDS_REFUSED = Counter(
+    "kappi_refused_passwords_total", "Passwords not even queued, because too many waited"
+)
+
 OUTBOX_PENDING = Gauge(
     "kappi_outbox_pending_events",
     "Events committed and not yet acknowledged by the broker; a backlog is counted every few seconds",

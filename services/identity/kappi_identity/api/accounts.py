@@ -14,6 +14,7 @@ from kappi_chassis.idempotency import (
     IdempotentCall,
     StoredAnswer,
 )
+from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
 from starlette.responses import Response
 
@@ -21,7 +22,7 @@ from kappi_identity.api.access import NO_STORE, IdempotencyKey, client_of
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import Account, TextRefused, check_password, normal_password
 from kappi_identity.emails import read_email
-from kappi_identity.errors import Busy, EmailTaken, ResetTokenInvalid, TooManyResets
+from kappi_identity.errors import EmailTaken, ResetTokenInvalid, TooManyResets
 from kappi_identity.schemas import AccountAnswer, AccountCreate, ResetBody, ResetRequestBody
 from kappi_identity.use_cases.password_reset import PasswordReset
 from kappi_identity.use_cases.sign_up import NewAccount, SignUp
@@ -100,7 +101,12 @@ _CREATE: dict[str, Any] = {
     "response_model": AccountAnswer,
     "response_description": "The account",
     "responses": problems(
-        MalformedJson, IdempotencyKeyInvalid, EmailTaken, ValidationFailed, IdempotencyKeyReused, Busy
+        MalformedJson,
+        IdempotencyKeyInvalid,
+        EmailTaken,
+        ValidationFailed,
+        IdempotencyKeyReused,
+        PasswordsBusy,
     ),
 }
 _REQUEST: dict[str, Any] = {
@@ -120,5 +126,5 @@ _FINISH: dict[str, Any] = {
     "status_code": 204,
     "response_model": None,
     "response_description": "The new password holds",
-    "responses": problems(MalformedJson, ResetTokenInvalid, ValidationFailed, Busy),
+    "responses": problems(MalformedJson, ResetTokenInvalid, ValidationFailed, PasswordsBusy),
 }

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import MalformedJson, ValidationFailed
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer,
 from kappi_identity.api.accounts import refused_password
 from kappi_identity.api.paging import cut_page, read_cursor
 from kappi_identity.domain import TextRefused
-from kappi_identity.errors import Busy, PasswordWrong, SessionNotFound, TooManyLogins
+from kappi_identity.errors import PasswordWrong, SessionNotFound, TooManyLogins
 from kappi_identity.schemas import AccountAnswer, AccountPatch, PasswordChange, SessionAnswer, SessionPage
 from kappi_identity.use_cases.profile import Profile
 from kappi_identity.use_cases.sessions import Sessions
@@ -122,7 +123,7 @@ _PASSWORD: dict[str, Any] = {
     "response_model": None,
     "response_description": "The new password holds",
     "responses": problems(
-        MalformedJson, *CALLER_PROBLEMS, PasswordWrong, ValidationFailed, TooManyLogins, Busy
+        MalformedJson, *CALLER_PROBLEMS, PasswordWrong, ValidationFailed, TooManyLogins, PasswordsBusy
     ),
 }
 _SESSIONS: dict[str, Any] = {

@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from kappi_chassis.http import JsonResponse, json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.passwords import PasswordsBusy
 from starlette.responses import Response
 
 from kappi_identity.api.access import NO_STORE, client_of
 from kappi_identity.api.forms import FORM, read_form, required
 from kappi_identity.domain import SessionPolicy
-from kappi_identity.errors import Busy, InvalidGrant, OAuthFailure, TooManyLogins, UnsupportedGrantType
+from kappi_identity.errors import InvalidGrant, OAuthFailure, TooManyLogins, UnsupportedGrantType
 from kappi_identity.schemas import TokenAnswer
 from kappi_identity.tokens import TokenPair
 from kappi_identity.use_cases.keys import Keyring
@@ -88,7 +89,7 @@ _TOKEN: dict[str, Any] = {
     "first use may have got lost: then the repetition gets tokens and those of the first use are void.",
     "response_model": TokenAnswer,
     "response_description": "The tokens",
-    "responses": problems(OAuthFailure, InvalidGrant, UnsupportedGrantType, TooManyLogins, Busy),
+    "responses": problems(OAuthFailure, InvalidGrant, UnsupportedGrantType, TooManyLogins, PasswordsBusy),
     "openapi_extra": _form(
         {
             "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},

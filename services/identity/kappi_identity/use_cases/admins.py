@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import Account, check_password, normal_password
 from kappi_identity.emails import read_email
 from kappi_identity.errors import EmailTaken
-from kappi_identity.passwords import Passwords
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.sessions import SessionRows
 from kappi_identity.use_cases.sign_up import NewAccount, SignUp

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 
 from kappi_identity import metrics
 from kappi_identity.domain import Account, Session, SessionId, SessionPolicy, normal_password
 from kappi_identity.emails import normal_form
 from kappi_identity.errors import InvalidGrant, TooManyLogins
-from kappi_identity.passwords import Passwords
 from kappi_identity.repository.accounts import AccountQueries, AccountRows, Credentials
 from kappi_identity.repository.sessions import SessionRows, TokenRows
 from kappi_identity.throttle import Limit, Throttle, address_subject
@@ -55,7 +55,7 @@ class PasswordCheck:
         self._limits = limits
 
     async def check(self, email: str, password: str, *, address: str) -> Credentials:
-        """The account's credentials. Raises InvalidGrant, TooManyLogins, Busy.
+        """The account's credentials. Raises InvalidGrant, TooManyLogins, PasswordsBusy.
 
         An attempt is counted before the password is looked at: a burst of parallel ones gets no further.
         """
@@ -106,7 +106,7 @@ class Login:
     async def with_password(
         self, email: str, password: str, *, client: Client, policy: SessionPolicy
     ) -> TokenPair:
-        """A new session's tokens. Raises InvalidGrant, TooManyLogins, Busy."""
+        """A new session's tokens. Raises InvalidGrant, TooManyLogins, PasswordsBusy."""
         refresh_token = new_refresh_token()
         checked = await self._check.check(email, password, address=client.address)
         account, session = await self._open(

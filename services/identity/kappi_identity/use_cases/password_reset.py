@@ -15,6 +15,7 @@ from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.db import Database
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 from sqlalchemy.exc import SQLAlchemyError
 
 from kappi_identity import metrics
@@ -23,7 +24,6 @@ from kappi_identity.domain import check_password, normal_password
 from kappi_identity.emails import normal_form
 from kappi_identity.errors import ResetTokenInvalid, TooManyResets
 from kappi_identity.mail import MailMaker, MailTransport, MailUndelivered
-from kappi_identity.passwords import Passwords
 from kappi_identity.repository.accounts import AccountQueries, AccountRows
 from kappi_identity.repository.resets import ResetQueries, ResetRequest, ResetRows
 from kappi_identity.repository.sessions import SessionRows
@@ -85,7 +85,7 @@ class PasswordReset:
     async def set_password(self, token: str, password: str) -> None:
         """Spend a token: the new password holds, every session ends, every other token is void.
 
-        Raises ResetTokenInvalid, TextRefused, Busy.
+        Raises ResetTokenInvalid, TextRefused, PasswordsBusy.
         """
         presented = token_hash(token)
         account_id = await self._queries.account_of(presented, now=self._clock())

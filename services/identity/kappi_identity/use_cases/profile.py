@@ -7,13 +7,13 @@ from dataclasses import replace
 from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.passwords import Passwords
 from kappi_contracts.events import AccountDeleted
 
 from kappi_identity import metrics
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import Account, SessionId, check_password, normal_password
 from kappi_identity.errors import InvalidGrant, PasswordWrong
-from kappi_identity.passwords import Passwords
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows
@@ -40,7 +40,7 @@ class Profile:
     async def change_password(
         self, account: Account, *, current: str, new: str, session_id: SessionId, address: str
     ) -> None:
-        """Ends every other session. Raises PasswordWrong, TextRefused, TooManyLogins, Busy."""
+        """Ends every other session. Raises PasswordWrong, TextRefused, TooManyLogins, PasswordsBusy."""
         assert account.email is not None
         chosen = normal_password(new)
         check_password(chosen, email=account.email, common=common_passwords())

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.passwords import Passwords
 from kappi_contracts.events import AccountCreated
 
 from kappi_identity import metrics
 from kappi_identity.domain import Account, AccountId, Role
 from kappi_identity.emails import EmailAddress
 from kappi_identity.errors import EmailTaken
-from kappi_identity.passwords import Passwords
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.tiers import DEFAULT_TIER
 
@@ -38,7 +38,7 @@ class SignUp:
         self._new_id = new_id
 
     async def create(self, wish: NewAccount, *, role: Role = "user") -> Account:
-        """Raises EmailTaken, Busy."""
+        """Raises EmailTaken, PasswordsBusy."""
         password_hash = await self._passwords.hash(wish.password)
         async with self._outbox.begin() as unit:
             account = await self._create_within(unit, wish, password_hash=password_hash, role=role)
