@@ -167,7 +167,11 @@ def test_problem_codes_are_unique() -> None:
         return [base, *(found for child in base.__subclasses__() for found in kinds(child))]
 
     ours = [kind for kind in kinds(Problem) if kind.__module__.startswith("kappi_chassis.")]
-    assert len({kind.code for kind in ours}) == len(ours)
+    # A kind may be told with its parent's code: the same failure in other words.
+    own = [
+        kind for kind in ours if not any(kind.code == base.__dict__.get("code") for base in kind.__mro__[1:])
+    ]
+    assert len({kind.code for kind in own}) == len(own)
 
 
 def failing(error: BaseException) -> Edge:
