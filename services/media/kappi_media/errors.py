@@ -68,8 +68,16 @@ class RenditionNotInTier(Forbidden):
     code, title = "rendition_not_in_tier", "This size is not part of the gallery's tier"
 
 
-class RenditionNotReady(NotFound):
-    code, title = "rendition_not_ready", "This rendition is not made yet"
+class MediaNotReady(Conflict):
+    code, title = "media_not_ready", "The item is still being processed"
+
+
+class RenditionImpossible(Unprocessable):
+    code, title = "rendition_impossible", "This item has no rendition of this size"
+
+
+class RenditionsBusy(Unavailable):
+    code, title = "renditions_busy", "Too many renditions are being made at the moment"
 
 
 class StoreUnavailable(Unavailable):

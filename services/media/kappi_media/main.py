@@ -30,18 +30,21 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.processing import ProcessingQueries
+from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.tiers import TierQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.stored_renditions import Rendering, RenditionMaker
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
+from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import SignBatch, UploadSigner
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
 from kappi_media.use_cases.view_gallery import ViewGallery
-from kappi_media.worker import ProcessUpload, Rendering
+from kappi_media.worker import ProcessUpload
 
 NAME = "media"
 
@@ -59,8 +62,8 @@ class Ground:
     new_id: NewId = new_id
 
 
-def build_app(ground: Ground, settings: MediaSettings) -> App:
-    """The service's HTTP side."""
+def build_app(ground: Ground, settings: MediaSettings, make: MakeRendition) -> App:
+    """The service's HTTP side. make: closed by the caller, once nobody calls the app any more."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(
@@ -74,7 +77,7 @@ def build_app(ground: Ground, settings: MediaSettings) -> App:
     # Routes are tried in this order: the hottest first.
     _view(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    _items(ground, gate=gate, tier=tier, urls=urls).register(app)
+    _items(ground, make, gate=gate, tier=tier, urls=urls).register(app)
     add_components(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
@@ -115,9 +118,13 @@ def _uploads(
     )
 
 
-def _items(ground: Ground, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls) -> ItemApi:
-    items = Items(ItemQueries(ground.database), urls=urls, outbox=ground.outbox, clock=ground.clock)
-    return ItemApi(gate, tier=tier, items=items, urls=urls)
+def _items(
+    ground: Ground, make: MakeRendition, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+) -> ItemApi:
+    queries = ItemQueries(ground.database)
+    items = Items(queries, urls=urls, outbox=ground.outbox, clock=ground.clock)
+    renditions = Renditions(queries, make=make, urls=urls)
+    return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls)
 
 
 def _view(
@@ -128,13 +135,24 @@ def _view(
     return ViewApi(gate, tier=tier, view=view)
 
 
+def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
+    """What makes a rendition that somebody waits for."""
+    return MakeRendition(
+        RenditionQueries(ground.database),
+        maker=RenditionMaker(rendering=rendering, store=ground.store),
+        store=ground.store,
+        outbox=ground.outbox,
+        clock=ground.clock,
+    )
+
+
 def build_worker(ground: Ground, rendering: Rendering, *, concurrency: int) -> ProcessUpload:
     """The handler of UploadCompleted."""
     return ProcessUpload(
         ProcessingQueries(ground.database),
         outbox=ground.outbox,
         store=ground.store,
-        rendering=rendering,
+        maker=RenditionMaker(rendering=rendering, store=ground.store),
         tier=build_tier(ground),
         clock=ground.clock,
         concurrency=concurrency,
@@ -154,7 +172,9 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     renderer = Renderer(max_parallel=settings.decoder_processes)
     backbone.service.closes(ground.store)
     backbone.service.closes(renderer)
-    backbone.service.serves(build_app(ground, settings))
+    make = build_renditions(ground, renderer)
+    backbone.service.closes(make)
+    backbone.service.serves(build_app(ground, settings, make))
     backbone.consumes(handlers(ground.outbox), group=GROUP)
     process = build_worker(ground, renderer, concurrency=settings.worker_concurrency)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)

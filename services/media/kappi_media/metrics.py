@@ -24,6 +24,17 @@ PROCESSING_SECONDS = Histogram(
     ("kind",),  # image, video
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+RENDITIONS = Counter(
+    "kappi_media_renditions_total",
+    "Renditions taken on because somebody asked for them",
+    ("outcome",),  # made, impossible, gone
+)
+RENDITION_SECONDS = Histogram(
+    "kappi_media_rendition_seconds",
+    "Time to make and store a rendition somebody waits for",
+    ("kind",),  # image, video
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
 READY_SECONDS = Histogram(
     "kappi_media_ready_seconds",
     "Time from completing an upload to its item being ready",

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.inbox import record
@@ -19,34 +17,21 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
-from kappi_contracts.keys import rendition_key
 
 from kappi_media import metrics
 from kappi_media.domain import GalleryId, MediaId
-from kappi_media.probing import SNIFF_BYTES, Probe, RangedSource, Rejected, identify, probe
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.probing import SNIFF_BYTES, Probe, Rejected, identify, probe
 from kappi_media.repository.processing import (
     CONSUMER,
-    KeptRendition,
     ProcessingQueries,
     item_exists,
     next_sequence_of_gone,
 )
+from kappi_media.stored_renditions import KeptRendition, RenditionMaker
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.governing_tier import GoverningTier
 
-RENDITION_TYPE = "image/jpeg"
 _log = get_logger(__name__)
-
-
-class Rendering(Protocol):
-    """Makes renditions somewhere off the event loop, bounded in number, memory and time."""
-
-    async def render(
-        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
-    ) -> tuple[RenderedImage, ...]:
-        """One JPEG per size, in order. Raises Rejected when the file is at fault."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,7 @@ class ProcessUpload:
         *,
         outbox: Outbox,
         store: ObjectStore,
-        rendering: Rendering,
+        maker: RenditionMaker,
         tier: GoverningTier,
         clock: Clock,
         concurrency: int,
@@ -72,7 +57,7 @@ class ProcessUpload:
         self._processing = processing
         self._outbox = outbox
         self._store = store
-        self._rendering = rendering
+        self._maker = maker
         self._tier = tier
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
@@ -102,16 +87,15 @@ class ProcessUpload:
         source = StoredSource(self._store, event.object_key, size_bytes=event.size_bytes)
         fmt = identify(event.content_type, await source.read(0, SNIFF_BYTES))
         facts = await probe(source, fmt)
-        (image,) = await self._rendering.render(source, facts, [RenditionSize.parse(grid_size)])
-        key = rendition_key(event.gallery_id, event.media_id, grid_size)
-        await self._store.put(key, image.jpeg, content_type=RENDITION_TYPE)
-        metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
-        return _Made(
-            probe=facts,
-            rendition=KeptRendition(
-                size=grid_size, width=image.width, height=image.height, size_bytes=len(image.jpeg)
-            ),
+        rendition = await self._maker.make(
+            source,
+            facts,
+            gallery_id=GalleryId(event.gallery_id),
+            media_id=MediaId(event.media_id),
+            size=grid_size,
         )
+        metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
+        return _Made(facts, rendition)
 
     async def _ready(self, envelope: Envelope[UploadCompleted], made: _Made) -> bool:
         event, facts, now = envelope.data, made.probe, self._clock()

@@ -21,6 +21,7 @@ from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
+from kappi_media.use_cases.renditions import Renditions
 
 ItemIdPath = Annotated[UUID, Path(alias="id", description="Id of the item")]
 
@@ -28,10 +29,19 @@ _changes = msgspec.json.Decoder(ItemChanges)
 
 
 class ItemApi:
-    def __init__(self, gate: GrantGate, *, tier: GoverningTier, items: Items, urls: DownloadUrls) -> None:
+    def __init__(
+        self,
+        gate: GrantGate,
+        *,
+        tier: GoverningTier,
+        items: Items,
+        renditions: Renditions,
+        urls: DownloadUrls,
+    ) -> None:
         self._gate = gate
         self._tier = tier
         self._items = items
+        self._renditions = renditions
         self._urls = urls
 
     def register(self, app: FastAPI) -> None:
@@ -89,7 +99,7 @@ class ItemApi:
 
     async def rendition(self, media_id: ItemIdPath, size: str, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
-        signed = await self._items.rendition(
+        signed = await self._renditions(
             MediaId(media_id), GalleryId(grant.gallery_id), size=size, rules=await self._tier(owner_of(grant))
         )
         return _redirect(signed)

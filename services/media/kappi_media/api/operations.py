@@ -173,7 +173,11 @@ RENDITION: dict[str, Any] = {
     "operation_id": "getRendition",
     "tags": _TAG,
     "summary": "Get a rendition",
-    "description": "A JPEG, upright, without metadata. `400`: 400 pixels high, never enlarged.",
+    "description": (
+        "A JPEG, upright, without metadata. `400`: 400 pixels high, never enlarged. The tier of the "
+        "gallery's owner says which sizes there are. The first request for one makes it, which takes a "
+        "moment; from then on it is stored, and listed with the item."
+    ),
     "status_code": 302,
     "responses": {
         302: _REDIRECT,
@@ -181,7 +185,10 @@ RENDITION: dict[str, Any] = {
             *_ACCESS,
             errors.RenditionNotInTier,
             errors.MediaNotFound,
-            errors.RenditionNotReady,
+            errors.MediaNotReady,
+            errors.RenditionImpossible,
+            errors.RenditionsBusy,
+            errors.StoreUnavailable,
             ValidationFailed,
         ),
     },

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_media.domain import AccountId, GalleryId, MediaId
 from kappi_media.models import deleted_media, items
 from kappi_media.probing import Probe
+from kappi_media.stored_renditions import KeptRendition
 
 CONSUMER = "media-worker"
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
@@ -75,16 +76,6 @@ class TakenUp:
     owner_id: AccountId | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeptRendition:
-    """A rendition that lies in the store. width, height: pixels."""
-
-    size: str
-    width: int
-    height: int
-    size_bytes: int
-
-
 class ProcessingQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -122,10 +113,7 @@ class ProcessingQueries:
             probe.location,
             CONSUMER,
             event_id,
-            rendition.size,
-            rendition.width,
-            rendition.height,
-            rendition.size_bytes,
+            *rendition,
             *event,
         )
         return sequence is not None

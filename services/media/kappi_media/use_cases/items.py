@@ -7,7 +7,7 @@ from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
 from kappi_media.domain import Description, GalleryId, Item, MediaId
-from kappi_media.errors import MediaNotFound, OriginalNotInTier, RenditionNotInTier, RenditionNotReady
+from kappi_media.errors import MediaNotFound, OriginalNotInTier
 from kappi_media.repository.items import ItemQueries
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
@@ -47,30 +47,15 @@ class Items:
 
     async def download(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> SignedUrl:
         """The original under its own name. Raises MediaNotFound, also if rejected, OriginalNotInTier."""
-        item = _visible(await self._items.find(media_id, gallery_id))
+        item = await self._items.find(media_id, gallery_id)
+        if item is None or item.status == "rejected":
+            raise MediaNotFound
         if not rules.original_access:
             raise OriginalNotInTier("Its renditions can be had.")
         return self._urls.original(item, as_of=self._urls.as_of())
 
-    async def rendition(
-        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, rules: TierRules
-    ) -> SignedUrl:
-        """A stored rendition. Raises MediaNotFound, RenditionNotInTier, RenditionNotReady."""
-        item = _visible(await self._items.find(media_id, gallery_id))
-        if size not in rules.sizes:
-            raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
-        if size not in item.renditions:
-            raise RenditionNotReady("Try again once the item is ready.")
-        return self._urls.rendition(item, size, as_of=self._urls.as_of())
-
 
 def _there(item: Item | None) -> Item:
     if item is None:
-        raise MediaNotFound
-    return item
-
-
-def _visible(item: Item | None) -> Item:
-    if item is None or item.status == "rejected":
         raise MediaNotFound
     return item

@@ -26,11 +26,12 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
 from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
-from kappi_media.main import Ground, build_app, build_worker
+from kappi_media.main import Ground, build_app, build_renditions, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published, Teller
 from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.use_cases.renditions import MakeRendition
 
 
 @pytest.fixture
@@ -138,9 +139,19 @@ def ground(
 
 
 @pytest.fixture
-def make_http(ground: Ground, make_settings: Callable[..., MediaSettings]) -> Callable[..., Http]:
+async def make_rendition(ground: Ground, renderer: Renderer) -> AsyncIterator[MakeRendition]:
+    """What makes renditions on request, with real decoders."""
+    make = build_renditions(ground, renderer)
+    yield make
+    await make.close()
+
+
+@pytest.fixture
+def make_http(
+    ground: Ground, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
+) -> Callable[..., Http]:
     """`make_http(max_in_flight=10, …)`: the app under other settings."""
-    return lambda **changed: Http(build_app(ground, make_settings(**changed)))
+    return lambda **changed: Http(build_app(ground, make_settings(**changed), make_rendition))
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ PUBLIC = {
     ("/v1/media/{id}", "delete"): ACCESS | {"media_not_found"},
     ("/v1/media/{id}/download", "get"): ACCESS | {"media_not_found", "original_not_in_tier"},
     ("/v1/media/{id}/renditions/{size}", "get"): ACCESS
-    | {"media_not_found", "rendition_not_in_tier", "rendition_not_ready"},
+    | {"media_not_found", "media_not_ready", "rendition_not_in_tier", "rendition_impossible"}
+    | {"renditions_busy", "store_unavailable"},
     ("/v1/g/{code}", "get"): {
         "gallery_not_found",
         "credentials_missing",

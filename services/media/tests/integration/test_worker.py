@@ -326,11 +326,15 @@ async def test_no_more_items_are_worked_on_at_once_than_set(
     for _ in range(6):
         await client.upload(gallery, SMALL)
     busy, most = 0, 0
+    side_by_side = asyncio.Event()
 
     async def count() -> None:
         nonlocal busy, most
         busy += 1
         most = max(most, busy)
+        if busy == 2:
+            side_by_side.set()
+        await asyncio.wait_for(side_by_side.wait(), 20)
         await asyncio.sleep(0.01)
         busy -= 1
 

@@ -1,0 +1,122 @@
+"""Renditions made on request: who makes one, and that it is there.
+
+A claim keeps other replicas from making the same one. It is a lease, because its holder may die; after a
+failure it stays a while, so that nobody tries the same hopeless thing at every request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kappi_chassis.db import Database
+
+from kappi_media.domain import GalleryId, MediaId
+from kappi_media.probing import Probe
+from kappi_media.stored_renditions import KeptRendition
+
+_CLAIM = """
+WITH found AS MATERIALIZED (
+  SELECT id FROM items WHERE id = $1 AND gallery_id = $2 AND status = 'ready' FOR KEY SHARE)
+INSERT INTO rendition_claims AS c (media_id, size, held_until)
+SELECT id, $3, $5 FROM found
+ON CONFLICT (media_id, size) DO UPDATE SET held_until = $5, failure = NULL WHERE c.held_until <= $4
+RETURNING true
+"""
+_STATE = """
+SELECT i.kind, i.content_type, i.width, i.height, i.orientation, i.codec, i.duration_ms, i.size_bytes,
+  EXISTS (SELECT 1 FROM renditions r WHERE r.media_id = i.id AND r.size = $3) AS stored,
+  (SELECT c.failure FROM rendition_claims c WHERE c.media_id = i.id AND c.size = $3) AS failure
+FROM items i WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'ready'
+"""
+_RELEASE = "DELETE FROM rendition_claims WHERE media_id = $1 AND size = $2"
+_FAILED = "UPDATE rendition_claims SET failure = $3, held_until = $4 WHERE media_id = $1 AND size = $2"
+_KEEP = """
+WITH home AS MATERIALIZED (
+  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+shown AS (
+  UPDATE items i SET version = i.version + 1 FROM home
+  WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'ready'
+  RETURNING i.id, i.gallery_id),
+kept AS (
+  INSERT INTO renditions (media_id, size, width, height, size_bytes)
+  SELECT id, $3, $4, $5, $6 FROM shown ON CONFLICT DO NOTHING),
+released AS (
+  DELETE FROM rendition_claims WHERE media_id = $1 AND size = $3),
+bumped AS (
+  UPDATE contents c SET version = c.version + 1 FROM shown WHERE c.gallery_id = shown.gallery_id)
+SELECT id FROM shown
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionState:
+    """How things stand with a rendition of a ready item.
+
+    mine: the caller holds the claim and is to make it. failure: why it could not be made, lately. None of
+    the three: somebody else is making it.
+    """
+
+    probe: Probe
+    size_bytes: int
+    stored: bool
+    mine: bool
+    failure: str | None
+
+
+class RenditionQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(
+        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, now: datetime, until: datetime
+    ) -> RenditionState | None:
+        """Take the making of a rendition on, unless it is there or taken. None: no such ready item."""
+        hot = self._database.hot
+        mine = bool(await hot.fetchval(_CLAIM, media_id, gallery_id, size, now, until))
+        # Read after the claim: whoever held it before us may have stored the rendition just then.
+        record = await hot.fetchrow(_STATE, media_id, gallery_id, size)
+        if record is None:
+            return None
+        stored = bool(record["stored"])
+        if mine and stored:
+            await self.release(media_id, size=size)
+        return RenditionState(
+            probe=_probe(record),
+            size_bytes=record["size_bytes"],
+            stored=stored,
+            mine=mine and not stored,
+            failure=record["failure"],
+        )
+
+    async def release(self, media_id: MediaId, *, size: str) -> None:
+        """Let somebody else try."""
+        await self._database.hot.execute(_RELEASE, media_id, size)
+
+    async def failed(self, media_id: MediaId, *, size: str, failure: str, until: datetime) -> None:
+        """Remember that it cannot be made."""
+        await self._database.hot.execute(_FAILED, media_id, size, failure, until)
+
+    async def keep(self, media_id: MediaId, gallery_id: GalleryId, *, rendition: KeptRendition) -> bool:
+        """Show a rendition that lies in the store; False when its item is gone."""
+        kept = await self._database.hot.fetchval(_KEEP, media_id, gallery_id, *rendition)
+        return kept is not None
+
+
+def _probe(record: Any) -> Probe:
+    """As much of it as an item's row has kept: what decoding needs."""
+    return Probe(
+        kind=record["kind"],
+        content_type=record["content_type"],
+        width=record["width"],
+        height=record["height"],
+        orientation=record["orientation"],
+        codec=record["codec"],
+        animated=False,
+        duration_ms=record["duration_ms"],
+        taken_at=None,
+        taken_offset_known=False,
+        camera=None,
+        location=None,
+    )

@@ -1,0 +1,174 @@
+"""Renditions by size: made for the first who asks, stored, and from then on only pointed to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
+from kappi_contracts.events import MediaDeleted
+from kappi_contracts.keys import original_key
+
+from kappi_media import metrics
+from kappi_media.domain import GalleryId, MediaId
+from kappi_media.errors import (
+    MediaNotFound,
+    MediaNotReady,
+    RenditionImpossible,
+    RenditionNotInTier,
+    RenditionsBusy,
+    StoreUnavailable,
+)
+from kappi_media.probing import Rejected
+from kappi_media.repository.items import ItemQueries
+from kappi_media.repository.processing import next_sequence_of_gone
+from kappi_media.repository.renditions import RenditionQueries, RenditionState
+from kappi_media.schemas import SignedUrl
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.single_flight import SingleFlight
+from kappi_media.stored_renditions import KeptRendition, RenditionMaker
+from kappi_media.stored_source import StoredSource
+from kappi_media.tiers import TierRules
+
+LEASE = timedelta(minutes=2)
+"""Longer than a decoder may take, waiting for its turn included."""
+FAILURE_KEPT = timedelta(minutes=10)
+MAX_UNDER_WAY = 64
+"""Different renditions that requests of one process wait for."""
+PATIENCE_S = 15.0
+"""How long to wait for another replica."""
+POLL_S = 0.1
+
+_log = get_logger(__name__)
+
+
+class MakeRendition:
+    """Makes a rendition once, however many ask at the same time in however many replicas."""
+
+    def __init__(
+        self,
+        renditions: RenditionQueries,
+        *,
+        maker: RenditionMaker,
+        store: ObjectStore,
+        outbox: Outbox,
+        clock: Clock,
+    ) -> None:
+        self._renditions = renditions
+        self._maker = maker
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._under_way: SingleFlight[tuple[MediaId, str], None] = SingleFlight()
+
+    async def __call__(self, media_id: MediaId, gallery_id: GalleryId, *, size: str) -> None:
+        """Returns when the rendition of a ready item is stored. A caller that leaves does not stop it.
+
+        Raises MediaNotFound, RenditionImpossible, RenditionsBusy, StoreUnavailable.
+        """
+        key = (media_id, size)
+        if key not in self._under_way and len(self._under_way) >= MAX_UNDER_WAY:
+            raise RenditionsBusy(retry_after_s=1)
+        await self._under_way(key, lambda: self._see_to_it(media_id, gallery_id, size))
+
+    async def close(self) -> None:
+        """Give up what is under way, so that its decoders and connections can be closed."""
+        await self._under_way.close()
+
+    async def _see_to_it(self, media_id: MediaId, gallery_id: GalleryId, size: str) -> None:
+        give_up_at = time.monotonic() + PATIENCE_S
+        while True:
+            now = self._clock()
+            state = await self._renditions.claim(media_id, gallery_id, size=size, now=now, until=now + LEASE)
+            if state is None:
+                raise MediaNotFound
+            if state.stored:
+                return None
+            if state.mine:
+                return await self._make(media_id, gallery_id, size=size, state=state)
+            if state.failure is not None:
+                raise _impossible(state.failure)
+            if time.monotonic() > give_up_at:
+                raise RenditionsBusy(retry_after_s=2)
+            await asyncio.sleep(POLL_S)
+
+    async def _make(
+        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, state: RenditionState
+    ) -> None:
+        settled = False
+        try:
+            made = await self._render(media_id, gallery_id, size=size, state=state)
+            kept = await self._renditions.keep(media_id, gallery_id, rendition=made)
+            settled = True
+        except Rejected as rejected:
+            _log.warning("rendition.impossible", media_id=str(media_id), size=size, detail=rejected.detail)
+            await self._renditions.failed(
+                media_id, size=size, failure=rejected.reason.value, until=self._clock() + FAILURE_KEPT
+            )
+            settled = True
+            metrics.RENDITIONS.labels("impossible").inc()
+            raise _impossible(rejected.reason.value) from rejected
+        except ObjectMissing as missing:
+            raise MediaNotFound from missing
+        except StorageUnavailable as away:
+            raise StoreUnavailable(retry_after_s=1) from away
+        finally:
+            if not settled:
+                await self._renditions.release(media_id, size=size)
+        if not kept:
+            await self._purge_again(media_id, gallery_id)
+            raise MediaNotFound
+        metrics.RENDITIONS.labels("made").inc()
+
+    async def _render(
+        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, state: RenditionState
+    ) -> KeptRendition:
+        started = time.perf_counter()
+        source = StoredSource(self._store, original_key(gallery_id, media_id), size_bytes=state.size_bytes)
+        made = await self._maker.make(
+            source, state.probe, gallery_id=gallery_id, media_id=media_id, size=size
+        )
+        metrics.RENDITION_SECONDS.labels(state.probe.kind).observe(time.perf_counter() - started)
+        return made
+
+    async def _purge_again(self, media_id: MediaId, gallery_id: GalleryId) -> None:
+        """The item was deleted while its rendition was made: the bytes may have come after the purge."""
+        deleted = MediaDeleted(
+            media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=self._clock()
+        )
+        async with self._outbox.begin() as unit:
+            sequence = await next_sequence_of_gone(unit.connection, media_id)
+            await unit.publish(deleted, sequence=sequence)
+        metrics.RENDITIONS.labels("gone").inc()
+
+
+class Renditions:
+    """Where the rendition of an item is, made if need be."""
+
+    def __init__(self, items: ItemQueries, *, make: MakeRendition, urls: DownloadUrls) -> None:
+        self._items = items
+        self._make = make
+        self._urls = urls
+
+    async def __call__(
+        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, rules: TierRules
+    ) -> SignedUrl:
+        """Raises MediaNotFound, RenditionNotInTier, MediaNotReady, and what `MakeRendition` does."""
+        item = await self._items.find(media_id, gallery_id)
+        if item is None or item.status == "rejected":
+            raise MediaNotFound
+        if size not in rules.sizes:
+            raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
+        if size not in item.renditions:
+            if item.status != "ready":
+                raise MediaNotReady("Try again in a moment.")
+            await self._make(media_id, gallery_id, size=size)
+        return self._urls.rendition(item, size, as_of=self._urls.as_of())
+
+
+def _impossible(reason: str) -> RenditionImpossible:
+    return RenditionImpossible(f"The original cannot be shown at this size. ({reason})")

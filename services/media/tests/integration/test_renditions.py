@@ -1,0 +1,337 @@
+"""Renditions made on request: once, for everyone, in whatever weather."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kappi_chassis.bus import Processor
+from kappi_chassis.clock import new_id, utc_now
+from kappi_chassis.db import Database
+from kappi_chassis.storage import SignedRequest
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.signed_calls import call
+from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
+from kappi_contracts.keys import rendition_key
+from kappi_media.main import Ground, build_app, build_renditions
+from kappi_media.probing import Probe, RangedSource
+from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.rendering.renderer import Renderer
+from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.settings import MediaSettings
+from kappi_media.testing.harness import (
+    Answer,
+    Client,
+    Clock,
+    Gallery,
+    Http,
+    Published,
+    Teller,
+    redelivered,
+)
+from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
+from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.use_cases import renditions
+from kappi_media.use_cases.renditions import FAILURE_KEPT, LEASE
+from PIL import Image
+
+PHOTO = encode(quadrants(1200, 900), "JPEG", shot=Shot(orientation=6))
+SMALL = encode(quadrants(64, 48), "JPEG")
+Publications = Callable[..., Awaitable[list[Published]]]
+
+
+class Counting:
+    """A renderer that counts. hold: to be set before it goes on. reject: as if no decoder took the file."""
+
+    def __init__(self, inner: Renderer | None = None) -> None:
+        self._inner = inner
+        self.asked: list[str] = []
+        self.go = asyncio.Event()
+        self.go.set()
+        self.reject = False
+
+    def begun(self) -> None:
+        assert self.asked
+
+    async def render(
+        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
+    ) -> tuple[RenderedImage, ...]:
+        self.asked += map(str, sizes)
+        await self.go.wait()
+        if self.reject:
+            raise RenderRejected(RejectReason.TOO_COMPLEX, "time limit")
+        if self._inner is not None:
+            return await self._inner.render(source, probe, sizes)
+        return tuple(RenderedImage(jpeg=SMALL, width=64, height=48) for _ in sizes)
+
+
+Replica = Callable[[Counting], Http]
+
+
+@pytest.fixture
+async def replica(
+    ground: Ground, make_settings: Callable[..., MediaSettings]
+) -> AsyncIterator[Callable[[Counting], Http]]:
+    """`replica(counting)`: one more process of the service, with a renderer of its own."""
+    makers = []
+
+    def start(counting: Counting) -> Http:
+        make = build_renditions(ground, counting)
+        makers.append(make)
+        return Http(build_app(ground, make_settings(max_in_flight=1_000), make))
+
+    yield start
+    for make in makers:
+        await make.close()
+
+
+Ready = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def ready(client: Client, worker: Processor, published: Publications) -> Ready:
+    """`await ready(gallery)`: the id of an item that was processed."""
+
+    async def upload(gallery: Gallery, body: bytes = SMALL, **declared: Any) -> str:
+        item = await client.upload(gallery, body, **declared)
+        await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+        return str(item["id"])
+
+    return upload
+
+
+async def ask(http: Http, gallery: Gallery, media_id: str, size: int | str) -> Answer:
+    return await http("GET", f"/v1/media/{media_id}/renditions/{size}", grant=gallery.grant("view"))
+
+
+async def look(http: Http, gallery: Gallery, media_id: str) -> Any:
+    return (await http("GET", f"/v1/media/{media_id}", grant=gallery.grant("view"))).json
+
+
+async def fetch(url: str) -> Image.Image:
+    found = await call(SignedRequest(url, "GET", {}, utc_now()))
+    assert found.status == 200
+    return Image.open(io.BytesIO(found.body))
+
+
+async def test_an_account_moved_to_a_tier_gets_its_sizes_within_seconds(
+    client: Client,
+    http: Http,
+    make_gallery: Callable[..., Gallery],
+    ready: Ready,
+    clock: Clock,
+    tell: Teller,
+    published: Publications,
+) -> None:
+    owner_id = new_id()
+    gallery = make_gallery(owner_id=owner_id)
+    media_id = await ready(gallery, PHOTO)
+    answer = await ask(http, gallery, media_id, 777)
+    assert (answer.status, answer.code) == (403, "rendition_not_in_tier")
+    before = (await client.view(gallery)).headers["etag"]
+
+    studio = TierChanged(
+        name="Studio",
+        rendition_sizes=[123, 777],
+        original_access=True,
+        expiring_links=False,
+        max_file_bytes=1_000_000,
+        quota_bytes=None,
+        deleted=False,
+        changed_at=clock(),
+    )
+    await tell(studio)
+    await tell(AccountCreated(account_id=owner_id, tier="Studio", created_at=clock()))
+    clock.pass_by(timedelta(seconds=3))
+
+    answer = await ask(http, gallery, media_id, 777)
+    assert answer.status == 302, answer.body
+    assert answer.headers["cache-control"] == "private, no-store"
+    picture = await fetch(answer.headers["location"])
+    # Stored on its side, shown upright.
+    assert (picture.format, picture.size) == ("JPEG", (1036, 777))
+    assert set((await look(http, gallery, media_id))["renditions"]) == {"777"}
+    page = await client.view(gallery, if_none_match=before)
+    assert set(page.json["items"][0]["renditions"]) == {"777"}
+    assert (await ask(http, gallery, media_id, 200)).code == "rendition_not_in_tier"
+    assert [event.topic for event in await published()] == ["UploadCompleted", "MediaReady"]
+
+
+async def test_a_film_gives_its_poster(http: Http, gallery: Gallery, ready: Ready) -> None:
+    film = movie(MovieShape(width=640, height=480, rotation=-90, seconds=1))
+    media_id = await ready(gallery, film, content_type="video/mp4")
+    answer = await ask(http, gallery, media_id, 200)
+    assert (await fetch(answer.headers["location"])).size == (150, 200)
+
+
+async def test_five_hundred_first_requests_make_one(
+    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, database: Database
+) -> None:
+    media_id = await ready(gallery, PHOTO)
+    counting = Counting(renderer)
+    http = replica(counting)
+    answers = await asyncio.gather(*(ask(http, gallery, media_id, 200) for _ in range(500)))
+    assert {answer.status for answer in answers} == {302}
+    assert len({answer.headers["location"] for answer in answers}) <= 2  # a bucket may begin meanwhile
+    assert counting.asked == ["200"]
+    again = await ask(http, gallery, media_id, 200)
+    assert again.status == 302
+    assert counting.asked == ["200"]
+    assert await database.hot.fetchval("SELECT count(*) FROM rendition_claims") == 0
+
+
+async def test_replicas_leave_it_to_the_first(replica: Replica, gallery: Gallery, ready: Ready) -> None:
+    media_id = await ready(gallery)
+    replicas = [Counting() for _ in range(3)]
+    apps = [replica(counting) for counting in replicas]
+    answers = await asyncio.gather(*(ask(http, gallery, media_id, 200) for http in apps for _ in range(10)))
+    assert {answer.status for answer in answers} == {302}
+    assert sum(len(counting.asked) for counting in replicas) == 1
+
+
+async def test_a_replica_that_died_over_it_is_replaced(
+    replica: Replica, gallery: Gallery, ready: Ready, clock: Clock, database: Database
+) -> None:
+    media_id = await ready(gallery)
+    await database.hot.execute(
+        "INSERT INTO rendition_claims (media_id, size, held_until) VALUES ($1, '200', $2)",
+        UUID(media_id),
+        clock() + LEASE,
+    )
+    counting = Counting()
+    waiting = asyncio.ensure_future(ask(replica(counting), gallery, media_id, 200))
+    done, _ = await asyncio.wait([waiting], timeout=3 * renditions.POLL_S)
+    assert not done
+    assert counting.asked == []
+    clock.pass_by(LEASE)
+    assert (await waiting).status == 302
+    assert counting.asked == ["200"]
+
+
+async def test_nobody_waits_for_ever_for_another_replica(
+    replica: Replica,
+    gallery: Gallery,
+    ready: Ready,
+    clock: Clock,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renditions, "PATIENCE_S", 0.05)
+    media_id = await ready(gallery)
+    await database.hot.execute(
+        "INSERT INTO rendition_claims (media_id, size, held_until) VALUES ($1, '200', $2)",
+        UUID(media_id),
+        clock() + LEASE,
+    )
+    answer = await ask(replica(Counting()), gallery, media_id, 200)
+    assert (answer.status, answer.code) == (503, "renditions_busy")
+    assert answer.headers["retry-after"] == "2"
+
+
+async def test_what_cannot_be_made_is_not_tried_at_every_request(
+    replica: Replica, gallery: Gallery, ready: Ready, clock: Clock
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.reject = True
+    http = replica(counting)
+    for _ in range(3):
+        answer = await ask(http, gallery, media_id, 200)
+        assert (answer.status, answer.code) == (422, "rendition_impossible")
+        assert "too_complex" in answer.json["detail"]
+    assert len(counting.asked) == 1
+    clock.pass_by(FAILURE_KEPT)
+    counting.reject = False
+    assert (await ask(http, gallery, media_id, 200)).status == 302
+
+
+async def test_a_store_that_is_away_leaves_the_way_free(
+    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, store: TroubledStore
+) -> None:
+    media_id = await ready(gallery)
+    http = replica(Counting(renderer))
+    store.down = True
+    answer = await ask(http, gallery, media_id, 200)
+    assert (answer.status, answer.code) == (503, "store_unavailable")
+    store.down = False
+    assert (await ask(http, gallery, media_id, 200)).status == 302
+
+
+async def test_an_item_that_is_not_ready_says_so(client: Client, http: Http, gallery: Gallery) -> None:
+    item = await client.upload(gallery, SMALL)
+    answer = await ask(http, gallery, item["id"], 200)
+    assert (answer.status, answer.code) == (409, "media_not_ready")
+
+
+async def test_too_many_at_once_are_told_to_come_back(
+    replica: Replica, gallery: Gallery, ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renditions, "MAX_UNDER_WAY", 1)
+    first, second = await ready(gallery), await ready(gallery)
+    counting = Counting()
+    counting.go.clear()
+    http = replica(counting)
+    waiting = [asyncio.ensure_future(ask(http, gallery, first, 200)) for _ in range(3)]
+    await eventually(counting.begun)
+    answer = await ask(http, gallery, second, 200)
+    assert (answer.status, answer.code) == (503, "renditions_busy")
+    counting.go.set()
+    assert {answer.status for answer in await asyncio.gather(*waiting)} == {302}
+    assert (await ask(http, gallery, second, 200)).status == 302
+
+
+@pytest.mark.parametrize("whole_gallery", [False, True])
+async def test_an_item_deleted_meanwhile_is_purged_once_more(
+    replica: Replica,
+    http: Http,
+    gallery: Gallery,
+    ready: Ready,
+    tell: Teller,
+    clock: Clock,
+    store: TroubledStore,
+    published: Publications,
+    database: Database,
+    whole_gallery: bool,
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.go.clear()
+    waiting = asyncio.ensure_future(ask(replica(counting), gallery, media_id, 200))
+    await eventually(counting.begun)
+    if whole_gallery:
+        await tell(
+            GalleryDeleted(gallery_id=gallery.id, owner_id=None, reason="requested", deleted_at=clock())
+        )
+    else:
+        await http("DELETE", f"/v1/media/{media_id}", grant=gallery.grant())
+    counting.go.set()
+    answer = await waiting
+    assert (answer.status, answer.code) == (404, "media_not_found")
+    assert await store.head(rendition_key(gallery.id, UUID(media_id), "200"))
+    told = [event.key for event in await published("MediaDeleted")]
+    assert told == [media_id] * (1 if whole_gallery else 2)
+    assert await database.hot.fetchval("SELECT count(*) FROM rendition_claims") == 0
+
+
+async def test_a_stop_gives_up_and_leaves_the_way_free(
+    ground: Ground,
+    make_settings: Callable[..., MediaSettings],
+    gallery: Gallery,
+    ready: Ready,
+    database: Database,
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.go.clear()
+    make = build_renditions(ground, counting)
+    app = Http(build_app(ground, make_settings(), make))
+    waiting = asyncio.ensure_future(ask(app, gallery, media_id, 200))
+    await eventually(counting.begun)
+    await make.close()
+    await asyncio.wait([waiting])
+    assert await database.hot.fetchval("SELECT count(*) FROM rendition_claims") == 0
