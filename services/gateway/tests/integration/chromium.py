@@ -51,6 +51,14 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    async def shows(self, script: str, value: object) -> None:
+        """Waits until the expression has the value."""
+
+        async def seen() -> None:
+            assert await self.run(script) == value
+
+        await eventually(seen, deadline_s=ANSWER_S)
+
     async def before_each_page(self, script: str) -> None:
         await self.call("Page.enable")
         await self.call("Page.addScriptToEvaluateOnNewDocument", source=script)

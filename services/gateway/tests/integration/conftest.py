@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from kappi_gateway.main import build_app, build_upstreams
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.testing import FakeService, grant_reply, serving
 from kappi_gateway.testing_stack import ManualTime, Stack, StackFactory
+
+from .chromium import Page, browsing
 
 
 @pytest.fixture
@@ -59,3 +62,10 @@ async def stack(make_stack: StackFactory) -> Stack:
 async def with_accounts(make_stack: StackFactory) -> Stack:
     """A stack with an identity service."""
     return await make_stack(accounts=True)
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[Page]:
+    """A tab of a fresh browser."""
+    async with browsing(tmp_path) as page:
+        yield page

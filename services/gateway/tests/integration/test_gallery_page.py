@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
 from kappi_gateway.testing_stack import Stack
 
-from .chromium import Page, browsing, chromium
+from .chromium import Page, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 
@@ -91,22 +88,13 @@ def gallery(stack: Stack) -> Gallery:
     return gallery
 
 
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    async with browsing(tmp_path) as page:
-        await page.before_each_page(MOVABLE_CLOCK)
-        yield page
+@pytest.fixture(autouse=True)
+async def movable_clock(page: Page) -> None:
+    await page.before_each_page(MOVABLE_CLOCK)
 
 
 async def visit(page: Page, stack: Stack) -> None:
     await page.open(f"http://127.0.0.1:{stack.port}/g/abcd")
-
-
-async def shows(page: Page, script: str, value: object) -> None:
-    async def seen() -> None:
-        assert await page.run(script) == value
-
-    await eventually(seen, deadline_s=30)
 
 
 LOADED = "[...document.querySelectorAll('.tile img')].filter((one) => one.naturalWidth > 0).length"
@@ -124,18 +112,18 @@ async def give_password(page: Page, password: str) -> None:
 async def test_a_password_opens_the_page(page: Page, stack: Stack, gallery: Gallery) -> None:
     gallery.password = "Grüße ✓"
     await visit(page, stack)
-    await shows(page, LOCKED, True)
-    await shows(page, TEXT, "This gallery has a password.")
+    await page.shows(LOCKED, True)
+    await page.shows(TEXT, "This gallery has a password.")
     assert await page.run("document.querySelectorAll('.tile').length") == 0
 
     await give_password(page, "no")
-    await shows(page, TEXT, "That was not the password.")
+    await page.shows(TEXT, "That was not the password.")
     await give_password(page, "again")
-    await shows(page, TEXT, "Too many passwords that were wrong. Again in 17 seconds.")
+    await page.shows(TEXT, "Too many passwords that were wrong. Again in 17 seconds.")
     assert await page.run(LOCKED)
 
     await give_password(page, gallery.password)
-    await shows(page, LOADED, 2)
+    await page.shows(LOADED, 2)
     assert not await page.run(LOCKED)
     assert await page.run("document.title") == "Lofoten · Kappi"
     assert await page.run("document.getElementById('password').value") == ""
@@ -144,14 +132,14 @@ async def test_a_password_opens_the_page(page: Page, stack: Stack, gallery: Gall
 
 async def test_a_new_password_locks_the_page_again(page: Page, stack: Stack, gallery: Gallery) -> None:
     await visit(page, stack)
-    await shows(page, LOADED, 2)
+    await page.shows(LOADED, 2)
     gallery.password = "new"
     stack.cache.drop_gallery(GALLERY_ID)
     await page.run(f"window.ageMs = {AGED_MS}; document.dispatchEvent(new Event('visibilitychange'))")
-    await shows(page, LOCKED, True)
+    await page.shows(LOCKED, True)
     assert await page.run("document.querySelectorAll('.tile').length") == 0
     await give_password(page, "new")
-    await shows(page, LOADED, 2)
+    await page.shows(LOADED, 2)
 
 
 async def test_addresses_that_ran_out_are_renewed(page: Page, stack: Stack, gallery: Gallery) -> None:
@@ -167,17 +155,17 @@ async def test_addresses_that_ran_out_are_renewed(page: Page, stack: Stack, gall
 
     stack.media.answer = old_round
     await visit(page, stack)
-    await shows(page, "document.querySelectorAll('.tile .wait').length", 2)
+    await page.shows("document.querySelectorAll('.tile .wait').length", 2)
 
     stack.media.answer = gallery.media
     await page.run(f"window.ageMs = {AGED_MS}; document.querySelector('.picture').click()")
-    await shows(page, LOADED, 2)
-    await shows(page, "document.querySelector('#stage img').naturalWidth", 1)
+    await page.shows(LOADED, 2)
+    await page.shows("document.querySelector('#stage img').naturalWidth", 1)
 
 
 async def test_a_picture_that_fails_late_renews_all(page: Page, stack: Stack, gallery: Gallery) -> None:
     await visit(page, stack)
-    await shows(page, LOADED, 2)
+    await page.shows(LOADED, 2)
     gallery.round = 2
     asked = len(stack.media.seen)
     # As if the first had only now come above the fold, and the second were still below it.
@@ -185,7 +173,7 @@ async def test_a_picture_that_fails_late_renews_all(page: Page, stack: Stack, ga
         f"window.ageMs = {AGED_MS}; const [first, second] = document.querySelectorAll('.tile img');"
         "second.removeAttribute('src'); first.src = first.src + '&late'"
     )
-    await shows(page, f"{LOADED} + '/' + document.querySelectorAll('.tile .wait').length", "2/0")
+    await page.shows(f"{LOADED} + '/' + document.querySelectorAll('.tile .wait').length", "2/0")
     assert len(stack.media.seen) == asked + 1
 
 
@@ -195,11 +183,11 @@ async def test_pages_show_what_the_tier_offers(page: Page, stack: Stack, gallery
         item(2, sizes=("123", "320x240", "777"), original=False),
     ]
     await visit(page, stack)
-    await shows(page, LOADED, 2)
+    await page.shows(LOADED, 2)
     asked = {seen.raw_path.decode().rpartition("/")[2] for seen in stack.store.seen}
     assert asked == {"200", "320x240"}
     assert await page.run("document.getElementById('all').hidden")
     assert await page.run("[...document.querySelectorAll('.label a')].every((link) => link.hidden)")
     await page.run("document.querySelectorAll('.picture')[1].click()")
-    await shows(page, "new URL(document.querySelector('#stage img').src).pathname.split('/').pop()", "777")
+    await page.shows("new URL(document.querySelector('#stage img').src).pathname.split('/').pop()", "777")
     assert await page.run("document.getElementById('viewer-download').hidden")
