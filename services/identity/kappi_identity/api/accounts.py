@@ -116,6 +116,7 @@ _REQUEST: dict[str, Any] = {
     "is the same if there is none.",
     "status_code": 202,
     "response_model": None,
+    "response_class": Response,  # no body, so none is documented
     "response_description": "Look into the mailbox",
     "responses": problems(MalformedJson, ValidationFailed, TooManyResets),
 }
@@ -125,6 +126,7 @@ _FINISH: dict[str, Any] = {
     "description": "Ends every login of the account.",
     "status_code": 204,
     "response_model": None,
+    "response_class": Response,  # no body, so none is documented
     "response_description": "The new password holds",
     "responses": problems(MalformedJson, ResetTokenInvalid, ValidationFailed, PasswordsBusy),
 }

@@ -111,6 +111,7 @@ _REVOKE: dict[str, Any] = {
     "description": "Ends the login of a refresh token (RFC 7009). A token that is unknown or not good any "
     "more gets the same answer. Access tokens that were issued before last until they expire.",
     "response_model": None,
+    "response_class": Response,  # no body, so none is documented
     "response_description": "The token is good no more",
     "responses": problems(OAuthFailure),
     "openapi_extra": _form(
