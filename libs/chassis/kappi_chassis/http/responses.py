@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 _encoder = msgspec.json.Encoder()
 
 
-class JsonResponse(Response):
-    """A JSON response encoded by msgspec: structs, dataclasses, UUIDs and datetimes as they are."""
+class JsonResponse(JSONResponse):
+    """A JSON response encoded by msgspec: structs, dataclasses, UUIDs and datetimes as they are.
 
-    media_type = "application/json"
+    A JSONResponse by name only: FastAPI documents anything else as a string.
+    """
 
     def render(self, content: Any) -> bytes:
         return _encoder.encode(content)

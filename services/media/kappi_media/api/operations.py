@@ -8,6 +8,7 @@ from kappi_chassis.auth import GrantInvalid
 from kappi_chassis.http.app import problems
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.problems import MalformedJson, PayloadTooLarge, Unauthenticated, ValidationFailed
+from starlette.responses import Response
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
@@ -179,6 +180,7 @@ RENDITION: dict[str, Any] = {
         "moment; from then on it is stored, and listed with the item."
     ),
     "status_code": 302,
+    "response_class": Response,  # no body, so none is documented
     "responses": {
         302: _REDIRECT,
         **problems(
