@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -15,6 +17,7 @@ from benchmarks.world import Endpoint, Gallery, World, batch_of, camera_picture,
 
 CONNECTIONS = (1, 16, 64)
 VIEW_ITEMS = 100
+LOGIN_ACCOUNTS = 40  # so that no account is asked so often that it is throttled
 JSON = {"content-type": "application/json"}
 
 
@@ -180,6 +183,46 @@ async def complete_to_ready(world: World, _: float) -> AsyncIterator[Row]:
     yield Row("12 MP complete to ready", "gateway", "60 at once", round(per_second, 1), 0, 0, 0)
 
 
+async def login_storm(world: World, seconds: float) -> AsyncIterator[Row]:
+    """The gallery page at 100/s alone, then beside 20 logins a second: argon2 must not be felt by viewers."""
+    gallery = await world.filled(small_pictures(VIEW_ITEMS))
+    view = request(
+        "GET", f"/v1/g/{gallery.code}", host=world.gateway.authority, headers={"accept-encoding": "zstd"}
+    )
+    logins = [await _login_of_new_account(world) for _ in range(LOGIN_ACCOUNTS)]
+    duration = max(seconds, 5)
+
+    async def views(load: str) -> Row:
+        paced = await fixed_rate(
+            world.gateway.host, world.gateway.port, _same(view), per_second=100, seconds=duration
+        )
+        return row("gallery view (zstd)", "gateway", load, paced, expected=200)
+
+    yield await views("100/s alone")
+    async with asyncio.TaskGroup() as group:
+        beside = group.create_task(views("100/s + logins"))
+        storm = group.create_task(
+            fixed_rate(
+                world.gateway.host,
+                world.gateway.port,
+                lambda number: logins[number % len(logins)],
+                per_second=20,
+                seconds=duration,
+            )
+        )
+    yield beside.result()
+    yield row("log in", "gateway", "20/s", storm.result(), expected=200)
+
+
+async def _login_of_new_account(world: World) -> bytes:
+    """The request that logs an account in which was made for it."""
+    email, password = f"{secrets.token_hex(8)}@example.com", secrets.token_hex(12)
+    await world.ask("POST", f"{world.gateway.url}/v1/accounts", body={"email": email, "password": password})
+    form = urlencode({"grant_type": "password", "username": email, "password": password}).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return request("POST", "/v1/oauth/token", host=world.gateway.authority, headers=headers, body=form)
+
+
 def _same(raw: bytes) -> MakeRequest:
     return lambda _: raw
 
@@ -199,5 +242,6 @@ ON_DEFAULT_STACK: dict[str, Scenario] = {
     "sign": signing,
     "complete": completion,
     "ready": complete_to_ready,
+    "logins": login_storm,
 }
 WITHOUT_PAGE_CACHE: dict[str, Scenario] = {"view-uncached": gallery_view_uncached}
