@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
+from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_chassis.bus import KafkaConnection, Processor, Producer
 from kappi_chassis.bus.processor import Record
 from kappi_chassis.clock import utc_now
@@ -211,7 +212,7 @@ async def test_a_consumer_that_died_after_its_commit_and_before_its_offset_count
 
 
 @pytest.fixture
-def process(make_settings: Any, platform: PlatformSettings, tmp_path: Path) -> Any:
+def process(make_settings: Any, platform: PlatformSettings, tmp_path: Path, identity_key: SigningKey) -> Any:
     """The service as a process of its own; `process(kafka=…)` with another broker's address."""
 
     def make(*, kafka: str | None = None) -> tuple[ManagedProcess, str]:
@@ -219,6 +220,8 @@ def process(make_settings: Any, platform: PlatformSettings, tmp_path: Path) -> A
         port, ops_port = free_port(), free_port()
         key_file = tmp_path / "grant.pem"
         key_file.write_text(settings.grant_key_pem())
+        published = tmp_path / "jwks.json"
+        published.write_text(json.dumps(jwks_document(identity_key)))
         managed = ManagedProcess(
             [sys.executable, "-m", "kappi_galleries.main"],
             log=tmp_path / "galleries.log",
@@ -231,6 +234,7 @@ def process(make_settings: Any, platform: PlatformSettings, tmp_path: Path) -> A
                 "KAPPI_GALLERIES_DATABASE_URL": settings.database_url.get_secret_value(),
                 "KAPPI_GALLERIES_IDEMPOTENCY_SECRET": settings.idempotency_secret.get_secret_value(),
                 "KAPPI_GALLERIES_GRANT_KEY_FILE": os.fspath(key_file),
+                "KAPPI_GALLERIES_ACCOUNT_JWKS_URL": published.as_uri(),
                 "KAPPI_GALLERIES_PORT": str(port),
                 "KAPPI_GALLERIES_OPS_PORT": str(ops_port),
             },
@@ -275,7 +279,29 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
         assert await asyncio.to_thread(managed.stop) == 0
 
 
-async def test_it_serves_without_a_broker_and_logs_no_secret(process: Any) -> None:
+async def _protected(session: aiohttp.ClientSession, address: str, *, token: str, password: str) -> list[str]:
+    """An account's gallery made, looked at and managed; returns the secrets of the answers."""
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"title": "Lisbon", "password": password}
+    async with session.post(f"{address}/v1/galleries", json=body, headers=headers) as answer:
+        assert answer.status == 201
+        gallery = await answer.json()
+    grants = []
+    for path, asked, status in (
+        ("view", {"code": gallery["code"], "password": password, "client": "203.0.113.7"}, 200),
+        ("view", {"code": gallery["code"], "password": f"{password}!", "client": "203.0.113.7"}, 401),
+        ("owner", {"gallery_id": gallery["id"], "token": token}, 200),
+        ("owner", {"gallery_id": gallery["id"], "token": f"{token}AAAA"}, 401),
+    ):
+        async with session.post(f"{address}/internal/grants/{path}", json=asked) as answer:
+            assert answer.status == status
+            if status == 200:
+                grants.append((await answer.json())["grant"])
+    return grants
+
+
+async def test_it_serves_without_a_broker_and_logs_no_secret(process: Any, account: Any) -> None:
+    token, password = account.token, "open-sesame-of-lisbon"
     managed, address = process(kafka=f"127.0.0.1:{free_port()}")
     with managed:
         async with aiohttp.ClientSession(headers={"Idempotency-Key": "a-secret-of-the-client"}) as session:
@@ -287,10 +313,15 @@ async def test_it_serves_without_a_broker_and_logs_no_secret(process: Any) -> No
                 grant = (await answer.json())["grant"]
             wrong = gallery | {"access_key": gallery["access_key"][:-1] + "#"}
             assert (await _read(session, address, wrong))[0] == 403
+            grants = await _protected(session, address, token=token, password=password)
+            rotated = f"{address}/v1/galleries/{gallery['id']}/rotate-key"
+            async with session.post(rotated, headers={"X-Gallery-Key": gallery["access_key"]}) as answer:
+                new_key = (await answer.json())["access_key"]
         assert await asyncio.to_thread(managed.stop) == 0
 
     log = managed.log.read_text()
     assert "service.started" in log
     assert "service.stopped" in log
-    for secret in (gallery["access_key"], gallery["access_key"][6:], grant, "a-secret-of-the-client"):
+    secrets = [gallery["access_key"], gallery["access_key"][6:], new_key, grant, "a-secret-of-the-client"]
+    for secret in (*secrets, token, token.split(".")[-1], password, "203.0.113.7", "argon2id", *grants):
         assert secret not in log
