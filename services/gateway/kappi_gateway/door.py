@@ -24,6 +24,7 @@ from kappi_gateway.upstream import Upstreams
 
 STORE_PREFIX = b"/store/"
 PANEL_PREFIX = b"/admin"
+RESET_PAGE = b"/reset-password"  # where a mailed token leads
 _WITH_BODY = frozenset({"PUT", "POST"})
 _DOTS = frozenset({b".", b".."})
 
@@ -127,8 +128,8 @@ def store_door(upstreams: Upstreams, *, client_silence: timedelta) -> App:
 def panel_door(
     upstreams: Upstreams, *, addresses: ClientAddresses, body_limit_bytes: int, client_silence: timedelta
 ) -> App:
-    """/admin and below it: a page with cookies of its own, so the API's freedom towards other origins must
-    not reach it."""
+    """Identity's own pages, /admin and below it and the one for a new password: they have cookies and forms,
+    so the API's freedom towards other origins must not reach them."""
 
     def introduce(scope: Scope) -> Headers:
         address = addresses.of_request(scope)
@@ -143,7 +144,7 @@ def panel_door(
 
     passage = Passage(
         service=Service.IDENTITY,
-        route="/admin/{path}",
+        route="identity pages",
         methods=("GET", "HEAD", "POST"),
         passing=TO_PANEL,
         body_limit_bytes=body_limit_bytes,
@@ -160,7 +161,7 @@ def panel_door(
 
 
 def leads_to_panel(raw_path: bytes) -> bool:
-    return raw_path == PANEL_PREFIX or raw_path.startswith(PANEL_PREFIX + b"/")
+    return raw_path in (PANEL_PREFIX, RESET_PAGE) or raw_path.startswith(PANEL_PREFIX + b"/")
 
 
 def leads_to_store(raw_path: bytes) -> bool:

@@ -45,7 +45,9 @@ async def test_a_route_leads_to_identity(with_accounts: Stack, method: str, targ
     assert with_accounts.galleries.seen == with_accounts.media.seen == []
 
 
-@pytest.mark.parametrize(("method", "target"), [*ROUTES, ("GET", "/admin"), ("POST", "/admin/login")])
+@pytest.mark.parametrize(
+    ("method", "target"), [*ROUTES, ("GET", "/admin"), ("POST", "/admin/login"), ("GET", "/reset-password")]
+)
 async def test_without_identity_there_is_no_such_path(stack: Stack, method: str, target: str) -> None:
     answer = await stack.ask(method, target)
     assert (answer.status, answer.code, stack.identity.seen) == (404, "not_found", [])
@@ -53,7 +55,7 @@ async def test_without_identity_there_is_no_such_path(stack: Stack, method: str,
 
 async def test_the_address_a_proxy_saw_is_passed_on(make_stack: StackFactory) -> None:
     stack = await make_stack(accounts=True, trusted_proxies="127.0.0.0/8")
-    for target in ("/v1/me", "/admin"):
+    for target in ("/v1/me", "/admin", "/reset-password"):
         await stack.ask("GET", target, "X-Forwarded-For: 6.6.6.6, 2.2.2.2", "X-Forwarded-Proto: https")
         headers = stack.identity.seen[-1].headers
         assert (headers["x-forwarded-for"], headers["x-forwarded-proto"]) == ("2.2.2.2", "https")
