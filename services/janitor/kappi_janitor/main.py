@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kappi_chassis.bus import DeadLetters, KafkaConnection, Processor, Producer
+from kappi_chassis.backbone import Backbone
+from kappi_chassis.bus import Processor
 from kappi_chassis.bus.gaps import gap_signal
 from kappi_chassis.bus.processor import DeadLetterSink
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.db.housekeeping import Housekeeping
 from kappi_chassis.observability.logs import configure_logging
-from kappi_chassis.outbox import Outbox, Relay
+from kappi_chassis.outbox import Outbox
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage import ObjectStore
@@ -27,7 +27,6 @@ from kappi_janitor.sweep import Sweep, SweepPolicy
 from kappi_janitor.timer import Timer
 
 NAME = "janitor"
-SOURCE = "/janitor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,20 +38,6 @@ class Ground:
     store: ObjectStore
     clock: Clock = utc_now
     new_id: NewId = new_id
-
-
-class _StartsOnDemand:
-    """A producer or store as a resource: it connects when it is needed, so that one that is away is waited
-    out by whoever needs it."""
-
-    def __init__(self, resource: Producer | ObjectStore) -> None:
-        self._resource = resource
-
-    async def start(self) -> None:
-        """Nothing yet."""
-
-    async def close(self) -> None:
-        await self._resource.close()
 
 
 def build_purger(ground: Ground, settings: JanitorSettings) -> Purger:
@@ -99,29 +84,22 @@ def build_processor(
 
 def build(platform: PlatformSettings, settings: JanitorSettings, storage: StorageSettings) -> Service:
     """The whole service; nothing connects before it runs. Raises StorageNotConfigured."""
-    connection = KafkaConnection.from_settings(platform)
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
-    ground = Ground(database=database, outbox=Outbox(database), store=build_store(storage))
-    producer = Producer(connection, source=SOURCE)
-
-    service = Service(NAME, settings)
-    service.owns(database)
-    service.owns(_StartsOnDemand(producer))
-    service.owns(_StartsOnDemand(ground.store))
-    service.health.add("database", database.ready)
-    service.runs("outbox-notify", ground.outbox.run)
-    if "relay" in settings.roles:
-        service.runs("relay", Relay(database.url, producer).run)
-        service.runs("housekeeping", _housekeeping(settings, database).run)
+    backbone = Backbone(NAME, platform, settings)
+    ground = Ground(database=backbone.database, outbox=backbone.outbox, store=build_store(storage))
+    service = backbone.service
+    service.closes(ground.store)
     if "worker" in settings.roles:
         purger = build_purger(ground, settings)
-        dead_letters = DeadLetters(producer, connection)
         processor = build_processor(
-            ground, settings, purger=purger, dead_letters=dead_letters, prefix=platform.topic_prefix
+            ground,
+            settings,
+            purger=purger,
+            dead_letters=backbone.dead_letters,
+            prefix=platform.topic_prefix,
         )
-        streams = Streams(connection, processor, on_gap=gap_signal(platform))
+        streams = Streams(backbone.connection, processor, on_gap=gap_signal(platform))
         service.health.add("streams", streams.ready)
-        service.runs("streams", streams.run)
+        service.runs("streams", backbone.with_topics(streams.run))
         service.runs("purger", purger.run)
         service.runs("timer", Timer(ground.outbox, every=settings.tick_interval, clock=ground.clock).run)
     return service
@@ -142,15 +120,6 @@ def _sweep_policy(settings: JanitorSettings) -> SweepPolicy:
         page=settings.sweep_page,
         purge_retention=settings.purge_retention,
         tombstone_retention=settings.tombstone_retention,
-    )
-
-
-def _housekeeping(settings: JanitorSettings, database: Database) -> Housekeeping:
-    return Housekeeping(
-        database.url,
-        outbox_retention=settings.outbox_retention,
-        inbox_retention=settings.inbox_retention,
-        idempotency_retention=settings.idempotency_retention,
     )
 
 
