@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.client.api import Api
 from kappi_embedded.replaying import PAGE
 from kappi_embedded.testing import EmbeddedStack
@@ -37,21 +38,24 @@ async def ask(stack: EmbeddedStack, service: str, statement: str) -> Any:
         await database.close()
 
 
-def replayed(stack: EmbeddedStack, service: str) -> int:
-    """Events of the last replay at start."""
-    log = (stack.data_dir / "logs" / "replayer.log").read_text()
-    entries = [json.loads(line) for line in log.splitlines() if "replayer.replayed" in line]
-    last = [entry for entry in entries if entry["database"] == service][-1]
-    count: int = last["events"]
-    return count
+async def replayed(stack: EmbeddedStack, count: int) -> None:
+    """Wait until so many events of the galleries were replayed; the stack is up before that is done."""
+    log = stack.data_dir / "logs" / "replayer.log"
+
+    def told() -> None:
+        lines = log.read_text().splitlines() if log.exists() else []
+        entries = [json.loads(line) for line in lines if "replayer.replayed" in line]
+        assert [entry["events"] for entry in entries if entry["database"] == "galleries"][-1:] == [count]
+
+    await eventually(told, 60)
 
 
 async def test_a_crash_loses_no_event_and_repeats_no_effect(embedded_stack: EmbeddedStack) -> None:
     await create_galleries(embedded_stack)
     embedded_stack.crash()
     embedded_stack.start()
+    await replayed(embedded_stack, GALLERIES)
     await embedded_stack.wait_idle()
-    assert replayed(embedded_stack, "galleries") == GALLERIES
     # The janitor keeps one due date per gallery, whatever it heard how often.
     assert await ask(embedded_stack, "janitor", "SELECT count(*) FROM due_galleries") == GALLERIES
     assert await ask(embedded_stack, "galleries", "SELECT count(*) FROM outbox") == GALLERIES
@@ -62,5 +66,4 @@ async def test_what_was_settled_is_not_sent_again(embedded_stack: EmbeddedStack)
     embedded_stack.stop()
     settled.write_text(datetime.now(UTC).isoformat())
     embedded_stack.start()
-    await embedded_stack.wait_idle()
-    assert replayed(embedded_stack, "galleries") == 0
+    await replayed(embedded_stack, 0)
