@@ -11,7 +11,7 @@ import asyncpg
 
 from tests.e2e.stacks import StackUnderTest
 
-DATABASES = ("galleries", "media", "janitor")
+DATABASES = ("identity", "galleries", "media", "janitor")
 _TABLES = """
 SELECT table_name FROM information_schema.tables
 WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY table_name

@@ -1,0 +1,209 @@
+"""A real browser as a person uses it: Chromium without a window, steered through the DevTools protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.processes import ManagedProcess
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+ARTEFACTS = Path(__file__).resolve().parents[2] / "test-artefacts"
+_PATIENCE_S = 30.0
+_SIZE = "1280,900"
+_FLAGS = (
+    "--headless=new",
+    "--remote-debugging-port=0",
+    f"--window-size={_SIZE}",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",  # containers have little of it
+    "--disable-extensions",
+    "--disable-gpu",
+    "--disable-sync",
+    "--mute-audio",
+    "--no-default-browser-check",
+    "--no-first-run",
+    "--password-store=basic",
+)
+# Where to click on an element, once it is in sight.
+_MIDDLE = """
+element => {
+  element.scrollIntoView({block: "center", behavior: "instant"});
+  const box = element.getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2];
+}
+"""
+
+
+def find_browser() -> str | None:
+    """The program's path."""
+    return next((path for name in PROGRAMS if (path := shutil.which(name)) is not None), None)
+
+
+class Page:
+    """One tab. complaints: what its scripts threw, and what the browser reported as an error."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.complaints: list[str] = []
+        self._socket = socket
+        self._session_id: str | None = None
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._numbers = itertools.count(1)
+        self._loaded = asyncio.Event()
+
+    async def open(self) -> None:
+        target = await self._call("Target.createTarget", url="about:blank")
+        attached = await self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        self._session_id = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            await self._call(f"{domain}.enable")
+
+    async def listen(self) -> None:
+        """Until the browser is gone."""
+        async for message in self._socket:
+            document = json.loads(message.data)
+            if "id" in document:
+                self._answers.pop(document["id"]).set_result(document)
+            else:
+                self._notice(document["method"], document["params"])
+
+    async def go(self, url: str) -> None:
+        """As typed into the address bar; returns once all of it is loaded."""
+        self._loaded.clear()
+        went = await self._call("Page.navigate", url=url)
+        assert not went.get("errorText"), (url, went["errorText"])
+        await self._until_loaded()
+
+    async def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression, as JSON carries it."""
+        answer = await self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
+        return answer["result"].get("value")
+
+    async def see(self, expression: str) -> Any:
+        """Wait until a JavaScript expression is true; returns its value."""
+
+        async def true() -> Any:
+            value = await self.ask(expression)
+            assert value, f"not so: {expression}; the page says: {await self._text()}"
+            return value
+
+        return await eventually(true, _PATIENCE_S)
+
+    async def write(self, selector: str, text: str) -> None:
+        """Into a field, in place of what is there."""
+        await self.see(f"!!{_element(selector)}")
+        await self.ask(f"{_element(selector)}.focus(), {_element(selector)}.select()")
+        await self._call("Input.insertText", text=text)
+
+    async def choose(self, selector: str, value: str) -> None:
+        """An option of a list, by its value."""
+        field = _element(selector)
+        await self.see(f"[...{field}.options].some(option => option.value === {json.dumps(value)})")
+        await self.ask(
+            f"{field}.value = {json.dumps(value)}, "
+            f"{field}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+        )
+
+    async def click(self, selector: str) -> None:
+        """With the mouse, on its middle."""
+        await self.see(f"!!{_element(selector)}")
+        x, y = await self.ask(f"({_MIDDLE})({_element(selector)})")
+        for kind in ("mousePressed", "mouseReleased"):
+            await self._call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1, buttons=1
+            )
+
+    async def follow(self, selector: str) -> None:
+        """Click on what leads to another page; returns once all of that is loaded."""
+        self._loaded.clear()
+        await self.click(selector)
+        await self._until_loaded()
+
+    async def photograph(self, name: str) -> Path:
+        """A picture of the page for people to look at; returns where it is."""
+        ARTEFACTS.mkdir(exist_ok=True)
+        path = ARTEFACTS / f"{name}.png"
+        shot = await self._call("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(shot["data"]))
+        return path
+
+    async def _text(self) -> str:
+        text = await self.ask("document.body.innerText.slice(0, 600)")
+        return str(text)
+
+    async def _until_loaded(self) -> None:
+        async with asyncio.timeout(_PATIENCE_S):
+            await self._loaded.wait()
+
+    async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session_id is not None:
+            message["sessionId"] = self._session_id
+        await self._socket.send_json(message)
+        async with asyncio.timeout(_PATIENCE_S):
+            document = await answer
+        assert "error" not in document, (method, document["error"])
+        result: dict[str, Any] = document["result"]
+        return result
+
+    def _notice(self, method: str, parameters: dict[str, Any]) -> None:
+        if method == "Page.loadEventFired":
+            self._loaded.set()
+        elif method == "Runtime.exceptionThrown":
+            self.complaints.append(str(parameters["exceptionDetails"]))
+        elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
+            text, url = parameters["entry"]["text"], parameters["entry"].get("url", "")
+            if not url.endswith("/favicon.ico"):  # the browser's own idea
+                self.complaints.append(f"{text} {url}")
+
+
+@asynccontextmanager
+async def browsing(folder: Path) -> AsyncIterator[Page]:
+    """A tab of a browser that knows nothing yet. folder: for its profile and its log."""
+    program = find_browser()
+    assert program is not None
+    profile = folder / "profile"
+    # The sandbox needs rights that root in a container does not have, and the pages are our own.
+    sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
+    address = profile / "DevToolsActivePort"
+    process = ManagedProcess(
+        [program, *_FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank"],
+        log=folder / "browser.log",
+        ready=lambda: address.exists() and len(address.read_text().splitlines()) == 2,
+    )
+    await asyncio.to_thread(process.start)
+    try:
+        port, path = address.read_text().splitlines()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"ws://127.0.0.1:{port}{path}", max_msg_size=0) as socket,
+        ):
+            page = Page(socket)
+            listening = asyncio.create_task(page.listen())
+            try:
+                await page.open()
+                yield page
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+    finally:
+        await asyncio.to_thread(process.kill)
+
+
+def _element(selector: str) -> str:
+    return f"document.querySelector({json.dumps(selector)})"
