@@ -42,7 +42,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="identity", consumers=("galleries", "media", "gateway"), versions=(events.AccountDeleted,)),
     Topic(owner="identity", consumers=("media",), versions=(events.TierChanged,)),
     Topic(owner="galleries", consumers=("janitor",), versions=(events.GalleryCreated,)),
-    Topic(owner="galleries", consumers=("janitor", "gateway"), versions=(events.GalleryUpdated,)),
+    Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryUpdated,)),
     Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryDeleted,)),
     Topic(owner="media", consumers=("media",), versions=(events.UploadCompleted,)),
     Topic(owner="media", consumers=("galleries",), versions=(events.MediaReady,)),
