@@ -11,7 +11,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
 
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
-from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, forget_gallery
+from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, forget_gallery, note_owner
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
 from kappi_media.worker import ProcessUpload
 
@@ -21,7 +21,7 @@ __all__ = ["GROUP", "WORKER_GROUP", "handlers", "worker_handlers"]
 
 
 def handlers(outbox: Outbox) -> Mapping[str, Handler]:
-    """By topic: what ends things, and what the identity service says of tiers and accounts."""
+    """By topic: what ends things, who owns them, and what their tier allows."""
     sweep = SweepAbandonedUploads(outbox)
 
     async def on_tick(envelope: Envelope[JanitorTick]) -> bool:
@@ -34,6 +34,7 @@ def handlers(outbox: Outbox) -> Mapping[str, Handler]:
         "AccountTierChanged": note_account_tier,
         "AccountDeleted": note_account_deletion,
         "TierChanged": note_tier,
+        "GalleryUpdated": note_owner,
         "GalleryDeleted": forget_gallery,
     }
     return {

@@ -61,6 +61,13 @@ class DeclaredUpload(NamedTuple):
     description: Description
 
 
+class Charge(NamedTuple):
+    """Bytes an account is charged for: reserved by pending uploads, used by items."""
+
+    reserved_bytes: int
+    used_bytes: int
+
+
 class Item(NamedTuple):
     """A completed upload: a picture or a film of a gallery.
 

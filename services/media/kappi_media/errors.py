@@ -40,6 +40,10 @@ class FileTooLarge(PayloadTooLarge):
     code, title = "file_too_large", "A file is larger than the tier allows"
 
 
+class QuotaExceeded(Forbidden):
+    code, title = "quota_exceeded", "The account has no room for this"
+
+
 class UnsupportedContentType(Unprocessable):
     code, title = "unsupported_content_type", "A file is of a type Kappi does not take"
 

@@ -44,7 +44,8 @@ SIGN_BATCH: dict[str, Any] = {
         "Declare up to 100 files; each gets a signed URL. Send each file there with the method and "
         "exactly the headers given, the file as the body; then complete its upload. The store takes "
         "nothing but the declared size and type (and SHA-256, where given), once. All files are promised, "
-        "or none.\n\n"
+        "or none. What is promised counts towards the storage quota of the gallery's owner until the upload "
+        "is aborted or abandoned.\n\n"
         "With `Idempotency-Key` a retry gets the first answer again instead of a second set of uploads."
     ),
     "parameters": [
@@ -66,6 +67,7 @@ SIGN_BATCH: dict[str, Any] = {
                 IdempotencyKeyInvalid,
                 *_ACCESS,
                 errors.GalleryKeyWrong,
+                errors.QuotaExceeded,
                 errors.FileTooLarge,
                 PayloadTooLarge,
                 errors.UnsupportedContentType,

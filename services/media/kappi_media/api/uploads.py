@@ -81,7 +81,8 @@ class UploadApi:
         body = await read_body(request)
         files = decode(_batch, body).files
         check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
-        batch = Batch(GalleryId(gallery_id), await self._tier(owner_of(grant)), files)
+        owner_id = owner_of(grant)
+        batch = Batch(GalleryId(gallery_id), owner_id, await self._tier(owner_id), files)
         key = request.headers.get(HEADER)
         if key is None:
             return json_response(await self._sign_batch(batch), status=201)

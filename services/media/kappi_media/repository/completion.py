@@ -14,11 +14,16 @@ from kappi_media.repository.item_columns import NEW_ITEM, item_of
 # Of many calls for one upload, the first finds it pending; the others wait for the lock, then find nothing.
 _COMPLETE = f"""
 WITH home AS MATERIALIZED (
-  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+  SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 claimed AS (
   UPDATE uploads u SET state = 'completed' FROM home
   WHERE u.id = $1 AND u.gallery_id = home.gallery_id AND u.state = 'pending'
-  RETURNING u.*),
+  RETURNING u.*, home.owner_id),
+settled AS (
+  INSERT INTO accounts AS a (id) SELECT owner_id FROM claimed WHERE owner_id IS NOT NULL
+  ON CONFLICT (id) DO UPDATE SET
+    reserved_bytes = a.reserved_bytes - (SELECT size_bytes FROM claimed),
+    used_bytes = a.used_bytes + (SELECT size_bytes FROM claimed)),
 bumped AS (
   UPDATE contents c SET version = c.version + 1, item_count = c.item_count + 1
   FROM claimed WHERE c.gallery_id = claimed.gallery_id),

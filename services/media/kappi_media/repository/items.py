@@ -29,10 +29,13 @@ SELECT {ITEM} FROM changed i
 """  # noqa: S608 - column names
 _DELETE = """
 WITH home AS MATERIALIZED (
-  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+  SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 gone AS (
   DELETE FROM items i USING home WHERE i.id = $1 AND i.gallery_id = home.gallery_id
-  RETURNING i.id, i.gallery_id, i.version + 1 AS version, i.status),
+  RETURNING i.id, i.gallery_id, i.version + 1 AS version, i.status, i.size_bytes, home.owner_id),
+released AS (
+  INSERT INTO accounts AS a (id) SELECT owner_id FROM gone WHERE owner_id IS NOT NULL AND status <> 'rejected'
+  ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT size_bytes FROM gone)),
 marked AS (
   INSERT INTO deleted_media (media_id, gallery_id, version, deleted_at)
   SELECT id, gallery_id, version, $3 FROM gone),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,8 +13,9 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import GalleryId
+from kappi_media.domain import AccountId, Charge, GalleryId
 from kappi_media.models import contents, deleted_media, items, outbox, uploads
+from kappi_media.repository.ownership import held_by, release_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +30,23 @@ class AbandonedUpload:
 async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, at: datetime) -> None:
     """Leave the tombstone, also where there was nothing, and remove every other row of the gallery.
 
-    The tombstone comes first: its lock waits for batches and completions under way, so that the deletes
-    that follow see their rows, and it refuses the ones that come later.
+    The tombstone comes first: its lock waits for batches and completions under way, so that what follows
+    sees their rows, and it refuses the ones that come later.
     """
     tombstone = upsert(contents).values(gallery_id=gallery_id, version=1, item_count=0, deleted_at=at)
-    await connection.execute(
+    closed = await connection.execute(
         tombstone.on_conflict_do_update(
             index_elements=[contents.c.gallery_id],
             set_={"deleted_at": at, "item_count": 0, "version": contents.c.version + 1},
             where=contents.c.deleted_at.is_(None),
-        )
+        ).returning(contents.c.owner_id)
     )
+    owner_id = closed.scalar()
+    held = await held_by(connection, gallery_id) if owner_id is not None else None
     for table in (items, uploads, deleted_media):
         await connection.execute(delete(table).where(table.c.gallery_id == gallery_id))
+    if held is not None:
+        await release_all(connection, {owner_id: held})
 
 
 async def take_abandoned(
@@ -50,21 +56,43 @@ async def take_abandoned(
 
     Those that another transaction is busy with are left for the next time.
     """
+    due = (uploads.c.state != "completed", uploads.c.expires_at < before)
     found = await connection.execute(
+        select(uploads.c.id, uploads.c.gallery_id).where(*due).order_by(uploads.c.expires_at).limit(limit)
+    )
+    candidates = found.all()
+    owners = await _hold_galleries(connection, {row.gallery_id for row in candidates})
+    free = (
         select(uploads.c.id)
-        .where(uploads.c.state != "completed", uploads.c.expires_at < before)
-        .order_by(uploads.c.expires_at)
-        .limit(limit)
+        .where(uploads.c.id.in_([row.id for row in candidates]), *due)
         .with_for_update(skip_locked=True)
     )
     removed = await connection.execute(
         delete(uploads)
-        .where(uploads.c.id.in_(found.scalars().all()))
-        .returning(uploads.c.media_id, uploads.c.gallery_id, uploads.c.state)
+        .where(uploads.c.id.in_((await connection.execute(free)).scalars().all()))
+        .returning(uploads.c.media_id, uploads.c.gallery_id, uploads.c.state, uploads.c.size_bytes)
     )
-    return [
-        AbandonedUpload(row.media_id, row.gallery_id, was_pending=row.state == "pending") for row in removed
-    ]
+    taken, reserved = [], Counter[AccountId]()
+    for row in removed:
+        taken.append(AbandonedUpload(row.media_id, row.gallery_id, was_pending=row.state == "pending"))
+        owner_id = owners.get(row.gallery_id)
+        if owner_id is not None and row.state == "pending":
+            reserved[owner_id] += row.size_bytes
+    await release_all(connection, {owner: Charge(size, 0) for owner, size in reserved.items()})
+    return taken
+
+
+async def _hold_galleries(
+    connection: AsyncConnection, gallery_ids: Collection[UUID]
+) -> dict[UUID, AccountId | None]:
+    """Their owners, none of whom changes before the transaction ends."""
+    held = await connection.execute(
+        select(contents.c.gallery_id, contents.c.owner_id)
+        .where(contents.c.gallery_id.in_(gallery_ids))
+        .order_by(contents.c.gallery_id)
+        .with_for_update(read=True)
+    )
+    return {row.gallery_id: row.owner_id for row in held}
 
 
 async def publish_all(connection: AsyncConnection, rows: Sequence[OutboxRow], *, sequence: int) -> None:

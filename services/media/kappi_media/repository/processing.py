@@ -46,11 +46,14 @@ RETURNING sequence
 """
 _REJECTED = """
 WITH home AS MATERIALIZED (
-  SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
+  SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 done AS (
   UPDATE items i SET status = 'rejected', rejection_reason = $3, version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
-  RETURNING i.id, i.gallery_id, i.version),
+  RETURNING i.id, i.gallery_id, i.version, i.size_bytes, home.owner_id),
+released AS (
+  INSERT INTO accounts AS a (id) SELECT owner_id FROM done WHERE owner_id IS NOT NULL
+  ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT size_bytes FROM done)),
 refused AS (
   UPDATE uploads u SET state = 'rejected', rejection_reason = $3 FROM done WHERE u.media_id = done.id),
 noted AS (

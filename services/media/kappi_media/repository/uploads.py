@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,7 @@ from kappi_chassis.outbox import OutboxRow
 from msgspec.json import encode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import DeclaredUpload, Description, GalleryId, Upload, UploadId
+from kappi_media.domain import AccountId, DeclaredUpload, Description, GalleryId, Upload, UploadId
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
@@ -20,30 +21,72 @@ expires_at, created_at
 """
 
 # `made` for a gallery's first upload, `home` for all others. The share lock lets batches go side by side, and
-# makes the deletion of the gallery wait for them: it must see every row it has to remove.
+# makes the deletion of the gallery wait for them: it must see every row it has to remove. An owner's batches
+# meet at the account's row, which is why the quota is exact.
 _PROMISE = """
 WITH made AS (
-  INSERT INTO contents (gallery_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING gallery_id),
+  INSERT INTO contents (gallery_id, owner_id) VALUES ($1, $5) ON CONFLICT DO NOTHING RETURNING gallery_id),
 home AS MATERIALIZED (
-  SELECT gallery_id FROM contents WHERE gallery_id = $1 AND deleted_at IS NULL FOR SHARE),
-open AS (SELECT gallery_id FROM made UNION ALL SELECT gallery_id FROM home)
+  SELECT gallery_id FROM contents
+  WHERE gallery_id = $1 AND deleted_at IS NULL AND owner_id IS NOT DISTINCT FROM $5 FOR SHARE),
+open AS (SELECT gallery_id FROM made UNION ALL SELECT gallery_id FROM home),
+charged AS (
+  UPDATE accounts a SET reserved_bytes = a.reserved_bytes + $6 FROM open
+  WHERE a.id = $5 AND a.deleted_at IS NULL
+    AND ($7::bigint IS NULL OR a.reserved_bytes + a.used_bytes + $6 <= $7)
+  RETURNING a.id)
 INSERT INTO uploads (
   id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at)
 SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
        f.description, $2, $3
 FROM open, jsonb_to_recordset($4::text::jsonb) AS f (
   id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb)
+WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
 """
-_DELETED = "SELECT deleted_at IS NOT NULL FROM contents WHERE gallery_id = $1"
+_WHY_NOT = """
+SELECT c.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL AS deleted, c.gallery_id IS NOT NULL AS known,
+       c.owner_id, a.id AS account_id, a.reserved_bytes + a.used_bytes AS charged_bytes
+FROM (SELECT) AS one_row
+LEFT JOIN contents c ON c.gallery_id = $1
+LEFT JOIN accounts a ON a.id = $2
+"""
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
 _END = """
-WITH ended AS (
-  UPDATE uploads SET state = $2, rejection_reason = $3 WHERE id = $1 AND state = 'pending' RETURNING 1)
+WITH home AS MATERIALIZED (
+  SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 FOR SHARE),
+ended AS (
+  UPDATE uploads u SET state = $3, rejection_reason = $4 FROM home
+  WHERE u.id = $1 AND u.gallery_id = home.gallery_id AND u.state = 'pending'
+  RETURNING u.size_bytes, home.owner_id),
+released AS (
+  INSERT INTO accounts AS a (id) SELECT owner_id FROM ended WHERE owner_id IS NOT NULL
+  ON CONFLICT (id) DO UPDATE SET reserved_bytes = a.reserved_bytes - (SELECT size_bytes FROM ended))
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
-SELECT $4, $5, $6, $7, $8, $9, 1 FROM ended
+SELECT $5, $6, $7, $8, $9, $10, 1 FROM ended
 RETURNING sequence
 """
 _ATTEMPTS = 3
+
+
+class Refusal(Enum):
+    """Why nothing was promised.
+
+    OTHER_OWNER: the caller speaks for somebody whose gallery it is not any more. OWNER_UNKNOWN: it is not
+    settled here that the gallery is its owner's: `adopt` it, then try again.
+    """
+
+    GALLERY_DELETED = "gallery_deleted"
+    OTHER_OWNER = "other_owner"
+    OWNER_UNKNOWN = "owner_unknown"
+    OVER_QUOTA = "over_quota"
+
+
+class PromisedFiles(NamedTuple):
+    """A batch of one gallery. owner_id: whom to charge. quota_bytes: of the owner; None for no limit."""
+
+    declared: Sequence[DeclaredUpload]
+    owner_id: AccountId | None
+    quota_bytes: int | None
 
 
 class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -64,44 +107,74 @@ class UploadQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def promise(self, declared: Sequence[DeclaredUpload]) -> bool:
-        """Record a batch of one gallery in one statement; False when the gallery is deleted."""
-        return await _promise(self._database.hot, declared)
+    async def promise(self, batch: PromisedFiles) -> Refusal | None:
+        """Record a batch, and charge its owner for it, in one statement; all of it or nothing."""
+        return await _promise(self._database.hot, batch)
 
     async def find(self, upload_id: UploadId, gallery_id: GalleryId) -> Upload | None:
         record = await self._database.hot.fetchrow(_FIND, upload_id, gallery_id)
         return Upload._make(record) if record is not None else None
 
-    async def reject(self, upload_id: UploadId, *, reason: str, event: OutboxRow) -> bool:
+    async def reject(self, upload: Upload, *, reason: str, event: OutboxRow) -> bool:
         """Refuse a pending upload and tell so; False when it is not pending any more."""
-        return await self._end(upload_id, "rejected", reason, event)
+        return await self._end(upload, "rejected", reason=reason, event=event)
 
-    async def abort(self, upload_id: UploadId, *, event: OutboxRow) -> bool:
+    async def abort(self, upload: Upload, *, event: OutboxRow) -> bool:
         """Abort a pending upload and tell so; False when it is not pending any more."""
-        return await self._end(upload_id, "aborted", None, event)
+        return await self._end(upload, "aborted", reason=None, event=event)
 
-    async def _end(self, upload_id: UploadId, state: str, reason: str | None, event: OutboxRow) -> bool:
-        sequence = await self._database.hot.fetchval(_END, upload_id, state, reason, *event)
+    async def _end(self, upload: Upload, state: str, *, reason: str | None, event: OutboxRow) -> bool:
+        sequence = await self._database.hot.fetchval(
+            _END, upload.id, upload.gallery_id, state, reason, *event
+        )
         return sequence is not None
 
 
-async def promise_within(connection: AsyncConnection, declared: Sequence[DeclaredUpload]) -> bool:
+async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> Refusal | None:
     """`UploadQueries.promise` as part of a transaction that has already begun."""
     raw = await connection.get_raw_connection()
-    return await _promise(raw.driver_connection, declared)
+    return await _promise(raw.driver_connection, batch)
 
 
-async def _promise(asyncpg: Any, declared: Sequence[DeclaredUpload]) -> bool:
-    first = declared[0].upload
-    rows = encode([_row(one) for one in declared]).decode()
+async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | None:
+    first = batch.declared[0].upload
+    size_bytes = sum(one.upload.size_bytes for one in batch.declared)
+    rows = encode([_row(one) for one in batch.declared]).decode()
     for _ in range(_ATTEMPTS):
-        status = await asyncpg.execute(_PROMISE, first.gallery_id, first.expires_at, first.created_at, rows)
+        status = await asyncpg.execute(
+            _PROMISE,
+            first.gallery_id,
+            first.expires_at,
+            first.created_at,
+            rows,
+            batch.owner_id,
+            size_bytes,
+            batch.quota_bytes,
+        )
         if status != "INSERT 0 0":
-            return True
-        # Nothing open: deleted, or somebody made the row after this statement took its snapshot.
-        if await asyncpg.fetchval(_DELETED, first.gallery_id):
-            return False
-    return False
+            return None
+        why_not = _refusal(
+            batch, size_bytes, await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id)
+        )
+        if why_not is not None:
+            return why_not
+        # Nothing open: somebody made the row, or freed some space, after this statement took its snapshot.
+    return Refusal.GALLERY_DELETED if batch.owner_id is None else Refusal.OVER_QUOTA
+
+
+def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | None:
+    """None: as far as can be seen now, nothing stands in the way."""
+    if row["deleted"]:
+        return Refusal.GALLERY_DELETED
+    nobodys = row["known"] and row["owner_id"] is None
+    if batch.owner_id is not None and (row["account_id"] is None or nobodys):
+        return Refusal.OWNER_UNKNOWN
+    if row["known"] and row["owner_id"] != batch.owner_id:
+        return Refusal.OTHER_OWNER
+    if batch.quota_bytes is not None and row["account_id"] is not None:
+        over = row["charged_bytes"] + size_bytes > batch.quota_bytes
+        return Refusal.OVER_QUOTA if over else None
+    return None
 
 
 def _row(one: DeclaredUpload) -> _Row:

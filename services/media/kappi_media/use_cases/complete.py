@@ -155,7 +155,7 @@ class CompleteUpload:
             reason=reason,
             rejected_at=self._clock(),
         )
-        if await self._uploads.reject(upload.id, reason=reason, event=self._outbox.row(event)):
+        if await self._uploads.reject(upload, reason=reason, event=self._outbox.row(event)):
             self._outbox.wake()
 
 

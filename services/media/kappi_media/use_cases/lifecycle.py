@@ -1,4 +1,4 @@
-"""Ends that come from outside: a gallery is deleted, a tick finds uploads that nobody completed."""
+"""What comes from outside: a gallery is claimed or deleted, a tick finds uploads that nobody completed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from datetime import datetime
 
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import GalleryDeleted, MediaDeleted
+from kappi_contracts.events import GalleryDeleted, GalleryUpdated, MediaDeleted
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId
+from kappi_media.domain import AccountId, GalleryId
 from kappi_media.repository.lifecycle import close_gallery, publish_all, take_abandoned
+from kappi_media.repository.ownership import adopt
 
 SWEEP_BATCH = 500
 FIRST_SEQUENCE = 1
@@ -20,6 +21,16 @@ async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -
     """The inbox effect of GalleryDeleted: from here on the gallery holds nothing and takes nothing."""
     event = envelope.data
     await close_gallery(unit.connection, GalleryId(event.gallery_id), at=event.deleted_at)
+
+
+async def note_owner(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> None:
+    """The inbox effect of GalleryUpdated: a claimed gallery's bytes are the account's from here on.
+
+    Needs no sequence: nobody but nobody's gallery ever changes hands.
+    """
+    event = envelope.data
+    if event.owner_id is not None:
+        await adopt(unit.connection, GalleryId(event.gallery_id), owner_id=AccountId(event.owner_id))
 
 
 class SweepAbandonedUploads:

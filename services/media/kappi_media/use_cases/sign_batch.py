@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from msgspec.json import encode
 
 from kappi_media import metrics
 from kappi_media.domain import (
+    AccountId,
     DeclaredUpload,
     Description,
     GalleryId,
@@ -28,9 +29,16 @@ from kappi_media.domain import (
     UploadId,
     url_lifetime_left,
 )
-from kappi_media.errors import FileTooLarge, GalleryNotFound, UnsupportedContentType
+from kappi_media.errors import (
+    FileTooLarge,
+    GalleryKeyWrong,
+    GalleryNotFound,
+    QuotaExceeded,
+    UnsupportedContentType,
+)
 from kappi_media.probing import format_of, is_supported
-from kappi_media.repository.uploads import UploadQueries, promise_within
+from kappi_media.repository.ownership import adopt
+from kappi_media.repository.uploads import PromisedFiles, Refusal, UploadQueries, promise_within
 from kappi_media.schemas import FileDeclaration, PromisedBatch, PromisedUpload, SignedUpload
 from kappi_media.tiers import TierRules
 
@@ -44,9 +52,10 @@ SINGLE_PUT_LIMIT_BYTES = 5 << 30
 
 
 class Batch(NamedTuple):
-    """Files to promise to one gallery, under the rules of its tier."""
+    """Files to promise to one gallery, under the rules of its tier. owner_id: None where anonymous."""
 
     gallery_id: GalleryId
+    owner_id: AccountId | None
     rules: TierRules
     files: Sequence[FileDeclaration]
 
@@ -101,25 +110,50 @@ class SignBatch:
     async def __call__(self, batch: Batch) -> bytes:
         """The encoded `PromisedBatch`. All or nothing.
 
-        Raises FileTooLarge, UnsupportedContentType, GalleryNotFound (deleted).
+        Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, GalleryNotFound (deleted),
+        GalleryKeyWrong (it has another owner by now).
         """
-        declared = self._declare(batch)
-        if not await self._uploads.promise(declared):
-            raise GalleryNotFound
-        return self._answer(declared)
+        files = self._files(batch)
+
+        async def promise() -> bytes:
+            _check_promised(batch, await self._uploads.promise(files))
+            return self._answer(files.declared)
+
+        return await self._of_its_owner(batch, promise)
 
     async def idempotently(self, batch: Batch, call: IdempotentCall) -> bytes:
         """As above, once per Idempotency-Key: a repetition gets the first answer."""
-        declared = self._declare(batch)
-        async with self._outbox.begin() as unit:
-            stored = await call.claim(unit.connection)
-            if stored is not None:
-                return stored.body
-            if not await promise_within(unit.connection, declared):
-                raise GalleryNotFound
-            answer = self._answer(declared)
-            await call.store(unit.connection, StoredAnswer(CREATED, answer))
-        return answer
+        files = self._files(batch)
+
+        async def promise() -> bytes:
+            async with self._outbox.begin() as unit:
+                stored = await call.claim(unit.connection)
+                if stored is not None:
+                    return stored.body
+                _check_promised(batch, await promise_within(unit.connection, files))
+                answer = self._answer(files.declared)
+                await call.store(unit.connection, StoredAnswer(CREATED, answer))
+            return answer
+
+        return await self._of_its_owner(batch, promise)
+
+    async def _of_its_owner(self, batch: Batch, promise: Callable[[], Awaitable[bytes]]) -> bytes:
+        """What `promise` answers, after settling whose gallery it is where that is not known yet: the news
+        of a claim, or of the account, may come later than its first upload."""
+        try:
+            return await promise()
+        except _OwnerUnknown as unknown:
+            async with self._outbox.begin() as unit:
+                await adopt(unit.connection, batch.gallery_id, owner_id=unknown.owner_id)
+            return await promise()
+
+    def _files(self, batch: Batch) -> PromisedFiles:
+        return PromisedFiles(
+            self._declare(batch),
+            batch.owner_id,
+            # Nobody's galleries have no account that could be full.
+            batch.rules.quota_bytes if batch.owner_id is not None else None,
+        )
 
     def _declare(self, batch: Batch) -> list[DeclaredUpload]:
         _check(batch.rules, batch.files)
@@ -162,6 +196,24 @@ class SignBatch:
         ]
         metrics.UPLOADS_SIGNED.inc(len(promised))
         return encode(PromisedBatch(uploads=promised))
+
+
+class _OwnerUnknown(Exception):
+    def __init__(self, owner_id: AccountId) -> None:
+        super().__init__(owner_id)
+        self.owner_id = owner_id
+
+
+def _check_promised(batch: Batch, refusal: Refusal | None) -> None:
+    """Raises what stood in the way, if anything did."""
+    if refusal is Refusal.GALLERY_DELETED:
+        raise GalleryNotFound
+    if refusal is Refusal.OTHER_OWNER:
+        raise GalleryKeyWrong("The gallery belongs to an account now.")
+    if refusal is Refusal.OVER_QUOTA:
+        raise QuotaExceeded(f"It may hold {batch.rules.quota_bytes} bytes, pending uploads included.")
+    if refusal is Refusal.OWNER_UNKNOWN and batch.owner_id is not None:
+        raise _OwnerUnknown(batch.owner_id)
 
 
 def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:

@@ -64,7 +64,7 @@ class AbortUpload:
                 deleted_at=self._clock(),
             )
         )
-        if upload.state == "pending" and await self._uploads.abort(upload_id, event=event):
+        if upload.state == "pending" and await self._uploads.abort(upload, event=event):
             self._outbox.wake()
             return
         if (await find_upload(self._uploads, upload_id, gallery_id)).state == "completed":

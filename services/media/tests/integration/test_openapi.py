@@ -12,7 +12,8 @@ from kappi_media.testing.harness import Http
 ACCESS = {"credentials_missing", "grant_invalid", "right_missing", "gallery_not_found"}
 PUBLIC = {
     ("/v1/galleries/{id}/uploads", "post"): ACCESS
-    | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "validation_failed"}
+    | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "quota_exceeded"}
+    | {"validation_failed"}
     | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
     ("/v1/uploads/{id}", "get"): ACCESS | {"upload_not_found"},
     ("/v1/uploads/{id}", "delete"): ACCESS | {"upload_not_found", "upload_completed"},

@@ -1,0 +1,72 @@
+"""Whose bytes they are: the owner of a gallery, and what an account is charged for.
+
+An account is charged for the declared size of every pending upload and the size of every item that is not
+rejected, in all galleries it owns. Whoever changes one of these changes the account's row in the same
+transaction. Locks are taken in one order: contents (by id), uploads and items, accounts (by id).
+
+Single statements charge by INSERT ... ON CONFLICT: one that waited for a claim of its gallery would not see,
+in a plain UPDATE, a row of the account that is younger than its snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_media.domain import AccountId, Charge, GalleryId
+from kappi_media.models import accounts, contents, items, uploads
+
+
+async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id: AccountId) -> None:
+    """Charge an account for an anonymous gallery and all that is in it, once, whatever its quota.
+
+    A gallery that has an owner, or is deleted, stays as it is. The account is known afterwards.
+    """
+    adopted = await connection.execute(
+        insert(contents)
+        .values(gallery_id=gallery_id, owner_id=owner_id)
+        .on_conflict_do_update(
+            index_elements=[contents.c.gallery_id],
+            set_={"owner_id": owner_id},
+            where=contents.c.owner_id.is_(None) & contents.c.deleted_at.is_(None),
+        )
+        .returning(contents.c.gallery_id)
+    )
+    await connection.execute(insert(accounts).values(id=owner_id).on_conflict_do_nothing())
+    if adopted.first() is not None:
+        # Read after the gallery's row is locked: whatever waits for it now finds the new owner.
+        held = await held_by(connection, gallery_id)
+        await charge(connection, owner_id, held)
+
+
+async def held_by(connection: AsyncConnection, gallery_id: GalleryId) -> Charge:
+    """What a gallery holds. Exact while its `contents` row is locked."""
+    reserved = select(func.coalesce(func.sum(uploads.c.size_bytes), 0)).where(
+        uploads.c.gallery_id == gallery_id, uploads.c.state == "pending"
+    )
+    used = select(func.coalesce(func.sum(items.c.size_bytes), 0)).where(
+        items.c.gallery_id == gallery_id, items.c.status != "rejected"
+    )
+    row = (await connection.execute(select(reserved.scalar_subquery(), used.scalar_subquery()))).one()
+    return Charge(reserved_bytes=int(row[0]), used_bytes=int(row[1]))
+
+
+async def charge(connection: AsyncConnection, account_id: AccountId, by: Charge) -> None:
+    await connection.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(
+            reserved_bytes=accounts.c.reserved_bytes + by.reserved_bytes,
+            used_bytes=accounts.c.used_bytes + by.used_bytes,
+        )
+    )
+
+
+async def release_all(connection: AsyncConnection, charges: Mapping[AccountId, Charge]) -> None:
+    """Take charges back."""
+    for account_id in sorted(charges):
+        by = charges[account_id]
+        await charge(connection, account_id, Charge(-by.reserved_bytes, -by.used_bytes))
