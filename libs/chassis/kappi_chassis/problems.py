@@ -59,7 +59,12 @@ class MalformedJson(BadRequest):
 
 
 class Unauthenticated(Problem):
+    """Bears a challenge, as every 401 must (RFC 9110, section 15.5.2)."""
+
     status, code, title = 401, "credentials_missing", "Credentials are needed"
+
+    def __init__(self, detail: str | None = None, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer", **(headers or {})})
 
 
 class Forbidden(Problem):

@@ -8,10 +8,11 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from kappi_chassis.auth.grants import GrantInvalid
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import Message, Scope
 from kappi_chassis.observability import metrics
-from kappi_chassis.problems import Conflict, Problem
+from kappi_chassis.problems import Conflict, Problem, Unauthenticated
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -206,6 +207,12 @@ async def test_other_peoples_exceptions_have_a_meaning(error: Exception, status:
     answer = await ask(failing(error), "POST", "/things/x")
     assert (answer.status, answer.json["code"], answer.json["status"]) == (status, code, status)
     assert b"secret" not in answer.body
+
+
+async def test_every_401_bears_a_challenge() -> None:
+    for error in (Unauthenticated("Who?"), GrantInvalid(), HTTPException(401)):
+        answer = await ask(failing(error), "POST", "/things/x")
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
 async def test_a_header_of_a_problem_cannot_begin_another() -> None:
