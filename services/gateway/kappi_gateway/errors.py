@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from kappi_chassis.problems import (
     BadRequest,
     NotFound,
@@ -88,8 +91,14 @@ class GrantRefused(Exception):
     status: 4xx. headers: lower-case, only those that belong to the refusal.
     """
 
-    def __init__(self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    def __init__(
+        self, status: int, document: dict[str, Any], headers: tuple[tuple[bytes, bytes], ...]
+    ) -> None:
         super().__init__(f"refused with {status}")
         self.status = status
-        self.body = body
         self.headers = headers
+        self._document = document
+
+    def body_for(self, request_id: str) -> bytes:
+        """The document for one of those who asked the same at once: it names their own request."""
+        return msgspec.json.encode({**self._document, "request_id": request_id})

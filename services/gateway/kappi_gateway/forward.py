@@ -217,7 +217,8 @@ async def _says_grant_invalid(response: ClientResponse) -> bool:
 
 
 async def _refuse(call: Call, refused: GrantRefused) -> None:
-    length = (b"content-length", str(len(refused.body)).encode())
+    body = refused.body_for(context.request_id.get())
+    length = (b"content-length", str(len(body)).encode())
     await call.send(
         {
             "type": "http.response.start",
@@ -225,4 +226,4 @@ async def _refuse(call: Call, refused: GrantRefused) -> None:
             "headers": [*refused.headers, length],
         }
     )
-    await call.send({"type": "http.response.body", "body": refused.body})
+    await call.send({"type": "http.response.body", "body": body})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -55,7 +55,7 @@ class Granting:
         if not 400 <= response.status < 500:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
         metrics.GRANTS.labels(kind, "refused").inc()
-        raise GrantRefused(response.status, body, _refusal_headers(response))
+        raise GrantRefused(response.status, _document(body), _refusal_headers(response))
 
     def _read(self, body: bytes) -> KeptGrant:
         try:
@@ -82,6 +82,13 @@ async def whole(response: ClientResponse) -> bytes:
         raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
     finally:
         response.release()
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
 
 
 def _refusal_headers(response: ClientResponse) -> tuple[tuple[bytes, bytes], ...]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sized
 from uuid import UUID
 
+import msgspec
 import pytest
 from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
@@ -70,6 +71,27 @@ async def test_one_question_for_many_at_once(stack: Stack) -> None:
     released.set()
     assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 20
     assert len(stack.grants_asked()) == 1
+
+
+async def test_a_refusal_shared_by_many_names_the_request_of_each(stack: Stack) -> None:
+    released = asyncio.Event()
+
+    async def slowly(_: Seen) -> Reply:
+        await released.wait()
+        return problem_reply(403, "gallery_key_wrong")
+
+    stack.galleries.answer = slowly
+    ids = [f"request-{number:08d}" for number in range(5)]
+    asking = [
+        asyncio.create_task(stack.ask("GET", MEDIA, "X-Gallery-Key: nope", f"X-Request-Id: {each}"))
+        for each in ids
+    ]
+    await eventually(lambda: _assert_count(stack.grants_asked(), 1))
+    released.set()
+    answers = await asyncio.gather(*asking)
+    assert [msgspec.json.decode(answer.body)["request_id"] for answer in answers] == ids
+    assert [answer.headers["x-request-id"] for answer in answers] == ids
+    assert {answer.code for answer in answers} == {"gallery_key_wrong"}
 
 
 def _assert_count(things: Sized, count: int) -> None:
@@ -140,8 +162,9 @@ async def test_galleries_in_trouble_is_not_the_clients_fault(stack: Stack) -> No
 
 
 async def test_nonsense_from_galleries_is_not_the_clients_fault(stack: Stack) -> None:
-    stack.galleries.always(Reply(body=b"<html>"))
-    assert (await stack.ask("GET", "/v1/g/abcd")).code == "upstream_unavailable"
+    for status in (200, 403):
+        stack.galleries.always(Reply(status=status, body=b"<html>"))
+        assert (await stack.ask("GET", "/v1/g/abcd")).code == "upstream_unavailable"
 
 
 async def test_a_grant_that_got_old_is_replaced_once(stack: Stack) -> None:
