@@ -33,8 +33,12 @@ def _operation(operation: str) -> Mapping[str, Any]:
     return found
 
 
+def documented_codes(name: str, status: int) -> set[str]:
+    """The problem codes an operation's answer of that status is documented with. name: `GET /v1/me`."""
+    return _codes(_operation(name), status)
+
+
 def _codes(operation: Mapping[str, Any], status: int) -> set[str]:
-    """The problem codes an operation's answer of that status is documented with."""
     return set(_CODE.findall(operation["responses"].get(str(status), {}).get("description", "")))
 
 

@@ -1,0 +1,387 @@
+"""Who may do what: every operation of the public surface, asked by every kind of caller.
+
+Data, because three tests read it: one asks the running stack, one compares it with the routes and the OpenAPI
+document, one writes docs/authorisation.md from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from tests.e2e.refusals import UNKNOWN_ID
+
+
+class Kind(Enum):
+    """The galleries. Those of the account began as anonymous ones and were claimed: their keys are void."""
+
+    ANONYMOUS = "anonymous"
+    SHARED = "shared"
+    PROTECTED = "protected"
+    PRIVATE = "private"
+
+
+class Caller(Enum):
+    """Who asks. The value is what the page calls them."""
+
+    NOBODY = "nobody"
+    VIEWER = "viewer with the code"
+    UNLOCKED = "viewer with code and password"
+    GUESSER = "viewer with code and wrong password"
+    KEY = "holder of the gallery's key"
+    FOREIGN_KEY = "holder of another gallery's key"
+    OWNER = "owner"
+    OTHER = "another account"
+    CLAIMANT = "another account with the gallery's key"
+    ADMIN = "administrator"
+    EXPIRED = "owner with an expired token"
+    FORGED = "owner with a token signed by another key"
+    UNSIGNED = "owner with a token of `alg: none`"
+    MALFORMED = "owner with a malformed token"
+
+
+_CODE = {"X-Gallery-Code": "{code}"}
+
+SENDS: Mapping[Caller, Mapping[str, str]] = {
+    Caller.NOBODY: {},
+    Caller.VIEWER: _CODE,
+    Caller.UNLOCKED: {**_CODE, "X-Gallery-Password": "{password}"},
+    Caller.GUESSER: {**_CODE, "X-Gallery-Password": "not {password}"},
+    Caller.KEY: {"X-Gallery-Key": "{key}"},
+    Caller.FOREIGN_KEY: {"X-Gallery-Key": "{foreign_key}"},
+    Caller.OWNER: {"Authorization": "Bearer {owner_token}"},
+    Caller.OTHER: {"Authorization": "Bearer {other_token}"},
+    Caller.CLAIMANT: {"Authorization": "Bearer {other_token}", "X-Gallery-Key": "{key}"},
+    Caller.ADMIN: {"Authorization": "Bearer {admin_token}"},
+    Caller.EXPIRED: {"Authorization": "Bearer {expired_token}"},
+    Caller.FORGED: {"Authorization": "Bearer {forged_token}"},
+    Caller.UNSIGNED: {"Authorization": "Bearer {unsigned_token}"},
+    Caller.MALFORMED: {"Authorization": "Bearer {malformed_token}"},
+}
+ACCOUNTS = (Caller.OWNER, Caller.OTHER, Caller.CLAIMANT, Caller.ADMIN)
+BAD_TOKENS = (Caller.EXPIRED, Caller.FORGED, Caller.UNSIGNED, Caller.MALFORMED)
+WITHOUT_TOKEN = (
+    Caller.NOBODY,
+    Caller.VIEWER,
+    Caller.UNLOCKED,
+    Caller.GUESSER,
+    Caller.KEY,
+    Caller.FOREIGN_KEY,
+)
+
+Outcome = str
+"""A status, with the problem's code behind it where it is one; or DONE, or GONE."""
+ByKind = tuple[Outcome, Outcome, Outcome, Outcome]
+"""In the order of `Kind`."""
+
+DONE = "done"
+"""What the operation answers when it does what it is for."""
+GONE = "gone"
+"""What the operation answers for a thing that does not exist."""
+KEY_MISSING = "401 gallery_key_missing"
+KEY_WRONG = "403 gallery_key_wrong"
+MISSING = "401 credentials_missing"
+BAD_TOKEN = "401 access_token_invalid"
+PASSWORD_REQUIRED = "401 gallery_password_required"
+PASSWORD_WRONG = "401 gallery_password_wrong"
+NOT_ADMIN = "403 admin_required"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """cells: the outcome for each caller, where it depends on it for each kind of gallery."""
+
+    name: str
+    says: str
+    cells: Mapping[Caller, Outcome | ByKind]
+
+    @property
+    def asks_for_a_gallery(self) -> bool:
+        return any(isinstance(cell, tuple) for cell in self.cells.values())
+
+
+def _all(callers: tuple[Caller, ...], outcome: Outcome | ByKind) -> dict[Caller, Outcome | ByKind]:
+    return dict.fromkeys(callers, outcome)
+
+
+_KEY = (DONE, KEY_WRONG, KEY_WRONG, KEY_WRONG)
+_OWN = (GONE, DONE, DONE, DONE)
+_MANAGES: dict[Caller, Outcome | ByKind] = {
+    **_all(WITHOUT_TOKEN, KEY_MISSING),
+    Caller.KEY: _KEY,
+    Caller.FOREIGN_KEY: KEY_WRONG,
+    Caller.OWNER: _OWN,
+    Caller.OTHER: GONE,
+    Caller.CLAIMANT: _KEY,
+    Caller.ADMIN: GONE,
+    **_all(BAD_TOKENS, BAD_TOKEN),
+}
+_VIEWS: dict[Caller, Outcome | ByKind] = {
+    Caller.VIEWER: (DONE, DONE, PASSWORD_REQUIRED, "404 gallery_not_found"),
+    Caller.UNLOCKED: (DONE, DONE, DONE, "404 gallery_not_found"),
+    Caller.GUESSER: (DONE, DONE, PASSWORD_WRONG, "404 gallery_not_found"),
+}
+_ACCOUNT: dict[Caller, Outcome | ByKind] = {
+    **_all(WITHOUT_TOKEN, MISSING),
+    **_all(ACCOUNTS, DONE),
+    **_all(BAD_TOKENS, BAD_TOKEN),
+}
+
+ANYONE = Rule(
+    "Anyone",
+    "No credential is asked for, and none is looked at.",
+    _all(tuple(Caller), DONE),
+)
+ANYONE_HONEST = Rule(
+    "Anyone, but with no bad token",
+    "No credential is needed; a token that is sent says whose it shall be, so it must be good.",
+    {**_all(tuple(Caller), DONE), **_all(BAD_TOKENS, BAD_TOKEN)},
+)
+ACCOUNT = Rule("Any account", "A good access token, for what is the account's own.", _ACCOUNT)
+OWN_SESSION = Rule(
+    "The session's account",
+    "Logins of others do not exist.",
+    {**_ACCOUNT, **_all((Caller.OTHER, Caller.CLAIMANT, Caller.ADMIN), GONE)},
+)
+ADMINISTRATOR = Rule(
+    "Administrators",
+    "The role is looked up with every request, not read from the token.",
+    {**_ACCOUNT, **_all(ACCOUNTS, NOT_ADMIN), Caller.ADMIN: DONE},
+)
+BY_CODE = Rule(
+    "Whoever knows the code",
+    "The code in the path is the credential, with X-Gallery-Password where the gallery is protected. "
+    "Keys and tokens are not looked at: neither opens a private gallery by its code. *Nobody* tries one at "
+    "random.",
+    {**_all(tuple(Caller), _VIEWS[Caller.VIEWER]), **_VIEWS, Caller.NOBODY: GONE},
+)
+MANAGER = Rule(
+    "The gallery's manager",
+    "The holder of an anonymous gallery's key, or the owner. What is not the account's does not exist for "
+    "it, administrators' included; a key that opens nothing here is wrong, whatever it is asked of.",
+    _MANAGES,
+)
+PART_MANAGER = Rule(
+    "The manager of the gallery it is in",
+    "As above; what is not in the key's own gallery does not exist for its holder.",
+    {**_MANAGES, Caller.FOREIGN_KEY: GONE},
+)
+PART_VIEWER = Rule(
+    "Viewers and the manager of the gallery it is in",
+    "A manager, or X-Gallery-Code with X-Gallery-Password where the gallery is protected.",
+    {**_MANAGES, **_VIEWS, Caller.NOBODY: MISSING, Caller.FOREIGN_KEY: GONE},
+)
+KEY_HOLDER = Rule(
+    "The holder of the key",
+    "Only an anonymous gallery has one; its owner's token is no substitute.",
+    {**_MANAGES, **_all((Caller.OWNER, Caller.OTHER, Caller.ADMIN), KEY_MISSING)},
+)
+CLAIMING = Rule(
+    "An account that holds the key",
+    "Both are needed. A claimed gallery's key is void, so nobody claims it again.",
+    {
+        **_all(WITHOUT_TOKEN, MISSING),
+        **_all(ACCOUNTS, KEY_MISSING),
+        Caller.CLAIMANT: _KEY,
+        **_all(BAD_TOKENS, BAD_TOKEN),
+    },
+)
+
+RULES = (
+    ANYONE,
+    ANYONE_HONEST,
+    ACCOUNT,
+    OWN_SESSION,
+    ADMINISTRATOR,
+    BY_CODE,
+    MANAGER,
+    PART_MANAGER,
+    PART_VIEWER,
+    KEY_HOLDER,
+    CLAIMING,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """name: as in the OpenAPI. done, gone: what DONE and GONE are here, done for each kind where they differ.
+
+    path, sent values and headers name parts of the world: `{gallery}`, `{item}` and so on. spends: the part
+    that is not there any more once it is done; who may is then given one of their own.
+    """
+
+    name: str
+    rule: Rule
+    done: Outcome | ByKind
+    path: str = ""
+    gone: Outcome = ""
+    json: Any = None
+    form: Mapping[str, str] = field(default_factory=dict)
+    spends: str = ""
+
+    @property
+    def method(self) -> str:
+        return self.name.split(" ")[0]
+
+    @property
+    def target(self) -> str:
+        return self.path or self.name.split(" ")[1]
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Of galleries it is asked of; one where it has to do with none."""
+        return tuple(Kind) if self.rule.asks_for_a_gallery or isinstance(self.done, tuple) else (Kind.SHARED,)
+
+    def expected(self, caller: Caller, kind: Kind) -> Outcome:
+        """A status, with the problem's code behind it."""
+        outcome = _of(self.rule.cells[caller], kind)
+        return {DONE: _of(self.done, kind), GONE: self.gone}.get(outcome, outcome)
+
+    def may(self, caller: Caller, kind: Kind) -> bool:
+        return _of(self.rule.cells[caller], kind) == DONE
+
+
+def _of(cell: Outcome | ByKind, kind: Kind) -> Outcome:
+    return cell if isinstance(cell, str) else cell[tuple(Kind).index(kind)]
+
+
+_NO_GALLERY, _NO_UPLOAD = "404 gallery_not_found", "404 upload_not_found"
+_NO_ITEM, _NO_LINK = "404 media_not_found", "404 link_not_found"
+_TIER = {
+    "rendition_sizes": [200],
+    "original_access": True,
+    "expiring_links": False,
+    "max_file_bytes": 1000,
+    "quota_bytes": 1000,
+}
+_FILE = {"filename": "a.jpg", "size": 1000, "content_type": "image/jpeg"}
+_GALLERY, _ITEM, _UPLOAD = "/v1/galleries/{gallery}", "/v1/media/{item}", "/v1/uploads/{upload}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    # accounts
+    Operation("POST /v1/accounts", ANYONE, "201", json={"email": "{new_email}", "password": "{password}"}),
+    Operation(
+        "POST /v1/oauth/token",
+        ANYONE,
+        "400 invalid_grant",
+        form={"grant_type": "refresh_token", "refresh_token": "none"},
+    ),
+    Operation("POST /v1/oauth/revoke", ANYONE, "200", form={"token": "none"}),
+    Operation("POST /v1/password-resets", ANYONE, "202", json={"email": "{new_email}"}),
+    Operation(
+        "PUT /v1/password-resets/{token}",
+        ANYONE,
+        "404 reset_token_invalid",
+        "/v1/password-resets/none",
+        json={"password": "{password}"},
+    ),
+    Operation("GET /.well-known/jwks.json", ANYONE, "200"),
+    Operation("GET /v1/me", ACCOUNT, "200"),
+    Operation("PATCH /v1/me", ACCOUNT, "200", json={"display_name": "Ada"}),
+    Operation("DELETE /v1/me", ACCOUNT, "204", spends="account"),
+    Operation(
+        "PUT /v1/me/password",
+        ACCOUNT,
+        "403 password_wrong",
+        json={"current_password": "not {password}", "password": "{password}"},
+    ),
+    Operation("GET /v1/me/sessions", ACCOUNT, "200"),
+    Operation(
+        "DELETE /v1/me/sessions/{id}",
+        OWN_SESSION,
+        "204",
+        "/v1/me/sessions/{session}",
+        gone="404 session_not_found",
+        spends="session",
+    ),
+    # administration
+    Operation("GET /v1/admin/tiers", ADMINISTRATOR, "200"),
+    Operation("POST /v1/admin/tiers", ADMINISTRATOR, "201", json={"name": "{new_tier}", **_TIER}),
+    Operation("GET /v1/admin/tiers/{name}", ADMINISTRATOR, "200", "/v1/admin/tiers/{tier}"),
+    Operation(
+        "PATCH /v1/admin/tiers/{name}",
+        ADMINISTRATOR,
+        "200",
+        "/v1/admin/tiers/{tier}",
+        json={"quota_bytes": 2000},
+    ),
+    Operation("DELETE /v1/admin/tiers/{name}", ADMINISTRATOR, "204", "/v1/admin/tiers/{tier}", spends="tier"),
+    Operation("GET /v1/admin/accounts", ADMINISTRATOR, "200"),
+    Operation(
+        "PUT /v1/admin/accounts/{id}/tier",
+        ADMINISTRATOR,
+        "200",
+        "/v1/admin/accounts/{other}/tier",
+        json={"tier": "Basic"},
+    ),
+    # galleries
+    Operation("GET /v1/galleries", ACCOUNT, "200"),
+    Operation("POST /v1/galleries", ANYONE_HONEST, "201", json={"title": "Whose?"}),
+    Operation("GET /v1/galleries/{id}", MANAGER, "200", _GALLERY, _NO_GALLERY),
+    Operation("PATCH /v1/galleries/{id}", MANAGER, "200", _GALLERY, _NO_GALLERY, json={"title": "Mine"}),
+    Operation("DELETE /v1/galleries/{id}", MANAGER, "204", _GALLERY, _NO_GALLERY, spends="gallery"),
+    Operation(
+        "POST /v1/galleries/{id}/claim", CLAIMING, "200", f"{_GALLERY}/claim", _NO_GALLERY, spends="gallery"
+    ),
+    Operation(
+        "POST /v1/galleries/{id}/rotate-code",
+        MANAGER,
+        "200",
+        f"{_GALLERY}/rotate-code",
+        _NO_GALLERY,
+        spends="gallery",
+    ),
+    Operation(
+        "POST /v1/galleries/{id}/rotate-key",
+        KEY_HOLDER,
+        "200",
+        f"{_GALLERY}/rotate-key",
+        _NO_GALLERY,
+        spends="gallery",
+    ),
+    Operation("GET /v1/g/{code}", BY_CODE, "200", gone=_NO_GALLERY),
+    # uploads and items
+    Operation(
+        "POST /v1/galleries/{id}/uploads",
+        MANAGER,
+        "201",
+        f"{_GALLERY}/uploads",
+        _NO_GALLERY,
+        json={"files": [_FILE]},
+    ),
+    Operation("GET /v1/uploads/{id}", PART_MANAGER, "200", _UPLOAD, _NO_UPLOAD),
+    Operation("DELETE /v1/uploads/{id}", PART_MANAGER, "204", _UPLOAD, _NO_UPLOAD, spends="upload"),
+    Operation("POST /v1/uploads/{id}/complete", PART_MANAGER, "200", f"{_UPLOAD}/complete", _NO_UPLOAD),
+    Operation("GET /v1/media/{id}", PART_VIEWER, "200", _ITEM, _NO_ITEM),
+    Operation("PATCH /v1/media/{id}", PART_MANAGER, "200", _ITEM, _NO_ITEM, json={"caption": "Mine"}),
+    Operation("DELETE /v1/media/{id}", PART_MANAGER, "204", _ITEM, _NO_ITEM, spends="item"),
+    Operation("GET /v1/media/{id}/download", PART_VIEWER, "200", f"{_ITEM}/download", _NO_ITEM),
+    Operation(
+        "GET /v1/media/{id}/renditions/{size}", PART_VIEWER, "302", f"{_ITEM}/renditions/400", _NO_ITEM
+    ),
+    # links; an anonymous gallery's tier has none
+    Operation(
+        "POST /v1/media/{id}/links",
+        PART_MANAGER,
+        ("403 links_not_in_tier", "201", "201", "201"),
+        f"{_ITEM}/links",
+        _NO_ITEM,
+        json={"valid_for": 300},
+    ),
+    Operation("GET /v1/media/{id}/links", PART_MANAGER, "200", f"{_ITEM}/links", _NO_ITEM),
+    Operation(
+        "DELETE /v1/links/{id}",
+        PART_MANAGER,
+        (_NO_LINK, "204", "204", "204"),
+        "/v1/links/{link}",
+        _NO_LINK,
+        spends="link",
+    ),
+    Operation(
+        "GET /v1/l/{token}", ANYONE, (_NO_LINK, "302", "302", "302"), "/v1/l/{link_token}", gone=_NO_LINK
+    ),
+)
+UNLINKED = {"link": UNKNOWN_ID, "link_token": "never-made"}
+"""The parts of a gallery without a link that name one."""
