@@ -87,6 +87,7 @@ BAD_TOKEN = "401 access_token_invalid"
 PASSWORD_REQUIRED = "401 gallery_password_required"
 PASSWORD_WRONG = "401 gallery_password_wrong"
 NOT_ADMIN = "403 admin_required"
+NO_LINKS = "403 links_not_in_tier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,17 @@ PART_VIEWER = Rule(
     "A manager, or X-Gallery-Code with X-Gallery-Password where the gallery is protected.",
     {**_MANAGES, **_VIEWS, Caller.NOBODY: MISSING, Caller.FOREIGN_KEY: GONE},
 )
+LINKING = Rule(
+    "The owner, where the tier has links",
+    "As above, but the tier of a key's own gallery comes first: an anonymous one has no links, whatever item "
+    "one is asked of.",
+    {
+        **_MANAGES,
+        Caller.KEY: (NO_LINKS, *_KEY[1:]),
+        Caller.CLAIMANT: (NO_LINKS, *_KEY[1:]),
+        Caller.FOREIGN_KEY: NO_LINKS,
+    },
+)
 KEY_HOLDER = Rule(
     "The holder of the key",
     "Only an anonymous gallery has one; its owner's token is no substitute.",
@@ -198,6 +210,7 @@ RULES = (
     BY_CODE,
     MANAGER,
     PART_MANAGER,
+    LINKING,
     PART_VIEWER,
     KEY_HOLDER,
     CLAIMING,
@@ -361,14 +374,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET /v1/media/{id}/renditions/{size}", PART_VIEWER, "302", f"{_ITEM}/renditions/400", _NO_ITEM
     ),
-    # links; an anonymous gallery's tier has none
+    # links; an anonymous gallery has none
     Operation(
-        "POST /v1/media/{id}/links",
-        PART_MANAGER,
-        ("403 links_not_in_tier", "201", "201", "201"),
-        f"{_ITEM}/links",
-        _NO_ITEM,
-        json={"valid_for": 300},
+        "POST /v1/media/{id}/links", LINKING, "201", f"{_ITEM}/links", _NO_ITEM, json={"valid_for": 300}
     ),
     Operation("GET /v1/media/{id}/links", PART_MANAGER, "200", f"{_ITEM}/links", _NO_ITEM),
     Operation(

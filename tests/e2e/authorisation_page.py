@@ -33,7 +33,7 @@ that does not exist; both stand beside the operation. Everything else is a refus
 - Private, unknown, expired and deleted galleries are one answer to whoever comes with a code; so are unknown
   ones and other people's to an account, and unknown keys and other galleries' to whoever comes with a key.
 - Where *done* is a refusal, it is everybody's: of a token nobody was sent, of a wrong current password, of a
-  link where the tier has none.
+  link that was never made.
 - The admin panel at `/admin` is a page with a login and a session of its own: no token opens it.
 
 ## Callers

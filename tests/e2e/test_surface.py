@@ -22,7 +22,8 @@ from tests.e2e.stacks import StackUnderTest
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 REFRESH = "KAPPI_TEST_REFRESH_OPENAPI"
-# These take an account, or a tier that only accounts have.
+# These take an account, or a tier that only accounts have: test_authorisation.py asks for them, and for all
+# those of the accounts themselves.
 OF_ACCOUNTS = {
     "GET /v1/galleries",
     "POST /v1/galleries/{id}/claim",
