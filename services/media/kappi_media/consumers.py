@@ -11,7 +11,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
 
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
-from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, forget_gallery, note_owner
+from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_owner
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
 from kappi_media.worker import ProcessUpload
 
@@ -36,6 +36,7 @@ def handlers(outbox: Outbox) -> Mapping[str, Handler]:
         "TierChanged": note_tier,
         "GalleryUpdated": note_owner,
         "GalleryDeleted": forget_gallery,
+        "LinkExpired": clear_link,
     }
     return {
         **{topic: once(outbox, consumer=GROUP, effect=effect) for topic, effect in effects.items()},

@@ -11,6 +11,7 @@ AccountId = NewType("AccountId", UUID)
 GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
 UploadId = NewType("UploadId", UUID)
+LinkId = NewType("LinkId", UUID)
 
 Kind = Literal["image", "video"]
 UploadState = Literal["pending", "completed", "rejected", "aborted"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kappi_chassis.problems import (
     Conflict,
     Forbidden,
+    Gone,
     NotFound,
     PayloadTooLarge,
     Unavailable,
@@ -62,6 +63,20 @@ class UploadCompletedAlready(Conflict):
 
 class ContentMismatch(Unprocessable):
     code, title = "content_mismatch", "The content is not what was declared"
+
+
+class LinksNotInTier(Forbidden):
+    code, title = "links_not_in_tier", "Expiring links are not part of the gallery's tier"
+
+
+class LinkNotFound(NotFound):
+    """Never made, revoked, cleared away, or gone with its item: one answer."""
+
+    code, title = "link_not_found", "There is no such link"
+
+
+class LinkExpired(Gone):
+    code, title = "link_expired", "The link has expired"
 
 
 class OriginalNotInTier(Forbidden):

@@ -21,14 +21,18 @@ from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_media.api.access import GrantGate
 from kappi_media.api.components import add_components
+from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi
+from kappi_media.api.links import LinkApi
 from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
 from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
 from kappi_media.page_cache import PageCache
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.repository.completion import CompletionQueries
+from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
+from kappi_media.repository.links import LinkQueries
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.tiers import TierQueries
@@ -40,6 +44,7 @@ from kappi_media.stored_renditions import Rendering, RenditionMaker
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
+from kappi_media.use_cases.links import CreateLink, Links
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import SignBatch, UploadSigner
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
@@ -78,6 +83,8 @@ def build_app(ground: Ground, settings: MediaSettings, make: MakeRendition) -> A
     _view(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _items(ground, make, gate=gate, tier=tier, urls=urls).register(app)
+    _links(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    InternalApi(HomeQueries(ground.database)).register(app)
     add_components(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
@@ -125,6 +132,19 @@ def _items(
     items = Items(queries, urls=urls, outbox=ground.outbox, clock=ground.clock)
     renditions = Renditions(queries, make=make, urls=urls)
     return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls)
+
+
+def _links(
+    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+) -> LinkApi:
+    links = Links(
+        LinkQueries(ground.database), items=ItemQueries(ground.database), urls=urls, clock=ground.clock
+    )
+    create = CreateLink(
+        outbox=ground.outbox, public_url=settings.public_url, clock=ground.clock, new_id=ground.new_id
+    )
+    secret = settings.idempotency_secret.get_secret_value().encode()
+    return LinkApi(gate, tier=tier, create=create, links=links, idempotency_secret=secret)
 
 
 def _view(

@@ -46,3 +46,8 @@ VIEWS = Counter(
     ("outcome",),  # cached, built, not_modified
 )
 VIEW_CACHE_BYTES = Gauge("kappi_media_view_cache_bytes", "Gallery pages held in memory, compressed")
+LINKS = Counter(
+    "kappi_media_links_total",
+    "What happens to expiring links",
+    ("what",),  # created, followed, revoked
+)

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 MAX_BATCH = 100
 MAX_TAGS = 50
 MAX_ATTRIBUTES_BYTES = 4_096
+MIN_LINK_S, MAX_LINK_S = 300, 30_000
 
 Filename = Annotated[
     str,
@@ -172,4 +173,32 @@ class GalleryPage(msgspec.Struct, frozen=True, kw_only=True):
 
     gallery: GalleryView
     items: list[ItemView]
+    next_cursor: str | None
+
+
+class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """valid_for: seconds from now."""
+
+    valid_for: Annotated[int, Meta(ge=MIN_LINK_S, le=MAX_LINK_S, examples=[3600])]
+
+
+class LinkView(msgspec.Struct, frozen=True, kw_only=True):
+    """An expiring link. It works before `expires_at`, not from then on. valid_for: seconds, as asked for."""
+
+    id: UUID
+    expires_at: datetime
+    valid_for: int
+    created_at: datetime
+
+
+class NewLink(LinkView, frozen=True, kw_only=True):
+    """A link that was just made. link: the address to pass on; it is never shown again."""
+
+    link: str
+
+
+class LinkPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Links in the order they were made. next_cursor: null on the last page."""
+
+    items: list[LinkView]
     next_cursor: str | None

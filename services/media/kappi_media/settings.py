@@ -5,18 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kappi_chassis.settings import DatabaseSettings
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
 
 class MediaSettings(DatabaseSettings):
     """What the media service can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="KAPPI_MEDIA_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="KAPPI_MEDIA_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     port: int = 8003
     ops_port: int = 9003
     grant_jwks_url: str = Field(description="Where the galleries service publishes the keys of its grants")
+    public_url: str = Field(
+        default="http://127.0.0.1:8000",
+        validation_alias=AliasChoices("KAPPI_MEDIA_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
+        description="Where people reach the gateway; expiring links begin with it",
+    )
     upload_url_lifetime: timedelta = Field(
         default=timedelta(minutes=15), description="Of a signed upload; a fresh one may be asked for"
     )

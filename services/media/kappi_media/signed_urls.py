@@ -8,7 +8,7 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
 from kappi_contracts.keys import original_key, rendition_key
 
-from kappi_media.domain import Item, start_of_bucket
+from kappi_media.domain import GalleryId, Item, MediaId, start_of_bucket
 from kappi_media.schemas import SignedUrl
 
 
@@ -22,6 +22,7 @@ class DownloadUrls:
         self._signer = signer
         self._clock = clock
         self._bucket = bucket
+        self._bare_lifetime = lifetime
         self._lifetime = lifetime + bucket
 
     def as_of(self) -> datetime:
@@ -34,6 +35,19 @@ class DownloadUrls:
 
     def rendition(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
         return self._signed(rendition_key(item.gallery_id, item.id, size), as_of, None)
+
+    def original_until(
+        self, end: datetime, *, now: datetime, gallery_id: GalleryId, media_id: MediaId, filename: str
+    ) -> SignedUrl:
+        """The original, not beyond `end`: a whole second after `now`. Signatures begin on a second, too."""
+        begin = now.replace(microsecond=0)
+        signed = self._signer.sign_get(
+            original_key(gallery_id, media_id),
+            now=begin,
+            lifetime=min(self._bare_lifetime, end - begin),
+            filename=filename,
+        )
+        return SignedUrl(signed.url, signed.expires_at)
 
     def _signed(self, key: str, as_of: datetime, filename: str | None) -> SignedUrl:
         signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)

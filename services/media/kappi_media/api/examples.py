@@ -90,3 +90,15 @@ GALLERY_PAGE: dict[str, Any] = {
     "items": [READY_ITEM],
     "next_cursor": None,
 }
+LINK_REQUEST: dict[str, Any] = {"valid_for": 3600}
+_LINK: dict[str, Any] = {
+    "id": "0199e1a9-71d0-7f05-8d6e-93b7a1c0e4d5",
+    "expires_at": "2026-06-01T11:02:00Z",
+    "valid_for": 3600,
+    "created_at": "2026-06-01T10:02:00Z",
+}
+NEW_LINK: dict[str, Any] = {
+    **_LINK,
+    "link": "https://kappi.example/v1/l/mB7qk2yW0xTnZ4rLhV9sJcQe1uXgD5aK",
+}
+LINK_PAGE: dict[str, Any] = {"items": [_LINK], "next_cursor": None}

@@ -13,12 +13,19 @@ from starlette.responses import Response
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
 
-_TAG = ["Media"]
-_ACCESS = (Unauthenticated, GrantInvalid, errors.RightMissing, errors.GalleryNotFound)
-_NO_CONTENT: dict[int | str, dict[str, Any]] = {204: {"description": "Done; there is nothing to say"}}
-_REDIRECT: dict[str, Any] = {
+TAG = ["Media"]
+ACCESS = (Unauthenticated, GrantInvalid, errors.RightMissing, errors.GalleryNotFound)
+NO_CONTENT: dict[int | str, dict[str, Any]] = {204: {"description": "Done; there is nothing to say"}}
+REDIRECT: dict[str, Any] = {
     "description": "To the signed URL of the bytes",
     "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "8 to 255 printable characters, new for every call, the same in its retries",
+    "schema": {"type": "string", "minLength": 8, "maxLength": 255},
 }
 
 
@@ -38,7 +45,7 @@ def _by_status(responses: dict[int | str, dict[str, Any]]) -> dict[str, dict[str
 
 SIGN_BATCH: dict[str, Any] = {
     "operationId": "signUploads",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Sign a batch of uploads",
     "description": (
         "Declare up to 100 files; each gets a signed URL. Send each file there with the method and "
@@ -50,13 +57,7 @@ SIGN_BATCH: dict[str, Any] = {
     ),
     "parameters": [
         _path_id("gallery"),
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "8 to 255 printable characters, new for every batch, the same in its retries",
-            "schema": {"type": "string", "minLength": 8, "maxLength": 255},
-        },
+        IDEMPOTENCY_KEY,
     ],
     "requestBody": json_body("BatchDeclaration"),
     "responses": _by_status(
@@ -65,7 +66,7 @@ SIGN_BATCH: dict[str, Any] = {
             **problems(
                 MalformedJson,
                 IdempotencyKeyInvalid,
-                *_ACCESS,
+                *ACCESS,
                 errors.GalleryKeyWrong,
                 errors.QuotaExceeded,
                 errors.FileTooLarge,
@@ -79,7 +80,7 @@ SIGN_BATCH: dict[str, Any] = {
 }
 COMPLETE_UPLOAD: dict[str, Any] = {
     "operationId": "completeUpload",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Complete an upload",
     "description": (
         "Say that the bytes are in the store. The server looks: size, SHA-256 where declared, and magic "
@@ -93,7 +94,7 @@ COMPLETE_UPLOAD: dict[str, Any] = {
         {
             200: answer("ItemView", "The item"),
             **problems(
-                *_ACCESS,
+                *ACCESS,
                 errors.UploadNotFound,
                 errors.MediaNotFound,
                 errors.UploadIncomplete,
@@ -106,28 +107,28 @@ COMPLETE_UPLOAD: dict[str, Any] = {
 }
 LOOK_AT_UPLOAD: dict[str, Any] = {
     "operation_id": "getUpload",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Look at an upload",
     "description": "Its state and, while bytes may still come, a fresh signed URL for them.",
     "responses": {
         200: answer("UploadStatus", "The upload"),
-        **problems(*_ACCESS, errors.UploadNotFound, ValidationFailed),
+        **problems(*ACCESS, errors.UploadNotFound, ValidationFailed),
     },
 }
 ABORT_UPLOAD: dict[str, Any] = {
     "operation_id": "abortUpload",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Abort an upload",
     "description": "Bytes that came already are removed. A completed upload is deleted as an item instead.",
     "status_code": 204,
     "responses": {
-        **_NO_CONTENT,
-        **problems(*_ACCESS, errors.UploadNotFound, errors.UploadCompletedAlready, ValidationFailed),
+        **NO_CONTENT,
+        **problems(*ACCESS, errors.UploadNotFound, errors.UploadCompletedAlready, ValidationFailed),
     },
 }
 LOOK_AT_ITEM: dict[str, Any] = {
     "operation_id": "getMedia",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Look at an item",
     "description": (
         "With signed URLs of its original and renditions, good for ten minutes at least. An item that "
@@ -135,31 +136,31 @@ LOOK_AT_ITEM: dict[str, Any] = {
     ),
     "responses": {
         200: answer("ItemView", "The item"),
-        **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed),
+        **problems(*ACCESS, errors.MediaNotFound, ValidationFailed),
     },
 }
 DESCRIBE_ITEM: dict[str, Any] = {
     "operation_id": "describeMedia",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Change an item's description",
     "description": "What is left out stays as it is; null clears.",
     "openapi_extra": {"requestBody": json_body("ItemChanges")},
     "responses": {
         200: answer("ItemView", "The item after the change"),
-        **problems(MalformedJson, *_ACCESS, errors.MediaNotFound, PayloadTooLarge, ValidationFailed),
+        **problems(MalformedJson, *ACCESS, errors.MediaNotFound, PayloadTooLarge, ValidationFailed),
     },
 }
 DELETE_ITEM: dict[str, Any] = {
     "operation_id": "deleteMedia",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Delete an item",
     "description": "Gone at once for everyone; its original and renditions are removed from the store.",
     "status_code": 204,
-    "responses": {**_NO_CONTENT, **problems(*_ACCESS, errors.MediaNotFound, ValidationFailed)},
+    "responses": {**NO_CONTENT, **problems(*ACCESS, errors.MediaNotFound, ValidationFailed)},
 }
 DOWNLOAD_ITEM: dict[str, Any] = {
     "operation_id": "downloadMedia",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Get the original",
     "description": (
         "A signed URL of the bytes as they were uploaded, under their file name; with `redirect=true` a "
@@ -168,13 +169,13 @@ DOWNLOAD_ITEM: dict[str, Any] = {
     ),
     "responses": {
         200: answer("SignedUrl", "Where the original is"),
-        302: _REDIRECT,
-        **problems(*_ACCESS, errors.OriginalNotInTier, errors.MediaNotFound, ValidationFailed),
+        302: REDIRECT,
+        **problems(*ACCESS, errors.OriginalNotInTier, errors.MediaNotFound, ValidationFailed),
     },
 }
 RENDITION: dict[str, Any] = {
     "operation_id": "getRendition",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Get a rendition",
     "description": (
         "A JPEG, upright, without metadata. `400`: 400 pixels high, never enlarged. The tier of the "
@@ -184,9 +185,9 @@ RENDITION: dict[str, Any] = {
     "status_code": 302,
     "response_class": Response,  # no body, so none is documented
     "responses": {
-        302: _REDIRECT,
+        302: REDIRECT,
         **problems(
-            *_ACCESS,
+            *ACCESS,
             errors.RenditionNotInTier,
             errors.MediaNotFound,
             errors.MediaNotReady,
@@ -199,7 +200,7 @@ RENDITION: dict[str, Any] = {
 }
 VIEW_GALLERY: dict[str, Any] = {
     "operationId": "viewGallery",
-    "tags": _TAG,
+    "tags": TAG,
     "summary": "Open a shared gallery",
     "description": (
         "The gallery and a page of its items, with signed URLs good for ten minutes at least. Items still "

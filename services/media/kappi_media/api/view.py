@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
-from kappi_chassis.problems import FieldError, ValidationFailed
 from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.access import GrantGate, owner_of
 from kappi_media.compression import negotiate
 from kappi_media.errors import GalleryNotFound
+from kappi_media.paging import DEFAULT_LIMIT, limit_of, position_of
 from kappi_media.use_cases.governing_tier import GoverningTier
-from kappi_media.use_cases.view_gallery import PageRequest, ViewGallery, position_of
-
-DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+from kappi_media.use_cases.view_gallery import PageRequest, ViewGallery
 
 
 class ViewApi:
@@ -43,7 +41,7 @@ class ViewApi:
 def _page_request(request: Request) -> PageRequest:
     limit, cursor = DEFAULT_LIMIT, None
     if request.scope["query_string"]:
-        limit = _limit(request.query_params.get("limit"))
+        limit = limit_of(request.query_params.get("limit"))
         cursor = request.query_params.get("cursor")
     headers = request.headers
     return PageRequest(
@@ -51,15 +49,4 @@ def _page_request(request: Request) -> PageRequest:
         after=position_of(cursor) if cursor else None,
         coding=negotiate(headers.get("accept-encoding", "")),
         known_tags=headers.get("if-none-match", ""),
-    )
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1:
-        return min(int(text), MAX_LIMIT)
-    raise ValidationFailed(
-        "Look at: limit.",
-        errors=(FieldError(field="limit", code="invalid", message=f"a number from 1 to {MAX_LIMIT}"),),
     )

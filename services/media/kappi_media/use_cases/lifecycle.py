@@ -6,11 +6,12 @@ from datetime import datetime
 
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import GalleryDeleted, GalleryUpdated, MediaDeleted
+from kappi_contracts.events import GalleryDeleted, GalleryUpdated, LinkExpired, MediaDeleted
 
 from kappi_media import metrics
-from kappi_media.domain import AccountId, GalleryId
+from kappi_media.domain import AccountId, GalleryId, LinkId
 from kappi_media.repository.lifecycle import close_gallery, publish_all, take_abandoned
+from kappi_media.repository.links import remove_if_over
 from kappi_media.repository.ownership import adopt
 
 SWEEP_BATCH = 500
@@ -31,6 +32,12 @@ async def note_owner(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> No
     event = envelope.data
     if event.owner_id is not None:
         await adopt(unit.connection, GalleryId(event.gallery_id), owner_id=AccountId(event.owner_id))
+
+
+async def clear_link(unit: UnitOfWork, envelope: Envelope[LinkExpired]) -> None:
+    """The inbox effect of LinkExpired: the janitor claims, the link's own deadline decides."""
+    event = envelope.data
+    await remove_if_over(unit.connection, LinkId(event.link_id), as_of=event.as_of)
 
 
 class SweepAbandonedUploads:

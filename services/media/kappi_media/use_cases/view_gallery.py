@@ -7,14 +7,11 @@ is kept, compressed.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
@@ -23,6 +20,7 @@ from kappi_media.domain import GalleryContents, GalleryId
 from kappi_media.errors import GalleryNotFound
 from kappi_media.item_fragments import ItemFragments
 from kappi_media.page_cache import PageCache
+from kappi_media.paging import cursor_after
 from kappi_media.presentation import present_gallery
 from kappi_media.repository.view import ViewQueries
 from kappi_media.schemas import GalleryView
@@ -126,18 +124,3 @@ def names(header: str, etag: str) -> bool:
         return True
     bare = etag.removeprefix("W/")
     return any(tag.strip().removeprefix("W/") == bare for tag in header.split(","))
-
-
-def cursor_after(last: UUID) -> str:
-    return base64.urlsafe_b64encode(last.bytes).rstrip(b"=").decode()
-
-
-def position_of(cursor: str) -> UUID:
-    """Raises ValidationFailed for a cursor that this service did not hand out."""
-    try:
-        return UUID(bytes=base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error) as error:
-        raise ValidationFailed(
-            "Pass on next_cursor as it came.",
-            errors=(FieldError(field="cursor", code="cursor_invalid", message="not a cursor"),),
-        ) from error

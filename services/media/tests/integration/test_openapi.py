@@ -26,6 +26,12 @@ PUBLIC = {
     ("/v1/media/{id}/renditions/{size}", "get"): ACCESS
     | {"media_not_found", "media_not_ready", "rendition_not_in_tier", "rendition_impossible"}
     | {"renditions_busy", "store_unavailable"},
+    ("/v1/media/{id}/links", "post"): ACCESS
+    | {"links_not_in_tier", "original_not_in_tier", "media_not_found", "validation_failed"}
+    | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
+    ("/v1/media/{id}/links", "get"): ACCESS | {"media_not_found", "validation_failed"},
+    ("/v1/links/{id}", "delete"): ACCESS | {"link_not_found"},
+    ("/v1/l/{token}", "get"): {"link_not_found", "link_expired"},
     ("/v1/g/{code}", "get"): {
         "gallery_not_found",
         "credentials_missing",

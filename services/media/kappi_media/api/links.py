@@ -1,0 +1,98 @@
+"""Expiring links: make, list, revoke, follow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import FastAPI, Path, Query, Request
+from kappi_chassis.http.responses import JsonResponse, json_response
+from kappi_chassis.idempotency import HEADER, IdempotentCall
+from starlette.responses import Response
+
+from kappi_media.api import link_operations
+from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.items import ItemIdPath
+from kappi_media.api.reading import decode, read_body
+from kappi_media.domain import GalleryId, LinkId, MediaId
+from kappi_media.paging import limit_of, position_of
+from kappi_media.schemas import LinkRequest
+from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.links import CreateLink, LinkOrder, Links
+
+LinkIdPath = Annotated[UUID, Path(alias="id", description="Id of the link")]
+
+_request = msgspec.json.Decoder(LinkRequest)
+
+
+class LinkApi:
+    def __init__(
+        self,
+        gate: GrantGate,
+        *,
+        tier: GoverningTier,
+        create: CreateLink,
+        links: Links,
+        idempotency_secret: bytes,
+    ) -> None:
+        self._gate = gate
+        self._tier = tier
+        self._create = create
+        self._links = links
+        self._idempotency_secret = idempotency_secret
+
+    def register(self, app: FastAPI) -> None:
+        path = "/v1/media/{id}/links"
+        app.add_api_route(path, self.create, methods=["POST"], **link_operations.CREATE_LINK)
+        app.add_api_route(path, self.list_live, methods=["GET"], **link_operations.LIST_LINKS)
+        app.add_api_route("/v1/links/{id}", self.revoke, methods=["DELETE"], **link_operations.REVOKE_LINK)
+        app.add_api_route("/v1/l/{token}", self.follow, methods=["GET"], **link_operations.FOLLOW_LINK)
+
+    async def create(self, media_id: ItemIdPath, request: Request) -> Response:
+        grant = await self._gate.open(request, "manage")
+        body = await read_body(request)
+        order = LinkOrder(
+            MediaId(media_id),
+            grant,
+            await self._tier(owner_of(grant)),
+            timedelta(seconds=decode(_request, body).valid_for),
+        )
+        key = request.headers.get(HEADER)
+        if key is None:
+            return json_response(await self._create(order), status=201)
+        scope = f"POST /v1/media/{media_id}/links {grant.gallery_id}"
+        call = IdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
+        return json_response(await self._create.idempotently(order, call), status=201)
+
+    async def list_live(
+        self,
+        media_id: ItemIdPath,
+        request: Request,
+        limit: Annotated[str | None, Query(description="Links per page, 500 at most")] = None,
+        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    ) -> Response:
+        grant = await self._gate.open(request, "manage")
+        page = await self._links.live(
+            MediaId(media_id),
+            GalleryId(grant.gallery_id),
+            after=position_of(cursor) if cursor else None,
+            limit=limit_of(limit),
+        )
+        return JsonResponse(page)
+
+    async def revoke(self, link_id: LinkIdPath, request: Request) -> Response:
+        grant = await self._gate.open(request, "manage")
+        await self._links.revoke(LinkId(link_id), GalleryId(grant.gallery_id))
+        return Response(status_code=204)
+
+    async def follow(self, token: Annotated[str, Path(description="As it stands in the link")]) -> Response:
+        signed = await self._links.follow(token)
+        headers = {
+            "Location": signed.url,
+            "Cache-Control": "private, no-store",
+            # The next page must not learn the link it was reached by.
+            "Referrer-Policy": "no-referrer",
+        }
+        return Response(status_code=302, headers=headers)

@@ -1,0 +1,38 @@
+"""Cursors of lists that are ordered by id: opaque to clients, the last id they saw to us."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from uuid import UUID
+
+from kappi_chassis.problems import FieldError, ValidationFailed
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+
+
+def cursor_after(last: UUID) -> str:
+    return base64.urlsafe_b64encode(last.bytes).rstrip(b"=").decode()
+
+
+def position_of(cursor: str) -> UUID:
+    """Raises ValidationFailed for a cursor that this service did not hand out."""
+    try:
+        return UUID(bytes=base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error) as error:
+        raise ValidationFailed(
+            "Pass on next_cursor as it came.",
+            errors=(FieldError(field="cursor", code="cursor_invalid", message="not a cursor"),),
+        ) from error
+
+
+def limit_of(text: str | None) -> int:
+    """Rows per page; more than the maximum counts as the maximum. Raises ValidationFailed."""
+    if text is None:
+        return DEFAULT_LIMIT
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1:
+        return min(int(text), MAX_LIMIT)
+    raise ValidationFailed(
+        "Look at: limit.",
+        errors=(FieldError(field="limit", code="invalid", message=f"a number from 1 to {MAX_LIMIT}"),),
+    )

@@ -1,0 +1,172 @@
+"""Expiring links: whoever has one gets the original, without any other credential, until a certain second."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.events import LinkCreated
+from kappi_contracts.grants import Grant
+
+from kappi_media import errors, metrics
+from kappi_media.domain import GalleryId, LinkId, MediaId
+from kappi_media.paging import cursor_after
+from kappi_media.repository.items import ItemQueries
+from kappi_media.repository.links import Link, LinkQueries, add_link, hold_item
+from kappi_media.schemas import LinkPage, LinkView, NewLink, SignedUrl
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.tiers import TierRules
+
+CREATED = 201
+TOKEN_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOrder:
+    """A link somebody wants. grant: to manage the item's gallery."""
+
+    media_id: MediaId
+    grant: Grant
+    rules: TierRules
+    valid_for: timedelta
+
+
+class CreateLink:
+    """public_url: where people reach the gateway; links begin with it."""
+
+    def __init__(self, *, outbox: Outbox, public_url: str, clock: Clock, new_id: NewId) -> None:
+        self._outbox = outbox
+        self._base = public_url.rstrip("/") + "/v1/l/"
+        self._clock = clock
+        self._new_id = new_id
+
+    async def __call__(self, order: LinkOrder) -> bytes:
+        """The encoded `NewLink`: the only time the link itself is shown.
+
+        Raises LinksNotInTier, OriginalNotInTier, MediaNotFound.
+        """
+        _check(order.rules)
+        async with self._outbox.begin() as unit:
+            return await self._create_within(unit, order)
+
+    async def idempotently(self, order: LinkOrder, call: IdempotentCall) -> bytes:
+        """As above, once per Idempotency-Key: a repetition gets the first answer."""
+        _check(order.rules)
+        async with self._outbox.begin() as unit:
+            stored = await call.claim(unit.connection)
+            if stored is not None:
+                return stored.body
+            answer = await self._create_within(unit, order)
+            await call.store(unit.connection, StoredAnswer(CREATED, answer))
+        return answer
+
+    async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> bytes:
+        gallery_id = GalleryId(order.grant.gallery_id)
+        if not await hold_item(unit.connection, order.media_id, gallery_id):
+            raise errors.MediaNotFound
+        # Whole seconds, because the store's signed URLs end on one.
+        created_at = self._clock().replace(microsecond=0)
+        expires_at = created_at + order.valid_for
+        if order.grant.gallery.expires_at is not None:
+            expires_at = min(expires_at, order.grant.gallery.expires_at.replace(microsecond=0))
+        link = Link(
+            id=LinkId(self._new_id()),
+            media_id=order.media_id,
+            gallery_id=gallery_id,
+            valid_for_s=int(order.valid_for.total_seconds()),
+            expires_at=expires_at,
+            created_at=created_at,
+        )
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        await add_link(unit.connection, link, token_hash=hash_of(token))
+        event = LinkCreated(
+            link_id=link.id,
+            media_id=link.media_id,
+            gallery_id=link.gallery_id,
+            expires_at=link.expires_at,
+            created_at=link.created_at,
+        )
+        await unit.publish(event, sequence=1)
+        metrics.LINKS.labels("created").inc()
+        return msgspec.json.encode(
+            NewLink(
+                id=link.id,
+                link=self._base + token,
+                expires_at=link.expires_at,
+                valid_for=link.valid_for_s,
+                created_at=link.created_at,
+            )
+        )
+
+
+class Links:
+    """Links that exist already. They live on when the tier changes: what was given away was given away."""
+
+    def __init__(self, links: LinkQueries, *, items: ItemQueries, urls: DownloadUrls, clock: Clock) -> None:
+        self._links = links
+        self._items = items
+        self._urls = urls
+        self._clock = clock
+
+    async def live(
+        self, media_id: MediaId, gallery_id: GalleryId, *, after: UUID | None, limit: int
+    ) -> LinkPage:
+        """Those of an item that still work, without their tokens. Raises MediaNotFound."""
+        if await self._items.find(media_id, gallery_id) is None:
+            raise errors.MediaNotFound
+        now = self._clock()
+        found = await self._links.live(media_id, gallery_id, now=now, after=after, limit=limit + 1)
+        shown = found[:limit]
+        return LinkPage(
+            items=[
+                LinkView(
+                    id=link.id,
+                    expires_at=link.expires_at,
+                    valid_for=link.valid_for_s,
+                    created_at=link.created_at,
+                )
+                for link in shown
+            ],
+            next_cursor=cursor_after(shown[-1].id) if len(found) > limit else None,
+        )
+
+    async def revoke(self, link_id: LinkId, gallery_id: GalleryId) -> None:
+        """It stops working at once, but for URLs it led to already. Raises LinkNotFound."""
+        if not await self._links.revoke(link_id, gallery_id):
+            raise errors.LinkNotFound
+        metrics.LINKS.labels("revoked").inc()
+
+    async def follow(self, token: str) -> SignedUrl:
+        """A URL of the original that ends with the link at the latest. Raises LinkNotFound, LinkExpired."""
+        target = await self._links.target(hash_of(token))
+        now = self._clock()
+        if target is None:
+            raise errors.LinkNotFound
+        if target.expires_at <= now:
+            raise errors.LinkExpired
+        metrics.LINKS.labels("followed").inc()
+        return self._urls.original_until(
+            target.expires_at,
+            now=now,
+            gallery_id=target.gallery_id,
+            media_id=target.media_id,
+            filename=target.filename,
+        )
+
+
+def hash_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _check(rules: TierRules) -> None:
+    if not rules.expiring_links:
+        raise errors.LinksNotInTier
+    if not rules.original_access:
+        raise errors.OriginalNotInTier("A link leads to the original.")
