@@ -20,14 +20,11 @@ _CREDENTIALS = {f"{route.method} {route.template}": route.credential for route i
 def test_the_matrix_has_every_operation_once() -> None:
     names = [operation.name for operation in OPERATIONS]
     assert len(names) == len(set(names))
-    assert set(names) == {f"{route.method} {route.template}" for route in ROUTES}
-    assert set(names) >= DOCUMENTED
+    assert set(names) == DOCUMENTED == set(_CREDENTIALS)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_answer_of_the_matrix_is_documented(operation: Operation) -> None:
-    if operation.name not in DOCUMENTED:
-        pytest.skip("not served yet")
     for caller in Caller:
         for kind in operation.kinds:
             status, _, code = operation.expected(caller, kind).partition(" ")

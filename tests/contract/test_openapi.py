@@ -22,7 +22,7 @@ DOCUMENTED = {
 _CODE = re.compile(r"`([a-z_]+)`")
 _by_route = pytest.mark.parametrize(
     "route",
-    [route for route in ROUTES if f"{route.method} {route.template}" in DOCUMENTED],
+    ROUTES,
     ids=lambda route: f"{route.method} {route.template}",
 )
 
@@ -42,8 +42,8 @@ def _codes(operation: Mapping[str, Any], status: int) -> set[str]:
     return set(_CODE.findall(operation["responses"].get(str(status), {}).get("description", "")))
 
 
-def test_what_is_documented_is_routed_and_what_can_be_refused_is_documented() -> None:
-    assert {f"{route.method} {route.template}" for route in ROUTES} >= DOCUMENTED
+def test_what_is_routed_is_documented_and_what_can_be_refused_too() -> None:
+    assert {f"{route.method} {route.template}" for route in ROUTES} == DOCUMENTED
     assert {refusal.operation for refusal in REFUSALS if not refusal.operation.endswith(" ")} <= DOCUMENTED
 
 

@@ -1,0 +1,201 @@
+"""What the authorisation matrix is asked of: galleries of every kind with something in them, and tokens."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.testing.eventually import eventually
+from kappi_embedded.data_dir import DataDir
+from kappi_identity.tokens import KeySeal
+from kappi_media.testing.samples import encode, quadrants
+
+from tests.e2e import evidence
+from tests.e2e.accounts import OwnGallery, Person, log_in, make_admin, move_to_tier, sign_up
+from tests.e2e.authorisation import UNLINKED, Caller, Kind, Operation
+from tests.e2e.phone import File, Gallery, Phone
+from tests.e2e.stacks import StackUnderTest
+
+PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
+PASSWORD = "correct-horse-battery"
+_WISHES: Mapping[Kind, Mapping[str, str]] = {
+    Kind.SHARED: {},
+    Kind.PROTECTED: {"password": PASSWORD},
+    Kind.PRIVATE: {"visibility": "private"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """names: what paths, headers and bodies may name, by the kind of gallery that is asked for."""
+
+    owner: Person
+    admin: Person
+    galleries: Mapping[Kind, Gallery]
+    names: Mapping[Kind, Mapping[str, str]]
+
+    def named(self, kind: Kind, caller: Caller) -> dict[str, str]:
+        """For one request: what is new is new each time, and nobody knows no code."""
+        fresh = {
+            "new_email": f"new-{secrets.token_hex(8)}@example.com",
+            "new_tier": f"Tier {secrets.token_hex(4)}",
+        }
+        unknown = {"code": "zzzzzzzz"} if caller is Caller.NOBODY else {}
+        return {**self.names[kind], **fresh, **unknown}
+
+
+async def build(stack: StackUnderTest, phone: Phone) -> World:
+    stack.secrets.add(PASSWORD)
+    owner, other = await sign_up(stack, phone, "owner"), await sign_up(stack, phone, "other")
+    admin = await make_admin(stack, phone)
+    await move_to_tier(phone, admin, owner, "Enterprise")
+    foreign = await phone.create_gallery()
+    everywhere = {
+        "password": PASSWORD,
+        "other": other.id,
+        "foreign_key": foreign.access_key,
+        "owner_token": owner.access_token,
+        "other_token": other.access_token,
+        "admin_token": admin.access_token,
+        "session": _session_of(owner),
+        "tier": await _new_tier(phone, admin),
+        **await _bad_tokens(stack, owner),
+    }
+    stack.secrets.update(everywhere[name] for name in everywhere if name.endswith("_token"))
+    galleries = {kind: await _new_gallery(phone, owner, kind) for kind in Kind}
+    names: dict[Kind, dict[str, str]] = {}
+    for kind, gallery in galleries.items():
+        names[kind] = {**everywhere, **UNLINKED, **_parts_of(gallery), **await _new_item(phone, gallery)}
+    for kind in Kind:
+        await _until_viewable(phone, galleries[kind], names[kind]["item"])
+        if kind is not Kind.ANONYMOUS:
+            names[kind] |= await _new_link(stack, phone, galleries[kind], names[kind]["item"])
+    return World(owner, admin, galleries, names)
+
+
+async def one_of_its_own(
+    stack: StackUnderTest,
+    phone: Phone,
+    world: World,
+    operation: Operation,
+    *,
+    kind: Kind,
+    caller: Caller,
+) -> Mapping[str, str]:
+    """Names of what the operation may spend, made for this one request."""
+    gallery = world.galleries[kind]
+    match operation.spends:
+        case "gallery":
+            return _parts_of(await _new_gallery(phone, world.owner, kind))
+        case "item":
+            return await _new_item(phone, gallery)
+        case "upload":
+            return {"upload": (await phone.sign(gallery, [PICTURE]))[0]["id"]}
+        case "link":
+            return await _new_link(stack, phone, gallery, world.names[kind]["item"])
+        case "tier":
+            return {"tier": await _new_tier(phone, world.admin)}
+        case "session":
+            return {
+                "session": _session_of(await log_in(stack, phone, world.owner.email, world.owner.password))
+            }
+        case "account":
+            made = make_admin(stack, phone) if caller is Caller.ADMIN else sign_up(stack, phone, "gone")
+            token = (await made).access_token
+            return dict.fromkeys(("owner_token", "other_token", "admin_token"), token)
+        case _:
+            return {}
+
+
+async def _new_gallery(phone: Phone, owner: Person, kind: Kind) -> Gallery:
+    """Every one begins as an anonymous one, so that each has, or had, a key and a code."""
+    made = await phone.create_gallery()
+    if kind is Kind.ANONYMOUS:
+        return made
+    path = f"/v1/galleries/{made.id}"
+    (await phone.ask("POST", f"{path}/claim", headers={**owner.key, **made.key})).ok()
+    if _WISHES[kind]:
+        (await phone.ask("PATCH", path, json=_WISHES[kind], headers=owner.key)).ok()
+    return OwnGallery(made.id, made.code, made.access_key, made.url, owner)
+
+
+def _parts_of(gallery: Gallery) -> dict[str, str]:
+    return {"gallery": gallery.id, "code": gallery.code, "key": gallery.access_key}
+
+
+async def _new_item(phone: Phone, gallery: Gallery) -> dict[str, str]:
+    (upload,) = await phone.sign(gallery, [PICTURE])
+    return {"item": await phone.deliver(gallery, upload, PICTURE), "upload": upload["id"]}
+
+
+async def _new_link(stack: StackUnderTest, phone: Phone, gallery: Gallery, item: str) -> dict[str, str]:
+    answer = await phone.ask("POST", f"/v1/media/{item}/links", json={"valid_for": 3000}, headers=gallery.key)
+    link = answer.ok(201)
+    token = link["link"].rpartition("/")[2]
+    stack.secrets.add(token)
+    return {"link": link["id"], "link_token": token}
+
+
+async def _new_tier(phone: Phone, admin: Person) -> str:
+    rules: dict[str, Any] = {
+        "name": f"Tier {secrets.token_hex(4)}",
+        "rendition_sizes": [200],
+        "original_access": True,
+        "expiring_links": False,
+        "max_file_bytes": 1000,
+        "quota_bytes": 1000,
+    }
+    answer = await phone.ask("POST", "/v1/admin/tiers", json=rules, headers=admin.key)
+    return str(answer.ok(201)["name"])
+
+
+async def _until_viewable(phone: Phone, gallery: Gallery, item: str) -> None:
+    """Until it is ready, and media has heard of the owner's tier."""
+
+    async def viewable() -> None:
+        for path, status in (("renditions/400", 302), ("download", 200)):
+            assert (
+                await phone.ask("GET", f"/v1/media/{item}/{path}", headers=gallery.key)
+            ).status == status, path
+
+    await eventually(viewable, 60)
+
+
+async def _bad_tokens(stack: StackUnderTest, owner: Person) -> dict[str, str]:
+    """The owner's token, promising even more, with one thing wrong each.
+
+    The forged one names the true key; the expired one is truly signed.
+    """
+    true_key = await _signing_key(stack)
+    claims = {**_claims_of(owner), "role": "admin"}
+    past = {"iat": int(time.time()) - 900, "exp": int(time.time()) - 300}
+    mallory = SigningKey.generate()
+    mallory.kid = true_key.kid
+    return {
+        "expired_token": true_key.sign({**claims, **past}),
+        "forged_token": mallory.sign(claims),
+        "unsigned_token": jwt.encode(claims, "", algorithm="none", headers={"kid": true_key.kid}),
+        "malformed_token": owner.access_token.rpartition(".")[0],
+    }
+
+
+async def _signing_key(stack: StackUnderTest) -> SigningKey:
+    """The key that identity signs with at the moment."""
+    async with evidence.database(stack, "identity") as connection:
+        row = await connection.fetchrow("SELECT kid, sealed_private FROM signing_keys WHERE state = 'active'")
+    seal = KeySeal(DataDir(stack.running.data_dir).identity_key_secret().encode())
+    return seal.open(row["sealed_private"], kid=row["kid"])
+
+
+def _session_of(person: Person) -> str:
+    return str(_claims_of(person)["sid"])
+
+
+def _claims_of(person: Person) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(person.access_token, options={"verify_signature": False})
+    return claims
