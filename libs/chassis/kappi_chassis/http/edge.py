@@ -76,17 +76,17 @@ class FailureGuard:
             return  # nobody is left to be answered, and nothing failed
         except Exception as error:
             if begun:
-                _log.exception("http.cut_off", path=scope["path"], error_type=type(error).__name__)
+                _log.exception("http.cut_off", route=route_of(scope), error_type=type(error).__name__)
                 raise
-            await send_problem(send, self._problem(error, scope["path"]))
+            await send_problem(send, self._problem(error, route_of(scope)))
 
-    def _problem(self, error: Exception, path: str) -> Problem:
+    def _problem(self, error: Exception, route: str) -> Problem:
         if isinstance(error, Problem):
             return error
         if (problem := self._meaning(error)) is not None:
-            _log.warning("http.refused", path=path, error=str(error), error_type=type(error).__name__)
+            _log.warning("http.refused", route=route, error=str(error), error_type=type(error).__name__)
             return problem
-        _log.error("http.failed", path=path, error_type=type(error).__name__, exc_info=error)
+        _log.error("http.failed", route=route, error_type=type(error).__name__, exc_info=error)
         return Problem("Something went wrong on our side. Tell us the request_id.")
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from structlog.testing import capture_logs
 
 
 class Body(BaseModel):
@@ -207,6 +208,15 @@ async def test_other_peoples_exceptions_have_a_meaning(error: Exception, status:
     answer = await ask(failing(error), "POST", "/things/x")
     assert (answer.status, answer.json["code"], answer.json["status"]) == (status, code, status)
     assert b"secret" not in answer.body
+
+
+async def test_a_failure_is_logged_with_its_route_because_paths_hold_tokens() -> None:
+    with capture_logs() as logged:
+        for error in (RuntimeError("broken"), asyncpg.ConnectionDoesNotExistError("closed")):
+            await ask(failing(error), "POST", "/things/a-token-of-a-link")
+    told = {entry["event"]: entry for entry in logged}
+    assert [told[event]["route"] for event in ("http.failed", "http.refused")] == ["/things/{name}"] * 2
+    assert "a-token-of-a-link" not in str(logged)
 
 
 async def test_every_401_bears_a_challenge() -> None:
