@@ -1,9 +1,11 @@
-"""What people with accounts do: keep, share, protect, take over, and leave for good."""
+"""What people with accounts do: keep, share, protect, take over, lend for a while, and leave for good."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -16,9 +18,13 @@ from tests.e2e.accounts import (
     OwnGallery,
     Person,
     ask_for_tokens,
+    create_gallery,
+    make_admin,
+    move_to_tier,
     sign_up,
+    until_media_ready,
 )
-from tests.e2e.phone import Answer, File, Gallery, Phone
+from tests.e2e.phone import Answer, File, Phone
 from tests.e2e.stacks import StackUnderTest
 
 PHOTO = File("tram.png", "image/png", encode(quadrants(640, 480), "PNG"))
@@ -45,19 +51,20 @@ EVENTS = {f"{service}.outbox" for service in evidence.DATABASES}  # kept for a w
 async def test_a_private_gallery_is_shared_then_protected(stack: StackUnderTest, phone: Phone) -> None:
     stack.secrets.add(GATE_WORD)
     owner, other = await sign_up(stack, phone, "ada"), await sign_up(stack, phone, "bob")
-    anonymous = await phone.create_gallery(title="Lisbon")
-    (media_id,) = await phone.upload(anonymous, PHOTO)
-    await phone.until_ready(anonymous, 1)
-    gallery = await _claim(phone, owner, anonymous)
-    await _change(phone, gallery, visibility="private")
+    gallery = await create_gallery(phone, owner, title="Lisbon", visibility="private")
+    assert (gallery.code, gallery.url) == ("", "")
+    (media_id,) = await phone.upload(gallery, PHOTO)
+    await until_media_ready(phone, owner, media_id)
     await _check_it_seems_not_to_exist(phone, gallery, media_id, other)
 
     shared = await _change(phone, gallery, visibility="shared")
     code = shared["code"]
     assert shared["url"] == f"{stack.base_url}/g/{code}"
     page = (await phone.ask("GET", f"/v1/g/{code}")).ok()
-    # Basic: no originals.
-    assert [(item["id"], item["original"]) for item in page["items"]] == [(media_id, None)]
+    (item,) = page["items"]
+    # Basic: the small rendition, and no originals.
+    assert (item["id"], item["original"], set(item["renditions"])) == (media_id, None, {"200"})
+    assert (await phone.ask("GET", item["renditions"]["200"]["url"])).status == 200
 
     protected = await _change(phone, gallery, password=GATE_WORD)
     assert protected["password_protected"] is True
@@ -84,8 +91,11 @@ async def test_a_claimed_gallery_outlives_its_thirty_days(stack: StackUnderTest,
     (media_id,) = await phone.upload(anonymous, PHOTO)
     await phone.until_ready(anonymous, 1)
 
-    gallery = await _claim(phone, owner, anonymous)
-    assert gallery.code == anonymous.code
+    claimed = await phone.ask(
+        "POST", f"/v1/galleries/{anonymous.id}/claim", headers={**owner.key, **anonymous.key}
+    )
+    gallery = claimed.ok()
+    assert (gallery["id"], gallery["code"], gallery["expires_at"]) == (anonymous.id, anonymous.code, None)
     void = await phone.ask("GET", f"/v1/galleries/{anonymous.id}", headers=anonymous.key)
     void.problem(403, "gallery_key_wrong")
     mine = (await phone.ask("GET", "/v1/galleries", headers=owner.key)).ok()
@@ -95,7 +105,39 @@ async def test_a_claimed_gallery_outlives_its_thirty_days(stack: StackUnderTest,
     await stack.running.tick(datetime.now(UTC) + timedelta(days=61))
     (item,) = await phone.items(anonymous.code)
     assert item["id"] == media_id
+    assert (await phone.ask("GET", f"/v1/media/{media_id}", headers=owner.key)).ok()["status"] == "ready"
     assert len(await evidence.objects_under(stack, gallery_prefix(UUID(anonymous.id)))) >= 2
+
+
+@pytest.mark.timeout(240)
+async def test_a_link_works_until_its_second(stack: StackUnderTest, phone: Phone) -> None:
+    owner, admin = await sign_up(stack, phone, "links"), await make_admin(stack, phone)
+    gallery = await create_gallery(phone, owner, visibility="private")
+    (media_id,) = await phone.upload(gallery, PHOTO)
+    await until_media_ready(phone, owner, media_id)
+    refused = await _ask_for_link(phone, owner, media_id)
+    refused.problem(403, "links_not_in_tier")
+    await move_to_tier(phone, admin, owner, "Enterprise")
+    link = await eventually(lambda: _linked(phone, owner, media_id), EFFECT_S)
+    stack.secrets.add(urlsplit(link["link"]).path.rsplit("/", 1)[1])
+    assert link["valid_for"] == 300
+
+    followed = await phone.ask("GET", link["link"])
+    assert followed.status == 302
+    assert (await phone.ask("GET", followed.headers["Location"])).body == PHOTO.body
+    live = (await phone.ask("GET", f"/v1/media/{media_id}/links", headers=owner.key)).ok()
+    assert [found["id"] for found in live["items"]] == [link["id"]]
+
+    # No test waits five minutes: it ends sooner, on a whole second like every link.
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+    await evidence.ask_database(
+        stack, "media", "UPDATE links SET expires_at = $2 WHERE id = $1", UUID(link["id"]), ends
+    )
+    await _check_it_stops_at(phone, link["link"], ends)
+    await stack.running.tick(datetime.now(UTC) + timedelta(seconds=330))
+    left = await evidence.rows_about(stack, link["id"])
+    assert left.keys() <= EVENTS | {"janitor.due_links"}, left
+    (await phone.ask("GET", link["link"])).problem(404, "link_not_found")
 
 
 @pytest.mark.timeout(300)
@@ -103,10 +145,9 @@ async def test_a_deleted_account_leaves_nothing_behind(stack: StackUnderTest, ph
     owner = await sign_up(stack, phone, "leaves", display_name=DISPLAY_NAME)
     neighbour = await sign_up(stack, phone, "stays")
     galleries = await _fill(phone, owner)
-    kept = await phone.create_gallery(title="Stays")
-    await phone.upload(kept, PHOTO)
-    (before,) = await phone.until_ready(kept, 1)
-    await _claim(phone, neighbour, kept)
+    kept = await create_gallery(phone, neighbour, title="Stays")
+    (kept_media,) = await phone.upload(kept, PHOTO)
+    await until_media_ready(phone, neighbour, kept_media)
     assert (await evidence.rows_about(stack, DISPLAY_NAME)).keys() == {"identity.accounts"}
     for gallery_id in galleries:
         assert await evidence.objects_under(stack, gallery_prefix(UUID(gallery_id)))
@@ -131,8 +172,8 @@ async def test_a_deleted_account_leaves_nothing_behind(stack: StackUnderTest, ph
     for service, living in ALIVE.items():
         assert await evidence.ask_database(stack, service, living, UUID(owner.id)) == 0, service
 
-    (after,) = await phone.items(kept.code)
-    assert after["id"] == before["id"]
+    (item,) = await phone.items(kept.code)
+    assert (await phone.ask("GET", item["renditions"]["200"]["url"])).status == 200
     again = await phone.ask("POST", "/v1/accounts", json={"email": owner.email, "password": owner.password})
     assert again.ok(201)["id"] != owner.id
 
@@ -141,16 +182,6 @@ async def _change(phone: Phone, gallery: OwnGallery, **change: Any) -> dict[str,
     answer = await phone.ask("PATCH", f"/v1/galleries/{gallery.id}", json=change, headers=gallery.key)
     changed: dict[str, Any] = answer.ok()
     return changed
-
-
-async def _claim(phone: Phone, owner: Person, gallery: Gallery) -> OwnGallery:
-    """An anonymous gallery, filled, becomes the account's."""
-    answer = await phone.ask(
-        "POST", f"/v1/galleries/{gallery.id}/claim", headers={**owner.key, **gallery.key}
-    )
-    claimed = answer.ok()
-    assert (claimed["id"], claimed["expires_at"]) == (gallery.id, None)
-    return OwnGallery(gallery.id, claimed["code"], "", claimed["url"], owner)
 
 
 async def _open(phone: Phone, code: str, password: str) -> Answer:
@@ -177,19 +208,48 @@ async def _check_it_seems_not_to_exist(
     assert (await phone.ask("GET", "/v1/galleries", headers=other.key)).ok()["items"] == []
 
 
+async def _ask_for_link(phone: Phone, owner: Person, media_id: str) -> Answer:
+    return await phone.insist(
+        "POST", f"/v1/media/{media_id}/links", json={"valid_for": 300}, headers=owner.key
+    )
+
+
+async def _linked(phone: Phone, owner: Person, media_id: str) -> dict[str, Any]:
+    link: dict[str, Any] = (await _ask_for_link(phone, owner, media_id)).ok(201)
+    return link
+
+
+async def _check_it_stops_at(phone: Phone, link: str, ends: datetime) -> None:
+    """Followed all the time: a redirect before that moment and never after it."""
+    last = datetime.min.replace(tzinfo=UTC)
+    while True:
+        asked = datetime.now(UTC)
+        answer = await phone.ask("GET", link)
+        if answer.status != 302:
+            break
+        last = asked
+        assert asked < ends, "it outlived its end"
+        await asyncio.sleep(0.02)
+    answer.problem(410, "link_expired")
+    assert datetime.now(UTC) >= ends, "it stopped too early"
+    assert last > datetime.min.replace(tzinfo=UTC), "it was good until then"
+
+
 async def _fill(phone: Phone, owner: Person) -> list[str]:
     """Two galleries with everything one can have: an own one, and one that was anonymous."""
-    own = await phone.create_gallery(title=TITLE)
+    own = await create_gallery(phone, owner, title=TITLE, visibility="shared", password=GATE_WORD)
     photo = File(NAME, PHOTO.content_type, PHOTO.body, extra={"caption": CAPTION})
-    await phone.upload(own, photo)
-    await phone.until_ready(own, 1)
+    (media_id,) = await phone.upload(own, photo)
+    await until_media_ready(phone, owner, media_id)
     stored_only, _ = await phone.sign(own, [photo, photo])
     assert (await phone.put(stored_only, photo.body)).status == 200
-    await _claim(phone, owner, own)
     claimed = await phone.create_gallery(title=TITLE)
     await phone.upload(claimed, photo)
     await phone.until_ready(claimed, 1)
-    await _claim(phone, owner, claimed)
+    answer = await phone.ask(
+        "POST", f"/v1/galleries/{claimed.id}/claim", headers={**owner.key, **claimed.key}
+    )
+    assert answer.status == 200
     return [own.id, claimed.id]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_media.testing.samples import encode, quadrants
 from PIL import Image
 
-from tests.e2e.accounts import Person, make_admin, sign_up
+from tests.e2e.accounts import Person, create_gallery, make_admin, sign_up, until_media_ready
 from tests.e2e.browser import Page, browsing, find_browser
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
@@ -39,13 +39,10 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
 async def test_a_tier_made_in_the_panel_takes_effect(stack: StackUnderTest, phone: Phone, page: Page) -> None:
     admin = await make_admin(stack, phone)
     owner = await sign_up(stack, phone, "studio")
-    gallery = await phone.create_gallery(title="Studio")
+    gallery = await create_gallery(phone, owner, title="Studio")
     (media_id,) = await phone.upload(gallery, PHOTO)
-    await phone.until_ready(gallery, 1)
-    keys = {**owner.key, **gallery.key}
-    assert (await phone.ask("POST", f"/v1/galleries/{gallery.id}/claim", headers=keys)).status == 200
-    by_code = {"X-Gallery-Code": gallery.code}
-    refused = await phone.ask("GET", f"/v1/media/{media_id}/renditions/777", headers=by_code)
+    await until_media_ready(phone, owner, media_id)
+    refused = await phone.ask("GET", f"/v1/media/{media_id}/renditions/777", headers=owner.key)
     refused.problem(403, "rendition_not_in_tier")
 
     await _log_in(page, stack, admin)
@@ -55,9 +52,9 @@ async def test_a_tier_made_in_the_panel_takes_effect(stack: StackUnderTest, phon
     assert page.complaints == []
 
     for height in (777, 123):
-        picture = await _rendition(phone, by_code, media_id, height)
+        picture = await _rendition(phone, owner, media_id, height)
         assert (picture.format, picture.size) == ("JPEG", (round(height * 1200 / 900), height))
-    no_more = await phone.ask("GET", f"/v1/media/{media_id}/renditions/200", headers=by_code)
+    no_more = await phone.ask("GET", f"/v1/media/{media_id}/renditions/200", headers=owner.key)
     no_more.problem(403, "rendition_not_in_tier")
 
 
@@ -110,11 +107,11 @@ async def _move(page: Page, stack: StackUnderTest, person: Person, *, tier: str)
     await page.see(f"document.querySelector(\"{row} td[data-column=tier]\")?.innerText.trim() === '{tier}'")
 
 
-async def _rendition(phone: Phone, by_code: Mapping[str, str], media_id: str, height: int) -> Image.Image:
+async def _rendition(phone: Phone, owner: Person, media_id: str, height: int) -> Image.Image:
     """The stored picture, once the tier is known everywhere."""
 
     async def redirected() -> str:
-        answer = await phone.insist("GET", f"/v1/media/{media_id}/renditions/{height}", headers=by_code)
+        answer = await phone.insist("GET", f"/v1/media/{media_id}/renditions/{height}", headers=owner.key)
         assert answer.status == 302, (answer.status, answer.body[:300])
         return answer.headers["Location"]
 
