@@ -134,6 +134,7 @@ async def test_operators_see_what_happened(stack: StackUnderTest, phone: Phone) 
     before = {service: await _metrics(stack, phone, service) for service in stack.running.note.services}
     await phone.upload(gallery, PICTURE)
     await phone.until_ready(gallery, 1)
+    await stack.running.wait_idle()  # what is ready must be counted before its gallery is gone
     answer = await phone.ask("DELETE", f"/v1/galleries/{gallery.id}", headers=gallery.key)
     assert answer.status == 204
     await stack.running.wait_idle()
