@@ -34,8 +34,8 @@ from kappi_media.stored_renditions import KeptRendition, RenditionMaker
 from kappi_media.stored_source import StoredSource
 from kappi_media.tiers import TierRules
 
-LEASE = timedelta(minutes=2)
-"""Longer than a decoder may take, waiting for its turn included."""
+LEASE = timedelta(seconds=45)
+"""Longer than a decoder may take. Two replicas that make the same rendition do no harm."""
 FAILURE_KEPT = timedelta(minutes=10)
 MAX_UNDER_WAY = 64
 """Different renditions that requests of one process wait for."""

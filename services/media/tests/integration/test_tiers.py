@@ -117,6 +117,27 @@ async def test_a_deletion_heard_of_first_leaves_a_tombstone(
     assert tuple(row) == (None, True)
 
 
+@pytest.mark.parametrize(("sizes", "grid"), [([200], "200"), ([123, 777], "123"), ([200, 400], "400")])
+async def test_the_worker_makes_the_picture_for_the_grid_that_the_tier_allows(
+    client: Client,
+    http: Http,
+    owned: Gallery,
+    owner_id: UUID,
+    clock: Clock,
+    tell: Teller,
+    worker: Processor,
+    published: Publications,
+    sizes: list[int],
+    grid: str,
+) -> None:
+    await tell(tier(clock, rendition_sizes=sizes))
+    await tell(AccountCreated(account_id=owner_id, tier="Studio", created_at=clock()))
+    item = await client.upload(owned, JPEG)
+    await worker.process(redelivered((await published("UploadCompleted"))[0]))
+    path = f"/v1/media/{item['id']}"
+    assert set((await http("GET", path, grant=owned.grant("view"))).json["renditions"]) == {grid}
+
+
 async def test_a_tier_without_originals_shows_none_to_anyone(
     client: Client,
     http: Http,
