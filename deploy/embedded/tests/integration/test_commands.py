@@ -90,8 +90,12 @@ def test_a_download_goes_on_where_it_stopped(embedded_stack: EmbeddedStack, tmp_
     (media_id,) = (item["media_id"] for item in gallery["items"])  # type: ignore[index]
     # What is there is not fetched again: it shows, as these are not the original's bytes.
     (folder / f".{media_id}.kappi-part").write_bytes(b"\0" * 1_000)
+    damaged = kappi(embedded_stack, "get", gallery["code"], folder)
+    assert damaged.returncode == 1
+    assert "its SHA-256 is not the one of the original" in damaged.stdout + damaged.stderr
+    (folder / f".{media_id}.kappi-part").write_bytes(body[:1_000])
     assert kappi(embedded_stack, "get", gallery["code"], folder).returncode == 0
-    assert (folder / "noise.png").read_bytes() == b"\0" * 1_000 + body[1_000:]
+    assert (folder / "noise.png").read_bytes() == body
     assert [path.name for path in folder.iterdir()] == ["noise.png"]
 
 

@@ -16,6 +16,7 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over that has not reached us
     asyncpg.InvalidAuthorizationSpecificationError,  # no fault of what is being done
     asyncpg.InvalidCachedStatementError,  # a migration went by
+    asyncpg.InternalClientError,  # the connection was ended under a statement that had just begun
 )
 _UNSTORABLE = (
     asyncpg.CharacterNotInRepertoireError,  # U+0000 in a text

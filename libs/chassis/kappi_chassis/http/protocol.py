@@ -14,6 +14,10 @@ from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_bo
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
+# A refused client that is still sending gets the time to hear why: closing at once resets the connection, and
+# the refusal may be lost with it.
+LINGER_S = 1.0
+LINGER_BYTES = 4 * 1024 * 1024
 
 
 class HeadTooLarge(Problem):
@@ -30,6 +34,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = False
     _head_timer: asyncio.TimerHandle | None = None
+    _refused = False
+    _ignored_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(GatheringTransport(transport, self.loop))
@@ -40,6 +46,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            self._ignored_bytes += len(data)
+            if self._ignored_bytes > LINGER_BYTES:
+                self.transport.close()
+            return
         super().data_received(data)
         if not self._in_head or self.transport.is_closing():
             return
@@ -80,20 +91,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
+        self._refused = True
         if self.cycle is not None and not self.cycle.response_complete:
-            # An answer is under way on this connection: nothing may be written into the middle of it.
-            self.transport.close()
-            return
-        request_id = secrets.token_hex(16)
-        body = problem_body(problem, request_id)
-        head = (
-            f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
-            f"content-type: {PROBLEM_JSON}\r\n"
-            f"content-length: {len(body)}\r\n"
-            f"x-request-id: {request_id}\r\n"
-            "connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+            if self.cycle.response_started:
+                # Nothing may be written into the middle of an answer: the connection ends after it.
+                self.cycle.keep_alive = False
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write(_refusal(problem))
+        self.loop.call_later(LINGER_S, self.transport.close)
+
+
+def _refusal(problem: Problem) -> bytes:
+    request_id = secrets.token_hex(16)
+    body = problem_body(problem, request_id)
+    head = (
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+        f"content-type: {PROBLEM_JSON}\r\n"
+        f"content-length: {len(body)}\r\n"
+        f"x-request-id: {request_id}\r\n"
+        "connection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kappi_chassis.bus.processor import is_poison, is_transient
 from kappi_chassis.db import Database
+from kappi_chassis.testing.eventually import eventually
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -72,10 +73,17 @@ async def test_a_pool_that_is_empty_is_transient(url: str, monkeypatch: pytest.M
 async def test_connections_that_died_while_idle_are_replaced_unseen(database: Database) -> None:
     async with database.transaction() as connection:
         await connection.execute(text("SELECT 1"))
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
     await database.hot.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
+
+    def noticed() -> None:
+        assert raw.is_closed()
+
+    await eventually(noticed)
     async with database.transaction() as connection:
         assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
 
