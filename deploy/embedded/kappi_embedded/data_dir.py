@@ -131,6 +131,8 @@ class DataDir:
             found = json.loads(self.run_note.read_text())
         except FileNotFoundError:
             return None
+        if not _runs(found["pid"]):
+            return None  # its successor holds the folder already and is about to forget it
         services = {name: RunningService(**service) for name, service in found.pop("services").items()}
         return RunNote(**found, services=services)
 
@@ -162,6 +164,16 @@ def _locked(file: IO[bytes]) -> bool:
         else:
             return True
     return False
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 def _new_ed25519() -> str:

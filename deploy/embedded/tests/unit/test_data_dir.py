@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +9,7 @@ from kappi_chassis.auth import SigningKey
 from kappi_embedded.data_dir import DataDir, DataDirInUse, DataDirUnusable, RunningService, RunNote
 
 NOTE = RunNote(
-    pid=7,
+    pid=os.getpid(),
     url="http://localhost:8000",
     started_at="2026-01-01T00:00:00+00:00",
     kafka_bootstrap="127.0.0.1:1",
@@ -65,6 +69,17 @@ def test_the_note_is_read_while_its_writer_lives_only(tmp_path: Path) -> None:
     assert data.read_note() is None
     with data.held():
         assert data.read_note() is None, "the successor's, before it is up"
+
+
+def test_a_note_of_one_that_was_killed_is_nothing_though_its_successor_holds_the_folder(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        killed.wait()
+    data = DataDir(tmp_path)
+    with data.held():
+        data.write_note(replace(NOTE, pid=killed.pid))
+        assert data.read_note() is None
 
 
 def test_a_file_in_the_way_is_explained(tmp_path: Path) -> None:
