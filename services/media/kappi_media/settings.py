@@ -38,5 +38,5 @@ class MediaSettings(DatabaseSettings):
         description="Signed downloads are the same within it, so that answers can be cached",
     )
     view_cache_bytes: int = Field(default=32 << 20, ge=0, description="Gallery pages kept, compressed")
-    worker_concurrency: int = Field(default=6, ge=1, description="Items a worker is busy with at once")
+    worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
     decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")
