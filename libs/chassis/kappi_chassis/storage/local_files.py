@@ -220,7 +220,9 @@ def _make_folders(folder: Path, *, below: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):
-        each.mkdir(exist_ok=True)
+        # Not `exist_ok`: that looks at the folder again, which a deleter may have taken away meanwhile.
+        with contextlib.suppress(FileExistsError):
+            each.mkdir()
         _sync_folder(each.parent)
 
 
