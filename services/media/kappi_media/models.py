@@ -60,7 +60,11 @@ uploads = Table(
     Column("rejection_reason", Text),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    # NULL: one PUT. The store's own id of the multipart upload follows its promise: it is made by a call.
+    Column("part_size_bytes", BigInteger),
+    Column("multipart_id", Text),
     UniqueConstraint("media_id"),
+    CheckConstraint("multipart_id IS NULL OR part_size_bytes > 0", name="multipart_has_parts"),
     CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
     CheckConstraint("size_bytes > 0", name="size_positive"),
     Index("ix_uploads_gallery_id", "gallery_id"),
@@ -87,12 +91,23 @@ items = Table(
     Column("duration_ms", BigInteger),
     Column("codec", Text),
     Column("taken_at", DateTime(timezone=True)),
+    # East of UTC, where the device wrote it down.
+    Column("taken_offset_minutes", SmallInteger),
     Column("camera", JSONB),
     Column("gps", JSONB),
     Column("caption", Text),
     Column("tags", JSONB, nullable=False, server_default=text("'[]'")),
     Column("location", Text),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
+    # ThumbHash.
+    Column("placeholder", LargeBinary),
+    # Of the original, once somebody has read all of it: an archive's directory needs it.
+    Column("crc32", BigInteger),
+    # What a Live Photo's picture and film have in common, and the other of the two.
+    Column("live_id", Text),
+    Column("live_partner_id", Uuid),
+    # When the store was asked for tags in vain, so that not every view asks again.
+    Column("tags_missed_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     CheckConstraint("status IN ('processing', 'ready', 'rejected')", name="status_known"),
@@ -102,6 +117,7 @@ items = Table(
     ),
     # Ids are UUIDv7: this is the order of a gallery's page and the index of its keyset.
     Index("ix_items_gallery_id_id", "gallery_id", "id"),
+    Index("ix_items_live_id", "gallery_id", "live_id", postgresql_where=text("live_id IS NOT NULL")),
 )
 
 renditions = Table(
@@ -109,9 +125,22 @@ renditions = Table(
     metadata,
     Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("size", Text, primary_key=True),
+    Column("format", Text, primary_key=True, server_default=text("'jpeg'")),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    CheckConstraint("format IN ('jpeg', 'webp', 'avif')", name="format_known"),
+)
+
+# Copies of originals without the place they were taken at, for galleries that give out only those.
+location_free_copies = Table(
+    "location_free_copies",
+    metadata,
+    Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", Text, nullable=False),
+    # As for the original, once known.
+    Column("crc32", BigInteger),
 )
 
 # The last sequence of an item that is gone, so that what comes after it counts on from there.
@@ -131,6 +160,7 @@ rendition_claims = Table(
     metadata,
     Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("size", Text, primary_key=True),
+    Column("format", Text, primary_key=True, server_default=text("'jpeg'")),
     Column("held_until", DateTime(timezone=True), nullable=False),
     Column("failure", Text),
 )

@@ -7,7 +7,7 @@ I/O, called a hundred times per request) and `ObjectStore` talks to the store. O
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -19,6 +19,14 @@ class StorageUnavailable(Exception):
 
 class ObjectMissing(Exception):
     """No object under that key."""
+
+
+class MultipartMissing(Exception):
+    """No such multipart upload: it was completed, aborted or swept, or never begun."""
+
+
+class ObjectExistsAlready(Exception):
+    """Somebody else created the object first; this attempt changed nothing."""
 
 
 class StorageRefused(Exception):
@@ -90,6 +98,15 @@ class ObjectPage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part of an unfinished multipart upload, as the store has it. number: from 1."""
+
+    number: int
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteReport:
     """Outcome of one batch. A key that was not there counts as deleted. failed: key -> store's reason."""
 
@@ -107,6 +124,15 @@ class UrlSigner(Protocol):
 
         lifetime: whole seconds, at most 7 days. Raises ValueError for one that is not, for a content type
         that cannot be a header, and for a naive `now`.
+        """
+        ...
+
+    def sign_part(
+        self, key: str, *, upload_id: str, number: int, size_bytes: int, now: datetime, lifetime: timedelta
+    ) -> SignedRequest:
+        """A PUT of one part of a multipart upload, bound to its exact length; replaces the part if there.
+
+        upload_id: of `ObjectStore.create_multipart`. number: 1 to 10,000.
         """
         ...
 
@@ -143,12 +169,60 @@ class ObjectStore(Protocol):
         """At most `length` bytes from `start`; fewer at the object's end. Raises ObjectMissing."""
         ...
 
-    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
-        """The whole object in chunks, constant memory. Raises ObjectMissing on the first chunk."""
+    def stream(
+        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
+    ) -> AsyncIterator[bytes]:
+        """The object from `start`, `length` bytes of it or all that follow, in chunks, constant memory.
+
+        Raises ObjectMissing on the first chunk. Closing the iterator frees the connection.
+        """
         ...
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
         """Store a small object that Kappi itself made (a rendition), replacing what was there."""
+        ...
+
+    async def put_stream(
+        self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
+    ) -> ObjectHead:
+        """Store an object of any length as it comes, a few MiB in memory; nothing is visible before its end.
+
+        Whatever `chunks` raises passes through and leaves no object behind. replace False raises
+        ObjectExistsAlready where there is one.
+        """
+        ...
+
+    async def create_multipart(self, key: str, *, content_type: str) -> str:
+        """Begin a multipart upload; returns the store's id of it."""
+        ...
+
+    async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
+        """Every part that arrived whole, by number. Raises MultipartMissing."""
+        ...
+
+    async def complete_multipart(
+        self, key: str, *, upload_id: str, parts: Sequence[StoredPart]
+    ) -> ObjectHead:
+        """Make the object of these parts, in order. Create-only.
+
+        Raises MultipartMissing; ObjectExistsAlready; StorageRefused when a part is not, or not any more,
+        what it is said to be, or too small for the store.
+        """
+        ...
+
+    async def abort_multipart(self, key: str, *, upload_id: str) -> None:
+        """Drop an unfinished upload and its parts. One that is not there is a success."""
+        ...
+
+    async def tags(self, key: str) -> dict[str, str]:
+        """The object's tags, empty where it has none. Raises ObjectMissing."""
+        ...
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """Replace the object's tags: at most 10, names to 128 and values to 256 characters, as in S3.
+
+        Raises ObjectMissing, StorageRefused.
+        """
         ...
 
     async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:

@@ -21,7 +21,7 @@ WITH found AS MATERIALIZED (
   SELECT id FROM items WHERE id = $1 AND gallery_id = $2 AND status = 'ready' FOR KEY SHARE)
 INSERT INTO rendition_claims AS c (media_id, size, held_until)
 SELECT id, $3, $5 FROM found
-ON CONFLICT (media_id, size) DO UPDATE SET held_until = $5, failure = NULL WHERE c.held_until <= $4
+ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $5, failure = NULL WHERE c.held_until <= $4
 RETURNING true
 """
 _STATE = """
