@@ -72,9 +72,12 @@ class Credentials:
         if rule is Credential.NONE:
             return None
         access_key = first(call.headers, GALLERY_KEY)
+        shown = first(call.headers, GALLERY_CODE) if rule is Credential.VIEWER else None
+        if (access_key or shown) and self._owners is not None:
+            # A token that is sent must be good, whatever else is sent: galleries and identity say so, too.
+            await self._owners.account_of(call.headers)
         if access_key:
             return await self._by_key(text(access_key))
-        shown = first(call.headers, GALLERY_CODE) if rule is Credential.VIEWER else None
         if shown:
             return await self._by_code(shown, call)
         token = None if self._owners is None else bearer(call.headers)

@@ -140,6 +140,16 @@ async def test_bad_tokens_ask_nobody(owned: Stack, forge: object) -> None:
     assert owned.galleries.seen == owned.media.seen == []
 
 
+@pytest.mark.parametrize(
+    "credential", ["X-Gallery-Key: kappi_mfrggzdfmztwq2lknnwg23tpoa", "X-Gallery-Code: k7wq"]
+)
+async def test_a_bad_token_is_refused_beside_a_good_credential(owned: Stack, credential: str) -> None:
+    assert (await owned.ask("GET", MEDIA, credential)).status == 200
+    assert (await owned.ask("GET", MEDIA, credential, owned.bearer())).status == 200
+    answer = await owned.ask("GET", MEDIA, credential, "Authorization: Bearer a.b.c")
+    assert (answer.status, answer.code) == (401, "access_token_invalid")
+
+
 async def test_a_rotated_key_is_fetched(owned: Stack) -> None:
     new = SigningKey.generate()
     owned.publish_keys(owned.issuer, new)
