@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
+
+RenditionFormat = Literal["jpeg", "webp", "avif"]
+
+_EXTENSIONS: dict[RenditionFormat, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif"}
 
 
 def gallery_prefix(gallery_id: UUID) -> str:
@@ -17,6 +22,6 @@ def original_key(gallery_id: UUID, media_id: UUID) -> str:
     return f"galleries/{gallery_id}/{media_id}/original"
 
 
-def rendition_key(gallery_id: UUID, media_id: UUID, size: str) -> str:
+def rendition_key(gallery_id: UUID, media_id: UUID, size: str, fmt: RenditionFormat = "jpeg") -> str:
     """size: `400` (height) or `600x600` (cover), as in the public API."""
-    return f"galleries/{gallery_id}/{media_id}/renditions/{size}.jpg"
+    return f"galleries/{gallery_id}/{media_id}/renditions/{size}.{_EXTENSIONS[fmt]}"
