@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
-from kappi_chassis.bus.gaps import gap_signal
+from kappi_chassis.bus.foreign import ForeignHandler, ForeignProcessor
+from kappi_chassis.bus.gaps import OnGap, gap_signal
 from kappi_chassis.bus.processor import Handler
 from kappi_chassis.bus.topics import TopicDeclaration
 from kappi_chassis.db import Database
@@ -52,14 +53,38 @@ class Backbone:
         """Run the handlers, by topic, in the `worker` role. group: gets the deployment's topic prefix."""
         if "worker" not in self.roles:
             return
-        processor = self.processor(handlers, group=group)
-        consumer = Consumer(
-            self.connection, processor, concurrency=concurrency, on_gap=gap_signal(self.platform)
+        self._consume(
+            self.processor(handlers, group=group),
+            name=group,
+            concurrency=concurrency,
+            on_gap=gap_signal(self.platform),
         )
+
+    def consumes_foreign(
+        self, topic: str, handler: ForeignHandler, *, group: str, concurrency: int = 8
+    ) -> None:
+        """As `consumes`, for a topic that somebody else writes to in a form of their own.
+
+        topic, group: get the deployment's topic prefix.
+        """
+        if "worker" not in self.roles:
+            return
+        self._topics.also(topic)
+        processor = ForeignProcessor(
+            group=self.connection.topic(group),
+            topic=topic,
+            handler=handler,
+            dead_letters=self.dead_letters,
+        )
+        # Nobody here can replay what the broker lost.
+        self._consume(processor, name=group, concurrency=concurrency, on_gap=None)
+
+    def _consume(self, processor: Processor, *, name: str, concurrency: int, on_gap: OnGap | None) -> None:
+        consumer = Consumer(self.connection, processor, concurrency=concurrency, on_gap=on_gap)
         # A process that also answers requests goes on doing so while the broker is away.
         check = self.service.health.watch if "api" in self.roles else self.service.health.add
-        check(f"consumer-{group}", consumer.ready)
-        self.service.runs(f"consumer-{group}", self.with_topics(consumer.run))
+        check(f"consumer-{name}", consumer.ready)
+        self.service.runs(f"consumer-{name}", self.with_topics(consumer.run))
 
     def processor(self, handlers: Mapping[str, Handler], *, group: str) -> Processor:
         return Processor(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
 
@@ -56,6 +57,16 @@ class DeadLetterSink(Protocol):
 Handler = Callable[[Envelope[Any]], Awaitable[bool]]
 
 
+class Incoming(Protocol):
+    """What a handler is given: an event of ours, or a record of somebody else's."""
+
+    @property
+    def id(self) -> UUID | str: ...
+
+    @property
+    def traceparent(self) -> str | None: ...
+
+
 class Processor:
     """Seals the fate of one record after another.
 
@@ -75,7 +86,7 @@ class Processor:
         """Returns when the offset may move. Raises only if burying fails: then the consumer must stop."""
         started = time.perf_counter()
         try:
-            envelope = _event_of(record)
+            envelope = self._read(record)
         except MalformedEvent as error:
             await self._bury(record, error)
             fate = "dead_lettered"
@@ -84,7 +95,11 @@ class Processor:
                 fate = await self._handle(record, envelope)
         metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
 
-    async def _handle(self, record: Record, envelope: Envelope[Any]) -> str:
+    def _read(self, record: Record) -> Incoming:
+        """What the record's handler is called with. Raises MalformedEvent."""
+        return _event_of(record)
+
+    async def _handle(self, record: Record, envelope: Any) -> str:
         handler = self._handlers[record.topic]
         backoff_s, unexpected = FIRST_BACKOFF_S, 0
         while True:
@@ -145,7 +160,7 @@ def _being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _note_retry(record: Record, envelope: Envelope[Any], error: BaseException, retry_in_s: float) -> None:
+def _note_retry(record: Record, envelope: Incoming, error: BaseException, retry_in_s: float) -> None:
     metrics.CONSUMER_RETRIES.labels(record.topic).inc()
     _log.warning(
         "consumer.retry",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -28,13 +29,20 @@ class TopicDeclaration:
         self._replication_factor = replication_factor
         self._declared = not wanted
         self._lock = asyncio.Lock()
+        self._foreign: list[str] = []
+
+    def also(self, topic: str) -> None:
+        """Declare a topic of somebody else's that this process reads, and its dead letters."""
+        self._foreign.append(topic)
 
     async def done(self) -> None:
         """Returns when they are declared; waits for a broker that is away."""
         async with self._lock:
             while not self._declared:
                 try:
-                    await declare_topics(self._connection, replication_factor=self._replication_factor)
+                    await declare_topics(
+                        self._connection, replication_factor=self._replication_factor, foreign=self._foreign
+                    )
                     self._declared = True
                 except (KafkaError, OSError, TimeoutError) as error:
                     _log.warning(
@@ -46,12 +54,15 @@ class TopicDeclaration:
                     await asyncio.sleep(RETRY_S)
 
 
-async def declare_topics(connection: KafkaConnection, *, replication_factor: int = -1) -> None:
+async def declare_topics(
+    connection: KafkaConnection, *, replication_factor: int = -1, foreign: Sequence[str] = ()
+) -> None:
     """Create every topic of the registry and its dead letters where missing; existing ones are left alone.
 
-    replication_factor: -1 for the broker's default. Raises KafkaError.
+    replication_factor: -1 for the broker's default. foreign: topics beside those of the registry.
+    Raises KafkaError.
     """
-    wanted = []
+    wanted = [(name + suffix, 1, DLQ_RETENTION) for name in foreign for suffix in ("", DLQ_SUFFIX)]
     for topic in TOPICS:
         wanted.append((topic.name, topic.partitions, topic.retention))
         wanted.append((topic.name + DLQ_SUFFIX, 1, DLQ_RETENTION))
