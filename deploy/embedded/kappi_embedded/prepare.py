@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 
+from kappi_chassis.db.migrate import bring_up_to_date
 from kappi_chassis.observability.logs import configure_logging, get_logger
 
-from kappi_embedded.migrating import bring_up_to_date
 from kappi_embedded.plan import WITH_DATABASE, ServiceSpec
 
 _log = get_logger(__name__)
@@ -20,7 +20,7 @@ async def prepare() -> None:
 
 
 async def _prepare_one(service: ServiceSpec) -> None:
-    changed = await bring_up_to_date(service, os.environ[service.database_url_name])
+    changed = await bring_up_to_date(service.package, os.environ[service.database_url_name])
     _log.info("prepare.migrated" if changed else "prepare.up_to_date", database=service.name)
 
 

@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kappi_chassis.storage.contract import ObjectStore, UrlSigner
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_signing import LocalUrlSigner
-from kappi_chassis.storage.s3 import S3Address, S3ObjectStore
+from kappi_chassis.storage.s3 import S3ObjectStore
+from kappi_chassis.storage.s3_client import S3Address
 from kappi_chassis.storage.s3_signing import Addressing, S3UrlSigner
 from kappi_chassis.storage.sigv4 import Credentials
 
@@ -52,13 +53,8 @@ class StorageSettings(BaseSettings):
 def build_store(settings: StorageSettings) -> ObjectStore:
     """The store the settings name. Connects to nothing. Raises StorageNotConfigured."""
     if settings.uses_s3:
-        address = S3Address(
-            bucket=_bucket(settings),
-            region=settings.s3_region,
-            endpoint=settings.s3_endpoint or None,
-            addressing=settings.s3_addressing,
-        )
-        return S3ObjectStore(address, credentials=_credentials(settings), threads=settings.store_threads)
+        address, credentials = s3_place(settings)
+        return S3ObjectStore(address, credentials=credentials, threads=settings.store_threads)
     return LocalObjectStore(_local_dir(settings), threads=settings.store_threads)
 
 
@@ -80,6 +76,17 @@ def build_signer(settings: StorageSettings) -> UrlSigner:
         raise StorageNotConfigured("Set KAPPI_LOCAL_STORE_SECRET: the local store signs its URLs with it")
     secret = settings.local_store_secret.get_secret_value().encode()
     return LocalUrlSigner(base_url=settings.local_store_url, secret=secret)
+
+
+def s3_place(settings: StorageSettings) -> tuple[S3Address, Credentials]:
+    """Where the bucket is, and whose it is. Raises StorageNotConfigured."""
+    address = S3Address(
+        bucket=_bucket(settings),
+        region=settings.s3_region,
+        endpoint=settings.s3_endpoint or None,
+        addressing=settings.s3_addressing,
+    )
+    return address, _credentials(settings)
 
 
 def _bucket(settings: StorageSettings) -> str:

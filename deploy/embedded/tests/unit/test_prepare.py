@@ -1,0 +1,17 @@
+"""What the start-up believes of a service's migrations is what Alembic would say."""
+
+from __future__ import annotations
+
+import pytest
+from kappi_chassis.db.revisions import newest_revisions, versions_folder
+from kappi_embedded.plan import WITH_DATABASE, ServiceSpec
+
+
+@pytest.mark.parametrize("service", WITH_DATABASE, ids=lambda service: service.name)
+def test_it_agrees_with_alembic(service: ServiceSpec) -> None:
+    from alembic.script import ScriptDirectory
+    from kappi_chassis.db.migrations import alembic_config
+
+    heads = set(ScriptDirectory.from_config(alembic_config(service.package, "postgresql://x/y")).get_heads())
+    assert newest_revisions(versions_folder(service.package)) == heads
+    assert heads

@@ -1,0 +1,109 @@
+"""`python -m kappi_chassis.db.migrate kappi_media`: a service's database at the newest schema, as a job.
+
+`python -m kappi_chassis.db.migrate --wait kappi_media` changes nothing: it returns once the job is done, so
+that a service is not started on a schema it does not know. Both read `KAPPI_MEDIA_DATABASE_URL` and nothing
+else of the service's settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import timedelta
+
+import asyncpg
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kappi_chassis.db.revisions import current_revisions, lacks_migrations, newest_revisions, versions_folder
+from kappi_chassis.observability.logs import configure_logging, get_logger
+from kappi_chassis.settings import PlatformSettings
+
+WAIT_AT_MOST = timedelta(minutes=10)
+_POLL_S = 1.0
+_OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+_log = get_logger(__name__)
+
+
+class _Target(BaseSettings):
+    """One setting of the service's; its prefix is only known at run time."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_url: SecretStr
+
+
+def database_url(package: str) -> str:
+    """What the service's own settings would say. Raises ValidationError: it is not set."""
+    prefix = package.upper() + "_"
+    return _Target(_env_prefix=prefix).database_url.get_secret_value()  # type: ignore[call-arg]  # see above
+
+
+async def bring_up_to_date(package: str, url: str) -> bool:
+    """Migrate the database unless it is at the newest revision; returns whether it was not.
+
+    Raises OSError, asyncpg.PostgresError, and what Alembic raises for a database newer than this code.
+    """
+    # Importing Alembic and walking its scripts costs half a second per service; this costs milliseconds.
+    if await current_revisions(url) == newest_revisions(versions_folder(package)):
+        return False
+    from kappi_chassis.db.migrations import migrate
+
+    await migrate(package, url)
+    return True
+
+
+async def until_migrated(
+    package: str, url: str, *, at_most: timedelta = WAIT_AT_MOST, poll_s: float = _POLL_S
+) -> None:
+    """Returns when the schema is the code's, or a newer one. A database that is away is waited for.
+
+    Raises TimeoutError.
+    """
+    folder = versions_folder(package)
+    deadline = time.monotonic() + at_most.total_seconds()
+    while True:
+        try:
+            if not lacks_migrations(folder, await current_revisions(url)):
+                return
+            why = "not migrated yet"
+        except _OUTAGES as error:
+            why = type(error).__name__
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the database of {package} is not ready after {at_most}: {why}")
+        _log.info("migrate.waiting", package=package, why=why)
+        await asyncio.sleep(poll_s)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 0: the schema is there; 1: it is not, and why is in the log; 2: called wrongly."""
+    match arguments:
+        case ["--wait", package]:
+            only_waits = True
+        case [package] if not package.startswith("-"):
+            only_waits = False
+        case _:
+            sys.stderr.write(f"{__doc__}\n")
+            return 2
+    platform = PlatformSettings()
+    configure_logging(service="migrate", level=platform.log_level, renderer=platform.log_format)
+    try:
+        url = database_url(package)
+        if only_waits:
+            asyncio.run(until_migrated(package, url))
+            return 0
+        changed = asyncio.run(bring_up_to_date(package, url))
+    except ValidationError:
+        _log.error("migrate.failed", package=package, error=f"{package.upper()}_DATABASE_URL is not set")
+        return 1
+    except (*_OUTAGES, ModuleNotFoundError) as error:
+        _log.error("migrate.failed", package=package, error_type=type(error).__name__, error=str(error))
+        return 1
+    _log.info("migrate.migrated" if changed else "migrate.up_to_date", package=package)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
