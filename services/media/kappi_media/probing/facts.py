@@ -29,7 +29,9 @@ class CaptureFacts:
     """What the capturing device wrote down.
 
     orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; where the device
-    gave no offset its local time is taken as UTC and `taken_offset_known` is False.
+    gave no offset its local time is taken as UTC and `taken_offset_known` is False. taken_offset_minutes: east
+    of UTC; None where unknown, or where only the instant is known. live_id: what a Live Photo's other half
+    bears too.
     """
 
     orientation: int = 1
@@ -37,6 +39,8 @@ class CaptureFacts:
     taken_offset_known: bool = False
     camera: Camera | None = None
     location: Coordinates | None = None
+    taken_offset_minutes: int | None = None
+    live_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,16 @@ class PictureHeader:
     animated: bool = False
     duration_ms: int | None = None
     capture: CaptureFacts = CaptureFacts()
+    frame_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A media file's facts. width, height: as displayed (orientation, pixel shape applied), in pixels.
 
-    orientation: EXIF 1..8; for a video the equivalent of its display matrix.
+    orientation: EXIF 1..8; for a video the equivalent of its display matrix, for HEIC and AVIF of their own
+    rotation and mirror, which decoders of those apply by themselves. frame_count: of an animation, where its
+    header tells. The rest as in `CaptureFacts`.
     """
 
     kind: MediaKind
@@ -70,19 +77,24 @@ class Probe:
     taken_offset_known: bool
     camera: Camera | None
     location: Coordinates | None
+    taken_offset_minutes: int | None = None
+    live_id: str | None = None
+    frame_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeLimits:
     """Bounds of one probe. The defaults take every camera on sale (200 MP phones, 8K video).
 
-    max_parts: segments, chunks or boxes walked. max_reads, max_read_bytes: asked of the source.
+    max_frames: of an animated picture. max_parts: segments, chunks, boxes or elements walked. max_reads,
+    max_read_bytes: asked of the source.
     """
 
     max_pixels: int = 256_000_000
     max_video_pixels: int = 8192 * 8192
     max_side: int = 65_535
     max_duration: timedelta = timedelta(hours=24)
+    max_frames: int = 10_000
     max_parts: int = 2_000
     max_reads: int = 64
     max_read_bytes: int = 8 << 20
@@ -94,3 +106,13 @@ class ProbeLimits:
         allowed = self.max_pixels if max_pixels is None else max_pixels
         if max(width, height) > self.max_side or width * height > allowed:
             raise ProbeRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
+
+    def check_frames(self, count: int) -> None:
+        """Raises ProbeRejected when an animated picture has too many."""
+        if count > self.max_frames:
+            raise ProbeRejected(RejectReason.TOO_MANY_FRAMES, f"{count} frames")
+
+    def check_duration(self, duration_ms: int | None) -> None:
+        """Raises ProbeRejected when a video or an animation is too long."""
+        if duration_ms is not None and timedelta(milliseconds=duration_ms) > self.max_duration:
+            raise ProbeRejected(RejectReason.TOO_LONG, f"{duration_ms} ms")

@@ -9,18 +9,21 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
+from kappi_media.probing.apple import LIVE_KEY, clean_live_id
 from kappi_media.probing.exif import camera_of, plausible_instant, plausible_place
 from kappi_media.probing.facts import CaptureFacts, Coordinates
 
-MAX_TAG_BYTES: Final = 64 << 10
+MAX_TAG_BYTES: Final = 256 << 10
 
-_MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak")
-_MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod")
-_PLACE: Final = ("com.apple.quicktime.location.ISO6709", "\xa9xyz")
-_DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day")
+LOCI: Final = "loci"
+# In the order of trust. Names are compared in lower case; the plain ones are Matroska's.
+_MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "make")
+_MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "model")
+_PLACE: Final = ("com.apple.quicktime.location.iso6709", "\xa9xyz", LOCI, "location")
+_DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day", "date_recorded", "creation_time")
 # ISO 6709: +48.8577+002.2950+035.4/ , altitude and CRS optional.
 _ISO_6709: Final = re.compile(
     r"([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,6}(?:\.\d{1,6})?)?"
@@ -36,11 +39,27 @@ def user_data_tags(body: bytes) -> dict[str, str]:
         elif name.startswith(b"\xa9") and len(value) > 4:
             (length,) = struct.unpack_from(">H", value)
             tags[name.decode("latin-1")] = value[4 : 4 + length].decode("utf-8", "replace")
+        elif name == b"loci":
+            tags[LOCI] = _loci(value)
     return tags
 
 
+def _loci(value: bytes) -> str:
+    """A 3GPP location atom in the manner of ISO 6709; empty where it is damaged."""
+    # Version and flags, packed language; then a name in UTF-8 or, after its mark, UTF-16; then the role.
+    wide = value[6:8] in (b"\xfe\xff", b"\xff\xfe")
+    if wide:
+        after = next((i + 2 for i in range(6, len(value) - 1, 2) if value[i : i + 2] == b"\x00\x00"), 0)
+    else:
+        after = value.find(b"\x00", 6) + 1
+    if not after or len(value) < after + 13:
+        return ""
+    longitude, latitude, altitude = struct.unpack_from(">iii", value, after + 1)
+    return f"{latitude / 65536:+.6f}{longitude / 65536:+.6f}{altitude / 65536:+.3f}/"
+
+
 def keyed_tags(body: bytes) -> dict[str, str]:
-    """Text values of a `meta` body that lists its `keys` (mdta)."""
+    """Text values of a `meta` body, named by its `keys` (mdta) or, as iTunes does, by their atoms."""
     # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first atom.
     atoms = dict(_atoms(body if body[4:8] == b"hdlr" else body[4:]))
     keys = [name for _, name in _atoms(atoms.get(b"keys", b"")[8:])]
@@ -48,22 +67,30 @@ def keyed_tags(body: bytes) -> dict[str, str]:
     for item, value in _atoms(atoms.get(b"ilst", b"")):
         number = int.from_bytes(item, "big")
         data = dict(_atoms(value)).get(b"data", b"")
-        if 1 <= number <= len(keys) and data[:4] == b"\x00\x00\x00\x01":  # well-known type 1: UTF-8
-            tags[keys[number - 1].decode("utf-8", "replace")] = data[8:].decode("utf-8", "replace")
+        if data[:4] != b"\x00\x00\x00\x01":  # well-known type 1: UTF-8
+            continue
+        text = data[8:].decode("utf-8", "replace")
+        if 1 <= number <= len(keys):
+            tags[keys[number - 1].decode("utf-8", "replace").lower()] = text
+        elif item.startswith(b"\xa9"):
+            tags[item.decode("latin-1")] = text
     return tags
 
 
 def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetime | None) -> CaptureFacts:
     """created_at: the movie header's time, UTC by the specification; a date tag with an offset beats it."""
-    written = _first(tags, _DATE)
-    taken_at = _instant(written) if written else None
+    written = next((at for at in map(_instant, _all(tags, _DATE)) if at is not None), None)
+    place = next((at for at in map(_place, _all(tags, _PLACE)) if at is not None), None)
     facts = CaptureFacts(
         orientation=orientation,
-        camera=camera_of(_first(tags, _MAKE), _first(tags, _MODEL)),
-        location=_place(_first(tags, _PLACE)),
+        camera=camera_of(next(_all(tags, _MAKE), None), next(_all(tags, _MODEL), None)),
+        location=place,
+        live_id=clean_live_id(tags.get(LIVE_KEY)),
     )
-    instant = taken_at or created_at
-    return facts if instant is None else replace(facts, taken_at=instant, taken_offset_known=True)
+    if written is None:
+        return replace(facts, taken_at=created_at, taken_offset_known=created_at is not None)
+    instant, minutes = written
+    return replace(facts, taken_at=instant, taken_offset_known=True, taken_offset_minutes=minutes)
 
 
 def _atoms(body: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -76,25 +103,25 @@ def _atoms(body: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += size
 
 
-def _first(tags: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    return next((tags[name] for name in names if name in tags), None)
+def _all(tags: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
+    return (tags[name] for name in names if name in tags)
 
 
-def _instant(written: str) -> datetime | None:
+def _instant(written: str) -> tuple[datetime, int | None] | None:
+    """UTC and the minutes that the writer was east of it, None for a `Z`, which says nothing about that."""
     try:
-        instant = datetime.fromisoformat(written.strip())
-    except ValueError:
+        local = datetime.fromisoformat(written.strip())
+        distance = local.utcoffset()
+        instant = plausible_instant(local) if distance is not None else None
+    except (ValueError, OverflowError):
         return None
-    if instant.tzinfo is None:
+    if instant is None or distance is None:
         return None
-    try:
-        return plausible_instant(instant.astimezone(UTC))
-    except OverflowError:
-        return None
+    return instant, None if written.rstrip().endswith("Z") else round(distance.total_seconds() / 60)
 
 
-def _place(written: str | None) -> Coordinates | None:
-    match = _ISO_6709.match(written.strip()) if written else None
+def _place(written: str) -> Coordinates | None:
+    match = _ISO_6709.match(written.strip())
     if match is None:
         return None
     altitude = match.group(3)

@@ -85,4 +85,7 @@ async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DE
         taken_offset_known=capture.taken_offset_known,
         camera=capture.camera,
         location=capture.location,
+        taken_offset_minutes=capture.taken_offset_minutes,
+        live_id=capture.live_id,
+        frame_count=header.frame_count,
     )

@@ -8,11 +8,13 @@ from enum import StrEnum
 class RejectReason(StrEnum):
     UNSUPPORTED_TYPE = "unsupported_type"  # not a format Kappi takes
     TYPE_MISMATCH = "type_mismatch"  # the content is not what was declared
+    POLYGLOT = "polyglot"  # also a file of another kind: an archive, a script, a document
     EMPTY = "empty"  # no bytes at all
     CORRUPT = "corrupt"  # the structure contradicts the format
     TRUNCATED = "truncated"  # the end is missing
     NO_PICTURE = "no_picture"  # a container without a video track
     TOO_MANY_PIXELS = "too_many_pixels"  # width, height or their product is over the limit
+    TOO_MANY_FRAMES = "too_many_frames"  # an animated picture over the limit
     TOO_LONG = "too_long"  # duration over the limit
     TOO_COMPLEX = "too_complex"  # needs more reads, memory or time than one file is given
 

@@ -17,7 +17,7 @@ from kappi_media.probing import (
     probe,
     sniff,
 )
-from kappi_media.probing.movie import orientation_of
+from kappi_media.probing.matrix import orientation_of
 from kappi_media.probing.movie_tags import capture_of, keyed_tags, user_data_tags
 from kappi_media.testing.samples import CountingSource, MovieShape, movie, with_huge_media
 

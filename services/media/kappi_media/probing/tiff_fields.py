@@ -1,0 +1,134 @@
+"""Directories of a TIFF structure, which EXIF, Apple's maker note and TIFF files are made of.
+
+Source: TIFF 6.0; BigTIFF as in libtiff. An unreadable field is an absent one: nothing here raises.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 2, 3, 4, 5, 7, 16
+_TYPE_SIZES: Final = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1, 13: 4, LONG8: 8, 18: 8}
+_INTEGERS: Final = {SHORT: "H", LONG: "I", 13: "I", LONG8: "Q", 18: "Q"}
+MAX_FIELDS: Final = 512
+MAX_VALUE_BYTES: Final = 1024
+MAKER_NOTE: Final = 0x927C
+MAX_MAKER_NOTE_BYTES: Final = 64 << 10
+
+Value = str | bytes | tuple[int, ...] | tuple[float, ...]
+Tags = Mapping[int, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How numbers are written. order: of bytes, for `struct`. big: BigTIFF, with 64-bit offsets."""
+
+    order: str
+    big: bool = False
+
+    @property
+    def field_bytes(self) -> int:
+        return 20 if self.big else 12
+
+    @property
+    def count_bytes(self) -> int:
+        return 8 if self.big else 2
+
+    @property
+    def offset_bytes(self) -> int:
+        return 8 if self.big else 4
+
+    def integer(self, raw: bytes) -> int:
+        return int.from_bytes(raw, "little" if self.order == "<" else "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One entry. rest: its last four (BigTIFF: eight) bytes, the value itself where it fits."""
+
+    tag: int
+    kind: int
+    count: int
+    rest: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        return _TYPE_SIZES.get(self.kind, 0) * self.count
+
+    @property
+    def is_inline(self) -> bool:
+        return self.size_bytes <= len(self.rest)
+
+    @property
+    def is_small(self) -> bool:
+        limit = MAX_MAKER_NOTE_BYTES if self.tag == MAKER_NOTE else MAX_VALUE_BYTES
+        return 0 < self.size_bytes <= limit
+
+
+def layout_of(head: bytes) -> Layout | None:
+    """Of a structure that starts with `head`, at least four bytes."""
+    return {
+        b"II*\x00": Layout("<"),
+        b"MM\x00*": Layout(">"),
+        b"II+\x00": Layout("<", big=True),
+        b"MM\x00+": Layout(">", big=True),
+    }.get(head[:4])
+
+
+def fields(entries: bytes, layout: Layout) -> Iterator[Field]:
+    """The whole fields among `entries`, the body of a directory."""
+    form = layout.order + ("HHQ8s" if layout.big else "HHI4s")
+    whole = len(entries) // layout.field_bytes * layout.field_bytes
+    for tag, kind, count, rest in struct.iter_unpack(form, entries[:whole]):
+        yield Field(tag, kind, count, rest)
+
+
+def value_of(field: Field, raw: bytes, layout: Layout) -> Value:
+    """raw: exactly the field's bytes."""
+    if field.kind == ASCII:
+        return raw.split(b"\x00", 1)[0].decode("utf-8", "replace")
+    if field.kind in _INTEGERS:
+        return struct.unpack(f"{layout.order}{field.count}{_INTEGERS[field.kind]}", raw)
+    if field.kind == RATIONAL:
+        parts = struct.unpack(f"{layout.order}{2 * field.count}I", raw)
+        return tuple(
+            top / bottom if bottom else float("nan")
+            for top, bottom in zip(parts[::2], parts[1::2], strict=True)
+        )
+    return raw if field.kind == UNDEFINED else tuple(raw)
+
+
+def directory(block: bytes, layout: Layout, *, at: int | None) -> Tags:
+    """The small fields of the directory `at` an offset of a block in memory; empty where there is none."""
+    if at is None or not 8 <= at <= len(block) - layout.count_bytes:
+        return {}
+    start = at + layout.count_bytes
+    count = min(layout.integer(block[at:start]), MAX_FIELDS)
+    tags: dict[int, Value] = {}
+    for field in fields(block[start : start + count * layout.field_bytes], layout):
+        if not field.is_small or field.tag in tags:
+            continue
+        place = layout.integer(field.rest)
+        raw = field.rest if field.is_inline else block[place : place + field.size_bytes]
+        raw = raw[: field.size_bytes]
+        if len(raw) == field.size_bytes:
+            tags[field.tag] = value_of(field, raw, layout)
+    return tags
+
+
+def text(tags: Tags, tag: int) -> str | None:
+    value = tags.get(tag)
+    return value if isinstance(value, str) else None
+
+
+def numbers(tags: Tags, tag: int) -> tuple[float, ...]:
+    value = tags.get(tag, ())
+    return tuple(float(v) for v in value) if isinstance(value, tuple) else ()
+
+
+def integer(tags: Tags, tag: int) -> int | None:
+    value = tags.get(tag)
+    return int(value[0]) if isinstance(value, tuple) and value and value[0] == value[0] else None
