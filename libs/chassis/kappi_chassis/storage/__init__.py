@@ -4,6 +4,8 @@ from kappi_chassis.storage.contract import (
     ContentBinding,
     DeleteReport,
     ListedObject,
+    MultipartMissing,
+    ObjectExistsAlready,
     ObjectHead,
     ObjectMissing,
     ObjectPage,
@@ -12,6 +14,7 @@ from kappi_chassis.storage.contract import (
     SignedRequest,
     StorageRefused,
     StorageUnavailable,
+    StoredPart,
     UrlSigner,
 )
 
@@ -19,6 +22,8 @@ __all__ = [
     "ContentBinding",
     "DeleteReport",
     "ListedObject",
+    "MultipartMissing",
+    "ObjectExistsAlready",
     "ObjectHead",
     "ObjectMissing",
     "ObjectPage",
@@ -27,5 +32,6 @@ __all__ = [
     "SignedRequest",
     "StorageRefused",
     "StorageUnavailable",
+    "StoredPart",
     "UrlSigner",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -15,16 +17,27 @@ from kappi_chassis.storage.contract import (
     ObjectPage,
     RangedRead,
     StorageRefused,
+    StoredPart,
 )
-from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObject, translated_os_errors
+from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObject
+from kappi_chassis.storage.local_folders import translated_os_errors
 from kappi_chassis.storage.local_listing import objects_under
+from kappi_chassis.storage.local_multipart import MultipartTree
 from kappi_chassis.storage.offload import BlockingPool
+from kappi_chassis.storage.pieces import in_pieces
+from kappi_chassis.storage.tag_rules import checked_tags
 
 T = TypeVar("T")
 
 MAX_BATCH = 1000
 _CALL_TIMEOUT_S = 30.0
+# Joining the parts of a large file copies all of it on most file systems.
+_JOIN_TIMEOUT_S = 600.0
+_JOIN_THREADS = 2
+_WRITE_BYTES = 1 << 20
 _STALE_AFTER = timedelta(hours=24)
+_STALE_MULTIPART_AFTER = timedelta(days=14)
+"""Since its last part came. Services abort what they gave up; this is for what they never heard of."""
 
 
 def _utc_now() -> datetime:
@@ -37,14 +50,14 @@ class LocalObjectStore:
     def __init__(self, root: Path, *, threads: int = 8, now: Callable[[], datetime] = _utc_now) -> None:
         """root: made when missing. now: UTC, tells how old an abandoned write is."""
         self._tree = ObjectTree(root)
+        self._multiparts = MultipartTree(root, self._tree)
         self._pool = BlockingPool(name="local-store", threads=threads, timeout_s=_CALL_TIMEOUT_S)
+        self._joins = BlockingPool(name="local-join", threads=_JOIN_THREADS, timeout_s=_JOIN_TIMEOUT_S)
         self._now = now
 
     async def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""
-        opened = await self.open(key)
-        await self.blocking(opened.close)
-        return opened.head
+        return await self.blocking(lambda: self._tree.head(key))
 
     async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
         """See `ObjectStore.read`."""
@@ -59,12 +72,17 @@ class LocalObjectStore:
         finally:
             opened.close()
 
-    async def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
+    async def stream(
+        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
+    ) -> AsyncIterator[bytes]:
         """See `ObjectStore.stream`."""
+        if start < 0 or (length is not None and length < 0):
+            raise ValueError("A range begins at 0 or later and is not shorter than nothing")
         opened = await self.open(key)
-        offset = 0
+        offset = start
+        end = opened.head.size_bytes if length is None else start + length
         try:
-            while chunk := await self.read_open(opened, offset=offset, length=chunk_bytes):
+            while chunk := await self.read_open(opened, offset=offset, length=min(chunk_bytes, end - offset)):
                 yield chunk
                 offset += len(chunk)
         finally:
@@ -81,6 +99,48 @@ class LocalObjectStore:
             return writer.publish(replace=True)
         finally:
             writer.discard()
+
+    async def put_stream(
+        self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
+    ) -> ObjectHead:
+        """See `ObjectStore.put_stream`."""
+        writer = await self.writer(key, content_type=content_type)
+        try:
+            async with aclosing(in_pieces(chunks, size_of=lambda _: _WRITE_BYTES)) as pieces:
+                async for piece in pieces:
+                    await self.blocking(partial(writer.write, piece))
+            return await self.blocking(partial(writer.publish, replace=replace))
+        finally:
+            await self.blocking(writer.discard)
+
+    async def create_multipart(self, key: str, *, content_type: str) -> str:
+        """See `ObjectStore.create_multipart`."""
+        kept = _checked_content_type(content_type)
+        return await self.blocking(lambda: self._multiparts.create(key, content_type=kept))
+
+    async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
+        """See `ObjectStore.list_parts`."""
+        return await self.blocking(lambda: self._multiparts.parts(key, upload_id=upload_id))
+
+    async def complete_multipart(
+        self, key: str, *, upload_id: str, parts: Sequence[StoredPart]
+    ) -> ObjectHead:
+        """See `ObjectStore.complete_multipart`. Parts may have any size here."""
+        join = partial(self._multiparts.complete, key, upload_id=upload_id, parts=parts)
+        return await self._joins.run(_translated, join)
+
+    async def abort_multipart(self, key: str, *, upload_id: str) -> None:
+        """See `ObjectStore.abort_multipart`."""
+        await self.blocking(lambda: self._multiparts.abort(key, upload_id=upload_id))
+
+    async def tags(self, key: str) -> dict[str, str]:
+        """See `ObjectStore.tags`."""
+        return await self.blocking(lambda: self._tree.tags(key))
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """See `ObjectStore.set_tags`."""
+        kept = checked_tags(tags)
+        await self.blocking(lambda: self._tree.set_tags(key, kept))
 
     async def list_page(self, prefix: str, *, token: str | None = None, limit: int = MAX_BATCH) -> ObjectPage:
         """See `ObjectStore.list_page`. The token is the last key of the page before."""
@@ -107,17 +167,19 @@ class LocalObjectStore:
         return await self.delete_batch([found.key for found in page.objects])
 
     async def abort_multipart_uploads(self, prefix: str) -> int:
-        """See `ObjectStore.abort_multipart_uploads`. There are none: an upload here is one request."""
-        return 0
+        """See `ObjectStore.abort_multipart_uploads`."""
+        return await self.blocking(lambda: self._multiparts.abort_all(prefix))
 
     async def ready(self) -> None:
         """See `ObjectStore.ready`. Also sweeps what writers that died left behind."""
-        stale_before = self._now() - _STALE_AFTER
-        await self.blocking(lambda: self._tree.prepare(stale_before=stale_before))
+        now = self._now()
+        await self.blocking(lambda: self._tree.prepare(stale_before=now - _STALE_AFTER))
+        await self.blocking(lambda: self._multiparts.prepare(stale_before=now - _STALE_MULTIPART_AFTER))
 
     async def close(self) -> None:
         """See `ObjectStore.close`."""
         await self._pool.close()
+        await self._joins.close()
 
     # What `local_server` needs beyond the contract.
 
@@ -137,17 +199,30 @@ class LocalObjectStore:
         """A new object, invisible until published; its methods block, so call them through `blocking`."""
         return await self.blocking(lambda: self._writer(key, content_type))
 
+    async def expect_multipart(self, key: str, *, upload_id: str) -> None:
+        """Raises MultipartMissing when no such upload of that key is under way."""
+        await self.blocking(lambda: self._multiparts.check(key, upload_id))
+
+    async def publish_part(self, writer: ObjectWriter, key: str, *, upload_id: str, number: int) -> str:
+        """Make what was written part `number`; returns its ETag. Raises MultipartMissing."""
+        place = partial(self._multiparts.place_part, key=key, upload_id=upload_id, number=number)
+        return await self.blocking(lambda: writer.publish_to(place))
+
     async def blocking(self, call: Callable[[], T]) -> T:
         """`call()` on one of the store's threads, its OSErrors told as the contract's failures."""
         return await self._pool.run(_translated, call)
 
     def _writer(self, key: str, content_type: str) -> ObjectWriter:
-        try:
-            return ObjectWriter(self._tree, key, content_type=header_content_type(content_type))
-        except ValueError as error:
-            raise StorageRefused(str(error)) from error
+        return ObjectWriter(self._tree, key, content_type=_checked_content_type(content_type))
 
 
 def _translated(call: Callable[[], T]) -> T:
     with translated_os_errors():
         return call()
+
+
+def _checked_content_type(content_type: str) -> str:
+    try:
+        return header_content_type(content_type)
+    except ValueError as error:
+        raise StorageRefused(str(error)) from error

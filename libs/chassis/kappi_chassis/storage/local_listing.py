@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kappi_chassis.storage.contract import ListedObject
-from kappi_chassis.storage.local_files import FOOTER_BYTES
+from kappi_chassis.storage.local_footer import FOOTER_BYTES
 from kappi_chassis.storage.local_paths import CONTINUED_SUFFIX, OBJECT_SUFFIX, decoded_name, prefix_folder
 
 

@@ -16,6 +16,8 @@ from functools import partial
 
 from kappi_chassis.storage.contract import (
     ContentBinding,
+    MultipartMissing,
+    ObjectExistsAlready,
     ObjectHead,
     ObjectMissing,
     StorageRefused,
@@ -24,7 +26,7 @@ from kappi_chassis.storage.contract import (
 from kappi_chassis.storage.http_ranges import RangeNotSatisfiable, names_etag, requested_range
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_body import UploadBody
-from kappi_chassis.storage.local_files import ObjectExists, OpenObject
+from kappi_chassis.storage.local_files import OpenObject
 from kappi_chassis.storage.local_responses import (
     CONTENT_SAFETY,
     CORS,
@@ -42,12 +44,14 @@ from kappi_chassis.storage.local_responses import (
 )
 from kappi_chassis.storage.local_signing import (
     LocalUrlVerifier,
+    PartBinding,
     SignatureRejected,
     SignedClaims,
     UrlExpired,
 )
 
 _READ_CHUNK_BYTES = 1 << 20
+_PART_CONTENT_TYPE = "application/octet-stream"
 
 
 def local_store_app(
@@ -116,7 +120,9 @@ class _LocalStoreApp:
         claims = self._verified(scope)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            if claims.binding is not None:
+            if claims.part is not None:
+                await self._put_part(claims.key, claims.part, headers=headers, body=body, send=send)
+            elif claims.binding is not None:
                 await self._put(claims.key, claims.binding, headers=headers, body=body, send=send)
             else:
                 await self._get(
@@ -124,7 +130,9 @@ class _LocalStoreApp:
                 )
         except ObjectMissing as error:
             raise Refused(404, "NoSuchKey", "There is no such object.") from error
-        except ObjectExists as error:
+        except MultipartMissing as error:
+            raise Refused(404, "NoSuchUpload", "There is no such multipart upload.") from error
+        except ObjectExistsAlready as error:
             raise Refused(412, "PreconditionFailed", "The object exists already.") from error
         except StorageRefused as error:
             raise Refused(400, "InvalidRequest", "The store cannot hold such an object.") from error
@@ -151,7 +159,7 @@ class _LocalStoreApp:
         _check_upload_headers(headers, binding)
         # Asked before the body is read as well as when it is stored: a refusal should not cost 5 GiB.
         if await self._store.exists(key):
-            raise ObjectExists
+            raise ObjectExistsAlready
         writer = await self._store.writer(key, content_type=binding.content_type)
         try:
             async for chunk in body.chunks(size_bytes=binding.size_bytes):
@@ -165,6 +173,21 @@ class _LocalStoreApp:
         if binding.sha256 is not None:
             answer.append((b"x-amz-checksum-sha256", b64encode(binding.sha256)))
         await send_whole(send, 200, answer)
+
+    async def _put_part(
+        self, key: str, part: PartBinding, *, headers: dict[str, str], body: UploadBody, send: Send
+    ) -> None:
+        _check_length(headers, part.size_bytes)
+        # As above, before as well as after.
+        await self._store.expect_multipart(key, upload_id=part.upload_id)
+        writer = await self._store.writer(key, content_type=_PART_CONTENT_TYPE)
+        try:
+            async for chunk in body.chunks(size_bytes=part.size_bytes):
+                await self._store.blocking(partial(writer.write, chunk))
+            etag = await self._store.publish_part(writer, key, upload_id=part.upload_id, number=part.number)
+        finally:
+            await self._store.blocking(writer.discard)
+        await send_whole(send, 200, [*CORS, (b"etag", _quoted(etag))])
 
     async def _get(
         self,
@@ -224,17 +247,21 @@ async def _departure(receive: Receive) -> None:
 
 def _check_upload_headers(headers: dict[str, str], binding: ContentBinding) -> None:
     """Refuse, before any byte of the body is read, what is not the upload that was signed."""
-    length = headers.get("content-length")
-    if length is None:
-        raise Refused(411, "MissingContentLength", "Content-Length is required.")
-    if length != str(binding.size_bytes):
-        raise Refused(400, "IncompleteBody", "Content-Length is not the one signed.")
+    _check_length(headers, binding.size_bytes)
     expected = {"content-type": binding.content_type, "if-none-match": "*"}
     for name, value in expected.items():
         if headers.get(name) != value:
             raise Refused(403, "SignatureDoesNotMatch", f"{name} is not the one signed.")
     if binding.sha256 is not None and _decoded(headers.get("x-amz-checksum-sha256")) != binding.sha256:
         raise Refused(403, "SignatureDoesNotMatch", "x-amz-checksum-sha256 is not the one signed.")
+
+
+def _check_length(headers: dict[str, str], size_bytes: int) -> None:
+    length = headers.get("content-length")
+    if length is None:
+        raise Refused(411, "MissingContentLength", "Content-Length is required.")
+    if length != str(size_bytes):
+        raise Refused(400, "IncompleteBody", "Content-Length is not the one signed.")
 
 
 def _decoded(checksum: str | None) -> bytes | None:

@@ -18,11 +18,12 @@ from urllib.parse import parse_qsl, urlsplit
 from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.contract import ContentBinding, SignedRequest
 from kappi_chassis.storage.disposition import attachment
+from kappi_chassis.storage.part_numbers import checked_part_number
 from kappi_chassis.storage.sigv4 import MAX_EXPIRES_S, encode_path, encode_query
 
 MIN_SECRET_BYTES = 16
 
-_PARAMETERS = ("expires", "type", "size", "sha256", "disposition")
+_PARAMETERS = ("expires", "type", "size", "sha256", "disposition", "upload", "part")
 _SIGNATURE = "signature"
 _MAX_QUERY_BYTES = 8192
 _digits = re.compile(r"[0-9]{1,18}").fullmatch
@@ -38,11 +39,24 @@ class UrlExpired(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class PartBinding:
+    """The one part of one multipart upload that a PUT may carry. size_bytes: exact Content-Length."""
+
+    upload_id: str
+    number: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignedClaims:
-    """What a verified URL allows. `binding` for a PUT; the other two are headers to answer a GET with."""
+    """What a verified URL allows.
+
+    `binding` or `part` for a PUT; the other two are headers to answer a GET with.
+    """
 
     key: str
     binding: ContentBinding | None = None
+    part: PartBinding | None = None
     content_type: str | None = None
     disposition: str | None = None
 
@@ -87,6 +101,18 @@ class LocalUrlSigner:
         url = self._signed("PUT", key, query)
         return SignedRequest(url=url, http_method="PUT", headers=headers, expires_at=expires_at)
 
+    def sign_part(
+        self, key: str, *, upload_id: str, number: int, size_bytes: int, now: datetime, lifetime: timedelta
+    ) -> SignedRequest:
+        """See `UrlSigner.sign_part`."""
+        expires_at, query = _expiry(now, lifetime)
+        query = (
+            f"{query}&size={size_bytes}&upload={encode_query(upload_id)}&part={checked_part_number(number)}"
+        )
+        return SignedRequest(
+            url=self._signed("PUT", key, query), http_method="PUT", headers={}, expires_at=expires_at
+        )
+
     def sign_get(
         self,
         key: str,
@@ -130,6 +156,8 @@ class LocalUrlVerifier:
             raise SignatureRejected
         if now.timestamp() >= int(given["expires"]):
             raise UrlExpired
+        if http_method == "PUT" and "upload" in given:
+            return SignedClaims(key=key, part=_part_binding(given))
         if http_method == "PUT":
             return SignedClaims(key=key, binding=_binding(given))
         return SignedClaims(key=key, content_type=given.get("type"), disposition=given.get("disposition"))
@@ -170,3 +198,11 @@ def _binding(given: Mapping[str, str]) -> ContentBinding:
         size_bytes=int(size),
         sha256=bytes.fromhex(digest) if digest is not None else None,
     )
+
+
+def _part_binding(given: Mapping[str, str]) -> PartBinding:
+    # As above.
+    size, number = given.get("size", ""), given.get("part", "")
+    if not _digits(size) or not _digits(number):
+        raise SignatureRejected
+    return PartBinding(upload_id=given["upload"], number=int(number), size_bytes=int(size))

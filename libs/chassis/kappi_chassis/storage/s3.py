@@ -4,293 +4,325 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from hashlib import sha256
-from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.contract import (
     DeleteReport,
     ListedObject,
+    ObjectExistsAlready,
     ObjectHead,
     ObjectMissing,
     ObjectPage,
     RangedRead,
+    StorageRefused,
+    StoredPart,
 )
-from kappi_chassis.storage.offload import BlockingPool
-from kappi_chassis.storage.s3_errors import error_status, translated_errors, versions_unsupported
-from kappi_chassis.storage.s3_signing import Addressing
+from kappi_chassis.storage.pieces import in_pieces
+from kappi_chassis.storage.s3_client import S3Address, S3Connection
+from kappi_chassis.storage.s3_errors import error_code, error_status, is_unsupported
+from kappi_chassis.storage.s3_multipart import S3Multiparts, piece_size
 from kappi_chassis.storage.sigv4 import Credentials
+from kappi_chassis.storage.tag_rules import checked_tags
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-T = TypeVar("T")
-
 MAX_BATCH = 1000
 """Keys per DeleteObjects and per page: the limit S3 itself sets."""
 
-_CONNECT_TIMEOUT_S = 3
-_READ_TIMEOUT_S = 20
-_ATTEMPTS = 2
 _ALREADY_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Address:
-    """Which bucket, where. endpoint: None means AWS itself, found by `region`."""
-
-    bucket: str
-    region: str
-    endpoint: str | None = None
-    addressing: Addressing = Addressing.PATH
-
-
 class S3ObjectStore:
-    """See `ObjectStore`. boto3 is imported on the first call, so an embedded system never pays for it."""
+    """See `ObjectStore`."""
 
     def __init__(self, address: S3Address, *, credentials: Credentials, threads: int = 16) -> None:
         """threads: calls in flight at once, and kept connections."""
-        self._address = address
-        self._credentials = credentials
-        self._pool = BlockingPool(
-            name="s3", threads=threads, timeout_s=_ATTEMPTS * (_CONNECT_TIMEOUT_S + _READ_TIMEOUT_S) + 5.0
-        )
-        self._client: S3Client | None = None
-        self._connecting = Lock()
+        self._bucket = address.bucket
+        self._connection = S3Connection(address, credentials=credentials, threads=threads)
+        self._multiparts = S3Multiparts(self._connection)
         self._keeps_versions = True
 
     async def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""
-        client = await self._connected()
-        call = partial(client.head_object, Bucket=self._address.bucket, Key=key, ChecksumMode="ENABLED")
+
+        def work(client: S3Client) -> ObjectHead:
+            answer = client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+            return _head_of(key, answer, size_bytes=answer["ContentLength"])
+
         try:
-            answer = await self._pool.run(_translated, call, key)
+            return await self._connection.run(work, key)
         except ObjectMissing:
             # HEAD has no body, so its 404 may as well mean a missing bucket: GET tells which. Where it finds
             # the object, that was stored this moment.
-            await self._pool.run(self._read, client, key, "bytes=0-0")
-            answer = await self._pool.run(_translated, call, key)
-        return _head_of(key, answer, size_bytes=answer["ContentLength"])
+            await self._connection.run(partial(self._read, key=key, start=0, length=1), key)
+            return await self._connection.run(work, key)
 
     async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
         """See `ObjectStore.read`. One request, but for ranges beyond the end (an empty object's any)."""
         if start < 0 or length < 1:
             raise ValueError("A range begins at 0 or later and holds at least one byte")
-        client = await self._connected()
-        found = await self._pool.run(self._read, client, key, f"bytes={start}-{start + length - 1}")
+        found = await self._connection.run(partial(self._read, key=key, start=start, length=length), key)
         # S3 has no empty range: it answers 416, and only HEAD tells the size then.
         return found or RangedRead(head=await self.head(key), body=b"")
 
-    def _read(self, client: S3Client, key: str, byte_range: str) -> RangedRead | None:
-        from botocore.exceptions import ClientError  # see make_client
-
-        with translated_errors(key):
-            try:
-                answer = client.get_object(Bucket=self._address.bucket, Key=key, Range=byte_range)
-            except ClientError as error:
-                if error_status(error) == 416:
-                    return None
-                raise
-            with answer["Body"] as body:
-                content = body.read()
+    def _read(self, client: S3Client, *, key: str, start: int, length: int) -> RangedRead | None:
+        answer = self._get(client, key, byte_range=f"bytes={start}-{start + length - 1}")
+        if answer is None:
+            return None
+        with answer["Body"] as body:
+            content = body.read()
         # A store may ignore the range and send everything (RFC 9110, 14.2): then there is no Content-Range.
         total = answer.get("ContentRange", "").rpartition("/")[2]
         size_bytes = int(total) if total.isdigit() else answer["ContentLength"]
         if not total:
-            start, _, end = byte_range.removeprefix("bytes=").partition("-")
-            content = content[int(start) : int(end) + 1]
+            content = content[start : start + length]
         return RangedRead(head=_head_of(key, answer, size_bytes=size_bytes), body=content)
 
-    async def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
-        """See `ObjectStore.stream`."""
-        client = await self._connected()
-        call = partial(client.get_object, Bucket=self._address.bucket, Key=key)
-        answer = await self._pool.run(_translated, call, key)
-        body: StreamingBody = answer["Body"]
+    def _get(self, client: S3Client, key: str, *, byte_range: str | None) -> Mapping[str, Any] | None:
+        """The answer, its body still to be read; None when the range begins beyond the end."""
+        from botocore.exceptions import ClientError  # see make_client
+
+        wanted: Mapping[str, Any] = {"Range": byte_range} if byte_range is not None else {}
         try:
-            while chunk := await self._pool.run(_translated, partial(body.read, chunk_bytes), key):
-                yield chunk
+            return client.get_object(Bucket=self._bucket, Key=key, **wanted)
+        except ClientError as error:
+            if error_status(error) == 416:
+                return None
+            raise
+
+    async def stream(
+        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
+    ) -> AsyncIterator[bytes]:
+        """See `ObjectStore.stream`."""
+        if start < 0 or (length is not None and length < 0):
+            raise ValueError("A range begins at 0 or later and is not shorter than nothing")
+        if length == 0:
+            await self.head(key)
+            return
+        last = "" if length is None else str(start + length - 1)
+        byte_range = f"bytes={start}-{last}" if start or last else None
+        answer = await self._connection.run(partial(self._get, key=key, byte_range=byte_range), key)
+        if answer is None:
+            return
+        body: StreamingBody = answer["Body"]
+        # See `_read`: then what comes before is dropped, and what comes after left.
+        to_drop = start if byte_range is not None and "ContentRange" not in answer else 0
+        left = length
+        try:
+            while (left is None or left > 0) and (
+                chunk := await self._connection.run(lambda _: body.read(chunk_bytes), key)
+            ):
+                wanted = chunk[to_drop:][:left]
+                to_drop = max(0, to_drop - len(chunk))
+                if wanted:
+                    yield wanted
+                    left = None if left is None else left - len(wanted)
         finally:
             # Closing drops the connection if bytes are left: cheaper than reading them, and does not block.
             body.close()
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
         """See `ObjectStore.put`."""
-        client = await self._connected()
+        return await self._put(key, body, content_type=content_type, condition={})
+
+    async def _put(
+        self, key: str, body: bytes, *, content_type: str, condition: Mapping[str, Any]
+    ) -> ObjectHead:
         digest = sha256(body).digest()
-        call = partial(
-            client.put_object,
-            Bucket=self._address.bucket,
-            Key=key,
-            Body=body,
-            ContentType=content_type,
-            ChecksumSHA256=b64encode(digest).decode(),
-        )
-        answer = await self._pool.run(_translated, call)
-        stored_at = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        if stored_at is None:
-            return await self.head(key)
-        return ObjectHead(
-            key=key,
-            size_bytes=len(body),
-            etag=_bare_etag(answer["ETag"]),
-            content_type=content_type,
-            last_modified=_as_utc(parsedate_to_datetime(stored_at)),
-            sha256=digest if answer.get("ChecksumSHA256") else None,
-        )
+
+        def work(client: S3Client) -> ObjectHead | None:
+            answer = client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ChecksumSHA256=b64encode(digest).decode(),
+                **condition,
+            )
+            stored_at = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            if stored_at is None:
+                return None
+            return ObjectHead(
+                key=key,
+                size_bytes=len(body),
+                etag=_bare_etag(answer["ETag"]),
+                content_type=content_type,
+                last_modified=_as_utc(parsedate_to_datetime(stored_at)),
+                sha256=digest if answer.get("ChecksumSHA256") else None,
+            )
+
+        return await self._connection.run(work) or await self.head(key)
+
+    async def put_stream(
+        self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
+    ) -> ObjectHead:
+        """See `ObjectStore.put_stream`. One request up to 8 MiB, a multipart upload beyond."""
+        _check_content_type(content_type)
+        async with aclosing(in_pieces(chunks, size_of=piece_size)) as pieces:
+            first = await anext(pieces)
+            second = await anext(pieces, None)
+            if second is None:
+                condition = {} if replace else {"IfNoneMatch": "*"}
+                return await self._put(key, first, content_type=content_type, condition=condition)
+            if not replace:
+                await self._expect_nothing(key)
+            await self._multiparts.put_pieces(
+                key, _led_by(second, pieces), first=first, content_type=content_type, create_only=not replace
+            )
+        return await self.head(key)
+
+    async def create_multipart(self, key: str, *, content_type: str) -> str:
+        """See `ObjectStore.create_multipart`."""
+        _check_content_type(content_type)
+        return await self._multiparts.create(key, content_type=content_type)
+
+    async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
+        """See `ObjectStore.list_parts`."""
+        return await self._multiparts.parts(key, upload_id=upload_id)
+
+    async def complete_multipart(
+        self, key: str, *, upload_id: str, parts: Sequence[StoredPart]
+    ) -> ObjectHead:
+        """See `ObjectStore.complete_multipart`.
+
+        Create-only is the store's promise where it knows `If-None-Match` here, and a look beforehand where
+        it does not. ADR-0014.
+        """
+        await self._expect_nothing(key)
+        await self._multiparts.join(key, upload_id=upload_id, parts=parts, create_only=True)
+        return await self.head(key)
+
+    async def _expect_nothing(self, key: str) -> None:
+        try:
+            await self.head(key)
+        except ObjectMissing:
+            return
+        raise ObjectExistsAlready
+
+    async def abort_multipart(self, key: str, *, upload_id: str) -> None:
+        """See `ObjectStore.abort_multipart`."""
+        await self._multiparts.abort(key, upload_id=upload_id)
+
+    async def abort_multipart_uploads(self, prefix: str) -> int:
+        """See `ObjectStore.abort_multipart_uploads`."""
+        return await self._multiparts.abort_all(prefix)
+
+    async def tags(self, key: str) -> dict[str, str]:
+        """See `ObjectStore.tags`."""
+
+        def work(client: S3Client) -> dict[str, str]:
+            from botocore.exceptions import ClientError  # see make_client
+
+            try:
+                answer = client.get_object_tagging(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) == "NoSuchTagSet":
+                    return {}
+                raise
+            return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+        return await self._connection.run(work, key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """See `ObjectStore.set_tags`."""
+        named = [{"Key": name, "Value": value} for name, value in checked_tags(tags).items()]
+
+        def work(client: S3Client) -> None:
+            client.put_object_tagging(
+                Bucket=self._bucket,
+                Key=key,
+                Tagging={"TagSet": named},  # type: ignore[typeddict-item]  # built as data above
+            )
+
+        await self._connection.run(work, key)
 
     async def list_page(self, prefix: str, *, token: str | None = None, limit: int = MAX_BATCH) -> ObjectPage:
         """See `ObjectStore.list_page`."""
-        client = await self._connected()
-        max_keys = max(1, min(limit, MAX_BATCH))
-        call = partial(client.list_objects_v2, Bucket=self._address.bucket, Prefix=prefix, MaxKeys=max_keys)
-        if token is not None:
-            call = partial(call, ContinuationToken=token)
-        answer = await self._pool.run(_translated, call)
-        objects = tuple(
-            ListedObject(
-                key=found["Key"], size_bytes=found["Size"], last_modified=_as_utc(found["LastModified"])
+        after: Mapping[str, Any] = {"ContinuationToken": token} if token is not None else {}
+
+        def work(client: S3Client) -> ObjectPage:
+            max_keys = max(1, min(limit, MAX_BATCH))
+            answer = client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=max_keys, **after)
+            objects = tuple(
+                ListedObject(
+                    key=found["Key"], size_bytes=found["Size"], last_modified=_as_utc(found["LastModified"])
+                )
+                for found in answer.get("Contents", [])
             )
-            for found in answer.get("Contents", [])
-        )
-        return ObjectPage(objects=objects, next_token=answer.get("NextContinuationToken"))
+            return ObjectPage(objects=objects, next_token=answer.get("NextContinuationToken"))
+
+        return await self._connection.run(work)
 
     async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
         """See `ObjectStore.delete_batch`."""
         wanted = dict.fromkeys(keys)
         if len(wanted) > MAX_BATCH:
             raise ValueError(f"At most {MAX_BATCH} keys a call")
-        client = await self._connected()
-        return await self._pool.run(self._delete, client, [{"Key": key} for key in wanted])
+        return await self._connection.run(partial(self._delete, found=[{"Key": key} for key in wanted]))
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`."""
-        client = await self._connected()
-        found = await self._pool.run(self._versions_page, client, prefix)
-        return await self._pool.run(self._delete, client, found)
+        found = await self._connection.run(partial(self._versions_page, prefix=prefix))
+        return await self._connection.run(partial(self._delete, found=found))
 
-    def _versions_page(self, client: S3Client, prefix: str) -> list[ObjectIdentifierTypeDef]:
+    def _versions_page(self, client: S3Client, *, prefix: str) -> list[ObjectIdentifierTypeDef]:
         from botocore.exceptions import ClientError  # see make_client
 
-        bucket = self._address.bucket
-        with translated_errors():
-            if self._keeps_versions:
-                try:
-                    versions = client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_BATCH)
-                except ClientError as error:
-                    if not versions_unsupported(error):
-                        raise
-                    self._keeps_versions = False
-                else:
-                    every = [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]
-                    return [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in every]
-            current = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_BATCH)
-            return [{"Key": each["Key"]} for each in current.get("Contents", [])]
+        if self._keeps_versions:
+            try:
+                versions = client.list_object_versions(Bucket=self._bucket, Prefix=prefix, MaxKeys=MAX_BATCH)
+            except ClientError as error:
+                if not is_unsupported(error):
+                    raise
+                self._keeps_versions = False
+            else:
+                every = [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]
+                return [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in every]
+        current = client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=MAX_BATCH)
+        return [{"Key": each["Key"]} for each in current.get("Contents", [])]
 
-    def _delete(self, client: S3Client, found: Sequence[ObjectIdentifierTypeDef]) -> DeleteReport:
+    def _delete(self, client: S3Client, *, found: Sequence[ObjectIdentifierTypeDef]) -> DeleteReport:
         if not found:
             return DeleteReport(deleted=0)
-        with translated_errors():
-            answer = client.delete_objects(
-                Bucket=self._address.bucket, Delete={"Objects": found, "Quiet": True}
-            )
+        answer = client.delete_objects(Bucket=self._bucket, Delete={"Objects": found, "Quiet": True})
         # Several versions of one key may fail: counted each, told once.
         errors = [each for each in answer.get("Errors", []) if each.get("Code") not in _ALREADY_GONE]
         failed = {each.get("Key", ""): each.get("Code", "Unknown") for each in errors}
         return DeleteReport(deleted=len(found) - len(errors), failed=failed)
 
-    async def abort_multipart_uploads(self, prefix: str) -> int:
-        """See `ObjectStore.abort_multipart_uploads`."""
-        client = await self._connected()
-        bucket, aborted = self._address.bucket, 0
-        markers: dict[str, str] = {}
-        while True:
-            listed = partial(client.list_multipart_uploads, Bucket=bucket, Prefix=prefix)
-            page = await self._pool.run(_translated, partial(listed, **markers))
-            for upload in page.get("Uploads", []):
-                upload_key, upload_id = upload["Key"], upload["UploadId"]
-                abort = partial(
-                    client.abort_multipart_upload, Bucket=bucket, Key=upload_key, UploadId=upload_id
-                )
-                try:
-                    await self._pool.run(_translated, abort, upload_key)
-                except ObjectMissing:  # completed or aborted meanwhile
-                    continue
-                aborted += 1
-            if not page.get("IsTruncated"):
-                return aborted
-            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
-
     async def ready(self) -> None:
         """See `ObjectStore.ready`."""
-        client = await self._connected()
-        await self._pool.run(_translated, partial(client.head_bucket, Bucket=self._address.bucket))
+
+        def work(client: S3Client) -> None:
+            client.head_bucket(Bucket=self._bucket)
+
+        await self._connection.run(work)
 
     async def close(self) -> None:
         """See `ObjectStore.close`."""
-        await self._pool.close()
-        if self._client is not None:
-            self._client.close()
-
-    async def _connected(self) -> S3Client:
-        if self._client is None:
-            return await self._pool.run(self._connect)
-        return self._client
-
-    def _connect(self) -> S3Client:
-        with self._connecting:
-            if self._client is not None:
-                return self._client
-            client = make_client(self._address, credentials=self._credentials, connections=self._pool.threads)
-            self._client = client
-            return client
+        await self._connection.close()
 
 
-def make_client(address: S3Address, *, credentials: Credentials, connections: int) -> S3Client:
-    """A boto3 client with bounded timeouts, retries and connections.
-
-    boto3 is imported here: it takes 40 MB and 0.3 s, which a system on a local folder need not spend.
-    """
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        region_name=address.region,
-        signature_version="s3v4",
-        s3={"addressing_style": address.addressing.value},
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=_READ_TIMEOUT_S,
-        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-        max_pool_connections=connections,
-        # Not every S3 knows the newer default checksums in trailers; we send SHA-256 ourselves.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    # A session of our own: boto3's default session is shared and not safe to create clients from threads.
-    session = boto3.session.Session(
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        aws_session_token=credentials.session_token,
-    )
-    client: S3Client = session.client("s3", endpoint_url=address.endpoint, config=config)
-    client.meta.events.register("before-call.s3.GetObject", _ask_for_checksum)
-    return client
+async def _led_by(piece: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield piece
+    async for each in pieces:
+        yield each
 
 
-def _ask_for_checksum(params: dict[str, Any], **_: object) -> None:
-    # Not the ChecksumMode argument: with it botocore would check a range against the whole object's sum.
-    params["headers"]["x-amz-checksum-mode"] = "ENABLED"
-
-
-def _translated(call: partial[T], key: str | None = None) -> T:
-    with translated_errors(key):
-        return call()
+def _check_content_type(content_type: str) -> None:
+    try:
+        header_content_type(content_type)
+    except ValueError as error:
+        raise StorageRefused(str(error)) from error
 
 
 def _head_of(key: str, answer: Mapping[str, Any], *, size_bytes: int) -> ObjectHead:

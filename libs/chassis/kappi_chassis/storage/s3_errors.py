@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kappi_chassis.storage.contract import ObjectMissing, StorageRefused, StorageUnavailable
+from kappi_chassis.storage.contract import (
+    MultipartMissing,
+    ObjectExistsAlready,
+    ObjectMissing,
+    StorageRefused,
+    StorageUnavailable,
+)
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-_MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion", "NoSuchUpload"})
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion"})
 # 4xx answers that pass: throttling, clocks that drift, credentials and buckets an operator puts right (404
 # that is not the object's).
 _PASSING_4XX = frozenset({401, 403, 404, 408, 425, 429})
@@ -20,7 +26,7 @@ _PASSING = frozenset(
     | {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
     | {"OperationAborted", "ConditionalRequestConflict"}  # two at once, answered with 409
 )
-_NO_VERSIONS = frozenset({"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"})
+_UNKNOWN_TO_STORE = frozenset({"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"})
 
 
 def error_code(error: ClientError) -> str:
@@ -33,20 +39,28 @@ def error_status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def versions_unsupported(error: ClientError) -> bool:
-    """Whether the store says that it does not know object versions at all."""
-    return error_code(error) in _NO_VERSIONS or error_status(error) in {405, 501}
+def is_unsupported(error: ClientError) -> bool:
+    """Whether the store says that it does not know such a thing (versions, say) at all."""
+    return error_code(error) in _UNKNOWN_TO_STORE or error_status(error) in {405, 501}
 
 
 @contextmanager
 def translated_errors(key: str | None = None) -> Iterator[None]:
     """Turn botocore's failures into the contract's. key: the object asked for; a 404 then is its absence."""
-    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # see s3.make_client
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ParamValidationError,
+    )  # see s3_client.make_client
 
     try:
         yield
     except ClientError as error:
         code, status = error_code(error), error_status(error)
+        if code == "NoSuchUpload":
+            raise MultipartMissing from error
+        if code == "PreconditionFailed" or status == 412:
+            raise ObjectExistsAlready from error  # every condition we set is: that there be none
         if key is not None and code in _MISSING:
             raise ObjectMissing(key) from error
         passing = code in _PASSING or status in _PASSING_4XX

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit, urlunsplit
 from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.contract import ContentBinding, SignedRequest
 from kappi_chassis.storage.disposition import attachment
+from kappi_chassis.storage.part_numbers import checked_part_number
 from kappi_chassis.storage.sigv4 import Credentials, QuerySigner, encode_path
 
 _PUT_HEADERS = ("content-length", "content-type", "if-none-match")
+_PART_HEADERS = ("content-length",)
 _PUT_HEADERS_WITH_SHA256 = (*_PUT_HEADERS, "x-amz-checksum-sha256")
 
 
@@ -59,6 +61,21 @@ class S3UrlSigner:
             header_values=values,
         )
         return SignedRequest(url=url, http_method="PUT", headers=headers, expires_at=now + lifetime)
+
+    def sign_part(
+        self, key: str, *, upload_id: str, number: int, size_bytes: int, now: datetime, lifetime: timedelta
+    ) -> SignedRequest:
+        """See `UrlSigner.sign_part`."""
+        url = self._signer.presign(
+            "PUT",
+            self._prefix + encode_path(key),
+            now=now,
+            expires_s=int(lifetime.total_seconds()),
+            header_names=_PART_HEADERS,
+            header_values=(str(size_bytes),),
+            query=(("uploadId", upload_id), ("partNumber", str(checked_part_number(number)))),
+        )
+        return SignedRequest(url=url, http_method="PUT", headers={}, expires_at=now + lifetime)
 
     def sign_get(
         self,

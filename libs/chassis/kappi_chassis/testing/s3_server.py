@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Literal, Self
 
 from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
-from kappi_chassis.storage.s3 import S3Address, S3ObjectStore, make_client
+from kappi_chassis.storage.s3 import S3ObjectStore
+from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.s3_signing import Addressing, S3UrlSigner
 from kappi_chassis.storage.sigv4 import Credentials
 from kappi_chassis.testing.containers import Container, docker_has

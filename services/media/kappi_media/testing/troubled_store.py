@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from kappi_chassis.storage import (
@@ -12,6 +12,7 @@ from kappi_chassis.storage import (
     ObjectStore,
     RangedRead,
     StorageUnavailable,
+    StoredPart,
 )
 
 
@@ -44,15 +45,49 @@ class TroubledStore:
         found = await self._inner.read(key, start=start, length=length)
         return RangedRead(head=self._seen(found.head), body=found.body)
 
-    async def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
+    async def stream(
+        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
+    ) -> AsyncIterator[bytes]:
         self._answer()
         self.streams += 1
-        async for chunk in self._inner.stream(key, chunk_bytes=chunk_bytes):
+        async for chunk in self._inner.stream(key, start=start, length=length, chunk_bytes=chunk_bytes):
             yield chunk
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
         self._answer()
         return await self._inner.put(key, body, content_type=content_type)
+
+    async def put_stream(
+        self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
+    ) -> ObjectHead:
+        self._answer()
+        return await self._inner.put_stream(key, chunks, content_type=content_type, replace=replace)
+
+    async def create_multipart(self, key: str, *, content_type: str) -> str:
+        self._answer()
+        return await self._inner.create_multipart(key, content_type=content_type)
+
+    async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
+        self._answer()
+        return await self._inner.list_parts(key, upload_id=upload_id)
+
+    async def complete_multipart(
+        self, key: str, *, upload_id: str, parts: Sequence[StoredPart]
+    ) -> ObjectHead:
+        self._answer()
+        return self._seen(await self._inner.complete_multipart(key, upload_id=upload_id, parts=parts))
+
+    async def abort_multipart(self, key: str, *, upload_id: str) -> None:
+        self._answer()
+        await self._inner.abort_multipart(key, upload_id=upload_id)
+
+    async def tags(self, key: str) -> dict[str, str]:
+        self._answer()
+        return await self._inner.tags(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        self._answer()
+        await self._inner.set_tags(key, tags)
 
     async def list_page(self, prefix: str, *, token: str | None = None, limit: int = 1000) -> ObjectPage:
         return await self._inner.list_page(prefix, token=token, limit=limit)

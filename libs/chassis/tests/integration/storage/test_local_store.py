@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kappi_chassis.storage import ObjectMissing, StorageRefused, StorageUnavailable
+from kappi_chassis.storage import ObjectExistsAlready, ObjectMissing, StorageRefused, StorageUnavailable
 from kappi_chassis.storage.local import LocalObjectStore
-from kappi_chassis.storage.local_files import ObjectExists, ObjectTree, ObjectWriter
+from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter
 from kappi_chassis.storage.local_listing import objects_under
 
 pytestmark = pytest.mark.integration
@@ -122,7 +122,7 @@ def test_only_one_of_many_creates(tmp_path: Path) -> None:
         together.wait()
         try:
             write(tree, "a/b", b"%d" % n * 1000, replace=False)
-        except ObjectExists:
+        except ObjectExistsAlready:
             return False
         return True
 

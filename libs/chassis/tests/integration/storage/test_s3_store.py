@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kappi_chassis.storage import StorageUnavailable
-from kappi_chassis.storage.s3 import S3Address, S3ObjectStore, make_client
+from kappi_chassis.storage.s3 import S3ObjectStore
+from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.sigv4 import Credentials
 from kappi_chassis.testing.s3_server import S3Server
 from kappi_chassis.testing.signed_calls import call

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ParamValid
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from kappi_chassis.storage import ObjectMissing, StorageRefused, StorageUnavailable
-from kappi_chassis.storage.s3 import S3Address, S3ObjectStore, make_client
+from kappi_chassis.storage.s3 import S3ObjectStore
+from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.s3_errors import translated_errors
 from kappi_chassis.storage.sigv4 import Credentials
 
@@ -26,7 +27,7 @@ MODIFIED = datetime(2026, 5, 1, tzinfo=UTC)
 async def stubbed() -> AsyncIterator[Stubbed]:
     store = S3ObjectStore(ADDRESS, credentials=CREDENTIALS, threads=1)
     client = make_client(ADDRESS, credentials=CREDENTIALS, connections=1)
-    store._client = client
+    store._connection.use(client)
     with Stubber(client) as stubber:
         yield store, stubber
         stubber.assert_no_pending_responses()

@@ -1,0 +1,124 @@
+"""Folders that come and go without locks, among processes too.
+
+A writer makes them and tries again when they vanish under it, a deleter removes only what `rmdir` finds
+empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from kappi_chassis.storage.contract import ObjectExistsAlready, StorageRefused, StorageUnavailable
+from kappi_chassis.storage.local_paths import object_path
+
+_PLACE_ATTEMPTS: Final = 100
+
+
+class KeyedFolder:
+    """A tree with a file for each of some object keys."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, key: str) -> Path:
+        """Raises StorageRefused for a key no store takes."""
+        return object_path(self._root, key)
+
+    def place(self, source: Path, target: Path, step: Callable[[Path, Path], None]) -> None:
+        """Move a finished file to its name by `step`, and make the name durable."""
+        for _ in range(_PLACE_ATTEMPTS):
+            try:
+                _make_folders(target.parent, below=self._root)
+                step(source, target)
+            except FileNotFoundError:
+                if not source.exists():
+                    raise
+                continue  # a deleter removed a folder it found empty, between our two steps
+            with contextlib.suppress(FileNotFoundError):  # stored, and deleted again by now
+                sync_folder(target.parent)
+            return
+        raise StorageUnavailable("the folder of an object keeps vanishing")
+
+    def remove(self, keys: Iterable[str]) -> dict[str, str]:
+        """Remove files, missing ones included. Returns key -> reason of those that could not be."""
+        failed: dict[str, str] = {}
+        emptied: dict[Path, None] = {}
+        for key in keys:
+            try:
+                path = self.path(key)
+                path.unlink(missing_ok=True)
+            except StorageRefused as error:
+                failed[key] = str(error)
+            except OSError as error:
+                failed[key] = error.strerror or type(error).__name__
+            else:
+                emptied[path.parent] = None
+        for folder in {self._prune(folder) for folder in emptied}:
+            # Gone means that another delete emptied it, and syncs what is above.
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(folder)
+        return failed
+
+    def _prune(self, folder: Path) -> Path:
+        """Remove `folder` and those above it as far as they are empty; returns the first that stays."""
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass  # another deleter was faster: go on above
+            except OSError:
+                break  # not empty
+            folder = folder.parent
+        return folder
+
+
+@contextlib.contextmanager
+def translated_os_errors() -> Iterator[None]:
+    """Disk trouble as the contract's failures."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise StorageRefused("the key is too long for this file system") from error
+        # Not str(error): it holds the path, hence the key.
+        raise StorageUnavailable(f"the store's folder failed: {error.strerror}") from error
+
+
+def link_and_unlink(source: Path, target: Path) -> None:
+    """Rename, but never over something. Raises ObjectExistsAlready."""
+    # link() refuses an existing name atomically, which rename() does not.
+    try:
+        os.link(source, target)
+    except FileExistsError as error:
+        raise ObjectExistsAlready from error
+    source.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folders(folder: Path, *, below: Path) -> None:
+    """mkdir -p, with every new name made durable."""
+    if folder.is_dir():
+        return
+    below.mkdir(parents=True, exist_ok=True)
+    missing: list[Path] = []
+    while folder != below and not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        # Not `exist_ok`: that looks at the folder again, which a deleter may have taken away meanwhile.
+        with contextlib.suppress(FileExistsError):
+            each.mkdir()
+        sync_folder(each.parent)

@@ -1,0 +1,279 @@
+"""Multipart uploads as folders: the blocking half of the local store's.
+
+`multiparts/<id>/` holds `upload` (what it is for), a file like an object's for each part, and while it is
+completed `plan` and `whole`. Completing appends part after part to `whole` and removes each as soon as it is
+durable there, so the disk holds no more than one part twice; `plan` says what `whole` shall become, so
+whoever comes after a crash goes on where it broke off. File systems that share blocks copy nothing at all.
+
+Parts come under a shared lock, completing and aborting take it alone (flock: it ends with its process).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from kappi_chassis.storage.contract import (
+    MultipartMissing,
+    ObjectExistsAlready,
+    ObjectHead,
+    StorageRefused,
+    StorageUnavailable,
+    StoredPart,
+)
+from kappi_chassis.storage.local_files import ObjectTree
+from kappi_chassis.storage.local_folders import sync_folder
+from kappi_chassis.storage.local_footer import Footer, finish, head_of
+
+_UPLOAD: Final = "upload"
+_PLAN: Final = "plan"
+_WHOLE: Final = "whole"
+_COPY_BYTES: Final = 1 << 20
+_CANNOT_SHARE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+_is_id = re.compile(r"[0-9a-f]{32}").fullmatch
+_is_part = re.compile(r"[0-9]{5}").fullmatch
+
+
+class _Upload(msgspec.Struct, frozen=True):
+    key: str
+    content_type: str
+
+
+class MultipartTree:
+    """Unfinished uploads of one folder."""
+
+    def __init__(self, root: Path, objects: ObjectTree) -> None:
+        self._root = root / "multiparts"
+        self._objects = objects
+
+    def prepare(self, *, stale_before: datetime) -> None:
+        """Make the folder and drop uploads to which nothing came since `stale_before`."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        for folder in self._folders():
+            with contextlib.suppress(FileNotFoundError, MultipartMissing):  # ended meanwhile
+                if folder.stat().st_mtime < stale_before.timestamp():
+                    self._drop(folder)
+
+    def create(self, key: str, *, content_type: str) -> str:
+        """Begin an upload; returns its id."""
+        self._objects.check(key)
+        upload_id = secrets.token_hex(16)
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._objects.incoming.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._objects.incoming))
+        _write_durably(folder / _UPLOAD, _Upload(key=key, content_type=content_type))
+        folder.rename(self._root / upload_id)
+        sync_folder(self._root)
+        return upload_id
+
+    def check(self, key: str, upload_id: str) -> None:
+        """Raises MultipartMissing when there is no such upload of that key."""
+        self._described(key, upload_id)
+
+    def place_part(self, finished: Path, key: str, *, upload_id: str, number: int) -> None:
+        """Make a finished file part `number`, instead of the one there was. Raises MultipartMissing."""
+        folder, _ = self._described(key, upload_id)
+        with _locked(folder, fcntl.LOCK_SH):
+            if (folder / _PLAN).exists():
+                raise MultipartMissing  # being completed: its parts are chosen
+            os.replace(finished, folder / f"{number:05d}")
+            sync_folder(folder)
+
+    def parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
+        """By number. Raises MultipartMissing."""
+        folder, _ = self._described(key, upload_id)
+        try:
+            return _planned(folder) or _stored(folder)
+        except FileNotFoundError as error:
+            raise MultipartMissing from error
+
+    def complete(self, key: str, *, upload_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
+        """Join the parts to the object. Raises as `ObjectStore.complete_multipart` does."""
+        folder, upload = self._described(key, upload_id)
+        with _locked(folder, fcntl.LOCK_EX):
+            if self._objects.exists(key):
+                raise ObjectExistsAlready
+            plan = _planned(folder)
+            if plan is None:
+                plan = _plan(folder, parts)
+            elif _named(plan) != _named(parts):
+                raise StorageRefused("the upload is being completed from other parts")
+            (folder / _WHOLE).touch()
+            sync_folder(folder)
+            with (folder / _WHOLE).open("r+b", buffering=0) as whole:
+                _join(folder, plan, whole=whole)
+                etag = f"{sha256(''.join(part.etag for part in plan).encode()).hexdigest()[:32]}-{len(plan)}"
+                finish(whole, Footer(content_type=upload.content_type, etag=etag, sha256=None))
+            self._objects.place(folder / _WHOLE, key, replace=False)
+            self._remove(folder)
+        return self._objects.head(key)
+
+    def abort(self, key: str, *, upload_id: str) -> bool:
+        """Whether there was one."""
+        try:
+            folder, _ = self._described(key, upload_id)
+            self._drop(folder)
+        except MultipartMissing:
+            return False
+        return True
+
+    def abort_all(self, prefix: str) -> int:
+        """Drop the uploads whose key begins with `prefix`; returns how many."""
+        dropped = 0
+        for folder in self._folders():
+            with contextlib.suppress(MultipartMissing):
+                if _read_upload(folder).key.startswith(prefix):
+                    self._drop(folder)
+                    dropped += 1
+        return dropped
+
+    def _folders(self) -> list[Path]:
+        try:
+            return [self._root / name for name in os.listdir(self._root) if _is_id(name)]
+        except FileNotFoundError:
+            return []
+
+    def _described(self, key: str, upload_id: str) -> tuple[Path, _Upload]:
+        if not _is_id(upload_id):
+            raise MultipartMissing
+        folder = self._root / upload_id
+        upload = _read_upload(folder)
+        if upload.key != key:
+            raise MultipartMissing
+        return folder, upload
+
+    def _drop(self, folder: Path) -> None:
+        with _locked(folder, fcntl.LOCK_EX):
+            self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        # One step makes it gone; what a crash leaves of the rest is swept with `incoming`.
+        self._objects.incoming.mkdir(parents=True, exist_ok=True)
+        trash = self._objects.incoming / f"ended-{folder.name}"
+        folder.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    """Hold the upload while the context lasts. Raises MultipartMissing when it ended before we got it."""
+    path = folder / _UPLOAD
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise MultipartMissing from error
+    try:
+        fcntl.flock(descriptor, kind)
+        if not path.exists():
+            raise MultipartMissing
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read_upload(folder: Path) -> _Upload:
+    try:
+        return msgspec.json.decode((folder / _UPLOAD).read_bytes(), type=_Upload)
+    except FileNotFoundError as error:
+        raise MultipartMissing from error
+
+
+def _stored(folder: Path) -> tuple[StoredPart, ...]:
+    return tuple(_stored_part(folder / name) for name in sorted(os.listdir(folder)) if _is_part(name))
+
+
+def _stored_part(path: Path) -> StoredPart:
+    with path.open("rb", buffering=0) as file:
+        head = head_of(path.name, file)
+    return StoredPart(number=int(path.name), size_bytes=head.size_bytes, etag=head.etag)
+
+
+def _planned(folder: Path) -> tuple[StoredPart, ...] | None:
+    try:
+        return msgspec.json.decode((folder / _PLAN).read_bytes(), type=tuple[StoredPart, ...])
+    except FileNotFoundError:
+        return None
+
+
+def _plan(folder: Path, wanted: Sequence[StoredPart]) -> tuple[StoredPart, ...]:
+    """Write down what the object shall be made of. Raises StorageRefused for what is not there."""
+    there = {part.number: part for part in _stored(folder)}
+    names = _named(wanted)
+    if not names or len({number for number, _ in names}) != len(names):
+        raise StorageRefused("an object is made of at least one part, each named once")
+    if any(number not in there or there[number].etag != etag for number, etag in names):
+        raise StorageRefused("a part is not there, or not what it is said to be")
+    plan = tuple(there[number] for number, _ in names)
+    _write_durably(folder / _PLAN, plan)
+    return plan
+
+
+def _named(parts: Sequence[StoredPart]) -> list[tuple[int, str]]:
+    return sorted((part.number, part.etag) for part in parts)
+
+
+def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> None:
+    """Append what `whole` lacks of the plan's parts, wherever another left off."""
+    offset = 0
+    for part in plan:
+        path = folder / f"{part.number:05d}"
+        try:
+            source = path.open("rb", buffering=0)
+        except FileNotFoundError as error:
+            offset += part.size_bytes
+            if os.fstat(whole.fileno()).st_size < offset:
+                raise MultipartMissing from error  # its object was made once, and deleted since
+            continue
+        with source:
+            whole.truncate(offset)
+            whole.seek(offset)
+            _append(source, part.size_bytes, whole=whole)
+        os.fsync(whole.fileno())
+        path.unlink()
+        offset += part.size_bytes
+    whole.truncate(offset)
+    whole.seek(offset)
+
+
+def _append(source: BinaryIO, length: int, *, whole: BinaryIO) -> None:
+    done = 0
+    while done < length:
+        copied = _copy(source.fileno(), whole.fileno(), offset=done, length=length - done)
+        if not copied:
+            raise StorageUnavailable("a part is shorter than it was")
+        done += copied
+
+
+def _copy(source: int, target: int, *, offset: int, length: int) -> int:
+    """Copy up to `length` bytes to where `target` stands; returns how many."""
+    if hasattr(os, "copy_file_range"):  # Linux: the file system copies, or shares the blocks
+        try:
+            return os.copy_file_range(source, target, length, offset_src=offset)
+        except OSError as error:
+            if error.errno not in _CANNOT_SHARE:
+                raise
+    return os.write(target, os.pread(source, min(length, _COPY_BYTES), offset))
+
+
+def _write_durably(path: Path, content: object) -> None:
+    """A file that is there whole or not at all."""
+    written = path.with_suffix(".new")
+    with written.open("wb") as file:
+        file.write(msgspec.json.encode(content))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(written, path)
+    sync_folder(path.parent)

@@ -1,0 +1,184 @@
+"""Multipart uploads on an S3, the clients' and our own."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from hashlib import md5
+from typing import TYPE_CHECKING, Any
+
+from kappi_chassis.storage.contract import (
+    MultipartMissing,
+    ObjectExistsAlready,
+    StorageRefused,
+    StorageUnavailable,
+    StoredPart,
+)
+from kappi_chassis.storage.part_numbers import MAX_PARTS
+from kappi_chassis.storage.s3_client import S3Connection
+from kappi_chassis.storage.s3_errors import is_unsupported
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_PIECE_BYTES = 8 << 20
+_LARGE_PIECE_BYTES = 64 << 20
+_LARGE_PIECES_FROM = 2_001
+
+
+def piece_size(number: int) -> int:
+    """Bytes of the n-th part of what Kappi stores itself: 8 MiB, and 64 MiB beyond the first 16 GiB.
+
+    That reaches 516 GiB within the 10,000 parts an object may have.
+    """
+    return _PIECE_BYTES if number < _LARGE_PIECES_FROM else _LARGE_PIECE_BYTES
+
+
+class S3Multiparts:
+    """See the operations of these names in `ObjectStore`; what it leaves out there is in `S3ObjectStore`."""
+
+    def __init__(self, connection: S3Connection) -> None:
+        self._connection = connection
+        self._bucket = connection.bucket
+        self._joins_conditionally = True
+
+    async def create(self, key: str, *, content_type: str) -> str:
+        """The store's id of a new upload."""
+
+        def work(client: S3Client) -> str:
+            return client.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=content_type)[
+                "UploadId"
+            ]
+
+        return await self._connection.run(work)
+
+    async def parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
+        """See `ObjectStore.list_parts`."""
+        return await self._connection.run(partial(self._parts, key=key, upload_id=upload_id))
+
+    def _parts(self, client: S3Client, *, key: str, upload_id: str) -> tuple[StoredPart, ...]:
+        found: list[StoredPart] = []
+        marker: Mapping[str, Any] = {}
+        while True:
+            page = client.list_parts(Bucket=self._bucket, Key=key, UploadId=upload_id, **marker)
+            found += [
+                StoredPart(number=part["PartNumber"], size_bytes=part["Size"], etag=part["ETag"].strip('"'))
+                for part in page.get("Parts", [])
+            ]
+            if not page.get("IsTruncated"):
+                return tuple(sorted(found, key=lambda part: part.number))
+            marker = {"PartNumberMarker": page["NextPartNumberMarker"]}
+
+    async def join(self, key: str, *, upload_id: str, parts: Sequence[StoredPart], create_only: bool) -> None:
+        """Make the object. Raises as `ObjectStore.complete_multipart` does."""
+        if not parts or len({part.number for part in parts}) != len(parts):
+            raise StorageRefused("an object is made of at least one part, each named once")
+        chosen = [
+            {"PartNumber": part.number, "ETag": f'"{part.etag}"'}
+            for part in sorted(parts, key=lambda part: part.number)
+        ]
+        work = partial(self._join, key=key, upload_id=upload_id, chosen=chosen, create_only=create_only)
+        await self._connection.run_patiently(work, key)
+
+    def _join(
+        self, client: S3Client, *, key: str, upload_id: str, chosen: list[dict[str, Any]], create_only: bool
+    ) -> None:
+        from botocore.exceptions import ClientError  # see make_client
+
+        condition: Mapping[str, Any] = {"IfNoneMatch": "*"} if create_only else {}
+        complete = partial(
+            client.complete_multipart_upload,
+            Bucket=self._bucket,
+            Key=key,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": chosen},  # type: ignore[typeddict-item]  # built as data above
+        )
+        if not create_only or not self._joins_conditionally:
+            complete()
+            return
+        try:
+            complete(**condition)
+        except ClientError as error:
+            if not is_unsupported(error):
+                raise
+            # Then the look before (`S3ObjectStore.complete_multipart`) is all there is. ADR-0014.
+            self._joins_conditionally = False
+            complete()
+
+    async def abort(self, key: str, *, upload_id: str) -> bool:
+        """Whether there was one."""
+
+        def work(client: S3Client) -> None:
+            client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+
+        try:
+            await self._connection.run(work)
+        except MultipartMissing:
+            return False
+        return True
+
+    async def abort_all(self, prefix: str) -> int:
+        """See `ObjectStore.abort_multipart_uploads`."""
+        aborted = 0
+        markers: dict[str, str] = {}
+        while True:
+            list_page = partial(self._list_page, prefix=prefix, markers=markers)
+            found, markers = await self._connection.run(list_page)
+            for key, upload_id in found:
+                aborted += await self.abort(key, upload_id=upload_id)
+            if not markers:
+                return aborted
+
+    def _list_page(
+        self, client: S3Client, *, prefix: str, markers: Mapping[str, Any]
+    ) -> tuple[list[tuple[str, str]], dict[str, str]]:
+        list_uploads = partial(client.list_multipart_uploads, Bucket=self._bucket, Prefix=prefix)
+        page = list_uploads(**markers)
+        found = [(upload["Key"], upload["UploadId"]) for upload in page.get("Uploads", [])]
+        if not page.get("IsTruncated"):
+            return found, {}
+        return found, {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    async def put_pieces(
+        self, key: str, pieces: AsyncIterator[bytes], *, first: bytes, content_type: str, create_only: bool
+    ) -> None:
+        """Store `first` and `pieces` as one object, or nothing of it."""
+        upload_id = await self.create(key, content_type=content_type)
+        try:
+            parts = [await self._put_piece(key, upload_id=upload_id, number=1, piece=first)]
+            async for piece in pieces:
+                number = _next_number(parts)
+                parts.append(await self._put_piece(key, upload_id=upload_id, number=number, piece=piece))
+            await self.join(key, upload_id=upload_id, parts=parts, create_only=create_only)
+        except BaseException:
+            # Whatever it was, cancellation too. What cannot be aborted now is swept with its prefix.
+            await asyncio.shield(self._forget(key, upload_id=upload_id))
+            raise
+
+    async def _forget(self, key: str, *, upload_id: str) -> None:
+        try:
+            await self.abort(key, upload_id=upload_id)
+        except (StorageUnavailable, StorageRefused, ObjectExistsAlready):
+            return
+
+    async def _put_piece(self, key: str, *, upload_id: str, number: int, piece: bytes) -> StoredPart:
+        def work(client: S3Client) -> StoredPart:
+            answer = client.upload_part(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=piece,
+                ContentMD5=b64encode(md5(piece, usedforsecurity=False).digest()).decode(),
+            )
+            return StoredPart(number=number, size_bytes=len(piece), etag=answer["ETag"].strip('"'))
+
+        return await self._connection.run(work)
+
+
+def _next_number(parts: Sequence[StoredPart]) -> int:
+    if len(parts) >= MAX_PARTS:
+        raise StorageRefused(f"an object has at most {MAX_PARTS} parts")
+    return len(parts) + 1
