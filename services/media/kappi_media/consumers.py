@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 
-from kappi_chassis.bus.processor import Handler
+from kappi_chassis.bus.foreign import ForeignHandler, ForeignRecord
+from kappi_chassis.bus.processor import Handler, Poison, Transient
 from kappi_chassis.inbox import Effect, once
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
 
+from kappi_media import metrics
+from kappi_media.errors import StoreUnavailable
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
+from kappi_media.store_events import UnreadableStoreEvent, read_message
 from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_owner
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
+from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.worker import ProcessUpload
 
 GROUP = "media"
+STORE_GROUP = "media-store-events"
 
-__all__ = ["GROUP", "WORKER_GROUP", "handlers", "worker_handlers"]
+__all__ = ["GROUP", "STORE_GROUP", "WORKER_GROUP", "handlers", "store_handler", "worker_handlers"]
+
+BeforeSweep = Callable[[datetime], Awaitable[None]]
 
 
-def handlers(outbox: Outbox) -> Mapping[str, Handler]:
-    """By topic: what ends things, who owns them, and what their tier allows."""
+def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Mapping[str, Handler]:
+    """By topic: what ends things, who owns them, and what their tier allows.
+
+    on_tick_first: called with a tick's instant before its sweep; what they raise puts the sweep off.
+    """
     sweep = SweepAbandonedUploads(outbox)
 
     async def on_tick(envelope: Envelope[JanitorTick]) -> bool:
+        with _tried_again():
+            for step in on_tick_first:
+                await step(envelope.data.at)
         # Many transactions, each of which finds only what is left: no inbox record would make it safer.
         await sweep(envelope.data.at)
         return True
@@ -47,3 +63,33 @@ def handlers(outbox: Outbox) -> Mapping[str, Handler]:
 def worker_handlers(process: ProcessUpload) -> Mapping[str, Handler]:
     """By topic: the work on originals."""
     return {"UploadCompleted": process}
+
+
+def store_handler(complete: CompleteArrivals) -> ForeignHandler:
+    """Of the topic the object store writes to, in its own form.
+
+    Needs no inbox: an upload leaves `pending` a single time, however often and in whatever order it is
+    told of.
+    """
+
+    async def on_message(incoming: ForeignRecord) -> bool:
+        try:
+            message = read_message(incoming.value)
+        except UnreadableStoreEvent as error:
+            metrics.STORE_EVENTS.labels("kafka", "unreadable").inc()
+            raise Poison(str(error)) from error
+        metrics.STORE_EVENTS.labels("kafka", "ignored").inc(message.ignored)
+        with _tried_again():
+            outcomes = await complete(message.arrivals, way="kafka")
+        return outcomes["completed"] > 0
+
+    return on_message
+
+
+@contextmanager
+def _tried_again() -> Iterator[None]:
+    """What a client would be told to try again later is tried again here."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise Transient(error.detail) from error

@@ -8,8 +8,10 @@ from kappi_chassis.problems import (
     Gone,
     NotFound,
     PayloadTooLarge,
+    Unauthenticated,
     Unavailable,
     Unprocessable,
+    UnsupportedMediaType,
 )
 
 
@@ -47,6 +49,12 @@ class QuotaExceeded(Forbidden):
 
 class UnsupportedContentType(Unprocessable):
     code, title = "unsupported_content_type", "A file is of a type Kappi does not take"
+
+
+class FileTypeNotTaken(UnsupportedMediaType):
+    """The same, of a file in the body itself."""
+
+    code, title = UnsupportedContentType.code, UnsupportedContentType.title
 
 
 class UploadIncomplete(Conflict):
@@ -97,6 +105,16 @@ class RenditionImpossible(Unprocessable):
 
 class RenditionsBusy(Unavailable):
     code, title = "renditions_busy", "Too many renditions are being made at the moment"
+
+
+class StoreTokenWrong(Unauthenticated):
+    """Of the store's own calls: no client ever sees it."""
+
+    code, title = "store_token_wrong", "The store's token is missing or wrong"
+
+
+class StoreEventUnreadable(Unprocessable):
+    code, title = "store_event_unreadable", "The store's message cannot be read"
 
 
 class StoreUnavailable(Unavailable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
 from kappi_chassis.auth.verifier import Fetch, http_fetch
@@ -24,11 +25,21 @@ from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi
 from kappi_media.api.links import LinkApi
+from kappi_media.api.store_events import StoreEventApi
 from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
-from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
+from kappi_media.consumers import (
+    GROUP,
+    STORE_GROUP,
+    WORKER_GROUP,
+    BeforeSweep,
+    handlers,
+    store_handler,
+    worker_handlers,
+)
 from kappi_media.page_cache import PageCache
 from kappi_media.rendering.renderer import Renderer
+from kappi_media.repository.arrivals import ArrivalQueries
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
@@ -47,6 +58,7 @@ from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import SignBatch, UploadSigner
+from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
 from kappi_media.use_cases.view_gallery import ViewGallery
 from kappi_media.worker import ProcessUpload
@@ -85,6 +97,9 @@ def build_app(ground: Ground, settings: MediaSettings, make: MakeRendition) -> A
     _items(ground, make, gate=gate, tier=tier, urls=urls).register(app)
     _links(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
+    if settings.store_events_token is not None:
+        token = settings.store_events_token.get_secret_value()
+        StoreEventApi(build_arrivals(ground), token=token).register(app)
     add_components(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
@@ -111,14 +126,7 @@ def _uploads(
             new_id=ground.new_id,
         ),
         look=LookAtUpload(uploads, signer=signer, clock=ground.clock),
-        complete=CompleteUpload(
-            uploads,
-            completion=CompletionQueries(ground.database),
-            items=ItemQueries(ground.database),
-            store=ground.store,
-            outbox=ground.outbox,
-            clock=ground.clock,
-        ),
+        complete=build_complete(ground),
         abort=AbortUpload(uploads, outbox=ground.outbox, clock=ground.clock),
         urls=urls,
         idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
@@ -130,7 +138,7 @@ def _items(
 ) -> ItemApi:
     queries = ItemQueries(ground.database)
     items = Items(queries, urls=urls, outbox=ground.outbox, clock=ground.clock)
-    renditions = Renditions(queries, make=make, urls=urls)
+    renditions = Renditions(queries, stored=RenditionQueries(ground.database), make=make, urls=urls)
     return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls)
 
 
@@ -153,6 +161,35 @@ def _view(
     cache = PageCache(max_bytes=settings.view_cache_bytes)
     view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache)
     return ViewApi(gate, tier=tier, view=view)
+
+
+def build_complete(ground: Ground) -> CompleteUpload:
+    """What makes an upload an item, whoever says that its bytes are there."""
+    return CompleteUpload(
+        UploadQueries(ground.database),
+        completion=CompletionQueries(ground.database),
+        items=ItemQueries(ground.database),
+        store=ground.store,
+        outbox=ground.outbox,
+        clock=ground.clock,
+    )
+
+
+def build_arrivals(ground: Ground) -> CompleteArrivals:
+    """What the store's own notifications lead to."""
+    return CompleteArrivals(ArrivalQueries(ground.database), complete=build_complete(ground))
+
+
+def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
+    """What a tick does before it sweeps uploads that nobody completed."""
+    if not settings.hears_store:
+        return []
+    arrivals = build_arrivals(ground)
+
+    async def complete_overlooked(as_of: datetime) -> None:
+        await arrivals.overlooked(as_of, older_than=settings.upload_url_lifetime)
+
+    return [complete_overlooked]
 
 
 def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
@@ -195,7 +232,10 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     make = build_renditions(ground, renderer)
     backbone.service.closes(make)
     backbone.service.serves(build_app(ground, settings, make))
-    backbone.consumes(handlers(ground.outbox), group=GROUP)
+    backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
+    if settings.store_events_topic is not None:
+        store_events = store_handler(build_arrivals(ground))
+        backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
     process = build_worker(ground, renderer, concurrency=settings.worker_concurrency)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service

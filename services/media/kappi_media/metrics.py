@@ -13,6 +13,13 @@ COMPLETIONS = Counter(
 UPLOADS_ABANDONED = Counter(
     "kappi_media_uploads_abandoned_total", "Uploads swept because nobody completed them"
 )
+STORE_EVENTS = Counter(
+    "kappi_media_store_events_total",
+    "Objects the store told of, and uploads it should have told of",
+    # way: webhook, kafka, sweep. outcome: completed, repeated, incomplete, mismatch, gone, unknown (no such
+    # upload), unavailable (the store, so that it comes again), ignored (no original's arrival), unreadable
+    ("way", "outcome"),
+)
 ITEMS_PROCESSED = Counter(
     "kappi_media_items_processed_total",
     "Items the worker is done with",

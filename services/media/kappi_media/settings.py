@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kappi_chassis.settings import DatabaseSettings
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 
@@ -38,5 +38,20 @@ class MediaSettings(DatabaseSettings):
         description="Signed downloads are the same within it, so that answers can be cached",
     )
     view_cache_bytes: int = Field(default=32 << 20, ge=0, description="Gallery pages kept, compressed")
+    store_events_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Opens `POST /internal/store-events` to the object store's notifications",
+    )
+    store_events_topic: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Kafka topic the object store writes its notifications to; gets the topic prefix",
+    )
     worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
     decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")
+
+    @property
+    def hears_store(self) -> bool:
+        """Whether the object store tells of what arrives."""
+        return self.store_events_token is not None or self.store_events_topic is not None

@@ -1,0 +1,49 @@
+"""Uploads by what the store knows of them, and those it may have told of in vain."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from kappi_chassis.db import Database
+
+from kappi_media.domain import GalleryId, UploadId, UploadState
+
+_BY_MEDIA = "SELECT id, gallery_id, media_id, state FROM uploads WHERE media_id = ANY($1)"
+# `<> 'completed'` is what the index on expires_at is limited to.
+_PENDING = """
+SELECT id, gallery_id, media_id, state, expires_at FROM uploads
+WHERE state = 'pending' AND state <> 'completed' AND created_at < $1 AND (expires_at, id) > ($2, $3)
+ORDER BY expires_at, id LIMIT $4
+"""
+_PAGE = 500
+_FIRST = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+
+
+class KnownUpload(NamedTuple):
+    id: UploadId
+    gallery_id: GalleryId
+    media_id: UUID
+    state: UploadState
+
+
+class ArrivalQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def uploads_of(self, media_ids: Collection[UUID]) -> list[KnownUpload]:
+        """Those of them there are, in no order."""
+        records = await self._database.hot.fetch(_BY_MEDIA, list(media_ids))
+        return [KnownUpload._make(record) for record in records]
+
+    async def pending_since_before(self, instant: datetime) -> AsyncIterator[list[KnownUpload]]:
+        """Uploads promised before the instant and not ended, in pages."""
+        expires_at, last_id = _FIRST
+        while True:
+            records = await self._database.hot.fetch(_PENDING, instant, expires_at, last_id, _PAGE)
+            if not records:
+                return
+            expires_at, last_id = records[-1]["expires_at"], records[-1]["id"]
+            yield [KnownUpload(*tuple(record)[:4]) for record in records]

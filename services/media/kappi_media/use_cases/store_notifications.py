@@ -1,0 +1,97 @@
+"""Complete uploads whose bytes arrived, though nobody came back to say so.
+
+What completing means is decided in one place, which the client's own call uses, too: of any number of calls
+from either side, one makes the item and tells of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from kappi_chassis.problems import Problem, Unavailable
+
+from kappi_media import metrics
+from kappi_media.domain import GalleryId, Item, UploadId
+from kappi_media.errors import ContentMismatch, StoreUnavailable, UploadIncomplete
+from kappi_media.repository.arrivals import ArrivalQueries, KnownUpload
+from kappi_media.store_events import Arrival
+
+Outcome = Literal["completed", "repeated", "incomplete", "mismatch", "gone", "unknown", "unavailable"]
+Way = Literal["webhook", "kafka", "sweep"]
+
+PARALLEL = 8
+
+
+class Complete(Protocol):
+    async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> Item: ...
+
+
+class CompleteArrivals:
+    """parallel: uploads looked at in the store at once, per call."""
+
+    def __init__(self, arrivals: ArrivalQueries, *, complete: Complete, parallel: int = PARALLEL) -> None:
+        self._arrivals = arrivals
+        self._complete = complete
+        self._parallel = parallel
+
+    async def __call__(self, told: Sequence[Arrival], *, way: Way) -> Mapping[Outcome, int]:
+        """How many originals came to which end. Repeating it, in any order, changes nothing more.
+
+        Raises StoreUnavailable once everything that could be done is: the message is to come again.
+        """
+        uploads = await self._arrivals.uploads_of({arrival.media_id for arrival in told})
+        known = {(upload.gallery_id, upload.media_id): upload for upload in uploads}
+        found = [known.get((GalleryId(arrival.gallery_id), arrival.media_id)) for arrival in told]
+        outcomes = await self._end([upload for upload in found if upload is not None])
+        outcomes["unknown"] += found.count(None)
+        return _counted(outcomes, way)
+
+    async def overlooked(self, as_of: datetime, *, older_than: timedelta) -> int:
+        """Complete uploads promised `older_than` before `as_of` whose notification never came or was lost.
+
+        Returns how many there were. Raises StoreUnavailable: the rest were looked at.
+        """
+        outcomes: Counter[Outcome] = Counter()
+        async for page in self._arrivals.pending_since_before(as_of - older_than):
+            outcomes.update(await self._end(page))
+        # Most of them simply have not been sent yet.
+        outcomes["incomplete"] = 0
+        return _counted(outcomes, "sweep")["completed"]
+
+    async def _end(self, uploads: Iterable[KnownUpload]) -> Counter[Outcome]:
+        slots = asyncio.Semaphore(self._parallel)
+
+        async def one(upload: KnownUpload) -> Outcome:
+            async with slots:
+                return await self._outcome(upload)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(upload)) for upload in uploads]
+        return Counter(task.result() for task in tasks)
+
+    async def _outcome(self, upload: KnownUpload) -> Outcome:
+        if upload.state != "pending":
+            return "repeated"
+        try:
+            await self._complete(upload.id, upload.gallery_id)
+        except UploadIncomplete:
+            return "incomplete"
+        except ContentMismatch:
+            return "mismatch"
+        except Unavailable:
+            return "unavailable"
+        except Problem:
+            return "gone"
+        return "completed"
+
+
+def _counted(outcomes: Counter[Outcome], way: Way) -> Counter[Outcome]:
+    for outcome, number in outcomes.items():
+        metrics.STORE_EVENTS.labels(way, outcome).inc(number)
+    if outcomes["unavailable"]:
+        raise StoreUnavailable("The store cannot be looked at: send this again.", retry_after_s=5)
+    return outcomes

@@ -1,0 +1,420 @@
+"""The store says that bytes arrived: an upload is completed whose client never comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kappi_chassis.bus import Processor, Record
+from kappi_chassis.bus.foreign import ForeignProcessor
+from kappi_chassis.clock import new_id
+from kappi_chassis.db import Database
+from kappi_chassis.testing.eventually import eventually
+from kappi_contracts.events import GalleryDeleted, JanitorTick
+from kappi_contracts.keys import original_key, rendition_key
+from kappi_media.consumers import GROUP, STORE_GROUP, handlers, store_handler
+from kappi_media.main import Ground, build_arrivals, tick_steps
+from kappi_media.settings import MediaSettings
+from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, Published, Teller
+from kappi_media.testing.samples import encode, quadrants
+from kappi_media.testing.troubled_store import TroubledStore
+from prometheus_client import REGISTRY
+
+JPEG = encode(quadrants(64, 48), "JPEG")
+FILE = {"filename": "a.jpg", "size": len(JPEG), "content_type": "image/jpeg"}
+TOKEN = "a token of the store's own"
+TOPIC = "arrivals"
+PATH = "/internal/store-events"
+
+Publications = Callable[..., Awaitable[list[Published]]]
+
+
+@pytest.fixture
+def http(make_http: Callable[..., Http]) -> Http:
+    return make_http(store_events_token=TOKEN)
+
+
+@pytest.fixture
+def topic(ground: Ground, graveyard: Graveyard) -> ForeignProcessor:
+    """The consumer of the store's topic."""
+    handler = store_handler(build_arrivals(ground))
+    return ForeignProcessor(group=STORE_GROUP, topic=TOPIC, handler=handler, dead_letters=graveyard)
+
+
+def key_of(gallery: Gallery, promised: Any) -> str:
+    return original_key(gallery.id, UUID(promised["media_id"]))
+
+
+def message(*keys: str, name: str = "ObjectCreated:Put") -> bytes:
+    records = [
+        {"eventName": name, "s3": {"bucket": {"name": "kappi"}, "object": {"key": key}}} for key in keys
+    ]
+    return json.dumps({"Records": records}).encode()
+
+
+async def notify(http: Http, body: bytes, token: str | None = TOKEN) -> Answer:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return await http("POST", PATH, raw=body, headers=headers)
+
+
+def record_of(value: bytes | None) -> Record:
+    return Record(topic=TOPIC, partition=0, offset=3, key=b"kappi/key", value=value, headers=())
+
+
+def counted(way: str, outcome: str) -> float:
+    labels = {"way": way, "outcome": outcome}
+    return REGISTRY.get_sample_value("kappi_media_store_events_total", labels) or 0.0
+
+
+async def refused_twice(store: TroubledStore) -> None:
+    assert store.refusals >= 2
+
+
+async def test_bytes_that_arrived_are_an_item_though_the_client_died(
+    client: Client, gallery: Gallery, http: Http, published: Publications
+) -> None:
+    (promised,) = await client.sign(gallery, FILE | {"caption": "At the top"})
+    await client.put(promised, JPEG)
+    answer = await notify(http, message(key_of(gallery, promised)))
+    assert (answer.status, answer.json) == (200, {"completed": 1})
+    (event,) = await published()
+    assert (event.topic, event.key, event.sequence) == ("UploadCompleted", promised["media_id"], 1)
+    (item,) = (await client.view(gallery)).json["items"]
+    assert (item["id"], item["status"], item["caption"]) == (
+        promised["media_id"],
+        "processing",
+        "At the top",
+    )
+
+
+async def test_the_client_that_comes_later_is_given_the_same_item(
+    client: Client, gallery: Gallery, http: Http, published: Publications, store: TroubledStore
+) -> None:
+    """The store is usually quicker: its message leaves before the client has its answer."""
+    (promised,) = await client.sign(gallery, FILE)
+    await client.put(promised, JPEG)
+    assert (await notify(http, message(key_of(gallery, promised)))).status == 200
+    store.down = True
+    answer = await client.complete(gallery, promised["id"])
+    assert (answer.status, answer.json["id"]) == (200, promised["media_id"])
+    assert len(await published()) == 1
+
+
+async def test_a_notification_that_comes_late_or_twice_changes_nothing(
+    client: Client, gallery: Gallery, http: Http, published: Publications
+) -> None:
+    item = await client.upload(gallery, JPEG)
+    before = counted("webhook", "repeated")
+    body = message(original_key(gallery.id, UUID(item["id"])))
+    for _ in range(3):
+        answer = await notify(http, body)
+        assert (answer.status, answer.json) == (200, {"repeated": 1})
+    assert counted("webhook", "repeated") == before + 3
+    assert len(await published()) == 1
+
+
+async def test_client_and_store_at_once_make_one_item_and_one_event(
+    client: Client,
+    gallery: Gallery,
+    http: Http,
+    topic: Processor,
+    published: Publications,
+    database: Database,
+) -> None:
+    dice = random.Random(4)
+    rounds = 60
+    promised = await client.sign(gallery, *([FILE] * rounds))
+    await asyncio.gather(*(client.put(one, JPEG) for one in promised))
+
+    async def after_a_moment(move: Awaitable[Any]) -> Any:
+        await asyncio.sleep(dice.choice((0, 0, 0.001, 0.003)))
+        return await move
+
+    for one in promised:
+        body = message(key_of(gallery, one))
+        moves: list[Awaitable[Any]] = [
+            client.complete(gallery, one["id"]),
+            client.complete(gallery, one["id"]),
+            notify(http, body),
+            notify(http, body),
+            topic.process(record_of(body)),
+        ]
+        dice.shuffle(moves)
+        answers = await asyncio.gather(*(after_a_moment(move) for move in moves))
+        assert {answer.status for answer in answers if answer is not None} == {200}
+    told = await published()
+    assert [event.topic for event in told] == ["UploadCompleted"] * rounds
+    assert {event.key for event in told} == {one["media_id"] for one in promised}
+    assert tuple(await database.hot.fetchrow("SELECT version, item_count FROM contents")) == (rounds, rounds)
+
+
+async def test_one_message_may_tell_of_many_things(
+    client: Client, gallery: Gallery, http: Http, published: Publications
+) -> None:
+    first, second, missing = await client.sign(gallery, FILE, FILE, FILE)
+    item = await client.upload(gallery, JPEG)
+    for one in (first, second):
+        await client.put(one, JPEG)
+    body = message(
+        key_of(gallery, first),
+        key_of(gallery, first),
+        key_of(gallery, second),
+        key_of(gallery, missing),
+        rendition_key(gallery.id, UUID(first["media_id"]), "400"),
+        original_key(gallery.id, UUID(item["id"])),
+        original_key(gallery.id, new_id()),
+        original_key(new_id(), UUID(second["media_id"])),
+        "somebody/elses.txt",
+    )
+    answer = await notify(http, body)
+    assert answer.status == 200
+    assert answer.json == {"completed": 2, "incomplete": 1, "repeated": 1, "unknown": 2, "ignored": 2}
+    assert len(await published("UploadCompleted")) == 3
+    # What was told too early can still be completed.
+    await client.put(missing, JPEG)
+    assert (await client.complete(gallery, missing["id"])).status == 200
+
+
+async def test_what_is_removed_completes_nothing(
+    client: Client, gallery: Gallery, http: Http, published: Publications
+) -> None:
+    (promised,) = await client.sign(gallery, FILE)
+    await client.put(promised, JPEG)
+    for name in ("ObjectRemoved:Delete", "s3:ObjectTagging:Put"):
+        answer = await notify(http, message(key_of(gallery, promised), name=name))
+        assert (answer.status, answer.json) == (200, {"ignored": 1})
+    assert await published() == []
+
+
+async def test_the_rules_are_those_of_the_clients_own_call(
+    client: Client, gallery: Gallery, http: Http, published: Publications, store: TroubledStore
+) -> None:
+    (promised,) = await client.sign(gallery, FILE | {"sha256": "0" * 64})
+    (smaller,) = await client.sign(gallery, FILE | {"size": 7})
+    for one in (promised, smaller):
+        await store.put(key_of(gallery, one), JPEG, content_type="image/jpeg")
+    answer = await notify(http, message(key_of(gallery, promised), key_of(gallery, smaller)))
+    assert (answer.status, answer.json) == (200, {"mismatch": 2})
+    reasons = {event.key: event.data["reason"] for event in await published()}
+    assert reasons == {promised["media_id"]: "checksum_mismatch", smaller["media_id"]: "size_mismatch"}
+    answer = await client.complete(gallery, promised["id"])
+    assert (answer.status, answer.code) == (422, "content_mismatch")
+
+
+async def test_an_upload_given_up_stays_given_up(
+    client: Client, gallery: Gallery, http: Http, published: Publications
+) -> None:
+    (promised,) = await client.sign(gallery, FILE)
+    await client.put(promised, JPEG)
+    await client.http("DELETE", f"/v1/uploads/{promised['id']}", grant=gallery.grant())
+    answer = await notify(http, message(key_of(gallery, promised)))
+    assert (answer.status, answer.json) == (200, {"repeated": 1})
+    assert await published("UploadCompleted") == []
+
+
+async def test_a_deleted_gallery_takes_nothing_more(
+    client: Client, gallery: Gallery, http: Http, clock: Clock, tell: Teller, published: Publications
+) -> None:
+    (promised,) = await client.sign(gallery, FILE)
+    await client.put(promised, JPEG)
+    await tell(GalleryDeleted(gallery_id=gallery.id, owner_id=None, reason="requested", deleted_at=clock()))
+    answer = await notify(http, message(key_of(gallery, promised)))
+    assert (answer.status, answer.json) == (200, {"unknown": 1})
+    assert await published() == []
+
+
+async def test_a_store_that_does_not_answer_is_asked_for_another_notification(
+    client: Client, gallery: Gallery, http: Http, store: TroubledStore, published: Publications
+) -> None:
+    (promised,) = await client.sign(gallery, FILE)
+    await client.put(promised, JPEG)
+    store.down = True
+    answer = await notify(http, message(key_of(gallery, promised)))
+    assert (answer.status, answer.code) == (503, "store_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    store.down = False
+    assert (await notify(http, message(key_of(gallery, promised)))).status == 200
+    assert len(await published()) == 1
+
+
+async def test_the_stores_test_message_is_welcome(http: Http) -> None:
+    answer = await notify(http, b'{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "kappi"}')
+    assert (answer.status, answer.json) == (200, {"ignored": 1})
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"Records": [{}]}', b'{"hello": 1}'])
+async def test_what_nobody_understands_is_not_answered_as_if_it_were_done(http: Http, body: bytes) -> None:
+    answer = await notify(http, body)
+    assert (answer.status, answer.code) == (422, "store_event_unreadable")
+
+
+async def test_a_body_beyond_all_bounds_is_not_read(http: Http) -> None:
+    answer = await notify(http, b" " * ((1 << 20) + 1))
+    assert (answer.status, answer.code) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Digest {TOKEN}",
+        TOKEN,
+        "Basic",
+        "Basic !!!",
+        "Basic " + base64.b64encode(TOKEN.encode()).decode(),
+        "Basic " + base64.b64encode(f"{TOKEN}:".encode()).decode(),
+        "Bearer \xe4\xf6",
+    ],
+)
+async def test_nobody_else_may_say_so(
+    client: Client, gallery: Gallery, http: Http, published: Publications, authorization: str | None
+) -> None:
+    (promised,) = await client.sign(gallery, FILE)
+    await client.put(promised, JPEG)
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = await http("POST", PATH, raw=message(key_of(gallery, promised)), headers=headers)
+    assert (answer.status, answer.code) == (401, "store_token_wrong")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert await published() == []
+
+
+async def test_a_store_that_knows_only_a_url_shows_the_token_as_its_password(http: Http) -> None:
+    shown = base64.b64encode(f"kappi:{TOKEN}".encode()).decode()
+    answer = await http("POST", PATH, raw=message(), headers={"Authorization": f"basic {shown}"})
+    assert (answer.status, answer.json) == (200, {})
+
+
+async def test_without_a_token_in_the_settings_there_is_no_such_place(make_http: Callable[..., Http]) -> None:
+    for token in (None, "", TOKEN):
+        answer = await notify(make_http(), message(), token)
+        assert (answer.status, answer.code) == (404, "not_found")
+
+
+async def test_the_topic_leads_to_the_same(
+    client: Client, gallery: Gallery, topic: Processor, graveyard: Graveyard, published: Publications
+) -> None:
+    first, second = await client.sign(gallery, FILE, FILE)
+    bodies = [message(key_of(gallery, one)) for one in (first, second)]
+    for one in (first, second):
+        await client.put(one, JPEG)
+    # In the wrong order, and twice, as after a crash between the commit and the offset.
+    for body in (bodies[1], bodies[0], bodies[1], bodies[0]):
+        await topic.process(record_of(body))
+    assert sorted(event.key for event in await published()) == sorted([first["media_id"], second["media_id"]])
+    assert graveyard.buried == []
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\x00\x01protobuf", b"{}"])
+async def test_poison_on_the_topic_is_buried(
+    topic: Processor, graveyard: Graveyard, value: bytes | None
+) -> None:
+    before = counted("kafka", "unreadable")
+    await topic.process(record_of(value))
+    ((record, _),) = graveyard.buried
+    assert record.value == value
+    assert counted("kafka", "unreadable") == before + 1
+
+
+async def test_the_topic_waits_for_a_store_that_is_away(
+    client: Client, gallery: Gallery, topic: Processor, store: TroubledStore, published: Publications
+) -> None:
+    (promised,) = await client.sign(gallery, FILE)
+    await client.put(promised, JPEG)
+    store.down = True
+    working = asyncio.create_task(topic.process(record_of(message(key_of(gallery, promised)))))
+    await eventually(lambda: refused_twice(store), 20)
+    assert not working.done()
+    store.down = False
+    await working
+    assert [event.key for event in await published()] == [promised["media_id"]]
+
+
+class TestTick:
+    """Notifications get lost: what lies in the store is found by the next tick."""
+
+    @pytest.fixture
+    def tick(
+        self, ground: Ground, make_settings: Callable[..., MediaSettings], graveyard: Graveyard, record: Any
+    ) -> Callable[..., Awaitable[None]]:
+        async def tick(at: Any, *, patient: bool = False, **changed: Any) -> None:
+            settings = make_settings(**changed)
+            known = handlers(ground.outbox, on_tick_first=tick_steps(ground, settings))
+            processor = Processor(group=GROUP, handlers=known, dead_letters=graveyard)
+            await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="timer")))
+            assert graveyard.buried == []
+
+        return tick
+
+    async def test_completes_what_the_store_never_told_of(
+        self, client: Client, gallery: Gallery, clock: Clock, tick: Any, published: Publications
+    ) -> None:
+        (stored, empty) = await client.sign(gallery, FILE, FILE)
+        await client.put(stored, JPEG)
+        await tick(clock() + timedelta(minutes=10), store_events_token=TOKEN)
+        assert await published() == [], "the client may still be at it"
+        for _ in range(2):
+            await tick(clock() + timedelta(minutes=20), store_events_topic=TOPIC)
+        assert [(event.topic, event.key) for event in await published()] == [
+            ("UploadCompleted", stored["media_id"])
+        ]
+        answer = await client.complete(gallery, empty["id"])
+        assert (answer.status, answer.code) == (409, "upload_incomplete")
+
+    async def test_sweeps_only_what_is_not_there(
+        self, client: Client, gallery: Gallery, clock: Clock, tick: Any, published: Publications
+    ) -> None:
+        (stored, empty) = await client.sign(gallery, FILE, FILE)
+        await client.put(stored, JPEG)
+        await tick(clock() + timedelta(hours=25), store_events_token=TOKEN)
+        told = {(event.topic, event.key) for event in await published()}
+        assert told == {("UploadCompleted", stored["media_id"]), ("MediaDeleted", empty["media_id"])}
+
+    async def test_sweeps_all_where_no_store_tells_anything(
+        self, client: Client, gallery: Gallery, clock: Clock, tick: Any, published: Publications
+    ) -> None:
+        (stored,) = await client.sign(gallery, FILE)
+        await client.put(stored, JPEG)
+        await tick(clock() + timedelta(hours=25))
+        assert [event.topic for event in await published()] == ["MediaDeleted"]
+
+    async def test_sweeps_nothing_it_could_not_look_at(
+        self,
+        client: Client,
+        gallery: Gallery,
+        clock: Clock,
+        tick: Any,
+        store: TroubledStore,
+        published: Publications,
+    ) -> None:
+        (stored,) = await client.sign(gallery, FILE)
+        await client.put(stored, JPEG)
+        store.down = True
+        working = asyncio.create_task(tick(clock() + timedelta(hours=25), store_events_token=TOKEN))
+        await eventually(lambda: refused_twice(store), 20)
+        assert await published() == []
+        store.down = False
+        await working
+        assert [event.topic for event in await published()] == ["UploadCompleted"]
+
+    async def test_goes_on_over_many_pages(
+        self, client: Client, gallery: Gallery, clock: Clock, tick: Any, database: Database
+    ) -> None:
+        batches = [await client.sign(gallery, *([FILE] * 100)) for _ in range(6)]
+        last = batches[-1][-1]
+        await client.put(last, JPEG)
+        await client.put(batches[0][0], JPEG)
+        await tick(clock() + timedelta(hours=1), store_events_token=TOKEN)
+        assert await database.hot.fetchval("SELECT count(*) FROM items") == 2
