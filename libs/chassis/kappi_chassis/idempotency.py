@@ -89,6 +89,11 @@ class IdempotentCall:
         nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         return StoredAnswer(row.status, AESGCM(self._sealing_key).decrypt(nonce, box, None))
 
+    async def is_known(self, connection: AsyncConnection) -> bool:
+        """Whether the key was used before, whatever the body: for a call whose body is still to be read."""
+        found = await connection.execute(select(_table.c.status).where(_table.c.key_hash == self._key_hash))
+        return found.first() is not None
+
     async def store(self, connection: AsyncConnection, answer: StoredAnswer) -> None:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         await connection.execute(

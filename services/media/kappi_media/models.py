@@ -38,6 +38,10 @@ contents = Table(
     Column("item_count", BigInteger, nullable=False, server_default=text("0")),
     # A tombstone stays for ever: an upload that comes late must find the gallery closed.
     Column("deleted_at", DateTime(timezone=True)),
+    # Whether its viewers get originals without the place they were taken at, as of a version of the gallery
+    # itself. Links are followed without a grant that would tell.
+    Column("location_free", Boolean, nullable=False, server_default=text("false")),
+    Column("face_version", BigInteger, nullable=False, server_default=text("0")),
     # The account that is charged for its bytes. Set once, by the first upload or a claim; NULL: anonymous.
     Column("owner_id", Uuid),
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
@@ -63,6 +67,8 @@ uploads = Table(
     # NULL: one PUT. The store's own id of the multipart upload follows its promise: it is made by a call.
     Column("part_size_bytes", BigInteger),
     Column("multipart_id", Text),
+    # Its bytes come through the API, which alone completes it; until it does, its size is the most it can be.
+    Column("posted", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("media_id"),
     CheckConstraint("multipart_id IS NULL OR part_size_bytes > 0", name="multipart_has_parts"),
     CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
@@ -141,6 +147,8 @@ location_free_copies = Table(
     Column("etag", Text, nullable=False),
     # As for the original, once known.
     Column("crc32", BigInteger),
+    # The original holds no place: it is its own copy.
+    Column("unchanged", Boolean, nullable=False, server_default=text("false")),
 )
 
 # The last sequence of an item that is gone, so that what comes after it counts on from there.

@@ -60,9 +60,12 @@ class CompleteUpload:
         self._outbox = outbox
         self._clock = clock
 
-    async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> Item:
+    async def __call__(
+        self, upload_id: UploadId, gallery_id: GalleryId, *, sha256: bytes | None = None
+    ) -> Item:
         """The item; the same one however often and from however many sides this is called.
 
+        sha256: of the content, where the caller saw it pass on its way into the store.
         Raises UploadNotFound, UploadIncomplete, ContentMismatch (the upload is over, its bytes will go),
         UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since), StoreUnavailable.
         """
@@ -73,7 +76,7 @@ class CompleteUpload:
             found = await self._store.read(
                 original_key(upload.gallery_id, upload.media_id), start=0, length=SNIFF_BYTES
             )
-            fmt, sha256 = await self._check(upload, found)
+            fmt, sha256 = await self._check(upload, found, known_sha256=sha256)
         except ObjectMissing as error:
             metrics.COMPLETIONS.labels("incomplete").inc()
             raise UploadIncomplete("Send the bytes to the signed URL first, then complete.") from error
@@ -84,7 +87,9 @@ class CompleteUpload:
             raise _mismatch(mismatch.reason) from mismatch
         return await self._accept(upload, fmt, StoredOriginal(found.head.etag, sha256))
 
-    async def _check(self, upload: Upload, found: RangedRead) -> tuple[MediaFormat, bytes | None]:
+    async def _check(
+        self, upload: Upload, found: RangedRead, *, known_sha256: bytes | None
+    ) -> tuple[MediaFormat, bytes | None]:
         """The format by its magic bytes, and the SHA-256 where it is known. Raises _Mismatch."""
         if found.head.size_bytes != upload.size_bytes:
             raise _Mismatch("size_mismatch")
@@ -92,7 +97,7 @@ class CompleteUpload:
             fmt = identify(upload.content_type, found.body)
         except ProbeRejected as error:
             raise _Mismatch(error.reason.value) from error
-        sha256 = found.head.sha256
+        sha256 = known_sha256 or found.head.sha256
         if upload.sha256 is not None:
             sha256 = sha256 or await self._sha256(found.head.key)
             if sha256 != upload.sha256:

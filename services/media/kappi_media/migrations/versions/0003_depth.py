@@ -10,10 +10,19 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+_FLAGS = (("uploads", "posted"), ("contents", "location_free"))
+
 
 def upgrade() -> None:
     op.add_column("uploads", sa.Column("part_size_bytes", sa.BigInteger(), nullable=True))
     op.add_column("uploads", sa.Column("multipart_id", sa.Text(), nullable=True))
+    for table, column in _FLAGS:
+        op.add_column(
+            table, sa.Column(column, sa.Boolean(), server_default=sa.text("false"), nullable=False)
+        )
+    op.add_column(
+        "contents", sa.Column("face_version", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
+    )
     op.create_check_constraint(
         op.f("ck_uploads_multipart_has_parts"), "uploads", "multipart_id IS NULL OR part_size_bytes > 0"
     )
@@ -43,6 +52,7 @@ def upgrade() -> None:
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("etag", sa.Text(), nullable=False),
         sa.Column("crc32", sa.BigInteger(), nullable=True),
+        sa.Column("unchanged", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.ForeignKeyConstraint(
             ["media_id"],
             ["items.id"],
@@ -72,5 +82,8 @@ def downgrade() -> None:
     ):
         op.drop_column("items", column)
     op.drop_constraint(op.f("ck_uploads_multipart_has_parts"), "uploads", type_="check")
+    op.drop_column("contents", "face_version")
+    for table, column in _FLAGS:
+        op.drop_column(table, column)
     op.drop_column("uploads", "multipart_id")
     op.drop_column("uploads", "part_size_bytes")
