@@ -1,0 +1,21 @@
+"""Programs that tests compare with, and that a bare machine lacks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from kappi_chassis.testing.plan import REQUIRE_REAL
+
+
+def require_program(name: str) -> str:
+    """Its path. Skips the test when it is not installed, fails it where everything real is required."""
+    path = shutil.which(name)
+    if path is None:
+        missing = f"{name} is not installed"
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(f"{REQUIRE_REAL} is set, but {missing}")
+        pytest.skip(missing)
+    return path
