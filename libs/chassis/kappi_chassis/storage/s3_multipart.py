@@ -23,6 +23,8 @@ from kappi_chassis.storage.s3_errors import is_unsupported
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# Some stores notice only when the parts are all there.
+_MAX_KEY_BYTES = 1024
 _PIECE_BYTES = 8 << 20
 _LARGE_PIECE_BYTES = 64 << 20
 _LARGE_PIECES_FROM = 2_001
@@ -46,6 +48,8 @@ class S3Multiparts:
 
     async def create(self, key: str, *, content_type: str) -> str:
         """The store's id of a new upload."""
+        if len(key.encode(errors="surrogatepass")) > _MAX_KEY_BYTES:
+            raise StorageRefused(f"an object key is at most {_MAX_KEY_BYTES} bytes of UTF-8")
 
         def work(client: S3Client) -> str:
             return client.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=content_type)[

@@ -7,9 +7,8 @@ are then called over real HTTP. Keys live under a random prefix, so tests may sh
 from __future__ import annotations
 
 import asyncio
-import uuid
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import pytest
@@ -22,33 +21,15 @@ from kappi_chassis.storage.contract import (
     UrlSigner,
 )
 from kappi_chassis.testing.signed_calls import call, without
+from kappi_chassis.testing.storage_contract_base import BODY, KEYS, MINUTES_5
+from kappi_chassis.testing.storage_contract_multipart import MultipartContract
+from kappi_chassis.testing.storage_contract_streams import StreamContract, TagContract
 
-MINUTES_5 = timedelta(minutes=5)
-BODY = bytes(range(256)) * 40
 BINDING = ContentBinding(content_type="image/jpeg", size_bytes=len(BODY), sha256=sha256(BODY).digest())
-# Plain, then everything that has ever been encoded wrongly. Neither `//` nor dot segments, nor a key that is
-# a folder of another: stores that map keys to paths cannot hold those, and Kappi's keys have none.
-KEYS = [
-    "original",
-    "日本 語/お土産の写真.jpg",
-    "emoji 🏔️/👩‍👩‍👧.png",
-    "percent %41 %2F %zz",
-    "plus+and space&amp=?#[]@!$'()*,;:",
-    "tilde~-_.quote\"'",
-    "UPPER/upper",
-]
 
 
-class ObjectStoreContract:
+class ObjectStoreContract(StreamContract, TagContract, MultipartContract):
     """Inherit, provide `store` and `signer`."""
-
-    @pytest.fixture
-    def prefix(self) -> str:
-        return f"contract/{uuid.uuid4()}/"
-
-    @pytest.fixture
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
     # What the services do themselves.
 

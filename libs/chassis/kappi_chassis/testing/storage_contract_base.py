@@ -1,0 +1,34 @@
+"""What the parts of the stores' contract suite have in common."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+MINUTES_5 = timedelta(minutes=5)
+BODY = bytes(range(256)) * 40
+# Plain, then everything that has ever been encoded wrongly. Neither `//` nor dot segments, nor a key that is
+# a folder of another: stores that map keys to paths cannot hold those, and Kappi's keys have none.
+KEYS = [
+    "original",
+    "日本 語/お土産の写真.jpg",
+    "emoji 🏔️/👩‍👩‍👧.png",
+    "percent %41 %2F %zz",
+    "plus+and space&amp=?#[]@!$'()*,;:",
+    "tilde~-_.quote\"'",
+    "UPPER/upper",
+]
+
+
+class ContractSuite:
+    """Keys live under a random prefix, so tests may share one bucket."""
+
+    @pytest.fixture
+    def prefix(self) -> str:
+        return f"contract/{uuid.uuid4()}/"
+
+    @pytest.fixture
+    def now(self) -> datetime:
+        return datetime.now(UTC)
