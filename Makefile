@@ -50,12 +50,14 @@ schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 
-lock: install ## re-pin requirements.lock (needs uv)
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-emit-package kappi-contracts --no-emit-package kappi-chassis --no-emit-package kappi-embedded \
-	  --no-emit-package kappi-galleries --no-emit-package kappi-gateway \
-	  --no-emit-package kappi-identity --no-emit-package kappi-janitor --no-emit-package kappi-media \
-	  --group dev pyproject.toml -o requirements.lock
+# Each lock holds every hash of every platform, and no index address.
+PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+OWN := $(foreach name,contracts chassis embedded galleries gateway identity janitor media,--no-emit-package kappi-$(name))
+lock: install ## re-pin requirements.lock, and what the image and the tests of deploy/ take (needs uv)
+	@$(PIN) $(OWN) --group dev pyproject.toml -o requirements.lock
+	@$(PIN) $(OWN) --no-annotate $(wildcard services/*/pyproject.toml) deploy/docker/requirements.in -o deploy/docker/requirements.lock
+	@$(PIN) --no-annotate deploy/docker/build.in -o deploy/docker/build.lock
+	@$(PIN) --no-annotate .ci/deploy-tools.in -o .ci/deploy-tools.lock
 
 clean: ## remove the environment and caches, not the data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage*
