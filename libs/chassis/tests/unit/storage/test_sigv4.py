@@ -7,9 +7,11 @@ from functools import partial
 from unittest.mock import patch
 from urllib.parse import quote
 
+import boto3
 import pytest
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -187,6 +189,46 @@ def test_signed_requests_are_botocores(
     plain = signer.sign_get(key, now=NOW, lifetime=lifetime)
     assert plain.url == theirs("GET", url, headers={}, query={})
     assert (plain.headers, plain.expires_at) == ({}, NOW + lifetime)
+
+
+@pytest.mark.parametrize("token", [None, "session/token+="])
+@pytest.mark.parametrize("addressing", list(Addressing))
+@pytest.mark.parametrize("key", ["galleries/1/2/original", *NASTY])
+def test_a_signed_part_is_botocores(token: str | None, addressing: Addressing, key: str) -> None:
+    signer = S3UrlSigner(
+        endpoint="https://s3.example.org",
+        region="eu-west-3",
+        bucket="photos",
+        credentials=Credentials("AK", "SK", token),
+        addressing=addressing,
+    )
+    client = boto3.session.Session("AK", "SK", token).client(
+        "s3",
+        endpoint_url="https://s3.example.org",
+        region_name="eu-west-3",
+        config=Config(signature_version="s3v4", s3={"addressing_style": addressing.value}),
+    )
+    ours = signer.sign_part(
+        key,
+        upload_id="2~a+b/c=é",
+        number=10_000,
+        size_bytes=5 << 30,
+        now=NOW,
+        lifetime=timedelta(minutes=10),
+    )
+    parameters = {
+        "Bucket": "photos",
+        "Key": key,
+        "UploadId": "2~a+b/c=é",
+        "PartNumber": 10_000,
+        "ContentLength": 5 << 30,
+    }
+    with patch("botocore.auth.get_current_datetime", return_value=NOW):
+        theirs = client.generate_presigned_url("upload_part", Params=parameters, ExpiresIn=600)
+    client.close()
+    assert ours.url == theirs
+    assert "SignedHeaders=content-length%3Bhost" in ours.url
+    assert (ours.headers, ours.expires_at) == ({}, NOW + timedelta(minutes=10))
 
 
 def test_the_key_of_the_day_follows_the_day() -> None:
