@@ -29,9 +29,9 @@ class CaptureFacts:
     """What the capturing device wrote down.
 
     orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; where the device
-    gave no offset its local time is taken as UTC and `taken_offset_known` is False. taken_offset_minutes: east
-    of UTC; None where unknown, or where only the instant is known. live_id: what a Live Photo's other half
-    bears too.
+    gave no offset its local time is taken as UTC and `taken_offset_known` is False. taken_offset_minutes:
+    east of UTC; None where unknown, or where only the instant is known. live_id: what the other half of a
+    Live Photo bears too.
     """
 
     orientation: int = 1

@@ -50,6 +50,11 @@ class MediaFormat(Enum):
     )
 
     @property
+    def title(self) -> str:
+        """As people call it."""
+        return _TITLES.get(self.name, self.name)
+
+    @property
     def content_type(self) -> str:
         return self.value.content_type
 
@@ -58,6 +63,7 @@ class MediaFormat(Enum):
         return self.value.kind
 
 
+_TITLES = {"WEBP": "WebP", "HEIC": "HEIC/HEIF", "THREE_GP": "3GP", "WEBM": "WebM"}
 _BY_CONTENT_TYPE = {name: fmt for fmt in MediaFormat for name in (fmt.value.content_type, *fmt.value.aliases)}
 
 # Phones and editors mix up the names of these containers freely (an iPhone's .MOV renamed .mp4, an Android

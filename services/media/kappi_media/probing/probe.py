@@ -10,12 +10,16 @@ from kappi_media.probing.bmp import read_bmp
 from kappi_media.probing.facts import PictureHeader, Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat, format_of, matches
 from kappi_media.probing.gif import read_gif
+from kappi_media.probing.heif import read_heif
 from kappi_media.probing.jpeg import read_jpeg
+from kappi_media.probing.matroska import read_matroska
 from kappi_media.probing.movie import read_movie
 from kappi_media.probing.png import read_png
+from kappi_media.probing.polyglot import refuse_polyglots
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.sniffing import sniff
 from kappi_media.probing.source import BlockReader, RangedSource
+from kappi_media.probing.tiff import read_tiff
 from kappi_media.probing.webp import read_webp
 
 HeaderReader = Callable[[BlockReader, ProbeLimits], Awaitable[PictureHeader]]
@@ -28,11 +32,21 @@ HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
         MediaFormat.GIF: read_gif,
         MediaFormat.WEBP: read_webp,
         MediaFormat.BMP: read_bmp,
+        MediaFormat.HEIC: read_heif,
+        MediaFormat.AVIF: read_heif,
+        MediaFormat.TIFF: read_tiff,
         MediaFormat.MP4: read_movie,
         MediaFormat.MOV: read_movie,
+        MediaFormat.M4V: read_movie,
+        MediaFormat.THREE_GP: read_movie,
+        MediaFormat.WEBM: read_matroska,
+        MediaFormat.MKV: read_matroska,
     }
 )
 DEFAULT_LIMITS: Final = ProbeLimits()
+_TITLES: Final = [fmt.title for fmt in MediaFormat if fmt in HEADER_READERS]
+ACCEPTED: Final = f"{', '.join(_TITLES[:-1])} or {_TITLES[-1]}"
+"""The accepted formats, for people to read."""
 
 
 def is_supported(fmt: MediaFormat) -> bool:
@@ -69,6 +83,7 @@ async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DE
     if source.size_bytes < 1:
         raise ProbeRejected(RejectReason.EMPTY)
     reader = BlockReader(source, max_reads=limits.max_reads, max_read_bytes=limits.max_read_bytes)
+    await refuse_polyglots(reader)
     header = await read_header(reader, limits)
     capture = header.capture
     turned = capture.orientation >= 5

@@ -59,7 +59,7 @@ class BlockReader:
         if offset + length <= BLOCK_BYTES:
             return (await self._block(number))[offset : offset + length]
         last = (start + length - 1) // BLOCK_BYTES
-        joined = b"".join([await self._block(n) for n in range(number, last + 1)])
+        joined = b"".join([await self._block(n, ahead=last - n) for n in range(number, last + 1)])
         return joined[offset : offset + length]
 
     async def read_upto(self, start: int, length: int) -> bytes:
@@ -71,21 +71,24 @@ class BlockReader:
         length = min(length, self.size_bytes)
         return await self.read(self.size_bytes - length, length)
 
-    async def _block(self, number: int) -> bytes:
+    async def _block(self, number: int, *, ahead: int = 0) -> bytes:
+        """A block; where it must be fetched, up to `ahead` more come along with it."""
         block = self._blocks.get(number)
         if block is not None:
             self._blocks.move_to_end(number)
             return block
         start = number * BLOCK_BYTES
-        expected = min(BLOCK_BYTES, self.size_bytes - start)
+        ahead = min(ahead, _CACHED_BLOCKS - 1)
+        expected = min((1 + ahead) * BLOCK_BYTES, self.size_bytes - start)
         if self._reads_left < 1 or self._bytes_left < expected:
             raise ProbeRejected(RejectReason.TOO_COMPLEX, "header spread over too much of the file")
         self._reads_left -= 1
         self._bytes_left -= expected
-        block = await self._source.read(start, expected)
-        if len(block) != expected:
+        fetched = await self._source.read(start, expected)
+        if len(fetched) != expected:
             raise ProbeRejected(RejectReason.TRUNCATED, "object is shorter than its size says")
-        self._blocks[number] = block
-        if len(self._blocks) > _CACHED_BLOCKS:
+        for at in range(0, expected, BLOCK_BYTES):
+            self._blocks[number + at // BLOCK_BYTES] = fetched[at : at + BLOCK_BYTES]
+        while len(self._blocks) > _CACHED_BLOCKS:
             self._blocks.popitem(last=False)
-        return block
+        return self._blocks[number]

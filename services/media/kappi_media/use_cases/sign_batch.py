@@ -36,7 +36,7 @@ from kappi_media.errors import (
     QuotaExceeded,
     UnsupportedContentType,
 )
-from kappi_media.probing import format_of, is_supported
+from kappi_media.probing import ACCEPTED, format_of, is_supported
 from kappi_media.repository.ownership import adopt
 from kappi_media.repository.uploads import PromisedFiles, Refusal, UploadQueries, promise_within
 from kappi_media.schemas import FileDeclaration, PromisedBatch, PromisedUpload, SignedUpload
@@ -227,7 +227,7 @@ def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:
     foreign = [number for number, file in enumerate(files) if not _is_taken(file.content_type)]
     if foreign:
         raise UnsupportedContentType(
-            "Send JPEG, PNG, GIF, WebP, BMP, MP4 or MOV.",
+            f"Send {ACCEPTED}.",
             errors=_errors(foreign, "content_type", "unsupported_content_type"),
         )
 

@@ -142,8 +142,9 @@ PNG = encode(Image.new("RGB", (2, 2)), "PNG")
         ("image/jpeg", PNG, RejectReason.TYPE_MISMATCH),
         ("image/svg+xml", b"<svg/>", RejectReason.UNSUPPORTED_TYPE),
         ("application/zip", b"PK\x03\x04" + bytes(40), RejectReason.UNSUPPORTED_TYPE),
-        ("image/heic", ftyp(b"heic", b"mif1"), RejectReason.UNSUPPORTED_TYPE),
-        ("video/mp4", ftyp(b"3gp4", b"3gp4"), RejectReason.UNSUPPORTED_TYPE),
+        ("image/heic", ftyp(b"avif", b"mif1"), RejectReason.TYPE_MISMATCH),
+        ("audio/mp4", ftyp(b"M4A ", b"isom"), RejectReason.UNSUPPORTED_TYPE),
+        ("video/mp4", ftyp(b"M4A ", b"isom"), RejectReason.TYPE_MISMATCH),
         ("image/png", b"", RejectReason.EMPTY),
     ],
 )

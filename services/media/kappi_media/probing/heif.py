@@ -1,0 +1,149 @@
+"""HEIC and AVIF: the picture an item box names, or the frames of a sequence (ISO/IEC 23008-12, AVIF 1.1).
+
+Rotation and mirror are properties of the picture; decoders apply them and leave the EXIF orientation alone,
+so what is displayed follows from the properties only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from kappi_media.probing.boxes import Box, BoxReader
+from kappi_media.probing.exif import parse_exif
+from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
+from kappi_media.probing.heif_items import Extent, PictureItems, read_items
+from kappi_media.probing.heif_properties import Shape, shape_of
+from kappi_media.probing.matrix import orientation_of, product
+from kappi_media.probing.movie_tracks import Movie, read_moov
+from kappi_media.probing.rejection import ProbeRejected, RejectReason
+from kappi_media.probing.source import BlockReader
+
+_MAX_EXIF_BYTES: Final = 1 << 20
+_CODECS: Final = {
+    b"hvc1": "hevc",
+    b"hev1": "hevc",
+    b"av01": "av1",
+    b"avc1": "h264",
+    b"jpeg": "jpeg",
+}
+_DERIVED: Final = frozenset({b"grid", b"iden", b"iovl", b"tmap"})
+
+
+async def read_heif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
+    boxes = BoxReader(reader, max_boxes=limits.max_parts)
+    meta, moov = await _find(boxes)
+    movie = None if moov is None else (await read_moov(boxes, moov))[0]
+    items = None if meta is None else await read_items(boxes, meta)
+    if items is None or items.primary is None:
+        return _sequence(movie, limits)
+    shape = await _shape(boxes, items, items.primary, limits)
+    _check_whole(items, size_bytes=reader.size_bytes)
+    header = PictureHeader(
+        stored_width=shape.stored_width,
+        stored_height=shape.stored_height,
+        codec=_codec(items),
+        capture=replace(await _capture(reader, items), orientation=shape.orientation),
+    )
+    return header if movie is None or movie.picture is None else _animated(header, movie, limits)
+
+
+async def _find(boxes: BoxReader) -> tuple[Box | None, Box | None]:
+    """The file's `meta` and `moov`, one of which is there."""
+    found: dict[bytes, Box] = {}
+    async for box in boxes.children(0, boxes.size_bytes):
+        if box.name in (b"meta", b"moov"):
+            found.setdefault(box.name, box)
+    if not found:
+        raise ProbeRejected(RejectReason.CORRUPT, "neither item nor sequence")
+    return found.get(b"meta"), found.get(b"moov")
+
+
+async def _shape(boxes: BoxReader, items: PictureItems, item_id: int, limits: ProbeLimits) -> Shape:
+    shape = await shape_of(boxes, items.properties.get(item_id, ()))
+    if shape is None:
+        raise ProbeRejected(RejectReason.CORRUPT, "picture without a size")
+    limits.check_size(shape.coded_width, shape.coded_height)
+    limits.check_size(shape.stored_width, shape.stored_height)
+    if items.kinds.get(item_id) == b"grid":
+        canvas = await _grid_canvas(boxes, items, item_id)
+        if canvas != (shape.coded_width, shape.coded_height):
+            raise ProbeRejected(RejectReason.CORRUPT, "grid and its size differ")
+    return shape
+
+
+async def _grid_canvas(boxes: BoxReader, items: PictureItems, item_id: int) -> tuple[int, int]:
+    """What the grid itself says it covers, which is what a decoder allocates."""
+    extents = items.places.get(item_id, ())
+    if len(extents) != 1 or not 8 <= extents[0].length <= 64:
+        raise ProbeRejected(RejectReason.CORRUPT, "grid without its description")
+    at, length = extents[0].start, extents[0].length
+    body = await boxes.body(Box(b"grid", at, at + length), at_most=length)
+    wide = 4 if body[1] & 1 else 2
+    if length < 4 + 2 * wide:
+        raise ProbeRejected(RejectReason.CORRUPT, "grid description too short")
+    return int.from_bytes(body[4 : 4 + wide], "big"), int.from_bytes(body[4 + wide : 4 + 2 * wide], "big")
+
+
+def _codec(items: PictureItems) -> str:
+    primary = items.primary
+    kind = items.kinds.get(primary or 0, b"")
+    if kind in _DERIVED:
+        kind = next((items.kinds.get(part, b"") for part in items.parts.get(primary or 0, ())), b"")
+    codec = _CODECS.get(kind)
+    if codec is None:
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "picture of an unknown coding")
+    return codec
+
+
+def _check_whole(items: PictureItems, *, size_bytes: int) -> None:
+    """Raises `truncated` where the picture, or what it is made of, reaches past the end of the file."""
+    primary = items.primary or 0
+    for item_id in (primary, *items.parts.get(primary, ())):
+        if not items.places.get(item_id):
+            raise ProbeRejected(RejectReason.CORRUPT, "picture without data")
+        if any(extent.end > size_bytes for extent in items.places[item_id]):
+            raise ProbeRejected(RejectReason.TRUNCATED, "picture data missing")
+
+
+async def _capture(reader: BlockReader, items: PictureItems) -> CaptureFacts:
+    """EXIF of the primary picture; its block starts with where, after that number, the TIFF header is."""
+    extents = items.places.get(items.exif, ()) if items.exif is not None else ()
+    if len(extents) != 1 or not _is_readable(extents[0], size_bytes=reader.size_bytes):
+        return CaptureFacts()
+    block = await reader.read(extents[0].start, extents[0].length)
+    header_at = 4 + int.from_bytes(block[:4], "big")
+    return parse_exif(block[header_at:])
+
+
+def _is_readable(extent: Extent, *, size_bytes: int) -> bool:
+    return 8 < extent.length <= _MAX_EXIF_BYTES and extent.end <= size_bytes
+
+
+def _sequence(movie: Movie | None, limits: ProbeLimits) -> PictureHeader:
+    """Frames without a still picture."""
+    track = None if movie is None else movie.picture
+    if movie is None or track is None:
+        raise ProbeRejected(RejectReason.NO_PICTURE)
+    limits.check_size(track.square_width, track.coded_height)
+    header = PictureHeader(
+        stored_width=track.square_width,
+        stored_height=track.coded_height,
+        codec=track.codec,
+        capture=CaptureFacts(orientation=orientation_of(product(track.matrix, movie.matrix))),
+    )
+    return _animated(header, movie, limits)
+
+
+def _animated(header: PictureHeader, movie: Movie, limits: ProbeLimits) -> PictureHeader:
+    track = movie.picture
+    count = track.sample_count if track is not None else 0
+    limits.check_frames(count)
+    duration_ms = movie.duration_ms or (track.duration_ms if track is not None else None)
+    limits.check_duration(duration_ms)
+    return replace(
+        header,
+        animated=count > 1,
+        frame_count=count or None,
+        duration_ms=duration_ms if count > 1 else None,
+    )

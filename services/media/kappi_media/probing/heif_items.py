@@ -1,0 +1,203 @@
+"""The items of a HEIF file: which one is the picture, what it is made of, where their bytes lie."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kappi_media.probing.boxes import Box, BoxReader
+from kappi_media.probing.rejection import ProbeRejected, RejectReason
+
+_MAX_TABLE_BYTES: Final = 512 << 10
+_MAX_ITEMS: Final = 8_192
+_FILE, _ITEM_DATA = 0, 1  # construction methods of `iloc`
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Bytes of the file."""
+
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class PictureItems:
+    """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
+
+    exif: the item that holds the primary picture's EXIF.
+    """
+
+    primary: int | None
+    exif: int | None
+    kinds: Mapping[int, bytes]
+    places: Mapping[int, tuple[Extent, ...]]
+    parts: Mapping[int, tuple[int, ...]]
+    properties: Mapping[int, tuple[Box, ...]]
+
+
+async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
+    """Raises ProbeRejected."""
+    found = {box.name: box async for box in boxes.children(meta.start + 4, meta.end)}
+    if b"hdlr" not in found or (await boxes.fields(found[b"hdlr"], 12))[8:12] != b"pict":
+        raise ProbeRejected(RejectReason.NO_PICTURE, "items are no pictures")
+    tables = {
+        name: await boxes.body(found[name], at_most=_MAX_TABLE_BYTES)
+        for name in (b"pitm", b"iinf", b"iref", b"iloc")
+        if name in found
+    }
+    try:
+        primary = _primary(tables.get(b"pitm", b""))
+        kinds = _kinds(tables.get(b"iinf", b""))
+        references = list(_references(tables.get(b"iref", b"")))
+        places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
+    except (struct.error, IndexError) as short:
+        raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
+    return PictureItems(
+        primary=primary,
+        exif=_exif_item(kinds, references, primary),
+        kinds=kinds,
+        places=places,
+        parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},
+        properties=await _properties(boxes, found.get(b"iprp")),
+    )
+
+
+class _Cursor:
+    """Reads numbers of given widths one after the other. Raises IndexError past the end."""
+
+    def __init__(self, body: bytes, at: int = 0) -> None:
+        self._body = body
+        self.at = at
+
+    def number(self, width: int) -> int:
+        self.at += width
+        if self.at > len(self._body):
+            raise IndexError
+        return int.from_bytes(self._body[self.at - width : self.at], "big")
+
+    def count(self, width: int) -> int:
+        number = self.number(width)
+        if number > _MAX_ITEMS:
+            raise ProbeRejected(RejectReason.TOO_COMPLEX, f"{number} items")
+        return number
+
+
+def _primary(body: bytes) -> int | None:
+    if not body:
+        return None
+    return _Cursor(body, 4).number(4 if body[0] else 2)
+
+
+def _kinds(body: bytes) -> dict[int, bytes]:
+    if not body:
+        return {}
+    cursor = _Cursor(body, 4)
+    cursor.count(4 if body[0] else 2)
+    kinds: dict[int, bytes] = {}
+    for name, entry in _boxes(body, cursor.at):
+        if name == b"infe" and entry[0] >= 2:
+            fields = _Cursor(entry, 4)
+            item_id = fields.number(4 if entry[0] >= 3 else 2)
+            fields.number(2)
+            kinds.setdefault(item_id, entry[fields.at : fields.at + 4])
+    return kinds
+
+
+def _references(body: bytes) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
+    """Kind, owner and what it points at, for each entry of `iref`."""
+    if not body:
+        return
+    width = 4 if body[0] else 2
+    for name, entry in _boxes(body, 4):
+        cursor = _Cursor(entry)
+        owner, count = cursor.number(width), cursor.count(2)
+        yield name, owner, tuple(cursor.number(width) for _ in range(count))
+
+
+def _places(body: bytes, item_data: Box | None) -> dict[int, tuple[Extent, ...]]:
+    if not body:
+        return {}
+    version = body[0]
+    cursor = _Cursor(body, 4)
+    sizes = cursor.number(2)
+    offset_width, length_width, base_width = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+    index_width = sizes & 15 if version else 0
+    places: dict[int, tuple[Extent, ...]] = {}
+    total = 0
+    for _ in range(cursor.count(4 if version == 2 else 2)):
+        item_id = cursor.number(4 if version == 2 else 2)
+        method = cursor.number(2) & 15 if version else _FILE
+        foreign = cursor.number(2) != 0  # bytes in another file: none of ours
+        base = cursor.number(base_width)
+        extents: list[Extent] = []
+        count = cursor.count(2)
+        total += count
+        if total > _MAX_ITEMS:
+            raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many extents")
+        for _ in range(count):
+            cursor.number(index_width)
+            start = base + cursor.number(offset_width)
+            extents.append(Extent(start, cursor.number(length_width)))
+        if not foreign and method == _FILE:
+            places[item_id] = tuple(extents)
+        elif not foreign and method == _ITEM_DATA and item_data is not None:
+            places[item_id] = tuple(Extent(item_data.start + e.start, e.length) for e in extents)
+    return places
+
+
+def _exif_item(
+    kinds: Mapping[int, bytes], references: list[tuple[bytes, int, tuple[int, ...]]], primary: int | None
+) -> int | None:
+    blocks = [item_id for item_id, kind in kinds.items() if kind == b"Exif"]
+    of_primary = {owner for kind, owner, about in references if kind == b"cdsc" and primary in about}
+    return next((item_id for item_id in blocks if item_id in of_primary), blocks[0] if blocks else None)
+
+
+async def _properties(boxes: BoxReader, iprp: Box | None) -> dict[int, tuple[Box, ...]]:
+    if iprp is None:
+        return {}
+    kept: list[Box] = []
+    associations: dict[int, tuple[int, ...]] = {}
+    async for box in boxes.children(iprp.start, iprp.end):
+        if box.name == b"ipco":
+            kept = [box async for box in boxes.children(box.start, box.end)]
+        elif box.name == b"ipma":
+            body = await boxes.body(box, at_most=_MAX_TABLE_BYTES)
+            try:
+                associations |= _associations(body)
+            except IndexError as short:
+                raise ProbeRejected(RejectReason.CORRUPT, "property table ends too early") from short
+    return {
+        item_id: tuple(kept[index - 1] for index in indices if 1 <= index <= len(kept))
+        for item_id, indices in associations.items()
+    }
+
+
+def _associations(body: bytes) -> dict[int, tuple[int, ...]]:
+    cursor = _Cursor(body)
+    version, flags = cursor.number(1), cursor.number(3)
+    wide = flags & 1
+    associations: dict[int, tuple[int, ...]] = {}
+    for _ in range(cursor.count(4)):
+        item_id = cursor.number(4 if version else 2)
+        count = cursor.number(1)
+        # The top bit says that a reader must understand the property.
+        indices = (cursor.number(2) & 0x7FFF if wide else cursor.number(1) & 0x7F for _ in range(count))
+        associations[item_id] = tuple(indices)
+    return associations
+
+
+def _boxes(body: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    while at + 8 <= len(body):
+        size, name = struct.unpack_from(">I4s", body, at)
+        if size < 9 or at + size > len(body):
+            return
+        yield name, body[at + 8 : at + size]
+        at += size

@@ -1,0 +1,59 @@
+"""Files that are a picture and something else besides: an archive, a document, a script.
+
+A picture reader ignores what such a file hides, so it would pass; whoever takes it home could run or unpack
+it. Phones do append to pictures (a motion photo's MP4, depth maps, makers' trailers): those stay welcome,
+only what another program would open as its own is refused. `docs/formats.md` lists it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from kappi_media.probing.rejection import ProbeRejected, RejectReason
+from kappi_media.probing.source import BlockReader
+
+# PDF readers look for their mark in the first kilobyte, browsers for markup in the first 512 bytes or so.
+_HEAD_BYTES: Final = 1024
+_HEAD_MARKS: Final = (b"%pdf-", b"<!doctype html", b"<html", b"<script", b"<svg", b"<?php")
+_SCRIPTED_GIFS: Final = (b"GIF89a/*", b"GIF87a/*", b"GIF89a=", b"GIF87a=")
+_TAR_MARK_AT: Final = 257
+# Self-extracting archives begin with a program; their readers search this far and further for the archive.
+_ARCHIVE_BYTES: Final = 64 << 10
+_ARCHIVE_MARKS: Final = (b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00", b"7z\xbc\xaf\x27\x1c")
+
+_ZIP_END: Final = b"PK\x05\x06"
+_ZIP_END_BYTES: Final = 22
+_ZIP_DIRECTORY_ENTRY_BYTES: Final = 46
+_MAX_ZIP_COMMENT_BYTES: Final = 0xFFFF
+
+
+async def refuse_polyglots(reader: BlockReader) -> None:
+    """Raises ProbeRejected `polyglot`. Costs the first block, and the last, which most formats need too."""
+    head = await reader.read_upto(0, _ARCHIVE_BYTES)
+    lowered = head[:_HEAD_BYTES].lower()
+    if any(mark in lowered for mark in _HEAD_MARKS) or head.startswith(_SCRIPTED_GIFS):
+        raise ProbeRejected(RejectReason.POLYGLOT, "document or script")
+    if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar" or any(mark in head for mark in _ARCHIVE_MARKS):
+        raise ProbeRejected(RejectReason.POLYGLOT, "archive")
+    if _ends_a_zip(await reader.tail(_ZIP_END_BYTES + _MAX_ZIP_COMMENT_BYTES)):
+        raise ProbeRejected(RejectReason.POLYGLOT, "ZIP")
+
+
+def _ends_a_zip(tail: bytes) -> bool:
+    """Whether a ZIP's end record stands here, where every reader of ZIPs looks for one."""
+    at = tail.rfind(_ZIP_END)
+    while at >= 0:
+        record = tail[at : at + _ZIP_END_BYTES]
+        if len(record) == _ZIP_END_BYTES and _is_zip_end(record):
+            return True
+        at = tail.rfind(_ZIP_END, 0, at)
+    return False
+
+
+def _is_zip_end(record: bytes) -> bool:
+    """Numbers that hang together, so that four bytes that a picture's data happen to hold do not count."""
+    disk, directory_disk, here, entries, directory_bytes = struct.unpack_from("<HHHHI", record, 4)
+    if (disk, directory_disk) not in ((0, 0), (0xFFFF, 0xFFFF)) or here != entries:
+        return False
+    return bool(entries == 0 or directory_bytes >= entries * _ZIP_DIRECTORY_ENTRY_BYTES or entries == 0xFFFF)
