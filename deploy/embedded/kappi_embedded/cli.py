@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,10 +47,20 @@ def share(
     title: Annotated[str | None, typer.Option(help="What the gallery is called.")] = None,
     expires_in: Annotated[str | None, typer.Option(help="Life of the gallery, e.g. 7d; at most 30d.")] = None,
     url: Url = None,
+    connection: Annotated[
+        Literal["slow", "normal", "fast"] | None,
+        typer.Option(help="How good the line is: on a slow one, files go in the smallest parts."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until every item is ready.")] = True,
+    afresh: Annotated[
+        bool, typer.Option("--new", help="Begin anew, whatever an earlier call has uploaded.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Create a gallery from files; prints its link and its access key."""
+    """Create a gallery from files; prints its link and its access key.
+
+    Interrupted, by whatever it may be, the same command goes on where it stopped.
+    """
     from kappi_embedded.commands.share import Wish
     from kappi_embedded.commands.share import share as run
     from kappi_embedded.moments import BadMoment, parse_duration
@@ -59,7 +69,15 @@ def share(
         expires_in_s = int(parse_duration(expires_in).total_seconds()) if expires_in is not None else None
     except BadMoment as error:
         raise typer.BadParameter(str(error), param_hint="--expires-in") from error
-    wish = Wish(paths=files, title=title, expires_in_s=expires_in_s, wait=wait, as_json=as_json)
+    wish = Wish(
+        paths=files,
+        title=title,
+        expires_in_s=expires_in_s,
+        connection=connection,
+        wait=wait,
+        afresh=afresh,
+        as_json=as_json,
+    )
     raise typer.Exit(run(wish, url=url, environ=os.environ))
 
 

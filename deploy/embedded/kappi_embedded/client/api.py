@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -34,11 +36,15 @@ class Unreachable(Exception):
 
 
 class Api:
-    """One deployment's API; use as an async context. base_url: without a final slash."""
+    """One deployment's API; use as an async context.
 
-    def __init__(self, base_url: str, *, connections: int = 8) -> None:
+    base_url: without a final slash. patience_s: how long a call is tried again at least while nobody answers.
+    """
+
+    def __init__(self, base_url: str, *, connections: int = 8, patience_s: float = 0.0) -> None:
         self.base_url = base_url
         self._connections = connections
+        self.patience_s = patience_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -76,7 +82,9 @@ class Api:
 
         Raises ApiError, Unreachable.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        give_up_at = time.monotonic() + self.patience_s
+        for attempt in itertools.count(1):
+            last = attempt >= ATTEMPTS and time.monotonic() >= give_up_at
             try:
                 async with self.session.request(
                     method, self.base_url + path, json=json, headers=headers, params=params
@@ -86,11 +94,11 @@ class Api:
                     error = ApiError(answer.status, await _document(answer))
                     pause_s = _retry_after(answer.headers)
             except UNREACHABLE as failure:
-                if attempt == ATTEMPTS:
+                if last:
                     raise Unreachable(f"{self.base_url} does not answer: {failure}") from failure
                 pause_s = None
             else:
-                if error.status not in _TRY_AGAIN or attempt == ATTEMPTS:
+                if error.status not in _TRY_AGAIN or last:
                     raise error
             await backoff(attempt, at_least_s=pause_s)
         raise AssertionError("unreachable")
@@ -98,7 +106,7 @@ class Api:
 
 async def backoff(attempt: int, *, at_least_s: float | None = None) -> None:
     """Wait longer with each attempt, by different times for different clients."""
-    pause_s = min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    pause_s = min(_FIRST_PAUSE_S * 2 ** min(attempt - 1, 10), _LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
     await asyncio.sleep(max(pause_s, min(at_least_s or 0.0, 60.0)))
 
 

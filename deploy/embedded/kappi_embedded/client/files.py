@@ -33,13 +33,27 @@ _CHUNK_BYTES = 1 << 20
 _LONGEST_NAME_BYTES = 200  # leaves room for " (12)" within the 255 most file systems allow
 
 
+class FileChanged(Exception):
+    """A file is not what it was when it was found; the message says how."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file to share. size_bytes: when it was found."""
+    """A file to share. size_bytes, modified_ns: when it was found."""
 
     path: Path
     size_bytes: int
     content_type: str
+    modified_ns: int
+
+    def must_be_unchanged(self, now: os.stat_result) -> None:
+        """Raises FileChanged: somebody wrote to it, and no checksum of it holds any more."""
+        if now.st_size < self.size_bytes:
+            raise FileChanged("it became shorter while it was shared")
+        if now.st_size > self.size_bytes:
+            raise FileChanged("it became longer while it was shared")
+        if now.st_mtime_ns != self.modified_ns:
+            raise FileChanged("it was changed while it was shared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +65,15 @@ class Found:
 
 
 def find_files(given: Iterable[Path]) -> Found:
-    """Files as named, folders with all in them. Raises OSError for what cannot be read.
+    """Files as named, folders with all in them, each file once. Raises OSError for what cannot be read.
 
     A file named by the caller is shared whatever its name: the server judges by content.
     """
-    files: list[LocalFile] = []
+    files: dict[Path, LocalFile] = {}
     skipped: list[Path] = []
     for path in given:
         if not path.is_dir():
-            files.append(_local_file(path))
+            files.setdefault(path.resolve(), _local_file(path))
             continue
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -68,17 +82,22 @@ def find_files(given: Iterable[Path]) -> Found:
                 if name.startswith(".") or not inside.is_file():
                     continue
                 if inside.suffix.lower() in CONTENT_TYPES:
-                    files.append(_local_file(inside))
+                    files.setdefault(inside.resolve(), _local_file(inside))
                 else:
                     skipped.append(inside)
-    return Found(files, skipped)
+    return Found(list(files.values()), skipped)
 
 
-def sha256_of(path: Path, *, progress: Callable[[int], None] = lambda _: None) -> str:
-    """Hexadecimal. progress: told the bytes of each chunk."""
+def sha256_of(
+    path: Path,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+    unwanted: Callable[[], bool] = lambda: False,
+) -> str:
+    """Hexadecimal; of the beginning only, once it is unwanted. progress: told the bytes of each chunk."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        while (chunk := file.read(_CHUNK_BYTES)) and not unwanted():
             digest.update(chunk)
             progress(len(chunk))
     return digest.hexdigest()
@@ -120,6 +139,7 @@ class NameBook:
 
 
 def _local_file(path: Path) -> LocalFile:
-    with path.open("rb"):  # now, rather than in the middle of an upload
-        size_bytes = path.stat().st_size
-    return LocalFile(path, size_bytes, CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN_TYPE))
+    with path.open("rb") as file:  # now, rather than in the middle of an upload
+        found = os.fstat(file.fileno())
+    content_type = CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN_TYPE)
+    return LocalFile(path, found.st_size, content_type, found.st_mtime_ns)

@@ -5,33 +5,33 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import aiohttp
-
-from kappi_embedded.client.api import ATTEMPTS, UNREACHABLE, Api, ApiError, Unreachable, backoff
-from kappi_embedded.client.files import LocalFile, sha256_of
+from kappi_embedded.client.api import Api, ApiError
+from kappi_embedded.client.files import FileChanged, LocalFile, sha256_of
+from kappi_embedded.client.galleries import Gallery, gallery_items
+from kappi_embedded.client.journal import Declaration, Journal, Known
+from kappi_embedded.client.link import Link
+from kappi_embedded.client.pace import WIDEST, Connection, Pace
+from kappi_embedded.client.promises import COMPLETED, PENDING, Promise, promise_of
+from kappi_embedded.client.putting import Store
+from kappi_embedded.client.together import together
+from kappi_embedded.client.uploading import Rejected, TransferProgress, Uploader
 
 BATCH = 100
-PARALLEL = 4
-_CHUNK_BYTES = 256 * 1024
+PARALLEL_FILES = 4
 _POLL_S = 0.3
-_PAGE = 500
 _FIELD = re.compile(r"files\.(\d+)(?:\.|$)")
-_STORED_ALREADY = 412  # If-None-Match: the answer to an earlier attempt was lost on its way
-_URL_DEAD = 403
-_REFUSED = {400, 404, 405, 411, 413, 415, 501}
 
 
-class Progress(Protocol):
+class Progress(TransferProgress, Protocol):
     """Who shows how it goes. Counts are bytes, except of items."""
 
     def hashed(self, count: int) -> None: ...
-
-    def sent(self, count: int) -> None: ...
 
     def uploaded(self, file: LocalFile) -> None: ...
 
@@ -59,50 +59,57 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Gallery:
-    """A gallery and the key that manages it."""
+class _Task:
+    """promise None: it was completed by an earlier run."""
 
-    id: str
-    code: str
-    url: str
-    access_key: str
-
-
-class _Rejected(Exception):
-    """This file cannot be shared; the message says why."""
-
-
-async def create_gallery(api: Api, *, title: str | None, expires_in_s: int | None) -> Gallery:
-    """Raises ApiError, Unreachable."""
-    wanted = {"title": title, "expires_in": expires_in_s}
-    created = await api.call(
-        "POST",
-        "/v1/galleries",
-        json={name: value for name, value in wanted.items() if value is not None},
-        headers=_once(),
-    )
-    return Gallery(created["id"], created["code"], created["url"], created["access_key"])
+    file: LocalFile
+    known: Known
+    promise: Promise | None
 
 
 class Sharing:
-    """Uploads into one gallery."""
+    """Uploads into one gallery, from where the journal says that an earlier run stopped.
 
-    def __init__(self, api: Api, gallery: Gallery, progress: Progress) -> None:
+    connection: as the user says it is; None finds out. clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        gallery: Gallery,
+        progress: Progress,
+        *,
+        journal: Journal,
+        connection: Connection | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._gallery = gallery
         self._key = {"X-Gallery-Key": gallery.access_key}
         self._progress = progress
+        self._journal = journal
+        self._connection = connection
+        self._link = Link(Pace(widest=WIDEST[connection or "normal"]), clock=clock)
+        self._store = Store(clock=clock)
+        self._uploader = Uploader(
+            api, headers=self._key, store=self._store, link=self._link, progress=progress, clock=clock
+        )
         self.outcome = Outcome()
-        self._slots = asyncio.Semaphore(PARALLEL)
 
     async def share(self, files: Sequence[LocalFile]) -> Outcome:
-        """Upload and complete all; what is refused is in the outcome. Raises ApiError, Unreachable."""
+        """Upload and complete all; what is refused is in the outcome.
+
+        Raises ApiError, Unreachable; OSError when the journal cannot be written.
+        """
         fit = [file for file in files if file.size_bytes > 0]
         for file in files:
             if file.size_bytes == 0:
                 self._reject(file, "the file is empty")
-        for start in range(0, len(fit), BATCH):
-            await self._share_batch(fit[start : start + BATCH])
+        async with self._store:
+            await self._repeat_unanswered()
+            for start in range(0, len(fit), BATCH):
+                await self._share_batch(fit[start : start + BATCH])
+        self._journal.save()
         order = {id(file): number for number, file in enumerate(files)}
         self.outcome.shared.sort(key=lambda shared: order[id(shared.file)])
         return self.outcome
@@ -129,42 +136,84 @@ class Sharing:
         return True
 
     async def _share_batch(self, files: Sequence[LocalFile]) -> None:
-        digests = await self._hash(files)
-        promised = await self._sign(list(zip(files, digests, strict=True)))
+        begun = [task for file in files if (task := await self._begun(file)) is not None]
+        left = {id(task.file) for task in begun}
+        hashed = await self._hash([file for file in files if id(file) not in left])
+        tasks = iter([*begun, *await self._declare(hashed)])
+
+        async def one_after_the_other() -> None:
+            for task in tasks:
+                await self._share_one(task)
+
+        await together(one_after_the_other() for _ in range(PARALLEL_FILES))
+
+    async def _begun(self, file: LocalFile) -> _Task | None:
+        """What an earlier run left of the file. None: nothing that can be gone on with."""
+        if (stale := self._journal.changed(file)) is not None and stale.upload_id and not stale.completed:
+            await self._uploader.abort(stale.upload_id)
+        known = self._journal.known(file)
+        if known is None or known.upload_id is None:
+            return None
+        promise = None
+        if not known.completed:
+            try:
+                promise = await self._uploader.look(known.upload_id)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                return None
+            if promise.state not in {PENDING, COMPLETED}:
+                return None
+        self._progress.hashed(file.size_bytes)
+        return _Task(file, known, promise)
+
+    async def _hash(self, files: Sequence[LocalFile]) -> list[tuple[LocalFile, Known]]:
+        found: dict[int, Known] = {}
+        left = iter(files)
+
+        async def one_after_the_other() -> None:
+            for file in left:
+                known = self._journal.known(file)
+                if known is not None:
+                    self._progress.hashed(file.size_bytes)
+                else:
+                    known = await self._hash_one(file)
+                if known is not None:
+                    found[id(file)] = known
+
+        await together(one_after_the_other() for _ in range(PARALLEL_FILES))
+        return [(file, found[id(file)]) for file in files if id(file) in found]
+
+    async def _hash_one(self, file: LocalFile) -> Known | None:
+        unwanted = threading.Event()
         try:
-            async with asyncio.TaskGroup() as group:
-                for file, digest, upload in promised:
-                    group.create_task(self._share_one(file, digest, upload))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
+            digest = await asyncio.to_thread(
+                sha256_of, file.path, progress=self._progress.hashed, unwanted=unwanted.is_set
+            )
+            file.must_be_unchanged(await asyncio.to_thread(file.path.stat))
+        except FileChanged as error:
+            self._reject(file, str(error))
+        except OSError as error:
+            self._reject(file, f"it cannot be read: {error.strerror or error}")
+        else:
+            return self._journal.remember(file, digest)
+        finally:
+            unwanted.set()  # a cancelled wait leaves the thread, and the program would not end before it
+        return None
 
-    async def _hash(self, files: Iterable[LocalFile]) -> list[str]:
-        async def one(file: LocalFile) -> str:
-            async with self._slots:
-                return await asyncio.to_thread(sha256_of, file.path, progress=self._progress.hashed)
-
-        return await asyncio.gather(*(one(file) for file in files))
-
-    async def _sign(self, files: list[tuple[LocalFile, str]]) -> list[tuple[LocalFile, str, dict[str, Any]]]:
+    async def _declare(self, files: list[tuple[LocalFile, Known]]) -> list[_Task]:
         """Uploads for the files the server takes; it names those it does not."""
         while files:
-            declared = [
-                {
-                    "filename": file.path.name[-255:],
-                    "size": file.size_bytes,
-                    "content_type": file.content_type,
-                    "sha256": digest,
-                }
-                for file, digest in files
-            ]
+            body = {
+                "files": [_declared(file, known) for file, known in files],
+                "connection": self._connection or self._link.pace.connection(),
+            }
+            key = secrets.token_hex(16)
+            self._journal.declares(key, [file for file, _ in files], body)
             try:
-                answer = await self._api.call(
-                    "POST",
-                    f"/v1/galleries/{self._gallery.id}/uploads",
-                    json={"files": declared},
-                    headers={**self._key, **_once()},
-                )
+                uploads = await self._sign(key, body)
             except ApiError as error:
+                self._journal.declared([])
                 refused = _refused_files(error, count=len(files))
                 if not refused:
                     raise
@@ -172,82 +221,49 @@ class Sharing:
                     self._reject(files[number][0], reason)
                 files = [entry for number, entry in enumerate(files) if number not in refused]
             else:
-                return [(*entry, upload) for entry, upload in zip(files, answer["uploads"], strict=True)]
+                self._journal.declared(uploads)
+                return [
+                    _Task(*entry, promise_of(upload)) for entry, upload in zip(files, uploads, strict=True)
+                ]
         return []
 
-    async def _share_one(self, file: LocalFile, digest: str, upload: dict[str, Any]) -> None:
-        try:
-            async with self._slots:
-                await self._put(file, upload)
-                await self._complete(file, upload)
-        except _Rejected as error:
-            self._reject(file, str(error))
-        else:
-            self.outcome.shared.append(SharedFile(file, upload["media_id"], digest))
-            self._progress.uploaded(file)
-
-    async def _complete(self, file: LocalFile, upload: dict[str, Any]) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                await self._api.call("POST", f"/v1/uploads/{upload['id']}/complete", headers=self._key)
-            except ApiError as error:
-                if error.code == "upload_incomplete" and attempt < ATTEMPTS:
-                    await self._put(file, upload)
-                    continue
-                if error.status in {404, 409, 413, 422}:
-                    raise _Rejected(str(error)) from error
-                raise
+    async def _repeat_unanswered(self) -> None:
+        """An earlier run ended between a call and its answer: the same call again has the same answer."""
+        declaration: Declaration | None = self._journal.note.declaration
+        if declaration is None:
             return
-
-    async def _put(self, file: LocalFile, upload: dict[str, Any]) -> None:
-        """The bytes into the store, with a new URL where the old one died. Raises _Rejected, Unreachable."""
-        single = upload["single"]
-        reason = ""
-        for attempt in range(1, ATTEMPTS + 1):
-            sent = _Sent()
-            try:
-                status, reason = await self._put_once(file, single, sent)
-            except UNREACHABLE as failure:
-                if sent.failure is not None:
-                    raise _Rejected(f"it cannot be read any more: {sent.failure}") from failure
-                if isinstance(failure, aiohttp.ClientConnectorError) and attempt == ATTEMPTS:
-                    raise Unreachable(f"the object store does not answer: {failure}") from failure
-                status, reason = 0, str(failure) or type(failure).__name__
-            if status in {200, _STORED_ALREADY}:
-                return
-            self._progress.sent(-sent.count)
-            if status in _REFUSED:
-                break
-            if attempt < ATTEMPTS:
-                await backoff(attempt)
-            if status == _URL_DEAD:
-                single = await self._fresh_url(upload)
-        raise _Rejected(f"the object store did not take it: {reason}")
-
-    async def _put_once(self, file: LocalFile, single: dict[str, Any], sent: _Sent) -> tuple[int, str]:
-        async def body() -> AsyncIterator[bytes]:
-            try:
-                async for chunk in _chunks(file):
-                    sent.count += len(chunk)
-                    self._progress.sent(len(chunk))
-                    yield chunk
-            except OSError as error:
-                sent.failure = error  # aiohttp makes a connection's failure of it
+        try:
+            uploads = await self._sign(declaration.idempotency_key, declaration.body)
+        except ApiError as error:
+            if error.status >= 500 or error.status == 429:
                 raise
+            uploads = []
+        self._journal.declared(uploads)
 
-        headers = {**single["headers"], "Content-Length": str(file.size_bytes)}
-        async with self._api.session.request(
-            single["http_method"], single["url"], data=body(), headers=headers, allow_redirects=False
-        ) as answer:
-            text = await answer.text(errors="replace")
-            return answer.status, _store_message(text) or f"HTTP status {answer.status}"
+    async def _sign(self, idempotency_key: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        answer = await self._api.call(
+            "POST",
+            f"/v1/galleries/{self._gallery.id}/uploads",
+            json=body,
+            headers={**self._key, "Idempotency-Key": idempotency_key},
+        )
+        uploads: list[dict[str, Any]] = answer["uploads"]
+        return uploads
 
-    async def _fresh_url(self, upload: dict[str, Any]) -> dict[str, Any]:
-        state = await self._api.call("GET", f"/v1/uploads/{upload['id']}", headers=self._key)
-        single: dict[str, Any] | None = state.get("single")
-        if single is None:
-            raise _Rejected(f"its upload is {state['state']}")
-        return single
+    async def _share_one(self, task: _Task) -> None:
+        try:
+            if task.promise is None:
+                self._progress.resumed(task.file.size_bytes)
+            else:
+                await self._uploader.upload(task.file, task.promise)
+        except Rejected as error:
+            self._journal.drop(task.file)
+            self._reject(task.file, str(error))
+        else:
+            self._journal.completed(task.known)
+            media_id = task.known.media_id or ""
+            self.outcome.shared.append(SharedFile(task.file, media_id, task.known.sha256))
+            self._progress.uploaded(task.file)
 
     async def _items(self) -> AsyncIterator[dict[str, Any]]:
         async for item in gallery_items(self._api, self._gallery.code):
@@ -270,35 +286,13 @@ class Sharing:
         self._progress.rejected(file, reason)
 
 
-@dataclass(slots=True)
-class _Sent:
-    """One attempt. failure: of reading the file."""
-
-    count: int = 0
-    failure: OSError | None = None
-
-
-async def _chunks(file: LocalFile) -> AsyncIterator[bytes]:
-    with file.path.open("rb") as opened:
-        left = file.size_bytes
-        while left:
-            chunk = await asyncio.to_thread(opened.read, min(_CHUNK_BYTES, left))
-            if not chunk:
-                raise OSError("it became shorter")
-            left -= len(chunk)
-            yield chunk
-
-
-async def gallery_items(api: Api, code: str) -> AsyncIterator[dict[str, Any]]:
-    """All items of a gallery, over all its pages. Raises ApiError, Unreachable."""
-    params = {"limit": str(_PAGE)}
-    while True:
-        page = await api.call("GET", f"/v1/g/{code}", params=params)
-        for item in page["items"]:
-            yield item
-        if page["next_cursor"] is None:
-            return
-        params["cursor"] = page["next_cursor"]
+def _declared(file: LocalFile, known: Known) -> dict[str, Any]:
+    return {
+        "filename": file.path.name[-255:],
+        "size": file.size_bytes,
+        "content_type": file.content_type,
+        "sha256": known.sha256,
+    }
 
 
 def _refused_files(error: ApiError, *, count: int) -> dict[int, str]:
@@ -309,13 +303,3 @@ def _refused_files(error: ApiError, *, count: int) -> dict[int, str]:
         if match is not None and int(match[1]) < count:
             refused[int(match[1])] = f"{entry.get('message') or error.detail} ({error.code})"
     return refused
-
-
-def _store_message(xml: str) -> str:
-    found = re.search(r"<Message>([^<]{1,200})</Message>", xml)
-    return found[1] if found is not None else ""
-
-
-def _once() -> dict[str, str]:
-    """So that a repetition is the same call."""
-    return {"Idempotency-Key": secrets.token_hex(16)}

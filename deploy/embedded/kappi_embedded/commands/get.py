@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kappi_embedded.client.api import Api, ApiError, Unreachable
+from kappi_embedded.client.galleries import gallery_items
 from kappi_embedded.client.getting import Getting, NotACode, Outcome, parse_code
-from kappi_embedded.client.sharing import gallery_items
 from kappi_embedded.commands.terminal import GettingBars, err, fail, out, plural, shown
 from kappi_embedded.stack import NotRunning, find_url
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
 
 from kappi_embedded.client.files import LocalFile
+from kappi_embedded.client.meter import Meter, size
+
+_LINE_EVERY_S = 10.0
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -37,11 +50,13 @@ class _Bars:
         self._progress = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            *self._columns(),
             console=err,
             disable=not self._live,
         )
+
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        return DownloadColumn(), TransferSpeedColumn()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -61,37 +76,71 @@ class _Bars:
 
 
 class SharingBars(_Bars):
-    """See `client.sharing.Progress`."""
+    """See `client.sharing.Progress`. Without a terminal: a line now and then, and one per finished file."""
 
-    def __init__(self, *, files: int, size_bytes: int) -> None:
+    def __init__(self, *, files: int, size_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._files = files
         self._uploaded = 0
-        self._hashing = self._progress.add_task("Reading", total=size_bytes)
-        self._sending = self._progress.add_task("Uploading", total=size_bytes)
+        self._clock = clock
+        self._told_at = clock()
+        self.meter = Meter(size_bytes, clock=clock)
+        self._hashing = self._progress.add_task("Reading", total=size_bytes, detail="")
+        self._sending = self._progress.add_task("Uploading", total=size_bytes, detail="", start=False)
         self._processing: TaskID | None = None
+
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        return (TextColumn("{task.fields[detail]}"),)
 
     def hashed(self, count: int) -> None:
         self._progress.advance(self._hashing, count)
 
-    def sent(self, count: int) -> None:
-        self._progress.advance(self._sending, count)
+    def moved(self, count: int) -> None:
+        self.meter.moving_bytes += count
+        self._show()
+
+    def stored(self, count: int) -> None:
+        self.meter.stored(count)
+        self._show()
+
+    def resumed(self, count: int) -> None:
+        self.meter.resumed_bytes += count
+        self._show()
+
+    def waiting(self, reason: str) -> None:
+        self._show(f"; {reason}: trying again")
 
     def uploaded(self, file: LocalFile) -> None:
         self._uploaded += 1
         self._line(f"uploaded {self._uploaded}/{self._files} {file.path.name}")
 
     def rejected(self, file: LocalFile, reason: str) -> None:
+        self.meter.total_bytes -= file.size_bytes
+        self._show()
         self._warn(f"{file.path}: {reason}")
 
     def processing(self, *, done: int, total: int) -> None:
         if self._processing is None:
-            self._processing = self._progress.add_task("Processing", total=None)
+            self._processing = self._progress.add_task("Processing", total=None, detail="")
         if self._live:
             description = f"Ready {done}/{total}"
             self._progress.update(self._processing, description=description)
         elif done == total:
             self._line(f"ready {done}/{total}")
+
+    def _show(self, trouble: str = "") -> None:
+        if self._live:
+            moving = self.meter.moving_bytes
+            on_its_way = f", {size(moving)} on the way" if moving else ""
+            self._progress.update(
+                self._sending,
+                completed=self.meter.there_bytes,
+                total=self.meter.total_bytes,
+                detail=escape(f"{self.meter.line()}{on_its_way}{trouble}"),
+            )
+        elif self._clock() - self._told_at >= _LINE_EVERY_S:
+            self._told_at = self._clock()
+            self._line(f"stored {self.meter.line()}{trouble}")
 
 
 class GettingBars(_Bars):

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import re
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ import pytest
 from aiohttp import web
 from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.client import api as api_module
+from kappi_embedded.client import link as link_module
 from kappi_embedded.client.api import Api, ApiError, Unreachable
 from kappi_embedded.client.files import LocalFile, find_files
+from kappi_embedded.client.galleries import Gallery
 from kappi_embedded.client.getting import Getting
-from kappi_embedded.client.sharing import Gallery, Sharing
+from kappi_embedded.client.journal import Journal, Note
+from kappi_embedded.client.sharing import Sharing
 
 pytestmark = pytest.mark.integration
 
@@ -27,12 +32,20 @@ class Quiet:
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.there_before = 0
         self.refused: list[str] = []
 
     def hashed(self, count: int) -> None: ...
 
-    def sent(self, count: int) -> None:
+    def moved(self, count: int) -> None: ...
+
+    def stored(self, count: int) -> None:
         self.bytes += count
+
+    def resumed(self, count: int) -> None:
+        self.there_before += count
+
+    def waiting(self, reason: str) -> None: ...
 
     def uploaded(self, file: LocalFile) -> None: ...
 
@@ -148,6 +161,7 @@ class Troubled:
 @pytest.fixture
 async def troubled(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Troubled]:
     monkeypatch.setattr(api_module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(link_module, "_FIRST_PAUSE_S", 0.001)
     server = Troubled()
     runner = web.AppRunner(server.app())
     await runner.setup()
@@ -171,7 +185,8 @@ def photos(tmp_path: Path) -> list[LocalFile]:
 
 
 def sharing(api: Api, quiet: Quiet) -> Sharing:
-    return Sharing(api, Gallery("g", "abcd", "http://x/g/abcd", "key"), quiet)
+    journal = Journal(None, Note(begun_at="now", creation_key="k"), clock=time.monotonic)
+    return Sharing(api, Gallery("g", "abcd", "http://x/g/abcd", "key"), quiet, journal=journal)
 
 
 async def test_a_call_is_repeated_as_the_same_call(troubled: Troubled, api: Api) -> None:
@@ -229,7 +244,7 @@ async def test_the_files_of_a_batch_that_are_refused_are_left_out(
 async def test_a_file_that_shrinks_while_it_is_read_is_refused(
     troubled: Troubled, api: Api, photos: list[LocalFile]
 ) -> None:
-    shrunk = LocalFile(photos[0].path, photos[0].size_bytes + 10, photos[0].content_type)
+    shrunk = replace(photos[0], size_bytes=photos[0].size_bytes + 10)
     outcome = await sharing(api, Quiet()).share([shrunk])
     assert "shorter" in outcome.rejected[0][1]
     assert troubled.puts == []

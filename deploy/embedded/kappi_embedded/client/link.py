@@ -1,0 +1,57 @@
+"""The link to the store as all parts share it: whose turn it is, when it broke, how long to hope."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from kappi_embedded.client.api import Unreachable
+from kappi_embedded.client.pace import Pace
+
+PATIENCE_S = 120.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+
+
+class Link:
+    """patience_s: how long nothing at all may arrive before hope is given up. clock: monotonic seconds."""
+
+    def __init__(self, pace: Pace, *, clock: Callable[[], float], patience_s: float = PATIENCE_S) -> None:
+        self.pace = pace
+        self._clock = clock
+        self._patience_s = patience_s
+        self._busy = 0
+        self._turn = asyncio.Condition()
+        self._well_at = clock()
+
+    @asynccontextmanager
+    async def lane(self) -> AsyncIterator[Pace]:
+        """Held while one request's body is on its way; first come, first served."""
+        async with self._turn:
+            await self._turn.wait_for(lambda: self._busy < self.pace.width)
+            self._busy += 1
+        try:
+            yield self.pace
+        finally:
+            self._busy -= 1
+            async with self._turn:
+                self._turn.notify_all()
+
+    def arrived(self, *, size_bytes: int, seconds: float) -> None:
+        self._well_at = self._clock()
+        self.pace.arrived(size_bytes=size_bytes, seconds=seconds)
+
+    def broke(self, *, after_s: float) -> None:
+        self.pace.broke(after_s=after_s)
+
+    async def pause(self, attempt: int, *, reason: str) -> None:
+        """Before the next attempt: longer with each, by different times for different parts.
+
+        Raises Unreachable, when nothing has arrived for too long.
+        """
+        silent_s = self._clock() - self._well_at
+        if silent_s > self._patience_s:
+            raise Unreachable(f"the object store took nothing for {silent_s:.0f} seconds: {reason}")
+        longest_s = min(_FIRST_PAUSE_S * 2 ** min(attempt - 1, 10), _LONGEST_PAUSE_S)
+        await asyncio.sleep(longest_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter

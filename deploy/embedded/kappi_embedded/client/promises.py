@@ -1,0 +1,78 @@
+"""What the server says of an upload, as this client needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kappi_embedded.client.putting import SignedPut
+
+COMPLETED = "completed"
+PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A multipart upload.
+
+    present: sizes of the parts in the store. urls: of missing ones, not always of all.
+    """
+
+    part_size_bytes: int
+    count: int
+    present: Mapping[int, int]
+    urls: Mapping[int, SignedPut]
+
+    @property
+    def missing(self) -> list[int]:
+        return [number for number in range(1, self.count + 1) if number not in self.present]
+
+    @property
+    def present_bytes(self) -> int:
+        return sum(self.present.values())
+
+    def span(self, number: int, *, of_bytes: int) -> tuple[int, int]:
+        """(start, size in bytes) of a part of a file."""
+        start = (number - 1) * self.part_size_bytes
+        return start, min(self.part_size_bytes, of_bytes - start)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An upload. state: see the API. single and parts are None once no bytes are wanted any more."""
+
+    id: str
+    media_id: str
+    state: str
+    single: SignedPut | None
+    parts: Parts | None
+
+
+def promise_of(document: Mapping[str, Any]) -> Promise:
+    """From an answer that signs or describes an upload."""
+    single, multipart = document.get("single"), document.get("multipart")
+    return Promise(
+        id=document["id"],
+        media_id=document["media_id"],
+        state=document.get("state", PENDING),
+        single=_signed(single) if single is not None else None,
+        parts=_parts(multipart) if multipart is not None else None,
+    )
+
+
+def signed_parts(documents: list[Mapping[str, Any]]) -> dict[int, SignedPut]:
+    return {each["number"]: _signed(each) for each in documents}
+
+
+def _parts(document: Mapping[str, Any]) -> Parts:
+    return Parts(
+        part_size_bytes=document["part_size"],
+        count=document["part_count"],
+        present={each["number"]: each["size"] for each in document.get("present") or ()},
+        urls=signed_parts(document["parts"]),
+    )
+
+
+def _signed(document: Mapping[str, Any]) -> SignedPut:
+    return SignedPut(document["url"], document["headers"], document.get("http_method", "PUT"))

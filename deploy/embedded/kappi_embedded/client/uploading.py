@@ -1,0 +1,239 @@
+"""One file into the store and completed: only what is missing, again until it is there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Protocol
+
+from kappi_embedded.client.api import ATTEMPTS, Api, ApiError
+from kappi_embedded.client.files import FileChanged, LocalFile
+from kappi_embedded.client.link import Link
+from kappi_embedded.client.part_urls import PartUrls
+from kappi_embedded.client.promises import COMPLETED, Parts, Promise, promise_of
+from kappi_embedded.client.putting import LinkBroke, Reply, SignedPut, Slice, Store
+from kappi_embedded.client.together import together
+
+# If-None-Match: the answer to an earlier attempt was lost on its way.
+_STORED = {200, 412}
+_URL_DEAD = 403
+_NOT_THERE = 404
+_REFUSED = {400, 405, 411, 413, 415, 501}
+
+Renewal = Callable[[SignedPut], Awaitable[SignedPut]]
+
+
+class TransferProgress(Protocol):
+    """Who shows how it goes, in bytes."""
+
+    def moved(self, count: int) -> None:
+        """They are on their way; a negative count: as many are not any more."""
+        ...
+
+    def stored(self, count: int) -> None:
+        """The store has acknowledged them; a negative count: as many turned out to be missing."""
+        ...
+
+    def resumed(self, count: int) -> None:
+        """They were there before."""
+        ...
+
+    def waiting(self, reason: str) -> None:
+        """Something went wrong on the way and is tried again."""
+        ...
+
+
+class Rejected(Exception):
+    """This file cannot be shared; the message says why."""
+
+
+class _Outdated(Exception):
+    """The upload is not as it was described: look again."""
+
+
+class Uploader:
+    """Uploads files to one gallery. headers: its credentials. clock: monotonic seconds."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        headers: Mapping[str, str],
+        store: Store,
+        link: Link,
+        progress: TransferProgress,
+        clock: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._headers = headers
+        self._store = store
+        self._link = link
+        self._progress = progress
+        self._clock = clock
+
+    async def look(self, upload_id: str) -> Promise:
+        """How an upload stands, with fresh URLs. Raises ApiError, Unreachable."""
+        return promise_of(await self._api.call("GET", f"/v1/uploads/{upload_id}", headers=self._headers))
+
+    async def abort(self, upload_id: str) -> None:
+        """Give an upload up; one that is over or gone stays so. Raises ApiError, Unreachable."""
+        try:
+            await self._api.call("DELETE", f"/v1/uploads/{upload_id}", headers=self._headers)
+        except ApiError as error:
+            if error.status not in {404, 409}:
+                raise
+
+    async def upload(self, file: LocalFile, promise: Promise) -> None:
+        """Put what is missing and complete. Raises Rejected, ApiError, Unreachable."""
+        tally = _Tally(self._progress)
+        try:
+            await self._upload(file, promise, tally)
+        except FileChanged as error:
+            await self.abort(promise.id)
+            tally.set(0)
+            raise Rejected(str(error)) from error
+        except OSError as error:
+            tally.set(0)
+            raise Rejected(f"it cannot be read any more: {error.strerror or error}") from error
+        except Rejected:
+            tally.set(0)
+            raise
+
+    async def _upload(self, file: LocalFile, promise: Promise, tally: _Tally) -> None:
+        for attempt in itertools.count(1):
+            if promise.state == COMPLETED:
+                tally.begin(file.size_bytes)
+                return
+            try:
+                await self._put(file, promise, tally)
+                await self._complete(promise)
+            except _Outdated as outdated:
+                if attempt == ATTEMPTS:
+                    raise Rejected(str(outdated)) from outdated
+                promise = await self.look(promise.id)
+            else:
+                return
+
+    async def _put(self, file: LocalFile, promise: Promise, tally: _Tally) -> None:
+        if promise.parts is not None:
+            await self._put_parts(file, promise, promise.parts, tally)
+        elif promise.single is not None:
+            await self._put_whole(file, promise, promise.single, tally)
+        else:
+            raise Rejected(f"its upload is {promise.state}")
+        file.must_be_unchanged(file.path.stat())
+
+    async def _complete(self, promise: Promise) -> None:
+        path = f"/v1/uploads/{promise.id}/complete"
+        try:
+            await self._api.call("POST", path, headers=self._headers)
+        except ApiError as error:
+            if error.code == "upload_incomplete":
+                raise _Outdated(str(error)) from error
+            if error.status in {404, 409, 413, 422}:
+                raise Rejected(str(error)) from error
+            raise
+
+    async def _put_whole(self, file: LocalFile, promise: Promise, request: SignedPut, tally: _Tally) -> None:
+        async def renewed(_: SignedPut) -> SignedPut:
+            single = (await self.look(promise.id)).single
+            if single is None:
+                raise _Outdated("its upload takes no bytes any more")
+            return single
+
+        tally.begin(0)
+        await self._insist(Slice(file, 0, file.size_bytes), request, renewed)
+        tally.set(file.size_bytes)
+
+    async def _put_parts(self, file: LocalFile, promise: Promise, parts: Parts, tally: _Tally) -> None:
+        tally.begin(parts.present_bytes)
+        urls = PartUrls(self._api, promise.id, parts, headers=self._headers)
+        missing = iter(parts.missing)
+
+        async def one_after_the_other(numbers: Iterator[int]) -> None:
+            for number in numbers:
+                await self._put_part(file, parts, number, urls)
+                tally.add(parts.span(number, of_bytes=file.size_bytes)[1])
+
+        await together(one_after_the_other(missing) for _ in range(self._link.pace.widest))
+
+    async def _put_part(self, file: LocalFile, parts: Parts, number: int, urls: PartUrls) -> None:
+        async def renewed(dead: SignedPut) -> SignedPut:
+            return await urls.instead_of(dead, number)
+
+        start, size_bytes = parts.span(number, of_bytes=file.size_bytes)
+        try:
+            await self._insist(Slice(file, start, size_bytes), await urls.get(number), renewed)
+        except ApiError as error:
+            if error.status in {404, 409}:
+                raise _Outdated(str(error)) from error
+            raise
+
+    async def _insist(self, piece: Slice, request: SignedPut, renewed: Renewal) -> None:
+        """Send a slice until the store has it. Raises Rejected, _Outdated, Unreachable."""
+        refusals = 0
+        for attempt in itertools.count(1):
+            status = 0
+            try:
+                reply = await self._put_once(piece, request)
+            except LinkBroke as failure:
+                reason = str(failure)
+            else:
+                status, reason = reply.status, f"the object store did not take it: {reply.message}"
+                if status in _STORED:
+                    return
+                if status == _NOT_THERE:
+                    raise _Outdated(reason)
+                refusals += status == _URL_DEAD
+                if status in _REFUSED or refusals == ATTEMPTS:
+                    raise Rejected(reason)
+            self._progress.waiting(reason)
+            await self._link.pause(attempt, reason=reason)
+            if status == _URL_DEAD:
+                request = await renewed(request)
+
+    async def _put_once(self, piece: Slice, request: SignedPut) -> Reply:
+        moved = 0
+
+        def count(size_bytes: int) -> None:
+            nonlocal moved
+            moved += size_bytes
+            self._progress.moved(size_bytes)
+
+        async with self._link.lane() as pace:
+            began = self._clock()
+            try:
+                reply = await self._store.put(
+                    request, piece, moved=count, fresh_connection=pace.fresh_connections
+                )
+            except LinkBroke as failure:
+                if failure.connected:
+                    self._link.broke(after_s=failure.after_s)
+                raise
+            finally:
+                self._progress.moved(-moved)
+            if reply.status in _STORED:
+                self._link.arrived(size_bytes=piece.size_bytes, seconds=self._clock() - began)
+            return reply
+
+
+class _Tally:
+    """What was told of one file as stored."""
+
+    def __init__(self, progress: TransferProgress) -> None:
+        self._progress = progress
+        self._told: int | None = None
+
+    def begin(self, present_bytes: int) -> None:
+        """What the server says is there; the first time that was there before."""
+        if self._told is None:
+            self._told = present_bytes
+            self._progress.resumed(present_bytes)
+        self.set(present_bytes)
+
+    def set(self, size_bytes: int) -> None:
+        self._progress.stored(size_bytes - (self._told or 0))
+        self._told = size_bytes
+
+    def add(self, size_bytes: int) -> None:
+        self.set((self._told or 0) + size_bytes)

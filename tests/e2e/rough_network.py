@@ -1,0 +1,167 @@
+"""A link as trains have it: TCP proxies that throttle all their connections together and cut each in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+Address = tuple[str, int]
+
+_CHUNK_BYTES = 16 * 1024
+_BUFFER_BYTES = 64 * 1024
+_PUT = re.compile(rb"^PUT (\S+) HTTP/1\.1\r\n", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Traffic:
+    """sent_bytes: what clients sent and the link took, headers and all. puts: request lines of uploads seen.
+
+    cuts: connections that were cut while they lived.
+    """
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    connections: int = 0
+    cuts: int = 0
+    puts: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Roughness:
+    """May be changed while it runs. bytes_per_second: of the whole link, each way. cut_after_s: a
+    connection's whole life. blocked: nobody gets through, and nobody is told.
+    """
+
+    bytes_per_second: float | None = None
+    cut_after_s: float | None = None
+    blocked: bool = False
+
+
+class RoughNetwork:
+    """on_sent: told the bytes sent so far, as they pass."""
+
+    def __init__(self, roughness: Roughness) -> None:
+        self.roughness = roughness
+        self.traffic = Traffic()
+        self.on_sent: Callable[[int], None] = lambda _: None
+        self._up = _Throttle(roughness)
+        self._down = _Throttle(roughness)
+        self._open: set[asyncio.Task[None]] = set()
+
+    def cut_all(self) -> None:
+        """Now, as in a tunnel."""
+        for task in self._open:
+            self.traffic.cuts += 1
+            task.cancel()
+
+    async def serve(
+        self, target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        self.traffic.connections += 1
+        try:
+            await self._carry(target, reader, writer)
+        except asyncio.CancelledError:
+            # A cut by `cut_all`, which is the end of this connection and of nothing else.
+            task.uncancel()
+        finally:
+            self._open.discard(task)
+            writer.transport.abort()
+
+    async def _carry(
+        self, target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection(*target, limit=_BUFFER_BYTES)
+        except OSError:
+            return
+        try:
+            async with asyncio.timeout(self.roughness.cut_after_s):
+                await self._both_ways((reader, writer), (inner_reader, inner_writer))
+        except TimeoutError:
+            self.traffic.cuts += 1
+        finally:
+            inner_writer.transport.abort()
+
+    async def _both_ways(
+        self,
+        outer: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        inner: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        ways = [
+            asyncio.create_task(self._pump(outer[0], inner[1], self._up, self._count_sent)),
+            asyncio.create_task(self._pump(inner[0], outer[1], self._down, self._count_received)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            # The side that still speaks may finish what it says.
+            await asyncio.wait(ways, timeout=1.0)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        throttle: _Throttle,
+        count: Callable[[bytes], None],
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(_CHUNK_BYTES):
+                await throttle.pass_on(len(chunk))
+                count(chunk)
+                writer.write(chunk)
+                await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
+
+    def _count_sent(self, chunk: bytes) -> None:
+        self.traffic.sent_bytes += len(chunk)
+        self.traffic.puts += [path.decode() for path in _PUT.findall(chunk)]
+        self.on_sent(self.traffic.sent_bytes)
+
+    def _count_received(self, chunk: bytes) -> None:
+        self.traffic.received_bytes += len(chunk)
+
+
+class _Throttle:
+    """One direction of the link, shared by all connections: who comes later waits longer."""
+
+    def __init__(self, roughness: Roughness) -> None:
+        self._roughness = roughness
+        self._free_at = 0.0
+
+    async def pass_on(self, size_bytes: int) -> None:
+        while self._roughness.blocked:  # noqa: ASYNC110 - a test changes it
+            await asyncio.sleep(0.02)
+        rate = self._roughness.bytes_per_second
+        if rate is None:
+            return
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + size_bytes / rate
+        await asyncio.sleep(self._free_at - now)
+
+
+@asynccontextmanager
+async def rough_network(doors: Mapping[int, Address], roughness: Roughness) -> AsyncIterator[RoughNetwork]:
+    """One link before several servers. doors: what stands behind each port of this machine."""
+    network = RoughNetwork(roughness)
+    async with contextlib.AsyncExitStack() as open_doors:
+        for port, target in doors.items():
+            server = await asyncio.start_server(
+                partial(network.serve, target), "127.0.0.1", port, limit=_BUFFER_BYTES
+            )
+            await open_doors.enter_async_context(server)
+        try:
+            yield network
+        finally:
+            network.cut_all()
