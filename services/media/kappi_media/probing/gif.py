@@ -1,40 +1,92 @@
-"""GIF: the logical screen, and whether anything moves (CompuServe GIF89a)."""
+"""GIF: the logical screen, and what moves on it (CompuServe GIF89a)."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Final
 
 from kappi_media.probing.facts import PictureHeader, ProbeLimits
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
-from kappi_media.probing.source import BlockReader
+from kappi_media.probing.source import BLOCK_BYTES, BlockReader
 
 _TAIL_BYTES: Final = 1 << 10
-_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_EXTENSION, _IMAGE, _TRAILER, _GRAPHIC_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 _LOOP_EXTENSIONS: Final = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
+# Frames have no index: they are counted as far as this, or to the file's end.
+_WALKED_BYTES: Final = 2 << 20
+_CENTISECOND_MS: Final = 10
+# Browsers show a frame without a sensible delay for this long.
+_UNSET_DELAY: Final = 10
+
+
+@dataclass(slots=True)
+class _Frames:
+    """What was walked past. whole: up to the trailer. loops: by the extension of animations."""
+
+    count: int = 0
+    centiseconds: int = 0
+    loops: bool = False
+    whole: bool = False
+    size: tuple[int, int] = (0, 0)
 
 
 async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
-    """Animation is known by the loop extension, which writers put before the first frame: finding a second
-    frame would mean reading the whole first one."""
+    """Duration and number of frames are known of files of up to 2 MiB; of larger ones that they move."""
     screen_width, screen_height, flags = struct.unpack("<HHB", await reader.read(6, 5))
-    position = 13 + _table_bytes(flags)
-    animated = False
-    for _ in range(limits.max_parts):
+    limits.check_size(screen_width or 1, screen_height or 1)
+    await _check_end(reader)
+    frames = await _walk(reader, limits, start=13 + _table_bytes(flags))
+    # A zero screen is a known writer's fault; viewers then take the first frame's size.
+    width, height = screen_width or frames.size[0], screen_height or frames.size[1]
+    limits.check_size(width, height)
+    limits.check_duration(frames.centiseconds * _CENTISECOND_MS)
+    animated = frames.count > 1 or (frames.loops and not frames.whole)
+    known = frames.whole and animated
+    return PictureHeader(
+        width,
+        height,
+        "gif",
+        animated=animated,
+        duration_ms=frames.centiseconds * _CENTISECOND_MS if known else None,
+        frame_count=frames.count if known else None,
+    )
+
+
+async def _walk(reader: BlockReader, limits: ProbeLimits, *, start: int) -> _Frames:
+    frames = _Frames()
+    delay = _UNSET_DELAY
+    position = start
+    blocks = 0
+    while not frames.count or position < min(_WALKED_BYTES, reader.size_bytes):
+        blocks += 1
+        if blocks > limits.max_parts + 2 * limits.max_frames:
+            raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many blocks")
         kind = (await reader.read(position, 1))[0]
-        if kind == _IMAGE:
-            frame_width, frame_height = struct.unpack("<HH", await reader.read(position + 5, 4))
-            limits.check_size(frame_width, frame_height)
-            # A zero screen is a known writer's fault; viewers then take the first frame's size.
-            width, height = screen_width or frame_width, screen_height or frame_height
+        if kind == _EXTENSION:
+            label = await reader.read_upto(position + 1, 13)
+            if label[:1] == bytes([_GRAPHIC_CONTROL]) and len(label) >= 5:
+                delay = int.from_bytes(label[3:5], "little")
+            frames.loops = frames.loops or label[1:] in _LOOP_EXTENSIONS
+            position = await _skip_blocks(reader, position + 2, limits)
+        elif kind == _IMAGE:
+            descriptor = await reader.read(position + 5, 5)
+            width, height = struct.unpack("<HH", descriptor[:4])
             limits.check_size(width, height)
-            await _check_end(reader)
-            return PictureHeader(width, height, "gif", animated=animated)
-        if kind != _EXTENSION:
+            frames.size = frames.size if frames.count else (width, height)
+            frames.count += 1
+            frames.centiseconds += delay if delay > 1 else _UNSET_DELAY
+            limits.check_frames(frames.count)
+            delay = _UNSET_DELAY
+            position = await _skip_pixels(reader, position + 11 + _table_bytes(descriptor[4]))
+        elif kind == _TRAILER and frames.count:
+            frames.whole = True
+            break
+        elif not frames.count:
             raise ProbeRejected(RejectReason.CORRUPT, "no frame" if kind == _TRAILER else "unknown block")
-        animated = animated or await reader.read_upto(position + 2, 12) in _LOOP_EXTENSIONS
-        position = await _skip_blocks(reader, position + 2, limits)
-    raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many extensions")
+        else:  # damaged after the first frame, which is all that most viewers need
+            break
+    return frames
 
 
 def _table_bytes(flags: int) -> int:
@@ -48,6 +100,20 @@ async def _skip_blocks(reader: BlockReader, position: int, limits: ProbeLimits) 
         if not length:
             return position
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "extension too long")
+
+
+async def _skip_pixels(reader: BlockReader, position: int) -> int:
+    """Where the blocks of a frame end; the end of the walk when they go on beyond it."""
+    end = min(_WALKED_BYTES, reader.size_bytes)
+    while position < end:
+        block = await reader.read_upto(position, min(BLOCK_BYTES - position % BLOCK_BYTES, end - position))
+        at = 0
+        while at < len(block):
+            if not block[at]:
+                return position + at + 1
+            at += 1 + block[at]
+        position += at
+    return end
 
 
 async def _check_end(reader: BlockReader) -> None:

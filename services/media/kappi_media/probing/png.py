@@ -21,17 +21,26 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     width, height = _dimensions(await reader.read(8, 25))
     limits.check_size(width, height)
     capture = CaptureFacts()
-    animated = False
+    frame_count: int | None = None
     position = 33
     for _ in range(limits.max_parts):
         length, name = struct.unpack(">I4s", await reader.read(position, 8))
         if name == b"IDAT":
             await _check_end(reader)
-            return PictureHeader(width, height, "png", animated=animated, capture=capture)
+            animated = frame_count is not None and frame_count > 1
+            return PictureHeader(
+                width,
+                height,
+                "png",
+                animated=animated,
+                capture=capture,
+                frame_count=frame_count if animated else None,
+            )
         if length > 0x7FFFFFFF or not name.isalpha() or name == b"IEND":
             raise ProbeRejected(RejectReason.CORRUPT, "impossible chunk")
         if name == b"acTL" and length == 8:
-            animated = int.from_bytes(await reader.read(position + 8, 4), "big") > 1
+            frame_count = int.from_bytes(await reader.read(position + 8, 4), "big")
+            limits.check_frames(frame_count)
         elif name == b"eXIf" and length <= _MAX_EXIF_BYTES:
             capture = parse_exif(await reader.read(position + 8, length))
         position += 12 + length

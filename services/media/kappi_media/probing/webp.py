@@ -1,8 +1,9 @@
-"""WebP: size from the first chunk, EXIF by hopping over the others (RFC 9649)."""
+"""WebP: size from the first chunk, frames and EXIF by hopping over the others (RFC 9649)."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, field
 from typing import Final
 
 from kappi_media.probing.exif import parse_exif
@@ -13,9 +14,23 @@ from kappi_media.probing.source import BlockReader
 _EXIF_FLAG, _ANIMATION_FLAG = 0x08, 0x02
 _MAX_EXIF_BYTES: Final = 1 << 20
 _FRAME_CHUNKS: Final = {b"VP8 ": "webp", b"VP8L": "webp-lossless", b"ANMF": "webp"}
+# Every frame of an animation is a hop to another part of the file: its chunks are followed this far.
+_WALKED_BYTES: Final = 2 << 20
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the chunks say. whole: all of them were hopped over."""
+
+    codec: str | None = None
+    capture: CaptureFacts = field(default_factory=CaptureFacts)
+    frames: int = 0
+    milliseconds: int = 0
+    whole: bool = False
 
 
 async def read_webp(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
+    """Of animations longer than 2 MiB neither duration nor number of frames is known, nor EXIF at the end."""
     (riff_size,) = struct.unpack("<I", await reader.read(4, 4))
     end = 8 + riff_size
     if end > reader.size_bytes:
@@ -34,25 +49,56 @@ async def _extended(reader: BlockReader, limits: ProbeLimits, end: int) -> Pictu
     width = 1 + int.from_bytes(body[4:7], "little")
     height = 1 + int.from_bytes(body[7:10], "little")
     limits.check_size(width, height)
-    capture = CaptureFacts()
-    codec: str | None = None
+    found = await _hop(reader, limits, end, flags=flags, size=(width, height))
+    if found.codec is None:
+        raise ProbeRejected(RejectReason.CORRUPT, "no picture chunk")
+    limits.check_duration(found.milliseconds)
+    animated = bool(flags & _ANIMATION_FLAG)
+    return PictureHeader(
+        width,
+        height,
+        found.codec,
+        animated=animated,
+        duration_ms=found.milliseconds if animated and found.whole else None,
+        capture=found.capture,
+        frame_count=found.frames if animated and found.whole else None,
+    )
+
+
+async def _hop(
+    reader: BlockReader, limits: ProbeLimits, end: int, *, flags: int, size: tuple[int, int]
+) -> _Found:
+    found = _Found()
     position = 12
-    for _ in range(limits.max_parts):
+    for _ in range(limits.max_parts + limits.max_frames):
         if position + 8 > end:
-            break
+            found.whole = True
+            return found
+        if found.codec is not None and not _more_is_wanted(flags, position):
+            return found
         name, length = await _chunk(reader, position, end)
-        if name in _FRAME_CHUNKS and codec is None:
-            codec = _FRAME_CHUNKS[name]
-            if name != b"ANMF" and await _bitstream_size(reader, name, position + 8) != (width, height):
+        if name == b"ANMF":
+            await _count(reader, limits, found, position=position)
+        if name in _FRAME_CHUNKS and found.codec is None:
+            found.codec = _FRAME_CHUNKS[name]
+            if name != b"ANMF" and await _bitstream_size(reader, name, position + 8) != size:
                 raise ProbeRejected(RejectReason.CORRUPT, "canvas and picture differ")
         elif name == b"EXIF" and length <= _MAX_EXIF_BYTES:
-            capture = parse_exif(await reader.read(position + 8, length))
-        if codec is not None and not flags & _EXIF_FLAG:
-            break
+            found.capture = parse_exif(await reader.read(position + 8, length))
         position += 8 + length + (length & 1)
-    if codec is None:
-        raise ProbeRejected(RejectReason.CORRUPT, "no picture chunk")
-    return PictureHeader(width, height, codec, animated=bool(flags & _ANIMATION_FLAG), capture=capture)
+    raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many chunks")
+
+
+def _more_is_wanted(flags: int, position: int) -> bool:
+    if flags & _ANIMATION_FLAG:
+        return position < _WALKED_BYTES
+    return bool(flags & _EXIF_FLAG)
+
+
+async def _count(reader: BlockReader, limits: ProbeLimits, found: _Found, *, position: int) -> None:
+    found.frames += 1
+    limits.check_frames(found.frames)
+    found.milliseconds += int.from_bytes(await reader.read(position + 20, 3), "little")
 
 
 async def _chunk(reader: BlockReader, position: int, end: int) -> tuple[bytes, int]:
