@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
 from kappi_chassis.auth.verifier import Fetch, http_fetch
@@ -25,6 +25,7 @@ from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi
 from kappi_media.api.links import LinkApi
+from kappi_media.api.small_uploads import SmallUploadApi
 from kappi_media.api.store_events import StoreEventApi
 from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
@@ -46,6 +47,7 @@ from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import LinkQueries
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
+from kappi_media.repository.tags import TagQueries
 from kappi_media.repository.tiers import TierQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
@@ -53,17 +55,23 @@ from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.stored_renditions import Rendering, RenditionMaker
 from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
+from kappi_media.use_cases.post_file import PostFile
+from kappi_media.use_cases.promising import Promising
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import SignBatch, UploadSigner
 from kappi_media.use_cases.store_notifications import CompleteArrivals
+from kappi_media.use_cases.tag_originals import TagOriginal
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
 from kappi_media.use_cases.view_gallery import ViewGallery
 from kappi_media.worker import ProcessUpload
 
 NAME = "media"
+TICK_LOOKS_BACK = timedelta(hours=6)
+"""For items that wait for their facts; `python -m kappi_media.tagging fill` looks at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +87,10 @@ class Ground:
     new_id: NewId = new_id
 
 
-def build_app(ground: Ground, settings: MediaSettings, make: MakeRendition) -> App:
-    """The service's HTTP side. make: closed by the caller, once nobody calls the app any more."""
+def build_app(
+    ground: Ground, settings: MediaSettings, make: MakeRendition, facts: FactsOnRead | None = None
+) -> App:
+    """The service's HTTP side. make, facts: closed by the caller, once nobody calls the app any more."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(
@@ -92,9 +102,10 @@ def build_app(ground: Ground, settings: MediaSettings, make: MakeRendition) -> A
     tier = build_tier(ground)
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
     # Routes are tried in this order: the hottest first.
-    _view(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    _view(ground, settings, facts, gate=gate, tier=tier, urls=urls).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    _items(ground, make, gate=gate, tier=tier, urls=urls).register(app)
+    _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    _items(ground, make, facts, gate=gate, tier=tier, urls=urls).register(app)
     _links(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
@@ -133,11 +144,41 @@ def _uploads(
     )
 
 
+def _small_uploads(
+    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+) -> SmallUploadApi:
+    uploads = UploadQueries(ground.database)
+    return SmallUploadApi(
+        gate,
+        tier=tier,
+        post=PostFile(
+            Promising(uploads, outbox=ground.outbox),
+            complete=build_complete(ground),
+            abort=AbortUpload(uploads, outbox=ground.outbox, clock=ground.clock),
+            store=ground.store,
+            outbox=ground.outbox,
+            lifetime=settings.upload_lifetime,
+            clock=ground.clock,
+            new_id=ground.new_id,
+        ),
+        urls=urls,
+        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
+        max_file_bytes=settings.small_upload_bytes,
+        at_once=settings.small_uploads_at_once,
+    )
+
+
 def _items(
-    ground: Ground, make: MakeRendition, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+    ground: Ground,
+    make: MakeRendition,
+    facts: FactsOnRead | None,
+    *,
+    gate: GrantGate,
+    tier: GoverningTier,
+    urls: DownloadUrls,
 ) -> ItemApi:
     queries = ItemQueries(ground.database)
-    items = Items(queries, urls=urls, outbox=ground.outbox, clock=ground.clock)
+    items = Items(queries, urls=urls, outbox=ground.outbox, clock=ground.clock, facts=facts)
     renditions = Renditions(queries, stored=RenditionQueries(ground.database), make=make, urls=urls)
     return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls)
 
@@ -156,10 +197,16 @@ def _links(
 
 
 def _view(
-    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+    ground: Ground,
+    settings: MediaSettings,
+    facts: FactsOnRead | None,
+    *,
+    gate: GrantGate,
+    tier: GoverningTier,
+    urls: DownloadUrls,
 ) -> ViewApi:
     cache = PageCache(max_bytes=settings.view_cache_bytes)
-    view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache)
+    view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache, facts=facts)
     return ViewApi(gate, tier=tier, view=view)
 
 
@@ -180,16 +227,32 @@ def build_arrivals(ground: Ground) -> CompleteArrivals:
     return CompleteArrivals(ArrivalQueries(ground.database), complete=build_complete(ground))
 
 
+def build_facts(ground: Ground, settings: MediaSettings) -> FactsFromTags:
+    """What fills items from their originals' tags."""
+    return FactsFromTags(
+        TagQueries(ground.database),
+        store=ground.store,
+        clock=ground.clock,
+        retry_after=settings.tags_retry_after,
+    )
+
+
 def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
     """What a tick does before it sweeps uploads that nobody completed."""
-    if not settings.hears_store:
-        return []
-    arrivals = build_arrivals(ground)
+    arrivals, facts = build_arrivals(ground), build_facts(ground, settings)
 
     async def complete_overlooked(as_of: datetime) -> None:
         await arrivals.overlooked(as_of, older_than=settings.upload_url_lifetime)
 
-    return [complete_overlooked]
+    async def fill_lately_promised(as_of: datetime) -> None:
+        await facts.fill_all(since=as_of - settings.upload_lifetime - TICK_LOOKS_BACK)
+
+    steps: list[BeforeSweep] = []
+    if settings.hears_store:
+        steps.append(complete_overlooked)
+    if settings.fill_from_tags:
+        steps.append(fill_lately_promised)
+    return steps
 
 
 def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
@@ -203,7 +266,9 @@ def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
     )
 
 
-def build_worker(ground: Ground, rendering: Rendering, *, concurrency: int) -> ProcessUpload:
+def build_worker(
+    ground: Ground, rendering: Rendering, *, concurrency: int, write_tags: bool = False
+) -> ProcessUpload:
     """The handler of UploadCompleted."""
     return ProcessUpload(
         ProcessingQueries(ground.database),
@@ -213,6 +278,7 @@ def build_worker(ground: Ground, rendering: Rendering, *, concurrency: int) -> P
         tier=build_tier(ground),
         clock=ground.clock,
         concurrency=concurrency,
+        tag=TagOriginal(ground.store) if write_tags else None,
     )
 
 
@@ -231,12 +297,18 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     backbone.service.closes(renderer)
     make = build_renditions(ground, renderer)
     backbone.service.closes(make)
-    backbone.service.serves(build_app(ground, settings, make))
+    facts = None
+    if settings.fill_from_tags:
+        facts = FactsOnRead(build_facts(ground, settings), patience=settings.tags_patience)
+        backbone.service.closes(facts)
+    backbone.service.serves(build_app(ground, settings, make, facts))
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
-    process = build_worker(ground, renderer, concurrency=settings.worker_concurrency)
+    process = build_worker(
+        ground, renderer, concurrency=settings.worker_concurrency, write_tags=settings.write_tags
+    )
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service
 

@@ -20,6 +20,16 @@ STORE_EVENTS = Counter(
     # upload), unavailable (the store, so that it comes again), ignored (no original's arrival), unreadable
     ("way", "outcome"),
 )
+TAG_LOOKS = Counter(
+    "kappi_media_tag_looks_total",
+    "Looks at an original's tags for facts its item still lacks",
+    ("outcome",),  # found, none, unreadable, missing (the object), unavailable (the store)
+)
+TAGS_WRITTEN = Counter(
+    "kappi_media_tags_written_total",
+    "Originals whose facts were to be written on them as tags",
+    ("outcome",),  # written, failed
+)
 ITEMS_PROCESSED = Counter(
     "kappi_media_items_processed_total",
     "Items the worker is done with",
@@ -57,4 +67,15 @@ LINKS = Counter(
     "kappi_media_links_total",
     "What happens to expiring links",
     ("what",),  # created, followed, revoked
+)
+ARCHIVES = Counter(
+    "kappi_media_archives_total",
+    "Archives that were asked for with their bytes",
+    ("outcome",),  # whole, part, left, cut, busy
+)
+ARCHIVES_RUNNING = Gauge("kappi_media_archives_running", "Archives being sent")
+ARCHIVE_BYTES = Counter("kappi_media_archive_bytes_total", "Bytes of originals sent in archives")
+ARCHIVE_COUNTED_BYTES = Counter(
+    "kappi_media_archive_counted_bytes_total",
+    "Bytes of originals read for their checksum alone, because an archive needed it first",
 )

@@ -48,6 +48,25 @@ class MediaSettings(DatabaseSettings):
         min_length=1,
         description="Kafka topic the object store writes its notifications to; gets the topic prefix",
     )
+    small_upload_bytes: int = Field(
+        default=10 << 20, ge=1, description="Of a file posted through the API; larger ones go to the store"
+    )
+    small_uploads_at_once: int = Field(
+        default=32, ge=1, description="Posted files received at once; with S3 each takes up to 8 MiB"
+    )
+    fill_from_tags: bool = Field(
+        default=True, description="Whether an item that is still in work is shown as its original's tags say"
+    )
+    tags_patience: timedelta = Field(
+        default=timedelta(milliseconds=20), description="How long a reader waits for a look at tags"
+    )
+    tags_retry_after: timedelta = Field(
+        default=timedelta(minutes=1), description="When tags that told nothing are looked at again"
+    )
+    write_tags: bool = Field(
+        default=False,
+        description="Whether the worker writes an item's facts on its original as tags: two calls an item",
+    )
     worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
     decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")
 

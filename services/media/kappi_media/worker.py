@@ -20,6 +20,7 @@ from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, Uplo
 
 from kappi_media import metrics
 from kappi_media.domain import GalleryId, MediaId
+from kappi_media.object_tags import TaggedFacts
 from kappi_media.probing import SNIFF_BYTES, Probe, Rejected, identify, probe
 from kappi_media.repository.processing import (
     CONSUMER,
@@ -27,9 +28,10 @@ from kappi_media.repository.processing import (
     item_exists,
     next_sequence_of_gone,
 )
-from kappi_media.stored_renditions import KeptRendition, RenditionMaker
+from kappi_media.stored_renditions import KeptGridPicture, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.tag_originals import TagOriginal
 
 _log = get_logger(__name__)
 
@@ -37,11 +39,14 @@ _log = get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Made:
     probe: Probe
-    rendition: KeptRendition
+    grid: KeptGridPicture
 
 
 class ProcessUpload:
-    """Handles UploadCompleted. concurrency: items at once, over all partitions together."""
+    """Handles UploadCompleted.
+
+    concurrency: items at once, over all partitions together. tag: writes an item's facts on its original.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class ProcessUpload:
         tier: GoverningTier,
         clock: Clock,
         concurrency: int,
+        tag: TagOriginal | None = None,
     ) -> None:
         self._processing = processing
         self._outbox = outbox
@@ -61,6 +67,7 @@ class ProcessUpload:
         self._tier = tier
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
+        self._tag = tag
 
     async def __call__(self, envelope: Envelope[UploadCompleted]) -> bool:
         """False for a duplicate. Raises StorageUnavailable: the record is tried again."""
@@ -87,15 +94,10 @@ class ProcessUpload:
         source = StoredSource(self._store, event.object_key, size_bytes=event.size_bytes)
         fmt = identify(event.content_type, await source.read(0, SNIFF_BYTES))
         facts = await probe(source, fmt)
-        rendition = await self._maker.make(
-            source,
-            facts,
-            gallery_id=GalleryId(event.gallery_id),
-            media_id=MediaId(event.media_id),
-            size=grid_size,
-        )
+        wanted = WantedRendition(MediaId(event.media_id), GalleryId(event.gallery_id), grid_size)
+        grid = await self._maker.make_grid(source, facts, wanted)
         metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
-        return _Made(facts, rendition)
+        return _Made(facts, grid)
 
     async def _ready(self, envelope: Envelope[UploadCompleted], made: _Made) -> bool:
         event, facts, now = envelope.data, made.probe, self._clock()
@@ -115,7 +117,7 @@ class ProcessUpload:
             GalleryId(event.gallery_id),
             event_id=envelope.id,
             probe=facts,
-            rendition=made.rendition,
+            grid=made.grid,
             event=self._outbox.row(ready),
         )
         if not done:
@@ -123,6 +125,8 @@ class ProcessUpload:
         self._outbox.wake()
         metrics.ITEMS_PROCESSED.labels("ready").inc()
         metrics.READY_SECONDS.observe(max(0.0, (now - event.completed_at).total_seconds()))
+        if self._tag is not None:
+            await self._tag(event.object_key, TaggedFacts.of(facts))
         return True
 
     async def _reject(self, envelope: Envelope[UploadCompleted], *, reason: str, detail: str) -> bool:

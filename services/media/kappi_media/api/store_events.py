@@ -47,7 +47,7 @@ class StoreEventApi:
             raise StoreEventUnreadable(f"The message cannot be read: {error}.") from error
         metrics.STORE_EVENTS.labels("webhook", "ignored").inc(message.ignored)
         outcomes = await self._complete(message.arrivals, way="webhook")
-        counts = {"ignored": message.ignored, **outcomes}
+        counts: dict[str, int] = {"ignored": message.ignored, **dict(outcomes.items())}
         return json_response(msgspec.json.encode({name: n for name, n in counts.items() if n}))
 
     def _check(self, authorization: str) -> None:

@@ -12,20 +12,33 @@ from kappi_media.repository.items import ItemQueries
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
+from kappi_media.use_cases.facts_from_tags import FactsOnRead
 
 
 class Items:
     """Single items of the gallery that the caller's grant names; others' are not found."""
 
-    def __init__(self, items: ItemQueries, *, urls: DownloadUrls, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self,
+        items: ItemQueries,
+        *,
+        urls: DownloadUrls,
+        outbox: Outbox,
+        clock: Clock,
+        facts: FactsOnRead | None = None,
+    ) -> None:
         self._items = items
+        self._facts = facts
         self._urls = urls
         self._outbox = outbox
         self._clock = clock
 
     async def find(self, media_id: MediaId, gallery_id: GalleryId) -> Item:
         """Rejected ones included, so that an uploader learns why. Raises MediaNotFound."""
-        return _there(await self._items.find(media_id, gallery_id))
+        item = _there(await self._items.find(media_id, gallery_id))
+        if self._facts is not None and await self._facts((item,)):
+            item = _there(await self._items.find(media_id, gallery_id))
+        return item
 
     async def describe(
         self, media_id: MediaId, gallery_id: GalleryId, *, description: Description, fields: frozenset[str]

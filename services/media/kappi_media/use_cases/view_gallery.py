@@ -26,6 +26,7 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.schemas import GalleryView
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
+from kappi_media.use_cases.facts_from_tags import FactsOnRead
 
 _encoder = msgspec.json.Encoder()
 
@@ -57,8 +58,13 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewGallery:
-    def __init__(self, view: ViewQueries, *, urls: DownloadUrls, cache: PageCache) -> None:
+    """facts: asked about items that are still in work; None where no tags are read."""
+
+    def __init__(
+        self, view: ViewQueries, *, urls: DownloadUrls, cache: PageCache, facts: FactsOnRead | None = None
+    ) -> None:
         self._view = view
+        self._facts = facts
         self._urls = urls
         self._cache = cache
         self._fragments = ItemFragments(urls)
@@ -108,7 +114,10 @@ class ViewGallery:
         versions = found[: page.limit]
         shown = self._fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
-            shown |= self._fragments.make(await self._view.items(missing), as_of=as_of, rules=rules)
+            items = await self._view.items(missing)
+            if self._facts is not None and await self._facts(items):
+                items = await self._view.items(missing)
+            shown |= self._fragments.make(items, as_of=as_of, rules=rules)
         document = _Page(
             gallery=present_gallery(gallery, contents),
             # One that was deleted between the two reads is left out; the version has moved on by then.
