@@ -24,11 +24,18 @@ class RequestBody:
     """
 
     def __init__(
-        self, receive: Receive, *, length: int | None, limit_bytes: int | None, silence_s: float
+        self,
+        receive: Receive,
+        *,
+        length: int | None,
+        limit_bytes: int | None,
+        silence_s: float,
+        too_large: type[PayloadTooLarge] = PayloadTooLarge,
     ) -> None:
         self._receive = receive
         self._limit_bytes = limit_bytes
         self._silence_s = silence_s
+        self._too_large = too_large
         self._on_end: Callable[[], None] | None = None
         self._head = b""
         self.length = length
@@ -78,13 +85,18 @@ class RequestBody:
 
     def _check(self, total: int) -> None:
         if self._limit_bytes is not None and total > self._limit_bytes:
-            raise PayloadTooLarge(_too_large(self._limit_bytes))
+            raise self._too_large(_too_large(self._limit_bytes))
 
 
 def declared_body(
-    headers: RawHeaders, receive: Receive, *, limit_bytes: int | None, silence_s: float
+    headers: RawHeaders,
+    receive: Receive,
+    *,
+    limit_bytes: int | None,
+    silence_s: float,
+    too_large: type[PayloadTooLarge] = PayloadTooLarge,
 ) -> RequestBody | None:
-    """The body the headers announce, None when there is none.
+    """The body the headers announce, None when there is none. too_large: what is said of one over its limit.
 
     Raises PayloadTooLarge before a byte of it is read, BadRequest for a length that is no number.
     """
@@ -100,9 +112,13 @@ def declared_body(
     if not chunked and not length:
         return None
     if length is not None and limit_bytes is not None and length > limit_bytes:
-        raise PayloadTooLarge(_too_large(limit_bytes))
+        raise too_large(_too_large(limit_bytes))
     return RequestBody(
-        receive, length=None if chunked else length, limit_bytes=limit_bytes, silence_s=silence_s
+        receive,
+        length=None if chunked else length,
+        limit_bytes=limit_bytes,
+        silence_s=silence_s,
+        too_large=too_large,
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from kappi_chassis.problems import (
     BadRequest,
     NotFound,
+    PayloadTooLarge,
     Problem,
     TooManyRequests,
     Unauthenticated,
@@ -35,6 +36,12 @@ class ClientStalled(Problem):
 
 class RequestTimeout(Problem):
     status, code, title = 408, "request_timeout", "The body did not arrive in time"
+
+
+class FileTooLarge(PayloadTooLarge):
+    """As the media service says it."""
+
+    code, title = "file_too_large", "A file is larger than the tier allows"
 
 
 class HeaderUnreadable(BadRequest):

@@ -11,14 +11,14 @@ from uuid import UUID
 import msgspec
 from aiohttp import ClientError, ClientResponse
 from kappi_chassis.observability import context
-from kappi_chassis.problems import NotFound
+from kappi_chassis.problems import NotFound, PayloadTooLarge
 from kappi_contracts.grants import GRANT_HEADER
 
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.call import Call
 from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
-from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
+from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamUnavailable
 from kappi_gateway.grants import Granted
 from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
 from kappi_gateway.limits import CallLimit
@@ -35,9 +35,11 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """body_limit_bytes: of a request to a service. client_silence: longest pause of a client."""
+    """body_limit_bytes: of a request to a service; file_body_limit_bytes: of one that carries a file.
+    client_silence: longest pause of a client."""
 
     body_limit_bytes: int
+    file_body_limit_bytes: int
     client_silence: timedelta
 
 
@@ -75,7 +77,8 @@ class Forward:
         self._upstreams = upstreams
         self._credentials = credentials
         self._limit = limits.get(route.limit)
-        self._body_limit_bytes = terms.body_limit_bytes
+        self._body_limit_bytes = terms.file_body_limit_bytes if route.carries_file else terms.body_limit_bytes
+        self._too_large = FileTooLarge if route.carries_file else PayloadTooLarge
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = _PASSING[route.service]
 
@@ -179,7 +182,11 @@ class Forward:
         if not self._route.accepts_body:
             return None
         return declared_body(
-            call.headers, call.receive, limit_bytes=self._body_limit_bytes, silence_s=self._silence_s
+            call.headers,
+            call.receive,
+            limit_bytes=self._body_limit_bytes,
+            silence_s=self._silence_s,
+            too_large=self._too_large,
         )
 
     def _target(self, call: Call) -> str:

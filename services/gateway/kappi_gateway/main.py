@@ -109,7 +109,11 @@ class _Wiring:
         guessing = self._buckets(settings.guess_burst, settings.guesses_per_minute / 60)
         credentials = self._credentials(GuessLimit(guessing))
         limits = self._limits(guessing)
-        terms = Terms(body_limit_bytes=settings.json_body_limit_bytes, client_silence=settings.client_silence)
+        terms = Terms(
+            body_limit_bytes=settings.json_body_limit_bytes,
+            file_body_limit_bytes=settings.file_body_limit_bytes,
+            client_silence=settings.client_silence,
+        )
         router: Router[Endpoint] = Router()
         for route in ROUTES:
             if upstreams.knows(route.service):

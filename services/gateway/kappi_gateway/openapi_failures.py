@@ -33,6 +33,7 @@ def _of(*kinds: type[Problem]) -> tuple[Failure, ...]:
 
 _ALWAYS = _of(errors.UpstreamUnavailable, Overloaded, errors.UpstreamTimeout)
 _WITH_BODY = _of(PayloadTooLarge, errors.RequestTimeout)
+_WITH_FILE = _of(errors.FileTooLarge, errors.RequestTimeout)
 _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.CREATION: _of(errors.TooManyGalleries),
     Limit.SIGN_UP: _of(errors.TooManyAccounts),
@@ -90,7 +91,7 @@ def _listed(status: str, answer: Document) -> list[re.Match[str]]:
 def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
     yield from _ALWAYS
     if route.accepts_body:
-        yield from _WITH_BODY
+        yield from _WITH_FILE if route.carries_file else _WITH_BODY
     yield from _LIMITED.get(route.limit, ())
     yield from _CREDENTIALS.get(route.credential, ())
     if with_accounts and route.credential in {Credential.MANAGER, Credential.VIEWER}:

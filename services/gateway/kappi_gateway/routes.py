@@ -47,7 +47,8 @@ class Limit(Enum):
 class Route:
     """One operation.
 
-    accepts_body: False drops whatever body a client sends. changes_gallery: a success makes cached grants of
+    accepts_body: False drops whatever body a client sends. carries_file: the body may be as large as a small
+    file. changes_gallery: a success makes cached grants of
     the gallery in the path stale.
     """
 
@@ -56,6 +57,7 @@ class Route:
     service: Service
     credential: Credential = Credential.NONE
     accepts_body: bool = False
+    carries_file: bool = False
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
 
@@ -97,6 +99,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/galleries/{id}/rotate-key", _G, accepts_body=True, changes_gallery=True),
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH),
     Route("POST", "/v1/galleries/{id}/uploads", _M, Credential.MANAGER, accepts_body=True),
+    Route(
+        "POST",
+        "/v1/galleries/{id}/media",
+        _M,
+        Credential.MANAGER,
+        accepts_body=True,
+        carries_file=True,
+    ),
     Route("GET", "/v1/uploads/{id}", _M, Credential.MANAGER),
     Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
     Route("POST", "/v1/uploads/{id}/complete", _M, Credential.MANAGER, accepts_body=True),

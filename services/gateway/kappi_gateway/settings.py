@@ -80,6 +80,9 @@ class GatewaySettings(ServiceSettings):
     )
     upstream_connections: int = Field(default=1024, gt=0)
     json_body_limit_bytes: int = Field(default=1 << 20, gt=0)
+    file_body_limit_bytes: int = Field(
+        default=22 << 20, gt=0, description="Of a body that carries a small file, perhaps as base64"
+    )
     max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
 
     grant_lifetime: timedelta = Field(

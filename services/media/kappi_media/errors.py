@@ -8,6 +8,7 @@ from kappi_chassis.problems import (
     Gone,
     NotFound,
     PayloadTooLarge,
+    Problem,
     Unauthenticated,
     Unavailable,
     Unprocessable,
@@ -61,6 +62,14 @@ class UploadIncomplete(Conflict):
     code, title = "upload_incomplete", "The bytes are not in the store yet"
 
 
+class UploadExpired(Conflict):
+    code, title = "upload_expired", "The upload took too long"
+
+
+class UploadNotMultipart(Conflict):
+    code, title = "upload_not_multipart", "The upload has no parts: it is sent in one request"
+
+
 class UploadAborted(Conflict):
     code, title = "upload_aborted", "The upload was aborted"
 
@@ -105,6 +114,22 @@ class RenditionImpossible(Unprocessable):
 
 class RenditionsBusy(Unavailable):
     code, title = "renditions_busy", "Too many renditions are being made at the moment"
+
+
+class ArchiveEmpty(Conflict):
+    code, title = "archive_empty", "There is nothing in the gallery to download yet"
+
+
+class ArchiveChanged(Problem):
+    status, code, title = 412, "archive_changed", "The gallery's archive is another one by now"
+
+
+class ArchiveRangeUnsatisfiable(Problem):
+    status, code, title = 416, "range_not_satisfiable", "The range lies outside the archive"
+
+
+class ArchiveBusy(Unavailable):
+    code, title = "archive_busy", "Too many archives are being sent at the moment"
 
 
 class StoreTokenWrong(Unauthenticated):

@@ -21,6 +21,7 @@ from kappi_chassis.storage.settings import StorageSettings, build_signer, build_
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_media.api.access import GrantGate
+from kappi_media.api.archive import ArchiveApi
 from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi
@@ -40,6 +41,7 @@ from kappi_media.consumers import (
 )
 from kappi_media.page_cache import PageCache
 from kappi_media.rendering.renderer import Renderer
+from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.arrivals import ArrivalQueries
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.homes import HomeQueries
@@ -54,6 +56,7 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.stored_renditions import Rendering, RenditionMaker
+from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -88,9 +91,14 @@ class Ground:
 
 
 def build_app(
-    ground: Ground, settings: MediaSettings, make: MakeRendition, facts: FactsOnRead | None = None
+    ground: Ground,
+    settings: MediaSettings,
+    make: MakeRendition,
+    facts: FactsOnRead | None = None,
+    *,
+    archives: Archives | None = None,
 ) -> App:
-    """The service's HTTP side. make, facts: closed by the caller, once nobody calls the app any more."""
+    """The service's HTTP side. make, facts, archives: closed by the caller, once nobody calls the app."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(
@@ -107,12 +115,25 @@ def build_app(
     _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _items(ground, make, facts, gate=gate, tier=tier, urls=urls).register(app)
     _links(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    archives = archives or build_archives(ground, settings)
+    ArchiveApi(gate, tier=tier, archives=archives).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
         StoreEventApi(build_arrivals(ground), token=token).register(app)
     add_components(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
+
+
+def build_archives(ground: Ground, settings: MediaSettings, *, store: ObjectStore | None = None) -> Archives:
+    """Galleries as ZIPs. store: with connections of its own, so that archives keep nobody waiting."""
+    return Archives(
+        ArchiveQueries(ground.database),
+        view=ViewQueries(ground.database),
+        store=store or ground.store,
+        at_once=settings.archives_at_once,
+        window_bytes=settings.archive_window_bytes,
+    )
 
 
 def build_tier(ground: Ground) -> GoverningTier:
@@ -301,7 +322,11 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     if settings.fill_from_tags:
         facts = FactsOnRead(build_facts(ground, settings), patience=settings.tags_patience)
         backbone.service.closes(facts)
-    backbone.service.serves(build_app(ground, settings, make, facts))
+    bulk = build_store(storage)
+    backbone.service.closes(bulk)
+    archives = build_archives(ground, settings, store=bulk)
+    backbone.service.closes(archives)
+    backbone.service.serves(build_app(ground, settings, make, facts, archives=archives))
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))

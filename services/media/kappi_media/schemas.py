@@ -9,7 +9,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from kappi_media.parts import MAX_PARTS, Connection
+
 MAX_BATCH = 100
+MAX_PART_NUMBERS = 100
 MAX_TAGS = 50
 MAX_ATTRIBUTES_BYTES = 4_096
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
@@ -29,6 +32,7 @@ Sha256Hex = Annotated[
     str,
     Meta(pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of the content, hexadecimal; checked when given"),
 ]
+PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS, examples=[1])]
 Caption = Annotated[str, Meta(max_length=2_000, examples=["Sunrise at the pass"])]
 Tag = Annotated[str, Meta(min_length=1, max_length=64)]
 Tags = Annotated[list[Tag], Meta(max_length=MAX_TAGS, examples=[["alps", "2026"]])]
@@ -55,11 +59,25 @@ class FileDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Attributes = {}
 
 
+class PostedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A small file in the body itself. content_type: told from the file's name and its first bytes where it
+    is left out."""
+
+    filename: Filename
+    content_base64: Annotated[str, Meta(description="The file in base64, with padding")]
+    content_type: ContentType | None = None
+    sha256: Sha256Hex | None = None
+    caption: Caption | None = None
+    tags: Tags = []
+    location: Location | None = None
+    attributes: Attributes = {}
+
+
 class BatchDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     """Files to upload to one gallery. connection: how good the line is; sizes the parts of large files."""
 
     files: Annotated[list[FileDeclaration], Meta(min_length=1, max_length=MAX_BATCH)]
-    connection: Literal["slow", "normal", "fast"] = "normal"
+    connection: Connection = "normal"
 
 
 class ItemChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,14 +97,49 @@ class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
 
 
+class SignedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A PUT of one part, with nothing but these headers; its answer's `ETag` names what came."""
+
+    number: int
+    url: str
+    headers: dict[str, str]
+
+
+class PresentPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part the store has. size: in bytes."""
+
+    number: int
+    size: int
+    etag: str
+
+
+class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """The file in parts 1 to `part_count`, each of `part_size` bytes but the last, which has the rest.
+
+    present: parts the store has, where it was asked. parts: signed URLs of the first that are missing; ask
+    for those of others when their turn comes. Empty while the store is away.
+    """
+
+    part_size: int
+    part_count: int
+    present: list[PresentPart] | UnsetType = UNSET
+    parts: list[SignedPart]
+
+
 class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload to carry out. expires_at: of the signed URL; ask for the upload to get a fresh one."""
+    """An upload to carry out: `single` or `multipart`, as `method` says.
+
+    expires_at: of the signed URLs; ask for the upload to get fresh ones. state: only in the answer to a
+    repeated request, where the upload has ended since; then there is nothing to send.
+    """
 
     id: UUID
     media_id: UUID
-    method: Literal["single"]
+    method: Literal["single", "multipart"]
     expires_at: datetime
-    single: SignedUpload
+    single: SignedUpload | UnsetType = UNSET
+    multipart: MultipartUpload | UnsetType = UNSET
+    state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
 
 
 class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,24 +148,51 @@ class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):
     uploads: list[PromisedUpload]
 
 
+class PartNumbers(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts to sign."""
+
+    numbers: Annotated[list[PartNumber], Meta(min_length=1, max_length=MAX_PART_NUMBERS)]
+
+
+class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order asked for."""
+
+    parts: list[SignedPart]
+    expires_at: datetime
+
+
+class CompletedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part as its sender believes it came. etag: with or without the quotes of the header."""
+
+    number: PartNumber
+    etag: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """parts: of a multipart upload; checked against what the store has where given, never needed."""
+
+    parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] = []
+
+
 class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an upload stands.
 
     state: `expired` is a pending one that took too long and is about to be swept. expires_at: of the signed
-    URL while pending, else of the upload. single: a fresh signed URL, only while pending.
+    URLs while pending, else of the upload. single, multipart: fresh signed URLs, only while pending.
     """
 
     id: UUID
     media_id: UUID
     gallery_id: UUID
     state: Literal["pending", "completed", "rejected", "aborted", "expired"]
-    method: Literal["single"]
+    method: Literal["single", "multipart"]
     filename: str
     content_type: str
     size: int
     expires_at: datetime
     created_at: datetime
     single: SignedUpload | UnsetType = UNSET
+    multipart: MultipartUpload | UnsetType = UNSET
     rejection_reason: str | UnsetType = UNSET
 
 
@@ -128,7 +208,8 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
 
     width, height: pixels as displayed, null until processed. original: null where the gallery's tier keeps
     originals back. renditions: by size, those that are made and in the tier. sha256: of the original,
-    hexadecimal; null where it is not known.
+    hexadecimal; null where it is not known. placeholder: a ThumbHash in base64, to be shown until the
+    picture is there; null until processed.
     rejection_reason: why a `rejected` item is none; pages of a gallery never show those.
     """
 
@@ -148,6 +229,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str]
     location: str | None
     attributes: dict[str, Any]
+    placeholder: str | None
     created_at: datetime
     original: SignedUrl | None
     renditions: dict[str, SignedUrl]

@@ -30,6 +30,13 @@ class MediaSettings(DatabaseSettings):
     upload_lifetime: timedelta = Field(
         default=timedelta(hours=24), description="After it an upload that was not completed is abandoned"
     )
+    multipart_threshold_bytes: int = Field(
+        default=16 << 20, ge=1, description="Files larger than this are uploaded in parts"
+    )
+    multipart_upload_lifetime: timedelta = Field(
+        default=timedelta(days=7),
+        description="After it an upload in parts that was not completed is abandoned",
+    )
     download_lifetime: timedelta = Field(
         default=timedelta(minutes=10), description="What every signed download has left, at least"
     )
@@ -66,6 +73,10 @@ class MediaSettings(DatabaseSettings):
     write_tags: bool = Field(
         default=False,
         description="Whether the worker writes an item's facts on its original as tags: two calls an item",
+    )
+    archives_at_once: int = Field(default=32, ge=1, description="ZIPs of galleries being sent at once")
+    archive_window_bytes: int = Field(
+        default=8 << 20, ge=1 << 16, description="Of originals in memory for each ZIP being sent"
     )
     worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
     decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")

@@ -19,6 +19,7 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.LinkPage: examples.LINK_PAGE,
     schemas.LinkRequest: examples.LINK_REQUEST,
     schemas.NewLink: examples.NEW_LINK,
+    schemas.PostedFile: examples.POSTED_FILE,
     schemas.PromisedBatch: examples.PROMISED_BATCH,
     schemas.SignedUrl: examples.SIGNED_URL,
     schemas.UploadStatus: examples.UPLOAD_STATUS,

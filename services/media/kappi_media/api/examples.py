@@ -65,6 +65,7 @@ READY_ITEM: dict[str, Any] = {
     "tags": ["alps"],
     "location": None,
     "attributes": {},
+    "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
     "created_at": "2026-06-01T10:00:07Z",
     "original": SIGNED_URL,
     "renditions": {
@@ -102,3 +103,9 @@ NEW_LINK: dict[str, Any] = {
     "link": "https://kappi.example/v1/l/mB7qk2yW0xTnZ4rLhV9sJcQe1uXgD5aK",
 }
 LINK_PAGE: dict[str, Any] = {"items": [_LINK], "next_cursor": None}
+POSTED_FILE: dict[str, Any] = {
+    "filename": "DSC_0412.jpg",
+    "content_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD/2w==",
+    "caption": "Sunrise at the pass",
+    "tags": ["alps", "2026"],
+}

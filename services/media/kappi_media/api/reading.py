@@ -36,7 +36,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         document = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
+        raise invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedJson("The body could not be parsed as JSON.") from error
     if b"\\u0000" in body and _holds_nul(msgspec.json.decode(body)):
@@ -60,7 +60,7 @@ def check_attributes(attributes: Iterable[tuple[str, dict[str, Any]]]) -> None:
         )
 
 
-def _invalid(message: str) -> ValidationFailed:
+def invalid(message: str) -> ValidationFailed:
     found = _place(message)
     what, path = (found["what"], found["path"]) if found else (message, "")
     if missing := _missing(what):

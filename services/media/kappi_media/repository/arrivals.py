@@ -1,4 +1,7 @@
-"""Uploads by what the store knows of them, and those it may have told of in vain."""
+"""Uploads by what the store knows of them, and those it may have told of in vain.
+
+Posted ones are left out: while their bytes come through the API nobody else knows what they are to be.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from kappi_chassis.db import Database
 
 from kappi_media.domain import GalleryId, UploadId, UploadState
 
-_BY_MEDIA = "SELECT id, gallery_id, media_id, state FROM uploads WHERE media_id = ANY($1)"
+_BY_MEDIA = "SELECT id, gallery_id, media_id, state FROM uploads WHERE media_id = ANY($1) AND NOT posted"
 # `<> 'completed'` is what the index on expires_at is limited to.
 _PENDING = """
 SELECT id, gallery_id, media_id, state, expires_at FROM uploads
-WHERE state = 'pending' AND state <> 'completed' AND created_at < $1 AND (expires_at, id) > ($2, $3)
+WHERE state = 'pending' AND state <> 'completed' AND NOT posted AND created_at < $1
+  AND (expires_at, id) > ($2, $3)
 ORDER BY expires_at, id LIMIT $4
 """
 _PAGE = 500

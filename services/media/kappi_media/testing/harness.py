@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -71,9 +72,11 @@ class Http:
         grant: str | None = None,
         body: Any = None,
         raw: bytes | None = None,
+        pieces: Iterable[bytes | None] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """body: sent as JSON. raw: sent as it is. path may have a query."""
+        """body: sent as JSON. raw: sent as it is. pieces: sent one after another; at None the client leaves.
+        path may have a query. Status 499 when nobody was left to be answered."""
         content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
         sent = dict(headers or {})
         if grant is not None:
@@ -94,14 +97,20 @@ class Http:
             "server": ("127.0.0.1", 80),
         }
         messages: list[Any] = []
+        coming = iter([content] if pieces is None else pieces)
 
         async def receive() -> Any:
-            return {"type": "http.request", "body": content, "more_body": False}
+            piece = next(coming, b"")
+            if piece is None:
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": piece, "more_body": pieces is not None and piece != b""}
 
         async def send(message: Any) -> None:
             messages.append(message)
 
         await self._app(scope, receive, send)
+        if not messages:
+            return Answer(499, {}, b"")
         return Answer(
             status=messages[0]["status"],
             headers={name.decode(): value.decode() for name, value in messages[0]["headers"]},

@@ -1,0 +1,60 @@
+"""Files in the body: larger than JSON may be, passed on piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from kappi_chassis.http.edge import Receive, Scope, Send
+from kappi_gateway.testing import DEADLINE_S, GALLERY_ID, exchange, read_answer, request
+from kappi_gateway.testing_stack import Stack, StackFactory
+
+MEDIA = f"/v1/galleries/{GALLERY_ID}/media"
+KEY = "X-Gallery-Key: k"
+
+
+async def test_a_file_may_be_larger_than_json(make_stack: StackFactory) -> None:
+    stack = await make_stack(json_body_limit_bytes=1_000)
+    body = b"x" * 3_000_000
+    answer = await stack.ask("POST", MEDIA, KEY, "Content-Type: multipart/form-data; boundary=b", body=body)
+    assert answer.status == 200
+    seen = stack.media.seen[-1]
+    assert (seen.body, seen.headers["content-length"]) == (body, str(len(body)))
+    assert seen.headers["content-type"] == "multipart/form-data; boundary=b"
+    assert "x-kappi-grant" in seen.headers
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 5001", "Transfer-Encoding: chunked"])
+async def test_a_file_over_its_limit_is_told_by_its_own_code(make_stack: StackFactory, framing: str) -> None:
+    stack = await make_stack(file_body_limit_bytes=5_000)
+    raw = request("POST", MEDIA, KEY, framing)
+    if "chunked" in framing:
+        raw += (b"1000\r\n" + b"x" * 4096 + b"\r\n") * 2 + b"0\r\n\r\n"
+    answer = await exchange(stack.port, raw)
+    assert (answer.status, answer.code) == (413, "file_too_large")
+
+
+async def test_a_file_is_passed_on_while_it_comes(stack: Stack) -> None:
+    arrived = asyncio.Event()
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+        while True:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size >= 100_000:
+                arrived.set()
+            if not message.get("more_body", False):
+                break
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % size})
+
+    stack.media.takes_over = reads
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    writer.write(request("POST", MEDIA, KEY, "Content-Length: 400000") + b"x" * 200_000)
+    async with asyncio.timeout(DEADLINE_S):
+        await arrived.wait()
+        writer.write(b"x" * 200_000)
+        answer = await read_answer(reader)
+    assert (answer.status, answer.body) == (201, b"400000")
+    writer.close()

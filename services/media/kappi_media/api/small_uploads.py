@@ -1,0 +1,134 @@
+"""Post a small file: form or JSON, straight through to the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import msgspec
+from fastapi import FastAPI, Request
+from kappi_chassis.http.responses import json_response
+from kappi_chassis.idempotency import HEADER, IdempotentCall
+from kappi_chassis.problems import Overloaded, UnsupportedMediaType
+from kappi_contracts.grants import Grant
+from starlette.responses import Response
+
+from kappi_media.api import small_upload_operations
+from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.domain import GalleryId
+from kappi_media.errors import FileTooLarge, GalleryKeyWrong
+from kappi_media.posted.body import MAX_BESIDE_BYTES, PostedBody
+from kappi_media.posted.form_body import FormBody
+from kappi_media.posted.json_body import JsonBody
+from kappi_media.presentation import present_item
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.post_file import CallOf, FileOrder, PostFile
+
+PATIENCE_S = 10.0
+"""How long a file waits for its turn."""
+_PIECE_BYTES = 64 << 10
+# How much of a body is file, at most and at least. Line breaks and escapes make base64 longer.
+_AS_IT_IS = (1.0, 1.0)
+_AS_BASE64 = (0.75, 0.5)
+_encoder = msgspec.json.Encoder()
+
+
+class SmallUploadApi:
+    """max_file_bytes: of the file itself. at_once: files being received; each holds some 100 KiB, and what
+    the store's client needs to pass a stream on. Others wait their turn, unread."""
+
+    def __init__(
+        self,
+        gate: GrantGate,
+        *,
+        tier: GoverningTier,
+        post: PostFile,
+        urls: DownloadUrls,
+        idempotency_secret: bytes,
+        max_file_bytes: int,
+        at_once: int,
+    ) -> None:
+        self._gate = gate
+        self._tier = tier
+        self._post = post
+        self._urls = urls
+        self._idempotency_secret = idempotency_secret
+        self._max_file_bytes = max_file_bytes
+        self._turns = asyncio.Semaphore(at_once)
+
+    def register(self, app: FastAPI) -> None:
+        path = "/v1/galleries/{id}/media"
+        app.add_api_route(path, self.post, methods=["POST"], **small_upload_operations.POST_FILE)
+
+    async def post(self, request: Request) -> Response:
+        gallery_id = _uuid(request.path_params["id"])
+        if gallery_id is None:
+            raise GalleryKeyWrong
+        grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
+        rules = await self._tier(owner_of(grant))
+        limit = min(self._max_file_bytes, rules.max_file_bytes)
+        body, at_most_bytes = _body_of(request, limit=limit)
+        order = FileOrder(GalleryId(gallery_id), owner_of(grant), rules, at_most_bytes)
+        async with self._turn():
+            item = await self._post(order, body, self._call_of(request, grant))
+        shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
+        return json_response(_encoder.encode(shown), status=201)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise Overloaded("Too many files are being received.", retry_after_s=5) from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _call_of(self, request: Request, grant: Grant) -> CallOf | None:
+        key = request.headers.get(HEADER)
+        if key is None:
+            return None
+        scope = f"POST /v1/galleries/{grant.gallery_id}/media {grant.right}"
+        return lambda fingerprint: IdempotentCall(
+            secret=self._idempotency_secret, key=key, scope=scope, body=fingerprint
+        )
+
+
+def _body_of(request: Request, *, limit: int) -> tuple[PostedBody, int]:
+    """The body, and how much its file can have. Raises UnsupportedMediaType, MalformedForm, FileTooLarge."""
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    length = request.headers.get("content-length", "")
+    length_bytes = int(length) if length.isdigit() else None
+    if kind == "multipart/form-data":
+        body: PostedBody = FormBody(_pieces(request), content_type=content_type)
+        most, least = _AS_IT_IS
+    elif kind == "application/json":
+        body = JsonBody(_pieces(request))
+        most, least = _AS_BASE64
+    else:
+        raise UnsupportedMediaType("Send multipart/form-data with a file, or application/json.")
+    if length_bytes is None:
+        return body, limit
+    if (length_bytes - MAX_BESIDE_BYTES) * least > limit:
+        raise FileTooLarge(f"The largest file taken here has {limit} bytes.")
+    return body, max(1, min(limit, int(length_bytes * most)))
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
+    async for chunk in request.stream():
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            yield chunk[start : start + _PIECE_BYTES]
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

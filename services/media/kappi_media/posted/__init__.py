@@ -1,0 +1,1 @@
+"""Small files that come through the API itself: their bodies are read as they arrive, never kept whole."""

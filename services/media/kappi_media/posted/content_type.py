@@ -1,0 +1,41 @@
+"""What a posted file claims to be, where it does not say so itself."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Final
+
+from kappi_chassis.storage.content_type import header_content_type
+
+from kappi_media.probing import MediaFormat, format_of, is_supported
+
+_MORE_EXTENSIONS: Final = {
+    ".jpeg": MediaFormat.JPEG,
+    ".jpe": MediaFormat.JPEG,
+    ".heif": MediaFormat.HEIC,
+    ".hif": MediaFormat.HEIC,
+    ".tiff": MediaFormat.TIFF,
+    ".qt": MediaFormat.MOV,
+    ".3g2": MediaFormat.THREE_GP,
+}
+_BY_EXTENSION: Final = {fmt.value.extension: fmt for fmt in MediaFormat} | _MORE_EXTENSIONS
+
+
+def content_type_of(declared: str | None, *, filename: str, found: MediaFormat | None) -> str:
+    """As declared, else by the name's extension, else by the content; empty where nothing tells."""
+    if declared is not None:
+        return declared
+    named = _BY_EXTENSION.get(PurePosixPath(filename).suffix.lower()) or found
+    return named.content_type if named is not None else ""
+
+
+def is_taken(content_type: str) -> bool:
+    """Whether files of a declared type are taken at all."""
+    fmt = format_of(content_type)
+    if fmt is None or not is_supported(fmt):
+        return False
+    try:
+        header_content_type(content_type)
+    except ValueError:
+        return False
+    return True

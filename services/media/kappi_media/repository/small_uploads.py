@@ -1,0 +1,51 @@
+"""Posted files: what was promised becomes what really came."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_media.domain import DeclaredUpload, UploadId
+from kappi_media.models import uploads
+
+# Locks in the order of `ownership`. What was reserved is never less than what came, so no quota is asked.
+_SETTLE = """
+WITH home AS MATERIALIZED (
+  SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR SHARE),
+was AS MATERIALIZED (
+  SELECT u.id, u.size_bytes FROM uploads u JOIN home ON home.gallery_id = u.gallery_id
+  WHERE u.id = $1 AND u.state = 'pending' FOR UPDATE OF u),
+settled AS (
+  UPDATE uploads u SET filename = $3, content_type = $4, size_bytes = $5, sha256 = $6,
+    description = $7::text::jsonb, posted = false
+  FROM was WHERE u.id = was.id
+  RETURNING was.size_bytes - u.size_bytes AS spare),
+released AS (
+  INSERT INTO accounts AS a (id) SELECT home.owner_id FROM home, settled WHERE home.owner_id IS NOT NULL
+  ON CONFLICT (id) DO UPDATE SET reserved_bytes = a.reserved_bytes - (SELECT spare FROM settled))
+SELECT true FROM settled
+"""
+
+
+async def mark_posted(connection: AsyncConnection, upload_id: UploadId) -> None:
+    """Keep everybody else from completing it: what the store tells of may be there before it is settled."""
+    await connection.execute(update(uploads).where(uploads.c.id == upload_id).values(posted=True))
+
+
+async def settle(connection: AsyncConnection, declared: DeclaredUpload) -> bool:
+    """Rewrite a pending upload and release what it reserved too much; False when it is not pending any more,
+    or its gallery is deleted."""
+    upload, description = declared
+    raw = await connection.get_raw_connection()
+    settled = await raw.driver_connection.fetchval(  # type: ignore[union-attr]  # asyncpg's own
+        _SETTLE,
+        upload.id,
+        upload.gallery_id,
+        upload.filename,
+        upload.content_type,
+        upload.size_bytes,
+        upload.sha256,
+        None if description.is_empty else msgspec.json.encode(description).decode(),
+    )
+    return bool(settled)

@@ -1,0 +1,286 @@
+"""Take a small file through the API: promise it, stream it into the store, complete it.
+
+The promise comes first, so that whatever happens afterwards there is a row that says which object may lie
+about. It reserves as much as the file can have at most; what the file really has, and what was said about it,
+is settled once all of it has come. Then it is completed as any other upload is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.problems import Problem, Unavailable
+from kappi_chassis.storage import ObjectStore, StorageUnavailable
+from kappi_chassis.storage.disposition import safe_filename
+from kappi_contracts.keys import original_key
+
+from kappi_media.domain import (
+    AccountId,
+    DeclaredUpload,
+    Description,
+    GalleryId,
+    Item,
+    MediaId,
+    Upload,
+    UploadId,
+)
+from kappi_media.errors import (
+    ContentMismatch,
+    FileTooLarge,
+    FileTypeNotTaken,
+    GalleryNotFound,
+    StoreUnavailable,
+    UploadCompletedAlready,
+    UploadNotFound,
+)
+from kappi_media.posted.body import PostedBody
+from kappi_media.posted.content_type import content_type_of, is_taken
+from kappi_media.probing import SNIFF_BYTES, MediaFormat, is_supported, sniff
+from kappi_media.repository.small_uploads import mark_posted, settle
+from kappi_media.repository.uploads import PromisedFiles
+from kappi_media.schemas import PostedFile
+from kappi_media.tiers import TierRules
+from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.promising import Promising
+from kappi_media.use_cases.uploads import AbortUpload
+
+CREATED = 201
+CallOf = Callable[[bytes], IdempotentCall]
+"""An idempotent call with that fingerprint of its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrder:
+    """A file for a gallery, under its tier's rules. at_most_bytes: as far as is known beforehand."""
+
+    gallery_id: GalleryId
+    owner_id: AccountId | None
+    rules: TierRules
+    at_most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """All of a file has come. digest: SHA-256."""
+
+    size_bytes: int
+    digest: bytes
+    said: PostedFile
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Of the request: not of its bytes, because a form that is sent again has another boundary."""
+        return self.digest + msgspec.json.encode(self.said)
+
+
+class _Inflow:
+    """A body's content on its way into the store, measured. Raises FileTooLarge as soon as it is."""
+
+    def __init__(self, body: PostedBody, *, at_most_bytes: int) -> None:
+        self._body = body
+        self._content = body.content()
+        self._at_most_bytes = at_most_bytes
+        self._digest = hashlib.sha256()
+        self._head = b""
+        self._size_bytes = 0
+
+    async def head(self) -> bytes:
+        """What tells the format: read ahead, and part of `rest` all the same."""
+        while len(self._head) < SNIFF_BYTES and (piece := await anext(self._content, None)) is not None:
+            self._measure(piece)
+            self._head += piece
+        return self._head
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        if self._head:
+            yield self._head
+        async for piece in self._content:
+            self._measure(piece)
+            yield piece
+
+    async def received(self) -> _Received:
+        """Read to the end, whatever was left of it. Raises what the body's declaration does."""
+        async for piece in self._content:
+            self._measure(piece)
+        return _Received(self._size_bytes, self._digest.digest(), self._body.declaration())
+
+    def _measure(self, piece: bytes) -> None:
+        self._size_bytes += len(piece)
+        if self._size_bytes > self._at_most_bytes:
+            raise FileTooLarge(f"The largest file taken here has {self._at_most_bytes} bytes.")
+        self._digest.update(piece)
+
+
+class PostFile:
+    """lifetime: of a promise whose file never came whole, until it is swept."""
+
+    def __init__(
+        self,
+        promising: Promising,
+        *,
+        complete: CompleteUpload,
+        abort: AbortUpload,
+        store: ObjectStore,
+        outbox: Outbox,
+        lifetime: timedelta,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._promising = promising
+        self._complete = complete
+        self._abort = abort
+        self._store = store
+        self._outbox = outbox
+        self._lifetime = lifetime
+        self._clock = clock
+        self._new_id = new_id
+
+    async def __call__(self, order: FileOrder, body: PostedBody, call_of: CallOf | None = None) -> Item:
+        """The new item; with `call_of`, the one that the first request of this call made.
+
+        Where it fails, nothing is left: no item, no reservation, and the object goes.
+        Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, GalleryNotFound,
+        GalleryKeyWrong, StoreUnavailable, IdempotencyKeyReused, and what the body does.
+        """
+        inflow = _Inflow(body, at_most_bytes=order.at_most_bytes)
+        if call_of is not None and await self._is_repeated(call_of(b"")):
+            return await self._repeat(order, await inflow.received(), call_of)
+        fmt = sniff(await inflow.head())
+        if fmt is None or not is_supported(fmt):
+            raise await _refusal(inflow, fmt)
+        upload = await self._promise(order, fmt)
+        ours = False
+        try:
+            received = await self._store_original(upload, inflow)
+            settled = await self._settle(upload, received, fmt=fmt, call_of=call_of)
+            ours = settled == upload.id
+        finally:
+            if not ours:
+                await self._give_up(upload.id, order.gallery_id)
+        if call_of is not None:
+            # Whatever becomes of it now, a repetition finds it again and goes on from there.
+            return await self._complete(settled, order.gallery_id, sha256=received.digest)
+        return await self._complete_at_once(settled, order.gallery_id, sha256=received.digest)
+
+    async def _is_repeated(self, call: IdempotentCall) -> bool:
+        async with self._outbox.begin() as unit:
+            return await call.is_known(unit.connection)
+
+    async def _repeat(self, order: FileOrder, received: _Received, call_of: CallOf) -> Item:
+        """Nothing is stored again: what was sent is only compared with the first time."""
+        async with self._outbox.begin() as unit:
+            stored = await call_of(received.fingerprint).claim(unit.connection)
+            if stored is None:  # forgotten just now, after its time
+                raise Unavailable("Send it again.", retry_after_s=1)
+        return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
+
+    async def _promise(self, order: FileOrder, fmt: MediaFormat) -> Upload:
+        now = self._clock()
+        upload = Upload(
+            id=UploadId(self._new_id()),
+            media_id=MediaId(self._new_id()),
+            gallery_id=order.gallery_id,
+            filename="upload" + fmt.value.extension,
+            content_type=fmt.content_type,
+            size_bytes=order.at_most_bytes,
+            sha256=None,
+            state="pending",
+            rejection_reason=None,
+            expires_at=now + self._lifetime,
+            created_at=now,
+        )
+        files = PromisedFiles(
+            [DeclaredUpload(upload, Description())],
+            order.owner_id,
+            order.rules.quota_bytes if order.owner_id is not None else None,
+        )
+        await self._promising(files)
+        async with self._outbox.begin() as unit:
+            await mark_posted(unit.connection, upload.id)
+        return upload
+
+    async def _store_original(self, upload: Upload, inflow: _Inflow) -> _Received:
+        key = original_key(upload.gallery_id, upload.media_id)
+        try:
+            async with aclosing(inflow.rest()) as chunks:
+                await self._store.put_stream(key, chunks, content_type=upload.content_type, replace=False)
+        except StorageUnavailable as error:
+            raise StoreUnavailable(retry_after_s=1) from error
+        return await inflow.received()
+
+    async def _settle(
+        self, upload: Upload, received: _Received, *, fmt: MediaFormat, call_of: CallOf | None
+    ) -> UploadId:
+        """The upload to complete: another one where a request with the same key was quicker."""
+        declared = _declared(upload, received, fmt=fmt)
+        async with self._outbox.begin() as unit:
+            call = call_of(received.fingerprint) if call_of is not None else None
+            if call is not None:
+                stored = await call.claim(unit.connection)
+                if stored is not None:
+                    return _upload_id_in(stored)
+            if not await settle(unit.connection, declared):
+                raise GalleryNotFound
+            if call is not None:
+                await call.store(unit.connection, StoredAnswer(CREATED, msgspec.json.encode(upload.id)))
+        return upload.id
+
+    async def _complete_at_once(self, upload_id: UploadId, gallery_id: GalleryId, *, sha256: bytes) -> Item:
+        done = False
+        try:
+            item = await self._complete(upload_id, gallery_id, sha256=sha256)
+            done = True
+        finally:
+            if not done:
+                await self._give_up(upload_id, gallery_id)
+        return item
+
+    async def _give_up(self, upload_id: UploadId, gallery_id: GalleryId) -> None:
+        # It may have ended otherwise: refused, gone with its gallery, or completed and the news of it lost.
+        with suppress(UploadCompletedAlready, UploadNotFound):
+            await self._abort(upload_id, gallery_id)
+
+
+def _declared(upload: Upload, received: _Received, *, fmt: MediaFormat) -> DeclaredUpload:
+    """The upload as it really is. Raises FileTypeNotTaken, ContentMismatch."""
+    said = received.said
+    content_type = content_type_of(said.content_type, filename=said.filename, found=fmt)
+    if not is_taken(content_type):
+        raise FileTypeNotTaken
+    if said.sha256 is not None and bytes.fromhex(said.sha256) != received.digest:
+        raise ContentMismatch("The SHA-256 of the content is not the one declared. (checksum_mismatch)")
+    settled = upload._replace(
+        filename=safe_filename(said.filename),
+        content_type=content_type,
+        size_bytes=received.size_bytes,
+        sha256=received.digest if said.sha256 is not None else None,
+    )
+    return DeclaredUpload(
+        settled, Description(said.caption, tuple(said.tags), said.location, said.attributes)
+    )
+
+
+async def _refusal(inflow: _Inflow, found: MediaFormat | None) -> Problem:
+    """Why a file that begins like this is not taken. Nothing of it was stored."""
+    received = await inflow.received()
+    said = received.said
+    if not received.size_bytes:
+        return ContentMismatch("The file has no bytes. (empty)")
+    if not is_taken(content_type_of(said.content_type, filename=said.filename, found=found)):
+        return FileTypeNotTaken()
+    return ContentMismatch(
+        "The first bytes of the content are not those of the declared type. (type_mismatch)"
+    )
+
+
+def _upload_id_in(stored: StoredAnswer) -> UploadId:
+    return UploadId(msgspec.json.decode(stored.body, type=UUID))
