@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -99,11 +100,17 @@ class Http:
         messages: list[Any] = []
         coming = iter([content] if pieces is None else pieces)
 
+        said_all = False
+
         async def receive() -> Any:
+            nonlocal said_all
+            if said_all:
+                await asyncio.Event().wait()  # the client stays for its answer
             piece = next(coming, b"")
             if piece is None:
                 return {"type": "http.disconnect"}
-            return {"type": "http.request", "body": piece, "more_body": pieces is not None and piece != b""}
+            said_all = pieces is None or piece == b""
+            return {"type": "http.request", "body": piece, "more_body": not said_all}
 
         async def send(message: Any) -> None:
             messages.append(message)
