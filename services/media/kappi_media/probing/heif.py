@@ -136,13 +136,18 @@ def _sequence(movie: Movie | None, limits: ProbeLimits) -> PictureHeader:
 
 
 def _animated(header: PictureHeader, movie: Movie, limits: ProbeLimits) -> PictureHeader:
+    """header, with what only the movie tells."""
     track = movie.picture
     count = track.sample_count if track is not None else 0
     limits.check_frames(count)
     duration_ms = movie.duration_ms or (track.duration_ms if track is not None else None)
     limits.check_duration(duration_ms)
+    capture = header.capture
+    if capture.taken_at is None and movie.created_at is not None:
+        capture = replace(capture, taken_at=movie.created_at, taken_offset_known=True)
     return replace(
         header,
+        capture=capture,
         animated=count > 1,
         frame_count=count or None,
         duration_ms=duration_ms if count > 1 else None,

@@ -33,19 +33,19 @@ class Shape:
 
 
 async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
-    """The shape by `ispe`, `clap`, `irot` and `imir`, in the order given; None where there is no `ispe`.
+    """The shape by `ispe`, then `clap`, `irot` and `imir` in the order given; None where there is no `ispe`.
 
     Raises ProbeRejected.
     """
-    coded: tuple[int, int] | None = None
-    width = height = 0
+    listed = list(properties)
+    # Some cameras list the size after the turns it goes before.
+    size = next((box for box in listed if box.name == b"ispe"), None)
+    if size is None:
+        return None
+    width, height = coded = struct.unpack(">II", (await boxes.fields(size, 12))[4:12])
     matrix = IDENTITY
     transforms = 0
-    for box in properties:
-        if box.name == b"ispe":
-            coded = struct.unpack(">II", (await boxes.fields(box, 12))[4:12])
-            width, height = coded
-            continue
+    for box in listed:
         if box.name == b"clap":
             width, height = _cut(await boxes.fields(box, 16), width, height)
         elif box.name == b"irot":
@@ -60,8 +60,6 @@ async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
         transforms += 1
         if transforms > _MAX_TRANSFORMS:
             raise ProbeRejected(RejectReason.CORRUPT, "turned too often")
-    if coded is None:
-        return None
     orientation = orientation_of(matrix)
     stored = (height, width) if orientation >= 5 else (width, height)
     return Shape(*coded, *stored, orientation)
