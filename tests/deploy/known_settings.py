@@ -1,0 +1,74 @@
+"""What a container's environment may say and must say, from the settings' own classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+from kappi_chassis.settings import PlatformSettings, ServiceSettings
+from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
+from kappi_galleries.settings import GalleriesSettings
+from kappi_gateway.settings import GatewaySettings
+from kappi_identity.settings import IdentitySettings
+from kappi_janitor.settings import JanitorSettings
+from kappi_media.settings import MediaSettings
+from pydantic import AliasChoices
+from pydantic_settings import BaseSettings
+
+SERVICES: Mapping[str, type[ServiceSettings]] = {
+    "gateway": GatewaySettings,
+    "identity": IdentitySettings,
+    "galleries": GalleriesSettings,
+    "media": MediaSettings,
+    "janitor": JanitorSettings,
+}
+STORING = frozenset({"media", "janitor"})
+WITH_DATABASE = frozenset(SERVICES) - {"gateway"}
+
+
+def variables(settings: type[BaseSettings]) -> set[str]:
+    """Every name under which a field is read."""
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    names: set[str] = set()
+    for field, info in settings.model_fields.items():
+        alias = info.validation_alias
+        if isinstance(alias, AliasChoices):
+            names |= {choice for choice in alias.choices if isinstance(choice, str)}
+        else:
+            names.add(alias if isinstance(alias, str) else f"{prefix}{field}".upper())
+    return names
+
+
+def known(service: str) -> set[str]:
+    """What the service's process reads."""
+    found = variables(PlatformSettings) | variables(SERVICES[service])
+    return found | variables(StorageSettings) if service in STORING else found
+
+
+def stray(environment: Mapping[str, str], allowed: set[str]) -> set[str]:
+    """Names of ours that nobody reads: misspelt, or of a setting that is gone."""
+    return {name for name in environment if name.startswith("KAPPI_")} - allowed
+
+
+def read(service: str, environment: Mapping[str, str]) -> ServiceSettings:
+    """The service's settings, as it would read them. Raises ValidationError, StorageNotConfigured."""
+    with only(environment):
+        PlatformSettings()
+        if service in STORING:
+            storage = StorageSettings()
+            build_signer(storage)
+            build_store(storage)
+        return SERVICES[service]()  # type: ignore[call-arg]  # read from the environment
+
+
+@contextmanager
+def only(environment: Mapping[str, str]) -> Iterator[None]:
+    """These KAPPI_* and no others of this process's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("KAPPI_")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield

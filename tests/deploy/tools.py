@@ -1,0 +1,22 @@
+"""Programs these tests need and a bare machine lacks: `.ci/deploy-tools` puts them into .tools."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from kappi_chassis.testing.plan import REQUIRE_REAL
+
+from tests.deploy.composition import ROOT
+
+
+def deploy_tool(name: str) -> Path:
+    """Its path; skips where it is missing, and fails where the run insists on everything."""
+    for folder in (ROOT / ".tools/bin", ROOT / ".tools/deploy/bin"):
+        if os.access(folder / name, os.X_OK):
+            return folder / name
+    missing = f"no {name} here (.ci/deploy-tools)"
+    if os.environ.get(REQUIRE_REAL):
+        pytest.fail(missing)
+    pytest.skip(missing)
