@@ -47,12 +47,14 @@ from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import LinkQueries
+from kappi_media.repository.multipart import MultipartQueries
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.tags import TagQueries
 from kappi_media.repository.tiers import TierQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
+from kappi_media.scanning import Clamd, ClamdAddress, ScanOriginal
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.stored_renditions import Rendering, RenditionMaker
@@ -62,13 +64,14 @@ from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
+from kappi_media.use_cases.multipart import Multiparts, PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.promising import Promising
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
-from kappi_media.use_cases.sign_batch import SignBatch, UploadSigner
+from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.tag_originals import TagOriginal
-from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
+from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 from kappi_media.use_cases.view_gallery import ViewGallery
 from kappi_media.worker import ProcessUpload
 
@@ -106,6 +109,7 @@ def build_app(
         clock=ground.clock,
         lifetime=settings.download_lifetime,
         bucket=settings.url_bucket,
+        scanned_only=settings.clamd_address is not None,
     )
     tier = build_tier(ground)
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
@@ -145,21 +149,32 @@ def _uploads(
     ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
 ) -> UploadApi:
     uploads = UploadQueries(ground.database)
+    multiparts = build_multiparts(ground)
     signer = UploadSigner(ground.signer, lifetime=settings.upload_url_lifetime)
+    part_signer = PartSigner(ground.signer, lifetime=settings.upload_url_lifetime)
     return UploadApi(
         gate,
         tier=tier,
         sign_batch=SignBatch(
             uploads,
+            multiparts=multiparts,
             outbox=ground.outbox,
             signer=signer,
-            lifetime=settings.upload_lifetime,
+            part_signer=part_signer,
+            terms=PromiseTerms(
+                lifetime=settings.upload_lifetime,
+                multipart_lifetime=settings.multipart_upload_lifetime,
+                multipart_above_bytes=settings.multipart_threshold_bytes,
+            ),
             clock=ground.clock,
             new_id=ground.new_id,
         ),
-        look=LookAtUpload(uploads, signer=signer, clock=ground.clock),
+        look=LookAtUpload(
+            uploads, multiparts=multiparts, signer=signer, part_signer=part_signer, clock=ground.clock
+        ),
+        sign_parts=SignParts(uploads, multiparts=multiparts, part_signer=part_signer, clock=ground.clock),
         complete=build_complete(ground),
-        abort=AbortUpload(uploads, outbox=ground.outbox, clock=ground.clock),
+        abort=AbortUpload(uploads, multiparts=multiparts, outbox=ground.outbox, clock=ground.clock),
         urls=urls,
         idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
     )
@@ -175,7 +190,9 @@ def _small_uploads(
         post=PostFile(
             Promising(uploads, outbox=ground.outbox),
             complete=build_complete(ground),
-            abort=AbortUpload(uploads, outbox=ground.outbox, clock=ground.clock),
+            abort=AbortUpload(
+                uploads, multiparts=build_multiparts(ground), outbox=ground.outbox, clock=ground.clock
+            ),
             store=ground.store,
             outbox=ground.outbox,
             lifetime=settings.upload_lifetime,
@@ -231,12 +248,18 @@ def _view(
     return ViewApi(gate, tier=tier, view=view)
 
 
+def build_multiparts(ground: Ground) -> Multiparts:
+    """The store's side of uploads in parts."""
+    return Multiparts(MultipartQueries(ground.database), store=ground.store)
+
+
 def build_complete(ground: Ground) -> CompleteUpload:
     """What makes an upload an item, whoever says that its bytes are there."""
     return CompleteUpload(
         UploadQueries(ground.database),
         completion=CompletionQueries(ground.database),
         items=ItemQueries(ground.database),
+        multiparts=build_multiparts(ground),
         store=ground.store,
         outbox=ground.outbox,
         clock=ground.clock,
@@ -287,8 +310,27 @@ def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
     )
 
 
+def build_scan(ground: Ground, settings: MediaSettings) -> ScanOriginal | None:
+    """The virus scanner's step, where the settings name a scanner."""
+    if settings.clamd_address is None:
+        return None
+    clamd = Clamd(ClamdAddress.parse(settings.clamd_address), patience=settings.clamd_patience)
+    return ScanOriginal(
+        clamd,
+        store=ground.store,
+        max_bytes=settings.clamd_max_bytes,
+        oversize=settings.clamd_oversize,
+        at_once=settings.clamd_scans,
+    )
+
+
 def build_worker(
-    ground: Ground, rendering: Rendering, *, concurrency: int, write_tags: bool = False
+    ground: Ground,
+    rendering: Rendering,
+    *,
+    concurrency: int,
+    write_tags: bool = False,
+    scan: ScanOriginal | None = None,
 ) -> ProcessUpload:
     """The handler of UploadCompleted."""
     return ProcessUpload(
@@ -300,6 +342,7 @@ def build_worker(
         clock=ground.clock,
         concurrency=concurrency,
         tag=TagOriginal(ground.store) if write_tags else None,
+        scan=scan,
     )
 
 
@@ -332,7 +375,11 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         store_events = store_handler(build_arrivals(ground))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
     process = build_worker(
-        ground, renderer, concurrency=settings.worker_concurrency, write_tags=settings.write_tags
+        ground,
+        renderer,
+        concurrency=settings.worker_concurrency,
+        write_tags=settings.write_tags,
+        scan=build_scan(ground, settings),
     )
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service

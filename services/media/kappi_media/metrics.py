@@ -30,6 +30,11 @@ TAGS_WRITTEN = Counter(
     "Originals whose facts were to be written on them as tags",
     ("outcome",),  # written, failed
 )
+SCANS = Counter(
+    "kappi_media_scans_total",
+    "Originals the virus scanner was asked about",
+    ("outcome",),  # clean, infected, too_large
+)
 ITEMS_PROCESSED = Counter(
     "kappi_media_items_processed_total",
     "Items the worker is done with",

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated, Literal
 
 from kappi_chassis.settings import DatabaseSettings
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
+
+from kappi_media.scanning import ClamdAddress
+
+
+def _clamd_address(text: str) -> str:
+    ClamdAddress.parse(text)
+    return text
 
 
 class MediaSettings(DatabaseSettings):
@@ -78,6 +86,21 @@ class MediaSettings(DatabaseSettings):
     archive_window_bytes: int = Field(
         default=8 << 20, ge=1 << 16, description="Of originals in memory for each ZIP being sent"
     )
+    clamd_address: Annotated[str, AfterValidator(_clamd_address)] | None = Field(
+        default=None,
+        description="Of ClamAV's clamd, `tcp://host:port` or a socket's path; originals are scanned, and kept "
+        "back until they are",
+    )
+    clamd_patience: timedelta = Field(
+        default=timedelta(seconds=120), description="Longest silence of clamd; then the scan is tried again"
+    )
+    clamd_max_bytes: int = Field(
+        default=100 << 20, ge=1, description="clamd's StreamMaxLength: larger originals are not sent there"
+    )
+    clamd_oversize: Literal["pass", "reject"] = Field(
+        default="pass", description="What becomes of originals larger than clamd takes"
+    )
+    clamd_scans: int = Field(default=2, ge=1, description="Originals scanned at once, per worker")
     worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
     decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")
 

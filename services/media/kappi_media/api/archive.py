@@ -1,0 +1,120 @@
+"""A gallery as one ZIP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import FastAPI, Request
+from kappi_chassis.http.app import hot_route
+from kappi_chassis.http.edge import Receive, Scope, Send
+from kappi_chassis.storage.disposition import attachment
+from kappi_contracts.grants import PublicGallery
+from starlette.responses import Response
+
+from kappi_media import metrics
+from kappi_media.api import archive_operations
+from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.archive.conditions import Outcome, outcome
+from kappi_media.archive.layout import ArchiveLayout
+from kappi_media.archive.streaming import ArchiveStream
+from kappi_media.domain import GalleryId
+from kappi_media.errors import ArchiveChanged, ArchiveRangeUnsatisfiable, GalleryNotFound
+from kappi_media.use_cases.archive import Archives
+from kappi_media.use_cases.governing_tier import GoverningTier
+
+
+class ArchiveApi:
+    def __init__(self, gate: GrantGate, *, tier: GoverningTier, archives: Archives) -> None:
+        self._gate = gate
+        self._tier = tier
+        self._archives = archives
+
+    def register(self, app: FastAPI) -> None:
+        hot_route(app, "/v1/g/{code}/archive", self.archive, method="GET", openapi=archive_operations.ARCHIVE)
+
+    async def archive(self, request: Request) -> Response:
+        grant = await self._gate.open(request, "view")
+        if grant.gallery.code != request.path_params["code"].strip().lower():
+            raise GalleryNotFound
+        rules = await self._tier(owner_of(grant))
+        layout = await self._archives.lay_out(GalleryId(grant.gallery_id), rules=rules)
+        asked = outcome(request.method, request.headers, etag=layout.etag, size_bytes=layout.size_bytes)
+        headers = _headers(grant.gallery, layout, asked)
+        if not asked.has_body:
+            return _without_body(asked, headers)
+        if request.method == "HEAD":
+            return Response(status_code=asked.status, headers=headers)
+        return StreamedArchive(self._archives, layout, asked, headers)
+
+
+class StreamedArchive(Response):
+    """Sends an archive while the client is there, and cuts the connection where it cannot be completed."""
+
+    def __init__(
+        self, archives: Archives, layout: ArchiveLayout, asked: Outcome, headers: dict[str, str]
+    ) -> None:
+        super().__init__(status_code=asked.status, headers=headers)
+        self._archives = archives
+        self._layout = layout
+        self._asked = asked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises ArchiveBusy before the answer begins; afterwards whatever keeps it from being whole."""
+        with self._archives.slot():
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            stream = self._archives.stream(self._layout, self._asked)
+            sending = asyncio.create_task(_send(stream, send), name="archive")
+            leaving = asyncio.create_task(_departure(receive), name="archive-departure")
+            ended = "cut"
+            try:
+                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    sending.result()
+                    ended = "whole" if self._asked.status == 200 else "part"
+                else:
+                    ended = "left"
+            finally:
+                for task in (sending, leaving):
+                    task.cancel()
+                await asyncio.gather(sending, leaving, return_exceptions=True)
+                metrics.ARCHIVES.labels(ended).inc()
+
+
+async def _send(stream: ArchiveStream, send: Send) -> None:
+    async def write(body: bytes) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    await stream.send_to(write)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _headers(gallery: PublicGallery, layout: ArchiveLayout, asked: Outcome) -> dict[str, str]:
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{layout.etag}"',
+    }
+    if asked.has_body:
+        headers["Content-Type"] = "application/zip"
+        headers["Content-Disposition"] = attachment(f"{gallery.title or f'kappi {gallery.code}'}.zip")
+        headers["Content-Length"] = str(asked.length)
+    if asked.status == 206:
+        headers["Content-Range"] = f"bytes {asked.first}-{asked.last}/{layout.size_bytes}"
+    elif asked.status == 416:
+        headers["Content-Range"] = f"bytes */{layout.size_bytes}"
+    return headers
+
+
+def _without_body(asked: Outcome, headers: dict[str, str]) -> Response:
+    if asked.status == 304:
+        return Response(status_code=304, headers=headers)
+    if asked.status == 412:
+        raise ArchiveChanged("Begin anew, without If-Match.", headers=headers)
+    raise ArchiveRangeUnsatisfiable("Nothing of the archive is in this range.", headers=headers)

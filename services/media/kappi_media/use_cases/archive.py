@@ -1,0 +1,86 @@
+"""Taking a whole gallery home."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kappi_chassis.storage import ObjectStore
+
+from kappi_media import metrics
+from kappi_media.archive.checksums import ChecksumLedger
+from kappi_media.archive.conditions import Outcome
+from kappi_media.archive.layout import ArchiveLayout
+from kappi_media.archive.reading import READS_AHEAD, Blocks
+from kappi_media.archive.streaming import ArchiveStream
+from kappi_media.domain import GalleryId
+from kappi_media.errors import ArchiveBusy, ArchiveEmpty, GalleryNotFound, OriginalNotInTier
+from kappi_media.repository.archive import ArchiveQueries
+from kappi_media.repository.view import ViewQueries
+from kappi_media.tiers import TierRules
+
+LAID_OUT_AT_ONCE = 1_000
+"""More files are laid out on a thread: it takes about 20 µs each."""
+BUSY_RETRY_AFTER_S = 5
+
+
+class Archives:
+    """Archives of galleries, `at_once` being sent at the most.
+
+    store: its reads may keep it busy for minutes, so give it connections of its own. window_bytes: memory of
+    one archive, about.
+    """
+
+    def __init__(
+        self,
+        queries: ArchiveQueries,
+        *,
+        view: ViewQueries,
+        store: ObjectStore,
+        at_once: int,
+        window_bytes: int,
+    ) -> None:
+        self._queries = queries
+        self._view = view
+        self._ledger = ChecksumLedger(queries.save)
+        self._blocks = Blocks(store, size_bytes=window_bytes // READS_AHEAD)
+        self._at_once = at_once
+        self._running = 0
+
+    async def lay_out(self, gallery_id: GalleryId, *, rules: TierRules) -> ArchiveLayout:
+        """Raises GalleryNotFound when it is deleted, OriginalNotInTier, ArchiveEmpty."""
+        if not rules.original_access:
+            raise OriginalNotInTier("An archive is made of originals. Renditions can be had.")
+        files = await self._queries.files(gallery_id)
+        if not files:
+            if (await self._view.contents(gallery_id)).deleted:
+                raise GalleryNotFound
+            raise ArchiveEmpty("Items that are still being processed are not in it yet.")
+        if len(files) > LAID_OUT_AT_ONCE:
+            return await asyncio.to_thread(ArchiveLayout, files)
+        return ArchiveLayout(files)
+
+    def stream(self, layout: ArchiveLayout, outcome: Outcome) -> ArchiveStream:
+        """What `outcome` asks for."""
+        return ArchiveStream(
+            layout, first=outcome.first, last=outcome.last, blocks=self._blocks, ledger=self._ledger
+        )
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """The right to send one. Raises ArchiveBusy."""
+        if self._running >= self._at_once:
+            metrics.ARCHIVES.labels("busy").inc()
+            raise ArchiveBusy("Try again in a moment.", retry_after_s=BUSY_RETRY_AFTER_S)
+        self._running += 1
+        metrics.ARCHIVES_RUNNING.inc()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            metrics.ARCHIVES_RUNNING.dec()
+
+    async def close(self) -> None:
+        """Save what was found out."""
+        await self._ledger.close()
