@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -22,21 +23,29 @@ class Link:
         self._clock = clock
         self._patience_s = patience_s
         self._busy = 0
-        self._turn = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._well_at = clock()
 
     @asynccontextmanager
     async def lane(self) -> AsyncIterator[Pace]:
         """Held while one request's body is on its way; first come, first served."""
-        async with self._turn:
-            await self._turn.wait_for(lambda: self._busy < self.pace.width)
-            self._busy += 1
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
         try:
+            await turn
             yield self.pace
         finally:
-            self._busy -= 1
-            async with self._turn:
-                self._turn.notify_all()
+            if not turn.cancelled():
+                self._busy -= 1
+                self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._busy < self.pace.width:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._busy += 1
 
     def arrived(self, *, size_bytes: int, seconds: float) -> None:
         self._well_at = self._clock()

@@ -17,6 +17,8 @@ from kappi_embedded.client.api import UNREACHABLE
 from kappi_embedded.client.files import FileChanged, LocalFile
 
 STALLED_S = 30.0
+# The last bytes are on their way when the body is handed over, and the store has to keep it.
+ANSWERED_S = 75.0
 _CHUNK_BYTES = 128 * 1024
 # A stalled connection is noticed where bytes wait to be sent. If the system took megabytes and let them wait
 # in buffers of its own, it would be noticed late, and what is on its way would be told wrong.
@@ -99,6 +101,7 @@ class Store:
         try:
             async with asyncio.timeout(self._stalled_s) as silence:
                 body.alive = lambda: _extend(silence, self._stalled_s)
+                body.sent = lambda: _extend(silence, ANSWERED_S)
                 async with session.request(
                     request.http_method,
                     request.url,
@@ -112,7 +115,7 @@ class Store:
             if body.failure is not None:
                 raise body.failure from failure
             if isinstance(failure, TimeoutError):
-                reason = f"nothing moved for {self._stalled_s:.0f} seconds"
+                reason = "the connection stood still"
             else:
                 reason = str(failure) or type(failure).__name__
             after_s = self._clock() - began
@@ -127,6 +130,7 @@ class _Body:
         self._piece = piece
         self._moved = moved
         self.alive: Callable[[], None] = lambda: None
+        self.sent: Callable[[], None] = lambda: None
         self.failure: OSError | FileChanged | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -137,6 +141,7 @@ class _Body:
                     self.alive()
                     self._moved(len(chunk))
                     yield chunk
+                self.sent()
             finally:
                 os.close(descriptor)
         except (OSError, FileChanged) as error:

@@ -1,0 +1,484 @@
+"""Large files against a store that cuts, stalls, forgets and refuses."""
+
+import asyncio
+import itertools
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kappi_embedded.client import api as api_module
+from kappi_embedded.client import link as link_module
+from kappi_embedded.client import putting
+from kappi_embedded.client.api import Api, ApiError, Unreachable
+from kappi_embedded.client.files import LocalFile, find_files
+from kappi_embedded.client.galleries import Gallery
+from kappi_embedded.client.journal import Journal, Note, read_note
+from kappi_embedded.client.sharing import Outcome, Sharing
+
+pytestmark = pytest.mark.integration
+
+PART_BYTES = 400_000
+BODY = bytes(range(256)) * 10_000  # six parts and a bit
+PARTS = 7
+URLS_AT_ONCE = 3
+
+
+class Watcher:
+    """What was told."""
+
+    def __init__(self) -> None:
+        self.on_the_way = 0
+        self.there = 0
+        self.before = 0
+        self.waits: list[str] = []
+        self.refused: list[str] = []
+
+    def hashed(self, count: int) -> None: ...
+
+    def moved(self, count: int) -> None:
+        self.on_the_way += count
+
+    def stored(self, count: int) -> None:
+        self.there += count
+
+    def resumed(self, count: int) -> None:
+        self.before += count
+
+    def waiting(self, reason: str) -> None:
+        self.waits.append(reason)
+
+    def uploaded(self, file: LocalFile) -> None: ...
+
+    def rejected(self, file: LocalFile, reason: str) -> None:
+        self.refused.append(reason)
+
+    def processing(self, *, done: int, total: int) -> None: ...
+
+
+class PartStore:
+    """An API and a store for multipart uploads. on_part: called, or awaited, before a part is kept."""
+
+    def __init__(self) -> None:
+        self.parts: dict[int, bytes] = {}
+        self.seen: list[int] = []
+        self.urls: set[str] = set()
+        self.lives = 10**9
+        self.calls: list[str] = []
+        self.state = "pending"
+        self.declared: list[Any] = []
+        self.keys: list[str | None] = []
+        self.url = ""
+        self._fresh = itertools.count()
+        self.on_part: Callable[[web.Request, int], Any] = lambda request, number: None
+        self.after_sign: Callable[[], None] = lambda: None
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=1 << 24, middlewares=[self.note])
+        app.router.add_post("/v1/galleries/g/uploads", self.sign)
+        app.router.add_get("/v1/uploads/{id}", self.look)
+        app.router.add_delete("/v1/uploads/{id}", self.abort)
+        app.router.add_post("/v1/uploads/{id}/parts", self.more)
+        app.router.add_post("/v1/uploads/{id}/complete", self.complete)
+        app.router.add_put("/put/{number}", self.put)
+        return app
+
+    @web.middleware
+    async def note(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path.startswith("/v1"):
+            self.calls.append(f"{request.method} {request.path}")
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    def upload(self) -> dict[str, Any]:
+        missing = [number for number in range(1, PARTS + 1) if number not in self.parts]
+        return {
+            "id": "u",
+            "media_id": "m",
+            "method": "multipart",
+            "state": self.state,
+            **({"multipart": self.multipart(missing)} if self.state == "pending" else {}),
+        }
+
+    def multipart(self, missing: list[int]) -> dict[str, Any]:
+        return {
+            "part_size": PART_BYTES,
+            "part_count": PARTS,
+            "present": [
+                {"number": number, "size": len(body), "etag": str(number)}
+                for number, body in self.parts.items()
+            ],
+            "parts": [self.signed(number) for number in missing[:URLS_AT_ONCE]],
+        }
+
+    def signed(self, number: int) -> dict[str, Any]:
+        url = f"{self.url}/put/{number}?{next(self._fresh)}"
+        self.urls.add(url)
+        return {"number": number, "url": url, "headers": {}}
+
+    async def sign(self, request: web.Request) -> web.StreamResponse:
+        self.declared.append(await request.json())
+        self.keys.append(request.headers.get("Idempotency-Key"))
+        self.after_sign()
+        return web.json_response({"uploads": [self.upload()]}, status=201)
+
+    async def look(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self.upload())
+
+    async def abort(self, request: web.Request) -> web.StreamResponse:
+        self.state = "aborted"
+        return web.Response(status=204)
+
+    async def more(self, request: web.Request) -> web.StreamResponse:
+        if self.state != "pending":
+            return web.json_response({"code": "upload_aborted", "detail": "gone"}, status=409)
+        numbers = (await request.json())["numbers"]
+        return web.json_response({"parts": [self.signed(number) for number in numbers]})
+
+    async def complete(self, _: web.Request) -> web.StreamResponse:
+        if len(self.parts) < PARTS:
+            return web.json_response({"code": "upload_incomplete", "detail": "parts are missing"}, status=409)
+        self.state = "completed"
+        return web.json_response({"id": "m"})
+
+    async def put(self, request: web.Request) -> web.StreamResponse:
+        number = int(request.match_info["number"])
+        self.seen.append(number)
+        answer = self.on_part(request, number)
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer is not None:
+            assert isinstance(answer, web.StreamResponse)
+            return answer
+        self.parts[number] = await request.read()
+        return web.Response(headers={"ETag": f'"{number}"'})
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.parts[number] for number in sorted(self.parts))
+
+
+@pytest.fixture
+async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PartStore]:
+    monkeypatch.setattr(api_module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(link_module, "_FIRST_PAUSE_S", 0.001)
+    made = PartStore()
+    runner = web.AppRunner(made.app(), shutdown_timeout=0.1)
+    await runner.setup()
+    # Little room to receive, so that a server that does not read is noticed at once.
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    await web.SockSite(runner, listening).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def api(store: PartStore) -> AsyncIterator[Api]:
+    async with Api(store.url) as api:
+        yield api
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> LocalFile:
+    (tmp_path / "film.mp4").write_bytes(BODY)
+    return find_files([tmp_path / "film.mp4"]).files[0]
+
+
+def sharing(api: Api, watcher: Watcher, *, note: Path | None = None, connection: Any = None) -> Sharing:
+    earlier = read_note(note) if note is not None else None
+    journal = Journal(note, earlier or Note(begun_at="then", creation_key="k"), clock=time.monotonic)
+    gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
+    return Sharing(api, gallery, watcher, journal=journal, connection=connection)
+
+
+async def share(api: Api, film: LocalFile, watcher: Watcher, **more: Any) -> Outcome:
+    return await sharing(api, watcher, **more).share([film])
+
+
+async def test_a_file_goes_up_in_parts_with_more_urls_as_they_are_needed(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    watcher = Watcher()
+    outcome = await share(api, film, watcher)
+    assert store.body == BODY
+    assert sorted(store.seen) == list(range(1, PARTS + 1)), "each part once"
+    assert store.calls.count("POST /v1/uploads/u/parts") == 1
+    assert [shared.media_id for shared in outcome.shared] == ["m"]
+    assert (watcher.there, watcher.before, watcher.on_the_way) == (len(BODY), 0, 0)
+    assert store.declared[0]["connection"] == "normal"
+
+
+async def test_only_what_is_missing_is_sent(
+    store: PartStore, api: Api, film: LocalFile, tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    hang = asyncio.Event()
+
+    async def stop(_: web.Request, number: int) -> None:
+        if number > 3:
+            await hang.wait()
+
+    store.on_part = stop
+    task = asyncio.create_task(share(api, film, Watcher(), note=note))
+    await until(lambda: len(store.parts) == 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    hang.set()
+    store.on_part = lambda request, number: None
+    store.seen.clear()
+    kept = set(store.parts)
+    watcher = Watcher()
+    await share(api, film, watcher, note=note)
+    assert store.body == BODY
+    assert set(store.seen) == set(range(1, PARTS + 1)) - kept
+    assert watcher.before == sum(len(store.parts[number]) for number in kept)
+    assert watcher.before + watcher.there == len(BODY)
+    assert len(store.declared) == 1
+    third = Watcher()
+    store.seen.clear()
+    await share(api, film, third, note=note)
+    assert (store.seen, third.before, third.there) == ([], len(BODY), 0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - a server fulfils it
+            await asyncio.sleep(0.005)
+
+
+async def test_a_lost_answer_to_a_declaration_is_asked_for_again(
+    store: PartStore, api: Api, film: LocalFile, tmp_path: Path
+) -> None:
+    task: asyncio.Task[Outcome] | None = None
+
+    def killed() -> None:
+        assert task is not None
+        task.cancel()
+
+    store.after_sign = killed
+    task = asyncio.create_task(share(api, film, Watcher(), note=tmp_path / "note"))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    store.after_sign = lambda: None
+    await share(api, film, Watcher(), note=tmp_path / "note")
+    assert store.body == BODY
+    assert len(store.keys) == 2
+    assert store.keys[0] == store.keys[1]
+    assert store.declared[0] == store.declared[1]
+
+
+async def test_a_cut_part_is_sent_again_on_a_connection_of_its_own(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    cuts = [3, 5]
+    calm: list[object] = []
+
+    async def break_off(request: web.Request, number: int) -> None:
+        assert request.transport is not None
+        if number in cuts:
+            cuts.remove(number)
+            await request.content.read(1000)
+            request.transport.abort()
+            raise asyncio.CancelledError
+        if not cuts:
+            calm.append(request.transport.get_extra_info("peername"))
+
+    store.on_part = break_off
+    watcher = Watcher()
+    outcome = await share(api, film, watcher)
+    assert store.body == BODY
+    assert not outcome.rejected
+    assert (watcher.there, watcher.on_the_way) == (len(BODY), 0)
+    assert len(watcher.waits) == 2
+    assert len(calm) >= 2
+    assert len(set(calm)) == len(calm), "none is used twice"
+
+
+async def test_dead_urls_are_replaced_together(store: PartStore, api: Api, film: LocalFile) -> None:
+    dead: set[str] = set()
+
+    def expired(request: web.Request, number: int) -> web.Response | None:
+        if len(store.parts) == 2 and not dead:
+            dead.update(store.urls)
+        url = f"{store.url}{request.path_qs}"
+        return (
+            web.Response(status=403, text="<Message>Request has expired.</Message>") if url in dead else None
+        )
+
+    store.on_part = expired
+    watcher = Watcher()
+    outcome = await share(api, film, watcher)
+    assert not outcome.rejected
+    assert store.body == BODY
+    assert store.calls.count("POST /v1/uploads/u/parts") <= 3
+
+
+async def test_parts_the_store_lost_are_sent_again(store: PartStore, api: Api, film: LocalFile) -> None:
+    lost = [2]
+
+    def lose(_: web.Request, number: int) -> None:
+        if number == PARTS and lost:
+            store.parts.pop(lost.pop())
+
+    store.on_part = lose
+    watcher = Watcher()
+    await share(api, film, watcher, connection="slow")
+    assert store.body == BODY
+    assert watcher.there == len(BODY)
+    assert store.seen.count(2) == 2
+
+
+async def test_a_connection_that_stands_still_is_given_up(
+    store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalls = [4]
+    never = asyncio.Event()
+
+    async def stall(request: web.Request, number: int) -> None:
+        if number in stalls:
+            stalls.remove(number)
+            await never.wait()
+
+    store.on_part = stall
+    watcher = Watcher()
+    patient = sharing(api, watcher)
+    monkeypatch.setattr(patient._store, "_stalled_s", 0.3)
+    monkeypatch.setattr(putting, "ANSWERED_S", 0.3)
+    await patient.share([film])
+    assert store.body == BODY
+    assert any("stood still" in reason for reason in watcher.waits)
+    never.set()
+
+
+async def test_a_slow_connection_is_not_a_stalled_one(
+    store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dawdle(request: web.Request, number: int) -> web.StreamResponse:
+        body = b""
+        while chunk := await request.content.read(64 * 1024):
+            await asyncio.sleep(0.1 * len(chunk) / (64 * 1024))
+            body += chunk
+        store.parts[number] = body
+        return web.Response(headers={"ETag": '"x"'})
+
+    store.on_part = dawdle
+    watcher = Watcher()
+    patient = sharing(api, watcher)
+    monkeypatch.setattr(patient._store, "_stalled_s", 0.5)
+    await patient.share([film])
+    assert store.body == BODY
+    assert watcher.waits == []
+
+
+async def test_a_file_that_is_written_to_meanwhile_is_refused_and_given_up(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    def write(_: web.Request, number: int) -> None:
+        if number == 3:
+            with film.path.open("r+b") as file:
+                file.write(b"other")
+            os.utime(film.path, ns=(film.modified_ns, film.modified_ns + 1))
+
+    store.on_part = write
+    watcher = Watcher()
+    outcome = await share(api, film, watcher)
+    assert outcome.rejected[0][1] == "it was changed while it was shared"
+    assert store.state == "aborted"
+    assert watcher.there == 0
+
+
+async def test_a_file_that_changed_since_is_begun_anew(
+    store: PartStore, api: Api, film: LocalFile, tmp_path: Path
+) -> None:
+    store.on_part = lambda request, number: web.Response(status=400)
+    await share(api, film, Watcher(), note=tmp_path / "refused")
+    note = tmp_path / "note"
+
+    def killed() -> None:
+        raise asyncio.CancelledError
+
+    store.on_part = lambda request, number: killed() if number == 4 else None
+    store.state = "pending"
+    task = asyncio.create_task(share(api, film, Watcher(), note=note))
+    await until(lambda: bool(store.parts))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    film.path.write_bytes(BODY[::-1])
+    changed = find_files([film.path]).files[0]
+    store.on_part = lambda request, number: None
+    store.parts.clear()
+    aborts = store.calls.count("DELETE /v1/uploads/u")
+
+    def begin() -> None:
+        store.state = "pending"
+
+    store.after_sign = begin
+    await share(api, changed, Watcher(), note=note)
+    assert store.calls.count("DELETE /v1/uploads/u") == aborts + 1
+    assert store.body == BODY[::-1]
+
+
+async def test_an_upload_that_was_swept_is_declared_anew(
+    store: PartStore, api: Api, film: LocalFile, tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    await share(api, film, Watcher(), note=note)
+    found = read_note(note)
+    assert found is not None
+    for known in found.files.values():
+        known.completed = False
+    Journal(note, found, clock=time.monotonic).save()
+    store.state = "expired"
+    store.parts.clear()
+
+    def begin() -> None:
+        store.state = "pending"
+
+    store.after_sign = begin
+    await share(api, film, Watcher(), note=note)
+    assert len(store.declared) == 2
+    assert store.body == BODY
+
+
+async def test_hope_is_given_up_at_last_and_the_journal_stays(
+    store: PartStore, api: Api, film: LocalFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.on_part = lambda request, number: web.Response(status=503) if number > 2 else None
+    watcher = Watcher()
+    impatient = sharing(api, watcher, note=tmp_path / "note")
+    monkeypatch.setattr(impatient._link, "_patience_s", 0.2)
+    with pytest.raises(Unreachable, match="took nothing for"):
+        await impatient.share([film])
+    assert watcher.on_the_way == 0
+    store.on_part = lambda request, number: None
+    store.seen.clear()
+    await share(api, film, Watcher(), note=tmp_path / "note")
+    assert set(store.seen) == {3, 4, 5, 6, 7}
+    assert store.body == BODY
+
+
+async def test_credentials_that_stopped_working_end_it(store: PartStore, api: Api, film: LocalFile) -> None:
+    async def forbidden(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"code": "gallery_key_wrong", "detail": "no"}, status=403)
+
+    store.complete = forbidden  # type: ignore[method-assign]
+    runner = web.AppRunner(store.app())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        async with Api(f"http://127.0.0.1:{runner.addresses[0][1]}") as other:
+            with pytest.raises(ApiError, match="gallery_key_wrong"):
+                await share(other, film, Watcher())
+    finally:
+        await runner.cleanup()
+
+
+def test_a_stall_is_shorter_than_patience() -> None:
+    assert putting.STALLED_S * 2 < link_module.PATIENCE_S
