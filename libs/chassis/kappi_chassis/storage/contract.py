@@ -7,7 +7,7 @@ I/O, called a hundred times per request) and `ObjectStore` talks to the store. O
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -171,10 +171,10 @@ class ObjectStore(Protocol):
 
     def stream(
         self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The object from `start`, `length` bytes of it or all that follow, in chunks, constant memory.
 
-        Raises ObjectMissing on the first chunk. Closing the iterator frees the connection.
+        Raises ObjectMissing on the first chunk. Closing the generator frees the connection.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -74,7 +74,7 @@ class LocalObjectStore:
 
     async def stream(
         self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """See `ObjectStore.stream`."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError("A range begins at 0 or later and is not shorter than nothing")

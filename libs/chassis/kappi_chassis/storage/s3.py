@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -101,7 +101,7 @@ class S3ObjectStore:
 
     async def stream(
         self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """See `ObjectStore.stream`."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError("A range begins at 0 or later and is not shorter than nothing")

@@ -109,7 +109,7 @@ class ObjectStoreContract(StreamContract, TagContract, MultipartContract):
         await store.put(prefix + "a", BODY * 30, content_type="image/jpeg")
         chunks = store.stream(prefix + "a", chunk_bytes=1000)
         assert await anext(chunks) == (BODY * 30)[:1000]
-        await chunks.aclose()  # type: ignore[attr-defined]  # every implementation is an async generator
+        await chunks.aclose()
         assert (await store.head(prefix + "a")).size_bytes == len(BODY) * 30
 
     # Listing and deleting.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from kappi_chassis.storage import (
@@ -47,7 +47,7 @@ class TroubledStore:
 
     async def stream(
         self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 20
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         self._answer()
         self.streams += 1
         async for chunk in self._inner.stream(key, start=start, length=length, chunk_bytes=chunk_bytes):
