@@ -35,6 +35,8 @@ class Description:
 class Upload(NamedTuple):
     """A promise of one object. size_bytes, content_type, sha256 (raw digest): as declared.
 
+    part_size_bytes: None for one PUT. multipart_id: the store's, once the upload has begun there.
+
     A tuple, as `Item` is: a hundred are made for one request, at a third of a frozen dataclass's price.
     """
 
@@ -49,6 +51,8 @@ class Upload(NamedTuple):
     rejection_reason: str | None
     expires_at: datetime
     created_at: datetime
+    part_size_bytes: int | None = None
+    multipart_id: str | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Whether bytes may still come for it."""
@@ -73,8 +77,9 @@ class Item(NamedTuple):
     """A completed upload: a picture or a film of a gallery.
 
     width, height: pixels as displayed; None, as kind and the rest, until probed. version: grows with every
-    change, and is the sequence of the item's events. renditions: sizes that are in the store. sha256: raw
-    digest, None where neither the client declared it nor the store knew it.
+    change, and is the sequence of the item's events. renditions: sizes that are in the store as JPEG.
+    placeholder: ThumbHash. sha256: raw digest, None where neither the client declared it nor the store knew
+    it.
     """
 
     id: MediaId
@@ -95,6 +100,7 @@ class Item(NamedTuple):
     tags: list[str]
     location: str | None
     attributes: dict[str, Any]
+    placeholder: bytes | None
     created_at: datetime
     version: int
     renditions: list[str]

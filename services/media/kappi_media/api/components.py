@@ -13,6 +13,7 @@ from kappi_media.api import examples
 _PREFIX = "#/components/schemas/"
 _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.BatchDeclaration: examples.BATCH_DECLARATION,
+    schemas.Completion: examples.COMPLETION,
     schemas.GalleryPage: examples.GALLERY_PAGE,
     schemas.ItemChanges: examples.ITEM_CHANGES,
     schemas.ItemView: examples.READY_ITEM,
@@ -20,7 +21,9 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.LinkRequest: examples.LINK_REQUEST,
     schemas.NewLink: examples.NEW_LINK,
     schemas.PostedFile: examples.POSTED_FILE,
+    schemas.PartNumbers: examples.PART_NUMBERS,
     schemas.PromisedBatch: examples.PROMISED_BATCH,
+    schemas.SignedParts: examples.SIGNED_PARTS,
     schemas.SignedUrl: examples.SIGNED_URL,
     schemas.UploadStatus: examples.UPLOAD_STATUS,
 }

@@ -24,6 +24,19 @@ BATCH_DECLARATION: dict[str, Any] = {
         {"filename": "Gipfel.mp4", "size": 93811204, "content_type": "video/mp4", "caption": "At the top"},
     ]
 }
+_LARGE_UPLOAD = "0199e1a6-02aa-7c33-9b52-0d9c4be1f7a3"
+_LARGE_MEDIA = "0199e1a6-02aa-7c33-9b52-0d9c4be1f7a4"
+_PART: dict[str, Any] = {
+    "number": 1,
+    "url": (
+        f"https://store.example/kappi/galleries/{_GALLERY}/{_LARGE_MEDIA}/original"
+        "?uploadId=2~xyz&partNumber=1&X-Amz-Expires=900&X-Amz-Signature=c0de"
+    ),
+    "headers": {},
+}
+PART_NUMBERS: dict[str, Any] = {"numbers": [1]}
+SIGNED_PARTS: dict[str, Any] = {"parts": [_PART], "expires_at": "2026-06-01T10:15:00Z"}
+COMPLETION: dict[str, Any] = {"parts": [{"number": 1, "etag": "9b2cf535f27731c974343645a3985328"}]}
 PROMISED_BATCH: dict[str, Any] = {
     "uploads": [
         {
@@ -32,7 +45,14 @@ PROMISED_BATCH: dict[str, Any] = {
             "method": "single",
             "expires_at": "2026-06-01T10:15:00Z",
             "single": _SIGNED_PUT,
-        }
+        },
+        {
+            "id": _LARGE_UPLOAD,
+            "media_id": _LARGE_MEDIA,
+            "method": "multipart",
+            "expires_at": "2026-06-01T10:15:00Z",
+            "multipart": {"part_size": 8388608, "part_count": 12, "parts": [_PART]},
+        },
     ]
 }
 UPLOAD_STATUS: dict[str, Any] = {

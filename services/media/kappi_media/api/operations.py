@@ -48,12 +48,14 @@ SIGN_BATCH: dict[str, Any] = {
     "tags": TAG,
     "summary": "Sign a batch of uploads",
     "description": (
-        "Declare up to 100 files; each gets a signed URL. Send each file there with the method and "
+        "Declare up to 100 files. Each gets a signed URL: send the file there with the method and "
         "exactly the headers given, the file as the body; then complete its upload. The store takes "
-        "nothing but the declared size and type (and SHA-256, where given), once. All files are promised, "
+        "nothing but the declared size and type (and SHA-256, where given), once. Files over 16 MiB get the "
+        "URLs of their first parts instead, 500 in all: `connection` and the size decide how large parts "
+        "are. All files are promised, "
         "or none. What is promised counts towards the storage quota of the gallery's owner until the upload "
         "is aborted or abandoned.\n\n"
-        "With `Idempotency-Key` a retry gets the first answer again instead of a second set of uploads."
+        "With `Idempotency-Key` a retry gets the same uploads, with fresh URLs, instead of a second set."
     ),
     "parameters": [
         _path_id("gallery"),
@@ -68,6 +70,7 @@ SIGN_BATCH: dict[str, Any] = {
                 IdempotencyKeyInvalid,
                 *ACCESS,
                 errors.GalleryKeyWrong,
+                errors.UploadNotFound,
                 errors.QuotaExceeded,
                 errors.FileTooLarge,
                 PayloadTooLarge,
@@ -78,28 +81,63 @@ SIGN_BATCH: dict[str, Any] = {
         }
     ),
 }
+SIGN_PARTS: dict[str, Any] = {
+    "operationId": "signParts",
+    "tags": TAG,
+    "summary": "Sign parts of an upload",
+    "description": (
+        "Fresh URLs of up to 100 parts of a multipart upload. PUT the part's bytes to its URL, exactly as "
+        "many as it has, with no header but `Content-Length`; the answer's `ETag` names what came. Parts may "
+        "go in any order and side by side; one that is sent again replaces itself."
+    ),
+    "parameters": [_path_id("upload")],
+    "requestBody": json_body("PartNumbers"),
+    "responses": _by_status(
+        {
+            200: answer("SignedParts", "Where the parts go"),
+            **problems(
+                MalformedJson,
+                *ACCESS,
+                errors.UploadNotFound,
+                errors.UploadNotMultipart,
+                errors.UploadCompletedAlready,
+                errors.UploadAborted,
+                errors.UploadExpired,
+                PayloadTooLarge,
+                ValidationFailed,
+                errors.StoreUnavailable,
+            ),
+        }
+    ),
+}
 COMPLETE_UPLOAD: dict[str, Any] = {
     "operationId": "completeUpload",
     "tags": TAG,
     "summary": "Complete an upload",
     "description": (
-        "Say that the bytes are in the store. The server looks: size, SHA-256 where declared, and magic "
-        "bytes. The answer is the new item, still `processing`: its dimensions and renditions follow "
-        "within moments.\n\n"
-        "Completing twice is the same as once, so retry freely. `content_mismatch` is final: the upload "
+        "Say that the bytes are in the store. The server looks: parts, size, SHA-256 where declared, and "
+        "magic bytes. The answer is the new item, still `processing`: its dimensions and renditions follow "
+        "within moments. A declared SHA-256 of a large file is checked then, too: `sha256` is null until it "
+        "is.\n\n"
+        "Completing twice is the same as once, so retry freely. `upload_incomplete` names parts that are "
+        "missing; send those and complete again. `content_mismatch` is final: the upload "
         "is over and its bytes are removed. The body may be empty."
     ),
     "parameters": [_path_id("upload")],
+    "requestBody": {**json_body("Completion"), "required": False},
     "responses": _by_status(
         {
             200: answer("ItemView", "The item"),
             **problems(
+                MalformedJson,
                 *ACCESS,
                 errors.UploadNotFound,
                 errors.MediaNotFound,
                 errors.UploadIncomplete,
                 errors.UploadAborted,
+                PayloadTooLarge,
                 errors.ContentMismatch,
+                ValidationFailed,
                 errors.StoreUnavailable,
             ),
         }
@@ -109,10 +147,14 @@ LOOK_AT_UPLOAD: dict[str, Any] = {
     "operation_id": "getUpload",
     "tags": TAG,
     "summary": "Look at an upload",
-    "description": "Its state and, while bytes may still come, a fresh signed URL for them.",
+    "description": (
+        "Its state and, while bytes may still come, fresh signed URLs for them: of a multipart upload the "
+        "parts the store has, and URLs of the first 100 that are missing. This is how an upload goes on after "
+        "an app was closed, a network changed, or URLs ran out."
+    ),
     "responses": {
         200: answer("UploadStatus", "The upload"),
-        **problems(*ACCESS, errors.UploadNotFound, ValidationFailed),
+        **problems(*ACCESS, errors.UploadNotFound, ValidationFailed, errors.StoreUnavailable),
     },
 }
 ABORT_UPLOAD: dict[str, Any] = {
@@ -170,22 +212,43 @@ DOWNLOAD_ITEM: dict[str, Any] = {
     "responses": {
         200: answer("SignedUrl", "Where the original is"),
         302: REDIRECT,
-        **problems(*ACCESS, errors.OriginalNotInTier, errors.MediaNotFound, ValidationFailed),
+        **problems(
+            *ACCESS,
+            errors.OriginalNotInTier,
+            errors.MediaNotFound,
+            errors.MediaNotReady,
+            ValidationFailed,
+        ),
     },
 }
 RENDITION: dict[str, Any] = {
     "operation_id": "getRendition",
+    "openapi_extra": {
+        "parameters": [
+            {
+                "name": "Accept",
+                "in": "header",
+                "required": False,
+                "description": "Formats that the client shows",
+                "schema": {"type": "string", "examples": ["image/avif, image/webp, */*;q=0.8"]},
+            }
+        ]
+    },
     "tags": TAG,
     "summary": "Get a rendition",
     "description": (
-        "A JPEG, upright, without metadata. `400`: 400 pixels high, never enlarged. The tier of the "
-        "gallery's owner says which sizes there are. The first request for one makes it, which takes a "
-        "moment; from then on it is stored, and listed with the item."
+        "The picture, or a frame that stands for the film: upright, sRGB, without metadata. `400`: 400 pixels "
+        "high, never enlarged. `600x400`: a cover, exactly 600 pixels wide and 400 high, the picture's middle. "
+        "The tier of the gallery's owner says which heights there are; a cover can be had when both its "
+        "sides are among them. The first request for one makes it, which takes a moment; from then on it is stored, "
+        "and as JPEG listed with the item.\n\n"
+        "JPEG, unless `Accept` names `image/avif` or `image/webp` and gives it no lower quality than JPEG; "
+        "of the two, at the same quality, AVIF. A wildcard means JPEG."
     ),
     "status_code": 302,
     "response_class": Response,  # no body, so none is documented
     "responses": {
-        302: REDIRECT,
+        302: {**REDIRECT, "headers": {**REDIRECT["headers"], "Vary": {"schema": {"const": "Accept"}}}},
         **problems(
             *ACCESS,
             errors.RenditionNotInTier,

@@ -1,4 +1,4 @@
-"""Uploads: sign a batch, look, complete, abort."""
+"""Uploads: sign a batch or parts, look, complete, abort."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.domain import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
 from kappi_media.presentation import present_item
-from kappi_media.schemas import BatchDeclaration
+from kappi_media.schemas import BatchDeclaration, Completion, PartNumbers
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.sign_batch import Batch, SignBatch
-from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload
+from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
 
 _batch = msgspec.json.Decoder(BatchDeclaration)
+_numbers = msgspec.json.Decoder(PartNumbers)
+_completion = msgspec.json.Decoder(Completion)
 _encoder = msgspec.json.Encoder()
 
 
@@ -40,6 +42,7 @@ class UploadApi:
         tier: GoverningTier,
         sign_batch: SignBatch,
         look: LookAtUpload,
+        sign_parts: SignParts,
         complete: CompleteUpload,
         abort: AbortUpload,
         urls: DownloadUrls,
@@ -49,6 +52,7 @@ class UploadApi:
         self._tier = tier
         self._sign_batch = sign_batch
         self._look = look
+        self._sign_parts = sign_parts
         self._complete = complete
         self._abort = abort
         self._urls = urls
@@ -69,6 +73,13 @@ class UploadApi:
             method="POST",
             openapi=operations.COMPLETE_UPLOAD,
         )
+        hot_route(
+            app,
+            "/v1/uploads/{id}/parts",
+            self.sign_parts,
+            method="POST",
+            openapi=operations.SIGN_PARTS,
+        )
         path = "/v1/uploads/{id}"
         app.add_api_route(path, self.look, methods=["GET"], **operations.LOOK_AT_UPLOAD)
         app.add_api_route(path, self.abort, methods=["DELETE"], **operations.ABORT_UPLOAD)
@@ -79,10 +90,12 @@ class UploadApi:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
         body = await read_body(request)
-        files = decode(_batch, body).files
+        declared = decode(_batch, body)
+        files = declared.files
         check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
         owner_id = owner_of(grant)
-        batch = Batch(GalleryId(gallery_id), owner_id, await self._tier(owner_id), files)
+        rules = await self._tier(owner_id)
+        batch = Batch(GalleryId(gallery_id), owner_id, rules, files, declared.connection)
         key = request.headers.get(HEADER)
         if key is None:
             return json_response(await self._sign_batch(batch), status=201)
@@ -93,12 +106,19 @@ class UploadApi:
         grant = await self._gate.open(request, "contribute")
         return JsonResponse(await self._look(UploadId(upload_id), GalleryId(grant.gallery_id)))
 
+    async def sign_parts(self, request: Request) -> Response:
+        grant = await self._gate.open(request, "contribute")
+        upload_id = _upload_id(request)
+        numbers = decode(_numbers, await read_body(request)).numbers
+        signed = await self._sign_parts(upload_id, GalleryId(grant.gallery_id), numbers)
+        return json_response(_encoder.encode(signed))
+
     async def complete(self, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
-        upload_id = _uuid(request.path_params["id"])
-        if upload_id is None:
-            raise UploadNotFound
-        item = await self._complete(UploadId(upload_id), GalleryId(grant.gallery_id))
+        upload_id = _upload_id(request)
+        body = await read_body(request)
+        parts = decode(_completion, body).parts if body else ()
+        item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts)
         rules = await self._tier(owner_of(grant))
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
         return json_response(_encoder.encode(shown))
@@ -112,6 +132,13 @@ class UploadApi:
         # A grant lives for a minute, so it is the gallery, not the token, that names the caller.
         scope = f"POST /v1/galleries/{grant.gallery_id}/uploads {grant.right}"
         return IdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
+
+
+def _upload_id(request: Request) -> UploadId:
+    upload_id = _uuid(request.path_params["id"])
+    if upload_id is None:
+        raise UploadNotFound
+    return UploadId(upload_id)
 
 
 def _uuid(text: str) -> UUID | None:

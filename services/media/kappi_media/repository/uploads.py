@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,7 +18,7 @@ from kappi_media.domain import AccountId, DeclaredUpload, Description, GalleryId
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
-expires_at, created_at
+expires_at, created_at, part_size_bytes, multipart_id
 """
 
 # `made` for a gallery's first upload, `home` for all others. The share lock lets batches go side by side, and
@@ -36,11 +37,13 @@ charged AS (
     AND ($7::bigint IS NULL OR a.reserved_bytes + a.used_bytes + $6 <= $7)
   RETURNING a.id)
 INSERT INTO uploads (
-  id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at)
+  id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
+  part_size_bytes)
 SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
-       f.description, $2, $3
+       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes
 FROM open, jsonb_to_recordset($4::text::jsonb) AS f (
-  id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb)
+  id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb,
+  expires_at timestamptz, part_size_bytes bigint)
 WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
 """
 _WHY_NOT = """
@@ -51,6 +54,7 @@ LEFT JOIN contents c ON c.gallery_id = $1
 LEFT JOIN accounts a ON a.id = $2
 """
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
+_FIND_ALL = f"SELECT {_COLUMNS} FROM uploads WHERE id = ANY($1) AND gallery_id = $2"  # noqa: S608 - as above
 _END = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 FOR SHARE),
@@ -99,6 +103,9 @@ class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     size_bytes: int
     sha256: str | None = None
     description: Description | None = None
+    # Where it is not that of most.
+    expires_at: datetime | None = None
+    part_size_bytes: int | None = None
 
 
 class UploadQueries:
@@ -114,6 +121,12 @@ class UploadQueries:
     async def find(self, upload_id: UploadId, gallery_id: GalleryId) -> Upload | None:
         record = await self._database.hot.fetchrow(_FIND, upload_id, gallery_id)
         return Upload._make(record) if record is not None else None
+
+    async def find_all(self, upload_ids: Sequence[UploadId], gallery_id: GalleryId) -> list[Upload]:
+        """In the order of the ids; those that are not there are left out."""
+        records = await self._database.hot.fetch(_FIND_ALL, upload_ids, gallery_id)
+        found = {record["id"]: Upload._make(record) for record in records}
+        return [found[each] for each in upload_ids if each in found]
 
     async def reject(self, upload: Upload, *, reason: str, event: OutboxRow) -> bool:
         """Refuse a pending upload and tell so; False when it is not pending any more."""
@@ -139,7 +152,7 @@ async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> R
 async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | None:
     first = batch.declared[0].upload
     size_bytes = sum(one.upload.size_bytes for one in batch.declared)
-    rows = encode([_row(one) for one in batch.declared]).decode()
+    rows = encode([_row(one, first.expires_at) for one in batch.declared]).decode()
     for _ in range(_ATTEMPTS):
         status = await asyncpg.execute(
             _PROMISE,
@@ -177,7 +190,7 @@ def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | None:
     return None
 
 
-def _row(one: DeclaredUpload) -> _Row:
+def _row(one: DeclaredUpload, usual_expiry: datetime) -> _Row:
     upload, description = one
     return _Row(
         id=upload.id,
@@ -187,4 +200,6 @@ def _row(one: DeclaredUpload) -> _Row:
         size_bytes=upload.size_bytes,
         sha256=upload.sha256.hex() if upload.sha256 is not None else None,
         description=None if description.is_empty else description,
+        expires_at=upload.expires_at if upload.expires_at != usual_expiry else None,
+        part_size_bytes=upload.part_size_bytes,
     )

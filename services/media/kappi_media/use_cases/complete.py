@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+from collections.abc import Sequence
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
@@ -25,7 +25,13 @@ from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identif
 from kappi_media.repository.completion import CompletionQueries, StoredOriginal
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.uploads import UploadQueries
+from kappi_media.schemas import CompletedPart
+from kappi_media.use_cases.checksums import sha256_in_time
+from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.uploads import find_upload
+
+# Shorter than the gateway waits for an answer.
+_JOIN_PATIENCE_S = 20.0
 
 _WHY = {
     "size_mismatch": "The size in the store is not the one declared.",
@@ -49,11 +55,13 @@ class CompleteUpload:
         *,
         completion: CompletionQueries,
         items: ItemQueries,
+        multiparts: Multiparts,
         store: ObjectStore,
         outbox: Outbox,
         clock: Clock,
     ) -> None:
         self._uploads = uploads
+        self._multiparts = multiparts
         self._completion = completion
         self._items = items
         self._store = store
@@ -61,11 +69,17 @@ class CompleteUpload:
         self._clock = clock
 
     async def __call__(
-        self, upload_id: UploadId, gallery_id: GalleryId, *, sha256: bytes | None = None
+        self,
+        upload_id: UploadId,
+        gallery_id: GalleryId,
+        *,
+        parts: Sequence[CompletedPart] = (),
+        sha256: bytes | None = None,
     ) -> Item:
         """The item; the same one however often and from however many sides this is called.
 
-        sha256: of the content, where the caller saw it pass on its way into the store.
+        parts: what the client believes it sent, where it says so. sha256: of the content, where the caller
+        saw it pass on its way into the store.
         Raises UploadNotFound, UploadIncomplete, ContentMismatch (the upload is over, its bytes will go),
         UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since), StoreUnavailable.
         """
@@ -73,13 +87,18 @@ class CompleteUpload:
         if upload.state != "pending":
             return await self._ended(upload)
         try:
+            if upload.part_size_bytes is not None:
+                await self._join(upload, parts)
             found = await self._store.read(
                 original_key(upload.gallery_id, upload.media_id), start=0, length=SNIFF_BYTES
             )
             fmt, sha256 = await self._check(upload, found, known_sha256=sha256)
         except ObjectMissing as error:
             metrics.COMPLETIONS.labels("incomplete").inc()
-            raise UploadIncomplete("Send the bytes to the signed URL first, then complete.") from error
+            raise UploadIncomplete("Send the bytes to the signed URLs first, then complete.") from error
+        except UploadIncomplete:
+            metrics.COMPLETIONS.labels("incomplete").inc()
+            raise
         except StorageUnavailable as error:
             raise StoreUnavailable(retry_after_s=1) from error
         except _Mismatch as mismatch:
@@ -87,10 +106,22 @@ class CompleteUpload:
             raise _mismatch(mismatch.reason) from mismatch
         return await self._accept(upload, fmt, StoredOriginal(found.head.etag, sha256))
 
+    async def _join(self, upload: Upload, parts: Sequence[CompletedPart]) -> None:
+        """Raises UploadIncomplete, StorageUnavailable, StoreUnavailable."""
+        try:
+            async with asyncio.timeout(_JOIN_PATIENCE_S):
+                await self._multiparts.join(upload, parts)
+        except TimeoutError as error:
+            # The store goes on with it: whoever asks again finds the object, or waits on.
+            raise StoreUnavailable("The parts are still being joined.", retry_after_s=5) from error
+
     async def _check(
         self, upload: Upload, found: RangedRead, *, known_sha256: bytes | None
     ) -> tuple[MediaFormat, bytes | None]:
-        """The format by its magic bytes, and the SHA-256 where it is known. Raises _Mismatch."""
+        """The format by its magic bytes, and the SHA-256 where it is known. Raises _Mismatch.
+
+        One that was declared and cannot be known in time is left to the worker (`LateChecksum`).
+        """
         if found.head.size_bytes != upload.size_bytes:
             raise _Mismatch("size_mismatch")
         try:
@@ -99,20 +130,10 @@ class CompleteUpload:
             raise _Mismatch(error.reason.value) from error
         sha256 = known_sha256 or found.head.sha256
         if upload.sha256 is not None:
-            sha256 = sha256 or await self._sha256(found.head.key)
-            if sha256 != upload.sha256:
+            sha256 = sha256 or await sha256_in_time(self._store, found.head.key, size_bytes=upload.size_bytes)
+            if sha256 is not None and sha256 != upload.sha256:
                 raise _Mismatch("checksum_mismatch")
         return fmt, sha256
-
-    async def _sha256(self, key: str) -> bytes:
-        """As the store knows it, else by reading all of it: some stores keep no checksums."""
-        known = (await self._store.head(key)).sha256
-        if known is not None:
-            return known
-        digest = hashlib.sha256()
-        async for chunk in self._store.stream(key):
-            await asyncio.to_thread(digest.update, chunk)
-        return digest.digest()
 
     async def _accept(self, upload: Upload, fmt: MediaFormat, original: StoredOriginal) -> Item:
         now = self._clock()

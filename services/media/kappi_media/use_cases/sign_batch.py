@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
+from uuid import UUID
 
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
@@ -16,7 +18,7 @@ from kappi_chassis.storage import ContentBinding, UrlSigner
 from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
-from msgspec.json import encode
+from msgspec.json import decode, encode
 
 from kappi_media import metrics
 from kappi_media.domain import (
@@ -35,20 +37,35 @@ from kappi_media.errors import (
     GalleryNotFound,
     QuotaExceeded,
     UnsupportedContentType,
+    UploadNotFound,
 )
+from kappi_media.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
 from kappi_media.probing import ACCEPTED, format_of, is_supported
 from kappi_media.repository.ownership import adopt
 from kappi_media.repository.uploads import PromisedFiles, Refusal, UploadQueries, promise_within
-from kappi_media.schemas import FileDeclaration, PromisedBatch, PromisedUpload, SignedUpload
+from kappi_media.schemas import (
+    FileDeclaration,
+    MultipartUpload,
+    PromisedBatch,
+    PromisedUpload,
+    SignedUpload,
+)
 from kappi_media.tiers import TierRules
+from kappi_media.use_cases.multipart import (
+    MAX_SIGNED_PARTS,
+    Multiparts,
+    PartSigner,
+    missing_parts,
+    plan_of,
+)
 
 CREATED = 201
 _NO_DESCRIPTION = Description()
 _plain_name = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 _.()-]{0,198}[A-Za-z0-9_)-]").fullmatch
 
 
-SINGLE_PUT_LIMIT_BYTES = 5 << 30
-"""What S3 takes in one request, whatever a tier allows."""
+SIGNED_PARTS_PER_BATCH = 500
+"""Part URLs in the answer to one batch, shared out among its uploads: each costs some 500 bytes of it."""
 
 
 class Batch(NamedTuple):
@@ -58,6 +75,17 @@ class Batch(NamedTuple):
     owner_id: AccountId | None
     rules: TierRules
     files: Sequence[FileDeclaration]
+    connection: Connection = "normal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromiseTerms:
+    """lifetime: of a promise of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
+    multipart_above_bytes: larger files go in parts."""
+
+    lifetime: timedelta
+    multipart_lifetime: timedelta
+    multipart_above_bytes: int
 
 
 class UploadSigner:
@@ -76,6 +104,8 @@ class UploadSigner:
         self, uploads: Sequence[Upload], *, now: datetime
     ) -> Iterator[tuple[SignedUpload, datetime]]:
         """As `sign`, for uploads that expire together."""
+        if not uploads:
+            return
         lifetime = url_lifetime_left(uploads[0].expires_at, now=now, lifetime=self._lifetime)
         for upload in uploads:
             signed = self._signer.sign_put(
@@ -88,22 +118,26 @@ class UploadSigner:
 
 
 class SignBatch:
-    """lifetime: of a promise; a signed URL lives much shorter."""
+    """Promises uploads, begins those in parts, and signs them all."""
 
     def __init__(
         self,
         uploads: UploadQueries,
         *,
+        multiparts: Multiparts,
         outbox: Outbox,
         signer: UploadSigner,
-        lifetime: timedelta,
+        part_signer: PartSigner,
+        terms: PromiseTerms,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self._uploads = uploads
+        self._multiparts = multiparts
         self._outbox = outbox
         self._signer = signer
-        self._lifetime = lifetime
+        self._part_signer = part_signer
+        self._terms = terms
         self._clock = clock
         self._new_id = new_id
 
@@ -115,29 +149,42 @@ class SignBatch:
         """
         files = self._files(batch)
 
-        async def promise() -> bytes:
+        async def promise() -> list[Upload]:
             _check_promised(batch, await self._uploads.promise(files))
-            return self._answer(files.declared)
+            return [one.upload for one in files.declared]
 
-        return await self._of_its_owner(batch, promise)
+        return await self._answer(await self._of_its_owner(batch, promise))
 
     async def idempotently(self, batch: Batch, call: IdempotentCall) -> bytes:
-        """As above, once per Idempotency-Key: a repetition gets the first answer."""
+        """As above, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
+
+        Raises UploadNotFound too, where they are gone by then.
+        """
         files = self._files(batch)
 
-        async def promise() -> bytes:
+        async def promise() -> list[Upload]:
             async with self._outbox.begin() as unit:
                 stored = await call.claim(unit.connection)
-                if stored is not None:
-                    return stored.body
-                _check_promised(batch, await promise_within(unit.connection, files))
-                answer = self._answer(files.declared)
-                await call.store(unit.connection, StoredAnswer(CREATED, answer))
-            return answer
+                if stored is None:
+                    _check_promised(batch, await promise_within(unit.connection, files))
+                    uploads = [one.upload for one in files.declared]
+                    ids = encode([upload.id for upload in uploads])
+                    await call.store(unit.connection, StoredAnswer(CREATED, ids))
+                    return uploads
+            return await self._promised_before(batch, stored)
 
-        return await self._of_its_owner(batch, promise)
+        return await self._answer(await self._of_its_owner(batch, promise))
 
-    async def _of_its_owner(self, batch: Batch, promise: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _promised_before(self, batch: Batch, stored: StoredAnswer) -> list[Upload]:
+        ids = [UploadId(each) for each in decode(stored.body, type=list[UUID])]
+        uploads = await self._uploads.find_all(ids, batch.gallery_id)
+        if len(uploads) != len(ids):
+            raise UploadNotFound("Those uploads were abandoned and swept: declare the files again.")
+        return uploads
+
+    async def _of_its_owner(
+        self, batch: Batch, promise: Callable[[], Awaitable[list[Upload]]]
+    ) -> list[Upload]:
         """What `promise` answers, after settling whose gallery it is where that is not known yet: the news
         of a claim, or of the account, may come later than its first upload."""
         try:
@@ -158,44 +205,98 @@ class SignBatch:
     def _declare(self, batch: Batch) -> list[DeclaredUpload]:
         _check(batch.rules, batch.files)
         now = self._clock()
-        expires_at = now + self._lifetime
+        expires_at = now + self._terms.lifetime
+        multipart_expires_at = now + self._terms.multipart_lifetime
+        multipart_above = min(self._terms.multipart_above_bytes, SINGLE_PUT_LIMIT_BYTES)
         return [
             DeclaredUpload(
                 Upload(
-                    id=UploadId(self._new_id()),
-                    media_id=MediaId(self._new_id()),
-                    gallery_id=batch.gallery_id,
-                    filename=file.filename if _plain_name(file.filename) else safe_filename(file.filename),
-                    content_type=file.content_type,
-                    size_bytes=file.size,
-                    sha256=bytes.fromhex(file.sha256) if file.sha256 is not None else None,
-                    state="pending",
-                    rejection_reason=None,
-                    expires_at=expires_at,
-                    created_at=now,
+                    UploadId(self._new_id()),
+                    MediaId(self._new_id()),
+                    batch.gallery_id,
+                    file.filename if _plain_name(file.filename) else safe_filename(file.filename),
+                    file.content_type,
+                    file.size,
+                    bytes.fromhex(file.sha256) if file.sha256 is not None else None,
+                    "pending",
+                    None,
+                    expires_at if file.size <= multipart_above else multipart_expires_at,
+                    now,
+                    None
+                    if file.size <= multipart_above
+                    else plan_parts(file.size, batch.connection).part_size_bytes,
                 ),
                 _description(file),
             )
             for file in batch.files
         ]
 
-    def _answer(self, declared: Sequence[DeclaredUpload]) -> bytes:
+    async def _answer(self, uploads: Sequence[Upload]) -> bytes:
+        uploads = await self._begun(uploads)
         now = self._clock()
-        uploads = [one.upload for one in declared]
+        in_parts = sum(upload.part_size_bytes is not None for upload in uploads)
+        parts_each = min(MAX_SIGNED_PARTS, SIGNED_PARTS_PER_BATCH // in_parts) if in_parts else 0
+        singles = self._signer.sign_all(
+            [upload for upload in uploads if upload.part_size_bytes is None and upload.is_open(now)], now=now
+        )
         promised = [
-            PromisedUpload(
-                id=upload.id,
-                media_id=upload.media_id,
-                method="single",
-                expires_at=expires_at,
-                single=single,
-            )
-            for upload, (single, expires_at) in zip(
-                uploads, self._signer.sign_all(uploads, now=now), strict=True
-            )
+            _ended(upload)
+            if not upload.is_open(now)
+            else _in_one(upload, next(singles))
+            if upload.part_size_bytes is None
+            else self._in_parts(upload, parts_each, now=now)
+            for upload in uploads
         ]
         metrics.UPLOADS_SIGNED.inc(len(promised))
         return encode(PromisedBatch(uploads=promised))
+
+    async def _begun(self, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        """The same, those in parts begun as far as the store is there to begin them."""
+        now = self._clock()
+        due = [
+            upload
+            for upload in uploads
+            if upload.part_size_bytes is not None and upload.multipart_id is None and upload.is_open(now)
+        ]
+        if not due:
+            return uploads
+        begun = await self._multiparts.begin_all(due)
+        return [
+            upload if upload.id not in begun else upload._replace(multipart_id=begun[upload.id])
+            for upload in uploads
+        ]
+
+    def _in_parts(self, upload: Upload, limit: int, *, now: datetime) -> PromisedUpload:
+        plan = plan_of(upload)
+        parts, expires_at = (
+            self._part_signer.sign(upload, missing_parts(plan, (), limit=limit), now=now)
+            if upload.multipart_id is not None
+            else ([], upload.expires_at)
+        )
+        return PromisedUpload(
+            id=upload.id,
+            media_id=upload.media_id,
+            method="multipart",
+            expires_at=expires_at,
+            multipart=MultipartUpload(part_size=plan.part_size_bytes, part_count=plan.count, parts=parts),
+        )
+
+
+def _in_one(upload: Upload, signed: tuple[SignedUpload, datetime]) -> PromisedUpload:
+    single, expires_at = signed
+    return PromisedUpload(
+        id=upload.id, media_id=upload.media_id, method="single", expires_at=expires_at, single=single
+    )
+
+
+def _ended(upload: Upload) -> PromisedUpload:
+    return PromisedUpload(
+        id=upload.id,
+        media_id=upload.media_id,
+        method="single" if upload.part_size_bytes is None else "multipart",
+        expires_at=upload.expires_at,
+        state="expired" if upload.state == "pending" else upload.state,
+    )
 
 
 class _OwnerUnknown(Exception):
@@ -217,7 +318,7 @@ def _check_promised(batch: Batch, refusal: Refusal | None) -> None:
 
 
 def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:
-    limit = min(rules.max_file_bytes, SINGLE_PUT_LIMIT_BYTES)
+    limit = min(rules.max_file_bytes, OBJECT_LIMIT_BYTES)
     too_large = [number for number, file in enumerate(files) if file.size > limit]
     if too_large:
         raise FileTooLarge(

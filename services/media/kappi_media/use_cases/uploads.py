@@ -2,50 +2,139 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.problems import FieldError, ValidationFailed
+from kappi_chassis.storage import StorageUnavailable
 from kappi_contracts.events import MediaDeleted
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from kappi_media.domain import GalleryId, Upload, UploadId
-from kappi_media.errors import UploadCompletedAlready, UploadNotFound
+from kappi_media.errors import (
+    StoreUnavailable,
+    UploadAborted,
+    UploadCompletedAlready,
+    UploadExpired,
+    UploadNotFound,
+    UploadNotMultipart,
+)
 from kappi_media.repository.uploads import UploadQueries
-from kappi_media.schemas import UploadStatus
+from kappi_media.schemas import MultipartUpload, PresentPart, SignedParts, SignedUpload, UploadStatus
+from kappi_media.use_cases.multipart import (
+    MAX_SIGNED_PARTS,
+    Multiparts,
+    PartSigner,
+    missing_parts,
+    plan_of,
+)
 from kappi_media.use_cases.sign_batch import UploadSigner
 
 
 class LookAtUpload:
-    def __init__(self, uploads: UploadQueries, *, signer: UploadSigner, clock: Clock) -> None:
+    def __init__(
+        self,
+        uploads: UploadQueries,
+        *,
+        multiparts: Multiparts,
+        signer: UploadSigner,
+        part_signer: PartSigner,
+        clock: Clock,
+    ) -> None:
         self._uploads = uploads
+        self._multiparts = multiparts
         self._signer = signer
+        self._part_signer = part_signer
         self._clock = clock
 
     async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> UploadStatus:
-        """State, and a fresh signed URL while bytes may still come. Raises UploadNotFound."""
+        """State, and fresh signed URLs while bytes may still come.
+
+        Raises UploadNotFound, StoreUnavailable (parts only).
+        """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         now = self._clock()
-        single, expires_at = (
-            self._signer.sign(upload, now=now) if upload.is_open(now) else (UNSET, upload.expires_at)
-        )
+        expires_at = upload.expires_at
+        single: SignedUpload | UnsetType = UNSET
+        multipart: MultipartUpload | UnsetType = UNSET
+        if upload.is_open(now) and upload.part_size_bytes is None:
+            single, expires_at = self._signer.sign(upload, now=now)
+        elif upload.is_open(now):
+            multipart, expires_at = await self._parts(upload, now=now)
         return UploadStatus(
             id=upload.id,
             media_id=upload.media_id,
             gallery_id=upload.gallery_id,
             state="expired" if upload.state == "pending" and not upload.is_open(now) else upload.state,
-            method="single",
+            method="single" if upload.part_size_bytes is None else "multipart",
             filename=upload.filename,
             content_type=upload.content_type,
             size=upload.size_bytes,
             expires_at=expires_at,
             created_at=upload.created_at,
             single=single,
+            multipart=multipart,
             rejection_reason=upload.rejection_reason or UNSET,
         )
 
+    async def _parts(self, upload: Upload, *, now: datetime) -> tuple[MultipartUpload, datetime]:
+        try:
+            upload, present = await self._multiparts.parts(upload)
+        except StorageUnavailable as error:
+            raise StoreUnavailable(retry_after_s=1) from error
+        plan = plan_of(upload)
+        missing = missing_parts(plan, present, limit=MAX_SIGNED_PARTS)
+        parts, expires_at = self._part_signer.sign(upload, missing, now=now)
+        shown = MultipartUpload(
+            part_size=plan.part_size_bytes,
+            part_count=plan.count,
+            present=[
+                PresentPart(number=part.number, size=part.size_bytes, etag=part.etag)
+                for part in present.values()
+            ],
+            parts=parts,
+        )
+        return shown, expires_at
+
+
+class SignParts:
+    def __init__(
+        self, uploads: UploadQueries, *, multiparts: Multiparts, part_signer: PartSigner, clock: Clock
+    ) -> None:
+        self._uploads = uploads
+        self._multiparts = multiparts
+        self._part_signer = part_signer
+        self._clock = clock
+
+    async def __call__(
+        self, upload_id: UploadId, gallery_id: GalleryId, numbers: Sequence[int]
+    ) -> SignedParts:
+        """Fresh URLs of these parts, present or not: a part sent again replaces itself.
+
+        Asks the store for nothing, once the upload has begun.
+        Raises UploadNotFound, UploadNotMultipart, UploadCompletedAlready, UploadAborted, UploadExpired,
+        ValidationFailed (a number twice or beyond the last), StoreUnavailable.
+        """
+        upload = await find_upload(self._uploads, upload_id, gallery_id)
+        now = self._clock()
+        _check_open(upload, now=now)
+        _check_numbers(numbers, count=plan_of(upload).count)
+        try:
+            upload = await self._multiparts.begun(upload)
+        except StorageUnavailable as error:
+            raise StoreUnavailable(retry_after_s=1) from error
+        parts, expires_at = self._part_signer.sign(upload, numbers, now=now)
+        return SignedParts(parts=parts, expires_at=expires_at)
+
 
 class AbortUpload:
-    def __init__(self, uploads: UploadQueries, *, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, uploads: UploadQueries, *, multiparts: Multiparts, outbox: Outbox, clock: Clock
+    ) -> None:
         self._uploads = uploads
+        self._multiparts = multiparts
         self._outbox = outbox
         self._clock = clock
 
@@ -66,6 +155,7 @@ class AbortUpload:
         )
         if upload.state == "pending" and await self._uploads.abort(upload, event=event):
             self._outbox.wake()
+            await self._multiparts.abort(upload)
             return
         if (await find_upload(self._uploads, upload_id, gallery_id)).state == "completed":
             raise UploadCompletedAlready
@@ -77,3 +167,23 @@ async def find_upload(uploads: UploadQueries, upload_id: UploadId, gallery_id: G
     if upload is None:
         raise UploadNotFound
     return upload
+
+
+def _check_open(upload: Upload, *, now: datetime) -> None:
+    if upload.part_size_bytes is None:
+        raise UploadNotMultipart("Send the file to the one signed URL that `GET` of the upload shows.")
+    if upload.state == "completed":
+        raise UploadCompletedAlready
+    if not upload.is_open(now):
+        over = UploadExpired if upload.state == "pending" else UploadAborted
+        raise over("Declare the file again to upload it.")
+
+
+def _check_numbers(numbers: Sequence[int], *, count: int) -> None:
+    faults = [
+        FieldError(field=f"numbers.{at}", code="invalid", message=f"parts are 1 to {count}, each once")
+        for at, number in enumerate(numbers)
+        if number > count or number in numbers[:at]
+    ]
+    if faults:
+        raise ValidationFailed(f"The upload has {count} parts.", errors=tuple(faults))

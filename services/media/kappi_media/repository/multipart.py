@@ -1,0 +1,45 @@
+"""Which multipart upload of the store belongs to which promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kappi_chassis.db import Database
+
+from kappi_media.domain import Upload, UploadId
+
+# Compared with what was there when the store was asked: of several who begin one upload, one stands.
+_RECORD = """
+UPDATE uploads u SET multipart_id = begun.made
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS begun (id, made, before)
+WHERE u.id = begun.id AND u.state = 'pending' AND u.multipart_id IS NOT DISTINCT FROM begun.before
+RETURNING u.id
+"""
+_STANDING = """
+SELECT id, multipart_id FROM uploads WHERE id = ANY($1) AND state = 'pending' AND multipart_id IS NOT NULL
+"""
+
+
+class MultipartQueries:
+    """Single statements outside any other transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record_begun(
+        self, uploads: Sequence[Upload], made: Mapping[UploadId, str]
+    ) -> dict[UploadId, str]:
+        """Record the store's id of each upload, unless another one came between; the ids that stand.
+
+        uploads: as they were read. Those that are not pending any more are not among the answers.
+        """
+        ids = [upload.id for upload in uploads]
+        rows = await self._database.hot.fetch(
+            _RECORD, ids, [made[each] for each in ids], [upload.multipart_id for upload in uploads]
+        )
+        standing = {UploadId(row["id"]): made[UploadId(row["id"])] for row in rows}
+        others = [each for each in ids if each not in standing]
+        if others:
+            found = await self._database.hot.fetch(_STANDING, others)
+            standing |= {UploadId(row["id"]): row["multipart_id"] for row in found}
+        return standing

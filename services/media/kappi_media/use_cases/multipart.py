@@ -1,0 +1,248 @@
+"""Multipart uploads: begun in the store after their promise is committed, signed part by part.
+
+The store alone knows which parts it has; the row keeps only the store's id of the upload. What comes between
+the two (a crash after the store's answer, a store that is away) is made good by whoever looks next; an id
+that nobody recorded has no parts, and goes with its prefix or by the store's own rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from kappi_chassis.problems import FieldError
+from kappi_chassis.storage import (
+    MultipartMissing,
+    ObjectExistsAlready,
+    ObjectMissing,
+    ObjectStore,
+    StorageRefused,
+    StorageUnavailable,
+    StoredPart,
+    UrlSigner,
+)
+from kappi_contracts.keys import original_key
+
+from kappi_media.domain import Upload, UploadId, url_lifetime_left
+from kappi_media.errors import UploadIncomplete
+from kappi_media.parts import PartPlan
+from kappi_media.repository.multipart import MultipartQueries
+from kappi_media.schemas import CompletedPart, SignedPart
+
+MAX_SIGNED_PARTS = 100
+"""Part URLs in one answer about one upload."""
+
+_SHOWN_NUMBERS = 20
+
+
+class PartSigner:
+    """lifetime: of a part's URL."""
+
+    def __init__(self, signer: UrlSigner, *, lifetime: timedelta) -> None:
+        self._signer = signer
+        self._lifetime = lifetime
+
+    def sign(
+        self, upload: Upload, numbers: Iterable[int], *, now: datetime
+    ) -> tuple[list[SignedPart], datetime]:
+        """URLs of these parts, and when they expire. The upload must have begun."""
+        if upload.multipart_id is None:
+            raise ValueError("An upload has no parts before it has begun")
+        plan = plan_of(upload)
+        key = original_key(upload.gallery_id, upload.media_id)
+        lifetime = url_lifetime_left(upload.expires_at, now=now, lifetime=self._lifetime)
+        signed = [
+            SignedPart(
+                number=number,
+                url=self._signer.sign_part(
+                    key,
+                    upload_id=upload.multipart_id,
+                    number=number,
+                    size_bytes=plan.length(number),
+                    now=now,
+                    lifetime=lifetime,
+                ).url,
+                headers={},
+            )
+            for number in numbers
+        ]
+        return signed, now + lifetime
+
+
+class Multiparts:
+    """The store's side of multipart uploads.
+
+    begun_at_once: calls to the store in flight, over all requests. begin_timeout_s: how long the signing of a
+    batch waits for the store; what has not begun by then begins when somebody looks.
+    """
+
+    def __init__(
+        self,
+        queries: MultipartQueries,
+        *,
+        store: ObjectStore,
+        begun_at_once: int = 16,
+        begin_timeout_s: float = 5.0,
+    ) -> None:
+        self._queries = queries
+        self._store = store
+        self._slots = asyncio.Semaphore(begun_at_once)
+        self._begin_timeout_s = begin_timeout_s
+
+    async def begin_all(self, uploads: Sequence[Upload]) -> dict[UploadId, str]:
+        """Begin promised uploads; the store's ids of those that have begun, perhaps not all."""
+        made: dict[UploadId, str] = {}
+
+        async def begin(upload: Upload) -> None:
+            with suppress(StorageUnavailable, StorageRefused):
+                made[upload.id] = await self._create(upload)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._begin_timeout_s), asyncio.TaskGroup() as group:
+                for upload in uploads:
+                    group.create_task(begin(upload))
+        return await self._record([upload for upload in uploads if upload.id in made], made)
+
+    async def begun(self, upload: Upload) -> Upload:
+        """The upload, begun now if it was not. Raises StorageUnavailable."""
+        return upload if upload.multipart_id is not None else await self._begin_instead(upload)
+
+    async def parts(self, upload: Upload) -> tuple[Upload, Mapping[int, StoredPart]]:
+        """The upload, begun (again) where the store knows nothing of it, and the parts that came as planned.
+
+        Where the object is there already, somebody joined the parts and could not record it: then all
+        of them are present. Raises StorageUnavailable.
+        """
+        upload = await self.begun(upload)
+        try:
+            return upload, await self._present(upload)
+        except MultipartMissing:
+            joined = await self._joined(upload)
+        if joined is not None:
+            return upload, joined
+        upload = await self._begin_instead(upload)
+        try:
+            return upload, await self._present(upload)
+        except MultipartMissing as error:  # and aborted again this moment
+            raise StorageUnavailable("the upload was aborted while it began") from error
+
+    async def join(self, upload: Upload, claimed: Sequence[CompletedPart]) -> None:
+        """Make the object of the parts; that it is there already is a success.
+
+        claimed: what the client believes to have sent, checked against what the store has.
+        Raises UploadIncomplete, StorageUnavailable.
+        """
+        plan = plan_of(upload)
+        if upload.multipart_id is None:
+            raise _incomplete(range(1, plan.count + 1))
+        try:
+            present = await self._present(upload)
+        except MultipartMissing:
+            return  # joined before, or gone: what lies under the key tells
+        etags = {part.number: part.etag.strip('"') for part in claimed}
+        wrong = [
+            number
+            for number in range(1, plan.count + 1)
+            if number not in present or etags.get(number, present[number].etag) != present[number].etag
+        ]
+        if wrong:
+            raise _incomplete(wrong)
+        key = original_key(upload.gallery_id, upload.media_id)
+        parts = [present[number] for number in range(1, plan.count + 1)]
+        try:
+            await self._store.complete_multipart(key, upload_id=upload.multipart_id, parts=parts)
+        except (MultipartMissing, ObjectExistsAlready):
+            return  # somebody else was faster
+        except StorageRefused as error:
+            raise UploadIncomplete("A part was sent again meanwhile: complete once more.") from error
+
+    async def abort(self, upload: Upload) -> None:
+        """Free the parts of an upload that is over. Where that fails, its prefix is emptied later anyway."""
+        if upload.multipart_id is None:
+            return
+        key = original_key(upload.gallery_id, upload.media_id)
+        with suppress(StorageUnavailable, StorageRefused):
+            await self._store.abort_multipart(key, upload_id=upload.multipart_id)
+
+    async def _present(self, upload: Upload) -> Mapping[int, StoredPart]:
+        """By number, those of the planned size. Raises MultipartMissing, StorageUnavailable."""
+        plan = plan_of(upload)
+        found = await self._store.list_parts(
+            original_key(upload.gallery_id, upload.media_id), upload_id=upload.multipart_id or ""
+        )
+        return {
+            part.number: part
+            for part in found
+            if part.number <= plan.count and part.size_bytes == plan.length(part.number)
+        }
+
+    async def _joined(self, upload: Upload) -> Mapping[int, StoredPart] | None:
+        """The parts of an object that is whole; None where there is no object."""
+        try:
+            head = await self._store.head(original_key(upload.gallery_id, upload.media_id))
+        except ObjectMissing:
+            return None
+        plan = plan_of(upload)
+        return {
+            number: StoredPart(number=number, size_bytes=plan.length(number), etag=head.etag)
+            for number in range(1, plan.count + 1)
+        }
+
+    async def _begin_instead(self, upload: Upload) -> Upload:
+        """Begin an upload that has not begun, or whose parts the store has dropped."""
+        try:
+            made = await self._create(upload)
+        except StorageRefused as error:
+            raise StorageUnavailable("the store takes no such upload") from error
+        recorded = await self._record([upload], {upload.id: made})
+        if upload.id not in recorded:
+            raise StorageUnavailable("the upload ended while it began")
+        return upload._replace(multipart_id=recorded[upload.id])
+
+    async def _create(self, upload: Upload) -> str:
+        async with self._slots:
+            return await self._store.create_multipart(
+                original_key(upload.gallery_id, upload.media_id), content_type=upload.content_type
+            )
+
+    async def _record(self, uploads: Sequence[Upload], made: Mapping[UploadId, str]) -> dict[UploadId, str]:
+        """The ids that stand, ours or those of somebody who was faster; ours that do not are given up."""
+        if not uploads:
+            return {}
+        standing = await self._queries.record_begun(uploads, made)
+        for upload in uploads:
+            if standing.get(upload.id) != made[upload.id]:
+                await self.abort(upload._replace(multipart_id=made[upload.id]))
+        return standing
+
+
+def plan_of(upload: Upload) -> PartPlan:
+    """Raises ValueError for an upload that is one PUT."""
+    if upload.part_size_bytes is None:
+        raise ValueError("This upload has no parts")
+    return PartPlan(upload.size_bytes, upload.part_size_bytes)
+
+
+def missing_parts(plan: PartPlan, present: Collection[int], *, limit: int) -> list[int]:
+    """The first `limit` of the parts that are still to come."""
+    missing: list[int] = []
+    for number in range(1, plan.count + 1):
+        if len(missing) == limit:
+            break
+        if number not in present:
+            missing.append(number)
+    return missing
+
+
+def _incomplete(numbers: Sequence[int]) -> UploadIncomplete:
+    shown = ", ".join(str(number) for number in numbers[:_SHOWN_NUMBERS])
+    more = f" and {len(numbers) - _SHOWN_NUMBERS} more" if len(numbers) > _SHOWN_NUMBERS else ""
+    return UploadIncomplete(
+        f"These parts are missing, or not what was sent: {shown}{more}.",
+        errors=tuple(
+            FieldError(field=f"parts.{number}", code="missing", message="not in the store")
+            for number in numbers[:MAX_SIGNED_PARTS]
+        ),
+    )
