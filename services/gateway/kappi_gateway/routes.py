@@ -109,6 +109,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/uploads/{id}", _M, Credential.MANAGER),
     Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
+    Route("POST", "/v1/uploads/{id}/parts", _M, Credential.MANAGER, accepts_body=True),
     Route("POST", "/v1/uploads/{id}/complete", _M, Credential.MANAGER, accepts_body=True),
     Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
     Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
