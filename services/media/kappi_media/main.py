@@ -43,6 +43,7 @@ from kappi_media.page_cache import PageCache
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.arrivals import ArrivalQueries
+from kappi_media.repository.checksums import ChecksumQueries
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
@@ -59,6 +60,7 @@ from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.stored_renditions import Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
+from kappi_media.use_cases.checksums import LateChecksum
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -338,6 +340,7 @@ def build_worker(
         outbox=ground.outbox,
         store=ground.store,
         maker=RenditionMaker(rendering=rendering, store=ground.store),
+        late_checksum=LateChecksum(ChecksumQueries(ground.database), store=ground.store),
         tier=build_tier(ground),
         clock=ground.clock,
         concurrency=concurrency,

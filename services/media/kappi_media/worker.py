@@ -28,8 +28,10 @@ from kappi_media.repository.processing import (
     item_exists,
     next_sequence_of_gone,
 )
+from kappi_media.scanning import ScanOriginal, ScanRefused
 from kappi_media.stored_renditions import KeptGridPicture, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
+from kappi_media.use_cases.checksums import ChecksumWrong, LateChecksum
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.tag_originals import TagOriginal
 
@@ -46,6 +48,7 @@ class ProcessUpload:
     """Handles UploadCompleted.
 
     concurrency: items at once, over all partitions together. tag: writes an item's facts on its original.
+    scan: asks a virus scanner first, where there is one. late_checksum: looks at what completing could not.
     """
 
     def __init__(
@@ -55,22 +58,26 @@ class ProcessUpload:
         outbox: Outbox,
         store: ObjectStore,
         maker: RenditionMaker,
+        late_checksum: LateChecksum,
         tier: GoverningTier,
         clock: Clock,
         concurrency: int,
         tag: TagOriginal | None = None,
+        scan: ScanOriginal | None = None,
     ) -> None:
         self._processing = processing
         self._outbox = outbox
         self._store = store
         self._maker = maker
+        self._late_checksum = late_checksum
         self._tier = tier
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
         self._tag = tag
+        self._scan = scan
 
     async def __call__(self, envelope: Envelope[UploadCompleted]) -> bool:
-        """False for a duplicate. Raises StorageUnavailable: the record is tried again."""
+        """False for a duplicate. Raises StorageUnavailable, ScannerUnavailable: the record is tried again."""
         async with self._slots:
             event = envelope.data
             taken = await self._processing.take_up(
@@ -85,6 +92,12 @@ class ProcessUpload:
                 made = await self._make(event, grid_size=rules.grid_size)
             except Rejected as rejected:
                 return await self._reject(envelope, reason=rejected.reason.value, detail=rejected.detail)
+            except ChecksumWrong:
+                return await self._reject(
+                    envelope, reason="checksum_mismatch", detail="not the declared SHA-256"
+                )
+            except ScanRefused as refused:
+                return await self._reject(envelope, reason=refused.reason, detail=refused.detail)
             except ObjectMissing:
                 return await self._reject(envelope, reason="missing", detail="no original in the store")
             return await self._ready(envelope, made)
@@ -93,6 +106,9 @@ class ProcessUpload:
         started = time.perf_counter()
         source = StoredSource(self._store, event.object_key, size_bytes=event.size_bytes)
         fmt = identify(event.content_type, await source.read(0, SNIFF_BYTES))
+        await self._late_checksum(MediaId(event.media_id), event.object_key)
+        if self._scan is not None:
+            await self._scan(event.object_key, size_bytes=event.size_bytes)
         facts = await probe(source, fmt)
         wanted = WantedRendition(MediaId(event.media_id), GalleryId(event.gallery_id), grid_size)
         grid = await self._maker.make_grid(source, facts, wanted)
