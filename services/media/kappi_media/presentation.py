@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import datetime
 
 from kappi_contracts.grants import PublicGallery
@@ -18,7 +19,7 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: Tier
 
     The bytes of a rejected item are on their way out: it has no URLs.
     """
-    rejected = item.status == "rejected"
+    gives_original = rules.original_access and urls.may_go_out(item.status)
     return ItemView(
         id=item.id,
         gallery_id=item.gallery_id,
@@ -36,10 +37,11 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: Tier
         tags=item.tags,
         location=item.location,
         attributes=item.attributes,
+        placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
         created_at=item.created_at,
-        original=urls.original(item, as_of=as_of) if rules.original_access and not rejected else None,
+        original=urls.original(item, as_of=as_of) if gives_original else None,
         renditions={
-            size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if size in rules.sizes
+            size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if rules.allows(size)
         },
         rejection_reason=item.rejection_reason or UNSET,
     )

@@ -6,19 +6,29 @@ from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
-from kappi_contracts.keys import original_key, rendition_key
+from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
 
-from kappi_media.domain import GalleryId, Item, MediaId, start_of_bucket
+from kappi_media.domain import GalleryId, Item, ItemStatus, MediaId, start_of_bucket
 from kappi_media.schemas import SignedUrl
 
 
 class DownloadUrls:
     """Signs as of the start of the current bucket; the lifetime is longer by the bucket.
 
-    lifetime: what every URL has left when it is handed out, at least.
+    lifetime: what every URL has left when it is handed out, at least. scanned_only: originals are kept back
+    until a virus scanner has seen them, which is before they are ready.
     """
 
-    def __init__(self, signer: UrlSigner, *, clock: Clock, lifetime: timedelta, bucket: timedelta) -> None:
+    def __init__(
+        self,
+        signer: UrlSigner,
+        *,
+        clock: Clock,
+        lifetime: timedelta,
+        bucket: timedelta,
+        scanned_only: bool = False,
+    ) -> None:
+        self._scanned_only = scanned_only
         self._signer = signer
         self._clock = clock
         self._bucket = bucket
@@ -29,12 +39,18 @@ class DownloadUrls:
         """The instant that everything handed out now is signed with."""
         return start_of_bucket(self._clock(), self._bucket)
 
+    def may_go_out(self, status: ItemStatus) -> bool:
+        """Whether an original in this state may be handed to anybody."""
+        return status == "ready" or (status == "processing" and not self._scanned_only)
+
     def original(self, item: Item, *, as_of: datetime) -> SignedUrl:
         """The original under its own file name."""
         return self._signed(original_key(item.gallery_id, item.id), as_of, item.filename)
 
-    def rendition(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
-        return self._signed(rendition_key(item.gallery_id, item.id, size), as_of, None)
+    def rendition(
+        self, item: Item, size: str, *, as_of: datetime, fmt: RenditionFormat = "jpeg"
+    ) -> SignedUrl:
+        return self._signed(rendition_key(item.gallery_id, item.id, size, fmt), as_of, None)
 
     def original_until(
         self, end: datetime, *, now: datetime, gallery_id: GalleryId, media_id: MediaId, filename: str

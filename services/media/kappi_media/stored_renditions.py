@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from kappi_chassis.storage import ObjectStore
-from kappi_contracts.keys import rendition_key
+from kappi_contracts.keys import RenditionFormat, rendition_key
 
 from kappi_media.domain import GalleryId, MediaId
 from kappi_media.probing import Probe, RangedSource
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 
-RENDITION_TYPE = "image/jpeg"
+_CONTENT_TYPES: Final[Mapping[RenditionFormat, str]] = MappingProxyType(
+    {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+)
 
 
 class Rendering(Protocol):
     """Makes renditions somewhere off the event loop, bounded in number, memory and time."""
 
     async def render(
-        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
+        self,
+        source: RangedSource,
+        probe: Probe,
+        sizes: Sequence[RenditionSize],
+        *,
+        fmt: RenditionFormat = "jpeg",
     ) -> tuple[RenderedImage, ...]:
-        """One JPEG per size, in order. Raises Rejected when the file is at fault."""
+        """One picture per size, in order. Raises Rejected when the file is at fault."""
         ...
+
+    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
+        """A JPEG and a placeholder, from one decoding. Raises Rejected when the file is at fault."""
+        ...
+
+
+class WantedRendition(NamedTuple):
+    """size: as in the public API."""
+
+    media_id: MediaId
+    gallery_id: GalleryId
+    size: str
+    fmt: RenditionFormat = "jpeg"
+
+    @property
+    def key(self) -> str:
+        return rendition_key(self.gallery_id, self.media_id, self.size, self.fmt)
 
 
 class KeptRendition(NamedTuple):
@@ -34,6 +59,13 @@ class KeptRendition(NamedTuple):
     size_bytes: int
 
 
+class KeptGridPicture(NamedTuple):
+    """placeholder: ThumbHash."""
+
+    rendition: KeptRendition
+    placeholder: bytes
+
+
 class RenditionMaker:
     """Renders one size and puts it under its key; doing it twice is the same as once."""
 
@@ -41,11 +73,17 @@ class RenditionMaker:
         self._rendering = rendering
         self._store = store
 
-    async def make(
-        self, source: RangedSource, probe: Probe, *, gallery_id: GalleryId, media_id: MediaId, size: str
-    ) -> KeptRendition:
+    async def make(self, source: RangedSource, probe: Probe, wanted: WantedRendition) -> KeptRendition:
         """Raises Rejected, ObjectMissing, StorageUnavailable."""
-        (image,) = await self._rendering.render(source, probe, [RenditionSize.parse(size)])
-        key = rendition_key(gallery_id, media_id, size)
-        await self._store.put(key, image.jpeg, content_type=RENDITION_TYPE)
-        return KeptRendition(size, image.width, image.height, len(image.jpeg))
+        size = RenditionSize.parse(wanted.size)
+        (image,) = await self._rendering.render(source, probe, [size], fmt=wanted.fmt)
+        return await self._put(image, wanted)
+
+    async def make_grid(self, source: RangedSource, probe: Probe, wanted: WantedRendition) -> KeptGridPicture:
+        """The JPEG every item gets at once, and its placeholder. Raises as `make` does."""
+        picture = await self._rendering.render_grid(source, probe, RenditionSize.parse(wanted.size))
+        return KeptGridPicture(await self._put(picture.image, wanted), picture.placeholder)
+
+    async def _put(self, image: RenderedImage, wanted: WantedRendition) -> KeptRendition:
+        await self._store.put(wanted.key, image.body, content_type=_CONTENT_TYPES[wanted.fmt])
+        return KeptRendition(wanted.size, image.width, image.height, len(image.body))

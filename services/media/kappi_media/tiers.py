@@ -32,10 +32,18 @@ class TierRules:
         """The sizes as they are asked for."""
         return frozenset(map(str, self.rendition_sizes))
 
+    def allows(self, size: str) -> bool:
+        """Whether a rendition of this size can be had: a height of the tier, or a cover both of whose sides
+        are, which bounds how many there can be of one item."""
+        return self.sizes.issuperset(size.split("x"))
+
     @property
     def size_list(self) -> str:
         """The sizes in words."""
-        return ", ".join(map(str, self.rendition_sizes)) or "none"
+        if not self.rendition_sizes:
+            return "none"
+        first, last = min(self.rendition_sizes), max(self.rendition_sizes)
+        return f"{', '.join(map(str, self.rendition_sizes))}, and covers of these sides, as {last}x{first}"
 
     @cached_property
     def mark(self) -> str:

@@ -8,14 +8,17 @@ from uuid import UUID
 import msgspec
 from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
+from kappi_chassis.problems import FieldError, ValidationFailed
 from msgspec import UNSET
 from starlette.responses import Response
 
 from kappi_media.api import operations
+from kappi_media.api.accepting import rendition_format
 from kappi_media.api.access import GrantGate, owner_of
 from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.domain import Description, GalleryId, Item, MediaId
 from kappi_media.presentation import present_item
+from kappi_media.rendering.sizes import is_size
 from kappi_media.schemas import ItemChanges, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
@@ -99,14 +102,25 @@ class ItemApi:
 
     async def rendition(self, media_id: ItemIdPath, size: str, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
+        if not is_size(size):
+            message = "a height, as 400, or a width and a height, as 600x600"
+            raise ValidationFailed(
+                "Look at: size.", errors=(FieldError(field="size", code="invalid", message=message),)
+            )
         signed = await self._renditions(
-            MediaId(media_id), GalleryId(grant.gallery_id), size=size, rules=await self._tier(owner_of(grant))
+            MediaId(media_id),
+            GalleryId(grant.gallery_id),
+            size=size,
+            fmt=rendition_format(",".join(request.headers.getlist("accept"))),
+            rules=await self._tier(owner_of(grant)),
         )
-        return _redirect(signed)
+        return _redirect(signed, vary="Accept")
 
     def _shown(self, item: Item, rules: TierRules) -> Response:
         return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules))
 
 
-def _redirect(signed: SignedUrl) -> Response:
-    return Response(status_code=302, headers={"Location": signed.url, "Cache-Control": "private, no-store"})
+def _redirect(signed: SignedUrl, **headers: str) -> Response:
+    return Response(
+        status_code=302, headers={"Location": signed.url, "Cache-Control": "private, no-store", **headers}
+    )

@@ -10,8 +10,9 @@ from typing import Final
 import pyvips
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
 from kappi_media.rendering.ranged_file import RangedFile
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.sizes import RenditionSize
 
 LOADERS: Final = {  # content type: libvips' class of loaders, and the one that reads a source
     "image/jpeg": ("VipsForeignLoadJpeg", "jpegload_source"),
@@ -19,10 +20,6 @@ LOADERS: Final = {  # content type: libvips' class of loaders, and the one that 
     "image/gif": ("VipsForeignLoadNsgif", "gifload_source"),
     "image/webp": ("VipsForeignLoadWebp", "webpload_source"),
 }
-_QUALITY: Final = 82
-_ANY_WIDTH: Final = 10_000_000  # libvips' own ceiling: the height alone decides
-_WHITE: Final = 255
-_SRGB: Final = "srgb"
 
 
 def harden() -> None:
@@ -40,7 +37,7 @@ def render_picture(
     displayed: tuple[int, int],
     sizes: Sequence[RenditionSize],
     max_pixels: int,
-) -> list[RenderedImage]:
+) -> pyvips.Image:
     """Decode once, as small as the largest size allows (shrink on load), then make each size of that.
 
     displayed: width and height with the orientation applied. Raises RenderRejected, pyvips.Error.
@@ -53,20 +50,20 @@ def render_picture(
         raise RenderRejected(RejectReason.CORRUPT, f"not {content_type}")
     _check_pixels(header.width, header.height, max_pixels)
     scale = max(size.scale_from(*displayed) for size in sizes)
-    base = pyvips.Image.thumbnail_source(
+    image = pyvips.Image.thumbnail_source(
         source,
-        _ANY_WIDTH,
+        ANY_WIDTH,
         height=math.ceil(displayed[1] * scale),
         size="down",
-        output_profile=_SRGB,
+        output_profile=SRGB,
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
-    return encode_sizes(base, sizes)
+    return in_memory(image)  # here, while the source is held: libvips does not
 
 
 def render_bmp(
     file: RangedFile, *, displayed: tuple[int, int], sizes: Sequence[RenditionSize], max_pixels: int
-) -> list[RenderedImage]:
+) -> pyvips.Image:
     """BMP comes through Pillow, libvips has no loader for it. Raises RenderRejected, OSError."""
     from PIL import Image
 
@@ -79,27 +76,7 @@ def render_bmp(
     if shrink > 1:
         pixels = pixels.reduce(shrink)
     image = pyvips.Image.new_from_memory(pixels.tobytes(), pixels.width, pixels.height, 3, "uchar")
-    return encode_sizes(image.copy(interpretation=_SRGB), sizes)
-
-
-def encode_sizes(base: pyvips.Image, sizes: Sequence[RenditionSize]) -> list[RenderedImage]:
-    """Each size from one upright picture of at least that size. Metadata and colour profile are dropped."""
-    if base.hasalpha():
-        base = base.flatten(background=_WHITE)
-    target = "b-w" if base.interpretation in ("b-w", "grey16") else _SRGB
-    base = base.colourspace(target).copy_memory()
-    return [_encode(base, size) for size in sizes]
-
-
-def _encode(base: pyvips.Image, size: RenditionSize) -> RenderedImage:
-    if size.cover_width is not None:
-        image = base.thumbnail_image(size.cover_width, height=size.height, crop="centre")
-    elif base.height > size.height:
-        image = base.thumbnail_image(_ANY_WIDTH, height=size.height, size="down")
-    else:
-        image = base
-    jpeg = image.jpegsave_buffer(Q=_QUALITY, keep="none", optimize_coding=True)
-    return RenderedImage(jpeg=jpeg, width=image.width, height=image.height)
+    return in_memory(image.copy(interpretation=SRGB))
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

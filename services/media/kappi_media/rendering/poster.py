@@ -13,9 +13,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.rendering.picture import encode_sizes
+from kappi_media.rendering.encoding import in_memory
 from kappi_media.rendering.ranged_file import RangedFile
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.sizes import RenditionSize
 
 # Where to look for a frame that shows something: films fade in from black.
 _CANDIDATES: Final = (0.0, 0.1, 0.3, 0.6)
@@ -33,7 +33,7 @@ def render_poster(
     orientation: int,
     sizes: Sequence[RenditionSize],
     max_pixels: int,
-) -> list[RenderedImage]:
+) -> pyvips.Image:
     """Raises RenderRejected, pyvips.Error."""
     try:
         return _render(file, displayed=displayed, orientation=orientation, sizes=sizes, max_pixels=max_pixels)
@@ -49,7 +49,7 @@ def _render(
     orientation: int,
     sizes: Sequence[RenditionSize],
     max_pixels: int,
-) -> list[RenderedImage]:
+) -> pyvips.Image:
     with av.open(file, "r", format="mov", options=_OPEN_OPTIONS, metadata_errors="replace") as container:
         stream = _picture_stream(container)
         stream.codec_context.thread_count = 1
@@ -59,8 +59,7 @@ def _render(
         width, height = displayed[::-1] if turned else displayed
         if width * height > max_pixels or frame.width * frame.height > max_pixels:
             raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{frame.width} x {frame.height}")
-        image = _upright(_pixels(frame, width, height), orientation)
-        return encode_sizes(image, sizes)
+        return in_memory(_upright(_pixels(frame, width, height), orientation))
 
 
 def _picture_stream(container: av.container.InputContainer) -> VideoStream:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+from kappi_contracts.keys import RenditionFormat
+
 from kappi_media.probing.facts import Probe
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import RangedSource
 from kappi_media.rendering.process import DecoderDied, DecoderProcess
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
-from kappi_media.rendering.wire import Done, RenderJob, WireSize
+from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
+from kappi_media.rendering.wire import Done, RenderJob, WireImage, WireSize
 
 _ATTEMPTS: Final = 2
 _JOBS_PER_PROCESS: Final = 500  # native decoders leak; a fresh process costs a fraction of a second
@@ -55,22 +58,26 @@ class Renderer:
         self._retired: set[DecoderProcess] = set()
 
     async def render(
-        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
+        self,
+        source: RangedSource,
+        probe: Probe,
+        sizes: Sequence[RenditionSize],
+        *,
+        fmt: RenditionFormat = "jpeg",
     ) -> tuple[RenderedImage, ...]:
-        """One JPEG per size, in order: of the picture itself, or of a frame that stands for the video.
+        """One picture per size, in order: of the picture itself, or of a frame that stands for the video.
 
         Raises RenderRejected when the file cannot be decoded within the limits: no retry will help, a decoder
         that crashed was already tried again. Errors of the source pass through.
         """
-        job = self._job(source, probe, sizes)
-        async with self._slots:
-            for _ in range(_ATTEMPTS):
-                try:
-                    done = await self._run(job, source)
-                except DecoderDied:
-                    continue
-                return tuple(RenderedImage(jpeg=i.jpeg, width=i.width, height=i.height) for i in done.images)
-        raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
+        done = await self._done(self._job(source, probe, sizes, fmt=fmt), source)
+        return tuple(map(_image, done.images))
+
+    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
+        """A JPEG of that size with its placeholder, from one decoding. Raises as `render` does."""
+        job = self._job(source, probe, [size], fmt="jpeg")
+        done = await self._done(msgspec.structs.replace(job, placeholder=True), source)
+        return GridPicture(image=_image(done.images[0]), placeholder=done.placeholder)
 
     async def close(self) -> None:
         """End all processes. Calls to `render` must have returned or been cancelled."""
@@ -82,7 +89,9 @@ class Renderer:
         for process in processes:
             await process.close()
 
-    def _job(self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]) -> RenderJob:
+    def _job(
+        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize], *, fmt: RenditionFormat
+    ) -> RenderJob:
         if not sizes:
             raise ValueError("no rendition asked for")
         if probe.width * probe.height > self._limits.max_pixels:
@@ -97,7 +106,20 @@ class Renderer:
             orientation=probe.orientation,
             sizes=tuple(WireSize(height=s.height, cover_width=s.cover_width) for s in sizes),
             max_pixels=self._limits.max_pixels,
+            fmt=fmt,
         )
+
+    async def _done(self, job: RenderJob, source: RangedSource) -> Done:
+        async with self._slots:
+            for _ in range(_ATTEMPTS):
+                try:
+                    done = await self._run(job, source)
+                except DecoderDied:
+                    continue
+                if len(done.images) != len(job.sizes):
+                    break
+                return done
+        raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
 
     async def _run(self, job: RenderJob, source: RangedSource) -> Done:
         still = job.content_type.startswith("image/")
@@ -140,3 +162,7 @@ class Renderer:
         self._idle.pop(process, None)
         process.retire()
         self._retired.add(process)
+
+
+def _image(sent: WireImage) -> RenderedImage:
+    return RenderedImage(body=sent.body, width=sent.width, height=sent.height)

@@ -38,10 +38,23 @@ class RenditionSize:
         return min(1.0, needed if self.cover_width is None else max(needed, self.cover_width / width))
 
 
+def is_size(text: str) -> bool:
+    """Whether this reads as a size, be it one that anybody may have or not."""
+    return _SIZE.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class RenderedImage:
-    """A baseline sRGB JPEG, upright, without metadata. width, height: its pixels."""
+    """An upright sRGB or grey picture without metadata, encoded. width, height: its pixels."""
 
-    jpeg: bytes
+    body: bytes
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class GridPicture:
+    """What every item gets at once. placeholder: a ThumbHash of the same picture."""
+
+    image: RenderedImage
+    placeholder: bytes

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from kappi_contracts.keys import RenditionFormat
 
 from kappi_media.probing.rejection import RejectReason
 
@@ -27,7 +28,10 @@ class WireSize(msgspec.Struct, frozen=True):
 
 
 class RenderJob(msgspec.Struct, frozen=True, tag="render"):
-    """width, height: as displayed. orientation: EXIF 1..8. max_pixels: of anything decoded."""
+    """width, height: as displayed. orientation: EXIF 1..8. max_pixels: of anything decoded.
+
+    placeholder: whether to make one, too.
+    """
 
     content_type: str
     size_bytes: int
@@ -36,6 +40,8 @@ class RenderJob(msgspec.Struct, frozen=True, tag="render"):
     orientation: int
     sizes: tuple[WireSize, ...]
     max_pixels: int
+    fmt: RenditionFormat = "jpeg"
+    placeholder: bool = False
 
 
 class Need(msgspec.Struct, frozen=True, tag="need"):
@@ -44,13 +50,14 @@ class Need(msgspec.Struct, frozen=True, tag="need"):
 
 
 class WireImage(msgspec.Struct, frozen=True):
-    jpeg: bytes
+    body: bytes
     width: int
     height: int
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
     images: tuple[WireImage, ...]
+    placeholder: bytes = b""
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from typing import BinaryIO, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.ranged_file import Fetch, RangedFile
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import (
     LENGTH,
     Done,
@@ -26,6 +27,9 @@ from kappi_media.rendering.wire import (
     encode,
     framed,
 )
+
+if TYPE_CHECKING:
+    import pyvips
 
 # Pictures are read from end to end, so few and large; of a video a frame here and there.
 _PICTURE_BLOCK_BYTES: Final = 2 << 20
@@ -71,7 +75,7 @@ def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
     import pyvips
 
     try:
-        images = _images(job, fetch)
+        return _done(job, fetch)
     except RenderRejected as refusal:
         return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
     except MemoryError:
@@ -81,13 +85,26 @@ def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
         detail = " ".join(str(error).split())[:_DETAIL_CHARS]
         reason = RejectReason.TOO_COMPLEX if _OUT_OF_MEMORY in detail else RejectReason.CORRUPT
         return Refused(reason=reason, detail=detail)
-    return Done(images=tuple(WireImage(jpeg=i.jpeg, width=i.width, height=i.height) for i in images))
 
 
-def _images(job: RenderJob, fetch: Fetch) -> list[RenderedImage]:
-    from kappi_media.rendering import picture
+def _done(job: RenderJob, fetch: Fetch) -> Done:
+    from kappi_media.rendering.encoding import encoded, resized
+    from kappi_media.rendering.placeholder import placeholder
 
     sizes = [RenditionSize(height=s.height, cover_width=s.cover_width) for s in job.sizes]
+    base = _base(job, fetch, sizes)
+    images = [resized(base, size) for size in sizes]
+    files = [encoded(image, job.fmt) for image in images]
+    return Done(
+        images=tuple(WireImage(body=f.body, width=f.width, height=f.height) for f in files),
+        placeholder=placeholder(images[0]) if job.placeholder else b"",
+    )
+
+
+def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvips.Image:
+    """The upright picture, at least as large as the largest size needs it."""
+    from kappi_media.rendering import picture
+
     displayed = (job.width, job.height)
     video = job.content_type.startswith("video/")
     file = RangedFile(

@@ -9,9 +9,12 @@ from kappi_media.domain import Item
 _PLAIN = """
 i.id, i.gallery_id, i.upload_id, i.filename, i.content_type, i.kind, i.status, i.rejection_reason,
 i.size_bytes, i.sha256, i.width, i.height, i.duration_ms, i.taken_at, i.caption, i.tags, i.location,
-i.attributes, i.created_at, i.version,
+i.attributes, i.placeholder, i.created_at, i.version,
 """
-ITEM = _PLAIN + "ARRAY(SELECT r.size FROM renditions r WHERE r.media_id = i.id ORDER BY r.size)"  # noqa: S608
+ITEM = (
+    _PLAIN  # noqa: S608 - column names
+    + "ARRAY(SELECT r.size FROM renditions r WHERE r.media_id = i.id AND r.format = 'jpeg' ORDER BY r.size)"
+)
 NEW_ITEM = _PLAIN + "'{}'::text[] AS renditions"
 """For a statement that makes the item."""
 

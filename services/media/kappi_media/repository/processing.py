@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_media.domain import AccountId, GalleryId, MediaId
 from kappi_media.models import deleted_media, items
 from kappi_media.probing import Probe
-from kappi_media.stored_renditions import KeptRendition
+from kappi_media.stored_renditions import KeptGridPicture
 
 CONSUMER = "media-worker"
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
@@ -31,7 +31,8 @@ WITH home AS MATERIALIZED (
 done AS (
   UPDATE items i SET
     status = 'ready', kind = $3, content_type = $4, width = $5, height = $6, orientation = $7,
-    duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, version = i.version + 1
+    duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, placeholder = $25,
+    version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
   RETURNING i.id, i.gallery_id, i.version),
 noted AS (
@@ -96,7 +97,7 @@ class ProcessingQueries:
         *,
         event_id: UUID,
         probe: Probe,
-        rendition: KeptRendition,
+        grid: KeptGridPicture,
         event: OutboxRow,
     ) -> bool:
         """The item with its facts and first rendition; False when it was not waiting for this any more."""
@@ -116,8 +117,9 @@ class ProcessingQueries:
             probe.location,
             CONSUMER,
             event_id,
-            *rendition,
+            *grid.rendition,
             *event,
+            grid.placeholder,
         )
         return sequence is not None
 

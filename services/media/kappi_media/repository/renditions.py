@@ -12,40 +12,45 @@ from typing import Any
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import GalleryId, MediaId
 from kappi_media.probing import Probe
-from kappi_media.stored_renditions import KeptRendition
+from kappi_media.stored_renditions import KeptRendition, WantedRendition
 
 _CLAIM = """
 WITH found AS MATERIALIZED (
   SELECT id FROM items WHERE id = $1 AND gallery_id = $2 AND status = 'ready' FOR KEY SHARE)
-INSERT INTO rendition_claims AS c (media_id, size, held_until)
-SELECT id, $3, $5 FROM found
-ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $5, failure = NULL WHERE c.held_until <= $4
+INSERT INTO rendition_claims AS c (media_id, size, format, held_until)
+SELECT id, $3, $4, $6 FROM found
+ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $6, failure = NULL WHERE c.held_until <= $5
 RETURNING true
 """
 _STATE = """
 SELECT i.kind, i.content_type, i.width, i.height, i.orientation, i.codec, i.duration_ms, i.size_bytes,
-  EXISTS (SELECT 1 FROM renditions r WHERE r.media_id = i.id AND r.size = $3) AS stored,
-  (SELECT c.failure FROM rendition_claims c WHERE c.media_id = i.id AND c.size = $3) AS failure
+  EXISTS (SELECT 1 FROM renditions r WHERE r.media_id = i.id AND r.size = $3 AND r.format = $4) AS stored,
+  (SELECT c.failure FROM rendition_claims c WHERE c.media_id = i.id AND c.size = $3 AND c.format = $4)
+    AS failure
 FROM items i WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'ready'
 """
-_RELEASE = "DELETE FROM rendition_claims WHERE media_id = $1 AND size = $2"
-_FAILED = "UPDATE rendition_claims SET failure = $3, held_until = $4 WHERE media_id = $1 AND size = $2"
+_STORED = "SELECT EXISTS (SELECT 1 FROM renditions WHERE media_id = $1 AND size = $2 AND format = $3)"
+_RELEASE = "DELETE FROM rendition_claims WHERE media_id = $1 AND size = $2 AND format = $3"
+_FAILED = """
+UPDATE rendition_claims SET failure = $4, held_until = $5 WHERE media_id = $1 AND size = $2 AND format = $3
+"""
+# Pages list JPEG only: another format changes no version.
 _KEEP = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 shown AS (
-  UPDATE items i SET version = i.version + 1 FROM home
+  UPDATE items i SET version = i.version + CASE WHEN $4 = 'jpeg' THEN 1 ELSE 0 END FROM home
   WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'ready'
   RETURNING i.id, i.gallery_id),
 kept AS (
-  INSERT INTO renditions (media_id, size, width, height, size_bytes)
-  SELECT id, $3, $4, $5, $6 FROM shown ON CONFLICT DO NOTHING),
+  INSERT INTO renditions (media_id, size, format, width, height, size_bytes)
+  SELECT id, $3, $4, $5, $6, $7 FROM shown ON CONFLICT DO NOTHING),
 released AS (
-  DELETE FROM rendition_claims WHERE media_id = $1 AND size = $3),
+  DELETE FROM rendition_claims WHERE media_id = $1 AND size = $3 AND format = $4),
 bumped AS (
-  UPDATE contents c SET version = c.version + 1 FROM shown WHERE c.gallery_id = shown.gallery_id)
+  UPDATE contents c SET version = c.version + 1
+  FROM shown WHERE c.gallery_id = shown.gallery_id AND $4 = 'jpeg')
 SELECT id FROM shown
 """
 
@@ -69,19 +74,22 @@ class RenditionQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def stored(self, wanted: WantedRendition) -> bool:
+        return bool(await self._database.hot.fetchval(_STORED, wanted.media_id, wanted.size, wanted.fmt))
+
     async def claim(
-        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, now: datetime, until: datetime
+        self, wanted: WantedRendition, *, now: datetime, until: datetime
     ) -> RenditionState | None:
         """Take the making of a rendition on, unless it is there or taken. None: no such ready item."""
         hot = self._database.hot
-        mine = bool(await hot.fetchval(_CLAIM, media_id, gallery_id, size, now, until))
+        mine = bool(await hot.fetchval(_CLAIM, *wanted, now, until))
         # Read after the claim: whoever held it before us may have stored the rendition just then.
-        record = await hot.fetchrow(_STATE, media_id, gallery_id, size)
+        record = await hot.fetchrow(_STATE, *wanted)
         if record is None:
             return None
         stored = bool(record["stored"])
         if mine and stored:
-            await self.release(media_id, size=size)
+            await self.release(wanted)
         return RenditionState(
             probe=_probe(record),
             size_bytes=record["size_bytes"],
@@ -90,17 +98,18 @@ class RenditionQueries:
             failure=record["failure"],
         )
 
-    async def release(self, media_id: MediaId, *, size: str) -> None:
+    async def release(self, wanted: WantedRendition) -> None:
         """Let somebody else try."""
-        await self._database.hot.execute(_RELEASE, media_id, size)
+        await self._database.hot.execute(_RELEASE, wanted.media_id, wanted.size, wanted.fmt)
 
-    async def failed(self, media_id: MediaId, *, size: str, failure: str, until: datetime) -> None:
+    async def failed(self, wanted: WantedRendition, *, failure: str, until: datetime) -> None:
         """Remember that it cannot be made."""
-        await self._database.hot.execute(_FAILED, media_id, size, failure, until)
+        await self._database.hot.execute(_FAILED, wanted.media_id, wanted.size, wanted.fmt, failure, until)
 
-    async def keep(self, media_id: MediaId, gallery_id: GalleryId, *, rendition: KeptRendition) -> bool:
+    async def keep(self, wanted: WantedRendition, *, rendition: KeptRendition) -> bool:
         """Show a rendition that lies in the store; False when its item is gone."""
-        kept = await self._database.hot.fetchval(_KEEP, media_id, gallery_id, *rendition)
+        _, width, height, size_bytes = rendition
+        kept = await self._database.hot.fetchval(_KEEP, *wanted, width, height, size_bytes)
         return kept is not None
 
 

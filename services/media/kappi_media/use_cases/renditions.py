@@ -11,10 +11,10 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.events import MediaDeleted
-from kappi_contracts.keys import original_key
+from kappi_contracts.keys import RenditionFormat, original_key
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, MediaId
+from kappi_media.domain import GalleryId, Item, MediaId
 from kappi_media.errors import (
     MediaNotFound,
     MediaNotReady,
@@ -30,7 +30,7 @@ from kappi_media.repository.renditions import RenditionQueries, RenditionState
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.single_flight import SingleFlight
-from kappi_media.stored_renditions import KeptRendition, RenditionMaker
+from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
 from kappi_media.tiers import TierRules
 
@@ -63,51 +63,54 @@ class MakeRendition:
         self._store = store
         self._outbox = outbox
         self._clock = clock
-        self._under_way: SingleFlight[tuple[MediaId, str], None] = SingleFlight()
+        self._under_way: SingleFlight[WantedRendition, None] = SingleFlight()
 
-    async def __call__(self, media_id: MediaId, gallery_id: GalleryId, *, size: str) -> None:
+    async def __call__(self, wanted: WantedRendition) -> None:
         """Returns when the rendition of a ready item is stored. A caller that leaves does not stop it.
 
         Raises MediaNotFound, RenditionImpossible, RenditionsBusy, StoreUnavailable.
         """
-        key = (media_id, size)
-        if key not in self._under_way and len(self._under_way) >= MAX_UNDER_WAY:
+        if wanted not in self._under_way and len(self._under_way) >= MAX_UNDER_WAY:
             raise RenditionsBusy(retry_after_s=1)
-        await self._under_way(key, lambda: self._see_to_it(media_id, gallery_id, size))
+        await self._under_way(wanted, lambda: self._see_to_it(wanted))
 
     async def close(self) -> None:
         """Give up what is under way, so that its decoders and connections can be closed."""
         await self._under_way.close()
 
-    async def _see_to_it(self, media_id: MediaId, gallery_id: GalleryId, size: str) -> None:
+    async def _see_to_it(self, wanted: WantedRendition) -> None:
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             now = self._clock()
-            state = await self._renditions.claim(media_id, gallery_id, size=size, now=now, until=now + LEASE)
+            state = await self._renditions.claim(wanted, now=now, until=now + LEASE)
             if state is None:
                 raise MediaNotFound
             if state.stored:
                 return None
             if state.mine:
-                return await self._make(media_id, gallery_id, size=size, state=state)
+                return await self._make(wanted, state)
             if state.failure is not None:
                 raise _impossible(state.failure)
             if time.monotonic() > give_up_at:
                 raise RenditionsBusy(retry_after_s=2)
             await asyncio.sleep(POLL_S)
 
-    async def _make(
-        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, state: RenditionState
-    ) -> None:
+    async def _make(self, wanted: WantedRendition, state: RenditionState) -> None:
         settled = False
         try:
-            made = await self._render(media_id, gallery_id, size=size, state=state)
-            kept = await self._renditions.keep(media_id, gallery_id, rendition=made)
+            made = await self._render(wanted, state)
+            kept = await self._renditions.keep(wanted, rendition=made)
             settled = True
         except Rejected as rejected:
-            _log.warning("rendition.impossible", media_id=str(media_id), size=size, detail=rejected.detail)
+            _log.warning(
+                "rendition.impossible",
+                media_id=str(wanted.media_id),
+                size=wanted.size,
+                format=wanted.fmt,
+                detail=rejected.detail,
+            )
             await self._renditions.failed(
-                media_id, size=size, failure=rejected.reason.value, until=self._clock() + FAILURE_KEPT
+                wanted, failure=rejected.reason.value, until=self._clock() + FAILURE_KEPT
             )
             settled = True
             metrics.RENDITIONS.labels("impossible").inc()
@@ -118,20 +121,17 @@ class MakeRendition:
             raise StoreUnavailable(retry_after_s=1) from away
         finally:
             if not settled:
-                await self._renditions.release(media_id, size=size)
+                await self._renditions.release(wanted)
         if not kept:
-            await self._purge_again(media_id, gallery_id)
+            await self._purge_again(wanted.media_id, wanted.gallery_id)
             raise MediaNotFound
         metrics.RENDITIONS.labels("made").inc()
 
-    async def _render(
-        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, state: RenditionState
-    ) -> KeptRendition:
+    async def _render(self, wanted: WantedRendition, state: RenditionState) -> KeptRendition:
         started = time.perf_counter()
-        source = StoredSource(self._store, original_key(gallery_id, media_id), size_bytes=state.size_bytes)
-        made = await self._maker.make(
-            source, state.probe, gallery_id=gallery_id, media_id=media_id, size=size
-        )
+        key = original_key(wanted.gallery_id, wanted.media_id)
+        source = StoredSource(self._store, key, size_bytes=state.size_bytes)
+        made = await self._maker.make(source, state.probe, wanted)
         metrics.RENDITION_SECONDS.labels(state.probe.kind).observe(time.perf_counter() - started)
         return made
 
@@ -149,25 +149,40 @@ class MakeRendition:
 class Renditions:
     """Where the rendition of an item is, made if need be."""
 
-    def __init__(self, items: ItemQueries, *, make: MakeRendition, urls: DownloadUrls) -> None:
+    def __init__(
+        self, items: ItemQueries, *, stored: RenditionQueries, make: MakeRendition, urls: DownloadUrls
+    ) -> None:
         self._items = items
+        self._stored = stored
         self._make = make
         self._urls = urls
 
     async def __call__(
-        self, media_id: MediaId, gallery_id: GalleryId, *, size: str, rules: TierRules
+        self,
+        media_id: MediaId,
+        gallery_id: GalleryId,
+        *,
+        size: str,
+        fmt: RenditionFormat,
+        rules: TierRules,
     ) -> SignedUrl:
         """Raises MediaNotFound, RenditionNotInTier, MediaNotReady, and what `MakeRendition` does."""
         item = await self._items.find(media_id, gallery_id)
         if item is None or item.status == "rejected":
             raise MediaNotFound
-        if size not in rules.sizes:
+        if not rules.allows(size):
             raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
-        if size not in item.renditions:
+        wanted = WantedRendition(media_id, gallery_id, size, fmt)
+        if not await self._is_stored(wanted, item):
             if item.status != "ready":
                 raise MediaNotReady("Try again in a moment.")
-            await self._make(media_id, gallery_id, size=size)
-        return self._urls.rendition(item, size, as_of=self._urls.as_of())
+            await self._make(wanted)
+        return self._urls.rendition(item, size, as_of=self._urls.as_of(), fmt=fmt)
+
+    async def _is_stored(self, wanted: WantedRendition, item: Item) -> bool:
+        if wanted.fmt == "jpeg":
+            return wanted.size in item.renditions
+        return await self._stored.stored(wanted)
 
 
 def _impossible(reason: str) -> RenditionImpossible:

@@ -17,12 +17,12 @@ from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
-from kappi_contracts.keys import rendition_key
+from kappi_contracts.keys import RenditionFormat, rendition_key
 from kappi_media.main import Ground, build_app, build_renditions
 from kappi_media.probing import Probe, RangedSource
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.renderer import Renderer
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import (
     Answer,
@@ -59,15 +59,23 @@ class Counting:
         assert self.asked
 
     async def render(
-        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
+        self,
+        source: RangedSource,
+        probe: Probe,
+        sizes: Sequence[RenditionSize],
+        *,
+        fmt: RenditionFormat = "jpeg",
     ) -> tuple[RenderedImage, ...]:
-        self.asked += map(str, sizes)
+        self.asked += [f"{size}.{fmt}" for size in sizes]
         await self.go.wait()
         if self.reject:
             raise RenderRejected(RejectReason.TOO_COMPLEX, "time limit")
         if self._inner is not None:
-            return await self._inner.render(source, probe, sizes)
-        return tuple(RenderedImage(jpeg=SMALL, width=64, height=48) for _ in sizes)
+            return await self._inner.render(source, probe, sizes, fmt=fmt)
+        return tuple(RenderedImage(body=SMALL, width=64, height=48) for _ in sizes)
+
+    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
+        raise AssertionError("the worker's")
 
 
 Replica = Callable[[Counting], Http]
@@ -178,10 +186,10 @@ async def test_five_hundred_first_requests_make_one(
     answers = await asyncio.gather(*(ask(http, gallery, media_id, 200) for _ in range(500)))
     assert {answer.status for answer in answers} == {302}
     assert len({answer.headers["location"] for answer in answers}) <= 2  # a bucket may begin meanwhile
-    assert counting.asked == ["200"]
+    assert counting.asked == ["200.jpeg"]
     again = await ask(http, gallery, media_id, 200)
     assert again.status == 302
-    assert counting.asked == ["200"]
+    assert counting.asked == ["200.jpeg"]
     assert await database.hot.fetchval("SELECT count(*) FROM rendition_claims") == 0
 
 
@@ -210,7 +218,7 @@ async def test_a_replica_that_died_over_it_is_replaced(
     assert counting.asked == []
     clock.pass_by(LEASE)
     assert (await waiting).status == 302
-    assert counting.asked == ["200"]
+    assert counting.asked == ["200.jpeg"]
 
 
 async def test_nobody_waits_for_ever_for_another_replica(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from kappi_contracts.keys import original_key, rendition_key
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.main import Ground, build_worker
 from kappi_media.probing import Probe, RangedSource
-from kappi_media.rendering.sizes import RenderedImage, RenditionSize
+from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, redelivered
 from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
@@ -186,11 +186,9 @@ class Interrupted:
     def __init__(self, meanwhile: Callable[[], Awaitable[Any]]) -> None:
         self._meanwhile = meanwhile
 
-    async def render(
-        self, source: RangedSource, probe: Probe, sizes: Sequence[RenditionSize]
-    ) -> tuple[RenderedImage, ...]:
+    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
         await self._meanwhile()
-        return tuple(RenderedImage(jpeg=SMALL, width=64, height=48) for _ in sizes)
+        return GridPicture(RenderedImage(body=SMALL, width=64, height=48), b"placeholder")
 
 
 def worker_with(rendering: Any, ground: Ground, graveyard: Graveyard) -> Processor:

@@ -81,7 +81,7 @@ async def test_a_process_starts_with_the_first_job_and_is_used_again(
     for _ in range(3):
         (image,) = await renderer.render(BytesSource(BODY), await facts(), SMALL)
         assert (image.width, image.height) == (75, 50)
-        assert image.jpeg.startswith(b"\xff\xd8\xff")
+        assert image.body.startswith(b"\xff\xd8\xff")
     assert len(processes.started) == 1
 
 

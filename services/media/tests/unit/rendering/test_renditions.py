@@ -51,7 +51,7 @@ async def rendered(body: bytes, *sizes: WireSize) -> list[Image.Image]:
     answer = await answer_for(body, *sizes)
     assert isinstance(answer, Done), answer
     pictures: list[Image.Image] = [
-        Image.open(io.BytesIO(image.jpeg), formats=["JPEG"]) for image in answer.images
+        Image.open(io.BytesIO(image.body), formats=["JPEG"]) for image in answer.images
     ]
     assert [(p.width, p.height) for p in pictures] == [(i.width, i.height) for i in answer.images]
     return pictures
