@@ -14,12 +14,12 @@ Address = tuple[str, int]
 
 _CHUNK_BYTES = 16 * 1024
 _BUFFER_BYTES = 64 * 1024
-_PUT = re.compile(rb"^PUT (\S+) HTTP/1\.1\r\n", re.MULTILINE)
+_REQUEST = re.compile(rb"^([A-Z]+ \S+) HTTP/1\.1\r\n")
 
 
 @dataclass(slots=True)
 class Traffic:
-    """sent_bytes: what clients sent and the link took, headers and all. puts: request lines of uploads seen.
+    """sent_bytes: what clients sent and the link took, headers and all. requests: method and target of each.
 
     cuts: connections that were cut while they lived.
     """
@@ -28,7 +28,7 @@ class Traffic:
     received_bytes: int = 0
     connections: int = 0
     cuts: int = 0
-    puts: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,12 +43,15 @@ class Roughness:
 
 
 class RoughNetwork:
-    """on_sent: told the bytes sent so far, as they pass."""
+    """on_sent: told the bytes sent so far, as they pass. on_request: told method and target of a request once
+    it has passed, so that whoever ends the client then loses the answer.
+    """
 
     def __init__(self, roughness: Roughness) -> None:
         self.roughness = roughness
         self.traffic = Traffic()
         self.on_sent: Callable[[int], None] = lambda _: None
+        self.on_request: Callable[[str], None] = lambda _: None
         self._up = _Throttle(roughness)
         self._down = _Throttle(roughness)
         self._open: set[asyncio.Task[None]] = set()
@@ -118,16 +121,18 @@ class RoughNetwork:
         with contextlib.suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK_BYTES):
                 await throttle.pass_on(len(chunk))
-                count(chunk)
                 writer.write(chunk)
                 await writer.drain()
+                count(chunk)
             if writer.can_write_eof():
                 writer.write_eof()
 
     def _count_sent(self, chunk: bytes) -> None:
         self.traffic.sent_bytes += len(chunk)
-        self.traffic.puts += [path.decode() for path in _PUT.findall(chunk)]
         self.on_sent(self.traffic.sent_bytes)
+        if (request := _REQUEST.match(chunk)) is not None:
+            self.traffic.requests.append(request[1].decode())
+            self.on_request(self.traffic.requests[-1])
 
     def _count_received(self, chunk: bytes) -> None:
         self.traffic.received_bytes += len(chunk)

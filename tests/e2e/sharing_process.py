@@ -1,0 +1,100 @@
+"""`kappi share` as a process that can be stopped at any moment, and what its journal remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kappi_embedded.client.journal import Note, read_note
+
+from tests.e2e.stacks import StackUnderTest
+
+_STOPPED_IN_S = 20.0
+_PART = re.compile(r"[?&](?:part|partNumber)=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """status: negative for a signal."""
+
+    status: int
+    output: str
+    errors: str
+
+    def document(self) -> dict[str, Any]:
+        """The result of a share that came to its end."""
+        assert self.status == 0, (self.status, self.output, self.errors)
+        document: dict[str, Any] = json.loads(self.output)
+        assert document["rejected"] == []
+        return document
+
+
+class SharingProcess:
+    """One call of the command. arguments: after `kappi share --json`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._ended = asyncio.create_task(process.communicate())
+
+    @classmethod
+    async def start(cls, stack: StackUnderTest, url: str, *arguments: str | Path) -> SharingProcess:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "kappi_embedded.cli", "share", "--json", "--url", url),
+            *map(str, arguments),
+            env={**environ, **stack.running.env, "NO_COLOR": "1"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        return cls(process)
+
+    async def ended(self, *, timeout_s: float) -> Ended:
+        """Raises TimeoutError."""
+        output, errors = await asyncio.wait_for(self._ended, timeout_s)
+        assert self._process.returncode is not None
+        return Ended(self._process.returncode, output.decode(), errors.decode())
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self._send(signal.SIGINT)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._send(signal.SIGKILL)
+
+    async def stop_with(self, number: signal.Signals) -> Ended:
+        self._send(number)
+        return await self.ended(timeout_s=_STOPPED_IN_S)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+
+
+def journal_of(stack: StackUnderTest) -> Note | None:
+    """The one unfinished share of this stack's data folder; None when there is none."""
+    notes = [read_note(path) for path in sorted((stack.running.data_dir / "shares").glob("*.json"))]
+    assert len(notes) <= 1
+    return notes[0] if notes else None
+
+
+def parts_in(requests: Sequence[str]) -> list[int]:
+    """Numbers of the parts that were put, in order, repetitions and all."""
+    return [
+        int(found[1])
+        for request in requests
+        if request.startswith("PUT ") and (found := _PART.search(request)) is not None
+    ]
+
+
+def key_of(note: Note) -> Mapping[str, str]:
+    assert note.gallery is not None
+    return {"X-Gallery-Key": note.gallery["access_key"]}

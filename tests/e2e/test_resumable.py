@@ -1,0 +1,308 @@
+"""Large files over bad links: cut, throttled, interrupted and killed, they arrive whole and go up once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import signal
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from kappi_embedded.ports import free_ports
+from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+
+from tests.e2e.phone import Phone
+from tests.e2e.rough_network import Roughness, RoughNetwork, rough_network
+from tests.e2e.sharing_process import SharingProcess, journal_of, key_of, parts_in
+from tests.e2e.stacks import StackUnderTest
+
+MB = 1_000_000
+LINK_BYTES_PER_SECOND = 4 * MB
+CUT_AFTER_S = 5.0
+AT_MOST = 1.15
+"""Bytes sent against the file's."""
+_CHUNK_BYTES = 1 << 20
+# Requests to the API, and headers.
+_TALK_BYTES = MB // 2
+
+
+@pytest.fixture(scope="module")
+def doors() -> tuple[int, int]:
+    """Ports of the link's end on the client's side: to the API (and the local store), to S3."""
+    first, second = free_ports(2)
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def own_settings(doors: tuple[int, int]) -> Mapping[str, str]:
+    """Clients are told to come through the link, signed URLs and all."""
+    return {
+        "KAPPI_PUBLIC_URL": f"http://127.0.0.1:{doors[0]}",
+        "KAPPI_S3_PUBLIC_ENDPOINT": f"http://127.0.0.1:{doors[1]}",
+    }
+
+
+@pytest.fixture
+async def link(own_stack: StackUnderTest, doors: tuple[int, int]) -> AsyncIterator[RoughNetwork]:
+    """A good one, until a test makes it worse."""
+    behind = {doors[0]: ("127.0.0.1", own_stack.running.port)}
+    if endpoint := own_stack.s3.get("KAPPI_S3_ENDPOINT"):
+        parts = urlsplit(endpoint)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        behind[doors[1]] = (parts.hostname, parts.port)
+    async with rough_network(behind, Roughness()) as network:
+        yield network
+
+
+@pytest.fixture
+def url(doors: tuple[int, int]) -> str:
+    return f"http://127.0.0.1:{doors[0]}"
+
+
+def film(path: Path, size_bytes: int) -> Path:
+    """A film that plays, and after it a box of noise that nobody plays: it does not compress."""
+    noise = random.Random(size_bytes)
+    with path.open("wb") as file:
+        file.write(movie(MovieShape(faststart=True, codec="mpeg4")))
+        left = size_bytes - file.tell()
+        file.write(left.to_bytes(4, "big") + b"mdat")
+        left -= 8
+        while left:
+            left -= file.write(noise.randbytes(min(left, _CHUNK_BYTES)))
+    return path
+
+
+def photo(path: Path, *, shade: int) -> Path:
+    path.write_bytes(encode(quadrants(320 + shade, 240), "JPEG"))
+    return path
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in folder.iterdir()}
+
+
+async def arrived(
+    stack: StackUnderTest, link: RoughNetwork, code: str, files: list[Path], home: Path
+) -> None:
+    """That everything comes home bit for bit, each file once."""
+    link.roughness.bytes_per_second = link.roughness.cut_after_s = None
+    got = await asyncio.to_thread(stack.kappi, "get", code, str(home))
+    assert got.returncode == 0, got.stderr
+    assert await asyncio.to_thread(digests, home) == {path.name: sha256(path) for path in files}
+
+
+async def share_over_a_link_that_is_cut(
+    stack: StackUnderTest, link: RoughNetwork, url: str, folder: Path, size_bytes: int
+) -> None:
+    path = film(folder / "film.mp4", size_bytes)
+    link.roughness.bytes_per_second = LINK_BYTES_PER_SECOND
+    link.roughness.cut_after_s = CUT_AFTER_S
+    process = await SharingProcess.start(stack, url, "--connection", "slow", path)
+    document = (await process.ended(timeout_s=size_bytes / LINK_BYTES_PER_SECOND * 3 + 60)).document()
+    stack.secrets.add(document["access_key"])
+    traffic = link.traffic
+    ratio = traffic.sent_bytes / size_bytes
+    print(  # noqa: T201 - the figure is what the test is for
+        f"\n{stack.kind}: {size_bytes / MB:.0f} MB, {traffic.connections} connections, {traffic.cuts} cut, "
+        f"{traffic.sent_bytes / MB:.1f} MB sent: {ratio:.3f} of the file"
+    )
+    assert traffic.cuts >= 1, "the link was no trouble at all"
+    assert ratio <= AT_MOST
+    assert document["stored_bytes"] == size_bytes
+    await arrived(stack, link, document["code"], [path], folder / "home")
+
+
+@pytest.mark.timeout(240)
+async def test_a_film_gets_through_a_link_that_is_cut_every_five_seconds(
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
+) -> None:
+    await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, 40 * MB)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_300_megabytes_get_through_a_link_that_is_cut_every_five_seconds(
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
+) -> None:
+    await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, 300 * MB)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_stopped_at_random_moments_it_goes_on_and_sends_nothing_twice(
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    files = [photo(tmp_path / "a.jpg", shade=seed), film(tmp_path / "film.mp4", 48 * MB)]
+    size_bytes = sum(path.stat().st_size for path in files)
+    link.roughness.bytes_per_second = 12 * MB
+    for stop in chance.sample([signal.SIGINT, signal.SIGKILL, signal.SIGKILL], k=3):
+        there = await parts_there(own_stack)
+        before = len(link.traffic.requests)
+        process = await SharingProcess.start(own_stack, url, "--connection", "slow", *files)
+        await passed(link, link.traffic.sent_bytes + chance.uniform(0.1, 0.25) * size_bytes)
+        ended = await process.stop_with(stop)
+        assert ended.status == (130 if stop is signal.SIGINT else -stop), ended.errors
+        assert ("same command again" in ended.errors) == (stop is signal.SIGINT)
+        assert not there & set(parts_in(link.traffic.requests[before:]))
+    there = await parts_there(own_stack)
+    assert there, "nothing was left to go on with"
+    note = journal_of(own_stack)
+    assert note is not None
+    assert note.gallery is not None
+    before, sent_before = len(link.traffic.requests), link.traffic.sent_bytes
+    last = await SharingProcess.start(own_stack, url, "--connection", "slow", *files)
+    ended = await last.ended(timeout_s=60)
+    document = ended.document()
+    own_stack.secrets.add(document["access_key"])
+    assert "Going on with what was begun at" in ended.errors
+    assert document["id"] == note.gallery["id"]
+    assert not there & set(parts_in(link.traffic.requests[before:]))
+    assert document["resumed_bytes"] + document["stored_bytes"] == size_bytes
+    assert link.traffic.sent_bytes - sent_before <= document["stored_bytes"] + _TALK_BYTES
+    assert journal_of(own_stack) is None, "what is finished is forgotten"
+    await arrived(own_stack, link, document["code"], files, tmp_path / "home")
+
+
+async def passed(link: RoughNetwork, sent_bytes: float) -> None:
+    reached = asyncio.Event()
+
+    def look(so_far: int) -> None:
+        if so_far >= sent_bytes:
+            reached.set()
+
+    link.on_sent = look
+    try:
+        async with asyncio.timeout(60):
+            await reached.wait()
+    finally:
+        link.on_sent = lambda _: None
+
+
+async def parts_there(stack: StackUnderTest) -> set[int]:
+    """Numbers of the film's parts the store has, past the link."""
+    note = journal_of(stack)
+    if note is None or note.gallery is None:
+        return set()
+    uploads = [known.upload_id for known in note.files.values() if known.size_bytes > 16 * MB]
+    if uploads in ([], [None]):
+        return set()
+    async with Phone(stack.base_url, secrets=stack.secrets) as phone:
+        answer = await phone.ask("GET", f"/v1/uploads/{uploads[0]}", headers=key_of(note))
+        return {part["number"] for part in answer.ok()["multipart"]["present"]}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("call", ["galleries", "uploads", "complete"])
+async def test_killed_between_a_call_and_its_answer_it_makes_nothing_twice(
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, call: str
+) -> None:
+    files = [photo(tmp_path / "a.jpg", shade=len(call)), film(tmp_path / "film.mp4", 20 * MB)]
+    process = await SharingProcess.start(own_stack, url, *files)
+    killed = asyncio.Event()
+
+    def kill(request: str) -> None:
+        if request.startswith("POST ") and request.endswith(f"/{call}"):
+            process.kill()
+            killed.set()
+
+    link.on_request = kill
+    async with asyncio.timeout(60):
+        await killed.wait()
+    link.on_request = lambda _: None
+    assert (await process.ended(timeout_s=20)).status == -signal.SIGKILL
+    before = len(link.traffic.requests)
+    again = await SharingProcess.start(own_stack, url, *files)
+    document = (await again.ended(timeout_s=60)).document()
+    own_stack.secrets.add(document["access_key"])
+    made = [request for request in link.traffic.requests if request == "POST /v1/galleries"]
+    assert len(made) == (2 if call == "galleries" else 1)
+    if call == "complete":
+        puts = [request for request in link.traffic.requests[before:] if request.startswith("PUT ")]
+        assert len(puts) <= 4, "one of the two files was whole, of the other what was missing"
+    async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
+        items = await phone.items(document["code"])
+    assert sorted(item["filename"] for item in items) == ["a.jpg", "film.mp4"]
+    await arrived(own_stack, link, document["code"], files, tmp_path / "home")
+
+
+@pytest.mark.timeout(120)
+async def test_a_gallery_that_is_gone_is_begun_anew(
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "film.mp4", 30 * MB)
+    link.roughness.bytes_per_second = 20 * MB
+    process = await SharingProcess.start(own_stack, url, path)
+    await passed(link, link.traffic.sent_bytes + 10 * MB)
+    await process.stop_with(signal.SIGKILL)
+    note = journal_of(own_stack)
+    assert note is not None
+    assert note.gallery is not None
+    async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
+        gone = await phone.ask("DELETE", f"/v1/galleries/{note.gallery['id']}", headers=key_of(note))
+        assert gone.status == 204
+    ended = await (await SharingProcess.start(own_stack, url, path)).ended(timeout_s=60)
+    document = ended.document()
+    own_stack.secrets |= {note.gallery["access_key"], document["access_key"]}
+    assert "is gone" in ended.errors
+    assert document["id"] != note.gallery["id"]
+    assert document["resumed_bytes"] == 0
+    await arrived(own_stack, link, document["code"], [path], tmp_path / "home")
+
+
+@pytest.mark.timeout(120)
+async def test_new_begins_anew_though_the_other_gallery_is_there(
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "film.mp4", 30 * MB)
+    link.roughness.bytes_per_second = 20 * MB
+    process = await SharingProcess.start(own_stack, url, path)
+    await passed(link, link.traffic.sent_bytes + 10 * MB)
+    meanwhile = await (await SharingProcess.start(own_stack, url, path)).ended(timeout_s=20)
+    assert meanwhile.status == 1
+    assert "another kappi share" in meanwhile.errors
+    await process.stop_with(signal.SIGINT)
+    note = journal_of(own_stack)
+    assert note is not None
+    assert note.gallery is not None
+    document = (
+        await (await SharingProcess.start(own_stack, url, "--new", path)).ended(timeout_s=60)
+    ).document()
+    own_stack.secrets |= {note.gallery["access_key"], document["access_key"]}
+    assert document["id"] != note.gallery["id"]
+    assert document["resumed_bytes"] == 0
+    assert journal_of(own_stack) is None
+
+
+@pytest.mark.timeout(240)
+async def test_a_tunnel_is_waited_out(
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "film.mp4", 30 * MB)
+    link.roughness.bytes_per_second = 10 * MB
+    process = await SharingProcess.start(own_stack, url, path)
+    await passed(link, link.traffic.sent_bytes + 10 * MB)
+    link.roughness.cut_after_s = 0.01
+    link.cut_all()
+    await refused(link, times=6)
+    link.roughness.cut_after_s = None
+    document = (await process.ended(timeout_s=120)).document()
+    own_stack.secrets.add(document["access_key"])
+    await arrived(own_stack, link, document["code"], [path], tmp_path / "home")
+
+
+async def refused(link: RoughNetwork, *, times: int) -> None:
+    """Until the link was tried so often in vain."""
+    until = link.traffic.connections + times
+    async with asyncio.timeout(60):
+        while link.traffic.connections < until:  # noqa: ASYNC110 - a process comes and goes
+            await asyncio.sleep(0.02)
