@@ -1,0 +1,186 @@
+"""What deploy/aws/template.yaml makes, as the linter and the emulator see it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # no type information is published here
+
+from tests.aws.emulator import AWS, TEMPLATE, Deployed, Emulator, deploy, running_emulator, tool
+
+pytestmark = pytest.mark.integration
+
+
+def build(target: Path) -> Path:
+    subprocess.run([sys.executable, str(AWS / "build_function.py"), str(target)], check=True)
+    return target
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with running_emulator(tmp_path_factory.mktemp("aws")) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return deploy(emulator, code=build(tmp_path_factory.mktemp("code") / "function.zip"))
+
+
+def test_the_linter_finds_nothing() -> None:
+    found = subprocess.run(
+        [str(tool("cfn-lint")), "--regions", "us-east-1", "eu-central-1", "--", str(TEMPLATE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_the_same_sources_make_the_same_zip(tmp_path: Path) -> None:
+    first, second = build(tmp_path / "1.zip"), build(tmp_path / "2.zip")
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as packed:
+        names = packed.namelist()
+        assert packed.testzip() is None
+    assert names == sorted(names)
+    assert {"metadata_function/handler.py", "kappi_media/__init__.py", "kappi_media/probing/probe.py"} <= {
+        *names
+    }
+    assert not [name for name in names if "models" in name or "settings" in name or not name.endswith(".py")]
+
+
+def test_the_zip_needs_nothing_that_is_not_in_it_but_botocore(tmp_path: Path) -> None:
+    zipped = build(tmp_path / "function.zip")
+    program = (
+        f"import sys; sys.path.insert(0, {str(zipped)!r});"
+        "import kappi_media.object_tags, kappi_media.store_events, kappi_media.probing;"
+        "assert kappi_media.__file__.startswith(sys.path[0]), kappi_media.__file__;"
+        "import metadata_function.telling, metadata_function.log"
+    )
+    # Without site-packages.
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
+
+
+def test_the_bucket_is_encrypted_versioned_and_closed(emulator: Emulator, deployed: Deployed) -> None:
+    s3, bucket = emulator.client("s3"), deployed.bucket
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    assert '"aws:SecureTransport"' in policy
+    assert '"s3:TlsVersion"' in policy
+    (owner,) = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert owner["ObjectOwnership"] == "BucketOwnerEnforced"
+
+
+def test_the_bucket_forgets_what_was_left_behind(emulator: Emulator, deployed: Deployed) -> None:
+    """The emulator's CloudFormation leaves lifecycle rules out, so its S3 is handed the template's."""
+    lifecycle = _template()["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]
+    rules = {rule["Id"]: rule for rule in lifecycle["Rules"]}
+    assert {rule["Status"] for rule in rules.values()} == {"Enabled"}
+    unfinished = rules["abort-unfinished-uploads"]["AbortIncompleteMultipartUpload"]
+    assert unfinished == {"DaysAfterInitiation": "AbortMultipartAfterDays"}
+    old = rules["expire-noncurrent-versions"]["NoncurrentVersionExpiration"]
+    assert old == {"NoncurrentDays": "ExpireNoncurrentAfterDays"}
+    emulator.client("s3").put_bucket_lifecycle_configuration(
+        Bucket=deployed.bucket,
+        LifecycleConfiguration={
+            "Rules": [
+                {
+                    "ID": "1",
+                    "Filter": {},
+                    "Status": "Enabled",
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+                },
+                {
+                    "ID": "2",
+                    "Filter": {},
+                    "Status": "Enabled",
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
+                },
+                {
+                    "ID": "3",
+                    "Filter": {},
+                    "Status": "Enabled",
+                    "Expiration": {
+                        "ExpiredObjectDeleteMarker": rules["remove-lone-delete-markers"][
+                            "ExpiredObjectDeleteMarker"
+                        ]
+                    },
+                },
+            ]
+        },
+    )
+
+
+def test_a_web_page_may_send_parts_and_see_their_etags(emulator: Emulator, deployed: Deployed) -> None:
+    (rule,) = emulator.client("s3").get_bucket_cors(Bucket=deployed.bucket)["CORSRules"]
+    assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
+    assert "ETag" in rule["ExposeHeaders"]
+
+
+def test_originals_alone_call_the_function(emulator: Emulator, deployed: Deployed) -> None:
+    found = emulator.client("s3").get_bucket_notification_configuration(Bucket=deployed.bucket)
+    (told,) = found["LambdaFunctionConfigurations"]
+    assert told["LambdaFunctionArn"] == deployed.outputs["FunctionArn"]
+    assert told["Events"] == ["s3:ObjectCreated:*"]
+    rules = {rule["Name"].lower(): rule["Value"] for rule in told["Filter"]["Key"]["FilterRules"]}
+    assert rules == {"prefix": "galleries/", "suffix": "/original"}
+
+
+def test_the_function_may_do_what_it_does_and_no_more(emulator: Emulator, deployed: Deployed) -> None:
+    policy = emulator.client("iam").get_role_policy(
+        RoleName=deployed.resources["FunctionRole"], PolicyName="originals"
+    )["PolicyDocument"]
+    allowed = {
+        (action, resource)
+        for statement in policy["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        for resource in [statement["Resource"]]
+    }
+    originals = f"arn:aws:s3:::{deployed.bucket}/galleries/*/original"
+    assert {action for action, resource in allowed if resource == originals} == {
+        "s3:GetObject",
+        "s3:GetObjectTagging",
+        "s3:PutObjectTagging",
+    }
+    others = {action for action, resource in allowed if resource != originals}
+    assert others == {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}, "it tells nobody here"
+    assert "*" not in {resource for _, resource in allowed}
+
+
+def test_what_fails_is_tried_again_then_kept_and_logs_end(emulator: Emulator, deployed: Deployed) -> None:
+    retries = emulator.client("lambda").get_function_event_invoke_config(
+        FunctionName=deployed.outputs["FunctionArn"], Qualifier="$LATEST"
+    )
+    assert retries["MaximumRetryAttempts"] == 2
+    assert retries["DestinationConfig"]["OnFailure"]["Destination"].endswith("-failed-events")
+    (log,) = emulator.client("logs").describe_log_groups(
+        logGroupNamePrefix=deployed.resources["FunctionLog"]
+    )["logGroups"]
+    assert log["retentionInDays"] == 30
+
+
+def _template() -> dict[str, Any]:
+    """With `!Ref name` as the name, and other functions as what they are given."""
+    loader: Any = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("!", _given)
+    found: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader=loader)
+    return found
+
+
+def _given(loader: Any, _suffix: str, node: Any) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True)
