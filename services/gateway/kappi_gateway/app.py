@@ -13,15 +13,18 @@ from kappi_gateway.router import Router
 _CORS = (
     # No cookies anywhere: whoever holds a code, key or token holds the right, from any origin.
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"Content-Disposition, ETag, Location, Retry-After, X-Request-Id"),
+    (
+        b"access-control-expose-headers",
+        b"Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Retry-After, X-Request-Id",
+    ),
     (b"x-content-type-options", b"nosniff"),
 )
 _PREFLIGHT = [
     (
         b"access-control-allow-headers",
         (
-            b"Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Range, "
-            b"Traceparent, X-Gallery-Code, X-Gallery-Key, X-Gallery-Password, X-Request-Id"
+            b"Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, "
+            b"Range, Traceparent, X-Gallery-Code, X-Gallery-Key, X-Gallery-Password, X-Request-Id"
         ),
     ),
     (b"access-control-max-age", b"86400"),
@@ -67,6 +70,10 @@ def with_cors(app: App) -> App:
         await app(scope, receive, send_with_cors)
 
     return cors
+
+
+def leads_to_archive(raw_path: bytes) -> bool:
+    return raw_path.endswith(b"/archive") and raw_path.startswith(b"/v1/g/")
 
 
 def behind(leads_inside: Callable[[bytes], bool], inside: App, *, otherwise: App) -> App:

@@ -88,6 +88,10 @@ class TooManyGalleries(TooManyRequests):
     code, title = "too_many_galleries", "Too many galleries from one address"
 
 
+class TooManyArchives(TooManyRequests):
+    code, title = "too_many_archives", "Too many archives at once from one address"
+
+
 class TooManyAccounts(TooManyRequests):
     code, title = "too_many_accounts", "Too many accounts from one address"
 

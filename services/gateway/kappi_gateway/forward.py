@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -21,7 +21,7 @@ from kappi_gateway.departure import Departure
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamUnavailable
 from kappi_gateway.grants import Granted
 from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
-from kappi_gateway.limits import CallLimit
+from kappi_gateway.limits import ArchiveLimit, CallLimit
 from kappi_gateway.relay import relay
 from kappi_gateway.routes import Credential, Limit, Route, Service
 from kappi_gateway.upstream import Upstreams
@@ -36,11 +36,14 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 @dataclass(frozen=True, slots=True)
 class Terms:
     """body_limit_bytes: of a request to a service; file_body_limit_bytes: of one that carries a file.
-    client_silence: longest pause of a client."""
+    client_silence: longest pause of a client. archives, archive_silence: how many at once, and how long a
+    service may pause, where an answer lasts."""
 
     body_limit_bytes: int
     file_body_limit_bytes: int
     client_silence: timedelta
+    archives: ArchiveLimit
+    archive_silence: timedelta
 
 
 class _Paid:
@@ -81,6 +84,8 @@ class Forward:
         self._too_large = FileTooLarge if route.carries_file else PayloadTooLarge
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = _PASSING[route.service]
+        self._archives = terms.archives
+        self._patience = terms.archive_silence if route.lasts else None
 
     async def __call__(self, call: Call) -> None:
         """Raises Problem, before the answer has begun."""
@@ -95,11 +100,15 @@ class Forward:
                 if body is not None:
                     # Only now: a client that waits for 100 Continue need not send what would be refused.
                     await body.open(departure.arm)
-                await self._exchange(call, target, granted=granted, body=body, paid=paid)
+                with self._place(call):
+                    await self._exchange(call, target, granted=granted, body=body, paid=paid)
         except GrantRefused as refused:
             await _refuse(call, refused)
         except ClientLeft:
             return
+
+    def _place(self, call: Call) -> AbstractContextManager[None]:
+        return self._archives.held(call.address) if self._route.lasts else nullcontext()
 
     async def _pay(self, limit: CallLimit, call: Call) -> _Paid:
         return _Paid(limit, await self._credentials.limited_subject(self._route.limit, call))
@@ -174,8 +183,10 @@ class Forward:
         if body is not None and body.length is not None:
             headers.append(("content-length", str(body.length)))
         payload = body if body is None or body.whole is None else body.whole
+        # A HEAD is asked as a GET whose body is dropped, but not where that would be gigabytes.
+        method = call.method if self._route.lasts else self._route.method
         return await self._upstreams.send(
-            self._route.service, self._route.method, target, headers=headers, body=payload
+            self._route.service, method, target, headers=headers, body=payload, silence=self._patience
         )
 
     def _declared(self, call: Call) -> RequestBody | None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kappi_chassis.problems import TooManyRequests
 
 from kappi_gateway import metrics
 from kappi_gateway.client_address import limit_key
-from kappi_gateway.errors import TooManyGuesses
+from kappi_gateway.errors import TooManyArchives, TooManyGuesses
 
 Monotonic = Callable[[], float]
 
 # Who waited exactly as long as told must get the token, whatever binary fractions make of it.
 _ROUNDING = 1e-6
+ARCHIVE_RETRY_AFTER_S = 5
 
 
 @dataclass(slots=True)
@@ -133,3 +135,28 @@ class CallLimit:
         """After it."""
         if self._is_free(status):
             self._buckets.give_back(subject)
+
+
+class ArchiveLimit:
+    """Archives under way at once for one address: how often they are asked for says little of what they
+    cost."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._running: dict[str, int] = {}
+
+    @contextmanager
+    def held(self, address: str) -> Iterator[None]:
+        """Raises TooManyArchives."""
+        key = limit_key(address)
+        running = self._running.get(key, 0)
+        if running >= self._at_once:
+            metrics.LIMITED.labels("archives").inc()
+            raise TooManyArchives("Let one of them end first.", retry_after_s=ARCHIVE_RETRY_AFTER_S)
+        self._running[key] = running + 1
+        try:
+            yield
+        finally:
+            self._running[key] -= 1
+            if not self._running[key]:
+                del self._running[key]

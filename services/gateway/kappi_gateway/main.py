@@ -18,7 +18,7 @@ from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
 from kappi_contracts.accounts import JWKS_PATH
 
-from kappi_gateway.app import Gateway, behind, with_cors
+from kappi_gateway.app import Gateway, behind, leads_to_archive, with_cors
 from kappi_gateway.call import Endpoint
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
@@ -28,7 +28,7 @@ from kappi_gateway.errors import TooManyAccounts, TooManyGalleries, TooManyGuess
 from kappi_gateway.forward import Forward, Terms
 from kappi_gateway.granting import Granting
 from kappi_gateway.grants import GrantCache, SecretDigests
-from kappi_gateway.limits import CallLimit, GuessLimit, Monotonic, TokenBuckets
+from kappi_gateway.limits import ArchiveLimit, CallLimit, GuessLimit, Monotonic, TokenBuckets
 from kappi_gateway.locations import Locations
 from kappi_gateway.openapi import OpenApi
 from kappi_gateway.owners import Owners
@@ -80,7 +80,15 @@ def build_app(
     """Everything the public port answers."""
     addresses = ClientAddresses(settings.trusted_proxies)
     wiring = _Wiring(settings, upstreams, cache, monotonic, clock)
-    app = with_cors(Edge(Gateway(wiring.router(), addresses=addresses), max_in_flight=settings.max_in_flight))
+    gateway = Gateway(wiring.router(), addresses=addresses)
+    # Archives and transfers last for minutes: counted with the API's requests they would crowd them out.
+    app = with_cors(
+        behind(
+            leads_to_archive,
+            Edge(gateway, max_in_flight=settings.max_archives),
+            otherwise=Edge(gateway, max_in_flight=settings.max_in_flight),
+        )
+    )
     if settings.identity_url is not None:
         panel = panel_door(
             upstreams,
@@ -90,7 +98,6 @@ def build_app(
         )
         app = behind(leads_to_panel, Edge(panel, max_in_flight=settings.max_in_flight), otherwise=app)
     if settings.store_url is not None:
-        # Transfers last for minutes: counted with the API's requests they would crowd them out.
         store = store_door(upstreams, client_silence=settings.client_silence)
         app = behind(leads_to_store, Edge(store, max_in_flight=settings.max_transfers), otherwise=app)
     return app
@@ -113,6 +120,8 @@ class _Wiring:
             body_limit_bytes=settings.json_body_limit_bytes,
             file_body_limit_bytes=settings.file_body_limit_bytes,
             client_silence=settings.client_silence,
+            archives=ArchiveLimit(settings.archives_per_address),
+            archive_silence=settings.archive_silence,
         )
         router: Router[Endpoint] = Router()
         for route in ROUTES:

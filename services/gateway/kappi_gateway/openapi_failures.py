@@ -92,6 +92,8 @@ def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
     yield from _ALWAYS
     if route.accepts_body:
         yield from _WITH_FILE if route.carries_file else _WITH_BODY
+    if route.lasts:
+        yield from _of(errors.TooManyArchives)
     yield from _LIMITED.get(route.limit, ())
     yield from _CREDENTIALS.get(route.credential, ())
     if with_accounts and route.credential in {Credential.MANAGER, Credential.VIEWER}:

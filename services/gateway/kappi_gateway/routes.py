@@ -48,8 +48,8 @@ class Route:
     """One operation.
 
     accepts_body: False drops whatever body a client sends. carries_file: the body may be as large as a small
-    file. changes_gallery: a success makes cached grants of
-    the gallery in the path stale.
+    file. changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer
+    takes minutes and may pause; it is counted apart from the others.
     """
 
     method: Method
@@ -60,6 +60,7 @@ class Route:
     carries_file: bool = False
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
+    lasts: bool = False
 
     @property
     def collection(self) -> str:
@@ -98,6 +99,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/galleries/{id}/rotate-code", _G, accepts_body=True, changes_gallery=True),
     Route("POST", "/v1/galleries/{id}/rotate-key", _G, accepts_body=True, changes_gallery=True),
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH),
+    Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True),
     Route("POST", "/v1/galleries/{id}/uploads", _M, Credential.MANAGER, accepts_body=True),
     Route(
         "POST",

@@ -85,6 +85,15 @@ class GatewaySettings(ServiceSettings):
     )
     max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
 
+    max_archives: int = Field(
+        default=256, gt=0, description="ZIPs of galleries on their way at once, beside max_in_flight"
+    )
+    archives_per_address: int = Field(default=8, gt=0, description="Of them, for one address")
+    archive_silence: timedelta = Field(
+        default=timedelta(minutes=10),
+        description="Longest pause in a ZIP: a large original may be read once before it is sent",
+    )
+
     grant_lifetime: timedelta = Field(
         default=timedelta(seconds=45), description="How long a grant is reused; grants live 60 s"
     )

@@ -89,12 +89,19 @@ class Upstreams:
             await self._session.close()
 
     async def send(
-        self, service: Service, method: str, target: str, *, headers: list[tuple[str, str]], body: Body = None
+        self,
+        service: Service,
+        method: str,
+        target: str,
+        *,
+        headers: list[tuple[str, str]],
+        body: Body = None,
+        silence: timedelta | None = None,
     ) -> ClientResponse:
         """The service's answer, its body still unread; the caller reads it or closes it.
 
-        target: path and query, already encoded. Raises UpstreamUnavailable, UpstreamTimeout, and the
-        failure of a streamed body.
+        target: path and query, already encoded. silence: longest one of the service, if not the usual.
+        Raises UpstreamUnavailable, UpstreamTimeout, and the failure of a streamed body.
         """
         assert self._session is not None, "started before the first request"
         try:
@@ -104,6 +111,7 @@ class Upstreams:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
+                timeout=self._timeout if silence is None else self._patient(silence),
             )
         except aiohttp.SocketTimeoutError as error:
             metrics.UPSTREAM_FAILURES.labels(service.value, "timeout").inc()
@@ -117,6 +125,12 @@ class Upstreams:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
         self._answered_at[service] = self._monotonic()
         return response
+
+    def _patient(self, silence: timedelta) -> aiohttp.ClientTimeout:
+        connect_s = self._timeout.connect
+        return aiohttp.ClientTimeout(
+            total=None, connect=connect_s, sock_connect=connect_s, sock_read=silence.total_seconds()
+        )
 
     async def check_any(self) -> None:
         """Readiness: returns when any service can be reached, raises UpstreamUnavailable when none can.
