@@ -88,8 +88,8 @@ class MediaSettings(DatabaseSettings):
     )
     clamd_address: Annotated[str, AfterValidator(_clamd_address)] | None = Field(
         default=None,
-        description="Of ClamAV's clamd, `tcp://host:port` or a socket's path; originals are scanned, and kept "
-        "back until they are",
+        description="Of ClamAV's clamd, `tcp://host:port` or a socket's path; originals are scanned, and "
+        "kept back until they are",
     )
     clamd_patience: timedelta = Field(
         default=timedelta(seconds=120), description="Longest silence of clamd; then the scan is tried again"

@@ -11,11 +11,11 @@ from kappi_chassis.db import Database
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import GalleryId, LinkId, MediaId
+from kappi_media.domain import GalleryId, ItemStatus, LinkId, MediaId
 from kappi_media.models import contents, items, links
 
 _FOLLOW = """
-SELECT l.gallery_id, l.media_id, i.filename, l.expires_at
+SELECT l.gallery_id, l.media_id, i.filename, i.status, l.expires_at
 FROM links l JOIN items i ON i.id = l.media_id
 WHERE l.token_hash = $1 AND i.status <> 'rejected'
 """
@@ -44,6 +44,7 @@ class LinkTarget(NamedTuple):
     gallery_id: GalleryId
     media_id: MediaId
     filename: str
+    status: ItemStatus
     expires_at: datetime
 
 

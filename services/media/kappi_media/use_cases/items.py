@@ -7,7 +7,7 @@ from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
 from kappi_media.domain import Description, GalleryId, Item, MediaId
-from kappi_media.errors import MediaNotFound, OriginalNotInTier
+from kappi_media.errors import MediaNotFound, MediaNotReady, OriginalNotInTier
 from kappi_media.repository.items import ItemQueries
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
@@ -59,12 +59,15 @@ class Items:
         self._outbox.wake()
 
     async def download(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> SignedUrl:
-        """The original under its own name. Raises MediaNotFound, also if rejected, OriginalNotInTier."""
+        """The original under its own name. Raises MediaNotFound, also if rejected, OriginalNotInTier,
+        MediaNotReady (it is still to be scanned)."""
         item = await self._items.find(media_id, gallery_id)
         if item is None or item.status == "rejected":
             raise MediaNotFound
         if not rules.original_access:
             raise OriginalNotInTier("Its renditions can be had.")
+        if not self._urls.may_go_out(item.status):
+            raise MediaNotReady("It is being looked at; try again in a moment.")
         return self._urls.original(item, as_of=self._urls.as_of())
 
 

@@ -144,13 +144,18 @@ class Links:
         metrics.LINKS.labels("revoked").inc()
 
     async def follow(self, token: str) -> SignedUrl:
-        """A URL of the original that ends with the link at the latest. Raises LinkNotFound, LinkExpired."""
+        """A URL of the original that ends with the link at the latest.
+
+        Raises LinkNotFound, LinkExpired, MediaNotReady (it is still to be scanned).
+        """
         target = await self._links.target(hash_of(token))
         now = self._clock()
         if target is None:
             raise errors.LinkNotFound
         if target.expires_at <= now:
             raise errors.LinkExpired
+        if not self._urls.may_go_out(target.status):
+            raise errors.MediaNotReady("It is being looked at; try again in a moment.")
         metrics.LINKS.labels("followed").inc()
         return self._urls.original_until(
             target.expires_at,

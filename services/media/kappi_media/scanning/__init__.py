@@ -1,0 +1,15 @@
+"""Asking a virus scanner about an original before anybody but its uploader may have it."""
+
+from kappi_media.scanning.clamd import Clamd, ClamdAddress, ScannerUnavailable, Verdict
+from kappi_media.scanning.scan_original import Infected, NotScannable, ScanOriginal, ScanRefused
+
+__all__ = [
+    "Clamd",
+    "ClamdAddress",
+    "Infected",
+    "NotScannable",
+    "ScanOriginal",
+    "ScanRefused",
+    "ScannerUnavailable",
+    "Verdict",
+]
