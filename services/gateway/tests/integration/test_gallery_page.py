@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
 from kappi_gateway.testing_stack import Stack
 
@@ -44,6 +45,11 @@ class Gallery:
         return problem_reply(401, f"gallery_password_{'wrong' if shown else 'required'}")
 
     async def media(self, seen: Seen) -> Reply:
+        if seen.raw_path.endswith(b"/archive"):
+            disposition = (b"content-disposition", b'attachment; filename="Lofoten.zip"')
+            return Reply(headers=((b"content-type", b"application/zip"), disposition))
+        if seen.raw_path.endswith(b"/download"):
+            return Reply(body=b'{"url": "/store/one"}')
         document = {
             "gallery": {"title": "Lofoten", "expires_at": None},
             "items": [self._signed(item) for item in self.items],
@@ -191,3 +197,36 @@ async def test_pages_show_what_the_tier_offers(page: Page, stack: Stack, gallery
     await page.run("document.querySelectorAll('.picture')[1].click()")
     await page.shows("new URL(document.querySelector('#stage img').src).pathname.split('/').pop()", "777")
     assert await page.run("document.getElementById('viewer-download').hidden")
+
+
+PROGRESS = "document.getElementById('progress').textContent"
+
+
+def asked_for(stack: Stack, ending: str) -> list[str]:
+    return [seen.method for seen in stack.media.seen if seen.raw_path.decode().endswith(ending)]
+
+
+async def test_all_come_as_one_archive(page: Page, stack: Stack, gallery: Gallery) -> None:
+    await visit(page, stack)
+    await page.shows(LOADED, 2)
+    await page.run("document.getElementById('all').click()")
+    await page.shows(PROGRESS, "All 2 files come as one ZIP.")
+
+    def fetched() -> None:
+        assert asked_for(stack, "/v1/g/abcd/archive") == ["HEAD", "GET"]
+
+    await eventually(fetched)
+    assert asked_for(stack, "/download") == []
+
+
+async def test_where_the_archive_lacks_something_they_come_one_by_one(
+    page: Page, stack: Stack, gallery: Gallery
+) -> None:
+    """It has no items that are still being processed, and a link sends no password."""
+    gallery.items[1]["status"] = "processing"
+    await visit(page, stack)
+    await page.shows("document.querySelectorAll('.tile').length", 2)
+    await page.run("document.getElementById('all').click()")
+    await page.shows(PROGRESS, "All 2 downloads have begun.")
+    assert asked_for(stack, "/archive") == []
+    assert len(asked_for(stack, "/download")) == 2
