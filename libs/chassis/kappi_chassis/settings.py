@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Role = Literal["api", "worker", "relay"]
 ALL_ROLES: frozenset[Role] = frozenset({"api", "worker", "relay"})
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class PlatformSettings(BaseSettings):
@@ -50,7 +54,7 @@ class ServiceSettings(BaseSettings):
     ops_host: str | None = Field(
         default=None, description="Where health and metrics listen, if not on `host`"
     )
-    roles: frozenset[Role] = ALL_ROLES
+    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_split)] = ALL_ROLES
     max_in_flight: int = Field(default=256, description="Requests at once; more are answered 503 early")
     drain_delay: timedelta = Field(
         default=timedelta(0),
