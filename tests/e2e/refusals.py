@@ -6,7 +6,7 @@ Data, because two tests read it: one asks the running stack, the other looks whe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 MIB = 1 << 20
@@ -50,10 +50,11 @@ NESTED = b'{"attributes":' + b'{"a":' * 100_000
 CREATE, READ = "POST /v1/galleries", "GET /v1/galleries/{id}"
 CHANGE, REMOVE = "PATCH /v1/galleries/{id}", "DELETE /v1/galleries/{id}"
 VIEW, SIGN = "GET /v1/g/{code}", "POST /v1/galleries/{id}/uploads"
-LOOK, ABORT, COMPLETE = (
+LOOK, ABORT, COMPLETE, PARTS = (
     "GET /v1/uploads/{id}",
     "DELETE /v1/uploads/{id}",
     "POST /v1/uploads/{id}/complete",
+    "POST /v1/uploads/{id}/parts",
 )
 ITEM, DESCRIBE, DELETE = "GET /v1/media/{id}", "PATCH /v1/media/{id}", "DELETE /v1/media/{id}"
 DOWNLOAD, RENDITION = "GET /v1/media/{id}/download", "GET /v1/media/{id}/renditions/{size}"
@@ -83,8 +84,8 @@ def _keys(operation: str, path: str, *, json: Any = None) -> list[Refusal]:
     ]
 
 
-def _of_upload(operation: str, path: str) -> list[Refusal]:
-    return [
+def _of_upload(operation: str, path: str, *, json: Any = None) -> list[Refusal]:
+    refusals = [
         Refusal(f"{operation}: no key", operation, path, 401, "gallery_key_missing"),
         Refusal(f"{operation}: code only", operation, path, 401, "gallery_key_missing", HOME_CODE),
         Refusal(f"{operation}: another's", operation, path, 404, "upload_not_found", FOREIGN_KEY),
@@ -105,6 +106,7 @@ def _of_upload(operation: str, path: str) -> list[Refusal]:
             HOME_KEY,
         ),
     ]
+    return [replace(refusal, json=json) for refusal in refusals]
 
 
 def _of_item(operation: str, path: str, *, json: Any = None, by_code: bool) -> list[Refusal]:
@@ -275,6 +277,26 @@ REFUSALS: tuple[Refusal, ...] = (
     *_of_upload(COMPLETE, "/v1/uploads/{pending}/complete"),
     Refusal("no upload id", LOOK, "/v1/uploads/seven", 422, "validation_failed", HOME_KEY),
     Refusal("without bytes", COMPLETE, "/v1/uploads/{pending}/complete", 409, "upload_incomplete", HOME_KEY),
+    *_of_upload(PARTS, "/v1/uploads/{pending}/parts", json={"numbers": [1]}),
+    Refusal(
+        "no parts",
+        PARTS,
+        "/v1/uploads/{pending}/parts",
+        409,
+        "upload_not_multipart",
+        HOME_KEY,
+        {"numbers": [1]},
+    ),
+    Refusal(
+        "part nought",
+        PARTS,
+        "/v1/uploads/{pending}/parts",
+        422,
+        "validation_failed",
+        HOME_KEY,
+        {"numbers": [0]},
+        names="numbers.0",
+    ),
     Refusal("aborted", COMPLETE, "/v1/uploads/{aborted}/complete", 409, "upload_aborted", HOME_KEY),
     Refusal("abort a completed one", ABORT, "/v1/uploads/{completed}", 409, "upload_completed", HOME_KEY),
     # items

@@ -71,6 +71,10 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     first, second = signed.json()["uploads"]
     upload, media = f"/v1/uploads/{first['id']}", f"/v1/media/{first['media_id']}"
     await call("GET /v1/uploads/{id}", upload, 200, headers=key)
+    film = {"filename": "a.mp4", "size": 17 << 20, "content_type": "video/mp4"}
+    begun = await phone.ask("POST", f"{gallery}/uploads", headers=key, json={"files": [film]})
+    parts = f"/v1/uploads/{begun.ok(201)['uploads'][0]['id']}/parts"
+    await call("POST /v1/uploads/{id}/parts", parts, 200, headers=key, json={"numbers": [1, 3]})
     assert (await phone.put(first, PICTURE.body)).status == 200
     await call("POST /v1/uploads/{id}/complete", f"{upload}/complete", 200, headers=key)
     await call("DELETE /v1/uploads/{id}", f"/v1/uploads/{second['id']}", 204, headers=key)
