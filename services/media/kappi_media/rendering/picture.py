@@ -1,4 +1,4 @@
-"""Renditions of a still picture, in a decoder process. Imports libvips: never import it in a service."""
+"""Still pictures, in a decoder process. Imports libvips: never import it in a service."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ import pyvips
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
 from kappi_media.rendering.ranged_file import RangedFile
-from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.rendering.sizes import RenditionSize, least_scale
 
 LOADERS: Final = {  # content type: libvips' class of loaders, and the one that reads a source
     "image/jpeg": ("VipsForeignLoadJpeg", "jpegload_source"),
     "image/png": ("VipsForeignLoadPng", "pngload_source"),
     "image/gif": ("VipsForeignLoadNsgif", "gifload_source"),
     "image/webp": ("VipsForeignLoadWebp", "webpload_source"),
+    "image/avif": ("VipsForeignLoadHeif", "heifload_source"),
+    "image/tiff": ("VipsForeignLoadTiff", "tiffload_source"),
 }
+# A file up to this size is read in one go: libvips asks for 4 KiB at a time, and through Python each time.
+_READ_WHOLE_BYTES: Final = 64 << 20
+_ORIENTATION: Final = "orientation"
 
 
 def harden() -> None:
@@ -30,17 +35,12 @@ def harden() -> None:
         pyvips.operation_block_set(name, False)
 
 
-def render_picture(
-    file: RangedFile,
-    *,
-    content_type: str,
-    displayed: tuple[int, int],
-    sizes: Sequence[RenditionSize],
-    max_pixels: int,
+def load_picture(
+    file: RangedFile, *, content_type: str, sizes: Sequence[RenditionSize], max_pixels: int
 ) -> pyvips.Image:
-    """Decode once, as small as the largest size allows (shrink on load), then make each size of that.
+    """Upright, sRGB or grey, decoded no larger than the sizes need (shrink on load).
 
-    displayed: width and height with the orientation applied. Raises RenderRejected, pyvips.Error.
+    Raises RenderRejected, pyvips.Error.
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
@@ -48,12 +48,12 @@ def render_picture(
     header = pyvips.Image.new_from_source(source, "", access="sequential")
     if header.get("vips-loader") != LOADERS[content_type][1]:
         raise RenderRejected(RejectReason.CORRUPT, f"not {content_type}")
-    _check_pixels(header.width, header.height, max_pixels)
-    scale = max(size.scale_from(*displayed) for size in sizes)
+    check_pixels(header.width, header.height, max_pixels)
+    width, height = _displayed(header)
     image = pyvips.Image.thumbnail_source(
         source,
         ANY_WIDTH,
-        height=math.ceil(displayed[1] * scale),
+        height=math.ceil(height * least_scale(sizes, width, height)),
         size="down",
         output_profile=SRGB,
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
@@ -61,16 +61,14 @@ def render_picture(
     return in_memory(image)  # here, while the source is held: libvips does not
 
 
-def render_bmp(
-    file: RangedFile, *, displayed: tuple[int, int], sizes: Sequence[RenditionSize], max_pixels: int
-) -> pyvips.Image:
+def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
     """BMP comes through Pillow, libvips has no loader for it. Raises RenderRejected, OSError."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked below, and must refuse instead of warn
     with Image.open(io.BufferedReader(file), formats=["BMP"]) as picture:
-        _check_pixels(picture.width, picture.height, max_pixels)
-        scale = max(size.scale_from(*displayed) for size in sizes)
+        check_pixels(picture.width, picture.height, max_pixels)
+        scale = least_scale(sizes, picture.width, picture.height)
         pixels = picture.convert("RGB")
     shrink = max(1, int(1 / scale / 2))  # a cheap box filter first, at least twice the target stays
     if shrink > 1:
@@ -79,12 +77,20 @@ def render_bmp(
     return in_memory(image.copy(interpretation=SRGB))
 
 
-def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raises RenderRejected."""
     if width * height > max_pixels:
         raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
 
 
-def _vips_source(file: RangedFile) -> pyvips.SourceCustom:
+def _displayed(header: pyvips.Image) -> tuple[int, int]:
+    turned = _ORIENTATION in header.get_fields() and header.get(_ORIENTATION) >= 5
+    return (header.height, header.width) if turned else (header.width, header.height)
+
+
+def _vips_source(file: RangedFile) -> pyvips.Source:
+    if file.size_bytes <= _READ_WHOLE_BYTES:
+        return pyvips.Source.new_from_memory(file.readall())
     source = pyvips.SourceCustom()
     source.on_read(file.read)
     source.on_seek(file.seek)

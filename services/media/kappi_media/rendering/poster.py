@@ -4,62 +4,85 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import av
 import pyvips
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.rendering.colour import needs_conversion, to_srgb
 from kappi_media.rendering.encoding import in_memory
 from kappi_media.rendering.ranged_file import RangedFile
-from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.rendering.sizes import RenditionSize, least_scale
 
 # Where to look for a frame that shows something: films fade in from black.
 _CANDIDATES: Final = (0.0, 0.1, 0.3, 0.6)
 _DARK: Final = 24  # mean luma of 0..255 below which a frame counts as black
 _LUMA_SIDE: Final = 32
 _MAX_PACKETS: Final = 600  # from a seek to its key frame
-# The index has told the codec already: nothing of the media data is read just to guess at it.
-_OPEN_OPTIONS: Final = {"probesize": "65536", "analyzeduration": "0", "enable_drefs": "0"}
+_HIGH_DEFINITION: Final = 720
+_UNSAID: Final = (2, int(Colorspace.DEFAULT))  # "unspecified" of the file, and of the library
+_MOV, _MATROSKA = "mov", "matroska"
+_DEMUXERS: Final = {
+    "video/mp4": _MOV,
+    "video/quicktime": _MOV,
+    "video/x-m4v": _MOV,
+    "video/3gpp": _MOV,
+    "video/webm": _MATROSKA,
+    "video/x-matroska": _MATROSKA,
+}
+# The header has told the codec already: nothing of the media data is read just to guess at it.
+_HASTE: Final = {"probesize": "65536", "analyzeduration": "0"}
+_OPEN_OPTIONS: Final = {_MOV: {**_HASTE, "enable_drefs": "0"}, _MATROSKA: _HASTE}
 
 
-def render_poster(
-    file: RangedFile,
-    *,
-    displayed: tuple[int, int],
-    orientation: int,
-    sizes: Sequence[RenditionSize],
-    max_pixels: int,
-) -> pyvips.Image:
-    """Raises RenderRejected, pyvips.Error."""
+@dataclass(frozen=True, slots=True)
+class PosterJob:
+    """width, height: as displayed. orientation: EXIF 1..8, how the film's frames are turned for display."""
+
+    content_type: str
+    width: int
+    height: int
+    orientation: int
+    sizes: Sequence[RenditionSize]
+    max_pixels: int
+
+    def target(self) -> tuple[int, int]:
+        """Width and height, before orientation and with square pixels, that are twice what the sizes need."""
+        scale = min(1.0, 2 * least_scale(self.sizes, self.width, self.height))
+        width, height = (max(1, round(side * scale)) for side in (self.width, self.height))
+        return (height, width) if self.orientation >= 5 else (width, height)
+
+
+def load_poster(file: RangedFile, job: PosterJob) -> pyvips.Image:
+    """A frame that stands for the film, upright, sRGB. Raises RenderRejected, pyvips.Error."""
+    demuxer = _DEMUXERS.get(job.content_type)
+    if demuxer is None:
+        raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, job.content_type)
     try:
-        return _render(file, displayed=displayed, orientation=orientation, sizes=sizes, max_pixels=max_pixels)
+        return _load(file, job, demuxer)
     except FFmpegError as error:
         reason = RejectReason.TOO_COMPLEX if error.errno == errno.ENOMEM else RejectReason.CORRUPT
         raise RenderRejected(reason, str(error)) from error
 
 
-def _render(
-    file: RangedFile,
-    *,
-    displayed: tuple[int, int],
-    orientation: int,
-    sizes: Sequence[RenditionSize],
-    max_pixels: int,
-) -> pyvips.Image:
-    with av.open(file, "r", format="mov", options=_OPEN_OPTIONS, metadata_errors="replace") as container:
+def _load(file: RangedFile, job: PosterJob, demuxer: str) -> pyvips.Image:
+    with av.open(
+        file, "r", format=demuxer, options=_OPEN_OPTIONS[demuxer], metadata_errors="replace"
+    ) as container:
         stream = _picture_stream(container)
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(max_pixels)}
+        stream.codec_context.options = {"max_pixels": str(job.max_pixels)}
         frame = _best_frame(container, stream)
-        turned = orientation >= 5
-        width, height = displayed[::-1] if turned else displayed
-        if width * height > max_pixels or frame.width * frame.height > max_pixels:
+        pixels = max(job.width * job.height, frame.width * frame.height)
+        if pixels > job.max_pixels:
             raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{frame.width} x {frame.height}")
-        return in_memory(_upright(_pixels(frame, width, height), orientation))
+        return in_memory(_upright(_pixels(frame, *job.target()), job.orientation))
 
 
 def _picture_stream(container: av.container.InputContainer) -> VideoStream:
@@ -120,15 +143,37 @@ def _mean_luma(frame: VideoFrame) -> float:
 
 
 def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
-    """The frame with square pixels, as sRGB. width, height: before orientation."""
-    picture = frame.reformat(width=width, height=height, format="rgba", dst_color_range="JPEG")
-    return _plane_image(picture, bands=4).extract_band(0, n=3).copy(interpretation="srgb")
+    """The frame in that many square pixels, as sRGB."""
+    transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
+    deep = needs_conversion(transfer=transfer, primaries=primaries)
+    picture = frame.reformat(
+        width=width,
+        height=height,
+        format="rgba64le" if deep else "rgba",
+        src_colorspace=_matrix(frame),
+        dst_color_range=ColorRange.JPEG,
+        interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        threads=1,
+    )
+    image = _plane_image(picture, bands=4, sample_bytes=2 if deep else 1).extract_band(0, n=3)
+    if not deep:
+        return image.copy(interpretation="srgb")
+    image = image.copy(interpretation="rgb16")
+    return to_srgb(image, transfer=transfer, primaries=primaries)
 
 
-def _plane_image(frame: VideoFrame, *, bands: int) -> pyvips.Image:
+def _matrix(frame: VideoFrame) -> Colorspace | None:
+    """How luma and chroma become RGB. A film that does not say is taken as players take it: by its height."""
+    if frame.colorspace in _UNSAID and frame.format.name.startswith("yuv"):
+        return Colorspace.ITU709 if frame.height >= _HIGH_DEFINITION else Colorspace.ITU601
+    return None
+
+
+def _plane_image(frame: VideoFrame, *, bands: int, sample_bytes: int = 1) -> pyvips.Image:
     plane = frame.planes[0]
-    padded = plane.line_size // bands  # rows are padded to the decoder's alignment
-    image = pyvips.Image.new_from_memory(bytes(plane), padded, frame.height, bands, "uchar")
+    padded = plane.line_size // (bands * sample_bytes)  # rows are padded to the decoder's alignment
+    sample = "uchar" if sample_bytes == 1 else "ushort"
+    image = pyvips.Image.new_from_memory(bytes(plane), padded, frame.height, bands, sample)
     return image.crop(0, 0, frame.width, frame.height)
 
 

@@ -28,6 +28,10 @@ class RangedFile(io.RawIOBase):
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._position = 0
 
+    @property
+    def size_bytes(self) -> int:
+        return self._size
+
     def readable(self) -> bool:
         return True
 
@@ -43,6 +47,14 @@ class RangedFile(io.RawIOBase):
             raise ValueError("seek before the start")
         self._position = base + offset
         return self._position
+
+    def readall(self) -> bytes:
+        """From here to the end, which nothing is kept of."""
+        step = self._block_bytes
+        starts = range(self._position, self._size, step)
+        body = b"".join(self._fetch(start, min(step, self._size - start)) for start in starts)
+        self._position += len(body)
+        return body
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fills as much as one block holds: callers loop, as with any raw file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +42,11 @@ class RenditionSize:
 def is_size(text: str) -> bool:
     """Whether this reads as a size, be it one that anybody may have or not."""
     return _SIZE.fullmatch(text) is not None
+
+
+def least_scale(sizes: Iterable[RenditionSize], width: int, height: int) -> float:
+    """How much of a picture of these dimensions all of them need."""
+    return max(size.scale_from(width, height) for size in sizes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,6 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
     """The upright picture, at least as large as the largest size needs it."""
     from kappi_media.rendering import picture
 
-    displayed = (job.width, job.height)
     video = job.content_type.startswith("video/")
     file = RangedFile(
         fetch,
@@ -113,24 +112,26 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         block_bytes=_VIDEO_BLOCK_BYTES if video else _PICTURE_BLOCK_BYTES,
     )
     if video:
-        from kappi_media.rendering.poster import render_poster
+        from kappi_media.rendering.poster import PosterJob, load_poster
 
-        return render_poster(
+        return load_poster(
             file,
-            displayed=displayed,
-            orientation=job.orientation,
-            sizes=sizes,
-            max_pixels=job.max_pixels,
+            PosterJob(
+                content_type=job.content_type,
+                width=job.width,
+                height=job.height,
+                orientation=job.orientation,
+                sizes=sizes,
+                max_pixels=job.max_pixels,
+            ),
         )
     if job.content_type == "image/bmp":
-        return picture.render_bmp(file, displayed=displayed, sizes=sizes, max_pixels=job.max_pixels)
-    return picture.render_picture(
-        file,
-        content_type=job.content_type,
-        displayed=displayed,
-        sizes=sizes,
-        max_pixels=job.max_pixels,
-    )
+        return picture.load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
+    if job.content_type == "image/heic":
+        from kappi_media.rendering.heic import load_heic
+
+        return load_heic(file, sizes=sizes, max_pixels=job.max_pixels)
+    return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
 
 
 def _confine(memory_bytes: int) -> None:

@@ -1,0 +1,73 @@
+"""From video colour to sRGB, in a decoder process: high dynamic range and wide gamuts (ITU-T H.273, BT.2100).
+
+A frame in PQ or HLG that is shown as if it were sRGB is grey and flat; one in BT.2020 primaries is pale.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyvips
+
+BT_709, BT_2020, DISPLAY_P3 = 1, 9, 12
+"""Colour primaries, by their numbers in H.273."""
+PQ, HLG = 16, 18
+"""Transfer characteristics, by their numbers in H.273; any other is taken for that of sRGB."""
+
+_TO_BT_709: Final = {
+    BT_2020: [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
+    DISPLAY_P3: [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]],
+}
+_LUMINANCE_2020: Final = [[0.2627, 0.6780, 0.0593]]
+_WHITE_NITS: Final = 203.0  # what a diffuse white is graded to (BT.2408)
+_PEAK: Final = 1000.0 / _WHITE_NITS
+_KNEE: Final = 0.5  # below it, of diffuse white, nothing changes; above it highlights are pressed together
+_SIGNALS: Final = 65_535.0
+
+
+def needs_conversion(*, transfer: int, primaries: int) -> bool:
+    """Whether pixels of such a picture are not sRGB as they are."""
+    return transfer in (PQ, HLG) or primaries in _TO_BT_709
+
+
+def to_srgb(image: pyvips.Image, *, transfer: int, primaries: int) -> pyvips.Image:
+    """image: RGB, full range, eight or sixteen bits a channel; alpha stays. Returns eight bits a channel."""
+    if image.hasalpha():
+        alpha = image.extract_band(3)
+        alpha = alpha >> 8 if image.format == "ushort" else alpha
+        opaque = to_srgb(image.extract_band(0, n=3), transfer=transfer, primaries=primaries)
+        return opaque.bandjoin(alpha.cast("uchar"))
+    deep = image if image.format == "ushort" else (image * 257).cast("ushort")
+    light = _light(deep, transfer=transfer)
+    matrix = _TO_BT_709.get(primaries)
+    if matrix is not None:
+        light = light.recomb(matrix)
+    if transfer in (PQ, HLG):
+        light = _compressed(light)
+    return light.copy(interpretation="scrgb").colourspace("srgb")
+
+
+def _light(image: pyvips.Image, *, transfer: int) -> pyvips.Image:
+    """Linear light, 1.0 being diffuse white."""
+    signal = pyvips.Image.identity(ushort=True) / _SIGNALS
+    if transfer == PQ:
+        root = signal ** (1 / 78.84375)
+        above = (root - 0.8359375) * (root > 0.8359375)
+        curve = (above / (18.8515625 - root * 18.6875)) ** (1 / 0.1593017578125)
+        return image.maplut(curve * (10_000 / _WHITE_NITS))
+    if transfer == HLG:
+        low, high = signal**2 / 3, (((signal - 0.55991073) / 0.17883277).exp() + 0.28466892) / 12
+        scene = image.maplut((signal <= 0.5).ifthenelse(low, high))
+        # The system gamma of a display of 1,000 nits.
+        return scene * (scene.recomb(_LUMINANCE_2020) ** 0.2) * _PEAK
+    return image.maplut((signal <= 0.04045).ifthenelse(signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4))
+
+
+def _compressed(light: pyvips.Image) -> pyvips.Image:
+    """Highlights up to the peak pressed, hue kept: a Möbius curve from the knee on."""
+    brightest = light.extract_band(0).bandrank([light.extract_band(1), light.extract_band(2)], index=2)
+    a = -(_KNEE**2) * (_PEAK - 1) / (_KNEE**2 - 2 * _KNEE + _PEAK)
+    b = (_KNEE**2 - 2 * _KNEE * _PEAK + _PEAK) / (_PEAK - 1)
+    scale = (b**2 + 2 * b * _KNEE + _KNEE**2) / (b - a)
+    pressed = (brightest + a) / (brightest + b) * scale
+    return light * (brightest <= _KNEE).ifthenelse(1.0, pressed / brightest)

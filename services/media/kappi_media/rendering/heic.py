@@ -1,0 +1,84 @@
+"""HEIC, in a decoder process: by libheif with a decoder for HEVC, which the libvips wheel lacks.
+
+Rotation and mirroring are properties of the picture and libheif applies them; the EXIF orientation beside
+them says the same and must not be applied a second time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pillow_heif
+import pyvips
+
+from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, to_srgb
+from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.picture import check_pixels, load_picture
+from kappi_media.rendering.ranged_file import RangedFile
+from kappi_media.rendering.sizes import RenditionSize, least_scale
+
+_BANDS: Final = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_NOT_BUILT_IN: Final = "not been built in"
+
+
+def load_heic(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
+    """Raises RenderRejected, pyvips.Error, OSError, ValueError."""
+    try:
+        picture = _opened(file)
+        check_pixels(*picture.size, max_pixels)
+        image = _pixels(picture)
+    except (EOFError, SyntaxError, RuntimeError) as error:
+        if _NOT_BUILT_IN in str(error):
+            # A HEIF may hold other codecs; libvips brings the one for AV1.
+            return load_picture(file, content_type="image/avif", sizes=sizes, max_pixels=max_pixels)
+        raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
+    height = math.ceil(image.height * least_scale(sizes, image.width, image.height))
+    # Shrunk before its colours are converted: the other way round takes several times the memory.
+    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", output_profile=SRGB)
+    return in_memory(_converted(small, picture.info))
+
+
+def _opened(file: RangedFile) -> Any:
+    """The primary picture, its header read."""
+    pillow_heif.options.DECODE_THREADS = 1
+    body = file.readall()
+    picture = pillow_heif.open_heif(body, convert_hdr_to_8bit=True)
+    if _transfer(picture.info) in (PQ, HLG):
+        # Sixteen bits a channel only where the dynamic range needs them: they double the memory.
+        picture = pillow_heif.open_heif(body, convert_hdr_to_8bit=False)
+    return picture
+
+
+def _pixels(picture: Any) -> pyvips.Image:
+    """Decoded, with its colour profile if it counts."""
+    mode, _, depth = picture.mode.partition(";")
+    bands, deep = _BANDS[mode], depth == "16"
+    width, height = picture.size
+    data = picture.data
+    if len(data) != width * height * bands * (1 + deep):
+        raise RenderRejected(RejectReason.CORRUPT, "not as many pixels as its size says")
+    image = pyvips.Image.new_from_memory(data, width, height, bands, "ushort" if deep else "uchar")
+    grey, colour = ("grey16", "rgb16") if deep else ("b-w", SRGB)
+    image = image.copy(interpretation=grey if bands < 3 else colour)
+    profile = picture.info.get("icc_profile")
+    if profile and _transfer(picture.info) not in (PQ, HLG):
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def _converted(image: pyvips.Image, info: dict[str, Any]) -> pyvips.Image:
+    """As its colour numbers say, where no profile has said so already."""
+    transfer = _transfer(info)
+    primaries = (info.get("nclx_profile") or {}).get("color_primaries", BT_709)
+    if image.bands < 3 or not needs_conversion(transfer=transfer, primaries=primaries):
+        return image
+    if info.get("icc_profile") and transfer not in (PQ, HLG):
+        return image
+    return to_srgb(image, transfer=transfer, primaries=primaries)
+
+
+def _transfer(info: dict[str, Any]) -> int:
+    return int((info.get("nclx_profile") or {}).get("transfer_characteristics", 0))
