@@ -152,6 +152,10 @@ async def test_other_galleries_items_do_not_exist(
 async def test_only_sizes_of_the_tier_are_renditions(client: Client, http: Http, gallery: Gallery) -> None:
     item = await client.upload(gallery, JPEG)
     path = f"/v1/media/{item['id']}/renditions"
-    for size in ("199", "0400", "600x600", "huge"):
+    for size in ("199", "600x600", "400x600", "9999"):
         answer = await http("GET", f"{path}/{size}", grant=gallery.grant("view"))
         assert (answer.status, answer.code) == (403, "rendition_not_in_tier")
+    for size in ("0400", "huge", "400x", "x400", "-1", "400x400x400"):
+        answer = await http("GET", f"{path}/{size}", grant=gallery.grant("view"))
+        assert (answer.status, answer.code) == (422, "validation_failed")
+        assert [error["field"] for error in answer.json["errors"]] == ["size"]
