@@ -306,3 +306,19 @@ async def test_kappi_may_be_away_for_a_moment(
 
 def _facts(item: dict[str, Any]) -> tuple[str, str, int, int]:
     return item["status"], item["kind"], item["width"], item["height"]
+
+
+async def test_what_it_gave_up_on_is_kept_for_an_operator(deployed: Deployed, app: App) -> None:
+    """Nobody is there to be told: three attempts, then the event lies in the queue, whole."""
+    s3 = deployed.emulator.client("s3")
+    key = original_key(app.gallery.id, new_id())
+    await asyncio.to_thread(
+        lambda: s3.put_object(Bucket=deployed.bucket, Key=key, Body=JPEG, ContentType="image/jpeg")
+    )
+
+    async def kept() -> None:
+        failed = await asyncio.to_thread(deployed.failed)
+        keys = [event["requestPayload"]["Records"][0]["s3"]["object"]["key"] for event in failed]
+        assert key in keys
+
+    await eventually(kept, PATIENCE_S)
