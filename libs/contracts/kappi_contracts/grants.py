@@ -19,7 +19,10 @@ _RANK: dict[Right, int] = {"view": 0, "contribute": 1, "manage": 2}
 
 
 class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
-    """What anyone who may view a gallery sees of it. `version` grows with every change."""
+    """What anyone who may view a gallery sees of it. `version` grows with every change.
+
+    location_free: viewers get copies of originals that do not tell where they were taken.
+    """
 
     id: UUID
     code: str | None
@@ -30,6 +33,7 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     created_at: datetime
     version: int
+    location_free: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

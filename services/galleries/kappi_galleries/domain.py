@@ -86,7 +86,8 @@ class Gallery:
     """A gallery as stored. A deleted one is a tombstone: id, code and deletion time, its content gone.
 
     version: grows with every change of the gallery itself, not with its items. size_bytes: of the
-    originals of its ready items.
+    originals of its ready items. location_free: viewers get copies of originals that do not tell where they
+    were taken.
     """
 
     id: GalleryId
@@ -102,6 +103,7 @@ class Gallery:
     version: int
     item_count: int
     size_bytes: int
+    location_free: bool = False
 
     @property
     def shown_code(self) -> str | None:

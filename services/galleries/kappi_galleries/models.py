@@ -5,6 +5,7 @@ from __future__ import annotations
 from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -33,6 +34,8 @@ galleries = Table(
     Column("access_key_hash", LargeBinary),
     Column("password_hash", Text),
     Column("expires_at", DateTime(timezone=True)),
+    # Viewers get copies of originals that do not tell where they were taken.
+    Column("location_free", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("deleted_at", DateTime(timezone=True)),

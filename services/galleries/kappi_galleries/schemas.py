@@ -71,6 +71,13 @@ VisibilityWish = Annotated[
         "nobody but its owner, and to everybody else it does not exist"
     ),
 ]
+LocationFreeWish = Annotated[
+    Annotated[bool, Field(strict=True)] | None,
+    Field(
+        description="Whether whoever comes by the code gets copies of originals that do not tell where they "
+        "were taken; the picture itself is untouched. Who manages the gallery still gets the originals"
+    ),
+]
 
 
 class GalleryCreate(BaseModel):
@@ -82,6 +89,7 @@ class GalleryCreate(BaseModel):
     visibility: VisibilityWish = None
     password: Password = None
     expires_in: LifetimeSeconds = None
+    location_free: LocationFreeWish = None
 
 
 class GalleryPatch(BaseModel):
@@ -93,6 +101,7 @@ class GalleryPatch(BaseModel):
     visibility: VisibilityWish = None
     password: Password = None
     expires_in: LifetimeSeconds = None
+    location_free: LocationFreeWish = None
 
 
 class GalleryAnswer(BaseModel):
@@ -107,6 +116,9 @@ class GalleryAnswer(BaseModel):
     title: str | None
     visibility: Literal["shared", "private"]
     password_protected: bool
+    location_free: bool = Field(
+        description="Viewers get copies of originals that do not tell where they were taken"
+    )
     expires_at: datetime | None = Field(description="When it is deleted; null for never")
     created_at: datetime
     updated_at: datetime
@@ -122,6 +134,7 @@ class GalleryAnswer(BaseModel):
             title=gallery.title,
             visibility=gallery.visibility,
             password_protected=gallery.password_protected,
+            location_free=gallery.location_free,
             expires_at=gallery.expires_at,
             created_at=gallery.created_at,
             updated_at=gallery.updated_at,

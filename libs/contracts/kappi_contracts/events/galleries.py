@@ -17,8 +17,11 @@ class GalleryCreated(Event, frozen=True, kw_only=True):
     created_at: Instant
 
 
-class GalleryUpdated(Event, frozen=True, kw_only=True):
-    """The public face or the deadline of a gallery changed; carries the state after the change."""
+class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The public face or the deadline of a gallery changed; carries the state after the change.
+
+    location_free: viewers get copies of originals that do not tell where they were taken.
+    """
 
     aggregate: ClassVar[str] = "gallery_id"
     gallery_id: UUID
@@ -26,6 +29,7 @@ class GalleryUpdated(Event, frozen=True, kw_only=True):
     visibility: Literal["shared", "private"]
     expires_at: Instant | None
     updated_at: Instant
+    location_free: bool = False
 
 
 class GalleryDeleted(Event, frozen=True, kw_only=True):

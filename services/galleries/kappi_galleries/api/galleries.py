@@ -163,14 +163,19 @@ def _anonymous_wish(body: GalleryCreate) -> GalleryWish:
     refused = [field for field, asked in wanted.items() if asked]
     if refused:
         raise AccountRequired(*refused)
-    return GalleryWish(title=body.title, lifetime_s=body.expires_in)
+    return GalleryWish(
+        title=body.title, lifetime_s=body.expires_in, location_free=body.location_free or False
+    )
 
 
 def _account_wish(body: GalleryCreate) -> AccountGalleryWish:
     if body.expires_in is not None:
         raise ExpiryNotForAccounts
     return AccountGalleryWish(
-        title=body.title, visibility=body.visibility or "shared", password=body.password
+        title=body.title,
+        visibility=body.visibility or "shared",
+        password=body.password,
+        location_free=body.location_free or False,
     )
 
 
@@ -181,6 +186,7 @@ def _change(body: GalleryPatch) -> GalleryChange:
         visibility=body.visibility,
         password=PasswordChange(password=body.password) if "password" in sent else None,
         lifetime_s=body.expires_in,
+        location_free=body.location_free,
     )
 
 

@@ -19,15 +19,15 @@ from kappi_galleries.models import galleries, gallery_items, used_codes
 
 _COLUMNS = """
 id, code, owner_id, visibility, title, password_hash IS NOT NULL AS password_protected, expires_at,
-created_at, updated_at, deleted_at, version, item_count, size_bytes
+created_at, updated_at, deleted_at, version, item_count, size_bytes, location_free
 """
 _CREATE = """
 WITH taken AS (
   INSERT INTO used_codes (code) VALUES ($2) ON CONFLICT DO NOTHING RETURNING code),
 created AS (
   INSERT INTO galleries (id, code, owner_id, visibility, title, access_key_hash, expires_at, created_at,
-    updated_at)
-  SELECT $1, code, NULL, 'shared', $3, $4, $5, $6, $6 FROM taken
+    updated_at, location_free)
+  SELECT $1, code, NULL, 'shared', $3, $4, $5, $6, $6, $13 FROM taken
   ON CONFLICT (code) DO NOTHING
   RETURNING version)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
@@ -53,7 +53,7 @@ _columns = (
         galleries.c[name]
         for name in (
             *("id", "code", "owner_id", "visibility", "title", "expires_at", "created_at", "updated_at"),
-            *("deleted_at", "version", "item_count", "size_bytes"),
+            *("deleted_at", "version", "item_count", "size_bytes", "location_free"),
         )
     ),
     galleries.c.password_hash.is_not(None).label("password_protected"),
@@ -92,6 +92,7 @@ class GalleryQueries:
             gallery.expires_at,
             gallery.created_at,
             *event,
+            gallery.location_free,
         )
         return sequence is not None
 
@@ -145,6 +146,7 @@ class GalleryRows:
             "expires_at": gallery.expires_at,
             "created_at": gallery.created_at,
             "updated_at": gallery.updated_at,
+            "location_free": gallery.location_free,
             **secrets,
         }
         return await self._changed(
@@ -187,6 +189,7 @@ class GalleryRows:
                 expires_at=gallery.expires_at,
                 updated_at=gallery.updated_at,
                 version=gallery.version,
+                location_free=gallery.location_free,
                 **(secrets or {}),
             )
         )

@@ -29,6 +29,7 @@ class AccountGalleryWish:
     title: str | None = None
     visibility: Visibility = "shared"
     password: str | None = None
+    location_free: bool = False
 
 
 class AccountGalleryCreation:
@@ -93,4 +94,5 @@ class AccountGalleryCreation:
             version=1,
             item_count=0,
             size_bytes=0,
+            location_free=wish.location_free,
         )

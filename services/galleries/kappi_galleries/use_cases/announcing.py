@@ -25,4 +25,5 @@ def updated(gallery: Gallery) -> GalleryUpdated:
         visibility=gallery.visibility,
         expires_at=gallery.expires_at,
         updated_at=gallery.updated_at,
+        location_free=gallery.location_free,
     )

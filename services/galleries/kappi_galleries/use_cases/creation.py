@@ -24,6 +24,7 @@ class GalleryWish:
 
     title: str | None = None
     lifetime_s: int | None = None
+    location_free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,5 +119,6 @@ class GalleryCreation:
             version=1,
             item_count=0,
             size_bytes=0,
+            location_free=wish.location_free,
         )
         return CreatedGallery(gallery=gallery, access_key=access_key), key_hash

@@ -126,6 +126,7 @@ class Granting:
             expires_at=gallery.expires_at,
             created_at=gallery.created_at,
             version=gallery.version,
+            location_free=gallery.location_free,
         )
 
 

@@ -41,6 +41,7 @@ class GalleryChange:
     visibility: Visibility | None = None
     password: PasswordChange | None = None
     lifetime_s: int | None = None
+    location_free: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,8 @@ class GalleryManagement:
             changed = replace(changed, visibility=change.visibility)
         if change.password is not None:
             changed = replace(changed, password_protected=change.password.password is not None)
+        if change.location_free is not None:
+            changed = replace(changed, location_free=change.location_free)
         if change.lifetime_s is not None:
             changed = replace(changed, expires_at=self._lifetimes.deadline(change.lifetime_s, now=now))
         return changed
