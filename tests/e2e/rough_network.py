@@ -62,6 +62,12 @@ class RoughNetwork:
             self.traffic.cuts += 1
             task.cancel()
 
+    async def idle(self, *, timeout_s: float = 20.0) -> None:
+        """Until no connection is left: what a killed client had sent still passes. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while self._open:  # noqa: ASYNC110 - others end them
+                await asyncio.sleep(0.02)
+
     async def serve(
         self, target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:

@@ -45,7 +45,7 @@ class Identity:
 
 @dataclass(slots=True)
 class Known:
-    """A file as it was hashed, and its upload once there is one."""
+    """A file as it was hashed, and its upload once there is one. parts: ETags of those acknowledged."""
 
     size_bytes: int
     modified_ns: int
@@ -53,6 +53,7 @@ class Known:
     upload_id: str | None = None
     media_id: str | None = None
     completed: bool = False
+    parts: dict[str, str] = field(default_factory=dict)
 
     def still_is(self, file: LocalFile) -> bool:
         return (self.size_bytes, self.modified_ns) == (file.size_bytes, file.modified_ns)
@@ -115,12 +116,20 @@ class Journal:
             for path, upload in zip(self.note.declaration.paths, uploads, strict=False):
                 if (known := self.note.files.get(path)) is not None:
                     known.upload_id, known.media_id = upload["id"], upload["media_id"]
+                    known.parts.clear()
         self.note.declaration = None
         self.save()
 
     def completed(self, known: Known) -> None:
         """Saved now and then only: what is not remembered is asked for."""
         known.completed = True
+        self._save_now_and_then()
+
+    def acknowledged(self, known: Known) -> PartsNoted:
+        """The parts of its upload; saved now and then only."""
+        return PartsNoted(known.parts, self._save_now_and_then)
+
+    def _save_now_and_then(self) -> None:
         if self._clock() - self._saved_at > _SAVED_EVERY_S:
             self.save()
 
@@ -140,6 +149,22 @@ class Journal:
             self._path.unlink(missing_ok=True)
             for draft in self._path.parent.glob(f".{self._path.name}.*"):
                 draft.unlink(missing_ok=True)  # of a process that was killed while it wrote
+
+
+class PartsNoted:
+    """ETags of one upload's parts, see `present_parts.Acknowledged`. changed: called after each note."""
+
+    def __init__(self, etags: dict[str, str], changed: Callable[[], None]) -> None:
+        self._etags = etags
+        self._changed = changed
+
+    def etag_of(self, number: int) -> str | None:
+        return self._etags.get(str(number))
+
+    def note(self, number: int, etag: str) -> None:
+        if etag and self._etags.get(str(number)) != etag:
+            self._etags[str(number)] = etag
+            self._changed()
 
 
 class Journals:

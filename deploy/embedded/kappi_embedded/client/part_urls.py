@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kappi_embedded.client.api import Api
 from kappi_embedded.client.promises import Parts, signed_parts
@@ -13,13 +13,15 @@ _ASKED_AT_ONCE = 100
 
 
 class PartUrls:
-    """headers: the gallery's credentials."""
+    """headers: the gallery's credentials. wanted: the numbers that will be sent, in order."""
 
-    def __init__(self, api: Api, upload_id: str, parts: Parts, *, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, api: Api, upload_id: str, parts: Parts, *, wanted: Sequence[int], headers: Mapping[str, str]
+    ) -> None:
         self._api = api
         self._path = f"/v1/uploads/{upload_id}/parts"
         self._headers = headers
-        self._missing = parts.missing
+        self._wanted = wanted
         self._urls = dict(parts.urls)
         self._asking = asyncio.Lock()
 
@@ -40,7 +42,7 @@ class PartUrls:
             return self._urls[number]
 
     async def _ask_from(self, number: int) -> None:
-        at = self._missing.index(number)
-        numbers = self._missing[at : at + _ASKED_AT_ONCE]
+        at = self._wanted.index(number)
+        numbers = self._wanted[at : at + _ASKED_AT_ONCE]
         answer = await self._api.call("POST", self._path, json={"numbers": numbers}, headers=self._headers)
         self._urls.update(signed_parts(answer["parts"]))

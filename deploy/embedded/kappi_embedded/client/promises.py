@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +13,22 @@ PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """A multipart upload.
+class PresentPart:
+    """A part the store lists. etag: without quotes."""
 
-    present: sizes of the parts in the store. urls: of missing ones, not always of all.
-    """
+    number: int
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A multipart upload. urls: of missing parts, not always of all."""
 
     part_size_bytes: int
     count: int
-    present: Mapping[int, int]
+    present: Sequence[PresentPart]
     urls: Mapping[int, SignedPut]
-
-    @property
-    def missing(self) -> list[int]:
-        return [number for number in range(1, self.count + 1) if number not in self.present]
-
-    @property
-    def present_bytes(self) -> int:
-        return sum(self.present.values())
 
     def span(self, number: int, *, of_bytes: int) -> tuple[int, int]:
         """(start, size in bytes) of a part of a file."""
@@ -69,7 +67,10 @@ def _parts(document: Mapping[str, Any]) -> Parts:
     return Parts(
         part_size_bytes=document["part_size"],
         count=document["part_count"],
-        present={each["number"]: each["size"] for each in document.get("present") or ()},
+        present=[
+            PresentPart(each["number"], each["size"], each["etag"].strip('"'))
+            for each in document.get("present") or ()
+        ],
         urls=signed_parts(document["parts"]),
     )
 

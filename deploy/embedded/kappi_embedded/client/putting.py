@@ -50,10 +50,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the store said. message: its own words, or the status."""
+    """What the store said. message: its own words, or the status. etag: without quotes, empty without one."""
 
     status: int
     message: str
+    etag: str
 
 
 class LinkBroke(Exception):
@@ -110,7 +111,8 @@ class Store:
                     allow_redirects=False,
                 ) as answer:
                     text = await answer.text(errors="replace")
-                    return Reply(answer.status, _message(text) or f"HTTP status {answer.status}")
+                    message = _message(text) or f"HTTP status {answer.status}"
+                    return Reply(answer.status, message, answer.headers.get("ETag", "").strip('"'))
         except UNREACHABLE as failure:
             if body.failure is not None:
                 raise body.failure from failure

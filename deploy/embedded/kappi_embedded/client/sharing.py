@@ -105,11 +105,13 @@ class Sharing:
         for file in files:
             if file.size_bytes == 0:
                 self._reject(file, "the file is empty")
-        async with self._store:
-            await self._repeat_unanswered()
-            for start in range(0, len(fit), BATCH):
-                await self._share_batch(fit[start : start + BATCH])
-        self._journal.save()
+        try:
+            async with self._store:
+                await self._repeat_unanswered()
+                for start in range(0, len(fit), BATCH):
+                    await self._share_batch(fit[start : start + BATCH])
+        finally:
+            self._journal.save()
         order = {id(file): number for number, file in enumerate(files)}
         self.outcome.shared.sort(key=lambda shared: order[id(shared.file)])
         return self.outcome
@@ -255,7 +257,8 @@ class Sharing:
             if task.promise is None:
                 self._progress.resumed(task.file.size_bytes)
             else:
-                await self._uploader.upload(task.file, task.promise)
+                acknowledged = self._journal.acknowledged(task.known)
+                await self._uploader.upload(task.file, task.promise, acknowledged)
         except Rejected as error:
             self._journal.drop(task.file)
             self._reject(task.file, str(error))

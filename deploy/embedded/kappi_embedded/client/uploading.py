@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from kappi_embedded.client.api import ATTEMPTS, Api, ApiError
 from kappi_embedded.client.files import FileChanged, LocalFile
 from kappi_embedded.client.link import Link
 from kappi_embedded.client.part_urls import PartUrls
+from kappi_embedded.client.present_parts import Acknowledged, reliable_parts
 from kappi_embedded.client.promises import COMPLETED, Parts, Promise, promise_of
 from kappi_embedded.client.putting import LinkBroke, Reply, SignedPut, Slice, Store
 from kappi_embedded.client.together import together
@@ -45,6 +48,16 @@ class TransferProgress(Protocol):
 
 class Rejected(Exception):
     """This file cannot be shared; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A multipart upload to be gone on with."""
+
+    file: LocalFile
+    upload_id: str
+    parts: Parts
+    acknowledged: Acknowledged
 
 
 class _Outdated(Exception):
@@ -83,11 +96,15 @@ class Uploader:
             if error.status not in {404, 409}:
                 raise
 
-    async def upload(self, file: LocalFile, promise: Promise) -> None:
-        """Put what is missing and complete. Raises Rejected, ApiError, Unreachable."""
+    async def upload(self, file: LocalFile, promise: Promise, acknowledged: Acknowledged) -> None:
+        """Put what is missing and complete.
+
+        acknowledged: of the upload's parts, by this and earlier runs; it is added to.
+        Raises Rejected, ApiError, Unreachable.
+        """
         tally = _Tally(self._progress)
         try:
-            await self._upload(file, promise, tally)
+            await self._upload(file, promise, acknowledged, tally)
         except FileChanged as error:
             await self.abort(promise.id)
             tally.set(0)
@@ -99,13 +116,15 @@ class Uploader:
             tally.set(0)
             raise
 
-    async def _upload(self, file: LocalFile, promise: Promise, tally: _Tally) -> None:
+    async def _upload(
+        self, file: LocalFile, promise: Promise, acknowledged: Acknowledged, tally: _Tally
+    ) -> None:
         for attempt in itertools.count(1):
             if promise.state == COMPLETED:
                 tally.begin(file.size_bytes)
                 return
             try:
-                await self._put(file, promise, tally)
+                await self._put(file, promise, acknowledged, tally)
                 await self._complete(promise)
             except _Outdated as outdated:
                 if attempt == ATTEMPTS:
@@ -114,9 +133,11 @@ class Uploader:
             else:
                 return
 
-    async def _put(self, file: LocalFile, promise: Promise, tally: _Tally) -> None:
+    async def _put(
+        self, file: LocalFile, promise: Promise, acknowledged: Acknowledged, tally: _Tally
+    ) -> None:
         if promise.parts is not None:
-            await self._put_parts(file, promise, promise.parts, tally)
+            await self._put_parts(_Work(file, promise.id, promise.parts, acknowledged), tally)
         elif promise.single is not None:
             await self._put_whole(file, promise, promise.single, tally)
         else:
@@ -145,32 +166,35 @@ class Uploader:
         await self._insist(Slice(file, 0, file.size_bytes), request, renewed)
         tally.set(file.size_bytes)
 
-    async def _put_parts(self, file: LocalFile, promise: Promise, parts: Parts, tally: _Tally) -> None:
-        tally.begin(parts.present_bytes)
-        urls = PartUrls(self._api, promise.id, parts, headers=self._headers)
-        missing = iter(parts.missing)
+    async def _put_parts(self, work: _Work, tally: _Tally) -> None:
+        there = await asyncio.to_thread(reliable_parts, work.file, work.parts, work.acknowledged)
+        tally.begin(sum(there.values()))
+        wanted = [number for number in range(1, work.parts.count + 1) if number not in there]
+        urls = PartUrls(self._api, work.upload_id, work.parts, wanted=wanted, headers=self._headers)
+        left = iter(wanted)
 
-        async def one_after_the_other(numbers: Iterator[int]) -> None:
-            for number in numbers:
-                await self._put_part(file, parts, number, urls)
-                tally.add(parts.span(number, of_bytes=file.size_bytes)[1])
+        async def one_after_the_other() -> None:
+            for number in left:
+                tally.add(await self._put_part(work, number, urls))
 
-        await together(one_after_the_other(missing) for _ in range(self._link.pace.widest))
+        await together(one_after_the_other() for _ in range(self._link.pace.widest))
 
-    async def _put_part(self, file: LocalFile, parts: Parts, number: int, urls: PartUrls) -> None:
+    async def _put_part(self, work: _Work, number: int, urls: PartUrls) -> int:
         async def renewed(dead: SignedPut) -> SignedPut:
             return await urls.instead_of(dead, number)
 
-        start, size_bytes = parts.span(number, of_bytes=file.size_bytes)
+        start, size_bytes = work.parts.span(number, of_bytes=work.file.size_bytes)
         try:
-            await self._insist(Slice(file, start, size_bytes), await urls.get(number), renewed)
+            etag = await self._insist(Slice(work.file, start, size_bytes), await urls.get(number), renewed)
         except ApiError as error:
             if error.status in {404, 409}:
                 raise _Outdated(str(error)) from error
             raise
+        work.acknowledged.note(number, etag)
+        return size_bytes
 
-    async def _insist(self, piece: Slice, request: SignedPut, renewed: Renewal) -> None:
-        """Send a slice until the store has it. Raises Rejected, _Outdated, Unreachable."""
+    async def _insist(self, piece: Slice, request: SignedPut, renewed: Renewal) -> str:
+        """Send a slice until the store has it; its ETag. Raises Rejected, _Outdated, Unreachable."""
         refusals = 0
         for attempt in itertools.count(1):
             status = 0
@@ -181,7 +205,7 @@ class Uploader:
             else:
                 status, reason = reply.status, f"the object store did not take it: {reply.message}"
                 if status in _STORED:
-                    return
+                    return reply.etag
                 if status == _NOT_THERE:
                     raise _Outdated(reason)
                 refusals += status == _URL_DEAD
@@ -191,6 +215,7 @@ class Uploader:
             await self._link.pause(attempt, reason=reason)
             if status == _URL_DEAD:
                 request = await renewed(request)
+        raise AssertionError("it counts for ever")
 
     async def _put_once(self, piece: Slice, request: SignedPut) -> Reply:
         moved = 0

@@ -1,0 +1,50 @@
+"""Which of the parts a store lists may be relied on.
+
+A listing is not enough: there are stores that keep what had come of a part when its sender died, under the
+part's full size. What this client saw acknowledged, or what has the part's own digest, is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Protocol
+
+from kappi_embedded.client.files import LocalFile
+from kappi_embedded.client.promises import Parts, PresentPart
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Acknowledged(Protocol):
+    """The ETags that answers to this client's own PUTs had."""
+
+    def etag_of(self, number: int) -> str | None: ...
+
+    def note(self, number: int, etag: str) -> None: ...
+
+
+def reliable_parts(file: LocalFile, parts: Parts, acknowledged: Acknowledged) -> dict[int, int]:
+    """Sizes in bytes by number. Reads of the file what is not known otherwise: blocks. Raises OSError."""
+    found: dict[int, int] = {}
+    with file.path.open("rb") as opened:
+        for part in parts.present:
+            start, size_bytes = parts.span(part.number, of_bytes=file.size_bytes)
+            if part.size_bytes != size_bytes:
+                continue
+            if acknowledged.etag_of(part.number) == part.etag or _is(part, opened.fileno(), start):
+                acknowledged.note(part.number, part.etag)
+                found[part.number] = size_bytes
+    return found
+
+
+def _is(part: PresentPart, descriptor: int, start: int) -> bool:
+    """Whether the ETag is a digest of these bytes: MD5 as in S3, or the local store's SHA-256, cut short."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    left = part.size_bytes
+    while left and (chunk := os.pread(descriptor, min(_CHUNK_BYTES, left), start)):
+        md5.update(chunk)
+        sha256.update(chunk)
+        start += len(chunk)
+        left -= len(chunk)
+    return part.etag in {md5.hexdigest(), sha256.hexdigest()[:32]}
