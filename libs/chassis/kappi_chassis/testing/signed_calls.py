@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
@@ -49,3 +50,20 @@ def _call(request: SignedRequest, body: bytes | None, headers: Mapping[str, str]
 def without(request: SignedRequest, header: str) -> SignedRequest:
     """The same request, one header forgotten."""
     return replace(request, headers={k: v for k, v in request.headers.items() if k != header})
+
+
+def begun(request: SignedRequest, **headers: str) -> socket.socket:
+    """A plain connection on which the head of the request was sent, and no body yet; the caller closes it."""
+    url = urlsplit(request.url)
+    connection = socket.create_connection((url.hostname or "", url.port or 80), timeout=10)
+    lines = [f"{request.http_method} {url.path}?{url.query} HTTP/1.1", f"host: {url.netloc}"]
+    lines += [f"{name}: {value}" for name, value in (request.headers | headers).items()]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    return connection
+
+
+def answer_to(connection: socket.socket) -> http.client.HTTPResponse:
+    """What comes back on it. Blocks."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    return answer

@@ -20,7 +20,7 @@ from kappi_chassis.storage import ContentBinding, SignedRequest
 from kappi_chassis.storage.local_files import OpenObject
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.signed_calls import call
+from kappi_chassis.testing.signed_calls import answer_to, begun, call
 
 pytestmark = pytest.mark.integration
 
@@ -45,22 +45,6 @@ def sign_put(served_local_store: ServedLocalStore, now: datetime, key: str) -> S
         return served_local_store.signer.sign_put(key, binding=binding, now=now, lifetime=LIFETIME)
 
     return sign
-
-
-def begun(request: SignedRequest, **headers: str) -> socket.socket:
-    """A connection on which the head of the request was sent, and no body yet."""
-    url = urlsplit(request.url)
-    connection = socket.create_connection((LOOPBACK, url.port), timeout=10)
-    lines = [f"PUT {url.path}?{url.query} HTTP/1.1", f"host: {url.netloc}"]
-    lines += [f"{name}: {value}" for name, value in (request.headers | headers).items()]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode())
-    return connection
-
-
-def answer_to(connection: socket.socket) -> http.client.HTTPResponse:
-    answer = http.client.HTTPResponse(connection)
-    answer.begin()
-    return answer
 
 
 def incoming(served: ServedLocalStore) -> list[str]:
