@@ -13,6 +13,7 @@ from kappi_chassis.storage.disposition import attachment
 from kappi_chassis.storage.local_signing import (
     LocalUrlSigner,
     LocalUrlVerifier,
+    PartBinding,
     SignatureRejected,
     SignedClaims,
     UrlExpired,
@@ -47,6 +48,41 @@ def test_a_get_tells_what_was_signed(key: str, filename: str | None, content_typ
 def test_a_put_tells_what_was_bound(key: str, size_bytes: int, sha256: bytes | None) -> None:
     binding = ContentBinding("video/mp4", size_bytes, sha256)
     assert verify(SIGNER.sign_put(key, binding=binding, now=NOW, lifetime=LIFETIME)).binding == binding
+
+
+@given(
+    key=keys,
+    upload_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50),
+    number=st.integers(1, 10_000),
+    size_bytes=st.integers(0, 1 << 42),
+)
+def test_a_part_tells_what_was_bound(key: str, upload_id: str, number: int, size_bytes: int) -> None:
+    request = SIGNER.sign_part(
+        key, upload_id=upload_id, number=number, size_bytes=size_bytes, now=NOW, lifetime=LIFETIME
+    )
+    assert verify(request) == SignedClaims(key, part=PartBinding(upload_id, number, size_bytes))
+    with pytest.raises(SignatureRejected):
+        verify(request, http_method="GET")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url: url.replace("&part=3", "&part=4"),
+        lambda url: url.replace("&part=3", ""),
+        lambda url: url.replace("&upload=u", "&upload=v"),
+        lambda url: url.replace("&upload=u", ""),
+        lambda url: url.replace("&upload=u&part=3", ""),
+        lambda url: url.replace("&size=7", "&size=8"),
+        lambda url: url.replace("&size=7", "&size=7&type=a%2Fb"),
+    ],
+)
+def test_a_part_is_no_other_part(change: Callable[[str], str]) -> None:
+    request = SIGNER.sign_part("k", upload_id="u", number=3, size_bytes=7, now=NOW, lifetime=LIFETIME)
+    verify(request)
+    assert change(request.url) != request.url
+    with pytest.raises(SignatureRejected):
+        verify(replace(request, url=change(request.url)))
 
 
 @given(data=st.data())

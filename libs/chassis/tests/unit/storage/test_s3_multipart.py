@@ -1,0 +1,162 @@
+"""What S3s answer to multipart calls that the one in the integration tests never does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+from kappi_chassis.storage import (
+    MultipartMissing,
+    ObjectExistsAlready,
+    StorageRefused,
+    StorageUnavailable,
+    StoredPart,
+)
+from kappi_chassis.storage.part_numbers import MAX_PARTS
+from kappi_chassis.storage.pieces import in_pieces
+from kappi_chassis.storage.s3 import S3ObjectStore
+from kappi_chassis.storage.s3_client import S3Address, make_client
+from kappi_chassis.storage.s3_multipart import piece_size
+from kappi_chassis.storage.sigv4 import Credentials
+from kappi_chassis.storage.tag_rules import checked_tags
+
+ADDRESS = S3Address(bucket="photos", region="us-east-1", endpoint="http://127.0.0.1:1")
+CREDENTIALS = Credentials("AK", "SK")
+Stubbed = tuple[S3ObjectStore, Stubber]
+OF_IT = {"Bucket": "photos", "Key": "k", "UploadId": "u"}
+PARTS = [StoredPart(2, 5, "b"), StoredPart(1, 5, "a")]
+CHOSEN = {
+    **OF_IT,
+    "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": '"a"'}, {"PartNumber": 2, "ETag": '"b"'}]},
+}
+HEAD = {"ContentLength": 10, "ETag": '"e-2"', "LastModified": datetime(2026, 5, 1, tzinfo=UTC)}
+
+
+@pytest.fixture
+async def stubbed() -> AsyncIterator[Stubbed]:
+    store = S3ObjectStore(ADDRESS, credentials=CREDENTIALS, threads=1)
+    client = make_client(ADDRESS, credentials=CREDENTIALS, connections=1)
+    store._connection.use(client)
+    with Stubber(client) as stubber:
+        yield store, stubber
+        stubber.assert_no_pending_responses()
+    await store.close()
+
+
+def nothing_there(stubber: Stubber) -> None:
+    for operation in ("head_object", "get_object"):
+        stubber.add_client_error(operation, "NoSuchKey", http_status_code=404)
+
+
+async def test_parts_come_in_pages(stubbed: Stubbed) -> None:
+    store, stubber = stubbed
+    first: dict[str, Any] = {
+        "Parts": [{"PartNumber": 1, "Size": 5, "ETag": '"a"'}],
+        "IsTruncated": True,
+        "NextPartNumberMarker": 1,
+    }
+    second = {"Parts": [{"PartNumber": 2, "Size": 5, "ETag": '"b"'}], "IsTruncated": False}
+    stubber.add_response("list_parts", first, OF_IT)
+    stubber.add_response("list_parts", second, {**OF_IT, "PartNumberMarker": 1})
+    assert await store.list_parts("k", upload_id="u") == (StoredPart(1, 5, "a"), StoredPart(2, 5, "b"))
+
+
+async def test_create_only_is_the_stores_promise(stubbed: Stubbed) -> None:
+    store, stubber = stubbed
+    nothing_there(stubber)
+    stubber.add_response("complete_multipart_upload", {}, {**CHOSEN, "IfNoneMatch": "*"})
+    stubber.add_response("head_object", HEAD)
+    made = await store.complete_multipart("k", upload_id="u", parts=PARTS)
+    assert (made.size_bytes, made.etag) == (10, "e-2")
+
+
+async def test_a_store_that_knows_no_such_condition_is_asked_without(stubbed: Stubbed) -> None:
+    store, stubber = stubbed
+    for attempt in range(2):
+        nothing_there(stubber)
+        if attempt == 0:
+            stubber.add_client_error("complete_multipart_upload", "NotImplemented", http_status_code=501)
+        stubber.add_response("complete_multipart_upload", {}, CHOSEN)
+        stubber.add_response("head_object", HEAD)
+        await store.complete_multipart("k", upload_id="u", parts=PARTS)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "meaning"),
+    [
+        ("NoSuchUpload", 404, MultipartMissing),
+        ("PreconditionFailed", 412, ObjectExistsAlready),
+        ("ConditionalRequestConflict", 409, StorageUnavailable),
+        ("InvalidPart", 400, StorageRefused),
+        ("EntityTooSmall", 400, StorageRefused),
+        ("InternalError", 500, StorageUnavailable),
+    ],
+)
+async def test_what_a_failed_completion_means(
+    stubbed: Stubbed, code: str, status: int, meaning: type[Exception]
+) -> None:
+    store, stubber = stubbed
+    nothing_there(stubber)
+    stubber.add_client_error("complete_multipart_upload", code, http_status_code=status)
+    with pytest.raises(meaning):
+        await store.complete_multipart("k", upload_id="u", parts=PARTS)
+
+
+async def test_a_failed_put_stream_is_aborted_and_its_own_failure_told(stubbed: Stubbed) -> None:
+    store, stubber = stubbed
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield bytes(piece_size(1) + 1)
+
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"})
+    stubber.add_client_error("upload_part", "SlowDown", http_status_code=503)
+    stubber.add_client_error("abort_multipart_upload", "InternalError", http_status_code=500)
+    with pytest.raises(StorageUnavailable, match="SlowDown"):
+        await store.put_stream("k", chunks(), content_type="image/jpeg", replace=True)
+
+
+async def test_stores_that_know_no_tags_of_an_object_say_so_differently(stubbed: Stubbed) -> None:
+    store, stubber = stubbed
+    stubber.add_client_error("get_object_tagging", "NoSuchTagSet", http_status_code=404)
+    assert await store.tags("k") == {}
+
+
+def test_pieces_reach_far_enough() -> None:
+    sizes = [piece_size(number) for number in range(1, MAX_PARTS + 1)]
+    assert sum(sizes) > 500 << 30
+    assert min(sizes) >= 5 << 20
+    assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 5, 100])
+@pytest.mark.parametrize("total", [0, 1, 3, 4, 8, 9, 30])
+async def test_pieces_are_the_same_bytes(chunk: int, total: int) -> None:
+    content = bytes(range(total))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, total, chunk):
+            yield content[at : at + chunk]
+
+    pieces = [piece async for piece in in_pieces(chunks(), size_of=lambda number: 3 + number)]
+    assert b"".join(pieces) == content
+    assert all(len(piece) == 3 + number for number, piece in enumerate(pieces[:-1], start=1))
+    assert 0 < len(pieces[-1]) <= 3 + len(pieces) or total == 0
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{}, {"a": ""}, {"n" * 128: "v" * 256}, {"Größe": "10 m/s + 3 = @x:y_z-."}, {"日本": "東京"}],
+)
+def test_tags_that_pass(tags: dict[str, str]) -> None:
+    assert checked_tags(tags) == tags
+
+
+@pytest.mark.parametrize(
+    "tags", [{"": "x"}, {"AWS:x": ""}, {"a": "\n"}, {"a": "\x00"}, {"a;b": ""}, {"a": "€"}]
+)
+def test_tags_that_do_not(tags: dict[str, str]) -> None:
+    with pytest.raises(StorageRefused):
+        checked_tags(tags)
