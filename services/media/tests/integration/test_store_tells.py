@@ -1,0 +1,273 @@
+"""A real S3 server tells the running service of what arrived: nobody completes these uploads but it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaConsumer
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.bus import KafkaConnection, Producer
+from kappi_chassis.db import Database
+from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
+from kappi_chassis.storage.s3_client import S3Address, make_client
+from kappi_chassis.storage.sigv4 import Credentials
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.plan import REQUIRE_REAL
+from kappi_chassis.testing.plugin import BrokerUnderTest
+from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_chassis.testing.s3_server import S3Server, find_versitygw
+from kappi_contracts.grants import GRANT_HEADER
+from kappi_contracts.keys import original_key
+from kappi_media.testing.harness import Gallery
+from kappi_media.testing.key_set import serving_key_set
+from kappi_media.testing.samples import encode, quadrants
+
+JPEG = encode(quadrants(300, 200), "JPEG")
+TOKEN = "a-token-of-the-stores-own"
+TOPIC = "arrivals"
+PATIENCE_S = 60.0
+
+StoreMaker = Callable[..., ManagedProcess]
+
+
+@pytest.fixture
+def connection(every_broker: BrokerUnderTest, topic_prefix: str) -> KafkaConnection:
+    return KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+
+
+@pytest.fixture
+def server() -> S3Server:
+    """Where the store will be."""
+    credentials = Credentials(access_key="K" + secrets.token_hex(9).upper(), secret_key=secrets.token_hex(20))
+    return S3Server(endpoint=f"http://{LOOPBACK}:{free_port()}", region="us-east-1", credentials=credentials)
+
+
+@pytest.fixture
+def store(server: S3Server, pytestconfig: pytest.Config, tmp_path: Path) -> StoreMaker:
+    """`store("--event-…", …)`: the S3 server, not yet started, that tells of objects as the options say."""
+    program = find_versitygw(pytestconfig.rootpath)
+    if program is None:
+        message = "no versitygw here (make real-servers)"
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(message)
+        pytest.skip(message)
+    port = int(server.endpoint.rpartition(":")[2])
+    data, metadata = tmp_path / "data", tmp_path / "metadata"
+    data.mkdir()
+    metadata.mkdir()
+
+    def make(*options: str) -> ManagedProcess:
+        address = ("--port", f"{LOOPBACK}:{port}", "--quiet", "--keep-alive")
+        backend = ("posix", "--sidecar", str(metadata), str(data))
+        return ManagedProcess(
+            [str(program), *address, *options, *backend],
+            log=tmp_path / "versitygw.log",
+            ready=lambda: accepts_tcp(port),
+            env={
+                "ROOT_ACCESS_KEY": server.credentials.access_key,
+                "ROOT_SECRET_KEY": server.credentials.secret_key,
+            },
+        )
+
+    return make
+
+
+@pytest.fixture
+def jwks_url(grant_key: SigningKey) -> Iterator[str]:
+    with serving_key_set(grant_key) as url:
+        yield url
+
+
+@pytest.fixture
+def media_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def media(
+    url: str,
+    connection: KafkaConnection,
+    every_broker: BrokerUnderTest,
+    jwks_url: str,
+    server: S3Server,
+    media_port: int,
+    tmp_path: Path,
+) -> Callable[..., ManagedProcess]:
+    """`media(**environment)`: the service, not yet started."""
+
+    def make(**environment: str) -> ManagedProcess:
+        ops_port = free_port()
+        return ManagedProcess(
+            [sys.executable, "-m", "kappi_media.main"],
+            log=tmp_path / "media.log",
+            ready=lambda: answers_http(f"http://127.0.0.1:{ops_port}/readyz"),
+            env={
+                "KAPPI_LOG_LEVEL": "DEBUG",
+                "KAPPI_KAFKA_BOOTSTRAP": connection.bootstrap,
+                "KAPPI_KAFKA_CREATE_TOPICS": str(every_broker.kind == "kafka"),
+                "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": "20",
+                "KAPPI_TOPIC_PREFIX": connection.prefix,
+                "KAPPI_MEDIA_DATABASE_URL": url,
+                "KAPPI_MEDIA_IDEMPOTENCY_SECRET": "0123456789abcdef",
+                "KAPPI_MEDIA_GRANT_JWKS_URL": jwks_url,
+                "KAPPI_MEDIA_PORT": str(media_port),
+                "KAPPI_MEDIA_OPS_PORT": str(ops_port),
+                **server.environment("kappi"),
+                **environment,
+            },
+        )
+
+    return make
+
+
+class Phone:
+    """Sends bytes, and is never heard of again."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str, gallery: Gallery) -> None:
+        self._session = session
+        self._address = address
+        self.gallery = gallery
+
+    async def promise(self) -> Any:
+        file = {"filename": "a.jpg", "size": len(JPEG), "content_type": "image/jpeg"}
+        return (await self._ask("POST", f"/v1/galleries/{self.gallery.id}/uploads", {"files": [file]}))[
+            "uploads"
+        ][0]
+
+    async def put(self, promised: Any) -> None:
+        single = promised["single"]
+        async with self._session.put(single["url"], data=JPEG, headers=single["headers"]) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def send(self) -> str:
+        promised = await self.promise()
+        await self.put(promised)
+        return str(promised["media_id"])
+
+    async def page(self) -> dict[str, str]:
+        """Status by id."""
+        found = await self._ask("GET", f"/v1/g/{self.gallery.public.code}")
+        return {item["id"]: item["status"] for item in found["items"]}
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        headers = {GRANT_HEADER: self.gallery.grant()}
+        async with self._session.request(method, self._address + path, json=body, headers=headers) as answer:
+            assert answer.status < 300, await answer.text()
+            return await answer.json()
+
+
+@pytest.fixture
+async def phone(media_port: int, gallery: Gallery) -> AsyncIterator[Phone]:
+    async with aiohttp.ClientSession() as session:
+        yield Phone(session, f"http://127.0.0.1:{media_port}", gallery)
+
+
+def make_bucket(server: S3Server) -> None:
+    client = make_client(
+        S3Address(bucket="kappi", region=server.region, endpoint=server.endpoint),
+        credentials=server.credentials,
+        connections=1,
+    )
+    client.create_bucket(Bucket="kappi")
+    client.close()
+
+
+async def completed_events(database: Database) -> list[str]:
+    rows = await database.hot.fetch("SELECT key FROM outbox WHERE topic = 'UploadCompleted'")
+    return sorted(row["key"] for row in rows)
+
+
+async def test_by_webhook(
+    media: Callable[..., ManagedProcess],
+    store: StoreMaker,
+    server: S3Server,
+    media_port: int,
+    phone: Phone,
+    database: Database,
+) -> None:
+    address = f"http://kappi:{TOKEN}@127.0.0.1:{media_port}/internal/store-events"
+    # It greets with a test message, and does not start where nobody answers.
+    with media(KAPPI_MEDIA_STORE_EVENTS_TOKEN=TOKEN) as service, store("--event-webhook-url", address):
+        make_bucket(server)
+        sent = [await phone.send() for _ in range(3)]
+
+        async def ready() -> None:
+            assert await phone.page() == dict.fromkeys(sent, "ready")
+
+        await eventually(ready, PATIENCE_S)
+        assert await completed_events(database) == sorted(sent)
+    assert TOKEN not in service.log.read_text()
+
+
+async def test_by_kafka(
+    media: Callable[..., ManagedProcess],
+    store: StoreMaker,
+    server: S3Server,
+    connection: KafkaConnection,
+    phone: Phone,
+    database: Database,
+) -> None:
+    topic = connection.topic(TOPIC)
+    kafka = ("--event-kafka-url", connection.bootstrap, "--event-kafka-topic", topic)
+    with media(KAPPI_MEDIA_STORE_EVENTS_TOPIC=TOPIC) as service, store(*kafka):
+        make_bucket(server)
+        sent = [await phone.send() for _ in range(3)]
+
+        async def ready() -> None:
+            assert await phone.page() == dict.fromkeys(sent, "ready")
+
+        await eventually(ready, PATIENCE_S)
+        # What comes while the service is away is done when it is back, and nothing is done twice.
+        late = await phone.promise()
+        service.kill()
+        await phone.put(late)
+        service.start()
+        sent.append(late["media_id"])
+        await eventually(ready, PATIENCE_S)
+        assert await completed_events(database) == sorted(sent)
+
+
+async def test_poison_goes_to_the_dead_letters_and_blocks_nothing(
+    media: Callable[..., ManagedProcess],
+    store: StoreMaker,
+    server: S3Server,
+    connection: KafkaConnection,
+    phone: Phone,
+) -> None:
+    topic = connection.topic(TOPIC)
+    producer = Producer(connection, source="/a-store")
+    with media(KAPPI_MEDIA_STORE_EVENTS_TOPIC=TOPIC), store():
+        make_bucket(server)
+        promised = await phone.promise()
+        await phone.put(promised)
+        key = original_key(phone.gallery.id, UUID(promised["media_id"]))
+        told = {"bucket": {"name": "kappi"}, "object": {"key": key.replace("/", "%2F")}}
+        name = "s3:ObjectCreated:Put"
+        message = {"EventName": name, "Key": f"kappi/{key}", "Records": [{"eventName": name, "s3": told}]}
+        for value in (b"\x0a\x05proto", json.dumps(message).encode()):
+            await producer.send(topic, key=f"kappi/{key}".encode(), value=value, headers=())
+
+        async def ready() -> None:
+            assert await phone.page() == {promised["media_id"]: "ready"}
+
+        await eventually(ready, PATIENCE_S)
+    await producer.close()
+    consumer = AIOKafkaConsumer(
+        f"{topic}.dlq", bootstrap_servers=connection.bootstrap, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        buried = await consumer.getone()
+        assert buried.value == b"\x0a\x05proto"
+        assert dict(buried.headers)["dlq_topic"] == TOPIC.encode()
+    finally:
+        await consumer.stop()
