@@ -8,6 +8,7 @@ import re
 from kappi_media.testing.samples import encode, quadrants
 
 from tests.deploy.composed import Composed
+from tests.e2e.accounts import ask_for_tokens
 from tests.e2e.phone import File, Phone
 
 
@@ -33,8 +34,10 @@ async def check_journey(system: Composed) -> None:
 async def _log_in(phone: Phone) -> None:
     account = {"email": "ada@example.com", "password": "quiet harbour lamp"}
     (await phone.ask("POST", "/v1/accounts", json=account)).ok(201)
-    form = {"grant_type": "password", "username": account["email"], "password": account["password"]}
-    token = (await phone.ask("POST", "/v1/oauth/token", data=form)).ok()["access_token"]
+    answer = await ask_for_tokens(
+        phone, grant_type="password", username=account["email"], password=account["password"]
+    )
+    token = answer.ok()["access_token"]
     mine = await phone.ask("POST", "/v1/galleries", json={}, headers={"authorization": f"Bearer {token}"})
     mine.ok(201)  # galleries trusts identity's keys
 

@@ -1,0 +1,76 @@
+"""What Kubernetes' network policies let through, between pods of one namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from tests.deploy.kustomized import Overlay, Pod, selects
+
+Direction = Literal["ingress", "egress"]
+
+
+def may_call(overlay: Overlay, caller: Pod, callee: Pod, port: int) -> bool:
+    """Whether a connection gets out of the one pod and into the other."""
+    policies = list(overlay.of_kind("NetworkPolicy").values())
+    return _lets(policies, "egress", of=caller, other=callee, port=port, listener=callee) and _lets(
+        policies, "ingress", of=callee, other=caller, port=port, listener=callee
+    )
+
+
+def may_leave(overlay: Overlay, caller: Pod, port: int) -> bool:
+    """Whether a connection to a server elsewhere gets out: by rules that name ports and no pods."""
+    rules = _rules(overlay.of_kind("NetworkPolicy").values(), "egress", caller)
+    if rules is None:
+        return True
+    return any("to" not in rule and _names(rule, port, None) for rule in rules)
+
+
+def _lets(
+    policies: Iterable[Mapping[str, Any]],
+    direction: Direction,
+    *,
+    of: Pod,
+    other: Pod,
+    port: int,
+    listener: Pod,
+) -> bool:
+    rules = _rules(policies, direction, of)
+    if rules is None:
+        return True
+    peer = "to" if direction == "egress" else "from"
+    return any(_admits(rule.get(peer), other) and _names(rule, port, listener) for rule in rules)
+
+
+def _rules(
+    policies: Iterable[Mapping[str, Any]], direction: Direction, pod: Pod
+) -> list[Mapping[str, Any]] | None:
+    """Of all policies for the pod; None where there is none, and everything is allowed."""
+    concerned = [
+        policy["spec"]
+        for policy in policies
+        if direction.capitalize() in policy["spec"]["policyTypes"]
+        and selects(policy["spec"]["podSelector"], pod.labels)
+    ]
+    if not concerned:
+        return None
+    return [rule for spec in concerned for rule in spec.get(direction, ())]
+
+
+def _admits(peers: Sequence[Mapping[str, Any]] | None, pod: Pod) -> bool:
+    if peers is None:
+        return True
+    return any(
+        "namespaceSelector" not in peer and selects(peer.get("podSelector", {}), pod.labels) for peer in peers
+    )
+
+
+def _names(rule: Mapping[str, Any], port: int, listener: Pod | None) -> bool:
+    if "ports" not in rule:
+        return True
+    named = {each["name"]: each["containerPort"] for each in listener.container["ports"]} if listener else {}
+    for each in rule["ports"]:
+        first = named.get(each["port"]) if isinstance(each["port"], str) else each["port"]
+        if first is not None and first <= port <= each.get("endPort", first):
+            return True
+    return False

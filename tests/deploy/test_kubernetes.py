@@ -1,0 +1,306 @@
+"""The overlays against Kubernetes' schemas, and against what the services read, listen on and need."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.runtime import STOP_TIMEOUT
+from kappi_chassis.settings import ALL_ROLES, PlatformSettings
+from kappi_chassis.storage.settings import StorageSettings
+
+from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
+from tests.deploy.kustomized import K8S, OVERLAYS, Overlay, Pod, build, selects
+from tests.deploy.network import may_call, may_leave
+from tests.deploy.tools import deploy_tool
+
+# Kinds that come with operators: there is no schema of them here.
+_OF_OPERATORS = {
+    "Cluster",
+    "Kafka",
+    "KafkaNodePool",
+    "KafkaTopic",
+    "KafkaUser",
+    "PodMonitor",
+    "PrometheusRule",
+    "ScaledObject",
+    "TriggerAuthentication",
+}
+_HEADLESS = {"janitor"}  # no HTTP interface
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> Overlay:
+    return build(request.param)
+
+
+class TestSchemas:
+    def test_kubernetes_takes_it(self, overlay: Overlay, tmp_path: Path) -> None:
+        path = tmp_path / "all.yaml"
+        path.write_text(overlay.text)
+        done = subprocess.run(
+            [deploy_tool("kubernetes-validate"), "--strict", path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        unknown = set(re.findall(r"find schema for kind (\w+)", done.stdout + done.stderr))
+        assert unknown <= _OF_OPERATORS
+
+    def test_a_misspelt_field_would_be_found(self, overlay: Overlay, tmp_path: Path) -> None:
+        path = tmp_path / "all.yaml"
+        path.write_text(overlay.text.replace("terminationGracePeriodSeconds", "terminationGraceSeconds"))
+        done = subprocess.run(
+            [deploy_tool("kubernetes-validate"), "--strict", path], capture_output=True, check=False
+        )
+        assert done.returncode != 0
+
+
+class TestEnvironment:
+    def test_services_say_nothing_that_nobody_reads(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            assert not stray(overlay.environment(pod.container), known(pod.service)), pod.owner
+
+    def test_services_say_all_that_must_be_said(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            settings = read(pod.service, overlay.environment(pod.container))
+            assert settings.host == "0.0.0.0", pod.owner
+
+    def test_nobody_knows_anybody_elses_secrets(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            names = set(overlay.environment(pod.container))
+            others = tuple(f"KAPPI_{name.upper()}_" for name in SERVICES if name != pod.service)
+            assert not {name for name in names if name.startswith(others)}, pod.owner
+            if pod.service not in STORING:
+                assert not names & variables(StorageSettings), pod.owner
+
+    def test_jobs_say_what_they_need_and_no_more(self, overlay: Overlay) -> None:
+        for pod in overlay.our_pods():
+            environment = overlay.environment(pod.container)
+            match list(pod.container["args"]):
+                case ["migrate", service]:
+                    assert set(environment) == {f"KAPPI_{service.upper()}_DATABASE_URL"}
+                case ["create-topics"] | ["kappi", "tick"]:
+                    assert not stray(environment, variables(PlatformSettings)), pod.owner
+                    assert "KAPPI_KAFKA_BOOTSTRAP" in environment
+                case ["create-bucket"]:
+                    assert not stray(environment, variables(StorageSettings)), pod.owner
+                case [service]:
+                    assert service == pod.service
+                case other:
+                    pytest.fail(f"{pod.owner} is called as the image cannot be: {other}")
+
+    def test_kubernetes_adds_nothing_to_it(self, overlay: Overlay) -> None:
+        # A Service named media would put MEDIA_PORT=tcp://… into every environment; KAFKA_PORT stops Kafka.
+        for pod in overlay.pods():
+            assert pod.spec["enableServiceLinks"] is False, pod.owner
+
+    def test_make_secrets_prints_exactly_what_is_asked_for(self, overlay: Overlay) -> None:
+        asked = set(
+            re.findall(r"(?:secretRef|secretKeyRef):\n(?:\s+key: \S+\n)?\s+name: (\S+)", overlay.text)
+        )
+        asked |= set(re.findall(r"secretName: (\S+)", overlay.text))
+        made_by_operators = {"kappi-cluster-ca-cert", "kappi-tls"}
+        assert asked - made_by_operators <= set(overlay.secrets)
+        if overlay.name == "dev":
+            assert set(overlay.secrets) - {"kappi"} == asked
+        assert SigningKey.from_pem(overlay.secrets["galleries"]["KAPPI_GALLERIES_GRANT_KEY"]).kid
+
+
+class TestRoles:
+    def test_together_the_pods_of_a_service_do_everything(self, overlay: Overlay) -> None:
+        for service in SERVICES:
+            roles = [
+                read(service, overlay.environment(pod.container)).roles
+                for pod in overlay.services()
+                if pod.service == service
+            ]
+            wanted = ALL_ROLES - {"api"} if service in _HEADLESS else ALL_ROLES
+            assert frozenset().union(*roles) == wanted, service
+
+    def test_a_pod_says_what_it_is(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            if pod.service == "gateway":
+                continue
+            assert pod.component in read(pod.service, overlay.environment(pod.container)).roles
+
+    def test_every_schema_is_made_and_waited_for(self, overlay: Overlay) -> None:
+        migrated = {
+            pod.container["args"][1] for pod in overlay.our_pods() if pod.container["args"][0] == "migrate"
+        }
+        assert migrated == WITH_DATABASE
+        for pod in overlay.services():
+            if pod.service in WITH_DATABASE:
+                [waiting] = pod.spec["initContainers"]
+                assert waiting["args"] == ["await-schema", pod.service]
+                assert set(overlay.environment(waiting)) == {f"KAPPI_{pod.service.upper()}_DATABASE_URL"}
+
+    def test_topics_are_declared_once(self, overlay: Overlay) -> None:
+        by_job = "topics" in overlay.of_kind("Job")
+        by_strimzi = bool(overlay.of_kind("KafkaTopic"))
+        assert by_job != by_strimzi
+        assert (
+            overlay.config_map("bus" if "bus" in overlay.of_kind("ConfigMap") else _bus(overlay))[
+                "KAPPI_KAFKA_CREATE_TOPICS"
+            ]
+            == "false"
+        )
+
+
+class TestPorts:
+    def test_pods_listen_where_services_do(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            settings = read(pod.service, overlay.environment(pod.container))
+            ports = {each["name"]: each["containerPort"] for each in pod.container["ports"]}
+            assert ports["ops"] == settings.ops_port, pod.owner
+            assert ports.get("http") == (settings.port if pod.component == "api" else None), pod.owner
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert pod.container[probe]["httpGet"]["port"] == "ops"
+            assert pod.container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+            assert pod.container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+    def test_every_address_inside_leads_to_a_pod_that_may_be_called(self, overlay: Overlay) -> None:
+        called = 0
+        for pod in overlay.services():
+            for name, value in overlay.environment(pod.container).items():
+                if not name.endswith("_URL") or not value.startswith("http://") or "localhost" in value:
+                    continue
+                address = urlsplit(value)
+                callee = _behind(overlay, str(address.hostname), address.port or 80)
+                assert may_call(overlay, pod, callee, address.port or 80), (pod.owner, value)
+                called += 1
+        # The gateway's three, galleries' and media's keys in each of their pods.
+        assert called == 3 + 2 + 3
+
+    def test_servers_can_be_reached(self, overlay: Overlay) -> None:
+        for pod in overlay.our_pods():
+            environment = overlay.environment(pod.container)
+            if bootstrap := environment.get("KAPPI_KAFKA_BOOTSTRAP"):
+                for broker in bootstrap.split(","):
+                    assert may_leave(overlay, pod, int(broker.rpartition(":")[2])), pod.owner
+            if any(name.endswith("_DATABASE_URL") for name in environment):
+                assert may_leave(overlay, pod, 5432), pod.owner
+            if "KAPPI_S3_BUCKET" in environment:
+                endpoint = urlsplit(environment.get("KAPPI_S3_ENDPOINT", "https://s3.amazonaws.com"))
+                assert may_leave(overlay, pod, endpoint.port or 443), pod.owner
+            if "KAPPI_IDENTITY_SMTP_HOST" in environment:
+                assert may_leave(overlay, pod, 587), pod.owner
+
+    def test_policies_also_forbid(self, overlay: Overlay) -> None:
+        by_name = {pod.owner: pod for pod in overlay.services()}
+        gateway, media, identity = (
+            by_name[f"Deployment/{name}"] for name in ("gateway", "media-api", "identity-api")
+        )
+        assert not may_call(overlay, identity, media, 8003)
+        assert not may_call(overlay, media, gateway, 8000)
+        assert not may_call(overlay, gateway, media, 9003)
+        assert not may_leave(overlay, gateway, 5432)
+        assert not may_leave(overlay, identity, 443)
+
+
+class TestLife:
+    def test_there_is_time_to_drain(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            settings = read(pod.service, overlay.environment(pod.container))
+            longest = settings.drain_delay + settings.drain_timeout + STOP_TIMEOUT
+            assert timedelta(seconds=pod.spec["terminationGracePeriodSeconds"]) > longest, pod.owner
+
+    def test_an_api_serves_until_its_addresses_are_forgotten(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            if pod.component == "api":
+                settings = read(pod.service, overlay.environment(pod.container))
+                assert settings.drain_delay >= timedelta(seconds=5), pod.owner
+
+    def test_pods_may_little(self, overlay: Overlay) -> None:
+        for pod in overlay.our_pods():
+            spec = pod.spec
+            assert spec["automountServiceAccountToken"] is False
+            assert spec["securityContext"]["runAsNonRoot"] is True
+            assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+            for container in (*spec["containers"], *spec.get("initContainers", ())):
+                assert container["securityContext"] == {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                }, pod.owner
+                assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+                assert "memory" in container["resources"]["limits"]
+
+    def test_they_are_all_the_overlays_image(self, overlay: Overlay) -> None:
+        containers = [
+            container
+            for pod in overlay.our_pods()
+            for container in (*pod.spec["containers"], *pod.spec.get("initContainers", ()))
+        ]
+        [image] = {container["image"] for container in containers}
+        assert re.search(r"kappi:\S+$", image)
+
+    def test_service_accounts_are_there(self, overlay: Overlay) -> None:
+        for pod in overlay.services():
+            assert pod.spec["serviceAccountName"] == pod.service
+            assert pod.service in overlay.of_kind("ServiceAccount")
+
+
+class TestScale:
+    def test_who_is_scaled_is_there_and_has_one_master(self, overlay: Overlay) -> None:
+        deployments = overlay.of_kind("Deployment")
+        by_cpu = {
+            each["spec"]["scaleTargetRef"]["name"]
+            for each in overlay.of_kind("HorizontalPodAutoscaler").values()
+        }
+        by_lag = {each["spec"]["scaleTargetRef"]["name"] for each in overlay.of_kind("ScaledObject").values()}
+        assert not by_cpu & by_lag
+        assert by_cpu | by_lag <= set(deployments)
+        if overlay.name == "dev":
+            assert not by_cpu | by_lag
+        else:
+            assert {
+                "gateway",
+                "identity-api",
+                "galleries-api",
+                "media-api",
+                "media-worker",
+            } <= by_cpu | by_lag
+
+    def test_budgets_select_one_deployment_each(self, overlay: Overlay) -> None:
+        budgets = overlay.of_kind("PodDisruptionBudget")
+        assert bool(budgets) == (overlay.name != "dev")
+        for name, each in budgets.items():
+            selected = [
+                pod.owner for pod in overlay.services() if selects(each["spec"]["selector"], pod.labels)
+            ]
+            assert selected == [f"Deployment/{name}"]
+
+    def test_services_select_apis(self, overlay: Overlay) -> None:
+        for name in set(SERVICES) - _HEADLESS:
+            selector = {"matchLabels": overlay.of_kind("Service")[name]["spec"]["selector"]}
+            selected = [pod for pod in overlay.our_pods() if selects(selector, pod.labels)]
+            assert [(pod.service, pod.component) for pod in selected] == [(name, "api")]
+
+
+def test_everything_is_in_one_namespace(overlay: Overlay) -> None:
+    assert {each["metadata"].get("namespace", "kappi") for each in overlay.manifests} == {"kappi"}
+
+
+def test_no_secret_is_in_git() -> None:
+    for path in K8S.rglob("*.yaml"):
+        assert "kind: Secret\n" not in path.read_text(), path
+
+
+def _bus(overlay: Overlay) -> str:
+    """The generated name ends with a hash of what is in it."""
+    return next(name for name in overlay.of_kind("ConfigMap") if name.startswith("bus-"))
+
+
+def _behind(overlay: Overlay, host: str, port: int) -> Pod:
+    service = overlay.of_kind("Service")[host]
+    assert [each["port"] for each in service["spec"]["ports"]] == [port]
+    selector = {"matchLabels": service["spec"]["selector"]}
+    [pod] = [pod for pod in overlay.pods() if selects(selector, pod.labels)]
+    return pod

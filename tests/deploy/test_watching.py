@@ -1,0 +1,62 @@
+"""Alerts and autoscaling ask for metrics, topics and groups that exist, and send people to pages that do."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import pytest
+import yaml
+from kappi_contracts.topics import BY_NAME
+from kappi_embedded.backlog import consumer_groups
+from prometheus_client import REGISTRY
+
+from tests.deploy.composition import ROOT
+from tests.deploy.known_settings import SERVICES
+from tests.deploy.kustomized import K8S
+
+_RULES = yaml.safe_load((K8S / "components/prometheus/rules.yaml").read_text())["spec"]["groups"]
+_RECORDED = {rule["record"] for group in _RULES for rule in group["rules"] if "record" in rule}
+_ALERTS = {rule["alert"]: rule for group in _RULES for rule in group["rules"] if "alert" in rule}
+_EXPRESSIONS = [rule["expr"] for group in _RULES for rule in group["rules"]]
+
+
+@pytest.fixture(scope="module")
+def exported() -> set[str]:
+    """Names of every sample our processes can show."""
+    importlib.import_module("kappi_chassis.observability.metrics")
+    for service in SERVICES:
+        importlib.import_module(f"kappi_{service}.metrics")
+    names = set()
+    for family in REGISTRY.collect():
+        endings = {
+            "counter": ("_total",),
+            "histogram": ("_bucket", "_count", "_sum"),
+        }.get(family.type, ("",))
+        names |= {family.name + ending for ending in endings}
+    return names
+
+
+@pytest.mark.parametrize("expression", _EXPRESSIONS)
+def test_rules_ask_for_what_is_exported(expression: str, exported: set[str]) -> None:
+    asked = set(re.findall(r"\bkappi[a-z0-9_:]*", expression))
+    assert asked
+    assert asked <= exported | _RECORDED
+
+
+@pytest.mark.parametrize("alert", _ALERTS)
+def test_an_alert_leads_to_a_runbook(alert: str) -> None:
+    page, anchor = _ALERTS[alert]["annotations"]["runbook"].split("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_autoscaling_reads_the_lag_of_real_groups() -> None:
+    groups = consumer_groups()
+    for each in yaml.safe_load_all((K8S / "components/keda/scaled-objects.yaml").read_text()):
+        if each["kind"] != "ScaledObject":
+            continue
+        [trigger] = each["spec"]["triggers"]
+        asked = trigger["metadata"]
+        assert asked["topic"] in groups[asked["consumerGroup"]]
+        assert each["spec"]["maxReplicaCount"] <= BY_NAME[asked["topic"]].partitions
