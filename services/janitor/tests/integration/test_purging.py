@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.clock import new_id
+from kappi_chassis.storage import MultipartMissing
 from kappi_chassis.testing.background import Background
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import (
@@ -343,3 +344,29 @@ async def test_the_database_refuses_a_purge_of_more_than_a_gallery(janitor: Any)
                 await repository.request_purge(
                     connection, purge_id=new_id(), scope=scope, now=janitor.clock()
                 )
+
+
+@pytest.mark.parametrize("whole_gallery", [True, False])
+async def test_unfinished_uploads_in_parts_go_and_others_stay(
+    make_janitor: Any, every_store: Any, whole_gallery: bool
+) -> None:
+    janitor = make_janitor(every_store)
+    gallery_id, media_id = new_id(), new_id()
+    doomed = media_prefix(gallery_id, media_id) + "original"
+    kept = media_prefix(new_id(), media_id) + "original"
+    ids = {key: await janitor.store.create_multipart(key, content_type="video/mp4") for key in (doomed, kept)}
+    if whole_gallery:
+        await delete_gallery(janitor, gallery_id)
+    else:
+        await delete_media(janitor, gallery_id, media_id)
+    assert await work(janitor) == 1
+    with pytest.raises(MultipartMissing):
+        await janitor.store.list_parts(doomed, upload_id=ids[doomed])
+    assert await janitor.store.list_parts(kept, upload_id=ids[kept]) == ()
+    # What begins while URLs of the first still live goes with the second sweep.
+    late = await janitor.store.create_multipart(doomed, content_type="video/mp4")
+    janitor.clock.pass_by(DAY)
+    await janitor.hear(JanitorTick(schedule="hourly", at=janitor.clock(), origin="timer"))
+    assert await work(janitor) == 1
+    with pytest.raises(MultipartMissing):
+        await janitor.store.list_parts(doomed, upload_id=late)
