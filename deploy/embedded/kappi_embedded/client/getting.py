@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,9 @@ from kappi_embedded.client.files import NameBook, sha256_of
 
 PARALLEL = 4
 _CHUNK_BYTES = 1 << 20
+_PATIENCE_S = 120.0
 _URL_DEAD = 403
+_GONE = {404, 410}
 
 
 class NotACode(ValueError):
@@ -54,6 +56,11 @@ class _Wanted:
         return self.target.with_name(f".{self.item['id']}.kappi-part")
 
     @property
+    def etag_note(self) -> Path:
+        """What the partial file is a part of."""
+        return self.target.with_name(f".{self.item['id']}.kappi-etag")
+
+    @property
     def size_bytes(self) -> int:
         return int(self.item["size"])
 
@@ -79,14 +86,23 @@ def parse_code(text: str) -> tuple[str | None, str]:
 
 
 class Getting:
-    """Downloads into one folder."""
+    """Downloads into one folder. clock: monotonic seconds."""
 
-    def __init__(self, api: Api, code: str, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        api: Api,
+        code: str,
+        folder: Path,
+        progress: Progress,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._code = code
         self._folder = folder
         self._progress = progress
         self._outcome = Outcome()
+        self._clock = clock
         self._slots = asyncio.Semaphore(PARALLEL)
 
     async def get(self, items: Sequence[dict[str, Any]]) -> Outcome:
@@ -124,7 +140,7 @@ class Getting:
             try:
                 await self._fetch(wanted)
                 await asyncio.to_thread(_verify, wanted)
-                await asyncio.to_thread(os.replace, wanted.partial, wanted.target)
+                await asyncio.to_thread(_keep, wanted)
             except (_Failed, ApiError, Unreachable) as error:
                 self._outcome.failed.append((wanted.target.name, str(error)))
                 self._progress.failed(wanted.target.name, str(error))
@@ -133,39 +149,52 @@ class Getting:
                 self._progress.saved(wanted.target.name)
 
     async def _fetch(self, wanted: _Wanted) -> None:
+        """All of it into the partial file, from where that ends. Raises _Failed, ApiError, Unreachable."""
         url = wanted.item["original"]["url"]
-        status, reason = 0, ""
-        self._progress.received(await asyncio.to_thread(_size_of, wanted.partial))
-        for attempt in range(1, ATTEMPTS + 1):
-            have = await asyncio.to_thread(_size_of, wanted.partial)
-            if have >= wanted.size_bytes:
-                return
-            try:
-                status = await self._fetch_rest(url, wanted, have)
-                reason = f"HTTP status {status}"
-            except UNREACHABLE as failure:
-                if isinstance(failure, PermissionError) or getattr(failure, "filename", None):
-                    raise  # our own disk
-                status, reason = 0, str(failure) or type(failure).__name__
-            if status in {404, 410}:
+        have = await asyncio.to_thread(_size_of, wanted.partial)
+        self._progress.received(have)
+        in_vain, well_at = 0, self._clock()
+        while have < wanted.size_bytes:
+            status, reason = await self._try_rest(url, wanted, have)
+            before, have = have, await asyncio.to_thread(_size_of, wanted.partial)
+            if have > before:
+                in_vain, well_at = 0, self._clock()
+                continue
+            in_vain += 1
+            if status in _GONE:
                 raise _Failed("it is not in the store any more")
-            if status not in {200, 206}:
-                await backoff(attempt)
+            # A refusal will not change its mind; a link may, once the tunnel ends.
+            silent = status != 0 or self._clock() - well_at > _PATIENCE_S
+            if in_vain >= ATTEMPTS and silent:
+                raise _Failed(f"the download broke off ({reason}); call again to go on")
+            await backoff(in_vain)
             if status == _URL_DEAD:
                 url = await self._fresh_url(wanted)
-        if await asyncio.to_thread(_size_of, wanted.partial) < wanted.size_bytes:
-            raise _Failed(f"the download broke off ({reason}); call again to go on")
+
+    async def _try_rest(self, url: str, wanted: _Wanted, have: int) -> tuple[int, str]:
+        """(status, what to say of it); status 0 where the connection did not hold."""
+        try:
+            status = await self._fetch_rest(url, wanted, have)
+        except UNREACHABLE as failure:
+            if isinstance(failure, PermissionError) or getattr(failure, "filename", None):
+                raise  # our own disk
+            return 0, str(failure) or type(failure).__name__
+        return status, f"HTTP status {status}"
 
     async def _fetch_rest(self, url: str, wanted: _Wanted, have: int) -> int:
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
+            # Without it the rest of another version would be put behind the beginning of this one.
+            if etag := await asyncio.to_thread(_read_etag, wanted.etag_note):
+                headers["If-Range"] = etag
         async with self._api.session.get(url, headers=headers) as answer:
             if answer.status not in {200, 206}:
                 return answer.status
             resumed = answer.status == 206
             if not resumed:
                 self._progress.received(-have)
+                await asyncio.to_thread(_write_etag, wanted.etag_note, answer.headers.get("ETag", ""))
             with wanted.partial.open("ab" if resumed else "wb") as file:
                 async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
                     await asyncio.to_thread(file.write, chunk)
@@ -197,7 +226,25 @@ def _verify(wanted: _Wanted) -> None:
     else:
         return
     wanted.partial.unlink(missing_ok=True)
+    wanted.etag_note.unlink(missing_ok=True)
     raise _Failed(f"{problem}; call again to fetch it anew")
+
+
+def _keep(wanted: _Wanted) -> None:
+    wanted.partial.replace(wanted.target)
+    wanted.etag_note.unlink(missing_ok=True)
+
+
+def _write_etag(note: Path, etag: str) -> None:
+    # A weak one promises no equal bytes.
+    note.write_text("" if etag.startswith("W/") else etag)
+
+
+def _read_etag(note: Path) -> str:
+    try:
+        return note.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _size_of(path: Path) -> int:

@@ -73,6 +73,9 @@ class Troubled:
         self.puts: list[bytes] = []
         self.keys: list[str | None] = []
         self.ranges: list[str | None] = []
+        self.if_ranges: list[str | None] = []
+        self.etag = '"e"'
+        self.breaks_after: int | None = None
         self.url = ""
 
     def app(self) -> web.Application:
@@ -137,14 +140,21 @@ class Troubled:
     async def get(self, request: web.Request) -> web.StreamResponse:
         wanted = request.headers.get("Range")
         self.ranges.append(wanted)
+        self.if_ranges.append(request.headers.get("If-Range"))
         if (trouble := self.trouble()) is not None:
             return trouble
         match = re.fullmatch(r"bytes=(\d+)-", wanted or "")
-        begin = int(match[1]) if match is not None else 0
-        answer = web.StreamResponse(
-            status=206 if begin else 200, headers={"Content-Length": str(len(BODY) - begin)}
-        )
+        same = self.if_ranges[-1] in {None, self.etag}
+        begin = int(match[1]) if match is not None and same else 0
+        headers = {"Content-Length": str(len(BODY) - begin), "ETag": self.etag}
+        answer = web.StreamResponse(status=206 if begin else 200, headers=headers)
         await answer.prepare(request)
+        if self.breaks_after is not None and len(BODY) - begin > self.breaks_after:
+            await answer.write(BODY[begin : begin + self.breaks_after])
+            await asyncio.sleep(0.02)  # the client reads it: what it had not read it would lose
+            assert request.transport is not None
+            request.transport.abort()
+            return answer
         if len(self.ranges) == 1:  # the first time the line breaks halfway
             await answer.write(BODY[begin : len(BODY) // 2])
             assert request.transport is not None
@@ -292,3 +302,40 @@ async def test_bytes_that_are_not_the_originals_are_not_kept(
 async def test_an_item_without_an_original_is_reported(troubled: Troubled, api: Api, tmp_path: Path) -> None:
     outcome = await Getting(api, "abcd", tmp_path / "got", Quiet()).get([item(troubled, original=None)])
     assert outcome.unready == [MEDIA_ID]
+
+
+async def test_a_download_is_gone_on_with_only_while_it_is_the_same_file(
+    troubled: Troubled, api: Api, tmp_path: Path
+) -> None:
+    home = tmp_path / "got"
+    home.mkdir()
+    (home / f".{MEDIA_ID}.kappi-part").write_bytes(b"another version's beginning")
+    (home / f".{MEDIA_ID}.kappi-etag").write_text('"another"')
+    troubled.etag = '"this"'
+    troubled.ranges.append("")  # the line does not break this time
+    outcome = await Getting(api, "abcd", home, Quiet()).get([item(troubled)])
+    assert [path.read_bytes() for path in outcome.saved] == [BODY]
+    assert troubled.if_ranges == ['"another"']
+    assert [path.name for path in home.iterdir()] == ["a.jpg"]
+
+
+async def test_a_line_that_breaks_again_and_again_gets_there(
+    troubled: Troubled, api: Api, tmp_path: Path
+) -> None:
+    troubled.etag = '"this"'
+    troubled.breaks_after = 30_000
+    quiet = Quiet()
+    outcome = await Getting(api, "abcd", tmp_path / "got", quiet).get([item(troubled)])
+    assert [path.read_bytes() for path in outcome.saved] == [BODY]
+    assert len(troubled.ranges) > 2 * api_module.ATTEMPTS
+    assert set(troubled.if_ranges[1:]) == {'"this"'}
+    assert quiet.bytes == len(BODY)
+
+
+async def test_a_store_that_refuses_is_not_asked_for_ever(
+    troubled: Troubled, api: Api, tmp_path: Path
+) -> None:
+    troubled.troubles = [500] * 50
+    outcome = await Getting(api, "abcd", tmp_path / "got", Quiet()).get([item(troubled)])
+    assert "HTTP status 500" in outcome.failed[0][1]
+    assert len(troubled.ranges) == api_module.ATTEMPTS
