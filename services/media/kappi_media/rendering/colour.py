@@ -52,7 +52,7 @@ def _light(image: pyvips.Image, *, transfer: int) -> pyvips.Image:
     signal = pyvips.Image.identity(ushort=True) / _SIGNALS
     if transfer == PQ:
         root = signal ** (1 / 78.84375)
-        above = (root - 0.8359375) * (root > 0.8359375)
+        above = (root > 0.8359375).ifthenelse(root - 0.8359375, 0)
         curve = (above / (18.8515625 - root * 18.6875)) ** (1 / 0.1593017578125)
         return image.maplut(curve * (10_000 / _WHITE_NITS))
     if transfer == HLG:

@@ -21,11 +21,13 @@ from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
 # Where to look for a frame that shows something: films fade in from black.
-_CANDIDATES: Final = (0.0, 0.1, 0.3, 0.6)
+_CANDIDATES: Final = (0.0, 0.1, 0.3, 0.6, 0.85)
 _DARK: Final = 24  # mean luma of 0..255 below which a frame counts as black
 _LUMA_SIDE: Final = 32
 _MAX_PACKETS: Final = 600  # from a seek to its key frame
 _HIGH_DEFINITION: Final = 720
+_DEEP_SCALING: Final = Interpolation.AREA | Interpolation.ACCURATE_RND
+_SCALING: Final = _DEEP_SCALING | Interpolation.FULL_CHR_H_INT  # which FFmpeg gets wrong in sixteen bits
 _UNSAID: Final = (2, int(Colorspace.DEFAULT))  # "unspecified" of the file, and of the library
 _MOV, _MATROSKA = "mov", "matroska"
 _DEMUXERS: Final = {
@@ -152,7 +154,7 @@ def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
         format="rgba64le" if deep else "rgba",
         src_colorspace=_matrix(frame),
         dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        interpolation=_DEEP_SCALING if deep else _SCALING,
         threads=1,
     )
     image = _plane_image(picture, bands=4, sample_bytes=2 if deep else 1).extract_band(0, n=3)

@@ -1,17 +1,24 @@
 """What renditions look like, on the code a decoder process runs, called in this one."""
 
-import io
 from fractions import Fraction
 
 import msgspec
 import pytest
 import pyvips
-from kappi_media.probing import BytesSource, RejectReason, probe, sniff
+from kappi_contracts.keys import RenditionFormat
+from kappi_media.probing import RejectReason
 from kappi_media.rendering.wire import Done, Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
+from kappi_media.testing.rendered import (
+    HEIGHT_100,
+    answer_for,
+    assert_upright,
+    corners,
+    job_for,
+    rendered,
+)
 from kappi_media.testing.samples import (
     QUADRANTS,
-    Colour,
     MovieShape,
     Shot,
     animation,
@@ -19,66 +26,37 @@ from kappi_media.testing.samples import (
     movie,
     mutations,
     quadrants,
+    register_heif,
 )
 from PIL import Image, ImageCms
 
-HEIGHT_100 = WireSize(height=100)
+FORMATS: tuple[RenditionFormat, ...] = ("jpeg", "webp", "avif")
 COVER = WireSize(height=90, cover_width=90)
 SHOT = Shot(orientation=6, make="Canon", model="R6", taken="2024:06:21 17:04:05", place=(48.1, 11.5, 520.0))
 
 
-async def job_for(body: bytes, *sizes: WireSize, max_pixels: int = 1_000_000) -> RenderJob:
-    fmt = sniff(body[:4096])
-    assert fmt is not None
-    found = await probe(BytesSource(body), fmt)
-    return RenderJob(
-        content_type=found.content_type,
-        size_bytes=len(body),
-        width=found.width,
-        height=found.height,
-        orientation=found.orientation,
-        sizes=sizes or (HEIGHT_100,),
-        max_pixels=max_pixels,
-    )
-
-
-async def answer_for(body: bytes, *sizes: WireSize, max_pixels: int = 1_000_000) -> Done | Refused:
-    job = await job_for(body, *sizes, max_pixels=max_pixels)
-    return render(job, lambda start, length: body[start : start + length])
-
-
-async def rendered(body: bytes, *sizes: WireSize) -> list[Image.Image]:
-    answer = await answer_for(body, *sizes)
-    assert isinstance(answer, Done), answer
-    pictures: list[Image.Image] = [
-        Image.open(io.BytesIO(image.body), formats=["JPEG"]) for image in answer.images
-    ]
-    assert [(p.width, p.height) for p in pictures] == [(i.width, i.height) for i in answer.images]
-    return pictures
-
-
-def corners(picture: Image.Image) -> list[Colour]:
-    """The colour in the middle of each quarter, in the order of QUADRANTS."""
-    rgb = picture.convert("RGB")
-    places = [(x, y) for y in (0.25, 0.75) for x in (0.25, 0.75)]
-    found = [rgb.getpixel((int(picture.width * x), int(picture.height * y))) for x, y in places]
-    return [(r, g, b) for r, g, b in found]  # type: ignore[misc] # RGB pixels are triples
-
-
-def assert_upright(picture: Image.Image, *, tolerance: int = 25) -> None:
-    for found, expected in zip(corners(picture), QUADRANTS, strict=True):
-        assert all(abs(f - e) <= tolerance for f, e in zip(found, expected, strict=True)), (found, expected)
-
-
-@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 async def test_renditions_are_upright_and_tell_nothing(fmt: str, orientation: int) -> None:
+    register_heif()
     shot = Shot(orientation=orientation, make="Canon", place=(48.1, 11.5, 520.0))
-    (picture,) = await rendered(encode(quadrants(300, 200), fmt, shot=shot))
+    wanted = FORMATS[orientation % 3]
+    (picture,) = await rendered(encode(quadrants(300, 200), fmt, shot=shot), fmt=wanted)
     assert picture.size == (150, 100)
     assert_upright(picture)
     assert not picture.getexif()
     assert not {"exif", "icc_profile", "xmp", "comment", "photoshop"} & picture.info.keys()
+
+
+async def test_a_phones_heic_is_turned_once() -> None:
+    """Phones write the turn twice: as a property of the picture, which counts, and into EXIF."""
+    register_heif()
+    body = encode(quadrants(300, 200), "HEIF", shot=Shot(orientation=6, make="Apple"))
+    assert b"irot" in body
+    assert b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" in body
+    (picture,) = await rendered(body)
+    assert picture.size == (150, 100)
+    assert_upright(picture)
 
 
 @pytest.mark.parametrize(
@@ -121,24 +99,36 @@ async def test_interlaced_and_sixteen_bit_png() -> None:
 
 
 async def test_grey_pictures_keep_their_greys() -> None:
-    for picture in (Image.new("L", (200, 200), 180), Image.new("I;16", (200, 200), 180 * 257)):
-        (found,) = await rendered(encode(picture, "PNG"))
+    grey, deep = Image.new("L", (200, 200), 180), Image.new("I;16", (200, 200), 180 * 257)
+    register_heif()
+    for picture, fmt in (
+        (grey, "PNG"),
+        (deep, "PNG"),
+        (grey, "TIFF"),
+        (deep, "TIFF"),
+        (grey, "JPEG"),
+        (grey, "HEIF"),
+        (grey, "AVIF"),
+    ):
+        (found,) = await rendered(encode(picture, fmt))
         assert found.convert("L").getpixel((50, 50)) == pytest.approx(180, abs=3)
 
 
-async def test_transparency_becomes_white() -> None:
+@pytest.mark.parametrize("fmt", ["PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+async def test_transparency_becomes_white(fmt: str) -> None:
+    register_heif()
     see_through = quadrants(300, 200).convert("RGBA")
     see_through.paste((0, 0, 0, 0), (0, 0, 150, 200))
-    for fmt in ("PNG", "WEBP"):
-        (picture,) = await rendered(
-            encode(see_through, fmt, options={"lossless": True} if fmt == "WEBP" else {})
-        )
+    for wanted in FORMATS:
+        (picture,) = await rendered(encode(see_through, fmt), fmt=wanted)
+        assert picture.mode == "RGB"
         assert corners(picture)[0] == pytest.approx((255, 255, 255), abs=4)
         assert corners(picture)[1] == pytest.approx(QUADRANTS[1], abs=25)
 
 
-async def test_cmyk_keeps_its_colours_apart() -> None:
-    (picture,) = await rendered(encode(quadrants(300, 200).convert("CMYK"), "JPEG"))
+@pytest.mark.parametrize("fmt", ["JPEG", "TIFF"])
+async def test_cmyk_keeps_its_colours_apart(fmt: str) -> None:
+    (picture,) = await rendered(encode(quadrants(300, 200).convert("CMYK"), fmt))
     assert picture.mode == "RGB"
     red, green, blue, yellow = corners(picture)
     assert red[0] > 1.5 * max(red[1:])
@@ -180,8 +170,9 @@ async def test_shapes_of_little_use(dimensions: tuple[int, int]) -> None:
     assert picture.width >= 1
 
 
-@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"])
 async def test_pixels_are_counted_before_they_are_decoded(fmt: str) -> None:
+    register_heif()
     answer = await answer_for(encode(quadrants(60, 50), fmt), max_pixels=2_999)
     assert isinstance(answer, Refused)
     assert answer.reason is RejectReason.TOO_MANY_PIXELS

@@ -1,0 +1,147 @@
+"""Posters of films in every container and codec, in the colours they were filmed in."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import pytest
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from kappi_media.probing import RejectReason
+from kappi_media.rendering.wire import Refused, RenderJob, WireSize
+from kappi_media.rendering.worker import render
+from kappi_media.testing.rendered import assert_upright, corners, rendered
+from kappi_media.testing.samples import quadrants
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """width, height: as coded. dark_frames: black ones before the quadrants."""
+
+    container: str
+    codec: str
+    width: int = 320
+    height: int = 180
+    pixel_format: str = "yuv420p"
+    dark_frames: int = 0
+    options: tuple[tuple[str, str], ...] = ()
+
+
+def filmed(film: Film, picture: Image.Image | None = None, **colour: Any) -> bytes:
+    """colour: attributes of the codec's context."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=film.container) as container:
+        stream = container.add_stream(film.codec, rate=10, options=dict(film.options))
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = film.width, film.height, film.pixel_format
+        stream.gop_size = 5
+        for name, value in colour.items():
+            setattr(stream.codec_context, name, value)
+        lit = picture or quadrants(film.width, film.height)
+        for number in range(film.dark_frames + 6):
+            shown = Image.new("RGB", lit.size) if number < film.dark_frames else lit
+            frame = av.VideoFrame.from_image(shown)  # type: ignore[no-untyped-call] # its stub lacks types
+            matrix = colour.get("colorspace")
+            frame = frame.reformat(
+                format=film.pixel_format, dst_colorspace=matrix, dst_color_range=ColorRange.MPEG
+            )
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return out.getvalue()
+
+
+FILMS = (
+    Film("webm", "libvpx"),
+    Film("webm", "libvpx-vp9"),
+    Film("webm", "libsvtav1"),
+    Film("matroska", "libx264"),
+    Film("matroska", "libx265", pixel_format="yuv420p10le"),
+    Film("mp4", "libx265"),
+    Film("mp4", "libsvtav1", pixel_format="yuv420p10le"),
+    Film("mov", "prores_ks", pixel_format="yuv422p10le"),
+    Film("3gp", "h263", width=352, height=288),
+    Film("ipod", "libx264"),
+)
+
+
+@pytest.mark.parametrize("film", FILMS, ids=lambda film: f"{film.container}-{film.codec}")
+async def test_every_container_and_codec_has_a_poster(film: Film) -> None:
+    (picture,) = await rendered(filmed(film))
+    assert picture.height == 100
+    assert picture.width == pytest.approx(100 * film.width / film.height, abs=1)
+    assert_upright(picture, tolerance=25)
+
+
+@pytest.mark.parametrize("container", ["matroska", "webm", "mp4"])
+async def test_the_black_that_films_begin_with_is_passed_over(container: str) -> None:
+    codec = "libvpx" if container == "webm" else "libx264"
+    (picture,) = await rendered(filmed(Film(container, codec, dark_frames=10)))
+    assert_upright(picture, tolerance=40)
+
+
+async def test_a_film_that_does_not_say_is_taken_for_what_its_height_suggests() -> None:
+    for film, matrix in (
+        (Film("mp4", "libx264", width=320, height=240), Colorspace.ITU601),
+        (Film("mp4", "libx264", width=1280, height=720), Colorspace.ITU709),
+    ):
+        (picture,) = await rendered(_unsaid(film, matrix), WireSize(height=100))
+        assert_upright(picture, tolerance=10)
+
+
+def _unsaid(film: Film, matrix: Colorspace) -> bytes:
+    body = filmed(film, colorspace=matrix)
+    # 'colr' of the sample entry and the stream's own header would tell: neither is written for "unspecified".
+    return body.replace(b"colrnclx", b"freenclx")
+
+
+@pytest.mark.parametrize(
+    ("transfer", "white", "black"),
+    [(ColorTrc.SMPTE2084, 148, 8), (ColorTrc.ARIB_STD_B67, 191, 8)],
+    ids=["pq", "hlg"],
+)
+async def test_high_dynamic_range_is_not_grey(transfer: ColorTrc, white: int, black: int) -> None:
+    """The left half is filmed as diffuse white, the right as nearly black."""
+    picture = Image.new("RGB", (320, 180), (white,) * 3)
+    picture.paste((black,) * 3, (160, 0, 320, 180))
+    film = Film("mp4", "libx265", pixel_format="yuv420p10le")
+    body = filmed(
+        film,
+        picture,
+        color_trc=transfer,
+        color_primaries=ColorPrimaries.BT2020,
+        colorspace=Colorspace.BT2020,
+        color_range=ColorRange.MPEG,
+    )
+    (poster,) = await rendered(body)
+    bright, dark = corners(poster)[:2]
+    assert min(bright) >= 215
+    assert max(dark) <= 12
+
+
+def test_sound_alone_is_no_film() -> None:
+    out = io.BytesIO()
+    with av.open(out, "w", format="matroska") as container:
+        stream = container.add_stream("libopus", rate=48_000)
+        assert isinstance(stream, av.AudioStream)
+        frame = av.AudioFrame(format="flt", layout="mono", samples=960)
+        frame.sample_rate, frame.pts = 48_000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    body = out.getvalue()
+    job = RenderJob("video/x-matroska", len(body), 100, 100, 1, (WireSize(height=50),), 1_000_000)
+    answer = render(job, lambda start, length: body[start : start + length])
+    assert isinstance(answer, Refused)
+    assert answer.reason is RejectReason.NO_PICTURE
+
+
+def test_a_container_under_another_ones_name() -> None:
+    body = filmed(Film("matroska", "libx264"))
+    job = RenderJob("video/mp4", len(body), 320, 180, 1, (WireSize(height=50),), 1_000_000)
+    answer = render(job, lambda start, length: body[start : start + length])
+    assert isinstance(answer, Refused)
+    assert answer.reason is RejectReason.CORRUPT
