@@ -33,6 +33,7 @@ _CODECS: Final = {
     "V_PRORES": "prores",
     "V_THEORA": "theora",
     "V_FFV1": "ffv1",
+    "V_MS/VFW/FOURCC": "vfw",
 }
 
 

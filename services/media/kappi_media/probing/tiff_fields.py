@@ -98,7 +98,8 @@ def value_of(field: Field, raw: bytes, layout: Layout) -> Value:
             top / bottom if bottom else float("nan")
             for top, bottom in zip(parts[::2], parts[1::2], strict=True)
         )
-    return raw if field.kind == UNDEFINED else tuple(raw)
+    # Editors that write a maker note back may have made mere bytes of it.
+    return raw if field.kind == UNDEFINED or field.tag == MAKER_NOTE else tuple(raw)
 
 
 def directory(block: bytes, layout: Layout, *, at: int | None) -> Tags:

@@ -116,6 +116,13 @@ def encode(
     return out.getvalue()
 
 
+def register_heif() -> None:
+    """Let Pillow write HEIC, which it does by pillow-heif; may be called again and again."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
 def animation(fmt: Literal["GIF", "WEBP", "PNG"], width: int, height: int) -> bytes:
     """Three frames: the quadrants, then white, then black."""
     out = io.BytesIO()

@@ -1,0 +1,89 @@
+"""Every file of the corpus is read as ExifTool, FFprobe and ImageMagick read it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from kappi_media.probing import SNIFF_BYTES, BytesSource, MediaFormat, Probe, probe, sniff
+from kappi_media.testing.corpus import MADE, photographs
+from kappi_media.testing.corpus_oracles import Reading, read_with_tools
+from kappi_media.testing.corpus_pictures import LIVE_ID
+from kappi_media.testing.formats_page import Row, page
+
+_PLACE_TOLERANCE = 1e-4  # degrees: 3GPP writes sixteen bits of fraction
+_MORE = "KAPPI_TEST_MORE_MEDIA"
+_REFRESH = "KAPPI_TEST_REFRESH_FORMATS"
+_TEXT = Path(__file__).with_name("formats.md")
+_PAGE = Path(__file__).parents[4] / "docs" / "formats.md"
+
+
+def probed(path: Path) -> tuple[MediaFormat, Probe]:
+    body = path.read_bytes()
+    fmt = sniff(body[:SNIFF_BYTES])
+    assert fmt is not None
+    return fmt, asyncio.run(probe(BytesSource(body), fmt))
+
+
+def assert_same(found: Probe, read: Reading) -> None:
+    assert read.sizes_agree, "the tools differ among themselves"
+    assert (found.kind, found.width, found.height) == (read.kind, read.width, read.height)
+    if read.duration_ms is not None and (found.animated or found.kind == "video"):
+        assert found.duration_ms == pytest.approx(read.duration_ms, abs=read.frame_ms + 1)
+    assert found.taken_at == read.taken_at
+    assert found.taken_offset_minutes == read.offset_minutes
+    place = (found.location.latitude, found.location.longitude) if found.location else None
+    assert place == (pytest.approx(read.place, abs=_PLACE_TOLERANCE) if read.place else None)
+    camera = found.camera
+    assert ((camera.make, camera.model) if camera else (None, None)) == read.camera
+    assert found.live_id == read.live_id
+
+
+@pytest.mark.parametrize("name", [*MADE, *photographs()])
+def test_a_file_is_read_as_the_tools_read_it(
+    name: str, corpus: Mapping[str, Path], readings: Mapping[str, Reading]
+) -> None:
+    _, found = probed(corpus[name])
+    assert_same(found, readings[name])
+
+
+def test_the_corpus_holds_every_format_and_every_turn(corpus: Mapping[str, Path]) -> None:
+    formats: Counter[str] = Counter()
+    turns: dict[str, set[int]] = {}
+    lives = set()
+    for path in corpus.values():
+        fmt, found = probed(path)
+        formats[fmt.name] += 1
+        turns.setdefault(fmt.name, set()).add(found.orientation)
+        lives |= {(found.kind, found.live_id)} if found.live_id else set()
+    assert formats.total() >= 60
+    assert set(formats) == {fmt.name for fmt in MediaFormat}
+    assert turns["JPEG"] == turns["HEIC"] == set(range(1, 9))
+    assert turns["MP4"] >= {1, 3, 6, 8}
+    assert lives == {("image", LIVE_ID), ("video", LIVE_ID)}
+
+
+def test_the_page_about_formats_says_what_is_read(corpus: Mapping[str, Path]) -> None:
+    written = page(_TEXT.read_text("utf-8"), [Row(name, *probed(corpus[name])) for name in MADE])
+    if os.environ.get(_REFRESH):
+        _PAGE.write_text(written, "utf-8")
+    assert _PAGE.read_text("utf-8") == written, f"refresh it with {_REFRESH}=1"
+
+
+@pytest.mark.skipif(_MORE not in os.environ, reason=f"{_MORE} names no folder")
+def test_files_of_your_own_are_read_as_the_tools_read_them() -> None:
+    """Whatever lies in a folder: photographs straight off a phone, sample data of other packages."""
+    paths = [path for path in sorted(Path(os.environ[_MORE]).rglob("*")) if path.is_file()]
+    known = [path for path in paths if sniff(path.read_bytes()[:SNIFF_BYTES]) is not None]
+    assert known, "no picture or film there"
+    wrong = []
+    for path, read in read_with_tools(known).items():
+        try:
+            assert_same(probed(path)[1], read)
+        except AssertionError as difference:
+            wrong.append(f"{path}: {difference}")
+    assert wrong == []
