@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -39,6 +40,7 @@ from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import renditions
 from kappi_media.use_cases.renditions import FAILURE_KEPT, LEASE
 from PIL import Image
+from thumbhash import thumb_hash_to_approximate_aspect_ratio
 
 PHOTO = encode(quadrants(1200, 900), "JPEG", shot=Shot(orientation=6))
 SMALL = encode(quadrants(64, 48), "JPEG")
@@ -113,8 +115,9 @@ def ready(client: Client, worker: Processor, published: Publications) -> Ready:
     return upload
 
 
-async def ask(http: Http, gallery: Gallery, media_id: str, size: int | str) -> Answer:
-    return await http("GET", f"/v1/media/{media_id}/renditions/{size}", grant=gallery.grant("view"))
+async def ask(http: Http, gallery: Gallery, media_id: str, size: int | str, **headers: str) -> Answer:
+    path = f"/v1/media/{media_id}/renditions/{size}"
+    return await http("GET", path, grant=gallery.grant("view"), headers=headers)
 
 
 async def look(http: Http, gallery: Gallery, media_id: str) -> Any:
@@ -177,20 +180,104 @@ async def test_a_film_gives_its_poster(http: Http, gallery: Gallery, ready: Read
     assert (await fetch(answer.headers["location"])).size == (150, 200)
 
 
+@pytest.mark.parametrize(
+    ("size", "accept", "made"),
+    [
+        ("200", "*/*", "200.jpeg"),
+        ("400x200", "image/jpeg", "400x200.jpeg"),
+        ("400", "image/avif,image/webp,*/*;q=0.8", "400.avif"),
+        ("200x200", "image/webp", "200x200.webp"),
+    ],
+)
 async def test_five_hundred_first_requests_make_one(
-    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, database: Database
+    replica: Replica,
+    renderer: Renderer,
+    gallery: Gallery,
+    ready: Ready,
+    database: Database,
+    size: str,
+    accept: str,
+    made: str,
 ) -> None:
     media_id = await ready(gallery, PHOTO)
     counting = Counting(renderer)
     http = replica(counting)
-    answers = await asyncio.gather(*(ask(http, gallery, media_id, 200) for _ in range(500)))
+    answers = await asyncio.gather(*(ask(http, gallery, media_id, size, accept=accept) for _ in range(500)))
     assert {answer.status for answer in answers} == {302}
     assert len({answer.headers["location"] for answer in answers}) <= 2  # a bucket may begin meanwhile
-    assert counting.asked == ["200.jpeg"]
-    again = await ask(http, gallery, media_id, 200)
+    assert counting.asked == [made]
+    again = await ask(http, gallery, media_id, size, accept=accept)
     assert again.status == 302
-    assert counting.asked == ["200.jpeg"]
+    assert counting.asked == [made]
     assert await database.hot.fetchval("SELECT count(*) FROM rendition_claims") == 0
+
+
+@pytest.mark.parametrize(("fmt", "extension"), [("jpeg", "jpg"), ("webp", "webp"), ("avif", "avif")])
+async def test_a_cover_in_each_format(
+    http: Http,
+    client: Client,
+    gallery: Gallery,
+    ready: Ready,
+    store: TroubledStore,
+    database: Database,
+    fmt: RenditionFormat,
+    extension: str,
+) -> None:
+    media_id = await ready(gallery, PHOTO)
+    version = (await client.view(gallery)).headers["etag"]
+    answer = await ask(http, gallery, media_id, "400x200", accept=f"image/{fmt}")
+    assert (answer.status, answer.headers["vary"]) == (302, "Accept")
+    assert f"/renditions/400x200.{extension}" in answer.headers["location"]
+    picture = await fetch(answer.headers["location"])
+    assert (picture.format, picture.size) == (fmt.upper(), (400, 200))
+    stored = await store.head(rendition_key(gallery.id, UUID(media_id), "400x200", fmt))
+    assert stored.content_type == f"image/{fmt}"
+    # Only JPEGs are listed, and only they make a page another one.
+    listed = {"400", "400x200"} if fmt == "jpeg" else {"400"}
+    assert set((await look(http, gallery, media_id))["renditions"]) == listed
+    page = await client.view(gallery, if_none_match=version)
+    assert page.status == (200 if fmt == "jpeg" else 304)
+    kept = await database.hot.fetch("SELECT size, format FROM renditions ORDER BY size, format")
+    assert [tuple(row) for row in kept] == [("400", "jpeg"), ("400x200", fmt)]
+
+
+async def test_one_that_cannot_be_made_in_a_format_says_nothing_about_the_others(
+    replica: Replica, gallery: Gallery, ready: Ready
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.reject = True
+    http = replica(counting)
+    assert (await ask(http, gallery, media_id, 200, accept="image/avif")).code == "rendition_impossible"
+    counting.reject = False
+    assert (await ask(http, gallery, media_id, 200)).status == 302
+    assert (await ask(http, gallery, media_id, 200, accept="image/avif")).code == "rendition_impossible"
+    assert counting.asked == ["200.avif", "200.jpeg"]
+
+
+async def test_a_cover_needs_both_its_sides_in_the_tier(
+    http: Http, make_gallery: Callable[..., Gallery], ready: Ready
+) -> None:
+    basic = make_gallery(owner_id=new_id())
+    media_id = await ready(basic)
+    assert (await ask(http, basic, media_id, "200x200")).status == 302
+    for size in ("400x200", "200x400", "600x600", "200x201"):
+        answer = await ask(http, basic, media_id, size)
+        assert (answer.status, answer.code) == (403, "rendition_not_in_tier")
+        assert "200x200" in answer.json["detail"]
+
+
+async def test_a_placeholder_comes_with_the_grid(
+    http: Http, client: Client, gallery: Gallery, worker: Processor, published: Publications
+) -> None:
+    item = await client.upload(gallery, PHOTO)
+    assert item["placeholder"] is None
+    assert (await client.view(gallery)).json["items"][0]["placeholder"] is None
+    await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+    placeholder = (await look(http, gallery, item["id"]))["placeholder"]
+    ratio = thumb_hash_to_approximate_aspect_ratio(list(b64decode(placeholder, validate=True)))
+    assert ratio > 1  # upright: the photograph is stored on its side
+    assert (await client.view(gallery)).json["items"][0]["placeholder"] == placeholder
 
 
 async def test_replicas_leave_it_to_the_first(replica: Replica, gallery: Gallery, ready: Ready) -> None:
