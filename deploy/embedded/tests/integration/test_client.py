@@ -151,12 +151,13 @@ class Troubled:
         await answer.prepare(request)
         if self.breaks_after is not None and len(BODY) - begin > self.breaks_after:
             await answer.write(BODY[begin : begin + self.breaks_after])
-            await asyncio.sleep(0.02)  # the client reads it: what it had not read it would lose
+            await asyncio.sleep(0.05)
             assert request.transport is not None
             request.transport.abort()
             return answer
         if len(self.ranges) == 1:  # the first time the line breaks halfway
             await answer.write(BODY[begin : len(BODY) // 2])
+            await asyncio.sleep(0.05)  # what the client had not read by then it would lose
             assert request.transport is not None
             request.transport.abort()
             return answer
