@@ -71,11 +71,15 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, SecretStr):
         return "a secret"
-    if isinstance(value, timedelta):
-        return f"`{_durations.dump_python(value, mode='json')}`"
-    if isinstance(value, (frozenset, tuple)):
-        return f"`{','.join(sorted(map(str, value)))}`"
-    return f"`{value}`"
+    if isinstance(value, frozenset):
+        return f"`{','.join(sorted(map(_word, value)))}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(map(_word, value))}`"
+    return f"`{_word(value)}`"
+
+
+def _word(value: Any) -> str:
+    return str(_durations.dump_python(value, mode="json")) if isinstance(value, timedelta) else str(value)
 
 
 def main(target: Path) -> None:

@@ -13,7 +13,8 @@ Role = Literal["api", "worker", "relay"]
 ALL_ROLES: frozenset[Role] = frozenset({"api", "worker", "relay"})
 
 
-def _split(value: Any) -> Any:
+def words(value: Any) -> Any:
+    """For fields that are lists: the environment writes them comma-separated. Use it with `NoDecode`."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
@@ -54,7 +55,7 @@ class ServiceSettings(BaseSettings):
     ops_host: str | None = Field(
         default=None, description="Where health and metrics listen, if not on `host`"
     )
-    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_split)] = ALL_ROLES
+    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(words)] = ALL_ROLES
     max_in_flight: int = Field(default=256, description="Requests at once; more are answered 503 early")
     drain_delay: timedelta = Field(
         default=timedelta(0),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
-from kappi_chassis.settings import DatabaseSettings
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from kappi_chassis.settings import DatabaseSettings, words
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 
 class JanitorSettings(DatabaseSettings):
@@ -34,7 +35,7 @@ class JanitorSettings(DatabaseSettings):
     purge_longest_pause: timedelta = Field(
         default=timedelta(minutes=5), description="Between attempts at a store that fails"
     )
-    resweep_after: tuple[timedelta, ...] = Field(
+    resweep_after: Annotated[tuple[timedelta, ...], NoDecode, BeforeValidator(words)] = Field(
         default=(timedelta(minutes=20), timedelta(days=1)),
         description="When to look again, from the deletion on: after the longest life of a signed upload "
         "URL, and after the slowest upload begun within it",

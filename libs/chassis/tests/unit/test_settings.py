@@ -1,0 +1,35 @@
+"""Settings as operators write them: lists comma-separated, and a word that does not exist refused."""
+
+from __future__ import annotations
+
+import pytest
+from kappi_chassis.settings import ALL_ROLES, ServiceSettings
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
+
+
+class _Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="KAPPI_MADE_UP_", frozen=True, extra="ignore")
+
+    port: int = 1
+    ops_port: int = 2
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [("api", {"api"}), ("worker,relay", {"worker", "relay"}), (" worker , relay ", {"worker", "relay"})],
+)
+def test_roles_are_a_list_of_words(text: str, roles: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPPI_MADE_UP_ROLES", text)
+    assert _Settings().roles == roles
+
+
+@pytest.mark.parametrize("text", ["", "apy", "api,", '["api"]'])
+def test_a_role_that_does_not_exist_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPPI_MADE_UP_ROLES", text)
+    with pytest.raises(ValidationError):
+        _Settings()
+
+
+def test_without_a_word_a_process_does_everything() -> None:
+    assert _Settings().roles == ALL_ROLES
