@@ -99,7 +99,7 @@ def test_the_bucket_forgets_what_was_left_behind(emulator: Emulator, deployed: D
                     "ID": "1",
                     "Filter": {},
                     "Status": "Enabled",
-                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 8},
                 },
                 {
                     "ID": "2",

@@ -79,7 +79,7 @@ from kappi_media.worker import ProcessUpload
 
 NAME = "media"
 TICK_LOOKS_BACK = timedelta(hours=6)
-"""For items that wait for their facts; `python -m kappi_media.tagging fill` looks at all."""
+"""Beyond an upload's lifetime, for items without facts; `python -m kappi_media.tagging fill` looks at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,11 @@ from uuid import UUID
 import pytest
 from kappi_chassis.bus import Processor, Record
 from kappi_chassis.bus.foreign import ForeignProcessor
-from kappi_chassis.clock import new_id
+from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
+from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key, rendition_key
 from kappi_media.consumers import GROUP, STORE_GROUP, handlers, store_handler
@@ -418,3 +420,59 @@ class TestTick:
         await client.put(batches[0][0], JPEG)
         await tick(clock() + timedelta(hours=1), store_events_token=TOKEN)
         assert await database.hot.fetchval("SELECT count(*) FROM items") == 2
+
+
+class TestParts:
+    """Uploads in parts: the store tells of the object once somebody joined them."""
+
+    BODY = JPEG + bytes(range(256)) * (6 << 12)
+
+    @pytest.fixture
+    def http(self, make_http: Callable[..., Http]) -> Http:
+        return make_http(store_events_token=TOKEN, multipart_threshold_bytes=5 << 20)
+
+    @pytest.fixture
+    async def sent(self, http: Http, gallery: Gallery) -> Any:
+        """An upload all of whose parts are in the store."""
+        answer = await http(
+            "POST",
+            f"/v1/galleries/{gallery.id}/uploads",
+            grant=gallery.grant("contribute"),
+            body={"files": [FILE | {"size": len(self.BODY)}], "connection": "slow"},
+        )
+        (upload,) = answer.json["uploads"]
+        size = upload["multipart"]["part_size"]
+        assert len(upload["multipart"]["parts"]) == 2
+        for number, part in enumerate(upload["multipart"]["parts"]):
+            request = SignedRequest(part["url"], "PUT", part["headers"], utc_now())
+            answer = await call(request, self.BODY[number * size : (number + 1) * size])
+            assert answer.status == 200
+        return upload
+
+    async def test_the_store_and_the_client_at_once_make_one_item(
+        self, client: Client, gallery: Gallery, http: Http, sent: Any, published: Publications
+    ) -> None:
+        body = message(key_of(gallery, sent), name="s3:ObjectCreated:CompleteMultipartUpload")
+        answers = await asyncio.gather(
+            *(notify(http, body) for _ in range(3)), *(client.complete(gallery, sent["id"]) for _ in range(3))
+        )
+        assert {answer.status for answer in answers} == {200}
+        assert [(event.topic, event.key) for event in await published()] == [
+            ("UploadCompleted", sent["media_id"])
+        ]
+
+    async def test_a_client_that_died_before_it_said_so_is_found_by_a_tick(
+        self,
+        gallery: Gallery,
+        ground: Ground,
+        make_settings: Callable[..., MediaSettings],
+        sent: Any,
+        clock: Clock,
+        published: Publications,
+    ) -> None:
+        """There is no object to tell of yet: its parts are joined for it."""
+        (first, *_) = tick_steps(ground, make_settings(store_events_token=TOKEN))
+        await first(clock() + timedelta(minutes=20))
+        assert [(event.topic, event.key) for event in await published()] == [
+            ("UploadCompleted", sent["media_id"])
+        ]

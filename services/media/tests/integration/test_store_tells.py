@@ -115,6 +115,7 @@ def media(
                 "KAPPI_KAFKA_BOOTSTRAP": connection.bootstrap,
                 "KAPPI_KAFKA_CREATE_TOPICS": str(every_broker.kind == "kafka"),
                 "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": "20",
+                "KAPPI_KAFKA_SESSION_TIMEOUT_MS": "6000",
                 "KAPPI_TOPIC_PREFIX": connection.prefix,
                 "KAPPI_MEDIA_DATABASE_URL": url,
                 "KAPPI_MEDIA_IDEMPOTENCY_SECRET": "0123456789abcdef",
