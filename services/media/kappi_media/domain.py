@@ -79,7 +79,8 @@ class Item(NamedTuple):
     width, height: pixels as displayed; None, as kind and the rest, until probed. version: grows with every
     change, and is the sequence of the item's events. renditions: sizes that are in the store as JPEG.
     placeholder: ThumbHash. sha256: raw digest, None where neither the client declared it nor the store knew
-    it.
+    it. The fields from codec on are as read in the file: taken_offset_minutes east of UTC, camera
+    {make, model}, gps {latitude, longitude, altitude}. live_partner_id: the other half of a Live Photo.
     """
 
     id: MediaId
@@ -104,6 +105,11 @@ class Item(NamedTuple):
     created_at: datetime
     version: int
     renditions: list[str]
+    codec: str | None = None
+    taken_offset_minutes: int | None = None
+    camera: dict[str, Any] | None = None
+    gps: dict[str, Any] | None = None
+    live_partner_id: MediaId | None = None
 
 
 @dataclass(frozen=True, slots=True)

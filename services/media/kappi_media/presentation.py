@@ -9,7 +9,7 @@ from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
 from kappi_media.domain import GalleryContents, Item
-from kappi_media.schemas import GalleryView, ItemView
+from kappi_media.schemas import CameraView, GalleryView, ItemView, PlaceView
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 
@@ -32,7 +32,13 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: Tier
         width=item.width,
         height=item.height,
         duration_ms=item.duration_ms,
+        codec=item.codec,
         taken_at=item.taken_at,
+        taken_offset_minutes=item.taken_offset_minutes,
+        camera=CameraView(**item.camera) if item.camera is not None else None,
+        # Who may not have the original must not learn from here what only that tells.
+        gps=PlaceView(**item.gps) if item.gps is not None and gives_original else None,
+        live_partner_id=item.live_partner_id,
         caption=item.caption,
         tags=item.tags,
         location=item.location,

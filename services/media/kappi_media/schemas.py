@@ -203,6 +203,21 @@ class SignedUrl(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
+class CameraView(msgspec.Struct, frozen=True, kw_only=True):
+    """What took it, as the device calls itself."""
+
+    make: str | None = None
+    model: str | None = None
+
+
+class PlaceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it was taken: WGS 84, degrees, and metres above sea level."""
+
+    latitude: float
+    longitude: float
+    altitude: float | None = None
+
+
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """A picture or a film of a gallery.
 
@@ -210,6 +225,9 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     originals back. renditions: by size, those that are made and in the tier. sha256: of the original,
     hexadecimal; null where it is not known. placeholder: a ThumbHash in base64, to be shown until the
     picture is there; null until processed.
+    taken_at: by the device's clock; taken_offset_minutes: how far east of UTC that was set, null where the
+    device did not say: then `taken_at` is its local time. gps: null where the original is kept back, too.
+    live_partner_id: the film of a Live Photo's picture, the picture of its film.
     rejection_reason: why a `rejected` item is none; pages of a gallery never show those.
     """
 
@@ -224,7 +242,12 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     width: int | None
     height: int | None
     duration_ms: int | None
+    codec: str | None
     taken_at: datetime | None
+    taken_offset_minutes: int | None
+    camera: CameraView | None
+    gps: PlaceView | None
+    live_partner_id: UUID | None
     caption: str | None
     tags: list[str]
     location: str | None

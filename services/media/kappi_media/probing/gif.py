@@ -35,11 +35,11 @@ async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     """Duration and number of frames are known of files of up to 2 MiB; of larger ones that they move."""
     screen_width, screen_height, flags = struct.unpack("<HHB", await reader.read(6, 5))
     limits.check_size(screen_width or 1, screen_height or 1)
-    await _check_end(reader)
     frames = await _walk(reader, limits, start=13 + _table_bytes(flags))
     # A zero screen is a known writer's fault; viewers then take the first frame's size.
     width, height = screen_width or frames.size[0], screen_height or frames.size[1]
     limits.check_size(width, height)
+    await _check_end(reader)
     limits.check_duration(frames.centiseconds * _CENTISECOND_MS)
     animated = frames.count > 1 or (frames.loops and not frames.whole)
     known = frames.whole and animated

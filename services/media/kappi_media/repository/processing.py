@@ -32,7 +32,7 @@ done AS (
   UPDATE items i SET
     status = 'ready', kind = $3, content_type = $4, width = $5, height = $6, orientation = $7,
     duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, placeholder = $25,
-    version = i.version + 1
+    taken_offset_minutes = $26, live_id = $27, version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
   RETURNING i.id, i.gallery_id, i.version),
 noted AS (
@@ -44,6 +44,18 @@ bumped AS (
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $19, $20, $21, $22, $23, $24, version FROM done
 RETURNING sequence
+"""
+_HOLD_GALLERY = "SELECT 1 FROM contents WHERE gallery_id = $1 FOR UPDATE"
+# Nobody has seen this item's new version yet; its partner's has been shown and must grow.
+_PAIR = """
+WITH me AS (SELECT id, gallery_id, kind, live_id FROM items WHERE id = $1),
+partner AS (
+  SELECT p.id FROM items p JOIN me ON p.gallery_id = me.gallery_id AND p.live_id = me.live_id
+  WHERE p.kind <> me.kind AND p.status = 'ready' AND p.live_partner_id IS NULL ORDER BY p.id LIMIT 1)
+UPDATE items i SET
+  live_partner_id = CASE WHEN i.id = me.id THEN partner.id ELSE me.id END,
+  version = i.version + CASE WHEN i.id = me.id THEN 0 ELSE 1 END
+FROM me, partner WHERE i.id IN (me.id, partner.id)
 """
 _REJECTED = """
 WITH home AS MATERIALIZED (
@@ -100,9 +112,11 @@ class ProcessingQueries:
         grid: KeptGridPicture,
         event: OutboxRow,
     ) -> bool:
-        """The item with its facts and first rendition; False when it was not waiting for this any more."""
-        sequence = await self._database.hot.fetchval(
-            _READY,
+        """The item with its facts and first rendition; False when it was not waiting for this any more.
+
+        One that is half of a Live Photo is paired with the other half in the same transaction.
+        """
+        values = (
             media_id,
             gallery_id,
             probe.kind,
@@ -120,8 +134,19 @@ class ProcessingQueries:
             *grid.rendition,
             *event,
             grid.placeholder,
+            probe.taken_offset_minutes,
+            probe.live_id,
         )
-        return sequence is not None
+        if probe.live_id is None:
+            return await self._database.hot.fetchval(_READY, *values) is not None
+        async with self._database.hot.acquire() as connection, connection.transaction():
+            # Both halves may become ready at once. Whoever waits for the gallery's row here sees in its next
+            # statement what the other has done; within one statement it would not.
+            await connection.execute(_HOLD_GALLERY, gallery_id)
+            done = await connection.fetchval(_READY, *values) is not None
+            if done:
+                await connection.execute(_PAIR, media_id)
+        return done
 
     async def rejected(
         self, media_id: MediaId, gallery_id: GalleryId, *, event_id: UUID, reason: str, event: OutboxRow
