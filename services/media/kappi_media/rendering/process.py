@@ -17,10 +17,10 @@ from kappi_media.rendering.wire import (
     LENGTH,
     MAX_MESSAGE_BYTES,
     Answer,
-    Done,
+    Job,
     Need,
     Refused,
-    RenderJob,
+    Result,
     decode_answer,
     encode,
     framed,
@@ -75,8 +75,8 @@ class DecoderProcess:
         return self._process.returncode is None
 
     async def run(
-        self, job: RenderJob, source: RangedSource, *, time_limit: timedelta, read_limit_bytes: int
-    ) -> Done:
+        self, job: Job, source: RangedSource, *, time_limit: timedelta, read_limit_bytes: int
+    ) -> Result:
         """time_limit: of decoding; waiting for the source is not the file's fault and not counted.
 
         Raises RenderRejected, DecoderDied, and whatever the source raises.

@@ -11,12 +11,14 @@ from typing import Final
 import msgspec
 from kappi_contracts.keys import RenditionFormat
 
-from kappi_media.probing.facts import Probe
+from kappi_media.probing.facts import Probe, ProbeLimits
+from kappi_media.probing.formats import MediaFormat
+from kappi_media.probing.probe import DEFAULT_LIMITS
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import RangedSource
 from kappi_media.rendering.process import DecoderDied, DecoderProcess
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
-from kappi_media.rendering.wire import Done, RenderJob, WireImage, WireSize
+from kappi_media.rendering.wire import Done, Job, Probed, ProbeJob, RenderJob, Result, WireImage, WireSize
 
 _ATTEMPTS: Final = 2
 _JOBS_PER_PROCESS: Final = 500  # native decoders leak; a fresh process costs a fraction of a second
@@ -27,13 +29,15 @@ _SPARE_READ_BYTES: Final = 8 << 20
 class RenderLimits:
     """Bounds of one job.
 
-    memory_bytes: address space of a decoder process. time: of decoding, without waiting for the source.
+    memory_bytes: address space of a decoder process. time, probe_time: of decoding and of
+    reading a header, without waiting for the source.
     picture_bytes: the largest still picture read. video_read_bytes: how much of a video is read for a poster.
     """
 
     max_pixels: int = 256_000_000
     memory_bytes: int = 2 << 30
     time: timedelta = timedelta(seconds=30)
+    probe_time: timedelta = timedelta(seconds=5)
     picture_bytes: int = 1 << 30
     video_read_bytes: int = 256 << 20
 
@@ -79,8 +83,25 @@ class Renderer:
         done = await self._done(msgspec.structs.replace(job, placeholder=True), source)
         return GridPicture(image=_image(done.images[0]), placeholder=done.placeholder)
 
+    async def probe(
+        self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DEFAULT_LIMITS
+    ) -> Probe:
+        """The facts of a file, read where it can do no harm. Raises as `probing.probe`, and RenderRejected
+        when its reader crashed or took too long."""
+        job = ProbeJob(content_type=fmt.content_type, size_bytes=source.size_bytes, limits=limits)
+        async with self._slots:
+            for _ in range(_ATTEMPTS):
+                try:
+                    found = await self._run(job, source)
+                except DecoderDied:
+                    continue
+                if isinstance(found, Probed):
+                    return found.facts
+                break
+        raise RenderRejected(RejectReason.CORRUPT, "crashes its reader")
+
     async def close(self) -> None:
-        """End all processes. Calls to `render` must have returned or been cancelled."""
+        """End all processes. Calls to `render` and `probe` must have returned or been cancelled."""
         processes = {*self._idle, *self._retired}
         for timer in self._idle.values():
             timer.cancel()
@@ -116,23 +137,20 @@ class Renderer:
                     done = await self._run(job, source)
                 except DecoderDied:
                     continue
-                if len(done.images) != len(job.sizes):
+                if not isinstance(done, Done) or len(done.images) != len(job.sizes):
                     break
                 return done
         raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
 
-    async def _run(self, job: RenderJob, source: RangedSource) -> Done:
-        still = job.content_type.startswith("image/")
+    async def _run(self, job: Job, source: RangedSource) -> Result:
         process = await self._take()
         jobs_before = process.jobs_done
         try:
             return await process.run(
                 job,
                 source,
-                time_limit=self._limits.time,
-                read_limit_bytes=2 * source.size_bytes + _SPARE_READ_BYTES
-                if still
-                else self._limits.video_read_bytes,
+                time_limit=self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time,
+                read_limit_bytes=self._read_limit_bytes(job),
             )
         finally:
             # Anything but an answered job leaves the conversation in the middle.
@@ -140,6 +158,13 @@ class Renderer:
                 self._give_back(process)
             else:
                 await process.close()
+
+    def _read_limit_bytes(self, job: Job) -> int:
+        if isinstance(job, ProbeJob):
+            return job.limits.max_read_bytes
+        if job.content_type.startswith("image/"):
+            return 2 * job.size_bytes + _SPARE_READ_BYTES
+        return self._limits.video_read_bytes
 
     async def _take(self) -> DecoderProcess:
         while self._idle:

@@ -3,8 +3,8 @@
 Typed messages and not pickle, because what the process answers is not trusted either: a taken-over decoder
 can send wrong pixels, never code.
 
-    renderer -> RenderJob; then, for each Need, the bytes alone
-    decoder  -> Need*, then one of Done or Refused
+    renderer -> RenderJob or ProbeJob; then, for each Need, the bytes alone
+    decoder  -> Need*, then one of Done, Probed or Refused
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from kappi_contracts.keys import RenditionFormat
 
+from kappi_media.probing.facts import Probe, ProbeLimits
 from kappi_media.probing.rejection import RejectReason
 
 MAX_MESSAGE_BYTES: Final = 64 << 20
@@ -44,6 +45,14 @@ class RenderJob(msgspec.Struct, frozen=True, tag="render"):
     placeholder: bool = False
 
 
+class ProbeJob(msgspec.Struct, frozen=True, tag="probe"):
+    """content_type: the canonical one of what the file was sniffed as."""
+
+    content_type: str
+    size_bytes: int
+    limits: ProbeLimits
+
+
 class Need(msgspec.Struct, frozen=True, tag="need"):
     start: int
     length: int
@@ -60,15 +69,21 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     placeholder: bytes = b""
 
 
+class Probed(msgspec.Struct, frozen=True, tag="probed"):
+    facts: Probe
+
+
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
     reason: RejectReason
     detail: str = ""
 
 
-Answer = Need | Done | Refused
+Job = RenderJob | ProbeJob
+Result = Done | Probed
+Answer = Need | Done | Probed | Refused
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_job: Final = msgspec.msgpack.Decoder(RenderJob).decode
+decode_job: Final[Callable[[bytes], Job]] = msgspec.msgpack.Decoder(Job).decode
 decode_answer: Final[Callable[[bytes], Answer]] = msgspec.msgpack.Decoder(Answer).decode
 
 

@@ -13,13 +13,19 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.probing.blocking import probe_blocking
+from kappi_media.probing.formats import format_of
+from kappi_media.probing.rejection import ProbeRejected, RejectReason, RenderRejected
 from kappi_media.rendering.ranged_file import Fetch, RangedFile
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import (
     LENGTH,
+    Answer,
     Done,
+    Job,
     Need,
+    Probed,
+    ProbeJob,
     Refused,
     RenderJob,
     WireImage,
@@ -45,11 +51,11 @@ class _Parent:
         self._incoming = incoming
         self._outgoing = outgoing
 
-    def next_job(self) -> RenderJob | None:
+    def next_job(self) -> Job | None:
         body = self._receive()
         return None if body is None else decode_job(body)
 
-    def send(self, message: Need | Done | Refused) -> None:
+    def send(self, message: Answer) -> None:
         self._outgoing.write(framed(encode(message)))
         self._outgoing.flush()
 
@@ -68,6 +74,23 @@ class _Parent:
         (length,) = LENGTH.unpack(prefix)
         body = self._incoming.read(length)
         return body if len(body) == length else None
+
+
+def answer(job: Job, fetch: Fetch) -> Done | Probed | Refused:
+    """One job of either kind. fetch(start, length) gives the original's bytes."""
+    return _probed(job, fetch) if isinstance(job, ProbeJob) else render(job, fetch)
+
+
+def _probed(job: ProbeJob, fetch: Fetch) -> Probed | Refused:
+    fmt = format_of(job.content_type)
+    if fmt is None:
+        return Refused(reason=RejectReason.UNSUPPORTED_TYPE, detail="no format of that name")
+    try:
+        return Probed(probe_blocking(fetch, fmt, size_bytes=job.size_bytes, limits=job.limits))
+    except ProbeRejected as refusal:
+        return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
+    except MemoryError:
+        return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
 
 
 def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
@@ -151,7 +174,7 @@ def main() -> None:
     harden()
     parent = _Parent(sys.stdin.buffer, outgoing)
     while (job := parent.next_job()) is not None:
-        parent.send(render(job, parent.fetch))
+        parent.send(answer(job, parent.fetch))
 
 
 if __name__ == "__main__":
