@@ -15,10 +15,14 @@ PUBLIC = {
     | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "quota_exceeded"}
     | {"validation_failed"}
     | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
-    ("/v1/uploads/{id}", "get"): ACCESS | {"upload_not_found"},
+    ("/v1/uploads/{id}/parts", "post"): ACCESS
+    | {"upload_not_found", "upload_not_multipart", "upload_completed", "upload_aborted", "upload_expired"}
+    | {"validation_failed", "malformed_json", "payload_too_large", "store_unavailable"},
+    ("/v1/uploads/{id}", "get"): ACCESS | {"upload_not_found", "store_unavailable"},
     ("/v1/uploads/{id}", "delete"): ACCESS | {"upload_not_found", "upload_completed"},
     ("/v1/uploads/{id}/complete", "post"): ACCESS
-    | {"upload_not_found", "upload_incomplete", "upload_aborted", "content_mismatch", "store_unavailable"},
+    | {"upload_not_found", "upload_incomplete", "upload_aborted", "content_mismatch", "store_unavailable"}
+    | {"validation_failed", "malformed_json", "payload_too_large"},
     ("/v1/media/{id}", "get"): ACCESS | {"media_not_found"},
     ("/v1/media/{id}", "patch"): ACCESS | {"media_not_found", "validation_failed", "malformed_json"},
     ("/v1/media/{id}", "delete"): ACCESS | {"media_not_found"},
