@@ -355,6 +355,7 @@ OPERATIONS: tuple[Operation, ...] = (
         spends="gallery",
     ),
     Operation("GET /v1/g/{code}", BY_CODE, "200", gone=_NO_GALLERY),
+    Operation("GET /v1/g/{code}/archive", BY_CODE, "200", gone=_NO_GALLERY),
     # uploads and items
     Operation(
         "POST /v1/galleries/{id}/uploads",

@@ -50,6 +50,7 @@ NESTED = b'{"attributes":' + b'{"a":' * 100_000
 CREATE, READ = "POST /v1/galleries", "GET /v1/galleries/{id}"
 CHANGE, REMOVE = "PATCH /v1/galleries/{id}", "DELETE /v1/galleries/{id}"
 VIEW, SIGN = "GET /v1/g/{code}", "POST /v1/galleries/{id}/uploads"
+ARCHIVE = "GET /v1/g/{code}/archive"
 LOOK, ABORT, COMPLETE, PARTS = (
     "GET /v1/uploads/{id}",
     "DELETE /v1/uploads/{id}",
@@ -164,6 +165,13 @@ def _viewed(name: str, path: str, *, status: int = 404, code: str = "gallery_not
     return Refusal(f"{VIEW}: {name}", VIEW, path, status, code)
 
 
+def _archived(
+    name: str, whose: str, *, status: int, code: str, headers: Mapping[str, str] | None = None
+) -> Refusal:
+    path = f"/v1/g/{whose}/archive"
+    return Refusal(f"{ARCHIVE}: {name}", ARCHIVE, path, status, code, headers or {})
+
+
 def _unrouted(method: str, path: str) -> Refusal:
     return Refusal(f"{method} {path}", f"{method} ", path, 404, "not_found")
 
@@ -230,6 +238,25 @@ REFUSALS: tuple[Refusal, ...] = (
     _viewed("no limit", "/v1/g/{home_code}?limit=0", status=422, code="validation_failed"),
     _viewed("limit in words", "/v1/g/{home_code}?limit=ten", status=422, code="validation_failed"),
     _viewed("made-up cursor", "/v1/g/{home_code}?cursor=%24%24", status=422, code="validation_failed"),
+    # a gallery as one file
+    _archived("unknown", "zzzzzzzz", status=404, code="gallery_not_found"),
+    _archived("not of the alphabet", "%21%21", status=404, code="gallery_not_found"),
+    _archived("deleted", "{dead_code}", status=404, code="gallery_not_found"),
+    _archived("of nothing", "{foreign_code}", status=409, code="archive_empty"),
+    _archived(
+        "beyond its end",
+        "{home_code}",
+        status=416,
+        code="range_not_satisfiable",
+        headers={"Range": "bytes=1000000-"},
+    ),
+    _archived(
+        "another one",
+        "{home_code}",
+        status=412,
+        code="archive_changed",
+        headers={"If-Match": '"made-up"'},
+    ),
     # uploads
     *_keys(SIGN, "/v1/galleries/{home}/uploads", json=_file()),
     *_bodies(SIGN, "/v1/galleries/{home}/uploads", headers=HOME_KEY, text_field="filename"),

@@ -97,6 +97,8 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     etag = {"If-None-Match": page.headers["ETag"]}
     again = await phone.ask("GET", f"/v1/g/{created['code']}", headers=etag)
     assert again.status in {304, 200}, "200 where its URLs were signed anew in between"
+    archive = await call("GET /v1/g/{code}/archive", f"/v1/g/{created['code']}/archive", 200)
+    assert archive.headers["Content-Type"] == "application/zip"
     await call("DELETE /v1/media/{id}", media, 204, headers=key)
     rotated = "POST /v1/galleries/{id}/rotate-code"
     new_code = (await call(rotated, f"{gallery}/rotate-code", 200, headers=key)).json()["code"]
