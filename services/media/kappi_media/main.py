@@ -40,7 +40,8 @@ from kappi_media.consumers import (
     worker_handlers,
 )
 from kappi_media.page_cache import PageCache
-from kappi_media.rendering.renderer import Renderer
+from kappi_media.probing import DEFAULT_LIMITS, ProbeLimits
+from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.arrivals import ArrivalQueries
 from kappi_media.repository.checksums import ChecksumQueries
@@ -58,7 +59,7 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.scanning import Clamd, ClamdAddress, ScanOriginal
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
-from kappi_media.stored_renditions import Rendering, RenditionMaker
+from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.checksums import LateChecksum
 from kappi_media.use_cases.complete import CompleteUpload
@@ -326,11 +327,22 @@ def build_scan(ground: Ground, settings: MediaSettings) -> ScanOriginal | None:
     )
 
 
+def probe_limits(settings: MediaSettings) -> ProbeLimits:
+    """What of a file's header decides whether it is taken."""
+    return ProbeLimits(
+        max_pixels=settings.max_picture_pixels,
+        max_video_pixels=settings.max_video_pixels,
+        max_frames=settings.max_frames,
+        max_duration=settings.max_duration,
+    )
+
+
 def build_worker(
     ground: Ground,
-    rendering: Rendering,
+    decoding: Decoding,
     *,
     concurrency: int,
+    limits: ProbeLimits = DEFAULT_LIMITS,
     write_tags: bool = False,
     scan: ScanOriginal | None = None,
 ) -> ProcessUpload:
@@ -339,7 +351,8 @@ def build_worker(
         ProcessingQueries(ground.database),
         outbox=ground.outbox,
         store=ground.store,
-        maker=RenditionMaker(rendering=rendering, store=ground.store),
+        decoding=decoding,
+        limits=limits,
         late_checksum=LateChecksum(ChecksumQueries(ground.database), store=ground.store),
         tier=build_tier(ground),
         clock=ground.clock,
@@ -359,7 +372,9 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         signer=build_signer(storage),
         grant_keys=http_fetch(settings.grant_jwks_url),
     )
-    renderer = Renderer(max_parallel=settings.decoder_processes)
+    renderer = Renderer(
+        max_parallel=settings.decoder_processes, limits=RenderLimits(max_pixels=settings.max_picture_pixels)
+    )
     backbone.service.closes(ground.store)
     backbone.service.closes(renderer)
     make = build_renditions(ground, renderer)
@@ -381,6 +396,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         ground,
         renderer,
         concurrency=settings.worker_concurrency,
+        limits=probe_limits(settings),
         write_tags=settings.write_tags,
         scan=build_scan(ground, settings),
     )

@@ -101,6 +101,16 @@ class MediaSettings(DatabaseSettings):
         default="pass", description="What becomes of originals larger than clamd takes"
     )
     clamd_scans: int = Field(default=2, ge=1, description="Originals scanned at once, per worker")
+    max_picture_pixels: int = Field(
+        default=256_000_000, ge=1, description="Width times height; larger pictures are rejected"
+    )
+    max_video_pixels: int = Field(
+        default=8192 * 8192, ge=1, description="Width times height; larger videos are rejected"
+    )
+    max_frames: int = Field(default=10_000, ge=1, description="Of an animated picture; more are rejected")
+    max_duration: timedelta = Field(
+        default=timedelta(hours=24), description="Of a video or an animation; longer ones are rejected"
+    )
     worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
     decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")
 

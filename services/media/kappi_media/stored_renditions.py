@@ -10,7 +10,7 @@ from kappi_chassis.storage import ObjectStore
 from kappi_contracts.keys import RenditionFormat, rendition_key
 
 from kappi_media.domain import GalleryId, MediaId
-from kappi_media.probing import Probe, RangedSource
+from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 
 _CONTENT_TYPES: Final[Mapping[RenditionFormat, str]] = MappingProxyType(
@@ -34,6 +34,14 @@ class Rendering(Protocol):
 
     async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
         """A JPEG and a placeholder, from one decoding. Raises Rejected when the file is at fault."""
+        ...
+
+
+class Decoding(Rendering, Protocol):
+    """A renderer that reads headers, too."""
+
+    async def probe(self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits) -> Probe:
+        """A file's facts. Raises Rejected when it is at fault."""
         ...
 
 

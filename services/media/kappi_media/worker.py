@@ -21,7 +21,7 @@ from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, Uplo
 from kappi_media import metrics
 from kappi_media.domain import GalleryId, MediaId
 from kappi_media.object_tags import TaggedFacts
-from kappi_media.probing import SNIFF_BYTES, Probe, Rejected, identify, probe
+from kappi_media.probing import DEFAULT_LIMITS, SNIFF_BYTES, Probe, ProbeLimits, Rejected, identify
 from kappi_media.repository.processing import (
     CONSUMER,
     ProcessingQueries,
@@ -29,7 +29,7 @@ from kappi_media.repository.processing import (
     next_sequence_of_gone,
 )
 from kappi_media.scanning import ScanOriginal, ScanRefused
-from kappi_media.stored_renditions import KeptGridPicture, RenditionMaker, WantedRendition
+from kappi_media.stored_renditions import Decoding, KeptGridPicture, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.checksums import ChecksumWrong, LateChecksum
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -47,8 +47,9 @@ class _Made:
 class ProcessUpload:
     """Handles UploadCompleted.
 
-    concurrency: items at once, over all partitions together. tag: writes an item's facts on its original.
-    scan: asks a virus scanner first, where there is one. late_checksum: looks at what completing could not.
+    concurrency: items at once, over all partitions together. limits: of what is taken. tag: writes an item's
+    facts on its original. scan: asks a virus scanner first, where there is one. late_checksum: looks at what
+    completing could not.
     """
 
     def __init__(
@@ -57,18 +58,21 @@ class ProcessUpload:
         *,
         outbox: Outbox,
         store: ObjectStore,
-        maker: RenditionMaker,
+        decoding: Decoding,
         late_checksum: LateChecksum,
         tier: GoverningTier,
         clock: Clock,
         concurrency: int,
+        limits: ProbeLimits = DEFAULT_LIMITS,
         tag: TagOriginal | None = None,
         scan: ScanOriginal | None = None,
     ) -> None:
         self._processing = processing
         self._outbox = outbox
         self._store = store
-        self._maker = maker
+        self._decoding = decoding
+        self._limits = limits
+        self._maker = RenditionMaker(rendering=decoding, store=store)
         self._late_checksum = late_checksum
         self._tier = tier
         self._clock = clock
@@ -109,7 +113,7 @@ class ProcessUpload:
         await self._late_checksum(MediaId(event.media_id), event.object_key)
         if self._scan is not None:
             await self._scan(event.object_key, size_bytes=event.size_bytes)
-        facts = await probe(source, fmt)
+        facts = await self._decoding.probe(source, fmt, self._limits)
         wanted = WantedRendition(MediaId(event.media_id), GalleryId(event.gallery_id), grid_size)
         grid = await self._maker.make_grid(source, facts, wanted)
         metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)

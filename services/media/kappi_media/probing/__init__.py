@@ -2,13 +2,14 @@
 
 from kappi_media.probing.facts import Camera, Coordinates, Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat, MediaKind, format_of, matches
-from kappi_media.probing.probe import ACCEPTED, identify, is_supported, probe
+from kappi_media.probing.probe import ACCEPTED, DEFAULT_LIMITS, identify, is_supported, probe
 from kappi_media.probing.rejection import ProbeRejected, Rejected, RejectReason, RenderRejected
 from kappi_media.probing.sniffing import SNIFF_BYTES, sniff
 from kappi_media.probing.source import BytesSource, RangedSource
 
 __all__ = [
     "ACCEPTED",
+    "DEFAULT_LIMITS",
     "SNIFF_BYTES",
     "BytesSource",
     "Camera",

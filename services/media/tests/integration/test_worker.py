@@ -19,7 +19,7 @@ from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import original_key, rendition_key
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.main import Ground, build_worker
-from kappi_media.probing import Probe, RangedSource
+from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, redelivered
@@ -185,6 +185,9 @@ class Interrupted:
 
     def __init__(self, meanwhile: Callable[[], Awaitable[Any]]) -> None:
         self._meanwhile = meanwhile
+
+    async def probe(self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits) -> Probe:
+        return await probe(source, fmt, limits)
 
     async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
         await self._meanwhile()
