@@ -42,9 +42,9 @@ class ArchiveFile(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A local header, or the part of it that is asked for; so are the others."""
+    """The local header of a file, or the part of it that is asked for. number: of the file, from 0."""
 
-    index: int
+    number: int
     skip: int
     take: int
 
@@ -52,20 +52,22 @@ class Header(NamedTuple):
 class Data(NamedTuple):
     """Bytes of a file, from `start`."""
 
-    index: int
+    number: int
     start: int
     length: int
 
 
 class Listing(NamedTuple):
-    """A central header."""
+    """A central header, or a part of it."""
 
-    index: int
+    number: int
     skip: int
     take: int
 
 
 class End(NamedTuple):
+    """What follows the directory, or a part of it."""
+
     skip: int
     take: int
 
@@ -112,11 +114,11 @@ class ArchiveLayout:
             yield End(skip, last - end + 1 - skip)
 
     def header(self, piece: Header, crc32: int) -> bytes:
-        return _part(local_header(self._entries[piece.index], crc32), piece)
+        return _part(local_header(self._entries[piece.number], crc32), piece)
 
     def listing(self, piece: Listing, crc32: int) -> bytes:
-        offset = self._offsets[piece.index]
-        return _part(central_header(self._entries[piece.index], crc32, offset=offset), piece)
+        offset = self._offsets[piece.number]
+        return _part(central_header(self._entries[piece.number], crc32, offset=offset), piece)
 
     def end(self, piece: End) -> bytes:
         return self._end[piece.skip : piece.skip + piece.take]

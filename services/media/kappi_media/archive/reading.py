@@ -53,7 +53,7 @@ class Blocks:
 class Block:
     """A part of a file that is being read, or was."""
 
-    index: int
+    number: int
     length: int
     body: asyncio.Task[bytes]
 
@@ -95,7 +95,7 @@ class ReadAhead:
         """Those of the file that comes next, as far as they are under way."""
         found = []
         for step in self._queue:
-            if not isinstance(step, Block) or step.index != index:
+            if not isinstance(step, Block) or step.number != index:
                 break
             found.append(step)
         return found
@@ -125,16 +125,16 @@ class ReadAhead:
         return self._reads < READS_AHEAD and self._queued_bytes + length <= self._window_bytes
 
     def _started(self, piece: Data) -> Block:
-        reading = self._blocks.read(self._files[piece.index], piece.start, piece.length)
+        reading = self._blocks.read(self._files[piece.number], piece.start, piece.length)
         self._queued_bytes += piece.length
         self._reads += 1
-        return Block(piece.index, piece.length, asyncio.create_task(reading, name="archive-read"))
+        return Block(piece.number, piece.length, asyncio.create_task(reading, name="archive-read"))
 
 
 def _split(pieces: Iterator[Piece], block_bytes: int) -> Iterator[Piece]:
     for piece in pieces:
         if isinstance(piece, Data):
             for skip in range(0, piece.length, block_bytes):
-                yield Data(piece.index, piece.start + skip, min(block_bytes, piece.length - skip))
+                yield Data(piece.number, piece.start + skip, min(block_bytes, piece.length - skip))
         else:
             yield piece

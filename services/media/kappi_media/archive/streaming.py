@@ -69,9 +69,9 @@ class ArchiveStream:
                     await write(body)
                     metrics.ARCHIVE_BYTES.inc(step.length)
                 case Header():
-                    gathered += self._layout.header(step, await self._crc32(step.index, ahead, counting))
+                    gathered += self._layout.header(step, await self._crc32(step.number, ahead, counting))
                 case Listing():
-                    gathered += self._layout.listing(step, await counting.of(step.index))
+                    gathered += self._layout.listing(step, await counting.of(step.number))
                 case End():
                     gathered += self._layout.end(step)
             if len(gathered) >= GATHERED_BYTES:

@@ -44,11 +44,11 @@ def written(layout: ArchiveLayout, bodies: list[bytes], first: int, last: int) -
     for piece in layout.pieces(first, last):
         match piece:
             case Header():
-                out += layout.header(piece, crcs[piece.index])
+                out += layout.header(piece, crcs[piece.number])
             case Data(index, start, length):
                 out += bodies[index][start : start + length]
             case Listing():
-                out += layout.listing(piece, crcs[piece.index])
+                out += layout.listing(piece, crcs[piece.number])
             case End():
                 out += layout.end(piece)
     return out
@@ -236,11 +236,11 @@ def test_a_file_over_four_gigabytes_passes_other_readers(program: str, tmp_path:
         for piece in layout.pieces(0, layout.size_bytes - 1):
             match piece:
                 case Header():
-                    out.write(layout.header(piece, crcs[piece.index]))
+                    out.write(layout.header(piece, crcs[piece.number]))
                 case Data():
                     out.seek(piece.length, io.SEEK_CUR)
                 case Listing():
-                    out.write(layout.listing(piece, crcs[piece.index]))
+                    out.write(layout.listing(piece, crcs[piece.number]))
                 case End():
                     out.write(layout.end(piece))
     command = ["unzip", "-tq", str(path)] if program == "unzip" else ["bsdtar", "-xOf", str(path), "big.mp4"]
