@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.deploy.documents import read_document
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -57,7 +57,7 @@ def read_env(path: Path) -> dict[str, str]:
 
 def read_composition(variables: Mapping[str, str]) -> dict[str, Container]:
     """By name. variables: what .env says. Raises LookupError for one that must be set and is not."""
-    document = _filled(yaml.safe_load(COMPOSE_FILE.read_text()), variables)
+    document = _filled(read_document(COMPOSE_FILE), variables)
     return {
         name: Container(
             name=name,

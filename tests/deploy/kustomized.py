@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from tests.deploy.composition import ROOT
+from tests.deploy.documents import documents
 from tests.deploy.tools import deploy_tool
 
 K8S = ROOT / "deploy/k8s"
@@ -119,13 +118,13 @@ def build(name: str) -> Overlay:
     ).stdout
     made = {
         each["metadata"]["name"]: each["stringData"]
-        for each in yaml.safe_load_all(printed)
+        for each in documents(printed)
         if each["kind"] == "Secret"
     }
     return Overlay(
         name=name,
         text=text,
-        manifests=tuple(each for each in yaml.safe_load_all(text) if each),
+        manifests=tuple(documents(text)),
         secrets={**_MADE_ELSEWHERE, **made},
     )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-import yaml
 from kappi_contracts.topics import DLQ_RETENTION, DLQ_SUFFIX, TOPICS
 
 from tests.deploy.composition import ROOT
+from tests.deploy.documents import documents
 from tests.deploy.kafka_topics import document
 
 FILE = ROOT / "deploy/k8s/overlays/production/topics.yaml"
@@ -22,7 +22,7 @@ def test_the_file_is_the_registry() -> None:
 def test_strimzi_reads_the_same() -> None:
     declared = {
         each["spec"]["topicName"]: (each["spec"]["partitions"], each["spec"]["config"]["retention.ms"])
-        for each in yaml.safe_load_all(FILE.read_text())
+        for each in documents(FILE.read_text())
     }
     dead_letters_ms = DLQ_RETENTION.total_seconds() * 1000
     assert declared == {

@@ -6,16 +6,16 @@ import importlib
 import re
 
 import pytest
-import yaml
 from kappi_contracts.topics import BY_NAME
 from kappi_embedded.backlog import consumer_groups
 from prometheus_client import REGISTRY
 
 from tests.deploy.composition import ROOT
+from tests.deploy.documents import documents, read_document
 from tests.deploy.known_settings import SERVICES
 from tests.deploy.kustomized import K8S
 
-_RULES = yaml.safe_load((K8S / "components/prometheus/rules.yaml").read_text())["spec"]["groups"]
+_RULES = read_document(K8S / "components/prometheus/rules.yaml")["spec"]["groups"]
 _RECORDED = {rule["record"] for group in _RULES for rule in group["rules"] if "record" in rule}
 _ALERTS = {rule["alert"]: rule for group in _RULES for rule in group["rules"] if "alert" in rule}
 _EXPRESSIONS = [rule["expr"] for group in _RULES for rule in group["rules"]]
@@ -53,7 +53,7 @@ def test_an_alert_leads_to_a_runbook(alert: str) -> None:
 
 def test_autoscaling_reads_the_lag_of_real_groups() -> None:
     groups = consumer_groups()
-    for each in yaml.safe_load_all((K8S / "components/keda/scaled-objects.yaml").read_text()):
+    for each in documents((K8S / "components/keda/scaled-objects.yaml").read_text()):
         if each["kind"] != "ScaledObject":
             continue
         [trigger] = each["spec"]["triggers"]
