@@ -44,8 +44,8 @@ _ALREADY_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 class S3ObjectStore:
     """See `ObjectStore`."""
 
-    def __init__(self, address: S3Address, *, credentials: Credentials, threads: int = 16) -> None:
-        """threads: calls in flight at once, and kept connections."""
+    def __init__(self, address: S3Address, *, credentials: Credentials | None, threads: int = 16) -> None:
+        """credentials: None for boto3's default chain. threads: calls at once, and connections kept."""
         self._bucket = address.bucket
         self._connection = S3Connection(address, credentials=credentials, threads=threads)
         self._multiparts = S3Multiparts(self._connection)

@@ -38,8 +38,8 @@ class S3Address:
 class S3Connection:
     """Calls of one bucket. boto3 is imported on the first, so an embedded system never pays for it."""
 
-    def __init__(self, address: S3Address, *, credentials: Credentials, threads: int) -> None:
-        """threads: calls in flight at once, and kept connections."""
+    def __init__(self, address: S3Address, *, credentials: Credentials | None, threads: int) -> None:
+        """credentials: None for boto3's default chain. threads: calls at once, and connections kept."""
         self.bucket = address.bucket
         self._address = address
         self._credentials = credentials
@@ -104,13 +104,14 @@ class S3Connection:
 def make_client(
     address: S3Address,
     *,
-    credentials: Credentials,
+    credentials: Credentials | None,
     connections: int,
     read_timeout_s: int = _READ_TIMEOUT_S,
     attempts: int = _ATTEMPTS,
 ) -> S3Client:
     """A boto3 client with bounded timeouts, retries and connections.
 
+    credentials: None for boto3's default chain, which renews what it finds.
     boto3 is imported here: it takes 40 MB and 0.3 s, which a system on a local folder need not spend.
     """
     import boto3
@@ -129,11 +130,13 @@ def make_client(
         response_checksum_validation="when_required",
     )
     # A session of our own: boto3's default session is shared and not safe to create clients from threads.
-    session = boto3.session.Session(
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        aws_session_token=credentials.session_token,
-    )
+    session = boto3.session.Session()
+    if credentials is not None:
+        session = boto3.session.Session(
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.session_token,
+        )
     client: S3Client = session.client("s3", endpoint_url=address.endpoint, config=config)
     client.meta.events.register("before-call.s3.GetObject", _ask_for_checksum)
     return client

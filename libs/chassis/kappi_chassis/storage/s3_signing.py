@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit, urlunsplit
 
+from kappi_chassis.storage.aws_credentials import CredentialSource
 from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.contract import ContentBinding, SignedRequest
 from kappi_chassis.storage.disposition import attachment
@@ -29,15 +30,37 @@ class S3UrlSigner:
     """Signs with the address clients reach, which may differ from the one the services use."""
 
     def __init__(
-        self, *, endpoint: str, region: str, bucket: str, credentials: Credentials, addressing: Addressing
+        self,
+        *,
+        endpoint: str,
+        region: str,
+        bucket: str,
+        credentials: Credentials | CredentialSource,
+        addressing: Addressing,
     ) -> None:
+        """credentials: fixed ones, or where to ask for those of the moment."""
         if addressing is Addressing.VIRTUAL:
             parts = urlsplit(endpoint)
             endpoint = urlunsplit(parts._replace(netloc=f"{bucket}.{parts.netloc}"))
             self._prefix = "/"
         else:
             self._prefix = f"/{encode_path(bucket)}/"
-        self._signer = QuerySigner(endpoint=endpoint, region=region, credentials=credentials)
+        self._endpoint = endpoint
+        self._region = region
+        self._credentials = credentials
+        self._kept: tuple[Credentials, QuerySigner] | None = None
+        if isinstance(credentials, Credentials):
+            self._kept = (credentials, self._signer_with(credentials))
+
+    def _signer(self) -> QuerySigner:
+        given = self._credentials
+        wanted = given if isinstance(given, Credentials) else given()
+        if self._kept is None or self._kept[0] is not wanted:
+            self._kept = (wanted, self._signer_with(wanted))
+        return self._kept[1]
+
+    def _signer_with(self, credentials: Credentials) -> QuerySigner:
+        return QuerySigner(endpoint=self._endpoint, region=self._region, credentials=credentials)
 
     def sign_put(
         self, key: str, *, binding: ContentBinding, now: datetime, lifetime: timedelta
@@ -52,7 +75,7 @@ class S3UrlSigner:
             headers["x-amz-checksum-sha256"] = checksum
             names = _PUT_HEADERS_WITH_SHA256
             values = (*values, checksum)
-        url = self._signer.presign(
+        url = self._signer().presign(
             "PUT",
             self._prefix + encode_path(key),
             now=now,
@@ -66,7 +89,7 @@ class S3UrlSigner:
         self, key: str, *, upload_id: str, number: int, size_bytes: int, now: datetime, lifetime: timedelta
     ) -> SignedRequest:
         """See `UrlSigner.sign_part`."""
-        url = self._signer.presign(
+        url = self._signer().presign(
             "PUT",
             self._prefix + encode_path(key),
             now=now,
@@ -92,7 +115,7 @@ class S3UrlSigner:
             query = (("response-content-disposition", attachment(filename)),)
         if content_type is not None:
             query = (*query, ("response-content-type", header_content_type(content_type)))
-        url = self._signer.presign(
+        url = self._signer().presign(
             "GET",
             self._prefix + encode_path(key),
             now=now,

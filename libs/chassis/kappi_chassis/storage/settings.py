@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kappi_chassis.storage.aws_credentials import RenewedCredentials
 from kappi_chassis.storage.contract import ObjectStore, UrlSigner
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_signing import LocalUrlSigner
@@ -32,6 +33,7 @@ class StorageSettings(BaseSettings):
     s3_bucket: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key: SecretStr | None = None
+    """Without keys: AWS's default chain (instance role, web identity of a pod, profile, `AWS_*`), renewed."""
     s3_secret_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
     s3_addressing: Addressing = Addressing.PATH
@@ -66,7 +68,7 @@ def build_signer(settings: StorageSettings) -> UrlSigner:
             endpoint=settings.s3_public_endpoint or settings.s3_endpoint or aws,
             region=settings.s3_region,
             bucket=_bucket(settings),
-            credentials=_credentials(settings),
+            credentials=_credentials(settings) or RenewedCredentials(),
             addressing=settings.s3_addressing,
         )
     _local_dir(settings)
@@ -78,7 +80,7 @@ def build_signer(settings: StorageSettings) -> UrlSigner:
     return LocalUrlSigner(base_url=settings.local_store_url, secret=secret)
 
 
-def s3_place(settings: StorageSettings) -> tuple[S3Address, Credentials]:
+def s3_place(settings: StorageSettings) -> tuple[S3Address, Credentials | None]:
     """Where the bucket is, and whose it is. Raises StorageNotConfigured."""
     address = S3Address(
         bucket=_bucket(settings),
@@ -95,13 +97,20 @@ def _bucket(settings: StorageSettings) -> str:
     return settings.s3_bucket
 
 
-def _credentials(settings: StorageSettings) -> Credentials:
-    if settings.s3_access_key is None or settings.s3_secret_key is None:
-        raise StorageNotConfigured("Set KAPPI_S3_ACCESS_KEY and KAPPI_S3_SECRET_KEY for the S3 store")
+def _credentials(settings: StorageSettings) -> Credentials | None:
+    """None: boto3's default chain is to find some."""
+    access_key, secret_key = settings.s3_access_key, settings.s3_secret_key
     token = settings.s3_session_token
+    if access_key is None and secret_key is None and token is None:
+        return None
+    if access_key is None or secret_key is None:
+        raise StorageNotConfigured(
+            "Set KAPPI_S3_ACCESS_KEY and KAPPI_S3_SECRET_KEY for the S3 store, or neither: "
+            "then AWS's own ways are tried (environment, profile, web identity, instance role)"
+        )
     return Credentials(
-        access_key=settings.s3_access_key.get_secret_value(),
-        secret_key=settings.s3_secret_key.get_secret_value(),
+        access_key=access_key.get_secret_value(),
+        secret_key=secret_key.get_secret_value(),
         session_token=token.get_secret_value() if token is not None else None,
     )
 

@@ -79,7 +79,9 @@ def test_a_bucket_alone_means_aws(settings: FromEnvironment) -> None:
     [
         ({}, "KAPPI_LOCAL_STORE_DIR"),
         ({"KAPPI_S3_ENDPOINT": "http://x"}, "KAPPI_S3_BUCKET"),
-        ({"KAPPI_S3_BUCKET": "x"}, "KAPPI_S3_SECRET_KEY"),
+        ({"KAPPI_S3_BUCKET": "x", "KAPPI_S3_ACCESS_KEY": "k"}, "KAPPI_S3_SECRET_KEY"),
+        ({"KAPPI_S3_BUCKET": "x", "KAPPI_S3_SECRET_KEY": "k"}, "KAPPI_S3_ACCESS_KEY"),
+        ({"KAPPI_S3_BUCKET": "x", "KAPPI_S3_SESSION_TOKEN": "t"}, "KAPPI_S3_ACCESS_KEY"),
     ],
 )
 def test_half_a_configuration_is_told(
@@ -90,6 +92,17 @@ def test_half_a_configuration_is_told(
         build_store(chosen)
     with pytest.raises(StorageNotConfigured, match=told):
         build_signer(chosen)
+
+
+def test_without_keys_aws_is_asked_for_them(settings: FromEnvironment) -> None:
+    chosen = settings(
+        {"KAPPI_S3_BUCKET": "photos"},
+        {"AWS_ACCESS_KEY_ID": "OF-THE-POD", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "temporary"},
+    )
+    assert isinstance(build_store(chosen), S3ObjectStore)
+    signed = url(chosen)
+    assert "X-Amz-Credential=OF-THE-POD%2F" in signed
+    assert "X-Amz-Security-Token=temporary" in signed
 
 
 @pytest.mark.parametrize("missing", ["KAPPI_LOCAL_STORE_URL", "KAPPI_LOCAL_STORE_SECRET"])

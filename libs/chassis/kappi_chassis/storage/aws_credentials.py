@@ -1,0 +1,85 @@
+"""Credentials that AWS hands out and takes back: instance roles, IRSA, profiles, as boto3 finds them.
+
+A signer works on the event loop and must not wait for anybody, so it takes the last known ones while fresh
+ones are fetched on a thread. botocore renews a quarter of an hour before the old ones end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from kappi_chassis.storage.contract import StorageUnavailable
+from kappi_chassis.storage.sigv4 import Credentials
+
+CredentialSource = Callable[[], Credentials]
+"""Called for every URL: returns at once, and the same object as long as nothing changed."""
+
+_LOOK_AGAIN_S = 60.0
+
+
+def boto3_chain() -> CredentialSource:
+    """What boto3's default chain finds now; asks again whenever called. Blocks. Raises StorageUnavailable."""
+    import boto3  # see s3_client.make_client
+    from botocore.exceptions import BotoCoreError
+
+    session = boto3.session.Session()
+
+    def fetch() -> Credentials:
+        try:
+            found = session.get_credentials()
+            if found is None:
+                raise StorageUnavailable("AWS gives this process no credentials")
+            frozen = found.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise StorageUnavailable(f"AWS gave no credentials: {type(error).__name__}") from error
+        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+    return fetch
+
+
+class RenewedCredentials:
+    """A `CredentialSource` that never waits but for its very first credentials.
+
+    begin: makes what fetches credentials, may take long; called once, when the first are asked for.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], CredentialSource] = boto3_chain,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._begin = begin
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aws-credentials")
+        self._fetch: CredentialSource | None = None
+        self._current: Credentials | None = None
+        self._renewing: Future[Credentials] | None = None
+        self._looked_at = 0.0
+
+    def __call__(self) -> Credentials:
+        """Raises StorageUnavailable as long as there were none ever."""
+        if self._current is None:
+            self._current = self._executor.submit(self._renewed).result()
+            self._looked_at = self._clock()
+        elif self._renewing is not None:
+            self._take_over(self._renewing, self._current)
+        elif self._clock() - self._looked_at > _LOOK_AGAIN_S:
+            self._looked_at = self._clock()
+            self._renewing = self._executor.submit(self._renewed)
+        return self._current
+
+    def _take_over(self, renewing: Future[Credentials], current: Credentials) -> None:
+        if not renewing.done():
+            return
+        self._renewing = None
+        # Where it failed, the old ones may be good for a while yet: the store says so if they are not.
+        if renewing.exception() is None and renewing.result() != current:
+            self._current = renewing.result()
+
+    def _renewed(self) -> Credentials:
+        if self._fetch is None:
+            self._fetch = self._begin()
+        return self._fetch()
