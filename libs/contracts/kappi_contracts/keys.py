@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
@@ -10,18 +11,24 @@ RenditionFormat = Literal["jpeg", "webp", "avif"]
 _EXTENSIONS: dict[RenditionFormat, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif"}
 
 
+@lru_cache(maxsize=1024)  # keys of one gallery are made by the hundred, and a UUID's text is slow
 def gallery_prefix(gallery_id: UUID) -> str:
     return f"galleries/{gallery_id}/"
 
 
 def media_prefix(gallery_id: UUID, media_id: UUID) -> str:
-    return f"galleries/{gallery_id}/{media_id}/"
+    return f"{gallery_prefix(gallery_id)}{media_id}/"
 
 
 def original_key(gallery_id: UUID, media_id: UUID) -> str:
-    return f"galleries/{gallery_id}/{media_id}/original"
+    return f"{gallery_prefix(gallery_id)}{media_id}/original"
+
+
+def location_free_key(gallery_id: UUID, media_id: UUID) -> str:
+    """Of the copy that does not tell where the original was made."""
+    return f"galleries/{gallery_id}/{media_id}/location-free"
 
 
 def rendition_key(gallery_id: UUID, media_id: UUID, size: str, fmt: RenditionFormat = "jpeg") -> str:
     """size: `400` (height) or `600x600` (cover), as in the public API."""
-    return f"galleries/{gallery_id}/{media_id}/renditions/{size}.{_EXTENSIONS[fmt]}"
+    return f"{gallery_prefix(gallery_id)}{media_id}/renditions/{size}.{_EXTENSIONS[fmt]}"

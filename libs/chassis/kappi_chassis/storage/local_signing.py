@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
 from kappi_chassis.storage.content_type import header_content_type
@@ -163,6 +164,7 @@ class LocalUrlVerifier:
         return SignedClaims(key=key, content_type=given.get("type"), disposition=given.get("disposition"))
 
 
+@lru_cache(maxsize=256)  # the same for every URL of an answer
 def _expiry(now: datetime, lifetime: timedelta) -> tuple[datetime, str]:
     if now.tzinfo is None:
         raise ValueError("Signing needs an aware datetime")

@@ -41,7 +41,7 @@ INSERT INTO uploads (
   part_size_bytes)
 SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
        f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes
-FROM open, jsonb_to_recordset($4::text::jsonb) AS f (
+FROM open, json_to_recordset($4::text::json) AS f (
   id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb,
   expires_at timestamptz, part_size_bytes bigint)
 WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
