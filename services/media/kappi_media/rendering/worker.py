@@ -37,8 +37,8 @@ from kappi_media.rendering.wire import (
 if TYPE_CHECKING:
     import pyvips
 
-# Pictures are read from end to end, so few and large; of a video a frame here and there.
-_PICTURE_BLOCK_BYTES: Final = 2 << 20
+# Pictures are read from end to end, most in one go; of a video a frame here and there.
+_PICTURE_BLOCK_BYTES: Final = 8 << 20
 _VIDEO_BLOCK_BYTES: Final = 256 << 10
 _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
