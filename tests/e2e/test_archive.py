@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import re
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,6 +24,7 @@ from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
 MIB = 1 << 20
+CURL_PARTIAL_FILE = 18
 JPEG = encode(quadrants(64, 48), "JPEG")
 
 
@@ -255,6 +257,51 @@ async def test_curl_goes_on_where_it_was_cut(stack: StackUnderTest, phone: Phone
     await run("curl", "-sS", "--fail", "-o", str(once), archive_url(stack, gallery))
     assert sha256(resumed) == sha256(once)
     await until_checksums_are_kept(stack, gallery, 10)
+
+
+async def test_a_service_that_dies_costs_nothing_that_came(own_stack: StackUnderTest, tmp_path: Path) -> None:
+    """kill -9 in the middle; what is fetched from its successor belongs to what came before."""
+    require_program("curl")
+    async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
+        gallery = await phone.create_gallery()
+        await upload_films(phone, gallery, range(6), 10 * MIB)
+        await phone.until_ready(gallery, 6)
+    url, target = archive_url(own_stack, gallery), tmp_path / "all.zip"
+    fetching = await asyncio.create_subprocess_exec(
+        "curl", "-sS", "--fail", "--limit-rate", "20M", "-o", str(target), url
+    )
+
+    def begun() -> None:
+        assert target.exists()
+        assert size_of(target) > 15 * MIB
+
+    await eventually(begun, deadline_s=60)
+    own_stack.running.kill("media")
+    assert await fetching.wait() == CURL_PARTIAL_FILE
+    assert size_of(target) < 60 * MIB
+    await own_stack.running.wait_ready()
+    await run("curl", "-sS", "--fail", "--retry", "5", "-C", "-", "-o", str(target), url)
+
+    assert await asyncio.to_thread(sha256, target) == await digest_of(url)
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+
+
+async def test_films_that_came_in_parts_are_in_it(stack: StackUnderTest, tmp_path: Path) -> None:
+    """Their tags in the store are made another way, and they are larger than what is held in memory."""
+    body = film(7, 21 * MIB + 5)
+    source, target = tmp_path / "large.mp4", tmp_path / "all.zip"
+    source.write_bytes(body)
+    shared = await asyncio.to_thread(stack.kappi, "share", str(source))
+    assert shared.returncode == 0, shared.stderr
+    said = dict(line.split(maxsplit=1) for line in shared.stdout.splitlines() if line.startswith("Code"))
+    stack.secrets.update(re.findall(r"kappi_[a-z2-7]{26}", shared.stdout))
+    code = said["Code"].strip()
+
+    await run("curl", "-sS", "--fail", "-o", str(target), f"{stack.base_url}/v1/g/{code}/archive")
+
+    with zipfile.ZipFile(target) as archive:
+        assert archive.read("large.mp4") == body
 
 
 async def speed_of(url: str) -> int:
