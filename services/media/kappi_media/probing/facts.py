@@ -114,5 +114,6 @@ class ProbeLimits:
 
     def check_duration(self, duration_ms: int | None) -> None:
         """Raises ProbeRejected when a video or an animation is too long."""
-        if duration_ms is not None and timedelta(milliseconds=duration_ms) > self.max_duration:
+        # In seconds: a damaged header's number may be more than a timedelta holds.
+        if duration_ms is not None and duration_ms / 1000 > self.max_duration.total_seconds():
             raise ProbeRejected(RejectReason.TOO_LONG, f"{duration_ms} ms")

@@ -1,0 +1,138 @@
+"""5,000 damaged copies of the corpus: every one is read or refused, within bounds; nothing else happens."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from kappi_media.probing import (
+    SNIFF_BYTES,
+    BytesSource,
+    MediaFormat,
+    Probe,
+    ProbeLimits,
+    Rejected,
+    format_of,
+    identify,
+    probe,
+    sniff,
+)
+from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.testing.damage import damaged
+from kappi_media.testing.samples import CountingSource
+
+COPIES = 5_000
+SEED = 20_261_120
+LIMITS = ProbeLimits()
+LIMIT_S = 1.0  # of one header; the slowest takes a fiftieth
+Outcome = Probe | str
+
+
+@pytest.fixture(scope="module")
+def bodies(corpus: Mapping[str, Path]) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in corpus.items() if path.stat().st_size < 1 << 20}
+
+
+@pytest.fixture
+async def renderer() -> AsyncIterator[Renderer]:
+    renderer = Renderer(max_parallel=2, limits=RenderLimits(max_pixels=16_000_000))
+    yield renderer
+    await renderer.close()
+
+
+def copies(bodies: Mapping[str, bytes], count: int, *, seed: int = SEED) -> Iterator[tuple[str, bytes]]:
+    return damaged(bodies, seed=seed, count=count)
+
+
+def format_before(name: str, bodies: Mapping[str, bytes]) -> MediaFormat:
+    """What the undamaged file is, which the damaged one is read as whatever its start has become."""
+    fmt = sniff(bodies[name][:SNIFF_BYTES])
+    assert fmt is not None
+    return fmt
+
+
+def assert_sane(found: Probe) -> None:
+    assert 0 < found.width <= LIMITS.max_side
+    assert 0 < found.height <= LIMITS.max_side
+    assert found.width * found.height <= LIMITS.max_pixels
+    assert 1 <= found.orientation <= 8
+    assert found.duration_ms is None or 0 <= found.duration_ms <= LIMITS.max_duration.total_seconds() * 1000
+    assert found.location is None or abs(found.location.latitude) <= 90
+
+
+async def test_damaged_copies_are_read_or_refused(bodies: Mapping[str, bytes]) -> None:
+    outcomes: Counter[str] = Counter()
+    by_format: dict[str, set[str]] = {}
+    slowest = 0.0
+    for name, body in copies(bodies, COPIES):
+        fmt = format_before(name, bodies)
+        source = CountingSource(body)
+        started = time.process_time()
+        try:
+            assert_sane(await probe(source, fmt, LIMITS))
+            outcome = "read"
+        except Rejected as refused:
+            outcome = refused.reason.value
+        slowest = max(slowest, time.process_time() - started)
+        assert len(source.reads) <= LIMITS.max_reads
+        assert sum(source.reads) <= LIMITS.max_read_bytes
+        outcomes[outcome] += 1
+        by_format.setdefault(fmt.name, set()).add(outcome)
+    assert outcomes.total() == COPIES
+    assert slowest < LIMIT_S
+    assert set(by_format) == {fmt.name for fmt in MediaFormat}
+    for fmt_name, seen in by_format.items():
+        assert "read" in seen, fmt_name
+        assert len(seen) > 1, f"{fmt_name}: the damage damaged nothing"
+
+
+async def test_the_first_bytes_alone_upset_nothing(bodies: Mapping[str, bytes]) -> None:
+    refused = 0
+    for name, body in copies(bodies, COPIES, seed=SEED + 1):
+        declared = format_before(name, bodies).content_type
+        try:
+            found = identify(declared, body[:SNIFF_BYTES])
+        except Rejected:
+            refused += 1
+        else:
+            assert format_of(declared) in MediaFormat
+            assert found in MediaFormat
+    assert 0 < refused < COPIES
+
+
+async def test_the_confined_reader_says_the_same(bodies: Mapping[str, bytes], renderer: Renderer) -> None:
+    for name, body in copies(bodies, COPIES // 5):
+        fmt = format_before(name, bodies)
+        source = BytesSource(body)
+        assert await outcome_of(renderer, source, fmt) == await outcome_of(None, source, fmt)
+
+
+async def outcome_of(renderer: Renderer | None, source: BytesSource, fmt: MediaFormat) -> Outcome:
+    try:
+        if renderer is None:
+            return await probe(source, fmt, LIMITS)
+        return await renderer.probe(source, fmt, LIMITS)
+    except Rejected as refused:
+        return refused.reason.value
+
+
+@pytest.mark.slow
+async def test_what_is_read_is_rendered_or_refused(bodies: Mapping[str, bytes], renderer: Renderer) -> None:
+    """The decoders are others' native code: they may die of a file, never take the service along."""
+    outcomes: Counter[str] = Counter()
+    for name, body in copies(bodies, COPIES // 5, seed=SEED + 2):
+        source = BytesSource(body)
+        try:
+            facts = await renderer.probe(source, format_before(name, bodies), LIMITS)
+            picture = await renderer.render_grid(source, facts, RenditionSize(height=40))
+        except Rejected as refused:
+            outcomes[refused.reason.value] += 1
+        else:
+            outcomes["rendered"] += 1
+            assert 0 < picture.image.height <= 40
+    assert outcomes.total() == COPIES // 5
+    assert outcomes["rendered"] > COPIES // 50
