@@ -17,7 +17,7 @@ from kappi_media import metrics
 from kappi_media.errors import StoreUnavailable
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
 from kappi_media.store_events import UnreadableStoreEvent, read_message
-from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_owner
+from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_change
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.worker import ProcessUpload
@@ -50,7 +50,7 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
         "AccountTierChanged": note_account_tier,
         "AccountDeleted": note_account_deletion,
         "TierChanged": note_tier,
-        "GalleryUpdated": note_owner,
+        "GalleryUpdated": note_change,
         "GalleryDeleted": forget_gallery,
         "LinkExpired": clear_link,
     }

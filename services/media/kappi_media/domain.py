@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
@@ -110,6 +111,18 @@ class Item(NamedTuple):
     camera: dict[str, Any] | None = None
     gps: dict[str, Any] | None = None
     live_partner_id: MediaId | None = None
+
+
+class Handout(Enum):
+    """What somebody who may have originals gets for one."""
+
+    ORIGINAL = auto()
+    UNCHANGED = auto()
+    """The original, because it does not tell where it was made."""
+    LOCATION_FREE = auto()
+    """Its copy that does not tell where it was made."""
+    NOTHING_YET = auto()
+    """That copy is still to be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,16 @@ class RenditionsBusy(Unavailable):
     code, title = "renditions_busy", "Too many renditions are being made at the moment"
 
 
+class LocationNotRemovable(Unprocessable):
+    """In a gallery that tells no places; its manager can still have the original."""
+
+    code, title = "location_not_removable", "The place cannot be taken out of this file"
+
+
+class LocationFreePending(Unavailable):
+    code, title = "location_free_pending", "The copy without a place is still being made"
+
+
 class ArchiveEmpty(Conflict):
     code, title = "archive_empty", "There is nothing in the gallery to download yet"
 

@@ -3,13 +3,14 @@ again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 import msgspec
 
-from kappi_media.domain import Item
+from kappi_media.domain import Handout, Item
 from kappi_media.presentation import present_item
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
@@ -38,11 +39,20 @@ class ItemFragments:
         found = {media_id: self._kept.get((media_id, version, mark)) for media_id, version in versions}
         return {media_id: fragment for media_id, fragment in found.items() if fragment is not None}
 
-    def make(self, items: Iterable[Item], *, as_of: datetime, rules: TierRules) -> dict[UUID, msgspec.Raw]:
-        """Encode items, and keep them."""
+    def make(
+        self,
+        items: Iterable[Item],
+        *,
+        as_of: datetime,
+        rules: TierRules,
+        handouts: Mapping[UUID, Handout] = MappingProxyType({}),
+    ) -> dict[UUID, msgspec.Raw]:
+        """Encode items, and keep them. handouts: what is given for their originals, where not these."""
         made: dict[UUID, msgspec.Raw] = {}
         for item in items:
-            fragment = msgspec.Raw(_encoder.encode(present_item(item, self._urls, as_of=as_of, rules=rules)))
+            handout = handouts.get(item.id, Handout.ORIGINAL)
+            shown = present_item(item, self._urls, as_of=as_of, rules=rules, handout=handout)
+            fragment = msgspec.Raw(_encoder.encode(shown))
             made[item.id] = fragment
             if as_of == self._as_of:
                 self._kept[item.id, item.version, rules.mark] = fragment

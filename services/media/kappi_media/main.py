@@ -49,6 +49,7 @@ from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import LinkQueries
+from kappi_media.repository.location_free import LocationFreeQueries
 from kappi_media.repository.multipart import MultipartQueries
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
@@ -67,6 +68,7 @@ from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
+from kappi_media.use_cases.location_free import LocationFreeCopies
 from kappi_media.use_cases.multipart import Multiparts, PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.promising import Promising
@@ -103,8 +105,9 @@ def build_app(
     facts: FactsOnRead | None = None,
     *,
     archives: Archives | None = None,
+    copies: LocationFreeCopies | None = None,
 ) -> App:
-    """The service's HTTP side. make, facts, archives: closed by the caller, once nobody calls the app."""
+    """The service's HTTP side. make, facts, archives, copies: closed by the caller, once nobody calls it."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(
@@ -117,12 +120,13 @@ def build_app(
     tier = build_tier(ground)
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
     # Routes are tried in this order: the hottest first.
-    _view(ground, settings, facts, gate=gate, tier=tier, urls=urls).register(app)
+    copies = copies or build_copies(ground)
+    _view(ground, settings, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    _items(ground, make, facts, gate=gate, tier=tier, urls=urls).register(app)
-    _links(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    archives = archives or build_archives(ground, settings)
+    _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
+    _links(ground, settings, copies, gate=gate, tier=tier, urls=urls).register(app)
+    archives = archives or build_archives(ground, settings, copies)
     ArchiveApi(gate, tier=tier, archives=archives).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
@@ -132,11 +136,25 @@ def build_app(
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
-def build_archives(ground: Ground, settings: MediaSettings, *, store: ObjectStore | None = None) -> Archives:
+def build_copies(ground: Ground) -> LocationFreeCopies:
+    """What makes copies of originals that do not tell where they were made."""
+    return LocationFreeCopies(
+        LocationFreeQueries(ground.database), store=ground.store, outbox=ground.outbox, clock=ground.clock
+    )
+
+
+def build_archives(
+    ground: Ground,
+    settings: MediaSettings,
+    copies: LocationFreeCopies,
+    *,
+    store: ObjectStore | None = None,
+) -> Archives:
     """Galleries as ZIPs. store: with connections of its own, so that archives keep nobody waiting."""
     return Archives(
         ArchiveQueries(ground.database),
         view=ViewQueries(ground.database),
+        copies=copies,
         store=store or ground.store,
         at_once=settings.archives_at_once,
         window_bytes=settings.archive_window_bytes,
@@ -213,22 +231,33 @@ def _items(
     ground: Ground,
     make: MakeRendition,
     facts: FactsOnRead | None,
+    copies: LocationFreeCopies,
     *,
     gate: GrantGate,
     tier: GoverningTier,
     urls: DownloadUrls,
 ) -> ItemApi:
     queries = ItemQueries(ground.database)
-    items = Items(queries, urls=urls, outbox=ground.outbox, clock=ground.clock, facts=facts)
+    items = Items(queries, urls=urls, copies=copies, outbox=ground.outbox, clock=ground.clock, facts=facts)
     renditions = Renditions(queries, stored=RenditionQueries(ground.database), make=make, urls=urls)
     return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls)
 
 
 def _links(
-    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+    ground: Ground,
+    settings: MediaSettings,
+    copies: LocationFreeCopies,
+    *,
+    gate: GrantGate,
+    tier: GoverningTier,
+    urls: DownloadUrls,
 ) -> LinkApi:
     links = Links(
-        LinkQueries(ground.database), items=ItemQueries(ground.database), urls=urls, clock=ground.clock
+        LinkQueries(ground.database),
+        items=ItemQueries(ground.database),
+        urls=urls,
+        copies=copies,
+        clock=ground.clock,
     )
     create = CreateLink(
         outbox=ground.outbox, public_url=settings.public_url, clock=ground.clock, new_id=ground.new_id
@@ -241,13 +270,14 @@ def _view(
     ground: Ground,
     settings: MediaSettings,
     facts: FactsOnRead | None,
+    copies: LocationFreeCopies,
     *,
     gate: GrantGate,
     tier: GoverningTier,
     urls: DownloadUrls,
 ) -> ViewApi:
     cache = PageCache(max_bytes=settings.view_cache_bytes)
-    view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache, facts=facts)
+    view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache, copies=copies, facts=facts)
     return ViewApi(gate, tier=tier, view=view)
 
 
@@ -385,9 +415,11 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         backbone.service.closes(facts)
     bulk = build_store(storage)
     backbone.service.closes(bulk)
-    archives = build_archives(ground, settings, store=bulk)
+    copies = build_copies(ground)
+    backbone.service.closes(copies)
+    archives = build_archives(ground, settings, copies, store=bulk)
     backbone.service.closes(archives)
-    backbone.service.serves(build_app(ground, settings, make, facts, archives=archives))
+    backbone.service.serves(build_app(ground, settings, make, facts, archives=archives, copies=copies))
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))

@@ -57,6 +57,11 @@ RENDITION_SECONDS = Histogram(
     ("kind",),  # image, video
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+LOCATION_FREE_COPIES = Counter(
+    "kappi_media_location_free_copies_total",
+    "Originals that were to be handed out without the place they were made at",
+    ("outcome",),  # made, unchanged (it told none), impossible, gone
+)
 READY_SECONDS = Histogram(
     "kappi_media_ready_seconds",
     "Time from completing an upload to its item being ready",

@@ -8,18 +8,28 @@ from datetime import datetime
 from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
-from kappi_media.domain import GalleryContents, Item
-from kappi_media.schemas import CameraView, GalleryView, ItemView, PlaceView
+from kappi_media.domain import GalleryContents, Handout, Item
+from kappi_media.schemas import CameraView, GalleryView, ItemView, PlaceView, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 
+_AS_UPLOADED = frozenset({Handout.ORIGINAL, Handout.UNCHANGED})
 
-def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> ItemView:
-    """As the rules of its gallery's tier allow. as_of: from `urls.as_of()`.
+
+def present_item(
+    item: Item,
+    urls: DownloadUrls,
+    *,
+    as_of: datetime,
+    rules: TierRules,
+    handout: Handout = Handout.ORIGINAL,
+) -> ItemView:
+    """As the rules of its gallery's tier allow. as_of: from `urls.as_of()`. handout: for its original.
 
     The bytes of a rejected item are on their way out: it has no URLs.
     """
     gives_original = rules.original_access and urls.may_go_out(item.status)
+    tells_place = gives_original and handout is Handout.ORIGINAL
     return ItemView(
         id=item.id,
         gallery_id=item.gallery_id,
@@ -28,7 +38,8 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: Tier
         kind=item.kind,
         status=item.status,
         size=item.size_bytes,
-        sha256=item.sha256.hex() if item.sha256 is not None else None,
+        # Of what is handed out, not of what is kept back.
+        sha256=item.sha256.hex() if item.sha256 is not None and handout in _AS_UPLOADED else None,
         width=item.width,
         height=item.height,
         duration_ms=item.duration_ms,
@@ -37,7 +48,7 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: Tier
         taken_offset_minutes=item.taken_offset_minutes,
         camera=CameraView(**item.camera) if item.camera is not None else None,
         # Who may not have the original must not learn from here what only that tells.
-        gps=PlaceView(**item.gps) if item.gps is not None and gives_original else None,
+        gps=PlaceView(**item.gps) if item.gps is not None and tells_place else None,
         live_partner_id=item.live_partner_id,
         caption=item.caption,
         tags=item.tags,
@@ -45,12 +56,19 @@ def present_item(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: Tier
         attributes=item.attributes,
         placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
         created_at=item.created_at,
-        original=urls.original(item, as_of=as_of) if gives_original else None,
+        original=_original(item, urls, as_of=as_of, handout=handout) if gives_original else None,
         renditions={
             size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if rules.allows(size)
         },
         rejection_reason=item.rejection_reason or UNSET,
     )
+
+
+def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, handout: Handout) -> SignedUrl | None:
+    if handout is Handout.NOTHING_YET:
+        return None
+    sign = urls.original if handout in _AS_UPLOADED else urls.location_free
+    return sign(item, as_of=as_of)
 
 
 def present_gallery(gallery: PublicGallery, contents: GalleryContents) -> GalleryView:
@@ -61,6 +79,7 @@ def present_gallery(gallery: PublicGallery, contents: GalleryContents) -> Galler
         title=gallery.title,
         visibility=gallery.visibility,
         password_protected=gallery.password_protected,
+        location_free=gallery.location_free,
         expires_at=gallery.expires_at,
         created_at=gallery.created_at,
         item_count=contents.item_count,

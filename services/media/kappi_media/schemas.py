@@ -260,7 +260,10 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GalleryView(msgspec.Struct, frozen=True, kw_only=True):
-    """A gallery as anyone with its code sees it."""
+    """A gallery as anyone with its code sees it.
+
+    location_free: originals come as copies that do not tell where they were made.
+    """
 
     id: UUID
     code: str | None
@@ -268,6 +271,7 @@ class GalleryView(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None
     visibility: Literal["shared", "private"]
     password_protected: bool
+    location_free: bool
     expires_at: datetime | None
     created_at: datetime
     item_count: int

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
-from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
+from kappi_contracts.keys import RenditionFormat, location_free_key, original_key, rendition_key
 
-from kappi_media.domain import GalleryId, Item, ItemStatus, MediaId, start_of_bucket
+from kappi_media.domain import Item, ItemStatus, start_of_bucket
 from kappi_media.schemas import SignedUrl
 
 
@@ -47,18 +47,24 @@ class DownloadUrls:
         """The original under its own file name."""
         return self._signed(original_key(item.gallery_id, item.id), as_of, item.filename)
 
+    def location_free(self, item: Item, *, as_of: datetime) -> SignedUrl:
+        """The copy that does not tell where the original was made, under the original's file name."""
+        return self._signed(location_free_key(item.gallery_id, item.id), as_of, item.filename)
+
+    def object(self, key: str, *, filename: str, as_of: datetime) -> SignedUrl:
+        """Whatever lies under a key, under a file name."""
+        return self._signed(key, as_of, filename)
+
     def rendition(
         self, item: Item, size: str, *, as_of: datetime, fmt: RenditionFormat = "jpeg"
     ) -> SignedUrl:
         return self._signed(rendition_key(item.gallery_id, item.id, size, fmt), as_of, None)
 
-    def original_until(
-        self, end: datetime, *, now: datetime, gallery_id: GalleryId, media_id: MediaId, filename: str
-    ) -> SignedUrl:
-        """The original, not beyond `end`: a whole second after `now`. Signatures begin on a second, too."""
+    def object_until(self, end: datetime, *, now: datetime, key: str, filename: str) -> SignedUrl:
+        """What lies under a key, not beyond `end`: a whole second after `now`, as signatures begin on one."""
         begin = now.replace(microsecond=0)
         signed = self._signer.sign_get(
-            original_key(gallery_id, media_id),
+            key,
             now=begin,
             lifetime=min(self._bare_lifetime, end - begin),
             filename=filename,

@@ -20,7 +20,7 @@ MAX_RECORDS: Final = 1_000
 
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ORIGINAL: Final = re.compile(f"galleries/({_UUID})/({_UUID})/original")
-_FILER_PATH: Final = re.compile(r"/buckets/([^/]+)/(.+)", re.DOTALL)
+_FILER_PATH: Final = re.compile(r"/buckets/([^/]+)/(.+?)(?:\.versions(?:/v_[0-9a-f]+)?)?", re.DOTALL)
 
 
 class UnreadableStoreEvent(Exception):
@@ -92,6 +92,7 @@ def _of_record(record: Any) -> Arrival | None:
 
 
 def _of_filer(event_type: str, path: str) -> Arrival | None:
+    """In a versioned bucket an object is a folder, and there once the folder is told which is the newest."""
     place = _FILER_PATH.fullmatch(path)
     if place is None or event_type not in {"create", "update"}:
         return None

@@ -37,7 +37,10 @@ class ArchiveApi:
         if grant.gallery.code != request.path_params["code"].strip().lower():
             raise GalleryNotFound
         rules = await self._tier(owner_of(grant))
-        layout = await self._archives.lay_out(GalleryId(grant.gallery_id), rules=rules)
+        lay_out = (
+            self._archives.lay_out_location_free if grant.gallery.location_free else self._archives.lay_out
+        )
+        layout = await lay_out(GalleryId(grant.gallery_id), rules=rules)
         asked = outcome(request.method, request.headers, etag=layout.etag, size_bytes=layout.size_bytes)
         headers = _headers(grant.gallery, layout, asked)
         if not asked.has_body:

@@ -73,6 +73,8 @@ ARCHIVE: dict[str, Any] = {
                 errors.ArchiveChanged,
                 errors.ArchiveRangeUnsatisfiable,
                 errors.ArchiveBusy,
+                errors.LocationFreePending,
+                errors.StoreUnavailable,
             ).items()
         },
     },

@@ -109,6 +109,7 @@ GALLERY_PAGE: dict[str, Any] = {
         "title": "Three days in the Alps",
         "visibility": "shared",
         "password_protected": False,
+        "location_free": False,
         "expires_at": "2026-07-01T10:00:00Z",
         "created_at": "2026-06-01T10:00:00Z",
         "item_count": 1,

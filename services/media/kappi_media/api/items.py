@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.problems import FieldError, ValidationFailed
+from kappi_contracts.grants import Grant
 from msgspec import UNSET
 from starlette.responses import Response
 
@@ -16,7 +17,7 @@ from kappi_media.api import operations
 from kappi_media.api.accepting import rendition_format
 from kappi_media.api.access import GrantGate, owner_of
 from kappi_media.api.reading import check_attributes, decode, read_body
-from kappi_media.domain import Description, GalleryId, Item, MediaId
+from kappi_media.domain import Description, GalleryId, Handout, Item, MediaId
 from kappi_media.presentation import present_item
 from kappi_media.rendering.sizes import is_size
 from kappi_media.schemas import ItemChanges, SignedUrl
@@ -60,7 +61,10 @@ class ItemApi:
     async def look(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
         item = await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id))
-        return self._shown(item, await self._tier(owner_of(grant)))
+        handout = Handout.ORIGINAL
+        if _is_told_no_places(grant):
+            handout = await self._items.location_free_handout(item)
+        return self._shown(item, await self._tier(owner_of(grant)), handout)
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
@@ -95,7 +99,8 @@ class ItemApi:
         ] = False,
     ) -> Response:
         grant = await self._gate.open(request, "view")
-        signed = await self._items.download(
+        download = self._items.download_location_free if _is_told_no_places(grant) else self._items.download
+        signed = await download(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier(owner_of(grant))
         )
         return _redirect(signed) if redirect else JsonResponse(signed)
@@ -116,8 +121,14 @@ class ItemApi:
         )
         return _redirect(signed, vary="Accept")
 
-    def _shown(self, item: Item, rules: TierRules) -> Response:
-        return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules))
+    def _shown(self, item: Item, rules: TierRules, handout: Handout = Handout.ORIGINAL) -> Response:
+        return JsonResponse(
+            present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules, handout=handout)
+        )
+
+
+def _is_told_no_places(grant: Grant) -> bool:
+    return grant.gallery.location_free and grant.right != "manage"
 
 
 def _redirect(signed: SignedUrl, **headers: str) -> Response:

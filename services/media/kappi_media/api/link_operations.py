@@ -67,5 +67,16 @@ FOLLOW_LINK: dict[str, Any] = {
         "link. From the second it expires the answer is 410, and 404 once it was cleared away."
     ),
     "status_code": 302,
-    "responses": {302: REDIRECT, **problems(errors.LinkNotFound, errors.MediaNotReady, errors.LinkExpired)},
+    "responses": {
+        302: REDIRECT,
+        **problems(
+            errors.LinkNotFound,
+            errors.MediaNotFound,
+            errors.MediaNotReady,
+            errors.LinkExpired,
+            errors.LocationNotRemovable,
+            errors.LocationFreePending,
+            errors.StoreUnavailable,
+        ),
+    },
 }

@@ -207,7 +207,9 @@ DOWNLOAD_ITEM: dict[str, Any] = {
     "description": (
         "A signed URL of the bytes as they were uploaded, under their file name; with `redirect=true` a "
         "302 to it. Range requests work, so a broken download can go on. The tier of the gallery's owner "
-        "decides whether originals can be had, by anyone."
+        "decides whether originals can be had, by anyone.\n\n"
+        "In a gallery with `location_free` viewers get a copy that does not tell where the original was "
+        "made, prepared for the first who asks; its manager gets the original."
     ),
     "responses": {
         200: answer("SignedUrl", "Where the original is"),
@@ -217,6 +219,9 @@ DOWNLOAD_ITEM: dict[str, Any] = {
             errors.OriginalNotInTier,
             errors.MediaNotFound,
             errors.MediaNotReady,
+            errors.LocationNotRemovable,
+            errors.LocationFreePending,
+            errors.StoreUnavailable,
             ValidationFailed,
         ),
     },

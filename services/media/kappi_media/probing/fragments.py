@@ -101,9 +101,11 @@ def _spanned(body: bytes, box: Box, size_bytes: int) -> tuple[int, int] | None:
     (timescale,) = struct.unpack_from(">I", body, 8)
     offset = int.from_bytes(body[20:28] if fixed == 32 else body[16:20], "big")
     (count,) = struct.unpack_from(">H", body, fixed - 2)
+    if len(body) < fixed + 12 * count:
+        return None
     references = list(struct.iter_unpack(">III", body[fixed : fixed + 12 * count]))
     reach = box.end + offset + sum(size & 0x7FFFFFFF for size, _, _ in references)
-    if not timescale or len(references) != count or reach > size_bytes or reach < size_bytes * 0.98:
+    if not timescale or reach > size_bytes or reach < size_bytes * 0.98:
         return None
     return sum(duration for _, duration, _ in references), timescale
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from kappi_chassis.db import Database
-from kappi_contracts.keys import original_key
+from kappi_contracts.keys import location_free_key, original_key
 
 from kappi_media.archive.checksums import Checksum
 from kappi_media.archive.layout import ArchiveFile, StoredFile
@@ -19,6 +19,13 @@ _FILES = """
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, i.size_bytes, i.etag,
        i.crc32
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
+WHERE c.gallery_id = $1 AND c.deleted_at IS NULL ORDER BY i.id
+"""
+_LOCATION_FREE_FILES = """
+SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, l.size_bytes, l.etag,
+       COALESCE(l.crc32, CASE WHEN l.unchanged THEN i.crc32 END), l.unchanged
+FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
+JOIN location_free_copies l ON l.media_id = i.id
 WHERE c.gallery_id = $1 AND c.deleted_at IS NULL ORDER BY i.id
 """
 # Whatever holds a row does something more important: the checksum is counted again another time. The item's
@@ -53,6 +60,14 @@ class ArchiveQueries:
         records: list[Any] = await self._database.hot.fetch(_FILES, gallery_id)
         return [_file(gallery_id, *record) for record in records]
 
+    async def location_free_files(self, gallery_id: GalleryId) -> list[ArchiveFile]:
+        """The same of copies that do not tell where the originals were made, as far as they are there."""
+        records: list[Any] = await self._database.hot.fetch(_LOCATION_FREE_FILES, gallery_id)
+        return [
+            _file(gallery_id, *fields, key_of=original_key if unchanged else location_free_key)
+            for *fields, unchanged in records
+        ]
+
     async def save(self, checksums: Sequence[Checksum]) -> None:
         """Keep them with the objects they are of; what was replaced or deleted meanwhile is passed over."""
         media_ids, etags, crc32s = zip(*checksums, strict=True)
@@ -70,9 +85,10 @@ def _file(
     size_bytes: int,
     etag: str,
     crc32: int | None,
+    key_of: Callable[[UUID, UUID], str] = original_key,
 ) -> ArchiveFile:
     return ArchiveFile(
         filename,
         entry_time(taken_at=taken_at, offset_minutes=offset_minutes, kind=kind, created_at=created_at),
-        StoredFile(media_id, original_key(gallery_id, media_id), size_bytes, etag, crc32),
+        StoredFile(media_id, key_of(gallery_id, media_id), size_bytes, etag, crc32),
     )

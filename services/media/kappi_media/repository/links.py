@@ -15,8 +15,8 @@ from kappi_media.domain import GalleryId, ItemStatus, LinkId, MediaId
 from kappi_media.models import contents, items, links
 
 _FOLLOW = """
-SELECT l.gallery_id, l.media_id, i.filename, i.status, l.expires_at
-FROM links l JOIN items i ON i.id = l.media_id
+SELECT l.gallery_id, l.media_id, i.filename, i.status, c.location_free, l.expires_at
+FROM links l JOIN items i ON i.id = l.media_id JOIN contents c ON c.gallery_id = l.gallery_id
 WHERE l.token_hash = $1 AND i.status <> 'rejected'
 """
 _LIVE = """
@@ -45,6 +45,7 @@ class LinkTarget(NamedTuple):
     media_id: MediaId
     filename: str
     status: ItemStatus
+    location_free: bool
     expires_at: datetime
 
 

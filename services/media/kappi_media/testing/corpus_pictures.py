@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from PIL import Image
-
 from kappi_media.testing.corpus_oracles import run
+from kappi_media.testing.live_photos import live_id_of, live_picture
 from kappi_media.testing.samples import MovieShape as Film
 from kappi_media.testing.samples import (
     Shot,
@@ -27,7 +25,7 @@ from kappi_media.testing.samples import (
 
 Make = Callable[[Path], None]
 
-LIVE_ID: Final = "5B3A2C61-8F0E-4D2B-9C77-1E2F3A4B5C6D"
+LIVE_ID: Final = live_id_of("CORPUS")
 _SHOT: Final = Shot(
     orientation=6,
     make="Canon",
@@ -112,23 +110,8 @@ def _ffmpeg(*arguments: str) -> Make:
     return make
 
 
-def _live_picture(path: Path, fmt: str) -> None:
-    """As an iPhone writes it: the identifier is a tag of the maker note."""
-    if fmt == "HEIF":
-        register_heif()
-    exif = Image.Exif()
-    exif[0x010F], exif[0x0110] = "Apple", "iPhone 15 Pro"
-    details = exif.get_ifd(0x8769)
-    details[0x9003], details[0x9011] = "2024:07:05 12:11:12", "+02:00"
-    details[0x927C] = apple_maker_note(LIVE_ID)
-    quadrants(120, 80).save(path, fmt, exif=exif.tobytes())
-
-
-def apple_maker_note(live_id: str) -> bytes:
-    """One of two tags, in Apple's layout: offsets count from its own start."""
-    text = live_id.encode() + b"\x00"
-    entries = struct.pack(">HHII", 0x0001, 4, 1, 14) + struct.pack(">HHII", 0x0011, 2, len(text), 14 + 30)
-    return b"Apple iOS\x00\x00\x01MM" + struct.pack(">H", 2) + entries + bytes(4) + text
+def _live(path: Path, fmt: str) -> None:
+    path.write_bytes(live_picture("CORPUS", fmt))
 
 
 def _motion_photo(path: Path) -> None:
@@ -154,7 +137,7 @@ PICTURES: Final[Mapping[str, Make]] = {
     "cmyk.jpg": partial(_pillow_mode, fmt="JPEG", mode="CMYK"),
     "magick.jpg": _tagged(_magick("-interlace", "Plane")),
     "motion-photo.jpg": _motion_photo,
-    "live.jpg": partial(_live_picture, fmt="JPEG"),
+    "live.jpg": partial(_live, fmt="JPEG"),
     "plain.png": partial(_pillow, fmt="PNG"),
     "palette.png": partial(_pillow_mode, fmt="PNG", mode="P"),
     "deep-interlaced.png": _magick("-depth", "16", "-interlace", "PNG"),
@@ -176,7 +159,7 @@ PICTURES: Final[Mapping[str, Make]] = {
     "odd.heic": partial(_heif_enc, size=(131, 77)),
     "with-thumbnail.heic": lambda path: _heif_enc(path, "-t", "64"),
     "tagged.heic": _tagged(_heif_enc),
-    "live.heic": partial(_live_picture, fmt="HEIF"),
+    "live.heic": partial(_live, fmt="HEIF"),
     "plain.avif": partial(_pillow, fmt="AVIF"),
     "turned-8.avif": _turned("AVIF", 8),
     "mirrored.avif": _turned("AVIF", 5),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from kappi_chassis.storage import ObjectStore
@@ -11,7 +11,7 @@ from kappi_chassis.storage import ObjectStore
 from kappi_media import metrics
 from kappi_media.archive.checksums import ChecksumLedger
 from kappi_media.archive.conditions import Outcome
-from kappi_media.archive.layout import ArchiveLayout
+from kappi_media.archive.layout import ArchiveFile, ArchiveLayout
 from kappi_media.archive.reading import READS_AHEAD, Blocks
 from kappi_media.archive.streaming import ArchiveStream
 from kappi_media.domain import GalleryId
@@ -19,6 +19,7 @@ from kappi_media.errors import ArchiveBusy, ArchiveEmpty, GalleryNotFound, Origi
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.tiers import TierRules
+from kappi_media.use_cases.location_free import LocationFreeCopies
 
 LAID_OUT_AT_ONCE = 1_000
 """More files are laid out on a thread: it takes about 20 µs each."""
@@ -37,12 +38,14 @@ class Archives:
         queries: ArchiveQueries,
         *,
         view: ViewQueries,
+        copies: LocationFreeCopies,
         store: ObjectStore,
         at_once: int,
         window_bytes: int,
     ) -> None:
         self._queries = queries
         self._view = view
+        self._copies = copies
         self._ledger = ChecksumLedger(queries.save)
         self._blocks = Blocks(store, size_bytes=window_bytes // READS_AHEAD)
         self._at_once = at_once
@@ -50,9 +53,28 @@ class Archives:
 
     async def lay_out(self, gallery_id: GalleryId, *, rules: TierRules) -> ArchiveLayout:
         """Raises GalleryNotFound when it is deleted, OriginalNotInTier, ArchiveEmpty."""
+        return await self._lay_out(gallery_id, self._queries.files, rules=rules)
+
+    async def lay_out_location_free(self, gallery_id: GalleryId, *, rules: TierRules) -> ArchiveLayout:
+        """As `lay_out`, of copies that do not tell where the originals were made.
+
+        One whose place cannot be taken out is left out. Raises LocationFreePending while some are still being
+        made, too, and StoreUnavailable.
+        """
+        if rules.original_access:
+            await self._copies.all_of(gallery_id)
+        return await self._lay_out(gallery_id, self._queries.location_free_files, rules=rules)
+
+    async def _lay_out(
+        self,
+        gallery_id: GalleryId,
+        files_of: Callable[[GalleryId], Awaitable[list[ArchiveFile]]],
+        *,
+        rules: TierRules,
+    ) -> ArchiveLayout:
         if not rules.original_access:
             raise OriginalNotInTier("An archive is made of originals. Renditions can be had.")
-        files = await self._queries.files(gallery_id)
+        files = await files_of(gallery_id)
         if not files:
             if (await self._view.contents(gallery_id)).deleted:
                 raise GalleryNotFound

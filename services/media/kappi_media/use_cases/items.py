@@ -6,13 +6,14 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
-from kappi_media.domain import Description, GalleryId, Item, MediaId
+from kappi_media.domain import Description, GalleryId, Handout, Item, MediaId
 from kappi_media.errors import MediaNotFound, MediaNotReady, OriginalNotInTier
 from kappi_media.repository.items import ItemQueries
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
+from kappi_media.use_cases.location_free import LocationFreeCopies
 
 
 class Items:
@@ -23,11 +24,13 @@ class Items:
         items: ItemQueries,
         *,
         urls: DownloadUrls,
+        copies: LocationFreeCopies,
         outbox: Outbox,
         clock: Clock,
         facts: FactsOnRead | None = None,
     ) -> None:
         self._items = items
+        self._copies = copies
         self._facts = facts
         self._urls = urls
         self._outbox = outbox
@@ -39,6 +42,13 @@ class Items:
         if self._facts is not None and await self._facts((item,)):
             item = _there(await self._items.find(media_id, gallery_id))
         return item
+
+    async def location_free_handout(self, item: Item) -> Handout:
+        """What a viewer is given for its original where places are not told; a copy is made from now on."""
+        handout = (await self._copies.handouts([item.id]))[item.id]
+        if handout is Handout.NOTHING_YET and item.status == "ready":
+            self._copies.want(item.gallery_id, [item.id])
+        return handout
 
     async def describe(
         self, media_id: MediaId, gallery_id: GalleryId, *, description: Description, fields: frozenset[str]
@@ -61,6 +71,21 @@ class Items:
     async def download(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> SignedUrl:
         """The original under its own name. Raises MediaNotFound, also if rejected, OriginalNotInTier,
         MediaNotReady (it is still to be scanned)."""
+        item = await self._downloadable(media_id, gallery_id, rules=rules)
+        return self._urls.original(item, as_of=self._urls.as_of())
+
+    async def download_location_free(
+        self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules
+    ) -> SignedUrl:
+        """A copy that does not tell where the original was made, made if need be.
+
+        Raises as `download` and as `LocationFreeCopies` do.
+        """
+        item = await self._downloadable(media_id, gallery_id, rules=rules)
+        handed = await self._copies(media_id, gallery_id)
+        return self._urls.object(handed.key, filename=item.filename, as_of=self._urls.as_of())
+
+    async def _downloadable(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> Item:
         item = await self._items.find(media_id, gallery_id)
         if item is None or item.status == "rejected":
             raise MediaNotFound
@@ -68,7 +93,7 @@ class Items:
             raise OriginalNotInTier("Its renditions can be had.")
         if not self._urls.may_go_out(item.status):
             raise MediaNotReady("It is being looked at; try again in a moment.")
-        return self._urls.original(item, as_of=self._urls.as_of())
+        return item
 
 
 def _there(item: Item | None) -> Item:

@@ -12,6 +12,7 @@ from kappi_media import metrics
 from kappi_media.domain import AccountId, GalleryId, LinkId
 from kappi_media.repository.lifecycle import close_gallery, publish_all, take_abandoned
 from kappi_media.repository.links import remove_if_over
+from kappi_media.repository.location_free import note_face
 from kappi_media.repository.ownership import adopt
 
 SWEEP_BATCH = 500
@@ -24,14 +25,17 @@ async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -
     await close_gallery(unit.connection, GalleryId(event.gallery_id), at=event.deleted_at)
 
 
-async def note_owner(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> None:
-    """The inbox effect of GalleryUpdated: a claimed gallery's bytes are the account's from here on.
+async def note_change(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> None:
+    """The inbox effect of GalleryUpdated: a claimed gallery's bytes are the account's from here on, and links
+    lead to what the gallery's viewers get.
 
-    Needs no sequence: nobody but nobody's gallery ever changes hands.
+    An owner needs no sequence: nobody but nobody's gallery ever changes hands.
     """
     event = envelope.data
+    gallery_id = GalleryId(event.gallery_id)
     if event.owner_id is not None:
-        await adopt(unit.connection, GalleryId(event.gallery_id), owner_id=AccountId(event.owner_id))
+        await adopt(unit.connection, gallery_id, owner_id=AccountId(event.owner_id))
+    await note_face(unit.connection, gallery_id, location_free=event.location_free, version=envelope.sequence)
 
 
 async def clear_link(unit: UnitOfWork, envelope: Envelope[LinkExpired]) -> None:

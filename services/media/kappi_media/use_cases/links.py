@@ -14,15 +14,18 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import LinkCreated
 from kappi_contracts.grants import Grant
+from kappi_contracts.keys import original_key
 
 from kappi_media import errors, metrics
 from kappi_media.domain import GalleryId, LinkId, MediaId
 from kappi_media.paging import cursor_after
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import Link, LinkQueries, add_link, hold_item
+from kappi_media.repository.location_free import note_face
 from kappi_media.schemas import LinkPage, LinkView, NewLink, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
+from kappi_media.use_cases.location_free import LocationFreeCopies
 
 CREATED = 201
 TOKEN_BYTES = 24
@@ -68,7 +71,9 @@ class CreateLink:
         return answer
 
     async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> bytes:
-        gallery_id = GalleryId(order.grant.gallery_id)
+        gallery_id, face = GalleryId(order.grant.gallery_id), order.grant.gallery
+        # Whoever follows a link brings no grant that would tell.
+        await note_face(unit.connection, gallery_id, location_free=face.location_free, version=face.version)
         if not await hold_item(unit.connection, order.media_id, gallery_id):
             raise errors.MediaNotFound
         # Whole seconds, because the store's signed URLs end on one.
@@ -109,7 +114,16 @@ class CreateLink:
 class Links:
     """Links that exist already. They live on when the tier changes: what was given away was given away."""
 
-    def __init__(self, links: LinkQueries, *, items: ItemQueries, urls: DownloadUrls, clock: Clock) -> None:
+    def __init__(
+        self,
+        links: LinkQueries,
+        *,
+        items: ItemQueries,
+        urls: DownloadUrls,
+        copies: LocationFreeCopies,
+        clock: Clock,
+    ) -> None:
+        self._copies = copies
         self._links = links
         self._items = items
         self._urls = urls
@@ -146,7 +160,8 @@ class Links:
     async def follow(self, token: str) -> SignedUrl:
         """A URL of the original that ends with the link at the latest.
 
-        Raises LinkNotFound, LinkExpired, MediaNotReady (it is still to be scanned).
+        In a gallery that tells no places: of the copy that does not. Raises LinkNotFound, LinkExpired,
+        MediaNotReady (it is still to be scanned), and as `LocationFreeCopies` does.
         """
         target = await self._links.target(hash_of(token))
         now = self._clock()
@@ -157,13 +172,10 @@ class Links:
         if not self._urls.may_go_out(target.status):
             raise errors.MediaNotReady("It is being looked at; try again in a moment.")
         metrics.LINKS.labels("followed").inc()
-        return self._urls.original_until(
-            target.expires_at,
-            now=now,
-            gallery_id=target.gallery_id,
-            media_id=target.media_id,
-            filename=target.filename,
-        )
+        key = original_key(target.gallery_id, target.media_id)
+        if target.location_free:
+            key = (await self._copies(target.media_id, target.gallery_id)).key
+        return self._urls.object_until(target.expires_at, now=now, key=key, filename=target.filename)
 
 
 def hash_of(token: str) -> bytes:

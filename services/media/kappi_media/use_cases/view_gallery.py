@@ -7,6 +7,7 @@ is kept, compressed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,7 +17,7 @@ from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
 from kappi_media.compression import Coding, compress
-from kappi_media.domain import GalleryContents, GalleryId
+from kappi_media.domain import GalleryContents, GalleryId, Handout, Item
 from kappi_media.errors import GalleryNotFound
 from kappi_media.item_fragments import ItemFragments
 from kappi_media.page_cache import PageCache
@@ -27,6 +28,7 @@ from kappi_media.schemas import GalleryView
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
+from kappi_media.use_cases.location_free import LocationFreeCopies
 
 _encoder = msgspec.json.Encoder()
 
@@ -58,16 +60,25 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewGallery:
-    """facts: asked about items that are still in work; None where no tags are read."""
+    """facts: asked about items that are still in work; None where no tags are read. copies: what viewers of
+    some galleries get for originals."""
 
     def __init__(
-        self, view: ViewQueries, *, urls: DownloadUrls, cache: PageCache, facts: FactsOnRead | None = None
+        self,
+        view: ViewQueries,
+        *,
+        urls: DownloadUrls,
+        cache: PageCache,
+        copies: LocationFreeCopies,
+        facts: FactsOnRead | None = None,
     ) -> None:
         self._view = view
         self._facts = facts
         self._urls = urls
         self._cache = cache
+        self._copies = copies
         self._fragments = ItemFragments(urls)
+        self._location_free = ItemFragments(urls)
 
     async def __call__(self, gallery: PublicGallery, page: PageRequest, *, rules: TierRules) -> PageAnswer:
         """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
@@ -112,12 +123,14 @@ class ViewGallery:
     ) -> bytes:
         found = await self._view.page(GalleryId(gallery.id), after=page.after, limit=page.limit + 1)
         versions = found[: page.limit]
-        shown = self._fragments.kept(versions, as_of=as_of, rules=rules)
+        fragments = self._location_free if gallery.location_free else self._fragments
+        shown = fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
             items = await self._view.items(missing)
             if self._facts is not None and await self._facts(items):
                 items = await self._view.items(missing)
-            shown |= self._fragments.make(items, as_of=as_of, rules=rules)
+            handouts = await self._handouts(gallery, items)
+            shown |= fragments.make(items, as_of=as_of, rules=rules, handouts=handouts)
         document = _Page(
             gallery=present_gallery(gallery, contents),
             # One that was deleted between the two reads is left out; the version has moved on by then.
@@ -125,6 +138,17 @@ class ViewGallery:
             next_cursor=cursor_after(versions[-1][0]) if len(found) > page.limit else None,
         )
         return compress(_encoder.encode(document), page.coding)
+
+    async def _handouts(self, gallery: PublicGallery, items: Sequence[Item]) -> Mapping[UUID, Handout]:
+        """What is given for originals where not these; copies that are not there yet are made from now on."""
+        if not gallery.location_free:
+            return {}
+        handouts = await self._copies.handouts([item.id for item in items])
+        unmade = [
+            item.id for item in items if item.status == "ready" and handouts[item.id] is Handout.NOTHING_YET
+        ]
+        self._copies.want(GalleryId(gallery.id), unmade)
+        return handouts
 
 
 def names(header: str, etag: str) -> bool:

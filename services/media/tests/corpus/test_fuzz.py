@@ -120,7 +120,6 @@ async def outcome_of(renderer: Renderer | None, source: BytesSource, fmt: MediaF
         return refused.reason.value
 
 
-@pytest.mark.slow
 async def test_what_is_read_is_rendered_or_refused(bodies: Mapping[str, bytes], renderer: Renderer) -> None:
     """The decoders are others' native code: they may die of a file, never take the service along."""
     outcomes: Counter[str] = Counter()

@@ -28,7 +28,7 @@ from kappi_contracts.events import GalleryDeleted
 from kappi_contracts.grants import GRANT_HEADER
 from kappi_contracts.keys import original_key
 from kappi_media.archive import reading
-from kappi_media.main import Ground, build_app, build_archives
+from kappi_media.main import Ground, build_app, build_archives, build_copies
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Gallery, Http, Teller
 from kappi_media.testing.troubled_store import TroubledStore
@@ -65,15 +65,17 @@ async def make_app(
 ) -> AsyncIterator[Callable[..., Any]]:
     """`make_app(store, archives_at_once=…)`: the service with archives out of that store."""
     made: list[Archives] = []
+    copies = build_copies(ground)
 
     def make(store: ObjectStore, **changed: Any) -> Any:
         settings = make_settings(**{"archive_window_bytes": WINDOW, **changed})
-        made.append(build_archives(ground, settings, store=store))
-        return build_app(ground, settings, make_rendition, archives=made[-1])
+        made.append(build_archives(ground, settings, copies, store=store))
+        return build_app(ground, settings, make_rendition, archives=made[-1], copies=copies)
 
     yield make
     for archives in made:
         await archives.close()
+    await copies.close()
 
 
 class Shelf:

@@ -68,6 +68,7 @@ async def test_an_empty_gallery_is_a_page_without_items(client: Client, gallery:
         "title": "Alps",
         "visibility": "shared",
         "password_protected": False,
+        "location_free": False,
         "expires_at": document["gallery"]["expires_at"],
         "created_at": document["gallery"]["created_at"],
         "item_count": 0,

@@ -61,8 +61,9 @@ def test_a_message_of_the_versity_gateway() -> None:
 
 
 @pytest.mark.parametrize("kind", ["create", "update"])
-def test_a_message_of_seaweedfs_filer(kind: str) -> None:
-    told = {"key": f"/buckets/kappi/{KEY}", "event_type": kind, "message": {"new_entry": {}}}
+@pytest.mark.parametrize("within", ["", ".versions", ".versions/v_6716452775ccd7316cd1b850afdadf46"])
+def test_a_message_of_seaweedfs_filer(kind: str, within: str) -> None:
+    told = {"key": f"/buckets/kappi/{KEY}{within}", "event_type": kind, "message": {"new_entry": {}}}
     assert read_message(json.dumps(told).encode()) == HERE
 
 
@@ -73,6 +74,9 @@ def test_a_message_of_seaweedfs_filer(kind: str) -> None:
         ("rename", f"/buckets/kappi/{KEY}"),
         ("create", f"/buckets/kappi/.uploads/{KEY}/0001.part"),
         ("create", f"/elsewhere/{KEY}"),
+        ("create", f"/buckets/kappi/{KEY}.versions/v_"),
+        ("create", f"/buckets/kappi/{KEY}.versions/v_1/more"),
+        ("create", f"/buckets/kappi/{KEY}.version"),
         ("create", "/buckets/kappi"),
     ],
 )

@@ -17,9 +17,7 @@ def upgrade() -> None:
     op.add_column("uploads", sa.Column("part_size_bytes", sa.BigInteger(), nullable=True))
     op.add_column("uploads", sa.Column("multipart_id", sa.Text(), nullable=True))
     for table, column in _FLAGS:
-        op.add_column(
-            table, sa.Column(column, sa.Boolean(), server_default=sa.text("false"), nullable=False)
-        )
+        op.add_column(table, sa.Column(column, sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column(
         "contents", sa.Column("face_version", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
     )

@@ -1,0 +1,1 @@
+"""Copies of originals that do not tell where they were made, the picture itself untouched."""

@@ -1,0 +1,90 @@
+"""Places out of an ISO base media file: films, and pictures that are kept like films (ISO/IEC 14496-12).
+
+A box that tells a place becomes a `free` box of the same size, full of zeros.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kappi_media.location_free.box_walk import Box, children
+from kappi_media.location_free.edits import Region
+from kappi_media.location_free.heif_items import clean_items
+from kappi_media.location_free.telemetry import blank_telemetry
+from kappi_media.location_free.xmp import clean_xmp
+
+_XMP_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+# User data: QuickTime's and 3GPP's places, GoPro's settings and telemetry, dash cameras' tables.
+_PLACES: Final = frozenset(
+    {b"\xa9xyz", b"loci", b"\xa9gps", b"\xa9loc", b"GPMF", b"gps ", b"GPS ", b"gps0", b"gsen"}
+)
+_TELLING_KEY: Final = re.compile(rb"location|gps|xyz|latitude|longitude|geo|loci", re.IGNORECASE)
+_CONTAINERS: Final = frozenset({b"moov", b"trak", b"mdia", b"udta", b"mpvd"})
+_SAMSUNG_FILM: Final = b"mpvd"
+
+
+async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> None:
+    """ends_anywhere: what follows the last box is something else, and no fault."""
+    async for box in children(region, 0, region.size_bytes, ends_anywhere=ends_anywhere):
+        await _clean(region, box)
+
+
+async def _clean(region: Region, box: Box) -> None:
+    if box.name in _PLACES:
+        await blank(region, box)
+    elif box.name == b"meta":
+        await _clean_meta(region, box)
+    elif box.name == b"uuid":
+        if box.size_bytes > 16 and await region.read(box.start, 16) == _XMP_UUID:
+            await clean_xmp(region.part(box.start + 16, box.size_bytes - 16))
+    elif box.name == b"XMP_":
+        await clean_xmp(region.part(box.start, box.size_bytes))
+    elif box.name == b"trak" and await blank_telemetry(region, box):
+        await blank(region, box)
+    elif box.name in _CONTAINERS:
+        async for inner in children(region, box.start, box.end, ends_anywhere=True):
+            await _clean(region, inner)
+
+
+async def blank(region: Region, box: Box) -> None:
+    """Make it `free`. Its name stands four bytes behind its beginning, before a long size if it has one."""
+    await region.write(box.begin + 4, b"free")
+    region.zero(box.start, box.size_bytes)
+
+
+async def _clean_meta(region: Region, box: Box) -> None:
+    if box.size_bytes < 8:
+        return
+    # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first box.
+    skipped = 0 if await region.read(box.start + 4, 4) == b"hdlr" else 4
+    inner = [found async for found in children(region, box.start + skipped, box.end, ends_anywhere=True)]
+    by_name = {found.name: found for found in inner}
+    keys = await _keys(region, by_name.get(b"keys"))
+    if (values := by_name.get(b"ilst")) is not None:
+        await _clean_values(region, values, keys)
+    if b"iloc" in by_name and b"iinf" in by_name:
+        await clean_items(region, by_name)
+    for found in inner:
+        if found.name in (b"xml ", b"XMP_"):
+            await clean_xmp(region.part(found.start, found.size_bytes))
+
+
+async def _keys(region: Region, box: Box | None) -> list[bytes]:
+    """Names by number, the first at 0."""
+    if box is None or box.size_bytes < 8:
+        return []
+    return [
+        await region.read(key.start, key.size_bytes)
+        async for key in children(region, box.start + 8, box.end, ends_anywhere=True)
+    ]
+
+
+async def _clean_values(region: Region, values: Box, keys: list[bytes]) -> None:
+    async for value in children(region, values.start, values.end, ends_anywhere=True):
+        number = int.from_bytes(value.name, "big")
+        name = keys[number - 1] if 1 <= number <= len(keys) else value.name
+        if value.name == b"----":
+            name = await region.read(value.start, min(value.size_bytes, 256))
+        if name in _PLACES or _TELLING_KEY.search(name):
+            await blank(region, value)

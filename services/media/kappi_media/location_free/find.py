@@ -1,0 +1,57 @@
+"""What has to be overwritten in a file so that it no longer tells where it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from kappi_media.location_free.boxes import clean_boxes
+from kappi_media.location_free.edits import EditedFile, Outside, Patch, Region, Unremovable
+from kappi_media.location_free.jpeg import clean_jpeg
+from kappi_media.location_free.matroska import clean_matroska
+from kappi_media.location_free.png import clean_png
+from kappi_media.location_free.tiff import clean_tiff
+from kappi_media.location_free.webp import clean_webp
+from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedSource, sniff
+
+Cleaner = Callable[[Region], Awaitable[None]]
+
+# BMP and GIF have no place for one.
+_CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
+    {
+        MediaFormat.JPEG: clean_jpeg,
+        MediaFormat.PNG: clean_png,
+        MediaFormat.WEBP: clean_webp,
+        MediaFormat.TIFF: clean_tiff,
+        MediaFormat.HEIC: clean_boxes,
+        MediaFormat.AVIF: clean_boxes,
+        MediaFormat.MP4: clean_boxes,
+        MediaFormat.MOV: clean_boxes,
+        MediaFormat.M4V: clean_boxes,
+        MediaFormat.THREE_GP: clean_boxes,
+        MediaFormat.WEBM: clean_matroska,
+        MediaFormat.MKV: clean_matroska,
+    }
+)
+
+
+async def find_location(source: RangedSource) -> tuple[Patch, ...]:
+    """The patches, by position; none where the file tells no place.
+
+    Reads ranges: headers only, but all of a JPEG, which may have something appended. Deterministic. Raises
+    Unremovable; errors of the source pass through.
+    """
+    fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
+    cleaner = _CLEANERS.get(fmt) if fmt is not None else None
+    if cleaner is None:
+        return ()
+    file = EditedFile(source)
+    try:
+        await cleaner(Region.whole(file))
+    except ProbeRejected as error:  # of the reader: bytes that are not there, or too many of them
+        raise Unremovable(error.detail) from error
+    return file.patches()
+
+
+__all__ = ["Outside", "Patch", "Unremovable", "find_location"]

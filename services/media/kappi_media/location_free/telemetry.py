@@ -1,0 +1,103 @@
+"""Tracks of a film that say, second by second, where it was shot: their samples become zeros.
+
+GoPro, Google's CAMM, Sony and DJI have sample formats of their own; Apple writes the keys it uses into the
+sample description. Other metadata tracks, and subtitles, are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from itertools import pairwise
+from typing import Final
+
+from kappi_media.location_free.box_walk import Box, children
+from kappi_media.location_free.edits import MAX_VALUE_BYTES, Region, Unremovable
+
+_TELLING_FORMATS: Final = frozenset({b"gpmd", b"camm", b"rtmd", b"djmd", b"dbgi"})
+_APPLE_METADATA: Final = b"mebx"
+_PLACE_KEY: Final = re.compile(rb"location|gps", re.IGNORECASE)
+_MAX_SAMPLES: Final = 2_000_000
+
+
+async def blank_telemetry(region: Region, trak: Box) -> bool:
+    """Whether it is such a track; then its samples are gone, and the track itself is the caller's."""
+    table = await _down(region, trak, b"mdia", b"minf", b"stbl")
+    if table is None:
+        return False
+    boxes = {box.name: box async for box in children(region, table.start, table.end, ends_anywhere=True)}
+    description = boxes.get(b"stsd")
+    if description is None or not await _tells(region, description):
+        return False
+    await _blank_samples(region, boxes)
+    return True
+
+
+async def _down(region: Region, box: Box, *names: bytes) -> Box | None:
+    found: Box | None = box
+    for name in names:
+        if found is None:
+            return None
+        inner = children(region, found.start, found.end, ends_anywhere=True)
+        found = next((child for child in [child async for child in inner] if child.name == name), None)
+    return found
+
+
+async def _tells(region: Region, description: Box) -> bool:
+    async for entry in children(region, description.start + 8, description.end, ends_anywhere=True):
+        if entry.name in _TELLING_FORMATS:
+            return True
+        if entry.name == _APPLE_METADATA and entry.size_bytes <= MAX_VALUE_BYTES:
+            return _PLACE_KEY.search(await region.read(entry.start, entry.size_bytes)) is not None
+    return False
+
+
+async def _blank_samples(region: Region, boxes: dict[bytes, Box]) -> None:
+    sizes = await _sizes(region, boxes.get(b"stsz"))
+    chunks = await _chunks(region, boxes)
+    if not sizes or not chunks:
+        return
+    runs = await _runs(region, boxes.get(b"stsc"))
+    position = 0
+    for (first, per_chunk), (following, _) in pairwise([*runs, (len(chunks) + 1, 0)]):
+        for chunk in chunks[first - 1 : following - 1]:
+            samples = sizes[position : position + per_chunk]
+            region.zero(chunk, sum(samples))
+            position += per_chunk
+
+
+async def _sizes(region: Region, box: Box | None) -> list[int]:
+    if box is None or box.size_bytes < 12:
+        return []
+    uniform, count = struct.unpack(">II", await region.read(box.start + 4, 8))
+    if count > _MAX_SAMPLES:
+        raise Unremovable("too many samples")
+    if uniform:
+        return [uniform] * count
+    raw = await region.read(box.start + 12, 4 * count)
+    return list(struct.unpack(f">{count}I", raw))
+
+
+async def _chunks(region: Region, boxes: dict[bytes, Box]) -> list[int]:
+    box, letter = (boxes[b"co64"], "Q") if b"co64" in boxes else (boxes.get(b"stco"), "I")
+    if box is None or box.size_bytes < 8:
+        return []
+    count = int.from_bytes(await region.read(box.start + 4, 4), "big")
+    if count > _MAX_SAMPLES:
+        raise Unremovable("too many samples")
+    raw = await region.read(box.start + 8, struct.calcsize(letter) * count if letter == "Q" else 4 * count)
+    return list(struct.unpack(f">{count}{letter}", raw))
+
+
+async def _runs(region: Region, box: Box | None) -> list[tuple[int, int]]:
+    """From which chunk on, counted from 1, there are how many samples in each."""
+    if box is None or box.size_bytes < 8:
+        return []
+    count = int.from_bytes(await region.read(box.start + 4, 4), "big")
+    if count > _MAX_SAMPLES:
+        raise Unremovable("too many samples")
+    raw = await region.read(box.start + 8, 12 * count)
+    runs = [(first, per_chunk) for first, per_chunk, _ in struct.iter_unpack(">III", raw)]
+    if any(later <= earlier for (earlier, _), (later, _) in pairwise(runs)) or (runs and runs[0][0] < 1):
+        raise Unremovable("chunks out of order")
+    return runs

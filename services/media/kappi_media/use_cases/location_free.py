@@ -1,0 +1,234 @@
+"""Copies of originals that do not tell where they were made: made once, for the first who wants one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.problems import Problem
+from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
+from kappi_contracts.events import MediaDeleted
+from kappi_contracts.keys import location_free_key, original_key
+
+from kappi_media import metrics
+from kappi_media.domain import GalleryId, Handout, MediaId
+from kappi_media.errors import (
+    LocationFreePending,
+    LocationNotRemovable,
+    MediaNotFound,
+    MediaNotReady,
+    StoreUnavailable,
+)
+from kappi_media.location_free.edits import Patch, Unremovable
+from kappi_media.location_free.find import find_location
+from kappi_media.location_free.patching import patched
+from kappi_media.repository.location_free import CopyState, KeptCopy, LocationFreeQueries
+from kappi_media.repository.processing import next_sequence_of_gone
+from kappi_media.single_flight import SingleFlight
+from kappi_media.stored_source import StoredSource
+
+LEASE = timedelta(minutes=15)
+"""Longer than a copy of the largest file takes. Two replicas that make the same one do no harm."""
+FAILURE_KEPT = timedelta(minutes=10)
+AT_ONCE = 4
+"""Copies one process makes side by side: each streams a whole original through it."""
+MAX_WANTED = 2_000
+"""Copies that wait to be made because somebody saw their items; more are asked for again by the next look."""
+PATIENCE_S = 20.0
+"""How long somebody waits for a copy; it goes on being made without them."""
+POLL_S = 0.2
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What a viewer is given for an original. crc32: None where nobody has counted it. size and content type
+    are those of the original."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    crc32: int | None
+
+
+class LocationFreeCopies:
+    """Makes a copy once, however many ask at the same time in however many replicas."""
+
+    def __init__(
+        self, copies: LocationFreeQueries, *, store: ObjectStore, outbox: Outbox, clock: Clock
+    ) -> None:
+        self._copies = copies
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._under_way: SingleFlight[MediaId, HandedOut] = SingleFlight()
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._wanted: dict[MediaId, GalleryId] = {}
+        self._making: asyncio.Task[None] | None = None
+
+    async def __call__(self, media_id: MediaId, gallery_id: GalleryId) -> HandedOut:
+        """What to hand out for a ready item, made if need be. A caller that leaves does not stop it.
+
+        Raises MediaNotReady, MediaNotFound, LocationNotRemovable, LocationFreePending, StoreUnavailable.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._under_way(media_id, lambda: self._see_to_it(media_id, gallery_id))
+        except TimeoutError as error:
+            raise LocationFreePending("Ask again in a moment.", retry_after_s=5) from error
+
+    async def handouts(self, media_ids: Sequence[UUID]) -> Mapping[UUID, Handout]:
+        """What is handed out for each of these items at the moment."""
+        made = await self._copies.made(media_ids)
+        given = {True: Handout.UNCHANGED, False: Handout.LOCATION_FREE, None: Handout.NOTHING_YET}
+        return {media_id: given[made.get(media_id)] for media_id in media_ids}
+
+    def want(self, gallery_id: GalleryId, media_ids: Iterable[MediaId]) -> None:
+        """Have copies made, some time soon, of ready items that were looked at."""
+        for media_id in media_ids:
+            if len(self._wanted) < MAX_WANTED:
+                self._wanted.setdefault(media_id, gallery_id)
+        if self._wanted and (self._making is None or self._making.done()):
+            self._making = asyncio.create_task(self._make_wanted(), name="location-free")
+
+    async def all_of(self, gallery_id: GalleryId) -> None:
+        """Returns when every ready item has its copy, but for those whose place cannot be taken out.
+
+        Raises LocationFreePending, StoreUnavailable.
+        """
+        waiting = await self._copies.waiting(gallery_id, now=self._clock())
+        if not waiting:
+            return
+        self.want(gallery_id, waiting)
+        give_up_at = time.monotonic() + PATIENCE_S
+        while await self._copies.waiting(gallery_id, now=self._clock()):
+            if time.monotonic() > give_up_at or self._making is None or self._making.done():
+                raise LocationFreePending("Ask again in a moment.", retry_after_s=5)
+            await asyncio.sleep(POLL_S)
+
+    async def close(self) -> None:
+        """Give up what is under way, so that its connections can be closed."""
+        if self._making is not None:
+            self._making.cancel()
+            await asyncio.wait((self._making,))
+        await self._under_way.close()
+
+    async def _make_wanted(self) -> None:
+        async def one(media_id: MediaId, gallery_id: GalleryId) -> None:
+            try:
+                await self._under_way(media_id, lambda: self._see_to_it(media_id, gallery_id))
+            except Problem as problem:
+                _log.info("location_free.not_made", media_id=str(media_id), code=problem.code)
+
+        while self._wanted:
+            batch = [self._wanted.popitem() for _ in range(min(AT_ONCE, len(self._wanted)))]
+            async with asyncio.TaskGroup() as group:
+                for media_id, gallery_id in batch:
+                    group.create_task(one(media_id, gallery_id))
+
+    async def _see_to_it(self, media_id: MediaId, gallery_id: GalleryId) -> HandedOut:
+        while True:
+            now = self._clock()
+            state = await self._copies.claim(media_id, gallery_id, now=now, until=now + LEASE)
+            if state is None:
+                raise MediaNotReady("Try again in a moment.")
+            if state.copy is not None:
+                return _handed_out(media_id, gallery_id, state.copy)
+            if state.mine:
+                async with self._turns:
+                    return await self._make(media_id, gallery_id, state)
+            if state.failure is not None:
+                raise _impossible()
+            await asyncio.sleep(POLL_S)
+
+    async def _make(self, media_id: MediaId, gallery_id: GalleryId, state: CopyState) -> HandedOut:
+        settled = False
+        try:
+            copy = await self._copy(media_id, gallery_id, state)
+            kept = await self._copies.keep(media_id, gallery_id, copy=copy)
+            settled = True
+        except Unremovable as unremovable:
+            _log.warning("location_free.impossible", media_id=str(media_id), detail=str(unremovable))
+            until = self._clock() + FAILURE_KEPT
+            await self._copies.failed(media_id, failure=LocationNotRemovable.code, until=until)
+            settled = True
+            metrics.LOCATION_FREE_COPIES.labels("impossible").inc()
+            raise _impossible() from unremovable
+        except ObjectMissing as missing:
+            raise MediaNotFound from missing
+        except StorageUnavailable as away:
+            raise StoreUnavailable(retry_after_s=1) from away
+        finally:
+            if not settled:
+                await self._copies.release(media_id)
+        if not kept:
+            await self._purge_again(media_id, gallery_id)
+            raise MediaNotFound
+        metrics.LOCATION_FREE_COPIES.labels("unchanged" if copy.unchanged else "made").inc()
+        return _handed_out(media_id, gallery_id, copy)
+
+    async def _copy(self, media_id: MediaId, gallery_id: GalleryId, state: CopyState) -> KeptCopy:
+        """Raises Unremovable, ObjectMissing, StorageUnavailable."""
+        original = StoredSource(self._store, original_key(gallery_id, media_id), size_bytes=state.size_bytes)
+        patches = await find_location(original)
+        if not patches:
+            if state.tells_place:
+                raise Unremovable("it tells a place that was not found again")
+            return KeptCopy(state.size_bytes, state.etag, state.crc32, unchanged=True)
+        key = location_free_key(gallery_id, media_id)
+        counted = _Counted(self._edited(original_key(gallery_id, media_id), patches))
+        async with aclosing(counted.chunks()) as chunks:
+            head = await self._store.put_stream(key, chunks, content_type=state.content_type, replace=True)
+        # What is handed out is what was looked at: not what was meant to be written.
+        copy = StoredSource(self._store, key, size_bytes=head.size_bytes)
+        if head.size_bytes != state.size_bytes or await find_location(copy):
+            await self._store.delete_batch([key])
+            raise Unremovable("the copy still tells it")
+        return KeptCopy(head.size_bytes, head.etag, counted.crc32, unchanged=False)
+
+    async def _edited(self, key: str, patches: Sequence[Patch]) -> AsyncIterator[bytes]:
+        async with aclosing(self._store.stream(key)) as chunks:
+            async for chunk in patched(chunks, patches):
+                yield chunk
+
+    async def _purge_again(self, media_id: MediaId, gallery_id: GalleryId) -> None:
+        """The item was deleted while its copy was made: the bytes may have come after the purge."""
+        deleted = MediaDeleted(
+            media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=self._clock()
+        )
+        async with self._outbox.begin() as unit:
+            sequence = await next_sequence_of_gone(unit.connection, media_id)
+            await unit.publish(deleted, sequence=sequence)
+        metrics.LOCATION_FREE_COPIES.labels("gone").inc()
+
+
+class _Counted:
+    """Chunks as they flow by, with their checksum afterwards."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self.crc32 = 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            self.crc32 = zlib.crc32(chunk, self.crc32)
+            yield chunk
+
+
+def _handed_out(media_id: MediaId, gallery_id: GalleryId, copy: KeptCopy) -> HandedOut:
+    key = original_key if copy.unchanged else location_free_key
+    return HandedOut(key(gallery_id, media_id), copy.size_bytes, copy.etag, copy.crc32)
+
+
+def _impossible() -> LocationNotRemovable:
+    return LocationNotRemovable("Ask whoever manages the gallery for the original.")
