@@ -1,0 +1,156 @@
+"""Hostile files of the formats with large decoders, through the confined process: each costs itself alone."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import struct
+from collections.abc import AsyncIterator
+
+import av
+import pytest
+from kappi_media.probing import BytesSource, Probe, RejectReason, RenderRejected
+from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.testing.samples import encode, mutations, quadrants, register_heif
+from PIL import Image
+
+SMALL = (RenditionSize(height=50),)
+MUTATIONS = 60
+
+
+def claimed(content_type: str, *, width: int = 300, height: int = 200) -> Probe:
+    """What a prober that was deceived would say."""
+    return Probe(
+        kind="video" if content_type.startswith("video/") else "image",
+        content_type=content_type,
+        width=width,
+        height=height,
+        orientation=1,
+        codec="",
+        animated=False,
+        duration_ms=None,
+        taken_at=None,
+        taken_offset_known=False,
+        camera=None,
+        location=None,
+    )
+
+
+def film(container: str, codec: str) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as muxer:
+        stream = muxer.add_stream(codec, rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for _ in range(5):
+            frame = av.VideoFrame.from_image(quadrants(160, 96))  # type: ignore[no-untyped-call] # its stub lacks types
+            muxer.mux(stream.encode(frame))
+        muxer.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def still(fmt: str, width: int = 300, height: int = 200) -> bytes:
+    register_heif()
+    options = {"compression": "tiff_adobe_deflate"} if fmt == "TIFF" else {}
+    return encode(quadrants(width, height), fmt, options=options)
+
+
+GOOD = {
+    "image/heic": lambda: still("HEIF"),
+    "image/avif": lambda: still("AVIF"),
+    "image/tiff": lambda: still("TIFF"),
+    "video/webm": lambda: film("webm", "libvpx-vp9"),
+    "video/x-matroska": lambda: film("matroska", "libx265"),
+    "video/mp4": lambda: film("mp4", "libsvtav1"),
+}
+
+
+@pytest.fixture
+async def renderer() -> AsyncIterator[Renderer]:
+    renderer = Renderer(max_parallel=2)
+    yield renderer
+    await renderer.close()
+
+
+async def refusal(renderer: Renderer, body: bytes, probe: Probe) -> RejectReason:
+    with pytest.raises(RenderRejected) as refused:
+        await renderer.render(BytesSource(body), probe, SMALL)
+    return refused.value.reason
+
+
+async def still_works(renderer: Renderer) -> None:
+    (image,) = await renderer.render(BytesSource(still("JPEG")), claimed("image/jpeg"), SMALL)
+    assert image.height == 50
+
+
+@pytest.mark.parametrize(("fmt", "content_type"), [("HEIF", "image/heic"), ("AVIF", "image/avif")])
+async def test_a_picture_that_says_it_is_huge_is_not_begun(
+    renderer: Renderer, fmt: str, content_type: str
+) -> None:
+    body = still(fmt)
+    honest, huge = (
+        struct.pack(">4s3I", b"ispe", 0, 300, 200),
+        struct.pack(">4s3I", b"ispe", 0, 30_000, 30_000),
+    )
+    assert honest in body
+    reason = await refusal(renderer, body.replace(honest, huge), claimed(content_type))
+    assert reason is RejectReason.TOO_MANY_PIXELS
+    await still_works(renderer)
+
+
+async def test_a_tiff_bomb_is_refused_by_its_header(renderer: Renderer) -> None:
+    out = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(out, "TIFF", compression="group4")
+    assert len(out.getvalue()) < 1 << 20
+    reason = await refusal(renderer, out.getvalue(), claimed("image/tiff"))
+    assert reason is RejectReason.TOO_MANY_PIXELS
+
+
+async def test_a_picture_that_needs_more_memory_than_there_is() -> None:
+    body = encode(Image.new("RGB", (6_000, 4_000)), "AVIF", options={"speed": 10})
+    probe = claimed("image/avif", width=6_000, height=4_000)
+    cramped = Renderer(limits=RenderLimits(memory_bytes=330 << 20))
+    assert await refusal(cramped, body, probe) in (RejectReason.TOO_COMPLEX, RejectReason.CORRUPT)
+    await still_works(cramped)
+    await cramped.close()
+    roomy = Renderer()
+    assert len(await roomy.render(BytesSource(body), probe, SMALL)) == 1
+    await roomy.close()
+
+
+@pytest.mark.parametrize("content_type", GOOD)
+async def test_half_a_file_is_shown_or_refused(renderer: Renderer, content_type: str) -> None:
+    body = GOOD[content_type]()
+    for kept in (len(body) // 2, len(body) // 10, 40):
+        try:
+            await renderer.render(BytesSource(body[:kept]), claimed(content_type), SMALL)
+        except RenderRejected as refused:
+            assert refused.reason in (RejectReason.CORRUPT, RejectReason.NO_PICTURE)  # noqa: PT017
+    assert len(await renderer.render(BytesSource(body), claimed(content_type), SMALL)) == 1
+
+
+@pytest.mark.parametrize("content_type", GOOD)
+async def test_a_header_before_noise(renderer: Renderer, content_type: str) -> None:
+    body = GOOD[content_type]()[:64] + random.Random(7).randbytes(200_000)
+    reason = await refusal(renderer, body, claimed(content_type))
+    assert reason in (RejectReason.CORRUPT, RejectReason.NO_PICTURE, RejectReason.UNSUPPORTED_TYPE)
+    await still_works(renderer)
+
+
+@pytest.mark.parametrize("content_type", GOOD)
+async def test_damage_ends_in_a_picture_or_in_a_refusal(renderer: Renderer, content_type: str) -> None:
+    body = GOOD[content_type]()
+
+    async def outcome(damaged: bytes) -> str:
+        try:
+            await renderer.render(BytesSource(damaged), claimed(content_type), SMALL)
+        except RenderRejected:
+            return "refused"
+        return "shown"
+
+    async with asyncio.timeout(120):
+        outcomes = await asyncio.gather(*map(outcome, mutations(body, seed=13, count=MUTATIONS)))
+    assert set(outcomes) == {"shown", "refused"}
+    await still_works(renderer)
