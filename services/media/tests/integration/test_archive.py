@@ -6,7 +6,7 @@ import asyncio
 import io
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -54,9 +54,6 @@ async def any_store(
     store = server.store(server.create_bucket())
     yield TroubledStore(store)
     await store.close()
-
-
-MakeApp = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
