@@ -28,7 +28,8 @@ def load_heic(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
     """Raises RenderRejected, pyvips.Error, OSError, ValueError."""
     try:
         picture = _opened(file)
-        check_pixels(*picture.size, max_pixels)
+        width, height = picture.size
+        check_pixels(width, height, max_pixels)
         image = _pixels(picture)
     except (EOFError, SyntaxError, RuntimeError) as error:
         if _NOT_BUILT_IN in str(error):

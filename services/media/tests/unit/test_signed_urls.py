@@ -56,6 +56,7 @@ def item() -> Item:
         tags=[],
         location=None,
         attributes={},
+        placeholder=None,
         created_at=datetime(2026, 5, 1, tzinfo=UTC),
         version=1,
         renditions=["400"],
