@@ -38,6 +38,7 @@ def an_item() -> Item:
         tags=["x"],
         location=None,
         attributes={"a": [1]},
+        placeholder=b"hash",
         created_at=NOW,
         version=1,
         renditions=["400"],
