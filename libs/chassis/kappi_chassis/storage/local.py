@@ -33,7 +33,7 @@ MAX_BATCH = 1000
 _CALL_TIMEOUT_S = 30.0
 # Joining the parts of a large file copies all of it on most file systems.
 _JOIN_TIMEOUT_S = 600.0
-_JOIN_THREADS = 2
+_JOIN_THREADS = 4
 _WRITE_BYTES = 1 << 20
 _STALE_AFTER = timedelta(hours=24)
 _STALE_MULTIPART_AFTER = timedelta(days=14)

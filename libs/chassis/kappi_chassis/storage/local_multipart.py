@@ -5,7 +5,8 @@ completed `plan` and `whole`. Completing appends part after part to `whole` and 
 durable there, so the disk holds no more than one part twice; `plan` says what `whole` shall become, so
 whoever comes after a crash goes on where it broke off. File systems that share blocks copy nothing at all.
 
-Parts come under a shared lock, completing and aborting take it alone (flock: it ends with its process).
+Parts come under a shared lock, completing and aborting take it alone (flock: it ends with its process). Only
+completing waits for it: it has threads of its own, whereas everybody else would hold up the whole store.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class MultipartTree:
         """Make the folder and drop uploads to which nothing came since `stale_before`."""
         self._root.mkdir(parents=True, exist_ok=True)
         for folder in self._folders():
-            with contextlib.suppress(FileNotFoundError, MultipartMissing):  # ended meanwhile
+            # Ended meanwhile, or busy, hence not stale.
+            with contextlib.suppress(FileNotFoundError, MultipartMissing, StorageUnavailable):
                 if folder.stat().st_mtime < stale_before.timestamp():
                     self._drop(folder)
 
@@ -84,9 +86,12 @@ class MultipartTree:
         self._described(key, upload_id)
 
     def place_part(self, finished: Path, key: str, *, upload_id: str, number: int) -> None:
-        """Make a finished file part `number`, instead of the one there was. Raises MultipartMissing."""
+        """Make a finished file part `number`, instead of the one there was.
+
+        Raises MultipartMissing, StorageUnavailable (being completed this moment).
+        """
         folder, _ = self._described(key, upload_id)
-        with _locked(folder, fcntl.LOCK_SH):
+        with _locked(folder, fcntl.LOCK_SH | fcntl.LOCK_NB):
             if (folder / _PLAN).exists():
                 raise MultipartMissing  # being completed: its parts are chosen
             os.replace(finished, folder / f"{number:05d}")
@@ -122,7 +127,7 @@ class MultipartTree:
         return self._objects.head(key)
 
     def abort(self, key: str, *, upload_id: str) -> bool:
-        """Whether there was one."""
+        """Whether there was one. Raises StorageUnavailable while it is being completed."""
         try:
             folder, _ = self._described(key, upload_id)
             self._drop(folder)
@@ -156,7 +161,7 @@ class MultipartTree:
         return folder, upload
 
     def _drop(self, folder: Path) -> None:
-        with _locked(folder, fcntl.LOCK_EX):
+        with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
             self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
@@ -169,14 +174,21 @@ class MultipartTree:
 
 @contextlib.contextmanager
 def _locked(folder: Path, kind: int) -> Iterator[None]:
-    """Hold the upload while the context lasts. Raises MultipartMissing when it ended before we got it."""
+    """Hold the upload while the context lasts.
+
+    Raises MultipartMissing when it ended before we got it, StorageUnavailable when it is busy and `kind` does
+    not wait.
+    """
     path = folder / _UPLOAD
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError as error:
         raise MultipartMissing from error
     try:
-        fcntl.flock(descriptor, kind)
+        try:
+            fcntl.flock(descriptor, kind)
+        except BlockingIOError as error:
+            raise StorageUnavailable("the upload is being completed or aborted") from error
         if not path.exists():
             raise MultipartMissing
         yield

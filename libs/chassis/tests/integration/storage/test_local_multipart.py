@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 import random
 import subprocess
@@ -222,7 +223,7 @@ async def test_completing_while_it_is_aborted_is_one_of_both(store: LocalObjectS
     for n in range(20):
         key = f"g/{n}"
         upload_id, parts = await begin(store, key, [b"x" * 1000] * 3)
-        completed, _ = await asyncio.gather(
+        completed, aborted = await asyncio.gather(
             store.complete_multipart(key, upload_id=upload_id, parts=parts),
             store.abort_multipart(key, upload_id=upload_id),
             return_exceptions=True,
@@ -230,8 +231,27 @@ async def test_completing_while_it_is_aborted_is_one_of_both(store: LocalObjectS
         assert await store.exists(key) == (not isinstance(completed, BaseException))
         if isinstance(completed, BaseException):
             assert isinstance(completed, MultipartMissing)
+        assert aborted is None or isinstance(aborted, StorageUnavailable)
         with pytest.raises(MultipartMissing):
             await store.list_parts(key, upload_id=upload_id)
+
+
+async def test_a_long_completion_holds_up_nobody_else(store: LocalObjectStore, tmp_path: Path) -> None:
+    upload_id, parts = await begin(store, "a", [b"x"])
+    with (tmp_path / "multiparts" / upload_id / "upload").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        completing = asyncio.create_task(store.complete_multipart("a", upload_id=upload_id, parts=parts))
+        for _ in range(20):
+            writer = await store.writer("a", content_type="video/mp4")
+            with pytest.raises(StorageUnavailable):
+                await store.publish_part(writer, "a", upload_id=upload_id, number=2)
+            writer.discard()
+            with pytest.raises(StorageUnavailable):
+                await store.abort_multipart("a", upload_id=upload_id)
+        assert await store.list_parts("a", upload_id=upload_id) == tuple(parts)
+        assert not completing.done()
+    await completing
+    assert await content(store, "a") == b"x"
 
 
 async def test_uploads_and_tags_survive_a_restart(store: LocalObjectStore, tmp_path: Path) -> None:
