@@ -39,6 +39,16 @@ PATIENCE_S = 60.0
 StoreMaker = Callable[..., ManagedProcess]
 
 
+def required(program: Path | None, name: str) -> Path:
+    """Skips where there is none, unless the run insists on real servers."""
+    if program is None or not program.is_file():
+        message = f"no {name} here"
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(message)
+        pytest.skip(message)
+    return program
+
+
 @pytest.fixture
 def connection(every_broker: BrokerUnderTest, topic_prefix: str) -> KafkaConnection:
     return KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
@@ -54,12 +64,7 @@ def server() -> S3Server:
 @pytest.fixture
 def store(server: S3Server, pytestconfig: pytest.Config, tmp_path: Path) -> StoreMaker:
     """`store("--event-…", …)`: the S3 server, not yet started, that tells of objects as the options say."""
-    program = find_versitygw(pytestconfig.rootpath)
-    if program is None:
-        message = "no versitygw here (make real-servers)"
-        if os.environ.get(REQUIRE_REAL):
-            pytest.fail(message)
-        pytest.skip(message)
+    program = required(find_versitygw(pytestconfig.rootpath), "versitygw (make real-servers)")
     port = int(server.endpoint.rpartition(":")[2])
     data, metadata = tmp_path / "data", tmp_path / "metadata"
     data.mkdir()
@@ -79,6 +84,47 @@ def store(server: S3Server, pytestconfig: pytest.Config, tmp_path: Path) -> Stor
         )
 
     return make
+
+
+@pytest.fixture
+def seaweedfs(
+    server: S3Server, media_port: int, pytestconfig: pytest.Config, tmp_path: Path
+) -> Iterator[ManagedProcess]:
+    """SeaweedFS, whose filer tells in a form of its own."""
+    tools = pytestconfig.rootpath / ".tools" / "deploy" / "bin"
+    program = required(tools / "weed", "weed (.ci/deploy-tools)")
+    keys = {"accessKey": server.credentials.access_key, "secretKey": server.credentials.secret_key}
+    account = {"name": "kappi", "credentials": [keys], "actions": ["Admin"]}
+    (tmp_path / "s3.json").write_text(json.dumps({"identities": [account]}))
+    (tmp_path / "notification.toml").write_text(
+        "[notification.webhook]\n"
+        "enabled = true\n"
+        f'endpoint = "http://127.0.0.1:{media_port}/internal/store-events"\n'
+        f'bearer_token = "{TOKEN}"\n'
+        'event_types = ["create", "update"]\n'
+        'path_prefixes = ["/buckets/kappi/galleries"]\n'
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    port = int(server.endpoint.rpartition(":")[2])
+    parts = ("master", "volume", "filer")
+    ports = [f"-{part}.port{kind}={free_port()}" for part in parts for kind in ("", ".grpc")]
+    process = ManagedProcess(
+        [
+            *(str(program), "-logtostderr=true", "server", f"-dir={data}", f"-ip={LOOPBACK}"),
+            *(f"-ip.bind={LOOPBACK}", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"),
+            *("-volume.max=0", "-filer", "-s3", f"-s3.config={tmp_path / 's3.json'}"),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.port={port}", f"-s3.port.grpc={free_port()}"),
+            *(*ports, f"-s3.localSocket={data}/s3.sock", f"-filer.localSocket={data}/filer.sock"),
+        ],
+        log=tmp_path / "seaweedfs.log",
+        ready=lambda: answers_http(f"{server.endpoint}/healthz"),
+        cwd=tmp_path,
+        start_timeout_s=PATIENCE_S,
+    )
+    process.start()
+    yield process
+    process.kill()  # its orderly end takes longer than the test
 
 
 @pytest.fixture
@@ -172,13 +218,15 @@ async def phone(media_port: int, gallery: Gallery) -> AsyncIterator[Phone]:
         yield Phone(session, f"http://127.0.0.1:{media_port}", gallery)
 
 
-def make_bucket(server: S3Server) -> None:
+def make_bucket(server: S3Server, *, versioned: bool = False) -> None:
     client = make_client(
         S3Address(bucket="kappi", region=server.region, endpoint=server.endpoint),
         credentials=server.credentials,
         connections=1,
     )
     client.create_bucket(Bucket="kappi")
+    if versioned:
+        client.put_bucket_versioning(Bucket="kappi", VersioningConfiguration={"Status": "Enabled"})
     client.close()
 
 
@@ -207,6 +255,26 @@ async def test_by_webhook(
         await eventually(ready, PATIENCE_S)
         assert await completed_events(database) == sorted(sent)
     assert TOKEN not in service.log.read_text()
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+async def test_by_the_webhook_of_seaweedfs(
+    media: Callable[..., ManagedProcess],
+    seaweedfs: ManagedProcess,
+    server: S3Server,
+    phone: Phone,
+    database: Database,
+    versioned: bool,
+) -> None:
+    with media(KAPPI_MEDIA_STORE_EVENTS_TOKEN=TOKEN):
+        make_bucket(server, versioned=versioned)
+        sent = [await phone.send() for _ in range(3)]
+
+        async def ready() -> None:
+            assert await phone.page() == dict.fromkeys(sent, "ready")
+
+        await eventually(ready, PATIENCE_S)
+        assert await completed_events(database) == sorted(sent)
 
 
 async def test_by_kafka(
