@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ import uvloop
 from kappi_embedded.testing import GENEROUS, EmbeddedStack
 
 from benchmarks import micro
-from benchmarks.footprint import footprint
-from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Row, Scenario
+from benchmarks.footprint import footprint, stack_pids
+from benchmarks.row import Row
+from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
 from benchmarks.world import Endpoint, World, utc_now_text
 
 RESULTS = Path(__file__).parent / "results.jsonl"
@@ -108,7 +110,8 @@ def _on_stack(rows: list[Row], wanted: dict[str, Scenario], settings: dict[str, 
 
 async def _measure(rows: list[Row], stack: EmbeddedStack, scenario: Scenario, seconds: float) -> None:
     services = {name: Endpoint("127.0.0.1", found.port) for name, found in stack.note.services.items()}
-    async with World(Endpoint("127.0.0.1", stack.port), services) as world:
+    pids = partial(stack_pids, stack.note)
+    async with World(Endpoint("127.0.0.1", stack.port), services, pids=pids) as world:
         async for row in scenario(world, seconds):
             _report(rows, [row])
     await stack.wait_idle(timeout_s=300)

@@ -11,10 +11,7 @@ MIB = 1 << 20
 
 def footprint(note: RunNote) -> str:
     """Resident (RSS, shared pages counted in each process) and proportional (PSS, counted once) MiB."""
-    roots = {note.pid, *(service.pid for service in note.services.values())}
-    if note.postgres_pid is not None:
-        roots.add(note.postgres_pid)
-    pids = _with_descendants(roots)
+    pids = stack_pids(note)
     resident = proportional = 0
     for pid in pids:
         for line in _smaps(pid):
@@ -24,6 +21,14 @@ def footprint(note: RunNote) -> str:
             elif name == "Pss":
                 proportional += int(value.split()[0]) * 1024
     return f"{len(pids)} processes, PSS {proportional / MIB:.0f} MiB, RSS summed {resident / MIB:.0f} MiB"
+
+
+def stack_pids(note: RunNote) -> set[int]:
+    """Every process of a running stack, at this moment."""
+    roots = {note.pid, *(service.pid for service in note.services.values())}
+    if note.postgres_pid is not None:
+        roots.add(note.postgres_pid)
+    return _with_descendants(roots)
 
 
 def _smaps(pid: int) -> list[str]:

@@ -16,7 +16,7 @@ from kappi_contracts.events import MediaReady
 from kappi_contracts.keys import original_key
 from msgspec.json import encode
 
-from benchmarks.scenarios import Row
+from benchmarks.row import Row
 
 ROUNDS = 5
 GALLERY = UUID("01936d2e-7c00-7a11-9b5e-2f6c1d0a4b01")

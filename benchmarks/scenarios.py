@@ -6,36 +6,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from benchmarks.load import MakeRequest, Outcome, closed_loop, counted, fixed_rate, request
+from benchmarks.row import Row
+from benchmarks.thumbnails import thumbnails
 from benchmarks.world import Endpoint, Gallery, World, batch_of, camera_picture, small_pictures
 
 CONNECTIONS = (1, 16, 64)
 VIEW_ITEMS = 100
 LOGIN_ACCOUNTS = 40  # so that no account is asked so often that it is throttled
 JSON = {"content-type": "application/json"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the results. per_second counts answers of the expected status only."""
-
-    scenario: str
-    via: str
-    load: str
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-    failed: int
-    note: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def row(scenario: str, via: str, load: str, outcome: Outcome, *, expected: int, note: str = "") -> Row:
@@ -242,6 +225,7 @@ ON_DEFAULT_STACK: dict[str, Scenario] = {
     "sign": signing,
     "complete": completion,
     "ready": complete_to_ready,
+    "thumbnails": thumbnails,
     "logins": login_storm,
 }
 WITHOUT_PAGE_CACHE: dict[str, Scenario] = {"view-uncached": gallery_view_uncached}

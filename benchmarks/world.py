@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,11 +42,17 @@ class Gallery:
 
 
 class World:
-    """gateway: the public door. services: the processes behind it, to measure them without the door."""
+    """gateway: the public door. services: the processes behind it, to measure them without the door.
 
-    def __init__(self, gateway: Endpoint, services: dict[str, Endpoint]) -> None:
+    pids: of the whole stack, at the moment of the call.
+    """
+
+    def __init__(
+        self, gateway: Endpoint, services: dict[str, Endpoint], *, pids: Callable[[], set[int]]
+    ) -> None:
         self.gateway = gateway
         self.services = services
+        self.pids = pids
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> World:
@@ -122,13 +129,20 @@ class World:
     async def view(self, gallery: Gallery) -> Any:
         return await self.ask("GET", f"{self.gateway.url}/v1/g/{gallery.code}?limit=500")
 
-    async def until_ready(self, gallery: Gallery, count: int) -> None:
-        async with asyncio.timeout(READY_DEADLINE_S):
+    async def until_ready(
+        self,
+        gallery: Gallery,
+        count: int,
+        *,
+        every_s: float = 0.1,
+        within_s: float = READY_DEADLINE_S,
+    ) -> None:
+        async with asyncio.timeout(within_s):
             while True:
                 items = (await self.view(gallery))["items"]
                 if sum(item["status"] == "ready" for item in items) >= count:
                     return
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(every_s)
 
     async def grant(self, gallery: Gallery, *, manage: bool) -> dict[str, str]:
         """The header that the gateway would add, to ask media without the gateway."""

@@ -1,0 +1,91 @@
+"""Who keeps the processors busy while something is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+_EVERY_S: Final = 0.5  # decoders come and go: what the last one used must be read before it is gone
+_DECODER: Final = "kappi_media.rendering.worker"
+
+
+class ProcessorTime:
+    """`async with ProcessorTime(pids) as busy: …`, then `busy.shares()`. pids: of the moment it is called."""
+
+    def __init__(self, pids: Callable[[], set[int]]) -> None:
+        self._pids = pids
+        self._first: dict[int, float] = {}
+        self._last: dict[int, float] = {}
+        self._roles: dict[int, str] = {}
+        self._sampling: asyncio.Task[None] | None = None
+        self._started_at = self._ended_at = 0.0
+
+    async def __aenter__(self) -> ProcessorTime:
+        self._started_at = time.perf_counter()
+        self._sample(at_start=True)
+        self._sampling = asyncio.create_task(self._keep_sampling())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._sampling is not None
+        self._sampling.cancel()
+        await asyncio.wait([self._sampling])
+        self._sample(at_start=False)
+        self._ended_at = time.perf_counter()
+
+    def shares(self) -> dict[str, float]:
+        """Processors kept busy by each kind of process, the busiest first."""
+        used: defaultdict[str, float] = defaultdict(float)
+        for pid, seconds in self._last.items():
+            used[self._roles[pid]] += seconds - self._first[pid]
+        elapsed = self._ended_at - self._started_at
+        busiest = sorted(used.items(), key=lambda pair: -pair[1])
+        return {role: round(seconds / elapsed, 2) for role, seconds in busiest}
+
+    async def _keep_sampling(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            self._sample(at_start=False)
+
+    def _sample(self, *, at_start: bool) -> None:
+        for pid in {*self._pids(), os.getpid()}:
+            seconds = _seconds(pid)
+            if seconds is None:
+                continue
+            if pid not in self._roles:
+                self._roles[pid] = "client" if pid == os.getpid() else _role(pid)
+                # One that began meanwhile has used all of its time meanwhile.
+                self._first[pid] = seconds if at_start else 0.0
+            self._last[pid] = seconds
+
+
+def _seconds(pid: int) -> float | None:
+    """Used so far, in user and in system mode; None when it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def _role(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return "others"
+    if _DECODER in command:
+        return "decoders"
+    if command.startswith("postgres") or "/postgres " in command:
+        return "database"
+    if command.startswith("kappi: "):
+        return command.split()[1]
+    return "others"
