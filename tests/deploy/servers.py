@@ -74,25 +74,34 @@ def start_kafka(container: Container, ground: Ground) -> dict[str, str]:
     for name, value in properties.items():
         moved = value.replace("kafka:", f"{LOOPBACK}:").replace("://:", f"://{LOOPBACK}:")
         properties[name] = moved.replace(":9092", f":{port}").replace(":9093", f":{controller}")
-    settings = folder / "server.properties"
+    launch_kafka(properties, cluster_id=cluster_id, port=port, ground=ground, jvm=heap)
+    return {"kafka:9092": f"{LOOPBACK}:{port}"}
+
+
+def launch_kafka(
+    properties: Mapping[str, str],
+    *,
+    cluster_id: str,
+    port: int,
+    ground: Ground,
+    jvm: Sequence[str] = (),
+    format_with: Sequence[str] = (),
+) -> None:
+    """Format its storage and start it. port: the one to wait for."""
+    settings = ground.folder / "kafka.properties"
     settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     java = [
-        *("java", *heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars(ROOT)}/*"),
+        *("java", *jvm, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars(ROOT)}/*"),
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     ]
-    subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", settings],
-        check=True,
-        capture_output=True,
-        timeout=_PATIENCE_S,
-    )
+    tool = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(settings)]
+    subprocess.run([*tool, *format_with], check=True, capture_output=True, timeout=_PATIENCE_S)
     _start(
         [*java, "kafka.Kafka", str(settings)],
         name="kafka",
         ground=ground,
         ready=lambda: accepts_tcp(port),
     )
-    return {"kafka:9092": f"{LOOPBACK}:{port}"}
 
 
 def start_seaweedfs(container: Container, ground: Ground) -> dict[str, str]:

@@ -1,0 +1,165 @@
+"""The production overlay's way to Kafka, on a real one: TLS by an authority of its own, and SCRAM."""
+
+from __future__ import annotations
+
+import ipaddress
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from kappi_chassis.embedded.ports import LOOPBACK
+from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.plugin import server_plan
+from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_embedded.ports import free_ports
+
+from tests.deploy.composed import InVenv
+from tests.deploy.kustomized import build
+from tests.deploy.servers import Ground, launch_kafka
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+
+_PASSWORD = "a-password-of-the-cluster"
+_CLUSTER_ID = "a2FwcGktc2VjdXJpdHktMQ"
+
+
+@pytest.fixture
+def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, str]]:
+    """What a container of the production overlay is told of Kafka, at this one's address."""
+    if server_plan(pytestconfig).kafka != "java":
+        pytest.skip("no Apache Kafka to start with settings of our own (make real-servers)")
+    port, internal, controller = free_ports(3)
+    authority = _certificates(tmp_path)
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"CLIENTS://{LOOPBACK}:{port},INSIDE://{LOOPBACK}:{internal},"
+        f"CONTROLLER://{LOOPBACK}:{controller}",
+        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{port},INSIDE://{LOOPBACK}:{internal}",
+        "inter.broker.listener.name": "INSIDE",
+        "listener.security.protocol.map": "CLIENTS:SASL_SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.clients.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram."
+        "ScramLoginModule required;",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(tmp_path / "broker.pem"),
+        "log.dirs": str(tmp_path / "kafka"),
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+    }
+    overlay = build("production")
+    bus = next(name for name in overlay.of_kind("ConfigMap") if name.startswith("bus-"))
+    environment = overlay.config_map(bus)
+    assert environment["KAPPI_KAFKA_CA_FILE"] == "/etc/kafka-ca/ca.crt"
+    with ExitStack() as running:
+        launch_kafka(
+            properties,
+            cluster_id=_CLUSTER_ID,
+            port=port,
+            ground=Ground(folder=tmp_path, secrets=tmp_path, running=running),
+            format_with=("--add-scram", f"SCRAM-SHA-512=[name=kappi,password={_PASSWORD}]"),
+        )
+        yield {
+            **environment,
+            "KAPPI_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{port}",
+            "KAPPI_KAFKA_CA_FILE": str(authority),
+            "KAPPI_KAFKA_SASL_PASSWORD": _PASSWORD,
+            "KAPPI_KAFKA_REPLICATION_FACTOR": "1",
+        }
+
+
+async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
+    secured: dict[str, str], make_database: DatabaseMaker, tmp_path: Path
+) -> None:
+    wrong = _run(secured | {"KAPPI_KAFKA_SASL_PASSWORD": "another"}, "create-topics")
+    assert wrong.returncode == 1
+    assert "another" not in wrong.stdout + wrong.stderr
+    stranger = _run(
+        {name: value for name, value in secured.items() if name != "KAPPI_KAFKA_CA_FILE"}, "create-topics"
+    )
+    assert stranger.returncode == 1, "a broker nobody vouches for was trusted"
+
+    made = _run(secured, "create-topics")
+    assert made.returncode == 0, made.stdout + made.stderr
+    database = {"KAPPI_JANITOR_DATABASE_URL": make_database()}
+    assert _run(database, "migrate", "janitor").returncode == 0
+    ops_port = free_ports(1)[0]
+    # The janitor's consumer is Faust's, its relay and its dead letters are ours: every kind of client.
+    janitor = ManagedProcess(
+        InVenv().argv(
+            ["janitor"],
+            {
+                **secured,
+                **database,
+                "KAPPI_LOCAL_STORE_DIR": str(tmp_path / "objects"),
+                "KAPPI_JANITOR_OPS_PORT": str(ops_port),
+            },
+        ),
+        log=tmp_path / "janitor.log",
+        ready=lambda: answers_http(f"http://{LOOPBACK}:{ops_port}/readyz"),
+    )
+    with janitor:
+        # Its timer's first tick goes through outbox, relay and broker to its own consumer.
+        await eventually(lambda: _swept(janitor.log), deadline_s=30)
+    letters = _run(secured, "kappi", "dlq", "list")
+    assert letters.returncode == 0, letters.stdout + letters.stderr
+    assert _PASSWORD not in janitor.log.read_text()
+
+
+def _swept(log: Path) -> None:
+    assert "tick.swept" in log.read_text()
+
+
+def _run(environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        InVenv().argv(command, environment), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def _certificates(folder: Path) -> Path:
+    """An authority, and `broker.pem` that it signed; returns the authority's certificate."""
+    authority_key, broker_key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+    authority = _named("authority", "authority", key=authority_key).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
+    broker = _named("broker", "authority", key=broker_key).add_extension(
+        x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(LOOPBACK))]), critical=False
+    )
+    (folder / "broker.pem").write_bytes(
+        broker_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + broker.sign(authority_key, SHA256()).public_bytes(Encoding.PEM)
+    )
+    path = folder / "ca.crt"
+    path.write_bytes(authority.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))
+    return path
+
+
+def _named(name: str, issuer: str, *, key: EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+    )
