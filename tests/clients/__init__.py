@@ -1,0 +1,1 @@
+"""What docs/clients.md promises to those who write clients."""

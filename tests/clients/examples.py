@@ -1,0 +1,20 @@
+"""The examples of docs/clients.md, as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
+_BLOCK = re.compile(
+    r"<!-- run: (?P<name>[a-z0-9]+) -->\n```[a-z]+\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+
+
+def examples(name: str) -> list[str]:
+    """Those that are run together, in order."""
+    found = [
+        block["code"] for block in _BLOCK.finditer(PAGE.read_text(encoding="utf-8")) if block["name"] == name
+    ]
+    assert found, f"docs/clients.md has no example {name!r} any more"
+    return found

@@ -1,0 +1,229 @@
+"""The examples of docs/clients.md do what the page says, as they stand there."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from kappi_chassis.testing.programs import require_program
+from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+
+from tests.clients.examples import PAGE, examples
+from tests.contract.test_openapi import DOCUMENT
+from tests.e2e.phone import Gallery, Phone
+from tests.e2e.stacks import StackUnderTest
+
+_TIMEOUT_S = 90
+_FILM_BYTES = 24 << 20
+# The second part's first attempt fails, as on a line that is cut.
+_CURL_THAT_FAILS_ONCE = """
+curl() {
+  if [[ "$*" == *"-T part"* && ! -e tripped ]]; then touch tripped; return 22; fi
+  command curl "$@"
+}
+"""
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "Sé.jpg"
+    path.write_bytes(encode(quadrants(640, 480), "JPEG"))
+    return path
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "tram 28.mp4"
+    body = movie(MovieShape(faststart=True, codec="mpeg4"))
+    noise = random.Random(28).randbytes(_FILM_BYTES - len(body) - 8)
+    path.write_bytes(body + (len(noise) + 8).to_bytes(4, "big") + b"mdat" + noise)
+    return path
+
+
+@pytest.fixture
+async def gallery(phone: Phone) -> Gallery:
+    return await phone.create_gallery(title="Examples")
+
+
+@pytest.mark.timeout(180)
+async def test_curl(stack: StackUnderTest, phone: Phone, photo: Path, film: Path, tmp_path: Path) -> None:
+    for program in ("curl", "jq", "openssl"):
+        require_program(program)
+    script = "\n".join(
+        ["set -euo pipefail", _CURL_THAT_FAILS_ONCE, *examples("curl"), 'echo "made $id $key"']
+    )
+    environ = {"KAPPI": stack.base_url, "PHOTO": str(photo), "FILM": str(film)}
+    done = await _run(["bash", "-c", script], environ, tmp_path)
+    found = re.search(r"^made (\S+) (\S+)$", done.stdout, re.MULTILINE)
+    assert found is not None, done.stdout + done.stderr
+    stack.secrets.add(found[2])
+    assert '"tram 28.mp4"' in done.stdout
+    assert "\ncompleted\n" in done.stdout
+    assert (tmp_path / "tripped").exists()
+    await _hold(phone, await _opened(phone, found[1], found[2]), photo, film)
+
+
+@pytest.mark.timeout(180)
+async def test_python(
+    stack: StackUnderTest, phone: Phone, gallery: Gallery, film: Path, tmp_path: Path
+) -> None:
+    done = await _python(examples("python"), _given(stack, gallery, film), tmp_path)
+    assert done.stdout.startswith("tram 28.mp4 ")
+    await _hold(phone, gallery, film)
+
+
+@pytest.mark.timeout(180)
+async def test_boto3(
+    stack: StackUnderTest, phone: Phone, gallery: Gallery, film: Path, tmp_path: Path
+) -> None:
+    given = {
+        **_given(stack, gallery, film),
+        "endpoint_url": _s3(stack)["KAPPI_S3_ENDPOINT"],
+        "bucket": _s3(stack)["KAPPI_S3_BUCKET"],
+    }
+    blocks = [examples("python")[0], "import secrets", _connect(), *examples("boto3")]
+    await _python(blocks, given, tmp_path, _credentials(stack))
+    await _hold(phone, gallery, film)
+
+
+@pytest.mark.timeout(180)
+async def test_aws_cli(
+    stack: StackUnderTest, phone: Phone, gallery: Gallery, film: Path, tmp_path: Path
+) -> None:
+    s3 = _s3(stack)
+    for program in ("aws", "curl"):
+        require_program(program)
+    (key_of,) = (block.split("def key_of")[1].split("\n\n\n")[0] for block in examples("boto3"))
+    declaring = [
+        examples("python")[0],
+        "import secrets\nfrom urllib.parse import unquote, urlsplit",
+        _connect(),
+        f"def key_of{key_of}",
+        'promised = kappi.declare(film, "video/mp4", key=secrets.token_hex(16))',
+        'print(promised["id"], key_of(promised))',
+    ]
+    given = {**_given(stack, gallery, film), "bucket": s3["KAPPI_S3_BUCKET"]}
+    upload, key = (await _python(declaring, given, tmp_path)).stdout.split()
+    environ = {
+        "KAPPI": stack.base_url,
+        "FILM": str(film),
+        "BUCKET": s3["KAPPI_S3_BUCKET"],
+        "KEY": key,
+        "UPLOAD": upload,
+        "ACCESS_KEY": gallery.access_key,
+        "AWS_ENDPOINT_URL": s3["KAPPI_S3_ENDPOINT"],
+        **_credentials(stack),
+    }
+    await _run(["bash", "-c", "\n".join(["set -euo pipefail", *examples("aws")])], environ, tmp_path)
+    await _hold(phone, gallery, film)
+
+
+def test_every_code_on_the_page_is_one_the_api_documents() -> None:
+    table = re.search(r"^\| call \| status \| `code`.*?\n\n", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert table is not None
+    told = {
+        code
+        for row in table[0].strip().splitlines()[2:]
+        for code in re.findall(r"`([a-z]+_[a-z_]+)`", row.split("|")[3])
+    }
+    documented = {
+        code
+        for path, operations in DOCUMENT["paths"].items()
+        if "upload" in path
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        for code in re.findall(r"`([a-z_]+)`", answer["description"])
+    }
+    assert len(told) > 10
+    assert told <= documented
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    text = PAGE.read_text()
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^## (.+)$", text, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) == headings
+
+
+def _s3(stack: StackUnderTest) -> Mapping[str, str]:
+    if not stack.s3:
+        pytest.skip("the local store speaks no S3")
+    return stack.s3
+
+
+def _credentials(stack: StackUnderTest) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": stack.s3["KAPPI_S3_ACCESS_KEY"],
+        "AWS_SECRET_ACCESS_KEY": stack.s3["KAPPI_S3_SECRET_KEY"],
+        "AWS_DEFAULT_REGION": stack.s3["KAPPI_S3_REGION"],
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _given(stack: StackUnderTest, gallery: Gallery, film: Path) -> dict[str, str]:
+    return {
+        "address": stack.base_url,
+        "gallery_id": gallery.id,
+        "access_key": gallery.access_key,
+        "film": str(film),
+    }
+
+
+def _connect() -> str:
+    return "kappi = Kappi(address, gallery_id, access_key)"
+
+
+async def _python(
+    blocks: list[str],
+    given: Mapping[str, str],
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    names = "\n".join(f"{name} = {value!r}" for name, value in given.items())
+    script = folder / "example.py"
+    await asyncio.to_thread(script.write_text, "\n".join([names, *blocks]))
+    return await _run([sys.executable, str(script)], environ or {}, folder)
+
+
+async def _run(
+    command: list[str], environ: Mapping[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        env={**os.environ, **environ},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+async def _opened(phone: Phone, gallery_id: str, access_key: str) -> Gallery:
+    answer = await phone.ask("GET", f"/v1/galleries/{gallery_id}", headers={"X-Gallery-Key": access_key})
+    shown = answer.ok()
+    return Gallery(shown["id"], shown["code"], access_key, shown["url"])
+
+
+async def _hold(phone: Phone, gallery: Gallery, *files: Path) -> None:
+    """That the gallery has these files, bit for bit, and becomes ready."""
+    items = await phone.until_ready(gallery, len(files))
+    assert {item["filename"] for item in items} == {path.name for path in files}
+    by_name = {path.name: path for path in files}
+    for item in items:
+        original = await phone.ask("GET", item["original"]["url"])
+        body = await asyncio.to_thread(by_name[item["filename"]].read_bytes)
+        assert hashlib.sha256(original.body).digest() == hashlib.sha256(body).digest()
