@@ -34,11 +34,13 @@ class Traffic:
 @dataclass(slots=True, kw_only=True)
 class Roughness:
     """May be changed while it runs. bytes_per_second: of the whole link, each way. cut_after_s: a
-    connection's whole life. blocked: nobody gets through, and nobody is told.
+    connection's whole life. cut_every_s: all connections at once. blocked: nobody gets through, and nobody
+    is told.
     """
 
     bytes_per_second: float | None = None
     cut_after_s: float | None = None
+    cut_every_s: float | None = None
     blocked: bool = False
 
 
@@ -61,6 +63,13 @@ class RoughNetwork:
         for task in self._open:
             self.traffic.cuts += 1
             task.cancel()
+
+    async def cut_regularly(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(self.roughness.cut_every_s or 0.05)
+            if self.roughness.cut_every_s is not None:
+                self.cut_all()
 
     async def idle(self, *, timeout_s: float = 20.0) -> None:
         """Until no connection is left: what a killed client had sent still passes. Raises TimeoutError."""
@@ -172,7 +181,9 @@ async def rough_network(doors: Mapping[int, Address], roughness: Roughness) -> A
                 partial(network.serve, target), "127.0.0.1", port, limit=_BUFFER_BYTES
             )
             await open_doors.enter_async_context(server)
+        cutting = asyncio.create_task(network.cut_regularly())
         try:
             yield network
         finally:
+            cutting.cancel()
             network.cut_all()

@@ -21,7 +21,8 @@ from tests.e2e.stacks import StackUnderTest
 
 MB = 1_000_000
 LINK_BYTES_PER_SECOND = 4 * MB
-CUT_AFTER_S = 5.0
+CUT_S = 5.0
+"""Each connection so long after it was opened; or all of them every so often."""
 AT_MOST = 1.15
 """Bytes sent against the file's."""
 _CHUNK_BYTES = 1 << 20
@@ -94,7 +95,7 @@ async def arrived(
     stack: StackUnderTest, link: RoughNetwork, code: str, files: list[Path], home: Path
 ) -> None:
     """That everything comes home bit for bit, each file once."""
-    link.roughness.bytes_per_second = link.roughness.cut_after_s = None
+    link.roughness.bytes_per_second = link.roughness.cut_after_s = link.roughness.cut_every_s = None
     got = await asyncio.to_thread(stack.kappi, "get", code, str(home))
     assert got.returncode == 0, got.stderr
     assert await asyncio.to_thread(digests, home) == {path.name: sha256(path) for path in files}
@@ -105,7 +106,6 @@ async def share_over_a_link_that_is_cut(
 ) -> None:
     path = film(folder / "film.mp4", size_bytes)
     link.roughness.bytes_per_second = LINK_BYTES_PER_SECOND
-    link.roughness.cut_after_s = CUT_AFTER_S
     process = await SharingProcess.start(stack, url, "--connection", "slow", path)
     document = (await process.ended(timeout_s=size_bytes / LINK_BYTES_PER_SECOND * 3 + 60)).document()
     stack.secrets.add(document["access_key"])
@@ -125,14 +125,20 @@ async def share_over_a_link_that_is_cut(
 async def test_a_film_gets_through_a_link_that_is_cut_every_five_seconds(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
+    link.roughness.cut_after_s = CUT_S
     await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, 40 * MB)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("cut", ["each connection", "the whole link"])
 async def test_300_megabytes_get_through_a_link_that_is_cut_every_five_seconds(
-    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, cut: str
 ) -> None:
+    if cut == "each connection":
+        link.roughness.cut_after_s = CUT_S
+    else:
+        link.roughness.cut_every_s = CUT_S
     await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, 300 * MB)
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from kappi_embedded.client.api import Unreachable
 from kappi_embedded.client.pace import Pace
+from kappi_embedded.client.rhythm import Rhythm
 
 PATIENCE_S = 120.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
@@ -23,6 +24,7 @@ class Link:
         self._clock = clock
         self._patience_s = patience_s
         self._busy = 0
+        self._rhythm = Rhythm()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._well_at = clock()
 
@@ -34,6 +36,7 @@ class Link:
         self._admit()
         try:
             await turn
+            await asyncio.sleep(self._rhythm.hold_s(self._clock(), expected_s=self.pace.part_s))
             yield self.pace
         finally:
             if not turn.cancelled():
@@ -49,9 +52,11 @@ class Link:
 
     def arrived(self, *, size_bytes: int, seconds: float) -> None:
         self._well_at = self._clock()
+        self._rhythm.arrived(self._well_at - seconds, self._well_at)
         self.pace.arrived(size_bytes=size_bytes, seconds=seconds)
 
     def broke(self, *, after_s: float) -> None:
+        self._rhythm.cut(self._clock())
         self.pace.broke(after_s=after_s)
 
     async def pause(self, attempt: int, *, reason: str) -> None:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 Connection = Literal["slow", "normal", "fast"]
 
-WIDEST: Final[dict[Connection, int]] = {"slow": 2, "normal": 4, "fast": 8}
+WIDEST: Final[dict[Connection, int]] = {"slow": 1, "normal": 4, "fast": 8}
 SLOW_BELOW, FAST_ABOVE = 1_000_000, 12_000_000
 """Bytes a second."""
 # What is on its way when the link breaks is sent twice: so much of it, in seconds, is no loss worth a word.
@@ -22,8 +22,8 @@ class Pace:
 
     width: parts in flight, now. It begins at one and grows while parts are quick, or while more at once are
     faster. Every cut takes it back to one: of four parts cut at once four are lost.
-    fresh_connections: whether connections may be cut for their age, so that each part is better begun on a
-    new one.
+    part_s: how long the last part took. fresh_connections: whether connections may be cut for their age, so
+    that each part is better begun on a new one.
     """
 
     def __init__(self, *, widest: int) -> None:
@@ -32,6 +32,7 @@ class Pace:
         self._arrived_in_row = 0
         self._shortest_life_s: float | None = None
         self._rates: dict[int, float] = {}
+        self.part_s: float | None = None
         self.width = 1
         self.fresh_connections = False
 
@@ -53,6 +54,7 @@ class Pace:
 
     def arrived(self, *, size_bytes: int, seconds: float) -> None:
         """A part was acknowledged, after so long."""
+        self.part_s = seconds
         rate = size_bytes * self.width / max(seconds, 1e-3)
         known = self._rates.get(self.width)
         self._rates[self.width] = rate if known is None else _MEMORY * known + (1 - _MEMORY) * rate
