@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,29 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
 from kappi_chassis.embedded.ports import LOOPBACK, free_port
-from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
+
+from tests.deploy.tools import deploy_tool
 
 ROOT = Path(__file__).parents[2]
 AWS = ROOT / "deploy" / "aws"
 TEMPLATE = AWS / "template.yaml"
-TOOLS = ROOT / ".tools" / "deploy" / "bin"
 REGION = "us-east-1"
 ACCESS_KEY, SECRET_KEY = "test", "test"
-
-
-def tool(name: str) -> Path:
-    """A program of .ci/deploy-tools. Skips where there is none, unless the run insists on real programs."""
-    program = TOOLS / name
-    if not program.is_file():
-        message = f"no {name} here (.ci/deploy-tools)"
-        if os.environ.get(REQUIRE_REAL):
-            pytest.fail(message)
-        pytest.skip(message)
-    return program
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +55,7 @@ def running_emulator(folder: Path) -> Iterator[Emulator]:
     port = free_port()
     endpoint = f"http://{LOOPBACK}:{port}"
     process = ManagedProcess(
-        [str(tool("ministack"))],
+        [str(deploy_tool("ministack"))],
         log=folder / "ministack.log",
         ready=lambda: answers_http(f"{endpoint}/_ministack/health"),
         env={

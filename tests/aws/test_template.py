@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # no type information is published here
 
-from tests.aws.emulator import AWS, TEMPLATE, Deployed, Emulator, deploy, running_emulator, tool
+from tests.aws.emulator import AWS, TEMPLATE, Deployed, Emulator, deploy, running_emulator
+from tests.deploy.tools import deploy_tool
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +36,7 @@ def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> De
 
 def test_the_linter_finds_nothing() -> None:
     found = subprocess.run(
-        [str(tool("cfn-lint")), "--regions", "us-east-1", "eu-central-1", "--", str(TEMPLATE)],
+        [str(deploy_tool("cfn-lint")), "--regions", "us-east-1", "eu-central-1", "--", str(TEMPLATE)],
         capture_output=True,
         text=True,
         check=False,

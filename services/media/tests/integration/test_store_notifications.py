@@ -445,8 +445,8 @@ class TestParts:
         assert len(upload["multipart"]["parts"]) == 2
         for number, part in enumerate(upload["multipart"]["parts"]):
             request = SignedRequest(part["url"], "PUT", part["headers"], utc_now())
-            answer = await call(request, self.BODY[number * size : (number + 1) * size])
-            assert answer.status == 200
+            stored = await call(request, self.BODY[number * size : (number + 1) * size])
+            assert stored.status == 200
         return upload
 
     async def test_the_store_and_the_client_at_once_make_one_item(
