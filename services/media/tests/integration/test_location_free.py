@@ -126,12 +126,13 @@ async def test_the_page_gives_nothing_until_the_copy_is_there_then_the_copy(
     assert first.json["gallery"]["location_free"] is True
     assert (shown["status"], shown["original"], shown["sha256"], shown["gps"]) == ("ready", None, None, None)
 
-    async def original() -> Any:
+    async def page_that_changed() -> Answer:
         page = await client.view(gallery, if_none_match=first.headers["etag"])
-        return page.json["items"][0]["original"] if page.status == 200 else None
+        assert page.status == 200
+        return page
 
-    await eventually(original)
-    url = (await client.view(gallery)).json["items"][0]["original"]["url"]
+    page = await eventually(page_that_changed)
+    url = page.json["items"][0]["original"]["url"]
     body, _ = await fetched(url)
     assert not await tells_place(body)
     assert len(body) == len(PLACED)
@@ -154,9 +155,13 @@ async def test_looking_at_an_item_has_its_copy_made(http: Http, gallery: Gallery
     async def original() -> Any:
         return (await http("GET", f"/v1/media/{item['id']}", grant=gallery.grant("view"))).json["original"]
 
+    async def made() -> Any:
+        found = await original()
+        assert found is not None
+        return found
+
     assert await original() is None
-    await eventually(original)
-    assert not await tells_place((await fetched((await original())["url"]))[0])
+    assert not await tells_place((await fetched((await eventually(made))["url"]))[0])
 
 
 async def test_an_original_without_a_place_is_its_own_copy(
@@ -270,8 +275,8 @@ async def test_who_waits_too_long_is_told_to_come_back(
     assert (archive.status, archive.code) == (503, "location_free_pending")
     held.set()
 
-    async def there() -> bool:
-        return (await download(http, gallery, item)).status == 200
+    async def there() -> None:
+        assert (await download(http, gallery, item)).status == 200
 
     await eventually(there)
 
