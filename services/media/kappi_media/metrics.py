@@ -5,6 +5,12 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 UPLOADS_SIGNED = Counter("kappi_media_uploads_signed_total", "Uploads promised with a signed URL")
+PARTS_SIGNED = Counter("kappi_media_parts_signed_total", "Signed URLs of parts handed out")
+MULTIPARTS_BEGUN = Counter(
+    "kappi_media_multiparts_begun_total",
+    "Multipart uploads of promised files begun in the store",
+    ("when",),  # signed, looked: not before somebody asked again
+)
 COMPLETIONS = Counter(
     "kappi_media_completions_total",
     "Calls to complete an upload",

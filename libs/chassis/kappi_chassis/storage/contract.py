@@ -132,7 +132,8 @@ class UrlSigner(Protocol):
     ) -> SignedRequest:
         """A PUT of one part of a multipart upload, bound to its exact length; replaces the part if there.
 
-        upload_id: of `ObjectStore.create_multipart`. number: 1 to 10,000.
+        upload_id: of `ObjectStore.create_multipart`. number: 1 to 10,000, else ValueError. The store answers
+        404 for an upload that is over, and an `ETag` for a part that came. May be used again while it lives.
         """
         ...
 
@@ -174,7 +175,8 @@ class ObjectStore(Protocol):
     ) -> AsyncGenerator[bytes]:
         """The object from `start`, `length` bytes of it or all that follow, in chunks, constant memory.
 
-        Raises ObjectMissing on the first chunk. Closing the generator frees the connection.
+        A range beyond the end has no bytes; a negative one is a ValueError. Raises ObjectMissing on the first
+        chunk. Closing the generator frees the connection.
         """
         ...
 
@@ -193,7 +195,10 @@ class ObjectStore(Protocol):
         ...
 
     async def create_multipart(self, key: str, *, content_type: str) -> str:
-        """Begin a multipart upload; returns the store's id of it."""
+        """Begin a multipart upload; returns the store's id of it. An object may be there, or come, meanwhile.
+
+        Raises StorageRefused for a key or a content type that cannot be.
+        """
         ...
 
     async def list_parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
@@ -203,15 +208,21 @@ class ObjectStore(Protocol):
     async def complete_multipart(
         self, key: str, *, upload_id: str, parts: Sequence[StoredPart]
     ) -> ObjectHead:
-        """Make the object of these parts, in order. Create-only.
+        """Make the object of these parts, joined by number however they are given. Create-only.
 
-        Raises MultipartMissing; ObjectExistsAlready; StorageRefused when a part is not, or not any more,
-        what it is said to be, or too small for the store.
+        Parts left out are dropped. Bounded by minutes, not seconds: a caller that waits less leaves it to end
+        by itself, and finds out by calling again.
+        Raises MultipartMissing (completed by somebody else, too); ObjectExistsAlready, which leaves the
+        upload as it is; StorageRefused when there is no part, one named twice, one that is not, or not any
+        more, what it is said to be, or too small for the store.
         """
         ...
 
     async def abort_multipart(self, key: str, *, upload_id: str) -> None:
-        """Drop an unfinished upload and its parts. One that is not there is a success."""
+        """Drop an unfinished upload and its parts. One that is not there is a success.
+
+        Raises StorageUnavailable while it is being completed.
+        """
         ...
 
     async def tags(self, key: str) -> dict[str, str]:
@@ -221,6 +232,7 @@ class ObjectStore(Protocol):
     async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
         """Replace the object's tags: at most 10, names to 128 and values to 256 characters, as in S3.
 
+        Of letters, digits, spaces and `_.:/=+-@`. They end with the object, also when it is replaced.
         Raises ObjectMissing, StorageRefused.
         """
         ...

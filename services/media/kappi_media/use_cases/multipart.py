@@ -25,6 +25,7 @@ from kappi_chassis.storage import (
 )
 from kappi_contracts.keys import original_key
 
+from kappi_media import metrics
 from kappi_media.domain import Upload, UploadId, url_lifetime_left
 from kappi_media.errors import UploadIncomplete
 from kappi_media.parts import PartPlan
@@ -68,6 +69,7 @@ class PartSigner:
             )
             for number in numbers
         ]
+        metrics.PARTS_SIGNED.inc(len(signed))
         return signed, now + lifetime
 
 
@@ -103,6 +105,7 @@ class Multiparts:
             async with asyncio.timeout(self._begin_timeout_s), asyncio.TaskGroup() as group:
                 for upload in uploads:
                     group.create_task(begin(upload))
+        metrics.MULTIPARTS_BEGUN.labels("signed").inc(len(made))
         return await self._record([upload for upload in uploads if upload.id in made], made)
 
     async def begun(self, upload: Upload) -> Upload:
@@ -196,6 +199,7 @@ class Multiparts:
             made = await self._create(upload)
         except StorageRefused as error:
             raise StorageUnavailable("the store takes no such upload") from error
+        metrics.MULTIPARTS_BEGUN.labels("looked").inc()
         recorded = await self._record([upload], {upload.id: made})
         if upload.id not in recorded:
             raise StorageUnavailable("the upload ended while it began")

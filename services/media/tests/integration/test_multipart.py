@@ -137,7 +137,7 @@ class Sender:
             "POST",
             f"/v1/uploads/{upload['id']}/complete",
             grant=self._gallery.grant("contribute"),
-            **({"body": body} if body else {}),
+            body=body or None,
         )
 
 
