@@ -62,9 +62,10 @@ Step = Header | Block | Listing | End
 
 
 class ReadAhead:
-    """The pieces of an archive with their bytes under way: READS_AHEAD reads at most, over file boundaries.
+    """The pieces of an archive with their bytes under way, over file boundaries.
 
-    window_bytes: of what is read and not yet taken. Close it, also after a failure.
+    window_bytes: of what is read and not yet taken, in READS_AHEAD reads at most. Close it, also after a
+    failure.
     """
 
     def __init__(
