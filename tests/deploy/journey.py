@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 
+from kappi_embedded.testing import call_kappi
 from kappi_media.testing.samples import encode, quadrants
+from PIL import Image
 
 from tests.deploy.composed import Composed
 from tests.e2e.accounts import ask_for_tokens
@@ -13,7 +16,8 @@ from tests.e2e.phone import File, Phone
 
 
 async def check_journey(system: Composed) -> None:
-    """Upload by signed URL, view, download, rendition, account, operator's commands, expiry."""
+    """Upload by signed URL, whole and in parts, view, download, rendition, account, operator, expiry."""
+    await asyncio.to_thread(_share_in_parts, system)
     async with Phone(system.base_url) as phone:
         picture = File("tram.jpg", "image/jpeg", encode(quadrants(1200, 900), "JPEG"))
         gallery = await phone.create_gallery(title="Lisbon")
@@ -29,6 +33,30 @@ async def check_journey(system: Composed) -> None:
         assert (await phone.ask("GET", f"/v1/g/{gallery.code}")).status == 404
         # Of SeaweedFS, too: the object is gone, and with it what the signed URL gave.
         assert (await phone.ask("GET", item["original"]["url"])).status == 404
+
+
+def _share_in_parts(system: Composed) -> None:
+    """A picture above the threshold of multipart uploads, there and back by the command."""
+    folder = system.ground.folder / "large"
+    folder.mkdir()
+    picture = folder / "noise.png"
+    # Noise does not compress: about 21 MiB.
+    Image.frombytes("RGB", (2700, 2700), os.urandom(2700 * 2700 * 3)).save(picture, compress_level=1)
+    assert picture.stat().st_size > 16 << 20
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "COLUMNS": "200",
+        "KAPPI_DATA_DIR": str(folder / "none"),
+    }
+    shared = call_kappi("share", "--url", system.base_url, str(picture), env=env)
+    assert shared.returncode == 0, shared.stdout + shared.stderr
+    code = re.search(r"^Code\s+(\S+)", shared.stdout, re.MULTILINE)
+    assert code is not None, shared.stdout
+    home = folder / "home"
+    got = call_kappi("get", f"{system.base_url}/g/{code[1]}", str(home), env=env)
+    assert got.returncode == 0, got.stdout + got.stderr
+    assert (home / picture.name).read_bytes() == picture.read_bytes()
 
 
 async def _log_in(phone: Phone) -> None:
@@ -52,6 +80,6 @@ def _look_after(system: Composed) -> None:
     assert ticked.returncode == 0, ticked.stdout + ticked.stderr
     ticked = system.operator("kappi", "tick", "--at", "+31d")
     assert ticked.returncode == 0, ticked.stdout + ticked.stderr
-    assert re.search(r"1 gallery deleted", ticked.stdout), ticked.stdout
+    assert re.search(r"2 galleries deleted", ticked.stdout), ticked.stdout
     letters = system.operator("kappi", "dlq", "list")
     assert letters.returncode == 0, letters.stdout + letters.stderr
