@@ -25,6 +25,7 @@ from kappi_media.main import Ground
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.use_cases import complete
 
 MIB = 1 << 20
 THRESHOLD = 6 * MIB
@@ -415,6 +416,27 @@ async def test_twenty_completions_at_once_make_one_item(
     assert {answer.status for answer in answers} == {200}
     assert [event.topic for event in await published()] == ["UploadCompleted"]
     assert await database.hot.fetchval("SELECT count(*) FROM items") == 1
+
+
+async def test_a_store_that_joins_slowly_is_not_waited_for(
+    sender: Sender, store: TroubledStore, monkeypatch: pytest.MonkeyPatch, published: Publications
+) -> None:
+    upload = await sender.begin()
+    await sender.send(upload, 1, 2, 3)
+    join, may_join = store.complete_multipart, asyncio.Event()
+
+    async def slow(key: str, **given: Any) -> Any:
+        await may_join.wait()
+        return await join(key, **given)
+
+    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 0.05)
+    monkeypatch.setattr(store, "complete_multipart", slow)
+    away = await sender.complete(upload)
+    assert (away.status, away.code, away.headers["retry-after"]) == (503, "store_unavailable", "5")
+    assert await published() == []
+    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 20.0)
+    may_join.set()
+    assert (await sender.complete(upload)).status == 200
 
 
 async def test_an_aborted_upload_takes_no_parts(
