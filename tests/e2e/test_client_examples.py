@@ -101,22 +101,23 @@ async def test_aws_cli(
     s3 = _s3(stack)
     for program in ("aws", "curl"):
         require_program(program)
-    (key_of,) = (block.split("def key_of")[1].split("\n\n\n")[0] for block in examples("boto3"))
+    (place_of,) = (block.split("def place_of")[1].split("\n\n\n")[0] for block in examples("boto3"))
     declaring = [
         examples("python")[0],
-        "import secrets\nfrom urllib.parse import unquote, urlsplit",
+        "import secrets\nfrom urllib.parse import parse_qs, unquote, urlsplit",
         _connect(),
-        f"def key_of{key_of}",
+        f"def place_of{place_of}",
         'promised = kappi.declare(film, "video/mp4", key=secrets.token_hex(16))',
-        'print(promised["id"], key_of(promised))',
+        'print(promised["id"], *place_of(promised))',
     ]
     given = {**_given(stack, gallery, film), "bucket": s3["KAPPI_S3_BUCKET"]}
-    upload, key = (await _python(declaring, given, tmp_path)).stdout.split()
+    upload, key, multipart = (await _python(declaring, given, tmp_path)).stdout.split()
     environ = {
         "KAPPI": stack.base_url,
         "FILM": str(film),
         "BUCKET": s3["KAPPI_S3_BUCKET"],
         "KEY": key,
+        "MULTIPART": multipart,
         "UPLOAD": upload,
         "ACCESS_KEY": gallery.access_key,
         "AWS_ENDPOINT_URL": s3["KAPPI_S3_ENDPOINT"],

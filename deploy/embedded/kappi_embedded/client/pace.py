@@ -13,6 +13,7 @@ SLOW_BELOW, FAST_ABOVE = 1_000_000, 12_000_000
 _SHORT_S = 4.0
 _WORTHWHILE = 1.2
 _CALM_PARTS = 8
+_TRIED_AFTER = 4
 _SAFE_SHARE_OF_LIFE = 0.5
 _MEMORY = 0.5
 
@@ -91,4 +92,6 @@ class Pace:
         expected_s = seconds * (self.width + 1) / self.width
         if self._shortest_life_s is not None:
             return expected_s < _SAFE_SHARE_OF_LIFE * self._shortest_life_s
-        return expected_s <= _SHORT_S or not self.fresh_connections
+        # A link that is slow for each connection, and not for all together, is found out by trying; later,
+        # since the first seconds are when a bad one shows itself.
+        return expected_s <= _SHORT_S or (not self.fresh_connections and self._arrived_in_row >= _TRIED_AFTER)

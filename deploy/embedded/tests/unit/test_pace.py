@@ -51,6 +51,8 @@ def test_calm_is_waited_for_after_a_cut() -> None:
 
 def test_more_at_once_are_given_up_when_they_are_no_faster() -> None:
     pace = Pace(widest=4)
+    arrive(pace, 3, seconds=5.0)
+    assert pace.width == 1, "not in the first seconds"
     arrive(pace, 1, seconds=5.0)
     assert pace.width == 2, "tried"
     arrive(pace, 2, seconds=10.0)

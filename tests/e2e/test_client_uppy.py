@@ -1,0 +1,179 @@
+"""The Uppy example of docs/clients.md in a real browser, on a page of another origin."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.plan import REQUIRE_REAL
+from kappi_chassis.testing.programs import require_program
+from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+
+from tests.clients.examples import examples
+from tests.e2e.browser import Page, browsing, find_browser
+from tests.e2e.phone import Gallery, Phone
+from tests.e2e.stacks import StackUnderTest
+
+ONLY_EMBEDDED = True
+_PACKAGES = Path(__file__).parents[1] / "clients"
+_FILM_BYTES = 22 << 20
+_PAGE = """<!doctype html><meta charset="utf-8"><title>Uppy</title><script src="bundle.js"></script>"""
+_ENTRY = """
+import { kappiUppy } from './kappi-uppy.js'
+
+window.calls = []
+const theirs = window.fetch
+window.fetch = (url, options = {}) => {
+  const { pathname } = new URL(url, location)
+  if (pathname.startsWith('/v1/')) window.calls.push(`${options.method ?? 'GET'} ${pathname}`)
+  return theirs(url, options)
+}
+
+window.start = async (settings, names, afterFirstPart) => {
+  const uppy = kappiUppy(settings)
+  window.uppy = uppy
+  for (const [name, type] of names) {
+    uppy.addFile({ name, type, data: await (await theirs(name)).blob() })
+  }
+  if (afterFirstPart) uppy.once('s3-multipart:part-uploaded', () => afterFirstPart(uppy))
+  const { successful, failed } = (await uppy.upload()) ?? {}
+  window.result = {
+    successful: (successful ?? []).map((file) => file.name).sort(),
+    failed: (failed ?? []).map((file) => `${file.name}: ${file.error}`),
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example and the packages it imports, as a page loads them."""
+    require_program("npm")
+    folder = tmp_path_factory.mktemp("uppy")
+    _install()
+    (example,) = examples("uppy")
+    (folder / "kappi-uppy.js").write_text(example)
+    (folder / "entry.js").write_text(_ENTRY)
+    done = subprocess.run(
+        [
+            str(_PACKAGES / "node_modules" / ".bin" / "esbuild"),
+            *("entry.js", "--bundle", "--format=iife", "--outfile=bundle.js", "--log-level=warning"),
+        ],
+        cwd=folder,
+        env={**os.environ, "NODE_PATH": str(_PACKAGES / "node_modules")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "index.html").write_text(_PAGE)
+    (folder / "photo.jpg").write_bytes(encode(quadrants(320, 240), "JPEG"))
+    (folder / "film.mp4").write_bytes(_film())
+    return folder
+
+
+def _install() -> None:
+    """Exactly what the lock says, once."""
+    installed, lock = _PACKAGES / "node_modules" / ".package-lock.json", _PACKAGES / "package-lock.json"
+    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    done = subprocess.run(
+        ["npm", "ci", "--no-progress"],
+        cwd=_PACKAGES,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    if done.returncode != 0:
+        reason = f"npm cannot install {_PACKAGES.name}/package-lock.json: {done.stderr[-500:]}"
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def _film() -> bytes:
+    body = movie(MovieShape(faststart=True, codec="mpeg4"))
+    left = _FILM_BYTES - len(body)
+    return body + left.to_bytes(4, "big") + b"mdat" + os.urandom(left - 8)
+
+
+@pytest.fixture
+async def origin(bundle: Path) -> AsyncIterator[str]:
+    """Of the page, which is not the API's."""
+    app = web.Application()
+    app.router.add_static("/", bundle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[Page]:
+    if find_browser() is None:
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(f"{REQUIRE_REAL} is set, but there is no browser: apt-get install chromium")
+        pytest.skip("there is no browser here: apt-get install chromium")
+    async with browsing(tmp_path) as page:
+        yield page
+
+
+@pytest.fixture
+async def gallery(phone: Phone) -> Gallery:
+    return await phone.create_gallery(title="Uppy")
+
+
+@pytest.mark.timeout(240)
+async def test_uppy_uploads_goes_on_and_completes(
+    stack: StackUnderTest, phone: Phone, page: Page, origin: str, bundle: Path, gallery: Gallery
+) -> None:
+    await page.go(f"{origin}/index.html")
+    pause = "(uppy) => { uppy.pauseAll(); setTimeout(() => uppy.resumeAll(), 300) }"
+    await _start(page, stack, gallery, after_first_part=pause)
+    result = await page.see("window.result")
+    assert result == {"successful": ["film.mp4", "photo.jpg"], "failed": []}
+    assert page.complaints == []
+    calls = await page.ask("window.calls")
+    assert calls.count(f"POST /v1/galleries/{gallery.id}/uploads") == 1, "one call for both"
+    assert sum(call.endswith("/complete") for call in calls) == 2
+    assert any(call.startswith("GET /v1/uploads/") for call in calls), "it was not gone on with"
+    numbers = sum(call.endswith("/parts") for call in calls)
+    assert 3 <= numbers <= 4, "three parts of 8 MiB, one of them perhaps cut by the pause"
+
+    items = {item["filename"]: item for item in await phone.until_ready(gallery, 2)}
+    for name in ("photo.jpg", "film.mp4"):
+        original = await phone.ask("GET", items[name]["original"]["url"])
+        assert original.body == await asyncio.to_thread((bundle / name).read_bytes)
+
+
+@pytest.mark.timeout(240)
+async def test_uppy_gives_an_upload_up(
+    stack: StackUnderTest, phone: Phone, page: Page, origin: str, gallery: Gallery
+) -> None:
+    await page.go(f"{origin}/index.html")
+    await _start(page, stack, gallery, after_first_part="(uppy) => uppy.cancelAll()")
+    aborted = await page.see("window.calls.find((call) => call.startsWith('DELETE /v1/uploads/'))")
+    upload_id = aborted.rpartition("/")[2]
+
+    async def gone() -> None:
+        answer = await phone.ask("GET", f"/v1/uploads/{upload_id}", headers=gallery.key)
+        assert answer.ok()["state"] == "aborted"
+
+    await eventually(gone)
+
+
+async def _start(page: Page, stack: StackUnderTest, gallery: Gallery, *, after_first_part: str) -> None:
+    settings: dict[str, Any] = {"api": stack.base_url, "galleryId": gallery.id, "headers": gallery.key}
+    files = [["photo.jpg", "image/jpeg"], ["film.mp4", "video/mp4"]]
+    await page.ask(f"void window.start({json.dumps(settings)}, {json.dumps(files)}, {after_first_part})")
