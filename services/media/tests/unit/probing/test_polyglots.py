@@ -1,0 +1,134 @@
+"""What is a picture and something else besides is refused; what phones append to pictures is not."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+import zipfile
+
+import pytest
+from kappi_media.probing import BytesSource, MediaFormat, ProbeRejected, RejectReason, probe, sniff
+from kappi_media.testing.samples import MovieShape, animation, encode, movie, quadrants
+
+JPEG = encode(quadrants(60, 40), "JPEG")
+PNG = encode(quadrants(60, 40), "PNG")
+GIF = animation("GIF", 60, 40)
+WEBP = encode(quadrants(60, 40), "WEBP")
+BMP = encode(quadrants(60, 40), "BMP")
+MP4 = movie(MovieShape(seconds=0.5))
+PICTURES = {"jpeg": JPEG, "png": PNG, "gif": GIF, "bmp": BMP, "mp4": MP4}
+
+
+def zipped(*, comment: bytes = b"", files: int = 1) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number in range(files):
+            archive.writestr(f"payload{number}.sh", "#!/bin/sh\n")
+        archive.comment = comment
+    return out.getvalue()
+
+
+def with_comment(jpeg: bytes, comment: bytes) -> bytes:
+    return jpeg[:2] + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + jpeg[2:]
+
+
+async def verdict(body: bytes) -> RejectReason | None:
+    fmt = sniff(body[:4096])
+    assert fmt is not None
+    try:
+        await probe(BytesSource(body), fmt)
+    except ProbeRejected as refused:
+        return refused.reason
+    return None
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    "archive",
+    [zipped(), zipped(comment=b"x" * 60_000), zipped(files=40), zipped(files=0)],
+    ids=["plain", "long comment", "many files", "empty"],
+)
+async def test_a_zip_behind_a_picture(name: str, archive: bytes) -> None:
+    assert await verdict(PICTURES[name]) is None
+    body = PICTURES[name] + archive
+    assert zipfile.is_zipfile(io.BytesIO(body)), "an unpacker takes it"
+    assert await verdict(body) is RejectReason.POLYGLOT
+
+
+async def test_a_zip_in_a_segment_of_a_jpeg_that_ends_as_one() -> None:
+    """The archive hides in a comment; its end record is a comment of the last bytes."""
+    body = with_comment(JPEG, zipped()[:-22]) + zipped()[-22:]
+    assert await verdict(body) is RejectReason.POLYGLOT
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        with_comment(JPEG, b"%PDF-1.7\n1 0 obj\n"),
+        with_comment(JPEG, b"<html><body onload=alert(1)>"),
+        with_comment(JPEG, b"<!DOCTYPE HTML>"),
+        with_comment(JPEG, b"<?php system($_GET['c']); ?>"),
+        with_comment(JPEG, b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
+        with_comment(JPEG, b"Rar!\x1a\x07\x01\x00"),
+        with_comment(JPEG, b"7z\xbc\xaf\x27\x1c\x00\x04"),
+        with_comment(JPEG, b"<SCRIPT>alert(1)</SCRIPT>"),
+        GIF[:6] + b"/*" + GIF[8:] + b"*/=1;alert(1);",
+        GIF[:6] + b"=1" + GIF[8:],
+    ],
+    ids=range(10),
+)
+async def test_documents_scripts_and_archives(body: bytes) -> None:
+    assert await verdict(body) is RejectReason.POLYGLOT
+
+
+async def test_a_tar_whose_first_name_is_a_picture() -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("BM"))
+    as_bmp = BMP[:100] + out.getvalue()[100:512] + BMP[512:]
+    assert await verdict(as_bmp) is RejectReason.POLYGLOT
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        MP4,
+        b"SEFH" + bytes(40) + b"SEFT",
+        JPEG,
+        bytes(1_000),
+        random.Random(1).randbytes(60_000),
+        b"PK\x05\x06" + b"\x17" * 60,
+    ],
+    ids=["film", "Samsung", "another", "zeros", "noise", "four bytes by chance"],
+)
+async def test_what_phones_append(name: str, trailer: bytes) -> None:
+    assert await verdict(PICTURES[name] + trailer) is None
+
+
+async def test_metadata_with_angle_brackets_is_no_markup() -> None:
+    xmp = b"http://ns.adobe.com/xap/1.0/\x00<?xpacket begin=''?><x:xmpmeta><rdf:RDF/></x:xmpmeta>"
+    assert await verdict(with_comment(JPEG, xmp)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>',
+        b'<?xml version="1.0"?><svg/>',
+        b"%PDF-1.7\n" + JPEG,
+        zipped() + JPEG,
+        b"\x7fELF" + bytes(60) + PNG,
+        b"MZ" + bytes(60) + PNG,
+        b"#!/bin/sh\nexit 0\n",
+    ],
+)
+def test_what_does_not_begin_as_a_picture_is_none(body: bytes) -> None:
+    assert sniff(body[:4096]) is None
+
+
+async def test_every_picture_of_its_own_is_taken() -> None:
+    for body in (*PICTURES.values(), WEBP):
+        assert await verdict(body) is None
+    assert sniff(JPEG[:4096]) is MediaFormat.JPEG
