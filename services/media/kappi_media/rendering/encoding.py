@@ -14,6 +14,7 @@ from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 ANY_WIDTH: Final = 10_000_000  # libvips' own ceiling: the height alone decides
 SRGB: Final = "srgb"
 _WHITE: Final = 255
+_AVIF_LARGE_PIXELS: Final = 2_000_000
 
 
 def _jpeg(image: pyvips.Image) -> bytes:
@@ -25,8 +26,10 @@ def _webp(image: pyvips.Image) -> bytes:
 
 
 def _avif(image: pyvips.Image) -> bytes:
-    # From effort 4 on one of 400 pixels takes a quarter of a second, to save a quarter of its bytes.
-    return bytes(image.heifsave_buffer(Q=62, effort=2, compression="av1", keep="none"))
+    # From effort 4 on one of 400 pixels takes a quarter of a second, to save a quarter of its bytes. The
+    # largest that anyone may have must stay within the time of a job.
+    effort = 2 if image.width * image.height <= _AVIF_LARGE_PIXELS else 0
+    return bytes(image.heifsave_buffer(Q=62, effort=effort, compression="av1", keep="none"))
 
 
 _ENCODERS: Final[Mapping[RenditionFormat, Callable[[pyvips.Image], bytes]]] = MappingProxyType(
