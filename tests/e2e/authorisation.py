@@ -270,6 +270,10 @@ _TIER = {
     "quota_bytes": 1000,
 }
 _FILE = {"filename": "a.jpg", "size": 1000, "content_type": "image/jpeg"}
+_POSTED = {
+    "filename": "a.gif",
+    "content_base64": "R0lGODdhAQABAIABAP///wAAACwAAAAAAQABAAACAkQBADs=",
+}
 _GALLERY, _ITEM, _UPLOAD = "/v1/galleries/{gallery}", "/v1/media/{item}", "/v1/uploads/{upload}"
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -364,6 +368,9 @@ OPERATIONS: tuple[Operation, ...] = (
         f"{_GALLERY}/uploads",
         _NO_GALLERY,
         json={"files": [_FILE]},
+    ),
+    Operation(
+        "POST /v1/galleries/{id}/media", MANAGER, "201", f"{_GALLERY}/media", _NO_GALLERY, json=_POSTED
     ),
     Operation("GET /v1/uploads/{id}", PART_MANAGER, "200", _UPLOAD, _NO_UPLOAD),
     Operation("DELETE /v1/uploads/{id}", PART_MANAGER, "204", _UPLOAD, _NO_UPLOAD, spends="upload"),

@@ -51,6 +51,7 @@ CREATE, READ = "POST /v1/galleries", "GET /v1/galleries/{id}"
 CHANGE, REMOVE = "PATCH /v1/galleries/{id}", "DELETE /v1/galleries/{id}"
 VIEW, SIGN = "GET /v1/g/{code}", "POST /v1/galleries/{id}/uploads"
 ARCHIVE = "GET /v1/g/{code}/archive"
+POST = "POST /v1/galleries/{id}/media"
 LOOK, ABORT, COMPLETE, PARTS = (
     "GET /v1/uploads/{id}",
     "DELETE /v1/uploads/{id}",
@@ -159,6 +160,19 @@ def _signed(
 ) -> Refusal:
     path = "/v1/galleries/{home}/uploads"
     return Refusal(f"{SIGN}: {name}", SIGN, path, status, code, HOME_KEY, json, names=names)
+
+
+def _posted(
+    name: str,
+    status: int,
+    code: str,
+    *,
+    body: bytes,
+    names: str | None = None,
+    kind: str = "application/json",
+) -> Refusal:
+    path, headers = "/v1/galleries/{home}/media", {**HOME_KEY, "Content-Type": kind}
+    return Refusal(f"{POST}: {name}", POST, path, status, code, headers, body=body, names=names)
 
 
 def _viewed(name: str, path: str, *, status: int = 404, code: str = "gallery_not_found") -> Refusal:
@@ -299,6 +313,29 @@ REFUSALS: tuple[Refusal, ...] = (
         code="unsupported_content_type",
         names="files.0.content_type",
     ),
+    *_keys(POST, "/v1/galleries/{home}/media", json={"filename": "a.jpg", "content_base64": "/9j/4A=="}),
+    _posted("cut JSON", 400, "malformed_json", body=b'{"filename": "a.jpg", "content_base64": "/9j/'),
+    _posted(
+        "no base64",
+        400,
+        "malformed_base64",
+        body=b'{"filename": "a.jpg", "content_base64": "*"}',
+        names="content_base64",
+    ),
+    _posted("no file", 422, "validation_failed", body=b'{"filename": "a.jpg"}', names="content_base64"),
+    _posted("a list", 422, "validation_failed", body=b"[1]"),
+    _posted("endless nesting", 413, "payload_too_large", body=NESTED),
+    _posted("an empty file", 422, "content_mismatch", body=b'{"filename": "a.jpg", "content_base64": ""}'),
+    _posted(
+        "a page",
+        415,
+        "unsupported_content_type",
+        body=b'{"filename": "a.html", "content_base64": "PGh0bWw+"}',
+    ),
+    _posted("too large", 413, "file_too_large", body=bytes(23 * MIB)),
+    _posted("no form", 400, "malformed_form", body=b"x", kind="multipart/form-data; boundary=b"),
+    _posted("no boundary", 400, "malformed_form", body=b"x", kind="multipart/form-data"),
+    _posted("neither", 415, "unsupported_media_type", body=b"x", kind="text/plain"),
     *_of_upload(LOOK, "/v1/uploads/{pending}"),
     *_of_upload(ABORT, "/v1/uploads/{pending}"),
     *_of_upload(COMPLETE, "/v1/uploads/{pending}/complete"),
