@@ -36,6 +36,8 @@ PUBLIC = {
     ("/v1/media/{id}/links", "get"): ACCESS | {"media_not_found", "validation_failed"},
     ("/v1/links/{id}", "delete"): ACCESS | {"link_not_found"},
     ("/v1/l/{token}", "get"): {"link_not_found", "link_expired"},
+    ("/v1/g/{code}/archive", "get"): ACCESS
+    | {"original_not_in_tier", "archive_empty", "archive_changed", "range_not_satisfiable", "archive_busy"},
     ("/v1/g/{code}", "get"): {
         "gallery_not_found",
         "credentials_missing",
