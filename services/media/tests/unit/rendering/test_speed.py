@@ -69,5 +69,4 @@ async def test_twelve_megapixels_to_the_grid_cost_about_what_vipsthumbnail_takes
     assert picture.image.height == 400
     assert len(pids) == 1
     per_round_ms = [round(seconds / ROUNDS * 1e3) for seconds in (ours, theirs)]
-    print(f"decoder process {per_round_ms[0]} ms, vipsthumbnail {per_round_ms[1]} ms")
     assert ours <= ALLOWED * theirs, per_round_ms
