@@ -35,6 +35,7 @@ _CALL_TIMEOUT_S = 30.0
 _JOIN_TIMEOUT_S = 600.0
 _JOIN_THREADS = 4
 _WRITE_BYTES = 1 << 20
+_PART_CONTENT_TYPE = "application/octet-stream"
 _STALE_AFTER = timedelta(hours=24)
 _STALE_MULTIPART_AFTER = timedelta(days=14)
 """Since its last part came. Services abort what they gave up; this is for what they never heard of."""
@@ -198,6 +199,12 @@ class LocalObjectStore:
     async def writer(self, key: str, *, content_type: str) -> ObjectWriter:
         """A new object, invisible until published; its methods block, so call them through `blocking`."""
         return await self.blocking(lambda: self._writer(key, content_type))
+
+    async def part_writer(self, key: str) -> ObjectWriter:
+        """The same for a part of an object."""
+        return await self.blocking(
+            lambda: ObjectWriter(self._tree, key, content_type=_PART_CONTENT_TYPE, hashed_by="md5")
+        )
 
     async def expect_multipart(self, key: str, *, upload_id: str) -> None:
         """Raises MultipartMissing when no such upload of that key is under way."""

@@ -11,15 +11,15 @@ belong to, so that those left over from another object say nothing.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -52,13 +52,16 @@ class OpenObject:
 class ObjectWriter:
     """An object, or a part of one, being written; invisible until published. Not for concurrent use."""
 
-    def __init__(self, tree: ObjectTree, key: str, *, content_type: str) -> None:
+    def __init__(
+        self, tree: ObjectTree, key: str, *, content_type: str, hashed_by: Literal["sha256", "md5"] = "sha256"
+    ) -> None:
+        """hashed_by: what the ETag is made of. A part's is its MD5, as clients know it from S3."""
         self._tree = tree
         self._key = key
         self._content_type = content_type
         tree.check(key)
         self._file, self._temporary = tree.temporary_file()
-        self._digest = sha256()
+        self._digest = hashlib.new(hashed_by, usedforsecurity=False)
         self.size_bytes = 0
 
     def write(self, chunk: bytes) -> None:
@@ -67,7 +70,7 @@ class ObjectWriter:
         self.size_bytes += len(chunk)
 
     def digest(self) -> bytes:
-        """SHA-256 of what was written so far."""
+        """Hash of what was written so far."""
         return self._digest.digest()
 
     def publish(self, *, replace: bool) -> ObjectHead:
@@ -96,7 +99,9 @@ class ObjectWriter:
 
     def _finish(self) -> tuple[Footer, float]:
         footer = Footer(
-            content_type=self._content_type, etag=self._digest.hexdigest()[:32], sha256=self.digest()
+            content_type=self._content_type,
+            etag=self._digest.hexdigest()[:32],
+            sha256=self.digest() if self._digest.name == "sha256" else None,
         )
         finish(self._file, footer)
         modified = os.fstat(self._file.fileno()).st_mtime

@@ -21,7 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from hashlib import sha256
+from hashlib import md5
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -120,8 +120,7 @@ class MultipartTree:
             sync_folder(folder)
             with (folder / _WHOLE).open("r+b", buffering=0) as whole:
                 _join(folder, plan, whole=whole)
-                etag = f"{sha256(''.join(part.etag for part in plan).encode()).hexdigest()[:32]}-{len(plan)}"
-                finish(whole, Footer(content_type=upload.content_type, etag=etag, sha256=None))
+                finish(whole, Footer(content_type=upload.content_type, etag=_etag(plan), sha256=None))
             self._objects.place(folder / _WHOLE, key, replace=False)
             self._remove(folder)
         return self._objects.head(key)
@@ -258,6 +257,12 @@ def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> None:
         offset += part.size_bytes
     whole.truncate(offset)
     whole.seek(offset)
+
+
+def _etag(plan: Sequence[StoredPart]) -> str:
+    """As S3 makes it: the MD5 of the parts' MD5s, and how many they are."""
+    joined = b"".join([bytes.fromhex(part.etag) for part in plan])
+    return f"{md5(joined, usedforsecurity=False).hexdigest()}-{len(plan)}"
 
 
 def _append(source: BinaryIO, length: int, *, whole: BinaryIO) -> None:

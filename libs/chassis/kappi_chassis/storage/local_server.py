@@ -51,7 +51,6 @@ from kappi_chassis.storage.local_signing import (
 )
 
 _READ_CHUNK_BYTES = 1 << 20
-_PART_CONTENT_TYPE = "application/octet-stream"
 
 
 def local_store_app(
@@ -180,7 +179,7 @@ class _LocalStoreApp:
         _check_length(headers, part.size_bytes)
         # As above, before as well as after.
         await self._store.expect_multipart(key, upload_id=part.upload_id)
-        writer = await self._store.writer(key, content_type=_PART_CONTENT_TYPE)
+        writer = await self._store.part_writer(key)
         try:
             async for chunk in body.chunks(size_bytes=part.size_bytes):
                 await self._store.blocking(partial(writer.write, chunk))

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ async def store(tmp_path: Path) -> AsyncIterator[LocalObjectStore]:
 
 
 async def put_part(store: LocalObjectStore, key: str, upload_id: str, number: int, body: bytes) -> StoredPart:
-    writer = await store.writer(key, content_type="application/octet-stream")
+    writer = await store.part_writer(key)
     writer.write(body)
     etag = await store.publish_part(writer, key, upload_id=upload_id, number=number)
     return StoredPart(number, len(body), etag)
@@ -74,7 +75,8 @@ async def test_parts_of_any_size(store: LocalObjectStore, tmp_path: Path) -> Non
     upload_id, parts = await begin(store, "a/b", bodies)
     made = await store.complete_multipart("a/b", upload_id=upload_id, parts=parts)
     assert made.size_bytes == 3003
-    assert made.etag.endswith("-4")
+    assert [part.etag for part in parts] == [md5(body).hexdigest() for body in bodies]
+    assert made.etag == md5(b"".join(md5(body).digest() for body in bodies)).hexdigest() + "-4"
     assert await content(store, "a/b") == b"".join(bodies)
     assert list((tmp_path / "multiparts").iterdir()) == []
     assert list((tmp_path / "incoming").iterdir()) == []
@@ -115,7 +117,7 @@ async def test_a_disk_that_is_full_loses_no_part(
     assert await store.list_parts("a", upload_id=upload_id) == tuple(parts)
     with pytest.raises(StorageRefused):
         await store.complete_multipart("a", upload_id=upload_id, parts=parts[:1])
-    writer = await store.writer("a", content_type="video/mp4")
+    writer = await store.part_writer("a")
     with pytest.raises(MultipartMissing):
         await store.publish_part(writer, "a", upload_id=upload_id, number=1)
     writer.discard()
@@ -242,7 +244,7 @@ async def test_a_long_completion_holds_up_nobody_else(store: LocalObjectStore, t
         fcntl.flock(held, fcntl.LOCK_EX)
         completing = asyncio.create_task(store.complete_multipart("a", upload_id=upload_id, parts=parts))
         for _ in range(20):
-            writer = await store.writer("a", content_type="video/mp4")
+            writer = await store.part_writer("a")
             with pytest.raises(StorageUnavailable):
                 await store.publish_part(writer, "a", upload_id=upload_id, number=2)
             writer.discard()
