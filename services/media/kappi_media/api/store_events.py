@@ -38,6 +38,7 @@ class StoreEventApi:
 
     async def hear(self, request: Request) -> Response:
         """200 and what became of each record. Anything else may be sent again."""
+        request.scope["kappi.route"] = PATH  # FastAPI's router leaves no trace of a plain route
         self._check(request.headers.get("authorization", ""))
         body = await read_body(request, max_bytes=MAX_MESSAGE_BYTES)
         try:

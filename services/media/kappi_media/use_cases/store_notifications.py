@@ -69,8 +69,12 @@ class CompleteArrivals:
             async with slots:
                 return await self._outcome(upload)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(upload)) for upload in uploads]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(upload)) for upload in uploads]
+        except ExceptionGroup as failures:
+            # A database that is away fails them all alike, and by itself it is known for what it is.
+            raise failures.exceptions[0] from failures
         return Counter(task.result() for task in tasks)
 
     async def _outcome(self, upload: KnownUpload) -> Outcome:

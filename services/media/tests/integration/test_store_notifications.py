@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from kappi_chassis.bus import Processor, Record
 from kappi_chassis.bus.foreign import ForeignProcessor
@@ -27,6 +28,7 @@ from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, Published, Teller
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.use_cases.complete import CompleteUpload
 from prometheus_client import REGISTRY
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -244,6 +246,19 @@ async def test_a_store_that_does_not_answer_is_asked_for_another_notification(
     store.down = False
     assert (await notify(http, message(key_of(gallery, promised)))).status == 200
     assert len(await published()) == 1
+
+
+async def test_a_database_that_is_away_is_told_as_that(
+    client: Client, gallery: Gallery, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promised = await client.sign(gallery, FILE, FILE)
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise asyncpg.CannotConnectNowError("starting up")
+
+    monkeypatch.setattr(CompleteUpload, "__call__", away)
+    answer = await notify(http, message(*(key_of(gallery, one) for one in promised)))
+    assert (answer.status, answer.code) == (503, "unavailable")
 
 
 async def test_the_stores_test_message_is_welcome(http: Http) -> None:
