@@ -1,0 +1,128 @@
+"""When, where and with what: zones, places and the identifiers of Live Photos."""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, datetime
+
+import pytest
+from kappi_media.probing import BytesSource, Coordinates, Probe, probe, sniff
+from kappi_media.probing.apple import clean_live_id, live_id_of
+from kappi_media.probing.exif import parse_exif
+from kappi_media.probing.movie_tags import capture_of, user_data_tags
+from kappi_media.testing.containers import tiff
+from kappi_media.testing.live_photos import apple_maker_note, live_film, live_picture
+from kappi_media.testing.live_photos import live_id_of as expected_id
+from kappi_media.testing.samples import MovieShape, Shot, movie
+
+
+async def probed(body: bytes) -> Probe:
+    fmt = sniff(body[:4096])
+    assert fmt is not None
+    return await probe(BytesSource(body), fmt)
+
+
+@pytest.mark.parametrize(
+    "body", [live_picture("ABC-1"), live_picture("ABC-1", "HEIF"), live_film("ABC-1")], ids=range(3)
+)
+async def test_both_halves_of_a_live_photo_bear_its_identifier(body: bytes) -> None:
+    assert (await probed(body)).live_id == expected_id("ABC-1")
+
+
+def test_identifiers_are_compared_in_one_case() -> None:
+    assert clean_live_id(" 5b3a2c61-8f0e ") == "5B3A2C61-8F0E"
+
+
+@pytest.mark.parametrize("written", [None, "", "short", "x" * 65, "with blank in", "<script>alert</script>"])
+def test_what_is_no_identifier(written: str | None) -> None:
+    assert clean_live_id(written) is None
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"",
+        b"Nikon\x00\x02\x10\x00\x00MM\x00*",
+        apple_maker_note("ABC-1-LIVE")[:30],
+        apple_maker_note("ABC-1-LIVE")[:-8].replace(b"\x00\x00\x00\x2c", b"\xff\xff\xff\xff"),
+        apple_maker_note("ABC-1-LIVE").replace(b"MM", b"XX"),
+    ],
+)
+def test_maker_notes_without_one(note: bytes) -> None:
+    assert live_id_of(note) is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "minutes"),
+    [
+        ("+02:00", 120),
+        ("-09:30", -570),
+        ("+05:45", 345),
+        ("Z", 0),
+        (None, None),
+        ("+99:00", None),
+        ("  :  ", None),
+    ],
+)
+def test_offsets_of_pictures(offset: str | None, minutes: int | None) -> None:
+    facts = parse_exif(Shot(taken="2024:06:21 12:00:00", offset=offset).exif())
+    assert facts.taken_at is not None
+    assert (facts.taken_offset_minutes, facts.taken_offset_known) == (minutes, minutes is not None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "taken_at", "minutes", "known"),
+    [
+        (
+            {"com.apple.quicktime.creationdate": "2024-07-05T12:11:12+0200"},
+            datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC),
+            120,
+            True,
+        ),
+        ({"creation_time": "2024-07-05T10:11:12Z"}, datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC), None, True),
+        (
+            {"\xa9day": "2024", "date_recorded": "2024-07-05T10:11:12-03:00"},
+            datetime(2024, 7, 5, 13, 11, 12, tzinfo=UTC),
+            -180,
+            True,
+        ),
+        ({"com.apple.quicktime.creationdate": "2024-07-05T12:11:12"}, None, None, False),
+    ],
+)
+def test_zones_of_videos(
+    tags: dict[str, str], taken_at: datetime | None, minutes: int | None, known: bool
+) -> None:
+    facts = capture_of(tags, orientation=1, created_at=None)
+    assert (facts.taken_at, facts.taken_offset_minutes) == (taken_at, minutes)
+    assert facts.taken_offset_known is known
+
+
+async def test_the_movie_header_tells_the_instant_but_no_zone() -> None:
+    found = await probed(movie(MovieShape(seconds=0.5, metadata={"creation_time": "2024-07-05T10:11:12Z"})))
+    assert found.taken_at == datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC)
+    assert (found.taken_offset_known, found.taken_offset_minutes) == (True, None)
+
+
+def loci(name: bytes, longitude: float, latitude: float, altitude: float) -> bytes:
+    numbers = (round(part * 65536) for part in (longitude, latitude, altitude))
+    body = bytes(6) + name + bytes([0]) + struct.pack(">iii", *numbers) + b"earth\x00\x00"
+    return struct.pack(">I4s", 8 + len(body), b"loci") + body
+
+
+@pytest.mark.parametrize("name", [b"\x00", b"Eiffel\x00", b"\xfe\xff\x00E\x00\x00"])
+def test_places_in_the_manner_of_3gpp(name: bytes) -> None:
+    tags = user_data_tags(loci(name, 2.2945, 48.8584, 35.0))
+    found = capture_of(tags, orientation=1, created_at=None).location
+    assert found == Coordinates(latitude=48.858398, longitude=2.294495, altitude=35.0)
+
+
+@pytest.mark.parametrize("cut", range(8, 33))
+def test_a_3gpp_place_that_is_cut_off_is_none(cut: int) -> None:
+    body = loci(b"Eiffel\x00", 2.2945, 48.8584, 35.0)[8:cut]
+    atom = struct.pack(">I4s", 8 + len(body), b"loci") + body
+    assert capture_of(user_data_tags(atom), orientation=1, created_at=None).location is None
+
+
+def test_a_maker_note_of_megabytes_is_left_alone() -> None:
+    block = tiff(((34665, 4, 1, 26),), tail=struct.pack("<HHHII", 1, 0x927C, 7, 3 << 20, 8)) + bytes(4 << 20)
+    assert parse_exif(block).live_id is None
