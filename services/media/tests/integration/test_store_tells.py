@@ -103,6 +103,8 @@ def seaweedfs(
         f'bearer_token = "{TOKEN}"\n'
         'event_types = ["create", "update"]\n'
         'path_prefixes = ["/buckets/kappi/galleries"]\n'
+        "timeout_seconds = 30\n"
+        "max_retries = 10\n"
     )
     data = tmp_path / "data"
     data.mkdir()
