@@ -53,6 +53,7 @@ class PosterJob:
     orientation: int
     sizes: Sequence[RenditionSize]
     max_pixels: int
+    max_read_bytes: int
 
     def target(self) -> tuple[int, int]:
         """Width and height, before orientation and with square pixels, that are twice what the sizes need."""
@@ -80,7 +81,7 @@ def _load(file: RangedFile, job: PosterJob, demuxer: str) -> pyvips.Image:
         stream = _picture_stream(container)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(job.max_pixels)}
-        frame = _best_frame(container, stream)
+        frame = _best_frame(container, stream, file=file, max_read_bytes=job.max_read_bytes)
         pixels = max(job.width * job.height, frame.width * frame.height)
         if pixels > job.max_pixels:
             raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{frame.width} x {frame.height}")
@@ -98,7 +99,9 @@ def _picture_stream(container: av.container.InputContainer) -> VideoStream:
     raise RenderRejected(RejectReason.NO_PICTURE)
 
 
-def _best_frame(container: av.container.InputContainer, stream: VideoStream) -> VideoFrame:
+def _best_frame(
+    container: av.container.InputContainer, stream: VideoStream, *, file: RangedFile, max_read_bytes: int
+) -> VideoFrame:
     """The first candidate that is not black, else the brightest."""
     best: VideoFrame | None = None
     best_luma = -1.0
@@ -113,6 +116,8 @@ def _best_frame(container: av.container.InputContainer, stream: VideoStream) -> 
             best, best_luma = frame, luma
         if luma >= _DARK:
             break
+        # A black poster is better than none: in a film without an index each search may read all of it.
+        file.allow(max_read_bytes // 2)
     if best is None:
         raise RenderRejected(RejectReason.CORRUPT, "no decodable frame")
     return best
@@ -133,7 +138,7 @@ def _key_frame_at(
                 return frames[0] if frames else None
             if count >= _MAX_PACKETS:
                 return None
-    except FFmpegError:
+    except (FFmpegError, OSError):
         if not fraction:
             raise
     return None

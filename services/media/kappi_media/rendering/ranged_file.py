@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections import OrderedDict
 from collections.abc import Callable
@@ -27,10 +28,16 @@ class RangedFile(io.RawIOBase):
         self._kept = kept_blocks
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._position = 0
+        self._fetched_bytes = 0
+        self._allowed_bytes: int | None = None
 
     @property
     def size_bytes(self) -> int:
         return self._size
+
+    def allow(self, total_bytes: int) -> None:
+        """Reading raises OSError from now on where it would fetch more than this in all."""
+        self._allowed_bytes = total_bytes
 
     def readable(self) -> bool:
         return True
@@ -73,7 +80,11 @@ class RangedFile(io.RawIOBase):
             self._blocks.move_to_end(number)
             return block
         start = number * self._block_bytes
-        block = self._fetch(start, min(self._block_bytes, self._size - start))
+        length = min(self._block_bytes, self._size - start)
+        self._fetched_bytes += length
+        if self._allowed_bytes is not None and self._fetched_bytes > self._allowed_bytes:
+            raise OSError(errno.EFBIG, "read enough of this file")
+        block = self._fetch(start, length)
         self._blocks[number] = block
         if len(self._blocks) > self._kept:
             self._blocks.popitem(last=False)

@@ -127,6 +127,9 @@ class Renderer:
             orientation=probe.orientation,
             sizes=tuple(WireSize(height=s.height, cover_width=s.cover_width) for s in sizes),
             max_pixels=self._limits.max_pixels,
+            max_read_bytes=2 * source.size_bytes + _SPARE_READ_BYTES
+            if probe.kind == "image"
+            else self._limits.video_read_bytes,
             fmt=fmt,
         )
 
@@ -150,7 +153,9 @@ class Renderer:
                 job,
                 source,
                 time_limit=self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time,
-                read_limit_bytes=self._read_limit_bytes(job),
+                read_limit_bytes=job.max_read_bytes
+                if isinstance(job, RenderJob)
+                else job.limits.max_read_bytes,
             )
         finally:
             # Anything but an answered job leaves the conversation in the middle.
@@ -158,13 +163,6 @@ class Renderer:
                 self._give_back(process)
             else:
                 await process.close()
-
-    def _read_limit_bytes(self, job: Job) -> int:
-        if isinstance(job, ProbeJob):
-            return job.limits.max_read_bytes
-        if job.content_type.startswith("image/"):
-            return 2 * job.size_bytes + _SPARE_READ_BYTES
-        return self._limits.video_read_bytes
 
     async def _take(self) -> DecoderProcess:
         while self._idle:

@@ -31,7 +31,8 @@ class WireSize(msgspec.Struct, frozen=True):
 class RenderJob(msgspec.Struct, frozen=True, tag="render"):
     """width, height: as displayed. orientation: EXIF 1..8. max_pixels: of anything decoded.
 
-    placeholder: whether to make one, too.
+    max_read_bytes: that the renderer answers with before it gives the file up. placeholder: whether to make
+    one, too.
     """
 
     content_type: str
@@ -41,6 +42,7 @@ class RenderJob(msgspec.Struct, frozen=True, tag="render"):
     orientation: int
     sizes: tuple[WireSize, ...]
     max_pixels: int
+    max_read_bytes: int = 1 << 40
     fmt: RenditionFormat = "jpeg"
     placeholder: bool = False
 

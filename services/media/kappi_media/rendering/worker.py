@@ -146,6 +146,7 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
                 orientation=job.orientation,
                 sizes=sizes,
                 max_pixels=job.max_pixels,
+                max_read_bytes=job.max_read_bytes,
             ),
         )
     if job.content_type == "image/bmp":

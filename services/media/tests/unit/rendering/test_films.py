@@ -10,11 +10,13 @@ from typing import Any
 import av
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-from kappi_media.probing import RejectReason
+from kappi_media.probing import BytesSource, MediaFormat, RejectReason, probe
+from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
 from kappi_media.testing.rendered import assert_upright, corners, rendered
-from kappi_media.testing.samples import quadrants
+from kappi_media.testing.samples import CountingSource, quadrants
 from PIL import Image
 
 
@@ -31,7 +33,7 @@ class Film:
     options: tuple[tuple[str, str], ...] = ()
 
 
-def filmed(film: Film, picture: Image.Image | None = None, **colour: Any) -> bytes:
+def filmed(film: Film, picture: Image.Image | None = None, *, frames: int = 6, **colour: Any) -> bytes:
     """colour: attributes of the codec's context."""
     out = io.BytesIO()
     with av.open(out, "w", format=film.container) as container:
@@ -42,7 +44,7 @@ def filmed(film: Film, picture: Image.Image | None = None, **colour: Any) -> byt
         for name, value in colour.items():
             setattr(stream.codec_context, name, value)
         lit = picture or quadrants(film.width, film.height)
-        for number in range(film.dark_frames + 6):
+        for number in range(film.dark_frames + frames):
             shown = Image.new("RGB", lit.size) if number < film.dark_frames else lit
             frame = av.VideoFrame.from_image(shown)  # type: ignore[no-untyped-call] # its stub lacks types
             matrix = colour.get("colorspace")
@@ -82,6 +84,23 @@ async def test_the_black_that_films_begin_with_is_passed_over(container: str) ->
     codec = "libvpx" if container == "webm" else "libx264"
     (picture,) = await rendered(filmed(Film(container, codec, dark_frames=10)))
     assert_upright(picture, tolerance=40)
+
+
+async def test_a_search_for_light_ends_before_the_file_is_given_up() -> None:
+    """A film without an index, its picture beyond what may be read of it: a black poster, not a refusal."""
+    noise = Image.effect_noise((640, 480), 120).convert("RGB")
+    finest = (("qmin", "1"), ("qmax", "1"))
+    film = Film("matroska", "mjpeg", 640, 480, "yuvj420p", dark_frames=5, options=finest)
+    body = filmed(film, noise, frames=40).replace(b"\x1c\x53\xbb\x6b", b"\x1c\x53\xbb\x6c")
+    limit = 1 << 20
+    assert len(body) > 4 * limit
+    found = await probe(BytesSource(body), MediaFormat.MKV)
+    source = CountingSource(body)
+    renderer = Renderer(limits=RenderLimits(video_read_bytes=limit))
+    (image,) = await renderer.render(source, found, [RenditionSize(100)])
+    await renderer.close()
+    assert Image.open(io.BytesIO(image.body)).convert("L").getextrema()[1] < 24
+    assert sum(source.reads) <= limit
 
 
 async def test_a_film_that_does_not_say_is_taken_for_what_its_height_suggests() -> None:
