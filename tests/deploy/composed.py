@@ -71,7 +71,7 @@ class Composed:
             elif name == "kafka":
                 self.addresses |= start_kafka(container, self.ground)
             elif name == "seaweedfs":
-                self.addresses |= start_seaweedfs(container, self.ground)
+                self.addresses |= start_seaweedfs(container, self.ground, addresses=self.addresses)
             elif container.is_job:
                 done = self.run(container)
                 assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"

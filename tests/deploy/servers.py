@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -104,10 +104,16 @@ def launch_kafka(
     )
 
 
-def start_seaweedfs(container: Container, ground: Ground) -> dict[str, str]:
-    """The container's own arguments; only where it listens and keeps its data is replaced."""
+def start_seaweedfs(container: Container, ground: Ground, *, addresses: Mapping[str, str]) -> dict[str, str]:
+    """The container's own arguments; only where it listens and keeps its data is replaced.
+
+    addresses: where media is, which it tells of uploads.
+    """
     data = ground.folder / "seaweedfs"
     data.mkdir()
+    notification = (ground.secrets / "notification.toml").read_text()
+    assert "media:8003" in notification
+    (data / "notification.toml").write_text(notification.replace("media:8003", addresses["media:8003"]))
     ports = free_ports(8)
     places = {
         "-dir": str(data),
@@ -138,14 +144,16 @@ def start_seaweedfs(container: Container, ground: Ground) -> dict[str, str]:
         name="seaweedfs",
         ground=ground,
         ready=lambda: answers_http(f"http://{LOOPBACK}:{port}/healthz"),
+        cwd=data,  # where it looks for notification.toml first
     )
     return {"seaweedfs:8333": f"{LOOPBACK}:{port}", "localhost:8333": f"{LOOPBACK}:{port}"}
 
 
-def _start(argv: Sequence[str], *, name: str, ground: Ground, ready: object) -> None:
-    assert callable(ready)
+def _start(
+    argv: Sequence[str], *, name: str, ground: Ground, ready: Callable[[], bool], cwd: Path | None = None
+) -> None:
     process = ManagedProcess(
-        argv, log=ground.folder / f"{name}.log", ready=ready, start_timeout_s=_PATIENCE_S
+        argv, log=ground.folder / f"{name}.log", ready=ready, cwd=cwd, start_timeout_s=_PATIENCE_S
     )
     process.start()
     ground.running.callback(process.kill)  # nobody wants its data: no orderly end

@@ -15,7 +15,7 @@ from tests.deploy.tools import deploy_tool
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_what_it_composes_works(
     composition: dict[str, Container], secrets_made: Path, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:

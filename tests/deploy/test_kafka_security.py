@@ -30,7 +30,7 @@ from tests.deploy.composed import InVenv
 from tests.deploy.kustomized import build
 from tests.deploy.servers import Ground, launch_kafka
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 _PASSWORD = "a-password-of-the-cluster"
 _CLUSTER_ID = "a2FwcGktc2VjdXJpdHktMQ"

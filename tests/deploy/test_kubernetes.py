@@ -178,6 +178,15 @@ class TestPorts:
         # The gateway's three, galleries' and media's keys in each of their pods.
         assert called == 3 + 2 + 3
 
+    def test_the_dev_store_may_tell_of_uploads(self) -> None:
+        overlay = build("dev")
+        [store] = [pod for pod in overlay.pods() if pod.owner == "StatefulSet/seaweedfs"]
+        media = _behind(overlay, "media", 8003)
+        assert may_call(overlay, store, media, 8003)
+        told = overlay.secrets["seaweedfs"]["notification.toml"]
+        assert "http://media:8003/internal/store-events" in told
+        assert overlay.secrets["media"]["KAPPI_MEDIA_STORE_EVENTS_TOKEN"] in told
+
     def test_servers_can_be_reached(self, overlay: Overlay) -> None:
         for pod in overlay.our_pods():
             environment = overlay.environment(pod.container)
