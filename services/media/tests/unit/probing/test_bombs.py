@@ -26,9 +26,12 @@ def bomb() -> bytes:
     out.seek(0, io.SEEK_END)
     size = SIDE.to_bytes(4, "big")
     PngImagePlugin.putchunk(out, b"IHDR", size + size + bytes((8, 2, 0, 0, 0)))
-    packer = zlib.compressobj(9)
-    row = bytes(1 + 3 * SIDE)
-    pixels = b"".join(packer.compress(row) for _ in range(SIDE)) + packer.flush()
+    # A fully flushed piece may be repeated as it is, which spares packing all of it.
+    packer = zlib.compressobj(9, wbits=-15)
+    rows = bytes((1 + 3 * SIDE) * SIDE // 100)
+    piece = packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = (100 * len(rows) % 65_521) << 16 | 1  # Adler-32 of zeros
+    pixels = b"\x78\xda" + piece * 100 + b"\x03\x00" + checksum.to_bytes(4, "big")
     PngImagePlugin.putchunk(out, b"IDAT", pixels)
     PngImagePlugin.putchunk(out, b"IEND", b"")
     return out.getvalue()
@@ -48,7 +51,6 @@ async def test_a_png_of_2_7_gigabytes(bomb: bytes, record_property: Callable[[st
     assert peak < MEMORY_BYTES / 50
     record_property("seconds", seconds)
     record_property("peak_bytes", peak)
-    print(f"refused after {seconds * 1000:.2f} ms and {peak / 1e6:.2f} MB")
 
 
 async def test_the_confined_reader_refuses_it_as_fast(bomb: bytes) -> None:
@@ -63,7 +65,6 @@ async def test_the_confined_reader_refuses_it_as_fast(bomb: bytes) -> None:
                 await renderer.probe(source, MediaFormat.PNG)
             seconds.append(time.perf_counter() - started)
             assert len(source.reads) <= 2
-        print(f"refused after {min(seconds) * 1000:.2f} ms")
         assert min(seconds) < SECONDS
     finally:
         await renderer.close()
