@@ -1,4 +1,4 @@
-"""HEIC, in a decoder process: by libheif with a decoder for HEVC, which the libvips wheel lacks.
+"""HEIC and AVIF, in a decoder process: HEVC by pillow-heif, whose libheif decodes it, AV1 by libvips.
 
 Rotation and mirroring are properties of the picture and libheif applies them; the EXIF orientation beside
 them says the same and must not be applied a second time.
@@ -33,8 +33,7 @@ def load_heic(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
         image = _pixels(picture)
     except (EOFError, SyntaxError, RuntimeError) as error:
         if _NOT_BUILT_IN in str(error):
-            # A HEIF may hold other codecs; libvips brings the one for AV1.
-            return load_picture(file, content_type="image/avif", sizes=sizes, max_pixels=max_pixels)
+            return load_avif(file, sizes=sizes, max_pixels=max_pixels)  # in a HEIF under its common name
         raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
     height = math.ceil(image.height * least_scale(sizes, image.width, image.height))
     # Shrunk before its colours are converted: the other way round takes several times the memory.
@@ -42,9 +41,25 @@ def load_heic(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
     return in_memory(_converted(small, picture.info))
 
 
+def load_avif(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
+    """libvips decodes, but overlooks what the colours' numbers say. Raises as `load_heic`."""
+    try:
+        info = _opened(file).info
+    except (EOFError, SyntaxError, RuntimeError) as error:
+        raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
+    return load_picture(
+        file,
+        content_type="image/avif",
+        sizes=sizes,
+        max_pixels=max_pixels,
+        convert=lambda image: _converted(image, info),
+    )
+
+
 def _opened(file: RangedFile) -> Any:
     """The primary picture, its header read."""
     pillow_heif.options.DECODE_THREADS = 1
+    file.seek(0)
     body = file.readall()
     picture = pillow_heif.open_heif(body, convert_hdr_to_8bit=True)
     if _transfer(picture.info) in (PQ, HLG):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pyvips
@@ -36,11 +36,16 @@ def harden() -> None:
 
 
 def load_picture(
-    file: RangedFile, *, content_type: str, sizes: Sequence[RenditionSize], max_pixels: int
+    file: RangedFile,
+    *,
+    content_type: str,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    convert: Callable[[pyvips.Image], pyvips.Image] | None = None,
 ) -> pyvips.Image:
     """Upright, sRGB or grey, decoded no larger than the sizes need (shrink on load).
 
-    Raises RenderRejected, pyvips.Error.
+    convert: its colours, where libvips does not know how. Raises RenderRejected, pyvips.Error.
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
@@ -58,7 +63,8 @@ def load_picture(
         **({"output_profile": SRGB} if _has_profile(header) else {}),
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
-    return in_memory(image)  # here, while the source is held: libvips does not
+    # Here, while the source is held: libvips does not.
+    return in_memory(image if convert is None else convert(image))
 
 
 def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
@@ -95,6 +101,7 @@ def _displayed(header: pyvips.Image) -> tuple[int, int]:
 
 
 def _vips_source(file: RangedFile) -> pyvips.Source:
+    file.seek(0)
     if file.size_bytes <= _READ_WHOLE_BYTES:
         return pyvips.Source.new_from_memory(file.readall())
     source = pyvips.SourceCustom()

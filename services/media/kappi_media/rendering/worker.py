@@ -151,10 +151,11 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         )
     if job.content_type == "image/bmp":
         return picture.load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
-    if job.content_type == "image/heic":
-        from kappi_media.rendering.heic import load_heic
+    if job.content_type in ("image/heic", "image/avif"):
+        from kappi_media.rendering import heic
 
-        return load_heic(file, sizes=sizes, max_pixels=job.max_pixels)
+        load = heic.load_heic if job.content_type == "image/heic" else heic.load_avif
+        return load(file, sizes=sizes, max_pixels=job.max_pixels)
     return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
 
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 import pyvips
 from kappi_media.rendering.colour import BT_709, BT_2020, DISPLAY_P3, HLG, PQ, to_srgb
-from kappi_media.testing.rendered import assert_upright, rendered
+from kappi_media.testing.rendered import assert_upright, corners, rendered
 from kappi_media.testing.samples import QUADRANTS, Colour, encode, register_heif
 from PIL import Image, ImageCms
 
@@ -66,6 +66,33 @@ async def test_a_phones_wide_colours_look_right(fmt: str) -> None:
     for wanted in ("jpeg", "webp", "avif"):
         (picture,) = await rendered(encode(p3_picture(300, 200), fmt, options=options), fmt=wanted)
         assert_upright(picture, tolerance=6)
+
+
+def numbered(body: bytes, *, primaries: int, transfer: int) -> bytes:
+    """The same HEIC or AVIF, its colours' numbers changed."""
+    at = body.index(b"colrnclx") + 8
+    return body[:at] + struct.pack(">2H", primaries, transfer) + body[at + 4 :]
+
+
+@pytest.mark.parametrize("fmt", ["AVIF", "HEIF"])
+async def test_wide_colours_told_by_numbers_alone(fmt: str) -> None:
+    register_heif()
+    body = encode(p3_picture(300, 200), fmt, options={"quality": 95})
+    (picture,) = await rendered(numbered(body, primaries=DISPLAY_P3, transfer=SRGB_TRANSFER))
+    assert_upright(picture, tolerance=6)
+
+
+@pytest.mark.parametrize("fmt", ["AVIF", "HEIF"])
+@pytest.mark.parametrize(("transfer", "white"), [(PQ, 148), (HLG, 191)])
+async def test_a_high_range_photograph_is_not_grey(fmt: str, transfer: int, white: int) -> None:
+    register_heif()
+    picture = Image.new("RGB", (300, 200), (white,) * 3)
+    picture.paste((8, 8, 8), (0, 0, 150, 200))
+    body = encode(picture, fmt, options={"quality": 95})
+    (found,) = await rendered(numbered(body, primaries=BT_2020, transfer=transfer))
+    dark, bright = corners(found)[:2]
+    assert max(dark) <= 12
+    assert min(bright) >= 215
 
 
 def test_the_trial_would_notice() -> None:
