@@ -43,7 +43,9 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     Unremovable; errors of the source pass through.
     """
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
-    cleaner = _CLEANERS.get(fmt) if fmt is not None else None
+    if fmt is None:
+        raise Unremovable("no format that is known")
+    cleaner = _CLEANERS.get(fmt)
     if cleaner is None:
         return ()
     file = EditedFile(source)

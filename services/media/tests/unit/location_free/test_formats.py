@@ -1,0 +1,317 @@
+"""Files made by hand: what no camera at hand writes, and what nobody should."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+import zlib
+
+import pytest
+from kappi_media.location_free.edits import Unremovable
+from kappi_media.location_free.find import find_location
+from kappi_media.location_free.xmp import cleaned_xmp
+from kappi_media.probing import BytesSource
+from kappi_media.testing.places import without_place
+from kappi_media.testing.samples import Shot, encode, mutations, quadrants
+
+PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(make="Kappi", place=(48.8577, 2.295, 35.0)))
+PLAIN = encode(quadrants(64, 48), "JPEG")
+XMP_ID = b"http://ns.adobe.com/xap/1.0/\0"
+MORE_XMP_ID = b"http://ns.adobe.com/xmp/extension/\0"
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def box(name: bytes, *bodies: bytes) -> bytes:
+    body = b"".join(bodies)
+    return struct.pack(">I4s", 8 + len(body), name) + body
+
+
+FILM = box(b"ftyp", b"isom", bytes(4)) + box(
+    b"moov",
+    box(b"udta", box(b"\xa9xyz", b"\x00\x12\x15\xc7+48.8577+002.2950/"), box(b"name", b"Stays")),
+    bytes(0),
+)
+
+
+# What follows a picture
+
+
+async def test_a_second_picture_and_a_film_after_the_first_are_cleaned_too() -> None:
+    photo = PLACED + b"filler" + PLACED + bytes(10) + FILM
+    copy = await without_place(photo)
+    assert len(copy) == len(photo)
+    assert copy.count(b"Kappi") == 2
+    assert b"+48.8577" not in copy
+    assert b"Stays" in copy
+    second = copy[copy.rindex(b"\xff\xd8\xff") :]
+    assert await find_location(BytesSource(copy)) == ()
+    assert await find_location(BytesSource(second)) == ()
+
+
+async def test_what_only_looks_like_a_picture_is_left_as_it_is() -> None:
+    photo = PLAIN + b"\xff\xd8\xff\xe0" + bytes(50) + b"\0\0\0\x18ftyp" + bytes(40)
+    assert await find_location(BytesSource(photo)) == ()
+
+
+# Segments of other kinds
+
+
+async def test_long_xmp_is_cleaned_across_its_segments() -> None:
+    packet = b"<x:xmpmeta><exif:GPSLatitude>48,51.462N</exif:GPSLatitude><a>stays</a></x:xmpmeta>"
+    digest, pieces = b"A" * 32, [(40, packet[40:]), (0, packet[:40])]
+    segments = [
+        segment(0xE1, MORE_XMP_ID + digest + struct.pack(">II", len(packet), offset) + piece)
+        for offset, piece in pieces
+    ]
+    photo = PLAIN[:2] + b"".join(segments) + PLAIN[2:]
+    copy = await without_place(photo)
+    assert b"48,51" not in copy
+    assert b"stays" in copy
+    assert len(copy) == len(photo)
+
+
+async def test_telemetry_of_a_maker_goes_whole_and_other_segments_stay() -> None:
+    photo = PLAIN[:2] + segment(0xE6, b"GoPro\0....GPS5" + b"\x01" * 40) + segment(0xE5, b"sRGB") + PLAIN[2:]
+    copy = await without_place(photo)
+    assert b"GPS5" not in copy
+    assert b"sRGB" in copy
+
+
+@pytest.mark.parametrize("head", [b"\xff\xe1\x00\x01", b"\xff\xe1\xff\xff", b"\x00\x00"])
+async def test_segments_that_cannot_be_followed_are_no_copy(head: bytes) -> None:
+    with pytest.raises(Unremovable):
+        await find_location(BytesSource(PLAIN[:2] + head + PLAIN[2:]))
+
+
+# TIFF structures
+
+
+def bigtiff(gps: bool) -> bytes:
+    entries = [struct.pack("<HHQQ", 0x0100, 4, 1, 64)]
+    if gps:
+        entries.append(struct.pack("<HHQQ", 0x8825, 13, 1, 200))
+    head = b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
+    main = struct.pack("<Q", len(entries)) + b"".join(entries) + bytes(8)
+    latitude = struct.pack("<HHQQ", 2, 5, 3, 300)
+    places = struct.pack("<Q", 1) + latitude + bytes(8)
+    body = (head + main).ljust(200, b"\0") + places
+    return body.ljust(300, b"\0") + struct.pack("<6I", 48, 1, 51, 1, 27, 1)
+
+
+async def test_bigtiff() -> None:
+    copy = await without_place(bigtiff(gps=True))
+    assert copy[:16] == bigtiff(gps=True)[:16]
+    assert struct.unpack_from("<QHH", copy, 16) == (1, 0x0100, 4)
+    assert copy[44:] == bytes(len(copy) - 44)
+    assert await find_location(BytesSource(bigtiff(gps=False))) == ()
+
+
+async def test_directories_that_point_to_each_other_end() -> None:
+    loop = b"II*\0" + struct.pack("<I", 8) + struct.pack("<HHHII", 1, 0x8769, 4, 1, 8) + struct.pack("<I", 8)
+    assert await find_location(BytesSource(loop)) == ()
+
+
+async def test_a_directory_that_is_cut_off_is_cleaned_as_far_as_it_goes() -> None:
+    cut = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 500) + struct.pack("<HHII", 0x8825, 4, 1, 8)
+    copy = await without_place(cut)
+    assert b"\x25\x88" not in copy
+
+
+# XMP
+
+
+@pytest.mark.parametrize(
+    ("packet", "left"),
+    [
+        (b"<d exif:GPSLatitude='1' b='2'/>", b"b='2'"),
+        (b'<d xmp:Rating="5"\n  drone-dji:GpsLongtitude = "2.2"/>', b'xmp:Rating="5"'),
+        (b"<a/><exif:GPSLatitude/><b/>", b"<b/>"),
+        (b"<Iptc4xmpExt:LocationShown><rdf:Bag/></Iptc4xmpExt:LocationShown><b/>", b"<b/>"),
+        (b"<photoshop:City>Paris</photoshop:City><dc:title>My GPS trip to Paris</dc:title>", b"My GPS trip"),
+    ],
+)
+def test_properties_become_white_space(packet: bytes, left: bytes) -> None:
+    cleaned = cleaned_xmp(packet)
+    assert len(cleaned) == len(packet)
+    assert left in cleaned
+    assert not any(told in cleaned for told in (b"GPSL", b"GpsL", b"LocationShown", b"City"))
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"<exif:GPSLatitude>never closed",
+        b'<d exif:GPSLatitude="<"/>',
+        "<exif:GPSLatitude>1</exif:GPSLatitude>".encode("utf-16-le"),
+    ],
+)
+def test_a_packet_that_does_not_yield_loses_everything(packet: bytes) -> None:
+    assert cleaned_xmp(packet) == b" " * len(packet)
+
+
+def test_many_that_are_never_closed_take_no_time() -> None:
+    packet = b"<exif:GPSLatitude>" * 200_000
+    started = time.perf_counter()
+    assert not cleaned_xmp(packet).strip()
+    assert time.perf_counter() - started < 2
+
+
+# PNG
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        chunk(b"tEXt", b"exif:GPSLatitude\x0048"),
+        chunk(b"zTXt", b"Raw profile type APP1\0\0" + zlib.compress(b"\nexif\n  12\n45786966\n")),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<a exif:GPSLatitude='1'/>")),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + b"not packed at all"),
+        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(20 << 20))),
+    ],
+)
+async def test_text_chunks_that_tell_are_emptied_and_the_file_stays_whole(told: bytes) -> None:
+    png = encode(quadrants(16, 16), "PNG")
+    kept = chunk(b"tEXt", b"Title\0Stays")
+    body = png[:33] + told + kept + png[33:]
+    copy = await without_place(body)
+    assert copy == png[:33] + chunk(b"paDd", bytes(len(told) - 12)) + kept + png[33:]
+
+
+# Films
+
+
+def full(name: bytes, *bodies: bytes) -> bytes:
+    return box(name, bytes(4), *bodies)
+
+
+def film(sample_entry: bytes, samples: list[bytes], *, wide: bool) -> bytes:
+    """Every sample but the last two in a chunk of its own; those two share one."""
+    mdat = box(b"mdat", *samples)
+    start = len(box(b"ftyp", b"isom", bytes(4))) + 8
+    offsets, position = [], start
+    for sample in samples[:-1]:
+        offsets.append(position)
+        position += len(sample)
+    chunks = len(offsets)
+    table = box(
+        b"stbl",
+        full(b"stsd", struct.pack(">I", 1), sample_entry),
+        full(b"stsz", struct.pack(f">II{len(samples)}I", 0, len(samples), *map(len, samples))),
+        full(b"stsc", struct.pack(">IIIIIII", 2, 1, 1, 1, chunks, 2, 1)),
+        full(b"co64", struct.pack(f">I{chunks}Q", chunks, *offsets))
+        if wide
+        else full(b"stco", struct.pack(f">I{chunks}I", chunks, *offsets)),
+    )
+    trak = box(b"trak", box(b"mdia", box(b"minf", table)))
+    return box(b"ftyp", b"isom", bytes(4)) + mdat + box(b"moov", box(b"mvhd", bytes(100)), trak)
+
+
+SAMPLES = [b"GPS5 first", b"GPS5 second!", b"GPS5 3", b"GPS5 four"]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(
+    "entry",
+    [box(b"gpmd", bytes(8)), box(b"mebx", bytes(8), box(b"keys", b"com.apple.quicktime.location.ISO6709"))],
+)
+async def test_a_telemetry_track_goes_with_its_samples(entry: bytes, wide: bool) -> None:
+    body = film(entry, SAMPLES, wide=wide)
+    copy = await without_place(body)
+    assert len(copy) == len(body)
+    assert b"GPS5" not in copy
+    assert (b"trak" in copy, b"mvhd" in copy) == (False, True)
+    assert await find_location(BytesSource(copy)) == ()
+
+
+async def test_other_metadata_tracks_stay() -> None:
+    body = film(
+        box(b"mebx", bytes(8), box(b"keys", b"com.apple.quicktime.video-orientation")), SAMPLES, wide=False
+    )
+    assert await find_location(BytesSource(body)) == ()
+
+
+@pytest.mark.parametrize(
+    "count",
+    [0xFFFFFFFF, 3_000_000],
+)
+async def test_sample_tables_that_lie_are_no_copy(count: int) -> None:
+    body = film(box(b"gpmd", bytes(8)), SAMPLES, wide=False)
+    at = body.index(b"stsz") + 12
+    with pytest.raises(Unremovable):
+        await find_location(BytesSource(body[:at] + struct.pack(">I", count) + body[at + 4 :]))
+
+
+# HEIF
+
+
+def heif(item: bytes, *, in_idat: bool) -> bytes:
+    """One Exif item in two extents, apart from each other."""
+    half = len(item) // 2
+    stored = item[:half] + b"////" + item[half:]
+    ftyp = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    infe = box(b"infe", bytes([2, 0, 0, 0]), struct.pack(">HH", 1, 0), b"Exif\0")
+    iinf = full(b"iinf", struct.pack(">H", 1), infe)
+    idat = box(b"idat", stored if in_idat else b"")
+
+    def iloc(base: int) -> bytes:
+        extents = struct.pack(">IIII", base, half, base + half + 4, len(item) - half)
+        head = struct.pack(">BBBBBBHHHHH", 1, 0, 0, 0, 0x44, 0, 1, 1, int(in_idat), 0, 2)
+        return box(b"iloc", head, extents)
+
+    def whole(base: int) -> bytes:
+        meta = full(b"meta", full(b"hdlr", bytes(20)), iinf, iloc(base), idat)
+        return ftyp + meta + (b"" if in_idat else box(b"mdat", stored))
+
+    return whole(0) if in_idat else whole(len(whole(0)) - len(stored))
+
+
+@pytest.mark.parametrize("in_idat", [True, False])
+async def test_exif_in_several_pieces(in_idat: bool) -> None:
+    exif = Shot(make="Kappi", place=(48.8577, 2.295, 35.0)).exif()
+    body = heif(struct.pack(">I", 6) + exif, in_idat=in_idat)
+    assert await find_location(BytesSource(body))
+    copy = await without_place(body)
+    assert len(copy) == len(body)
+    assert copy.count(b"////") == 1
+    assert b"Kappi" in copy
+    assert struct.pack(">H", 0x8825) not in copy
+    assert struct.pack("<H", 0x8825) not in copy
+    assert await find_location(BytesSource(copy)) == ()
+
+
+# Anything
+
+
+@pytest.mark.parametrize("name", ["jpeg", "appended", "film", "heif", "png", "bigtiff"])
+async def test_damage_gives_a_copy_of_the_same_length_or_none_at_all(name: str) -> None:
+    exif = Shot(place=(48.8577, 2.295, 35.0)).exif()
+    body = {
+        "jpeg": PLACED,
+        "appended": PLACED + PLACED + FILM,
+        "film": film(box(b"gpmd", bytes(8)), SAMPLES, wide=False) + FILM,
+        "heif": heif(struct.pack(">I", 6) + exif, in_idat=False),
+        "png": encode(quadrants(16, 16), "PNG", shot=Shot(place=(48.8577, 2.295, 35.0))),
+        "bigtiff": bigtiff(gps=True),
+    }[name]
+    outcomes = {"copy": 0, "none": 0}
+    slowest = 0.0
+    for damaged in mutations(body, seed=random.Random(name).randrange(1 << 30), count=400):
+        started = time.perf_counter()
+        try:
+            copy = await without_place(damaged)
+        except Unremovable:
+            outcomes["none"] += 1
+        else:
+            outcomes["copy"] += 1
+            assert len(copy) == len(damaged)
+        slowest = max(slowest, time.perf_counter() - started)
+    assert outcomes["copy"] > 20
+    assert slowest < 5
