@@ -172,3 +172,19 @@ async def test_a_tier_without_originals_shows_none_to_anyone(
     await tell(AccountTierChanged(account_id=owner_id, tier="Basic", changed_at=clock()), sequence=2)
     clock.pass_by(timedelta(seconds=3))
     assert (await client.view(owned)).json["items"][0]["original"] is None
+
+
+async def test_a_tier_may_allow_more_than_one_put_can_carry(
+    client: Client, owned: Gallery, owner_id: UUID, clock: Clock, tell: Teller
+) -> None:
+    await tell(tier(clock, max_file_bytes=6 << 40))
+    await tell(AccountTierChanged(account_id=owner_id, tier="Studio", changed_at=clock()))
+    sizes = [5 * GIB, 5 * GIB + 1, 100 * GIB, 5 << 40]
+    files = [{"filename": "a.mov", "content_type": "video/quicktime", "size": size} for size in sizes]
+    for promised, size in zip(await client.sign(owned, *files), sizes, strict=True):
+        multipart = promised["multipart"]
+        assert multipart["part_count"] <= 10_000
+        assert (multipart["part_count"] - 1) * multipart["part_size"] < size
+        assert size <= multipart["part_count"] * multipart["part_size"]
+    # S3 holds no larger object, whatever a tier says.
+    assert await largest_file(client.http, owned) == 5 << 40
