@@ -94,15 +94,24 @@ def main(arguments: list[str]) -> int:
         if only_waits:
             asyncio.run(until_migrated(package, url))
             return 0
-        changed = asyncio.run(bring_up_to_date(package, url))
+        outcome = asyncio.run(_migrate(package, url))
     except ValidationError:
         _log.error("migrate.failed", package=package, error=f"{package.upper()}_DATABASE_URL is not set")
         return 1
     except (*_OUTAGES, ModuleNotFoundError) as error:
         _log.error("migrate.failed", package=package, error_type=type(error).__name__, error=str(error))
         return 1
-    _log.info("migrate.migrated" if changed else "migrate.up_to_date", package=package)
+    _log.info(f"migrate.{outcome}", package=package)
     return 0
+
+
+async def _migrate(package: str, url: str) -> str:
+    current = await current_revisions(url)
+    if current != newest_revisions(folder := versions_folder(package)) and not lacks_migrations(
+        folder, current
+    ):
+        return "newer_already"  # a release was taken back: it runs on the newer schema
+    return "migrated" if await bring_up_to_date(package, url) else "up_to_date"
 
 
 if __name__ == "__main__":

@@ -96,6 +96,20 @@ class TestMigrate:
         assert again.returncode == 0
         assert "migrate.up_to_date" in again.stdout
 
+    async def test_an_older_release_leaves_a_newer_schema_alone(
+        self, package: str, database_url: str, tmp_path: Path
+    ) -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("CREATE TABLE alembic_version (version_num text)")
+        await connection.execute("INSERT INTO alembic_version VALUES ('0002')")
+        await connection.close()
+        env = {f"{package.upper()}_DATABASE_URL": database_url}
+        for arguments in ((package,), ("--wait", package)):
+            done = await asyncio.to_thread(job, self.MODULE, *arguments, env=env, path=tmp_path)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert ("migrate.newer_already" in done.stdout) == (len(arguments) == 1)
+        assert not await has_table(database_url)
+
     def test_without_an_address(self, package: str, tmp_path: Path) -> None:
         done = job(self.MODULE, package, env={}, path=tmp_path)
         assert done.returncode == 1
