@@ -20,20 +20,25 @@ async def test_every_topic_and_its_dead_letters_are_declared(
         return
     connection = KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix)
     declaration = TopicDeclaration(connection, wanted=True, replication_factor=-1)
+    declaration.also("of-somebody-else")
     await declaration.done()
     await TopicDeclaration(connection, wanted=True, replication_factor=-1).done()  # again, by another process
     admin = AIOKafkaAdminClient(**connection.client_options())
     await admin.start()
     names = [connection.topic(topic.name) for topic in TOPICS]
+    foreign = connection.topic("of-somebody-else")
     described = {
         topic["topic"]: len(topic["partitions"])
-        for topic in await admin.describe_topics([*names, *(name + DLQ_SUFFIX for name in names)])
+        for topic in await admin.describe_topics(
+            [*names, *(name + DLQ_SUFFIX for name in names), foreign, foreign + DLQ_SUFFIX]
+        )
     }
     await admin.close()
     assert {name: described[name] for name in names} == {
         connection.topic(topic.name): topic.partitions for topic in TOPICS
     }
     assert all(described[name + DLQ_SUFFIX] == 1 for name in names)
+    assert (described[foreign], described[foreign + DLQ_SUFFIX]) == (1, 1)
 
 
 async def test_a_broker_that_is_away_is_waited_for() -> None:
