@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
-from kappi_contracts.keys import original_key, rendition_key
+from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.main import Ground, build_worker
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
@@ -188,6 +188,16 @@ class Interrupted:
 
     async def probe(self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits) -> Probe:
         return await probe(source, fmt, limits)
+
+    async def render(
+        self,
+        source: RangedSource,
+        probe: Probe,
+        sizes: Sequence[RenditionSize],
+        *,
+        fmt: RenditionFormat = "jpeg",
+    ) -> tuple[RenderedImage, ...]:
+        raise AssertionError("asked for by nobody")
 
     async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
         await self._meanwhile()
