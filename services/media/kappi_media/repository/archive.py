@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -64,7 +64,7 @@ class ArchiveQueries:
         """The same of copies that do not tell where the originals were made, as far as they are there."""
         records: list[Any] = await self._database.hot.fetch(_LOCATION_FREE_FILES, gallery_id)
         return [
-            _file(gallery_id, *fields, key_of=original_key if unchanged else location_free_key)
+            _file(gallery_id, *fields) if unchanged else _copy(gallery_id, *fields)
             for *fields, unchanged in records
         ]
 
@@ -85,10 +85,15 @@ def _file(
     size_bytes: int,
     etag: str,
     crc32: int | None,
-    key_of: Callable[[UUID, UUID], str] = original_key,
 ) -> ArchiveFile:
     return ArchiveFile(
         filename,
         entry_time(taken_at=taken_at, offset_minutes=offset_minutes, kind=kind, created_at=created_at),
-        StoredFile(media_id, key_of(gallery_id, media_id), size_bytes, etag, crc32),
+        StoredFile(media_id, original_key(gallery_id, media_id), size_bytes, etag, crc32),
     )
+
+
+def _copy(gallery_id: GalleryId, *fields: Any) -> ArchiveFile:
+    file = _file(gallery_id, *fields)
+    key = location_free_key(gallery_id, file.stored.media_id)
+    return file._replace(stored=file.stored._replace(key=key))

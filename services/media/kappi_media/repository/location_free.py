@@ -28,8 +28,9 @@ ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $4, failure = NU
 RETURNING true
 """
 _STATE = """
-SELECT i.content_type, i.size_bytes, i.etag, i.crc32, i.gps IS NOT NULL, c.etag, c.crc32, c.unchanged,
-  (SELECT r.failure FROM rendition_claims r WHERE r.media_id = i.id AND r.size = 'location-free')
+SELECT i.content_type, i.size_bytes, i.etag, i.crc32, i.gps IS NOT NULL AS tells_place,
+  c.etag AS copy_etag, c.crc32 AS copy_crc32, c.unchanged,
+  (SELECT r.failure FROM rendition_claims r WHERE r.media_id = i.id AND r.size = 'location-free') AS failure
 FROM items i LEFT JOIN location_free_copies c ON c.media_id = i.id
 WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'ready'
 """
@@ -138,10 +139,21 @@ class LocationFreeQueries:
         record = await self._database.hot.fetchrow(_STATE, media_id, gallery_id)
         if record is None:
             return None
-        *original, copy_etag, copy_crc32, unchanged, failure = record
-        size_bytes = record["size_bytes"]
-        copy = None if copy_etag is None else KeptCopy(size_bytes, copy_etag, copy_crc32, unchanged)
-        return CopyState(*original, copy, mine and copy is None, failure)
+        copy = None
+        if record["copy_etag"] is not None:
+            copy = KeptCopy(
+                record["size_bytes"], record["copy_etag"], record["copy_crc32"], record["unchanged"]
+            )
+        return CopyState(
+            content_type=record["content_type"],
+            size_bytes=record["size_bytes"],
+            etag=record["etag"],
+            crc32=record["crc32"],
+            tells_place=record["tells_place"],
+            copy=copy,
+            mine=mine and copy is None,
+            failure=record["failure"],
+        )
 
 
 async def note_face(

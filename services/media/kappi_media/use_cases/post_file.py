@@ -8,7 +8,7 @@ is settled once all of it has come. Then it is completed as any other upload is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -100,7 +100,7 @@ class _Inflow:
             self._head += piece
         return self._head
 
-    async def rest(self) -> AsyncIterator[bytes]:
+    async def rest(self) -> AsyncGenerator[bytes, None]:
         if self._head:
             yield self._head
         async for piece in self._content:
