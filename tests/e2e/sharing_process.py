@@ -1,4 +1,4 @@
-"""`kappi share` as a process that can be stopped at any moment, and what its journal remembers."""
+"""The `kappi` commands as processes that can be stopped at any moment, and what a share's note remembers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Ended:
 
 
 class SharingProcess:
-    """One call of the command. arguments: after `kappi share --json`."""
+    """One call of a command."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -46,9 +46,15 @@ class SharingProcess:
 
     @classmethod
     async def start(cls, stack: StackUnderTest, url: str, *arguments: str | Path) -> SharingProcess:
+        """`kappi share --json`."""
+        return await cls.call(stack, "share", "--json", "--url", url, *arguments)
+
+    @classmethod
+    async def call(cls, stack: StackUnderTest, *arguments: str | Path) -> SharingProcess:
+        """Any command of the stack's operator."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("KAPPI_")}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "kappi_embedded.cli", "share", "--json", "--url", url),
+            *(sys.executable, "-m", "kappi_embedded.cli"),
             *map(str, arguments),
             env={**environ, **stack.running.env, "NO_COLOR": "1"},
             stdout=asyncio.subprocess.PIPE,

@@ -4,6 +4,7 @@ lock            held by the running supervisor
 run.json        addresses and pids while it runs (owner only: it holds database passwords)
 secrets/        made once: grant key, the seal of identity's keys, idempotency and store secrets
 mail/           what would be sent where there is no SMTP server, as .eml files
+shares/         of `kappi share`: what it needs to go on with one that was interrupted
 postgres/ objects/ logs/ signals/
 """
 

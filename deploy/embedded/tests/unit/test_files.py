@@ -1,10 +1,11 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_embedded.client.files import NameBook, find_files, safe_name, sha256_of
+from kappi_embedded.client.files import FileChanged, NameBook, find_files, safe_name, sha256_of
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,29 @@ def test_folders_are_searched_and_files_taken_at_their_word(tmp_path: Path) -> N
     ]
     assert [path.name for path in found.skipped] == ["notes.txt"]
     assert found.files[-1].size_bytes == 2
+
+
+def test_a_file_is_shared_once_however_often_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "trip" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    (tmp_path / "link.jpg").symlink_to(path)
+    found = find_files([path, tmp_path / "trip", tmp_path / "link.jpg"])
+    assert [file.path for file in found.files] == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"shor", "shorter"), (b"longer", "longer"), (b"other", "changed")]
+)
+def test_a_file_that_was_written_to_is_not_what_it_was(tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"photo")
+    (file,) = find_files([path]).files
+    file.must_be_unchanged(path.stat())
+    path.write_bytes(content)
+    os.utime(path, ns=(0, file.modified_ns + 1))
+    with pytest.raises(FileChanged, match=told):
+        file.must_be_unchanged(path.stat())
 
 
 def test_a_missing_file_is_told_before_anything_is_uploaded(tmp_path: Path) -> None:
