@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -10,9 +13,11 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.bus import Processor
+from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
@@ -343,6 +348,36 @@ async def test_the_command_fills_and_writes_everything(
     assert await store.tags(key_of(gallery, ready)) == tags_of(TaggedFacts("image", 64, 48))
     await store.delete_batch([key_of(gallery, ready)])
     assert await write(database, store, since=None) == "0 tagged, 1 failed"
+
+
+async def test_the_command_as_an_operator_runs_it(
+    client: Client, gallery: Gallery, store: SlowStore, url: str, served_store: ServedLocalStore
+) -> None:
+    item = await client.upload(gallery, JPEG)
+    await store.set_tags(key_of(gallery, item), tags_of(PHOTO))
+    settings = {
+        "KAPPI_MEDIA_DATABASE_URL": url,
+        "KAPPI_MEDIA_IDEMPOTENCY_SECRET": "0123456789abcdef",
+        "KAPPI_MEDIA_GRANT_JWKS_URL": "http://127.0.0.1:1/never-asked",
+        **served_store.environment(),
+    }
+
+    async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "kappi_media.tagging", *arguments]
+        return await asyncio.to_thread(
+            lambda: subprocess.run(
+                command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+            )
+        )
+
+    tomorrow = (utc_now() + timedelta(days=1)).isoformat()
+    for arguments, filled in (("fill", "--since", tomorrow), 0), (("fill",), 1), (("fill",), 0):
+        done = await run(*arguments)
+        assert (done.returncode, done.stdout) == (0, f"{filled} filled\n"), done.stderr
+    done = await run("write")
+    assert (done.returncode, done.stdout) == (0, "0 tagged, 0 failed\n"), "it is not ready"
+    for wrong in (("fill", "--since", "2026-11-20"), ("fill", "--since", "yesterday"), ("look",), ()):
+        assert (await run(*wrong)).returncode == 2
 
 
 @pytest.fixture
