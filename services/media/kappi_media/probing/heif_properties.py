@@ -42,7 +42,8 @@ async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
     size = next((box for box in listed if box.name == b"ispe"), None)
     if size is None:
         return None
-    width, height = coded = struct.unpack(">II", (await boxes.fields(size, 12))[4:12])
+    coded_width, coded_height = struct.unpack(">II", (await boxes.fields(size, 12))[4:12])
+    width, height = coded_width, coded_height
     matrix = IDENTITY
     transforms = 0
     for box in listed:
@@ -62,7 +63,7 @@ async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
             raise ProbeRejected(RejectReason.CORRUPT, "turned too often")
     orientation = orientation_of(matrix)
     stored = (height, width) if orientation >= 5 else (width, height)
-    return Shape(*coded, *stored, orientation)
+    return Shape(coded_width, coded_height, *stored, orientation)
 
 
 def _cut(body: bytes, width: int, height: int) -> tuple[int, int]:

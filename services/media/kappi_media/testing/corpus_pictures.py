@@ -70,8 +70,8 @@ def _pillow_mode(path: Path, fmt: str, mode: str) -> None:
     quadrants(96, 64).convert(mode).save(path, fmt)
 
 
-def _turned(fmt: Turning, orientation: int, **options: object) -> Make:
-    return partial(_pillow, fmt=fmt, shot=Shot(orientation=orientation), **options)
+def _turned(fmt: Turning, orientation: int) -> Make:
+    return partial(_pillow, fmt=fmt, shot=Shot(orientation=orientation))
 
 
 def _animated(path: Path, fmt: Literal["GIF", "WEBP", "PNG"]) -> None:
