@@ -60,11 +60,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """promise None: it was completed by an earlier run."""
+    """promise None: it was completed by an earlier run. begun: by one."""
 
     file: LocalFile
     known: Known
     promise: Promise | None
+    begun: bool
 
 
 class Sharing:
@@ -167,7 +168,7 @@ class Sharing:
             if promise.state not in {PENDING, COMPLETED}:
                 return None
         self._progress.hashed(file.size_bytes)
-        return _Task(file, known, promise)
+        return _Task(file, known, promise, begun=True)
 
     async def _hash(self, files: Sequence[LocalFile]) -> list[tuple[LocalFile, Known]]:
         found: dict[int, Known] = {}
@@ -225,7 +226,8 @@ class Sharing:
             else:
                 self._journal.declared(uploads)
                 return [
-                    _Task(*entry, promise_of(upload)) for entry, upload in zip(files, uploads, strict=True)
+                    _Task(*entry, promise_of(upload), begun=False)
+                    for entry, upload in zip(files, uploads, strict=True)
                 ]
         return []
 
@@ -257,8 +259,8 @@ class Sharing:
             if task.promise is None:
                 self._progress.resumed(task.file.size_bytes)
             else:
-                acknowledged = self._journal.acknowledged(task.known)
-                await self._uploader.upload(task.file, task.promise, acknowledged)
+                send = self._uploader.resume if task.begun else self._uploader.upload
+                await send(task.file, task.promise, self._journal.acknowledged(task.known))
         except Rejected as error:
             self._journal.drop(task.file)
             self._reject(task.file, str(error))

@@ -96,6 +96,18 @@ class Uploader:
             if error.status not in {404, 409}:
                 raise
 
+    async def resume(self, file: LocalFile, promise: Promise, acknowledged: Acknowledged) -> None:
+        """As `upload`, of a file that an earlier run may have sent and not completed."""
+        if promise.single is not None:
+            try:
+                await self._complete(promise)
+            except _Outdated:
+                pass  # nothing has arrived; of parts the store itself would have told
+            else:
+                self._progress.resumed(file.size_bytes)
+                return
+        await self.upload(file, promise, acknowledged)
+
     async def upload(self, file: LocalFile, promise: Promise, acknowledged: Acknowledged) -> None:
         """Put what is missing and complete.
 

@@ -241,6 +241,34 @@ async def test_bytes_that_arrived_though_the_answer_did_not_are_not_refused(
     assert not (await sharing(api, Quiet()).share(photos)).rejected
 
 
+async def test_a_file_that_arrived_before_the_kill_is_only_completed(
+    troubled: Troubled, api: Api, photos: list[LocalFile]
+) -> None:
+    journal = Journal(None, Note(begun_at="now", creation_key="k"), clock=time.monotonic)
+    known = journal.remember(photos[0], hashlib.sha256(BODY).hexdigest())
+    known.upload_id, known.media_id = "u", MEDIA_ID
+    troubled.puts.append(BODY)
+    quiet = Quiet()
+    gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
+    outcome = await Sharing(api, gallery, quiet, journal=journal).share(photos)
+    assert [shared.media_id for shared in outcome.shared] == [MEDIA_ID]
+    assert len(troubled.puts) == 1, "it was sent again"
+    assert (quiet.there_before, quiet.bytes) == (len(BODY), 0)
+
+
+async def test_a_file_that_had_not_arrived_is_sent(
+    troubled: Troubled, api: Api, photos: list[LocalFile]
+) -> None:
+    journal = Journal(None, Note(begun_at="now", creation_key="k"), clock=time.monotonic)
+    known = journal.remember(photos[0], hashlib.sha256(BODY).hexdigest())
+    known.upload_id, known.media_id = "u", MEDIA_ID
+    quiet = Quiet()
+    gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
+    await Sharing(api, gallery, quiet, journal=journal).share(photos)
+    assert troubled.puts == [BODY]
+    assert (quiet.there_before, quiet.bytes) == (0, len(BODY))
+
+
 async def test_the_files_of_a_batch_that_are_refused_are_left_out(
     troubled: Troubled, api: Api, photos: list[LocalFile], tmp_path: Path
 ) -> None:
