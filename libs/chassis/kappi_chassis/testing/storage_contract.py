@@ -20,6 +20,7 @@ from kappi_chassis.storage.contract import (
     StorageRefused,
     UrlSigner,
 )
+from kappi_chassis.storage.disposition import attachment
 from kappi_chassis.testing.signed_calls import call, without
 from kappi_chassis.testing.storage_contract_base import BODY, KEYS, MINUTES_5
 from kappi_chassis.testing.storage_contract_multipart import MultipartContract
@@ -356,7 +357,10 @@ class ObjectStoreContract(StreamContract, TagContract, MultipartContract):
 
     @pytest.mark.parametrize(
         "filename",
-        ["plain.jpg", 'she said "hi".jpg', "日本語 🏔️.jpg", "a/../b\\c.jpg", "line\r\nbreak.jpg", ""],
+        [
+            *("plain.jpg", 'she said "hi".jpg', "日本語 🏔️.jpg", "a/../b\\c.jpg", "line\r\nbreak.jpg", ""),
+            *("תמונה ٣.jpg", "100%+1&2=3;4,5'6.jpg", "photo\u202egpj.exe", "name. . .", "é" * 300 + ".jpg"),
+        ],
     )
     async def test_download_filename(
         self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, filename: str
@@ -368,7 +372,7 @@ class ObjectStoreContract(StreamContract, TagContract, MultipartContract):
         answer = await call(get)
         assert answer.status == 200
         assert answer.headers["content-type"] == "image/x-other"
-        assert answer.headers["content-disposition"].startswith('attachment; filename="')
+        assert answer.headers["content-disposition"] == attachment(filename)
 
     @pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(days=7, seconds=1), -MINUTES_5])
     def test_impossible_lifetimes(self, signer: UrlSigner, now: datetime, lifetime: timedelta) -> None:

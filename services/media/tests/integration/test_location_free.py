@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import GalleryUpdated
 from kappi_contracts.keys import location_free_key, original_key
+from kappi_media.domain import GalleryId, MediaId
 from kappi_media.location_free.find import find_location
 from kappi_media.main import Ground, build_app, build_copies
 from kappi_media.probing import BytesSource
@@ -206,7 +208,9 @@ async def test_two_replicas_make_one_copy(
 ) -> None:
     item = await upload(PLACED)
     other = build_copies(ground)
-    handed, answer = await asyncio.gather(other(item["id"], gallery.id), download(http, gallery, item))
+    handed, answer = await asyncio.gather(
+        other(MediaId(UUID(item["id"])), GalleryId(gallery.id)), download(http, gallery, item)
+    )
     assert answer.status == 200
     assert store.streams == 1
     assert (handed.key, handed.size_bytes) == (location_free_key(gallery.id, item["id"]), len(PLACED))
@@ -329,7 +333,7 @@ async def make_link(http: Http, gallery: Gallery, item: dict[str, Any]) -> str:
         "POST", f"/v1/media/{item['id']}/links", grant=gallery.grant(), body={"valid_for": 300}
     )
     assert answer.status == 201, answer.body
-    return "/v1/l/" + answer.json["link"].rpartition("/")[2]
+    return "/v1/l/" + str(answer.json["link"]).rpartition("/")[2]
 
 
 @pytest.fixture
