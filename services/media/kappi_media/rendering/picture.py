@@ -24,6 +24,7 @@ LOADERS: Final = {  # content type: libvips' class of loaders, and the one that 
 }
 # A file up to this size is read in one go: libvips asks for 4 KiB at a time, and through Python each time.
 _READ_WHOLE_BYTES: Final = 64 << 20
+_SEQUENCE_BRANDS: Final = (b"avis", b"msf1", b"hevc", b"hevx")
 _ORIENTATION, _PROFILE = "orientation", "icc-profile-data"
 
 
@@ -81,6 +82,13 @@ def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: in
         pixels = pixels.reduce(shrink)
     image = pyvips.Image.new_from_memory(pixels.tobytes(), pixels.width, pixels.height, 3, "uchar")
     return in_memory(image.copy(interpretation=SRGB))
+
+
+def is_sequence(file: RangedFile) -> bool:
+    """Whether a HEIC or AVIF calls itself a sequence first of all: a film in all but name."""
+    file.seek(0)
+    head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCE_BRANDS
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:

@@ -35,6 +35,8 @@ _DEMUXERS: Final = {
     "video/quicktime": _MOV,
     "video/x-m4v": _MOV,
     "video/3gpp": _MOV,
+    "image/heic": _MOV,  # as a sequence
+    "image/avif": _MOV,
     "video/webm": _MATROSKA,
     "video/x-matroska": _MATROSKA,
 }

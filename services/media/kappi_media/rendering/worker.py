@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # Pictures are read from end to end, most in one go; of a video a frame here and there.
 _PICTURE_BLOCK_BYTES: Final = 8 << 20
 _VIDEO_BLOCK_BYTES: Final = 256 << 10
+_HEIF: Final = ("image/heic", "image/avif")
 _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
 
@@ -134,29 +135,33 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         size_bytes=job.size_bytes,
         block_bytes=_VIDEO_BLOCK_BYTES if video else _PICTURE_BLOCK_BYTES,
     )
-    if video:
-        from kappi_media.rendering.poster import PosterJob, load_poster
-
-        return load_poster(
-            file,
-            PosterJob(
-                content_type=job.content_type,
-                width=job.width,
-                height=job.height,
-                orientation=job.orientation,
-                sizes=sizes,
-                max_pixels=job.max_pixels,
-                max_read_bytes=job.max_read_bytes,
-            ),
-        )
+    if video or (job.content_type in _HEIF and picture.is_sequence(file)):
+        return _poster(file, job, sizes)
     if job.content_type == "image/bmp":
         return picture.load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
-    if job.content_type in ("image/heic", "image/avif"):
+    if job.content_type in _HEIF:
         from kappi_media.rendering import heic
 
         load = heic.load_heic if job.content_type == "image/heic" else heic.load_avif
         return load(file, sizes=sizes, max_pixels=job.max_pixels)
     return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+
+
+def _poster(file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize]) -> pyvips.Image:
+    from kappi_media.rendering.poster import PosterJob, load_poster
+
+    return load_poster(
+        file,
+        PosterJob(
+            content_type=job.content_type,
+            width=job.width,
+            height=job.height,
+            orientation=job.orientation,
+            sizes=sizes,
+            max_pixels=job.max_pixels,
+            max_read_bytes=job.max_read_bytes,
+        ),
+    )
 
 
 def _confine(memory_bytes: int) -> None:

@@ -79,6 +79,16 @@ async def test_every_container_and_codec_has_a_poster(film: Film) -> None:
     assert_upright(picture, tolerance=25)
 
 
+@pytest.mark.parametrize(
+    ("container", "codec", "brand"), [("avif", "libsvtav1", b"avis"), ("mp4", "libx265", b"hevc")]
+)
+async def test_a_sequence_of_pictures_shows_one(container: str, codec: str, brand: bytes) -> None:
+    body = bytearray(filmed(Film(container, codec)))
+    body[8:12] = brand  # FFmpeg writes no sequence of HEICs, which is an MP4 of another brand
+    (picture,) = await rendered(bytes(body))
+    assert_upright(picture)
+
+
 @pytest.mark.parametrize("container", ["matroska", "webm", "mp4"])
 async def test_the_black_that_films_begin_with_is_passed_over(container: str) -> None:
     codec = "libvpx" if container == "webm" else "libx264"
