@@ -20,7 +20,7 @@ from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.contract import ContentBinding, SignedRequest
 from kappi_chassis.storage.disposition import attachment
 from kappi_chassis.storage.part_numbers import checked_part_number
-from kappi_chassis.storage.sigv4 import MAX_EXPIRES_S, encode_path, encode_query
+from kappi_chassis.storage.sigv4 import MAX_EXPIRES_S, encode_path, encode_query, hmac_contexts
 
 MIN_SECRET_BYTES = 16
 
@@ -69,10 +69,14 @@ class _UrlHmac:
         if len(secret) < MIN_SECRET_BYTES:
             raise ValueError(f"The local store's secret needs at least {MIN_SECRET_BYTES} bytes")
         # A key of its own: the same secret may sign other things elsewhere.
-        self._key = hmac.digest(secret, b"kappi local store url v1", "sha256")
+        key = hmac.digest(secret, b"kappi local store url v1", "sha256")
+        self._inner, self._outer = hmac_contexts(key)
 
     def of(self, http_method: str, path: str, query: str) -> str:
-        return hmac.digest(self._key, f"{http_method}\n{path}\n{query}".encode(), "sha256").hex()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{http_method}\n{path}\n{query}".encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 class LocalUrlSigner:

@@ -144,7 +144,7 @@ class QuerySigner:
         encoded = [f"{name}={encode_query(value)}" for name, value in pairs]
         host = self._host.replace("%", "%%")
         headers = "".join(f"{name}:{host if name == 'host' else '%s'}\n" for name in names)
-        inner, outer = _hmac_contexts(self._key_of(amz_date[:8]))
+        inner, outer = hmac_contexts(self._key_of(amz_date[:8]))
         inner.update(f"AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n".encode())
         return _Frame(
             canonical_query="&".join(sorted(encoded)),
@@ -177,7 +177,7 @@ def _merge(frame: _Frame, query: tuple[tuple[str, str], ...]) -> tuple[str, str]
     return "&".join([f"{n}={v}" for n, v in sorted([*extra, *pairs])]), url_query
 
 
-def _hmac_contexts(key: bytes) -> tuple[_Hash, _Hash]:
+def hmac_contexts(key: bytes) -> tuple[_Hash, _Hash]:
     """HMAC-SHA256 begun with `key` (32 bytes), as two plain contexts.
 
     Copying these costs a third of `hmac.new`, and the inner one can be fed in advance. RFC 2104.
