@@ -72,7 +72,7 @@ async def test_turns_are_those_ffmpeg_writes(turn: int, orientation: int, size: 
     found = await probed(body)
     assert (found.width, found.height) == size
     assert found.orientation == orientation
-    with av.open(io.BytesIO(body)) as container:  # what a player makes of it
+    with av.open(io.BytesIO(body), "r") as container:  # what a player makes of it
         assert next(container.decode(video=0)).rotation % 360 == turn % 360
     assert (found.kind, found.codec, found.duration_ms) == ("video", "h264", 1000)
 

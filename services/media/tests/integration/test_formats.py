@@ -1,0 +1,151 @@
+"""Every format goes all the way: uploaded, probed, rendered, shown; what pretends to be one goes nowhere."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Awaitable, Callable
+from fractions import Fraction
+from typing import Any
+from uuid import uuid4
+
+import av
+import pytest
+from kappi_chassis.bus import Processor
+from kappi_media.testing.containers import Heif, cluster, ispe, matroska
+from kappi_media.testing.harness import Client, Gallery, Published, redelivered
+from kappi_media.testing.samples import Shot, encode, quadrants, register_heif
+
+SHOT = Shot(
+    orientation=6,
+    make="Canon",
+    model="Canon EOS R6m2",
+    taken="2026:05:30 06:41:12",
+    offset="+02:00",
+    place=(45.9237, 6.8694, 1035.0),
+)
+Publications = Callable[..., Awaitable[list[Published]]]
+
+
+def picture(fmt: str) -> bytes:
+    register_heif()
+    return encode(quadrants(300, 200), fmt, shot=SHOT)
+
+
+def film(container: str, codec: str, *, size: tuple[int, int] = (320, 240)) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as muxer:
+        stream = muxer.add_stream(codec, rate=10)
+        assert isinstance(stream, av.VideoStream)
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
+        frame: av.VideoFrame = av.VideoFrame.from_image(quadrants(*size))  # type: ignore[no-untyped-call]
+        for number in range(10):
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            muxer.mux(stream.encode(frame))
+        muxer.mux(stream.encode(None))
+    return out.getvalue()
+
+
+PICTURES = {"image/heic": "HEIF", "image/avif": "AVIF", "image/tiff": "TIFF"}
+FILMS = {
+    "video/x-m4v": ("ipod", "libx264"),
+    "video/3gpp": ("3gp", "mpeg4"),
+    "video/webm": ("webm", "libvpx-vp9"),
+    "video/x-matroska": ("matroska", "libx264"),
+}
+
+
+async def worked(
+    client: Client,
+    gallery: Gallery,
+    worker: Processor,
+    published: Publications,
+    *,
+    body: bytes,
+    content_type: str,
+) -> dict[str, Any]:
+    """The item after the worker had it."""
+    item = await client.upload(gallery, body, content_type=content_type, filename="a")
+    await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+    answer = await client.http("GET", f"/v1/media/{item['id']}", grant=gallery.grant("view"))
+    assert answer.status == 200, answer.body
+    shown: dict[str, Any] = answer.json
+    return shown
+
+
+@pytest.mark.parametrize("content_type", PICTURES)
+async def test_pictures(
+    content_type: str, client: Client, gallery: Gallery, worker: Processor, published: Publications
+) -> None:
+    body = picture(PICTURES[content_type])
+    item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
+    assert (item["status"], item["kind"], item["content_type"]) == ("ready", "image", content_type)
+    assert (item["width"], item["height"]) == (300, 200)
+    assert (item["taken_at"], item["taken_offset_minutes"]) == ("2026-05-30T04:41:12Z", 120)
+    assert item["camera"] == {"make": "Canon", "model": "Canon EOS R6m2"}
+    assert item["gps"] == {"latitude": 45.9237, "longitude": 6.8694, "altitude": 1035.0}
+    assert item["codec"] == {"HEIF": "hevc", "AVIF": "av1", "TIFF": "tiff"}[PICTURES[content_type]]
+    assert "400" in item["renditions"]
+
+
+@pytest.mark.parametrize("content_type", FILMS)
+async def test_films(
+    content_type: str, client: Client, gallery: Gallery, worker: Processor, published: Publications
+) -> None:
+    body = film(*FILMS[content_type])
+    item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
+    assert (item["status"], item["kind"], item["content_type"]) == ("ready", "video", content_type)
+    assert (item["width"], item["height"], item["duration_ms"]) == (320, 240, 1000)
+    assert (item["camera"], item["gps"], item["live_partner_id"]) == (None, None, None)
+    assert "400" in item["renditions"]
+
+
+async def test_a_place_is_told_only_where_the_original_would_tell_it(
+    client: Client, gallery: Gallery, worker: Processor, published: Publications
+) -> None:
+    """The Basic tier keeps originals back; what was read in them must not slip out beside."""
+    owned = gallery.of(uuid4())
+    item = await worked(client, owned, worker, published, body=picture("JPEG"), content_type="image/jpeg")
+    assert (item["status"], item["original"], item["gps"]) == ("ready", None, None)
+    assert item["camera"]["make"] == "Canon"
+    (shown,) = (await client.view(owned)).json["items"]
+    assert shown["gps"] is None
+
+
+def zipped() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("run.sh", "#!/bin/sh\n")
+    return out.getvalue()
+
+
+HOSTILE = {
+    "a ZIP in a JPEG": (encode(quadrants(60, 40), "JPEG") + zipped(), "image/jpeg", "polyglot"),
+    "a HEIC bomb": (Heif(properties=(ispe(30_000, 30_000),)).build(), "image/heic", "too_many_pixels"),
+    "half a TIFF": (encode(quadrants(60, 40), "TIFF")[:900], "image/tiff", "truncated"),
+    "a film of nothing": (matroska(cluster()), "video/webm", "corrupt"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_what_must_not_be_kept(
+    name: str, client: Client, gallery: Gallery, worker: Processor, published: Publications
+) -> None:
+    body, content_type, reason = HOSTILE[name]
+    item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
+    assert (item["status"], item["rejection_reason"], item["original"]) == ("rejected", reason, None)
+    (event,) = await published("MediaRejected")
+    assert event.data["reason"] == reason
+    assert (await client.view(gallery)).json["items"] == []
+
+
+async def test_a_type_that_is_not_taken_is_told_what_is(client: Client, gallery: Gallery) -> None:
+    answer = await client.http(
+        "POST",
+        f"/v1/galleries/{gallery.id}/uploads",
+        grant=gallery.grant("contribute"),
+        body={"files": [{"filename": "a.svg", "size": 10, "content_type": "image/svg+xml"}]},
+    )
+    assert (answer.status, answer.code) == (422, "unsupported_content_type")
+    for title in ("HEIC", "AVIF", "TIFF", "MKV", "3GP"):
+        assert title in answer.json["detail"]
