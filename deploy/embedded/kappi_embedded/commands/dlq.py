@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import Producer
@@ -19,7 +19,7 @@ _LONGEST_ERROR = 120
 def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
     """Returns the exit status: 1 while there are letters to look at, so that scripts notice."""
     try:
-        letters = asyncio.run(_letters(find_stack(environ)))
+        letters = asyncio.run(_letters(find_stack(environ), _foreign(environ)))
     except NotRunning as error:
         return fail(str(error))
     except (KafkaError, OSError, TimeoutError) as error:
@@ -38,7 +38,7 @@ def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
 def replay_letters(*, environ: Mapping[str, str]) -> int:
     """Returns the exit status."""
     try:
-        count = asyncio.run(_replay(find_stack(environ)))
+        count = asyncio.run(_replay(find_stack(environ), _foreign(environ)))
     except NotRunning as error:
         return fail(str(error))
     except (KafkaError, OSError, TimeoutError) as error:
@@ -47,15 +47,21 @@ def replay_letters(*, environ: Mapping[str, str]) -> int:
     return 0
 
 
-async def _letters(stack: Stack) -> list[DeadLetter]:
-    async with DeadLetterDesk(stack.connection) as desk:
+def _foreign(environ: Mapping[str, str]) -> list[str]:
+    """Topics that an object store writes to in its own form."""
+    topic = environ.get("KAPPI_MEDIA_STORE_EVENTS_TOPIC")
+    return [topic] if topic else []
+
+
+async def _letters(stack: Stack, foreign: Sequence[str]) -> list[DeadLetter]:
+    async with DeadLetterDesk(stack.connection, foreign=foreign) as desk:
         return [letter async for letter in desk.letters()]
 
 
-async def _replay(stack: Stack) -> int:
+async def _replay(stack: Stack, foreign: Sequence[str]) -> int:
     producer = Producer(stack.connection, source="/operator")
     try:
-        async with DeadLetterDesk(stack.connection) as desk:
+        async with DeadLetterDesk(stack.connection, foreign=foreign) as desk:
             return await desk.replay(producer)
     finally:
         await producer.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -66,10 +66,14 @@ class DeadLetter:
 
 
 class DeadLetterDesk:
-    """The operator's side: look at what was buried, send it back once its cause is mended."""
+    """The operator's side: look at what was buried, send it back once its cause is mended.
 
-    def __init__(self, connection: KafkaConnection) -> None:
+    foreign: topics of somebody else's that are read beside those of the registry.
+    """
+
+    def __init__(self, connection: KafkaConnection, *, foreign: Sequence[str] = ()) -> None:
         self._connection = connection
+        self._foreign = foreign
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> DeadLetterDesk:
@@ -124,7 +128,8 @@ class DeadLetterDesk:
         return len(waiting)
 
     async def _partitions(self) -> list[TopicPartition]:
-        names = {self._connection.topic(topic.name) + DLQ_SUFFIX for topic in TOPICS}
+        read = [*(topic.name for topic in TOPICS), *self._foreign]
+        names = {self._connection.topic(name) + DLQ_SUFFIX for name in read}
         admin = AIOKafkaAdminClient(**self._connection.client_options())
         await admin.start()
         try:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import aiohttp
 import pytest
-from aiokafka import AIOKafkaConsumer
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.bus import KafkaConnection, Producer
+from kappi_chassis.bus.dead_letters import DeadLetterDesk
 from kappi_chassis.db import Database
 from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
 from kappi_chassis.storage.s3_client import S3Address, make_client
@@ -332,13 +332,8 @@ async def test_poison_goes_to_the_dead_letters_and_blocks_nothing(
 
         await eventually(ready, PATIENCE_S)
     await producer.close()
-    consumer = AIOKafkaConsumer(
-        f"{topic}.dlq", bootstrap_servers=connection.bootstrap, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        buried = await consumer.getone()
-        assert buried.value == b"\x0a\x05proto"
-        assert dict(buried.headers)["dlq_topic"] == TOPIC.encode()
-    finally:
-        await consumer.stop()
+    async with DeadLetterDesk(connection, foreign=[TOPIC]) as desk:
+        (buried,) = [letter async for letter in desk.letters()]
+    assert (buried.value, buried.why("topic")) == (b"\x0a\x05proto", TOPIC)
+    async with DeadLetterDesk(connection) as desk:
+        assert [letter async for letter in desk.letters()] == []
