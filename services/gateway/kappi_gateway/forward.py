@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from aiohttp import ClientError, ClientResponse
+from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
 from kappi_chassis.problems import NotFound, PayloadTooLarge
 from kappi_contracts.grants import GRANT_HEADER
@@ -108,7 +109,10 @@ class Forward:
             return
 
     def _place(self, call: Call) -> AbstractContextManager[None]:
-        return self._archives.held(call.address) if self._route.lasts else nullcontext()
+        if not self._route.lasts:
+            return nullcontext()
+        call.scope[LASTS] = True
+        return self._archives.held(call.address)
 
     async def _pay(self, limit: CallLimit, call: Call) -> _Paid:
         return _Paid(limit, await self._credentials.limited_subject(self._route.limit, call))

@@ -20,6 +20,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SLOW_REQUEST_S = 1.0
+LASTS = "kappi.lasts"
+"""What an app sets in the scope of an answer that takes as long as its client reads. The service's own part,
+of which metrics and the log of slow requests tell, ends when the answer begins."""
 CLIENT_LEFT = 499
 """The status told for a request whose client was gone before the answer began; nobody is sent it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -137,16 +140,19 @@ class _Call:
         self._send = send
         self._request_id = request_id.encode()
         self._started = time.perf_counter()
+        self._begun: float | None = None
         self._status = CLIENT_LEFT  # unless an answer begins
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            self._begun = time.perf_counter()
             message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self._request_id)]
         await self._send(message)
 
     def finished(self) -> None:
-        elapsed_s = time.perf_counter() - self._started
+        ended = self._begun if LASTS in self._scope else None
+        elapsed_s = (ended or time.perf_counter()) - self._started
         route = route_of(self._scope)
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from kappi_chassis.auth.grants import GrantInvalid
 from kappi_chassis.http import Edge, create_app
-from kappi_chassis.http.edge import Message, Scope
+from kappi_chassis.http.edge import LASTS, Message, Scope
 from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Conflict, Problem, Unauthenticated
 from pydantic import BaseModel, Field
@@ -260,6 +260,31 @@ async def test_a_client_that_left_is_no_failure(caplog: pytest.LogCaptureFixture
     assert sent == []
     assert count() > before
     assert not [entry for entry in caplog.records if entry.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+async def test_an_answer_that_lasts_is_timed_until_it_begins(
+    monkeypatch: pytest.MonkeyPatch, *, lasts: bool
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("kappi_chassis.http.edge.time.perf_counter", lambda: now)
+    series = {"method": "GET", "route": f"lasts {lasts}", "status": "200"}
+
+    async def app(scope: Scope, _: Any, send: Any) -> None:
+        nonlocal now
+        scope["kappi.route"] = series["route"]
+        if lasts:
+            scope[LASTS] = True
+        now += 0.25
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        now += 600
+        await send({"type": "http.response.body", "body": b"all"})
+
+    with capture_logs() as logged:
+        await ask(Edge(app, max_in_flight=1), "GET", "/")
+    took_s = float(metrics.HTTP_REQUEST_SECONDS.labels(**series)._sum.get())
+    assert took_s == pytest.approx(0.25 if lasts else 600.25)
+    assert [entry["event"] for entry in logged] == ([] if lasts else ["http.answered"])
 
 
 async def test_a_made_up_method_makes_no_series() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
-from kappi_chassis.http.edge import Receive, Scope, Send
+from kappi_chassis.http.edge import LASTS, Receive, Scope, Send
 from kappi_chassis.storage.disposition import attachment
 from kappi_contracts.grants import PublicGallery
 from starlette.responses import Response
@@ -63,6 +63,7 @@ class StreamedArchive(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises ArchiveBusy before the answer begins; afterwards whatever keeps it from being whole."""
+        scope[LASTS] = True
         with self._archives.slot():
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
