@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,10 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     assert (await phone.put(first, PICTURE.body)).status == 200
     await call("POST /v1/uploads/{id}/complete", f"{upload}/complete", 200, headers=key)
     await call("DELETE /v1/uploads/{id}", f"/v1/uploads/{second['id']}", 204, headers=key)
+
+    posted = {"filename": "b.png", "content_base64": b64encode(PICTURE.body).decode()}
+    small = await call("POST /v1/galleries/{id}/media", f"{gallery}/media", 201, headers=key, json=posted)
+    assert small.json()["size"] == len(PICTURE.body)
 
     async def ready() -> None:
         item = (await phone.ask("GET", media, headers=code)).ok()
