@@ -243,7 +243,7 @@ async def test_native_libraries_stay_out_of_this_package_until_a_decoder_imports
     """The services' own processes stay small, and no decoder bug can reach them."""
     code = (
         "import sys, kappi_media.probing, kappi_media.rendering.renderer;"
-        "sys.exit(any(name in sys.modules for name in ('pyvips', 'av', 'PIL')))"
+        "sys.exit(any(name in sys.modules for name in ('pyvips', 'av', 'PIL', 'pillow_heif', 'thumbhash')))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await process.wait() == 0
