@@ -8,6 +8,7 @@ from typing import Final
 
 from kappi_media.location_free.boxes import clean_boxes
 from kappi_media.location_free.edits import EditedFile, Outside, Patch, Region, Unremovable
+from kappi_media.location_free.gif import clean_gif
 from kappi_media.location_free.jpeg import clean_jpeg
 from kappi_media.location_free.matroska import clean_matroska
 from kappi_media.location_free.png import clean_png
@@ -17,12 +18,13 @@ from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedS
 
 Cleaner = Callable[[Region], Awaitable[None]]
 
-# BMP and GIF have no place for one.
+# A BMP has no place for one.
 _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
     {
         MediaFormat.JPEG: clean_jpeg,
         MediaFormat.PNG: clean_png,
         MediaFormat.WEBP: clean_webp,
+        MediaFormat.GIF: clean_gif,
         MediaFormat.TIFF: clean_tiff,
         MediaFormat.HEIC: clean_boxes,
         MediaFormat.AVIF: clean_boxes,

@@ -121,6 +121,7 @@ FILES: Final[Mapping[str, Callable[[Path], Path]]] = {
     "webp": _photo(".webp", *_EXIF_PLACE, *_EXIF_REST, *_XMP),
     "tiff": _photo(".tif", *_EXIF_PLACE, *_EXIF_REST, *_XMP, *_IPTC),
     "tiff-deflate": _photo(".tif", *_EXIF_PLACE, *_EXIF_REST, compression="tiff_adobe_deflate"),
+    "gif": _photo(".gif", *_XMP),
     "heic": _heif,
     "avif": _photo(".avif", *_EXIF_PLACE, *_EXIF_REST, *_XMP),
     "mp4": _film("film.mp4", *_X264, *_PLACE, tags=_QUICKTIME),
