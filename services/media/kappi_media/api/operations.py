@@ -149,8 +149,8 @@ LOOK_AT_UPLOAD: dict[str, Any] = {
     "summary": "Look at an upload",
     "description": (
         "Its state and, while bytes may still come, fresh signed URLs for them: of a multipart upload the "
-        "parts the store has, and URLs of the first 100 that are missing. This is how an upload goes on after "
-        "an app was closed, a network changed, or URLs ran out."
+        "parts the store has, and URLs of the first 100 that are missing. This is how an upload goes on "
+        "after an app was closed, a network changed, or URLs ran out."
     ),
     "responses": {
         200: answer("UploadStatus", "The upload"),
