@@ -16,7 +16,7 @@ import pyvips
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, to_srgb
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
-from kappi_media.rendering.picture import check_pixels, load_picture
+from kappi_media.rendering.picture import PROFILE, check_pixels, conversion, load_picture
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
@@ -37,8 +37,8 @@ def load_heic(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
         raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
     height = math.ceil(image.height * least_scale(sizes, image.width, image.height))
     # Shrunk before its colours are converted: the other way round takes several times the memory.
-    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", output_profile=SRGB)
-    return in_memory(_converted(small, picture.info))
+    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image))
+    return in_memory(small if PROFILE in image.get_fields() else _converted(small, picture.info))
 
 
 def load_avif(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
@@ -52,7 +52,7 @@ def load_avif(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
         content_type="image/avif",
         sizes=sizes,
         max_pixels=max_pixels,
-        convert=lambda image: _converted(image, info),
+        convert=None if info.get("icc_profile") else lambda image: _converted(image, info),
     )
 
 
@@ -69,7 +69,8 @@ def _opened(file: RangedFile) -> Any:
 
 
 def _pixels(picture: Any) -> pyvips.Image:
-    """Decoded, with its colour profile if it counts."""
+    """Decoded, with its colour profile, which counts for more than its colours' numbers unless those say that
+    the range is high."""
     mode, _, depth = picture.mode.partition(";")
     bands, deep = _BANDS[mode], depth == "16"
     width, height = picture.size
@@ -81,7 +82,7 @@ def _pixels(picture: Any) -> pyvips.Image:
     image = image.copy(interpretation=grey if bands < 3 else colour)
     profile = picture.info.get("icc_profile")
     if profile and _transfer(picture.info) not in (PQ, HLG):
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        image.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     return image
 
 
@@ -90,8 +91,6 @@ def _converted(image: pyvips.Image, info: dict[str, Any]) -> pyvips.Image:
     transfer = _transfer(info)
     primaries = (info.get("nclx_profile") or {}).get("color_primaries", BT_709)
     if image.bands < 3 or not needs_conversion(transfer=transfer, primaries=primaries):
-        return image
-    if info.get("icc_profile") and transfer not in (PQ, HLG):
         return image
     return to_srgb(image, transfer=transfer, primaries=primaries)
 

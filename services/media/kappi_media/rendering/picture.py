@@ -25,7 +25,8 @@ LOADERS: Final = {  # content type: libvips' class of loaders, and the one that 
 # A file up to this size is read in one go: libvips asks for 4 KiB at a time, and through Python each time.
 _READ_WHOLE_BYTES: Final = 64 << 20
 _SEQUENCE_BRANDS: Final = (b"avis", b"msf1", b"hevc", b"hevx")
-_ORIENTATION, _PROFILE = "orientation", "icc-profile-data"
+PROFILE: Final = "icc-profile-data"
+_ORIENTATION: Final = "orientation"
 
 
 def harden() -> None:
@@ -61,7 +62,7 @@ def load_picture(
         ANY_WIDTH,
         height=math.ceil(height * least_scale(sizes, width, height)),
         size="down",
-        **({"output_profile": SRGB} if _has_profile(header) else {}),
+        **conversion(header),
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
     # Here, while the source is held: libvips does not.
@@ -91,16 +92,17 @@ def is_sequence(file: RangedFile) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCE_BRANDS
 
 
+def conversion(header: pyvips.Image) -> dict[str, str]:
+    """What to tell libvips about colours. Nothing where they are sRGB already: it would make a detour half as
+    long again as decoding."""
+    converts = PROFILE in header.get_fields() or header.interpretation == "cmyk"
+    return {"output_profile": SRGB} if converts else {}
+
+
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
     """Raises RenderRejected."""
     if width * height > max_pixels:
         raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
-
-
-def _has_profile(header: pyvips.Image) -> bool:
-    """Whether colours are to be converted. Of what is sRGB already libvips makes a detour, half as long again
-    as decoding it."""
-    return _PROFILE in header.get_fields() or header.interpretation == "cmyk"
 
 
 def _displayed(header: pyvips.Image) -> tuple[int, int]:
