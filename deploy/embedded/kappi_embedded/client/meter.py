@@ -17,7 +17,7 @@ class Meter:
 
     def __init__(self, total_bytes: int, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._began = clock()
+        self._began: float | None = None
         self._seen: deque[tuple[float, int]] = deque()
         self.total_bytes = total_bytes
         self.stored_bytes = 0
@@ -27,6 +27,12 @@ class Meter:
     @property
     def there_bytes(self) -> int:
         return self.resumed_bytes + self.stored_bytes
+
+    def moved(self, count: int) -> None:
+        """On their way; negative: not any more. The first ones begin the time that speed is counted over."""
+        if self._began is None:
+            self._began = self._clock()
+        self.moving_bytes += count
 
     def stored(self, count: int) -> None:
         self.stored_bytes += count
@@ -38,7 +44,7 @@ class Meter:
         while self._seen and now - self._seen[0][0] > _WINDOW_S:
             self._seen.popleft()
         count = sum(each for _, each in self._seen)
-        spent_s = min(now - self._began, _WINDOW_S)
+        spent_s = min(now - self._began, _WINDOW_S) if self._began is not None else 0.0
         return count / spent_s if count > 0 and spent_s > 0 else None
 
     def seconds_left(self) -> float | None:

@@ -38,7 +38,7 @@ class TransferProgress(Protocol):
         ...
 
     def resumed(self, count: int) -> None:
-        """They were there before."""
+        """They were there before; a negative count: as many were not."""
         ...
 
     def waiting(self, reason: str) -> None:
@@ -255,22 +255,27 @@ class Uploader:
 
 
 class _Tally:
-    """What was told of one file as stored."""
+    """What was told of one file."""
 
     def __init__(self, progress: TransferProgress) -> None:
         self._progress = progress
-        self._told: int | None = None
+        self._resumed: int | None = None
+        self._stored = 0
 
     def begin(self, present_bytes: int) -> None:
-        """What the server says is there; the first time that was there before."""
-        if self._told is None:
-            self._told = present_bytes
+        """What is there; the first time that was there before."""
+        if self._resumed is None:
+            self._resumed = present_bytes
             self._progress.resumed(present_bytes)
         self.set(present_bytes)
 
     def set(self, size_bytes: int) -> None:
-        self._progress.stored(size_bytes - (self._told or 0))
-        self._told = size_bytes
+        resumed = self._resumed or 0
+        if size_bytes < resumed:  # it was not there after all
+            self._progress.resumed(size_bytes - resumed)
+            self._resumed = resumed = size_bytes
+        self._progress.stored(size_bytes - resumed - self._stored)
+        self._stored = size_bytes - resumed
 
     def add(self, size_bytes: int) -> None:
-        self.set((self._told or 0) + size_bytes)
+        self.set((self._resumed or 0) + self._stored + size_bytes)

@@ -96,7 +96,7 @@ class SharingBars(_Bars):
         self._progress.advance(self._hashing, count)
 
     def moved(self, count: int) -> None:
-        self.meter.moving_bytes += count
+        self.meter.moved(count)
         self._show()
 
     def stored(self, count: int) -> None:

@@ -435,6 +435,21 @@ async def test_a_file_that_is_written_to_meanwhile_is_refused_and_given_up(
     assert watcher.there == 0
 
 
+async def test_what_was_there_of_a_file_that_is_refused_is_taken_back(
+    store: PartStore, api: Api, film: LocalFile, tmp_path: Path
+) -> None:
+    store.on_part = lambda request, number: web.Response(status=503) if number > 2 else None
+    first = sharing(api, Watcher(), note=tmp_path / "note")
+    first._link._patience_s = 0.1
+    with pytest.raises(Unreachable):
+        await first.share([film])
+    store.on_part = lambda request, number: web.Response(status=400) if number == 5 else None
+    watcher = Watcher()
+    outcome = await share(api, film, watcher, note=tmp_path / "note")
+    assert len(outcome.rejected) == 1
+    assert (watcher.before, watcher.there, watcher.on_the_way) == (0, 0, 0)
+
+
 async def test_a_file_that_changed_since_is_begun_anew(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ def test_what_was_there_before_is_way_made_but_not_speed() -> None:
     meter = Meter(300_000_000, clock=clock)
     meter.resumed_bytes = 60_000_000
     assert meter.line() == "60.0 of 300.0 MB, 60.0 MB were there before"
+    clock.now += 100  # of hashing
+    meter.moved(40_000_000)
     clock.now += 10
     meter.stored(40_000_000)
     assert meter.bytes_per_second() == 4_000_000
@@ -25,6 +27,7 @@ def test_what_was_there_before_is_way_made_but_not_speed() -> None:
 def test_the_speed_is_that_of_the_last_while() -> None:
     clock = Clock()
     meter = Meter(1_000_000_000, clock=clock)
+    meter.moved(500_000_000)
     meter.stored(500_000_000)
     clock.now += 30
     meter.stored(20_000_000)
