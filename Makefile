@@ -37,7 +37,7 @@ lint: install ## ruff, format check, import arrows, house rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: install ## mypy --strict
-	@status=0; for tree in $(PACKAGES) benchmarks tests; do \
+	@status=0; for tree in $(PACKAGES) deploy/aws benchmarks tests; do \
 	  echo "mypy $$tree"; $(BIN)/mypy $$tree || status=1; done; exit $$status
 
 fmt: install ## format and fix what can be fixed
