@@ -132,3 +132,17 @@ async def test_a_waiting_retry_takes_over_when_the_first_one_fails(database: Dat
 def test_unusable_keys_are_refused(key: str) -> None:
     with pytest.raises(IdempotencyKeyInvalid):
         call(key)
+
+
+@pytest.mark.usefixtures("effects")
+async def test_a_key_is_known_before_its_body_is(database: Database) -> None:
+    async def known(request: IdempotentCall) -> bool:
+        async with database.transaction() as connection:
+            return await request.is_known(connection)
+
+    assert not await known(call())
+    await perform(database, call())
+    assert await known(call(body=b"still to be read"))
+    assert not await known(call("another-key"))
+    assert not await known(call(scope="POST /v1/elsewhere"))
+    assert (await perform(database, call())) == ANSWER

@@ -15,6 +15,10 @@ PUBLIC = {
     | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "quota_exceeded"}
     | {"validation_failed"}
     | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
+    ("/v1/galleries/{id}/media", "post"): ACCESS
+    | {"gallery_key_wrong", "file_too_large", "unsupported_content_type", "quota_exceeded", "overloaded"}
+    | {"validation_failed", "content_mismatch", "malformed_form", "malformed_base64", "store_unavailable"}
+    | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
     ("/v1/uploads/{id}/parts", "post"): ACCESS
     | {"upload_not_found", "upload_not_multipart", "upload_completed", "upload_aborted", "upload_expired"}
     | {"validation_failed", "malformed_json", "payload_too_large", "store_unavailable"},
@@ -26,7 +30,9 @@ PUBLIC = {
     ("/v1/media/{id}", "get"): ACCESS | {"media_not_found"},
     ("/v1/media/{id}", "patch"): ACCESS | {"media_not_found", "validation_failed", "malformed_json"},
     ("/v1/media/{id}", "delete"): ACCESS | {"media_not_found"},
-    ("/v1/media/{id}/download", "get"): ACCESS | {"media_not_found", "original_not_in_tier"},
+    ("/v1/media/{id}/download", "get"): ACCESS
+    | {"media_not_found", "original_not_in_tier", "media_not_ready"}
+    | {"location_not_removable", "location_free_pending", "store_unavailable"},
     ("/v1/media/{id}/renditions/{size}", "get"): ACCESS
     | {"media_not_found", "media_not_ready", "rendition_not_in_tier", "rendition_impossible"}
     | {"renditions_busy", "store_unavailable"},
@@ -35,9 +41,11 @@ PUBLIC = {
     | {"malformed_json", "payload_too_large", "idempotency_key_invalid", "idempotency_key_reused"},
     ("/v1/media/{id}/links", "get"): ACCESS | {"media_not_found", "validation_failed"},
     ("/v1/links/{id}", "delete"): ACCESS | {"link_not_found"},
-    ("/v1/l/{token}", "get"): {"link_not_found", "link_expired"},
+    ("/v1/l/{token}", "get"): {"link_not_found", "link_expired", "media_not_found", "media_not_ready"}
+    | {"location_not_removable", "location_free_pending", "store_unavailable"},
     ("/v1/g/{code}/archive", "get"): ACCESS
-    | {"original_not_in_tier", "archive_empty", "archive_changed", "range_not_satisfiable", "archive_busy"},
+    | {"original_not_in_tier", "archive_empty", "archive_changed", "range_not_satisfiable", "archive_busy"}
+    | {"location_free_pending", "store_unavailable"},
     ("/v1/g/{code}", "get"): {
         "gallery_not_found",
         "credentials_missing",
