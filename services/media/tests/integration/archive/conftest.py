@@ -1,0 +1,62 @@
+"""Archives of galleries in every kind of store there is here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from kappi_chassis.db import Database
+from kappi_chassis.storage import ObjectStore
+from kappi_chassis.testing.local_store import ServedLocalStore
+from kappi_chassis.testing.s3_server import S3Server
+from kappi_media.main import Ground, build_app, build_archives, build_copies
+from kappi_media.settings import MediaSettings
+from kappi_media.testing.archives import WINDOW, Shelf
+from kappi_media.testing.harness import Gallery
+from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.use_cases.archive import Archives
+from kappi_media.use_cases.renditions import MakeRendition
+
+
+@pytest.fixture(params=["local", "s3"])
+async def any_store(
+    request: pytest.FixtureRequest, served_store: ServedLocalStore
+) -> AsyncIterator[TroubledStore]:
+    """Every kind of store there is here."""
+    if request.param == "local":
+        yield TroubledStore(served_store.store)
+        return
+    server: S3Server = request.getfixturevalue("s3_server")
+    store = server.store(server.create_bucket())
+    yield TroubledStore(store)
+    await store.close()
+
+
+@pytest.fixture
+async def make_app(
+    ground: Ground, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
+) -> AsyncIterator[Callable[..., Any]]:
+    """`make_app(store, archives_at_once=…)`: the service with archives out of that store."""
+    made: list[Archives] = []
+    copies = build_copies(ground)
+
+    def make(store: ObjectStore, **changed: Any) -> Any:
+        settings = make_settings(**{"archive_window_bytes": WINDOW, **changed})
+        made.append(build_archives(ground, settings, copies, store=store))
+        return build_app(ground, settings, make_rendition, archives=made[-1], copies=copies)
+
+    yield make
+    for archives in made:
+        await archives.close()
+    await copies.close()
+
+
+@pytest.fixture
+async def shelf(database: Database, any_store: TroubledStore, gallery: Gallery) -> Shelf:
+    return Shelf(database, any_store, gallery)
+
+
+@pytest.fixture
+async def local_shelf(database: Database, store: TroubledStore, gallery: Gallery) -> Shelf:
+    return Shelf(database, store, gallery)
