@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ _DECODER: Final = "kappi_media.rendering.worker"
 
 
 class ProcessorTime:
-    """`async with ProcessorTime(pids) as busy: …`, then `busy.shares()`. pids: of the moment it is called."""
+    """`async with ProcessorTime(pids) as busy: …`, then `busy.seconds()`. pids: of this moment."""
 
     def __init__(self, pids: Callable[[], set[int]]) -> None:
         self._pids = pids
@@ -25,10 +24,8 @@ class ProcessorTime:
         self._last: dict[int, float] = {}
         self._roles: dict[int, str] = {}
         self._sampling: asyncio.Task[None] | None = None
-        self._started_at = self._ended_at = 0.0
 
     async def __aenter__(self) -> ProcessorTime:
-        self._started_at = time.perf_counter()
         self._sample(at_start=True)
         self._sampling = asyncio.create_task(self._keep_sampling())
         return self
@@ -40,16 +37,13 @@ class ProcessorTime:
         self._sampling.cancel()
         await asyncio.wait([self._sampling])
         self._sample(at_start=False)
-        self._ended_at = time.perf_counter()
 
-    def shares(self) -> dict[str, float]:
-        """Processors kept busy by each kind of process, the busiest first."""
+    def seconds(self) -> dict[str, float]:
+        """Used by each kind of process, the busiest first."""
         used: defaultdict[str, float] = defaultdict(float)
         for pid, seconds in self._last.items():
             used[self._roles[pid]] += seconds - self._first[pid]
-        elapsed = self._ended_at - self._started_at
-        busiest = sorted(used.items(), key=lambda pair: -pair[1])
-        return {role: round(seconds / elapsed, 2) for role, seconds in busiest}
+        return dict(sorted(used.items(), key=lambda pair: -pair[1]))
 
     async def _keep_sampling(self) -> None:
         while True:

@@ -106,7 +106,10 @@ async def thousand_to_ready(world: World) -> Row:
         for gallery, _ in uploads:
             await world.until_ready(gallery, each, every_s=1.0, within_s=DEADLINE_S)
     elapsed = time.perf_counter() - started
-    shares = ", ".join(f"{role} {share:.2f}" for role, share in busy.shares().items() if share >= 0.01)
+    used = busy.seconds()
+    each_ms = {role: seconds / PHOTOGRAPHS * 1e3 for role, seconds in used.items()}
+    shares = ", ".join(f"{role} {spent:.0f}" for role, spent in each_ms.items() if spent >= 0.5)
+    busy_processors = f"{sum(used.values()) / elapsed:.1f} of {os.cpu_count()} processors"
     return Row(
         scenario="12 MP complete to ready",
         via="gateway",
@@ -115,5 +118,5 @@ async def thousand_to_ready(world: World) -> Row:
         p50_ms=0,
         p99_ms=0,
         failed=0,
-        note=f"processors busy, of {os.cpu_count()}: {shares}",
+        note=f"keeps {busy_processors} busy; ms of them for each: {shares}",
     )
