@@ -164,7 +164,7 @@ class TestEnds:
             # Sockets hold some megabytes. All of it, with the checksums of large files, is twice as much.
             assert reads * (WINDOW // reading.READS_AHEAD) < 40 * BIG
             # Its place is free again, and nobody reads on for it.
-            assert (await archive(app, gallery, "HEAD")).status == 400
+            assert (await archive(app, gallery, "HEAD")).status == 200
             assert any_store.reads == reads
             assert len(contents((await archive(app, gallery)).body)) == 40
 
