@@ -100,6 +100,7 @@ class LocationFreeCopies:
                 self._wanted.setdefault(media_id, gallery_id)
         if self._wanted and (self._making is None or self._making.done()):
             self._making = asyncio.create_task(self._make_wanted(), name="location-free")
+            self._making.add_done_callback(_note_interruption)
 
     async def all_of(self, gallery_id: GalleryId) -> None:
         """Returns when every ready item has its copy, but for those whose place cannot be taken out.
@@ -210,6 +211,12 @@ class LocationFreeCopies:
             sequence = await next_sequence_of_gone(unit.connection, media_id)
             await unit.publish(deleted, sequence=sequence)
         metrics.LOCATION_FREE_COPIES.labels("gone").inc()
+
+
+def _note_interruption(making: asyncio.Task[None]) -> None:
+    """The database went away, say: what is still wanted goes on with the next look."""
+    if not making.cancelled() and (error := making.exception()) is not None:
+        _log.warning("location_free.interrupted", error_type=type(error).__name__)
 
 
 class _Counted:
