@@ -16,6 +16,11 @@ class PlainSigner:
     def sign_put(self, key: str, *, binding: object, now: datetime, lifetime: timedelta) -> SignedRequest:
         raise AssertionError("nothing is uploaded here")
 
+    def sign_part(
+        self, key: str, *, upload_id: str, number: int, size_bytes: int, now: datetime, lifetime: timedelta
+    ) -> SignedRequest:
+        raise AssertionError("no upload here")
+
     def sign_get(
         self,
         key: str,
