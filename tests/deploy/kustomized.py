@@ -90,7 +90,7 @@ class Overlay:
         for source in container.get("envFrom", ()):
             if "configMapRef" in source:
                 environment |= self.config_map(source["configMapRef"]["name"])
-            else:
+            elif source["secretRef"]["name"] in self.secrets or not source["secretRef"].get("optional"):
                 environment |= self.secrets[source["secretRef"]["name"]]
         for entry in container.get("env", ()):
             if "value" in entry:
@@ -112,10 +112,7 @@ def build(name: str) -> Overlay:
         text=True,
         check=True,
     ).stdout
-    wanted = "dev" if name == "dev" else "production"
-    printed = subprocess.run(
-        [K8S / "make-secrets", wanted], capture_output=True, text=True, check=True
-    ).stdout
+    printed = subprocess.run([K8S / "make-secrets", name], capture_output=True, text=True, check=True).stdout
     made = {
         each["metadata"]["name"]: each["stringData"]
         for each in documents(printed)

@@ -63,16 +63,18 @@ class S3Multiparts:
         return await self._connection.run(partial(self._parts, key=key, upload_id=upload_id))
 
     def _parts(self, client: S3Client, *, key: str, upload_id: str) -> tuple[StoredPart, ...]:
-        found: list[StoredPart] = []
+        found: dict[int, StoredPart] = {}
         marker: Mapping[str, Any] = {}
         while True:
             page = client.list_parts(Bucket=self._bucket, Key=key, UploadId=upload_id, **marker)
-            found += [
-                StoredPart(number=part["PartNumber"], size_bytes=part["Size"], etag=part["ETag"].strip('"'))
-                for part in page.get("Parts", [])
-            ]
+            for part in page.get("Parts", []):
+                number = part["PartNumber"]
+                # SeaweedFS lists a part that came twice twice, the newer one last.
+                found[number] = StoredPart(
+                    number=number, size_bytes=part["Size"], etag=part["ETag"].strip('"')
+                )
             if not page.get("IsTruncated"):
-                return tuple(sorted(found, key=lambda part: part.number))
+                return tuple(found[number] for number in sorted(found))
             marker = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
     async def join(self, key: str, *, upload_id: str, parts: Sequence[StoredPart], create_only: bool) -> None:

@@ -51,6 +51,17 @@ def nothing_there(stubber: Stubber) -> None:
         stubber.add_client_error(operation, "NoSuchKey", http_status_code=404)
 
 
+async def test_of_a_part_listed_twice_the_newer_counts(stubbed: Stubbed) -> None:
+    store, stubber = stubbed
+    parts = [
+        {"PartNumber": 1, "Size": 5, "ETag": '"old"'},
+        {"PartNumber": 1, "Size": 5, "ETag": '"new"'},
+        {"PartNumber": 2, "Size": 3, "ETag": '"b"'},
+    ]
+    stubber.add_response("list_parts", {"Parts": parts, "IsTruncated": False}, OF_IT)
+    assert await store.list_parts("k", upload_id="u") == (StoredPart(1, 5, "new"), StoredPart(2, 3, "b"))
+
+
 async def test_parts_come_in_pages(stubbed: Stubbed) -> None:
     store, stubber = stubbed
     first: dict[str, Any] = {
