@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 from uuid import uuid4
@@ -12,9 +13,13 @@ from uuid import uuid4
 import av
 import pytest
 from kappi_chassis.bus import Processor
+from kappi_media.consumers import WORKER_GROUP, worker_handlers
+from kappi_media.main import Ground, build_worker, probe_limits
+from kappi_media.rendering.renderer import Renderer
+from kappi_media.settings import MediaSettings
 from kappi_media.testing.containers import Heif, cluster, ispe, matroska
-from kappi_media.testing.harness import Client, Gallery, Published, redelivered
-from kappi_media.testing.samples import Shot, encode, quadrants, register_heif
+from kappi_media.testing.harness import Client, Gallery, Graveyard, Published, redelivered
+from kappi_media.testing.samples import Shot, animation, encode, quadrants, register_heif
 
 SHOT = Shot(
     orientation=6,
@@ -137,6 +142,35 @@ async def test_what_must_not_be_kept(
     (event,) = await published("MediaRejected")
     assert event.data["reason"] == reason
     assert (await client.view(gallery)).json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "body", "content_type", "reason"),
+    [
+        ({"max_picture_pixels": 2_399}, encode(quadrants(60, 40), "PNG"), "image/png", "too_many_pixels"),
+        ({"max_video_pixels": 76_799}, film("webm", "libvpx-vp9"), "video/webm", "too_many_pixels"),
+        ({"max_frames": 2}, animation("GIF", 60, 40), "image/gif", "too_many_frames"),
+        ({"max_duration": timedelta(milliseconds=999)}, film("webm", "libvpx-vp9"), "video/webm", "too_long"),
+    ],
+)
+async def test_limits_are_settings(
+    setting: dict[str, Any],
+    body: bytes,
+    content_type: str,
+    reason: str,
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    renderer: Renderer,
+    graveyard: Graveyard,
+    published: Publications,
+    make_settings: Callable[..., MediaSettings],
+) -> None:
+    limits = probe_limits(make_settings(**setting))
+    process = build_worker(ground, renderer, concurrency=1, limits=limits)
+    worker = Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+    item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
+    assert (item["status"], item["rejection_reason"]) == ("rejected", reason)
 
 
 async def test_a_type_that_is_not_taken_is_told_what_is(client: Client, gallery: Gallery) -> None:
