@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from aiohttp import web
 from kappi_chassis.testing.eventually import eventually
@@ -22,7 +23,6 @@ from tests.e2e.browser import Page, browsing, find_browser
 from tests.e2e.phone import Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True
 _PACKAGES = Path(__file__).parents[1] / "clients"
 _FILM_BYTES = 22 << 20
 _PAGE = """<!doctype html><meta charset="utf-8"><title>Uppy</title><script src="bundle.js"></script>"""
@@ -130,7 +130,9 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-async def gallery(phone: Phone) -> Gallery:
+async def gallery(stack: StackUnderTest, phone: Phone) -> Gallery:
+    if stack.s3:
+        await asyncio.to_thread(_allow_other_origins, stack)
     return await phone.create_gallery(title="Uppy")
 
 
@@ -171,6 +173,23 @@ async def test_uppy_gives_an_upload_up(
         assert answer.ok()["state"] == "aborted"
 
     await eventually(gone)
+
+
+def _allow_other_origins(stack: StackUnderTest) -> None:
+    """As the page says that a bucket is to be set up."""
+    s3 = stack.s3
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3["KAPPI_S3_ENDPOINT"],
+        region_name=s3["KAPPI_S3_REGION"],
+        aws_access_key_id=s3["KAPPI_S3_ACCESS_KEY"],
+        aws_secret_access_key=s3["KAPPI_S3_SECRET_KEY"],
+    )
+    (rules,) = examples("cors")
+    try:
+        client.put_bucket_cors(Bucket=s3["KAPPI_S3_BUCKET"], CORSConfiguration=json.loads(rules))
+    finally:
+        client.close()
 
 
 async def _start(page: Page, stack: StackUnderTest, gallery: Gallery, *, after_first_part: str) -> None:
