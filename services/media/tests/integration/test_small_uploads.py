@@ -16,13 +16,14 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectHead, StorageUnavailable
-from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
+from kappi_contracts.events import AccountCreated, GalleryDeleted, JanitorTick, TierChanged
 from kappi_contracts.keys import original_key
 from kappi_media.main import Ground, build_arrivals
 from kappi_media.store_events import Arrival
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, redelivered
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.use_cases.post_file import PostFile
 from PIL import Image
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -540,3 +541,38 @@ async def test_fifty_files_of_ten_megabytes_at_once_take_little_memory(
     with capsys.disabled():
         print(f"\n50 posts of 10 MiB as a {shape.__name__}: RSS grew by {growth / 2**20:.1f} MiB")  # noqa: T201
     assert growth < 128 << 20
+
+
+async def test_a_file_whose_process_died_is_swept_like_any_abandoned_upload(
+    http: Http,
+    owned: Gallery,
+    allow: Callable[..., Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+    ground: Ground,
+    tell: Teller,
+    clock: Clock,
+    database: Database,
+    published: Publications,
+) -> None:
+    async def dies(*args: Any) -> None:
+        """Nobody is left to give anything up."""
+
+    monkeypatch.setattr(PostFile, "_give_up", dies)
+    await allow(1 << 30)
+    left = await http(
+        "POST",
+        f"/v1/galleries/{owned.id}/media",
+        grant=owned.grant(),
+        pieces=[*list(cut(form(LARGE)))[:-1], None],
+        headers={"content-type": TYPES[form]},
+    )
+    assert left.status == 499
+    assert (await account(database, owned.owner_id))[0] > 0
+    clock.pass_by(timedelta(hours=1))
+    assert await build_arrivals(ground).overlooked(clock(), older_than=timedelta(0)) == 0
+
+    clock.pass_by(timedelta(hours=24))
+    await tell(JanitorTick(schedule="hourly", at=clock(), origin="timer"))
+    assert await account(database, owned.owner_id) == (0, 0)
+    (event,) = await published()
+    assert (event.topic, event.data["reason"]) == ("MediaDeleted", "abandoned")
