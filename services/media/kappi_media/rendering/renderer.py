@@ -29,15 +29,15 @@ _SPARE_READ_BYTES: Final = 8 << 20
 class RenderLimits:
     """Bounds of one job.
 
-    memory_bytes: address space of a decoder process. time, probe_time: of decoding and of
-    reading a header, without waiting for the source.
+    memory_bytes: address space of a decoder process. time, probe_time: of decoding and of reading a header,
+    without waiting for the source; a process that has yet to start counts, so a busy machine needs seconds.
     picture_bytes: the largest still picture read. video_read_bytes: how much of a video is read for a poster.
     """
 
     max_pixels: int = 256_000_000
     memory_bytes: int = 2 << 30
     time: timedelta = timedelta(seconds=30)
-    probe_time: timedelta = timedelta(seconds=5)
+    probe_time: timedelta = timedelta(seconds=30)
     picture_bytes: int = 1 << 30
     video_read_bytes: int = 256 << 20
 
