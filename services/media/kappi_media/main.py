@@ -71,7 +71,6 @@ from kappi_media.use_cases.links import CreateLink, Links
 from kappi_media.use_cases.location_free import LocationFreeCopies
 from kappi_media.use_cases.multipart import Multiparts, PartSigner
 from kappi_media.use_cases.post_file import PostFile
-from kappi_media.use_cases.promising import Promising
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.store_notifications import CompleteArrivals
@@ -209,7 +208,7 @@ def _small_uploads(
         gate,
         tier=tier,
         post=PostFile(
-            Promising(uploads, outbox=ground.outbox),
+            uploads,
             complete=build_complete(ground),
             abort=AbortUpload(
                 uploads, multiparts=build_multiparts(ground), outbox=ground.outbox, clock=ground.clock

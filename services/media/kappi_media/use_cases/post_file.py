@@ -23,6 +23,7 @@ from kappi_chassis.storage import ObjectStore, StorageUnavailable
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
 
+from kappi_media.content_types import content_type_of, is_taken
 from kappi_media.domain import (
     AccountId,
     DeclaredUpload,
@@ -43,14 +44,13 @@ from kappi_media.errors import (
     UploadNotFound,
 )
 from kappi_media.posted.body import PostedBody
-from kappi_media.posted.content_type import content_type_of, is_taken
 from kappi_media.probing import SNIFF_BYTES, MediaFormat, is_supported, sniff
 from kappi_media.repository.small_uploads import mark_posted, settle
-from kappi_media.repository.uploads import PromisedFiles
+from kappi_media.repository.uploads import PromisedFiles, UploadQueries
 from kappi_media.schemas import PostedFile
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.complete import CompleteUpload
-from kappi_media.use_cases.promising import Promising
+from kappi_media.use_cases.promising import check_promised, of_its_owner
 from kappi_media.use_cases.uploads import AbortUpload
 
 CREATED = 201
@@ -125,7 +125,7 @@ class PostFile:
 
     def __init__(
         self,
-        promising: Promising,
+        uploads: UploadQueries,
         *,
         complete: CompleteUpload,
         abort: AbortUpload,
@@ -135,7 +135,7 @@ class PostFile:
         clock: Clock,
         new_id: NewId,
     ) -> None:
-        self._promising = promising
+        self._uploads = uploads
         self._complete = complete
         self._abort = abort
         self._store = store
@@ -203,7 +203,11 @@ class PostFile:
             order.owner_id,
             order.rules.quota_bytes if order.owner_id is not None else None,
         )
-        await self._promising(files)
+
+        async def promise() -> None:
+            check_promised(files, await self._uploads.promise(files))
+
+        await of_its_owner(self._outbox, files, promise)
         async with self._outbox.begin() as unit:
             await mark_posted(unit.connection, upload.id)
         return upload

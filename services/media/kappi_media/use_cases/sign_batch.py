@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,12 +14,12 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import ContentBinding, UrlSigner
-from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
 from msgspec.json import decode, encode
 
 from kappi_media import metrics
+from kappi_media.content_types import is_taken
 from kappi_media.domain import (
     AccountId,
     DeclaredUpload,
@@ -33,16 +32,12 @@ from kappi_media.domain import (
 )
 from kappi_media.errors import (
     FileTooLarge,
-    GalleryKeyWrong,
-    GalleryNotFound,
-    QuotaExceeded,
     UnsupportedContentType,
     UploadNotFound,
 )
 from kappi_media.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
-from kappi_media.probing import ACCEPTED, format_of, is_supported
-from kappi_media.repository.ownership import adopt
-from kappi_media.repository.uploads import PromisedFiles, Refusal, UploadQueries, promise_within
+from kappi_media.probing import ACCEPTED
+from kappi_media.repository.uploads import PromisedFiles, UploadQueries, promise_within
 from kappi_media.schemas import (
     FileDeclaration,
     MultipartUpload,
@@ -58,6 +53,7 @@ from kappi_media.use_cases.multipart import (
     missing_parts,
     plan_of,
 )
+from kappi_media.use_cases.promising import check_promised, of_its_owner
 
 CREATED = 201
 _NO_DESCRIPTION = Description()
@@ -150,10 +146,10 @@ class SignBatch:
         files = self._files(batch)
 
         async def promise() -> list[Upload]:
-            _check_promised(batch, await self._uploads.promise(files))
+            check_promised(files, await self._uploads.promise(files))
             return [one.upload for one in files.declared]
 
-        return await self._answer(await self._of_its_owner(batch, promise))
+        return await self._answer(await of_its_owner(self._outbox, files, promise))
 
     async def idempotently(self, batch: Batch, call: IdempotentCall) -> bytes:
         """As above, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
@@ -166,14 +162,14 @@ class SignBatch:
             async with self._outbox.begin() as unit:
                 stored = await call.claim(unit.connection)
                 if stored is None:
-                    _check_promised(batch, await promise_within(unit.connection, files))
+                    check_promised(files, await promise_within(unit.connection, files))
                     uploads = [one.upload for one in files.declared]
                     ids = encode([upload.id for upload in uploads])
                     await call.store(unit.connection, StoredAnswer(CREATED, ids))
                     return uploads
             return await self._promised_before(batch, stored)
 
-        return await self._answer(await self._of_its_owner(batch, promise))
+        return await self._answer(await of_its_owner(self._outbox, files, promise))
 
     async def _promised_before(self, batch: Batch, stored: StoredAnswer) -> list[Upload]:
         ids = [UploadId(each) for each in decode(stored.body, type=list[UUID])]
@@ -181,18 +177,6 @@ class SignBatch:
         if len(uploads) != len(ids):
             raise UploadNotFound("Those uploads were abandoned and swept: declare the files again.")
         return uploads
-
-    async def _of_its_owner(
-        self, batch: Batch, promise: Callable[[], Awaitable[list[Upload]]]
-    ) -> list[Upload]:
-        """What `promise` answers, after settling whose gallery it is where that is not known yet: the news
-        of a claim, or of the account, may come later than its first upload."""
-        try:
-            return await promise()
-        except _OwnerUnknown as unknown:
-            async with self._outbox.begin() as unit:
-                await adopt(unit.connection, batch.gallery_id, owner_id=unknown.owner_id)
-            return await promise()
 
     def _files(self, batch: Batch) -> PromisedFiles:
         return PromisedFiles(
@@ -299,24 +283,6 @@ def _ended(upload: Upload) -> PromisedUpload:
     )
 
 
-class _OwnerUnknown(Exception):
-    def __init__(self, owner_id: AccountId) -> None:
-        super().__init__(owner_id)
-        self.owner_id = owner_id
-
-
-def _check_promised(batch: Batch, refusal: Refusal | None) -> None:
-    """Raises what stood in the way, if anything did."""
-    if refusal is Refusal.GALLERY_DELETED:
-        raise GalleryNotFound
-    if refusal is Refusal.OTHER_OWNER:
-        raise GalleryKeyWrong("The gallery belongs to an account now.")
-    if refusal is Refusal.OVER_QUOTA:
-        raise QuotaExceeded(f"It may hold {batch.rules.quota_bytes} bytes, pending uploads included.")
-    if refusal is Refusal.OWNER_UNKNOWN and batch.owner_id is not None:
-        raise _OwnerUnknown(batch.owner_id)
-
-
 def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:
     limit = min(rules.max_file_bytes, OBJECT_LIMIT_BYTES)
     too_large = [number for number, file in enumerate(files) if file.size > limit]
@@ -325,7 +291,7 @@ def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:
             f"The largest file allowed here has {limit} bytes.",
             errors=_errors(too_large, "size", "file_too_large"),
         )
-    foreign = [number for number, file in enumerate(files) if not _is_taken(file.content_type)]
+    foreign = [number for number, file in enumerate(files) if not is_taken(file.content_type)]
     if foreign:
         raise UnsupportedContentType(
             f"Send {ACCEPTED}.",
@@ -337,18 +303,6 @@ def _description(file: FileDeclaration) -> Description:
     if not (file.caption or file.tags or file.location or file.attributes):
         return _NO_DESCRIPTION
     return Description(file.caption, tuple(file.tags), file.location, file.attributes)
-
-
-@lru_cache(maxsize=256)
-def _is_taken(content_type: str) -> bool:
-    fmt = format_of(content_type)
-    if fmt is None or not is_supported(fmt):
-        return False
-    try:
-        header_content_type(content_type)
-    except ValueError:
-        return False
-    return True
 
 
 def _errors(numbers: Sequence[int], field: str, code: str) -> tuple[FieldError, ...]:

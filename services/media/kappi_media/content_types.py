@@ -1,7 +1,8 @@
-"""What a posted file claims to be, where it does not say so itself."""
+"""What a file is declared as, and which declarations are taken."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -29,6 +30,7 @@ def content_type_of(declared: str | None, *, filename: str, found: MediaFormat |
     return named.content_type if named is not None else ""
 
 
+@lru_cache(maxsize=256)
 def is_taken(content_type: str) -> bool:
     """Whether files of a declared type are taken at all."""
     fmt = format_of(content_type)
