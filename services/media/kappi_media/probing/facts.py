@@ -87,7 +87,7 @@ class ProbeLimits:
     """Bounds of one probe. The defaults take every camera on sale (200 MP phones, 8K video).
 
     max_frames: of an animated picture. max_parts: segments, chunks, boxes or elements walked. max_reads,
-    max_read_bytes: asked of the source.
+    max_read_bytes: asked of the source. Two or three reads do for most; panoramas begin with megabytes of XMP.
     """
 
     max_pixels: int = 256_000_000
@@ -96,8 +96,8 @@ class ProbeLimits:
     max_duration: timedelta = timedelta(hours=24)
     max_frames: int = 10_000
     max_parts: int = 2_000
-    max_reads: int = 64
-    max_read_bytes: int = 8 << 20
+    max_reads: int = 192
+    max_read_bytes: int = 12 << 20
 
     def check_size(self, width: int, height: int, *, max_pixels: int | None = None) -> None:
         """Raises ProbeRejected when a picture has no area, or too much."""

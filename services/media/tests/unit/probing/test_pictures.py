@@ -12,6 +12,7 @@ from kappi_media.probing import (
     Coordinates,
     MediaFormat,
     Probe,
+    ProbeLimits,
     ProbeRejected,
     RejectReason,
     probe,
@@ -144,6 +145,14 @@ async def test_a_photograph_of_megabytes_is_probed_from_little() -> None:
     assert sum(source.reads) <= 192 << 10
 
 
+async def test_a_panorama_with_megabytes_of_metadata_before_the_picture() -> None:
+    """Some cameras put a second picture, or sound, into the XMP segments of a JPEG."""
+    body = encode(quadrants(300, 200), "JPEG")
+    segment = b"\xff\xe1\xff\xff" + b"http://ns.adobe.com/xmp/extension/\x00" + bytes(0xFFFD - 35)
+    found = await probed(body[:2] + segment * 120 + body[2:])
+    assert (found.width, found.height) == (300, 200)
+
+
 async def test_exif_that_is_nonsense_costs_only_itself() -> None:
     body = encode(quadrants(60, 40), "JPEG", shot=SHOT)
     at = body.index(b"Exif\x00\x00") + 6
@@ -258,7 +267,7 @@ async def test_a_jpeg_of_nothing_but_segments_is_not_walked_to_its_end() -> None
     with pytest.raises(ProbeRejected) as refused:
         await probe(source, MediaFormat.JPEG)
     assert refused.value.reason is RejectReason.TOO_COMPLEX
-    assert sum(source.reads) <= 8 << 20
+    assert sum(source.reads) <= ProbeLimits().max_read_bytes
 
 
 async def test_lossless_jpeg_is_a_type_of_its_own() -> None:
