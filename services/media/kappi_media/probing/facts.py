@@ -87,7 +87,7 @@ class ProbeLimits:
     """Bounds of one probe. The defaults take every camera on sale (200 MP phones, 8K video).
 
     max_frames: of an animated picture. max_parts: segments, chunks, boxes or elements walked. max_reads,
-    max_read_bytes: asked of the source. Two or three reads do for most; panoramas begin with megabytes of XMP.
+    max_read_bytes: asked of the source. Two or three reads do for most; panoramas begin with megabytes.
     """
 
     max_pixels: int = 256_000_000
