@@ -31,7 +31,6 @@ _CODECS: Final = {
     3: "tiff-ccitt",
     4: "tiff-ccitt",
     5: "tiff-lzw",
-    6: "tiff-jpeg",
     7: "tiff-jpeg",
     8: "tiff-deflate",
     32773: "tiff-packbits",

@@ -66,6 +66,7 @@ async def test_codings(compression: str, codec: str) -> None:
         ((WIDTH, HEIGHT, (273, 4, 9, 1 << 30), STRIP_BYTES), RejectReason.TRUNCATED),
         ((WIDTH, HEIGHT, (273, 99, 1, 8), STRIP_BYTES), RejectReason.CORRUPT),
         ((*PLAIN, (259, 3, 1, 34712)), RejectReason.UNSUPPORTED_TYPE),
+        ((*PLAIN, (259, 3, 1, 6)), RejectReason.UNSUPPORTED_TYPE),
         ((*PLAIN, (262, 3, 1, 32803)), RejectReason.UNSUPPORTED_TYPE),
         ((*PLAIN, (50706, 1, 4, 1)), RejectReason.UNSUPPORTED_TYPE),
         ((*PLAIN, (34665, 4, 1, 1 << 30)), RejectReason.TRUNCATED),
