@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONTENT_TYPES = {
+    ".3g2": "video/3gpp2",
     ".3gp": "video/3gpp",
     ".avif": "image/avif",
     ".bmp": "image/bmp",
     ".gif": "image/gif",
     ".heic": "image/heic",
     ".heif": "image/heif",
+    ".hif": "image/heic",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
     ".m4v": "video/x-m4v",

@@ -20,7 +20,7 @@ from kappi_media.rendering.picture import PROFILE, check_pixels, conversion, loa
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
-_BANDS: Final = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_BANDS: Final = {"I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _NOT_BUILT_IN: Final = "not been built in"
 
 

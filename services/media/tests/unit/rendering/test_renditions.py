@@ -108,6 +108,7 @@ async def test_grey_pictures_keep_their_greys() -> None:
         (deep, "TIFF"),
         (grey, "JPEG"),
         (grey, "HEIF"),
+        (deep, "HEIF"),
         (grey, "AVIF"),
     ):
         (found,) = await rendered(encode(picture, fmt))
