@@ -39,6 +39,7 @@ from kappi_media.consumers import (
     store_handler,
     worker_handlers,
 )
+from kappi_media.location_free.find import find_location
 from kappi_media.page_cache import PageCache
 from kappi_media.probing import DEFAULT_LIMITS, ProbeLimits
 from kappi_media.rendering.renderer import Renderer, RenderLimits
@@ -68,7 +69,7 @@ from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
-from kappi_media.use_cases.location_free import LocationFreeCopies
+from kappi_media.use_cases.location_free import FindLocation, LocationFreeCopies
 from kappi_media.use_cases.multipart import Multiparts, PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
@@ -135,10 +136,15 @@ def build_app(
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
-def build_copies(ground: Ground) -> LocationFreeCopies:
-    """What makes copies of originals that do not tell where they were made."""
+def build_copies(ground: Ground, find: FindLocation = find_location) -> LocationFreeCopies:
+    """What makes copies of originals that do not tell where they were made. find: a confined one to serve
+    with."""
     return LocationFreeCopies(
-        LocationFreeQueries(ground.database), store=ground.store, outbox=ground.outbox, clock=ground.clock
+        LocationFreeQueries(ground.database),
+        find=find,
+        store=ground.store,
+        outbox=ground.outbox,
+        clock=ground.clock,
     )
 
 
@@ -414,7 +420,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         backbone.service.closes(facts)
     bulk = build_store(storage)
     backbone.service.closes(bulk)
-    copies = build_copies(ground)
+    copies = build_copies(ground, renderer.find_location)
     backbone.service.closes(copies)
     archives = build_archives(ground, settings, copies, store=bulk)
     backbone.service.closes(archives)

@@ -83,9 +83,10 @@ class EditedFile:
             self._zeros.append(Patch(start, length, None))
 
     def patches(self) -> tuple[Patch, ...]:
-        """Ordered by start. Zeros may overlap anything, and prevail."""
+        """Ordered by start. Zeros may overlap what is written, and prevail."""
         written = [Patch(start, len(body), body) for start, body in self._patches]
-        return tuple(sorted([*written, *self._zeros], key=lambda patch: (patch.start, patch.body is None)))
+        zeros = _merged(self._zeros)
+        return tuple(sorted([*written, *zeros], key=lambda patch: (patch.start, patch.body is None)))
 
     def _overlaid(self, start: int, body: bytes) -> bytes:
         touching = [p for p in self._patches if p[0] < start + len(body) and start < p[0] + len(p[1])]
@@ -150,6 +151,18 @@ class Region:
             else:
                 start -= size
         return pieces
+
+
+def _merged(zeros: list[Patch]) -> list[Patch]:
+    """Apart from each other, however often a file names the same bytes: each costs whoever lays them over."""
+    merged: list[Patch] = []
+    for zero in sorted(zeros, key=lambda patch: patch.start):
+        if merged and zero.start <= merged[-1].end:
+            begin = merged[-1].start
+            merged[-1] = Patch(begin, max(merged[-1].end, zero.end) - begin, None)
+        else:
+            merged.append(zero)
+    return merged
 
 
 def _with(patches: list[tuple[int, bytes]], start: int, body: bytes) -> list[tuple[int, bytes]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from kappi_media.probing.facts import Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat
 from kappi_media.probing.probe import probe
 
+T = TypeVar("T")
 
-class _BlockingSource:
+
+class BlockingSource:
     """A `RangedSource` whose reads are over when they are awaited."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], *, size_bytes: int) -> None:
@@ -31,11 +34,15 @@ def probe_blocking(
 
     fetch(start, length) gives the file's bytes. Raises ProbeRejected, and whatever `fetch` raises.
     """
-    probing = probe(_BlockingSource(fetch, size_bytes=size_bytes), fmt, limits)
+    return at_once(probe(BlockingSource(fetch, size_bytes=size_bytes), fmt, limits))
+
+
+def at_once(reading: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that never waits."""
     try:
-        probing.send(None)
+        reading.send(None)
     except StopIteration as done:
-        facts: Probe = done.value
-        return facts
-    probing.close()
+        result: T = done.value
+        return result
+    reading.close()
     raise RuntimeError("a read waited")

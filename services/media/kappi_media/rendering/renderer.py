@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from kappi_contracts.keys import RenditionFormat
 
+from kappi_media.location_free.edits import MAX_READ_BYTES, Patch, Unremovable
 from kappi_media.probing.facts import Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat
 from kappi_media.probing.probe import DEFAULT_LIMITS
@@ -18,7 +19,18 @@ from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import RangedSource
 from kappi_media.rendering.process import DecoderDied, DecoderProcess
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
-from kappi_media.rendering.wire import Done, Job, Probed, ProbeJob, RenderJob, Result, WireImage, WireSize
+from kappi_media.rendering.wire import (
+    Done,
+    Job,
+    Located,
+    LocateJob,
+    Probed,
+    ProbeJob,
+    RenderJob,
+    Result,
+    WireImage,
+    WireSize,
+)
 
 _ATTEMPTS: Final = 2
 _JOBS_PER_PROCESS: Final = 500  # native decoders leak; a fresh process costs a fraction of a second
@@ -100,8 +112,27 @@ class Renderer:
                 break
         raise RenderRejected(RejectReason.CORRUPT, "crashes its reader")
 
+    async def find_location(self, source: RangedSource) -> tuple[Patch, ...]:
+        """As `location_free.find.find_location`, where a file made for it does no harm. Raises Unremovable,
+        also when its reader crashed or took too long."""
+        # A JPEG is read through, and what it seems to have behind it again.
+        limit = 3 * source.size_bytes + MAX_READ_BYTES
+        job = LocateJob(size_bytes=source.size_bytes, max_read_bytes=limit)
+        async with self._slots:
+            for _ in range(_ATTEMPTS):
+                try:
+                    found = await self._run(job, source)
+                except DecoderDied:
+                    continue
+                except RenderRejected as refused:
+                    raise Unremovable(refused.detail) from refused
+                if isinstance(found, Located) and _fits(found.patches, size_bytes=source.size_bytes):
+                    return found.patches
+                break
+        raise Unremovable("crashes its reader")
+
     async def close(self) -> None:
-        """End all processes. Calls to `render` and `probe` must have returned or been cancelled."""
+        """End all processes. Calls of the others must have returned or been cancelled."""
         processes = {*self._idle, *self._retired}
         for timer in self._idle.values():
             timer.cancel()
@@ -153,9 +184,9 @@ class Renderer:
                 job,
                 source,
                 time_limit=self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time,
-                read_limit_bytes=job.max_read_bytes
-                if isinstance(job, RenderJob)
-                else job.limits.max_read_bytes,
+                read_limit_bytes=job.limits.max_read_bytes
+                if isinstance(job, ProbeJob)
+                else job.max_read_bytes,
             )
         finally:
             # Anything but an answered job leaves the conversation in the middle.
@@ -185,6 +216,16 @@ class Renderer:
         self._idle.pop(process, None)
         process.retire()
         self._retired.add(process)
+
+
+def _fits(patches: Sequence[Patch], *, size_bytes: int) -> bool:
+    """Whether they can be laid over a file of that size without making it longer, or shorter."""
+    return all(
+        patch.start >= 0
+        and 0 <= patch.length <= size_bytes - patch.start
+        and (patch.body is None or len(patch.body) == patch.length)
+        for patch in patches
+    )
 
 
 def _image(sent: WireImage) -> RenderedImage:

@@ -3,8 +3,8 @@
 Typed messages and not pickle, because what the process answers is not trusted either: a taken-over decoder
 can send wrong pixels, never code.
 
-    renderer -> RenderJob or ProbeJob; then, for each Need, the bytes alone
-    decoder  -> Need*, then one of Done, Probed or Refused
+    renderer -> RenderJob, ProbeJob or LocateJob; then, for each Need, the bytes alone
+    decoder  -> Need*, then one of Done, Probed, Located or Refused
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from kappi_contracts.keys import RenditionFormat
 
+from kappi_media.location_free.edits import Patch
 from kappi_media.probing.facts import Probe, ProbeLimits
 from kappi_media.probing.rejection import RejectReason
 
@@ -55,6 +56,13 @@ class ProbeJob(msgspec.Struct, frozen=True, tag="probe"):
     limits: ProbeLimits
 
 
+class LocateJob(msgspec.Struct, frozen=True, tag="locate"):
+    """What of a file tells where it was made. max_read_bytes: as in `RenderJob`."""
+
+    size_bytes: int
+    max_read_bytes: int
+
+
 class Need(msgspec.Struct, frozen=True, tag="need"):
     start: int
     length: int
@@ -75,14 +83,18 @@ class Probed(msgspec.Struct, frozen=True, tag="probed"):
     facts: Probe
 
 
+class Located(msgspec.Struct, frozen=True, tag="located"):
+    patches: tuple[Patch, ...]
+
+
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
     reason: RejectReason
     detail: str = ""
 
 
-Job = RenderJob | ProbeJob
-Result = Done | Probed
-Answer = Need | Done | Probed | Refused
+Job = RenderJob | ProbeJob | LocateJob
+Result = Done | Probed | Located
+Answer = Need | Done | Probed | Located | Refused
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_job: Final[Callable[[bytes], Job]] = msgspec.msgpack.Decoder(Job).decode

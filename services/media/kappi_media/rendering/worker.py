@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from kappi_media.location_free.blocking import find_location_blocking
+from kappi_media.location_free.edits import Unremovable
 from kappi_media.probing.blocking import probe_blocking
 from kappi_media.probing.formats import format_of
 from kappi_media.probing.rejection import ProbeRejected, RejectReason, RenderRejected
@@ -23,6 +25,8 @@ from kappi_media.rendering.wire import (
     Answer,
     Done,
     Job,
+    Located,
+    LocateJob,
     Need,
     Probed,
     ProbeJob,
@@ -77,9 +81,11 @@ class _Parent:
         return body if len(body) == length else None
 
 
-def answer(job: Job, fetch: Fetch) -> Done | Probed | Refused:
-    """One job of either kind. fetch(start, length) gives the original's bytes."""
-    return _probed(job, fetch) if isinstance(job, ProbeJob) else render(job, fetch)
+def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Refused:
+    """One job of any kind. fetch(start, length) gives the original's bytes."""
+    if isinstance(job, RenderJob):
+        return render(job, fetch)
+    return _probed(job, fetch) if isinstance(job, ProbeJob) else _located(job, fetch)
 
 
 def _probed(job: ProbeJob, fetch: Fetch) -> Probed | Refused:
@@ -90,6 +96,15 @@ def _probed(job: ProbeJob, fetch: Fetch) -> Probed | Refused:
         return Probed(probe_blocking(fetch, fmt, size_bytes=job.size_bytes, limits=job.limits))
     except ProbeRejected as refusal:
         return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
+    except MemoryError:
+        return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
+
+
+def _located(job: LocateJob, fetch: Fetch) -> Located | Refused:
+    try:
+        return Located(find_location_blocking(fetch, size_bytes=job.size_bytes))
+    except Unremovable as refusal:
+        return Refused(reason=RejectReason.CORRUPT, detail=str(refusal)[:_DETAIL_CHARS])
     except MemoryError:
         return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
 

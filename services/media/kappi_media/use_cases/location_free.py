@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,8 +29,8 @@ from kappi_media.errors import (
     StoreUnavailable,
 )
 from kappi_media.location_free.edits import Patch, Unremovable
-from kappi_media.location_free.find import find_location
 from kappi_media.location_free.patching import patched
+from kappi_media.probing import RangedSource
 from kappi_media.repository.location_free import CopyState, KeptCopy, LocationFreeQueries
 from kappi_media.repository.processing import next_sequence_of_gone
 from kappi_media.single_flight import SingleFlight
@@ -47,6 +47,9 @@ PATIENCE_S = 20.0
 """How long somebody waits for a copy; it goes on being made without them."""
 POLL_S = 0.2
 
+FindLocation = Callable[[RangedSource], Awaitable[tuple[Patch, ...]]]
+"""What has to be overwritten in a file. Raises Unremovable; errors of the source pass through."""
+
 _log = get_logger(__name__)
 
 
@@ -62,12 +65,22 @@ class HandedOut:
 
 
 class LocationFreeCopies:
-    """Makes a copy once, however many ask at the same time in however many replicas."""
+    """Makes a copy once, however many ask at the same time in however many replicas.
+
+    find: reads strangers' files, so not in the process that answers requests.
+    """
 
     def __init__(
-        self, copies: LocationFreeQueries, *, store: ObjectStore, outbox: Outbox, clock: Clock
+        self,
+        copies: LocationFreeQueries,
+        *,
+        find: FindLocation,
+        store: ObjectStore,
+        outbox: Outbox,
+        clock: Clock,
     ) -> None:
         self._copies = copies
+        self._find = find
         self._store = store
         self._outbox = outbox
         self._clock = clock
@@ -181,7 +194,7 @@ class LocationFreeCopies:
     async def _copy(self, media_id: MediaId, gallery_id: GalleryId, state: CopyState) -> KeptCopy:
         """Raises Unremovable, ObjectMissing, StorageUnavailable."""
         original = StoredSource(self._store, original_key(gallery_id, media_id), size_bytes=state.size_bytes)
-        patches = await find_location(original)
+        patches = await self._find(original)
         if not patches:
             if state.tells_place:
                 raise Unremovable("it tells a place that was not found again")
@@ -192,7 +205,7 @@ class LocationFreeCopies:
             head = await self._store.put_stream(key, chunks, content_type=state.content_type, replace=True)
         # What is handed out is what was looked at: not what was meant to be written.
         copy = StoredSource(self._store, key, size_bytes=head.size_bytes)
-        if head.size_bytes != state.size_bytes or await find_location(copy):
+        if head.size_bytes != state.size_bytes or await self._find(copy):
             await self._store.delete_batch([key])
             raise Unremovable("the copy still tells it")
         return KeptCopy(head.size_bytes, head.etag, counted.crc32, unchanged=False)

@@ -79,3 +79,13 @@ async def test_there_is_an_end_to_what_is_overwritten(monkeypatch: pytest.Monkey
         await file.write(start, b"x" * 10)
     with pytest.raises(Unremovable):
         await file.write(60, b"x" * 10)
+
+
+async def test_the_same_bytes_emptied_often_are_one_patch() -> None:
+    """Each would cost whoever lays them over a pass of its own."""
+    file = EditedFile(BytesSource(CONTENT))
+    for _ in range(1_000):
+        file.zero(10, 100)
+    file.zero(110, 5)
+    file.zero(150, 5)
+    assert file.patches() == (Patch(10, 105, None), Patch(150, 5, None))

@@ -1,0 +1,93 @@
+"""Places are looked for where a file made to keep its reader busy, or to kill it, costs one item."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from kappi_media.location_free.edits import Patch, Unremovable
+from kappi_media.location_free.find import find_location
+from kappi_media.location_free.xmp import cleaned_xmp
+from kappi_media.probing import BytesSource
+from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendering.wire import Job, Located, Result
+from kappi_media.testing.samples import Shot, encode, quadrants
+
+PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
+FILM = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 0, b"isom")
+
+
+@pytest.fixture
+async def renderer() -> AsyncIterator[Renderer]:
+    renderer = Renderer(max_parallel=1)
+    yield renderer
+    await renderer.close()
+
+
+def boxed(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(body), name) + body
+
+
+async def test_the_patches_are_those_found_in_the_service(renderer: Renderer) -> None:
+    found = await renderer.find_location(BytesSource(PLACED))
+    assert found
+    assert found == await find_location(BytesSource(PLACED))
+
+
+async def test_boxes_nested_without_an_end_cost_the_file_and_nobody_else(renderer: Renderer) -> None:
+    nested = b""
+    for _ in range(20_000):
+        nested = boxed(b"moov", nested)
+    with pytest.raises(Unremovable):
+        await renderer.find_location(BytesSource(PLACED + FILM + nested))
+    assert await renderer.find_location(BytesSource(PLACED))
+
+
+async def test_others_are_served_while_a_file_keeps_its_reader_busy() -> None:
+    """Each of many overwritten boxes makes reading the next a little slower."""
+    busy = boxed(b"moov", boxed(b"udta", boxed(b"loci", b"place123") * 19_000))
+    renderer = Renderer(limits=RenderLimits(probe_time=timedelta(seconds=1)))
+    longest_s = 0.0
+
+    async def watch() -> None:
+        nonlocal longest_s
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.perf_counter() - before)
+
+    watching = asyncio.create_task(watch())
+    try:
+        with pytest.raises(Unremovable):
+            await renderer.find_location(BytesSource(PLACED + FILM + busy))
+    finally:
+        watching.cancel()
+        await renderer.close()
+    assert longest_s < 0.5
+
+
+@pytest.mark.parametrize(
+    "patch", [Patch(-1, 1, None), Patch(0, 10_000, None), Patch(0, 2, b"abc"), Patch(5, -1, None)]
+)
+async def test_patches_that_fit_no_file_of_its_size_are_refused(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, patch: Patch
+) -> None:
+    async def lying(job: Job, source: BytesSource) -> Result:
+        return Located((patch,))
+
+    monkeypatch.setattr(renderer, "_run", lying)
+    with pytest.raises(Unremovable):
+        await renderer.find_location(BytesSource(b"\xff\xd8" * 10))
+
+
+@pytest.mark.parametrize("opening", [b" x:", b"<x:"])
+def test_a_name_made_of_places_is_read_in_one_go(opening: bytes) -> None:
+    """Backtracking would take minutes over it."""
+    packet = opening + b"GPS" * 100_000 + b"!"
+    started = time.perf_counter()
+    assert len(cleaned_xmp(packet)) == len(packet)
+    assert time.perf_counter() - started < 1.0
