@@ -11,6 +11,10 @@ from kappi_chassis.problems import BadRequest, PayloadTooLarge
 from kappi_gateway.errors import RequestTimeout
 from kappi_gateway.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
 
+SLOWEST_BYTES_PER_S = 4096
+"""Of a client that sends a body: the worst of telephone lines, kept up but for pauses. A byte now and then
+would hold a request's place for ever."""
+
 
 class ClientLeft(Exception):
     """The client went away in the middle of its body."""
@@ -19,8 +23,9 @@ class ClientLeft(Exception):
 class RequestBody:
     """What a client sends. After `open`, iterate for the pieces, or take `whole`.
 
-    length: as declared, None when chunked. limit_bytes: None for no limit. silence_s: longest pause between
-    two pieces. `failure` tells afterwards why the iteration ended early, if it did.
+    length: as declared, None when chunked. limit_bytes: None for no limit. silence_s: how long a client
+    may fall behind `SLOWEST_BYTES_PER_S`, hence the longest pause between two pieces, too; time in which
+    nobody reads does not count. `failure` tells afterwards why the iteration ended early, if it did.
     """
 
     def __init__(
@@ -34,7 +39,7 @@ class RequestBody:
     ) -> None:
         self._receive = receive
         self._limit_bytes = limit_bytes
-        self._silence_s = silence_s
+        self._silence_s = self._patience_s = silence_s
         self._too_large = too_large
         self._on_end: Callable[[], None] | None = None
         self._head = b""
@@ -74,14 +79,19 @@ class RequestBody:
             self._on_end()
 
     async def _next(self) -> tuple[bytes, bool]:
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
         try:
-            async with asyncio.timeout(self._silence_s):
+            async with asyncio.timeout(self._patience_s):
                 message = await self._receive()
         except TimeoutError as error:
-            raise RequestTimeout("Nothing came for too long; send it again.") from error
+            raise RequestTimeout("Too little came for too long; send it again.") from error
         if message["type"] == "http.disconnect":
             raise ClientLeft
-        return message.get("body", b""), message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        earned_s = len(piece) / SLOWEST_BYTES_PER_S - (clock() - asked_at)
+        self._patience_s = min(self._silence_s, self._patience_s + earned_s)
+        return piece, message.get("more_body", False)
 
     def _check(self, total: int) -> None:
         if self._limit_bytes is not None and total > self._limit_bytes:

@@ -92,6 +92,10 @@ class TooManyArchives(TooManyRequests):
     code, title = "too_many_archives", "Too many archives at once from one address"
 
 
+class TooManyFiles(TooManyRequests):
+    code, title = "too_many_files", "Too many files at once from one address"
+
+
 class TooManyAccounts(TooManyRequests):
     code, title = "too_many_accounts", "Too many accounts from one address"
 

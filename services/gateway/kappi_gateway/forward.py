@@ -22,7 +22,7 @@ from kappi_gateway.departure import Departure
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamUnavailable
 from kappi_gateway.grants import Granted
 from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
-from kappi_gateway.limits import ArchiveLimit, CallLimit
+from kappi_gateway.limits import CallLimit, PlaceLimit
 from kappi_gateway.relay import relay
 from kappi_gateway.routes import Credential, Limit, Route, Service
 from kappi_gateway.upstream import Upstreams
@@ -38,12 +38,13 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 class Terms:
     """body_limit_bytes: of a request to a service; file_body_limit_bytes: of one that carries a file.
     client_silence: longest pause of a client. archives, archive_silence: how many at once, and how long a
-    service may pause, where an answer lasts."""
+    service may pause, where an answer lasts. files: how many at once where a body carries one."""
 
     body_limit_bytes: int
     file_body_limit_bytes: int
     client_silence: timedelta
-    archives: ArchiveLimit
+    archives: PlaceLimit
+    files: PlaceLimit
     archive_silence: timedelta
 
 
@@ -85,7 +86,7 @@ class Forward:
         self._too_large = FileTooLarge if route.carries_file else PayloadTooLarge
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = _PASSING[route.service]
-        self._archives = terms.archives
+        self._places = terms.archives if route.lasts else terms.files if route.carries_file else None
         self._patience = terms.archive_silence if route.lasts else None
 
     async def __call__(self, call: Call) -> None:
@@ -109,10 +110,9 @@ class Forward:
             return
 
     def _place(self, call: Call) -> AbstractContextManager[None]:
-        if not self._route.lasts:
-            return nullcontext()
-        call.scope[LASTS] = True
-        return self._archives.held(call.address)
+        if self._route.lasts:
+            call.scope[LASTS] = True
+        return nullcontext() if self._places is None else self._places.held(call.address)
 
     async def _pay(self, limit: CallLimit, call: Call) -> _Paid:
         return _Paid(limit, await self._credentials.limited_subject(self._route.limit, call))

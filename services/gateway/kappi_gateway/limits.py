@@ -12,13 +12,13 @@ from kappi_chassis.problems import TooManyRequests
 
 from kappi_gateway import metrics
 from kappi_gateway.client_address import limit_key
-from kappi_gateway.errors import TooManyArchives, TooManyGuesses
+from kappi_gateway.errors import TooManyGuesses
 
 Monotonic = Callable[[], float]
 
 # Who waited exactly as long as told must get the token, whatever binary fractions make of it.
 _ROUNDING = 1e-6
-ARCHIVE_RETRY_AFTER_S = 5
+PLACE_RETRY_AFTER_S = 5
 
 
 @dataclass(slots=True)
@@ -137,22 +137,26 @@ class CallLimit:
             self._buckets.give_back(subject)
 
 
-class ArchiveLimit:
-    """Archives under way at once for one address: how often they are asked for says little of what they
-    cost."""
+class PlaceLimit:
+    """Calls under way at once for one address, where how often they are made says little of what they cost.
 
-    def __init__(self, at_once: int) -> None:
+    name: of the limit in metrics. refusal: raised beyond it.
+    """
+
+    def __init__(self, at_once: int, *, name: str, refusal: type[TooManyRequests]) -> None:
         self._at_once = at_once
+        self._name = name
+        self._refusal = refusal
         self._running: dict[str, int] = {}
 
     @contextmanager
     def held(self, address: str) -> Iterator[None]:
-        """Raises TooManyArchives."""
+        """Raises the refusal."""
         key = limit_key(address)
         running = self._running.get(key, 0)
         if running >= self._at_once:
-            metrics.LIMITED.labels("archives").inc()
-            raise TooManyArchives("Let one of them end first.", retry_after_s=ARCHIVE_RETRY_AFTER_S)
+            metrics.LIMITED.labels(self._name).inc()
+            raise self._refusal("Let one of them end first.", retry_after_s=PLACE_RETRY_AFTER_S)
         self._running[key] = running + 1
         try:
             yield

@@ -24,11 +24,17 @@ from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.credentials import Credentials
 from kappi_gateway.door import leads_to_panel, leads_to_store, panel_door, store_door
-from kappi_gateway.errors import TooManyAccounts, TooManyGalleries, TooManyGuesses
+from kappi_gateway.errors import (
+    TooManyAccounts,
+    TooManyArchives,
+    TooManyFiles,
+    TooManyGalleries,
+    TooManyGuesses,
+)
 from kappi_gateway.forward import Forward, Terms
 from kappi_gateway.granting import Granting
 from kappi_gateway.grants import GrantCache, SecretDigests
-from kappi_gateway.limits import ArchiveLimit, CallLimit, GuessLimit, Monotonic, TokenBuckets
+from kappi_gateway.limits import CallLimit, GuessLimit, Monotonic, PlaceLimit, TokenBuckets
 from kappi_gateway.locations import Locations
 from kappi_gateway.openapi import OpenApi
 from kappi_gateway.owners import Owners
@@ -120,7 +126,8 @@ class _Wiring:
             body_limit_bytes=settings.json_body_limit_bytes,
             file_body_limit_bytes=settings.file_body_limit_bytes,
             client_silence=settings.client_silence,
-            archives=ArchiveLimit(settings.archives_per_address),
+            archives=PlaceLimit(settings.archives_per_address, name="archives", refusal=TooManyArchives),
+            files=PlaceLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
             archive_silence=settings.archive_silence,
         )
         router: Router[Endpoint] = Router()

@@ -76,12 +76,17 @@ class GatewaySettings(ServiceSettings):
         default=timedelta(seconds=30), description="Longest silence of a service, not length of an answer"
     )
     client_silence: timedelta = Field(
-        default=timedelta(seconds=60), description="Longest pause of a client that sends a body or reads one"
+        default=timedelta(seconds=60),
+        description="Longest pause of a client that sends a body or reads one; of one that sends, also how "
+        "long it may fall behind 4 KiB a second",
     )
     upstream_connections: int = Field(default=1024, gt=0)
     json_body_limit_bytes: int = Field(default=1 << 20, gt=0)
     file_body_limit_bytes: int = Field(
         default=22 << 20, gt=0, description="Of a body that carries a small file, perhaps as base64"
+    )
+    files_per_address: int = Field(
+        default=16, gt=0, description="Files being posted at once for one address: half of what media takes"
     )
     max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
 

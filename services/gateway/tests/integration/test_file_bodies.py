@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
@@ -58,3 +60,58 @@ async def test_a_file_is_passed_on_while_it_comes(stack: Stack) -> None:
         answer = await read_answer(reader)
     assert (answer.status, answer.body) == (201, b"400000")
     writer.close()
+
+
+async def test_a_byte_now_and_then_holds_no_place(make_stack: StackFactory) -> None:
+    stack = await make_stack(client_silence=timedelta(seconds=0.3))
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    writer.write(request("POST", MEDIA, KEY, "Content-Length: 400000") + b"x")
+
+    async def trickle() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            writer.write(b"x")
+
+    trickling = asyncio.create_task(trickle())
+    async with asyncio.timeout(DEADLINE_S):
+        answer = await read_answer(reader)
+    trickling.cancel()
+    assert (answer.status, answer.code) == (408, "request_timeout")
+    writer.close()
+
+
+async def test_a_steady_client_may_take_longer_than_a_silence(make_stack: StackFactory) -> None:
+    stack = await make_stack(client_silence=timedelta(seconds=0.3))
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    writer.write(request("POST", MEDIA, KEY, "Content-Length: 40000"))
+    for _ in range(20):
+        await asyncio.sleep(0.05)
+        writer.write(b"x" * 2_000)
+    async with asyncio.timeout(DEADLINE_S):
+        answer = await read_answer(reader)
+    assert (answer.status, len(stack.media.seen[-1].body)) == (200, 40_000)
+    writer.close()
+
+
+async def test_one_address_posts_so_many_files_at_once(make_stack: StackFactory) -> None:
+    stack = await make_stack(files_per_address=2)
+    held, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def holds(scope: Scope, receive: Receive, send: Send) -> None:
+        held.release()
+        await go_on.wait()
+        await send({"type": "http.response.start", "status": 201, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    stack.media.takes_over = holds
+    raw = request("POST", MEDIA, KEY, "Content-Length: 1") + b"x"
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group, AsyncExitStack() as cleanup:
+        cleanup.callback(go_on.set)
+        posts = [group.create_task(exchange(stack.port, raw)) for _ in range(2)]
+        for _ in posts:
+            await held.acquire()
+        refused = await exchange(stack.port, raw)
+        assert (refused.status, refused.code) == (429, "too_many_files")
+        assert refused.headers["retry-after"] == "5"
+    assert [post.result().status for post in posts] == [201, 201]
+    assert (await exchange(stack.port, raw)).status == 201
