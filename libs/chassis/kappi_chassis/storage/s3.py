@@ -137,9 +137,8 @@ class S3ObjectStore:
     async def _put(
         self, key: str, body: bytes, *, content_type: str, condition: Mapping[str, Any]
     ) -> ObjectHead:
-        digest = sha256(body).digest()
-
         def work(client: S3Client) -> ObjectHead | None:
+            digest = sha256(body).digest()
             answer = client.put_object(
                 Bucket=self._bucket,
                 Key=key,

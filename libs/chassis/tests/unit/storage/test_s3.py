@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
-from kappi_chassis.storage import ObjectMissing, StorageRefused, StorageUnavailable
+from kappi_chassis.storage import ObjectMissing, StorageRefused, StorageUnavailable, s3
 from kappi_chassis.storage.s3 import S3ObjectStore
 from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.s3_errors import translated_errors
@@ -161,3 +163,21 @@ async def test_ranges_that_cannot_be(stubbed: Stubbed, start: int, length: int) 
     store, _ = stubbed
     with pytest.raises(ValueError, match="range"):
         await store.read("k", start=start, length=length)
+
+
+async def test_what_is_stored_is_hashed_off_the_event_loop(
+    stubbed: Stubbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight megabytes take longer than a request may."""
+    store, stubber = stubbed
+    hashing: list[str] = []
+
+    def heard(body: bytes) -> Any:
+        hashing.append(threading.current_thread().name)
+        return sha256(body)
+
+    monkeypatch.setattr(s3, "sha256", heard)
+    answer = {"ETag": '"e"', "ResponseMetadata": {"HTTPHeaders": {"date": "Fri, 01 May 2026 00:00:00 GMT"}}}
+    stubber.add_response("put_object", answer)
+    await store.put("a/key", b"x", content_type="image/jpeg")
+    assert [name.partition("_")[0] for name in hashing] == ["s3"]
