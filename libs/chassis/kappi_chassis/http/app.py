@@ -35,6 +35,7 @@ from kappi_chassis.problems import (
     ValidationFailed,
     problem_body,
 )
+from kappi_chassis.storage import StorageUnavailable
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -183,10 +184,10 @@ def _shown(text: str) -> str:
 
 
 def _meaning(error: Exception) -> Problem | None:
-    """What a database's refusal means to a client."""
+    """What a database's refusal, or the absence of something we need, means to a client."""
     if data_is_unstorable(error):
         return ValidationFailed("A value holds a character, or is a number, that cannot be stored.")
-    if database_is_away(error) or (isinstance(error, (ConnectionError, TimeoutError))):
+    if database_is_away(error) or isinstance(error, (StorageUnavailable, ConnectionError, TimeoutError)):
         return Unavailable("Try again in a moment.", retry_after_s=1)
     return None
 

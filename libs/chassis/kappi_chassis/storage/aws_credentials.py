@@ -17,6 +17,7 @@ CredentialSource = Callable[[], Credentials]
 """Called for every URL: returns at once, and the same object as long as nothing changed."""
 
 _LOOK_AGAIN_S = 60.0
+_TRY_AGAIN_S = 10.0
 
 
 def boto3_chain() -> CredentialSource:
@@ -40,7 +41,8 @@ def boto3_chain() -> CredentialSource:
 
 
 class RenewedCredentials:
-    """A `CredentialSource` that never waits but for its very first credentials.
+    """A `CredentialSource` that never waits but for its very first credentials, and then not often in vain:
+    whoever waits here holds up the event loop.
 
     begin: makes what fetches credentials, may take long; called once, when the first are asked for.
     """
@@ -57,19 +59,30 @@ class RenewedCredentials:
         self._fetch: CredentialSource | None = None
         self._current: Credentials | None = None
         self._renewing: Future[Credentials] | None = None
+        self._failed: StorageUnavailable | None = None
         self._looked_at = 0.0
 
     def __call__(self) -> Credentials:
         """Raises StorageUnavailable as long as there were none ever."""
         if self._current is None:
-            self._current = self._executor.submit(self._renewed).result()
-            self._looked_at = self._clock()
+            self._current = self._first()
         elif self._renewing is not None:
             self._take_over(self._renewing, self._current)
         elif self._clock() - self._looked_at > _LOOK_AGAIN_S:
             self._looked_at = self._clock()
             self._renewing = self._executor.submit(self._renewed)
         return self._current
+
+    def _first(self) -> Credentials:
+        if self._failed is not None and self._clock() - self._looked_at < _TRY_AGAIN_S:
+            raise StorageUnavailable(str(self._failed)) from self._failed
+        try:
+            return self._executor.submit(self._renewed).result()
+        except StorageUnavailable as error:
+            self._failed = error
+            raise
+        finally:
+            self._looked_at = self._clock()
 
     def _take_over(self, renewing: Future[Credentials], current: Credentials) -> None:
         if not renewing.done():

@@ -13,6 +13,7 @@ from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import LASTS, Message, Scope
 from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Conflict, Problem, Unauthenticated
+from kappi_chassis.storage import StorageUnavailable
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -198,6 +199,7 @@ def failing(error: BaseException) -> Edge:
         (asyncpg.ConnectionDoesNotExistError("closed"), 503, "unavailable"),
         (PoolTimeout("QueuePool limit reached"), 503, "unavailable"),
         (ConnectionRefusedError(111, "refused"), 503, "unavailable"),
+        (StorageUnavailable("secret"), 503, "unavailable"),
         (HTTPException(409, "secret"), 409, "conflict"),
         (HTTPException(401, "secret", headers={"WWW-Authenticate": "Bearer"}), 401, "credentials_missing"),
         (HTTPException(418, "secret"), 418, "bad_request"),

@@ -95,10 +95,12 @@ def test_none_at_all_is_said_so_until_there_are_some() -> None:
     aws = Aws()
     aws.gives = None
     source = aws.source()
-    for _ in range(2):
-        with pytest.raises(StorageUnavailable):
+    for _ in range(100):
+        with pytest.raises(StorageUnavailable, match="none"):
             source()
+    assert aws.asked == 1, "each time costs everybody a wait"
     aws.gives = FIRST
+    aws.seconds += 11
     assert source() == FIRST
 
 
