@@ -243,10 +243,10 @@ RENDITION: dict[str, Any] = {
     "summary": "Get a rendition",
     "description": (
         "The picture, or a frame that stands for the film: upright, sRGB, without metadata. `400`: 400 "
-        "pixels high, never enlarged. `600x400`: a cover, exactly 600 pixels wide and 400 high, the picture's "
-        "middle. The tier of the gallery's owner says which heights there are; a cover can be had when both its "
-        "sides are among them. The first request for one makes it, which takes a moment; from then on it is "
-        "stored, and as JPEG listed with the item.\n\n"
+        "pixels high, never enlarged. `600x400`: a cover, exactly 600 pixels wide and 400 high, the "
+        "picture's middle. The tier of the gallery's owner says which heights there are; a cover can be had "
+        "when both its sides are among them. The first request for one makes it, which takes a moment; "
+        "from then on it is stored, and as JPEG listed with the item.\n\n"
         "JPEG, unless `Accept` names `image/avif` or `image/webp` and gives it no lower quality than JPEG; "
         "of the two, at the same quality, AVIF. A wildcard means JPEG."
     ),
