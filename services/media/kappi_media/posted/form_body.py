@@ -11,7 +11,7 @@ from kappi_chassis.problems import BadRequest, FieldError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from kappi_media.api.reading import invalid
+from kappi_media.api.reading import check_attributes, invalid
 from kappi_media.posted.body import MAX_BESIDE_BYTES, BesideTooLarge, MalformedForm
 from kappi_media.schemas import PostedFile
 
@@ -62,9 +62,11 @@ class FormBody:
     def declaration(self) -> PostedFile:
         said = self._said()
         try:
-            return msgspec.convert(said, PostedFile)
+            declaration = msgspec.convert(said, PostedFile)
         except msgspec.ValidationError as error:
             raise invalid(str(error)) from error
+        check_attributes([("attributes", declaration.attributes)])
+        return declaration
 
     def _said(self) -> dict[str, Any]:
         if self._file is None:

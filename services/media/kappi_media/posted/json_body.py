@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from kappi_chassis.problems import MalformedJson
 
-from kappi_media.api.reading import decode
+from kappi_media.api.reading import check_attributes, decode
 from kappi_media.posted.base64_text import Base64Text
 from kappi_media.posted.body import MAX_BESIDE_BYTES, BesideTooLarge
 from kappi_media.schemas import PostedFile
@@ -102,7 +102,9 @@ class JsonBody:
             raise MalformedJson("The body ends in the middle of content_base64.")
 
     def declaration(self) -> PostedFile:
-        return decode(_declaration, bytes(self._outline.kept))
+        declaration = decode(_declaration, bytes(self._outline.kept))
+        check_attributes([("attributes", declaration.attributes)])
+        return declaration
 
     def _decoded(self, chunk: bytes) -> Iterator[bytes]:
         while chunk:

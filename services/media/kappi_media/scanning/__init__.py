@@ -1,6 +1,6 @@
 """Asking a virus scanner about an original before anybody but its uploader may have it."""
 
-from kappi_media.scanning.clamd import Clamd, ClamdAddress, ScannerUnavailable, Verdict
+from kappi_media.scanning.clamd import Clamd, ClamdAddress, ScanFailed, ScannerUnavailable, Verdict
 from kappi_media.scanning.scan_original import Infected, NotScannable, ScanOriginal, ScanRefused
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "ClamdAddress",
     "Infected",
     "NotScannable",
+    "ScanFailed",
     "ScanOriginal",
     "ScanRefused",
     "ScannerUnavailable",

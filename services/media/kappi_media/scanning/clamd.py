@@ -25,11 +25,17 @@ _END: Final = _LENGTH.pack(0)
 _MAX_REPLY_BYTES: Final = 4096
 _PREFIX: Final = "stream: "
 _FOUND: Final = " FOUND"
+_ERROR: Final = " ERROR"
 _TOO_LARGE: Final = "INSTREAM size limit exceeded"
 
 
 class ScannerUnavailable(Transient):
     """clamd cannot be reached, is busy beyond patience, or says something else than a verdict."""
+
+
+class ScanFailed(Exception):
+    """clamd is there, and fails on this content. Not transient: a file made for it would keep all behind it
+    waiting; after a few attempts an operator has it among the dead letters."""
 
 
 class Outcome(Enum):
@@ -84,7 +90,10 @@ class Clamd:
         self._patience_s = patience.total_seconds()
 
     async def scan(self, chunks: AsyncIterator[bytes]) -> Verdict:
-        """What clamd thinks of the content. Raises ScannerUnavailable, and whatever `chunks` does."""
+        """What clamd thinks of the content.
+
+        Raises ScannerUnavailable, ScanFailed, and whatever `chunks` does.
+        """
         # A bare socket: asyncio's streams throw away what came before a write that failed, and clamd hangs up
         # right after its answer when it has heard enough.
         with socket.socket(self._address.family) as line:
@@ -137,4 +146,6 @@ def _verdict(reply: bytes) -> Verdict:
         return Verdict(Outcome.CLEAN)
     if said.endswith(_FOUND):
         return Verdict(Outcome.INFECTED, said.removesuffix(_FOUND))
+    if text.startswith(_PREFIX) and text.endswith(_ERROR):
+        raise ScanFailed(f"clamd says {text!r}")
     raise ScannerUnavailable(f"clamd says {text!r}")

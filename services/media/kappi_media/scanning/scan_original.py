@@ -53,8 +53,8 @@ class ScanOriginal:
     async def __call__(self, key: str, *, size_bytes: int) -> None:
         """Returns when the original may be shown.
 
-        Raises Infected, NotScannable, ScannerUnavailable (not now: the item stays as it is), ObjectMissing,
-        StorageUnavailable.
+        Raises Infected, NotScannable, ScannerUnavailable (not now: the item stays as it is), ScanFailed,
+        ObjectMissing, StorageUnavailable.
         """
         verdict = Verdict(Outcome.TOO_LARGE)
         if size_bytes <= self._max_bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -109,6 +110,13 @@ async def test_a_fault_is_told_with_its_field(body: bytes, failure: type[Problem
         await read(body, 31)
     if field is not None:
         assert [error.field for error in refused.value.errors] == [field]
+
+
+async def test_attributes_may_be_as_large_as_elsewhere() -> None:
+    await read(form(FILE, part("attributes", json.dumps({"a": "x" * 4_000}))))
+    with pytest.raises(ValidationFailed) as refused:
+        await read(form(FILE, part("attributes", json.dumps({"a": "x" * 4_096}))))
+    assert [(error.field, error.code) for error in refused.value.errors] == [("attributes", "too_large")]
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,15 @@ async def test_what_surrounds_the_content_is_bounded() -> None:
     for body in (b" " * 70_000, b'{"caption": "' + b"x" * 70_000, document(b"x") + b" " * 70_000):
         with pytest.raises(PayloadTooLarge):
             await read(body, 1 << 20)
-    fits = document(b"x" * 999, attributes={"a": "x" * 60_000})
+    fits = document(b"x" * 999) + b" " * 60_000
     assert (await read(fits))[0] == b"x" * 999
+
+
+async def test_attributes_may_be_as_large_as_elsewhere() -> None:
+    await read(document(b"x", attributes={"a": "x" * 4_000}))
+    with pytest.raises(ValidationFailed) as refused:
+        await read(document(b"x", attributes={"a": "x" * 4_096}))
+    assert [(error.field, error.code) for error in refused.value.errors] == [("attributes", "too_large")]
 
 
 async def test_nothing_of_a_large_file_is_kept() -> None:

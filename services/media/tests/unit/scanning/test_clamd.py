@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from kappi_chassis.bus.processor import is_poison, is_transient
 from kappi_chassis.storage import StorageUnavailable
-from kappi_media.scanning import Clamd, ClamdAddress, ScannerUnavailable, Verdict
+from kappi_media.scanning import Clamd, ClamdAddress, ScanFailed, ScannerUnavailable, Verdict
 from kappi_media.scanning.clamd import Outcome
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -86,7 +86,6 @@ async def test_verdicts(serve: Serve, reply: bytes, verdict: Verdict) -> None:
         b"stream: O",
         b"stream: \x00",
         b"UNKNOWN COMMAND\x00",
-        b"stream: Can't open file ERROR\x00",
         b"x" * 99_999,
     ],
 )
@@ -95,6 +94,14 @@ async def test_anything_else_is_no_verdict(serve: Serve, reply: bytes) -> None:
         with pytest.raises(ScannerUnavailable) as failure:
             await clamd.scan(content())
     assert is_transient(failure.value)
+    assert not is_poison(failure.value)
+
+
+async def test_a_file_it_fails_on_does_not_keep_others_waiting(serve: Serve) -> None:
+    async with serve(saying(b"stream: Can't allocate memory ERROR\x00")) as clamd:
+        with pytest.raises(ScanFailed) as failure:
+            await clamd.scan(content())
+    assert not is_transient(failure.value), "tried a few times, then put aside"
     assert not is_poison(failure.value)
 
 
