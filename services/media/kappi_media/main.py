@@ -420,7 +420,10 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         backbone.service.closes(facts)
     bulk = build_store(storage)
     backbone.service.closes(bulk)
-    copies = build_copies(ground, renderer.find_location)
+    # Processes of its own: it reads a JPEG through, and whoever waits for a picture must not wait for that.
+    finder = Renderer(max_parallel=settings.decoder_processes)
+    backbone.service.closes(finder)
+    copies = build_copies(ground, finder.find_location)
     backbone.service.closes(copies)
     archives = build_archives(ground, settings, copies, store=bulk)
     backbone.service.closes(archives)
