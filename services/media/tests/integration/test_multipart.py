@@ -403,6 +403,9 @@ async def test_a_crash_after_the_store_joined_the_parts_loses_nothing(
     state = (await sender.look(upload)).json
     assert (state["state"], state["multipart"]["parts"]) == ("pending", [])
     assert [part["number"] for part in state["multipart"]["present"]] == [1, 2, 3]
+    joined = (await store.head(key)).etag
+    assert joined.endswith("-3"), "which tells a client that there is nothing to send again"
+    assert {part["etag"] for part in state["multipart"]["present"]} == {joined}
     assert (await sender.complete(upload)).status == 200
     assert [event.topic for event in await published()] == ["UploadCompleted"]
 
