@@ -327,7 +327,8 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
         await arrivals.overlooked(as_of, older_than=settings.upload_url_lifetime)
 
     async def fill_lately_promised(as_of: datetime) -> None:
-        await facts.fill_all(since=as_of - settings.upload_lifetime - TICK_LOOKS_BACK)
+        lifetime = max(settings.upload_lifetime, settings.multipart_upload_lifetime)
+        await facts.fill_all(since=as_of - lifetime - TICK_LOOKS_BACK)
 
     steps: list[BeforeSweep] = []
     if settings.hears_store:
