@@ -30,8 +30,8 @@ from kappi_media.use_cases.checksums import sha256_in_time
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.uploads import find_upload
 
-# Shorter than the gateway waits for an answer.
-_JOIN_PATIENCE_S = 20.0
+# With `checksums.INLINE_TIMEOUT_S`, which may follow, shorter than the gateway waits for an answer.
+_JOIN_PATIENCE_S = 12.0
 
 _WHY = {
     "size_mismatch": "The size in the store is not the one declared.",

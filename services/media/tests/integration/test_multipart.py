@@ -437,7 +437,7 @@ async def test_a_store_that_joins_slowly_is_not_waited_for(
     away = await sender.complete(upload)
     assert (away.status, away.code, away.headers["retry-after"]) == (503, "store_unavailable", "5")
     assert await published() == []
-    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 20.0)
+    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
     may_join.set()
     assert (await sender.complete(upload)).status == 200
 
