@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import unquote_to_bytes
 
-from kappi_chassis.http.edge import App, Receive, Scope, Send
+from kappi_chassis.http.edge import LASTS, PACED, App, Receive, Scope, Send
 from kappi_chassis.observability import context
 from kappi_chassis.problems import MethodNotAllowed, NotFound
 
@@ -36,7 +36,8 @@ class Passage:
     """What a door lets through.
 
     route: its name in metrics. passing: headers of the client that go on. body_limit_bytes: None for none.
-    introduces: headers by which the service learns who is asking.
+    introduces: headers by which the service learns who is asking. large: bodies and answers take as long as the
+    client's line does.
     """
 
     service: Service
@@ -45,6 +46,7 @@ class Passage:
     passing: Mapping[bytes, str]
     body_limit_bytes: int | None
     introduces: Callable[[Scope], Headers]
+    large: bool = False
 
 
 class Door:
@@ -64,6 +66,8 @@ class Door:
         if method not in self._passage.methods:
             allow = ", ".join(self._passage.methods)
             raise MethodNotAllowed(f"Allowed here: {allow}.", headers={"Allow": allow})
+        if self._passage.large:
+            scope[PACED if method in _WITH_BODY else LASTS] = True
         body: RequestBody | None = None
         if method in _WITH_BODY:
             body = declared_body(
@@ -121,6 +125,7 @@ def store_door(upstreams: Upstreams, *, client_silence: timedelta) -> App:
         passing=TO_STORE,
         body_limit_bytes=None,
         introduces=lambda _: [],
+        large=True,
     )
     return Door(passage, upstreams=upstreams, client_silence=client_silence)
 

@@ -23,6 +23,8 @@ SLOW_REQUEST_S = 1.0
 LASTS = "kappi.lasts"
 """What an app sets in the scope of an answer that takes as long as its client reads. The service's own part,
 of which metrics and the log of slow requests tell, ends when the answer begins."""
+PACED = "kappi.paced"
+"""What an app sets in the scope of a request that takes as long as its client sends: it is not called slow."""
 CLIENT_LEFT = 499
 """The status told for a request whose client was gone before the answer began; nobody is sent it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -156,7 +158,8 @@ class _Call:
         route = route_of(self._scope)
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
-        if self._status >= 500 or elapsed_s > SLOW_REQUEST_S:
+        slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
+        if self._status >= 500 or slow:
             _log.warning(
                 "http.answered",
                 method=method,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from kappi_chassis.auth.grants import GrantInvalid
 from kappi_chassis.http import Edge, create_app
-from kappi_chassis.http.edge import LASTS, Message, Scope
+from kappi_chassis.http.edge import LASTS, PACED, Message, Scope
 from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Conflict, Problem, Unauthenticated
 from kappi_chassis.storage import StorageUnavailable
@@ -287,6 +287,25 @@ async def test_an_answer_that_lasts_is_timed_until_it_begins(
     took_s = float(metrics.HTTP_REQUEST_SECONDS.labels(**series)._sum.get())
     assert took_s == pytest.approx(0.25 if lasts else 600.25)
     assert [entry["event"] for entry in logged] == ([] if lasts else ["http.answered"])
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_client_that_sends_for_long_makes_no_answer_slow(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("kappi_chassis.http.edge.time.perf_counter", lambda: now)
+
+    async def app(scope: Scope, _: Any, send: Any) -> None:
+        nonlocal now
+        scope[PACED] = True
+        now += 600
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with capture_logs() as logged:
+        await ask(Edge(app, max_in_flight=1), "PUT", "/")
+    assert [entry["event"] for entry in logged] == (["http.answered"] if status >= 500 else [])
 
 
 async def test_a_made_up_method_makes_no_series() -> None:
