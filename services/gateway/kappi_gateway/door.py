@@ -36,8 +36,8 @@ class Passage:
     """What a door lets through.
 
     route: its name in metrics. passing: headers of the client that go on. body_limit_bytes: None for none.
-    introduces: headers by which the service learns who is asking. large: bodies and answers take as long as the
-    client's line does.
+    introduces: headers by which the service learns who is asking. large: bodies and answers take as long
+    as the client's line does.
     """
 
     service: Service

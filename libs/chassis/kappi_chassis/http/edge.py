@@ -24,7 +24,7 @@ LASTS = "kappi.lasts"
 """What an app sets in the scope of an answer that takes as long as its client reads. The service's own part,
 of which metrics and the log of slow requests tell, ends when the answer begins."""
 PACED = "kappi.paced"
-"""What an app sets in the scope of a request that takes as long as its client sends: it is not called slow."""
+"""What an app sets in the scope of a request that takes as long as its client sends: nobody calls it slow."""
 CLIENT_LEFT = 499
 """The status told for a request whose client was gone before the answer began; nobody is sent it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
