@@ -6,9 +6,9 @@ afterwards, for a while, why it could not be made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -99,12 +99,21 @@ class LocationFreeQueries:
         self._database = database
 
     async def claim(
-        self, media_id: MediaId, gallery_id: GalleryId, *, now: datetime, until: datetime
+        self,
+        media_id: MediaId,
+        gallery_id: GalleryId,
+        *,
+        now: datetime,
+        lease_of: Callable[[int], timedelta],
     ) -> CopyState | None:
-        """Take the making of a copy on, unless it is there or taken. None: no such ready item."""
+        """Take the making of a copy on, unless it is there or taken. None: no such ready item.
+
+        lease_of: how long that keeps others away, by the size of the original.
+        """
         state = await self._state(media_id, gallery_id, mine=False)
         if state is None or state.copy is not None:
             return state
+        until = now + lease_of(state.size_bytes)
         mine = bool(await self._database.hot.fetchval(_CLAIM, media_id, gallery_id, now, until))
         # Read after the claim: whoever held it before us may have stored the copy just then.
         state = await self._state(media_id, gallery_id, mine=mine)

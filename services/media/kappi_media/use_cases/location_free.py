@@ -36,8 +36,10 @@ from kappi_media.repository.processing import next_sequence_of_gone
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
 
-LEASE = timedelta(minutes=15)
-"""Longer than a copy of the largest file takes. Two replicas that make the same one do no harm."""
+LEASE = timedelta(minutes=1)
+LEASE_BYTES_PER_S = 2 << 20
+"""The slowest that copying may be: a copy is its maker's for a minute and what its size takes, then anybody's,
+because the maker may have died. Two who make the same one do no harm."""
 FAILURE_KEPT = timedelta(minutes=10)
 AT_ONCE = 4
 """Copies one process makes side by side: each streams a whole original through it."""
@@ -98,7 +100,7 @@ class LocationFreeCopies:
             async with asyncio.timeout(PATIENCE_S):
                 return await self._under_way(media_id, lambda: self._see_to_it(media_id, gallery_id))
         except TimeoutError as error:
-            raise LocationFreePending("Ask again in a moment.", retry_after_s=5) from error
+            raise _pending() from error
 
     async def handouts(self, media_ids: Sequence[UUID]) -> Mapping[UUID, Handout]:
         """What is handed out for each of these items at the moment."""
@@ -127,7 +129,7 @@ class LocationFreeCopies:
         give_up_at = time.monotonic() + PATIENCE_S
         while await self._copies.waiting(gallery_id, now=self._clock()):
             if time.monotonic() > give_up_at or self._making is None or self._making.done():
-                raise LocationFreePending("Ask again in a moment.", retry_after_s=5)
+                raise _pending()
             await asyncio.sleep(POLL_S)
 
     async def close(self) -> None:
@@ -151,9 +153,10 @@ class LocationFreeCopies:
                     group.create_task(one(media_id, gallery_id))
 
     async def _see_to_it(self, media_id: MediaId, gallery_id: GalleryId) -> HandedOut:
+        give_up_at = time.monotonic() + PATIENCE_S
         while True:
             now = self._clock()
-            state = await self._copies.claim(media_id, gallery_id, now=now, until=now + LEASE)
+            state = await self._copies.claim(media_id, gallery_id, now=now, lease_of=_lease_of)
             if state is None:
                 raise MediaNotReady("Try again in a moment.")
             if state.copy is not None:
@@ -163,6 +166,8 @@ class LocationFreeCopies:
                     return await self._make(media_id, gallery_id, state)
             if state.failure is not None:
                 raise _impossible()
+            if time.monotonic() > give_up_at:  # its maker may be dead, and others wait for us
+                raise _pending()
             await asyncio.sleep(POLL_S)
 
     async def _make(self, media_id: MediaId, gallery_id: GalleryId, state: CopyState) -> HandedOut:
@@ -252,3 +257,11 @@ def _handed_out(media_id: MediaId, gallery_id: GalleryId, copy: KeptCopy) -> Han
 
 def _impossible() -> LocationNotRemovable:
     return LocationNotRemovable("Ask whoever manages the gallery for the original.")
+
+
+def _pending() -> LocationFreePending:
+    return LocationFreePending("Ask again in a moment.", retry_after_s=5)
+
+
+def _lease_of(size_bytes: int) -> timedelta:
+    return LEASE + timedelta(seconds=size_bytes / LEASE_BYTES_PER_S)

@@ -1,0 +1,89 @@
+"""Copies that a process was making when it died."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kappi_chassis.db import Database
+from kappi_chassis.testing.eventually import eventually
+from kappi_media.domain import GalleryId, MediaId
+from kappi_media.errors import LocationFreePending
+from kappi_media.main import Ground, build_copies
+from kappi_media.testing.harness import Client, Clock, Gallery
+from kappi_media.testing.samples import Shot, encode, quadrants
+from kappi_media.use_cases import location_free
+from kappi_media.use_cases.location_free import AT_ONCE, LocationFreeCopies
+
+PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
+
+
+@pytest.fixture
+async def copies(ground: Ground) -> AsyncIterator[LocationFreeCopies]:
+    copies = build_copies(ground)
+    yield copies
+    await copies.close()
+
+
+@pytest.fixture
+async def items(client: Client, gallery: Gallery, database: Database) -> list[MediaId]:
+    """Ready items, one more than are copied at once."""
+    uploaded: list[dict[str, Any]] = [await client.upload(gallery, PLACED) for _ in range(AT_ONCE + 1)]
+    await database.hot.execute("UPDATE items SET status = 'ready', kind = 'image', width = 64, height = 48")
+    return [MediaId(UUID(item["id"])) for item in uploaded]
+
+
+async def test_copies_of_the_dead_do_not_hold_up_the_others(
+    copies: LocationFreeCopies,
+    gallery: Gallery,
+    items: list[MediaId],
+    database: Database,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
+    free, *held = items
+    await database.hot.execute(
+        "INSERT INTO rendition_claims (media_id, size, held_until) SELECT unnest($1::uuid[]), $2, $3",
+        held,
+        "location-free",
+        clock() + timedelta(hours=1),
+    )
+    copies.want(GalleryId(gallery.id), items)
+
+    async def made() -> None:
+        assert [
+            row["media_id"] for row in await database.hot.fetch("SELECT * FROM location_free_copies")
+        ] == [free]
+
+    await eventually(made)
+
+
+async def test_a_photographs_copy_is_made_by_somebody_else_two_minutes_after_its_maker_died(
+    copies: LocationFreeCopies,
+    ground: Ground,
+    gallery: Gallery,
+    items: list[MediaId],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
+    dead = build_copies(ground)
+    monkeypatch.setattr(dead, "_make", _dies)
+    with pytest.raises(_Died):
+        await dead(items[0], GalleryId(gallery.id))
+    with pytest.raises(LocationFreePending):
+        await copies(items[0], GalleryId(gallery.id))
+    clock.pass_by(timedelta(minutes=2))
+    assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
+
+
+class _Died(Exception):
+    pass
+
+
+async def _dies(*_: Any) -> None:
+    raise _Died
