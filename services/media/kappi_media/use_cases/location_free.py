@@ -38,8 +38,8 @@ from kappi_media.stored_source import StoredSource
 
 LEASE = timedelta(minutes=1)
 LEASE_BYTES_PER_S = 2 << 20
-"""The slowest that copying may be: a copy is its maker's for a minute and what its size takes, then anybody's,
-because the maker may have died. Two who make the same one do no harm."""
+"""The slowest that copying may be: a copy is its maker's for a minute and what its size takes, then it is
+anybody's, because the maker may have died. Two who make the same one do no harm."""
 FAILURE_KEPT = timedelta(minutes=10)
 AT_ONCE = 4
 """Copies one process makes side by side: each streams a whole original through it."""
