@@ -43,7 +43,8 @@ POST_FILE: dict[str, Any] = {
         "where the other fields may come before or after. It is checked as every upload is; the answer is "
         "the new item, still `processing`. Without a content type its name and its first bytes tell.\n\n"
         "Larger files, and files over bad lines, are better declared and sent straight to the store.\n\n"
-        "With `Idempotency-Key` a retry of the same file gets the first one's item."
+        "With `Idempotency-Key` a retry of the same file gets the first one's item; `upload_not_found` when "
+        "that was deleted since."
     ),
     "status_code": 201,
     "openapi_extra": {
@@ -68,6 +69,7 @@ POST_FILE: dict[str, Any] = {
             IdempotencyKeyInvalid,
             *ACCESS,
             errors.GalleryKeyWrong,
+            errors.UploadNotFound,
             errors.QuotaExceeded,
             errors.FileTooLarge,
             PayloadTooLarge,

@@ -149,7 +149,8 @@ class PostFile:
 
         Where it fails, nothing is left: no item, no reservation, and the object goes.
         Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, GalleryNotFound,
-        GalleryKeyWrong, StoreUnavailable, IdempotencyKeyReused, and what the body does.
+        GalleryKeyWrong, StoreUnavailable, IdempotencyKeyReused, UploadNotFound (the first one's item was
+        deleted), and what the body does.
         """
         inflow = _Inflow(body, at_most_bytes=order.at_most_bytes)
         if call_of is not None and await self._is_repeated(call_of(b"")):
@@ -216,7 +217,8 @@ class PostFile:
         key = original_key(upload.gallery_id, upload.media_id)
         try:
             async with aclosing(inflow.rest()) as chunks:
-                await self._store.put_stream(key, chunks, content_type=upload.content_type, replace=False)
+                # Nobody else has this key. What may lie there is ours, from an attempt whose answer was lost.
+                await self._store.put_stream(key, chunks, content_type=upload.content_type, replace=True)
         except StorageUnavailable as error:
             raise StoreUnavailable(retry_after_s=1) from error
         return await inflow.received()

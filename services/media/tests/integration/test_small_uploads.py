@@ -18,6 +18,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectHead, StorageUnavailable
 from kappi_contracts.events import AccountCreated, GalleryDeleted, JanitorTick, TierChanged
 from kappi_contracts.keys import original_key
+from kappi_media.api.small_upload_operations import POST_FILE
 from kappi_media.main import Ground, build_arrivals
 from kappi_media.store_events import Arrival
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, redelivered
@@ -399,6 +400,34 @@ async def test_a_retry_goes_on_where_the_first_time_broke_off(
     again = await post(form, LARGE, headers=key)
     assert again.status == 201
     assert [event.topic for event in await published()] == ["UploadCompleted"]
+
+
+async def test_a_store_whose_answer_is_lost_is_sent_it_twice(post: Post, store: TroubledStore) -> None:
+    put = store.put_stream
+
+    async def put_twice(key: str, chunks: AsyncIterator[bytes], **given: Any) -> ObjectHead:
+        body = b"".join([chunk async for chunk in chunks])
+
+        async def again() -> AsyncIterator[bytes]:
+            yield body
+
+        await put(key, again(), **given)
+        return await put(key, again(), **given)
+
+    store.put_stream = put_twice  # type: ignore[method-assign]
+    answer = await post(form, LARGE)
+    assert answer.status == 201, answer.body
+
+
+async def test_a_retry_after_the_item_was_deleted_makes_no_other(
+    post: Post, http: Http, gallery: Gallery
+) -> None:
+    key = {"idempotency-key": "the-same-key"}
+    item = (await post(form, LARGE, headers=key)).json
+    await http("DELETE", f"/v1/media/{item['id']}", grant=gallery.grant())
+    again = await post(form, LARGE, headers=key)
+    assert (again.status, again.code) == (404, "upload_not_found")
+    assert again.code in POST_FILE["responses"][404]["description"]
 
 
 @pytest.fixture
