@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 
-from kappi_chassis.http.edge import Receive
-from kappi_chassis.problems import BadRequest, PayloadTooLarge
+from kappi_chassis.http.edge import Message, Receive
+from kappi_chassis.problems import BadRequest, PayloadTooLarge, Problem
 
 from kappi_gateway.errors import RequestTimeout
 from kappi_gateway.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
@@ -14,6 +15,11 @@ from kappi_gateway.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
 SLOWEST_BYTES_PER_S = 4096
 """Of a client that sends a body: the worst of telephone lines, kept up but for pauses. A byte now and then
 would hold a request's place for ever."""
+GRACE_S = 0.5
+"""What anybody may fall behind; who does by more needs a place among the slow ones of its address."""
+
+Slow = Callable[[], AbstractContextManager[None]]
+"""Held while we wait for a client that has fallen behind. Raises what is to be answered instead."""
 
 
 class ClientLeft(Exception):
@@ -25,7 +31,8 @@ class RequestBody:
 
     length: as declared, None when chunked. limit_bytes: None for no limit. silence_s: how long a client
     may fall behind `SLOWEST_BYTES_PER_S`, hence the longest pause between two pieces, too; time in which
-    nobody reads does not count. `failure` tells afterwards why the iteration ended early, if it did.
+    nobody reads does not count. slow: see there. `failure` tells afterwards why the iteration ended early,
+    if it did.
     """
 
     def __init__(
@@ -35,22 +42,24 @@ class RequestBody:
         length: int | None,
         limit_bytes: int | None,
         silence_s: float,
+        slow: Slow = nullcontext,
         too_large: type[PayloadTooLarge] = PayloadTooLarge,
     ) -> None:
         self._receive = receive
         self._limit_bytes = limit_bytes
         self._silence_s = self._patience_s = silence_s
+        self._slow = slow
         self._too_large = too_large
         self._on_end: Callable[[], None] | None = None
         self._head = b""
         self.length = length
         self.whole: bytes | None = None
-        self.failure: ClientLeft | PayloadTooLarge | RequestTimeout | None = None
+        self.failure: ClientLeft | Problem | None = None
 
     async def open(self, on_end: Callable[[], None]) -> None:
         """Read the first piece, with luck all. on_end: called when the body is complete.
 
-        Raises ClientLeft, PayloadTooLarge, RequestTimeout.
+        Raises ClientLeft, PayloadTooLarge, RequestTimeout, and what `slow` does.
         """
         self._head, more = await self._next()
         self._check(len(self._head))
@@ -61,7 +70,7 @@ class RequestBody:
             on_end()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Raises ClientLeft, PayloadTooLarge, RequestTimeout."""
+        """Raises as `open` does."""
         total, more = len(self._head), True
         if self._head:
             yield self._head
@@ -72,7 +81,7 @@ class RequestBody:
                 self._check(total)
                 if piece:
                     yield piece
-        except (ClientLeft, PayloadTooLarge, RequestTimeout) as failure:
+        except (ClientLeft, Problem) as failure:
             self.failure = failure
             raise
         if self._on_end is not None:
@@ -82,8 +91,7 @@ class RequestBody:
         clock = asyncio.get_running_loop().time
         asked_at = clock()
         try:
-            async with asyncio.timeout(self._patience_s):
-                message = await self._receive()
+            message = await self._message()
         except TimeoutError as error:
             raise RequestTimeout("Too little came for too long; send it again.") from error
         if message["type"] == "http.disconnect":
@@ -92,6 +100,17 @@ class RequestBody:
         earned_s = len(piece) / SLOWEST_BYTES_PER_S - (clock() - asked_at)
         self._patience_s = min(self._silence_s, self._patience_s + earned_s)
         return piece, message.get("more_body", False)
+
+    async def _message(self) -> Message:
+        """Raises TimeoutError, and what `slow` does."""
+        grace_s = max(0.0, GRACE_S - (self._silence_s - self._patience_s))
+        try:
+            async with asyncio.timeout(min(grace_s, self._patience_s)):
+                return await self._receive()
+        except TimeoutError:
+            with self._slow():
+                async with asyncio.timeout(self._patience_s - grace_s):
+                    return await self._receive()
 
     def _check(self, total: int) -> None:
         if self._limit_bytes is not None and total > self._limit_bytes:
@@ -104,6 +123,7 @@ def declared_body(
     *,
     limit_bytes: int | None,
     silence_s: float,
+    slow: Slow = nullcontext,
     too_large: type[PayloadTooLarge] = PayloadTooLarge,
 ) -> RequestBody | None:
     """The body the headers announce, None when there is none. too_large: what is said of one over its limit.
@@ -128,6 +148,7 @@ def declared_body(
         length=None if chunked else length,
         limit_bytes=limit_bytes,
         silence_s=silence_s,
+        slow=slow,
         too_large=too_large,
     )
 

@@ -96,6 +96,10 @@ class TooManyFiles(TooManyRequests):
     code, title = "too_many_files", "Too many files at once from one address"
 
 
+class TooManySlow(TooManyRequests):
+    code, title = "too_many_slow_requests", "Too many requests of one address whose bodies do not come"
+
+
 class TooManyAccounts(TooManyRequests):
     code, title = "too_many_accounts", "Too many accounts from one address"
 

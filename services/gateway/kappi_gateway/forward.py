@@ -38,13 +38,15 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 class Terms:
     """body_limit_bytes: of a request to a service; file_body_limit_bytes: of one that carries a file.
     client_silence: longest pause of a client. archives, archive_silence: how many at once, and how long a
-    service may pause, where an answer lasts. files: how many at once where a body carries one."""
+    service may pause, where an answer lasts. files: how many at once where a body carries one. slow: clients
+    that are waited for in the middle of their bodies."""
 
     body_limit_bytes: int
     file_body_limit_bytes: int
     client_silence: timedelta
     archives: PlaceLimit
     files: PlaceLimit
+    slow: PlaceLimit
     archive_silence: timedelta
 
 
@@ -84,6 +86,7 @@ class Forward:
         self._limit = limits.get(route.limit)
         self._body_limit_bytes = terms.file_body_limit_bytes if route.carries_file else terms.body_limit_bytes
         self._too_large = FileTooLarge if route.carries_file else PayloadTooLarge
+        self._slow = terms.slow
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = _PASSING[route.service]
         self._places = terms.archives if route.lasts else terms.files if route.carries_file else None
@@ -201,6 +204,7 @@ class Forward:
             call.receive,
             limit_bytes=self._body_limit_bytes,
             silence_s=self._silence_s,
+            slow=lambda: self._slow.held(call.address),
             too_large=self._too_large,
         )
 

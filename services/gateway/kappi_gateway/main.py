@@ -30,6 +30,7 @@ from kappi_gateway.errors import (
     TooManyFiles,
     TooManyGalleries,
     TooManyGuesses,
+    TooManySlow,
 )
 from kappi_gateway.forward import Forward, Terms
 from kappi_gateway.granting import Granting
@@ -128,6 +129,7 @@ class _Wiring:
             client_silence=settings.client_silence,
             archives=PlaceLimit(settings.archives_per_address, name="archives", refusal=TooManyArchives),
             files=PlaceLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
+            slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
             archive_silence=settings.archive_silence,
         )
         router: Router[Endpoint] = Router()

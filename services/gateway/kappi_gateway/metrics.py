@@ -27,7 +27,7 @@ GRANTS_DROPPED = Counter(
 LIMITED = Counter(
     "kappi_gateway_limited_requests_total",
     "Requests refused because their address asked too much",
-    ("limit",),  # guesses, galleries, accounts, archives, files
+    ("limit",),  # guesses, galleries, accounts, archives, files, slow
 )
 CLIENTS_LEFT = Counter(
     "kappi_gateway_clients_left_total", "Requests given up because nobody waited for the answer any more"

@@ -32,8 +32,8 @@ def _of(*kinds: type[Problem]) -> tuple[Failure, ...]:
 
 
 _ALWAYS = _of(errors.UpstreamUnavailable, Overloaded, errors.UpstreamTimeout)
-_WITH_BODY = _of(PayloadTooLarge, errors.RequestTimeout)
-_WITH_FILE = _of(errors.FileTooLarge, errors.RequestTimeout, errors.TooManyFiles)
+_WITH_BODY = _of(PayloadTooLarge, errors.RequestTimeout, errors.TooManySlow)
+_WITH_FILE = _of(errors.FileTooLarge, errors.RequestTimeout, errors.TooManyFiles, errors.TooManySlow)
 _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.CREATION: _of(errors.TooManyGalleries),
     Limit.SIGN_UP: _of(errors.TooManyAccounts),

@@ -115,3 +115,22 @@ async def test_one_address_posts_so_many_files_at_once(make_stack: StackFactory)
         assert refused.headers["retry-after"] == "5"
     assert [post.result().status for post in posts] == [201, 201]
     assert (await exchange(stack.port, raw)).status == 201
+
+
+async def test_one_address_has_so_many_requests_waited_for(make_stack: StackFactory) -> None:
+    """Each holds one of the places that all requests share."""
+    stack = await make_stack(slow_per_address=2)
+    raw = request("PATCH", f"/v1/galleries/{GALLERY_ID}", KEY, "Content-Length: 100")
+    async with AsyncExitStack() as cleanup, asyncio.timeout(DEADLINE_S):
+        readers = []
+        for beginning in (b"", b"{", b"{"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+            cleanup.callback(writer.close)
+            writer.write(raw + beginning)
+            readers.append(asyncio.create_task(read_answer(reader)))
+        (refused,), waiting = await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+        assert (refused.result().status, refused.result().code) == (429, "too_many_slow_requests")
+        whole = request("PATCH", f"/v1/galleries/{GALLERY_ID}", KEY, "Content-Length: 2") + b"{}"
+        assert (await exchange(stack.port, whole)).status == 200
+        for task in waiting:
+            task.cancel()
