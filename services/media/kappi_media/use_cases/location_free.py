@@ -16,7 +16,6 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import Problem
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
-from kappi_contracts.events import MediaDeleted
 from kappi_contracts.keys import location_free_key, original_key
 
 from kappi_media import metrics
@@ -32,9 +31,9 @@ from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.location_free.patching import patched
 from kappi_media.probing import RangedSource
 from kappi_media.repository.location_free import CopyState, KeptCopy, LocationFreeQueries
-from kappi_media.repository.processing import next_sequence_of_gone
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
+from kappi_media.use_cases.late_objects import purge_again
 
 LEASE = timedelta(minutes=1)
 LEASE_BYTES_PER_S = 2 << 20
@@ -191,7 +190,8 @@ class LocationFreeCopies:
             if not settled:
                 await self._copies.release(media_id)
         if not kept:
-            await self._purge_again(media_id, gallery_id)
+            await purge_again(self._outbox, media_id, gallery_id, now=self._clock())
+            metrics.LOCATION_FREE_COPIES.labels("gone").inc()
             raise MediaNotFound
         metrics.LOCATION_FREE_COPIES.labels("unchanged" if copy.unchanged else "made").inc()
         return _handed_out(media_id, gallery_id, copy)
@@ -219,16 +219,6 @@ class LocationFreeCopies:
         async with aclosing(self._store.stream(key)) as chunks:
             async for chunk in patched(chunks, patches):
                 yield chunk
-
-    async def _purge_again(self, media_id: MediaId, gallery_id: GalleryId) -> None:
-        """The item was deleted while its copy was made: the bytes may have come after the purge."""
-        deleted = MediaDeleted(
-            media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=self._clock()
-        )
-        async with self._outbox.begin() as unit:
-            sequence = await next_sequence_of_gone(unit.connection, media_id)
-            await unit.publish(deleted, sequence=sequence)
-        metrics.LOCATION_FREE_COPIES.labels("gone").inc()
 
 
 def _note_interruption(making: asyncio.Task[None]) -> None:

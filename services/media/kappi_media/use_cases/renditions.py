@@ -10,7 +10,6 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
-from kappi_contracts.events import MediaDeleted
 from kappi_contracts.keys import RenditionFormat, original_key
 
 from kappi_media import metrics
@@ -25,7 +24,6 @@ from kappi_media.errors import (
 )
 from kappi_media.probing import Rejected
 from kappi_media.repository.items import ItemQueries
-from kappi_media.repository.processing import next_sequence_of_gone
 from kappi_media.repository.renditions import RenditionQueries, RenditionState
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
@@ -33,6 +31,7 @@ from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
 from kappi_media.tiers import TierRules
+from kappi_media.use_cases.late_objects import purge_again
 
 LEASE = timedelta(seconds=45)
 """Longer than a decoder may take. Two replicas that make the same rendition do no harm."""
@@ -123,7 +122,8 @@ class MakeRendition:
             if not settled:
                 await self._renditions.release(wanted)
         if not kept:
-            await self._purge_again(wanted.media_id, wanted.gallery_id)
+            await purge_again(self._outbox, wanted.media_id, wanted.gallery_id, now=self._clock())
+            metrics.RENDITIONS.labels("gone").inc()
             raise MediaNotFound
         metrics.RENDITIONS.labels("made").inc()
 
@@ -134,16 +134,6 @@ class MakeRendition:
         made = await self._maker.make(source, state.probe, wanted)
         metrics.RENDITION_SECONDS.labels(state.probe.kind).observe(time.perf_counter() - started)
         return made
-
-    async def _purge_again(self, media_id: MediaId, gallery_id: GalleryId) -> None:
-        """The item was deleted while its rendition was made: the bytes may have come after the purge."""
-        deleted = MediaDeleted(
-            media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=self._clock()
-        )
-        async with self._outbox.begin() as unit:
-            sequence = await next_sequence_of_gone(unit.connection, media_id)
-            await unit.publish(deleted, sequence=sequence)
-        metrics.RENDITIONS.labels("gone").inc()
 
 
 class Renditions:

@@ -1,0 +1,18 @@
+"""Objects stored for an item that was deleted while they were made."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from kappi_chassis.outbox import Outbox
+from kappi_contracts.events import MediaDeleted
+
+from kappi_media.domain import GalleryId, MediaId
+from kappi_media.repository.processing import next_sequence_of_gone
+
+
+async def purge_again(outbox: Outbox, media_id: MediaId, gallery_id: GalleryId, *, now: datetime) -> None:
+    """Have the item's prefix emptied once more: the bytes may have come after the purge."""
+    deleted = MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
+    async with outbox.begin() as unit:
+        await unit.publish(deleted, sequence=await next_sequence_of_gone(unit.connection, media_id))
