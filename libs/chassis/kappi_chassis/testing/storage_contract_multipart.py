@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
 from kappi_chassis.storage.contract import (
+    ContentBinding,
     MultipartMissing,
     ObjectExistsAlready,
     ObjectMissing,
@@ -43,6 +46,31 @@ class MultipartContract(ContractSuite):
         assert (request.http_method, request.headers) == ("PUT", {})
         assert request.expires_at == now + MINUTES_5
         return await call(request, body)
+
+    @pytest.mark.parametrize("in_parts", [False, True])
+    async def test_a_signed_upload_permits_no_copy(
+        self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, in_parts: bool
+    ) -> None:
+        """Else whoever may upload could have any object under a key of their own (CVE-2026-54330)."""
+        theirs, mine = prefix + "theirs", prefix + "mine"
+        await store.put(theirs, BODY, content_type="image/jpeg")
+        source = urlsplit(signer.sign_get(theirs, now=now, lifetime=MINUTES_5).url).path
+        upload_id = await store.create_multipart(mine, content_type="image/jpeg") if in_parts else ""
+        size_bytes = len(BODY)
+        signed = (
+            signer.sign_part(
+                mine, upload_id=upload_id, number=1, size_bytes=size_bytes, now=now, lifetime=MINUTES_5
+            )
+            if in_parts
+            else signer.sign_put(
+                mine, binding=ContentBinding("image/jpeg", size_bytes), now=now, lifetime=MINUTES_5
+            )
+        )
+        await call(signed, bytes(size_bytes), headers={"x-amz-copy-source": source})
+        if in_parts and (parts := await store.list_parts(mine, upload_id=upload_id)):
+            await store.complete_multipart(mine, upload_id=upload_id, parts=parts)
+        with suppress(ObjectMissing):
+            assert (await store.read(mine, start=0, length=size_bytes)).body == bytes(size_bytes)
 
     @pytest.mark.parametrize("name", KEYS)
     async def test_one_part(
