@@ -42,7 +42,7 @@ bumped AS (
   WHERE c.gallery_id IN (SELECT gallery_id FROM filled))
 SELECT id FROM filled
 """
-# By id, which begins with the time it was made at: the primary key alone leads there.
+# By id, which begins with the time it was made at. `_WAITING` is what ix_items_unprobed is limited to.
 _WAITING = """
 SELECT id FROM items WHERE id > $1 AND status = 'processing' AND width IS NULL ORDER BY id LIMIT $2
 """

@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_media.main import Ground, build_app, build_facts
+from kappi_media.repository.tags import _WAITING
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Client, Gallery, Http
 from kappi_media.testing.samples import encode, quadrants
@@ -163,3 +165,10 @@ async def test_uploading_costs_a_batch_no_more_than_a_file(
     with counting() as statements:
         assert (await client.complete(gallery, single["id"])).status == 200
         assert len(statements) == 2
+
+
+async def test_a_tick_reads_the_items_that_wait_and_no_others(database: Database) -> None:
+    """Some millions may have come within the days it looks back at."""
+    await database.hot.execute("SET enable_seqscan = off")
+    plan = await database.hot.fetch(f"EXPLAIN {_WAITING}", new_id(), 200)
+    assert any("ix_items_unprobed" in line[0] for line in plan)

@@ -37,6 +37,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("live_id IS NOT NULL"),
     )
+    op.create_index(
+        "ix_items_unprobed",
+        "items",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'processing' AND width IS NULL"),
+    )
     for table in ("renditions", "rendition_claims"):
         op.add_column(table, sa.Column("format", sa.Text(), server_default=sa.text("'jpeg'"), nullable=False))
         op.drop_constraint(op.f(f"pk_{table}"), table, type_="primary")
@@ -69,6 +76,7 @@ def downgrade() -> None:
         op.drop_constraint(op.f(f"pk_{table}"), table, type_="primary")
         op.create_primary_key(op.f(f"pk_{table}"), table, ["media_id", "size"])
         op.drop_column(table, "format")
+    op.drop_index("ix_items_unprobed", table_name="items")
     op.drop_index("ix_items_live_id", table_name="items")
     for column in (
         "tags_missed_at",
