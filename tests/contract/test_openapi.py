@@ -19,7 +19,7 @@ DOCUMENT: Mapping[str, Any] = json.loads(
 DOCUMENTED = {
     f"{method.upper()} {path}" for path, operations in DOCUMENT["paths"].items() for method in operations
 }
-_CODE = re.compile(r"`([a-z_]+)`")
+_CODE = re.compile(r"`([a-z0-9_]+)`")
 _by_route = pytest.mark.parametrize(
     "route",
     ROUTES,

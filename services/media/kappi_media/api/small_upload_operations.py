@@ -6,7 +6,13 @@ from typing import Any
 
 from kappi_chassis.http.app import problems
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
-from kappi_chassis.problems import MalformedJson, Overloaded, PayloadTooLarge, ValidationFailed
+from kappi_chassis.problems import (
+    MalformedJson,
+    Overloaded,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
@@ -73,6 +79,7 @@ POST_FILE: dict[str, Any] = {
             errors.QuotaExceeded,
             errors.FileTooLarge,
             PayloadTooLarge,
+            UnsupportedMediaType,
             errors.FileTypeNotTaken,
             errors.ContentMismatch,
             ValidationFailed,
