@@ -16,7 +16,7 @@ from kappi_gateway.routes import Credential, Limit, Route
 
 Document = dict[str, Any]
 
-_LISTED = re.compile(r"`(?P<code>[a-z_]+)`: (?P<title>[^;]+)")
+_LISTED = re.compile(r"`(?P<code>[a-z0-9_]+)`: (?P<title>[^;]+)")
 
 
 class Failure(NamedTuple):
