@@ -97,7 +97,7 @@ class TooManyFiles(TooManyRequests):
 
 
 class TooManySlow(TooManyRequests):
-    code, title = "too_many_slow_requests", "Too many requests of one address whose bodies do not come"
+    code, title = "too_many_slow_requests", "Too many requests of one address are waiting for it"
 
 
 class TooManyAccounts(TooManyRequests):

@@ -39,6 +39,7 @@ from kappi_gateway.limits import CallLimit, GuessLimit, Monotonic, PlaceLimit, T
 from kappi_gateway.locations import Locations
 from kappi_gateway.openapi import OpenApi
 from kappi_gateway.owners import Owners
+from kappi_gateway.patience import with_patience
 from kappi_gateway.router import Router
 from kappi_gateway.routes import ROUTES, Limit, Service
 from kappi_gateway.settings import GatewaySettings
@@ -107,7 +108,12 @@ def build_app(
     if settings.store_url is not None:
         store = store_door(upstreams, client_silence=settings.client_silence)
         app = behind(leads_to_store, Edge(store, max_in_flight=settings.max_transfers), otherwise=app)
-    return app
+    return with_patience(
+        app,
+        addresses=addresses,
+        slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
+        silence_s=settings.client_silence.total_seconds(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

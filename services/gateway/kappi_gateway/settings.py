@@ -89,7 +89,7 @@ class GatewaySettings(ServiceSettings):
         default=16, gt=0, description="Files being posted at once for one address: half of what media takes"
     )
     slow_per_address: int = Field(
-        default=32, gt=0, description="Bodies that are waited for, of one address: an eighth of max_in_flight"
+        default=32, gt=0, description="Clients of one address that are waited for: an eighth of max_in_flight"
     )
     max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
 
