@@ -19,6 +19,8 @@ FILE_FIELD: Final = "file"
 _TEXTS: Final = frozenset({"caption", "location", "sha256"})
 _MAX_PART_HEADERS: Final = 16
 _MAX_PARTS: Final = 200
+# A file name of 255 escaped characters, and more: what reads one takes the square of its length.
+_MAX_HEADER_BYTES: Final = 8 << 10
 # The three characters that browsers write so inside a quoted file name (WHATWG HTML, multipart/form-data).
 _ESCAPED_BY_BROWSERS: Final = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
 _GENERIC_TYPES: Final = frozenset({"", "application/octet-stream"})
@@ -105,6 +107,8 @@ class FormBody:
     def _on_header(self, side: int, data: bytes) -> None:
         self._count(len(data))
         self._header[side].extend(data)
+        if len(self._header[side]) > _MAX_HEADER_BYTES:
+            raise MalformedForm("A part's header is too long.")
 
     def _on_header_end(self) -> None:
         name, value = self._header

@@ -112,6 +112,18 @@ async def test_a_fault_is_told_with_its_field(body: bytes, failure: type[Problem
         assert [error.field for error in refused.value.errors] == [field]
 
 
+@pytest.mark.parametrize(("length", "taken"), [(4_000, True), (9_000, False)])
+async def test_a_parts_header_is_bounded(length: int, taken: bool) -> None:
+    file = part(
+        "file", b"x", filename="a.jpg", more=f"Content-Type: image/jpeg\r\nX-More: {'x' * length}\r\n"
+    )
+    if taken:
+        assert (await read(form(file)))[0] == b"x"
+    else:
+        with pytest.raises(MalformedForm):
+            await read(form(file), 31)
+
+
 async def test_attributes_may_be_as_large_as_elsewhere() -> None:
     await read(form(FILE, part("attributes", json.dumps({"a": "x" * 4_000}))))
     with pytest.raises(ValidationFailed) as refused:
