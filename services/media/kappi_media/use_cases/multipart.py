@@ -151,15 +151,22 @@ class Multiparts:
             if number not in present or etags.get(number, present[number].etag) != present[number].etag
         ]
         if wrong:
-            raise _incomplete(wrong)
+            await self._expect_joined(upload, otherwise=_incomplete(wrong))
+            return
         key = original_key(upload.gallery_id, upload.media_id)
         parts = [present[number] for number in range(1, plan.count + 1)]
         try:
             await self._store.complete_multipart(key, upload_id=upload.multipart_id, parts=parts)
         except (MultipartMissing, ObjectExistsAlready):
             return  # somebody else was faster
-        except StorageRefused as error:
-            raise UploadIncomplete("A part was sent again meanwhile: complete once more.") from error
+        except StorageRefused:
+            again = UploadIncomplete("A part was sent again meanwhile: complete once more.")
+            await self._expect_joined(upload, otherwise=again)
+
+    async def _expect_joined(self, upload: Upload, *, otherwise: UploadIncomplete) -> None:
+        """Not every store joins in one step: somebody else's object may come before the parts go."""
+        if await self._joined(upload) is None:
+            raise otherwise
 
     async def abort(self, upload: Upload) -> None:
         """Free the parts of an upload that is over. Where that fails, its prefix is emptied later anyway."""

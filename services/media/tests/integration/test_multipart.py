@@ -15,7 +15,7 @@ from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.storage import MultipartMissing, ObjectStore, SignedRequest, UrlSigner
+from kappi_chassis.storage import MultipartMissing, ObjectStore, SignedRequest, StorageRefused, UrlSigner
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.signed_calls import Answer as StoreAnswer
 from kappi_chassis.testing.signed_calls import call
@@ -408,6 +408,34 @@ async def test_a_crash_after_the_store_joined_the_parts_loses_nothing(
     assert {part["etag"] for part in state["multipart"]["present"]} == {joined}
     assert (await sender.complete(upload)).status == 200
     assert [event.topic for event in await published()] == ["UploadCompleted"]
+
+
+@pytest.mark.parametrize("shown", ["what is left of the parts", "parts that are gone"])
+async def test_a_store_that_is_still_clearing_up_after_joining(
+    sender: Sender,
+    store: TroubledStore,
+    gallery: Gallery,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: str,
+) -> None:
+    """Somebody else completes the upload at this moment: the object comes before the parts go."""
+    upload = await sender.begin()
+    await sender.send(upload, 1, 2, 3)
+    key = key_of(gallery, upload)
+    multipart_id = await database.hot.fetchval("SELECT multipart_id FROM uploads")
+    parts = await store.list_parts(key, upload_id=multipart_id)
+    await store.complete_multipart(key, upload_id=multipart_id, parts=parts)
+
+    async def listed(*_: Any, **__: Any) -> Any:
+        return parts[:1] if shown == "what is left of the parts" else parts
+
+    async def refused(*_: Any, **__: Any) -> Any:
+        raise StorageRefused("InvalidPart")
+
+    monkeypatch.setattr(store, "list_parts", listed)
+    monkeypatch.setattr(store, "complete_multipart", refused)
+    assert (await sender.complete(upload)).status == 200
 
 
 async def test_twenty_completions_at_once_make_one_item(
