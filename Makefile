@@ -17,7 +17,7 @@ $(STAMP): requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGE
 	@command -v $(PYTHON) >/dev/null || { echo "Kappi needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || .ci/venv-module $(PYTHON) $(VENV)
 	@echo "Installing the locked packages (about a minute the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
@@ -50,7 +50,8 @@ schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 
-# Each lock holds every hash of every platform, and no index address.
+# Each lock holds every hash of every platform, and no index address. It is complete, so it is installed with
+# --no-deps: pip's resolver looks up `coverage[toml]` anew, takes what came out since, and fails for want of a hash.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 OWN := $(foreach name,contracts chassis embedded galleries gateway identity janitor media,--no-emit-package kappi-$(name))
 lock: install ## re-pin requirements.lock, and what the image and the tests of deploy/ take (needs uv)
