@@ -14,6 +14,7 @@ from kappi_gateway.errors import (
     GalleryKeyMissing,
     GalleryNotFound,
     GrantRefused,
+    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from kappi_gateway.granting import Granting
@@ -142,7 +143,7 @@ class Credentials:
                 # The code was right; wrong passwords are counted by galleries.
                 self._guesses.refund(address)
             raise
-        except UpstreamUnavailable:
+        except (UpstreamUnavailable, UpstreamTimeout):
             if leads:
                 self._guesses.refund(address)
             raise

@@ -19,7 +19,7 @@ from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.call import Call
 from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
-from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamUnavailable
+from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.grants import Granted
 from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
 from kappi_gateway.limits import CallLimit, PlaceLimit
@@ -131,9 +131,9 @@ class Forward:
     ) -> None:
         try:
             response = await self._send(call, target, granted, body)
-        except UpstreamUnavailable as unavailable:
+        except (UpstreamUnavailable, UpstreamTimeout) as failed:
             if paid is not None:
-                paid.settle(status=unavailable.status)
+                paid.settle(status=failed.status)
             raise
         try:
             if granted is not None and response.status == 401:

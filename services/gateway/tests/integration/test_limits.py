@@ -90,6 +90,22 @@ async def test_galleries_being_down_costs_no_guess(guarded: Stack) -> None:
         assert (await guess(guarded, "good")).status == 503
 
 
+@pytest.mark.parametrize(("service", "target"), [("galleries", "/v1/g/good"), ("media", "/v1/l/good")])
+async def test_a_service_that_hangs_costs_no_guess(
+    make_stack: StackFactory, service: str, target: str
+) -> None:
+    stack = await make_stack(guess_burst=2, read_timeout=0.05)
+    getattr(stack, service).answer = _never
+    for _ in range(5):
+        answer = await stack.ask("GET", target)
+        assert (answer.status, answer.code) == (504, "upstream_timeout")
+
+
+async def _never(_: Seen) -> Reply:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 async def test_an_untrusted_peer_cannot_choose_its_address(make_stack: StackFactory) -> None:
     stack = await make_stack(guess_burst=2)
     stack.galleries.answer = unknown
