@@ -86,7 +86,7 @@ class TestEnvironment:
             match list(pod.container["args"]):
                 case ["migrate", service]:
                     assert set(environment) == {f"KAPPI_{service.upper()}_DATABASE_URL"}
-                case ["create-topics"] | ["kappi", "tick"]:
+                case ["create-topics"] | ["kappi", "tick", "--no-wait"]:
                     assert not stray(environment, variables(PlatformSettings)), pod.owner
                     assert "KAPPI_KAFKA_BOOTSTRAP" in environment
                 case ["create-bucket"]:

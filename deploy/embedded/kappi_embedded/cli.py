@@ -101,11 +101,14 @@ def tick(
         str | None, typer.Option(help="2027-01-31T12:00:00Z, or +31d from now; default: now.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the effects.")] = 30.0,
+    wait: Annotated[bool, typer.Option(help="Wait for the effects.")] = True,
 ) -> None:
     """Have the janitor do what is due, now or as if it were later."""
-    from kappi_embedded.commands.tick import tick as run
+    from kappi_embedded.commands import tick as command
 
-    raise typer.Exit(run(at, timeout_s=timeout, environ=os.environ))
+    if wait:
+        raise typer.Exit(command.tick(at, timeout_s=timeout, environ=os.environ))
+    raise typer.Exit(command.tick_unwatched(at, environ=os.environ))
 
 
 @dlq.command("list")

@@ -38,6 +38,31 @@ class TickReport:
     purged: set[UUID] = field(default_factory=set)
 
 
+async def send_tick(connection: KafkaConnection, at: datetime, *, trace: str) -> None:
+    """Publish a tick; returns once the broker has it. at: UTC, taken for now by the janitor. trace: a W3C
+    traceparent, under which its effects are found. Raises KafkaError, OSError."""
+    now = utc_now()
+    envelope = Envelope(
+        id=new_id(),
+        source="/operator",
+        time=now,
+        sequence=int(now.timestamp() * 1000),
+        data=JanitorTick(schedule=SCHEDULE, at=at, origin="operator"),
+        traceparent=trace,
+    )
+    producer = Producer(connection, source=envelope.source)
+    await producer.start()
+    try:
+        await producer.send(
+            connection.topic(JanitorTick.topic_name()),
+            key=envelope.key.encode(),
+            value=envelope.value(),
+            headers=envelope.headers(),
+        )
+    finally:
+        await producer.close()
+
+
 class Ticker:
     """One deployment's tick. reader: to see when its effects are over."""
 
@@ -46,11 +71,11 @@ class Ticker:
         self._reader = reader
 
     async def tick(self, at: datetime, *, timeout_s: float) -> TickReport:
-        """Publish a tick and follow it. at: UTC, taken for now by the janitor. Raises KafkaError, OSError."""
+        """Send a tick and follow it. at: as for `send_tick`. Raises KafkaError, OSError."""
         report = TickReport(at)
         trace = continue_trace(None)
         async with self._listening() as consumer:
-            await self._publish(at, trace)
+            await send_tick(self._connection, at, trace=trace)
             deadline = time.monotonic() + timeout_s
             while time.monotonic() < deadline and not report.settled:
                 await _collect(consumer, report, trace)
@@ -77,28 +102,6 @@ class Ticker:
             yield consumer
         finally:
             await consumer.stop()
-
-    async def _publish(self, at: datetime, trace: str) -> None:
-        now = utc_now()
-        envelope = Envelope(
-            id=new_id(),
-            source="/operator",
-            time=now,
-            sequence=int(now.timestamp() * 1000),
-            data=JanitorTick(schedule=SCHEDULE, at=at, origin="operator"),
-            traceparent=trace,
-        )
-        producer = Producer(self._connection, source=envelope.source)
-        await producer.start()
-        try:
-            await producer.send(
-                self._connection.topic(JanitorTick.topic_name()),
-                key=envelope.key.encode(),
-                value=envelope.value(),
-                headers=envelope.headers(),
-            )
-        finally:
-            await producer.close()
 
 
 async def _collect(consumer: AIOKafkaConsumer, report: TickReport, trace: str) -> None:

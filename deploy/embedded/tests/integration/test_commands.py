@@ -144,6 +144,18 @@ def test_a_tick_from_the_future_removes_everything(embedded_stack: EmbeddedStack
     assert not objects.exists() or not any(objects.rglob("*"))
 
 
+async def test_a_tick_that_is_not_waited_for_works_too(embedded_stack: EmbeddedStack, trip: Path) -> None:
+    gallery = shared(embedded_stack, trip, "--expires-in", "2d")
+    sent = kappi(embedded_stack, "tick", "--at", "+3d", "--no-wait")
+    assert (sent.returncode, sent.stdout.count("sent.")) == (0, 1), sent.stdout + sent.stderr
+
+    def gone() -> None:
+        assert "gallery_not_found" in kappi(embedded_stack, "get", gallery["code"], trip / "got").stderr
+
+    await eventually(gone, 30)
+    await embedded_stack.wait_idle()
+
+
 def test_a_bad_moment_is_explained(embedded_stack: EmbeddedStack) -> None:
     done = kappi(embedded_stack, "tick", "--at", "soon")
     assert done.returncode == 1
