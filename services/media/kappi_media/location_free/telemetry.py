@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from kappi_media.location_free.box_walk import Box, children
-from kappi_media.location_free.edits import MAX_VALUE_BYTES, Region, Unremovable
+from kappi_media.location_free.edits import Region, Unremovable
 
 _TELLING_FORMATS: Final = frozenset({b"gpmd", b"camm", b"rtmd", b"djmd", b"dbgi"})
 _APPLE_METADATA: Final = b"mebx"
@@ -47,17 +47,23 @@ async def _tells(region: Region, description: Box) -> bool:
     async for entry in children(region, description.start + 8, description.end, ends_anywhere=True):
         if entry.name in _TELLING_FORMATS:
             return True
-        if entry.name == _APPLE_METADATA and entry.size_bytes <= MAX_VALUE_BYTES:
-            return _PLACE_KEY.search(await region.read(entry.start, entry.size_bytes)) is not None
+        if entry.name == _APPLE_METADATA and _PLACE_KEY.search(
+            await region.read(entry.start, entry.size_bytes)
+        ):
+            return True
     return False
 
 
 async def _blank_samples(region: Region, boxes: dict[bytes, Box]) -> None:
-    sizes = await _sizes(region, boxes.get(b"stsz"))
-    chunks = await _chunks(region, boxes)
-    if not sizes or not chunks:
+    if b"stsz" not in boxes:  # `stz2`, which no camera writes
+        raise Unremovable("samples of unknown size")
+    sizes = await _sizes(region, boxes[b"stsz"])
+    if not sizes:
         return
+    chunks = await _chunks(region, boxes)
     runs = await _runs(region, boxes.get(b"stsc"))
+    if not chunks or not runs or runs[0][0] != 1:
+        raise Unremovable("samples without a place in the file")
     position = 0
     for (first, per_chunk), (following, _) in pairwise([*runs, (len(chunks) + 1, 0)]):
         for chunk in chunks[first - 1 : following - 1]:
@@ -66,9 +72,9 @@ async def _blank_samples(region: Region, boxes: dict[bytes, Box]) -> None:
             position += per_chunk
 
 
-async def _sizes(region: Region, box: Box | None) -> list[int]:
-    if box is None or box.size_bytes < 12:
-        return []
+async def _sizes(region: Region, box: Box) -> list[int]:
+    if box.size_bytes < 12:
+        raise Unremovable("samples of unknown size")
     uniform, count = struct.unpack(">II", await region.read(box.start + 4, 8))
     if count > _MAX_SAMPLES:
         raise Unremovable("too many samples")

@@ -214,13 +214,19 @@ def film(sample_entry: bytes, samples: list[bytes], *, wide: bool) -> bytes:
     return box(b"ftyp", b"isom", bytes(4)) + mdat + box(b"moov", box(b"mvhd", bytes(100)), trak)
 
 
+OTHER_KEY = box(b"mebx", bytes(8), box(b"keys", b"com.apple.quicktime.video-orientation"))
 SAMPLES = [b"GPS5 first", b"GPS5 second!", b"GPS5 3", b"GPS5 four"]
 
 
 @pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize(
     "entry",
-    [box(b"gpmd", bytes(8)), box(b"mebx", bytes(8), box(b"keys", b"com.apple.quicktime.location.ISO6709"))],
+    [
+        box(b"gpmd", bytes(8)),
+        box(b"mebx", bytes(8), box(b"keys", b"com.apple.quicktime.location.ISO6709")),
+        OTHER_KEY + box(b"mebx", bytes(8), box(b"keys", b"com.apple.quicktime.location.ISO6709")),
+    ],
+    ids=["GoPro", "Apple", "Apple's second description"],
 )
 async def test_a_telemetry_track_goes_with_its_samples(entry: bytes, wide: bool) -> None:
     body = film(entry, SAMPLES, wide=wide)
@@ -232,9 +238,7 @@ async def test_a_telemetry_track_goes_with_its_samples(entry: bytes, wide: bool)
 
 
 async def test_other_metadata_tracks_stay() -> None:
-    body = film(
-        box(b"mebx", bytes(8), box(b"keys", b"com.apple.quicktime.video-orientation")), SAMPLES, wide=False
-    )
+    body = film(OTHER_KEY, SAMPLES, wide=False)
     assert await find_location(BytesSource(body)) == ()
 
 
@@ -247,6 +251,13 @@ async def test_sample_tables_that_lie_are_no_copy(count: int) -> None:
     at = body.index(b"stsz") + 12
     with pytest.raises(Unremovable):
         await find_location(BytesSource(body[:at] + struct.pack(">I", count) + body[at + 4 :]))
+
+
+@pytest.mark.parametrize("table", [b"stsz", b"stsc", b"stco"])
+async def test_telemetry_that_cannot_be_found_is_no_copy(table: bytes) -> None:
+    body = film(box(b"gpmd", bytes(8)), SAMPLES, wide=False)
+    with pytest.raises(Unremovable):
+        await find_location(BytesSource(body.replace(table, b"stz2")))
 
 
 # HEIF
