@@ -9,18 +9,27 @@ import re
 from typing import Final
 
 from kappi_media.location_free.box_walk import Box, children
+from kappi_media.location_free.dash_cameras import is_listed_block, zero_listed_blocks
 from kappi_media.location_free.edits import Region
 from kappi_media.location_free.heif_items import clean_items
 from kappi_media.location_free.telemetry import blank_telemetry
+from kappi_media.location_free.tiff import clean_tiff
 from kappi_media.location_free.xmp import clean_xmp
 
 _XMP_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-# User data: QuickTime's and 3GPP's places, GoPro's settings and telemetry, dash cameras' tables.
+_CANON_UUID: Final = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+_GARMIN_UUID: Final = bytes.fromhex("9b630f8d637440ec8204bc5ff5091728")
+# User data: QuickTime's and 3GPP's places, GoPro's settings and telemetry, dash cameras' tables, Canon's GPS.
 _PLACES: Final = frozenset(
-    {b"\xa9xyz", b"loci", b"\xa9gps", b"\xa9loc", b"GPMF", b"gps ", b"GPS ", b"gps0", b"gsen"}
+    {b"\xa9xyz", b"@xyz", b"loci", b"\xa9gps", b"\xa9loc", b"GPMF", b"CMT4"}
+    | {b"gps ", b"GPS ", b"gps0", b"gpsa", b"gsen", b"udat"}
 )
+# Nikon's records: a tag of their GPS directory, then a type.
+_NIKON_PLACE: Final = re.compile(rb"\x01\x20\0[\0-\x1f]\0[\x01-\x0c]")
+_PLACE_IN_XML: Final = re.compile(rb"latitude|longitude", re.IGNORECASE)
 _TELLING_KEY: Final = re.compile(rb"location|gps|xyz|latitude|longitude|geo|loci", re.IGNORECASE)
-_CONTAINERS: Final = frozenset({b"moov", b"trak", b"mdia", b"udta", b"mpvd"})
+# `free`: Pittasoft's boxes lie in one.
+_CONTAINERS: Final = frozenset({b"moov", b"trak", b"mdia", b"udta", b"mpvd", b"free"})
 _SAMSUNG_FILM: Final = b"mpvd"
 
 
@@ -31,20 +40,47 @@ async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> None:
 
 
 async def _clean(region: Region, box: Box) -> None:
+    if box.name == b"gps ":
+        await zero_listed_blocks(region, box)
     if box.name in _PLACES:
         await blank(region, box)
     elif box.name == b"meta":
         await _clean_meta(region, box)
     elif box.name == b"uuid":
-        if box.size_bytes > 16 and await region.read(box.start, 16) == _XMP_UUID:
-            await clean_xmp(region.part(box.start + 16, box.size_bytes - 16))
+        await _clean_uuid(region, box)
     elif box.name == b"XMP_":
         await clean_xmp(region.part(box.start, box.size_bytes))
-    elif box.name == b"trak" and await blank_telemetry(region, box):
+    elif box.name == b"RMKN":  # Ricoh's EXIF
+        await clean_tiff(region.part(box.start, box.size_bytes))
+    elif await _tells_by_content(region, box):
         await blank(region, box)
     elif box.name in _CONTAINERS:
-        async for inner in children(region, box.start, box.end, ends_anywhere=True):
-            await _clean(region, inner)
+        await _clean_children(region, box.start, box.end)
+
+
+async def _clean_children(region: Region, start: int, end: int) -> None:
+    async for inner in children(region, start, end, ends_anywhere=True):
+        await _clean(region, inner)
+
+
+async def _tells_by_content(region: Region, box: Box) -> bool:
+    if box.name == b"trak":
+        return await blank_telemetry(region, box)
+    if box.name == b"free":
+        return await is_listed_block(region, box)
+    if box.name == b"NCDT":
+        return _NIKON_PLACE.search(await region.read(box.start, box.size_bytes)) is not None
+    return False
+
+
+async def _clean_uuid(region: Region, box: Box) -> None:
+    kind = await region.read(box.start, 16) if box.size_bytes > 16 else b""
+    if kind == _XMP_UUID:
+        await clean_xmp(region.part(box.start + 16, box.size_bytes - 16))
+    elif kind == _CANON_UUID:
+        await _clean_children(region, box.start + 16, box.end)
+    elif kind == _GARMIN_UUID:
+        await blank(region, box)
 
 
 async def blank(region: Region, box: Box) -> None:
@@ -66,8 +102,17 @@ async def _clean_meta(region: Region, box: Box) -> None:
     if b"iloc" in by_name and b"iinf" in by_name:
         await clean_items(region, by_name)
     for found in inner:
-        if found.name in (b"xml ", b"XMP_"):
+        if found.name == b"XMP_":
             await clean_xmp(region.part(found.start, found.size_bytes))
+        elif found.name == b"xml ":
+            await _clean_xml(region, found)
+
+
+async def _clean_xml(region: Region, box: Box) -> None:
+    """XMP, or a schema of a maker's own that names places in its values (Sony's `<Item name="Latitude"`)."""
+    await clean_xmp(region.part(box.start, box.size_bytes))
+    if _PLACE_IN_XML.search(await region.read(box.start, box.size_bytes)):
+        await blank(region, box)
 
 
 async def _keys(region: Region, box: Box | None) -> list[bytes]:

@@ -20,9 +20,9 @@ MAX_TAG_BYTES: Final = 256 << 10
 
 LOCI: Final = "loci"
 # In the order of trust. Names are compared in lower case; the plain ones are Matroska's.
-_MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "make")
-_MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "model")
-_PLACE: Final = ("com.apple.quicktime.location.iso6709", "\xa9xyz", LOCI, "location")
+_MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
+_MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
+_PLACE: Final = ("com.apple.quicktime.location.iso6709", "\xa9xyz", "@xyz", LOCI, "location")
 _DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day", "date_recorded", "creation_time")
 # ISO 6709: +48.8577+002.2950+035.4/ , altitude and CRS optional.
 _ISO_6709: Final = re.compile(
@@ -39,6 +39,8 @@ def user_data_tags(body: bytes) -> dict[str, str]:
         elif name.startswith(b"\xa9") and len(value) > 4:
             (length,) = struct.unpack_from(">H", value)
             tags[name.decode("latin-1")] = value[4 : 4 + length].decode("utf-8", "replace")
+        elif name.startswith(b"@"):  # some devices write this for the sign, and the bare text behind it
+            tags[name.decode("latin-1")] = value.decode("utf-8", "replace").rstrip("\0")
         elif name == b"loci":
             tags[LOCI] = _loci(value)
     return tags
