@@ -33,10 +33,13 @@ _CONTAINERS: Final = frozenset({b"moov", b"trak", b"mdia", b"udta", b"mpvd", b"f
 _SAMSUNG_FILM: Final = b"mpvd"
 
 
-async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> None:
-    """ends_anywhere: what follows the last box is something else, and no fault."""
+async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
+    """Where the last box ends. ends_anywhere: what follows it is something else, and no fault."""
+    end = 0
     async for box in children(region, 0, region.size_bytes, ends_anywhere=ends_anywhere):
         await _clean(region, box)
+        end = box.end
+    return end
 
 
 async def _clean(region: Region, box: Box) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -11,12 +12,13 @@ from kappi_media.location_free.edits import EditedFile, Outside, Patch, Region, 
 from kappi_media.location_free.gif import clean_gif
 from kappi_media.location_free.jpeg import clean_jpeg
 from kappi_media.location_free.matroska import clean_matroska
+from kappi_media.location_free.patching import PatchedSource
 from kappi_media.location_free.png import clean_png
 from kappi_media.location_free.tiff import clean_tiff
 from kappi_media.location_free.webp import clean_webp
-from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedSource, sniff
+from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedSource, probe, sniff
 
-Cleaner = Callable[[Region], Awaitable[None]]
+Cleaner = Callable[[Region], Awaitable[object]]
 
 # A BMP has no place for one.
 _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
@@ -42,7 +44,7 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     """The patches, by position; none where the file tells no place.
 
     Reads ranges: headers only, but all of a JPEG, which may have something appended. Deterministic. Raises
-    Unremovable; errors of the source pass through.
+    Unremovable, also for a copy in which the prober still reads a place; errors of the source pass through.
     """
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
     if fmt is None:
@@ -55,7 +57,19 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
         await cleaner(Region.whole(file))
     except ProbeRejected as error:  # of the reader: bytes that are not there, or too many of them
         raise Unremovable(error.detail) from error
-    return file.patches()
+    patches = file.patches()
+    await _refuse_what_still_tells(PatchedSource(source, patches), fmt)
+    return patches
+
+
+async def _refuse_what_still_tells(copy: RangedSource, fmt: MediaFormat) -> None:
+    """By the prober, which was written apart from the cleaners and does not share their blind spots.
+
+    It costs the two to four reads of any probe. A file that it refuses has told it nothing.
+    """
+    with suppress(ProbeRejected):
+        if (await probe(copy, fmt)).location is not None:
+            raise Unremovable("a place that nobody took out")
 
 
 __all__ = ["Outside", "Patch", "Unremovable", "find_location"]

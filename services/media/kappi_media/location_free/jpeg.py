@@ -15,7 +15,8 @@ from kappi_media.location_free.iptc import clean_photoshop
 from kappi_media.location_free.tiff import clean_tiff
 from kappi_media.location_free.xmp import clean_xmp
 
-_EXIF: Final = b"Exif\x00"
+# A few cameras put something in front, or write it small.
+_EXIF: Final = re.compile(rb".{0,4}Exif\x00.", re.DOTALL | re.IGNORECASE)
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _MORE_XMP: Final = b"http://ns.adobe.com/xmp/extension/\x00"
 _MORE_XMP_HEADER_BYTES: Final = len(_MORE_XMP) + 40
@@ -29,6 +30,10 @@ _MARKER_IN_SCAN: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _SOMETHING_APPENDED: Final = re.compile(rb"\xff\xd8\xff[\xdb\xe0-\xef\xfe]|(?<=\0\0\0[\x08-\x80])ftyp")
 _MAX_SEGMENTS: Final = 20_000
 _MAX_APPENDED: Final = 64
+
+
+class _NoSegment(Unremovable):
+    """Where one must be is something else."""
 
 
 @dataclass(slots=True)
@@ -70,22 +75,22 @@ async def _segment(region: Region, position: int) -> tuple[int, int]:
     """Marker and length; 0 where it stands alone, -1 for a byte that only fills."""
     start = await region.read(position, 2)
     if start[0] != 0xFF or start[1] == 0:
-        raise Unremovable("no marker where one must be")
+        raise _NoSegment("no marker where one must be")
     if start[1] == 0xFF:
         return 0x01, -1
     if start[1] in _STANDALONE or start[1] == _END:
         return start[1], 0
     length = int.from_bytes(await region.read(position + 2, 2), "big")
     if length < 2:
-        raise Unremovable("impossible segment")
+        raise _NoSegment("impossible segment")
     return start[1], length
 
 
 async def _clean_segment(body: Region, marker: int, segments: _Segments) -> None:
     if marker == _APP1:
         head = await body.read(0, min(body.size_bytes, _MORE_XMP_HEADER_BYTES))
-        if head.startswith(_EXIF):
-            await clean_tiff(body.part(6, body.size_bytes - 6))
+        if (exif := _EXIF.match(head)) is not None:
+            await clean_tiff(body.part(exif.end(), body.size_bytes - exif.end()))
         elif head.startswith(_XMP):
             await clean_xmp(body.part(len(_XMP), body.size_bytes - len(_XMP)))
         elif head.startswith(_MORE_XMP) and len(head) == _MORE_XMP_HEADER_BYTES:
@@ -133,14 +138,14 @@ async def _clean_appended(region: Region, position: int) -> None:
             return
         position, is_picture = begin
         rest = region.part(position, region.size_bytes - position)
+        if not is_picture:
+            end = await clean_boxes(rest, ends_anywhere=True)
+            # A first box alone is no film; the next thing may begin within what it seems to span.
+            position += end if end > int.from_bytes(await rest.read(0, 4), "big") else 8
+            continue
         try:
-            if not is_picture:
-                await clean_boxes(rest, ends_anywhere=True)
-                return
             position += await _clean_picture(rest, 0)
-        except Outside:  # only looked like one
-            position += 4
-        except Unremovable:
+        except (Outside, _NoSegment):  # only looked like one
             position += 4
     raise Unremovable("too much appended")
 

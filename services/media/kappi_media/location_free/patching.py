@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from kappi_media.location_free.edits import Patch
+from kappi_media.probing import RangedSource
 
 
 async def patched(chunks: AsyncIterator[bytes], patches: Sequence[Patch]) -> AsyncIterator[bytes]:
@@ -16,6 +17,21 @@ async def patched(chunks: AsyncIterator[bytes], patches: Sequence[Patch]) -> Asy
             first += 1
         yield _overlaid(chunk, position, patches, first) if _touches(patches, first, end) else chunk
         position = end
+
+
+class PatchedSource:
+    """An original in ranges, as its copy will be."""
+
+    def __init__(self, original: RangedSource, patches: Sequence[Patch]) -> None:
+        self._original = original
+        self._patches = patches
+
+    @property
+    def size_bytes(self) -> int:
+        return self._original.size_bytes
+
+    async def read(self, start: int, length: int) -> bytes:
+        return _overlaid(await self._original.read(start, length), start, self._patches, 0)
 
 
 def _touches(patches: Sequence[Patch], first: int, end: int) -> bool:

@@ -39,7 +39,9 @@ async def clean_png(region: Region) -> None:
 async def _clean_chunk(chunk: Region, name: bytes, length: int) -> None:
     body = chunk.part(8, length)
     if name == b"eXIf":
-        await clean_tiff(body)
+        # Some writers keep the prefix that belongs to JPEG.
+        skipped = 6 if length > 6 and await body.read(0, 4) == b"Exif" else 0
+        await clean_tiff(body.part(skipped, length - skipped))
     elif await _is_xmp_in_clear(body, name):
         await clean_xmp(body.part(await _text_at(body), length - await _text_at(body)))
     elif await _tells(body, name):

@@ -8,7 +8,7 @@ import time
 import zlib
 
 import pytest
-from kappi_media.location_free.edits import Unremovable
+from kappi_media.location_free.edits import Region, Unremovable
 from kappi_media.location_free.find import find_location
 from kappi_media.location_free.xmp import cleaned_xmp
 from kappi_media.probing import BytesSource
@@ -57,7 +57,29 @@ async def test_what_only_looks_like_a_picture_is_left_as_it_is() -> None:
     assert await find_location(BytesSource(photo)) == ()
 
 
+async def test_what_follows_a_film_or_seems_to_be_one_is_cleaned_too() -> None:
+    for between in (FILM, b"\0\0\0\x18ftyp" + bytes(4)):
+        photo = PLAIN + between + PLACED
+        copy = await without_place(photo)
+        assert copy[len(PLAIN) + len(between) :] == await without_place(PLACED)
+
+
+async def test_a_film_behind_a_picture_that_cannot_be_cleaned_is_no_copy() -> None:
+    behind = film(box(b"gpmd", bytes(8)), SAMPLES, wide=False).replace(b"stsz", b"stz2")
+    for body in (behind, PLACED + behind):
+        with pytest.raises(Unremovable):
+            await find_location(BytesSource(body))
+
+
 # Segments of other kinds
+
+
+@pytest.mark.parametrize("opening", [b"\0\0Exif\0\0", b"exif\0\0"])
+async def test_exif_that_a_camera_did_not_begin_as_others_do(opening: bytes) -> None:
+    exif = Shot(make="Kappi", place=(48.8577, 2.295, 35.0)).exif().removeprefix(b"Exif\0\0")
+    copy = await without_place(PLAIN[:2] + segment(0xE1, opening + exif) + PLAIN[2:])
+    assert b"Kappi" in copy
+    assert struct.pack(">H", 0x8825) not in copy
 
 
 async def test_long_xmp_is_cleaned_across_its_segments() -> None:
@@ -183,6 +205,27 @@ async def test_text_chunks_that_tell_are_emptied_and_the_file_stays_whole(told: 
     body = png[:33] + told + kept + png[33:]
     copy = await without_place(body)
     assert copy == png[:33] + chunk(b"paDd", bytes(len(told) - 12)) + kept + png[33:]
+
+
+async def test_exif_with_the_prefix_that_belongs_to_jpeg() -> None:
+    png = encode(quadrants(16, 16), "PNG")
+    told = chunk(b"eXIf", Shot(make="Kappi", place=(48.8577, 2.295, 35.0)).exif())
+    copy = await without_place(png[:33] + told + png[33:])
+    assert b"Kappi" in copy
+    assert struct.pack(">H", 0x8825) not in copy
+
+
+# The prober has the last word
+
+
+async def test_a_place_that_the_cleaner_missed_is_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def blind(region: Region) -> None:
+        pass
+
+    assert await find_location(BytesSource(PLACED))
+    monkeypatch.setattr("kappi_media.location_free.jpeg.clean_tiff", blind)
+    with pytest.raises(Unremovable):
+        await find_location(BytesSource(PLACED))
 
 
 # Films
