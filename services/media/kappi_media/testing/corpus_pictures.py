@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
@@ -41,6 +42,7 @@ _SOUTH_WEST: Final = Shot(
     offset="-05:00",
     place=(-13.163100, -72.545000, 2430.0),
 )
+_CONVERTED: Final = replace(_SHOT, orientation=1)
 _NO_ZONE: Final = Shot(make="Panasonic", model="DMC-TZ7", taken="2011:08:02 09:10:11")
 _BY_EXIFTOOL: Final = (
     "-overwrite_original",
@@ -119,6 +121,14 @@ def _motion_photo(path: Path) -> None:
     path.write_bytes(encode(quadrants(120, 80), "JPEG", shot=_NO_ZONE) + movie(Film(seconds=0.5)))
 
 
+def _converted(path: Path) -> None:
+    """ImageMagick puts the EXIF of what it converts behind the pixels."""
+    source = path.with_suffix(".source.jpg")
+    _pillow(source, "JPEG", _CONVERTED)
+    run("convert", source, path)
+    source.unlink()
+
+
 def _old_bmp(path: Path) -> None:
     run("convert", "-size", "130x90", "gradient:red-blue", "-type", "TrueColor", f"BMP2:{path}")
 
@@ -142,6 +152,7 @@ PICTURES: Final[Mapping[str, Make]] = {
     "palette.png": partial(_pillow_mode, fmt="PNG", mode="P"),
     "deep-interlaced.png": _magick("-depth", "16", "-interlace", "PNG"),
     "tagged.png": _tagged(_magick("-depth", "8")),
+    "converted.png": _converted,
     "turned-6.png": _turned("PNG", 6),
     "animated.png": _ffmpeg("-f", "apng", "-plays", "0"),
     "still.gif": _magick("-colors", "16"),
