@@ -19,13 +19,18 @@ _HEAD_MARKS: Final = (b"%pdf-", b"<!doctype html", b"<html", b"<script", b"<svg"
 _SCRIPTED_GIFS: Final = (b"GIF89a/*", b"GIF87a/*", b"GIF89a=", b"GIF87a=")
 _TAR_MARK_AT: Final = 257
 # Self-extracting archives begin with a program; their readers search this far and further for the archive.
+# The end is searched, too: one may follow something longer.
 _ARCHIVE_BYTES: Final = 64 << 10
 _ARCHIVE_MARKS: Final = (b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00", b"7z\xbc\xaf\x27\x1c")
 
 _ZIP_END: Final = b"PK\x05\x06"
 _ZIP_END_BYTES: Final = 22
+_ZIP_DIRECTORY_ENTRY: Final = b"PK\x01\x02"
 _ZIP_DIRECTORY_ENTRY_BYTES: Final = 46
+_ZIP64_LOCATOR: Final = b"PK\x06\x07"
+_ZIP64_LOCATOR_BYTES: Final = 20
 _MAX_ZIP_COMMENT_BYTES: Final = 0xFFFF
+_MAX_ZIP_ENDS: Final = 16  # nobody has so many by chance
 
 
 async def refuse_polyglots(reader: BlockReader) -> None:
@@ -34,26 +39,50 @@ async def refuse_polyglots(reader: BlockReader) -> None:
     lowered = head[:_HEAD_BYTES].lower()
     if any(mark in lowered for mark in _HEAD_MARKS) or head.startswith(_SCRIPTED_GIFS):
         raise ProbeRejected(RejectReason.POLYGLOT, "document or script")
-    if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar" or any(mark in head for mark in _ARCHIVE_MARKS):
+    tail = await reader.tail(_ZIP_END_BYTES + _MAX_ZIP_COMMENT_BYTES)
+    if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar" or any(
+        mark in part for mark in _ARCHIVE_MARKS for part in (head, tail)
+    ):
         raise ProbeRejected(RejectReason.POLYGLOT, "archive")
-    if _ends_a_zip(await reader.tail(_ZIP_END_BYTES + _MAX_ZIP_COMMENT_BYTES)):
+    if await _ends_a_zip(reader, tail):
         raise ProbeRejected(RejectReason.POLYGLOT, "ZIP")
 
 
-def _ends_a_zip(tail: bytes) -> bool:
+async def _ends_a_zip(reader: BlockReader, tail: bytes) -> bool:
     """Whether a ZIP's end record stands here, where every reader of ZIPs looks for one."""
-    at = tail.rfind(_ZIP_END)
-    while at >= 0:
-        record = tail[at : at + _ZIP_END_BYTES]
-        if len(record) == _ZIP_END_BYTES and _is_zip_end(record):
-            return True
+    at = len(tail)
+    for _ in range(_MAX_ZIP_ENDS):
         at = tail.rfind(_ZIP_END, 0, at)
-    return False
+        if at < 0:
+            return False
+        record = tail[at : at + _ZIP_END_BYTES]
+        if len(record) == _ZIP_END_BYTES and (
+            _hangs_together(record)
+            or await _leads_to_entries(reader, record, at=reader.size_bytes - len(tail) + at)
+        ):
+            return True
+    return True
 
 
-def _is_zip_end(record: bytes) -> bool:
-    """Numbers that hang together, so that four bytes that a picture's data happen to hold do not count."""
+def _hangs_together(record: bytes) -> bool:
+    """Its numbers do, so it counts wherever its entries are hidden; by chance they do not."""
     disk, directory_disk, here, entries, directory_bytes = struct.unpack_from("<HHHHI", record, 4)
     if (disk, directory_disk) not in ((0, 0), (0xFFFF, 0xFFFF)) or here != entries:
         return False
     return bool(entries == 0 or directory_bytes >= entries * _ZIP_DIRECTORY_ENTRY_BYTES or entries == 0xFFFF)
+
+
+async def _leads_to_entries(reader: BlockReader, record: bytes, *, at: int) -> bool:
+    """Then nothing else counts: unpackers pass over wrong disks and numbers of entries. They measure from the
+    end record or from the file's start, whichever fits."""
+    directory_bytes, offset = struct.unpack_from("<II", record, 12)
+    places = (at - directory_bytes, offset)
+    return await _stands_at(reader, at - _ZIP64_LOCATOR_BYTES, _ZIP64_LOCATOR) or any(
+        [await _stands_at(reader, place, _ZIP_DIRECTORY_ENTRY) for place in places]
+    )
+
+
+async def _stands_at(reader: BlockReader, position: int, mark: bytes) -> bool:
+    if not 0 <= position <= reader.size_bytes - len(mark):
+        return False
+    return await reader.read(position, len(mark)) == mark

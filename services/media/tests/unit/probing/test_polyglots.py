@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import tarfile
 import zipfile
 
@@ -56,6 +57,39 @@ async def test_a_zip_behind_a_picture(name: str, archive: bytes) -> None:
     assert await verdict(body) is RejectReason.POLYGLOT
 
 
+def patched(archive: bytes, *changes: tuple[int, str, int]) -> bytes:
+    """The archive with numbers in its end record overwritten: (offset in the record, format, number) each."""
+    record = bytearray(archive[-22:])
+    for offset, form, number in changes:
+        struct.pack_into(form, record, offset, number)
+    return archive[:-22] + record
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        patched(zipped(), (4, "<H", 1)),
+        patched(zipped(), (4, "<H", 1), (6, "<H", 1)),
+        patched(zipped(), (8, "<H", 9)),
+        patched(zipped(), (16, "<I", 7)),
+        patched(zipped(), (12, "<I", 9), (16, "<I", len(JPEG) + zipped().index(b"PK\1\2"))),
+        zipped()[:-22] + b"PK\6\7" + bytes(16) + patched(zipped(), (12, "<I", 0xFFFFFFFF))[-22:],
+        b"PK\5\6????" * 20,
+    ],
+    ids=["disk", "disks", "entries", "offset", "measured from the start", "Zip64", "many ends"],
+)
+async def test_a_zip_that_is_not_quite_right(archive: bytes) -> None:
+    """Unpackers pass over what does not keep them from its entries."""
+    assert await verdict(JPEG + archive) is RejectReason.POLYGLOT
+
+
+@pytest.mark.parametrize("mark", [b"Rar!\x1a\x07\x01\x00", b"7z\xbc\xaf\x27\x1c"])
+async def test_an_archive_behind_a_long_picture(mark: bytes) -> None:
+    photo = JPEG + random.Random(3).randbytes(200_000)
+    assert await verdict(photo) is None
+    assert await verdict(photo + mark + bytes(500)) is RejectReason.POLYGLOT
+
+
 async def test_a_zip_in_a_segment_of_a_jpeg_that_ends_as_one() -> None:
     """The archive hides in a comment; its end record is a comment of the last bytes."""
     body = with_comment(JPEG, zipped()[:-22]) + zipped()[-22:]
@@ -100,8 +134,10 @@ async def test_a_tar_whose_first_name_is_a_picture() -> None:
         bytes(1_000),
         random.Random(1).randbytes(60_000),
         b"PK\x05\x06" + b"\x17" * 60,
+        patched(zipped(), (4, "<H", 3), (12, "<I", 1_000), (16, "<I", 1_000))[-22:],
+        b"PK\x05\x06",
     ],
-    ids=["film", "Samsung", "another", "zeros", "noise", "four bytes by chance"],
+    ids=["film", "Samsung", "another", "zeros", "noise", "by chance", "to nowhere", "cut off"],
 )
 async def test_what_phones_append(name: str, trailer: bytes) -> None:
     assert await verdict(PICTURES[name] + trailer) is None
