@@ -153,8 +153,8 @@ def _subseconds(exif: Tags) -> timedelta:
 
 
 def _location(gps: Tags) -> Coordinates | None:
-    latitude = _degrees(numbers(gps, 2), negative=text(gps, 1) == "S")
-    longitude = _degrees(numbers(gps, 4), negative=text(gps, 3) == "W")
+    latitude = _degrees(numbers(gps, 2), negative=_begins(text(gps, 1), "S"))
+    longitude = _degrees(numbers(gps, 4), negative=_begins(text(gps, 3), "W"))
     if latitude is None or longitude is None:
         return None
     metres = numbers(gps, 6)
@@ -163,8 +163,13 @@ def _location(gps: Tags) -> Coordinates | None:
     return plausible_place(latitude, longitude, altitude)
 
 
+def _begins(reference: str | None, letter: str) -> bool:
+    """Some devices write `South`, or `s`."""
+    return reference is not None and reference.strip()[:1].upper() == letter
+
+
 def _degrees(parts: tuple[float, ...], *, negative: bool) -> float | None:
     if not 1 <= len(parts) <= 3:
         return None
     whole = sum(part / 60.0**power for power, part in enumerate(parts))
-    return -whole if negative else whole
+    return -abs(whole) if negative else whole

@@ -10,9 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 2, 3, 4, 5, 7, 16
-_TYPE_SIZES: Final = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1, 13: 4, LONG8: 8, 18: 8}
-_INTEGERS: Final = {SHORT: "H", LONG: "I", 13: "I", LONG8: "Q", 18: "Q"}
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SLONG, SRATIONAL, LONG8 = 1, 2, 3, 4, 5, 7, 9, 10, 16
+_INTEGERS: Final = {SHORT: "H", LONG: "I", SLONG: "i", 13: "I", LONG8: "Q", 18: "Q"}
+_RATIONALS: Final = {RATIONAL: "I", SRATIONAL: "i"}
+_TYPE_SIZES: Final = {
+    **dict.fromkeys((BYTE, ASCII, UNDEFINED), 1),
+    **{kind: struct.calcsize("<" + form) for kind, form in _INTEGERS.items()},
+    **dict.fromkeys(_RATIONALS, 8),
+}
 MAX_FIELDS: Final = 512
 MAX_VALUE_BYTES: Final = 1024
 MAKER_NOTE: Final = 0x927C
@@ -92,8 +97,8 @@ def value_of(field: Field, raw: bytes, layout: Layout) -> Value:
         return raw.split(b"\x00", 1)[0].decode("utf-8", "replace")
     if field.kind in _INTEGERS:
         return struct.unpack(f"{layout.order}{field.count}{_INTEGERS[field.kind]}", raw)
-    if field.kind == RATIONAL:
-        parts = struct.unpack(f"{layout.order}{2 * field.count}I", raw)
+    if field.kind in _RATIONALS:
+        parts = struct.unpack(f"{layout.order}{2 * field.count}{_RATIONALS[field.kind]}", raw)
         return tuple(
             top / bottom if bottom else float("nan")
             for top, bottom in zip(parts[::2], parts[1::2], strict=True)

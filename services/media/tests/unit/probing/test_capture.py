@@ -126,3 +126,44 @@ def test_a_3gpp_place_that_is_cut_off_is_none(cut: int) -> None:
 def test_a_maker_note_of_megabytes_is_left_alone() -> None:
     block = tiff(((34665, 4, 1, 26),), tail=struct.pack("<HHHII", 1, 0x927C, 7, 3 << 20, 8)) + bytes(4 << 20)
     assert parse_exif(block).live_id is None
+
+
+def placed_by_hand(reference: bytes, *, kind: int, degrees: int = 48) -> bytes:
+    """South by `reference`, in numbers of that type; 2.5 degrees east."""
+    entries = [
+        (1, 2, len(reference), reference),
+        (2, kind, 2, struct.pack("<iiii", degrees, 1, 30, 1)),
+        (3, 2, 5, b"East\0"),
+        (4, kind, 2, struct.pack("<iiii", 2, 1, 30, 1)),
+    ]
+    gps_at = 26
+    fields, values = struct.pack("<H", len(entries)), b""
+    for tag, kind_, count, value in entries:
+        at = gps_at + 2 + 12 * len(entries) + 4 + len(values)
+        inline = len(value) <= 4
+        fields += struct.pack("<HHI", tag, kind_, count)
+        fields += value.ljust(4, b"\0") if inline else struct.pack("<I", at)
+        values += b"" if inline else value
+    return tiff(((0x8825, 4, 1, gps_at),), tail=fields + bytes(4) + values)
+
+
+@pytest.mark.parametrize("kind", [5, 10], ids=["unsigned", "signed"])
+@pytest.mark.parametrize(
+    ("reference", "latitude"),
+    [
+        (b"S\0", -48.5),
+        (b"s\0", -48.5),
+        (b"South\0", -48.5),
+        (b"N\0", 48.5),
+        (b"north\0", 48.5),
+        (b"\0", 48.5),
+    ],
+)
+def test_hemispheres(reference: bytes, latitude: float, kind: int) -> None:
+    assert parse_exif(placed_by_hand(reference, kind=kind)).location == Coordinates(latitude, 2.5)
+
+
+def test_south_is_south_twice() -> None:
+    found = parse_exif(placed_by_hand(b"S\0", kind=10, degrees=-48)).location
+    assert found is not None
+    assert found.latitude < 0
