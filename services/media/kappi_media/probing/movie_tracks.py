@@ -19,6 +19,7 @@ from kappi_media.probing.movie_tags import MAX_TAG_BYTES, keyed_tags, user_data_
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 
 _EPOCH: Final = datetime(1904, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CODECS: Final = {
     **dict.fromkeys(("avc1", "avc2", "avc3", "avc4"), "h264"),
     **dict.fromkeys(("hvc1", "hev1", "dvh1", "dvhe"), "hevc"),
@@ -135,7 +136,10 @@ def _times(body: bytes) -> tuple[int, int, int | None, int]:
 def _creation_time(seconds: int) -> datetime | None:
     if not 0 < seconds < 2**33:
         return None
-    return plausible_instant(_EPOCH + timedelta(seconds=seconds))
+    instant = _EPOCH + timedelta(seconds=seconds)
+    if instant < _UNIX_EPOCH:  # no film is so old: some devices count from there, as ExifTool takes it, too
+        instant = _UNIX_EPOCH + timedelta(seconds=seconds)
+    return plausible_instant(instant)
 
 
 async def _with_fragments(boxes: BoxReader, mvex: Box, movie: Movie) -> Movie:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -70,6 +72,15 @@ def _slow_motion(path: Path) -> None:
     _film(*_FAST_X264, "-r", "100", "-video_track_timescale", "600")(path)
 
 
+def _clock_of_1970(path: Path) -> None:
+    """The movie header counts from the Unix epoch, as some devices do."""
+    _film(*_FAST_X264)(path)
+    body = bytearray(path.read_bytes())
+    moment = int(datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC).timestamp())
+    struct.pack_into(">I", body, body.index(b"mvhd") + 8, moment)
+    path.write_bytes(body)
+
+
 _FRAGMENTS: Final = "frag_keyframe+empty_moov+default_base_moof"
 
 MOVIES: Final[Mapping[str, Make]] = {
@@ -88,6 +99,7 @@ MOVIES: Final[Mapping[str, Make]] = {
     "segments.mp4": _film(*_FAST_X264, "-g", "10", "-movflags", "dash+global_sidx"),
     "trimmed.mp4": _trimmed,
     "slow-motion.mp4": _slow_motion,
+    "clock-of-1970.mp4": _clock_of_1970,
     "android.mp4": _film(
         *_FAST_X264,
         "-metadata",

@@ -61,9 +61,7 @@ def run(program: str, *arguments: str | Path) -> str:
 
 def read_with_tools(paths: Sequence[Path]) -> dict[Path, Reading]:
     """One ExifTool for all, one of the others for each."""
-    listed = json.loads(
-        run("exiftool", "-j", "-n", "-q", "-q", "-m", "-api", "QuickTimeUTC=1", *_LEFT_OUT, *paths)
-    )
+    listed = json.loads(run("exiftool", "-j", "-n", "-q", "-q", "-m", *_LEFT_OUT, *paths))
     metadata = {Path(entry["SourceFile"]): entry for entry in listed}
     return {path: _reading(path, metadata[path]) for path in paths}
 
@@ -145,7 +143,7 @@ def _name(written: object) -> str | None:
 def _taken(metadata: dict[str, Any]) -> tuple[datetime | None, int | None]:
     """By what a device wrote with the picture, in the order of trust."""
     film = str(metadata.get("MIMEType", "")).startswith("video/")
-    # A video's CreateDate is in UTC, which ExifTool was told and says by an offset of its own.
+    # A video's CreateDate is in UTC. ExifTool must not be told so: it would no longer know clocks of 1970.
     names = ("CreationDate", "DateTimeOriginal", "CreateDate", "DateTimeDigitized", "ModifyDate")
     offsets = {"DateTimeOriginal": "OffsetTimeOriginal", "CreateDate": "OffsetTimeDigitized"}
     for name in names:

@@ -1,4 +1,5 @@
 import io
+import struct
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Literal
@@ -118,6 +119,22 @@ async def test_the_movie_header_tells_the_time_when_nothing_else_does() -> None:
     found = await probed(movie(MovieShape(seconds=0.5, metadata={"creation_time": "2024-07-05T10:11:12Z"})))
     assert found.taken_at == datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC)
     assert (await probed(movie(SHORT))).taken_at is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "taken_at"),
+    [
+        (1_720_174_272, datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC)),
+        (1_720_174_272 + 2_082_844_800, datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC)),
+        (2_082_844_800, None),
+        (0, None),
+    ],
+    ids=["since 1970", "since 1904", "1970 itself", "unset"],
+)
+async def test_clocks_count_from_1904_or_from_1970(seconds: int, taken_at: datetime | None) -> None:
+    body = bytearray(movie(SHORT))
+    struct.pack_into(">I", body, body.index(b"mvhd") + 8, seconds)
+    assert (await probed(bytes(body))).taken_at == taken_at
 
 
 def test_android_writes_places_as_user_data() -> None:
