@@ -14,6 +14,7 @@ from kappi_media.location_free.edits import SCAN_BYTES, Outside, Region, Unremov
 from kappi_media.location_free.iptc import clean_photoshop
 from kappi_media.location_free.tiff import clean_tiff
 from kappi_media.location_free.xmp import clean_xmp
+from kappi_media.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
 
 # A few cameras put something in front, or write it small.
 _EXIF: Final = re.compile(rb".{0,4}Exif\x00.", re.DOTALL | re.IGNORECASE)
@@ -55,6 +56,7 @@ async def _clean_picture(region: Region, at: int) -> int:
     segments = _Segments()
     position = at + 2
     for _ in range(_MAX_SEGMENTS):
+        position = await _next_marker(region, position)
         marker, length = await _segment(region, position)
         if marker == _END:
             break
@@ -71,13 +73,18 @@ async def _clean_picture(region: Region, at: int) -> int:
     return min(position + 2, region.size_bytes)
 
 
-async def _segment(region: Region, position: int) -> tuple[int, int]:
-    """Marker and length; 0 where it stands alone, -1 for a byte that only fills."""
-    start = await region.read(position, 2)
-    if start[0] != 0xFF or start[1] == 0:
+async def _next_marker(region: Region, position: int) -> int:
+    """Where the next one begins, as the prober finds it."""
+    length = max(0, min(MAX_BETWEEN_BYTES, region.size_bytes - position))
+    found = MARKER.search(await region.read(position, length))
+    if found is None:
         raise _NoSegment("no marker where one must be")
-    if start[1] == 0xFF:
-        return 0x01, -1
+    return position + found.start()
+
+
+async def _segment(region: Region, position: int) -> tuple[int, int]:
+    """Marker and length; 0 where it stands alone."""
+    start = await region.read(position, 2)
     if start[1] in _STANDALONE or start[1] == _END:
         return start[1], 0
     length = int.from_bytes(await region.read(position + 2, 2), "big")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from kappi_media.probing.exif import parse_exif
@@ -9,6 +10,9 @@ from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
+MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
+MAX_BETWEEN_BYTES: Final = 4 << 10
+"""What of nothing may stand between segments: decoders skip it, all of it."""
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive", 0xC9: "jpeg-arithmetic"}
@@ -24,6 +28,7 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     capture: CaptureFacts | None = None
     frame: tuple[int, int, str] | None = None
     for _ in range(limits.max_parts):
+        position = await _next_marker(reader, position)
         marker, length = await _segment(reader, position)
         if marker == _SCAN:
             if frame is None:
@@ -42,13 +47,19 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many segments")
 
 
+async def _next_marker(reader: BlockReader, position: int) -> int:
+    """Where the next one begins, behind bytes that fill and bytes that belong to nothing."""
+    piece = await reader.read_upto(position, MAX_BETWEEN_BYTES)
+    found = MARKER.search(piece)
+    if found is None:
+        reason = RejectReason.TRUNCATED if len(piece) < MAX_BETWEEN_BYTES else RejectReason.CORRUPT
+        raise ProbeRejected(reason, "no marker where one must be")
+    return position + found.start()
+
+
 async def _segment(reader: BlockReader, position: int) -> tuple[int, int]:
     """Marker at `position` and its segment's length (0 for a marker that stands alone)."""
     start = await reader.read(position, 2)
-    if start[0] != 0xFF:
-        raise ProbeRejected(RejectReason.CORRUPT, "no marker where one must be")
-    if start[1] == 0xFF:  # a fill byte: the marker begins one later
-        return 0x01, -1
     if start[1] in _STANDALONE or start[1] == _END:
         return start[1], 0
     length = int.from_bytes(await reader.read(position + 2, 2), "big")

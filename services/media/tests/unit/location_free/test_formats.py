@@ -103,7 +103,14 @@ async def test_telemetry_of_a_maker_goes_whole_and_other_segments_stay() -> None
     assert b"sRGB" in copy
 
 
-@pytest.mark.parametrize("head", [b"\xff\xe1\x00\x01", b"\xff\xe1\xff\xff", b"\x00\x00"])
+@pytest.mark.parametrize("nothing", [b"\0\0\0", b"\xff" * 50, b"\xff\0?"])
+async def test_bytes_between_segments_hide_nothing(nothing: bytes) -> None:
+    at = PLACED.index(b"\xff\xe1")
+    copy = await without_place(PLACED[:at] + nothing + PLACED[at:])
+    assert copy == (await without_place(PLACED)).replace(b"\xff\xe1", nothing + b"\xff\xe1", 1)
+
+
+@pytest.mark.parametrize("head", [b"\xff\xe1\x00\x01", b"\xff\xe1\xff\xff", bytes(5_000)])
 async def test_segments_that_cannot_be_followed_are_no_copy(head: bytes) -> None:
     with pytest.raises(Unremovable):
         await find_location(BytesSource(PLAIN[:2] + head + PLAIN[2:]))

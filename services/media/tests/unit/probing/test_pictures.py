@@ -270,6 +270,26 @@ async def test_a_jpeg_of_nothing_but_segments_is_not_walked_to_its_end() -> None
     assert sum(source.reads) <= ProbeLimits().max_read_bytes
 
 
+def between_segments(jpeg: bytes, nothing: bytes) -> bytes:
+    """These bytes in front of the EXIF segment, which belong to none."""
+    at = jpeg.index(b"\xff\xe1")
+    return jpeg[:at] + nothing + jpeg[at:]
+
+
+@pytest.mark.parametrize("nothing", [b"\0\0\0", b"\xff" * 3_000, b"\xff\0?\xff", bytes(4_000)])
+async def test_bytes_between_segments_are_skipped_as_decoders_do(nothing: bytes) -> None:
+    body = between_segments(encode(quadrants(30, 20), "JPEG", shot=Shot(orientation=6)), nothing)
+    with Image.open(io.BytesIO(body)) as picture:
+        picture.load()
+    found = await probed(body)
+    assert (found.width, found.height, found.orientation) == (30, 20, 6)
+
+
+async def test_many_bytes_between_segments_are_none_of_a_jpeg() -> None:
+    jpeg = encode(quadrants(30, 20), "JPEG", shot=Shot(orientation=6))
+    assert await reason_for(between_segments(jpeg, bytes(5_000))) is RejectReason.CORRUPT
+
+
 async def test_lossless_jpeg_is_a_type_of_its_own() -> None:
     body = encode(quadrants(16, 16), "JPEG").replace(b"\xff\xc0", b"\xff\xc3", 1)
     assert await reason_for(body) is RejectReason.UNSUPPORTED_TYPE
