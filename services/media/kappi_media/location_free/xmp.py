@@ -16,10 +16,10 @@ from kappi_media.location_free.edits import Region
 _TELLING: Final = (
     rb"(?=[\w.-]*?(?:GPS|Gps|gps|Latitude|Longitude|Longtitude|latitude|longitude|GeoTag|Geotag))[\w.-]*+"
 )
-# Places in words, of the schemas that people fill in (IPTC, Photoshop).
+# Places in words, of the schemas that people fill in (IPTC, Photoshop, Premiere, publishers, Media Pro).
 _IN_WORDS: Final = (
     rb"(?:photoshop:(?:City|State|Country)|Iptc4xmpCore:(?:Location|CountryCode)"
-    rb"|Iptc4xmpExt:Location(?:Created|Shown))"
+    rb"|Iptc4xmpExt:Location(?:Created|Shown)|xmpDM:shotLocation|prism:location|mediapro:Location)"
 )
 _NAME: Final = rb"(?:[A-Za-z_][\w.-]*+:" + _TELLING + rb"|" + _IN_WORDS + rb")"
 _ATTRIBUTE: Final = re.compile(rb"(?<=\s)" + _NAME + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')")

@@ -160,6 +160,8 @@ async def test_a_directory_that_is_cut_off_is_cleaned_as_far_as_it_goes() -> Non
         (b'<d xmp:Rating="5"\n  drone-dji:GpsLongtitude = "2.2"/>', b'xmp:Rating="5"'),
         (b"<a/><exif:GPSLatitude/><b/>", b"<b/>"),
         (b"<Iptc4xmpExt:LocationShown><rdf:Bag/></Iptc4xmpExt:LocationShown><b/>", b"<b/>"),
+        (b"<d xmpDM:shotLocation='City of Paris' xmpDM:scene='7'/>", b"xmpDM:scene='7'"),
+        (b"<prism:location>City of Paris</prism:location><b/>", b"<b/>"),
         (b"<photoshop:City>Paris</photoshop:City><dc:title>My GPS trip to Paris</dc:title>", b"My GPS trip"),
     ],
 )
