@@ -65,7 +65,7 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
 async def _refuse_what_still_tells(copy: RangedSource, fmt: MediaFormat) -> None:
     """By the prober, which was written apart from the cleaners and does not share their blind spots.
 
-    It costs the two to four reads of any probe. A file that it refuses has told it nothing.
+    It costs the few reads of any probe. A file that it refuses has told it nothing.
     """
     with suppress(ProbeRejected):
         if (await probe(copy, fmt)).location is not None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_media.location_free.edits import EditedFile, Outside, Patch, Region, Unremovable
-from kappi_media.location_free.patching import patched
+from kappi_media.location_free.patching import PatchedSource, patched
 from kappi_media.probing import BytesSource
 
 CONTENT = bytes(range(200))
@@ -38,6 +38,7 @@ async def test_what_flows_by_is_what_was_written(
         file.zero(start, length)
         model[start : start + length] = bytes(length)
     assert await laid_over(CONTENT, file.patches(), chunk_bytes) == model
+    assert await PatchedSource(BytesSource(CONTENT), file.patches()).read(20, 150) == model[20:170]
 
 
 async def test_writing_what_is_there_already_is_no_patch() -> None:
