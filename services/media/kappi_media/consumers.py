@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
+from uuid import UUID
 
 from kappi_chassis.bus.foreign import ForeignHandler, ForeignRecord
 from kappi_chassis.bus.processor import Handler, Poison, Transient
 from kappi_chassis.inbox import Effect, once
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import JanitorTick
+from kappi_contracts.events import JanitorTick, UploadCompleted
 
 from kappi_media import metrics
 from kappi_media.errors import StoreUnavailable
+from kappi_media.rendering.failures import DecoderKilled, DecoderUnavailable
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
 from kappi_media.store_events import UnreadableStoreEvent, read_message
 from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_change
@@ -24,6 +27,8 @@ from kappi_media.worker import ProcessUpload
 
 GROUP = "media"
 STORE_GROUP = "media-store-events"
+KILLS_PER_FILE: Final = 10
+"""With the pauses in between, most of a minute: longer than a machine is out of memory by accident."""
 
 __all__ = ["GROUP", "STORE_GROUP", "WORKER_GROUP", "handlers", "store_handler", "worker_handlers"]
 
@@ -61,8 +66,29 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
 
 
 def worker_handlers(process: ProcessUpload) -> Mapping[str, Handler]:
-    """By topic: the work on originals."""
-    return {"UploadCompleted": process}
+    """By topic: the work on originals.
+
+    A decoder that does not start is waited for: no file is at fault, and every file would meet the same. One
+    that is killed may have been killed for what the file makes of it: after a few times the event is left to
+    an operator, and the file is not condemned.
+    """
+    killed: dict[UUID, int] = {}
+
+    async def on_upload(envelope: Envelope[UploadCompleted]) -> bool:
+        try:
+            done = await process(envelope)
+        except DecoderKilled as error:
+            times = killed[envelope.id] = killed.get(envelope.id, 0) + 1
+            if times < KILLS_PER_FILE:
+                raise Transient(str(error)) from error
+            del killed[envelope.id]
+            raise Poison(f"its decoder was killed {times} times") from error
+        except DecoderUnavailable as error:
+            raise Transient(str(error)) from error
+        killed.pop(envelope.id, None)
+        return done
+
+    return {"UploadCompleted": on_upload}
 
 
 def store_handler(complete: CompleteArrivals) -> ForeignHandler:

@@ -19,7 +19,10 @@ _CONTENT_TYPES: Final[Mapping[RenditionFormat, str]] = MappingProxyType(
 
 
 class Rendering(Protocol):
-    """Makes renditions somewhere off the event loop, bounded in number, memory and time."""
+    """Makes renditions somewhere off the event loop, bounded in number, memory and time.
+
+    Raises DecoderUnavailable when it is not the file's fault that there is none.
+    """
 
     async def render(
         self,
@@ -82,7 +85,7 @@ class RenditionMaker:
         self._store = store
 
     async def make(self, source: RangedSource, probe: Probe, wanted: WantedRendition) -> KeptRendition:
-        """Raises Rejected, ObjectMissing, StorageUnavailable."""
+        """Raises Rejected, DecoderUnavailable, ObjectMissing, StorageUnavailable."""
         size = RenditionSize.parse(wanted.size)
         (image,) = await self._rendering.render(source, probe, [size], fmt=wanted.fmt)
         return await self._put(image, wanted)

@@ -81,7 +81,8 @@ class ProcessUpload:
         self._scan = scan
 
     async def __call__(self, envelope: Envelope[UploadCompleted]) -> bool:
-        """False for a duplicate. Raises StorageUnavailable, ScannerUnavailable: the record is tried again."""
+        """False for a duplicate. Raises StorageUnavailable, ScannerUnavailable, DecoderUnavailable: the
+        record is tried again."""
         async with self._slots:
             event = envelope.data
             taken = await self._processing.take_up(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -13,14 +15,18 @@ import msgspec
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import RangedSource
+from kappi_media.rendering.failures import DecoderCrashed, DecoderKilled, DecoderNotStarted
 from kappi_media.rendering.wire import (
     LENGTH,
     MAX_MESSAGE_BYTES,
     Answer,
     Job,
     Need,
+    Order,
+    Ready,
     Refused,
     Result,
+    Unable,
     decode_answer,
     encode,
     framed,
@@ -31,10 +37,10 @@ _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL"
 # One decoding thread each: the renderer runs several processes. Two arenas keep freed memory from piling up.
 _SETTINGS: Final = {"VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "2", "VIPS_WARNING": "0"}
 _EXIT_WAIT: Final = timedelta(seconds=5)
-
-
-class DecoderDied(Exception):
-    """The process ended, or spoke nonsense, in the middle of a job."""
+_WORKER: Final = "kappi_media.rendering.worker"
+# No file makes its decoder send itself one of these. The first is how a machine frees memory.
+_FROM_OUTSIDE: Final = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
+_OUT_OF_TIME: Final = -signal.SIGPROF  # the timer that the decoder sets for each job
 
 
 class DecoderProcess:
@@ -46,6 +52,7 @@ class DecoderProcess:
         self._process = process
         self._stdin = process.stdin
         self._stdout = process.stdout
+        self._ready = False
         self.jobs_done = 0
 
     @classmethod
@@ -56,7 +63,7 @@ class DecoderProcess:
             "-P",
             "-B",
             "-m",
-            "kappi_media.rendering.worker",
+            _WORKER,
             str(memory_bytes),
             stdin=PIPE,
             stdout=PIPE,
@@ -75,22 +82,34 @@ class DecoderProcess:
         return self._process.returncode is None
 
     async def run(
-        self, job: Job, source: RangedSource, *, time_limit: timedelta, read_limit_bytes: int
+        self,
+        job: Job,
+        source: RangedSource,
+        *,
+        time_limit: timedelta,
+        patience: timedelta,
+        read_limit_bytes: int,
     ) -> Result:
-        """time_limit: of decoding; waiting for the source is not the file's fault and not counted.
+        """time_limit: of the processor's time. patience: on the clock, where others starve the process.
+        Waiting for the source counts in neither.
 
-        Raises RenderRejected, DecoderDied, and whatever the source raises.
+        Raises RenderRejected, DecoderCrashed, DecoderUnavailable, and whatever the source raises.
         """
         clock = asyncio.get_running_loop().time
-        seconds_left = time_limit.total_seconds()
-        await self._send(encode(job))
+        seconds_left = patience.total_seconds()
+        order = encode(Order(job=job, cpu_seconds=time_limit.total_seconds()))
+        if self._ready:
+            await self._send(order)
         while True:
             asked_at = clock()
-            try:
-                answer = await asyncio.wait_for(self._receive(), max(0.0, seconds_left))
-            except TimeoutError as late:
-                raise RenderRejected(RejectReason.TOO_COMPLEX, "time limit") from late
+            answer = await self._answer_within(seconds_left)
             seconds_left -= clock() - asked_at
+            if isinstance(answer, Ready):
+                self._ready = True
+                await self._send(order)
+                continue
+            if isinstance(answer, Unable):
+                raise DecoderNotStarted(answer.detail)
             if isinstance(answer, Need):
                 read_limit_bytes -= answer.length
                 if read_limit_bytes < 0:
@@ -119,13 +138,37 @@ class DecoderProcess:
             self._stdin.write(framed(body))
             await self._stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as broken:
-            raise DecoderDied from broken
+            raise await self._meaning_of_end() from broken
+
+    async def _answer_within(self, seconds: float) -> Answer:
+        try:
+            return await asyncio.wait_for(self._receive(), max(0.0, seconds))
+        except TimeoutError as late:
+            if self._ready:
+                raise DecoderKilled("gave no answer") from late
+            raise DecoderNotStarted("took too long") from late
 
     async def _receive(self) -> Answer:
         try:
             (length,) = LENGTH.unpack(await self._stdout.readexactly(LENGTH.size))
             if length > MAX_MESSAGE_BYTES:
-                raise DecoderDied("message too long")
+                raise DecoderCrashed("message too long")
             return decode_answer(await self._stdout.readexactly(length))
-        except (asyncio.IncompleteReadError, ConnectionResetError, msgspec.DecodeError) as broken:
-            raise DecoderDied from broken
+        except msgspec.DecodeError as nonsense:
+            raise DecoderCrashed from nonsense
+        except (asyncio.IncompleteReadError, ConnectionResetError) as broken:
+            raise await self._meaning_of_end() from broken
+
+    async def _meaning_of_end(self) -> Exception:
+        """What it says of the job that the process is gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_EXIT_WAIT.total_seconds()):
+                await self._process.wait()
+        ended = self._process.returncode
+        if not self._ready:
+            return DecoderNotStarted(f"ended with {ended}")
+        if ended == _OUT_OF_TIME:
+            return RenderRejected(RejectReason.TOO_COMPLEX, "time limit")
+        if ended in _FROM_OUTSIDE:
+            return DecoderKilled(f"ended with {ended}")
+        return DecoderCrashed(f"ended with {ended}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -17,7 +18,8 @@ from kappi_media.probing.formats import MediaFormat
 from kappi_media.probing.probe import DEFAULT_LIMITS
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import RangedSource
-from kappi_media.rendering.process import DecoderDied, DecoderProcess
+from kappi_media.rendering.failures import DecoderCrashed
+from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.rendering.wire import (
     Done,
@@ -41,15 +43,17 @@ _SPARE_READ_BYTES: Final = 8 << 20
 class RenderLimits:
     """Bounds of one job.
 
-    memory_bytes: address space of a decoder process. time, probe_time: of decoding and of reading a header,
-    without waiting for the source; a process that has yet to start counts, so a busy machine needs seconds.
-    picture_bytes: the largest still picture read. video_read_bytes: how much of a video is read for a poster.
+    memory_bytes: address space of a decoder process. time, probe_time: of the processor, for decoding and for
+    reading a header. patience: on the clock, for starting and working: beside busy services a decoder, which
+    leaves them the way, gets a tenth of a processor. picture_bytes: the largest still picture read.
+    video_read_bytes: how much of a video is read for a poster.
     """
 
     max_pixels: int = 256_000_000
     memory_bytes: int = 2 << 30
     time: timedelta = timedelta(seconds=30)
     probe_time: timedelta = timedelta(seconds=30)
+    patience: timedelta = timedelta(minutes=5)
     picture_bytes: int = 1 << 30
     video_read_bytes: int = 256 << 20
 
@@ -84,7 +88,8 @@ class Renderer:
         """One picture per size, in order: of the picture itself, or of a frame that stands for the video.
 
         Raises RenderRejected when the file cannot be decoded within the limits: no retry will help, a decoder
-        that crashed was already tried again. Errors of the source pass through.
+        that crashed was already tried again. Raises DecoderUnavailable when that is not the file's fault.
+        Errors of the source pass through.
         """
         done = await self._done(self._job(source, probe, sizes, fmt=fmt), source)
         return tuple(map(_image, done.images))
@@ -98,37 +103,26 @@ class Renderer:
     async def probe(
         self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DEFAULT_LIMITS
     ) -> Probe:
-        """The facts of a file, read where it can do no harm. Raises as `probing.probe`, and RenderRejected
-        when its reader crashed or took too long."""
+        """The facts of a file, read where it can do no harm. Raises as `probing.probe`, RenderRejected when
+        its reader crashed or took too long, and DecoderUnavailable."""
         job = ProbeJob(content_type=fmt.content_type, size_bytes=source.size_bytes, limits=limits)
-        async with self._slots:
-            for _ in range(_ATTEMPTS):
-                try:
-                    found = await self._run(job, source)
-                except DecoderDied:
-                    continue
-                if isinstance(found, Probed):
-                    return found.facts
-                break
+        found = await self._answer(job, source)
+        if isinstance(found, Probed):
+            return found.facts
         raise RenderRejected(RejectReason.CORRUPT, "crashes its reader")
 
     async def find_location(self, source: RangedSource) -> tuple[Patch, ...]:
         """As `location_free.find.find_location`, where a file made for it does no harm. Raises Unremovable,
-        also when its reader crashed or took too long."""
+        also when its reader crashed or took too long, and DecoderUnavailable."""
         # A JPEG is read through, and what it seems to have behind it again.
         limit = 3 * source.size_bytes + MAX_READ_BYTES
         job = LocateJob(size_bytes=source.size_bytes, max_read_bytes=limit)
-        async with self._slots:
-            for _ in range(_ATTEMPTS):
-                try:
-                    found = await self._run(job, source)
-                except DecoderDied:
-                    continue
-                except RenderRejected as refused:
-                    raise Unremovable(refused.detail) from refused
-                if isinstance(found, Located) and _fits(found.patches, size_bytes=source.size_bytes):
-                    return found.patches
-                break
+        try:
+            found = await self._answer(job, source)
+        except RenderRejected as refused:
+            raise Unremovable(refused.detail) from refused
+        if isinstance(found, Located) and _fits(found.patches, size_bytes=source.size_bytes):
+            return found.patches
         raise Unremovable("crashes its reader")
 
     async def close(self) -> None:
@@ -165,16 +159,18 @@ class Renderer:
         )
 
     async def _done(self, job: RenderJob, source: RangedSource) -> Done:
+        done = await self._answer(job, source)
+        if isinstance(done, Done) and len(done.images) == len(job.sizes):
+            return done
+        raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
+
+    async def _answer(self, job: Job, source: RangedSource) -> Result | None:
+        """None when it crashed every decoder it was given to."""
         async with self._slots:
             for _ in range(_ATTEMPTS):
-                try:
-                    done = await self._run(job, source)
-                except DecoderDied:
-                    continue
-                if not isinstance(done, Done) or len(done.images) != len(job.sizes):
-                    break
-                return done
-        raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
+                with suppress(DecoderCrashed):
+                    return await self._run(job, source)
+        return None
 
     async def _run(self, job: Job, source: RangedSource) -> Result:
         process = await self._take()
@@ -184,6 +180,7 @@ class Renderer:
                 job,
                 source,
                 time_limit=self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time,
+                patience=self._limits.patience,
                 read_limit_bytes=job.limits.max_read_bytes
                 if isinstance(job, ProbeJob)
                 else job.max_read_bytes,

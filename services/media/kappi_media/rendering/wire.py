@@ -3,8 +3,9 @@
 Typed messages and not pickle, because what the process answers is not trusted either: a taken-over decoder
 can send wrong pixels, never code.
 
-    renderer -> RenderJob, ProbeJob or LocateJob; then, for each Need, the bytes alone
-    decoder  -> Need*, then one of Done, Probed, Located or Refused
+    decoder  -> Ready, once it has shown that it can decode
+    renderer -> Order; then, for each Need, the bytes alone
+    decoder  -> Need*, then one of Done, Probed, Located, Refused or Unable
 """
 
 from __future__ import annotations
@@ -63,6 +64,17 @@ class LocateJob(msgspec.Struct, frozen=True, tag="locate"):
     max_read_bytes: int
 
 
+class Order(msgspec.Struct, frozen=True):
+    """cpu_seconds: of the processor's time, after which the decoder ends itself."""
+
+    job: RenderJob | ProbeJob | LocateJob
+    cpu_seconds: float
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """What happens to the decoder before it has said this is no file's fault."""
+
+
 class Need(msgspec.Struct, frozen=True, tag="need"):
     start: int
     length: int
@@ -92,12 +104,18 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     detail: str = ""
 
 
+class Unable(msgspec.Struct, frozen=True, tag="unable"):
+    """A library for files of this kind cannot be loaded."""
+
+    detail: str = ""
+
+
 Job = RenderJob | ProbeJob | LocateJob
 Result = Done | Probed | Located
-Answer = Need | Done | Probed | Located | Refused
+Answer = Ready | Need | Done | Probed | Located | Refused | Unable
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_job: Final[Callable[[bytes], Job]] = msgspec.msgpack.Decoder(Job).decode
+decode_order: Final[Callable[[bytes], Order]] = msgspec.msgpack.Decoder(Order).decode
 decode_answer: Final[Callable[[bytes], Answer]] = msgspec.msgpack.Decoder(Answer).decode
 
 

@@ -1,14 +1,15 @@
 """A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes>`.
 
-Jobs come in on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. It has no
+Orders come in on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. It has no
 credentials, writes no file and exits with its parent. What it does not expect it does not catch: it dies, and
-the renderer counts that against the item.
+once it was ready the renderer counts that against the item.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -28,12 +29,16 @@ from kappi_media.rendering.wire import (
     Located,
     LocateJob,
     Need,
+    Order,
     Probed,
     ProbeJob,
+    Ready,
     Refused,
     RenderJob,
+    Unable,
     WireImage,
-    decode_job,
+    WireSize,
+    decode_order,
     encode,
     framed,
 )
@@ -47,6 +52,7 @@ _VIDEO_BLOCK_BYTES: Final = 256 << 10
 _HEIF: Final = ("image/heic", "image/avif")
 _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
+_SHORTEST_S: Final = 1e-6  # a timer of zero would never go off
 
 
 class _Parent:
@@ -56,9 +62,9 @@ class _Parent:
         self._incoming = incoming
         self._outgoing = outgoing
 
-    def next_job(self) -> Job | None:
+    def next_order(self) -> Order | None:
         body = self._receive()
-        return None if body is None else decode_job(body)
+        return None if body is None else decode_order(body)
 
     def send(self, message: Answer) -> None:
         self._outgoing.write(framed(encode(message)))
@@ -81,11 +87,24 @@ class _Parent:
         return body if len(body) == length else None
 
 
-def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Refused:
+def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Refused | Unable:
     """One job of any kind. fetch(start, length) gives the original's bytes."""
-    if isinstance(job, RenderJob):
-        return render(job, fetch)
-    return _probed(job, fetch) if isinstance(job, ProbeJob) else _located(job, fetch)
+    try:
+        if isinstance(job, RenderJob):
+            return render(job, fetch)
+        return _probed(job, fetch) if isinstance(job, ProbeJob) else _located(job, fetch)
+    except ImportError as missing:
+        return Unable(detail=str(missing)[:_DETAIL_CHARS])
+
+
+def limit_time(cpu_seconds: float) -> None:
+    """End this process when it has worked that long: on the processor, because the clock would count the work
+    of others. The signal's default action ends native code as well."""
+    signal.setitimer(signal.ITIMER_PROF, max(_SHORTEST_S, cpu_seconds))
+
+
+def lift_time_limit() -> None:
+    signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def _probed(job: ProbeJob, fetch: Fetch) -> Probed | Refused:
@@ -187,6 +206,24 @@ def _confine(memory_bytes: int) -> None:
     os.nice(10)
 
 
+def _prove() -> None:
+    """Decode a picture of our own. Fails where a library is broken, or memory too short for any picture."""
+    import pyvips
+
+    body = pyvips.Image.black(16, 16).jpegsave_buffer()
+    job = RenderJob(
+        content_type="image/jpeg",
+        size_bytes=len(body),
+        width=16,
+        height=16,
+        orientation=1,
+        sizes=(WireSize(height=8),),
+        max_pixels=256,
+    )
+    if not isinstance(render(job, lambda start, length: body[start : start + length]), Done):
+        sys.exit("cannot decode a JPEG of its own")
+
+
 def main() -> None:
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not speak on the wire
@@ -194,9 +231,14 @@ def main() -> None:
     from kappi_media.rendering.picture import harden
 
     harden()
+    _prove()
     parent = _Parent(sys.stdin.buffer, outgoing)
-    while (job := parent.next_job()) is not None:
-        parent.send(answer(job, parent.fetch))
+    parent.send(Ready())
+    while (order := parent.next_order()) is not None:
+        limit_time(order.cpu_seconds)
+        answered = answer(order.job, parent.fetch)
+        lift_time_limit()
+        parent.send(answered)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from kappi_media.errors import (
 from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.location_free.patching import patched
 from kappi_media.probing import RangedSource
+from kappi_media.rendering.failures import DecoderUnavailable
 from kappi_media.repository.location_free import CopyState, KeptCopy, LocationFreeQueries
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
@@ -49,7 +50,7 @@ PATIENCE_S = 20.0
 POLL_S = 0.2
 
 FindLocation = Callable[[RangedSource], Awaitable[tuple[Patch, ...]]]
-"""What has to be overwritten in a file. Raises Unremovable; errors of the source pass through."""
+"""What has to be overwritten in a file. Raises Unremovable, DecoderUnavailable; errors of the source pass."""
 
 _log = get_logger(__name__)
 
@@ -186,6 +187,9 @@ class LocationFreeCopies:
             raise MediaNotFound from missing
         except StorageUnavailable as away:
             raise StoreUnavailable(retry_after_s=1) from away
+        except DecoderUnavailable as unavailable:
+            _log.warning("location_free.no_decoder", error=str(unavailable))
+            raise _pending() from unavailable
         finally:
             if not settled:
                 await self._copies.release(media_id)

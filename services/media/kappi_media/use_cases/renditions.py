@@ -23,6 +23,7 @@ from kappi_media.errors import (
     StoreUnavailable,
 )
 from kappi_media.probing import Rejected
+from kappi_media.rendering.failures import DecoderUnavailable
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.renditions import RenditionQueries, RenditionState
 from kappi_media.schemas import SignedUrl
@@ -118,6 +119,11 @@ class MakeRendition:
             raise MediaNotFound from missing
         except StorageUnavailable as away:
             raise StoreUnavailable(retry_after_s=1) from away
+        except DecoderUnavailable as unavailable:
+            _log.warning(
+                "rendition.no_decoder", error=str(unavailable), error_type=type(unavailable).__name__
+            )
+            raise RenditionsBusy("Try again in a moment.", retry_after_s=2) from unavailable
         finally:
             if not settled:
                 await self._renditions.release(wanted)

@@ -22,6 +22,7 @@ from kappi_contracts.keys import RenditionFormat, rendition_key
 from kappi_media.main import Ground, build_app, build_renditions
 from kappi_media.probing import Probe, RangedSource
 from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.settings import MediaSettings
@@ -48,7 +49,8 @@ Publications = Callable[..., Awaitable[list[Published]]]
 
 
 class Counting:
-    """A renderer that counts. hold: to be set before it goes on. reject: as if no decoder took the file."""
+    """A renderer that counts. go: to be set before it goes on. reject: as if no decoder took the file.
+    killed: as if the machine had no memory."""
 
     def __init__(self, inner: Renderer | None = None) -> None:
         self._inner = inner
@@ -56,6 +58,7 @@ class Counting:
         self.go = asyncio.Event()
         self.go.set()
         self.reject = False
+        self.killed = False
 
     def begun(self) -> None:
         assert self.asked
@@ -72,6 +75,8 @@ class Counting:
         await self.go.wait()
         if self.reject:
             raise RenderRejected(RejectReason.TOO_COMPLEX, "time limit")
+        if self.killed:
+            raise DecoderKilled("ended with -9")
         if self._inner is not None:
             return await self._inner.render(source, probe, sizes, fmt=fmt)
         return tuple(RenderedImage(body=SMALL, width=64, height=48) for _ in sizes)
@@ -342,6 +347,19 @@ async def test_what_cannot_be_made_is_not_tried_at_every_request(
     assert len(counting.asked) == 1
     clock.pass_by(FAILURE_KEPT)
     counting.reject = False
+    assert (await ask(http, gallery, media_id, 200)).status == 302
+
+
+async def test_a_decoder_that_was_killed_is_not_held_against_the_original(
+    replica: Replica, gallery: Gallery, ready: Ready
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.killed = True
+    http = replica(counting)
+    answer = await ask(http, gallery, media_id, 200)
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "renditions_busy", "2")
+    counting.killed = False
     assert (await ask(http, gallery, media_id, 200)).status == 302
 
 

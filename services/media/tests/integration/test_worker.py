@@ -17,9 +17,10 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
-from kappi_media.consumers import WORKER_GROUP, worker_handlers
+from kappi_media.consumers import KILLS_PER_FILE, WORKER_GROUP, worker_handlers
 from kappi_media.main import Ground, build_worker
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
+from kappi_media.rendering.failures import DecoderKilled, DecoderNotStarted
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, redelivered
@@ -304,6 +305,58 @@ async def test_a_store_that_is_away_is_waited_for(
     await asyncio.wait_for(working, 20)
     assert (await read_item(client, gallery, media_id))["status"] == "ready"
     assert graveyard.buried == []
+
+
+@pytest.mark.parametrize("failure", [DecoderNotStarted, DecoderKilled])
+async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while(
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    published: Publications,
+    graveyard: Graveyard,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: type[Exception],
+) -> None:
+    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    failures_left = KILLS_PER_FILE - 1
+
+    async def unwell() -> None:
+        nonlocal failures_left
+        if failures_left:
+            failures_left -= 1
+            raise failure("out of memory")
+
+    await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(await completed(published)))
+    assert (await read_item(client, gallery, media_id))["status"] == "ready"
+    assert graveyard.buried == []
+
+
+async def test_an_original_whose_decoder_is_killed_every_time_is_left_to_an_operator(
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    worker: Processor,
+    published: Publications,
+    graveyard: Graveyard,
+    store: TroubledStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
+    media_id = (await client.upload(gallery, SMALL))["id"]
+
+    async def killed() -> None:
+        raise DecoderKilled("ended with -9")
+
+    event = await completed(published)
+    await worker_with(Interrupted(killed), ground, graveyard).process(redelivered(event))
+    assert [str(error) for _, error in graveyard.buried] == [f"its decoder was killed {KILLS_PER_FILE} times"]
+    assert (await read_item(client, gallery, media_id))["status"] == "processing"
+    assert await published("MediaRejected") == []
+    assert await store.head(original_key(gallery.id, UUID(media_id)))
+    # Given more memory, and sent back from the dead letters.
+    await worker.process(graveyard.buried[0][0])
+    assert (await read_item(client, gallery, media_id))["status"] == "ready"
 
 
 async def test_a_record_that_breaks_the_worker_is_buried_and_the_next_one_goes_on(

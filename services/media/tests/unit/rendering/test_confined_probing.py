@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, Rejected, RejectReason, probe
 from kappi_media.probing.blocking import probe_blocking
 from kappi_media.rendering.process import DecoderProcess
-from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendering.renderer import Renderer
 from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants, with_huge_media
 
 BODY = encode(
@@ -88,17 +87,6 @@ async def test_a_crash_costs_the_file_and_nobody_else(
     assert refused.value.reason is RejectReason.CORRUPT
     assert len(started) == 2, "it was tried again once"
     assert (await renderer.probe(BytesSource(BODY), MediaFormat.JPEG)).width == 300
-
-
-async def test_a_reader_that_takes_too_long_is_ended(started: list[DecoderProcess]) -> None:
-    renderer = Renderer(limits=RenderLimits(probe_time=timedelta()))
-    try:
-        with pytest.raises(Rejected) as refused:
-            await renderer.probe(BytesSource(BODY), MediaFormat.JPEG)
-        assert refused.value.reason is RejectReason.TOO_COMPLEX
-        assert not started[0].running
-    finally:
-        await renderer.close()
 
 
 def test_bytes_that_come_at_once_need_no_event_loop() -> None:

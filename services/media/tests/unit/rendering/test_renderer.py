@@ -143,15 +143,6 @@ async def test_a_refusal_keeps_the_process(renderer: Renderer, processes: Proces
     assert len(processes.started) == 1
 
 
-async def test_the_time_limit_ends_the_process(processes: Processes) -> None:
-    renderer = Renderer(limits=RenderLimits(time=timedelta()))
-    with pytest.raises(RenderRejected) as refused:
-        await renderer.render(BytesSource(BODY), await facts(), SMALL)
-    assert refused.value.reason is RejectReason.TOO_COMPLEX
-    assert processes.running() == 0
-    await renderer.close()
-
-
 async def test_the_read_limit_ends_the_process(processes: Processes) -> None:
     body = movie(MovieShape(seconds=0.5))
     renderer = Renderer(limits=RenderLimits(video_read_bytes=100))
