@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,11 @@ from kappi_media.rendering.sizes import RenditionSize, least_scale
 # Where to look for a frame that shows something: films fade in from black.
 _CANDIDATES: Final = (0.0, 0.1, 0.3, 0.6, 0.85)
 _DARK: Final = 24  # mean luma of 0..255 below which a frame counts as black
+# A short film may have a single key frame, its first. Then frames are decoded one after the other, at most so
+# many and for so long on the processor; of every few one is looked at.
+_MAX_FRAMES: Final = 600
+_MAX_FRAMES_S: Final = 3.0
+_EVERY: Final = 5
 _LUMA_SIDE: Final = 32
 _MAX_PACKETS: Final = 600  # from a seek to its key frame
 _HIGH_DEFINITION: Final = 720
@@ -101,28 +107,65 @@ def _picture_stream(container: av.container.InputContainer) -> VideoStream:
     raise RenderRejected(RejectReason.NO_PICTURE)
 
 
+@dataclass(slots=True)
+class _Brightest:
+    """The frame to show, of those offered so far. luma: mean, of 0..255."""
+
+    frame: VideoFrame | None = None
+    luma: float = -1.0
+
+    @property
+    def shows_something(self) -> bool:
+        return self.luma >= _DARK
+
+    def offer(self, frame: VideoFrame) -> bool:
+        """Whether it is brighter than those before."""
+        luma = _mean_luma(frame)
+        if luma <= self.luma:
+            return False
+        self.frame, self.luma = frame, luma
+        return True
+
+
 def _best_frame(
     container: av.container.InputContainer, stream: VideoStream, *, file: RangedFile, max_read_bytes: int
 ) -> VideoFrame:
-    """The first candidate that is not black, else the brightest."""
-    best: VideoFrame | None = None
-    best_luma = -1.0
+    """The first key frame looked at that is not black, else a later frame that is not, else the brightest."""
+    best = _Brightest()
     seen: set[int | None] = set()
     for fraction in _CANDIDATES:
         frame = _key_frame_at(container, stream, fraction)
         if frame is None or frame.pts in seen:
             continue
         seen.add(frame.pts)
-        luma = _mean_luma(frame)
-        if luma > best_luma:
-            best, best_luma = frame, luma
-        if luma >= _DARK:
+        best.offer(frame)
+        if best.shows_something:
             break
         # A black poster is better than none: in a film without an index each search may read all of it.
         file.allow(max_read_bytes // 2)
-    if best is None:
+    if best.frame is None:
         raise RenderRejected(RejectReason.CORRUPT, "no decodable frame")
-    return best
+    if not best.shows_something:
+        _watch(container, stream, best)
+    return best.frame
+
+
+def _watch(container: av.container.InputContainer, stream: VideoStream, best: _Brightest) -> None:
+    """Decode from the start until a frame shows something and the next looked at no more: films fade in."""
+    give_up_at = time.process_time() + _MAX_FRAMES_S
+    number = 0
+    try:
+        container.seek(container.start_time or 0)
+        for packet in container.demux(stream):
+            for frame in packet.decode():
+                number += 1
+                brighter = number % _EVERY == 0 and best.offer(frame)
+                if number >= _MAX_FRAMES or (number % _EVERY == 0 and best.shows_something and not brighter):
+                    return
+            if time.process_time() > give_up_at:
+                return
+    except (FFmpegError, OSError):
+        return  # what there is before the damage, or before the bytes that may be read
 
 
 def _key_frame_at(

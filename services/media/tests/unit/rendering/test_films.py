@@ -11,6 +11,7 @@ import av
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from kappi_media.probing import BytesSource, MediaFormat, RejectReason, probe
+from kappi_media.rendering import poster
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import Refused, RenderJob, WireSize
@@ -22,7 +23,8 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """width, height: as coded. dark_frames: black ones before the quadrants."""
+    """width, height: as coded. dark_frames: black ones before the quadrants, which fade_frames then lead to.
+    key_every: frames from one key frame to the next, None as the codec does by itself."""
 
     container: str
     codec: str
@@ -30,6 +32,8 @@ class Film:
     height: int = 180
     pixel_format: str = "yuv420p"
     dark_frames: int = 0
+    fade_frames: int = 0
+    key_every: int | None = 5
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -40,12 +44,14 @@ def filmed(film: Film, picture: Image.Image | None = None, *, frames: int = 6, *
         stream = container.add_stream(film.codec, rate=10, options=dict(film.options))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = film.width, film.height, film.pixel_format
-        stream.gop_size = 5
+        if film.key_every is not None:
+            stream.gop_size = film.key_every
         for name, value in colour.items():
             setattr(stream.codec_context, name, value)
         lit = picture or quadrants(film.width, film.height)
         for number in range(film.dark_frames + frames):
-            shown = Image.new("RGB", lit.size) if number < film.dark_frames else lit
+            light = (number - film.dark_frames + 1) / (film.fade_frames + 1)
+            shown = Image.blend(Image.new("RGB", lit.size), lit, min(1.0, max(0.0, light)))
             frame = av.VideoFrame.from_image(shown)  # type: ignore[no-untyped-call] # its stub lacks types
             matrix = colour.get("colorspace")
             frame = frame.reformat(
@@ -94,6 +100,37 @@ async def test_the_black_that_films_begin_with_is_passed_over(container: str) ->
     codec = "libvpx" if container == "webm" else "libx264"
     (picture,) = await rendered(filmed(Film(container, codec, dark_frames=10)))
     assert_upright(picture, tolerance=40)
+
+
+@pytest.mark.parametrize(("dark_frames", "fade_frames"), [(1, 0), (5, 0), (8, 0), (3, 20)])
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+async def test_a_short_film_with_one_key_frame_that_is_black_shows_something(
+    container: str, dark_frames: int, fade_frames: int
+) -> None:
+    film = Film(container, "libx264", dark_frames=dark_frames, fade_frames=fade_frames, key_every=None)
+    body = filmed(film, frames=60)
+    with av.open(io.BytesIO(body), "r") as opened:
+        assert [packet.pts for packet in opened.demux(video=0) if packet.is_keyframe and packet.size] == [0]
+    (picture,) = await rendered(body)
+    assert_upright(picture, tolerance=40)
+
+
+async def test_a_film_that_is_black_throughout_is_watched_for_a_while_and_shown_black(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded = 0
+    mean_luma = poster._mean_luma
+
+    def counting(frame: av.VideoFrame) -> float:
+        nonlocal decoded
+        decoded += 1
+        return mean_luma(frame)
+
+    monkeypatch.setattr(poster, "_mean_luma", counting)
+    film = Film("mp4", "libx264", 64, 48, dark_frames=2 * poster._MAX_FRAMES, key_every=None)
+    (picture,) = await rendered(filmed(film, frames=0))
+    assert max(max(colour) for colour in corners(picture)) < 24
+    assert decoded < 1.1 * poster._MAX_FRAMES / poster._EVERY
 
 
 async def test_a_search_for_light_ends_before_the_file_is_given_up() -> None:
