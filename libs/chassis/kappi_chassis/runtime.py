@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import uvloop
 
+from kappi_chassis.descriptors import raise_descriptor_limit
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.server import HttpServer
 from kappi_chassis.observability.health import Health, ops_app
@@ -86,6 +87,7 @@ class Service:
 
     def main(self) -> None:
         """Run until told to stop. Raises SystemExit(1) when the start or a task failed."""
+        raise_descriptor_limit()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self.run())
