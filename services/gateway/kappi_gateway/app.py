@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from kappi_chassis.http.edge import App, Message, Receive, Scope, Send
 
@@ -76,11 +76,5 @@ def leads_to_archive(raw_path: bytes) -> bool:
     return raw_path.endswith(b"/archive") and raw_path.startswith(b"/v1/g/")
 
 
-def behind(leads_inside: Callable[[bytes], bool], inside: App, *, otherwise: App) -> App:
-    """Requests of some raw paths to one app, the rest to the other."""
-
-    async def split(scope: Scope, receive: Receive, send: Send) -> None:
-        app = inside if leads_inside(scope.get("raw_path", b"")) else otherwise
-        await app(scope, receive, send)
-
-    return split
+def leads_to_rendition(raw_path: bytes) -> bool:
+    return b"/renditions/" in raw_path and raw_path.startswith(b"/v1/media/")

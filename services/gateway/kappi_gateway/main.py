@@ -12,13 +12,13 @@ from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.clock import Clock, utc_now
-from kappi_chassis.http.edge import App, Edge
+from kappi_chassis.http.edge import App, Edge, behind
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
 from kappi_contracts.accounts import JWKS_PATH
 
-from kappi_gateway.app import Gateway, behind, leads_to_archive, with_cors
+from kappi_gateway.app import Gateway, leads_to_archive, leads_to_rendition, with_cors
 from kappi_gateway.call import Endpoint
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
@@ -89,14 +89,13 @@ def build_app(
     addresses = ClientAddresses(settings.trusted_proxies)
     wiring = _Wiring(settings, upstreams, cache, monotonic, clock)
     gateway = Gateway(wiring.router(), addresses=addresses)
-    # Archives and transfers last for minutes: counted with the API's requests they would crowd them out.
-    app = with_cors(
-        behind(
-            leads_to_archive,
-            Edge(gateway, max_in_flight=settings.max_archives),
-            otherwise=Edge(gateway, max_in_flight=settings.max_in_flight),
-        )
-    )
+    # Archives and transfers last for minutes, and many wait for a rendition that is being made: counted with
+    # the API's requests they would crowd them out.
+    api: App = Edge(gateway, max_in_flight=settings.max_in_flight)
+    waiting = Edge(gateway, max_in_flight=settings.max_rendition_requests)
+    api = behind(leads_to_rendition, waiting, otherwise=api)
+    api = behind(leads_to_archive, Edge(gateway, max_in_flight=settings.max_archives), otherwise=api)
+    app = with_cors(api)
     if settings.identity_url is not None:
         panel = panel_door(
             upstreams,

@@ -80,7 +80,9 @@ class GatewaySettings(ServiceSettings):
         description="Longest pause of a client that sends a body or reads one; of one that sends, also how "
         "long it may fall behind 4 KiB a second",
     )
-    upstream_connections: int = Field(default=1024, gt=0)
+    upstream_connections: int = Field(
+        default=2048, gt=0, description="To all services: no less than all the requests at once together"
+    )
     json_body_limit_bytes: int = Field(default=1 << 20, gt=0)
     file_body_limit_bytes: int = Field(
         default=22 << 20, gt=0, description="Of a body that carries a small file, perhaps as base64"
@@ -93,6 +95,11 @@ class GatewaySettings(ServiceSettings):
     )
     max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
 
+    max_rendition_requests: int = Field(
+        default=1_000,
+        gt=0,
+        description="Requests for renditions at once, beside max_in_flight: many may wait for one to be made",
+    )
     max_archives: int = Field(
         default=256, gt=0, description="ZIPs of galleries on their way at once, beside max_in_flight"
     )

@@ -11,7 +11,7 @@ from kappi_chassis.backbone import Backbone
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.http import Edge, create_app
-from kappi_chassis.http.edge import App
+from kappi_chassis.http.edge import App, behind
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.runtime import Service
@@ -24,7 +24,7 @@ from kappi_media.api.access import GrantGate
 from kappi_media.api.archive import ArchiveApi
 from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
-from kappi_media.api.items import ItemApi
+from kappi_media.api.items import ItemApi, leads_to_rendition
 from kappi_media.api.links import LinkApi
 from kappi_media.api.small_uploads import SmallUploadApi
 from kappi_media.api.store_events import StoreEventApi
@@ -133,7 +133,12 @@ def build_app(
         token = settings.store_events_token.get_secret_value()
         StoreEventApi(build_arrivals(ground), token=token).register(app)
     add_components(app)
-    return Edge(app, max_in_flight=settings.max_in_flight)
+    # Whoever waits for a decoder must not keep those out who only look at a page.
+    return behind(
+        leads_to_rendition,
+        Edge(app, max_in_flight=settings.max_rendition_requests),
+        otherwise=Edge(app, max_in_flight=settings.max_in_flight),
+    )
 
 
 def build_copies(ground: Ground, find: FindLocation = find_location) -> LocationFreeCopies:

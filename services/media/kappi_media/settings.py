@@ -82,6 +82,11 @@ class MediaSettings(DatabaseSettings):
         default=False,
         description="Whether the worker writes an item's facts on its original as tags: two calls an item",
     )
+    max_rendition_requests: int = Field(
+        default=1_000,
+        ge=1,
+        description="Requests for renditions at once, beside max_in_flight: many may wait for one to be made",
+    )
     archives_at_once: int = Field(default=32, ge=1, description="ZIPs of galleries being sent at once")
     archive_window_bytes: int = Field(
         default=8 << 20, ge=1 << 16, description="Of originals in memory for each ZIP being sent"

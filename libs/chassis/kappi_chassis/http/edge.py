@@ -134,6 +134,16 @@ class Edge:
             call.finished()
 
 
+def behind(leads_inside: Callable[[bytes], bool], inside: App, *, otherwise: App) -> App:
+    """Requests of some raw paths to one app, the rest to the other."""
+
+    async def split(scope: Scope, receive: Receive, send: Send) -> None:
+        app = inside if leads_inside(scope.get("raw_path", b"")) else otherwise
+        await app(scope, receive, send)
+
+    return split
+
+
 class _Call:
     """One request on its way out."""
 

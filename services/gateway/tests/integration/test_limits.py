@@ -7,7 +7,7 @@ from collections.abc import Sized
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import RawAnswer, Reply, Seen, grant_reply, problem_reply
+from kappi_gateway.testing import GALLERY_ID, RawAnswer, Reply, Seen, grant_reply, problem_reply
 from kappi_gateway.testing_stack import Stack, StackFactory
 
 FORWARDED = "X-Forwarded-For: "
@@ -147,6 +147,32 @@ async def test_load_is_shed(make_stack: StackFactory) -> None:
     assert shed.headers["access-control-allow-origin"] == "*"
     released.set()
     assert (await asking).status == 200
+
+
+async def test_those_who_wait_for_a_rendition_keep_no_place_from_the_others(
+    make_stack: StackFactory,
+) -> None:
+    stack = await make_stack(max_in_flight=1, max_rendition_requests=2)
+    made = asyncio.Event()
+
+    async def slowly(asked: Seen) -> Reply:
+        if b"/renditions/" in asked.raw_path:
+            await made.wait()
+        return Reply()
+
+    stack.media.answer = slowly
+    rendition = ("GET", f"/v1/media/{GALLERY_ID}/renditions/400", "X-Gallery-Code: abcd")
+    waiting = [asyncio.create_task(stack.ask(*rendition)) for _ in range(2)]
+
+    def both_wait() -> None:
+        assert len(stack.media.seen) == 2
+
+    await eventually(both_wait)
+    assert (await stack.ask("GET", "/v1/g/abcd")).status == 200
+    shed = await stack.ask(*rendition)
+    assert (shed.status, shed.code) == (503, "overloaded")
+    made.set()
+    assert [answer.status for answer in await asyncio.gather(*waiting)] == [200, 200]
 
 
 def _assert_any(things: Sized) -> None:

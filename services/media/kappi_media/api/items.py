@@ -32,6 +32,10 @@ ItemIdPath = Annotated[UUID, Path(alias="id", description="Id of the item")]
 _changes = msgspec.json.Decoder(ItemChanges)
 
 
+def leads_to_rendition(raw_path: bytes) -> bool:
+    return b"/renditions/" in raw_path and raw_path.startswith(b"/v1/media/")
+
+
 class ItemApi:
     def __init__(
         self,

@@ -85,20 +85,18 @@ class Counting:
         raise AssertionError("the worker's")
 
 
-Replica = Callable[[Counting], Http]
+Replica = Callable[..., Http]
 
 
 @pytest.fixture
-async def replica(
-    ground: Ground, make_settings: Callable[..., MediaSettings]
-) -> AsyncIterator[Callable[[Counting], Http]]:
+async def replica(ground: Ground, make_settings: Callable[..., MediaSettings]) -> AsyncIterator[Replica]:
     """`replica(counting)`: one more process of the service, with a renderer of its own."""
     makers = []
 
-    def start(counting: Counting) -> Http:
+    def start(counting: Counting, **changed: Any) -> Http:
         make = build_renditions(ground, counting)
         makers.append(make)
-        return Http(build_app(ground, make_settings(max_in_flight=1_000), make))
+        return Http(build_app(ground, make_settings(**changed), make))
 
     yield start
     for make in makers:
@@ -396,6 +394,23 @@ async def test_too_many_at_once_are_told_to_come_back(
     counting.go.set()
     assert {answer.status for answer in await asyncio.gather(*waiting)} == {302}
     assert (await ask(http, gallery, second, 200)).status == 302
+
+
+async def test_those_who_wait_keep_no_place_from_those_who_look(
+    replica: Replica, gallery: Gallery, ready: Ready
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.go.clear()
+    http = replica(counting, max_in_flight=1, max_rendition_requests=3)
+    waiting = [asyncio.ensure_future(ask(http, gallery, media_id, 200)) for _ in range(3)]
+    await eventually(counting.begun)
+    assert (await Client(http).view(gallery)).status == 200
+    refused = await ask(http, gallery, media_id, 200)
+    assert (refused.status, refused.code) == (503, "overloaded")
+    counting.go.set()
+    assert {answer.status for answer in await asyncio.gather(*waiting)} == {302}
+    assert counting.asked == ["200.jpeg"]
 
 
 @pytest.mark.parametrize("whole_gallery", [False, True])
