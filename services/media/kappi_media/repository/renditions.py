@@ -2,10 +2,13 @@
 
 A claim keeps other replicas from making the same one. It is a lease, because its holder may die; after a
 failure it stays a while, so that nobody tries the same hopeless thing at every request.
+
+Until when it is held says whose it is, too: it passes on only once that instant is over, to a later one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,9 +34,17 @@ SELECT i.kind, i.content_type, i.width, i.height, i.orientation, i.codec, i.dura
 FROM items i WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'ready'
 """
 _STORED = "SELECT EXISTS (SELECT 1 FROM renditions WHERE media_id = $1 AND size = $2 AND format = $3)"
-_RELEASE = "DELETE FROM rendition_claims WHERE media_id = $1 AND size = $2 AND format = $3"
+_RELEASE = """
+DELETE FROM rendition_claims WHERE media_id = $1 AND size = $2 AND format = $3 AND held_until = ANY($4)
+"""
+_RENEW = """
+UPDATE rendition_claims SET held_until = $5
+WHERE media_id = $1 AND size = $2 AND format = $3 AND held_until = ANY($4)
+RETURNING true
+"""
 _FAILED = """
-UPDATE rendition_claims SET failure = $4, held_until = $5 WHERE media_id = $1 AND size = $2 AND format = $3
+UPDATE rendition_claims SET failure = $5, held_until = $6
+WHERE media_id = $1 AND size = $2 AND format = $3 AND held_until = ANY($4)
 """
 # Pages list JPEG only: another format changes no version.
 _KEEP = """
@@ -47,7 +58,8 @@ kept AS (
   INSERT INTO renditions (media_id, size, format, width, height, size_bytes)
   SELECT id, $3, $4, $5, $6, $7 FROM shown ON CONFLICT DO NOTHING),
 released AS (
-  DELETE FROM rendition_claims WHERE media_id = $1 AND size = $3 AND format = $4),
+  DELETE FROM rendition_claims
+  WHERE media_id = $1 AND size = $3 AND format = $4 AND held_until = ANY($8)),
 bumped AS (
   UPDATE contents c SET version = c.version + 1
   FROM shown WHERE c.gallery_id = shown.gallery_id AND $4 = 'jpeg')
@@ -89,7 +101,7 @@ class RenditionQueries:
             return None
         stored = bool(record["stored"])
         if mine and stored:
-            await self.release(wanted)
+            await self.release(wanted, held=[until])
         return RenditionState(
             probe=_probe(record),
             size_bytes=record["size_bytes"],
@@ -98,18 +110,31 @@ class RenditionQueries:
             failure=record["failure"],
         )
 
-    async def release(self, wanted: WantedRendition) -> None:
+    async def renew(self, wanted: WantedRendition, *, held: Sequence[datetime], until: datetime) -> bool:
+        """Hold the claim for longer; False when it is somebody else's by now.
+
+        held: here and below, the instants the caller's claim may be held until.
+        """
+        key = wanted.media_id, wanted.size, wanted.fmt
+        return bool(await self._database.hot.fetchval(_RENEW, *key, held, until))
+
+    async def release(self, wanted: WantedRendition, *, held: Sequence[datetime]) -> None:
         """Let somebody else try."""
-        await self._database.hot.execute(_RELEASE, wanted.media_id, wanted.size, wanted.fmt)
+        await self._database.hot.execute(_RELEASE, wanted.media_id, wanted.size, wanted.fmt, held)
 
-    async def failed(self, wanted: WantedRendition, *, failure: str, until: datetime) -> None:
+    async def failed(
+        self, wanted: WantedRendition, *, held: Sequence[datetime], failure: str, until: datetime
+    ) -> None:
         """Remember that it cannot be made."""
-        await self._database.hot.execute(_FAILED, wanted.media_id, wanted.size, wanted.fmt, failure, until)
+        key = wanted.media_id, wanted.size, wanted.fmt
+        await self._database.hot.execute(_FAILED, *key, held, failure, until)
 
-    async def keep(self, wanted: WantedRendition, *, rendition: KeptRendition) -> bool:
+    async def keep(
+        self, wanted: WantedRendition, *, held: Sequence[datetime], rendition: KeptRendition
+    ) -> bool:
         """Show a rendition that lies in the store; False when its item is gone."""
         _, width, height, size_bytes = rendition
-        kept = await self._database.hot.fetchval(_KEEP, *wanted, width, height, size_bytes)
+        kept = await self._database.hot.fetchval(_KEEP, *wanted, width, height, size_bytes, held)
         return kept is not None
 
 

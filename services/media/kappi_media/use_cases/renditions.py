@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
@@ -35,7 +37,9 @@ from kappi_media.tiers import TierRules
 from kappi_media.use_cases.late_objects import purge_again
 
 LEASE = timedelta(seconds=45)
-"""Longer than a decoder may take. Two replicas that make the same rendition do no harm."""
+"""How long others leave it to a replica that died. Two that make the same rendition do no harm."""
+RENEW_EVERY_S = 15.0
+"""Waiting for a decoder, decoding and reading from the store take as long as they take."""
 FAILURE_KEPT = timedelta(minutes=10)
 MAX_UNDER_WAY = 64
 """Different renditions that requests of one process wait for."""
@@ -88,18 +92,40 @@ class MakeRendition:
             if state.stored:
                 return None
             if state.mine:
-                return await self._make(wanted, state)
+                return await self._make(wanted, state, held=[now + LEASE])
             if state.failure is not None:
                 raise _impossible(state.failure)
             if time.monotonic() > give_up_at:
                 raise RenditionsBusy(retry_after_s=2)
             await asyncio.sleep(POLL_S)
 
-    async def _make(self, wanted: WantedRendition, state: RenditionState) -> None:
+    @asynccontextmanager
+    async def _renewing(self, wanted: WantedRendition, held: list[datetime]) -> AsyncIterator[None]:
+        """Keep the claim as long as this lasts. held: the instants it may be held until, to which others are
+        added."""
+        renewing = asyncio.create_task(self._renew(wanted, held), name="rendition-claim")
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait((renewing,))
+            if not renewing.cancelled() and (error := renewing.exception()) is not None:
+                _log.warning("rendition.claim_not_renewed", error_type=type(error).__name__)
+
+    async def _renew(self, wanted: WantedRendition, held: list[datetime]) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            until = self._clock() + LEASE
+            held.append(until)  # before it is so: this may be cancelled in the middle
+            if not await self._renditions.renew(wanted, held=held, until=until):
+                return
+
+    async def _make(self, wanted: WantedRendition, state: RenditionState, *, held: list[datetime]) -> None:
         settled = False
         try:
-            made = await self._render(wanted, state)
-            kept = await self._renditions.keep(wanted, rendition=made)
+            async with self._renewing(wanted, held):
+                made = await self._render(wanted, state)
+            kept = await self._renditions.keep(wanted, held=held, rendition=made)
             settled = True
         except Rejected as rejected:
             _log.warning(
@@ -110,7 +136,7 @@ class MakeRendition:
                 detail=rejected.detail,
             )
             await self._renditions.failed(
-                wanted, failure=rejected.reason.value, until=self._clock() + FAILURE_KEPT
+                wanted, held=held, failure=rejected.reason.value, until=self._clock() + FAILURE_KEPT
             )
             settled = True
             metrics.RENDITIONS.labels("impossible").inc()
@@ -126,7 +152,7 @@ class MakeRendition:
             raise RenditionsBusy("Try again in a moment.", retry_after_s=2) from unavailable
         finally:
             if not settled:
-                await self._renditions.release(wanted)
+                await self._renditions.release(wanted, held=held)
         if not kept:
             await purge_again(self._outbox, wanted.media_id, wanted.gallery_id, now=self._clock())
             metrics.RENDITIONS.labels("gone").inc()

@@ -311,6 +311,63 @@ async def test_a_replica_that_died_over_it_is_replaced(
     assert counting.asked == ["200.jpeg"]
 
 
+async def test_a_slow_first_keeps_its_claim(
+    replica: Replica,
+    gallery: Gallery,
+    ready: Ready,
+    clock: Clock,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renditions, "RENEW_EVERY_S", 0.02)
+    media_id = await ready(gallery)
+    slow, other = Counting(), Counting()
+    slow.go.clear()
+    first = asyncio.ensure_future(ask(replica(slow), gallery, media_id, 200))
+    await eventually(slow.begun)
+
+    async def renewed() -> None:
+        held_until = await database.hot.fetchval("SELECT held_until FROM rendition_claims")
+        assert held_until - clock() > LEASE * 0.9
+
+    for _ in range(3):
+        clock.pass_by(LEASE * 0.9)
+        await eventually(renewed)
+    second = asyncio.ensure_future(ask(replica(other), gallery, media_id, 200))
+    done, _ = await asyncio.wait([second], timeout=3 * renditions.POLL_S)
+    assert not done
+    slow.go.set()
+    assert {answer.status for answer in await asyncio.gather(first, second)} == {302}
+    assert (slow.asked, other.asked) == (["200.jpeg"], [])
+    assert await database.hot.fetchval("SELECT count(*) FROM rendition_claims") == 0
+
+
+@pytest.mark.parametrize("ending", ["made", "rejected", "killed"])
+async def test_one_that_lost_its_claim_leaves_the_next_ones_alone(
+    replica: Replica, gallery: Gallery, ready: Ready, clock: Clock, database: Database, ending: str
+) -> None:
+    media_id = await ready(gallery)
+    lost, next_one, third = Counting(), Counting(), Counting()
+    lost.go.clear()
+    next_one.go.clear()
+    first = asyncio.ensure_future(ask(replica(lost), gallery, media_id, 200))
+    await eventually(lost.begun)
+    clock.pass_by(LEASE)  # as if it had stood still
+    second = asyncio.ensure_future(ask(replica(next_one), gallery, media_id, 200))
+    await eventually(next_one.begun)
+    claim = await database.hot.fetchrow("SELECT held_until, failure FROM rendition_claims")
+    lost.reject, lost.killed = ending == "rejected", ending == "killed"
+    lost.go.set()
+    assert (await first).status == {"made": 302, "rejected": 422, "killed": 503}[ending]
+    assert await database.hot.fetchrow("SELECT held_until, failure FROM rendition_claims") == claim
+    waiting = asyncio.ensure_future(ask(replica(third), gallery, media_id, 200))
+    await asyncio.wait([waiting], timeout=3 * renditions.POLL_S)
+    next_one.go.set()
+    assert {answer.status for answer in await asyncio.gather(second, waiting)} == {302}
+    assert third.asked == []
+    assert await database.hot.fetchval("SELECT count(*) FROM rendition_claims") == 0
+
+
 async def test_nobody_waits_for_ever_for_another_replica(
     replica: Replica,
     gallery: Gallery,
