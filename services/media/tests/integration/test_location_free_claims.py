@@ -12,7 +12,10 @@ from kappi_chassis.db import Database
 from kappi_chassis.testing.eventually import eventually
 from kappi_media.domain import GalleryId, MediaId
 from kappi_media.errors import LocationFreePending
+from kappi_media.location_free.edits import Patch
 from kappi_media.main import Ground, build_copies
+from kappi_media.probing import RangedSource
+from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.testing.harness import Client, Clock, Gallery
 from kappi_media.testing.samples import Shot, encode, quadrants
 from kappi_media.use_cases import location_free
@@ -78,6 +81,19 @@ async def test_a_photographs_copy_is_made_by_somebody_else_two_minutes_after_its
     with pytest.raises(LocationFreePending):
         await copies(items[0], GalleryId(gallery.id))
     clock.pass_by(timedelta(minutes=2))
+    assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
+
+
+async def test_a_decoder_that_was_killed_is_not_held_against_the_original(
+    copies: LocationFreeCopies, ground: Ground, gallery: Gallery, items: list[MediaId]
+) -> None:
+    async def killed(_: RangedSource) -> tuple[Patch, ...]:
+        raise DecoderKilled("ended with -9")
+
+    unwell = build_copies(ground, killed)
+    with pytest.raises(LocationFreePending):
+        await unwell(items[0], GalleryId(gallery.id))
+    await unwell.close()
     assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
 
