@@ -243,6 +243,26 @@ class TestLife:
                 assert container["resources"]["requests"].keys() == {"cpu", "memory"}
                 assert "memory" in container["resources"]["limits"]
 
+    def test_strimzi_makes_pods_that_may_as_little(self) -> None:
+        # Of its own it makes pods that the namespace refuses.
+        overlay = build("production")
+        [entity_operator] = [each["spec"]["entityOperator"] for each in overlay.of_kind("Kafka").values()]
+        templates = [each["spec"]["template"] for each in overlay.of_kind("KafkaNodePool").values()]
+        containers = [each["kafkaContainer"] for each in templates]
+        containers += [
+            entity_operator["template"][f"{name}Container"] for name in ("topicOperator", "userOperator")
+        ]
+        assert [each["securityContext"] for each in containers] == 4 * [
+            {
+                "runAsNonRoot": True,
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
+        ]
+        # A pod's own would replace Strimzi's, by which a broker may write to its volume.
+        assert not [each for each in (*templates, entity_operator["template"]) if "pod" in each]
+
     def test_they_are_all_the_overlays_image(self, overlay: Overlay) -> None:
         containers = [
             container
