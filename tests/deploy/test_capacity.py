@@ -1,0 +1,54 @@
+"""What the manifests provide is enough for what they let grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kappi_chassis.settings import DatabaseSettings
+
+from tests.deploy.known_settings import WITH_DATABASE, read
+from tests.deploy.kustomized import Overlay, Pod, build
+
+_OPERATORS_COMMANDS = 20  # connections
+
+
+@pytest.fixture(scope="module")
+def production() -> Overlay:
+    return build("production")
+
+
+@pytest.mark.parametrize("service", sorted(WITH_DATABASE))
+def test_a_database_takes_all_the_pods_there_may_be(service: str, production: Overlay) -> None:
+    parameters = production.of_kind("Cluster")[f"{service}-database"]["spec"]["postgresql"]["parameters"]
+    most = sum(
+        (_most(production, pod) + _more_during_a_release(production, pod)) * _connections(production, pod)
+        for pod in production.services()
+        if pod.service == service
+    )
+    assert most + _OPERATORS_COMMANDS <= int(parameters["max_connections"])
+
+
+def _connections(overlay: Overlay, pod: Pod) -> int:
+    settings = read(pod.service, overlay.environment(pod.container))
+    assert isinstance(settings, DatabaseSettings)
+    relay_and_housekeeping = 2 if "relay" in settings.roles else 0
+    return 2 * settings.database_pool_size + relay_and_housekeeping
+
+
+def _most(overlay: Overlay, pod: Pod) -> int:
+    deployment = pod.owner.removeprefix("Deployment/")
+    scaled = list(_maxima(overlay, deployment))
+    return max(scaled) if scaled else int(overlay.of_kind("Deployment")[deployment]["spec"]["replicas"])
+
+
+def _more_during_a_release(overlay: Overlay, pod: Pod) -> int:
+    deployment = overlay.of_kind("Deployment")[pod.owner.removeprefix("Deployment/")]
+    return int(deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"])
+
+
+def _maxima(overlay: Overlay, deployment: str) -> Iterator[int]:
+    for kind, field in (("HorizontalPodAutoscaler", "maxReplicas"), ("ScaledObject", "maxReplicaCount")):
+        for each in overlay.of_kind(kind).values():
+            if each["spec"]["scaleTargetRef"]["name"] == deployment:
+                yield int(each["spec"][field])
