@@ -288,6 +288,7 @@ class TestScale:
         by_lag = {each["spec"]["scaleTargetRef"]["name"] for each in overlay.of_kind("ScaledObject").values()}
         assert not by_cpu & by_lag
         assert by_cpu | by_lag <= set(deployments)
+        assert not [name for name in by_cpu | by_lag if "replicas" in deployments[name]["spec"]]
         if overlay.name == "dev":
             assert not by_cpu | by_lag
         else:
