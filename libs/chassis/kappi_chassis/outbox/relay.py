@@ -109,7 +109,9 @@ class Relay:
             server_settings=_SESSION,
         )
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", RELAY_LOCK):  # noqa: ASYNC110 - another process holds it
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", RELAY_LOCK):
+                # Whoever holds it may be stuck, and would not tell.
+                self._tell_age(await connection.fetch(_UNSENT, 1))
                 await asyncio.sleep(STANDBY_S)
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
             self._working = True
@@ -186,13 +188,16 @@ class Relay:
 
     async def _measure(self, connection: Any, rows: Sequence[Any]) -> None:
         """A page that is not full is all there is; a backlog is counted now and then."""
-        oldest = (self._clock() - rows[0]["occurred_at"]).total_seconds() if rows else 0.0
-        metrics.OUTBOX_OLDEST_SECONDS.set(max(0.0, oldest))
+        self._tell_age(rows)
         if len(rows) < BATCH:
             metrics.OUTBOX_PENDING.set(len(rows))
         elif time.monotonic() - self._counted_at > COUNT_EVERY_S:
             self._counted_at = time.monotonic()
             metrics.OUTBOX_PENDING.set(await connection.fetchval(_COUNT))
+
+    def _tell_age(self, rows: Sequence[Any]) -> None:
+        oldest = (self._clock() - rows[0]["occurred_at"]).total_seconds() if rows else 0.0
+        metrics.OUTBOX_OLDEST_SECONDS.set(max(0.0, oldest))
 
 
 def _settled(rows: Sequence[Any], outcomes: Sequence[BaseException | None]) -> tuple[list[Any], list[Any]]:

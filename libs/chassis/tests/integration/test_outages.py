@@ -17,6 +17,7 @@ from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.observability import metrics
 from kappi_chassis.outbox import EventRefused, Outbox, Relay
+from kappi_chassis.outbox.relay import RELAY_LOCK
 from kappi_chassis.testing.background import Background
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import GalleryDeleted
@@ -240,6 +241,24 @@ async def test_a_backlog_is_counted(url: str, outbox: Outbox, running: Backgroun
         assert metrics.OUTBOX_OLDEST_SECONDS._value.get() > 0
 
     await eventually(counted)
+
+
+async def test_a_relay_that_stands_by_tells_of_what_its_stuck_holder_does_not_send(
+    url: str, outbox: Outbox, sender: Producer, running: Background
+) -> None:
+    holder = await asyncpg.connect(url)
+    await holder.execute("SELECT pg_advisory_lock($1)", RELAY_LOCK)
+    metrics.OUTBOX_OLDEST_SECONDS.set(0)
+    await publish(outbox)
+    running.start(Relay(url, sender).run())
+
+    def told() -> None:
+        assert metrics.OUTBOX_OLDEST_SECONDS._value.get() > 0
+
+    try:
+        await eventually(told)
+    finally:
+        await holder.close()
 
 
 async def test_a_commit_wakes_the_relay_of_its_own_process(
