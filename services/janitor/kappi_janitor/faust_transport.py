@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -66,6 +67,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self._uncommitted: dict[Any, int] = {}
         self._expected: dict[Any, int] = {}
+        self._committed: dict[Any, int] = {}
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(**consumer_options(self.consumer.connection, group=self.app.conf.id))
@@ -87,26 +89,46 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         except KafkaError as error:
             _log.warning("consumer.commit_failed", error=str(error), error_type=type(error).__name__)
             return False
+        self._committed.update(wanted)
         self._uncommitted.clear()
         return True
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
         committed: Mapping[Any, int] = await super().seek_to_committed()
         self._expected = {partition: offset or 0 for partition, offset in committed.items()}
+        for partition in self._committed.keys() - committed.keys():
+            with suppress(KeyError):  # never measured
+                metrics.CONSUMER_LAG.remove(*self._labels(partition))
+        self._committed = {partition: offset for partition, offset in committed.items() if offset is not None}
+        metrics.CONSUMER_ASSIGNED.labels(self.app.conf.id).set(len(committed))
         return committed
 
     async def getmany(self, active_partitions: set[Any] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         found = await super().getmany(active_partitions, timeout)
         for partition, records in found.items():
             await self._watch_for_gap(partition, records[0].offset, records[-1].offset + 1)
+            self._committed.setdefault(partition, records[0].offset)  # its group is new here
+        self._measure_lag()
         return found
+
+    def _measure_lag(self) -> None:
+        for partition, committed in self._committed.items():
+            try:
+                end = self.highwater(partition)
+            except (IllegalStateError, AssertionError):  # being taken from us
+                continue
+            if end is not None:
+                metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(max(0, end - committed))
+
+    def _labels(self, partition: Any) -> tuple[str, str]:
+        return self.consumer.connection.unprefixed(partition.topic), str(partition.partition)
 
     async def _watch_for_gap(self, partition: Any, first: int, following: int) -> None:
         expected = self._expected.get(partition)
         self._expected[partition] = following
         if expected is None or first <= expected:
             return
-        topic = self.consumer.connection.unprefixed(partition.topic)
+        topic, _ = self._labels(partition)
         metrics.CONSUMER_GAPS.labels(topic).inc()
         _log.error("consumer.gap", topic=topic, partition=partition.partition, lost=first - expected)
         if self.consumer.on_gap is not None:

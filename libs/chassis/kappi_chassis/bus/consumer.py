@@ -85,6 +85,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
 
         Raises an ExceptionGroup when a dead letter could not be buried: nothing may be skipped silently.
         """
+        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)  # seen, also if it never joins
         while True:
             error = await self._session()
             _log.warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -106,6 +107,27 @@ class Seen:
         await asyncio.sleep(self._pause_s)
         self.sequences[envelope.sequence] += 1
         return True
+
+
+async def test_a_consumer_that_waits_for_a_silent_broker_tells_that_it_reads_nothing(
+    sender: Producer, running: Background
+) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    nowhere = KafkaConnection(bootstrap=f"127.0.0.1:{silent.getsockname()[1]}", prefix=f"t{uuid4().hex}.")
+    consumer = maker(nowhere, sender)(Seen())
+    running.start(consumer.run())
+
+    def told() -> None:
+        groups = [
+            sample.labels["group"]
+            for metric in metrics.CONSUMER_ASSIGNED.collect()
+            for sample in metric.samples
+            if sample.value == 0
+        ]
+        assert nowhere.topic(GROUP) in groups
+
+    with silent:
+        await eventually(told, deadline_s=5)
 
 
 async def test_nothing_is_skipped_when_others_join_and_leave(

@@ -18,6 +18,7 @@ from kappi_chassis.bus import DeadLetters, KafkaConnection, Processor, Producer,
 from kappi_chassis.bus.dead_letters import DeadLetterDesk
 from kappi_chassis.clock import new_id
 from kappi_chassis.embedded.broker import EmbeddedBroker
+from kappi_chassis.observability import metrics
 from kappi_chassis.testing.background import Background
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.envelope import Envelope
@@ -169,6 +170,34 @@ async def test_the_offset_moves_once_the_record_is_sealed_and_not_before(
     gate.set()
     await seen.saw(ids)
     await committed_becomes(kafka, "GalleryDeleted", 2)
+
+
+async def test_it_tells_how_far_behind_it_is(kafka: Kafka, running: Background) -> None:
+    def lag() -> float:
+        return sum(
+            sample.value
+            for metric in metrics.CONSUMER_LAG.collect()
+            for sample in metric.samples
+            if sample.labels["topic"] == "GalleryDeleted"
+        )
+
+    async def becomes(expected: int) -> None:
+        def there() -> None:
+            assert lag() == expected
+
+        await eventually(there, 15.0)
+
+    metrics.CONSUMER_LAG.clear()  # of the streams of other tests
+    seen = Seen()
+    await started(running, kafka.streams(seen))
+    assert metrics.CONSUMER_ASSIGNED.labels(kafka.group)._value.get() >= len(TOPICS)
+    events = [deletion() for _ in range(3)]
+    gates = [seen.hold.setdefault(event.key(), asyncio.Event()) for event in events]
+    await kafka.send(*events)
+    await becomes(3)
+    for gate in gates:
+        gate.set()
+    await becomes(0)
 
 
 async def test_a_record_that_is_tried_again_holds_its_partition_only_and_keeps_the_membership(
