@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from tests.deploy.composition import ROOT
 from tests.deploy.documents import documents, read_document
 from tests.deploy.known_settings import SERVICES
-from tests.deploy.kustomized import K8S
+from tests.deploy.kustomized import K8S, build, selects
 
 _RULES = read_document(K8S / "components/prometheus/rules.yaml")["spec"]["groups"]
 _RECORDED = {rule["record"] for group in _RULES for rule in group["rules"] if "record" in rule}
@@ -39,9 +39,29 @@ def exported() -> set[str]:
 
 @pytest.mark.parametrize("expression", _EXPRESSIONS)
 def test_rules_ask_for_what_is_exported(expression: str, exported: set[str]) -> None:
-    asked = set(re.findall(r"\bkappi[a-z0-9_:]*", expression))
-    assert asked
+    asked = set(re.findall(r"\bkappi[a-z0-9_:]*", re.sub(r'job="[^"]*"', "", expression)))
+    assert asked or "up{" in expression  # Prometheus' own
     assert asked <= exported | _RECORDED
+
+
+def test_every_deployment_is_missed() -> None:
+    overlay = build("production")
+    [monitor] = overlay.of_kind("PodMonitor").values()
+    metadata = monitor["metadata"]
+    asked = _ALERTS["KappiIsAway"]["expr"]
+    assert set(re.findall(r'job="([^"]*)"', asked)) == {f"{metadata['namespace']}/{metadata['name']}"}
+    missed = re.findall(
+        r'absent\(up{.*, app_kubernetes_io_name="(.*)", app_kubernetes_io_component="(.*)"}\)', asked
+    )
+    watched = [pod for pod in overlay.services() if selects(monitor["spec"]["selector"], pod.labels)]
+    assert watched == overlay.services()
+    assert sorted(missed) == sorted((pod.service, pod.component) for pod in watched)
+
+
+def test_a_counter_that_nobody_has_any_more_counts_as_still() -> None:
+    for alert in _ALERTS.values():
+        if re.search(r"== 0$", alert["expr"]) and "increase(" in alert["expr"]:
+            assert "or vector(0)" in alert["expr"]
 
 
 @pytest.mark.parametrize("alert", _ALERTS)
