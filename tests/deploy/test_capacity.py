@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from kappi_chassis.settings import DatabaseSettings
+from kappi_media.settings import MediaSettings
 
 from tests.deploy.known_settings import WITH_DATABASE, read
-from tests.deploy.kustomized import Overlay, Pod, build
+from tests.deploy.kustomized import OVERLAYS, Overlay, Pod, build
 
 _OPERATORS_COMMANDS = 20  # connections
+_SERVICE_BYTES = 512 << 20
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,19 @@ def test_a_database_takes_all_the_pods_there_may_be(service: str, production: Ov
         if pod.service == service
     )
     assert most + _OPERATORS_COMMANDS <= int(parameters["max_connections"])
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_decoders_may_take_all_they_may_and_their_service_lives(name: str) -> None:
+    overlay = build(name)
+    decoding = [pod for pod in overlay.services() if pod.service == "media" and pod.component != "relay"]
+    assert decoding
+    for pod in decoding:
+        settings = read("media", overlay.environment(pod.container))
+        assert isinstance(settings, MediaSettings)
+        decoders = settings.decoder_processes * settings.decoder_memory_bytes
+        limit = pod.container["resources"]["limits"]["memory"]
+        assert decoders + _SERVICE_BYTES <= int(limit.removesuffix("Mi")) << 20, pod.owner
 
 
 def _connections(overlay: Overlay, pod: Pod) -> int:

@@ -413,9 +413,8 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         signer=build_signer(storage),
         grant_keys=http_fetch(settings.grant_jwks_url),
     )
-    renderer = Renderer(
-        max_parallel=settings.decoder_processes, limits=RenderLimits(max_pixels=settings.max_picture_pixels)
-    )
+    limits = RenderLimits(max_pixels=settings.max_picture_pixels, memory_bytes=settings.decoder_memory_bytes)
+    renderer = Renderer(max_parallel=settings.decoder_processes, limits=limits)
     backbone.service.closes(ground.store)
     backbone.service.closes(renderer)
     make = build_renditions(ground, renderer)
@@ -427,7 +426,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     bulk = build_store(storage)
     backbone.service.closes(bulk)
     # Processes of its own: it reads a JPEG through, and whoever waits for a picture must not wait for that.
-    finder = Renderer(max_parallel=settings.decoder_processes)
+    finder = Renderer(max_parallel=settings.decoder_processes, limits=limits)
     backbone.service.closes(finder)
     copies = build_copies(ground, finder.find_location)
     backbone.service.closes(copies)

@@ -118,6 +118,9 @@ class MediaSettings(DatabaseSettings):
     )
     worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
     decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")
+    decoder_memory_bytes: int = Field(
+        default=2 << 30, ge=512 << 20, description="Address space of each; what needs more is rejected"
+    )
 
     @property
     def hears_store(self) -> bool:

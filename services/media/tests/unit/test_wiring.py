@@ -9,6 +9,7 @@ from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
 from kappi_media.consumers import GROUP, WORKER_GROUP
 from kappi_media.main import build
+from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.settings import MediaSettings
 
 HEAVY = ("av", "pyvips", "PIL", "boto3", "botocore", "alembic", "numpy")
@@ -37,6 +38,18 @@ def storage(folder: Path) -> StorageSettings:
 def test_the_service_is_wired_without_touching_anything(tmp_path: Path) -> None:
     service = build(PlatformSettings(), settings(), storage(tmp_path / "store"))
     assert service.name == "media"
+
+
+def test_decoders_get_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[RenderLimits] = []
+
+    def remembered(*, max_parallel: int, limits: RenderLimits) -> Renderer:
+        made.append(limits)
+        return Renderer(max_parallel=max_parallel, limits=limits)
+
+    monkeypatch.setattr("kappi_media.main.Renderer", remembered)
+    build(PlatformSettings(), settings(decoder_memory_bytes=1 << 30), storage(tmp_path / "store"))
+    assert {limits.memory_bytes for limits in made} == {1 << 30}
 
 
 def test_a_store_that_is_not_named_is_said_so() -> None:
