@@ -13,6 +13,7 @@ from kappi_chassis.auth import SigningKey
 from kappi_chassis.runtime import STOP_TIMEOUT
 from kappi_chassis.settings import ALL_ROLES, PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings
+from kappi_gateway.settings import GatewaySettings
 
 from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
 from tests.deploy.kustomized import K8S, OVERLAYS, Overlay, Pod, build, selects
@@ -215,6 +216,26 @@ class TestPorts:
         assert not may_leave(overlay, identity, 443)
 
 
+class TestPatience:
+    """A proxy in front waits for as long as the gateway lets an answer pause."""
+
+    def test_nginx(self) -> None:
+        overlay = build("production")
+        annotations = overlay.of_kind("Ingress")["gateway"]["metadata"]["annotations"]
+        read_timeout = timedelta(seconds=int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]))
+        assert read_timeout > _gateway(overlay).archive_silence
+
+    def test_the_load_balancer_of_aws(self) -> None:
+        overlay = build("aws")
+        annotations = overlay.of_kind("Ingress")["gateway"]["metadata"]["annotations"]
+        name, _, value = annotations["alb.ingress.kubernetes.io/load-balancer-attributes"].partition("=")
+        assert name == "idle_timeout.timeout_seconds"
+        idle, gateway = timedelta(seconds=int(value)), _gateway(overlay)
+        assert idle > max(gateway.archive_silence, gateway.client_silence)
+        # Else it sends requests into connections that the gateway is closing: 502.
+        assert gateway.keep_alive > idle
+
+
 class TestLife:
     def test_there_is_time_to_drain(self, overlay: Overlay) -> None:
         for pod in overlay.services():
@@ -323,6 +344,13 @@ def test_everything_is_in_one_namespace(overlay: Overlay) -> None:
 def test_no_secret_is_in_git() -> None:
     for path in K8S.rglob("*.yaml"):
         assert "kind: Secret\n" not in path.read_text(), path
+
+
+def _gateway(overlay: Overlay) -> GatewaySettings:
+    [pod] = [pod for pod in overlay.services() if pod.service == "gateway"]
+    settings = read("gateway", overlay.environment(pod.container))
+    assert isinstance(settings, GatewaySettings)
+    return settings
 
 
 def _bus(overlay: Overlay) -> str:

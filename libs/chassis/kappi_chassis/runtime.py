@@ -160,6 +160,7 @@ class Service:
             host=host or self._settings.host,
             port=port,
             drain_timeout=self._settings.drain_timeout,
+            keep_alive=self._settings.keep_alive,
         )
 
 

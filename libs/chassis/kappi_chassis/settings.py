@@ -62,6 +62,11 @@ class ServiceSettings(BaseSettings):
         description="How long to serve after readiness went false, so that routes forget us",
     )
     drain_timeout: timedelta = timedelta(seconds=20)
+    keep_alive: timedelta = Field(
+        default=timedelta(seconds=75),
+        description="How long an idle connection is kept: longer than a load balancer in front keeps it, or "
+        "it sends a request into one that is being closed",
+    )
 
 
 class DatabaseSettings(ServiceSettings):

@@ -19,7 +19,13 @@ class HttpServer:
     """One listening port. `serve` runs until `stop`; what was accepted is finished within `drain_timeout`."""
 
     def __init__(
-        self, app: Any, *, host: str, port: int, drain_timeout: timedelta = timedelta(seconds=20)
+        self,
+        app: Any,
+        *,
+        host: str,
+        port: int,
+        drain_timeout: timedelta = timedelta(seconds=20),
+        keep_alive: timedelta = timedelta(seconds=75),
     ) -> None:
         self._host = host
         self._port = port
@@ -35,7 +41,7 @@ class HttpServer:
                 proxy_headers=False,  # uvicorn would believe anyone on this machine; the gateway decides
                 ws="none",
                 backlog=BACKLOG,
-                timeout_keep_alive=75,
+                timeout_keep_alive=math.ceil(keep_alive.total_seconds()),
                 timeout_graceful_shutdown=max(1, math.ceil(drain_timeout.total_seconds())),
             )
         )

@@ -44,6 +44,29 @@ def status(port: int, path: str) -> int:
             return error.code
 
 
+async def test_an_idle_connection_is_kept_for_as_long_as_the_settings_say() -> None:
+    settings = ServiceSettings(port=free_port(), ops_port=free_port(), keep_alive=timedelta(seconds=1))
+    service = Service("test", settings)
+    service.serves(hello)
+    stop = asyncio.Event()
+    running = asyncio.create_task(service.run_until(stop.wait))
+
+    async def connected() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_connection("127.0.0.1", settings.port)
+        except OSError as refused:
+            raise AssertionError from refused
+
+    reader, writer = await eventually(connected)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    async with asyncio.timeout(15):
+        answer = await reader.read()  # until it is closed
+    assert answer.endswith(b"hi")
+    writer.close()
+    stop.set()
+    await running
+
+
 async def test_it_starts_serves_drains_and_closes_in_order() -> None:
     log: list[str] = []
     settings = ServiceSettings(port=free_port(), ops_port=free_port())
