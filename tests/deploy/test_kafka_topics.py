@@ -1,14 +1,17 @@
-"""The topics that Strimzi declares in production are those of the registry."""
+"""Strimzi declares the topics of the registry, and every Kafka remembers what was sent back of them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from datetime import timedelta
 
 from kappi_contracts.topics import DLQ_RETENTION, DLQ_SUFFIX, TOPICS
 
-from tests.deploy.composition import ROOT
+from tests.deploy.composition import ROOT, Container
 from tests.deploy.documents import documents
 from tests.deploy.kafka_topics import document
+from tests.deploy.kustomized import build
 
 FILE = ROOT / "deploy/k8s/overlays/production/topics.yaml"
 
@@ -29,3 +32,15 @@ def test_strimzi_reads_the_same() -> None:
         **{topic.name: (topic.partitions, topic.retention.total_seconds() * 1000) for topic in TOPICS},
         **{topic.name + DLQ_SUFFIX: (1, dead_letters_ms) for topic in TOPICS},
     }
+
+
+def test_what_was_sent_back_is_known_for_as_long_as_it_is_there(composition: Mapping[str, Container]) -> None:
+    [strimzi] = build("production").of_kind("Kafka").values()
+    [dev] = [pod for pod in build("dev").pods() if pod.owner == "StatefulSet/kafka"]
+    in_dev = {each["name"]: each["value"] for each in dev.container["env"]}
+    for minutes in (
+        strimzi["spec"]["kafka"]["config"]["offsets.retention.minutes"],
+        in_dev["KAFKA_OFFSETS_RETENTION_MINUTES"],
+        composition["kafka"].environment["KAFKA_OFFSETS_RETENTION_MINUTES"],
+    ):
+        assert timedelta(minutes=int(minutes)) > DLQ_RETENTION
