@@ -60,8 +60,19 @@ def _rules(
 def _admits(peers: Sequence[Mapping[str, Any]] | None, pod: Pod) -> bool:
     if peers is None:
         return True
+    elsewhere = {"namespaceSelector", "ipBlock"}
     return any(
-        "namespaceSelector" not in peer and selects(peer.get("podSelector", {}), pod.labels) for peer in peers
+        not elsewhere & peer.keys() and selects(peer.get("podSelector", {}), pod.labels) for peer in peers
+    )
+
+
+def may_enter(overlay: Overlay, callee: Pod, *, cidr: str, port: int) -> bool:
+    """Whether a connection from a network outside gets into the pod."""
+    rules = _rules(overlay.of_kind("NetworkPolicy").values(), "ingress", callee)
+    if rules is None:
+        return True
+    return any(
+        _names(rule, port, callee) and {"ipBlock": {"cidr": cidr}} in rule.get("from", ()) for rule in rules
     )
 
 

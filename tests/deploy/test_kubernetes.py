@@ -17,7 +17,7 @@ from kappi_gateway.settings import GatewaySettings
 
 from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
 from tests.deploy.kustomized import K8S, OVERLAYS, Overlay, Pod, build, selects
-from tests.deploy.network import may_call, may_leave
+from tests.deploy.network import may_call, may_enter, may_leave
 from tests.deploy.tools import deploy_tool
 
 # Kinds that come with operators: there is no schema of them here.
@@ -115,6 +115,10 @@ class TestEnvironment:
             assert set(overlay.secrets) - {"kappi"} == asked
         assert SigningKey.from_pem(overlay.secrets["galleries"]["KAPPI_GALLERIES_GRANT_KEY"]).kid
 
+    def test_make_secrets_passes_on_what_it_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KAPPI_MEDIA_STORE_EVENTS_TOKEN", "as-the-function-has-it")
+        assert build("aws").secrets["media"]["KAPPI_MEDIA_STORE_EVENTS_TOKEN"] == "as-the-function-has-it"
+
 
 class TestRoles:
     def test_together_the_pods_of_a_service_do_everything(self, overlay: Overlay) -> None:
@@ -189,6 +193,18 @@ class TestPorts:
         told = overlay.secrets["seaweedfs"]["notification.toml"]
         assert "http://media:8003/internal/store-events" in told
         assert overlay.secrets["media"]["KAPPI_MEDIA_STORE_EVENTS_TOKEN"] in told
+
+    def test_the_function_of_aws_may_tell_of_uploads_by_an_address_inside(self) -> None:
+        overlay = build("aws")
+        service = overlay.of_kind("Service")["store-events"]
+        assert service["spec"]["type"] == "LoadBalancer"
+        annotations = service["metadata"]["annotations"]
+        assert annotations["service.beta.kubernetes.io/aws-load-balancer-scheme"] == "internal"
+        media = _behind(overlay, "store-events", 443)
+        [network] = service["spec"]["loadBalancerSourceRanges"]
+        assert may_enter(overlay, media, cidr=network, port=8003)
+        assert not may_enter(overlay, media, cidr="0.0.0.0/0", port=8003)
+        assert not may_enter(overlay, media, cidr=network, port=9003)
 
     def test_servers_can_be_reached(self, overlay: Overlay) -> None:
         for pod in overlay.our_pods():
