@@ -14,6 +14,7 @@ from kappi_chassis.runtime import STOP_TIMEOUT
 from kappi_chassis.settings import ALL_ROLES, PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings
 from kappi_gateway.settings import GatewaySettings
+from kappi_identity.settings import IdentitySettings
 
 from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
 from tests.deploy.kustomized import K8S, OVERLAYS, Overlay, Pod, build, selects
@@ -118,6 +119,22 @@ class TestEnvironment:
     def test_make_secrets_passes_on_what_it_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAPPI_MEDIA_STORE_EVENTS_TOKEN", "as-the-function-has-it")
         assert build("aws").secrets["media"]["KAPPI_MEDIA_STORE_EVENTS_TOKEN"] == "as-the-function-has-it"
+
+    def test_a_mail_server_may_ask_who_we_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        password = "BD'+/:#="
+        monkeypatch.setenv("KAPPI_IDENTITY_SMTP_USERNAME", "AKIAEXAMPLE")
+        monkeypatch.setenv("KAPPI_IDENTITY_SMTP_PASSWORD", password)
+        overlay = build("aws")
+        mailing = [pod for pod in overlay.services() if pod.service == "identity"]
+        assert len(mailing) == 2
+        for pod in mailing:
+            settings = read("identity", overlay.environment(pod.container))
+            assert isinstance(settings, IdentitySettings)
+            assert settings.smtp_password is not None
+            assert (settings.smtp_username, settings.smtp_password.get_secret_value()) == (
+                "AKIAEXAMPLE",
+                password,
+            )
 
 
 class TestRoles:
