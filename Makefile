@@ -34,7 +34,8 @@ test-fast: install ## run the unit tests only
 	@$(BIN)/python -m pytest -q -n auto -m "not integration and not e2e and not slow"
 
 lint: install ## ruff, format check, import arrows, house rules
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_house_rules.py
 
 types: install ## mypy --strict
 	@status=0; for tree in $(PACKAGES) deploy/aws benchmarks tests; do \

@@ -1,0 +1,92 @@
+"""Rules of the house that ruff and import-linter do not know; `make lint` runs these, too."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_SERVICES = sorted(
+    path
+    for path in _ROOT.glob("services/*/kappi_*/**/*.py")
+    if not path.name.startswith("testing") and "testing" not in path.parts
+)
+_DOMAINS = [path for path in _SERVICES if path.name == "domain.py"]
+_NAMES_OF_NOTHING = frozenset({"utils", "util", "helpers", "helper", "manager", "common", "misc"})
+_METRICS = sorted(_ROOT.glob("services/*/kappi_*/metrics.py"))
+
+
+def imported(source: str) -> set[str]:
+    """Top-level packages."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." if node.level else str(node.module).partition(".")[0])
+    return found
+
+
+def looks_at_the_clock(source: str) -> Iterator[int]:
+    """Lines that ask for the time of day instead of being given it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and re.fullmatch(
+            r"(datetime\.)?datetime\.(now|utcnow|today)|(datetime\.)?date\.today|time\.time(_ns)?",
+            ast.unparse(node.func),
+        ):
+            yield node.lineno
+
+
+@pytest.mark.parametrize("path", _DOMAINS, ids=lambda path: path.parent.name)
+def test_a_domain_imports_the_standard_library_only(path: Path) -> None:
+    assert imported(path.read_text()) <= sys.stdlib_module_names
+
+
+def test_every_service_with_a_database_has_a_domain() -> None:
+    assert {path.parent.name for path in _DOMAINS} >= {
+        "kappi_galleries",
+        "kappi_identity",
+        "kappi_janitor",
+        "kappi_media",
+    }
+
+
+def test_services_are_given_the_time() -> None:
+    found = [
+        f"{path.relative_to(_ROOT)}:{line}"
+        for path in _SERVICES
+        for line in looks_at_the_clock(path.read_text())
+    ]
+    assert not found
+
+
+def test_modules_are_named_after_what_is_in_them() -> None:
+    modules = [
+        *_SERVICES,
+        *_ROOT.glob("libs/*/kappi_*/**/*.py"),
+        *_ROOT.glob("deploy/embedded/kappi_*/**/*.py"),
+    ]
+    assert not [path for path in modules if _NAMES_OF_NOTHING & {path.stem, path.parent.name}]
+
+
+@pytest.mark.parametrize("path", _METRICS, ids=lambda path: path.parent.name)
+def test_metrics_are_named_after_their_service(path: Path) -> None:
+    names = [
+        node.args[0].value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+    ]
+    assert names
+    assert not [name for name in names if not str(name).startswith(f"{path.parent.name}_")]
+
+
+def test_the_rules_would_find_something() -> None:
+    assert imported("import json\nfrom kappi_chassis.db import Database") == {"json", "kappi_chassis"}
+    assert "." in imported("from .models import Row")
+    assert list(looks_at_the_clock("def f():\n    return datetime.now(UTC)\n")) == [2]
+    assert not list(looks_at_the_clock("now = clock()\nstarted = time.monotonic()\n"))
