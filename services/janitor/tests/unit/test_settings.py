@@ -17,7 +17,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_durations_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPPI_JANITOR_DATABASE_URL", "postgresql://somewhere/janitor")
     monkeypatch.setenv("KAPPI_JANITOR_TICK_INTERVAL", "PT5M")
-    monkeypatch.setenv("KAPPI_JANITOR_RESWEEP_AFTER", '["PT30M", 7200]')
+    monkeypatch.setenv("KAPPI_JANITOR_RESWEEP_AFTER", "PT30M, PT2H")
     settings = JanitorSettings()  # type: ignore[call-arg]  # from the environment
     assert settings.tick_interval == timedelta(minutes=5)
     assert settings.resweep_after == (timedelta(minutes=30), timedelta(hours=2))
