@@ -14,8 +14,11 @@ ALL_ROLES: frozenset[Role] = frozenset({"api", "worker", "relay"})
 
 
 def words(value: Any) -> Any:
-    """For fields that are lists: the environment writes them comma-separated. Use it with `NoDecode`."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    """For fields that are lists: the environment writes them comma-separated, and an empty one as nothing.
+    Use it with `NoDecode`."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",")] if value.strip() else []
 
 
 class PlatformSettings(BaseSettings):
@@ -55,7 +58,7 @@ class ServiceSettings(BaseSettings):
     ops_host: str | None = Field(
         default=None, description="Where health and metrics listen, if not on `host`"
     )
-    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(words)] = ALL_ROLES
+    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(words), Field(min_length=1)] = ALL_ROLES
     max_in_flight: int = Field(default=256, description="Requests at once; more are answered 503 early")
     drain_delay: timedelta = Field(
         default=timedelta(0),

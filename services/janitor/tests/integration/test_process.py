@@ -88,6 +88,7 @@ async def world(kafka_bootstrap: str, topic_prefix: str, url: str, tmp_path: Pat
             ready=lambda: answers_http(f"http://127.0.0.1:{ops_port}/readyz"),
             env={
                 "KAPPI_KAFKA_BOOTSTRAP": kafka_bootstrap,
+                "KAPPI_KAFKA_CREATE_TOPICS": "false",  # the embedded broker knows no CreateTopics
                 "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": "20",
                 "KAPPI_KAFKA_SESSION_TIMEOUT_MS": "6000",
                 "KAPPI_TOPIC_PREFIX": topic_prefix,
@@ -97,7 +98,7 @@ async def world(kafka_bootstrap: str, topic_prefix: str, url: str, tmp_path: Pat
                 "KAPPI_JANITOR_OPS_PORT": str(ops_port),
                 "KAPPI_JANITOR_PURGE_LEASE": "PT2S",
                 "KAPPI_JANITOR_PURGE_POLL": "PT0.2S",
-                "KAPPI_JANITOR_RESWEEP_AFTER": "[]",
+                "KAPPI_JANITOR_RESWEEP_AFTER": "",
                 **environment,
             },
             cwd=tmp_path,

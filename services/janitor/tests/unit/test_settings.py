@@ -21,3 +21,9 @@ def test_durations_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     settings = JanitorSettings()  # type: ignore[call-arg]  # from the environment
     assert settings.tick_interval == timedelta(minutes=5)
     assert settings.resweep_after == (timedelta(minutes=30), timedelta(hours=2))
+
+
+def test_nothing_need_be_swept_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPPI_JANITOR_DATABASE_URL", "postgresql://somewhere/janitor")
+    monkeypatch.setenv("KAPPI_JANITOR_RESWEEP_AFTER", "")
+    assert JanitorSettings().resweep_after == ()  # type: ignore[call-arg]  # from the environment
