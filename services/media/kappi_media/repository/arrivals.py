@@ -14,7 +14,9 @@ from kappi_chassis.db import Database
 
 from kappi_media.domain import GalleryId, UploadId, UploadState
 
-_BY_MEDIA = "SELECT id, gallery_id, media_id, state FROM uploads WHERE media_id = ANY($1) AND NOT posted"
+_BY_MEDIA = """
+SELECT id, gallery_id, media_id, state, expires_at FROM uploads WHERE media_id = ANY($1) AND NOT posted
+"""
 # `<> 'completed'` is what the index on expires_at is limited to.
 _PENDING = """
 SELECT id, gallery_id, media_id, state, expires_at FROM uploads
@@ -31,6 +33,7 @@ class KnownUpload(NamedTuple):
     gallery_id: GalleryId
     media_id: UUID
     state: UploadState
+    expires_at: datetime
 
 
 class ArrivalQueries:
@@ -50,4 +53,4 @@ class ArrivalQueries:
             if not records:
                 return
             expires_at, last_id = records[-1]["expires_at"], records[-1]["id"]
-            yield [KnownUpload(*tuple(record)[:4]) for record in records]
+            yield [KnownUpload._make(record) for record in records]

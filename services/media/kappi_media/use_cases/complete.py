@@ -84,11 +84,18 @@ class CompleteUpload:
         UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since), StoreUnavailable.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
+        if upload.state == "pending" and upload.part_size_bytes is not None:
+            await self._join(upload, parts)
+        return await self._take(upload, sha256=sha256)
+
+    async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item:
+        """The same for what lies in the store as an object: parts that nobody joined are left as they are."""
+        return await self._take(await find_upload(self._uploads, upload_id, gallery_id), sha256=None)
+
+    async def _take(self, upload: Upload, *, sha256: bytes | None) -> Item:
         if upload.state != "pending":
             return await self._ended(upload)
         try:
-            if upload.part_size_bytes is not None:
-                await self._join(upload, parts)
             found = await self._store.read(
                 original_key(upload.gallery_id, upload.media_id), start=0, length=SNIFF_BYTES
             )
@@ -96,9 +103,6 @@ class CompleteUpload:
         except ObjectMissing as error:
             metrics.COMPLETIONS.labels("incomplete").inc()
             raise UploadIncomplete("Send the bytes to the signed URLs first, then complete.") from error
-        except UploadIncomplete:
-            metrics.COMPLETIONS.labels("incomplete").inc()
-            raise
         except StorageUnavailable as error:
             raise StoreUnavailable(retry_after_s=1) from error
         except _Mismatch as mismatch:
@@ -107,10 +111,15 @@ class CompleteUpload:
         return await self._accept(upload, fmt, StoredOriginal(found.head.etag, sha256))
 
     async def _join(self, upload: Upload, parts: Sequence[CompletedPart]) -> None:
-        """Raises UploadIncomplete, StorageUnavailable, StoreUnavailable."""
+        """Raises UploadIncomplete, StoreUnavailable."""
         try:
             async with asyncio.timeout(_JOIN_PATIENCE_S):
                 await self._multiparts.join(upload, parts)
+        except UploadIncomplete:
+            metrics.COMPLETIONS.labels("incomplete").inc()
+            raise
+        except StorageUnavailable as error:
+            raise StoreUnavailable(retry_after_s=1) from error
         except TimeoutError as error:
             # The store goes on with it: whoever asks again finds the object, or waits on.
             raise StoreUnavailable("The parts are still being joined.", retry_after_s=5) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -29,6 +29,11 @@ PARALLEL = 8
 class Complete(Protocol):
     async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> Item: ...
 
+    async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item: ...
+
+
+_CompleteOne = Callable[[UploadId, GalleryId], Awaitable[Item]]
+
 
 class CompleteArrivals:
     """parallel: uploads looked at in the store at once, per call."""
@@ -46,28 +51,35 @@ class CompleteArrivals:
         uploads = await self._arrivals.uploads_of({arrival.media_id for arrival in told})
         known = {(upload.gallery_id, upload.media_id): upload for upload in uploads}
         found = [known.get((GalleryId(arrival.gallery_id), arrival.media_id)) for arrival in told]
-        outcomes = await self._end([upload for upload in found if upload is not None])
+        uploads = [upload for upload in found if upload is not None]
+        outcomes = await self._end(uploads, self._complete.stored)
         outcomes["unknown"] += found.count(None)
         return _counted(outcomes, way)
 
     async def overlooked(self, as_of: datetime, *, older_than: timedelta) -> int:
         """Complete uploads promised `older_than` before `as_of` whose notification never came or was lost.
 
+        Parts are joined only where the sweep of this instant would take the upload otherwise: until then
+        their sender may be at it. That they are listed does not say that they are whole, and no ETags of the
+        client's are here to compare. ADR-0017.
         Returns how many there were. Raises StoreUnavailable: the rest were looked at.
         """
         outcomes: Counter[Outcome] = Counter()
         async for page in self._arrivals.pending_since_before(as_of - older_than):
-            outcomes.update(await self._end(page))
+            over = [upload for upload in page if upload.expires_at < as_of]
+            outcomes.update(await self._end(over, self._complete))
+            still_open = [upload for upload in page if upload.expires_at >= as_of]
+            outcomes.update(await self._end(still_open, self._complete.stored))
         # Most of them simply have not been sent yet.
         outcomes["incomplete"] = 0
         return _counted(outcomes, "sweep")["completed"]
 
-    async def _end(self, uploads: Iterable[KnownUpload]) -> Counter[Outcome]:
+    async def _end(self, uploads: Iterable[KnownUpload], complete: _CompleteOne) -> Counter[Outcome]:
         slots = asyncio.Semaphore(self._parallel)
 
         async def one(upload: KnownUpload) -> Outcome:
             async with slots:
-                return await self._outcome(upload)
+                return await _outcome(upload, complete)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -77,20 +89,21 @@ class CompleteArrivals:
             raise failures.exceptions[0] from failures
         return Counter(task.result() for task in tasks)
 
-    async def _outcome(self, upload: KnownUpload) -> Outcome:
-        if upload.state != "pending":
-            return "repeated"
-        try:
-            await self._complete(upload.id, upload.gallery_id)
-        except UploadIncomplete:
-            return "incomplete"
-        except ContentMismatch:
-            return "mismatch"
-        except Unavailable:
-            return "unavailable"
-        except Problem:
-            return "gone"
-        return "completed"
+
+async def _outcome(upload: KnownUpload, complete: _CompleteOne) -> Outcome:
+    if upload.state != "pending":
+        return "repeated"
+    try:
+        await complete(upload.id, upload.gallery_id)
+    except UploadIncomplete:
+        return "incomplete"
+    except ContentMismatch:
+        return "mismatch"
+    except Unavailable:
+        return "unavailable"
+    except Problem:
+        return "gone"
+    return "completed"
 
 
 def _counted(outcomes: Counter[Outcome], way: Way) -> Counter[Outcome]:

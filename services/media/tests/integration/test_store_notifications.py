@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,7 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key, rendition_key
-from kappi_media.consumers import GROUP, STORE_GROUP, handlers, store_handler
+from kappi_media.consumers import GROUP, STORE_GROUP, BeforeSweep, handlers, store_handler
 from kappi_media.main import Ground, build_arrivals, tick_steps
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, Published, Teller
@@ -256,7 +257,7 @@ async def test_a_database_that_is_away_is_told_as_that(
     async def away(*_: Any, **__: Any) -> Any:
         raise asyncpg.CannotConnectNowError("starting up")
 
-    monkeypatch.setattr(CompleteUpload, "__call__", away)
+    monkeypatch.setattr(CompleteUpload, "stored", away)
     answer = await notify(http, message(*(key_of(gallery, one) for one in promised)))
     assert (answer.status, answer.code) == (503, "unavailable")
 
@@ -447,22 +448,35 @@ class TestParts:
         return make_http(store_events_token=TOKEN, multipart_threshold_bytes=5 << 20)
 
     @pytest.fixture
-    async def sent(self, http: Http, gallery: Gallery) -> Any:
-        """An upload all of whose parts are in the store."""
+    async def promised(self, http: Http, gallery: Gallery) -> Any:
+        declared = {"size": len(self.BODY), "sha256": hashlib.sha256(self.BODY).hexdigest()}
         answer = await http(
             "POST",
             f"/v1/galleries/{gallery.id}/uploads",
             grant=gallery.grant("contribute"),
-            body={"files": [FILE | {"size": len(self.BODY)}], "connection": "slow"},
+            body={"files": [FILE | declared], "connection": "slow"},
         )
         (upload,) = answer.json["uploads"]
-        size = upload["multipart"]["part_size"]
         assert len(upload["multipart"]["parts"]) == 2
-        for number, part in enumerate(upload["multipart"]["parts"]):
-            request = SignedRequest(part["url"], "PUT", part["headers"], utc_now())
-            stored = await call(request, self.BODY[number * size : (number + 1) * size])
-            assert stored.status == 200
         return upload
+
+    async def send(self, upload: Any, body: bytes, *numbers: int) -> None:
+        size = upload["multipart"]["part_size"]
+        for number in numbers:
+            part = upload["multipart"]["parts"][number - 1]
+            request = SignedRequest(part["url"], "PUT", part["headers"], utc_now())
+            assert (await call(request, body[(number - 1) * size : number * size])).status == 200
+
+    @pytest.fixture
+    async def sent(self, promised: Any) -> Any:
+        """An upload all of whose parts are in the store."""
+        await self.send(promised, self.BODY, 1, 2)
+        return promised
+
+    @pytest.fixture
+    def first(self, ground: Ground, make_settings: Callable[..., MediaSettings]) -> BeforeSweep:
+        """What a tick does first."""
+        return tick_steps(ground, make_settings(store_events_token=TOKEN))[0]
 
     async def test_the_store_and_the_client_at_once_make_one_item(
         self, client: Client, gallery: Gallery, http: Http, sent: Any, published: Publications
@@ -476,18 +490,49 @@ class TestParts:
             ("UploadCompleted", sent["media_id"])
         ]
 
-    async def test_a_client_that_died_before_it_said_so_is_found_by_a_tick(
-        self,
-        gallery: Gallery,
-        ground: Ground,
-        make_settings: Callable[..., MediaSettings],
-        sent: Any,
-        clock: Clock,
-        published: Publications,
+    async def test_the_store_tells_of_objects_so_nothing_is_joined_for_it(
+        self, gallery: Gallery, http: Http, sent: Any
     ) -> None:
-        """There is no object to tell of yet: its parts are joined for it."""
-        (first, *_) = tick_steps(ground, make_settings(store_events_token=TOKEN))
-        await first(clock() + timedelta(minutes=20))
+        answer = await notify(http, message(key_of(gallery, sent)))
+        assert (answer.status, answer.json) == (200, {"incomplete": 1})
+
+    async def test_a_client_that_died_before_it_said_so_is_found_before_the_sweep(
+        self, first: BeforeSweep, sent: Any, clock: Clock, published: Publications
+    ) -> None:
+        """There is no object to tell of yet: its parts are joined for it once nobody may send them."""
+        await first(clock() + timedelta(days=6, hours=23))
+        assert await published() == []
+        await first(clock() + timedelta(days=7, minutes=1))
         assert [(event.topic, event.key) for event in await published()] == [
             ("UploadCompleted", sent["media_id"])
         ]
+
+    async def test_a_client_that_died_after_its_parts_were_joined_is_found_by_the_next_tick(
+        self,
+        gallery: Gallery,
+        first: BeforeSweep,
+        sent: Any,
+        store: TroubledStore,
+        clock: Clock,
+        database: Database,
+        published: Publications,
+    ) -> None:
+        key, multipart_id = (
+            key_of(gallery, sent),
+            await database.hot.fetchval("SELECT multipart_id FROM uploads"),
+        )
+        parts = await store.list_parts(key, upload_id=multipart_id)
+        await store.complete_multipart(key, upload_id=multipart_id, parts=parts)
+        await first(clock() + timedelta(minutes=20))
+        assert [event.key for event in await published()] == [sent["media_id"]]
+
+    async def test_what_is_listed_may_still_be_on_its_way(
+        self, client: Client, gallery: Gallery, first: BeforeSweep, promised: Any, clock: Clock
+    ) -> None:
+        """Some stores list a part whose sender was cut off at its full size."""
+        await self.send(promised, self.BODY, 1)
+        await self.send(promised, bytes(len(self.BODY)), 2)
+        await first(clock() + timedelta(minutes=20))
+        await self.send(promised, self.BODY, 2)
+        answer = await client.complete(gallery, promised["id"])
+        assert (answer.status, answer.json["id"]) == (200, promised["media_id"])
