@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
@@ -16,7 +16,7 @@ from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
-from kappi_chassis.storage import ObjectStore, UrlSigner
+from kappi_chassis.storage import ObjectHead, ObjectStore, UrlSigner
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
@@ -61,6 +61,7 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.scanning import Clamd, ClamdAddress, ScanOriginal
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.checksums import LateChecksum
@@ -87,7 +88,10 @@ TICK_LOOKS_BACK = timedelta(hours=6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What everything stands on; tests put their own clock, ids, store and keys here."""
+    """What everything stands on; tests put their own clock, ids, store and keys here.
+
+    joins, hashing: what is under way with the parts and bytes of uploads, see `Multiparts`, `CompleteUpload`.
+    """
 
     database: Database
     outbox: Outbox
@@ -96,6 +100,8 @@ class Ground:
     grant_keys: Fetch
     clock: Clock = utc_now
     new_id: NewId = new_id
+    joins: SingleFlight[str, ObjectHead] = field(default_factory=SingleFlight)
+    hashing: SingleFlight[str, bytes | None] = field(default_factory=SingleFlight)
 
 
 def build_app(
@@ -293,7 +299,7 @@ def _view(
 
 def build_multiparts(ground: Ground) -> Multiparts:
     """The store's side of uploads in parts."""
-    return Multiparts(MultipartQueries(ground.database), store=ground.store)
+    return Multiparts(MultipartQueries(ground.database), store=ground.store, joins=ground.joins)
 
 
 def build_complete(ground: Ground) -> CompleteUpload:
@@ -304,6 +310,7 @@ def build_complete(ground: Ground) -> CompleteUpload:
         items=ItemQueries(ground.database),
         multiparts=build_multiparts(ground),
         store=ground.store,
+        hashing=ground.hashing,
         outbox=ground.outbox,
         clock=ground.clock,
     )
@@ -415,7 +422,8 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     )
     limits = RenderLimits(max_pixels=settings.max_picture_pixels, memory_bytes=settings.decoder_memory_bytes)
     renderer = Renderer(max_parallel=settings.decoder_processes, limits=limits)
-    backbone.service.closes(ground.store)
+    for resource in (ground.store, ground.joins, ground.hashing):
+        backbone.service.closes(resource)
     backbone.service.closes(renderer)
     make = build_renditions(ground, renderer)
     backbone.service.closes(make)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
@@ -26,6 +27,7 @@ from kappi_media.repository.completion import CompletionQueries, StoredOriginal
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.schemas import CompletedPart
+from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.checksums import sha256_in_time
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.uploads import find_upload
@@ -49,6 +51,8 @@ class _Mismatch(Exception):
 
 
 class CompleteUpload:
+    """hashing: of the whole process, by key: an upload that many complete is read once."""
+
     def __init__(
         self,
         uploads: UploadQueries,
@@ -57,6 +61,7 @@ class CompleteUpload:
         items: ItemQueries,
         multiparts: Multiparts,
         store: ObjectStore,
+        hashing: SingleFlight[str, bytes | None],
         outbox: Outbox,
         clock: Clock,
     ) -> None:
@@ -65,6 +70,7 @@ class CompleteUpload:
         self._completion = completion
         self._items = items
         self._store = store
+        self._hashing = hashing
         self._outbox = outbox
         self._clock = clock
 
@@ -139,7 +145,9 @@ class CompleteUpload:
             raise _Mismatch(error.reason.value) from error
         sha256 = known_sha256 or found.head.sha256
         if upload.sha256 is not None:
-            sha256 = sha256 or await sha256_in_time(self._store, found.head.key, size_bytes=upload.size_bytes)
+            key = found.head.key
+            read = partial(sha256_in_time, self._store, key, size_bytes=upload.size_bytes)
+            sha256 = sha256 or await self._hashing(key, read)
             if sha256 is not None and sha256 != upload.sha256:
                 raise _Mismatch("checksum_mismatch")
         return fmt, sha256

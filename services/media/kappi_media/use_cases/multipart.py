@@ -11,11 +11,13 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import (
     MultipartMissing,
     ObjectExistsAlready,
+    ObjectHead,
     ObjectMissing,
     ObjectStore,
     StorageRefused,
@@ -31,6 +33,7 @@ from kappi_media.errors import UploadIncomplete
 from kappi_media.parts import PartPlan
 from kappi_media.repository.multipart import MultipartQueries
 from kappi_media.schemas import CompletedPart, SignedPart
+from kappi_media.single_flight import SingleFlight
 
 MAX_SIGNED_PARTS = 100
 """Part URLs in one answer about one upload."""
@@ -76,6 +79,8 @@ class PartSigner:
 class Multiparts:
     """The store's side of multipart uploads.
 
+    joins: of the whole process, by the store's id. A join may take minutes of one of the store's few threads,
+    however many wait for it, and goes on when they have left.
     begun_at_once: calls to the store in flight, over all requests. begin_timeout_s: how long the signing of a
     batch waits for the store; what has not begun by then begins when somebody looks.
     """
@@ -85,11 +90,13 @@ class Multiparts:
         queries: MultipartQueries,
         *,
         store: ObjectStore,
+        joins: SingleFlight[str, ObjectHead],
         begun_at_once: int = 16,
         begin_timeout_s: float = 5.0,
     ) -> None:
         self._queries = queries
         self._store = store
+        self._joins = joins
         self._slots = asyncio.Semaphore(begun_at_once)
         self._begin_timeout_s = begin_timeout_s
 
@@ -155,8 +162,9 @@ class Multiparts:
             return
         key = original_key(upload.gallery_id, upload.media_id)
         parts = [present[number] for number in range(1, plan.count + 1)]
+        join = partial(self._store.complete_multipart, key, upload_id=upload.multipart_id, parts=parts)
         try:
-            await self._store.complete_multipart(key, upload_id=upload.multipart_id, parts=parts)
+            await self._joins(upload.multipart_id, join)
         except (MultipartMissing, ObjectExistsAlready):
             return  # somebody else was faster
         except StorageRefused:

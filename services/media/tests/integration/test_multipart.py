@@ -16,6 +16,7 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import MultipartMissing, ObjectStore, SignedRequest, StorageRefused, UrlSigner
+from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.signed_calls import Answer as StoreAnswer
 from kappi_chassis.testing.signed_calls import call
@@ -468,6 +469,69 @@ async def test_a_store_that_joins_slowly_is_not_waited_for(
     monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
     may_join.set()
     assert (await sender.complete(upload)).status == 200
+
+
+async def test_many_who_wait_for_one_join_keep_nobody_else_out(
+    sender: Sender,
+    store: TroubledStore,
+    gallery: Gallery,
+    monkeypatch: pytest.MonkeyPatch,
+    published: Publications,
+) -> None:
+    """A store joins a few uploads at once, and goes on with one that nobody waits for any more."""
+    slow, other = await sender.begin(), await sender.begin()
+    for upload in (slow, other):
+        await sender.send(upload, 1, 2, 3)
+    join, may_join = store.complete_multipart, asyncio.Event()
+    begun: list[str] = []
+
+    async def slowly(key: str, **given: Any) -> Any:
+        begun.append(key)
+        if key == key_of(gallery, slow):
+            await may_join.wait()
+        return await join(key, **given)
+
+    monkeypatch.setattr(store, "complete_multipart", slowly)
+    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 0.5)
+    answers = await asyncio.gather(*(sender.complete(slow) for _ in range(20)))
+    assert {answer.code for answer in answers} == {"store_unavailable"}
+    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
+    assert (await sender.complete(other)).status == 200
+    assert begun == [key_of(gallery, slow), key_of(gallery, other)]
+    may_join.set()
+    assert (await sender.complete(slow)).status == 200
+    assert [event.topic for event in await published()] == ["UploadCompleted"] * 2
+
+
+async def test_many_who_wait_for_one_sha256_read_the_bytes_once(
+    sender: Sender, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await sender.begin(sha256=hashlib.sha256(FILE).hexdigest())
+    await sender.send(upload, 1, 2, 3)
+    read, stream = store.read, store.stream
+    looked, may_read = 0, asyncio.Event()
+
+    async def counted(key: str, **given: Any) -> Any:
+        nonlocal looked
+        found = await read(key, **given)
+        looked += 1
+        return found
+
+    async def slowly(key: str, **given: Any) -> Any:
+        await may_read.wait()
+        async for chunk in stream(key, **given):
+            yield chunk
+
+    async def all_have_looked() -> None:
+        assert looked == 5
+
+    monkeypatch.setattr(store, "read", counted)
+    monkeypatch.setattr(store, "stream", slowly)
+    completing = [asyncio.create_task(sender.complete(upload)) for _ in range(5)]
+    await eventually(all_have_looked, 10)
+    may_read.set()
+    assert {answer.status for answer in await asyncio.gather(*completing)} == {200}
+    assert store.streams == 1
 
 
 async def test_an_aborted_upload_takes_no_parts(

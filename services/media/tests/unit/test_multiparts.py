@@ -13,6 +13,7 @@ from kappi_chassis.storage import ObjectStore, StorageRefused, StorageUnavailabl
 from kappi_media.domain import GalleryId, MediaId, Upload, UploadId
 from kappi_media.parts import PartPlan
 from kappi_media.repository.multipart import MultipartQueries
+from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.multipart import Multiparts, missing_parts, plan_of
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -82,7 +83,9 @@ def queries() -> Queries:
 
 
 def multiparts(store: Store, queries: Queries, **changed: Any) -> Multiparts:
-    return Multiparts(cast("MultipartQueries", queries), store=cast("ObjectStore", store), **changed)
+    return Multiparts(
+        cast("MultipartQueries", queries), store=cast("ObjectStore", store), joins=SingleFlight(), **changed
+    )
 
 
 async def test_a_hundred_begin_a_few_at_a_time(store: Store, queries: Queries) -> None:
