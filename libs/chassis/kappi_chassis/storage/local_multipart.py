@@ -100,10 +100,16 @@ class MultipartTree:
     def parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
         """By number. Raises MultipartMissing."""
         folder, _ = self._described(key, upload_id)
-        try:
-            return _planned(folder) or _stored(folder)
-        except FileNotFoundError as error:
-            raise MultipartMissing from error
+        with contextlib.suppress(FileNotFoundError):  # a part that was joined since its name was read
+            stored = _stored(folder)
+            if not (folder / _PLAN).exists():
+                self.check(key, upload_id)  # else its parts may have gone with it
+                return stored
+        # The plan comes before the first part goes, and ends with the upload only.
+        planned = _planned(folder)
+        if planned is None:
+            raise MultipartMissing
+        return planned
 
     def complete(self, key: str, *, upload_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
         """Join the parts to the object. Raises as `ObjectStore.complete_multipart` does."""

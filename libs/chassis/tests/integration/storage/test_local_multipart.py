@@ -238,6 +238,42 @@ async def test_completing_while_it_is_aborted_is_one_of_both(store: LocalObjectS
             await store.list_parts(key, upload_id=upload_id)
 
 
+@pytest.mark.parametrize("names_read", ["before", "after"])
+async def test_a_join_that_begins_during_a_look_hides_no_part(
+    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch, names_read: str
+) -> None:
+    upload_id, parts = await begin(store, "a/b", [b"one", b"two"])
+    stored = multipart._stored
+
+    def stored_and_joined_meanwhile(folder: Path) -> tuple[StoredPart, ...]:
+        monkeypatch.setattr(multipart, "_stored", stored)
+        names = os.listdir(folder)
+        multipart._plan(folder, parts)
+        (folder / "00001").unlink()
+        if names_read == "before":
+            monkeypatch.setattr(os, "listdir", lambda _: names)
+        return stored(folder)
+
+    monkeypatch.setattr(multipart, "_stored", stored_and_joined_meanwhile)
+    assert await store.list_parts("a/b", upload_id=upload_id) == tuple(parts)
+
+
+async def test_an_upload_that_ends_during_a_look_is_missing(
+    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id, _ = await begin(store, "a/b", [b"one", b"two"])
+    stored = multipart._stored
+
+    def stored_and_ended(folder: Path) -> tuple[StoredPart, ...]:
+        found = stored(folder)
+        folder.rename(folder.with_name("ended"))
+        return found[:1]
+
+    monkeypatch.setattr(multipart, "_stored", stored_and_ended)
+    with pytest.raises(MultipartMissing):
+        await store.list_parts("a/b", upload_id=upload_id)
+
+
 async def test_a_long_completion_holds_up_nobody_else(store: LocalObjectStore, tmp_path: Path) -> None:
     upload_id, parts = await begin(store, "a", [b"x"])
     with (tmp_path / "multiparts" / upload_id / "upload").open("rb") as held:
