@@ -67,7 +67,7 @@ class MediaSettings(DatabaseSettings):
         default=10 << 20, ge=1, description="Of a file posted through the API; larger ones go to the store"
     )
     small_uploads_at_once: int = Field(
-        default=32, ge=1, description="Posted files received at once; with S3 each takes up to 8 MiB"
+        default=32, ge=1, description="Posted files received at once; with S3 each takes up to 5 MiB"
     )
     fill_from_tags: bool = Field(
         default=True, description="Whether an item that is still in work is shown as its original's tags say"

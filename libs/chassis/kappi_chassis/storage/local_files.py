@@ -64,7 +64,7 @@ class ObjectWriter:
         self._digest = hashlib.new(hashed_by, usedforsecurity=False)
         self.size_bytes = 0
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         self._file.write(chunk)
         self._digest.update(chunk)
         self.size_bytes += len(chunk)

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 
-async def in_pieces(chunks: AsyncIterator[bytes], *, size_of: Callable[[int], int]) -> AsyncGenerator[bytes]:
+async def in_pieces(
+    chunks: AsyncIterator[bytes], *, size_of: Callable[[int], int]
+) -> AsyncGenerator[bytearray]:
     """The same bytes in pieces: the n-th (from 1) has `size_of(n)` bytes, the last one what is left.
 
-    An empty stream has one empty piece.
+    An empty stream has one empty piece. A piece is the caller's: whoever lets go of it before asking for the
+    next one has one of them in memory.
     """
-    buffered = bytearray()
+    piece = bytearray()
     number, wanted = 1, size_of(1)
     async for chunk in chunks:
-        buffered += chunk
-        while len(buffered) > wanted:  # not >=: the last piece must be known as such, and never be empty
-            yield bytes(memoryview(buffered)[:wanted])
-            del buffered[:wanted]
-            number += 1
-            wanted = size_of(number)
-    yield bytes(buffered)
+        rest = memoryview(chunk)
+        while rest:
+            if (
+                len(piece) == wanted
+            ):  # here, not below: the last piece must be known as such, and never be empty
+                yield piece
+                piece = bytearray()
+                number += 1
+                wanted = size_of(number)
+            taken = wanted - len(piece)
+            piece += rest[:taken]
+            rest = rest[taken:]
+    yield piece

@@ -135,14 +135,14 @@ class S3ObjectStore:
         return await self._put(key, body, content_type=content_type, condition={})
 
     async def _put(
-        self, key: str, body: bytes, *, content_type: str, condition: Mapping[str, Any]
+        self, key: str, body: bytes | bytearray, *, content_type: str, condition: Mapping[str, Any]
     ) -> ObjectHead:
         def work(client: S3Client) -> ObjectHead | None:
             digest = sha256(body).digest()
             answer = client.put_object(
                 Bucket=self._bucket,
                 Key=key,
-                Body=body,
+                Body=body,  # type: ignore[arg-type]  # see `S3Multiparts._put_piece`
                 ContentType=content_type,
                 ChecksumSHA256=b64encode(digest).decode(),
                 **condition,
@@ -164,18 +164,17 @@ class S3ObjectStore:
     async def put_stream(
         self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
     ) -> ObjectHead:
-        """See `ObjectStore.put_stream`. One request up to 8 MiB, a multipart upload beyond."""
+        """See `ObjectStore.put_stream`. One request below 5 MiB, a multipart upload from there on."""
         _check_content_type(content_type)
         async with aclosing(in_pieces(chunks, size_of=piece_size)) as pieces:
-            first = await anext(pieces)
-            second = await anext(pieces, None)
-            if second is None:
+            led = [await anext(pieces)]
+            if len(led[0]) < piece_size(1):  # all there is
                 condition = {} if replace else {"IfNoneMatch": "*"}
-                return await self._put(key, first, content_type=content_type, condition=condition)
+                return await self._put(key, led[0], content_type=content_type, condition=condition)
             if not replace:
                 await self._expect_nothing(key)
             await self._multiparts.put_pieces(
-                key, _led_by(second, pieces), first=first, content_type=content_type, create_only=not replace
+                key, _led_by(led, pieces), content_type=content_type, create_only=not replace
             )
         return await self.head(key)
 
@@ -311,10 +310,13 @@ class S3ObjectStore:
         await self._connection.close()
 
 
-async def _led_by(piece: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield piece
-    async for each in pieces:
-        yield each
+async def _led_by(first: list[bytearray], pieces: AsyncIterator[bytearray]) -> AsyncIterator[bytearray]:
+    """Those of `first`, taken out of it, then the others: nothing here keeps one that was handed over."""
+    while first:
+        yield first.pop(0)
+    while (piece := await anext(pieces, None)) is not None:
+        yield piece
+        del piece
 
 
 def _check_content_type(content_type: str) -> None:

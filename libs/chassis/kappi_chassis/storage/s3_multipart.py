@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 # Some stores notice only when the parts are all there.
 _MAX_KEY_BYTES = 1024
-_PIECE_BYTES = 8 << 20
+_PIECE_BYTES = 5 << 20  # the least S3 takes
 _LARGE_PIECE_BYTES = 64 << 20
 _LARGE_PIECES_FROM = 2_001
 
 
 def piece_size(number: int) -> int:
-    """Bytes of the n-th part of what Kappi stores itself: 8 MiB, and 64 MiB beyond the first 16 GiB.
+    """Bytes of the n-th part of what Kappi stores itself: 5 MiB, and 64 MiB beyond the first 10 GiB.
 
-    That reaches 516 GiB within the 10,000 parts an object may have.
+    That reaches 509 GiB within the 10,000 parts an object may have.
     """
     return _PIECE_BYTES if number < _LARGE_PIECES_FROM else _LARGE_PIECE_BYTES
 
@@ -148,15 +148,16 @@ class S3Multiparts:
         return found, {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     async def put_pieces(
-        self, key: str, pieces: AsyncIterator[bytes], *, first: bytes, content_type: str, create_only: bool
+        self, key: str, pieces: AsyncIterator[bytearray], *, content_type: str, create_only: bool
     ) -> None:
-        """Store `first` and `pieces` as one object, or nothing of it."""
+        """Store the pieces as one object, or nothing of it. One of them is in memory at a time."""
         upload_id = await self.create(key, content_type=content_type)
+        parts: list[StoredPart] = []
         try:
-            parts = [await self._put_piece(key, upload_id=upload_id, number=1, piece=first)]
             async for piece in pieces:
                 number = _next_number(parts)
                 parts.append(await self._put_piece(key, upload_id=upload_id, number=number, piece=piece))
+                del piece  # before the next one is gathered
             await self.join(key, upload_id=upload_id, parts=parts, create_only=create_only)
         except BaseException:
             # Whatever it was, cancellation too. What cannot be aborted now is swept with its prefix.
@@ -169,14 +170,14 @@ class S3Multiparts:
         except (StorageUnavailable, StorageRefused, ObjectExistsAlready):
             return
 
-    async def _put_piece(self, key: str, *, upload_id: str, number: int, piece: bytes) -> StoredPart:
+    async def _put_piece(self, key: str, *, upload_id: str, number: int, piece: bytearray) -> StoredPart:
         def work(client: S3Client) -> StoredPart:
             answer = client.upload_part(
                 Bucket=self._bucket,
                 Key=key,
                 UploadId=upload_id,
                 PartNumber=number,
-                Body=piece,
+                Body=piece,  # type: ignore[arg-type]  # botocore takes it as it is; bytes would be a copy
                 ContentMD5=b64encode(md5(piece, usedforsecurity=False).digest()).decode(),
             )
             return StoredPart(number=number, size_bytes=len(piece), etag=answer["ETag"].strip('"'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -155,6 +156,21 @@ async def test_pieces_are_the_same_bytes(chunk: int, total: int) -> None:
     assert b"".join(pieces) == content
     assert all(len(piece) == 3 + number for number, piece in enumerate(pieces[:-1], start=1))
     assert 0 < len(pieces[-1]) <= 3 + len(pieces) or total == 0
+
+
+async def test_whoever_lets_go_of_a_piece_has_one_in_memory() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield bytes(1 << 16)
+
+    tracemalloc.start()
+    try:
+        async for piece in in_pieces(chunks(), size_of=lambda _: 1 << 20):
+            del piece
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 3 << 19
 
 
 @pytest.mark.parametrize(
