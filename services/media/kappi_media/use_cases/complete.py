@@ -21,6 +21,7 @@ from kappi_media.errors import (
     StoreUnavailable,
     UploadAborted,
     UploadIncomplete,
+    UploadNotFound,
 )
 from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identify
 from kappi_media.repository.completion import CompletionQueries, StoredOriginal
@@ -175,7 +176,9 @@ class CompleteUpload:
     async def _overtaken(self, upload: Upload) -> Item:
         """Somebody ended the upload while we looked at the object."""
         current = await self._uploads.find(upload.id, upload.gallery_id)
-        if current is None or current.state == "pending":
+        if current is None:  # swept, or gone with its gallery
+            raise UploadNotFound
+        if current.state == "pending":
             raise GalleryNotFound
         return await self._ended(current)
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from kappi_chassis.db import Database
+from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Client, Gallery, Published
+from kappi_media.testing.harness import Client, Clock, Gallery, Published, Teller
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 
@@ -162,6 +164,30 @@ async def test_a_store_that_is_away_is_said_so_and_nothing_is_lost(
     assert answer.headers["retry-after"] == "1"
     store.down = False
     assert (await client.complete(gallery, promised["id"])).status == 200
+
+
+async def test_an_upload_that_is_swept_while_it_is_completed_is_not_there(
+    client: Client,
+    gallery: Gallery,
+    store: TroubledStore,
+    clock: Clock,
+    tell: Teller,
+    monkeypatch: pytest.MonkeyPatch,
+    published: Publications,
+) -> None:
+    (promised,) = await client.sign(gallery, file(JPEG))
+    await client.put(promised, JPEG)
+    read = store.read
+
+    async def read_and_sweep(key: str, **given: Any) -> Any:
+        found = await read(key, **given)
+        await tell(JanitorTick(schedule="hourly", at=clock() + timedelta(hours=25), origin="timer"))
+        return found
+
+    monkeypatch.setattr(store, "read", read_and_sweep)
+    answer = await client.complete(gallery, promised["id"])
+    assert (answer.status, answer.code) == (404, "upload_not_found")
+    assert [event.topic for event in await published()] == ["MediaDeleted"]
 
 
 async def test_the_checks_cost_one_read_of_the_store(
