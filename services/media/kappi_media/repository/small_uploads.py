@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import DeclaredUpload, UploadId
-from kappi_media.models import uploads
+from kappi_media.domain import DeclaredUpload
 
 # Locks in the order of `ownership`. What was reserved is never less than what came, so no quota is asked.
 _SETTLE = """
@@ -26,11 +24,6 @@ released AS (
   ON CONFLICT (id) DO UPDATE SET reserved_bytes = a.reserved_bytes - (SELECT spare FROM settled))
 SELECT true FROM settled
 """
-
-
-async def mark_posted(connection: AsyncConnection, upload_id: UploadId) -> None:
-    """Keep everybody else from completing it: what the store tells of may be there before it is settled."""
-    await connection.execute(update(uploads).where(uploads.c.id == upload_id).values(posted=True))
 
 
 async def settle(connection: AsyncConnection, declared: DeclaredUpload) -> bool:

@@ -38,12 +38,12 @@ charged AS (
   RETURNING a.id)
 INSERT INTO uploads (
   id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
-  part_size_bytes)
+  part_size_bytes, posted)
 SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
-       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes
+       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false)
 FROM open, json_to_recordset($4::text::json) AS f (
   id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb,
-  expires_at timestamptz, part_size_bytes bigint)
+  expires_at timestamptz, part_size_bytes bigint, posted boolean)
 WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
 """
 _WHY_NOT = """
@@ -86,11 +86,16 @@ class Refusal(Enum):
 
 
 class PromisedFiles(NamedTuple):
-    """A batch of one gallery. owner_id: whom to charge. quota_bytes: of the owner; None for no limit."""
+    """A batch of one gallery. owner_id: whom to charge. quota_bytes: of the owner; None for no limit.
+
+    posted: through the API, so that only the request itself may complete it before it is settled; what the
+    store tells of may be there earlier.
+    """
 
     declared: Sequence[DeclaredUpload]
     owner_id: AccountId | None
     quota_bytes: int | None
+    posted: bool = False
 
 
 class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -106,6 +111,7 @@ class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     # Where it is not that of most.
     expires_at: datetime | None = None
     part_size_bytes: int | None = None
+    posted: bool = False
 
 
 class UploadQueries:
@@ -152,7 +158,7 @@ async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> R
 async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | None:
     first = batch.declared[0].upload
     size_bytes = sum(one.upload.size_bytes for one in batch.declared)
-    rows = encode([_row(one, first.expires_at) for one in batch.declared]).decode()
+    rows = encode([_row(one, first.expires_at, posted=batch.posted) for one in batch.declared]).decode()
     for _ in range(_ATTEMPTS):
         status = await asyncpg.execute(
             _PROMISE,
@@ -190,7 +196,7 @@ def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | None:
     return None
 
 
-def _row(one: DeclaredUpload, usual_expiry: datetime) -> _Row:
+def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:
     upload, description = one
     return _Row(
         id=upload.id,
@@ -202,4 +208,5 @@ def _row(one: DeclaredUpload, usual_expiry: datetime) -> _Row:
         description=None if description.is_empty else description,
         expires_at=upload.expires_at if upload.expires_at != usual_expiry else None,
         part_size_bytes=upload.part_size_bytes,
+        posted=posted,
     )

@@ -45,7 +45,7 @@ from kappi_media.errors import (
 )
 from kappi_media.posted.body import PostedBody
 from kappi_media.probing import SNIFF_BYTES, MediaFormat, is_supported, sniff
-from kappi_media.repository.small_uploads import mark_posted, settle
+from kappi_media.repository.small_uploads import settle
 from kappi_media.repository.uploads import PromisedFiles, UploadQueries
 from kappi_media.schemas import PostedFile
 from kappi_media.tiers import TierRules
@@ -203,14 +203,13 @@ class PostFile:
             [DeclaredUpload(upload, Description())],
             order.owner_id,
             order.rules.quota_bytes if order.owner_id is not None else None,
+            posted=True,
         )
 
         async def promise() -> None:
             check_promised(files, await self._uploads.promise(files))
 
         await of_its_owner(self._outbox, files, promise)
-        async with self._outbox.begin() as unit:
-            await mark_posted(unit.connection, upload.id)
         return upload
 
     async def _store_original(self, upload: Upload, inflow: _Inflow) -> _Received:

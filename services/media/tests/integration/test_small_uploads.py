@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
+from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectHead, StorageUnavailable
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.s3_server import S3Server
@@ -336,6 +338,20 @@ async def test_a_store_that_is_gone_when_it_is_looked_at_leaves_nothing(
     assert (answer.status, answer.code) == (503, "store_unavailable")
     assert await nothing_is_left(database)
     assert [event.topic for event in await published()] == ["MediaDeleted"]
+
+
+async def test_a_database_that_fails_after_the_promise_leaves_nothing(
+    post: Post, outbox: Outbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promise is one statement: whatever fails from there on gives it up."""
+
+    def fails() -> Any:
+        raise asyncpg.CannotConnectNowError("starting up")
+
+    monkeypatch.setattr(outbox, "begin", fails)
+    answer = await post(form, LARGE)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert await nothing_is_left(database)
 
 
 async def test_a_deleted_gallery_takes_nothing(
