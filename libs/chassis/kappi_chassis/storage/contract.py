@@ -134,6 +134,7 @@ class UrlSigner(Protocol):
 
         upload_id: of `ObjectStore.create_multipart`. number: 1 to 10,000, else ValueError. The store answers
         404 for an upload that is over, and an `ETag` for a part that came. May be used again while it lives.
+        A `Content-MD5` need not be signed; a part that comes with one is refused unless its bytes have it.
         """
         ...
 

@@ -26,7 +26,7 @@ PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, HEAD, PUT"),
     (
         b"access-control-allow-headers",
-        b"content-type, if-match, if-none-match, if-range, range, x-amz-checksum-sha256",
+        b"content-md5, content-type, if-match, if-none-match, if-range, range, x-amz-checksum-sha256",
     ),
     (b"access-control-max-age", b"86400"),
 ]

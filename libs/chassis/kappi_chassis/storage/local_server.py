@@ -50,6 +50,7 @@ from kappi_chassis.storage.local_signing import (
     UrlExpired,
 )
 
+_MD5_BYTES = 16
 _READ_CHUNK_BYTES = 1 << 20
 
 
@@ -177,12 +178,15 @@ class _LocalStoreApp:
         self, key: str, part: PartBinding, *, headers: dict[str, str], body: UploadBody, send: Send
     ) -> None:
         _check_length(headers, part.size_bytes)
+        content_md5 = _content_md5(headers)
         # As above, before as well as after.
         await self._store.expect_multipart(key, upload_id=part.upload_id)
         writer = await self._store.part_writer(key)
         try:
             async for chunk in body.chunks(size_bytes=part.size_bytes):
                 await self._store.blocking(partial(writer.write, chunk))
+            if content_md5 is not None and writer.digest() != content_md5:
+                raise Refused(400, "BadDigest", "The MD5 of the part is not the one in Content-MD5.")
             etag = await self._store.publish_part(writer, key, upload_id=part.upload_id, number=part.number)
         finally:
             await self._store.blocking(writer.discard)
@@ -261,6 +265,17 @@ def _check_length(headers: dict[str, str], size_bytes: int) -> None:
         raise Refused(411, "MissingContentLength", "Content-Length is required.")
     if length != str(size_bytes):
         raise Refused(400, "IncompleteBody", "Content-Length is not the one signed.")
+
+
+def _content_md5(headers: dict[str, str]) -> bytes | None:
+    """What the part shall have, where its sender says so. No signature names it, as on any S3."""
+    given = headers.get("content-md5")
+    if given is None:
+        return None
+    digest = _decoded(given)
+    if digest is None or len(digest) != _MD5_BYTES:
+        raise Refused(400, "InvalidDigest", "Content-MD5 is not the Base64 of 16 bytes.")
+    return digest
 
 
 def _decoded(checksum: str | None) -> bytes | None:

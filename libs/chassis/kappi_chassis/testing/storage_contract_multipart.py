@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from hashlib import md5
 from urllib.parse import urlsplit
 
 import pytest
@@ -270,6 +272,32 @@ class MultipartContract(ContractSuite):
             key, upload_id=upload_id, number=1, size_bytes=len(BODY), now=now, lifetime=MINUTES_5
         )
         assert (await call(request, body)).status in {400, 403}
+        assert await store.list_parts(key, upload_id=upload_id) == ()
+
+    @pytest.mark.parametrize("sent", [BODY[::-1], BODY], ids=["other bytes", "the bytes"])
+    async def test_a_part_with_its_md5_is_refused_unless_it_has_it(
+        self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, sent: bytes
+    ) -> None:
+        key = prefix + "a"
+        upload_id = await store.create_multipart(key, content_type="video/mp4")
+        request = signer.sign_part(
+            key, upload_id=upload_id, number=1, size_bytes=len(BODY), now=now, lifetime=MINUTES_5
+        )
+        said = {"content-md5": b64encode(md5(BODY, usedforsecurity=False).digest()).decode()}
+        answer = await call(request, sent, headers=said)
+        there = [part.number for part in await store.list_parts(key, upload_id=upload_id)]
+        assert (answer.status, there) == ((200, [1]) if sent == BODY else (400, []))
+
+    @pytest.mark.parametrize("said", ["no Base64", "QUJD", ""])
+    async def test_an_md5_that_is_none_is_refused(
+        self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, said: str
+    ) -> None:
+        key = prefix + "a"
+        upload_id = await store.create_multipart(key, content_type="video/mp4")
+        request = signer.sign_part(
+            key, upload_id=upload_id, number=1, size_bytes=len(BODY), now=now, lifetime=MINUTES_5
+        )
+        assert (await call(request, BODY, headers={"content-md5": said})).status == 400
         assert await store.list_parts(key, upload_id=upload_id) == ()
 
     async def test_tampered_part_urls_are_refused(
