@@ -87,8 +87,9 @@ SIGN_PARTS: dict[str, Any] = {
     "summary": "Sign parts of an upload",
     "description": (
         "Fresh URLs of up to 100 parts of a multipart upload. PUT the part's bytes to its URL, exactly as "
-        "many as it has, with no header but `Content-Length`; the answer's `ETag` names what came. Parts may "
-        "go in any order and side by side; one that is sent again replaces itself."
+        "many as it has, with no header but `Content-Length` and, to have the bytes checked, `Content-MD5`; "
+        "the answer's `ETag` names what came. Parts may go in any order and side by side; one that is sent "
+        "again replaces itself."
     ),
     "parameters": [_path_id("upload")],
     "requestBody": json_body("PartNumbers"),
