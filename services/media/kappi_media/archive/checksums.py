@@ -184,8 +184,10 @@ class Counting:
 
     def _found(self, index: int) -> int | None:
         crc32 = self._counted.get(index)
-        # Another archive may have come by meanwhile.
-        return crc32 if crc32 is not None else self._ledger.known(self._files[index])
+        if crc32 is None and (crc32 := self._ledger.known(self._files[index])) is not None:
+            # Another archive came by meanwhile. Copied like the rest: the directory will ask for it again.
+            self._counted[index] = crc32
+        return crc32
 
     def _go_on(self) -> None:
         index = next(self._first, None)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from kappi_chassis.db import Database
+from kappi_chassis.http.edge import Message, Receive, Scope, Send
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.eventually import eventually
-from kappi_media.archive import reading
+from kappi_media.archive import checksums, reading
 from kappi_media.testing.archives import BIG, FILES, WINDOW, Shelf, archive, contents, fill, noise
 from kappi_media.testing.harness import Gallery
 from kappi_media.testing.troubled_store import TroubledStore
@@ -58,6 +59,36 @@ class TestChecksums:
         second = await archive(app, gallery)
         assert store.reads == 2 * once + large
         assert first.body == second.body
+
+    async def test_are_found_out_by_several_first_readers_at_once(
+        self,
+        make_app: Callable[..., Any],
+        store: TroubledStore,
+        local_shelf: Shelf,
+        gallery: Gallery,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """One finds in memory what another counted, and it is saved and forgotten before it is needed."""
+        monkeypatch.setattr(checksums, "FLUSH_AFTER_S", 0.02)
+        films = {f"{number}.mp4": noise(BIG, number) for number in range(8)}
+        for name, body in films.items():
+            await local_shelf.add(name, body)
+        app = make_app(store)
+
+        def read_by(pause_s: float) -> Any:
+            async def read(scope: Scope, receive: Receive, send: Send) -> None:
+                async def take(message: Message) -> None:
+                    await asyncio.sleep(pause_s)
+                    await send(message)
+
+                await app(scope, receive, take)
+
+            return read
+
+        answers = [archive(read_by(pause_s), gallery) for pause_s in (0.004, 0.005, 0.006)]
+        first, *others = [answer.body for answer in await asyncio.gather(*answers)]
+        assert contents(first) == films
+        assert others == [first] * 2
 
     async def test_of_files_before_a_range_are_found_out(
         self,

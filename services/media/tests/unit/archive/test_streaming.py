@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kappi_chassis.storage import ObjectHead, ObjectMissing, ObjectStore, RangedRead
 from kappi_media.archive import checksums
-from kappi_media.archive.checksums import Checksum, ChecksumLedger
+from kappi_media.archive.checksums import Checksum, ChecksumLedger, Counting
 from kappi_media.archive.layout import ArchiveFile, ArchiveLayout, Data, End, Header, Listing, StoredFile
 from kappi_media.archive.reading import READS_AHEAD, Blocks, ContentChanged
 from kappi_media.archive.streaming import ArchiveStream
@@ -238,6 +238,37 @@ class TestLedger:
         assert await sent(store, layout, 0, size - 1, ledger=ledger) == expected(layout, bodies, 0, size - 1)
         await ledger.close()
 
+    @pytest.mark.parametrize("size_bytes", [WINDOW // 4, 5 * WINDOW])
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_several_first_readers_all_get_the_whole(
+        self, monkeypatch: pytest.MonkeyPatch, size_bytes: int, seed: int
+    ) -> None:
+        """What one of them counted is saved, and forgotten, while the others are still on their way."""
+        monkeypatch.setattr(checksums, "FLUSH_AFTER_S", 0)
+        random = Random(seed)
+        bodies = [random.randbytes(size_bytes) for _ in range(6)]
+        store, ledger = stored(bodies), ChecksumLedger(save_nothing)
+
+        async def reader(turns: int) -> bytes:
+            layout, out = layout_of(bodies, [False] * 6), bytearray()
+
+            async def write(body: bytes) -> None:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                out.extend(body)
+
+            blocks = Blocks(cast("ObjectStore", store), size_bytes=BLOCK)
+            await ArchiveStream(
+                layout, first=0, last=layout.size_bytes - 1, blocks=blocks, ledger=ledger
+            ).send_to(write)
+            return bytes(out)
+
+        layout = layout_of(bodies, [False] * 6)
+        whole = expected(layout, bodies, 0, layout.size_bytes - 1)
+        got = await asyncio.gather(*(reader(random.randrange(1, 40)) for _ in range(3)))
+        assert [body == whole for body in got] == [True] * 3
+        await ledger.close()
+
     async def test_a_count_goes_on_where_it_was_given_up(self) -> None:
         bodies = [Random(1).randbytes(20 * WINDOW)]
         layout, ledger, store = layout_of(bodies, [False]), ChecksumLedger(save_nothing), stored(bodies)
@@ -262,3 +293,21 @@ class TestLedger:
         assert await sent(store, layout, 0, size - 1, ledger=ledger) == expected(layout, bodies, 0, size - 1)
         assert ledger.checkpoint(layout.files[0]).offset == 0
         await ledger.close()
+
+    @pytest.mark.parametrize("in_memory", [True, False])
+    async def test_what_another_counted_is_kept_for_the_directory(self, *, in_memory: bool) -> None:
+        body = bytes(10)
+        ledger, files = ChecksumLedger(save_nothing), layout_of([body], [False]).files
+        blocks = Blocks(cast("ObjectStore", stored([body])), size_bytes=BLOCK)
+        counting = Counting(files, ledger=ledger, blocks=blocks)
+        ledger.note(files[0], 17)
+        if in_memory:
+            assert await counting.of_blocks(0, []) == 17
+        else:
+            counting.begin(first=[0], afterwards=[])
+            await asyncio.sleep(0)  # it finds that nothing is left to count
+        await ledger.close()
+        assert ledger.known(files[0]) is None
+
+        assert await counting.of(0) == 17
+        await counting.close()
