@@ -86,6 +86,8 @@ class ChecksumLedger:
 
     def leave(self, file: StoredFile, checkpoint: Checkpoint) -> None:
         """Keep it for whoever comes back: a large file may take longer than a client waits."""
+        if checkpoint.offset <= self.checkpoint(file).offset:
+            return  # another came further
         self._checkpoints[file.key, file.etag] = checkpoint
         if len(self._checkpoints) > KEPT_CHECKPOINTS:
             self._checkpoints.popitem(last=False)

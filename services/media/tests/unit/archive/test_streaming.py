@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kappi_chassis.storage import ObjectHead, ObjectMissing, ObjectStore, RangedRead
 from kappi_media.archive import checksums
-from kappi_media.archive.checksums import Checksum, ChecksumLedger, Counting
+from kappi_media.archive.checksums import Checkpoint, Checksum, ChecksumLedger, Counting
 from kappi_media.archive.layout import ArchiveFile, ArchiveLayout, Data, End, Header, Listing, StoredFile
 from kappi_media.archive.reading import READS_AHEAD, Blocks, ContentChanged
 from kappi_media.archive.streaming import ArchiveStream
@@ -311,3 +311,11 @@ class TestLedger:
 
         assert await counting.of(0) == 17
         await counting.close()
+
+    async def test_the_furthest_of_several_counts_is_gone_on_with(self) -> None:
+        ledger = ChecksumLedger(save_nothing)
+        (file,) = layout_of([bytes(100)], [False]).files
+        for offset in (40, 80, 10):
+            ledger.leave(file, Checkpoint(offset, offset))
+        assert ledger.checkpoint(file) == Checkpoint(80, 80)
+        await ledger.close()
