@@ -29,7 +29,7 @@ STORE_EVENTS = Counter(
 TAG_LOOKS = Counter(
     "kappi_media_tag_looks_total",
     "Looks at an original's tags for facts its item still lacks",
-    ("outcome",),  # found, none, unreadable, missing (the object), unavailable (the store)
+    ("outcome",),  # found, none, unreadable, missing (the object), unavailable, refused (by the store)
 )
 TAGS_WRITTEN = Counter(
     "kappi_media_tags_written_total",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
-from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
+from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageRefused, StorageUnavailable
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
@@ -47,7 +47,7 @@ class FactsFromTags:
         """Look at the tags of those that wait for their facts and were not looked at lately; those filled.
 
         An item that is filled stays `processing`: only the worker says that a file is what it claims to be.
-        A store that does not answer is a look that found nothing.
+        A store that does not answer, or knows no tags, is a look that found nothing.
         """
         now = self._clock()
         claimed = await self._tags.claim(media_ids, now=now, missed_before=now - self.retry_after)
@@ -78,6 +78,9 @@ class FactsFromTags:
             facts, outcome = None, "missing"
         except StorageUnavailable:
             facts, outcome = None, "unavailable"
+        except StorageRefused as error:
+            _log.warning("tags.refused", media_id=str(media_id), error=str(error))
+            facts, outcome = None, "refused"
         except TagsUnreadable as error:
             _log.warning("tags.unreadable", media_id=str(media_id), tag=str(error))
             facts, outcome = None, "unreadable"

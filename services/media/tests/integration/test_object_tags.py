@@ -15,7 +15,7 @@ import pytest
 from kappi_chassis.bus import Processor
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.storage import StorageUnavailable
+from kappi_chassis.storage import StorageRefused, StorageUnavailable
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_contracts.events import JanitorTick
@@ -50,17 +50,20 @@ Publications = Callable[..., Awaitable[list[Published]]]
 
 
 class SlowStore(TroubledStore):
-    """Whose tags come when they may, and are counted."""
+    """Whose tags come when they may, and are counted. refused: keys it refuses to tell tags of."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
         self.looks = 0
+        self.refused: set[str] = set()
         self.open = asyncio.Event()
         self.open.set()
 
     async def tags(self, key: str) -> dict[str, str]:
         self.looks += 1
         await self.open.wait()
+        if key in self.refused:
+            raise StorageRefused("S3 refused the request: MethodNotAllowed (405)")
         return await super().tags(key)
 
 
@@ -294,6 +297,19 @@ async def test_a_store_that_is_away_harms_no_reader(
     page = await client.view(gallery)
     assert page.status == 200
     assert seen(page.json["items"][0]) == ("image", "processing", None, None, None)
+
+
+async def test_a_look_that_is_refused_keeps_no_other_from_its_facts(
+    client: Client, gallery: Gallery, store: SlowStore, facts: FactsFromTags
+) -> None:
+    items = [await client.upload(gallery, JPEG) for _ in range(3)]
+    for item in items:
+        await store.set_tags(key_of(gallery, item), tags_of(PHOTO))
+    store.refused.add(key_of(gallery, items[1]))
+
+    filled = await facts.fill([MediaId(UUID(item["id"])) for item in items])
+
+    assert filled == {UUID(items[0]["id"]), UUID(items[2]["id"])}
 
 
 async def test_a_tick_fills_what_nobody_read(
