@@ -18,7 +18,7 @@ from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.departure import Departure
 from kappi_gateway.headers import HOST, TO_PANEL, TO_STORE, first, passing, text
-from kappi_gateway.relay import relay
+from kappi_gateway.relay import ReadingPace, relay
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Upstreams
 
@@ -110,7 +110,7 @@ class Door:
                 send,
                 service=self._passage.service,
                 head_only=scope["method"] == "HEAD",
-                silence_s=self._silence_s,
+                pace=ReadingPace(self._silence_s),
             )
         finally:
             response.release()

@@ -23,7 +23,7 @@ from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, Up
 from kappi_gateway.grants import Granted
 from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
 from kappi_gateway.limits import CallLimit, PlaceLimit
-from kappi_gateway.relay import relay
+from kappi_gateway.relay import ReadingPace, relay
 from kappi_gateway.routes import Credential, Limit, Route, Service
 from kappi_gateway.upstream import Upstreams
 
@@ -38,8 +38,8 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 class Terms:
     """body_limit_bytes: of a request to a service; file_body_limit_bytes: of one that carries a file.
     client_silence: longest pause of a client. archives, archive_silence: how many at once, and how long a
-    service may pause, where an answer lasts. files: how many at once where a body carries one. slow: clients
-    that are waited for in the middle of their bodies."""
+    service may pause, where an answer lasts. archive_bytes_per_s: of its slowest reader. files: how many at
+    once where a body carries one. slow: clients that are waited for in the middle of their bodies."""
 
     body_limit_bytes: int
     file_body_limit_bytes: int
@@ -48,6 +48,7 @@ class Terms:
     files: PlaceLimit
     slow: PlaceLimit
     archive_silence: timedelta
+    archive_bytes_per_s: int
 
 
 class _Paid:
@@ -90,6 +91,11 @@ class Forward:
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = _PASSING[route.service]
         self._places = terms.archives if route.lasts else terms.files if route.carries_file else None
+        self._pace = (
+            ReadingPace(self._silence_s, terms.archive_bytes_per_s)
+            if route.lasts
+            else ReadingPace(self._silence_s)
+        )
         self._patience = terms.archive_silence if route.lasts else None
 
     async def __call__(self, call: Call) -> None:
@@ -147,7 +153,7 @@ class Forward:
                 call.send,
                 service=self._route.service,
                 head_only=call.method == "HEAD",
-                silence_s=self._silence_s,
+                pace=self._pace,
             )
         finally:
             response.release()

@@ -136,6 +136,7 @@ class _Wiring:
             files=PlaceLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
             slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
             archive_silence=settings.archive_silence,
+            archive_bytes_per_s=settings.archive_bytes_per_s,
         )
         router: Router[Endpoint] = Router()
         for route in ROUTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import ClientResponse
@@ -10,6 +11,7 @@ from kappi_chassis.http.edge import Send
 from kappi_chassis.observability.logs import get_logger
 
 from kappi_gateway import metrics
+from kappi_gateway.body import SLOWEST_BYTES_PER_S
 from kappi_gateway.errors import ClientStalled, UpstreamBroke
 from kappi_gateway.headers import answering
 from kappi_gateway.routes import Service
@@ -18,11 +20,19 @@ WITHOUT_BODY = frozenset({204, 304})
 _log = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingPace:
+    """silence_s: how long a client that reads may fall behind `slowest_bytes_per_s`, hence its longest pause,
+    too; time in which a service sends nothing does not count."""
+
+    silence_s: float
+    slowest_bytes_per_s: int = SLOWEST_BYTES_PER_S
+
+
 async def relay(
-    response: ClientResponse, send: Send, *, service: Service, head_only: bool, silence_s: float
+    response: ClientResponse, send: Send, *, service: Service, head_only: bool, pace: ReadingPace
 ) -> None:
-    """Send it on, also when its body was read already. head_only: the client asked with HEAD. silence_s:
-    longest pause of a client that reads.
+    """Send it on, also when its body was read already. head_only: the client asked with HEAD.
 
     Raises UpstreamBroke or ClientStalled when it had to end early: the connection must be cut then.
     """
@@ -39,14 +49,16 @@ async def relay(
             body = await response.read()
             await send({"type": "http.response.body", "body": b"" if head_only or empty else body})
         else:
-            await _pieces(response, send, silence_s)
+            await _pieces(response, send, pace)
     except (aiohttp.ClientError, aiohttp.SocketTimeoutError) as error:
         metrics.UPSTREAM_FAILURES.labels(service.value, "broken_off").inc()
         _log.warning("upstream.broke_off", upstream=service.value, error_type=type(error).__name__)
         raise UpstreamBroke from error
 
 
-async def _pieces(response: ClientResponse, send: Send, silence_s: float) -> None:
+async def _pieces(response: ClientResponse, send: Send, pace: ReadingPace) -> None:
+    clock = asyncio.get_running_loop().time
+    patience_s = pace.silence_s
     content = response.content
     piece = await content.readany()
     last = content.at_eof()
@@ -54,8 +66,11 @@ async def _pieces(response: ClientResponse, send: Send, silence_s: float) -> Non
     while not last:
         piece = await content.readany()
         last = content.at_eof()
+        asked_at = clock()
         try:
-            async with asyncio.timeout(silence_s):
+            async with asyncio.timeout(patience_s):
                 await send({"type": "http.response.body", "body": piece, "more_body": not last})
         except TimeoutError as error:
             raise ClientStalled from error
+        earned_s = len(piece) / pace.slowest_bytes_per_s - (clock() - asked_at)
+        patience_s = min(pace.silence_s, patience_s + earned_s)

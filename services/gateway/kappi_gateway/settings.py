@@ -77,8 +77,8 @@ class GatewaySettings(ServiceSettings):
     )
     client_silence: timedelta = Field(
         default=timedelta(seconds=60),
-        description="Longest pause of a client that sends a body or reads one; of one that sends, also how "
-        "long it may fall behind 4 KiB a second",
+        description="Longest pause of a client that sends a body or reads one, and how long it may fall "
+        "behind 4 KiB a second",
     )
     upstream_connections: int = Field(
         default=2048, gt=0, description="To all services: no less than all the requests at once together"
@@ -107,6 +107,11 @@ class GatewaySettings(ServiceSettings):
     archive_silence: timedelta = Field(
         default=timedelta(minutes=10),
         description="Longest pause in a ZIP: a large original may be read once before it is sent",
+    )
+    archive_bytes_per_s: int = Field(
+        default=16 << 10,
+        gt=0,
+        description="Of a client that reads a ZIP: who falls client_silence behind is cut, and may resume",
     )
 
     grant_lifetime: timedelta = Field(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
@@ -15,6 +16,8 @@ from kappi_gateway.testing_stack import Stack, StackFactory
 PAGE = "/v1/g/abcd"
 PAGE_BYTES = 16 << 20
 READER_BYTES = 4096
+ARCHIVE = "/v1/g/abcd/archive"
+PIECE_BYTES = 1 << 20
 
 
 def not_reading(port: int, raw: bytes) -> socket.socket:
@@ -29,6 +32,40 @@ async def large_page(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-length", str(PAGE_BYTES).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": bytes(PAGE_BYTES)})
+
+
+class EndlessArchive:
+    """running: how many are being sent."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", str(1 << 40).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        sending = asyncio.create_task(self._send(send))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        sending.cancel()
+
+    async def _send(self, send: Send) -> None:
+        self.running += 1
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": bytes(PIECE_BYTES), "more_body": True})
+                await asyncio.sleep(0)  # to somebody who left, nothing is waited for
+        finally:
+            self.running -= 1
+
+
+@asynccontextmanager
+async def asking_for_archive(stack: Stack) -> AsyncIterator[asyncio.StreamReader]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    try:
+        writer.write(request("GET", ARCHIVE))
+        yield reader
+    finally:
+        writer.close()
 
 
 async def are_kept_out_and_let_in_again(stack: Stack) -> None:
@@ -50,3 +87,29 @@ async def test_who_does_not_read_does_not_keep_the_others_out(
         for _ in range(4):
             cleanup.callback(not_reading(stack.port, request("GET", PAGE)).close)
         await are_kept_out_and_let_in_again(stack)
+
+
+async def test_who_reads_a_zip_in_a_trickle_is_cut(make_stack: StackFactory) -> None:
+    """Never silent for long, and yet one of few places would be taken for days."""
+    stack = await make_stack(client_silence=1.5, archive_bytes_per_s=200 * PIECE_BYTES)
+    stack.media.takes_over = archive = EndlessArchive()
+    async with asyncio.timeout(DEADLINE_S), asking_for_archive(stack) as reader:
+        piece = await reader.read(PIECE_BYTES)
+        while piece:
+            await asyncio.sleep(0.02)
+            piece = await reader.read(PIECE_BYTES)
+
+    def place_is_free() -> None:
+        assert archive.running == 0
+
+    await eventually(place_is_free)
+
+
+async def test_who_pauses_now_and_then_and_reads_on_is_not(make_stack: StackFactory) -> None:
+    stack = await make_stack(client_silence=1.5, archive_bytes_per_s=PIECE_BYTES)
+    stack.media.takes_over = EndlessArchive()
+    async with asyncio.timeout(3 * DEADLINE_S), asking_for_archive(stack) as reader:
+        for _ in range(4):
+            await asyncio.sleep(0.7)  # twice that, and once more, is longer than it may fall behind
+            for _ in range(16):
+                await reader.readexactly(PIECE_BYTES)
