@@ -76,7 +76,8 @@ class MediaSettings(DatabaseSettings):
         default=timedelta(milliseconds=20), description="How long a reader waits for a look at tags"
     )
     tags_retry_after: timedelta = Field(
-        default=timedelta(minutes=1), description="When tags that told nothing are looked at again"
+        default=timedelta(minutes=1),
+        description="When tags that told nothing are looked at again; a page that is cached looks at none",
     )
     write_tags: bool = Field(
         default=False,
