@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, NotControllerError, TopicAlreadyExistsError, for_code
 from kappi_contracts.topics import DLQ_RETENTION, DLQ_SUFFIX, TOPICS
 
 from kappi_chassis.bus.connection import KafkaConnection
@@ -69,6 +69,10 @@ async def declare_topics(
     admin = AIOKafkaAdminClient(**connection.client_options())
     await admin.start()
     try:
+        # aiokafka asks the controller, and fails beyond KafkaError where a cluster has none yet.
+        cluster = await admin.describe_cluster()
+        if cluster["controller_id"] not in {broker["node_id"] for broker in cluster["brokers"]}:
+            raise NotControllerError("the cluster has no controller at the moment")
         response = await admin.create_topics(
             [
                 NewTopic(

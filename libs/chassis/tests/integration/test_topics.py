@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import NotControllerError
 from kappi_chassis.bus import KafkaConnection
-from kappi_chassis.bus.topics import TopicDeclaration
+from kappi_chassis.bus.topics import TopicDeclaration, declare_topics
+from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
@@ -48,3 +50,13 @@ async def test_a_broker_that_is_away_is_waited_for() -> None:
         async with asyncio.timeout(1):
             await declaration.done()
     await TopicDeclaration(nobody, wanted=False, replication_factor=-1).done()
+
+
+async def test_a_cluster_without_a_controller_is_waited_for(embedded_broker: EmbeddedBroker) -> None:
+    """The embedded broker never has one; a real one has none while it elects it."""
+    connection = KafkaConnection(bootstrap=embedded_broker.bootstrap)
+    with pytest.raises(NotControllerError):
+        await declare_topics(connection)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await TopicDeclaration(connection, wanted=True, replication_factor=-1).done()
