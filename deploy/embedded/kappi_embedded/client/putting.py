@@ -27,7 +27,13 @@ _SOCKET_OPTIONS: Final = {
     "TCP_USER_TIMEOUT": round(STALLED_S * 1000),
     "TCP_NODELAY": 1,
 }
+BUFFERED_BYTES = 512 * 1024
+"""More than buffers on the way take of a body that nobody receives: what goes beyond gets through."""
+_CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")
+_ANSWER_BYTES = 16 * 1024
+# S3 calls it the client's fault, status 400, when the body it waits for does not come.
+_BODY_STALLED = "RequestTimeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,13 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the store said. message: its own words, or the status. etag: without quotes, empty without one."""
+    """What the store said. code: S3's, of an error; empty without one. message: its own words, or the status.
+
+    etag: without quotes, empty without one.
+    """
 
     status: int
+    code: str
     message: str
     etag: str
 
@@ -110,9 +120,7 @@ class Store:
                     headers={**request.headers, "Content-Length": str(piece.size_bytes)},
                     allow_redirects=False,
                 ) as answer:
-                    text = await answer.text(errors="replace")
-                    message = _message(text) or f"HTTP status {answer.status}"
-                    return Reply(answer.status, message, answer.headers.get("ETag", "").strip('"'))
+                    reply = await _reply(answer)
         except UNREACHABLE as failure:
             if body.failure is not None:
                 raise body.failure from failure
@@ -123,6 +131,9 @@ class Store:
             after_s = self._clock() - began
             connected = not isinstance(failure, aiohttp.ClientConnectorError)
             raise LinkBroke(reason, after_s=after_s, connected=connected) from failure
+        if reply.code == _BODY_STALLED:
+            raise LinkBroke(reply.message, after_s=self._clock() - began, connected=True)
+        return reply
 
 
 class _Body:
@@ -186,6 +197,19 @@ def _attentive_socket(address: tuple[Any, ...]) -> socket.socket:
     return made
 
 
-def _message(xml: str) -> str:
-    found = _MESSAGE.search(xml)
+async def _reply(answer: aiohttp.ClientResponse) -> Reply:
+    body = b""
+    while len(body) < _ANSWER_BYTES and (chunk := await answer.content.read(_ANSWER_BYTES - len(body))):
+        body += chunk
+    xml = body.decode(errors="replace")
+    return Reply(
+        status=answer.status,
+        code=_first(_CODE, xml),
+        message=_first(_MESSAGE, xml) or f"HTTP status {answer.status}",
+        etag=answer.headers.get("ETag", "").strip('"'),
+    )
+
+
+def _first(pattern: re.Pattern[str], xml: str) -> str:
+    found = pattern.search(xml)
     return found[1] if found is not None else ""

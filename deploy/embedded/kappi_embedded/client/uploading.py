@@ -14,16 +14,19 @@ from kappi_embedded.client.link import Link
 from kappi_embedded.client.part_urls import PartUrls
 from kappi_embedded.client.present_parts import Acknowledged, reliable_parts
 from kappi_embedded.client.promises import COMPLETED, Parts, Promise, promise_of
-from kappi_embedded.client.putting import LinkBroke, Reply, SignedPut, Slice, Store
+from kappi_embedded.client.putting import BUFFERED_BYTES, LinkBroke, Reply, SignedPut, Slice, Store
 from kappi_embedded.client.together import together
 
 # If-None-Match: the answer to an earlier attempt was lost on its way.
 _STORED = {200, 412}
 _URL_DEAD = 403
+# Status 400: what the URL was signed with has come to its end, before the URL itself.
+_URL_DEAD_CODES = {"ExpiredToken", "RequestExpired"}
 _NOT_THERE = 404
 _REFUSED = {400, 405, 411, 413, 415, 501}
 
-Renewal = Callable[[SignedPut], Awaitable[SignedPut]]
+Signing = Callable[[SignedPut | None], Awaitable[SignedPut]]
+"""Where to put something; given what is dead, something else."""
 
 
 class TransferProgress(Protocol):
@@ -117,16 +120,10 @@ class Uploader:
         tally = _Tally(self._progress)
         try:
             await self._upload(file, promise, acknowledged, tally)
-        except FileChanged as error:
-            await self.abort(promise.id)
+        except (FileChanged, OSError, Rejected) as error:
+            await self.abort(promise.id)  # nobody will ask for it again: its parts would stay for days
             tally.set(0)
-            raise Rejected(str(error)) from error
-        except OSError as error:
-            tally.set(0)
-            raise Rejected(f"it cannot be read any more: {error.strerror or error}") from error
-        except Rejected:
-            tally.set(0)
-            raise
+            raise _rejected(error) from error
 
     async def _upload(
         self, file: LocalFile, promise: Promise, acknowledged: Acknowledged, tally: _Tally
@@ -168,14 +165,17 @@ class Uploader:
             raise
 
     async def _put_whole(self, file: LocalFile, promise: Promise, request: SignedPut, tally: _Tally) -> None:
-        async def renewed(_: SignedPut) -> SignedPut:
-            single = (await self.look(promise.id)).single
-            if single is None:
-                raise _Outdated("its upload takes no bytes any more")
-            return single
+        async def sign(dead: SignedPut | None) -> SignedPut:
+            nonlocal request
+            if dead is not None:
+                single = (await self.look(promise.id)).single
+                if single is None:
+                    raise _Outdated("its upload takes no bytes any more")
+                request = single
+            return request
 
         tally.begin(0)
-        await self._insist(Slice(file, 0, file.size_bytes), request, renewed)
+        await self._insist(Slice(file, 0, file.size_bytes), sign)
         tally.set(file.size_bytes)
 
     async def _put_parts(self, work: _Work, tally: _Tally) -> None:
@@ -192,12 +192,12 @@ class Uploader:
         await together(one_after_the_other() for _ in range(self._link.pace.widest))
 
     async def _put_part(self, work: _Work, number: int, urls: PartUrls) -> int:
-        async def renewed(dead: SignedPut) -> SignedPut:
-            return await urls.instead_of(dead, number)
+        async def sign(dead: SignedPut | None) -> SignedPut:
+            return await (urls.get(number) if dead is None else urls.instead_of(dead, number))
 
         start, size_bytes = work.parts.span(number, of_bytes=work.file.size_bytes)
         try:
-            etag = await self._insist(Slice(work.file, start, size_bytes), await urls.get(number), renewed)
+            etag = await self._insist(Slice(work.file, start, size_bytes), sign)
         except ApiError as error:
             if error.status in {404, 409}:
                 raise _Outdated(str(error)) from error
@@ -205,39 +205,44 @@ class Uploader:
         work.acknowledged.note(number, etag)
         return size_bytes
 
-    async def _insist(self, piece: Slice, request: SignedPut, renewed: Renewal) -> str:
+    async def _insist(self, piece: Slice, sign: Signing) -> str:
         """Send a slice until the store has it; its ETag. Raises Rejected, _Outdated, Unreachable."""
-        refusals = 0
+        dead: SignedPut | None = None
+        refusals_in_row = 0
         for attempt in itertools.count(1):
-            status = 0
             try:
-                reply = await self._put_once(piece, request)
+                request, reply = await self._put_once(piece, sign, dead)
             except LinkBroke as failure:
-                reason = str(failure)
-            else:
-                status, reason = reply.status, f"the object store did not take it: {reply.message}"
-                if status in _STORED:
-                    return reply.etag
-                if status == _NOT_THERE:
-                    raise _Outdated(reason)
-                refusals += status == _URL_DEAD
-                if status in _REFUSED or refusals == ATTEMPTS:
-                    raise Rejected(reason)
+                dead, refusals_in_row = None, 0
+                self._progress.waiting(str(failure))
+                await self._link.pause_unanswered(attempt, reason=str(failure))
+                continue
+            if reply.status in _STORED:
+                return reply.etag
+            reason = f"the object store did not take it: {reply.message}"
+            if reply.status == _NOT_THERE:
+                raise _Outdated(reason)
+            dead = request if _is_dead(reply) else None
+            refusals_in_row = refusals_in_row + 1 if dead is not None else 0
+            if refusals_in_row == ATTEMPTS or (dead is None and reply.status in _REFUSED):
+                raise Rejected(reason)
             self._progress.waiting(reason)
-            await self._link.pause(attempt, reason=reason)
-            if status == _URL_DEAD:
-                request = await renewed(request)
+            await self._link.pause_refused(attempt, reason=reason)
         raise AssertionError("it counts for ever")
 
-    async def _put_once(self, piece: Slice, request: SignedPut) -> Reply:
+    async def _put_once(self, piece: Slice, sign: Signing, dead: SignedPut | None) -> tuple[SignedPut, Reply]:
+        """What it was put by, and the answer. Raises LinkBroke."""
         moved = 0
 
         def count(size_bytes: int) -> None:
             nonlocal moved
             moved += size_bytes
             self._progress.moved(size_bytes)
+            if moved > BUFFERED_BYTES:
+                self._link.moved()
 
         async with self._link.lane() as pace:
+            request = await sign(dead)  # now: a URL might die while it waits for its turn
             began = self._clock()
             try:
                 reply = await self._store.put(
@@ -251,7 +256,17 @@ class Uploader:
                 self._progress.moved(-moved)
             if reply.status in _STORED:
                 self._link.arrived(size_bytes=piece.size_bytes, seconds=self._clock() - began)
-            return reply
+            return request, reply
+
+
+def _rejected(error: FileChanged | OSError | Rejected) -> Rejected:
+    if isinstance(error, OSError):
+        return Rejected(f"it cannot be read any more: {error.strerror or error}")
+    return Rejected(str(error))
+
+
+def _is_dead(reply: Reply) -> bool:
+    return reply.status == _URL_DEAD or reply.code in _URL_DEAD_CODES
 
 
 class _Tally:

@@ -14,11 +14,12 @@ import pytest
 from aiohttp import web
 from kappi_embedded.client import api as api_module
 from kappi_embedded.client import link as link_module
-from kappi_embedded.client import putting
-from kappi_embedded.client.api import Api, ApiError, Unreachable
+from kappi_embedded.client import putting, uploading
+from kappi_embedded.client.api import ATTEMPTS, Api, ApiError, Unreachable
 from kappi_embedded.client.files import LocalFile, find_files
 from kappi_embedded.client.galleries import Gallery
 from kappi_embedded.client.journal import Journal, Note, read_note
+from kappi_embedded.client.putting import Reply, SignedPut, Slice
 from kappi_embedded.client.sharing import Outcome, Sharing
 
 pytestmark = pytest.mark.integration
@@ -194,11 +195,18 @@ def film(tmp_path: Path) -> LocalFile:
     return find_files([tmp_path / "film.mp4"]).files[0]
 
 
-def sharing(api: Api, watcher: Watcher, *, note: Path | None = None, connection: Any = None) -> Sharing:
+def sharing(
+    api: Api,
+    watcher: Watcher,
+    *,
+    note: Path | None = None,
+    connection: Any = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Sharing:
     earlier = read_note(note) if note is not None else None
     journal = Journal(note, earlier or Note(begun_at="then", creation_key="k"), clock=time.monotonic)
     gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
-    return Sharing(api, gallery, watcher, journal=journal, connection=connection)
+    return Sharing(api, gallery, watcher, journal=journal, connection=connection, clock=clock)
 
 
 async def share(api: Api, film: LocalFile, watcher: Watcher, **more: Any) -> Outcome:
@@ -518,6 +526,193 @@ async def test_hope_is_given_up_at_last_and_the_journal_stays(
     await share(api, film, Watcher(), note=tmp_path / "note")
     assert set(store.seen) == {3, 4, 5, 6, 7}
     assert store.body == BODY
+
+
+class Clock:
+    """Stands still but where a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_long_hashing_leaves_patience_for_the_link(
+    store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+
+    class SlowDisk(Watcher):
+        def hashed(self, count: int) -> None:
+            clock.now += 10 * link_module.PATIENCE_S
+
+    cuts = [1]
+    store.on_part = lambda request, number: cut(request) if cuts and cuts.pop() else None
+    outcome = await sharing(api, SlowDisk(), clock=clock).share([film])
+    assert not outcome.rejected
+    assert store.body == BODY
+
+
+async def cut(request: web.Request) -> None:
+    assert request.transport is not None
+    request.transport.abort()
+    raise asyncio.CancelledError
+
+
+async def test_a_part_that_takes_longer_than_patience_is_sent_again_after_a_cut(
+    store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every attempt of the third part takes longer, and moves bytes all the while."""
+    monkeypatch.setattr(uploading, "BUFFERED_BYTES", 128 * 1024)
+    clock = Clock()
+    cuts = [1, 2, 3, 4]
+
+    async def slowly(request: web.Request, number: int) -> None:
+        if number == 3 and cuts:
+            cuts.pop()
+            await request.content.readexactly(PART_BYTES - 1000)
+            clock.now += 2 * link_module.PATIENCE_S
+            await cut(request)
+
+    store.on_part = slowly
+    outcome = await sharing(api, Watcher(), clock=clock).share([film])
+    assert not outcome.rejected
+    assert store.body == BODY
+
+
+async def test_a_link_that_takes_only_what_buffers_hold_is_given_up(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    """As of a balancer with nothing behind it: it is connected to, and lets go."""
+    clock = Clock()
+
+    async def let_go(request: web.Request, number: int) -> None:
+        clock.now += 50.0
+        await cut(request)
+
+    store.on_part = let_go
+    with pytest.raises(Unreachable, match="nothing reached the object store"):
+        await sharing(api, Watcher(), clock=clock).share([film])
+
+
+def s3_error(status: int, code: str) -> web.Response:
+    body = f"<Error><Code>{code}</Code><Message>{code} it is.</Message></Error>" + " " * 100_000
+    return web.Response(status=status, text=body, content_type="application/xml")
+
+
+async def test_a_store_that_waited_in_vain_for_a_body_is_a_broken_link(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    times = [1, 2]
+
+    async def tired(_: web.Request, number: int) -> web.Response | None:
+        if number == 3 and times:
+            times.pop()
+            return s3_error(400, "RequestTimeout")
+        return None
+
+    store.on_part = tired
+    watcher = Watcher()
+    patient = sharing(api, watcher)
+    outcome = await patient.share([film])
+    assert not outcome.rejected
+    assert store.body == BODY
+    assert watcher.waits == ["RequestTimeout it is."] * 2
+    assert patient._link.pace.has_broken
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "RequestExpired"])
+async def test_a_url_whose_credentials_ended_is_replaced(
+    store: PartStore, api: Api, film: LocalFile, code: str
+) -> None:
+    dead: set[str] = set()
+
+    async def ended(request: web.Request, number: int) -> web.Response | None:
+        if number == 3 and not dead:
+            dead.update(store.urls)
+        return s3_error(400, code) if f"{store.url}{request.path_qs}" in dead else None
+
+    store.on_part = ended
+    outcome = await share(api, film, Watcher(), connection="slow")
+    assert not outcome.rejected
+    assert store.body == BODY
+    assert store.state == "completed"
+
+
+async def test_an_upload_the_store_refuses_is_given_up(store: PartStore, api: Api, film: LocalFile) -> None:
+    store.on_part = lambda request, number: s3_error(400, "EntityTooLarge") if number == 3 else None
+    outcome = await share(api, film, Watcher())
+    assert outcome.rejected[0][1] == "the object store did not take it: EntityTooLarge it is."
+    assert store.state == "aborted", "its parts would stay for days"
+
+
+async def test_a_url_is_asked_for_when_its_part_is_next(
+    store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it dies while it waits, on a line that takes one part at a time."""
+    shared = sharing(api, Watcher())
+    shared._link.broke(after_s=1.0)  # four parts wait, one of them goes
+    dead: set[str] = set()
+    flying: list[SignedPut] = []
+    too_early: list[SignedPut] = []
+    asks, puts = api.call, shared._store.put
+
+    async def call(method: str, path: str, **more: Any) -> Any:
+        if path.endswith("/parts"):
+            too_early.extend(flying)
+        return await asks(method, path, **more)
+
+    async def put(request: SignedPut, piece: Slice, **more: Any) -> Reply:
+        flying.append(request)
+        try:
+            return await puts(request, piece, **more)
+        finally:
+            flying.remove(request)
+
+    def expired(request: web.Request, number: int) -> web.Response | None:
+        if len(store.parts) == 2 and not dead:
+            dead.update(store.urls)
+        return web.Response(status=403) if f"{store.url}{request.path_qs}" in dead else None
+
+    monkeypatch.setattr(api, "call", call)
+    monkeypatch.setattr(shared._store, "put", put)
+    store.on_part = expired
+    outcome = await shared.share([film])
+    assert not outcome.rejected
+    assert store.body == BODY
+    assert dead
+    assert too_early == []
+
+
+async def test_a_part_is_refused_for_dead_urls_only_if_they_are_so_in_a_row(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    """A bad line: whenever a fresh URL is tried, the link breaks, and it is dead when the link is back."""
+    left = [403, None] * 8
+
+    async def bad(request: web.Request, number: int) -> web.Response | None:
+        if number != 3 or not left:
+            return None
+        if status := left.pop(0):
+            return web.Response(status=status)
+        await cut(request)
+        return None
+
+    store.on_part = bad
+    outcome = await share(api, film, Watcher(), connection="slow")
+    assert not outcome.rejected
+    assert store.body == BODY
+
+
+async def test_a_file_whose_fresh_urls_are_dead_too_is_refused(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    store.on_part = lambda request, number: web.Response(status=403) if number == 3 else None
+    outcome = await share(api, film, Watcher(), connection="slow")
+    assert len(outcome.rejected) == 1
+    assert store.seen.count(3) == ATTEMPTS
+    assert store.state == "aborted"
 
 
 async def test_credentials_that_stopped_working_end_it(store: PartStore, api: Api, film: LocalFile) -> None:
