@@ -1,6 +1,7 @@
 """Large files against a store that cuts, stalls, forgets and refuses."""
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import os
@@ -713,6 +714,31 @@ async def test_a_file_whose_fresh_urls_are_dead_too_is_refused(
     assert len(outcome.rejected) == 1
     assert store.seen.count(3) == ATTEMPTS
     assert store.state == "aborted"
+
+
+async def test_parts_of_one_file_are_on_their_way_at_once(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    """The first goes alone; of the others none arrives before two are on their way."""
+    together = asyncio.Event()
+    flying: set[int] = set()
+
+    async def wait_for_another(request: web.Request, number: int) -> None:
+        if number == 1:
+            return
+        flying.add(number)
+        if len(flying) >= 2:
+            together.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(together.wait(), 1.0)
+        await request.read()
+        flying.discard(number)
+
+    store.on_part = wait_for_another
+    outcome = await share(api, film, Watcher())
+    assert not outcome.rejected
+    assert store.body == BODY
+    assert together.is_set()
 
 
 async def test_credentials_that_stopped_working_end_it(store: PartStore, api: Api, film: LocalFile) -> None:
