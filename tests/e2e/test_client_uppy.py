@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import subprocess
@@ -157,6 +158,7 @@ async def test_uppy_uploads_goes_on_and_completes(
     for name in ("photo.jpg", "film.mp4"):
         original = await phone.ask("GET", items[name]["original"]["url"])
         assert original.body == await asyncio.to_thread((bundle / name).read_bytes)
+        assert items[name]["sha256"] == hashlib.sha256(original.body).hexdigest(), "it was not declared"
 
 
 @pytest.mark.timeout(240)
