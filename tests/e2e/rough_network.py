@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+import socket
+import struct
+import termios
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,15 +23,17 @@ _REQUEST = re.compile(rb"^([A-Z]+ \S+) HTTP/1\.1\r\n")
 
 @dataclass(slots=True)
 class Traffic:
-    """sent_bytes: what clients sent and the link took, headers and all. requests: method and target of each.
+    """sent_bytes: what clients put on the wire, headers and all, though a cut kept it from passing. requests:
+    method and target of each that passed.
 
-    cuts: connections that were cut while they lived.
+    cuts: connections that were cut while they lived. outages: times at which all were cut that there were.
     """
 
     sent_bytes: int = 0
     received_bytes: int = 0
     connections: int = 0
     cuts: int = 0
+    outages: int = 0
     requests: list[str] = field(default_factory=list)
 
 
@@ -45,7 +51,7 @@ class Roughness:
 
 
 class RoughNetwork:
-    """on_sent: told the bytes sent so far, as they pass. on_request: told method and target of a request once
+    """on_sent: told the bytes sent so far, as they come. on_request: told method and target of a request once
     it has passed, so that whoever ends the client then loses the answer.
     """
 
@@ -60,6 +66,7 @@ class RoughNetwork:
 
     def cut_all(self) -> None:
         """Now, as in a tunnel."""
+        self.traffic.outages += 1
         for task in self._open:
             self.traffic.cuts += 1
             task.cancel()
@@ -77,7 +84,11 @@ class RoughNetwork:
             while self._open:  # noqa: ASYNC110 - others end them
                 await asyncio.sleep(0.02)
 
-    async def serve(
+    def door(self, target: Address) -> _Door:
+        """A connection that comes in."""
+        return _Door(partial(self._serve, target), self.count_sent)
+
+    async def _serve(
         self, target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         task = asyncio.current_task()
@@ -91,6 +102,7 @@ class RoughNetwork:
             task.uncancel()
         finally:
             self._open.discard(task)
+            self.count_sent(_unread_bytes(writer))
             writer.transport.abort()
 
     async def _carry(
@@ -114,7 +126,7 @@ class RoughNetwork:
         inner: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
         ways = [
-            asyncio.create_task(self._pump(outer[0], inner[1], self._up, self._count_sent)),
+            asyncio.create_task(self._pump(outer[0], inner[1], self._up, self._note_request)),
             asyncio.create_task(self._pump(inner[0], outer[1], self._down, self._count_received)),
         ]
         try:
@@ -142,15 +154,38 @@ class RoughNetwork:
             if writer.can_write_eof():
                 writer.write_eof()
 
-    def _count_sent(self, chunk: bytes) -> None:
-        self.traffic.sent_bytes += len(chunk)
+    def count_sent(self, size_bytes: int) -> None:
+        self.traffic.sent_bytes += size_bytes
         self.on_sent(self.traffic.sent_bytes)
+
+    def _note_request(self, chunk: bytes) -> None:
         if (request := _REQUEST.match(chunk)) is not None:
             self.traffic.requests.append(request[1].decode())
             self.on_request(self.traffic.requests[-1])
 
     def _count_received(self, chunk: bytes) -> None:
         self.traffic.received_bytes += len(chunk)
+
+
+class _Door(asyncio.StreamReaderProtocol):
+    """count: told the bytes that come, whoever reads them."""
+
+    def __init__(self, serve: Callable[..., Awaitable[None]], count: Callable[[int], None]) -> None:
+        super().__init__(asyncio.StreamReader(limit=_BUFFER_BYTES), serve)
+        self._count = count
+
+    def data_received(self, data: bytes) -> None:
+        self._count(len(data))
+        super().data_received(data)
+
+
+def _unread_bytes(writer: asyncio.StreamWriter) -> int:
+    """What the system has received for this end and nobody has fetched."""
+    end = writer.get_extra_info("socket")
+    if end is None or end.fileno() < 0:
+        return 0
+    counted: tuple[int] = struct.unpack("i", fcntl.ioctl(end.fileno(), termios.FIONREAD, bytes(4)))
+    return counted[0]
 
 
 class _Throttle:
@@ -175,11 +210,13 @@ class _Throttle:
 async def rough_network(doors: Mapping[int, Address], roughness: Roughness) -> AsyncIterator[RoughNetwork]:
     """One link before several servers. doors: what stands behind each port of this machine."""
     network = RoughNetwork(roughness)
+    loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as open_doors:
         for port, target in doors.items():
-            server = await asyncio.start_server(
-                partial(network.serve, target), "127.0.0.1", port, limit=_BUFFER_BYTES
-            )
+            listening = socket.create_server(("127.0.0.1", port))
+            # As little as a link keeps: else a cut would take megabytes with it that a client has sent.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+            server = await loop.create_server(partial(network.door, target), sock=listening)
             await open_doors.enter_async_context(server)
         cutting = asyncio.create_task(network.cut_regularly())
         try:
