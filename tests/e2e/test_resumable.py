@@ -340,10 +340,12 @@ async def test_new_begins_anew_though_the_other_gallery_is_there(
     link.roughness.bytes_per_second = 20 * MB
     process = await SharingProcess.start(own_stack, url, path)
     await passed(link, link.traffic.sent_bytes + 10 * MB)
+    link.roughness.bytes_per_second = MB  # so that it is not over before the other begins
     meanwhile = await (await SharingProcess.start(own_stack, url, path)).ended(timeout_s=20)
     assert meanwhile.status == 1
     assert "another kappi share" in meanwhile.errors
     await process.stop_with(signal.SIGINT)
+    link.roughness.bytes_per_second = None
     note = journal_of(own_stack)
     assert note is not None
     assert note.gallery is not None
