@@ -420,7 +420,11 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         signer=build_signer(storage),
         grant_keys=http_fetch(settings.grant_jwks_url),
     )
-    limits = RenderLimits(max_pixels=settings.max_picture_pixels, memory_bytes=settings.decoder_memory_bytes)
+    limits = RenderLimits(
+        max_pixels=settings.max_picture_pixels,
+        max_video_pixels=settings.max_video_pixels,
+        memory_bytes=settings.decoder_memory_bytes,
+    )
     renderer = Renderer(max_parallel=settings.decoder_processes, limits=limits)
     for resource in (ground.store, ground.joins, ground.hashing):
         backbone.service.closes(resource)

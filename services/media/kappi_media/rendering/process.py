@@ -98,23 +98,24 @@ class DecoderProcess:
         clock = asyncio.get_running_loop().time
         seconds_left = patience.total_seconds()
         order = encode(Order(job=job, cpu_seconds=time_limit.total_seconds()))
-        if self._ready:
-            await self._send(order)
+        said = order if self._ready else None
         while True:
             asked_at = clock()
-            answer = await self._answer_within(seconds_left)
+            answer = await self._answer_within(seconds_left, to=said)
             seconds_left -= clock() - asked_at
             if isinstance(answer, Ready):
                 self._ready = True
-                await self._send(order)
+                said = order
                 continue
             if isinstance(answer, Unable):
                 raise DecoderNotStarted(answer.detail)
             if isinstance(answer, Need):
+                if answer.start < 0 or not 0 <= answer.length <= MAX_MESSAGE_BYTES:
+                    raise DecoderCrashed("asks for bytes that no file has")
                 read_limit_bytes -= answer.length
                 if read_limit_bytes < 0:
                     raise RenderRejected(RejectReason.TOO_COMPLEX, "read limit")
-                await self._send(await source.read(answer.start, answer.length))
+                said = await source.read(answer.start, answer.length)
                 continue
             self.jobs_done += 1
             if isinstance(answer, Refused):
@@ -140,9 +141,13 @@ class DecoderProcess:
         except (BrokenPipeError, ConnectionResetError) as broken:
             raise await self._meaning_of_end() from broken
 
-    async def _answer_within(self, seconds: float) -> Answer:
+    async def _answer_within(self, seconds: float, *, to: bytes | None) -> Answer:
+        """Sending counts, too: one that stopped reading would be written to for ever."""
         try:
-            return await asyncio.wait_for(self._receive(), max(0.0, seconds))
+            async with asyncio.timeout(max(0.0, seconds)):
+                if to is not None:
+                    await self._send(to)
+                return await self._receive()
         except TimeoutError as late:
             if self._ready:
                 raise DecoderKilled("gave no answer") from late

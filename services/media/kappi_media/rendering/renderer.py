@@ -43,13 +43,14 @@ _SPARE_READ_BYTES: Final = 8 << 20
 class RenderLimits:
     """Bounds of one job.
 
-    memory_bytes: address space of a decoder process. time, probe_time: of the processor, for decoding and for
-    reading a header. patience: on the clock, for starting and working: beside busy services a decoder, which
-    leaves them the way, gets a tenth of a processor. picture_bytes: the largest still picture read.
-    video_read_bytes: how much of a video is read for a poster.
+    max_pixels, max_video_pixels: as in `ProbeLimits`. memory_bytes: address space of a decoder process. time,
+    probe_time: of the processor, for decoding and for reading a header. patience: on the clock, for starting
+    and working: beside busy services a decoder, which leaves them the way, gets a tenth of a processor.
+    picture_bytes: the largest still picture read. video_read_bytes: how much of a video is read for a poster.
     """
 
-    max_pixels: int = 256_000_000
+    max_pixels: int = DEFAULT_LIMITS.max_pixels
+    max_video_pixels: int = DEFAULT_LIMITS.max_video_pixels
     memory_bytes: int = 2 << 30
     time: timedelta = timedelta(seconds=30)
     probe_time: timedelta = timedelta(seconds=30)
@@ -140,7 +141,8 @@ class Renderer:
     ) -> RenderJob:
         if not sizes:
             raise ValueError("no rendition asked for")
-        if probe.width * probe.height > self._limits.max_pixels:
+        max_pixels = self._limits.max_pixels if probe.kind == "image" else self._limits.max_video_pixels
+        if probe.width * probe.height > max_pixels:
             raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{probe.width} x {probe.height}")
         if probe.kind == "image" and source.size_bytes > self._limits.picture_bytes:
             raise RenderRejected(RejectReason.TOO_COMPLEX, f"{source.size_bytes} bytes of picture")
@@ -151,7 +153,7 @@ class Renderer:
             height=probe.height,
             orientation=probe.orientation,
             sizes=tuple(WireSize(height=s.height, cover_width=s.cover_width) for s in sizes),
-            max_pixels=self._limits.max_pixels,
+            max_pixels=max_pixels,
             max_read_bytes=2 * source.size_bytes + _SPARE_READ_BYTES
             if probe.kind == "image"
             else self._limits.video_read_bytes,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kappi_media.location_free.edits import Unremovable
-from kappi_media.probing import BytesSource, MediaFormat, RejectReason, RenderRejected, probe
+from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, RejectReason, RenderRejected, probe
 from kappi_media.rendering import process
 from kappi_media.rendering.failures import DecoderKilled, DecoderNotStarted
 from kappi_media.rendering.process import DecoderProcess
@@ -184,3 +184,34 @@ async def test_a_decoder_that_sleeps_for_ever_is_ended(
         await read_header(renderer, BytesSource(BODY))
     assert not started[0].running
     await renderer.close()
+
+
+async def test_a_decoder_that_stops_reading_is_ended(install: Install, started: list[DecoderProcess]) -> None:
+    """What it asked for does not fit the pipe."""
+    body = BODY + bytes(8 << 20)
+    install(
+        answering_with(
+            "from kappi_media.rendering.wire import Need, encode, framed; import sys\n"
+            f"    sys.stdout.buffer.write(framed(encode(Need(start=0, length={len(body)}))))\n"
+            "    sys.stdout.buffer.flush(); time.sleep(600)"
+        )
+    )
+    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=5), probe_time=timedelta(minutes=1)))
+    with pytest.raises((DecoderKilled, RenderRejected)):
+        await renderer.probe(BytesSource(body), MediaFormat.JPEG, ProbeLimits(max_read_bytes=1 << 30))
+    assert not started[0].running
+    await renderer.close()
+
+
+@pytest.mark.parametrize(("start", "length"), [(-1, 10), (0, -1), (0, 1 << 40)])
+async def test_bytes_that_no_file_has_are_not_read(install: Install, start: int, length: int) -> None:
+    install(answering_with(f"fetch({start}, {length})"))
+    renderer = Renderer()
+    with pytest.raises(RenderRejected, match="crashes its reader"):
+        await renderer.probe(Unread(BODY), MediaFormat.JPEG, ProbeLimits(max_read_bytes=1 << 50))
+    await renderer.close()
+
+
+class Unread(BytesSource):
+    async def read(self, start: int, length: int) -> bytes:
+        raise AssertionError((start, length))
