@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
-from kappi_chassis.auth.verifier import Fetch, http_fetch
+from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
-from kappi_chassis.clock import Clock, NewId, new_id, utc_now
-from kappi_chassis.db import Database
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App, behind
 from kappi_chassis.observability.logs import configure_logging
-from kappi_chassis.outbox import Outbox
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
-from kappi_chassis.storage import ObjectHead, ObjectStore, UrlSigner
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
@@ -34,74 +27,49 @@ from kappi_media.consumers import (
     GROUP,
     STORE_GROUP,
     WORKER_GROUP,
-    BeforeSweep,
     handlers,
     store_handler,
     worker_handlers,
 )
-from kappi_media.location_free.find import find_location
+from kappi_media.ground import (
+    Ground,
+    build_archives,
+    build_arrivals,
+    build_complete,
+    build_copies,
+    build_facts,
+    build_multiparts,
+    build_renditions,
+    build_scan,
+    build_tier,
+    build_worker,
+    probe_limits,
+    tick_steps,
+)
 from kappi_media.page_cache import PageCache
-from kappi_media.probing import DEFAULT_LIMITS, ProbeLimits
 from kappi_media.rendering.renderer import Renderer, RenderLimits
-from kappi_media.repository.archive import ArchiveQueries
-from kappi_media.repository.arrivals import ArrivalQueries
-from kappi_media.repository.checksums import ChecksumQueries
-from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import LinkQueries
-from kappi_media.repository.location_free import LocationFreeQueries
-from kappi_media.repository.multipart import MultipartQueries
-from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
-from kappi_media.repository.tags import TagQueries
-from kappi_media.repository.tiers import TierQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
-from kappi_media.scanning import Clamd, ClamdAddress, ScanOriginal
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
-from kappi_media.single_flight import SingleFlight
-from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
-from kappi_media.use_cases.checksums import LateChecksum
-from kappi_media.use_cases.complete import CompleteUpload
-from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
+from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
-from kappi_media.use_cases.location_free import FindLocation, LocationFreeCopies
-from kappi_media.use_cases.multipart import Multiparts, PartSigner
+from kappi_media.use_cases.location_free import LocationFreeCopies
+from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
-from kappi_media.use_cases.store_notifications import CompleteArrivals
-from kappi_media.use_cases.tag_originals import TagOriginal
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 from kappi_media.use_cases.view_gallery import ViewGallery
-from kappi_media.worker import ProcessUpload
 
 NAME = "media"
-TICK_LOOKS_BACK = timedelta(hours=6)
-"""Beyond an upload's lifetime, for items without facts; `python -m kappi_media.tagging fill` looks at all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What everything stands on; tests put their own clock, ids, store and keys here.
-
-    joins, hashing: what is under way with the parts and bytes of uploads, see `Multiparts`, `CompleteUpload`.
-    """
-
-    database: Database
-    outbox: Outbox
-    store: ObjectStore
-    signer: UrlSigner
-    grant_keys: Fetch
-    clock: Clock = utc_now
-    new_id: NewId = new_id
-    joins: SingleFlight[str, ObjectHead] = field(default_factory=SingleFlight)
-    hashing: SingleFlight[str, bytes | None] = field(default_factory=SingleFlight)
 
 
 def build_app(
@@ -145,41 +113,6 @@ def build_app(
         Edge(app, max_in_flight=settings.max_rendition_requests),
         otherwise=Edge(app, max_in_flight=settings.max_in_flight),
     )
-
-
-def build_copies(ground: Ground, find: FindLocation = find_location) -> LocationFreeCopies:
-    """What makes copies of originals that do not tell where they were made. find: a confined one to serve
-    with."""
-    return LocationFreeCopies(
-        LocationFreeQueries(ground.database),
-        find=find,
-        store=ground.store,
-        outbox=ground.outbox,
-        clock=ground.clock,
-    )
-
-
-def build_archives(
-    ground: Ground,
-    settings: MediaSettings,
-    copies: LocationFreeCopies,
-    *,
-    store: ObjectStore | None = None,
-) -> Archives:
-    """Galleries as ZIPs. store: with connections of its own, so that archives keep nobody waiting."""
-    return Archives(
-        ArchiveQueries(ground.database),
-        view=ViewQueries(ground.database),
-        copies=copies,
-        store=store or ground.store,
-        at_once=settings.archives_at_once,
-        window_bytes=settings.archive_window_bytes,
-    )
-
-
-def build_tier(ground: Ground) -> GoverningTier:
-    """Which rules apply to whose galleries."""
-    return GoverningTier(TierQueries(ground.database), clock=ground.clock)
 
 
 def _uploads(
@@ -295,119 +228,6 @@ def _view(
     cache = PageCache(max_bytes=settings.view_cache_bytes)
     view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache, copies=copies, facts=facts)
     return ViewApi(gate, tier=tier, view=view)
-
-
-def build_multiparts(ground: Ground) -> Multiparts:
-    """The store's side of uploads in parts."""
-    return Multiparts(MultipartQueries(ground.database), store=ground.store, joins=ground.joins)
-
-
-def build_complete(ground: Ground) -> CompleteUpload:
-    """What makes an upload an item, whoever says that its bytes are there."""
-    return CompleteUpload(
-        UploadQueries(ground.database),
-        completion=CompletionQueries(ground.database),
-        items=ItemQueries(ground.database),
-        multiparts=build_multiparts(ground),
-        store=ground.store,
-        hashing=ground.hashing,
-        outbox=ground.outbox,
-        clock=ground.clock,
-    )
-
-
-def build_arrivals(ground: Ground) -> CompleteArrivals:
-    """What the store's own notifications lead to."""
-    return CompleteArrivals(ArrivalQueries(ground.database), complete=build_complete(ground))
-
-
-def build_facts(ground: Ground, settings: MediaSettings) -> FactsFromTags:
-    """What fills items from their originals' tags."""
-    return FactsFromTags(
-        TagQueries(ground.database),
-        store=ground.store,
-        clock=ground.clock,
-        retry_after=settings.tags_retry_after,
-    )
-
-
-def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
-    """What a tick does before it sweeps uploads that nobody completed."""
-    arrivals, facts = build_arrivals(ground), build_facts(ground, settings)
-
-    async def complete_overlooked(as_of: datetime) -> None:
-        await arrivals.overlooked(as_of, older_than=settings.upload_url_lifetime)
-
-    async def fill_lately_promised(as_of: datetime) -> None:
-        lifetime = max(settings.upload_lifetime, settings.multipart_upload_lifetime)
-        await facts.fill_all(since=as_of - lifetime - TICK_LOOKS_BACK)
-
-    steps: list[BeforeSweep] = []
-    if settings.hears_store:
-        steps.append(complete_overlooked)
-    if settings.fill_from_tags:
-        steps.append(fill_lately_promised)
-    return steps
-
-
-def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
-    """What makes a rendition that somebody waits for."""
-    return MakeRendition(
-        RenditionQueries(ground.database),
-        maker=RenditionMaker(rendering=rendering, store=ground.store),
-        store=ground.store,
-        outbox=ground.outbox,
-        clock=ground.clock,
-    )
-
-
-def build_scan(ground: Ground, settings: MediaSettings) -> ScanOriginal | None:
-    """The virus scanner's step, where the settings name a scanner."""
-    if settings.clamd_address is None:
-        return None
-    clamd = Clamd(ClamdAddress.parse(settings.clamd_address), patience=settings.clamd_patience)
-    return ScanOriginal(
-        clamd,
-        store=ground.store,
-        max_bytes=settings.clamd_max_bytes,
-        oversize=settings.clamd_oversize,
-        at_once=settings.clamd_scans,
-    )
-
-
-def probe_limits(settings: MediaSettings) -> ProbeLimits:
-    """What of a file's header decides whether it is taken."""
-    return ProbeLimits(
-        max_pixels=settings.max_picture_pixels,
-        max_video_pixels=settings.max_video_pixels,
-        max_frames=settings.max_frames,
-        max_duration=settings.max_duration,
-    )
-
-
-def build_worker(
-    ground: Ground,
-    decoding: Decoding,
-    *,
-    concurrency: int,
-    limits: ProbeLimits = DEFAULT_LIMITS,
-    write_tags: bool = False,
-    scan: ScanOriginal | None = None,
-) -> ProcessUpload:
-    """The handler of UploadCompleted."""
-    return ProcessUpload(
-        ProcessingQueries(ground.database),
-        outbox=ground.outbox,
-        store=ground.store,
-        decoding=decoding,
-        limits=limits,
-        late_checksum=LateChecksum(ChecksumQueries(ground.database), store=ground.store),
-        tier=build_tier(ground),
-        clock=ground.clock,
-        concurrency=concurrency,
-        tag=TagOriginal(ground.store) if write_tags else None,
-        scan=scan,
-    )
 
 
 def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageSettings) -> Service:

@@ -26,7 +26,8 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
 from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
-from kappi_media.main import Ground, build_app, build_renditions, build_worker
+from kappi_media.ground import Ground, build_renditions, build_worker
+from kappi_media.main import build_app
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published, Teller

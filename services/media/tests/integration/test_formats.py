@@ -14,7 +14,7 @@ import av
 import pytest
 from kappi_chassis.bus import Processor
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
-from kappi_media.main import Ground, build_worker, probe_limits
+from kappi_media.ground import Ground, build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.containers import Heif, cluster, ispe, matroska

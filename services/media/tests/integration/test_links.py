@@ -23,7 +23,8 @@ from kappi_contracts.events import (
     LinkExpired,
     TierChanged,
 )
-from kappi_media.main import Ground, build_app
+from kappi_media.ground import Ground
+from kappi_media.main import build_app
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller, redelivered
 from kappi_media.testing.samples import encode, quadrants

@@ -18,8 +18,9 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import GalleryUpdated
 from kappi_contracts.keys import location_free_key, original_key
 from kappi_media.domain import GalleryId, MediaId
+from kappi_media.ground import Ground, build_copies
 from kappi_media.location_free.find import find_location
-from kappi_media.main import Ground, build_app, build_copies
+from kappi_media.main import build_app
 from kappi_media.probing import BytesSource
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller

@@ -12,8 +12,8 @@ from kappi_chassis.db import Database
 from kappi_chassis.testing.eventually import eventually
 from kappi_media.domain import GalleryId, MediaId
 from kappi_media.errors import LocationFreePending
+from kappi_media.ground import Ground, build_copies
 from kappi_media.location_free.edits import Patch
-from kappi_media.main import Ground, build_copies
 from kappi_media.probing import RangedSource
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.testing.harness import Client, Clock, Gallery

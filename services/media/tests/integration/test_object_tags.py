@@ -22,7 +22,8 @@ from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
 from kappi_media.domain import MediaId
-from kappi_media.main import Ground, build_app, build_facts, build_worker, tick_steps
+from kappi_media.ground import Ground, build_facts, build_worker, tick_steps
+from kappi_media.main import build_app
 from kappi_media.object_tags import TaggedFacts, tags_of
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.repository.tags import TagQueries

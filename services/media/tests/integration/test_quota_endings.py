@@ -19,7 +19,7 @@ from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
-from kappi_media.main import Ground, build_arrivals, build_worker, tick_steps
+from kappi_media.ground import Ground, build_arrivals, build_worker, tick_steps
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings

@@ -19,7 +19,8 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
 from kappi_contracts.keys import RenditionFormat, rendition_key
-from kappi_media.main import Ground, build_app, build_renditions
+from kappi_media.ground import Ground, build_renditions
+from kappi_media.main import build_app
 from kappi_media.probing import Probe, RangedSource
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled

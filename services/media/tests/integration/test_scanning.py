@@ -15,7 +15,7 @@ from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.processes import ManagedProcess
 from kappi_chassis.testing.programs import require_program
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
-from kappi_media.main import Ground, build_scan, build_worker
+from kappi_media.ground import Ground, build_scan, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Clamd, ClamdAddress, Infected, NotScannable, ScannerUnavailable
 from kappi_media.settings import MediaSettings

@@ -23,7 +23,7 @@ from kappi_chassis.testing.s3_server import S3Server
 from kappi_contracts.events import AccountCreated, GalleryDeleted, JanitorTick, TierChanged
 from kappi_contracts.keys import original_key
 from kappi_media.api.small_upload_operations import POST_FILE
-from kappi_media.main import Ground, build_arrivals
+from kappi_media.ground import Ground, build_arrivals
 from kappi_media.store_events import Arrival
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, redelivered
 from kappi_media.testing.samples import encode, quadrants

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
-from kappi_media.main import Ground, build_app, build_facts
+from kappi_media.ground import Ground, build_facts
+from kappi_media.main import build_app
 from kappi_media.repository.tags import _WAITING
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Client, Gallery, Http

@@ -24,7 +24,7 @@ from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key, rendition_key
 from kappi_media.consumers import GROUP, STORE_GROUP, BeforeSweep, handlers, store_handler
-from kappi_media.main import Ground, build_arrivals, tick_steps
+from kappi_media.ground import Ground, build_arrivals, tick_steps
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, Published, Teller
 from kappi_media.testing.samples import encode, quadrants

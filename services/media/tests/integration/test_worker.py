@@ -18,7 +18,7 @@ from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
 from kappi_media.consumers import KILLS_PER_FILE, WORKER_GROUP, worker_handlers
-from kappi_media.main import Ground, build_worker
+from kappi_media.ground import Ground, build_worker
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
 from kappi_media.rendering.failures import DecoderKilled, DecoderNotStarted
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
