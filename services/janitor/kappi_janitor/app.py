@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.app.base import BootStrategy
 from kappi_chassis.bus import KafkaConnection, Processor, Record
 from kappi_chassis.bus.consumer import OnGap
+from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 from mode.supervisors import CrashingSupervisor
 
@@ -85,6 +86,8 @@ class Streams:
         Raises StreamsStopped when Faust ended by itself: a dead letter that could not be buried, a consumer
         that died. The process must end with it; whatever was not acknowledged comes again.
         """
+        assigned = metrics.CONSUMER_ASSIGNED.labels(self._processor.group)
+        assigned.set(0)  # seen, also if it never joins
         await self._await_broker()
         app = self._app = self._build()
         try:
@@ -94,6 +97,7 @@ class Streams:
             raise StreamsStopped(repr(app.crash_reason)) from app.crash_reason
         finally:
             self._app = None
+            assigned.set(0)
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await app.stop()
 

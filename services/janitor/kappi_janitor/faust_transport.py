@@ -152,6 +152,10 @@ class Consumer(driver.Consumer):
         self.on_gap = transport.on_gap
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        metrics.CONSUMER_ASSIGNED.labels(self.app.conf.id).set(0)  # all, until they are shared out anew
+        await super().on_partitions_revoked(revoked)
+
 
 class Transport(driver.Transport):
     """Given to an app as `app.transport`."""

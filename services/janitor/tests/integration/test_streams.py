@@ -18,6 +18,7 @@ from kappi_chassis.bus import DeadLetters, KafkaConnection, Processor, Producer,
 from kappi_chassis.bus.dead_letters import DeadLetterDesk
 from kappi_chassis.clock import new_id
 from kappi_chassis.embedded.broker import EmbeddedBroker
+from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.observability import metrics
 from kappi_chassis.testing.background import Background
 from kappi_chassis.testing.eventually import eventually
@@ -170,6 +171,23 @@ async def test_the_offset_moves_once_the_record_is_sealed_and_not_before(
     gate.set()
     await seen.saw(ids)
     await committed_becomes(kafka, "GalleryDeleted", 2)
+
+
+async def test_who_never_joins_is_seen_to_read_nothing(running: Background, away: Streams) -> None:
+    metrics.CONSUMER_ASSIGNED.clear()
+    running.start(away.run())
+
+    def told() -> None:
+        found = [sample.value for metric in metrics.CONSUMER_ASSIGNED.collect() for sample in metric.samples]
+        assert found == [0]
+
+    await eventually(told, 5.0)
+
+
+@pytest.fixture
+def away(kafka: Kafka) -> Streams:
+    kafka.connection = KafkaConnection(bootstrap=f"127.0.0.1:{free_port()}", prefix=kafka.connection.prefix)
+    return kafka.streams(Seen())
 
 
 async def test_it_tells_how_far_behind_it_is(kafka: Kafka, running: Background) -> None:
