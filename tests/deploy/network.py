@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
 from tests.deploy.kustomized import Overlay, Pod, selects
@@ -66,14 +67,19 @@ def _admits(peers: Sequence[Mapping[str, Any]] | None, pod: Pod) -> bool:
     )
 
 
-def may_enter(overlay: Overlay, callee: Pod, *, cidr: str, port: int) -> bool:
-    """Whether a connection from a network outside gets into the pod."""
+def may_enter(overlay: Overlay, callee: Pod, *, address: str, port: int) -> bool:
+    """Whether a connection from an address outside gets into the pod."""
     rules = _rules(overlay.of_kind("NetworkPolicy").values(), "ingress", callee)
     if rules is None:
         return True
-    return any(
-        _names(rule, port, callee) and {"ipBlock": {"cidr": cidr}} in rule.get("from", ()) for rule in rules
-    )
+    return any(_names(rule, port, callee) and _from_outside(rule.get("from"), address) for rule in rules)
+
+
+def _from_outside(peers: Sequence[Mapping[str, Any]] | None, address: str) -> bool:
+    if not peers:
+        return True
+    blocks = [ip_network(peer["ipBlock"]["cidr"]) for peer in peers if "ipBlock" in peer]
+    return any(ip_address(address) in block for block in blocks)
 
 
 def _names(rule: Mapping[str, Any], port: int, listener: Pod | None) -> bool:

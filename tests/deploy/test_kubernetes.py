@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -119,9 +120,12 @@ class TestEnvironment:
     def test_make_secrets_passes_on_what_it_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAPPI_MEDIA_STORE_EVENTS_TOKEN", "as-the-function-has-it")
         assert build("aws").secrets["media"]["KAPPI_MEDIA_STORE_EVENTS_TOKEN"] == "as-the-function-has-it"
+        monkeypatch.setenv("KAPPI_MEDIA_STORE_EVENTS_TOKEN", "")  # a command that failed
+        with pytest.raises(subprocess.CalledProcessError):
+            build("aws")
 
     def test_a_mail_server_may_ask_who_we_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        password = "BD'+/:#="
+        password = r"BD'+/:#=\n\c\t"
         monkeypatch.setenv("KAPPI_IDENTITY_SMTP_USERNAME", "AKIAEXAMPLE")
         monkeypatch.setenv("KAPPI_IDENTITY_SMTP_PASSWORD", password)
         overlay = build("aws")
@@ -219,9 +223,10 @@ class TestPorts:
         assert annotations["service.beta.kubernetes.io/aws-load-balancer-scheme"] == "internal"
         media = _behind(overlay, "store-events", 443)
         [network] = service["spec"]["loadBalancerSourceRanges"]
-        assert may_enter(overlay, media, cidr=network, port=8003)
-        assert not may_enter(overlay, media, cidr="0.0.0.0/0", port=8003)
-        assert not may_enter(overlay, media, cidr=network, port=9003)
+        inside = str(ip_network(network)[1])
+        assert may_enter(overlay, media, address=inside, port=8003)
+        assert not may_enter(overlay, media, address="203.0.113.7", port=8003)
+        assert not may_enter(overlay, media, address=inside, port=9003)
 
     def test_servers_can_be_reached(self, overlay: Overlay) -> None:
         for pod in overlay.our_pods():
