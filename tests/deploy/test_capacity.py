@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from kappi_chassis.settings import DatabaseSettings
+from kappi_media.main import FINDER_MEMORY_BYTES
 from kappi_media.settings import MediaSettings
 
 from tests.deploy.known_settings import WITH_DATABASE, read
 from tests.deploy.kustomized import OVERLAYS, Overlay, Pod, build
 
 _OPERATORS_COMMANDS = 20  # connections
-_SERVICE_BYTES = 512 << 20
+_SERVICE_BYTES = 768 << 20  # archives, posted files, itself
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,13 @@ def test_decoders_may_take_all_they_may_and_their_service_lives(name: str) -> No
     for pod in decoding:
         settings = read("media", overlay.environment(pod.container))
         assert isinstance(settings, MediaSettings)
-        decoders = settings.decoder_processes * settings.decoder_memory_bytes
+        process_bytes = settings.decoder_memory_bytes
+        if "api" in settings.roles:  # it alone looks for places
+            process_bytes += FINDER_MEMORY_BYTES
         limit = pod.container["resources"]["limits"]["memory"]
-        assert decoders + _SERVICE_BYTES <= int(limit.removesuffix("Mi")) << 20, pod.owner
+        assert (
+            settings.decoder_processes * process_bytes + _SERVICE_BYTES <= int(limit.removesuffix("Mi")) << 20
+        ), pod.owner
 
 
 def _connections(overlay: Overlay, pod: Pod) -> int:

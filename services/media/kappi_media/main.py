@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
@@ -70,6 +72,8 @@ from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 from kappi_media.use_cases.view_gallery import ViewGallery
 
 NAME = "media"
+FINDER_MEMORY_BYTES = 768 << 20
+"""Of a process that looks for places: what it reads of a file is held, no picture is decoded."""
 
 
 def build_app(
@@ -258,7 +262,9 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     bulk = build_store(storage)
     backbone.service.closes(bulk)
     # Processes of its own: it reads a JPEG through, and whoever waits for a picture must not wait for that.
-    finder = Renderer(max_parallel=settings.decoder_processes, limits=limits)
+    finder = Renderer(
+        max_parallel=settings.decoder_processes, limits=replace(limits, memory_bytes=FINDER_MEMORY_BYTES)
+    )
     backbone.service.closes(finder)
     copies = build_copies(ground, finder.find_location)
     backbone.service.closes(copies)

@@ -8,7 +8,7 @@ import pytest
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
 from kappi_media.consumers import GROUP, WORKER_GROUP
-from kappi_media.main import build
+from kappi_media.main import FINDER_MEMORY_BYTES, build
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.settings import MediaSettings
 
@@ -49,7 +49,7 @@ def test_decoders_get_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("kappi_media.main.Renderer", remembered)
     build(PlatformSettings(), settings(decoder_memory_bytes=1 << 30), storage(tmp_path / "store"))
-    assert {limits.memory_bytes for limits in made} == {1 << 30}
+    assert [limits.memory_bytes for limits in made] == [1 << 30, FINDER_MEMORY_BYTES]
 
 
 def test_a_store_that_is_not_named_is_said_so() -> None:
