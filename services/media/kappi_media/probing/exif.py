@@ -171,5 +171,5 @@ def _begins(reference: str | None, letter: str) -> bool:
 def _degrees(parts: tuple[float, ...], *, negative: bool) -> float | None:
     if not 1 <= len(parts) <= 3:
         return None
-    whole = sum(part / 60.0**power for power, part in enumerate(parts))
-    return -abs(whole) if negative else whole
+    whole = sum(abs(part) / 60.0**power for power, part in enumerate(parts))
+    return -whole if negative or any(part < 0 for part in parts) else whole

@@ -163,7 +163,7 @@ def test_hemispheres(reference: bytes, latitude: float, kind: int) -> None:
     assert parse_exif(placed_by_hand(reference, kind=kind)).location == Coordinates(latitude, 2.5)
 
 
-def test_south_is_south_twice() -> None:
-    found = parse_exif(placed_by_hand(b"S\0", kind=10, degrees=-48)).location
-    assert found is not None
-    assert found.latitude < 0
+@pytest.mark.parametrize("reference", [b"S\0", b"N\0", b"\0"])
+def test_degrees_may_have_the_sign_and_so_have_their_minutes(reference: bytes) -> None:
+    found = parse_exif(placed_by_hand(reference, kind=10, degrees=-48)).location
+    assert found == Coordinates(-48.5, 2.5)
