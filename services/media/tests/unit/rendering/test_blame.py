@@ -14,7 +14,7 @@ import pytest
 from kappi_media.location_free.edits import Unremovable
 from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, RejectReason, RenderRejected, probe
 from kappi_media.rendering import process
-from kappi_media.rendering.failures import DecoderKilled, DecoderNotStarted
+from kappi_media.rendering.failures import DecoderKilled, DecoderNotStarted, DecoderUnavailable
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
@@ -188,19 +188,23 @@ async def test_a_decoder_that_sleeps_for_ever_is_ended(
 
 async def test_a_decoder_that_stops_reading_is_ended(install: Install, started: list[DecoderProcess]) -> None:
     """What it asked for does not fit the pipe."""
-    body = BODY + bytes(8 << 20)
-    install(
-        answering_with(
-            "from kappi_media.rendering.wire import Need, encode, framed; import sys\n"
-            f"    sys.stdout.buffer.write(framed(encode(Need(start=0, length={len(body)}))))\n"
-            "    sys.stdout.buffer.flush(); time.sleep(600)"
-        )
-    )
-    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=5), probe_time=timedelta(minutes=1)))
-    with pytest.raises((DecoderKilled, RenderRejected)):
-        await renderer.probe(BytesSource(body), MediaFormat.JPEG, ProbeLimits(max_read_bytes=1 << 30))
+    source = Counted(BODY + bytes(8 << 20))
+    ask = f"fetch.__self__.send(worker.Need(start=0, length={source.size_bytes}))"
+    install(answering_with(f"{ask}; time.sleep(600)"))
+    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=5)))
+    with pytest.raises(DecoderUnavailable):
+        await renderer.probe(source, MediaFormat.JPEG, ProbeLimits(max_read_bytes=1 << 30))
+    assert source.reads == 1
     assert not started[0].running
     await renderer.close()
+
+
+class Counted(BytesSource):
+    reads = 0
+
+    async def read(self, start: int, length: int) -> bytes:
+        self.reads += 1
+        return await super().read(start, length)
 
 
 @pytest.mark.parametrize(("start", "length"), [(-1, 10), (0, -1), (0, 1 << 40)])
