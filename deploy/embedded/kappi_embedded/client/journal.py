@@ -28,6 +28,10 @@ class SharedAlready(Exception):
     """Another process shares the same files at this moment."""
 
 
+class JournalUnwritable(Exception):
+    """The note cannot be kept; the message says why. No OSError: those are a shared file's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What makes a command the same command again. paths: absolute, as they were given."""
@@ -138,10 +142,14 @@ class Journal:
         self.note.files.pop(_name(file.path), None)
 
     def save(self) -> None:
-        """In one step, as of this moment. Raises OSError."""
+        """In one step, as of this moment. Raises JournalUnwritable."""
         self._saved_at = self._clock()
-        if self._path is not None:
+        if self._path is None:
+            return
+        try:
             write_private(self._path, json.dumps({"version": _VERSION, **asdict(self.note)}))
+        except OSError as error:
+            raise JournalUnwritable(error.strerror or str(error)) from error
 
     def forget(self) -> None:
         """Everything is done, or begun anew."""

@@ -100,7 +100,7 @@ class Sharing:
     async def share(self, files: Sequence[LocalFile]) -> Outcome:
         """Upload and complete all; what is refused is in the outcome.
 
-        Raises ApiError, Unreachable; OSError when the journal cannot be written.
+        Raises ApiError, Unreachable, JournalUnwritable: whatever arrived stays in the store.
         """
         fit = [file for file in files if file.size_bytes > 0]
         for file in files:

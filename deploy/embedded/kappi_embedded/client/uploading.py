@@ -115,7 +115,8 @@ class Uploader:
         """Put what is missing and complete.
 
         acknowledged: of the upload's parts, by this and earlier runs; it is added to.
-        Raises Rejected, ApiError, Unreachable.
+        Raises Rejected, and the upload is given up; ApiError, Unreachable and what noting raises, and it
+        is not.
         """
         tally = _Tally(self._progress)
         try:

@@ -21,6 +21,7 @@ from kappi_embedded.client.journal import (
     Identity,
     Journal,
     Journals,
+    JournalUnwritable,
     Note,
     SharedAlready,
     journals_folder,
@@ -80,6 +81,8 @@ def share(wish: Wish, *, url: str | None, environ: Mapping[str, str]) -> int:
             return asyncio.run(_share(wish, found, base_url, journal))
     except SharedAlready as error:
         return fail(str(error))
+    except JournalUnwritable as error:
+        return fail(f"cannot write to {folder}: {error}")
     except OSError as error:
         return fail(f"cannot write to {folder}: {error.strerror or error}")
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -14,14 +15,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 from kappi_embedded.client import api as api_module
+from kappi_embedded.client import journal as journal_module
 from kappi_embedded.client import link as link_module
 from kappi_embedded.client import putting, uploading
 from kappi_embedded.client.api import ATTEMPTS, Api, ApiError, Unreachable
 from kappi_embedded.client.files import LocalFile, find_files
 from kappi_embedded.client.galleries import Gallery
-from kappi_embedded.client.journal import Journal, Note, read_note
+from kappi_embedded.client.journal import Journal, JournalUnwritable, Note, read_note
 from kappi_embedded.client.putting import Reply, SignedPut, Slice
 from kappi_embedded.client.sharing import Outcome, Sharing
+from kappi_embedded.data_dir import write_private
 
 pytestmark = pytest.mark.integration
 
@@ -488,6 +491,33 @@ async def test_a_file_that_changed_since_is_begun_anew(
     await share(api, changed, Watcher(), note=note)
     assert store.calls.count("DELETE /v1/uploads/u") == aborts + 1
     assert store.body == BODY[::-1]
+
+
+async def test_a_full_disk_costs_nothing_of_what_is_in_the_store(
+    store: PartStore, api: Api, film: LocalFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "note"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(_: web.Request, number: int) -> None:
+        if number == 3:
+            monkeypatch.setattr(journal_module, "_SAVED_EVERY_S", -1.0)
+            monkeypatch.setattr(journal_module, "write_private", full)
+
+    store.on_part = fill
+    watcher = Watcher()
+    with pytest.raises(JournalUnwritable, match="No space left on device"):
+        await share(api, film, watcher, note=note)
+    assert (store.state, watcher.refused) == ("pending", [])
+    monkeypatch.setattr(journal_module, "write_private", write_private)
+    store.on_part = lambda request, number: None
+    sent_before = set(store.parts)
+    store.seen.clear()
+    await share(api, film, Watcher(), note=note)
+    assert store.body == BODY
+    assert not sent_before & set(store.seen)
 
 
 async def test_an_upload_that_was_swept_is_declared_anew(
