@@ -13,7 +13,7 @@ from kappi_embedded.client.files import FileChanged, LocalFile
 from kappi_embedded.client.link import Link
 from kappi_embedded.client.part_urls import PartUrls
 from kappi_embedded.client.present_parts import Acknowledged, reliable_parts
-from kappi_embedded.client.promises import COMPLETED, Parts, Promise, promise_of
+from kappi_embedded.client.promises import COMPLETED, PENDING, Parts, Promise, promise_of
 from kappi_embedded.client.putting import BUFFERED_BYTES, LinkBroke, Reply, SignedPut, Slice, Store
 from kappi_embedded.client.together import together
 
@@ -65,6 +65,10 @@ class _Work:
 
 class _Outdated(Exception):
     """The upload is not as it was described: look again."""
+
+
+class _UnknownToStore(Exception):
+    """The store says that there is no such upload: look whether it is over."""
 
 
 class Uploader:
@@ -129,6 +133,7 @@ class Uploader:
     async def _upload(
         self, file: LocalFile, promise: Promise, acknowledged: Acknowledged, tally: _Tally
     ) -> None:
+        outdated_times = 0
         for attempt in itertools.count(1):
             if promise.state == COMPLETED:
                 tally.begin(file.size_bytes)
@@ -137,9 +142,15 @@ class Uploader:
                 await self._put(file, promise, acknowledged, tally)
                 await self._complete(promise)
             except _Outdated as outdated:
-                if attempt == ATTEMPTS:
+                outdated_times += 1
+                if outdated_times == ATTEMPTS:
                     raise Rejected(str(outdated)) from outdated
                 promise = await self.look(promise.id)
+            except _UnknownToStore as unknown:
+                promise = await self.look(promise.id)
+                if promise.state == PENDING:  # then it is the store that fails
+                    self._progress.waiting(str(unknown))
+                    await self._link.pause_refused(attempt, reason=str(unknown))
             else:
                 return
 
@@ -207,7 +218,10 @@ class Uploader:
         return size_bytes
 
     async def _insist(self, piece: Slice, sign: Signing) -> str:
-        """Send a slice until the store has it; its ETag. Raises Rejected, _Outdated, Unreachable."""
+        """Send a slice until the store has it; its ETag.
+
+        Raises Rejected, _Outdated, _UnknownToStore, ApiError, Unreachable.
+        """
         dead: SignedPut | None = None
         refusals_in_row = 0
         for attempt in itertools.count(1):
@@ -222,7 +236,7 @@ class Uploader:
                 return reply.etag
             reason = f"the object store did not take it: {reply.message}"
             if reply.status == _NOT_THERE:
-                raise _Outdated(reason)
+                raise _UnknownToStore(reason)
             dead = request if _is_dead(reply) else None
             refusals_in_row = refusals_in_row + 1 if dead is not None else 0
             if refusals_in_row == ATTEMPTS or (dead is None and reply.status in _REFUSED):

@@ -678,6 +678,27 @@ async def test_an_upload_the_store_refuses_is_given_up(store: PartStore, api: Ap
     assert store.state == "aborted", "its parts would stay for days"
 
 
+async def test_a_store_that_does_not_know_a_pending_upload_for_a_while_is_asked_again(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    times = [404] * (2 * ATTEMPTS)
+    store.on_part = lambda request, number: s3_error(times.pop(), "NoSuchUpload") if times else None
+    outcome = await share(api, film, Watcher(), connection="slow")
+    assert not outcome.rejected
+    assert store.body == BODY
+
+
+async def test_a_store_that_knows_a_pending_upload_no_more_is_given_up_at_last_and_the_upload_stays(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    store.on_part = lambda request, number: s3_error(404, "NoSuchUpload")
+    impatient = sharing(api, Watcher(), connection="slow")
+    impatient._link._patience_s = 0.1
+    with pytest.raises(Unreachable, match="took nothing for"):
+        await impatient.share([film])
+    assert store.state == "pending"
+
+
 async def test_a_url_is_asked_for_when_its_part_is_next(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
