@@ -68,6 +68,10 @@ class Link:
         self._rhythm.cut(self._clock())
         self.pace.broke(after_s=after_s)
 
+    def lost(self) -> None:
+        """Bytes got through and a cut came before their answer: nobody knows that it would have been no."""
+        self._refused_since = None
+
     async def pause_unanswered(self, attempt: int, *, reason: str) -> None:
         """Before the next attempt, of a request that got no answer.
 

@@ -266,6 +266,8 @@ class Uploader:
             except LinkBroke as failure:
                 if failure.connected:
                     self._link.broke(after_s=failure.after_s)
+                if moved > BUFFERED_BYTES:
+                    self._link.lost()
                 raise
             finally:
                 self._progress.moved(-moved)

@@ -738,21 +738,25 @@ async def test_a_url_is_asked_for_when_its_part_is_next(
 
 
 async def test_a_part_is_refused_for_dead_urls_only_if_they_are_so_in_a_row(
-    store: PartStore, api: Api, film: LocalFile
+    store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bad line: whenever a fresh URL is tried, the link breaks, and it is dead when the link is back."""
+    """A bad line: the link breaks under every fresh URL, and by the time it is back that is dead."""
+    monkeypatch.setattr(uploading, "BUFFERED_BYTES", 128 * 1024)
+    clock = Clock()
     left = [403, None] * 8
 
     async def bad(request: web.Request, number: int) -> web.Response | None:
         if number != 3 or not left:
             return None
         if status := left.pop(0):
+            clock.now += 15 * 60.0
             return web.Response(status=status)
+        await request.content.readexactly(PART_BYTES - 1000)
         await cut(request)
         return None
 
     store.on_part = bad
-    outcome = await share(api, film, Watcher(), connection="slow")
+    outcome = await share(api, film, Watcher(), connection="slow", clock=clock)
     assert not outcome.rejected
     assert store.body == BODY
 

@@ -62,6 +62,24 @@ async def test_a_store_that_says_no_for_too_long_is_given_up_though_bytes_get_th
         await link.pause_refused(ATTEMPTS, reason="busy")
 
 
+async def test_refusals_between_cuts_that_let_nothing_through_count(link: Link, clock: Clock) -> None:
+    for attempt in range(1, ATTEMPTS):
+        await link.pause_refused(attempt, reason="busy")
+        await link.pause_unanswered(attempt, reason="cut")
+        clock.now += PATIENCE_S
+    with pytest.raises(Unreachable, match="took nothing for"):
+        await link.pause_refused(ATTEMPTS, reason="busy")
+
+
+async def test_bytes_that_got_through_to_a_cut_end_the_refusals(link: Link, clock: Clock) -> None:
+    await link.pause_refused(1, reason="dead URL")
+    clock.now += 10 * PATIENCE_S
+    link.moved()
+    link.lost()
+    await link.pause_unanswered(ATTEMPTS, reason="cut")
+    await link.pause_refused(ATTEMPTS + 1, reason="dead URL")
+
+
 async def test_a_part_that_arrives_ends_the_refusals(link: Link, clock: Clock) -> None:
     await link.pause_refused(1, reason="busy")
     clock.now += 2 * PATIENCE_S
