@@ -22,6 +22,8 @@ _STORED = {200, 412}
 _URL_DEAD = 403
 # Status 400: what the URL was signed with has come to its end, before the URL itself.
 _URL_DEAD_CODES = {"ExpiredToken", "RequestExpired"}
+# Status 400: the bytes were damaged on their way, or not all came.
+_DAMAGED_CODES = {"BadDigest", "IncompleteBody"}
 _NOT_THERE = 404
 _REFUSED = {400, 405, 411, 413, 415, 501}
 
@@ -238,8 +240,9 @@ class Uploader:
             if reply.status == _NOT_THERE:
                 raise _UnknownToStore(reason)
             dead = request if _is_dead(reply) else None
-            refusals_in_row = refusals_in_row + 1 if dead is not None else 0
-            if refusals_in_row == ATTEMPTS or (dead is None and reply.status in _REFUSED):
+            may_pass = dead is not None or reply.code in _DAMAGED_CODES
+            refusals_in_row = refusals_in_row + 1 if may_pass else 0
+            if refusals_in_row == ATTEMPTS or (not may_pass and reply.status in _REFUSED):
                 raise Rejected(reason)
             self._progress.waiting(reason)
             await self._link.pause_refused(attempt, reason=reason)

@@ -678,6 +678,39 @@ async def test_an_upload_the_store_refuses_is_given_up(store: PartStore, api: Ap
     assert store.state == "aborted", "its parts would stay for days"
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "BadDigest"),
+        (400, "IncompleteBody"),
+        (408, ""),
+        (409, "ConditionalRequestConflict"),
+        (429, "TooManyRequests"),
+    ],
+)
+async def test_a_part_the_store_wants_again_is_sent_again(
+    store: PartStore, api: Api, film: LocalFile, status: int, code: str
+) -> None:
+    times = [1, 2]
+    store.on_part = lambda _, number: (
+        s3_error(status, code) if number == 3 and times and times.pop() else None
+    )
+    outcome = await share(api, film, Watcher(), connection="slow")
+    assert not outcome.rejected
+    assert store.body == BODY
+    assert store.seen.count(3) == 3
+
+
+async def test_bytes_that_are_damaged_again_and_again_are_refused(
+    store: PartStore, api: Api, film: LocalFile
+) -> None:
+    store.on_part = lambda request, number: s3_error(400, "BadDigest") if number == 3 else None
+    outcome = await share(api, film, Watcher(), connection="slow")
+    assert outcome.rejected[0][1] == "the object store did not take it: BadDigest it is."
+    assert store.seen.count(3) == ATTEMPTS
+    assert store.state == "aborted"
+
+
 async def test_a_store_that_does_not_know_a_pending_upload_for_a_while_is_asked_again(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
