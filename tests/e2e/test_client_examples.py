@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 import re
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from kappi_chassis.storage.local_responses import PREFLIGHT
 from kappi_chassis.testing.programs import require_program
 from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
 
@@ -138,6 +140,14 @@ async def test_aws_cli(
     }
     await _run(["bash", "-c", "\n".join(["set -euo pipefail", *examples("aws")])], environ, tmp_path)
     await _hold(phone, gallery, film)
+
+
+def test_a_bucket_lets_a_page_send_what_the_local_store_does() -> None:
+    (rules,) = examples("cors")
+    (rule,) = json.loads(rules)["CORSRules"]
+    local = {name.decode(): value.decode() for name, value in PREFLIGHT}
+    assert rule["AllowedHeaders"] == local["access-control-allow-headers"].split(", ")
+    assert rule["AllowedMethods"] == local["access-control-allow-methods"].split(", ")
 
 
 def test_every_code_on_the_page_is_one_the_api_documents() -> None:
