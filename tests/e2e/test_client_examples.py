@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import json
 import os
@@ -12,8 +13,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from kappi_chassis.storage.local_responses import PREFLIGHT
 from kappi_chassis.testing.programs import require_program
 from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
@@ -34,6 +37,18 @@ curl() {
     return 22
   fi
   command curl "$@"
+}
+"""
+_EVERY_URL_IS_DEAD = """
+declare_file() { echo '{"id": "u", "multipart": {"part_size": 4}}'; }
+sleep() { echo "$1" >>slept; }
+curl() {
+  case "$*" in
+    *"-T part"*) return 22 ;;
+    */complete*) touch completed ;;
+    */parts*) cat >asked; echo '{"parts": [{"number": 1, "url": "dead"}]}' ;;
+    *) echo '{"multipart": {"part_count": 1, "parts": [{"number": 1}]}}' ;;
+  esac
 }
 """
 # As an earlier process left it that was killed: one part only seems to be there, one is.
@@ -140,6 +155,103 @@ async def test_aws_cli(
     }
     await _run(["bash", "-c", "\n".join(["set -euo pipefail", *examples("aws")])], environ, tmp_path)
     await _hold(phone, gallery, film)
+
+
+def _python_client() -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    exec(examples("python")[0], made)
+    return made
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [
+        {"state": "pending", "size": 4, "single": {}},
+        {
+            "state": "pending",
+            "size": 4,
+            "multipart": {"part_size": 4, "part_count": 1, "parts": [{"number": 1}]},
+        },
+    ],
+)
+def test_python_pauses_and_ends_where_every_url_is_dead(upload: dict[str, Any]) -> None:
+    client = _python_client()
+    pauses: list[int] = []
+    calls: list[str] = []
+
+    def call(method: str, path: str, **_: Any) -> Any:
+        calls.append(path)
+        return copy.deepcopy(upload)
+
+    client.update(put=lambda *_: None, pause=pauses.append)
+    kappi = client["Kappi"]("http://kappi", "g", "key")
+    kappi.call = call
+    with pytest.raises(TimeoutError):
+        kappi.upload("film", "u")
+    assert pauses == list(range(1, 8))
+    assert calls == ["/v1/uploads/u"] * 8, "nothing is completed"
+
+
+def test_python_hashes_no_part_whose_etag_it_noted() -> None:
+    client = _python_client()
+    client.update(put=lambda *_: "e2", md5=lambda *_: pytest.fail("it was read again"))
+    kappi = client["Kappi"]("http://kappi", "g", "key")
+    kappi.acknowledged["u"] = {1: "e1"}
+    present = [{"number": 1, "etag": "e1"}]
+    multipart = {"part_size": 4, "part_count": 2, "present": present, "parts": [{"number": 2}]}
+    assert kappi.send_missing("film", "u", {"size": 8, "multipart": multipart}) == ["e2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "times", "etag"),
+    [
+        (400, "RequestTimeout", 2, "e"),
+        (400, "IncompleteBody", 2, "e"),
+        (400, "BadDigest", 2, "e"),
+        (408, "", 2, "e"),
+        (409, "ConditionalRequestConflict", 2, "e"),
+        (429, "", 2, "e"),
+        (503, "SlowDown", 2, "e"),
+        (403, "AccessDenied", 1, None),
+        (400, "ExpiredToken", 1, None),
+        (404, "NoSuchUpload", 1, None),
+        (412, "PreconditionFailed", 1, "it is there already"),
+    ],
+)
+def test_python_sends_again_what_the_page_says(
+    monkeypatch: pytest.MonkeyPatch, photo: Path, status: int, code: str, times: int, etag: str | None
+) -> None:
+    client = _python_client()
+    puts: list[str] = []
+
+    def put(url: str, **_: Any) -> requests.Response:
+        puts.append(url)
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, b""
+        answer.headers["ETag"] = '"e"'
+        if len(puts) == 1:
+            answer.status_code, answer._content = status, f"<Error><Code>{code}</Code></Error>".encode()
+        return answer
+
+    monkeypatch.setattr(requests, "put", put)
+    client["pause"] = lambda *_: None
+    assert client["put"]({"url": "there", "headers": {}}, photo, 0, 4) == etag
+    assert len(puts) == times
+
+
+async def test_curl_pauses_and_ends_where_every_url_is_dead(tmp_path: Path) -> None:
+    for program in ("bash", "jq"):
+        require_program(program)
+    script = "\n".join(["set -euo pipefail", _EVERY_URL_IS_DEAD, examples("curl")[1]])
+    (tmp_path / "film").write_bytes(b"film")
+    environ = {**os.environ, "KAPPI": "http://kappi", "FILM": "film", "key": "k"}
+    done = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", script], env=environ, cwd=tmp_path, timeout=_TIMEOUT_S, check=False
+    )
+    assert done.returncode == 1
+    slept = [int(line) for line in (tmp_path / "slept").read_text().split()]
+    assert slept == [number**2 for number in range(8)]
+    assert not (tmp_path / "completed").exists()
 
 
 def test_a_bucket_lets_a_page_send_what_the_local_store_does() -> None:
