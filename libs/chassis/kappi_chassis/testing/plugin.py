@@ -5,6 +5,8 @@ Fixtures are listed by `pytest --fixtures -v`. A test that uses one is marked `i
 
 from __future__ import annotations
 
+import signal
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -52,6 +54,7 @@ def server_plan(config: pytest.Config) -> ServerPlan:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _let_programs_be_interrupted()
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         location, key = worker["kappi_desk"]
@@ -70,6 +73,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RUN] = _Run(
         id=uuid.uuid4().hex[:8], worker="main", plan=plan, address=servers.address, servers=servers
     )
+
+
+def _let_programs_be_interrupted() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, and whatever a test starts would, too."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        and threading.current_thread() is threading.main_thread()
+    ):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

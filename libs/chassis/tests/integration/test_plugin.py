@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -139,3 +141,27 @@ async def test_a_template_that_failed_is_filled_anew(make_database: DatabaseMake
 
     await (await asyncpg.connect(make_database(key, migrate))).close()
     assert len(attempts) == 2
+
+
+def test_what_a_run_in_the_background_starts_can_be_interrupted(pytester: pytest.Pytester) -> None:
+    """Shells have it ignore Ctrl-C, and that is handed on."""
+    pytester.makepyfile(
+        """
+        import signal, subprocess, sys
+
+        def test_it():
+            ask = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+            said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout
+            assert said == "False\\n"
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "kappi_chassis.testing.plugin", *("-n", "1")]
+    ran = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command],
+        cwd=pytester.path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
