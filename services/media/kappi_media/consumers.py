@@ -17,7 +17,7 @@ from kappi_contracts.events import JanitorTick, UploadCompleted
 
 from kappi_media import metrics
 from kappi_media.errors import StoreUnavailable
-from kappi_media.rendering.failures import DecoderKilled, DecoderUnavailable
+from kappi_media.rendering.failures import DecoderNotStarted, DecoderStalled, DecoderUnavailable
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
 from kappi_media.store_events import UnreadableStoreEvent, read_message
 from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_change
@@ -29,6 +29,8 @@ GROUP = "media"
 STORE_GROUP = "media-store-events"
 KILLS_PER_FILE: Final = 10
 """With the pauses in between, most of a minute: longer than a machine is out of memory by accident."""
+STALLS_PER_FILE: Final = 2
+"""Each has held a decoder, and a place among the uploads that are worked on, for minutes."""
 
 __all__ = ["GROUP", "STORE_GROUP", "WORKER_GROUP", "handlers", "store_handler", "worker_handlers"]
 
@@ -69,23 +71,23 @@ def worker_handlers(process: ProcessUpload) -> Mapping[str, Handler]:
     """By topic: the work on originals.
 
     A decoder that does not start is waited for: no file is at fault, and every file would meet the same. One
-    that is killed may have been killed for what the file makes of it: after a few times the event is left to
-    an operator, and the file is not condemned.
+    that is killed may have been killed for what the file makes of it, and one that lacks a library reads
+    other files: after a few times the event is left to an operator, and the file is not condemned.
     """
-    killed: dict[UUID, int] = {}
+    failed: dict[UUID, int] = {}
 
     async def on_upload(envelope: Envelope[UploadCompleted]) -> bool:
         try:
             done = await process(envelope)
-        except DecoderKilled as error:
-            times = killed[envelope.id] = killed.get(envelope.id, 0) + 1
-            if times < KILLS_PER_FILE:
-                raise Transient(str(error)) from error
-            del killed[envelope.id]
-            raise Poison(f"its decoder was killed {times} times") from error
-        except DecoderUnavailable as error:
+        except DecoderNotStarted as error:
             raise Transient(str(error)) from error
-        killed.pop(envelope.id, None)
+        except DecoderUnavailable as error:
+            times = failed[envelope.id] = failed.get(envelope.id, 0) + 1
+            if times < (STALLS_PER_FILE if isinstance(error, DecoderStalled) else KILLS_PER_FILE):
+                raise Transient(str(error)) from error
+            del failed[envelope.id]
+            raise Poison(f"its decoder failed {times} times, in the end: {error}") from error
+        failed.pop(envelope.id, None)
         return done
 
     return {"UploadCompleted": on_upload}

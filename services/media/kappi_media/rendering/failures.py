@@ -12,11 +12,19 @@ class DecoderUnavailable(Exception):
 
 
 class DecoderNotStarted(DecoderUnavailable):
-    """It could not load its libraries: a broken one, or too little memory. Every file would meet that."""
+    """It could not load what it needs for any file: a broken library, or too little memory."""
+
+
+class DecoderLacksLibrary(DecoderUnavailable):
+    """A library for files of one kind cannot be loaded. Others go on, so nobody may wait for it for ever."""
 
 
 class DecoderKilled(DecoderUnavailable):
-    """Something outside ended it, or starved it: mostly a machine that is out of memory.
+    """Something outside ended it: mostly a machine that is out of memory.
 
     A file can be the reason, so whoever tries again counts.
     """
+
+
+class DecoderStalled(DecoderUnavailable):
+    """It neither worked nor ended: starved, or stuck. Each time costs minutes."""

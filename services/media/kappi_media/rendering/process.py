@@ -15,7 +15,13 @@ import msgspec
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import RangedSource
-from kappi_media.rendering.failures import DecoderCrashed, DecoderKilled, DecoderNotStarted
+from kappi_media.rendering.failures import (
+    DecoderCrashed,
+    DecoderKilled,
+    DecoderLacksLibrary,
+    DecoderNotStarted,
+    DecoderStalled,
+)
 from kappi_media.rendering.wire import (
     LENGTH,
     MAX_MESSAGE_BYTES,
@@ -108,7 +114,7 @@ class DecoderProcess:
                 said = order
                 continue
             if isinstance(answer, Unable):
-                raise DecoderNotStarted(answer.detail)
+                raise DecoderLacksLibrary(answer.detail)
             if isinstance(answer, Need):
                 if answer.start < 0 or not 0 <= answer.length <= MAX_MESSAGE_BYTES:
                     raise DecoderCrashed("asks for bytes that no file has")
@@ -150,7 +156,7 @@ class DecoderProcess:
                 return await self._receive()
         except TimeoutError as late:
             if self._ready:
-                raise DecoderKilled("gave no answer") from late
+                raise DecoderStalled("gave no answer") from late
             raise DecoderNotStarted("took too long") from late
 
     async def _receive(self) -> Answer:

@@ -30,7 +30,7 @@ from kappi_media.errors import (
 from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.location_free.patching import patched
 from kappi_media.probing import RangedSource
-from kappi_media.rendering.failures import DecoderUnavailable
+from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
 from kappi_media.repository.location_free import CopyState, KeptCopy, LocationFreeQueries
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
@@ -189,6 +189,7 @@ class LocationFreeCopies:
             raise StoreUnavailable(retry_after_s=1) from away
         except DecoderUnavailable as unavailable:
             _log.warning("location_free.no_decoder", error=str(unavailable))
+            settled = not isinstance(unavailable, DecoderNotStarted)  # else the claim lapses by itself
             raise _pending() from unavailable
         finally:
             if not settled:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
+from kappi_chassis.db.failures import database_is_away
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
@@ -25,7 +26,7 @@ from kappi_media.errors import (
     StoreUnavailable,
 )
 from kappi_media.probing import Rejected
-from kappi_media.rendering.failures import DecoderUnavailable
+from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.renditions import RenditionQueries, RenditionState
 from kappi_media.schemas import SignedUrl
@@ -43,6 +44,8 @@ RENEW_EVERY_S = 15.0
 FAILURE_KEPT = timedelta(minutes=10)
 MAX_UNDER_WAY = 64
 """Different renditions that requests of one process wait for."""
+ANSWER_WITHIN_S = 25.0
+"""Whoever waits is told to come back before the gateway gives up on us; the making goes on."""
 PATIENCE_S = 15.0
 """How long to wait for another replica."""
 POLL_S = 0.1
@@ -76,7 +79,13 @@ class MakeRendition:
         """
         if wanted not in self._under_way and len(self._under_way) >= MAX_UNDER_WAY:
             raise RenditionsBusy(retry_after_s=1)
-        await self._under_way(wanted, lambda: self._see_to_it(wanted))
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S) as deadline:
+                await self._under_way(wanted, lambda: self._see_to_it(wanted))
+        except TimeoutError as late:
+            if not deadline.expired():
+                raise
+            raise RenditionsBusy("It is being made.", retry_after_s=2) from late
 
     async def close(self) -> None:
         """Give up what is under way, so that its decoders and connections can be closed."""
@@ -110,15 +119,20 @@ class MakeRendition:
             renewing.cancel()
             await asyncio.wait((renewing,))
             if not renewing.cancelled() and (error := renewing.exception()) is not None:
-                _log.warning("rendition.claim_not_renewed", error_type=type(error).__name__)
+                _log.error("rendition.renewing_failed", error_type=type(error).__name__)
 
     async def _renew(self, wanted: WantedRendition, held: list[datetime]) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
             until = self._clock() + LEASE
             held.append(until)  # before it is so: this may be cancelled in the middle
-            if not await self._renditions.renew(wanted, held=held, until=until):
-                return
+            try:
+                if not await self._renditions.renew(wanted, held=held, until=until):
+                    return
+            except Exception as error:
+                if not database_is_away(error):
+                    raise
+                _log.warning("rendition.claim_not_renewed", error_type=type(error).__name__)
 
     async def _make(self, wanted: WantedRendition, state: RenditionState, *, held: list[datetime]) -> None:
         settled = False
@@ -149,6 +163,8 @@ class MakeRendition:
             _log.warning(
                 "rendition.no_decoder", error=str(unavailable), error_type=type(unavailable).__name__
             )
+            # A file can be why: its claim lapses by itself, so that who asks again does not start it at once.
+            settled = not isinstance(unavailable, DecoderNotStarted)
             raise RenditionsBusy("Try again in a moment.", retry_after_s=2) from unavailable
         finally:
             if not settled:

@@ -406,17 +406,40 @@ async def test_what_cannot_be_made_is_not_tried_at_every_request(
     assert (await ask(http, gallery, media_id, 200)).status == 302
 
 
-async def test_a_decoder_that_was_killed_is_not_held_against_the_original(
-    replica: Replica, gallery: Gallery, ready: Ready
+async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_given_a_rest(
+    replica: Replica, gallery: Gallery, ready: Ready, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(renditions, "PATIENCE_S", 0.2)
     media_id = await ready(gallery)
     counting = Counting()
     counting.killed = True
     http = replica(counting)
-    answer = await ask(http, gallery, media_id, 200)
-    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "renditions_busy", "2")
+    for _ in range(3):
+        answer = await ask(http, gallery, media_id, 200)
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "renditions_busy", "2")
+    assert len(counting.asked) == 1, "what a picture makes of a decoder is not repeated for all who ask"
     counting.killed = False
+    clock.pass_by(LEASE)
     assert (await ask(http, gallery, media_id, 200)).status == 302
+
+
+async def test_who_waits_is_answered_in_time_and_the_making_goes_on(
+    replica: Replica, gallery: Gallery, ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renditions, "ANSWER_WITHIN_S", 0.2)
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.go.clear()
+    http = replica(counting)
+    answer = await ask(http, gallery, media_id, 200)
+    assert (answer.status, answer.code) == (503, "renditions_busy")
+    counting.go.set()
+
+    async def made() -> None:
+        assert (await ask(http, gallery, media_id, 200)).status == 302
+
+    await eventually(made)
+    assert len(counting.asked) == 1
 
 
 async def test_a_store_that_is_away_leaves_the_way_free(

@@ -17,10 +17,15 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
-from kappi_media.consumers import KILLS_PER_FILE, WORKER_GROUP, worker_handlers
+from kappi_media.consumers import KILLS_PER_FILE, STALLS_PER_FILE, WORKER_GROUP, worker_handlers
 from kappi_media.ground import Ground, build_worker
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
-from kappi_media.rendering.failures import DecoderKilled, DecoderNotStarted
+from kappi_media.rendering.failures import (
+    DecoderKilled,
+    DecoderLacksLibrary,
+    DecoderNotStarted,
+    DecoderStalled,
+)
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, redelivered
@@ -332,7 +337,15 @@ async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while
     assert graveyard.buried == []
 
 
-async def test_an_original_whose_decoder_is_killed_every_time_is_left_to_an_operator(
+@pytest.mark.parametrize(
+    ("failure", "times"),
+    [
+        (DecoderKilled, KILLS_PER_FILE),
+        (DecoderLacksLibrary, KILLS_PER_FILE),
+        (DecoderStalled, STALLS_PER_FILE),
+    ],
+)
+async def test_an_original_whose_decoder_fails_every_time_is_left_to_an_operator(
     client: Client,
     gallery: Gallery,
     ground: Ground,
@@ -341,16 +354,19 @@ async def test_an_original_whose_decoder_is_killed_every_time_is_left_to_an_oper
     graveyard: Graveyard,
     store: TroubledStore,
     monkeypatch: pytest.MonkeyPatch,
+    failure: type[Exception],
+    times: int,
 ) -> None:
     monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
     media_id = (await client.upload(gallery, SMALL))["id"]
 
-    async def killed() -> None:
-        raise DecoderKilled("ended with -9")
+    async def unwell() -> None:
+        raise failure("ended with -9")
 
     event = await completed(published)
-    await worker_with(Interrupted(killed), ground, graveyard).process(redelivered(event))
-    assert [str(error) for _, error in graveyard.buried] == [f"its decoder was killed {KILLS_PER_FILE} times"]
+    await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(event))
+    [(_, error)] = graveyard.buried
+    assert str(error) == f"its decoder failed {times} times, in the end: ended with -9"
     assert (await read_item(client, gallery, media_id))["status"] == "processing"
     assert await published("MediaRejected") == []
     assert await store.head(original_key(gallery.id, UUID(media_id)))

@@ -14,7 +14,12 @@ import pytest
 from kappi_media.location_free.edits import Unremovable
 from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, RejectReason, RenderRejected, probe
 from kappi_media.rendering import process
-from kappi_media.rendering.failures import DecoderKilled, DecoderNotStarted, DecoderUnavailable
+from kappi_media.rendering.failures import (
+    DecoderKilled,
+    DecoderLacksLibrary,
+    DecoderNotStarted,
+    DecoderStalled,
+)
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
@@ -110,7 +115,7 @@ async def test_a_library_that_cannot_be_loaded_is_no_files_fault(install: Instal
         "worker.main()\n"
     )
     renderer = Renderer()
-    with pytest.raises(DecoderNotStarted, match="libavcodec"):
+    with pytest.raises(DecoderLacksLibrary, match="libavcodec"):
         await render(renderer, BytesSource(BODY))
     await renderer.close()
 
@@ -180,7 +185,7 @@ async def test_a_decoder_that_sleeps_for_ever_is_ended(
 ) -> None:
     install(answering_with("time.sleep(600)"))
     renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=5)))
-    with pytest.raises(DecoderKilled):
+    with pytest.raises(DecoderStalled):
         await read_header(renderer, BytesSource(BODY))
     assert not started[0].running
     await renderer.close()
@@ -192,7 +197,7 @@ async def test_a_decoder_that_stops_reading_is_ended(install: Install, started: 
     ask = f"fetch.__self__.send(worker.Need(start=0, length={source.size_bytes}))"
     install(answering_with(f"{ask}; time.sleep(600)"))
     renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=5)))
-    with pytest.raises(DecoderUnavailable):
+    with pytest.raises(DecoderStalled):
         await renderer.probe(source, MediaFormat.JPEG, ProbeLimits(max_read_bytes=1 << 30))
     assert source.reads == 1
     assert not started[0].running
