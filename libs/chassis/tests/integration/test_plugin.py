@@ -15,6 +15,7 @@ from kappi_chassis.testing.s3_server import S3Server
 pytestmark = pytest.mark.integration
 pytest_plugins = ("pytester",)
 
+_OF_THIS_RUN = ("KAPPI_TEST_REQUIRE_REAL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER")
 _TESTS = """
 import asyncio
 import asyncpg, pytest
@@ -45,7 +46,7 @@ def test_unit(): pass
 
 @pytest.fixture
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    for name in ("KAPPI_TEST_REQUIRE_REAL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
+    for name in _OF_THIS_RUN:
         monkeypatch.delenv(name, raising=False)
     pytester.makeini(
         "[pytest]\naddopts = -p kappi_chassis.testing.plugin\nmarkers =\n    integration: needs servers\n"
@@ -143,8 +144,12 @@ async def test_a_template_that_failed_is_filled_anew(make_database: DatabaseMake
     assert len(attempts) == 2
 
 
-def test_what_a_run_in_the_background_starts_can_be_interrupted(pytester: pytest.Pytester) -> None:
+def test_what_a_run_in_the_background_starts_can_be_interrupted(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Shells have it ignore Ctrl-C, and that is handed on."""
+    for name in _OF_THIS_RUN:
+        monkeypatch.delenv(name, raising=False)
     pytester.makepyfile(
         """
         import signal, subprocess, sys
