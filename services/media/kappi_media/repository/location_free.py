@@ -1,7 +1,7 @@
 """Copies of originals that do not tell where they were made: who makes one, and that it is there.
 
 Claims are those of renditions, under a size that no rendition has: a lease while somebody makes the copy,
-afterwards, for a while, why it could not be made.
+afterwards, for a while, why it could not be made. Until when one is held says whose it is there, too.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ SELECT i.content_type, i.size_bytes, i.etag, i.crc32, i.gps IS NOT NULL AS tells
 FROM items i LEFT JOIN location_free_copies c ON c.media_id = i.id
 WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'ready'
 """
-_RELEASE = "DELETE FROM rendition_claims WHERE media_id = $1 AND size = 'location-free'"
-_FAILED = """
-UPDATE rendition_claims SET failure = $2, held_until = $3 WHERE media_id = $1 AND size = 'location-free'
+_RELEASE = "DELETE FROM rendition_claims WHERE media_id = $1 AND size = 'location-free' AND held_until = $2"
+_LEAVE = """
+UPDATE rendition_claims SET failure = $3, held_until = $4
+WHERE media_id = $1 AND size = 'location-free' AND held_until = $2
 """
 # The item's version moves on because whoever sees it sees something else now.
 _KEEP = """
@@ -50,7 +51,7 @@ kept AS (
   INSERT INTO location_free_copies (media_id, size_bytes, etag, crc32, unchanged)
   SELECT id, $3, $4, $5, $6 FROM shown ON CONFLICT DO NOTHING),
 released AS (
-  DELETE FROM rendition_claims WHERE media_id = $1 AND size = 'location-free'),
+  DELETE FROM rendition_claims WHERE media_id = $1 AND size = 'location-free' AND held_until = $7),
 bumped AS (
   UPDATE contents c SET version = c.version + 1 FROM shown WHERE c.gallery_id = shown.gallery_id)
 SELECT id FROM shown
@@ -80,8 +81,8 @@ class KeptCopy(NamedTuple):
 class CopyState:
     """How things stand with an item's copy.
 
-    tells_place: the prober found one in the original. mine: the caller is to make it. failure: why it could
-    not be made, lately. Neither, and no copy: somebody else is making it.
+    tells_place: the prober found one in the original. held_until: the caller is to make it, and its claim
+    ends then. failure: why it could not be made, lately. Neither, and no copy: somebody else is making it.
     """
 
     content_type: str
@@ -90,7 +91,7 @@ class CopyState:
     crc32: int | None
     tells_place: bool
     copy: KeptCopy | None
-    mine: bool
+    held_until: datetime | None
     failure: str | None
 
 
@@ -110,28 +111,28 @@ class LocationFreeQueries:
 
         lease_of: how long that keeps others away, by the size of the original.
         """
-        state = await self._state(media_id, gallery_id, mine=False)
+        state = await self._state(media_id, gallery_id, held_until=None)
         if state is None or state.copy is not None:
             return state
         until = now + lease_of(state.size_bytes)
         mine = bool(await self._database.hot.fetchval(_CLAIM, media_id, gallery_id, now, until))
         # Read after the claim: whoever held it before us may have stored the copy just then.
-        state = await self._state(media_id, gallery_id, mine=mine)
+        state = await self._state(media_id, gallery_id, held_until=until if mine else None)
         if mine and state is not None and state.copy is not None:
-            await self.release(media_id)
+            await self.release(media_id, held=until)
         return state
 
-    async def release(self, media_id: MediaId) -> None:
-        """Let somebody else try."""
-        await self._database.hot.execute(_RELEASE, media_id)
+    async def release(self, media_id: MediaId, *, held: datetime) -> None:
+        """Let somebody else try. held: here and below, the instant until which the caller's claim is held."""
+        await self._database.hot.execute(_RELEASE, media_id, held)
 
-    async def failed(self, media_id: MediaId, *, failure: str, until: datetime) -> None:
-        """Remember that it cannot be made."""
-        await self._database.hot.execute(_FAILED, media_id, failure, until)
+    async def leave(self, media_id: MediaId, *, held: datetime, until: datetime, failure: str | None) -> None:
+        """Have nobody try before an instant. failure: why it cannot be made; None: it may be made then."""
+        await self._database.hot.execute(_LEAVE, media_id, held, failure, until)
 
-    async def keep(self, media_id: MediaId, gallery_id: GalleryId, *, copy: KeptCopy) -> bool:
+    async def keep(self, media_id: MediaId, gallery_id: GalleryId, *, held: datetime, copy: KeptCopy) -> bool:
         """Hand out a copy from now on; False when its item is gone."""
-        kept = await self._database.hot.fetchval(_KEEP, media_id, gallery_id, *copy)
+        kept = await self._database.hot.fetchval(_KEEP, media_id, gallery_id, *copy, held)
         return kept is not None
 
     async def made(self, media_ids: Sequence[UUID]) -> dict[UUID, bool]:
@@ -144,7 +145,9 @@ class LocationFreeQueries:
         records = await self._database.hot.fetch(_WAITING, gallery_id, now)
         return [record["id"] for record in records]
 
-    async def _state(self, media_id: MediaId, gallery_id: GalleryId, *, mine: bool) -> CopyState | None:
+    async def _state(
+        self, media_id: MediaId, gallery_id: GalleryId, *, held_until: datetime | None
+    ) -> CopyState | None:
         record = await self._database.hot.fetchrow(_STATE, media_id, gallery_id)
         if record is None:
             return None
@@ -160,7 +163,7 @@ class LocationFreeQueries:
             crc32=record["crc32"],
             tells_place=record["tells_place"],
             copy=copy,
-            mine=mine and copy is None,
+            held_until=held_until if copy is None else None,
             failure=record["failure"],
         )
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
@@ -41,6 +41,8 @@ LEASE_BYTES_PER_S = 2 << 20
 """The slowest that copying may be: a copy is its maker's for a minute and what its size takes, then it is
 anybody's, because the maker may have died. Two who make the same one do no harm."""
 FAILURE_KEPT = timedelta(minutes=10)
+REST = timedelta(minutes=1)
+"""Of a file whose decoder was killed, or stalled."""
 AT_ONCE = 4
 """Copies one process makes side by side: each streams a whole original through it."""
 MAX_WANTED = 2_000
@@ -161,25 +163,27 @@ class LocationFreeCopies:
                 raise MediaNotReady("Try again in a moment.")
             if state.copy is not None:
                 return _handed_out(media_id, gallery_id, state.copy)
-            if state.mine:
+            if state.held_until is not None:
                 async with self._turns:
-                    return await self._make(media_id, gallery_id, state)
+                    return await self._make(media_id, gallery_id, state, held=state.held_until)
             if state.failure is not None:
                 raise _impossible()
             if time.monotonic() > give_up_at:  # its maker may be dead, and others wait for us
                 raise _pending()
             await asyncio.sleep(POLL_S)
 
-    async def _make(self, media_id: MediaId, gallery_id: GalleryId, state: CopyState) -> HandedOut:
+    async def _make(
+        self, media_id: MediaId, gallery_id: GalleryId, state: CopyState, *, held: datetime
+    ) -> HandedOut:
         settled = False
         try:
             copy = await self._copy(media_id, gallery_id, state)
-            kept = await self._copies.keep(media_id, gallery_id, copy=copy)
+            kept = await self._copies.keep(media_id, gallery_id, held=held, copy=copy)
             settled = True
         except Unremovable as unremovable:
             _log.warning("location_free.impossible", media_id=str(media_id), detail=str(unremovable))
             until = self._clock() + FAILURE_KEPT
-            await self._copies.failed(media_id, failure=LocationNotRemovable.code, until=until)
+            await self._copies.leave(media_id, held=held, until=until, failure=LocationNotRemovable.code)
             settled = True
             metrics.LOCATION_FREE_COPIES.labels("impossible").inc()
             raise _impossible() from unremovable
@@ -189,11 +193,14 @@ class LocationFreeCopies:
             raise StoreUnavailable(retry_after_s=1) from away
         except DecoderUnavailable as unavailable:
             _log.warning("location_free.no_decoder", error=str(unavailable))
-            settled = not isinstance(unavailable, DecoderNotStarted)  # else the claim lapses by itself
+            if not isinstance(unavailable, DecoderNotStarted):
+                # A file can be why: who asks again must not start it at once.
+                await self._copies.leave(media_id, held=held, until=self._clock() + REST, failure=None)
+                settled = True
             raise _pending() from unavailable
         finally:
             if not settled:
-                await self._copies.release(media_id)
+                await self._copies.release(media_id, held=held)
         if not kept:
             await purge_again(self._outbox, media_id, gallery_id, now=self._clock())
             metrics.LOCATION_FREE_COPIES.labels("gone").inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -9,11 +10,13 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.db import Database
+from kappi_chassis.problems import Problem
+from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.eventually import eventually
 from kappi_media.domain import GalleryId, MediaId
 from kappi_media.errors import LocationFreePending
 from kappi_media.ground import Ground, build_copies
-from kappi_media.location_free.edits import Patch
+from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.probing import RangedSource
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.testing.harness import Client, Clock, Gallery
@@ -84,23 +87,67 @@ async def test_a_photographs_copy_is_made_by_somebody_else_two_minutes_after_its
     assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
 
-async def test_a_decoder_that_was_killed_is_not_held_against_the_original(
-    copies: LocationFreeCopies, ground: Ground, gallery: Gallery, items: list[MediaId], clock: Clock
+async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_given_a_rest(
+    copies: LocationFreeCopies,
+    ground: Ground,
+    gallery: Gallery,
+    items: list[MediaId],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
+    begun = 0
+
     async def killed(_: RangedSource) -> tuple[Patch, ...]:
+        nonlocal begun
+        begun += 1
+        clock.pass_by(timedelta(minutes=5))  # it had stalled: longer than its claim was held
         raise DecoderKilled("ended with -9")
 
     unwell = build_copies(ground, killed)
-    with pytest.raises(LocationFreePending):
-        await unwell(items[0], GalleryId(gallery.id))
+    for _ in range(3):
+        with pytest.raises(LocationFreePending):
+            await unwell(items[0], GalleryId(gallery.id))
     await unwell.close()
-    clock.pass_by(timedelta(minutes=2))  # it is not started again at once for all who ask
+    assert begun == 1, "what a file makes of a decoder is not repeated for all who ask"
+    clock.pass_by(location_free.REST)
     assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
+
+
+@pytest.mark.parametrize("ending", ["released", "impossible", "killed"])
+async def test_one_that_lost_its_claim_leaves_the_next_ones_alone(
+    ground: Ground,
+    gallery: Gallery,
+    items: list[MediaId],
+    clock: Clock,
+    database: Database,
+    ending: str,
+) -> None:
+    failures = {"released": StorageUnavailable(), "impossible": Unremovable("so"), "killed": DecoderKilled()}
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: RangedSource) -> tuple[Patch, ...]:
+        begun.set()
+        await go_on.wait()
+        raise failures[ending]
+
+    lost = build_copies(ground, slow)
+    first = asyncio.ensure_future(lost(items[0], GalleryId(gallery.id)))
+    await asyncio.wait_for(begun.wait(), 20)
+    next_ones = clock() + timedelta(hours=1)
+    await database.hot.execute("UPDATE rendition_claims SET held_until = $1", next_ones)
+    go_on.set()
+    with pytest.raises(Problem):
+        await first
+    await lost.close()
+    claim = await database.hot.fetchrow("SELECT held_until, failure FROM rendition_claims")
+    assert claim is not None
+    assert tuple(claim) == (next_ones, None)
 
 
 class _Died(Exception):
     pass
 
 
-async def _dies(*_: Any) -> None:
+async def _dies(*_: Any, **__: Any) -> None:
     raise _Died
