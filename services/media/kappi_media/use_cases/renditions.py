@@ -42,6 +42,8 @@ LEASE = timedelta(seconds=45)
 RENEW_EVERY_S = 15.0
 """Waiting for a decoder, decoding and reading from the store take as long as they take."""
 FAILURE_KEPT = timedelta(minutes=10)
+REST = timedelta(minutes=1)
+"""Of a picture whose decoder was killed, or stalled."""
 MAX_UNDER_WAY = 64
 """Different renditions that requests of one process wait for."""
 ANSWER_WITHIN_S = 25.0
@@ -130,7 +132,7 @@ class MakeRendition:
                 if not await self._renditions.renew(wanted, held=held, until=until):
                     return
             except Exception as error:
-                if not database_is_away(error):
+                if not (database_is_away(error) or isinstance(error, OSError)):
                     raise
                 _log.warning("rendition.claim_not_renewed", error_type=type(error).__name__)
 
@@ -163,8 +165,10 @@ class MakeRendition:
             _log.warning(
                 "rendition.no_decoder", error=str(unavailable), error_type=type(unavailable).__name__
             )
-            # A file can be why: its claim lapses by itself, so that who asks again does not start it at once.
-            settled = not isinstance(unavailable, DecoderNotStarted)
+            if not isinstance(unavailable, DecoderNotStarted):
+                # A file can be why: who asks again must not start it at once.
+                await self._renditions.renew(wanted, held=held, until=self._clock() + REST)
+                settled = True
             raise RenditionsBusy("Try again in a moment.", retry_after_s=2) from unavailable
         finally:
             if not settled:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id, utc_now
@@ -26,6 +27,7 @@ from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
+from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import (
     Answer,
@@ -312,6 +314,10 @@ async def test_a_replica_that_died_over_it_is_replaced(
     assert counting.asked == ["200.jpeg"]
 
 
+@pytest.mark.parametrize(
+    "outage",
+    [None, asyncpg.ConnectionDoesNotExistError("it was ended"), TimeoutError(), ConnectionRefusedError()],
+)
 async def test_a_slow_first_keeps_its_claim(
     replica: Replica,
     gallery: Gallery,
@@ -319,7 +325,17 @@ async def test_a_slow_first_keeps_its_claim(
     clock: Clock,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
+    outage: Exception | None,
 ) -> None:
+    outages = [] if outage is None else [outage]
+    renew = RenditionQueries.renew
+
+    async def renew_after(*given: Any, **named: Any) -> bool:
+        if outages:
+            raise outages.pop()
+        return await renew(*given, **named)
+
+    monkeypatch.setattr(RenditionQueries, "renew", renew_after)
     monkeypatch.setattr(renditions, "RENEW_EVERY_S", 0.02)
     media_id = await ready(gallery)
     slow, other = Counting(), Counting()
@@ -419,7 +435,9 @@ async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_gi
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "renditions_busy", "2")
     assert len(counting.asked) == 1, "what a picture makes of a decoder is not repeated for all who ask"
     counting.killed = False
-    clock.pass_by(LEASE)
+    clock.pass_by(renditions.REST - timedelta(seconds=1))
+    assert (await ask(http, gallery, media_id, 200)).status == 503
+    clock.pass_by(timedelta(seconds=1))
     assert (await ask(http, gallery, media_id, 200)).status == 302
 
 
