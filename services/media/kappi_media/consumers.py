@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -74,7 +75,7 @@ def worker_handlers(process: ProcessUpload) -> Mapping[str, Handler]:
     that is killed may have been killed for what the file makes of it, and one that lacks a library reads
     other files: after a few times the event is left to an operator, and the file is not condemned.
     """
-    failed: dict[UUID, int] = {}
+    failed: dict[UUID, Counter[type[DecoderUnavailable]]] = {}
 
     async def on_upload(envelope: Envelope[UploadCompleted]) -> bool:
         try:
@@ -82,11 +83,13 @@ def worker_handlers(process: ProcessUpload) -> Mapping[str, Handler]:
         except DecoderNotStarted as error:
             raise Transient(str(error)) from error
         except DecoderUnavailable as error:
-            times = failed[envelope.id] = failed.get(envelope.id, 0) + 1
+            counted = failed.setdefault(envelope.id, Counter())
+            counted[type(error)] += 1
+            times = counted[type(error)]
             if times < (STALLS_PER_FILE if isinstance(error, DecoderStalled) else KILLS_PER_FILE):
                 raise Transient(str(error)) from error
             del failed[envelope.id]
-            raise Poison(f"its decoder failed {times} times, in the end: {error}") from error
+            raise Poison(f"its decoder failed {times} times: {error}") from error
         failed.pop(envelope.id, None)
         return done
 

@@ -337,6 +337,27 @@ async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while
     assert graveyard.buried == []
 
 
+async def test_a_stall_among_kills_is_one_stall(
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    published: Publications,
+    graveyard: Graveyard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    failures = [DecoderKilled, DecoderKilled, DecoderStalled, DecoderKilled]
+
+    async def unwell() -> None:
+        if failures:
+            raise failures.pop(0)("ended with -9")
+
+    await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(await completed(published)))
+    assert (await read_item(client, gallery, media_id))["status"] == "ready"
+    assert graveyard.buried == []
+
+
 @pytest.mark.parametrize(
     ("failure", "times"),
     [
@@ -366,7 +387,7 @@ async def test_an_original_whose_decoder_fails_every_time_is_left_to_an_operator
     event = await completed(published)
     await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(event))
     [(_, error)] = graveyard.buried
-    assert str(error) == f"its decoder failed {times} times, in the end: ended with -9"
+    assert str(error) == f"its decoder failed {times} times: ended with -9"
     assert (await read_item(client, gallery, media_id))["status"] == "processing"
     assert await published("MediaRejected") == []
     assert await store.head(original_key(gallery.id, UUID(media_id)))
