@@ -105,7 +105,9 @@ def build_tier(ground: Ground) -> GoverningTier:
 
 def build_multiparts(ground: Ground) -> Multiparts:
     """The store's side of uploads in parts."""
-    return Multiparts(MultipartQueries(ground.database), store=ground.store, joins=ground.joins)
+    return Multiparts(
+        MultipartQueries(ground.database), store=ground.store, joins=ground.joins, clock=ground.clock
+    )
 
 
 def build_complete(ground: Ground) -> CompleteUpload:

@@ -67,6 +67,8 @@ uploads = Table(
     # NULL: one PUT. The store's own id of the multipart upload follows its promise: it is made by a call.
     Column("part_size_bytes", BigInteger),
     Column("multipart_id", Text),
+    # Until then a store that shows neither the parts nor the object may be making the one of the others.
+    Column("joining_until", DateTime(timezone=True)),
     # Its bytes come through the API, which alone completes it; until it does, its size is the most it can be.
     Column("posted", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("media_id"),

@@ -212,10 +212,12 @@ class ObjectStore(Protocol):
         """Make the object of these parts, joined by number however they are given. Create-only.
 
         Parts left out are dropped. Bounded by minutes, not seconds: a caller that waits less leaves it to end
-        by itself, and finds out by calling again.
+        by itself, and finds out by calling again. While somebody else's call is at it there may be neither
+        such an upload nor an object.
         Raises MultipartMissing (completed by somebody else, too); ObjectExistsAlready, which leaves the
-        upload as it is; StorageRefused when there is no part, one named twice, one that is not, or not any
-        more, what it is said to be, or too small for the store.
+        upload as it is; StorageUnavailable, also while somebody else is at it; StorageRefused when there is
+        no part, one named twice, one that is not, or not any more, what it is said to be, or too small for
+        the store.
         """
         ...
 

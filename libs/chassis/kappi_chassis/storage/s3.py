@@ -21,6 +21,7 @@ from kappi_chassis.storage.contract import (
     ObjectPage,
     RangedRead,
     StorageRefused,
+    StorageUnavailable,
     StoredPart,
 )
 from kappi_chassis.storage.pieces import in_pieces
@@ -197,7 +198,11 @@ class S3ObjectStore:
         """
         await self._expect_nothing(key)
         await self._multiparts.join(key, upload_id=upload_id, parts=parts, create_only=True)
-        return await self.head(key)
+        try:
+            return await self.head(key)
+        except ObjectMissing as error:
+            # The Versity gateway tells the slower of two that all went well while the faster is at it.
+            raise StorageUnavailable("the parts are still being joined") from error
 
     async def _expect_nothing(self, key: str) -> None:
         try:

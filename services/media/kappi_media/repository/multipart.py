@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from kappi_chassis.db import Database
 
@@ -18,6 +19,8 @@ RETURNING u.id
 _STANDING = """
 SELECT id, multipart_id FROM uploads WHERE id = ANY($1) AND state = 'pending' AND multipart_id IS NOT NULL
 """
+_JOINING = "UPDATE uploads SET joining_until = $2 WHERE id = $1"
+_JOINING_UNTIL = "SELECT joining_until FROM uploads WHERE id = $1"
 
 
 class MultipartQueries:
@@ -43,3 +46,12 @@ class MultipartQueries:
             found = await self._database.hot.fetch(_STANDING, others)
             standing |= {UploadId(row["id"]): row["multipart_id"] for row in found}
         return standing
+
+    async def record_joining(self, upload_id: UploadId, *, until: datetime) -> None:
+        """That the store is about to be told to join the parts, which it will have done by then."""
+        await self._database.hot.execute(_JOINING, upload_id, until)
+
+    async def joining_until(self, upload_id: UploadId) -> datetime | None:
+        """As recorded last; None for one whose parts nobody has joined, or that is gone."""
+        until: datetime | None = await self._database.hot.fetchval(_JOINING_UNTIL, upload_id)
+        return until

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
+from kappi_chassis.clock import Clock
 from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import (
     MultipartMissing,
@@ -37,6 +38,11 @@ from kappi_media.single_flight import SingleFlight
 
 MAX_SIGNED_PARTS = 100
 """Part URLs in one answer about one upload."""
+
+JOIN_BYTES_PER_S = 20 << 20
+"""The slowest that a store may be at joining parts: for a minute and what their size takes, one that shows
+neither parts nor object may be at it."""
+POLL_S = 0.2
 
 _SHOWN_NUMBERS = 20
 
@@ -91,12 +97,14 @@ class Multiparts:
         *,
         store: ObjectStore,
         joins: SingleFlight[str, ObjectHead],
+        clock: Clock,
         begun_at_once: int = 16,
         begin_timeout_s: float = 5.0,
     ) -> None:
         self._queries = queries
         self._store = store
         self._joins = joins
+        self._clock = clock
         self._slots = asyncio.Semaphore(begun_at_once)
         self._begin_timeout_s = begin_timeout_s
 
@@ -123,7 +131,7 @@ class Multiparts:
         """The upload, begun (again) where the store knows nothing of it, and the parts that came as planned.
 
         Where the object is there already, somebody joined the parts and could not record it: then all
-        of them are present. Raises StorageUnavailable.
+        of them are present. Raises StorageUnavailable, also while somebody is joining them.
         """
         upload = await self.begun(upload)
         try:
@@ -132,6 +140,8 @@ class Multiparts:
             joined = await self._joined(upload)
         if joined is not None:
             return upload, joined
+        if await self._may_be_joining(upload):
+            raise StorageUnavailable("the parts are being joined")
         upload = await self._begin_instead(upload)
         try:
             return upload, await self._present(upload)
@@ -142,7 +152,7 @@ class Multiparts:
         """Make the object of the parts; that it is there already is a success.
 
         claimed: what the client believes to have sent, checked against what the store has.
-        Raises UploadIncomplete, StorageUnavailable.
+        Waits for whoever else is joining them. Raises UploadIncomplete, StorageUnavailable.
         """
         plan = plan_of(upload)
         if upload.multipart_id is None:
@@ -150,7 +160,8 @@ class Multiparts:
         try:
             present = await self._present(upload)
         except MultipartMissing:
-            return  # joined before, or gone: what lies under the key tells
+            await self._until_settled(upload)
+            return
         etags = {part.number: part.etag.strip('"') for part in claimed}
         wrong = [
             number
@@ -160,16 +171,31 @@ class Multiparts:
         if wrong:
             await self._expect_joined(upload, otherwise=_incomplete(wrong))
             return
-        key = original_key(upload.gallery_id, upload.media_id)
         parts = [present[number] for number in range(1, plan.count + 1)]
-        join = partial(self._store.complete_multipart, key, upload_id=upload.multipart_id, parts=parts)
         try:
-            await self._joins(upload.multipart_id, join)
-        except (MultipartMissing, ObjectExistsAlready):
+            await self._joins(upload.multipart_id, partial(self._join, upload, upload.multipart_id, parts))
+        except ObjectExistsAlready:
             return  # somebody else was faster
+        except MultipartMissing:
+            await self._until_settled(upload)
         except StorageRefused:
             again = UploadIncomplete("A part was sent again meanwhile: complete once more.")
             await self._expect_joined(upload, otherwise=again)
+
+    async def _join(self, upload: Upload, multipart_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
+        takes = timedelta(minutes=1, seconds=upload.size_bytes / JOIN_BYTES_PER_S)
+        await self._queries.record_joining(upload.id, until=self._clock() + takes)
+        key = original_key(upload.gallery_id, upload.media_id)
+        return await self._store.complete_multipart(key, upload_id=multipart_id, parts=parts)
+
+    async def _until_settled(self, upload: Upload) -> None:
+        """Until what lies under the key tells whether the parts were joined before, or are gone."""
+        while await self._may_be_joining(upload) and await self._joined(upload) is None:  # noqa: ASYNC110 - another process does it
+            await asyncio.sleep(POLL_S)
+
+    async def _may_be_joining(self, upload: Upload) -> bool:
+        until = await self._queries.joining_until(upload.id)
+        return until is not None and self._clock() < until
 
     async def _expect_joined(self, upload: Upload, *, otherwise: UploadIncomplete) -> None:
         """Not every store joins in one step: somebody else's object may come before the parts go."""

@@ -15,7 +15,14 @@ from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.storage import MultipartMissing, ObjectStore, SignedRequest, StorageRefused, UrlSigner
+from kappi_chassis.storage import (
+    MultipartMissing,
+    ObjectStore,
+    SignedRequest,
+    StorageRefused,
+    StorageUnavailable,
+    UrlSigner,
+)
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.signed_calls import Answer as StoreAnswer
@@ -469,6 +476,72 @@ async def test_a_store_that_joins_slowly_is_not_waited_for(
     monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
     may_join.set()
     assert (await sender.complete(upload)).status == 200
+
+
+async def test_a_store_that_shows_neither_parts_nor_object_while_it_joins(
+    sender: Sender,
+    store: TroubledStore,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    published: Publications,
+) -> None:
+    """Nobody is told to send everything again. The Versity gateway is one, for as long as copying takes."""
+    upload = await sender.begin()
+    await sender.send(upload, 1, 2, 3)
+    join, listed, joining, may_join = (
+        store.complete_multipart,
+        store.list_parts,
+        asyncio.Event(),
+        asyncio.Event(),
+    )
+
+    async def slow(key: str, **given: Any) -> Any:
+        joining.set()
+        await may_join.wait()
+        return await join(key, **given)
+
+    async def hidden(key: str, **given: Any) -> Any:
+        if joining.is_set():
+            raise MultipartMissing
+        return await listed(key, **given)
+
+    monkeypatch.setattr(store, "complete_multipart", slow)
+    monkeypatch.setattr(store, "list_parts", hidden)
+    begun = await database.hot.fetchval("SELECT multipart_id FROM uploads")
+    first = asyncio.create_task(sender.complete(upload))
+    await asyncio.wait_for(joining.wait(), 20)
+    looked = await sender.look(upload)
+    assert (looked.status, looked.code, looked.headers["retry-after"]) == (503, "store_unavailable", "1")
+    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 0.3)
+    impatient = await sender.complete(upload)
+    assert (impatient.status, impatient.code) == (503, "store_unavailable")
+    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
+    second = asyncio.create_task(sender.complete(upload))
+    await asyncio.sleep(0.05)
+    may_join.set()
+    assert {(await first).status, (await second).status} == {200}
+    assert await database.hot.fetchval("SELECT multipart_id FROM uploads") == begun
+    assert [event.topic for event in await published()] == ["UploadCompleted"]
+
+
+async def test_parts_that_were_lost_in_a_join_are_sent_again_when_it_must_be_over(
+    sender: Sender, store: TroubledStore, gallery: Gallery, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await sender.begin()
+    await sender.send(upload, 1, 2, 3)
+
+    async def lost(key: str, *, upload_id: str, **_: Any) -> None:
+        await store.abort_multipart(key, upload_id=upload_id)
+        raise StorageUnavailable("ended with its machine")
+
+    monkeypatch.setattr(store, "complete_multipart", lost)
+    assert (await sender.complete(upload)).code == "store_unavailable"
+    clock.pass_by(timedelta(seconds=59))
+    assert (await sender.look(upload)).status == 503
+    clock.pass_by(timedelta(seconds=2))
+    state = (await sender.look(upload)).json
+    assert state["multipart"]["present"] == []
+    assert [part["number"] for part in state["multipart"]["parts"]] == [1, 2, 3]
 
 
 async def test_many_who_wait_for_one_join_keep_nobody_else_out(

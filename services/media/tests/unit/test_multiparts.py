@@ -84,7 +84,11 @@ def queries() -> Queries:
 
 def multiparts(store: Store, queries: Queries, **changed: Any) -> Multiparts:
     return Multiparts(
-        cast("MultipartQueries", queries), store=cast("ObjectStore", store), joins=SingleFlight(), **changed
+        cast("MultipartQueries", queries),
+        store=cast("ObjectStore", store),
+        joins=SingleFlight(),
+        clock=lambda: NOW,
+        **changed,
     )
 
 

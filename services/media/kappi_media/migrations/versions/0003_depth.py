@@ -16,6 +16,7 @@ _FLAGS = (("uploads", "posted"), ("contents", "location_free"))
 def upgrade() -> None:
     op.add_column("uploads", sa.Column("part_size_bytes", sa.BigInteger(), nullable=True))
     op.add_column("uploads", sa.Column("multipart_id", sa.Text(), nullable=True))
+    op.add_column("uploads", sa.Column("joining_until", sa.DateTime(timezone=True), nullable=True))
     for table, column in _FLAGS:
         op.add_column(table, sa.Column(column, sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column(
@@ -91,5 +92,6 @@ def downgrade() -> None:
     op.drop_column("contents", "face_version")
     for table, column in _FLAGS:
         op.drop_column(table, column)
+    op.drop_column("uploads", "joining_until")
     op.drop_column("uploads", "multipart_id")
     op.drop_column("uploads", "part_size_bytes")
