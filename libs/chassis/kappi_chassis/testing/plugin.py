@@ -5,6 +5,7 @@ Fixtures are listed by `pytest --fixtures -v`. A test that uses one is marked `i
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import uuid
@@ -82,6 +83,14 @@ def _let_programs_be_interrupted() -> None:
         and threading.current_thread() is threading.main_thread()
     ):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """What a test starts inherits how this thread is scheduled, and a real-time one starves all others."""
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail("the test left its thread with a scheduling policy that is not the usual one")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -103,6 +103,21 @@ def test_without_real_servers_only_the_embedded_ones_are_run(
     result.stdout.fnmatch_lines(["servers: *Kafka: embedded broker only (make real-servers for a real one)*"])
 
 
+def test_a_thread_left_real_time_is_a_failure_and_made_good(inner: pytest.Pytester) -> None:
+    inner.makepyfile("""
+        import os
+        def test_that_leaves_it_so():
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        def test_after_it():
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    """)
+
+    result = inner.runpytest_subprocess(timeout=60)
+
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*left its thread with a scheduling policy*"])
+
+
 def test_the_s3_server_has_buckets_and_refuses_strangers(s3_server: S3Server) -> None:
     bucket = s3_server.create_bucket()
 

@@ -7,9 +7,11 @@ its corners. Needs Pillow and PyAV.
 from __future__ import annotations
 
 import io
+import os
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -164,6 +166,20 @@ class MovieShape:
 
 
 _FRAMES_PER_SECOND: Final = 10
+
+
+@contextmanager
+def scheduled_as_before() -> Iterator[None]:
+    """Around encoding AV1: where root calls it, SVT-AV1 makes the calling thread a real-time one, and leaves
+    it so."""
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def movie(shape: MovieShape, upright: Image.Image | None = None) -> bytes:

@@ -17,7 +17,7 @@ from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
 from kappi_media.testing.rendered import assert_upright, corners, rendered
-from kappi_media.testing.samples import CountingSource, quadrants
+from kappi_media.testing.samples import CountingSource, quadrants, scheduled_as_before
 from PIL import Image
 
 
@@ -37,6 +37,7 @@ class Film:
     options: tuple[tuple[str, str], ...] = ()
 
 
+@scheduled_as_before()
 def filmed(film: Film, picture: Image.Image | None = None, *, frames: int = 6, **colour: Any) -> bytes:
     """colour: attributes of the codec's context."""
     out = io.BytesIO()

@@ -13,7 +13,7 @@ import pytest
 from kappi_media.probing import BytesSource, Probe, RejectReason, RenderRejected
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.samples import encode, mutations, quadrants, register_heif
+from kappi_media.testing.samples import encode, mutations, quadrants, register_heif, scheduled_as_before
 from PIL import Image
 
 SMALL = (RenditionSize(height=50),)
@@ -38,6 +38,7 @@ def claimed(content_type: str, *, width: int = 300, height: int = 200) -> Probe:
     )
 
 
+@scheduled_as_before()
 def film(container: str, codec: str) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format=container) as muxer:
