@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 from kappi_embedded.testing import GENEROUS, EmbeddedStack
 
-from benchmarks import micro
+from benchmarks import events, micro
 from benchmarks.footprint import footprint, stack_pids
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
@@ -47,13 +47,15 @@ NO_PAGE_CACHE = {**DURABLE, "KAPPI_MEDIA_VIEW_CACHE_BYTES": "0"}
 
 def main() -> int:
     options = _options()
-    chosen = set(options.scenarios) or {"start", "micro", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE}
+    chosen = set(options.scenarios) or {"start", "micro", "events", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE}
     rows: list[Row] = []
     _print_head()
     if "start" in chosen:
         _report(rows, _start())
     if "micro" in chosen:
         _report(rows, micro.rows())
+    if "events" in chosen:
+        _report(rows, events.rows(options.seconds))
     for scenarios, settings in ((ON_DEFAULT_STACK, DURABLE), (WITHOUT_PAGE_CACHE, NO_PAGE_CACHE)):
         wanted = {name: scenario for name, scenario in scenarios.items() if name in chosen}
         if wanted:
@@ -67,7 +69,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    names = ["start", "micro", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
+    names = ["start", "micro", "events", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(names)}; all by default"
     )
