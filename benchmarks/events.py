@@ -26,6 +26,7 @@ from kappi_chassis.db import Database, inbox_table, outbox_table
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.postgres import EmbeddedPostgres
 from kappi_chassis.inbox import once
+from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.outbox import Outbox, Relay, UnitOfWork
 from kappi_chassis.testing import kafka_server
 from kappi_chassis.testing.background import Background
@@ -161,6 +162,7 @@ async def _write(services: Services, rate: int, count: int) -> tuple[dict[UUID, 
 
 
 def _consume_in_process(end: Connection, services: Services, count: int) -> None:
+    configure_logging(service="benchmark", level="WARNING", renderer="console")
     uvloop.run(_consume(end, services, count))
 
 
