@@ -119,24 +119,31 @@ async def test_the_relay_sends_again_what_it_could_not_mark(
             await producer.send_batch(rows)
             raise asyncio.CancelledError
 
-    effects: Counter[UUID] = Counter()
+    effects: Counter[int] = Counter()
 
     async def effect(_: UnitOfWork, envelope: Envelope[Any]) -> None:
-        effects[envelope.data.gallery_id] += 1
+        effects[envelope.sequence] += 1
 
-    gallery_id, marker = uuid4(), uuid4()
-    await publish(outbox, gallery_id)
+    delivered, gallery_id = Seen(), uuid4()
+    handle = once(outbox, consumer="tests", effect=effect)
+
+    async def watch(envelope: Envelope[Any]) -> bool:
+        outcome = await handle(envelope)
+        await delivered(envelope)
+        return outcome
+
+    await publish(outbox, gallery_id, sequence=1)
     with pytest.raises(asyncio.CancelledError):
         await Relay(url, DiesBeforeMarking()).run()
-    running.start(make_consumer(once(outbox, consumer="tests", effect=effect)).run())
+    running.start(make_consumer(watch).run())
     running.start(Relay(url, producer).run())
-    await publish(outbox, marker)
+    await publish(outbox, gallery_id, sequence=2)  # of the same key: it comes after all that came before
 
     async def arrived() -> None:
-        assert effects[marker] == 1
+        assert [event.sequence for event in delivered.events] == [1, 1, 2]
 
     await eventually(arrived, deadline_s=30)
-    assert effects[gallery_id] == 1
+    assert effects == {1: 1, 2: 1}
 
 
 async def test_a_crash_between_effect_and_offset_repeats_nothing(
