@@ -19,7 +19,7 @@ RETURNING u.id
 _STANDING = """
 SELECT id, multipart_id FROM uploads WHERE id = ANY($1) AND state = 'pending' AND multipart_id IS NOT NULL
 """
-_JOINING = "UPDATE uploads SET joining_until = $2 WHERE id = $1"
+_JOINING = "UPDATE uploads SET joining_until = $2 WHERE id = $1 RETURNING true"
 _JOINING_UNTIL = "SELECT joining_until FROM uploads WHERE id = $1"
 
 
@@ -47,9 +47,9 @@ class MultipartQueries:
             standing |= {UploadId(row["id"]): row["multipart_id"] for row in found}
         return standing
 
-    async def record_joining(self, upload_id: UploadId, *, until: datetime) -> None:
-        """That the store is about to be told to join the parts, which it will have done by then."""
-        await self._database.hot.execute(_JOINING, upload_id, until)
+    async def record_joining(self, upload_id: UploadId, *, until: datetime) -> bool:
+        """That the store joins the parts, which it will have done by then. False: the upload is gone."""
+        return bool(await self._database.hot.fetchval(_JOINING, upload_id, until))
 
     async def joining_until(self, upload_id: UploadId) -> datetime | None:
         """As recorded last; None for one whose parts nobody has joined, or that is gone."""

@@ -29,6 +29,7 @@ from kappi_chassis.storage import (
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
+from kappi_media.claims import renewing
 from kappi_media.domain import Upload, UploadId, url_lifetime_left
 from kappi_media.errors import UploadIncomplete
 from kappi_media.parts import PartPlan
@@ -40,8 +41,10 @@ MAX_SIGNED_PARTS = 100
 """Part URLs in one answer about one upload."""
 
 JOIN_BYTES_PER_S = 20 << 20
-"""The slowest that a store may be at joining parts: for a minute and what their size takes, one that shows
-neither parts nor object may be at it."""
+"""The slowest that a store may be at joining parts when nobody waits for it any more, killed meanwhile: for a
+minute and what their size takes, one that shows neither parts nor object may be at it."""
+RENEW_JOINING_EVERY_S = 20.0
+"""A join that waits for its turn, or for a slower store, takes as long as it takes."""
 POLL_S = 0.2
 
 _SHOWN_NUMBERS = 20
@@ -184,9 +187,14 @@ class Multiparts:
 
     async def _join(self, upload: Upload, multipart_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
         takes = timedelta(minutes=1, seconds=upload.size_bytes / JOIN_BYTES_PER_S)
-        await self._queries.record_joining(upload.id, until=self._clock() + takes)
+
+        async def record() -> bool:
+            return await self._queries.record_joining(upload.id, until=self._clock() + takes)
+
+        await record()
         key = original_key(upload.gallery_id, upload.media_id)
-        return await self._store.complete_multipart(key, upload_id=multipart_id, parts=parts)
+        async with renewing("joining", record, every_s=RENEW_JOINING_EVERY_S):
+            return await self._store.complete_multipart(key, upload_id=multipart_id, parts=parts)
 
     async def _until_settled(self, upload: Upload) -> None:
         """Until what lies under the key tells whether the parts were joined before, or are gone."""

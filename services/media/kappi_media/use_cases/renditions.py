@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
-from kappi_chassis.db.failures import database_is_away
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import RenditionFormat, original_key
 
 from kappi_media import metrics
+from kappi_media.claims import renewing
 from kappi_media.domain import GalleryId, Item, MediaId
 from kappi_media.errors import (
     MediaNotFound,
@@ -110,31 +109,16 @@ class MakeRendition:
                 raise RenditionsBusy(retry_after_s=2)
             await asyncio.sleep(POLL_S)
 
-    @asynccontextmanager
-    async def _renewing(self, wanted: WantedRendition, held: list[datetime]) -> AsyncIterator[None]:
+    def _renewing(self, wanted: WantedRendition, held: list[datetime]) -> AbstractAsyncContextManager[None]:
         """Keep the claim as long as this lasts. held: the instants it may be held until, to which others are
         added."""
-        renewing = asyncio.create_task(self._renew(wanted, held), name="rendition-claim")
-        try:
-            yield
-        finally:
-            renewing.cancel()
-            await asyncio.wait((renewing,))
-            if not renewing.cancelled() and (error := renewing.exception()) is not None:
-                _log.error("rendition.renewing_failed", error_type=type(error).__name__)
 
-    async def _renew(self, wanted: WantedRendition, held: list[datetime]) -> None:
-        while True:
-            await asyncio.sleep(RENEW_EVERY_S)
+        async def renew() -> bool:
             until = self._clock() + LEASE
             held.append(until)  # before it is so: this may be cancelled in the middle
-            try:
-                if not await self._renditions.renew(wanted, held=held, until=until):
-                    return
-            except Exception as error:
-                if not (database_is_away(error) or isinstance(error, OSError)):
-                    raise
-                _log.warning("rendition.claim_not_renewed", error_type=type(error).__name__)
+            return await self._renditions.renew(wanted, held=held, until=until)
+
+        return renewing("rendition", renew, every_s=RENEW_EVERY_S)
 
     async def _make(self, wanted: WantedRendition, state: RenditionState, *, held: list[datetime]) -> None:
         settled = False

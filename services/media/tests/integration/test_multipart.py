@@ -33,7 +33,7 @@ from kappi_media.ground import Ground
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases import complete
+from kappi_media.use_cases import complete, multipart
 
 MIB = 1 << 20
 THRESHOLD = 6 * MIB
@@ -522,6 +522,43 @@ async def test_a_store_that_shows_neither_parts_nor_object_while_it_joins(
     assert {(await first).status, (await second).status} == {200}
     assert await database.hot.fetchval("SELECT multipart_id FROM uploads") == begun
     assert [event.topic for event in await published()] == ["UploadCompleted"]
+
+
+async def test_a_join_that_waits_for_its_turn_is_still_known_to_go_on(
+    sender: Sender, store: TroubledStore, clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes, nobody who looks is told that the parts are lost."""
+    upload = await sender.begin()
+    await sender.send(upload, 1, 2, 3)
+    join, joining, may_join = store.complete_multipart, asyncio.Event(), asyncio.Event()
+
+    async def slow(key: str, **given: Any) -> Any:
+        joining.set()
+        await may_join.wait()
+        return await join(key, **given)
+
+    async def hidden(key: str, **_: Any) -> Any:
+        raise MultipartMissing
+
+    monkeypatch.setattr(multipart, "RENEW_JOINING_EVERY_S", 0.02)
+    monkeypatch.setattr(store, "complete_multipart", slow)
+    begun = await database.hot.fetchval("SELECT multipart_id FROM uploads")
+    first = asyncio.create_task(sender.complete(upload))
+    await asyncio.wait_for(joining.wait(), 20)
+    monkeypatch.setattr(store, "list_parts", hidden)
+
+    async def renewed() -> None:
+        assert await database.hot.fetchval("SELECT joining_until FROM uploads") > clock() + timedelta(
+            seconds=58
+        )
+
+    for _ in range(3):
+        clock.pass_by(timedelta(seconds=59))
+        await eventually(renewed)
+        assert (await sender.look(upload)).status == 503
+    may_join.set()
+    assert (await first).status == 200
+    assert await database.hot.fetchval("SELECT multipart_id FROM uploads") == begun
 
 
 async def test_parts_that_were_lost_in_a_join_are_sent_again_when_it_must_be_over(
