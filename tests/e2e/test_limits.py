@@ -24,7 +24,7 @@ def own_settings() -> Mapping[str, str]:
     return {
         "KAPPI_LOG_LEVEL": "DEBUG",
         "KAPPI_GATEWAY_GUESS_BURST": str(BURST),
-        "KAPPI_GATEWAY_GUESSES_PER_MINUTE": "20",
+        "KAPPI_GATEWAY_GUESSES_PER_MINUTE": "6",
         "KAPPI_GATEWAY_CREATION_BURST": str(BURST),
         "KAPPI_GATEWAY_CREATIONS_PER_HOUR": "1200",
     }

@@ -142,7 +142,7 @@ async def test_a_film_gets_through_a_link_that_is_cut_every_five_seconds(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path
 ) -> None:
     link.roughness.cut_after_s = CUT_S
-    await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, Hardship(40 * MB))
+    await share_over_a_link_that_is_cut(own_stack, link, url, tmp_path, Hardship(60 * MB))
 
 
 @pytest.mark.slow

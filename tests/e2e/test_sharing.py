@@ -11,6 +11,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import pytest
+from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.keys import gallery_prefix
 from kappi_media.testing.samples import encode, quadrants
 
@@ -144,8 +145,12 @@ async def test_an_item_is_described_and_deleted(stack: StackUnderTest, phone: Ph
         answer.problem(404, "media_not_found")
     assert [item["id"] for item in await phone.items(gallery.code)] == [other_id]
     await stack.running.wait_idle()
-    left = await evidence.objects_under(stack, gallery_prefix(UUID(gallery.id)))
-    assert {key.split("/")[2] for key in left} == {other_id}
+
+    async def purged() -> None:  # beside the stream, which may be quiet already
+        left = await evidence.objects_under(stack, gallery_prefix(UUID(gallery.id)))
+        assert {key.split("/")[2] for key in left} == {other_id}
+
+    await eventually(purged, 30)
     manager = await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=gallery.key)
     assert (manager.ok()["item_count"], manager.ok()["size_bytes"]) == (1, len(other.body))
 

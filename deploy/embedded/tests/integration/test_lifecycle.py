@@ -122,7 +122,7 @@ async def test_a_killed_forkserver_takes_the_services_along_and_all_come_back(
         for name, service in embedded_stack.note.services.items():
             assert service.pid not in {0, before.services[name].pid}
 
-    await eventually(all_new, 20)
+    await eventually(all_new, 60)
     await embedded_stack.wait_ready()
     assert title_of(embedded_stack, create_gallery(embedded_stack, "after")["code"]) == "after"
 

@@ -266,7 +266,7 @@ async def test_a_part_that_only_seems_to_be_there_is_sent_again(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
     """Some stores keep what had come of a part when its sender was killed, and list it as whole."""
-    store.on_part = lambda request, number: web.Response(status=503) if number > 4 else None
+    store.on_part = refusing_after(store, 4)
     first = sharing(api, Watcher(), note=tmp_path / "note")
     first._link._patience_s = 0.1
     with pytest.raises(Unreachable):
@@ -287,7 +287,7 @@ async def test_parts_that_were_noted_are_relied_on_whatever_their_etags_are(
 ) -> None:
     """An encrypted bucket's ETags are no digests of anything the client has."""
     monkeypatch.setattr("hashlib.md5", lambda body=b"", **_: hashlib.sha1(body))
-    store.on_part = lambda request, number: web.Response(status=503) if number > 4 else None
+    store.on_part = refusing_after(store, 4)
     first = sharing(api, Watcher(), note=tmp_path / "note")
     first._link._patience_s = 0.1
     with pytest.raises(Unreachable):
@@ -304,6 +304,18 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - a server fulfils it
             await asyncio.sleep(0.005)
+
+
+def refusing_after(store: PartStore, kept: int) -> Callable[[web.Request, int], Any]:
+    """Takes the first parts, and refuses the others once those are there."""
+
+    async def refuse(_: web.Request, number: int) -> web.StreamResponse | None:
+        if number <= kept:
+            return None
+        await until(lambda: len(store.parts) >= kept)
+        return web.Response(status=503)
+
+    return refuse
 
 
 async def test_a_lost_answer_to_a_declaration_is_asked_for_again(
@@ -416,7 +428,8 @@ async def test_a_slow_connection_is_not_a_stalled_one(
     async def dawdle(request: web.Request, number: int) -> web.StreamResponse:
         body = b""
         while chunk := await request.content.read(64 * 1024):
-            await asyncio.sleep(0.1 * len(chunk) / (64 * 1024))
+            if number == 1:
+                await asyncio.sleep(0.5 * len(chunk) / (64 * 1024))
             body += chunk
         store.parts[number] = body
         return web.Response(headers={"ETag": '"x"'})
@@ -424,7 +437,7 @@ async def test_a_slow_connection_is_not_a_stalled_one(
     store.on_part = dawdle
     watcher = Watcher()
     patient = sharing(api, watcher)
-    monkeypatch.setattr(patient._store, "_stalled_s", 0.5)
+    monkeypatch.setattr(patient._store, "_stalled_s", 2.0)
     await patient.share([film])
     assert store.body == BODY
     assert watcher.waits == []
@@ -450,7 +463,7 @@ async def test_a_file_that_is_written_to_meanwhile_is_refused_and_given_up(
 async def test_what_was_there_of_a_file_that_is_refused_is_taken_back(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
-    store.on_part = lambda request, number: web.Response(status=503) if number > 2 else None
+    store.on_part = refusing_after(store, 2)
     first = sharing(api, Watcher(), note=tmp_path / "note")
     first._link._patience_s = 0.1
     with pytest.raises(Unreachable):
@@ -545,7 +558,7 @@ async def test_an_upload_that_was_swept_is_declared_anew(
 async def test_hope_is_given_up_at_last_and_the_journal_stays(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.on_part = lambda request, number: web.Response(status=503) if number > 2 else None
+    store.on_part = refusing_after(store, 2)
     watcher = Watcher()
     impatient = sharing(api, watcher, note=tmp_path / "note")
     monkeypatch.setattr(impatient._link, "_patience_s", 0.2)

@@ -56,6 +56,7 @@ def server_plan(config: pytest.Config) -> ServerPlan:
 
 def pytest_configure(config: pytest.Config) -> None:
     _let_programs_be_interrupted()
+    _leave_examples_their_time()
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         location, key = worker["kappi_desk"]
@@ -74,6 +75,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RUN] = _Run(
         id=uuid.uuid4().hex[:8], worker="main", plan=plan, address=servers.address, servers=servers
     )
+
+
+def _leave_examples_their_time() -> None:
+    """Hypothesis fails an example that takes 200 ms, which a busy machine makes of any."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("kappi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("kappi")
 
 
 def _let_programs_be_interrupted() -> None:

@@ -57,7 +57,7 @@ async def test_a_connection_that_dropped_is_transient(database: Database) -> Non
 
 
 async def test_a_pool_that_is_empty_is_transient(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kappi_chassis.db.database.COMMAND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("kappi_chassis.db.database.COMMAND_TIMEOUT_S", 2.0)
     small = Database(url, pool_size=1)
     await small.start()
     try:

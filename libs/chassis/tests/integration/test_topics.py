@@ -11,6 +11,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.bus.topics import TopicDeclaration, declare_topics
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
+from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
@@ -29,12 +30,16 @@ async def test_every_topic_and_its_dead_letters_are_declared(
     await admin.start()
     names = [connection.topic(topic.name) for topic in TOPICS]
     foreign = connection.topic("of-somebody-else")
-    described = {
-        topic["topic"]: len(topic["partitions"])
-        for topic in await admin.describe_topics(
+
+    async def known() -> dict[str, int]:
+        """Once the broker has heard of them from the controller, which made them."""
+        topics = await admin.describe_topics(
             [*names, *(name + DLQ_SUFFIX for name in names), foreign, foreign + DLQ_SUFFIX]
         )
-    }
+        assert {topic["error_code"] for topic in topics} == {0}
+        return {topic["topic"]: len(topic["partitions"]) for topic in topics}
+
+    described = await eventually(known)
     await admin.close()
     assert {name: described[name] for name in names} == {
         connection.topic(topic.name): topic.partitions for topic in TOPICS

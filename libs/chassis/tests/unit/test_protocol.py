@@ -89,7 +89,7 @@ async def test_what_is_no_http_gets_a_problem_document(port: int) -> None:
 
 
 async def test_a_head_that_never_ends_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.5)
     assert code_of(await answer_to(port, b"GET / HTTP/1.1\r\nA: ")) == "request_timeout"
 
 

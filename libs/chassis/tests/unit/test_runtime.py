@@ -219,7 +219,8 @@ from kappi_chassis.settings import ServiceSettings
 
 configure_logging(service="test", level="INFO", renderer="json")
 kind, port, ops_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-runtime.STOP_TIMEOUT = timedelta(seconds=0.5)
+if kind == "stubborn":
+    runtime.STOP_TIMEOUT = timedelta(seconds=0.5)
 service = runtime.Service(
     "test", ServiceSettings(port=port, ops_port=ops_port, drain_timeout=timedelta(seconds=1))
 )

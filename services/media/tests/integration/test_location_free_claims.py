@@ -76,13 +76,14 @@ async def test_a_photographs_copy_is_made_by_somebody_else_two_minutes_after_its
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
     dead = build_copies(ground)
     monkeypatch.setattr(dead, "_make", _dies)
     with pytest.raises(_Died):
         await dead(items[0], GalleryId(gallery.id))
+    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
     with pytest.raises(LocationFreePending):
         await copies(items[0], GalleryId(gallery.id))
+    monkeypatch.setattr(location_free, "PATIENCE_S", 20.0)
     clock.pass_by(timedelta(minutes=2))
     assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
@@ -111,6 +112,7 @@ async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_gi
     await unwell.close()
     assert begun == 1, "what a file makes of a decoder is not repeated for all who ask"
     clock.pass_by(location_free.REST)
+    monkeypatch.setattr(location_free, "PATIENCE_S", 20.0)
     assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
 

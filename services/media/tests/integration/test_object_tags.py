@@ -245,17 +245,17 @@ async def test_replicas_share_a_look_that_found_nothing_until_it_is_old(
 ) -> None:
     item = await client.upload(gallery, JPEG)
     replicas = [
-        FactsFromTags(TagQueries(ground.database), store=store, clock=clock, retry_after=timedelta(minutes=1))
+        FactsFromTags(TagQueries(ground.database), store=store, clock=clock, retry_after=timedelta(hours=1))
         for _ in range(5)
     ]
     id_ = MediaId(UUID(item["id"]))
     assert await asyncio.gather(*(replica.fill([id_]) for replica in replicas)) == [set()] * 5
     assert store.looks == 1
-    clock.pass_by(timedelta(seconds=59))
+    clock.pass_by(timedelta(minutes=59))
     assert await replicas[0].fill([id_]) == set()
     assert store.looks == 1
     await store.set_tags(key_of(gallery, item), tags_of(PHOTO))
-    clock.pass_by(timedelta(seconds=2))
+    clock.pass_by(timedelta(minutes=2))
     assert await replicas[0].fill([id_]) == {id_}
 
 
@@ -286,6 +286,11 @@ async def test_a_reader_does_not_wait_for_a_slow_store(
     store.open.clear()
     await client.upload(gallery, JPEG)
     await client.view(gallery)
+
+    def looking() -> None:
+        assert store.looks == 2
+
+    await eventually(looking)
     await hasty.close()
     assert store.looks == 2
 

@@ -9,7 +9,7 @@ from kappi_chassis.storage.offload import BlockingPool
 
 
 async def test_a_call_that_hangs_is_given_up() -> None:
-    pool = BlockingPool(name="t", threads=1, timeout_s=0.05)
+    pool = BlockingPool(name="t", threads=1, timeout_s=1)
     release = threading.Event()
     with pytest.raises(StorageUnavailable, match="did not answer"):
         await pool.run(release.wait)

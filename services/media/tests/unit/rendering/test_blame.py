@@ -184,7 +184,7 @@ async def test_a_decoder_that_sleeps_for_ever_is_ended(
     install: Install, started: list[DecoderProcess]
 ) -> None:
     install(answering_with("time.sleep(600)"))
-    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=5)))
+    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=15)))
     with pytest.raises(DecoderStalled):
         await read_header(renderer, BytesSource(BODY))
     assert not started[0].running
@@ -196,7 +196,7 @@ async def test_a_decoder_that_stops_reading_is_ended(install: Install, started: 
     source = Counted(BODY + bytes(8 << 20))
     ask = f"fetch.__self__.send(worker.Need(start=0, length={source.size_bytes}))"
     install(answering_with(f"{ask}; time.sleep(600)"))
-    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=5)))
+    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=15)))
     with pytest.raises(DecoderStalled):
         await renderer.probe(source, MediaFormat.JPEG, ProbeLimits(max_read_bytes=1 << 30))
     assert source.reads == 1
