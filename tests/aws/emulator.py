@@ -66,7 +66,7 @@ def running_emulator(folder: Path) -> Iterator[Emulator]:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "2",
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "4",
         },
         cwd=folder,
         start_timeout_s=60,

@@ -169,7 +169,7 @@ async def test_who_gets_none(stack: StackUnderTest, phone: Phone) -> None:
     async def comes() -> None:
         assert (await phone.ask("GET", path, headers=right)).status == 200
 
-    await eventually(comes)
+    await eventually(comes, 30)
     (await phone.ask("POST", path, headers=right)).problem(405, "method_not_allowed")
     (await phone.ask("GET", "/v1/g/zzzzz/archive")).problem(404, "gallery_not_found")
     changed = await phone.ask(

@@ -70,7 +70,7 @@ async def test_five_hundred_first_viewers_get_one_decoding_while_pages_are_answe
     async with asyncio.TaskGroup() as group:
         with decoders_held(stack.running.note.services["media"].pid):
             views = [group.create_task(view()) for _ in range(VIEWERS)]
-            await eventually(all_wait)
+            await eventually(all_wait, 20)
             page = await phone.ask("GET", f"/v1/g/{gallery.code}")
             assert [item["id"] for item in page.ok()["items"]] == [media_id]
             assert not any(task.done() for task in views)

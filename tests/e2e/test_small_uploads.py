@@ -97,7 +97,7 @@ async def test_viewers_of_a_gallery_without_places_never_get_one(phone: Phone, f
         assert seen["original"] is not None
         return dict(seen)
 
-    seen = await eventually(page_with_copy)
+    seen = await eventually(page_with_copy, 60)
     path = f"/v1/media/{item['id']}/download"
     bodies = [
         (await phone.ask("GET", seen["original"]["url"])).body,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,16 +13,19 @@ from kappi_chassis.embedded.ports import LOOPBACK
 _LOWEST, _HIGHEST = 10_240, 65_535
 _RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _DEFAULT_EPHEMERAL = 32_768
+_given: set[int] = set()  # by this process: whoever has one may not listen on it yet
 
 
 class NoFreePorts(RuntimeError):
     """The machine has too few free ports."""
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, *, but: Collection[int] = ()) -> list[int]:
     """Different loopback ports nobody listens on, outside the range the kernel lends to outgoing connections.
 
     Within that range, somebody's connection could sit on a service's port while the service restarts.
+    A process is given each port once. but: ports that others are about to listen on.
+    Raises NoFreePorts.
     """
     first_ephemeral = _first_ephemeral()
     lowest, highest = (
@@ -30,6 +34,8 @@ def free_ports(count: int) -> list[int]:
     found: list[int] = []
     with ExitStack() as held:
         for port in random.sample(range(lowest, highest), min(2_000, highest - lowest)):
+            if port in _given or port in but:
+                continue
             probe = held.enter_context(socket.socket())
             try:
                 probe.bind((LOOPBACK, port))
@@ -37,6 +43,7 @@ def free_ports(count: int) -> list[int]:
                 continue
             found.append(port)
             if len(found) == count:
+                _given.update(found)
                 return found
     raise NoFreePorts(f"found {len(found)} free ports where {count} are needed")
 

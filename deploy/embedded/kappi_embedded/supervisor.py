@@ -115,7 +115,7 @@ class Supervisor:
 
     def _choose_ports(self) -> dict[str, tuple[int, int]]:
         names = [spec.name for spec in self._plan.services]
-        ports = iter(free_ports(2 * len(names)))
+        ports = iter(free_ports(2 * len(names), but=[self._plan.port]))
         chosen = {name: (next(ports), next(ports)) for name in names}
         chosen["gateway"] = (self._plan.port, chosen["gateway"][1])
         return chosen

@@ -1,5 +1,6 @@
 import socket
 
+import pytest
 from kappi_embedded.ports import can_listen, free_ports
 
 
@@ -16,3 +17,13 @@ def test_a_taken_port_is_told() -> None:
         error = can_listen("127.0.0.1", taken.getsockname()[1])
     assert error is not None
     assert "in use" in (error.strerror or "")
+
+
+def test_nobody_is_given_a_port_that_somebody_else_is_about_to_listen_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("random.sample", lambda population, k: list(population)[:k])
+    first, second = free_ports(2), free_ports(2)
+    assert not set(first) & set(second)
+    expected = free_ports(1)[0] + 1
+    assert expected not in free_ports(2, but=[expected])
