@@ -573,9 +573,9 @@ async def test_parts_that_were_lost_in_a_join_are_sent_again_when_it_must_be_ove
 
     monkeypatch.setattr(store, "complete_multipart", lost)
     assert (await sender.complete(upload)).code == "store_unavailable"
-    clock.pass_by(timedelta(seconds=59))
+    clock.pass_by(timedelta(seconds=30))
     assert (await sender.look(upload)).status == 503
-    clock.pass_by(timedelta(seconds=2))
+    clock.pass_by(timedelta(seconds=31))
     state = (await sender.look(upload)).json
     assert state["multipart"]["present"] == []
     assert [part["number"] for part in state["multipart"]["parts"]] == [1, 2, 3]

@@ -435,9 +435,9 @@ async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_gi
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "renditions_busy", "2")
     assert len(counting.asked) == 1, "what a picture makes of a decoder is not repeated for all who ask"
     counting.killed = False
-    clock.pass_by(renditions.REST - timedelta(seconds=1))
+    clock.pass_by(renditions.REST / 2)
     assert (await ask(http, gallery, media_id, 200)).status == 503
-    clock.pass_by(timedelta(seconds=1))
+    clock.pass_by(renditions.REST / 2)
     assert (await ask(http, gallery, media_id, 200)).status == 302
 
 

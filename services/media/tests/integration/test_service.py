@@ -232,12 +232,16 @@ async def test_what_was_completed_becomes_ready_whenever_it_is_killed(
             assert await database.hot.fetchval("SELECT count(*) FROM items WHERE status = 'ready'") == files
 
         await eventually(all_ready, 2 * PATIENCE_S)
+
+        async def all_sent() -> None:
+            assert await database.hot.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0
+
+        await eventually(all_sent, PATIENCE_S)
         assert len(set(done)) == files
         assert {item["id"] for item in (await uploader.page())["items"]} == set(done)
     counts = await database.hot.fetch("SELECT topic, key, count(*) FROM outbox GROUP BY topic, key")
     assert {(row["topic"], row["count"]) for row in counts} == {("UploadCompleted", 1), ("MediaReady", 1)}
     assert {row["key"] for row in counts} == set(done)
-    assert await database.hot.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0
     assert await _delivered(connection, "MediaReady") >= set(done)
 
 

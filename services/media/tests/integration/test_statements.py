@@ -16,6 +16,7 @@ from kappi_media.repository.tags import _WAITING
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Client, Gallery, Http
 from kappi_media.testing.samples import encode, quadrants
+from kappi_media.use_cases import governing_tier
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.renditions import MakeRendition
 
@@ -24,6 +25,12 @@ FILE = {"filename": "a.jpg", "content_type": "image/jpeg", "size": len(JPEG)}
 FILM = {"filename": "a.mp4", "content_type": "video/mp4", "size": 40 << 20}
 
 Counting = Callable[[], AbstractContextManager[list[str]]]
+
+
+@pytest.fixture(autouse=True)
+def tiers_stay_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read again every two seconds, which a slow machine would count."""
+    monkeypatch.setattr(governing_tier, "FRESH", timedelta(hours=1))
 
 
 @pytest.fixture

@@ -199,6 +199,7 @@ class TestLedger:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(checksums, "BATCH", 3)
+        monkeypatch.setattr(checksums, "FLUSH_AFTER_S", 60.0)
         saved: list[list[Checksum]] = []
 
         async def save(batch: Sequence[Checksum]) -> None:

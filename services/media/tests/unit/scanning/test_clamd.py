@@ -35,7 +35,7 @@ def serve(tmp_path: Path) -> Serve:
         path = tmp_path / "clamd.ctl"
         server = await asyncio.start_unix_server(handle, path)
         try:
-            yield Clamd(ClamdAddress.parse(str(path)), patience=timedelta(seconds=0.3))
+            yield Clamd(ClamdAddress.parse(str(path)), patience=timedelta(seconds=2))
         finally:
             server.close()
 
