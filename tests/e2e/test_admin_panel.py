@@ -21,7 +21,7 @@ from tests.e2e.stacks import StackUnderTest
 ONLY_EMBEDDED = True
 PHOTO = File("tram.jpg", "image/jpeg", encode(quadrants(1200, 900), "JPEG"))
 _SAVE = ".card-footer button[type=submit]:not([name])"
-EFFECT_S = 30.0
+EFFECT_S = 10.0
 """A change of a tier takes effect within seconds."""
 
 

@@ -41,8 +41,8 @@ MAX_SIGNED_PARTS = 100
 """Part URLs in one answer about one upload."""
 
 JOIN_BYTES_PER_S = 20 << 20
-"""The slowest that a store may be at joining parts when nobody waits for it any more, killed meanwhile: for a
-minute and what their size takes, one that shows neither parts nor object may be at it."""
+"""The slowest that a store may be at joining parts for somebody who was killed meanwhile, and renews nothing:
+one that shows neither parts nor object may be at it for a minute and what their size takes."""
 RENEW_JOINING_EVERY_S = 20.0
 """A join that waits for its turn, or for a slower store, takes as long as it takes."""
 POLL_S = 0.2
