@@ -26,7 +26,7 @@ def attachment(filename: str) -> str:
     """`attachment; filename="..."; filename*=UTF-8''...`, always printable ASCII, never empty.
 
     Path separators become `_`, invisible and direction-changing characters go, an over-long name is cut
-    before its extension. The plain `filename` is what old clients see: ASCII without quotes and `%`.
+    before its extension. The plain `filename` is what old clients see: ASCII without quotes, `%` and `<>`.
     """
     if _plain_name(filename):
         return f'attachment; filename="{filename}"'
@@ -63,5 +63,5 @@ def _cut(name: str) -> str:
 def _ascii_of(name: str) -> str:
     decomposed = unicodedata.normalize("NFKD", name)
     letters = "".join(char for char in decomposed if not unicodedata.combining(char))
-    # `%` goes too: some browsers percent-decode the plain form.
-    return "".join(char if " " <= char <= "~" and char not in '"%\\/:' else "_" for char in letters)
+    # `%` goes too: some browsers percent-decode the plain form. Python's `email` takes `<>` for quotes.
+    return "".join(char if " " <= char <= "~" and char not in '"%\\/:<>' else "_" for char in letters)

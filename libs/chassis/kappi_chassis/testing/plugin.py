@@ -17,7 +17,7 @@ import pytest
 
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_chassis.testing.plan import HOW_TO_GET, RealServerMissing, ServerPlan, plan_servers
+from kappi_chassis.testing.plan import HOW_TO_GET, REQUIRE_REAL, RealServerMissing, ServerPlan, plan_servers
 from kappi_chassis.testing.s3_server import S3Server
 from kappi_chassis.testing.shared_servers import ServerDesk, SharedServers, ask
 
@@ -56,7 +56,7 @@ def server_plan(config: pytest.Config) -> ServerPlan:
 
 def pytest_configure(config: pytest.Config) -> None:
     _let_programs_be_interrupted()
-    _leave_examples_their_time()
+    _set_how_examples_are_drawn()
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         location, key = worker["kappi_desk"]
@@ -77,11 +77,21 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def _leave_examples_their_time() -> None:
-    """Hypothesis fails an example that takes 200 ms, which a busy machine makes of any."""
+def _set_how_examples_are_drawn() -> None:
+    """Where real servers are insisted on, which is in CI, a commit is judged by the same examples every time.
+
+    Elsewhere they are drawn anew in each run, KAPPI_TEST_EXAMPLES of each property where it is set.
+    """
     from hypothesis import HealthCheck, settings
 
-    settings.register_profile("kappi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile(
+        "kappi",
+        # Hypothesis fails an example that takes 200 ms, which a busy machine makes of any.
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        derandomize=bool(os.environ.get(REQUIRE_REAL)),
+        max_examples=int(os.environ.get("KAPPI_TEST_EXAMPLES", 100)),
+    )
     settings.load_profile("kappi")
 
 

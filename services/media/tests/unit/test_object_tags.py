@@ -71,9 +71,24 @@ def test_half_of_it_is_not_believed(missing: str) -> None:
         facts_of({name: value for name, value in tags_of(FILM).items() if name != missing})
 
 
-@given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5))
-def test_no_tags_do_anything_but_be_read_or_refused(tags: dict[str, str]) -> None:
-    assert facts_of(tags) is None or set(tags) & set(tags_of(FILM))
+OURS = st.sampled_from(sorted(tags_of(FILM)))
+
+
+@given(
+    st.dictionaries(
+        OURS | st.text(max_size=20),
+        st.sampled_from(["image", "video", "1", "1920"]) | st.text(max_size=20),
+        max_size=5,
+    )
+)
+def test_any_tags_are_others_or_what_kappi_writes_or_refused(tags: dict[str, str]) -> None:
+    ours = {name: value for name, value in tags.items() if name in tags_of(FILM)}
+    try:
+        known = facts_of(tags)
+    except TagsUnreadable:
+        assert ours
+    else:
+        assert ours == ({} if known is None else tags_of(known))
 
 
 def test_tags_of_others_stay_and_ours_are_replaced() -> None:

@@ -37,6 +37,7 @@ def parsed(header: str) -> str:
         ("photo\u202egpj.exe", "photogpj.exe"),
         ("100%.jpg", "100%.jpg"),
         ("%41.jpg", "%41.jpg"),
+        ("<b>", "<b>"),
         ("semi;colon,comma.jpg", "semi;colon,comma.jpg"),
         ("תמונה.jpg", "תמונה.jpg"),
         ("صورة ٣.jpg", "صورة ٣.jpg"),
