@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from kappi_chassis.embedded.ports import LOOPBACK
+from kappi_chassis.embedded.ports import LOOPBACK, free_ports
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
-from kappi_embedded.ports import free_ports
 
 from tests.deploy.composition import ROOT, Container
 from tests.deploy.known_settings import SERVICES

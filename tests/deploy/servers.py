@@ -11,11 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp
+from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_ports
 from kappi_chassis.embedded.postgres import THROWAWAY, EmbeddedPostgres
 from kappi_chassis.testing.kafka_server import jars
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
-from kappi_embedded.ports import free_ports
 
 from tests.deploy.composition import ROOT, Container
 from tests.deploy.tools import deploy_tool

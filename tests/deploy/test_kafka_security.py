@@ -19,12 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from kappi_chassis.embedded.ports import LOOPBACK
+from kappi_chassis.embedded.ports import LOOPBACK, free_ports
 from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.plugin import server_plan
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
-from kappi_embedded.ports import free_ports
 
 from tests.deploy.composed import InVenv
 from tests.deploy.kustomized import build

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from kappi_embedded.ports import free_ports
+from kappi_chassis.embedded.ports import free_ports
 from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
 
 from tests.e2e.phone import Phone

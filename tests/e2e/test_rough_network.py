@@ -8,7 +8,7 @@ import struct
 import termios
 
 import pytest
-from kappi_embedded.ports import free_ports
+from kappi_chassis.embedded.ports import free_ports
 
 from tests.e2e.rough_network import Roughness, rough_network
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 _SECRET_BYTES = 32
-_LOCK_ATTEMPTS, _LOCK_PAUSE_S = 5, 0.02
+_LOCK_ATTEMPTS, _LOCK_PAUSE_S = 50, 0.02
 
 
 class DataDirInUse(RuntimeError):

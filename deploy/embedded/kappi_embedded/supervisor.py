@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kappi_chassis.embedded.child import tail
+from kappi_chassis.embedded.ports import free_ports
 
 from kappi_embedded.child_log import ChildLog
 from kappi_embedded.console import Console
@@ -17,7 +18,6 @@ from kappi_embedded.data_dir import DataDir, RunningService, RunNote
 from kappi_embedded.environment import Addresses, Environments
 from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
 from kappi_embedded.plan import Plan, ServiceSpec
-from kappi_embedded.ports import free_ports
 from kappi_embedded.servers import EmbeddedServers
 from kappi_embedded.supervised import SupervisedService
 

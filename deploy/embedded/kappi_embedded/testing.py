@@ -18,12 +18,11 @@ from pathlib import Path
 
 import pytest
 from kappi_chassis.bus import KafkaConnection
-from kappi_chassis.embedded.ports import LOOPBACK
+from kappi_chassis.embedded.ports import LOOPBACK, free_ports
 from kappi_chassis.testing.processes import ManagedProcess
 
 from kappi_embedded.backlog import BacklogReader
 from kappi_embedded.data_dir import DataDir, RunNote
-from kappi_embedded.ports import free_ports
 from kappi_embedded.readiness import is_ready
 from kappi_embedded.stack import Stack, find_stack
 from kappi_embedded.ticking import Ticker, TickReport

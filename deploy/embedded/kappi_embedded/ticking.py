@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.observability.context import continue_trace
@@ -78,9 +78,9 @@ class Ticker:
             await send_tick(self._connection, at, trace=trace)
             deadline = time.monotonic() + timeout_s
             while time.monotonic() < deadline and not report.settled:
-                await _collect(consumer, report, trace)
+                await _collect(consumer, report, trace, deadline)
                 settled = await self._reader.settle(timeout_s=min(1.0, deadline - time.monotonic()))
-                await _collect(consumer, report, trace)
+                await _collect(consumer, report, trace, deadline)
                 # The janitor empties prefixes beside the stream, so a quiet stream is not enough.
                 report.settled = settled and report.deleted <= report.purged
         return report
@@ -104,12 +104,22 @@ class Ticker:
             await consumer.stop()
 
 
-async def _collect(consumer: AIOKafkaConsumer, report: TickReport, trace: str) -> None:
-    while found := await consumer.getmany(timeout_ms=_POLL_MS):
+async def _collect(consumer: AIOKafkaConsumer, report: TickReport, trace: str, deadline: float) -> None:
+    """Note all that is there by now: an empty poll may come between two partitions' records."""
+    ends = await consumer.end_offsets(consumer.assignment())
+    while time.monotonic() < deadline and await _is_behind(consumer, ends):
+        found = await consumer.getmany(timeout_ms=_POLL_MS)
         for messages in found.values():
             for message in messages:
                 _note(message, report, trace)
         await asyncio.sleep(0)
+
+
+async def _is_behind(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+    for partition, end in ends.items():
+        if await consumer.position(partition) < end:
+            return True
+    return False
 
 
 def _note(message: Any, report: TickReport, trace: str) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 import asyncpg
 from kappi_chassis.embedded.accounts import NoAccount
 from kappi_chassis.embedded.broker import BrokerUnavailable
+from kappi_chassis.embedded.ports import NoFreePorts, can_listen
 from kappi_chassis.embedded.postgres import PostgresUnavailable
 
 from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, DataDirInUse, DataDirUnusable
 from kappi_embedded.fork_client import ForkserverLost
 from kappi_embedded.plan import BadSetting, Plan, data_dir_from, read_plan
-from kappi_embedded.ports import NoFreePorts, can_listen
 from kappi_embedded.supervised import ServiceFailed
 from kappi_embedded.supervisor import StartFailed, Supervisor
 

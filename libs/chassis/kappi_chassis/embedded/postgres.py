@@ -31,7 +31,7 @@ MAJOR: Final = 18
 _USER: Final = "kappi"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LOG_LIMIT_BYTES = 8 * 1024 * 1024
-_ATTEMPTS = 3
+_PAUSES_S = (0.1, 1.0, 3.0)  # before another attempt to start
 
 _MODEST: Final[Mapping[str, str]] = {
     "listen_addresses": LOOPBACK,
@@ -220,13 +220,14 @@ class EmbeddedPostgres:
 
     def _serve(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
-        for attempt in range(1, _ATTEMPTS + 1):
+        for pause_s in (*_PAUSES_S, None):
             try:
                 self._serve_once(deadline - time.monotonic())
             except ChildNotReady as failure:
                 # The port was taken meanwhile, or the last children of a killed server are still leaving.
-                if attempt == _ATTEMPTS or time.monotonic() > deadline:
+                if pause_s is None or time.monotonic() + pause_s > deadline:
                     raise PostgresUnavailable(f"PostgreSQL in {self._dir}: {failure}") from failure
+                time.sleep(pause_s)
             else:
                 return
 

@@ -1,0 +1,54 @@
+import socket
+import subprocess
+import sys
+
+import pytest
+from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, can_listen, free_port, free_ports
+
+
+def test_ports_are_different_and_free() -> None:
+    ports = free_ports(12)
+    assert len(set(ports)) == 12
+    assert all(can_listen(LOOPBACK, port) is None for port in ports)
+    assert not any(accepts_tcp(port) for port in ports)
+
+
+def test_a_taken_port_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        error = can_listen(LOOPBACK, taken.getsockname()[1])
+    assert error is not None
+    assert "in use" in (error.strerror or "")
+
+
+def test_nobody_is_given_a_port_that_somebody_else_is_about_to_listen_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("random.sample", lambda population, k: list(population)[:k])
+    first, second = free_ports(2), free_ports(2)
+    assert not set(first) & set(second)
+    expected = free_port() + 1
+    assert expected not in free_ports(2, but=[expected])
+
+
+_LOOK = f"""
+import socket, sys
+with socket.socket() as other:
+    try:
+        other.bind(({LOOPBACK!r}, int(sys.argv[1])))
+    except OSError:
+        sys.exit("taken")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a server listen on a port that is kept")
+def test_other_processes_find_a_given_port_taken_and_its_server_does_not() -> None:
+    port = free_port()
+    other = subprocess.run([sys.executable, "-c", _LOOK, str(port)], capture_output=True, text=True)
+    assert other.stderr.strip() == "taken"
+    for _ in range(2):  # a server that is started again, too
+        with socket.create_server((LOOPBACK, port)):
+            assert accepts_tcp(port)
+            assert can_listen(LOOPBACK, port) is not None
+        assert not accepts_tcp(port)
