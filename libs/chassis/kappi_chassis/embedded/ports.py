@@ -7,7 +7,6 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Collection
-from contextlib import ExitStack
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -40,20 +39,15 @@ def free_ports(count: int, *, but: Collection[int] = ()) -> list[int]:
         (_LOWEST, first_ephemeral - 1) if first_ephemeral > _LOWEST + 1_000 else (_LOWEST, _HIGHEST)
     )
     found: dict[int, socket.socket] = {}
-    with ExitStack() as held:
-        for port in random.sample(range(lowest, highest), min(2_000, highest - lowest)):
-            if port in _given or port in but:
-                continue
-            probe = held.enter_context(socket.socket())
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            found[port] = probe
-            if len(found) == count:
-                _keep(found)
-                held.pop_all()
-                return list(found)
+    for port in random.sample(range(lowest, highest), min(2_000, highest - lowest)):
+        if port in _given or port in but or (probe := _bound(port)) is None:
+            continue
+        found[port] = probe
+        if len(found) == count:
+            _keep(found)
+            return list(found)
+    for probe in found.values():
+        probe.close()
     raise NoFreePorts(f"found {len(found)} free ports where {count} are needed")
 
 
@@ -77,6 +71,17 @@ def accepts_tcp(port: int, *, timeout_s: float = 0.2) -> bool:
             return True
     except OSError:
         return False
+
+
+def _bound(port: int) -> socket.socket | None:
+    """None: somebody has it."""
+    probe = socket.socket()
+    try:
+        probe.bind((LOOPBACK, port))
+    except OSError:
+        probe.close()
+        return None
+    return probe
 
 
 def _keep(found: dict[int, socket.socket]) -> None:

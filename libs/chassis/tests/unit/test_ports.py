@@ -1,9 +1,11 @@
+import gc
+import random
 import socket
 import subprocess
 import sys
 
 import pytest
-from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, can_listen, free_port, free_ports
+from kappi_chassis.embedded.ports import LOOPBACK, NoFreePorts, accepts_tcp, can_listen, free_port, free_ports
 
 
 def test_ports_are_different_and_free() -> None:
@@ -30,6 +32,18 @@ def test_nobody_is_given_a_port_that_somebody_else_is_about_to_listen_on(
     assert not set(first) & set(second)
     expected = free_port() + 1
     assert expected not in free_ports(2, but=[expected])
+
+
+def test_a_taken_port_is_given_to_nobody_and_nothing_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = random.sample
+    with socket.create_server((LOOPBACK, 0)) as server:
+        taken: int = server.getsockname()[1]
+        monkeypatch.setattr("random.sample", lambda population, k: [taken, *sample(population, k)])
+        assert taken not in free_ports(3)
+        monkeypatch.setattr("random.sample", lambda population, k: [taken, *sample(population, 8)])
+        with pytest.raises(NoFreePorts):
+            free_ports(9)
+    gc.collect()  # warns of sockets that were left open, which fails the test
 
 
 _LOOK = f"""
