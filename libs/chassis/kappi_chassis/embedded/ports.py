@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import socket
 import sys
@@ -98,6 +99,12 @@ def _keep(found: dict[int, socket.socket]) -> None:
         if len(_kept) == _kept.maxlen:
             _kept.popleft().close()
         _kept.append(probe)
+
+
+@atexit.register
+def _let_go() -> None:
+    while _kept:
+        _kept.popleft().close()
 
 
 def _first_ephemeral() -> int:
