@@ -18,6 +18,14 @@ _SERVICES = sorted(
 )
 _DOMAINS = [path for path in _SERVICES if path.name == "domain.py"]
 _NAMES_OF_NOTHING = frozenset({"utils", "util", "helpers", "helper", "manager", "common", "misc"})
+_TESTS = sorted(
+    path
+    for folder in ("libs/*/tests", "services/*/tests", "deploy/*/tests", "tests")
+    for path in _ROOT.glob(f"{folder}/**/*.py")
+)
+_STOPWATCH = re.compile(
+    r"(time\.)?(monotonic|perf_counter|process_time|thread_time)(_ns)?|.*loop(\(\))?\.time"
+)
 _METRICS = sorted(_ROOT.glob("services/*/kappi_*/metrics.py"))
 
 
@@ -42,6 +50,28 @@ def looks_at_the_clock(source: str) -> Iterator[int]:
             yield node.lineno
 
 
+def asserts_a_duration(source: str) -> Iterator[int]:
+    """Lines that assert how long something took; how long depends on what else the machine does."""
+    for function in ast.walk(ast.parse(source)):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        measured: set[str] = set()
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign | ast.AugAssign) and _is_measured(node.value, measured):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                measured |= {ast.unparse(target) for target in targets}
+            elif isinstance(node, ast.Assert) and _is_measured(node.test, measured):
+                yield node.lineno
+
+
+def _is_measured(expression: ast.expr, measured: set[str]) -> bool:
+    return any(
+        (isinstance(node, ast.Call) and _STOPWATCH.fullmatch(ast.unparse(node.func)))
+        or (isinstance(node, ast.Name) and node.id in measured)
+        for node in ast.walk(expression)
+    )
+
+
 @pytest.mark.parametrize("path", _DOMAINS, ids=lambda path: path.parent.name)
 def test_a_domain_imports_the_standard_library_only(path: Path) -> None:
     assert imported(path.read_text()) <= sys.stdlib_module_names
@@ -61,6 +91,16 @@ def test_services_are_given_the_time() -> None:
         f"{path.relative_to(_ROOT)}:{line}"
         for path in _SERVICES
         for line in looks_at_the_clock(path.read_text())
+    ]
+    assert not found
+
+
+def test_no_test_asserts_how_long_something_takes() -> None:
+    """Speed is compared in benchmarks/."""
+    found = [
+        f"{path.relative_to(_ROOT)}:{line}"
+        for path in _TESTS
+        for line in asserts_a_duration(path.read_text())
     ]
     assert not found
 
@@ -90,3 +130,8 @@ def test_the_rules_would_find_something() -> None:
     assert "." in imported("from .models import Row")
     assert list(looks_at_the_clock("def f():\n    return datetime.now(UTC)\n")) == [2]
     assert not list(looks_at_the_clock("now = clock()\nstarted = time.monotonic()\n"))
+    timed = (
+        "def f():\n    began = time.monotonic()\n    took = time.monotonic() - began\n    assert took < 2\n"
+    )
+    assert list(asserts_a_duration(timed)) == [4]
+    assert not list(asserts_a_duration("def f():\n    until = time.monotonic() + 2\n    assert ready\n"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
@@ -238,11 +237,10 @@ async def test_it_ends_in_bounded_time_while_the_broker_is_away(
     async with asyncio.timeout(30):
         await begun.wait()
     broker.interrupt()
-    started = time.monotonic()
     running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert time.monotonic() - started < 15
+    ended, _ = await asyncio.wait([running], timeout=60)
+    assert ended
+    assert running.cancelled()
 
 
 async def test_a_lane_that_fails_ends_the_consumer_at_once(

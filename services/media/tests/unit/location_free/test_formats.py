@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 import zlib
 
 import pytest
@@ -184,11 +183,9 @@ def test_a_packet_that_does_not_yield_loses_everything(packet: bytes) -> None:
     assert cleaned_xmp(packet) == b" " * len(packet)
 
 
-def test_many_that_are_never_closed_take_no_time() -> None:
-    packet = b"<exif:GPSLatitude>" * 200_000
-    started = time.perf_counter()
-    assert not cleaned_xmp(packet).strip()
-    assert time.perf_counter() - started < 2
+def test_many_that_are_never_closed_are_read_once() -> None:
+    """With a search to the end for each of them this would take hours."""
+    assert not cleaned_xmp(b"<exif:GPSLatitude>" * 1_000_000).strip()
 
 
 # PNG
@@ -365,9 +362,7 @@ async def test_damage_gives_a_copy_of_the_same_length_or_none_at_all(name: str) 
         "bigtiff": bigtiff(gps=True),
     }[name]
     outcomes = {"copy": 0, "none": 0}
-    slowest = 0.0
     for damaged in mutations(body, seed=random.Random(name).randrange(1 << 30), count=400):
-        started = time.perf_counter()
         try:
             copy = await without_place(damaged)
         except Unremovable:
@@ -375,6 +370,4 @@ async def test_damage_gives_a_copy_of_the_same_length_or_none_at_all(name: str) 
         else:
             outcomes["copy"] += 1
             assert len(copy) == len(damaged)
-        slowest = max(slowest, time.perf_counter() - started)
     assert outcomes["copy"] > 20
-    assert slowest < 5
