@@ -1,24 +1,72 @@
-"""A fresh database per test, copied from a template that was migrated once per run."""
+"""Databases for tests: copied once from a migrated template, then emptied and used again."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import itertools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 T = TypeVar("T")
+Prepare = Callable[[str], None]
 
 _numbers = itertools.count(1)
+_GROWTH_LIMIT_BYTES = 8 * 1024 * 1024
+
+_TERMINATE_OTHERS = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+# What a test could change and deleting rows does not undo. Statistics are part of it: plans depend on them.
+_FINGERPRINT = """
+SELECT md5(string_agg(each, ' ' ORDER BY each)) FROM (
+    SELECT (oid, relname, relkind)::text AS each FROM pg_class WHERE oid >= 16384
+    UNION ALL SELECT (attrelid, attnum, attname, atttypid, attnotnull)::text
+        FROM pg_attribute WHERE attrelid >= 16384
+    UNION ALL SELECT (oid, conname)::text FROM pg_constraint WHERE oid >= 16384
+    UNION ALL SELECT (oid, proname)::text FROM pg_proc WHERE oid >= 16384
+    UNION ALL SELECT (oid, tgname, tgenabled)::text FROM pg_trigger
+    UNION ALL SELECT (schemaname, tablename, attname)::text
+        FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+    UNION ALL SELECT (setdatabase, setrole, setconfig)::text FROM pg_db_role_setting
+) AS schema_objects (each)
+"""
+_TABLES = """
+SELECT nspname, relname, format('%I.%I', nspname, relname)
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'r' AND pg_class.oid >= 16384
+"""
+_SIZE = "SELECT pg_database_size(current_database())"
+_SEQUENCES = """
+SELECT format('SELECT setval(%L, %s, %L)', format('%I.%I', schemaname, sequencename),
+              coalesce(last_value, start_value), last_value IS NOT NULL)
+FROM pg_sequences
+"""
 
 
-class DatabaseMaker:
-    """Makes databases on one server. admin_url: an address whose account may create databases.
+@dataclass(frozen=True, slots=True)
+class _Pristine:
+    """A template's copy as it was made: how to notice that it changed, and how to make it so again.
+
+    rows: by schema and table, of each table that has some, in COPY's text format.
+    statements: empty all tables and set all sequences back.
+    """
+
+    fingerprint: str
+    size_bytes: int
+    rows: dict[tuple[str, str], bytes]
+    statements: str
+
+
+class DatabasePool:
+    """The databases of one test process on one server. admin_url: an address that may create databases.
 
     prefix: begins every name, so that runs and workers that share a server stay apart.
     template_prefix: begins templates' names; workers of one run share them.
@@ -28,38 +76,62 @@ class DatabaseMaker:
         self._admin_url = admin_url
         self._prefix = prefix
         self._template_prefix = template_prefix
-        self._made: list[str] = []
+        self._idle: dict[str, list[str]] = {}
+        self._pristine: dict[str, _Pristine] = {}
 
-    def __call__(self, template_key: str | None = None, prepare: Callable[[str], None] | None = None) -> str:
-        """Address of a new database: empty, or a copy of the template that `prepare(address)` filled.
+    def take(self, template_key: str | None, prepare: Prepare | None) -> str:
+        """Name of a database that nothing else uses: empty, or as `prepare` left its template."""
+        if template_key is None or prepare is None:
+            return self._create()
+        idle = self._idle.get(template_key)
+        if idle:
+            return idle.pop()
+        name = self._create(self._template(template_key, prepare))
+        if template_key not in self._pristine:
+            self._pristine[template_key] = in_own_loop(_describe(self.url(name)))
+        return name
 
-        prepare: runs migrations, once per run and template_key, in a thread without an event loop.
+    def give_back(self, name: str, template_key: str | None) -> None:
+        """End all its connections. A template's copy is emptied and kept; any other database is dropped.
+
+        A copy whose schema, settings or statistics a test changed, or that grew by megabytes, is dropped.
         """
-        template = None
-        if template_key is not None and prepare is not None:
-            template = self._template(template_key, prepare)
-        name = f"{self._prefix}_{next(_numbers)}"
-        source = f' TEMPLATE "{template}"' if template else ""
-        in_own_loop(self._execute(f'CREATE DATABASE "{name}"{source}'))
-        self._made.append(name)
-        return with_database(self._admin_url, name)
+        pristine = self._pristine.get(template_key) if template_key is not None else None
+        if pristine is not None and in_own_loop(_restore(self.url(name), pristine)):
+            self._idle.setdefault(str(template_key), []).append(name)
+        else:
+            self.drop(name)
 
-    def drop_all(self) -> None:
-        """Drop what this made, whoever is still connected."""
-        while self._made:
-            in_own_loop(self._execute(f'DROP DATABASE IF EXISTS "{self._made.pop()}" WITH (FORCE)'))
+    def drop(self, name: str) -> None:
+        """Drop a database, also one with open connections."""
+        in_own_loop(self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+    def close(self) -> None:
+        """Drop the idle databases."""
+        for name in itertools.chain.from_iterable(self._idle.values()):
+            self.drop(name)
+        self._idle.clear()
 
     def drop_templates(self) -> None:
         """Drop every template of the run."""
         in_own_loop(self._drop_templates())
 
-    def _template(self, key: str, prepare: Callable[[str], None]) -> str:
+    def url(self, name: str) -> str:
+        return with_database(self._admin_url, name)
+
+    def _create(self, template: str | None = None) -> str:
+        name = f"{self._prefix}_{next(_numbers)}"
+        source = f' TEMPLATE "{template}"' if template else ""
+        in_own_loop(self._execute(f'CREATE DATABASE "{name}"{source}'))
+        return name
+
+    def _template(self, key: str, prepare: Prepare) -> str:
         digest = hashlib.sha256(key.encode()).hexdigest()
         name = f"{self._template_prefix}_{digest[:16]}"
         in_own_loop(self._fill_template(name, prepare, lock=int(digest[:15], 16)))
         return name
 
-    async def _fill_template(self, name: str, prepare: Callable[[str], None], *, lock: int) -> None:
+    async def _fill_template(self, name: str, prepare: Prepare, *, lock: int) -> None:
         connection = await asyncpg.connect(self._admin_url)
         try:
             # Workers of the run ask at the same time: one fills it, the others wait here.
@@ -68,8 +140,8 @@ class DatabaseMaker:
                 return
             await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # half filled
             await connection.execute(f'CREATE DATABASE "{name}"')
-            await asyncio.to_thread(prepare, with_database(self._admin_url, name))
-            # A template in use cannot be copied: close the door, then show out who lingers.
+            await asyncio.to_thread(prepare, self.url(name))
+            # A template in use cannot be copied: refuse new connections, then end the open ones.
             await connection.execute(f'ALTER DATABASE "{name}" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false')
             await connection.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", name
@@ -94,6 +166,69 @@ class DatabaseMaker:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+class DatabaseMaker:
+    """Makes the databases of one test, or of one module, and takes them back at its end."""
+
+    def __init__(self, pool: DatabasePool) -> None:
+        self._pool = pool
+        self._taken: list[tuple[str, str | None]] = []
+
+    def __call__(self, template_key: str | None = None, prepare: Prepare | None = None) -> str:
+        """Address of a database of its own: empty, or as the template that `prepare(address)` filled.
+
+        prepare: runs migrations, once per run and template_key, in a thread without an event loop.
+        """
+        name = self._pool.take(template_key, prepare)
+        self._taken.append((name, template_key))
+        return self._pool.url(name)
+
+    def close(self) -> None:
+        """Give back what this made; connections that are still open end."""
+        while self._taken:
+            self._pool.give_back(*self._taken.pop())
+
+
+async def _describe(url: str) -> _Pristine:
+    connection = await asyncpg.connect(url)
+    try:
+        rows: dict[tuple[str, str], bytes] = {}
+        statements = ["SET session_replication_role = replica"]  # no triggers, no foreign keys: in any order
+        for schema, table, quoted in await connection.fetch(_TABLES):
+            statements.append(f"DELETE FROM {quoted}")  # noqa: S608 - quoted by the server
+            copied = io.BytesIO()
+            await connection.copy_from_table(table, schema_name=schema, output=copied)
+            if copied.tell():
+                rows[schema, table] = copied.getvalue()
+        statements += [row[0] for row in await connection.fetch(_SEQUENCES)]
+        return _Pristine(
+            fingerprint=await connection.fetchval(_FINGERPRINT),
+            size_bytes=await connection.fetchval(_SIZE),
+            rows=rows,
+            statements="; ".join(statements),
+        )
+    finally:
+        await connection.close()
+
+
+async def _restore(url: str, pristine: _Pristine) -> bool:
+    """Whether the database is now as it was made."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(_TERMINATE_OTHERS)
+        if await connection.fetchval(_FINGERPRINT) != pristine.fingerprint:
+            return False
+        if await connection.fetchval(_SIZE) > pristine.size_bytes + _GROWTH_LIMIT_BYTES:
+            return False
+        await connection.execute(pristine.statements)
+        for (schema, table), rows in pristine.rows.items():
+            await connection.copy_to_table(table, schema_name=schema, source=io.BytesIO(rows))
+    except asyncpg.InsufficientPrivilegeError:  # a given server, whose account may only create databases
+        return False
+    finally:
+        await connection.close()
+    return True
 
 
 def with_database(url: str, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pytest
 
 from kappi_chassis.embedded.broker import EmbeddedBroker
-from kappi_chassis.testing.databases import DatabaseMaker
+from kappi_chassis.testing.databases import DatabaseMaker, DatabasePool
 from kappi_chassis.testing.plan import HOW_TO_GET, REQUIRE_REAL, RealServerMissing, ServerPlan, plan_servers
 from kappi_chassis.testing.s3_server import S3Server
 from kappi_chassis.testing.shared_servers import ServerDesk, SharedServers, ask
@@ -133,7 +133,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         desk.close()
     if run.plan.postgres == "given" and run.servers.started("postgres"):
         # Somebody's server lives on: leave nothing there.
-        _database_maker(run).drop_templates()
+        _database_pool(run).drop_templates()
     run.servers.close()
 
 
@@ -141,11 +141,38 @@ def pytest_report_header(config: pytest.Config) -> str:
     return config.stash[_RUN].plan.header()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow",
+        default="all",
+        metavar="all|none|only|PATHS",
+        help="tests marked slow: run them, leave them out, run nothing else, or run those under these paths, "
+        "separated by commas, among the rest",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _choose_slow(config, items)
     for item in items:
         if not _SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
+
+
+def _choose_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
+    choice: str = config.getoption("slow")
+    folders = (
+        [] if choice in {"all", "none", "only"} else [config.rootpath / path for path in choice.split(",")]
+    )
+
+    def is_chosen(item: pytest.Item) -> bool:
+        slow = item.get_closest_marker("slow") is not None
+        if choice == "only":
+            return slow
+        return choice == "all" or not slow or any(item.path.is_relative_to(folder) for folder in folders)
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_chosen(item)])
+    items[:] = filter(is_chosen, items)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -161,19 +188,32 @@ def postgres_url(pytestconfig: pytest.Config) -> str:
     return pytestconfig.stash[_RUN].address("postgres")
 
 
+@pytest.fixture(scope="session")
+def database_pool(postgres_url: str, pytestconfig: pytest.Config) -> Iterator[DatabasePool]:
+    """This worker's databases."""
+    pool = _database_pool(pytestconfig.stash[_RUN])
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def make_database(postgres_url: str, pytestconfig: pytest.Config) -> Iterator[DatabaseMaker]:
+def make_database(database_pool: DatabasePool) -> Iterator[DatabaseMaker]:
     """`make_database()` is the address of an empty database, dropped after the test.
 
-    `make_database("galleries", migrate)` copies a template that `migrate(address)` filled once per run.
+    `make_database("galleries", migrate)` is as `migrate(address)` left it: a copy of a template filled once
+    per run, emptied after the test and used again.
     """
-    yield from _databases(pytestconfig)
+    maker = DatabaseMaker(database_pool)
+    yield maker
+    maker.close()
 
 
 @pytest.fixture(scope="module")
-def make_module_database(postgres_url: str, pytestconfig: pytest.Config) -> Iterator[DatabaseMaker]:
+def make_module_database(database_pool: DatabasePool) -> Iterator[DatabaseMaker]:
     """`make_database` for fixtures that live as long as a module."""
-    yield from _databases(pytestconfig)
+    maker = DatabaseMaker(database_pool)
+    yield maker
+    maker.close()
 
 
 @pytest.fixture
@@ -182,14 +222,8 @@ def database_url(make_database: DatabaseMaker) -> str:
     return make_database()
 
 
-def _databases(config: pytest.Config) -> Iterator[DatabaseMaker]:
-    maker = _database_maker(config.stash[_RUN])
-    yield maker
-    maker.drop_all()
-
-
-def _database_maker(run: _Run) -> DatabaseMaker:
-    return DatabaseMaker(
+def _database_pool(run: _Run) -> DatabasePool:
+    return DatabasePool(
         run.address("postgres"),
         prefix=f"kappi_test_{run.id}_{run.worker}",
         template_prefix=f"kappi_template_{run.id}",

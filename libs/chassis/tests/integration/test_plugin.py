@@ -48,8 +48,10 @@ def test_unit(): pass
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     for name in _OF_THIS_RUN:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others' plugins take seconds to load
     pytester.makeini(
-        "[pytest]\naddopts = -p kappi_chassis.testing.plugin\nmarkers =\n    integration: needs servers\n"
+        "[pytest]\naddopts = -p xdist -p kappi_chassis.testing.plugin\n"
+        "markers =\n    integration: needs servers\n"
     )
     pytester.makepyfile(_TESTS)
     return pytester
@@ -65,7 +67,7 @@ def test_workers_share_one_server_and_one_template(inner: pytest.Pytester) -> No
 
 
 def test_without_workers_the_same(inner: pytest.Pytester) -> None:
-    result = inner.runpytest_subprocess("-p", "no:xdist", timeout=60)
+    result = inner.runpytest_subprocess("-n", "0", timeout=60)
 
     result.assert_outcomes(passed=9)
     assert (inner.path / "migrated").read_text() == "once\n"
@@ -135,7 +137,7 @@ async def test_a_database_is_gone_after_its_test(make_database: DatabaseMaker) -
     url = make_database()
     lingering = await asyncpg.connect(url)
 
-    make_database.drop_all()
+    make_database.close()
 
     with pytest.raises(asyncpg.InvalidCatalogNameError):
         await asyncpg.connect(url)
@@ -175,7 +177,17 @@ def test_what_a_run_in_the_background_starts_can_be_interrupted(
             assert said == "False\\n"
         """
     )
-    command = [sys.executable, "-m", "pytest", "-p", "kappi_chassis.testing.plugin", *("-n", "1")]
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "xdist",
+        "-p",
+        "kappi_chassis.testing.plugin",
+        *("-n", "1"),
+    ]
     ran = subprocess.run(
         ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command],
         cwd=pytester.path,
