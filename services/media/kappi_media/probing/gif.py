@@ -22,12 +22,14 @@ _UNSET_DELAY: Final = 10
 
 @dataclass(slots=True)
 class _Frames:
-    """What was walked past. whole: up to the trailer. loops: by the extension of animations."""
+    """What was walked past. whole: up to the trailer. cut: the file ended before it. loops: by the extension
+    of animations."""
 
     count: int = 0
     centiseconds: int = 0
     loops: bool = False
     whole: bool = False
+    cut: bool = False
     size: tuple[int, int] = (0, 0)
 
 
@@ -39,6 +41,8 @@ async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     # A zero screen is a known writer's fault; viewers then take the first frame's size.
     width, height = screen_width or frames.size[0], screen_height or frames.size[1]
     limits.check_size(width, height)
+    if frames.cut:
+        raise ProbeRejected(RejectReason.TRUNCATED, "no trailer")
     await _check_end(reader)
     limits.check_duration(frames.centiseconds * _CENTISECOND_MS)
     animated = frames.count > 1 or (frames.loops and not frames.whole)
@@ -86,6 +90,8 @@ async def _walk(reader: BlockReader, limits: ProbeLimits, *, start: int) -> _Fra
             raise ProbeRejected(RejectReason.CORRUPT, "no frame" if kind == _TRAILER else "unknown block")
         else:  # damaged after the first frame, which is all that most viewers need
             break
+    else:
+        frames.cut = position >= reader.size_bytes
     return frames
 
 
