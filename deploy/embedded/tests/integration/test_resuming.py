@@ -236,9 +236,11 @@ async def test_only_what_is_missing_is_sent(
     note = tmp_path / "note"
     hang = asyncio.Event()
 
-    async def stop(_: web.Request, number: int) -> None:
-        if number > 3:
-            await hang.wait()
+    async def stop(_: web.Request, number: int) -> web.Response | None:
+        if number <= 3:
+            return None
+        await hang.wait()
+        return web.Response(status=503)  # and nothing is kept: its client has left
 
     store.on_part = stop
     task = asyncio.create_task(share(api, film, Watcher(), note=note))
