@@ -57,6 +57,7 @@ def server_plan(config: pytest.Config) -> ServerPlan:
 def pytest_configure(config: pytest.Config) -> None:
     _let_programs_be_interrupted()
     _set_how_examples_are_drawn()
+    _log_plain_tracebacks()
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         location, key = worker["kappi_desk"]
@@ -94,6 +95,14 @@ def _set_how_examples_are_drawn() -> None:
         max_examples=int(os.environ.get("KAPPI_TEST_EXAMPLES", 100)),
     )
     settings.load_profile("kappi")
+
+
+def _log_plain_tracebacks() -> None:
+    """Where `rich` is installed, structlog's default takes five seconds to draw one in colours."""
+    import structlog
+
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
 
 
 def _let_programs_be_interrupted() -> None:
