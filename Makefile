@@ -6,7 +6,7 @@ PACKAGES := libs/contracts libs/chassis services/gateway services/galleries serv
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-fast real-servers lint types fmt bench lock schemas clean
+.PHONY: help install up test test-slow coverage test-fast real-servers lint types fmt bench lock schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -24,8 +24,16 @@ $(STAMP): requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGE
 up: install ## start all of Kappi on this machine (Ctrl-C stops it)
 	@exec $(BIN)/kappi up
 
-test: install ## run every test, in parallel, with coverage
-	@.ci/test
+test: install ## run the tests, in parallel; not those that take minutes
+	@$(BIN)/python .ci/test.py --slow=$(or $(SLOW),none)
+
+test-slow: install ## run the tests that take minutes
+	@$(BIN)/python .ci/test.py --slow=only
+
+coverage: install ## run the tests with branch coverage of all processes, which takes twice as long
+	@rm -f .coverage .coverage.*
+	@status=0; $(BIN)/coverage run .ci/test.py --slow=none || status=$$?; \
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$status
 
 real-servers: install ## fetch a real Kafka and a real S3 server for the tests, into .tools
 	@.ci/real-servers
@@ -38,8 +46,7 @@ lint: install ## ruff, format check, import arrows, house rules
 	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_house_rules.py
 
 types: install ## mypy --strict
-	@status=0; for tree in $(PACKAGES) deploy/aws benchmarks tests; do \
-	  echo "mypy $$tree"; $(BIN)/mypy $$tree || status=1; done; exit $$status
+	@$(BIN)/mypy && $(BIN)/mypy .ci/*.py
 
 fmt: install ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

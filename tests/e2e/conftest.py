@@ -1,7 +1,7 @@
-"""Stacks for the tests here: every test runs on the embedded one and, where they are, on real servers.
+"""Stacks for the tests here: the embedded one, and one on real servers for tests marked `real_servers`.
 
-`stack` is shared by everything a worker runs; `own_stack` is a module's own, for tests that kill or starve
-it. A module-level `ONLY_EMBEDDED = True` says that real servers would show nothing new.
+`stack` is shared by all tests of a worker that follow one another; `own_stack` is a module's own, for tests
+that kill or starve it. The contract suites hold all brokers and stores to one behaviour: few tests need both.
 """
 
 from __future__ import annotations
@@ -30,16 +30,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stack_kind" not in metafunc.fixturenames:
         return
-    plan = server_plan(metafunc.config)
-    both = plan.real_kafka and plan.real_s3 and not getattr(metafunc.module, "ONLY_EMBEDDED", False)
-    metafunc.parametrize("stack_kind", ["embedded", "real"] if both else ["embedded"], scope="session")
+    kinds = ["embedded"]
+    marker = metafunc.definition.get_closest_marker("real_servers")
+    if marker is not None:
+        plan = server_plan(metafunc.config)
+        real = ["real"] if plan.real_kafka and plan.real_s3 else []
+        kinds = real if marker.kwargs.get("only") else [*kinds, *real]
+    metafunc.parametrize("stack_kind", kinds, scope="session")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(
     stack_kind: StackKind, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackUnderTest]:
-    """A running stack, shared: leave it running, and look at nobody's galleries but your own."""
+    """A running stack, shared: leave it running, and look at nobody's galleries but your own.
+
+    It stops when the worker leaves this folder: an idle one takes processor time from other tests.
+    """
     with _running(stack_kind, request, tmp_path_factory, settings={}) as running:
         yield running
 

@@ -18,7 +18,6 @@ from tests.e2e.browser import Page, browsing, find_browser
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True
 PHOTO = File("tram.jpg", "image/jpeg", encode(quadrants(1200, 900), "JPEG"))
 _SAVE = ".card-footer button[type=submit]:not([name])"
 EFFECT_S = 10.0

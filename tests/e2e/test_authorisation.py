@@ -17,8 +17,6 @@ from tests.e2e.phone import Answer, Gallery, Phone
 from tests.e2e.refusals import UNKNOWN_ID, UNKNOWN_KEY
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True  # decided before a broker or a store is asked
-
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OF_THIS_ANSWER = {"date", "x-request-id", "traceparent", "content-length"}
 

@@ -110,25 +110,27 @@ async def test_python(
     await _hold(phone, gallery, film)
 
 
+@pytest.mark.real_servers(only=True)
 @pytest.mark.timeout(180)
 async def test_boto3(
     stack: StackUnderTest, phone: Phone, gallery: Gallery, film: Path, tmp_path: Path
 ) -> None:
     given = {
         **_given(stack, gallery, film),
-        "endpoint_url": _s3(stack)["KAPPI_S3_ENDPOINT"],
-        "bucket": _s3(stack)["KAPPI_S3_BUCKET"],
+        "endpoint_url": stack.s3["KAPPI_S3_ENDPOINT"],
+        "bucket": stack.s3["KAPPI_S3_BUCKET"],
     }
     blocks = [examples("python")[0], "import secrets", _connect(), *examples("boto3")]
     await _python(blocks, given, tmp_path, _credentials(stack))
     await _hold(phone, gallery, film)
 
 
+@pytest.mark.real_servers(only=True)
 @pytest.mark.timeout(180)
 async def test_aws_cli(
     stack: StackUnderTest, phone: Phone, gallery: Gallery, film: Path, tmp_path: Path
 ) -> None:
-    s3 = _s3(stack)
+    s3 = stack.s3
     for program in ("aws", "curl"):
         require_program(program)
     (place_of,) = (block.split("def place_of")[1].split("\n\n\n")[0] for block in examples("boto3"))
@@ -289,12 +291,6 @@ def test_links_within_the_page_lead_somewhere() -> None:
         for heading in re.findall(r"^## (.+)$", text, re.MULTILINE)
     }
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) == headings
-
-
-def _s3(stack: StackUnderTest) -> Mapping[str, str]:
-    if not stack.s3:
-        pytest.skip("the local store speaks no S3")
-    return stack.s3
 
 
 def _credentials(stack: StackUnderTest) -> dict[str, str]:

@@ -24,6 +24,8 @@ from tests.e2e.browser import Page, browsing, find_browser
 from tests.e2e.phone import Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
+pytestmark = pytest.mark.real_servers
+
 _PACKAGES = Path(__file__).parents[1] / "clients"
 _FILM_BYTES = 22 << 20
 _PAGE = """<!doctype html><meta charset="utf-8"><title>Uppy</title><script src="bundle.js"></script>"""

@@ -22,6 +22,8 @@ from tests.e2e import evidence
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
+pytestmark = pytest.mark.real_servers
+
 UPLOADS, PHONES, GALLERIES = 200, 8, 4
 KILLS_EACH = 2
 _SETTLED_S = 90
@@ -79,6 +81,7 @@ def _picture(number: int) -> File:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_any_service_may_be_killed_at_any_moment(own_stack: StackUnderTest) -> None:
     rng = random.Random(20260601)

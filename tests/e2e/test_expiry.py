@@ -16,6 +16,8 @@ from tests.e2e import evidence
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
+pytestmark = pytest.mark.real_servers
+
 DAY_S = 86_400
 TITLE, CAPTION, PLACE, NAME = "Farewell Zebra", "Caption Ocelot", "Place Quokka", "Filename Wombat.png"
 

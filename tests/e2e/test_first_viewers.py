@@ -19,7 +19,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True
 VIEWERS = 500
 _DECODER = "kappi_media.rendering.worker"
 

@@ -13,8 +13,6 @@ from tests.e2e import evidence
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True  # the gateway's own business
-
 BURST = 5
 PASSWORD = "hunter2-ocelot"
 

@@ -12,12 +12,11 @@ from tests.e2e import evidence
 from tests.e2e.phone import Phone
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True  # codes are a matter of PostgreSQL, which is the same real one everywhere
-
 GALLERIES, CLIENTS = 10_000, 16
 _CODE = re.compile(r"[abcdefghkmnopqrstuwxyz23456789]{4,}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_ten_thousand_galleries_from_sixteen_clients_have_codes_of_their_own(
     own_stack: StackUnderTest,

@@ -15,6 +15,8 @@ from kappi_chassis.testing.eventually import eventually
 from tests.e2e.phone import Answer, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
+pytestmark = pytest.mark.real_servers
+
 MIB = 1 << 20
 SIDE = 4600
 

@@ -15,8 +15,6 @@ from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.refusals import REFUSALS, Refusal
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True  # refused before a broker or a store is asked
-
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 
 

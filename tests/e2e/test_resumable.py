@@ -168,7 +168,7 @@ async def test_300_megabytes_get_through_a_link_that_is_cut_every_five_seconds(
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_stopped_at_random_moments_it_goes_on_and_sends_nothing_twice(
     own_stack: StackUnderTest, link: RoughNetwork, url: str, tmp_path: Path, seed: int
 ) -> None:

@@ -20,16 +20,9 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.e2e.stacks import StackUnderTest
 
-ONLY_EMBEDDED = True
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
-EXAMPLES = settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-)
+_each_depth = pytest.mark.parametrize("examples", [3, pytest.param(15, marks=pytest.mark.slow)])
 
 
 @pytest.fixture(scope="module")
@@ -54,27 +47,40 @@ def surface(stack: StackUnderTest) -> Any:
     return schemathesis.openapi.from_url(f"{stack.base_url}/openapi.json")
 
 
-def test_as_nobody(surface: Any) -> None:
-    _exercise(surface, {})
+@_each_depth
+def test_as_nobody(surface: Any, examples: int) -> None:
+    _exercise(surface, {}, examples=examples)
 
 
-def test_with_the_key_of_a_gallery(surface: Any, key: dict[str, str]) -> None:
-    _exercise(surface, key)
+@_each_depth
+def test_with_the_key_of_a_gallery(surface: Any, key: dict[str, str], examples: int) -> None:
+    _exercise(surface, key, examples=examples)
 
 
-def test_as_an_account(surface: Any, bearer: dict[str, str]) -> None:
-    _exercise(surface, bearer, but={("DELETE", "/v1/me")})  # it would end the account the others act as
+@_each_depth
+def test_as_an_account(surface: Any, bearer: dict[str, str], examples: int) -> None:
+    # Deleting the account would end what the other calls act as.
+    _exercise(surface, bearer, examples=examples, but={("DELETE", "/v1/me")})
 
 
-def _exercise(surface: Any, credentials: dict[str, str], *, but: Collection[tuple[str, str]] = ()) -> None:
-    """Each operation on its own, so that one that fails does not hide the others."""
+def _exercise(
+    surface: Any, credentials: dict[str, str], *, examples: int, but: Collection[tuple[str, str]] = ()
+) -> None:
+    """Each operation on its own, so that one that fails does not hide the others. examples: of each."""
+    drawn = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     failures = []
     for found in surface.get_all_operations():
         operation = found.ok()
         if (operation.method.upper(), operation.path) in but:
             continue
 
-        @EXAMPLES
+        @drawn
         @given(case=operation.as_strategy())
         def run(case: Any) -> None:
             _call(case, credentials)

@@ -20,6 +20,8 @@ from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 from tests.e2e.truth import check_rendition, truth_of
 
+pytestmark = pytest.mark.real_servers
+
 _CODE = re.compile(r"[abcdefghkmnopqrstuwxyz23456789]{4,}")
 
 

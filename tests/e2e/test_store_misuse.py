@@ -22,6 +22,8 @@ from tests.e2e import evidence
 from tests.e2e.phone import Answer, File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
+pytestmark = pytest.mark.real_servers
+
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
 GIB, MIB = 1 << 30, 1 << 20
 # What the kernel buffers on the way, of two connections where the gateway is between.

@@ -1,0 +1,50 @@
+"""Which worker of pytest-xdist runs which tests, and in which order."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+# Files that take longest begin first, so that no worker waits long for another at the end.
+LONGEST_FIRST = ("tests/e2e/", "tests/deploy/", "tests/aws/", "deploy/embedded/tests/integration/")
+
+# Folders whose tests share what takes long to make.
+TOGETHER = ("services/media/tests/corpus/",)
+
+
+class FilePerWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist publishes no types
+    """Gives a worker one file after another: the longest first, tests of one running stack together.
+
+    A file of tests/e2e is one unit for each kind of stack. A worker is given units of a stack that another
+    one runs only when nothing else is left: it has to start a second one.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        self._stacks: dict[WorkerController, str] = {}
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        stack = re.search(r"[\[-](embedded|real)[]-]", nodeid) if file.startswith("tests/e2e/") else None
+        together = [folder for folder in TOGETHER if file.startswith(folder)]
+        return f"{file} {stack[1]}" if stack else (*together, file)[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        own = self._stacks.get(node)
+        others = {stack for other, stack in self._stacks.items() if other is not node}
+
+        def rank(unit: str) -> tuple[int, int]:
+            file, _, stack = unit.partition(" ")
+            fit = 0 if stack and stack == own else 2 if stack in others else 1
+            begins = [file.startswith(folder) for folder in LONGEST_FIRST]
+            return fit, (*begins, True).index(True)
+
+        unit = min(self.workqueue, key=rank)
+        self.workqueue.move_to_end(unit, last=False)
+        if stack := unit.partition(" ")[2]:
+            self._stacks[node] = stack
+        super()._assign_work_unit(node)

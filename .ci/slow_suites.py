@@ -1,0 +1,48 @@
+"""Prints the slow suites that a change could touch, for `make test SLOW=…`: paths separated by commas.
+
+The change is what was committed since KAPPI_CI_BASE. Without that it is what was committed in the eight hours
+before the newest commit.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SUITES: Mapping[str, Sequence[str]] = tomllib.loads((ROOT / ".ci/slow_suites.toml").read_text())
+WINDOW_S = 8 * 3600
+EVERYTHING = ("requirements.lock",)  # whose change could touch any suite
+
+
+def suites_for(changed: Sequence[str]) -> list[str]:
+    """changed: paths from the root of the repository."""
+    return [
+        suite
+        for suite, watched in SUITES.items()
+        if any(path.startswith((suite, *watched, *EVERYTHING)) for path in changed)
+    ]
+
+
+def changed_paths() -> list[str]:
+    base = os.environ.get("KAPPI_CI_BASE") or _commit_before_window()
+    return _git("diff", "--name-only", "--no-renames", base, "HEAD").splitlines()
+
+
+def _commit_before_window() -> str:
+    newest = int(_git("log", "-1", "--format=%ct"))
+    older = _git("rev-list", "-1", f"--before={newest - WINDOW_S}", "HEAD").strip()
+    # Everything there is changed where no commit is older.
+    return older or _git("hash-object", "-t", "tree", "/dev/null").strip()
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+if __name__ == "__main__":
+    sys.stdout.write(",".join(suites_for(changed_paths())))

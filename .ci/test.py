@@ -1,0 +1,69 @@
+"""Runs the tests in parallel. In CI a test that failed is run once more, alone, after the rest.
+
+Usage: .ci/test.py [pytest's arguments]. The exit status is pytest's; it is also 0 when every test that failed
+passed in its second run. The last lines then say `FLAKY`, the test's name and how it failed at first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+# So many files with failures are no accident: they are reported as they are.
+MOST_FILES_RUN_AGAIN = 5
+
+# Tests wait for servers and clocks half of their time.
+WORKERS = 2 * (os.cpu_count() or 1)
+
+
+class Run:
+    """A pytest plugin of the process that starts the workers: it shares out the tests and keeps failures."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        from scheduler import FilePerWorker  # not before pytest has loaded pytest-xdist
+
+        return FilePerWorker(config, log)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            sections = (f"--- {name} ---\n{text}" for name, text in report.sections)
+            self.failures.setdefault(report.nodeid, "\n".join([report.longreprtext, *sections]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    # Tests start hundreds of processes, and each would compile all of Kappi.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    run = Run()
+    status = pytest.main(
+        ["-n", str(WORKERS), "--durations=20", "--durations-min=1", *arguments], plugins=[run]
+    )
+    if status != pytest.ExitCode.TESTS_FAILED or not os.environ.get("CI"):
+        return int(status)
+    files: dict[str, list[str]] = {}
+    for nodeid in run.failures:
+        files.setdefault(nodeid.partition("::")[0], []).append(nodeid)
+    if len(files) > MOST_FILES_RUN_AGAIN:
+        print(f"\nTests of {len(files)} files failed: too many to run them again.")
+        return int(status)
+    flaky = [nodeid for nodeids in files.values() if passes_alone(nodeids) for nodeid in nodeids]
+    for nodeid in flaky:
+        print(f"\nFLAKY {nodeid}\n{run.failures[nodeid]}")
+    return 0 if len(flaky) == len(run.failures) else int(status)
+
+
+def passes_alone(nodeids: Sequence[str]) -> bool:
+    """Whether a file's failed tests pass when nothing runs beside them."""
+    print(f"\nOnce more, alone: {' '.join(nodeids)}", flush=True)
+    return subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *nodeids], check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""Which of the slow tests CI runs for a change."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("slow_suites", _ROOT / ".ci" / "slow_suites.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_file_with_slow_tests_is_a_suite_and_watches_what_exists(script: ModuleType) -> None:
+    tests = [
+        path
+        for folder in ("libs", "services", "deploy", "tests")
+        for path in _ROOT.glob(f"{folder}/**/test_*.py")
+    ]
+    marked = {str(path.relative_to(_ROOT)) for path in tests if "mark.slow" in path.read_text()}
+    assert marked - {"tests/ci/test_slow_suites.py"} == set(script.SUITES)
+    watched = {path for paths in script.SUITES.values() for path in paths}
+    assert not [path for path in watched if not (_ROOT / path).exists()]
+
+
+@pytest.mark.parametrize(
+    ("changed", "chosen"),
+    [
+        ("services/media/kappi_media/archive/layout.py", "tests/e2e/test_archive.py"),
+        ("tests/e2e/test_resumable.py", "tests/e2e/test_resumable.py"),
+        ("requirements.lock", "tests/deploy/test_image.py"),
+    ],
+)
+def test_a_change_chooses_what_it_could_touch(script: ModuleType, changed: str, chosen: str) -> None:
+    assert chosen in script.suites_for([changed])
+
+
+def test_a_change_of_a_page_chooses_nothing(script: ModuleType) -> None:
+    assert script.suites_for(["README.md", "docs/clients.md"]) == []
+
+
+def test_the_change_is_what_was_committed_since_the_base(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.setenv(name, "ada@example.com")
+
+    def commit(name: str, hour: int) -> str:
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-05-01T{hour:02}:00:00Z")
+        (tmp_path / name).touch()
+        script._git("add", name)
+        script._git("commit", "-q", "-m", name)
+        return str(script._git("rev-parse", "HEAD")).strip()
+
+    monkeypatch.delenv("KAPPI_CI_BASE", raising=False)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    first = commit("yesterday", 1)
+    assert script.changed_paths() == ["yesterday"], "there is nothing older"
+    commit("morning", 12)
+    commit("evening", 19)
+    assert script.changed_paths() == ["evening", "morning"]
+    monkeypatch.setenv("KAPPI_CI_BASE", first)
+    commit("night", 23)
+    assert script.changed_paths() == ["evening", "morning", "night"]
