@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +25,7 @@ def suites_for(changed: Sequence[str]) -> list[str]:
     return [
         suite
         for suite, watched in SUITES.items()
-        if any(path.startswith((suite, *watched, *EVERYTHING)) for path in changed)
+        if any(fnmatchcase(path, pattern) for path in changed for pattern in (suite, *watched, *EVERYTHING))
     ]
 
 
