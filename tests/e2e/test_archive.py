@@ -40,7 +40,10 @@ def film(
 async def run(*command: str) -> str:
     """What a program says; it must end well."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        require_program(command[0]),
+        *command[1:],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, (command[0], process.returncode, said[-2000:])
