@@ -9,8 +9,19 @@ from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+# Files of tests/e2e that start stacks of their own, so any worker may run them.
+OWN_STACKS = tuple(
+    f"tests/e2e/test_{name}.py" for name in ("resumable", "crashes", "many_galleries", "limits")
+)
+
 # Files that take longest begin first, so that no worker waits long for another at the end.
-LONGEST_FIRST = ("tests/e2e/", "tests/deploy/", "tests/aws/", "deploy/embedded/tests/integration/")
+LONGEST_FIRST = (
+    *OWN_STACKS,
+    "tests/e2e/",
+    "tests/deploy/",
+    "tests/aws/",
+    "deploy/embedded/tests/integration/",
+)
 
 # Folders whose tests share what takes long to make.
 TOGETHER = ("services/media/tests/corpus/",)
@@ -34,17 +45,23 @@ class FilePerWorker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist 
         return f"{file} {stack[1]}" if stack else (*together, file)[0]
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        own = self._stacks.get(node)
+        own = self._stacks.get(node, "")
         others = {stack for other, stack in self._stacks.items() if other is not node}
 
         def rank(unit: str) -> tuple[int, int]:
-            file, _, stack = unit.partition(" ")
+            stack = _shared_stack(unit)
             fit = 0 if stack and stack == own else 2 if stack in others else 1
-            begins = [file.startswith(folder) for folder in LONGEST_FIRST]
+            begins = [unit.startswith(beginning) for beginning in LONGEST_FIRST]
             return fit, (*begins, True).index(True)
 
         unit = min(self.workqueue, key=rank)
         self.workqueue.move_to_end(unit, last=False)
-        if stack := unit.partition(" ")[2]:
+        if stack := _shared_stack(unit):
             self._stacks[node] = stack
         super()._assign_work_unit(node)
+
+
+def _shared_stack(unit: str) -> str:
+    """The kind of stack that its tests share with other files; empty: they share none."""
+    file, _, stack = unit.partition(" ")
+    return "" if file in OWN_STACKS else stack
