@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def stack(
     stack_kind: StackKind, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackUnderTest]:
-    """A running stack, shared: leave it running, and look at nobody's galleries but your own.
+    """A running stack, shared: a test leaves it running, and looks at its own galleries only.
 
     It stops when the worker leaves this folder: an idle one takes processor time from other tests.
     """
