@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -58,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _let_programs_be_interrupted()
     _set_how_examples_are_drawn()
     _log_plain_tracebacks()
+    _slow_paths(config)
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         location, key = worker["kappi_desk"]
@@ -168,11 +170,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.integration)
 
 
+def _slow_paths(config: pytest.Config) -> list[Path]:
+    """Raises UsageError: there is no such path."""
+    choice: str = config.getoption("slow")
+    if choice in {"all", "none", "only"}:
+        return []
+    paths = [config.rootpath / path for path in choice.split(",")]
+    if missing := [str(path) for path in paths if not path.exists()]:
+        raise pytest.UsageError(f"--slow takes all, none, only, or paths; there is no {', '.join(missing)}")
+    return paths
+
+
 def _choose_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
     choice: str = config.getoption("slow")
-    folders = (
-        [] if choice in {"all", "none", "only"} else [config.rootpath / path for path in choice.split(",")]
-    )
+    folders = _slow_paths(config)
 
     def is_chosen(item: pytest.Item) -> bool:
         slow = item.get_closest_marker("slow") is not None

@@ -51,7 +51,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others' plugins take seconds to load
     pytester.makeini(
         "[pytest]\naddopts = -p xdist -p kappi_chassis.testing.plugin\n"
-        "markers =\n    integration: needs servers\n"
+        "markers =\n    integration: needs servers\n    slow: takes minutes\n"
     )
     pytester.makepyfile(_TESTS)
     return pytester
@@ -77,6 +77,27 @@ def test_users_of_servers_are_marked_integration(inner: pytest.Pytester) -> None
     result = inner.runpytest_subprocess("-m", "not integration", timeout=60)
 
     result.assert_outcomes(passed=1, deselected=8)
+
+
+@pytest.mark.parametrize(
+    ("choice", "passed"),
+    [("all", 3), ("none", 1), ("only", 2), ("test_deep.py", 2), ("test_deep.py,test_long.py", 3)],
+)
+def test_slow_tests_are_run_as_chosen(inner: pytest.Pytester, choice: str, passed: int) -> None:
+    inner.path.joinpath("test_slow_tests_are_run_as_chosen.py").unlink()
+    slow = "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\n"
+    inner.makepyfile(test_deep=slow, test_long=slow, test_quick="def test_quick(): pass\n")
+
+    result = inner.runpytest_subprocess(f"--slow={choice}", timeout=60)
+
+    result.assert_outcomes(passed=passed, deselected=3 - passed)
+
+
+def test_a_path_of_slow_tests_that_is_not_there_is_named(inner: pytest.Pytester) -> None:
+    result = inner.runpytest_subprocess("--slow=test_deap.py", "-n", "2", timeout=60)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--slow takes all, none, only, or paths; there is no *test_deap.py"])
 
 
 def test_a_run_that_insists_on_real_servers_fails_without(
