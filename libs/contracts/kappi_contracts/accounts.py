@@ -18,7 +18,8 @@ class AccountClaims(msgspec.Struct, frozen=True, kw_only=True):
     """The claims of an access token (RFC 9068 in spirit). issued_at, expires_at: seconds since 1970, UTC.
 
     tier: name of the account's tier when the token was issued; compare it ignoring case. session_id: the
-    login the token came from. token_id: unique per token.
+    login the token came from. token_id: unique per token. display_name: as it was when the token was issued;
+    None where the account has none.
     """
 
     account_id: UUID = msgspec.field(name="sub")
@@ -28,3 +29,4 @@ class AccountClaims(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: int = msgspec.field(name="iat")
     expires_at: int = msgspec.field(name="exp")
     token_id: str = msgspec.field(name="jti")
+    display_name: str | None = msgspec.field(name="name", default=None)

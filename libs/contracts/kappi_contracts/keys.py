@@ -1,4 +1,4 @@
-"""Where things lie in the object store: a gallery or an item is one prefix (ADR-0005)."""
+"""Where things lie in the object store: a gallery, an item or a post is one prefix (ADR-0005, ADR-0022)."""
 
 from __future__ import annotations
 
@@ -32,3 +32,20 @@ def location_free_key(gallery_id: UUID, media_id: UUID) -> str:
 def rendition_key(gallery_id: UUID, media_id: UUID, size: str, fmt: RenditionFormat = "jpeg") -> str:
     """size: `400` (height) or `600x600` (cover), as in the public API."""
     return f"{gallery_prefix(gallery_id)}{media_id}/renditions/{size}.{_EXTENSIONS[fmt]}"
+
+
+POST_PICTURE_SIZE = "600x600"
+"""The one size a post is shown in: the picture's middle, as a JPEG."""
+
+
+def post_prefix(post_id: UUID) -> str:
+    return f"posts/{post_id}/"
+
+
+def post_original_key(post_id: UUID) -> str:
+    return f"{post_prefix(post_id)}original"
+
+
+def post_picture_key(post_id: UUID) -> str:
+    """Of the JPEG that the post is shown as."""
+    return f"{post_prefix(post_id)}{POST_PICTURE_SIZE}.jpg"

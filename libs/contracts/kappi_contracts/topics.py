@@ -44,15 +44,25 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="galleries", consumers=("janitor",), versions=(events.GalleryCreated,)),
     Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryUpdated,)),
     Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryDeleted,)),
+    Topic(owner="galleries", consumers=(), versions=(events.PostCreated,)),
+    Topic(owner="galleries", consumers=("galleries", "media", "janitor"), versions=(events.PostDeleted,)),
+    Topic(owner="galleries", consumers=(), versions=(events.CommentAdded,)),
+    Topic(owner="galleries", consumers=(), versions=(events.CommentDeleted,)),
     Topic(owner="media", consumers=("media",), versions=(events.UploadCompleted,)),
     Topic(owner="media", consumers=("galleries",), versions=(events.MediaReady,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.MediaRejected,)),
     Topic(owner="media", consumers=("galleries", "janitor"), versions=(events.MediaDeleted,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.LinkCreated,)),
-    Topic(owner="janitor", consumers=("janitor", "media"), versions=(events.JanitorTick,), partitions=1),
+    Topic(
+        owner="janitor",
+        consumers=("janitor", "media", "galleries"),
+        versions=(events.JanitorTick,),
+        partitions=1,
+    ),
     Topic(owner="janitor", consumers=("galleries",), versions=(events.GalleryExpired,)),
     Topic(owner="janitor", consumers=("media",), versions=(events.LinkExpired,)),
     Topic(owner="janitor", consumers=(), versions=(events.ObjectsPurged,), retention=timedelta(days=30)),
+    Topic(owner="janitor", consumers=(), versions=(events.PostPurged,), retention=timedelta(days=30)),
 )
 
 BY_NAME = {topic.name: topic for topic in TOPICS}

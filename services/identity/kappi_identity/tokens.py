@@ -99,5 +99,6 @@ class AccessTokens:
                 "iat": issued,
                 "exp": issued + self.expires_in,
                 "jti": self._new_id().hex,
+                "name": account.display_name,
             }
         )

@@ -3,13 +3,22 @@
 from kappi_contracts.events.accounts import AccountCreated, AccountDeleted, AccountTierChanged, TierChanged
 from kappi_contracts.events.base import Event
 from kappi_contracts.events.galleries import GalleryCreated, GalleryDeleted, GalleryUpdated
-from kappi_contracts.events.janitor import GalleryExpired, JanitorTick, LinkExpired, ObjectsPurged
+from kappi_contracts.events.janitor import (
+    GalleryExpired,
+    JanitorTick,
+    LinkExpired,
+    ObjectsPurged,
+    PostPurged,
+)
 from kappi_contracts.events.media import LinkCreated, MediaDeleted, MediaReady, MediaRejected, UploadCompleted
+from kappi_contracts.events.posts import CommentAdded, CommentDeleted, PostCreated, PostDeleted
 
 __all__ = [
     "AccountCreated",
     "AccountDeleted",
     "AccountTierChanged",
+    "CommentAdded",
+    "CommentDeleted",
     "Event",
     "GalleryCreated",
     "GalleryDeleted",
@@ -22,6 +31,9 @@ __all__ = [
     "MediaReady",
     "MediaRejected",
     "ObjectsPurged",
+    "PostCreated",
+    "PostDeleted",
+    "PostPurged",
     "TierChanged",
     "UploadCompleted",
 ]

@@ -43,3 +43,13 @@ class ObjectsPurged(Event, frozen=True, kw_only=True):
     prefix: str
     objects: int
     purged_at: Instant
+
+
+class PostPurged(Event, frozen=True, kw_only=True):
+    """Nothing is left of a post's picture. objects: how many this purge removed, all versions counted."""
+
+    aggregate: ClassVar[str] = "post_id"
+    post_id: UUID
+    prefix: str
+    objects: int
+    purged_at: Instant

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.form_stream import MalformedForm
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.problems import (
     MalformedJson,
@@ -17,7 +18,7 @@ from kappi_chassis.problems import (
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
 from kappi_media.api.operations import ACCESS, IDEMPOTENCY_KEY, TAG
-from kappi_media.posted.body import MalformedBase64, MalformedForm
+from kappi_media.posted.body import MalformedBase64
 
 _FORM: dict[str, Any] = {
     "schema": {

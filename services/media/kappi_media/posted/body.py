@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final, Protocol
+from typing import Protocol
 
-from kappi_chassis.problems import BadRequest, FieldError, PayloadTooLarge
+from kappi_chassis.problems import BadRequest, FieldError
 
 from kappi_media.schemas import PostedFile
-
-MAX_BESIDE_BYTES: Final = 64 << 10
-"""All of a body that is not the file: fields, headers of form parts, JSON around the one long text."""
-
-
-class MalformedForm(BadRequest):
-    code, title = "malformed_form", "The body is not a usable multipart form"
 
 
 class MalformedBase64(BadRequest):
@@ -23,13 +16,6 @@ class MalformedBase64(BadRequest):
     def __init__(self, detail: str) -> None:
         error = FieldError(field="content_base64", code=self.code, message=detail)
         super().__init__(f"Look at: content_base64. {detail}", errors=(error,))
-
-
-class BesideTooLarge(PayloadTooLarge):
-    """The file may be fine; what is said about it is too long."""
-
-    def __init__(self) -> None:
-        super().__init__(f"What surrounds the file may have {MAX_BESIDE_BYTES} bytes.")
 
 
 class PostedBody(Protocol):

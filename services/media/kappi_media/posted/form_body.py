@@ -1,65 +1,27 @@
-"""A multipart form with one file in it, read by a parser that keeps nothing (RFC 7578)."""
+"""A posted file as a multipart form."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from kappi_chassis.problems import BadRequest, FieldError
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from kappi_chassis.http.form_stream import FILE_FIELD, FormStream, field_fault
 
 from kappi_media.api.reading import check_attributes, invalid
-from kappi_media.posted.body import MAX_BESIDE_BYTES, BesideTooLarge, MalformedForm
 from kappi_media.schemas import PostedFile
 
-FILE_FIELD: Final = "file"
 _TEXTS: Final = frozenset({"caption", "location", "sha256"})
-_MAX_PART_HEADERS: Final = 16
-_MAX_PARTS: Final = 200
-# A file name of 255 escaped characters, and more: what reads one takes the square of its length.
-_MAX_HEADER_BYTES: Final = 8 << 10
-# The three characters that browsers write so inside a quoted file name (WHATWG HTML, multipart/form-data).
-_ESCAPED_BY_BROWSERS: Final = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
-_GENERIC_TYPES: Final = frozenset({"", "application/octet-stream"})
 
 
 class FormBody:
     """See `PostedBody`. chunks: the body as it arrives. Raises MalformedForm for a boundary that is none."""
 
     def __init__(self, chunks: AsyncIterator[bytes], *, content_type: str) -> None:
-        self._chunks = chunks
-        _, options = parse_options_header(content_type)
-        try:
-            self._parser = MultipartParser(
-                options[b"boundary"], self._callbacks(), max_header_count=_MAX_PART_HEADERS
-            )
-        except (KeyError, FormParserError) as error:
-            raise MalformedForm("Content-Type names no usable boundary.") from error
-        self._beside_bytes = 0
-        self._parts = 0
-        self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
-        self._headers: dict[bytes, str] = {}
-        self._name = ""
-        self._value: bytearray | None = None
-        self._pieces: list[bytes] = []
-        self._file: dict[str, Any] | None = None
-        self._fields: dict[str, list[str]] = {}
-        self._ended = False
+        self._form = FormStream(chunks, content_type=content_type)
 
-    async def content(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            try:
-                self._parser.write(chunk)
-            except FormParserError as error:
-                raise MalformedForm("Its parts could not be told apart.") from error
-            pieces, self._pieces = self._pieces, []
-            for piece in pieces:
-                yield piece
-        if not self._ended:
-            raise MalformedForm("It ends without its closing boundary.")
+    def content(self) -> AsyncIterator[bytes]:
+        return self._form.content()
 
     def declaration(self) -> PostedFile:
         said = self._said()
@@ -71,13 +33,18 @@ class FormBody:
         return declaration
 
     def _said(self) -> dict[str, Any]:
-        if self._file is None:
+        file = self._form.file
+        if file is None:
             raise invalid(f"Object missing required field `{FILE_FIELD}`")
-        said: dict[str, Any] = {"content_base64": "", **self._file}
-        for name, values in self._fields.items():
+        said: dict[str, Any] = {"content_base64": ""}
+        if file.filename is not None:
+            said["filename"] = file.filename
+        if file.content_type is not None:
+            said["content_type"] = file.content_type
+        for name, values in self._form.fields.items():
             if name in _TEXTS:
                 if len(values) > 1:
-                    raise _field_fault(name, "It is there twice.")
+                    raise field_fault(name, "It is there twice.")
                 if values[0]:
                     said[name] = values[0]
             elif name == "tags":
@@ -86,88 +53,8 @@ class FormBody:
                 said[name] = _json(name, values[-1]) if values[-1] else {}
         return said
 
-    def _callbacks(self) -> Any:
-        return {
-            "on_part_begin": self._on_part_begin,
-            "on_header_field": lambda data, start, end: self._on_header(0, data[start:end]),
-            "on_header_value": lambda data, start, end: self._on_header(1, data[start:end]),
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_headers_finished,
-            "on_part_data": self._on_part_data,
-            "on_part_end": self._on_part_end,
-            "on_end": self._on_end,
-        }
 
-    def _on_part_begin(self) -> None:
-        self._parts += 1
-        if self._parts > _MAX_PARTS:
-            raise MalformedForm(f"It has more than {_MAX_PARTS} parts.")
-        self._headers = {}
-
-    def _on_header(self, side: int, data: bytes) -> None:
-        self._count(len(data))
-        self._header[side].extend(data)
-        if len(self._header[side]) > _MAX_HEADER_BYTES:
-            raise MalformedForm("A part's header is too long.")
-
-    def _on_header_end(self) -> None:
-        name, value = self._header
-        self._headers[bytes(name).lower()] = value.decode("utf-8", "replace")
-        self._header = (bytearray(), bytearray())
-
-    def _on_headers_finished(self) -> None:
-        kind, options = _disposition(self._headers.get(b"content-disposition", ""))
-        self._name = options.get("name", "")
-        if kind != "form-data" or not self._name:
-            raise MalformedForm("A part has no name.")
-        self._value = None if self._name == FILE_FIELD else bytearray()
-        if self._name == FILE_FIELD:
-            if self._file is not None:
-                raise _field_fault(FILE_FIELD, "Send one file at a time.")
-            self._file = {}
-            if "filename" in options:
-                self._file["filename"] = options["filename"]
-            if (declared := self._headers.get(b"content-type", "").strip()).lower() not in _GENERIC_TYPES:
-                self._file["content_type"] = declared
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._value is None:
-            self._pieces.append(data[start:end])
-            return
-        self._count(end - start)
-        self._value.extend(data[start:end])
-
-    def _on_part_end(self) -> None:
-        if self._value is None:
-            return
-        try:
-            text = self._value.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise _field_fault(self._name, "It is not UTF-8.") from error
-        if "\x00" in text:
-            raise _field_fault(self._name, "A text may not hold the character U+0000.")
-        self._fields.setdefault(self._name, []).append(text)
-
-    def _on_end(self) -> None:
-        self._ended = True
-
-    def _count(self, size_bytes: int) -> None:
-        self._beside_bytes += size_bytes
-        if self._beside_bytes > MAX_BESIDE_BYTES:
-            raise BesideTooLarge
-
-
-def _disposition(header: str) -> tuple[str, dict[str, str]]:
-    """Kind and parameters. The parser's own reader takes a header for latin-1; names here are UTF-8."""
-    kind, options = parse_options_header(header.encode("utf-8").decode("latin-1"))
-    texts = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in options.items()}
-    for name in ("name", "filename"):
-        if name in texts:
-            texts[name] = _ESCAPED_BY_BROWSERS.sub(lambda found: chr(int(found[1], 16)), texts[name])
-    return kind.decode("latin-1"), texts
-
-
-def _tags(values: list[str]) -> Any:
+def _tags(values: Sequence[str]) -> Any:
     """One tag a field, or all of them in one as a JSON array."""
     if len(values) == 1 and values[0].lstrip().startswith("["):
         return _json("tags", values[0])
@@ -178,9 +65,4 @@ def _json(field: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _field_fault(field, "It is not JSON.") from error
-
-
-def _field_fault(field: str, message: str) -> BadRequest:
-    error = FieldError(field=field, code=MalformedForm.code, message=message)
-    return MalformedForm(f"Look at: {field}. {message}", errors=(error,))
+        raise field_fault(field, "It is not JSON.") from error

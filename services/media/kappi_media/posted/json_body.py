@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import msgspec
+from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES, BesideTooLarge
 from kappi_chassis.problems import MalformedJson
 
 from kappi_media.api.reading import check_attributes, decode
 from kappi_media.posted.base64_text import Base64Text
-from kappi_media.posted.body import MAX_BESIDE_BYTES, BesideTooLarge
 from kappi_media.schemas import PostedFile
 
 CONTENT_KEY: Final = "content_base64"

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kappi_chassis.http.form_stream import MalformedForm
 from kappi_chassis.problems import PayloadTooLarge, Problem, ValidationFailed
-from kappi_media.posted.body import MalformedForm
 from kappi_media.posted.form_body import FormBody
 from kappi_media.schemas import PostedFile
 

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from kappi_contracts.events.base import Event, Instant
+
+
+class PostCreated(Event, frozen=True, kw_only=True):
+    """A post can be seen by everybody. Its caption is in no event."""
+
+    aggregate: ClassVar[str] = "post_id"
+    post_id: UUID
+    author_id: UUID
+    created_at: Instant
+
+
+class PostDeleted(Event, frozen=True, kw_only=True):
+    """The owning service said *deleted*: the post's picture may be removed, and its comments are gone.
+
+    The deletion of its comments is not told one by one. `abandoned`: its picture never came whole, and no
+    PostCreated was ever published.
+    """
+
+    aggregate: ClassVar[str] = "post_id"
+    post_id: UUID
+    author_id: UUID
+    reason: Literal["requested", "abandoned", "account_deleted"]
+    deleted_at: Instant
+
+
+class CommentAdded(Event, frozen=True, kw_only=True):
+    """A post has one comment more. The comment's text is in no event.
+
+    author_id: the account that wrote the comment. comment_count: of the post, this comment included.
+    """
+
+    aggregate: ClassVar[str] = "post_id"
+    post_id: UUID
+    comment_id: UUID
+    author_id: UUID
+    post_author_id: UUID
+    comment_count: int
+    created_at: Instant
+
+
+class CommentDeleted(Event, frozen=True, kw_only=True):
+    """A post has one comment less. comment_count: of the post, without this comment.
+
+    author_id: the account that wrote the comment, not the one that deleted it.
+    """
+
+    aggregate: ClassVar[str] = "post_id"
+    post_id: UUID
+    comment_id: UUID
+    author_id: UUID
+    comment_count: int
+    reason: Literal["requested", "account_deleted"]
+    deleted_at: Instant
