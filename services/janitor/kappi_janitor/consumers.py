@@ -39,6 +39,7 @@ def handlers(
 
     delete_gallery = once(outbox, consumer=GROUP, effect=order_purge.of_gallery)
     delete_media = once(outbox, consumer=GROUP, effect=order_purge.of_media)
+    delete_post = once(outbox, consumer=GROUP, effect=order_purge.of_post)
     return {
         "JanitorTick": sweep,
         "GalleryCreated": record_due_date,
@@ -47,4 +48,5 @@ def handlers(
         "GalleryDeleted": then_purge(delete_gallery),
         "MediaDeleted": then_purge(delete_media),
         "MediaRejected": then_purge(delete_media),
+        "PostDeleted": then_purge(delete_post),
     }

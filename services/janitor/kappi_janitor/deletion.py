@@ -7,15 +7,15 @@ from typing import Any
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import GalleryDeleted, MediaDeleted, MediaRejected
-from kappi_contracts.keys import gallery_prefix, media_prefix
+from kappi_contracts.events import GalleryDeleted, MediaDeleted, MediaRejected, PostDeleted
+from kappi_contracts.keys import gallery_prefix, media_prefix, post_prefix
 
 from kappi_janitor import repository
-from kappi_janitor.domain import Scope
+from kappi_janitor.domain import GalleryScope, PostScope, Scope
 
 
 class OrderPurge:
-    """Effects of GalleryDeleted, MediaDeleted and MediaRejected, to be wrapped in `inbox.once`."""
+    """Effects of the events that say *deleted*, to be wrapped in `inbox.once`."""
 
     def __init__(self, *, clock: Clock, new_id: NewId) -> None:
         self._clock = clock
@@ -25,7 +25,7 @@ class OrderPurge:
         event: GalleryDeleted = envelope.data
         prefix = gallery_prefix(event.gallery_id)
         # The ledger's row before the gallery's, as everywhere: the other order could deadlock.
-        await self._request(unit, Scope(gallery_id=event.gallery_id, media_id=None, prefix=prefix))
+        await self._request(unit, GalleryScope(gallery_id=event.gallery_id, media_id=None, prefix=prefix))
         await repository.record_deletion(
             unit.connection,
             gallery_id=event.gallery_id,
@@ -36,7 +36,12 @@ class OrderPurge:
     async def of_media(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
         event: MediaDeleted | MediaRejected = envelope.data
         prefix = media_prefix(event.gallery_id, event.media_id)
-        await self._request(unit, Scope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix))
+        scope = GalleryScope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix)
+        await self._request(unit, scope)
+
+    async def of_post(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        event: PostDeleted = envelope.data
+        await self._request(unit, PostScope(post_id=event.post_id, prefix=post_prefix(event.post_id)))
 
     async def _request(self, unit: UnitOfWork, scope: Scope) -> None:
         await repository.request_purge(

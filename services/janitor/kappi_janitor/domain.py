@@ -29,12 +29,24 @@ def bucket_of(now: datetime, *, every: timedelta) -> Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What a purge removes: a gallery, or one item of it."""
+class GalleryScope:
+    """A purge of a gallery, or of one item of it."""
 
     gallery_id: UUID
     media_id: UUID | None
     prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostScope:
+    """A purge of a post's picture."""
+
+    post_id: UUID
+    prefix: str
+
+
+Scope = GalleryScope | PostScope
+"""What a purge removes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,11 @@ purges = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("prefix", Text, nullable=False),
-    Column("gallery_id", Uuid, nullable=False),
+    Column("gallery_id", Uuid),
     Column("media_id", Uuid),
+    Column("post_id", Uuid),
+    # Events about the purge of a post: their sequence.
+    Column("published", BigInteger, nullable=False, server_default=text("0")),
     Column("requested_at", DateTime(timezone=True), nullable=False),
     Column("not_before", DateTime(timezone=True), nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
@@ -77,7 +80,8 @@ purges = Table(
     Column("done_at", DateTime(timezone=True)),
     UniqueConstraint("prefix"),
     # An empty or open-ended prefix would take somebody else's bytes along.
-    CheckConstraint("prefix ~ '^galleries/[^/]+/([^/]+/)?$'", name="prefix_is_a_folder"),
+    CheckConstraint("prefix ~ '^(galleries/[^/]+/([^/]+/)?|posts/[^/]+/)$'", name="prefix_is_a_folder"),
+    CheckConstraint("(gallery_id IS NULL) <> (post_id IS NULL)", name="of_gallery_or_post"),
     CheckConstraint("(lease_id IS NULL) = (leased_until IS NULL)", name="lease_is_whole"),
     Index("ix_purges_not_before", "not_before", postgresql_where=text("done_at IS NULL")),
     Index("ix_purges_done_at", "done_at", postgresql_where=text("done_at IS NOT NULL")),

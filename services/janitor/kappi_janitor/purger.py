@@ -14,12 +14,12 @@ from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.db import Database
 from kappi_chassis.observability.logs import get_logger
-from kappi_chassis.outbox import Outbox
+from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectStore
-from kappi_contracts.events import ObjectsPurged
+from kappi_contracts.events import ObjectsPurged, PostPurged
 
 from kappi_janitor import metrics, repository
-from kappi_janitor.domain import Lease, next_sweep, retry_pause
+from kappi_janitor.domain import Lease, PostScope, next_sweep, retry_pause
 from kappi_janitor.emptying import empty_prefix
 
 MAX_ERROR_CHARACTERS = 500
@@ -140,16 +140,25 @@ class Purger:
             )
             if objects is None:
                 return
-            event = ObjectsPurged(
-                gallery_id=lease.scope.gallery_id,
-                media_id=lease.scope.media_id,
-                prefix=lease.scope.prefix,
-                objects=objects,
-                purged_at=self._clock(),
-            )
-            sequence = await repository.next_publication(unit.connection, lease.scope.gallery_id)
-            await unit.publish(event, sequence=sequence)
+            await self._publish(unit, lease, objects=objects)
         _log.info("purge.done", prefix=lease.scope.prefix, objects=objects, look_again_at=again_at)
+
+    async def _publish(self, unit: UnitOfWork, lease: Lease, *, objects: int) -> None:
+        scope, now = lease.scope, self._clock()
+        if isinstance(scope, PostScope):
+            purged = PostPurged(post_id=scope.post_id, prefix=scope.prefix, objects=objects, purged_at=now)
+            sequence = await repository.next_post_publication(unit.connection, lease.purge_id)
+            await unit.publish(purged, sequence=sequence)
+            return
+        event = ObjectsPurged(
+            gallery_id=scope.gallery_id,
+            media_id=scope.media_id,
+            prefix=scope.prefix,
+            objects=objects,
+            purged_at=now,
+        )
+        sequence = await repository.next_publication(unit.connection, scope.gallery_id)
+        await unit.publish(event, sequence=sequence)
 
     async def _postpone(self, lease: Lease, error: Exception) -> None:
         pause = retry_pause(

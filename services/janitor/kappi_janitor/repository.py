@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, func, or_, select, update
+from sqlalchemy import Row, and_, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_janitor.domain import Lease, Scope
+from kappi_janitor.domain import GalleryScope, Lease, PostScope, Scope
 from kappi_janitor.models import due_galleries, due_links, purges, ticks
 
 
@@ -141,6 +142,19 @@ async def next_publication(connection: AsyncConnection, gallery_id: UUID) -> int
     return published
 
 
+async def next_post_publication(connection: AsyncConnection, purge_id: UUID) -> int:
+    """The sequence of the next event about the purge of a post."""
+    published: int = (
+        await connection.execute(
+            update(purges)
+            .where(purges.c.id == purge_id)
+            .values(published=purges.c.published + 1)
+            .returning(purges.c.published)
+        )
+    ).scalar_one()
+    return published
+
+
 # The purge ledger
 
 
@@ -149,10 +163,9 @@ async def request_purge(connection: AsyncConnection, *, purge_id: UUID, scope: S
     statement = insert(purges).values(
         id=purge_id,
         prefix=scope.prefix,
-        gallery_id=scope.gallery_id,
-        media_id=scope.media_id,
         requested_at=now,
         not_before=now,
+        **_columns(scope),
     )
     await connection.execute(
         statement.on_conflict_do_update(
@@ -194,6 +207,7 @@ async def lease_purges(
             purges.c.id,
             purges.c.gallery_id,
             purges.c.media_id,
+            purges.c.post_id,
             purges.c.prefix,
             purges.c.requested_at,
             purges.c.attempts,
@@ -203,12 +217,24 @@ async def lease_purges(
         Lease(
             id=lease_id,
             purge_id=row.id,
-            scope=Scope(gallery_id=row.gallery_id, media_id=row.media_id, prefix=row.prefix),
+            scope=_scope(row),
             requested_at=row.requested_at,
             attempts=row.attempts,
         )
         for row in rows
     ]
+
+
+def _columns(scope: Scope) -> dict[str, UUID | None]:
+    if isinstance(scope, PostScope):
+        return {"post_id": scope.post_id}
+    return {"gallery_id": scope.gallery_id, "media_id": scope.media_id}
+
+
+def _scope(row: Row[Any]) -> Scope:
+    if row.post_id is not None:
+        return PostScope(post_id=row.post_id, prefix=row.prefix)
+    return GalleryScope(gallery_id=row.gallery_id, media_id=row.media_id, prefix=row.prefix)
 
 
 async def note_progress(connection: AsyncConnection, lease: Lease, *, objects: int, until: datetime) -> bool:

@@ -18,8 +18,16 @@ from kappi_contracts.events import (
     MediaDeleted,
     MediaRejected,
     ObjectsPurged,
+    PostDeleted,
+    PostPurged,
 )
-from kappi_contracts.keys import gallery_prefix, media_prefix
+from kappi_contracts.keys import (
+    gallery_prefix,
+    media_prefix,
+    post_original_key,
+    post_picture_key,
+    post_prefix,
+)
 from kappi_janitor import emptying, purger
 
 MINUTE = timedelta(minutes=1)
@@ -93,6 +101,40 @@ async def test_every_version_goes(make_janitor: Any, s3_server: Any) -> None:
         assert (await janitor.published(ObjectsPurged))[0].event.objects >= 6
     finally:
         await store.close()
+
+
+async def test_the_picture_of_a_deleted_post_goes(make_janitor: Any, every_store: Any) -> None:
+    janitor = make_janitor(every_store)
+    post_id, kept = new_id(), new_id()
+    for key in (post_original_key(post_id), post_picture_key(post_id), post_original_key(kept)):
+        await janitor.store.real.put(key, b"picture", content_type="image/jpeg")
+    event = PostDeleted(post_id=post_id, author_id=new_id(), reason="requested", deleted_at=janitor.clock())
+    heard = await janitor.hear(event, sequence=2)
+    await janitor.hear(event, sequence=2, event_id=heard.id)
+    assert await work(janitor) == 1
+    assert await janitor.holds(post_prefix(post_id)) == 0
+    assert await janitor.holds(post_prefix(kept)) == 1
+    (purged,) = await janitor.published(PostPurged)
+    assert (purged.event.objects, purged.event.prefix) == (2, post_prefix(post_id))
+    assert (purged.key, purged.sequence) == (str(post_id), 1)
+
+
+async def test_a_picture_that_comes_after_its_post_went_is_found_later(
+    make_janitor: Any, every_store: Any
+) -> None:
+    janitor = make_janitor(every_store)
+    post_id = new_id()
+    event = PostDeleted(post_id=post_id, author_id=new_id(), reason="abandoned", deleted_at=janitor.clock())
+    await janitor.hear(event)
+    await work(janitor)
+    await janitor.store.real.put(post_original_key(post_id), b"late", content_type="image/png")
+    janitor.clock.pass_by(8 * DAY)
+    await work(janitor)
+    assert await janitor.holds(post_prefix(post_id)) == 0
+    assert [(told.event.objects, told.sequence) for told in await janitor.published(PostPurged)] == [
+        (0, 1),
+        (1, 2),
+    ]
 
 
 async def test_only_the_deleted_gallery_goes(make_janitor: Any, every_store: Any) -> None:
@@ -334,11 +376,11 @@ async def test_a_bug_in_one_purge_does_not_stop_the_others(
 
 async def test_the_database_refuses_a_purge_of_more_than_a_gallery(janitor: Any) -> None:
     from kappi_janitor import repository
-    from kappi_janitor.domain import Scope
+    from kappi_janitor.domain import GalleryScope
     from sqlalchemy.exc import IntegrityError
 
     for prefix in ("", "galleries/", "galleries//", "galleries/x", "renditions/x/"):
-        scope = Scope(gallery_id=new_id(), media_id=None, prefix=prefix)
+        scope = GalleryScope(gallery_id=new_id(), media_id=None, prefix=prefix)
         with pytest.raises(IntegrityError):
             async with janitor.ground.database.transaction() as connection:
                 await repository.request_purge(
