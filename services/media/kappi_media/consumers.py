@@ -22,6 +22,7 @@ from kappi_media.rendering.failures import DecoderNotStarted, DecoderStalled, De
 from kappi_media.repository.processing import CONSUMER as WORKER_GROUP
 from kappi_media.store_events import UnreadableStoreEvent, read_message
 from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_change
+from kappi_media.use_cases.post_pictures import forget_picture
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.worker import ProcessUpload
@@ -61,6 +62,7 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
         "GalleryUpdated": note_change,
         "GalleryDeleted": forget_gallery,
         "LinkExpired": clear_link,
+        "PostDeleted": forget_picture,
     }
     return {
         **{topic: once(outbox, consumer=GROUP, effect=effect) for topic, effect in effects.items()},

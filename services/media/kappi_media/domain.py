@@ -13,6 +13,7 @@ GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
 UploadId = NewType("UploadId", UUID)
 LinkId = NewType("LinkId", UUID)
+PostId = NewType("PostId", UUID)
 
 Kind = Literal["image", "video"]
 UploadState = Literal["pending", "completed", "rejected", "aborted"]

@@ -82,6 +82,24 @@ class ContentMismatch(Unprocessable):
     code, title = "content_mismatch", "The content is not what was declared"
 
 
+class PostNotFound(NotFound):
+    code, title = "post_not_found", "There is no such post"
+
+
+class PictureTypeNotTaken(UnsupportedMediaType):
+    """Decided by the content, whatever its name or declared type says."""
+
+    code, title = "picture_type_not_taken", "A post takes PNG, JPEG and BMP pictures"
+
+
+class PictureUnusable(Unprocessable):
+    code, title = "picture_unusable", "The picture cannot be shown"
+
+
+class MediaNotAPicture(Unprocessable):
+    code, title = "media_not_a_picture", "The item is not a picture"
+
+
 class LinksNotInTier(Forbidden):
     code, title = "links_not_in_tier", "Expiring links are not part of the gallery's tier"
 

@@ -24,6 +24,7 @@ from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.location_free import LocationFreeQueries
 from kappi_media.repository.multipart import MultipartQueries
+from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.tags import TagQueries
@@ -41,6 +42,7 @@ from kappi_media.use_cases.facts_from_tags import FactsFromTags
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.location_free import FindLocation, LocationFreeCopies
 from kappi_media.use_cases.multipart import Multiparts
+from kappi_media.use_cases.post_pictures import StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.tag_originals import TagOriginal
@@ -166,6 +168,18 @@ def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
         store=ground.store,
         outbox=ground.outbox,
         clock=ground.clock,
+    )
+
+
+def build_post_pictures(ground: Ground, settings: MediaSettings, decoding: Decoding) -> StorePostPicture:
+    """What stores the pictures of posts."""
+    return StorePostPicture(
+        PostPictureQueries(ground.database),
+        store=ground.store,
+        decoding=decoding,
+        tier=build_tier(ground),
+        max_bytes=settings.post_picture_bytes,
+        limits=probe_limits(settings),
     )
 
 

@@ -21,6 +21,7 @@ from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi, leads_to_rendition
 from kappi_media.api.links import LinkApi
+from kappi_media.api.post_pictures import PostPictureApi, leads_to_post_picture
 from kappi_media.api.small_uploads import SmallUploadApi
 from kappi_media.api.store_events import StoreEventApi
 from kappi_media.api.uploads import UploadApi
@@ -41,6 +42,7 @@ from kappi_media.ground import (
     build_copies,
     build_facts,
     build_multiparts,
+    build_post_pictures,
     build_renditions,
     build_scan,
     build_tier,
@@ -53,6 +55,7 @@ from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import LinkQueries
+from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
@@ -66,6 +69,7 @@ from kappi_media.use_cases.links import CreateLink, Links
 from kappi_media.use_cases.location_free import LocationFreeCopies
 from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_file import PostFile
+from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
@@ -84,8 +88,10 @@ def build_app(
     *,
     archives: Archives | None = None,
     copies: LocationFreeCopies | None = None,
+    pictures: StorePostPicture | None = None,
 ) -> App:
-    """The service's HTTP side. make, facts, archives, copies: closed by the caller, once nobody calls it."""
+    """The service's HTTP side. make, facts, archives, copies, and what `pictures` decodes with: closed by the
+    caller, once nobody calls it."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(
@@ -106,6 +112,11 @@ def build_app(
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls).register(app)
     archives = archives or build_archives(ground, settings, copies)
     ArchiveApi(gate, tier=tier, archives=archives).register(app)
+    PostPictureApi(
+        store=pictures or build_post_pictures(ground, settings, Renderer()),
+        show=ShowPostPicture(PostPictureQueries(ground.database), store=ground.store),
+        at_once=settings.post_pictures_at_once,
+    ).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
@@ -113,7 +124,7 @@ def build_app(
     add_components(app)
     # Whoever waits for a decoder must not keep those out who only look at a page.
     return behind(
-        leads_to_rendition,
+        lambda raw_path: leads_to_rendition(raw_path) or leads_to_post_picture(raw_path),
         Edge(app, max_in_flight=settings.max_rendition_requests),
         otherwise=Edge(app, max_in_flight=settings.max_in_flight),
     )
@@ -270,7 +281,9 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     backbone.service.closes(copies)
     archives = build_archives(ground, settings, copies, store=bulk)
     backbone.service.closes(archives)
-    backbone.service.serves(build_app(ground, settings, make, facts, archives=archives, copies=copies))
+    pictures = build_post_pictures(ground, settings, renderer)
+    app = build_app(ground, settings, make, facts, archives=archives, copies=copies, pictures=pictures)
+    backbone.service.serves(app)
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))

@@ -16,6 +16,11 @@ COMPLETIONS = Counter(
     "Calls to complete an upload",
     ("outcome",),  # completed, repeated, incomplete, mismatch
 )
+POST_PICTURES = Counter(
+    "kappi_media_post_pictures_total",
+    "Pictures of posts",
+    ("outcome",),  # stored, given_up (refused, or its client left)
+)
 UPLOADS_ABANDONED = Counter(
     "kappi_media_uploads_abandoned_total", "Uploads swept because nobody completed them"
 )

@@ -202,11 +202,31 @@ accounts = Table(
     # Of the last event applied; 0: none came yet, an upload made the row.
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),
     Column("deleted_at", DateTime(timezone=True)),
-    # Declared sizes of pending uploads, and sizes of items that are not rejected.
+    # Declared sizes of pending uploads, and sizes of items that are not rejected; the pictures of posts, too.
     Column("reserved_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("used_bytes", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("reserved_bytes >= 0", name="reserved_bytes_not_negative"),
     CheckConstraint("used_bytes >= 0", name="used_bytes_not_negative"),
+)
+
+# The picture of a post, which the galleries service keeps. A deleted one leaves its id, so that a picture
+# that comes late is not kept.
+post_pictures = Table(
+    "post_pictures",
+    metadata,
+    Column("post_id", Uuid, primary_key=True),
+    # The account that is charged.
+    Column("account_id", Uuid),
+    Column("state", Text, nullable=False),
+    # What the account is charged: while pending, the most that can come; then the original and the picture.
+    Column("size_bytes", BigInteger, nullable=False),
+    # Of the JPEG that is shown.
+    Column("picture_bytes", Integer),
+    Column("etag", Text),
+    CheckConstraint("state IN ('pending', 'stored', 'deleted')", name="state_known"),
+    CheckConstraint("size_bytes >= 0", name="size_not_negative"),
+    CheckConstraint("state <> 'stored' OR (picture_bytes > 0 AND etag IS NOT NULL)", name="stored_is_shown"),
+    CheckConstraint("(state = 'deleted') = (account_id IS NULL)", name="tombstone_is_bare"),
 )
 
 links = Table(

@@ -69,6 +69,12 @@ class MediaSettings(DatabaseSettings):
     small_uploads_at_once: int = Field(
         default=32, ge=1, description="Posted files received at once; with S3 each takes up to 5 MiB"
     )
+    post_picture_bytes: int = Field(
+        default=100 << 20, ge=1, description="Of the picture of a post; its author's tier may allow less"
+    )
+    post_pictures_at_once: int = Field(
+        default=16, ge=1, description="Pictures of posts received at once; with S3 each takes up to 5 MiB"
+    )
     fill_from_tags: bool = Field(
         default=True, description="Whether an item that is still in work is shown as its original's tags say"
     )

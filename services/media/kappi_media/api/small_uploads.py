@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI, Request
+from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES
 from kappi_chassis.http.responses import json_response
 from kappi_chassis.idempotency import HEADER, IdempotentCall
-from kappi_chassis.problems import Overloaded, UnsupportedMediaType
+from kappi_chassis.problems import UnsupportedMediaType
 from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import small_upload_operations
 from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.turns import Turns
 from kappi_media.domain import GalleryId
 from kappi_media.errors import FileTooLarge, GalleryKeyWrong
-from kappi_media.posted.body import MAX_BESIDE_BYTES, PostedBody
+from kappi_media.posted.body import PostedBody
 from kappi_media.posted.form_body import FormBody
 from kappi_media.posted.json_body import JsonBody
 from kappi_media.presentation import present_item
@@ -27,8 +27,6 @@ from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.post_file import CallOf, FileOrder, PostFile
 
-PATIENCE_S = 10.0
-"""How long a file waits for its turn."""
 _PIECE_BYTES = 64 << 10
 # How much of a body is file, at most and at least. Line breaks and escapes make base64 longer.
 _AS_IT_IS = (1.0, 1.0)
@@ -57,7 +55,7 @@ class SmallUploadApi:
         self._urls = urls
         self._idempotency_secret = idempotency_secret
         self._max_file_bytes = max_file_bytes
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = Turns(at_once)
 
     def register(self, app: FastAPI) -> None:
         path = "/v1/galleries/{id}/media"
@@ -72,22 +70,10 @@ class SmallUploadApi:
         limit = min(self._max_file_bytes, rules.max_file_bytes)
         body, at_most_bytes = _body_of(request, limit=limit)
         order = FileOrder(GalleryId(gallery_id), owner_of(grant), rules, at_most_bytes)
-        async with self._turn():
+        async with self._turns.taken():
             item = await self._post(order, body, self._call_of(request, grant))
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
         return json_response(_encoder.encode(shown), status=201)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise Overloaded("Too many files are being received.", retry_after_s=5) from error
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     def _call_of(self, request: Request, grant: Grant) -> CallOf | None:
         key = request.headers.get(HEADER)

@@ -1,8 +1,9 @@
 """Whose bytes they are: the owner of a gallery, and what an account is charged for.
 
 An account is charged for the declared size of every pending upload and the size of every item that is not
-rejected, in all galleries it owns. Whoever changes one of these changes the account's row in the same
-transaction. Locks are taken in one order: contents (by id), uploads and items, accounts (by id).
+rejected, in all galleries it owns, and for the pictures of its posts. Whoever changes one of these changes
+the account's row in the same transaction. Locks are taken in one order: contents (by id), uploads, items and
+pictures of posts, accounts (by id).
 
 Single statements charge by INSERT ... ON CONFLICT: one that waited for a claim of its gallery would not see,
 in a plain UPDATE, a row of the account that is younger than its snapshot.

@@ -103,7 +103,7 @@ class RenditionQueries:
         if mine and stored:
             await self.release(wanted, held=[until])
         return RenditionState(
-            probe=_probe(record),
+            probe=kept_probe(record),
             size_bytes=record["size_bytes"],
             stored=stored,
             mine=mine and not stored,
@@ -138,7 +138,7 @@ class RenditionQueries:
         return kept is not None
 
 
-def _probe(record: Any) -> Probe:
+def kept_probe(record: Any) -> Probe:
     """As much of it as an item's row has kept: what decoding needs."""
     return Probe(
         kind=record["kind"],

@@ -7,8 +7,7 @@ is settled once all of it has come. Then it is completed as any other upload is.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,8 +42,9 @@ from kappi_media.errors import (
     UploadCompletedAlready,
     UploadNotFound,
 )
+from kappi_media.measured_content import MeasuredContent
 from kappi_media.posted.body import PostedBody
-from kappi_media.probing import SNIFF_BYTES, MediaFormat, is_supported, sniff
+from kappi_media.probing import MediaFormat, is_supported, sniff
 from kappi_media.repository.small_uploads import settle
 from kappi_media.repository.uploads import PromisedFiles, UploadQueries
 from kappi_media.schemas import PostedFile
@@ -83,41 +83,18 @@ class _Received:
 
 
 class _Inflow:
-    """A body's content on its way into the store, measured. Raises FileTooLarge as soon as it is."""
+    """A body's content on its way into the store. Raises FileTooLarge as soon as it is."""
 
     def __init__(self, body: PostedBody, *, at_most_bytes: int) -> None:
         self._body = body
-        self._content = body.content()
-        self._at_most_bytes = at_most_bytes
-        self._digest = hashlib.sha256()
-        self._head = b""
-        self._size_bytes = 0
-
-    async def head(self) -> bytes:
-        """What tells the format: read ahead, and part of `rest` all the same."""
-        while len(self._head) < SNIFF_BYTES and (piece := await anext(self._content, None)) is not None:
-            self._measure(piece)
-            self._head += piece
-        return self._head
-
-    async def rest(self) -> AsyncGenerator[bytes, None]:
-        if self._head:
-            yield self._head
-        async for piece in self._content:
-            self._measure(piece)
-            yield piece
+        self._content = MeasuredContent(body.content(), at_most_bytes=at_most_bytes, too_large=FileTooLarge)
+        self.head = self._content.head
+        self.rest = self._content.rest
 
     async def received(self) -> _Received:
         """Read to the end, whatever was left of it. Raises what the body's declaration does."""
-        async for piece in self._content:
-            self._measure(piece)
-        return _Received(self._size_bytes, self._digest.digest(), self._body.declaration())
-
-    def _measure(self, piece: bytes) -> None:
-        self._size_bytes += len(piece)
-        if self._size_bytes > self._at_most_bytes:
-            raise FileTooLarge(f"The largest file taken here has {self._at_most_bytes} bytes.")
-        self._digest.update(piece)
+        await self._content.drain()
+        return _Received(self._content.size_bytes, self._content.digest, self._body.declaration())
 
 
 class PostFile:

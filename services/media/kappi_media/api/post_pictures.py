@@ -1,0 +1,127 @@
+"""Pictures of posts: what everybody sees of one, and what the galleries service asks for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import FastAPI, Path, Request
+from kappi_chassis.http.app import problems
+from kappi_chassis.http.edge import PACED
+from kappi_chassis.problems import NotFound
+from kappi_chassis.storage.http_ranges import names_etag
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kappi_media import errors
+from kappi_media.api.reading import decode, read_body
+from kappi_media.api.turns import Turns
+from kappi_media.domain import AccountId, MediaId, PostId
+from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, StorePostPicture
+
+PostIdPath = Annotated[UUID, Path(alias="id", description="Id of the post")]
+CACHE_CONTROL = "public, max-age=3600"
+"""Caches may show a deleted post's picture for an hour."""
+_PIECE_BYTES = 64 << 10
+_INTERNAL = "/internal/posts/"
+
+
+class ItemAsPicture(msgspec.Struct, frozen=True):
+    """Make a post's picture of this item, which must be the account's."""
+
+    account_id: UUID
+    media_id: UUID
+
+
+_item = msgspec.json.Decoder(ItemAsPicture)
+
+
+def leads_to_post_picture(raw_path: bytes) -> bool:
+    """Whether a request receives a picture, which takes as long as its client sends."""
+    return raw_path.startswith(_INTERNAL.encode())
+
+
+class PostPictureApi:
+    """`GET /v1/posts/{id}/image`, and `PUT` and `POST /internal/posts/{id}/picture`."""
+
+    def __init__(self, *, store: StorePostPicture, show: ShowPostPicture, at_once: int) -> None:
+        self._store = store
+        self._show = show
+        self._turns = Turns(at_once)
+
+    def register(self, app: FastAPI) -> None:
+        app.add_api_route("/v1/posts/{id}/image", self.show, methods=["GET"], **_SHOW)
+        internal = _INTERNAL + "{id:uuid}/picture"
+        app.router.routes.append(Route(internal, self.store_file, methods=["PUT"]))
+        app.router.routes.append(Route(internal, self.use_item, methods=["POST"]))
+
+    async def show(self, post_id: PostIdPath, request: Request) -> Response:
+        shown = await self._show.find(PostId(post_id))
+        headers = {
+            "ETag": f'"{shown.etag}"',
+            "Cache-Control": CACHE_CONTROL,
+            "X-Content-Type-Options": "nosniff",
+        }
+        known = request.headers.get("if-none-match")
+        if known is not None and names_etag(known, shown.etag, weak=True):
+            return Response(status_code=304, headers=headers)
+        body = await self._show.read(PostId(post_id), shown)
+        return Response(body, headers=headers, media_type="image/jpeg")
+
+    async def store_file(self, request: Request) -> Response:
+        request.scope[PACED] = True
+        order = PictureOrder(PostId(request.path_params["id"]), _account(request))
+        async with self._turns.taken():
+            await self._store.from_file(order, _pieces(request), announced_bytes=_announced(request))
+        return Response(status_code=204)
+
+    async def use_item(self, request: Request) -> Response:
+        asked = decode(_item, await read_body(request))
+        order = PictureOrder(PostId(request.path_params["id"]), AccountId(asked.account_id))
+        await self._store.from_item(order, MediaId(asked.media_id))
+        return Response(status_code=204)
+
+
+def _account(request: Request) -> AccountId:
+    try:
+        return AccountId(UUID(request.query_params.get("account_id", "")))
+    except ValueError as error:
+        raise NotFound from error
+
+
+def _announced(request: Request) -> int | None:
+    text = request.query_params.get("at_most_bytes", "")
+    return int(text) if text.isdigit() else None
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
+    async for chunk in request.stream():
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            yield chunk[start : start + _PIECE_BYTES]
+
+
+_SHOW: dict[str, Any] = {
+    "operation_id": "getPostImage",
+    "tags": ["Posts"],
+    "summary": "The picture of a post",
+    "description": "A JPEG of 600 by 600 pixels, upright, in sRGB, without metadata, for everybody and "
+    "whatever the tier of its author. The address works as long as the post is there; with `If-None-Match` "
+    "nothing is sent twice.",
+    "response_class": Response,
+    "responses": {
+        200: {
+            "description": "The picture",
+            "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                "ETag": {"schema": {"type": "string"}},
+                "Cache-Control": {"schema": {"type": "string"}},
+            },
+        },
+        304: {"description": "You have it already"},
+        **problems(errors.PostNotFound, errors.StoreUnavailable),
+    },
+    "openapi_extra": {"security": []},
+}

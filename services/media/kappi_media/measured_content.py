@@ -1,0 +1,58 @@
+"""A file on its way through this service into the store: measured, hashed, its beginning looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from kappi_chassis.problems import PayloadTooLarge
+
+from kappi_media.probing import SNIFF_BYTES
+
+
+class MeasuredContent:
+    """The pieces of a file, counted while they pass.
+
+    at_most_bytes: of the whole file. too_large: raised as soon as it has more.
+    """
+
+    def __init__(
+        self, pieces: AsyncIterator[bytes], *, at_most_bytes: int, too_large: type[PayloadTooLarge]
+    ) -> None:
+        self._pieces = pieces
+        self._at_most_bytes = at_most_bytes
+        self._too_large = too_large
+        self._digest = hashlib.sha256()
+        self._head = b""
+        self.size_bytes = 0
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what has passed."""
+        return self._digest.digest()
+
+    async def head(self) -> bytes:
+        """The bytes that tell the format: read ahead, and part of `rest` all the same."""
+        while len(self._head) < SNIFF_BYTES and (piece := await anext(self._pieces, None)) is not None:
+            self._measure(piece)
+            self._head += piece
+        return self._head
+
+    async def rest(self) -> AsyncGenerator[bytes, None]:
+        """The whole file, its head included."""
+        if self._head:
+            yield self._head
+        async for piece in self._pieces:
+            self._measure(piece)
+            yield piece
+
+    async def drain(self) -> None:
+        """Read what is left and keep nothing of it."""
+        async for piece in self._pieces:
+            self._measure(piece)
+
+    def _measure(self, piece: bytes) -> None:
+        self.size_bytes += len(piece)
+        if self.size_bytes > self._at_most_bytes:
+            raise self._too_large(f"The largest file taken here has {self._at_most_bytes} bytes.")
+        self._digest.update(piece)
