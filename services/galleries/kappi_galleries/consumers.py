@@ -12,15 +12,18 @@ from kappi_chassis.outbox import Outbox
 from kappi_galleries.use_cases.account_deletion import AccountDeletion
 from kappi_galleries.use_cases.counting import count_deleted, count_ready
 from kappi_galleries.use_cases.expiry import Expiry
+from kappi_galleries.use_cases.post_upkeep import PostUpkeep, PurgeComments
 
 GROUP = "galleries"
 
 
-def handlers(outbox: Outbox, *, clock: Clock) -> Mapping[str, Handler]:
+def handlers(outbox: Outbox, *, clock: Clock, upkeep: PostUpkeep) -> Mapping[str, Handler]:
     """By topic; each happens once in effect."""
     return {
         "MediaReady": once(outbox, consumer=GROUP, effect=count_ready),
         "MediaDeleted": once(outbox, consumer=GROUP, effect=count_deleted),
         "GalleryExpired": once(outbox, consumer=GROUP, effect=Expiry(clock=clock).judge),
         "AccountDeleted": AccountDeletion(outbox=outbox, clock=clock, consumer=GROUP).handle,
+        "PostDeleted": PurgeComments(outbox),
+        "JanitorTick": upkeep,
     }

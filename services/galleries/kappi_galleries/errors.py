@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from kappi_chassis.problems import (
+    Conflict,
     FieldError,
     Forbidden,
     NotFound,
+    PayloadTooLarge,
+    Problem,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
     Unprocessable,
+    UnsupportedMediaType,
 )
 
 
@@ -67,3 +71,70 @@ class TooManyPasswordAttempts(TooManyRequests):
 
 class CodesExhausted(Unavailable):
     code, title = "codes_exhausted", "No free code was found"
+
+
+class PostNotFound(NotFound):
+    """Never made, deleted, or its picture still being stored: one answer."""
+
+    code, title = "post_not_found", "There is no such post"
+
+
+class CommentNotFound(NotFound):
+    code, title = "comment_not_found", "There is no such comment"
+
+
+class PostNotYours(Forbidden):
+    code, title = "post_not_yours", "Only its author may delete a post"
+
+
+class CommentNotYours(Forbidden):
+    code, title = "comment_not_yours", "Only its author, and the author of its post, may delete a comment"
+
+
+class PictureTooLarge(PayloadTooLarge):
+    code, title = "file_too_large", "The picture is larger than a post, or the account's tier, may have"
+
+
+class PictureTypeNotTaken(UnsupportedMediaType):
+    code, title = "picture_type_not_taken", "A post takes PNG, JPEG and BMP pictures"
+
+
+class PictureUnusable(Unprocessable):
+    code, title = "picture_unusable", "The picture cannot be shown"
+
+
+class MediaNotFound(NotFound):
+    """Unknown items, and those of other accounts, alike."""
+
+    code, title = "media_not_found", "There is no such item"
+
+
+class MediaNotReady(Conflict):
+    code, title = "media_not_ready", "The item is still being processed"
+
+
+class MediaNotAPicture(Unprocessable):
+    code, title = "media_not_a_picture", "The item is not a picture"
+
+
+class QuotaExceeded(Forbidden):
+    code, title = "quota_exceeded", "The account has no room for this"
+
+
+class PicturesUnavailable(Unavailable):
+    code, title = "pictures_unavailable", "Pictures cannot be stored at the moment"
+
+
+PICTURE_REFUSALS: dict[str, type[Problem]] = {
+    kind.code: kind
+    for kind in (
+        PictureTooLarge,
+        PictureTypeNotTaken,
+        PictureUnusable,
+        MediaNotFound,
+        MediaNotReady,
+        MediaNotAPicture,
+        QuotaExceeded,
+    )
+}
+"""What the media service refuses a picture for, by its code. After one of these it has kept nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kappi_galleries.domain import Gallery
+from kappi_galleries.posts_domain import PostId
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,7 @@ class Links:
         if gallery.shown_code is None:
             return None
         return f"{self.public_url.rstrip('/')}/g/{gallery.shown_code}"
+
+    def image_of(self, post_id: PostId) -> str:
+        """The picture of a post, for everybody and as long as the post is there."""
+        return f"{self.public_url.rstrip('/')}/v1/posts/{post_id}/image"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kappi_chassis.auth import JwksSource, SigningKey
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
+from kappi_chassis.bus.processor import Handler
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.http import Edge, create_app
@@ -23,18 +25,26 @@ from kappi_galleries.api.galleries import GalleryApi
 from kappi_galleries.api.idempotency import IdempotentCalls
 from kappi_galleries.api.internal import InternalApi
 from kappi_galleries.api.ownership import OwnershipApi
+from kappi_galleries.api.posts import PostApi
 from kappi_galleries.consumers import GROUP, handlers
 from kappi_galleries.credentials import CodeScheme, new_access_key
 from kappi_galleries.domain import LifetimePolicy
 from kappi_galleries.links import Links
+from kappi_galleries.pictures import MediaPictures, Pictures
 from kappi_galleries.repository.attempts import AttemptQueries
+from kappi_galleries.repository.comments import CommentQueries
 from kappi_galleries.repository.galleries import GalleryQueries
+from kappi_galleries.repository.posts import PostQueries
 from kappi_galleries.settings import GalleriesSettings
 from kappi_galleries.use_cases.account_creation import AccountGalleryCreation
 from kappi_galleries.use_cases.claiming import GalleryClaiming
+from kappi_galleries.use_cases.comments import Comments
 from kappi_galleries.use_cases.creation import GalleryCreation
 from kappi_galleries.use_cases.granting import Granting
 from kappi_galleries.use_cases.management import GalleryManagement
+from kappi_galleries.use_cases.post_creation import PostCreation
+from kappi_galleries.use_cases.post_upkeep import PostUpkeep
+from kappi_galleries.use_cases.posts import Posts
 from kappi_galleries.use_cases.rotation import Rotation
 from kappi_galleries.use_cases.unlocking import AttemptLimit, Unlocking
 
@@ -49,6 +59,7 @@ class Ground:
     outbox: Outbox
     accounts: AccountVerifier
     passwords: Passwords
+    pictures: Pictures
     clock: Clock = utc_now
     new_id: NewId = new_id
 
@@ -73,6 +84,7 @@ def build_app(ground: Ground, settings: GalleriesSettings) -> App:
         _gallery_api(ground, settings, links=links, codes=codes, callers=callers, calls=calls).router()
     )
     app.include_router(ownership.router())
+    app.include_router(_post_api(ground, settings, links=links, callers=callers, calls=calls).router())
     _internal_api(ground, settings, links=links).mount(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
@@ -118,6 +130,44 @@ def _gallery_api(
     )
 
 
+def _post_api(
+    ground: Ground, settings: GalleriesSettings, *, links: Links, callers: Callers, calls: IdempotentCalls
+) -> PostApi:
+    queries = PostQueries(ground.database)
+    return PostApi(
+        creation=PostCreation(
+            queries,
+            pictures=ground.pictures,
+            outbox=ground.outbox,
+            clock=ground.clock,
+            new_id=ground.new_id,
+        ),
+        posts=Posts(queries, outbox=ground.outbox, clock=ground.clock),
+        comments=Comments(
+            CommentQueries(ground.database),
+            posts=queries,
+            outbox=ground.outbox,
+            clock=ground.clock,
+            new_id=ground.new_id,
+        ),
+        callers=callers,
+        calls=calls,
+        links=links,
+        uploads_at_once=settings.post_uploads_at_once,
+    )
+
+
+def build_handlers(ground: Ground, settings: GalleriesSettings) -> Mapping[str, Handler]:
+    """The service's side of the bus."""
+    upkeep = PostUpkeep(
+        ground.database,
+        ground.outbox,
+        draft_lifetime=settings.post_draft_lifetime,
+        clock=ground.clock,
+    )
+    return handlers(ground.outbox, clock=ground.clock, upkeep=upkeep)
+
+
 def _internal_api(ground: Ground, settings: GalleriesSettings, *, links: Links) -> InternalApi:
     key = SigningKey.from_pem(settings.grant_key_pem())
     queries = GalleryQueries(ground.database)
@@ -142,14 +192,17 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         longest_queue=settings.password_queue,
     )
     backbone.service.closes(passwords)
+    pictures = MediaPictures(settings.media_url)
+    backbone.service.owns(pictures)
     ground = Ground(
         database=backbone.database,
         outbox=backbone.outbox,
         accounts=AccountVerifier(JwksSource(http_fetch(settings.account_jwks_url)), clock=utc_now),
         passwords=passwords,
+        pictures=pictures,
     )
     backbone.service.serves(build_app(ground, settings))
-    backbone.consumes(handlers(ground.outbox, clock=ground.clock), group=GROUP)
+    backbone.consumes(build_handlers(ground, settings), group=GROUP)
     return backbone.service
 
 

@@ -32,3 +32,17 @@ ITEM_EVENTS = Counter(
     "MediaReady and MediaDeleted events weighed for the counters",
     ("outcome",),  # counted, outdated, gallery_gone
 )
+POSTS = Counter(
+    "kappi_galleries_posts_total",
+    "Posts",
+    ("outcome",),  # created, refused (its picture), abandoned (before anybody saw it), deleted
+)
+COMMENTS = Counter(
+    "kappi_galleries_comments_total",
+    "Comments",
+    ("outcome",),  # added, deleted, purged (with their post or their author's account)
+)
+COUNTS_MENDED = Counter(
+    "kappi_galleries_comment_counts_mended_total",
+    "Posts whose count was wrong when a tick looked",
+)

@@ -90,6 +90,61 @@ deleted_accounts = Table(
     Column("deleted_at", DateTime(timezone=True), nullable=False),
 )
 
+authors = Table(
+    "authors",
+    metadata,
+    # Accounts that posted or commented, with the name their access token told last. A deleted one stays as a
+    # tombstone: its token outlives it by minutes.
+    Column("account_id", Uuid, primary_key=True),
+    Column("display_name", Text),
+    # When the token that told the name was issued.
+    Column("named_at", DateTime(timezone=True), nullable=False),
+    Column("deleted_at", DateTime(timezone=True)),
+    CheckConstraint("deleted_at IS NULL OR display_name IS NULL", name="tombstone_is_bare"),
+)
+
+posts = Table(
+    "posts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("author_id", Uuid, nullable=False),
+    # draft: its picture is being stored, and nobody sees it. deleted: its comments are being removed.
+    Column("state", Text, nullable=False),
+    Column("caption", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    Column("comment_count", BigInteger, nullable=False, server_default=text("0")),
+    # The largest count it fell from within a day, when it fell last, and the transaction that did it. A
+    # reader of the list is not shown a post that fell behind the place where the reader met it (ADR-0022).
+    Column("dropped_from", BigInteger),
+    Column("dropped_at", DateTime(timezone=True)),
+    Column("dropped_xid", BigInteger),
+    CheckConstraint("state IN ('draft', 'live', 'deleted')", name="state_known"),
+    CheckConstraint("comment_count >= 0", name="comment_count_not_negative"),
+    CheckConstraint("state = 'live' OR (caption IS NULL AND comment_count = 0)", name="only_live_tell"),
+    Index(
+        "ix_posts_by_comments",
+        text("comment_count DESC"),
+        text("id DESC"),
+        postgresql_where=text("state = 'live'"),
+    ),
+    Index("ix_posts_author_id_id", "author_id", "id"),
+    Index("ix_posts_drafts", "created_at", postgresql_where=text("state = 'draft'")),
+)
+
+comments = Table(
+    "comments",
+    metadata,
+    # UUIDv7: the order of a post's comments.
+    Column("id", Uuid, primary_key=True),
+    Column("post_id", Uuid, ForeignKey("posts.id"), nullable=False),
+    Column("author_id", Uuid, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index("ix_comments_post_id_id", "post_id", "id"),
+    Index("ix_comments_author_id_id", "author_id", "id"),
+)
+
 password_attempts = Table(
     "password_attempts",
     metadata,

@@ -35,6 +35,18 @@ class GalleriesSettings(DatabaseSettings):
         default="http://127.0.0.1:8001/.well-known/jwks.json",
         description="Where the identity service publishes the keys of its access tokens",
     )
+    media_url: str = Field(
+        default="http://127.0.0.1:8003",
+        description="The media service, which stores the pictures of posts",
+    )
+    post_uploads_at_once: int = Field(
+        default=32, ge=1, description="Pictures of posts received at once; more are answered 503 `overloaded`"
+    )
+    post_draft_lifetime: timedelta = Field(
+        default=timedelta(hours=24),
+        ge=timedelta(hours=1),
+        description="After it a post whose picture never came whole is swept",
+    )
     anonymous_lifetime: timedelta = Field(
         default=timedelta(days=30), description="Life of an anonymous gallery that asks for none"
     )

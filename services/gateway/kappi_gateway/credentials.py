@@ -28,6 +28,7 @@ from kappi_gateway.routes import Credential, Limit, Route
 _VIEWS_CACHED = metrics.GRANTS.labels("view", "cached")
 _KEYS_CACHED = metrics.GRANTS.labels("key", "cached")
 
+_BY_ACCOUNT = frozenset({Limit.CREATION, Limit.POST, Limit.COMMENT})
 _CODE = re.compile(r"[a-z0-9]{1,64}")
 
 
@@ -99,9 +100,9 @@ class Credentials:
         self._cache.drop_gallery(gallery_id)
 
     async def limited_subject(self, limit: Limit, call: Call) -> str:
-        """Whom a call counts for: who makes galleries with a good token is its account, anyone else an
-        address. Raises AccessTokenInvalid, KeysUnavailable."""
-        if limit is Limit.CREATION and self._owners is not None:
+        """Whom a call counts for: the account of a good token, where an account makes things; anyone else is
+        an address. Raises AccessTokenInvalid, KeysUnavailable."""
+        if limit in _BY_ACCOUNT and self._owners is not None:
             account_id = await self._owners.account_of(call.headers)
             if account_id is not None:
                 return f"account {account_id}"

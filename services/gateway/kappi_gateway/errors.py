@@ -88,6 +88,14 @@ class TooManyGalleries(TooManyRequests):
     code, title = "too_many_galleries", "Too many galleries from one address"
 
 
+class TooManyPosts(TooManyRequests):
+    code, title = "too_many_posts", "Too many posts from one account"
+
+
+class TooManyComments(TooManyRequests):
+    code, title = "too_many_comments", "Too many comments from one account"
+
+
 class TooManyArchives(TooManyRequests):
     code, title = "too_many_archives", "Too many archives at once from one address"
 

@@ -24,7 +24,7 @@ from kappi_gateway.grants import Granted
 from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
 from kappi_gateway.limits import CallLimit, PlaceLimit
 from kappi_gateway.relay import ReadingPace, relay
-from kappi_gateway.routes import Credential, Limit, Route, Service
+from kappi_gateway.routes import Carries, Credential, Limit, Route, Service
 from kappi_gateway.upstream import Upstreams
 
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
@@ -36,18 +36,20 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """body_limit_bytes: of a request to a service; file_body_limit_bytes: of one that carries a file.
+    """body_limit_bytes: of a request to a service; file_body_limits_bytes: of one that carries a file.
     client_silence: longest pause of a client. archives, archive_silence: how many at once, and how long a
-    service may pause, where an answer lasts. archive_bytes_per_s: of its slowest reader. files: how many at
+    service may pause, where an answer lasts. picture_silence: how long a service may take over a picture.
+    archive_bytes_per_s: of its slowest reader. files: how many at
     once where a body carries one. slow: clients that are waited for in the middle of their bodies."""
 
     body_limit_bytes: int
-    file_body_limit_bytes: int
+    file_body_limits_bytes: Mapping[Carries, int]
     client_silence: timedelta
     archives: PlaceLimit
     files: PlaceLimit
     slow: PlaceLimit
     archive_silence: timedelta
+    picture_silence: timedelta
     archive_bytes_per_s: int
 
 
@@ -85,18 +87,26 @@ class Forward:
         self._upstreams = upstreams
         self._credentials = credentials
         self._limit = limits.get(route.limit)
-        self._body_limit_bytes = terms.file_body_limit_bytes if route.carries_file else terms.body_limit_bytes
-        self._too_large = FileTooLarge if route.carries_file else PayloadTooLarge
+        self._body_limit_bytes = (
+            terms.file_body_limits_bytes[route.carries] if route.carries else terms.body_limit_bytes
+        )
+        self._too_large = FileTooLarge if route.carries else PayloadTooLarge
         self._slow = terms.slow
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = _PASSING[route.service]
-        self._places = terms.archives if route.lasts else terms.files if route.carries_file else None
+        self._places = terms.archives if route.lasts else terms.files if route.carries else None
         self._pace = (
             ReadingPace(self._silence_s, terms.archive_bytes_per_s)
             if route.lasts
             else ReadingPace(self._silence_s)
         )
-        self._patience = terms.archive_silence if route.lasts else None
+        self._patience = (
+            terms.archive_silence
+            if route.lasts
+            else terms.picture_silence
+            if route.carries is Carries.PICTURE
+            else None
+        )
 
     async def __call__(self, call: Call) -> None:
         """Raises Problem, before the answer has begun."""

@@ -27,9 +27,11 @@ from kappi_gateway.door import leads_to_panel, leads_to_store, panel_door, store
 from kappi_gateway.errors import (
     TooManyAccounts,
     TooManyArchives,
+    TooManyComments,
     TooManyFiles,
     TooManyGalleries,
     TooManyGuesses,
+    TooManyPosts,
     TooManySlow,
 )
 from kappi_gateway.forward import Forward, Terms
@@ -41,7 +43,7 @@ from kappi_gateway.openapi import OpenApi
 from kappi_gateway.owners import Owners
 from kappi_gateway.patience import with_patience
 from kappi_gateway.router import Router
-from kappi_gateway.routes import ROUTES, Limit, Service
+from kappi_gateway.routes import ROUTES, Carries, Limit, Service
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.upstream import Patience, Upstreams
 from kappi_gateway.web.pages import add_pages
@@ -130,12 +132,16 @@ class _Wiring:
         limits = self._limits(guessing)
         terms = Terms(
             body_limit_bytes=settings.json_body_limit_bytes,
-            file_body_limit_bytes=settings.file_body_limit_bytes,
+            file_body_limits_bytes={
+                Carries.SMALL_FILE: settings.file_body_limit_bytes,
+                Carries.PICTURE: settings.picture_body_limit_bytes,
+            },
             client_silence=settings.client_silence,
             archives=PlaceLimit(settings.archives_per_address, name="archives", refusal=TooManyArchives),
             files=PlaceLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
             slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
             archive_silence=settings.archive_silence,
+            picture_silence=settings.picture_silence,
             archive_bytes_per_s=settings.archive_bytes_per_s,
         )
         router: Router[Endpoint] = Router()
@@ -183,6 +189,18 @@ class _Wiring:
                 name="accounts",
                 refusal=TooManyAccounts,
                 is_free=lambda status: status not in (201, 409),
+            ),
+            Limit.POST: CallLimit(
+                self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
+                name="posts",
+                refusal=TooManyPosts,
+                is_free=lambda status: status in (401, 503),
+            ),
+            Limit.COMMENT: CallLimit(
+                self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
+                name="comments",
+                refusal=TooManyComments,
+                is_free=lambda status: status != 201,
             ),
             Limit.GUESS: CallLimit(
                 guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status: status != 404

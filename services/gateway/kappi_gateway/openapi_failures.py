@@ -38,6 +38,8 @@ _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.CREATION: _of(errors.TooManyGalleries),
     Limit.SIGN_UP: _of(errors.TooManyAccounts),
     Limit.GUESS: _of(errors.TooManyGuesses),
+    Limit.POST: _of(errors.TooManyPosts),
+    Limit.COMMENT: _of(errors.TooManyComments),
 }
 # The galleries service refuses these itself, when it is asked for a grant.
 _KEY = (Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),)
@@ -91,7 +93,7 @@ def _listed(status: str, answer: Document) -> list[re.Match[str]]:
 def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
     yield from _ALWAYS
     if route.accepts_body:
-        yield from _WITH_FILE if route.carries_file else _WITH_BODY
+        yield from _WITH_FILE if route.carries else _WITH_BODY
     if route.lasts:
         yield from _of(errors.TooManyArchives)
     yield from _LIMITED.get(route.limit, ())

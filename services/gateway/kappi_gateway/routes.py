@@ -41,15 +41,25 @@ class Limit(Enum):
     CREATION = auto()
     SIGN_UP = auto()
     GUESS = auto()
+    POST = auto()
+    COMMENT = auto()
+
+
+class Carries(Enum):
+    """A file in the body of a request, by how large it may be."""
+
+    SMALL_FILE = auto()
+    PICTURE = auto()
+    """Of a post. Its answer comes once what is shown of it was made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation.
 
-    accepts_body: False drops whatever body a client sends. carries_file: the body may be as large as a small
-    file. changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer
-    takes minutes and may pause; it is counted apart from the others.
+    accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
+    changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
+    minutes and may pause; it is counted apart from the others.
     """
 
     method: Method
@@ -57,7 +67,7 @@ class Route:
     service: Service
     credential: Credential = Credential.NONE
     accepts_body: bool = False
-    carries_file: bool = False
+    carries: Carries | None = None
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
     lasts: bool = False
@@ -107,7 +117,7 @@ ROUTES: tuple[Route, ...] = (
         _M,
         Credential.MANAGER,
         accepts_body=True,
-        carries_file=True,
+        carries=Carries.SMALL_FILE,
     ),
     Route("GET", "/v1/uploads/{id}", _M, Credential.MANAGER),
     Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
@@ -122,4 +132,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/media/{id}/links", _M, Credential.MANAGER),
     Route("DELETE", "/v1/links/{id}", _M, Credential.MANAGER),
     Route("GET", "/v1/l/{token}", _M, limit=Limit.GUESS),
+    Route("GET", "/v1/posts", _G),
+    Route("POST", "/v1/posts", _G, accepts_body=True, carries=Carries.PICTURE, limit=Limit.POST),
+    Route("GET", "/v1/posts/{id}", _G),
+    Route("DELETE", "/v1/posts/{id}", _G),
+    Route("GET", "/v1/posts/{id}/image", _M),
+    Route("GET", "/v1/posts/{id}/comments", _G),
+    Route("POST", "/v1/posts/{id}/comments", _G, accepts_body=True, limit=Limit.COMMENT),
+    Route("DELETE", "/v1/comments/{id}", _G),
 )

@@ -87,6 +87,13 @@ class GatewaySettings(ServiceSettings):
     file_body_limit_bytes: int = Field(
         default=22 << 20, gt=0, description="Of a body that carries a small file, perhaps as base64"
     )
+    picture_body_limit_bytes: int = Field(
+        default=101 << 20, gt=0, description="Of a body that carries the picture of a post"
+    )
+    picture_silence: timedelta = Field(
+        default=timedelta(minutes=2),
+        description="How long the answer to the picture of a post may take, once all of it has come",
+    )
     files_per_address: int = Field(
         default=16, gt=0, description="Files being posted at once for one address: half of what media takes"
     )
@@ -128,6 +135,10 @@ class GatewaySettings(ServiceSettings):
     creations_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
     sign_up_burst: int = Field(default=20, gt=0, description="Accounts an address makes at once")
     sign_ups_per_hour: float = Field(default=20.0, gt=0, description="How fast they come back")
+    post_burst: int = Field(default=60, gt=0, description="Posts an account makes at once")
+    posts_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
+    comment_burst: int = Field(default=30, gt=0, description="Comments an account writes at once")
+    comments_per_minute: float = Field(default=30.0, gt=0, description="How fast they come back")
     limited_addresses: int = Field(
         default=100_000, gt=0, description="Addresses remembered per limit, the longest unseen go first"
     )

@@ -32,7 +32,7 @@ class PostDeleted(Event, frozen=True, kw_only=True):
 class CommentAdded(Event, frozen=True, kw_only=True):
     """A post has one comment more. The comment's text is in no event.
 
-    author_id: the account that wrote the comment. comment_count: of the post, this comment included.
+    author_id: the account that wrote the comment.
     """
 
     aggregate: ClassVar[str] = "post_id"
@@ -40,12 +40,11 @@ class CommentAdded(Event, frozen=True, kw_only=True):
     comment_id: UUID
     author_id: UUID
     post_author_id: UUID
-    comment_count: int
     created_at: Instant
 
 
 class CommentDeleted(Event, frozen=True, kw_only=True):
-    """A post has one comment less. comment_count: of the post, without this comment.
+    """A post has one comment less.
 
     author_id: the account that wrote the comment, not the one that deleted it.
     """
@@ -54,6 +53,5 @@ class CommentDeleted(Event, frozen=True, kw_only=True):
     post_id: UUID
     comment_id: UUID
     author_id: UUID
-    comment_count: int
     reason: Literal["requested", "account_deleted"]
     deleted_at: Instant

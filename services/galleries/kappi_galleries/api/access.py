@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
+from kappi_contracts.accounts import AccountClaims
 
 from kappi_galleries.errors import GalleryKeyMissing
+from kappi_galleries.posts_domain import Caller
 from kappi_galleries.use_cases.access import Manager
 
 KEY_HEADER = "X-Gallery-Key"
@@ -38,10 +41,23 @@ class Callers:
     def __init__(self, accounts: AccountVerifier) -> None:
         self._accounts = accounts
 
-    async def account(self, request: Request) -> UUID:
+    async def claims(self, request: Request) -> AccountClaims:
         """Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
-        token = bearer_token(request.headers.get("authorization"))
-        return (await self._accounts.open(token)).account_id
+        return await self._accounts.open(bearer_token(request.headers.get("authorization")))
+
+    async def account(self, request: Request) -> UUID:
+        """Raises as `claims` does."""
+        return (await self.claims(request)).account_id
+
+    async def author(self, request: Request) -> Caller:
+        """Raises as `claims` does."""
+        claims = await self.claims(request)
+        return Caller(
+            account_id=claims.account_id,
+            display_name=claims.display_name,
+            named_at=datetime.fromtimestamp(claims.issued_at, UTC),
+            is_admin=claims.role == "admin",
+        )
 
     async def account_if_any(self, request: Request) -> UUID | None:
         """None without an `Authorization` header. Raises as `account` does."""

@@ -10,13 +10,19 @@ from kappi_chassis.inbox import record
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import CommentDeleted
 
 from kappi_galleries import metrics
 from kappi_galleries.repository.accounts import AccountRows
+from kappi_galleries.repository.authors import bury_author
+from kappi_galleries.repository.comments import take_some_of_author
 from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.repository.posts import PostRows
 from kappi_galleries.use_cases.deletion import delete
+from kappi_galleries.use_cases.posts import bury
 
 PAGE = 100
+COMMENT_PAGE = 500
 
 _log = get_logger(__name__)
 
@@ -38,8 +44,11 @@ class AccountDeletion:
         """False for a duplicate."""
         account_id: UUID = envelope.data.account_id
         async with self._outbox.begin() as unit:
-            # First, and committed: from here on no gallery is given to this account any more.
+            # First, and committed: from here on the account gets no gallery, and posts and comments nothing.
             await AccountRows(unit.connection).bury(account_id, deleted_at=envelope.data.deleted_at)
+            await bury_author(unit.connection, account_id, deleted_at=envelope.data.deleted_at)
+        await self._delete_posts(account_id)
+        await self._delete_comments(account_id)
         total = 0
         while True:
             async with self._outbox.begin() as unit:
@@ -60,3 +69,38 @@ class AccountDeletion:
         for gallery in galleries:
             await delete(unit, gallery, reason="account_deleted", now=now)
         return len(galleries)
+
+    async def _delete_posts(self, account_id: UUID) -> None:
+        while True:
+            async with self._outbox.begin() as unit:
+                found = await PostRows(unit.connection).lock_some_of_author(account_id, limit=self._page)
+                for post_id, version in found:
+                    await bury(
+                        unit,
+                        post_id,
+                        author_id=account_id,
+                        version=version,
+                        reason="account_deleted",
+                        now=self._clock(),
+                    )
+            metrics.POSTS.labels("deleted").inc(len(found))
+            if len(found) < self._page:
+                return
+
+    async def _delete_comments(self, account_id: UUID) -> None:
+        while True:
+            async with self._outbox.begin() as unit:
+                taken = await take_some_of_author(unit.connection, account_id, limit=COMMENT_PAGE)
+                for comment in taken:
+                    if comment.sequence is not None:
+                        event = CommentDeleted(
+                            post_id=comment.post_id,
+                            comment_id=comment.id,
+                            author_id=account_id,
+                            reason="account_deleted",
+                            deleted_at=self._clock(),
+                        )
+                        await unit.publish(event, sequence=comment.sequence)
+            metrics.COMMENTS.labels("deleted").inc(len(taken))
+            if len(taken) < COMMENT_PAGE:
+                return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,8 +25,8 @@ from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
-from kappi_galleries.consumers import GROUP, handlers
-from kappi_galleries.main import Ground, build_app
+from kappi_galleries.consumers import GROUP
+from kappi_galleries.main import Ground, build_app, build_handlers
 from kappi_galleries.settings import GalleriesSettings
 
 PUBLIC_URL = "https://kappi.example"
@@ -118,6 +118,8 @@ class Account:
     clock: Clock
     key: SigningKey
     id: UUID = field(default_factory=uuid4)
+    name: str | None = "Ada"
+    role: str = "user"
 
     @property
     def token(self) -> str:
@@ -132,7 +134,8 @@ class Account:
             "aud": ACCESS_AUDIENCE,
             "sub": str(self.id),
             "sid": str(uuid4()),
-            "role": "user",
+            "role": self.role,
+            "name": self.name,
             "tier": "Premium",
             "iat": issued,
             "exp": lasting,
@@ -149,6 +152,34 @@ class Graveyard:
 
     async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
         self.buried.append((record, error))
+
+
+class KeptPictures:
+    """`Pictures` in memory. refusal: raised instead of keeping one, once it has come whole."""
+
+    def __init__(self) -> None:
+        self.kept: dict[UUID, bytes] = {}
+        self.items: dict[UUID, UUID] = {}
+        self.refusal: Exception | None = None
+        self.before: Callable[[], Awaitable[None]] | None = None
+
+    async def store(
+        self, post_id: UUID, _account_id: UUID, content: AsyncIterator[bytes], *, at_most_bytes: int | None
+    ) -> None:
+        assert at_most_bytes is None or at_most_bytes > 0
+        picture = b"".join([piece async for piece in content])
+        await self._settle()
+        self.kept[post_id] = picture
+
+    async def use_item(self, post_id: UUID, _account_id: UUID, media_id: UUID) -> None:
+        await self._settle()
+        self.items[post_id] = media_id
+
+    async def _settle(self) -> None:
+        if self.before is not None:
+            await self.before()
+        if self.refusal is not None:
+            raise self.refusal
 
 
 @pytest.fixture
@@ -168,17 +199,18 @@ def identity_key() -> SigningKey:
 
 
 @pytest.fixture
-def make_account(clock: Clock, identity_key: SigningKey) -> Callable[[], Account]:
-    return lambda: Account(clock, identity_key)
+def make_account(clock: Clock, identity_key: SigningKey) -> Callable[..., Account]:
+    """`make_account(name=…, role="admin")`."""
+    return lambda **named: Account(clock, identity_key, **named)
 
 
 @pytest.fixture
-def account(make_account: Callable[[], Account]) -> Account:
+def account(make_account: Callable[..., Account]) -> Account:
     return make_account()
 
 
 @pytest.fixture
-def other(make_account: Callable[[], Account]) -> Account:
+def other(make_account: Callable[..., Account]) -> Account:
     return make_account()
 
 
@@ -224,8 +256,18 @@ def outbox(database: Database) -> Outbox:
 
 
 @pytest.fixture
+def pictures() -> KeptPictures:
+    return KeptPictures()
+
+
+@pytest.fixture
 def ground(
-    database: Database, outbox: Outbox, clock: Clock, passwords: Passwords, identity_key: SigningKey
+    database: Database,
+    outbox: Outbox,
+    clock: Clock,
+    passwords: Passwords,
+    identity_key: SigningKey,
+    pictures: KeptPictures,
 ) -> Ground:
     async def keys() -> bytes:
         return msgspec.json.encode(jwks_document(identity_key))
@@ -235,6 +277,7 @@ def ground(
         outbox=outbox,
         accounts=AccountVerifier(JwksSource(keys), clock=clock),
         passwords=passwords,
+        pictures=pictures,
         clock=clock,
     )
 
@@ -262,10 +305,12 @@ def graveyard() -> Graveyard:
 
 
 @pytest.fixture
-def processor(ground: Ground, graveyard: Graveyard) -> Processor:
+def processor(
+    ground: Ground, graveyard: Graveyard, make_settings: Callable[..., GalleriesSettings]
+) -> Processor:
     return Processor(
         group=GROUP,
-        handlers=handlers(ground.outbox, clock=ground.clock),
+        handlers=build_handlers(ground, make_settings()),
         dead_letters=graveyard,
     )
 

@@ -1,0 +1,141 @@
+"""What the OpenAPI document says of posts and comments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
+from kappi_chassis.auth.verifier import KeysUnavailable
+from kappi_chassis.http.app import problems
+from kappi_chassis.http.form_stream import MalformedForm
+from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
+from kappi_chassis.problems import (
+    MalformedJson,
+    Overloaded,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+
+from kappi_galleries.errors import (
+    PICTURE_REFUSALS,
+    CommentNotFound,
+    CommentNotYours,
+    PicturesUnavailable,
+    PostNotFound,
+    PostNotYours,
+)
+from kappi_galleries.posts_domain import MAX_CAPTION_CHARACTERS
+from kappi_galleries.posts_schemas import (
+    CommentAnswer,
+    CommentPageAnswer,
+    PostAnswer,
+    PostFromItem,
+    PostPageAnswer,
+)
+
+_TOKEN = (AccessTokenMissing, AccessTokenInvalid, KeysUnavailable)
+_IDEMPOTENCY = (IdempotencyKeyInvalid, IdempotencyKeyReused)
+_NOBODY: dict[str, Any] = {"security": []}
+_FORM: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {"type": "string", "format": "binary", "description": "A PNG, JPEG or BMP picture"},
+            "caption": {"type": "string", "maxLength": MAX_CAPTION_CHARACTERS},
+        },
+    }
+}
+
+CREATE: dict[str, Any] = {
+    "operation_id": "createPost",
+    "summary": "Post a picture",
+    "description": "Either a form with the picture as its `file`, at most 100 MiB, PNG, JPEG or BMP as its "
+    "content says; or JSON with the `media_id` of a ready picture in a gallery of mine, of any type. The "
+    "original stays as it came and is never shown; everybody sees a JPEG of 600 by 600 pixels, which is "
+    "stored when this answers. Both count towards the storage quota.\n\n"
+    "With `Idempotency-Key` a retry of the same picture and caption gets the first one's post.",
+    "status_code": 201,
+    "response_model": PostAnswer,
+    "response_description": "The post",
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": _FORM,
+                "application/json": {"schema": PostFromItem.model_json_schema()},
+            },
+        }
+    },
+    "responses": problems(
+        MalformedJson,
+        MalformedForm,
+        *_TOKEN,
+        PayloadTooLarge,
+        UnsupportedMediaType,
+        ValidationFailed,
+        *PICTURE_REFUSALS.values(),
+        *_IDEMPOTENCY,
+        PicturesUnavailable,
+        Overloaded,
+    ),
+}
+LIST: dict[str, Any] = {
+    "operation_id": "listPosts",
+    "summary": "List the posts",
+    "description": "Of everybody, for everybody: those with the most comments first, then the newest. A "
+    "reader who goes on from page to page is shown no post twice, and misses none whose number of comments "
+    "stayed the same meanwhile.",
+    "openapi_extra": _NOBODY,
+    "response_model": PostPageAnswer,
+    "response_description": "A page of posts",
+    "responses": problems(ValidationFailed),
+}
+READ: dict[str, Any] = {
+    "operation_id": "getPost",
+    "summary": "Read a post",
+    "description": "With its last two comments, for everybody.",
+    "openapi_extra": _NOBODY,
+    "response_model": PostAnswer,
+    "response_description": "The post",
+    "responses": problems(PostNotFound, ValidationFailed),
+}
+DELETE: dict[str, Any] = {
+    "operation_id": "deletePost",
+    "summary": "Delete a post",
+    "description": "With its picture and comments; as its author, or as an administrator. It cannot be "
+    "undone. Caches may show the picture for an hour.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "It is gone",
+    "responses": problems(*_TOKEN, PostNotYours, PostNotFound, ValidationFailed),
+}
+LIST_COMMENTS: dict[str, Any] = {
+    "operation_id": "listComments",
+    "summary": "List the comments of a post",
+    "description": "The newest first, for everybody.",
+    "openapi_extra": _NOBODY,
+    "response_model": CommentPageAnswer,
+    "response_description": "A page of comments",
+    "responses": problems(PostNotFound, ValidationFailed),
+}
+ADD_COMMENT: dict[str, Any] = {
+    "operation_id": "addComment",
+    "summary": "Comment on a post",
+    "description": "The text is kept exactly as written and never interpreted. Each account may send some "
+    "comments at once and then one every few seconds; beyond it `too_many_comments` says how long to wait.",
+    "status_code": 201,
+    "response_model": CommentAnswer,
+    "response_description": "The comment",
+    "responses": problems(MalformedJson, *_TOKEN, PostNotFound, ValidationFailed, *_IDEMPOTENCY),
+}
+DELETE_COMMENT: dict[str, Any] = {
+    "operation_id": "deleteComment",
+    "summary": "Delete a comment",
+    "description": "As its author, as the author of its post, or as an administrator.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "It is gone",
+    "responses": problems(*_TOKEN, CommentNotYours, CommentNotFound, ValidationFailed),
+}

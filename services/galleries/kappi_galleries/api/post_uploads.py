@@ -1,0 +1,110 @@
+"""A post's picture in the body of the request: a form with one file and a caption."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES, FormStream, field_fault
+from kappi_chassis.problems import FieldError, Overloaded, PayloadTooLarge, ValidationFailed
+from pydantic import BaseModel, ValidationError
+
+from kappi_galleries.errors import PictureTooLarge
+from kappi_galleries.posts_schemas import Caption, PostFromItem
+
+MAX_PICTURE_BYTES = 100 << 20
+"""Of a post's picture, as the API promises; the account's tier may allow less."""
+MAX_JSON_BYTES = 64 << 10
+_PIECE_BYTES = 64 << 10
+
+
+class _Said(BaseModel):
+    """What the form says beside the file."""
+
+    caption: Caption = None
+
+
+class PostForm:
+    """`PictureUpload` of a multipart request. Raises MalformedForm, PictureTooLarge."""
+
+    def __init__(self, request: Request, *, content_type: str) -> None:
+        self._form = FormStream(_pieces(request), content_type=content_type)
+        length = request.headers.get("content-length", "")
+        self.at_most_bytes = int(length) if length.isdigit() else None
+        if self.at_most_bytes is not None and self.at_most_bytes > MAX_PICTURE_BYTES + MAX_BESIDE_BYTES:
+            raise _too_large()
+
+    async def content(self) -> AsyncIterator[bytes]:
+        """Raises PictureTooLarge, MalformedForm, ValidationFailed (there is no file), ClientDisconnect."""
+        size_bytes = 0
+        async for piece in self._form.content():
+            size_bytes += len(piece)
+            if size_bytes > MAX_PICTURE_BYTES:
+                raise _too_large()
+            yield piece
+        if self._form.file is None:
+            error = FieldError(field="file", code="missing", message="Send the picture as the field `file`.")
+            raise ValidationFailed("Look at: file.", errors=(error,))
+
+    def caption(self) -> str | None:
+        """Raises MalformedForm, ValidationFailed. An empty field is none."""
+        values = self._form.fields.get("caption", ())
+        if len(values) > 1:
+            raise field_fault("caption", "It is there twice.")
+        if not values or not values[0]:
+            return None
+        with _told_as_of_a_body():
+            return _Said(caption=values[0]).caption
+
+
+async def read_item_post(request: Request) -> PostFromItem:
+    """The JSON body of a post made of an item. Raises PayloadTooLarge, MalformedJson, ValidationFailed."""
+    chunks, size_bytes = [], 0
+    async for chunk in request.stream():
+        size_bytes += len(chunk)
+        if size_bytes > MAX_JSON_BYTES:
+            raise PayloadTooLarge(f"A JSON body may have {MAX_JSON_BYTES} bytes here.")
+        chunks.append(chunk)
+    with _told_as_of_a_body():
+        return PostFromItem.model_validate_json(b"".join(chunks))
+
+
+class UploadPlaces:
+    """Uploads that this process receives at once. Each holds a request's place for as long as it takes."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = at_once
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Raises Overloaded."""
+        if not self._free:
+            raise Overloaded("Too many pictures are being received.", retry_after_s=5)
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+
+@contextmanager
+def _told_as_of_a_body() -> Iterator[None]:
+    """What pydantic finds is told as it is for every other body."""
+    try:
+        yield
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(found) from error
+
+
+def _too_large() -> PictureTooLarge:
+    return PictureTooLarge(f"The largest picture of a post has {MAX_PICTURE_BYTES} bytes.")
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
+    async for chunk in request.stream():
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            yield chunk[start : start + _PIECE_BYTES]

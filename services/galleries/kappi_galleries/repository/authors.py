@@ -1,0 +1,53 @@
+"""Accounts that post and comment: their names, and that they are gone.
+
+Whoever adds a post or a comment holds a share lock on the author's row until the commit, and the account's
+deletion changes that row: what was added is there when the deletion looks for it, or is never added.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_galleries.models import authors
+from kappi_galleries.posts_domain import Caller
+
+HOLD = """
+  SELECT account_id FROM authors
+  WHERE account_id = $1 AND deleted_at IS NULL AND (named_at >= $3 OR display_name IS NOT DISTINCT FROM $2)
+  FOR SHARE"""
+"""For a CTE: one row if the author may write and no newer name is to be noted. $1 to $3: see `held`."""
+_NOTE = """
+INSERT INTO authors AS a (account_id, display_name, named_at) VALUES ($1, $2, $3)
+ON CONFLICT (account_id) DO UPDATE SET
+  display_name = CASE WHEN a.named_at <= $3 THEN $2 ELSE a.display_name END,
+  named_at = greatest(a.named_at, $3)
+WHERE a.deleted_at IS NULL
+RETURNING true
+"""
+
+
+def held(caller: Caller) -> tuple[UUID, str | None, datetime]:
+    """The first three arguments of a statement with `HOLD` in it."""
+    return caller.account_id, caller.display_name, caller.named_at
+
+
+async def note_author(asyncpg: Any, caller: Caller) -> bool:
+    """Know an author, by the newest name its tokens told; False when the account was deleted."""
+    return bool(await asyncpg.fetchval(_NOTE, *held(caller)))
+
+
+async def bury_author(connection: AsyncConnection, account_id: UUID, *, deleted_at: datetime) -> None:
+    """Leave a tombstone, also where there was nothing; again is the same as once."""
+    gone = {"display_name": None, "deleted_at": deleted_at}
+    await connection.execute(
+        insert(authors)
+        .values(account_id=account_id, named_at=deleted_at, **gone)
+        .on_conflict_do_update(
+            index_elements=[authors.c.account_id], set_=gone, where=authors.c.deleted_at.is_(None)
+        )
+    )

@@ -1,0 +1,219 @@
+"""Creating a post: a draft, its picture, then everybody sees it.
+
+The media service is called between two transactions. Until the second one nobody sees the post; a draft that
+is left behind, by a killed process say, is swept after its time, and its picture with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from kappi_chassis.auth.accounts import AccessTokenInvalid
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.outbox import Outbox
+from kappi_chassis.problems import Unavailable
+from kappi_contracts.events import PostCreated, PostDeleted
+
+from kappi_galleries import metrics
+from kappi_galleries.errors import PICTURE_REFUSALS
+from kappi_galleries.pictures import Pictures
+from kappi_galleries.posts_domain import Caller, Post, PostId
+from kappi_galleries.repository.posts import PostQueries, PostRows, publish_draft
+
+CallOf = Callable[[bytes], IdempotentCall]
+"""An idempotent call with that fingerprint of its request."""
+Render = Callable[[Post], StoredAnswer]
+_REFUSALS = tuple(PICTURE_REFUSALS.values())
+_FIRST_SEQUENCE = 1
+
+
+class PictureUpload(Protocol):
+    """A picture on its way in, with a caption before or after it."""
+
+    at_most_bytes: int | None
+
+    def content(self) -> AsyncIterator[bytes]:
+        """The picture. Iterated once, to its end."""
+        ...
+
+    def caption(self) -> str | None:
+        """Known once the content has come. Raises ValidationFailed, MalformedForm."""
+        ...
+
+
+class _Hashed:
+    """Content that is hashed while it passes."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._digest = hashlib.sha256()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._pieces:
+            self._digest.update(piece)
+            yield piece
+
+    def fingerprint(self, caption: str | None) -> bytes:
+        """Of the request: not of its bytes, because a form that is sent again has another boundary."""
+        return self._digest.digest() + (b"" if caption is None else b"caption" + caption.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    post_id: PostId
+    created_at: datetime
+
+
+class PostCreation:
+    """Every method raises AccessTokenInvalid for an account that was deleted."""
+
+    def __init__(
+        self,
+        queries: PostQueries,
+        *,
+        pictures: Pictures,
+        outbox: Outbox,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._queries = queries
+        self._pictures = pictures
+        self._outbox = outbox
+        self._clock = clock
+        self._new_id = new_id
+
+    async def from_upload(
+        self, caller: Caller, upload: PictureUpload, *, call_of: CallOf | None, render: Render
+    ) -> StoredAnswer:
+        """The rendered post, or the answer kept before.
+
+        Raises what `Pictures` and the upload do, IdempotencyKeyReused.
+        """
+        content = _Hashed(upload.content())
+        if call_of is not None and await self._is_known(call_of(b"")):
+            async for _ in content:
+                """Nothing is stored again: what is sent is only compared with the first time."""
+            return await self._repeat(call_of(content.fingerprint(upload.caption())))
+
+        async def store(post_id: PostId) -> tuple[str | None, IdempotentCall | None]:
+            await self._pictures.store(
+                post_id, caller.account_id, aiter(content), at_most_bytes=upload.at_most_bytes
+            )
+            caption = upload.caption()
+            return caption, None if call_of is None else call_of(content.fingerprint(caption))
+
+        return await self._create(caller, store, render=render)
+
+    async def from_item(
+        self,
+        caller: Caller,
+        media_id: UUID,
+        *,
+        caption: str | None,
+        call: IdempotentCall | None,
+        render: Render,
+    ) -> StoredAnswer:
+        """As `from_upload`; the picture is that of an item of the caller's."""
+        if call is not None and await self._is_known(call):
+            return await self._repeat(call)
+
+        async def store(post_id: PostId) -> tuple[str | None, IdempotentCall | None]:
+            await self._pictures.use_item(post_id, caller.account_id, media_id)
+            return caption, call
+
+        return await self._create(caller, store, render=render)
+
+    async def _create(
+        self,
+        caller: Caller,
+        store: Callable[[PostId], Awaitable[tuple[str | None, IdempotentCall | None]]],
+        *,
+        render: Render,
+    ) -> StoredAnswer:
+        draft = _Draft(PostId(self._new_id()), self._clock())
+        if not await self._queries.draft(draft.post_id, caller, now=draft.created_at):
+            raise AccessTokenInvalid
+        published = False
+        try:
+            caption, call = await store(draft.post_id)
+            answer, published = await self._publish(caller, draft, caption=caption, call=call, render=render)
+        except _REFUSALS:
+            published = True
+            await self._drop(draft.post_id)
+            raise
+        finally:
+            if not published:
+                await self._abandon(draft.post_id, caller)
+        return answer
+
+    async def _publish(
+        self,
+        caller: Caller,
+        draft: _Draft,
+        *,
+        caption: str | None,
+        call: IdempotentCall | None,
+        render: Render,
+    ) -> tuple[StoredAnswer, bool]:
+        """The answer, and whether it tells of this draft: a request with the same key may have been first."""
+        async with self._outbox.begin() as unit:
+            known = None if call is None else await call.claim(unit.connection)
+            if known is not None:
+                return known, False
+            if not await publish_draft(unit.connection, draft.post_id, caller, caption=caption):
+                raise AccessTokenInvalid
+            event = PostCreated(
+                post_id=draft.post_id, author_id=caller.account_id, created_at=draft.created_at
+            )
+            await unit.publish(event, sequence=_FIRST_SEQUENCE)
+            post = Post(
+                id=draft.post_id,
+                author=caller.author,
+                caption=caption,
+                comment_count=0,
+                created_at=draft.created_at,
+            )
+            answer = render(post)
+            if call is not None:
+                await call.store(unit.connection, answer)
+        metrics.POSTS.labels("created").inc()
+        return answer, True
+
+    async def _drop(self, post_id: PostId) -> None:
+        """Forget a draft whose picture was refused: nothing is stored of it."""
+        async with self._outbox.begin() as unit:
+            await PostRows(unit.connection).remove(post_id)
+        metrics.POSTS.labels("refused").inc()
+
+    async def _abandon(self, post_id: PostId, caller: Caller) -> None:
+        """Give a draft up, and have removed what may be stored of it."""
+        async with self._outbox.begin() as unit:
+            rows = PostRows(unit.connection)
+            if await rows.lock_draft(post_id) is None:
+                return
+            await rows.remove(post_id)
+            event = PostDeleted(
+                post_id=post_id,
+                author_id=caller.account_id,
+                reason="abandoned",
+                deleted_at=self._clock(),
+            )
+            await unit.publish(event, sequence=_FIRST_SEQUENCE)
+        metrics.POSTS.labels("abandoned").inc()
+
+    async def _is_known(self, call: IdempotentCall) -> bool:
+        async with self._outbox.begin() as unit:
+            return await call.is_known(unit.connection)
+
+    async def _repeat(self, call: IdempotentCall) -> StoredAnswer:
+        async with self._outbox.begin() as unit:
+            known = await call.claim(unit.connection)
+            if known is None:  # forgotten just now, after its time
+                raise Unavailable("Send it again.", retry_after_s=1)
+        return known

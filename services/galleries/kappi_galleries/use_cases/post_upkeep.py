@@ -1,0 +1,109 @@
+"""Upkeep of posts: comments of deleted ones go, drafts left behind are swept, counts are checked."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.db import Database
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import JanitorTick, PostDeleted
+
+from kappi_galleries import metrics
+from kappi_galleries.posts_domain import PostId
+from kappi_galleries.repository.comments import CommentQueries, mend_count, purge_some_of_post
+from kappi_galleries.repository.posts import PostRows
+
+PURGE_PAGE = 2_000
+SWEEP_PAGE = 100
+CHECK_PAGE = 200
+
+_log = get_logger(__name__)
+
+
+class PurgeComments:
+    """Handles PostDeleted: a transaction for each page of comments, then the post's row goes.
+
+    Needs no inbox: each step removes what is still there.
+    """
+
+    def __init__(self, outbox: Outbox, *, page: int = PURGE_PAGE) -> None:
+        self._outbox = outbox
+        self._page = page
+
+    async def __call__(self, envelope: Envelope[PostDeleted]) -> bool:
+        """False when there was nothing left."""
+        post_id = PostId(envelope.data.post_id)
+        total = 0
+        while True:
+            async with self._outbox.begin() as unit:
+                removed = await purge_some_of_post(unit.connection, post_id, limit=self._page)
+                total += removed
+                if removed < self._page:
+                    is_news = await PostRows(unit.connection).remove(post_id)
+                    break
+        metrics.COMMENTS.labels("purged").inc(total)
+        return is_news
+
+
+class PostUpkeep:
+    """Handles JanitorTick. draft_lifetime: how long storing a picture may take.
+
+    Needs no inbox: a tick that comes again finds only what is left.
+    """
+
+    def __init__(
+        self, database: Database, outbox: Outbox, *, draft_lifetime: timedelta, clock: Clock
+    ) -> None:
+        self._comments = CommentQueries(database)
+        self._outbox = outbox
+        self._draft_lifetime = draft_lifetime
+        self._clock = clock
+
+    async def __call__(self, envelope: Envelope[JanitorTick]) -> bool:
+        """Always True: a tick that finds nothing to do was not in vain."""
+        # By the wall clock, too: a tick from the future must not take a draft whose picture is coming.
+        at = min(envelope.data.at, self._clock())
+        swept = await self.sweep_drafts(at)
+        checked, mended = await self.check_counts()
+        _log.info("posts.kept_up", drafts_swept=swept, posts_checked=checked, counts_mended=mended)
+        return True
+
+    async def sweep_drafts(self, at: datetime) -> int:
+        """Delete drafts that were begun longer ago than their lifetime; returns how many."""
+        total = 0
+        while True:
+            async with self._outbox.begin() as unit:
+                rows = PostRows(unit.connection)
+                drafts = await rows.lock_old_drafts(before=at - self._draft_lifetime, limit=SWEEP_PAGE)
+                for post_id, author_id in drafts:
+                    await rows.remove(post_id)
+                    event = PostDeleted(
+                        post_id=post_id, author_id=author_id, reason="abandoned", deleted_at=at
+                    )
+                    await unit.publish(event, sequence=1)
+            total += len(drafts)
+            metrics.POSTS.labels("abandoned").inc(len(drafts))
+            if len(drafts) < SWEEP_PAGE:
+                return total
+
+    async def check_counts(self) -> tuple[int, int]:
+        """Compare every post's count with its comments and mend those that differ; (checked, mended)."""
+        checked = mended = 0
+        after: PostId | None = None
+        while True:
+            page = await self._comments.check(after=after, limit=CHECK_PAGE)
+            checked += page.checked
+            for post_id in page.miscounted:
+                async with self._outbox.begin() as unit:
+                    count = await mend_count(unit.connection, post_id)
+                if count is not None:
+                    mended += 1
+                    _log.warning("posts.count_mended", post_id=str(post_id), comment_count=count)
+            if page.last is None:
+                break
+            after = page.last
+        metrics.COUNTS_MENDED.inc(mended)
+        return checked, mended

@@ -1,0 +1,88 @@
+"""Reading the posts, deleting one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.events import PostDeleted
+
+from kappi_galleries import metrics
+from kappi_galleries.errors import PostNotFound, PostNotYours
+from kappi_galleries.posts_domain import Caller, ListPosition, Post, PostId
+from kappi_galleries.repository.posts import PostQueries, PostRows
+
+
+@dataclass(frozen=True, slots=True)
+class PostPage:
+    """Posts, the most commented first. after: where to go on; None at the end."""
+
+    posts: list[Post]
+    after: ListPosition | None
+
+
+class Posts:
+    """The posts that everybody sees."""
+
+    def __init__(self, queries: PostQueries, *, outbox: Outbox, clock: Clock) -> None:
+        self._queries = queries
+        self._outbox = outbox
+        self._clock = clock
+
+    async def list(self, *, after: ListPosition | None, limit: int) -> PostPage:
+        """By comments, then the newest first. A reader who goes on from page to page is shown no post twice,
+        and every post whose count did not change meanwhile (ADR-0022)."""
+        if after is None:
+            found, snapshot = await self._queries.first_page(limit=limit + 1)
+        else:
+            found, snapshot = await self._queries.next_page(after, limit=limit + 1), after.snapshot
+        page = found[:limit]
+        if len(found) <= limit:
+            return PostPage(page, None)
+        last = page[-1]
+        return PostPage(page, ListPosition(last.comment_count, last.id, snapshot))
+
+    async def read(self, post_id: PostId) -> Post:
+        """Raises PostNotFound."""
+        post = await self._queries.find(post_id)
+        if post is None:
+            raise PostNotFound
+        return post
+
+    async def delete(self, post_id: PostId, caller: Caller) -> None:
+        """Gone at once for everybody; picture and comments follow. Raises PostNotFound, PostNotYours."""
+        async with self._outbox.begin() as unit:
+            locked = await PostRows(unit.connection).lock_live(post_id)
+            if locked is None:
+                raise PostNotFound
+            author_id, version = locked
+            if author_id != caller.account_id and not caller.is_admin:
+                raise PostNotYours
+            await bury(
+                unit,
+                post_id,
+                author_id=author_id,
+                version=version,
+                reason="requested",
+                now=self._clock(),
+            )
+        metrics.POSTS.labels("deleted").inc()
+
+
+async def bury(
+    unit: UnitOfWork,
+    post_id: PostId,
+    *,
+    author_id: UUID,
+    version: int,
+    reason: Literal["requested", "account_deleted"],
+    now: datetime,
+) -> None:
+    """Show a post that is locked in this transaction no more, and tell of it. version: before this."""
+    await PostRows(unit.connection).bury(post_id, version=version + 1)
+    event = PostDeleted(post_id=post_id, author_id=author_id, reason=reason, deleted_at=now)
+    await unit.publish(event, sequence=version + 1)
