@@ -127,7 +127,10 @@ class Environments:
         return own
 
     def _of_galleries(self, addresses: Addresses) -> dict[str, str]:
-        own = {"KAPPI_GALLERIES_ACCOUNT_JWKS_URL": addresses.url("identity") + JWKS_PATH}
+        own = {
+            "KAPPI_GALLERIES_ACCOUNT_JWKS_URL": addresses.url("identity") + JWKS_PATH,
+            "KAPPI_GALLERIES_MEDIA_URL": addresses.url("media"),
+        }
         if "KAPPI_GALLERIES_GRANT_KEY" not in self._environ:
             own["KAPPI_GALLERIES_GRANT_KEY_FILE"] = str(self._data.grant_key())
         return own
