@@ -201,6 +201,31 @@ CLAIMING = Rule(
     },
 )
 
+OWN_PICTURE = Rule(
+    "The owner of the item",
+    "What is not in a gallery of the account does not exist for it, administrators' included.",
+    {
+        **_ACCOUNT,
+        Caller.OWNER: _OWN,
+        **_all((Caller.OTHER, Caller.CLAIMANT, Caller.ADMIN), GONE),
+    },
+)
+
+
+def _author(not_yours: Outcome, name: str, says: str) -> Rule:
+    others = _all((Caller.OTHER, Caller.CLAIMANT), not_yours)
+    return Rule(name, says, {**_ACCOUNT, **others, Caller.OWNER: DONE, Caller.ADMIN: DONE})
+
+
+POST_AUTHOR = _author(
+    "403 post_not_yours", "The post's author, and administrators", "Posts are seen by everybody."
+)
+COMMENT_AUTHOR = _author(
+    "403 comment_not_yours",
+    "The comment's author, its post's author, and administrators",
+    "Comments are seen by everybody.",
+)
+
 RULES = (
     ANYONE,
     ANYONE_HONEST,
@@ -214,6 +239,9 @@ RULES = (
     PART_VIEWER,
     KEY_HOLDER,
     CLAIMING,
+    OWN_PICTURE,
+    POST_AUTHOR,
+    COMMENT_AUTHOR,
 )
 
 
@@ -274,6 +302,7 @@ _POSTED = {
     "filename": "a.gif",
     "content_base64": "R0lGODdhAQABAIABAP///wAAACwAAAAAAQABAAACAkQBADs=",
 }
+_POST = "/v1/posts/{post}"
 _GALLERY, _ITEM, _UPLOAD = "/v1/galleries/{gallery}", "/v1/media/{item}", "/v1/uploads/{upload}"
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -406,6 +435,15 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET /v1/l/{token}", ANYONE, (_NO_LINK, "302", "302", "302"), "/v1/l/{link_token}", gone=_NO_LINK
     ),
+    # posts
+    Operation("GET /v1/posts", ANYONE, "200"),
+    Operation("POST /v1/posts", OWN_PICTURE, "201", gone=_NO_ITEM, json={"media_id": "{item}"}),
+    Operation("GET /v1/posts/{id}", ANYONE, "200", _POST),
+    Operation("DELETE /v1/posts/{id}", POST_AUTHOR, "204", _POST, spends="post"),
+    Operation("GET /v1/posts/{id}/image", ANYONE, "200", f"{_POST}/image"),
+    Operation("GET /v1/posts/{id}/comments", ANYONE, "200", f"{_POST}/comments"),
+    Operation("POST /v1/posts/{id}/comments", ACCOUNT, "201", f"{_POST}/comments", json={"text": "Whose?"}),
+    Operation("DELETE /v1/comments/{id}", COMMENT_AUTHOR, "204", "/v1/comments/{comment}", spends="comment"),
 )
 UNLINKED = {"link": UNKNOWN_ID, "link_token": "never-made"}
 """The parts of a gallery without a link that name one."""

@@ -75,6 +75,9 @@ async def build(stack: StackUnderTest, phone: Phone) -> World:
         await _until_viewable(phone, galleries[kind], names[kind]["item"])
         if kind is not Kind.ANONYMOUS:
             names[kind] |= await _new_link(stack, phone, galleries[kind], names[kind]["item"])
+    post = await _new_post(phone, owner, names[Kind.SHARED]["item"])
+    for kind in Kind:
+        names[kind] |= {**post, **await _new_comment(phone, owner, post["post"])}
     return World(owner, admin, galleries, names)
 
 
@@ -104,6 +107,10 @@ async def one_of_its_own(
             return {
                 "session": _session_of(await log_in(stack, phone, world.owner.email, world.owner.password))
             }
+        case "post":
+            return await _new_post(phone, world.owner, world.names[Kind.SHARED]["item"])
+        case "comment":
+            return await _new_comment(phone, world.owner, world.names[kind]["post"])
         case "account":
             made = make_admin(stack, phone) if caller is Caller.ADMIN else sign_up(stack, phone, "gone")
             token = (await made).access_token
@@ -139,6 +146,17 @@ async def _new_link(stack: StackUnderTest, phone: Phone, gallery: Gallery, item:
     token = link["link"].rpartition("/")[2]
     stack.secrets.add(token)
     return {"link": link["id"], "link_token": token}
+
+
+async def _new_post(phone: Phone, owner: Person, item: str) -> dict[str, str]:
+    answer = await phone.ask("POST", "/v1/posts", json={"media_id": item}, headers=owner.key)
+    return {"post": answer.ok(201)["id"]}
+
+
+async def _new_comment(phone: Phone, owner: Person, post: str) -> dict[str, str]:
+    path = f"/v1/posts/{post}/comments"
+    answer = await phone.ask("POST", path, json={"text": "Mine"}, headers=owner.key)
+    return {"comment": answer.ok(201)["id"]}
 
 
 async def _new_tier(phone: Phone, admin: Person) -> str:

@@ -59,6 +59,16 @@ LOOK, ABORT, COMPLETE, PARTS = (
     "POST /v1/uploads/{id}/parts",
 )
 ITEM, DESCRIBE, DELETE = "GET /v1/media/{id}", "PATCH /v1/media/{id}", "DELETE /v1/media/{id}"
+LIST_POSTS, CREATE_POST = "GET /v1/posts", "POST /v1/posts"
+READ_POST, DELETE_POST, POST_IMAGE = (
+    "GET /v1/posts/{id}",
+    "DELETE /v1/posts/{id}",
+    "GET /v1/posts/{id}/image",
+)
+LIST_COMMENTS, COMMENT = "GET /v1/posts/{id}/comments", "POST /v1/posts/{id}/comments"
+DELETE_COMMENT = "DELETE /v1/comments/{id}"
+TOKEN = {"Authorization": "Bearer {token}"}
+STRANGER = {"Authorization": "Bearer {stranger_token}"}
 DOWNLOAD, RENDITION = "GET /v1/media/{id}/download", "GET /v1/media/{id}/renditions/{size}"
 
 
@@ -173,6 +183,146 @@ def _posted(
 ) -> Refusal:
     path, headers = "/v1/galleries/{home}/media", {**HOME_KEY, "Content-Type": kind}
     return Refusal(f"{POST}: {name}", POST, path, status, code, headers, body=body, names=names)
+
+
+def _post_of_item(name: str, status: int, code: str, json: Any, *, names: str | None = None) -> Refusal:
+    return Refusal(f"{CREATE_POST}: {name}", CREATE_POST, "/v1/posts", status, code, TOKEN, json, names=names)
+
+
+def _post_body(
+    name: str, status: int, code: str, *, body: bytes, kind: str, names: str | None = None
+) -> Refusal:
+    headers = {**TOKEN, "Content-Type": kind}
+    return Refusal(
+        f"{CREATE_POST}: {name}", CREATE_POST, "/v1/posts", status, code, headers, body=body, names=names
+    )
+
+
+def _post_form(name: str, status: int, code: str, file: bytes, *, caption: str = "") -> Refusal:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n%b\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="caption"\r\n\r\n%b\r\n--b--\r\n'
+    ) % (file, caption.encode())
+    return _post_body(name, status, code, body=body, kind="multipart/form-data; boundary=b")
+
+
+def _with_bad_tokens(operation: str, path: str, *, json: Any = None) -> list[Refusal]:
+    return [
+        Refusal(f"{operation}: no token", operation, path, 401, "credentials_missing", json=json),
+        Refusal(
+            f"{operation}: a bad token",
+            operation,
+            path,
+            401,
+            "access_token_invalid",
+            {"Authorization": "Bearer let-me-in"},
+            json,
+        ),
+    ]
+
+
+def _commented(name: str, text: Any) -> Refusal:
+    path, code = "/v1/posts/{post}/comments", "validation_failed"
+    return Refusal(f"{COMMENT}: {name}", COMMENT, path, 422, code, TOKEN, {"text": text}, names="text")
+
+
+def _posts() -> list[Refusal]:
+    post, comments = "/v1/posts/{post}", "/v1/posts/{post}/comments"
+    unknown, unknown_comment = f"/v1/posts/{UNKNOWN_ID}", f"/v1/comments/{UNKNOWN_ID}"
+    too_short = {**TOKEN, "Idempotency-Key": "abc"}
+    kind_of_json, invalid = "application/json", "validation_failed"
+    return [
+        *_with_bad_tokens(CREATE_POST, "/v1/posts", json={"media_id": UNKNOWN_ID}),
+        _post_of_item("unknown item", 404, "media_not_found", {"media_id": UNKNOWN_ID}),
+        _post_of_item("an item without an account", 404, "media_not_found", {"media_id": "{item}"}),
+        _post_of_item("no item", 422, invalid, {"caption": "a"}, names="media_id"),
+        _post_of_item("no id", 422, invalid, {"media_id": "seven"}, names="media_id"),
+        _post_of_item(
+            "a caption too long",
+            422,
+            invalid,
+            {"media_id": UNKNOWN_ID, "caption": "x" * 2001},
+            names="caption",
+        ),
+        _post_of_item("NUL in a caption", 422, invalid, {"media_id": UNKNOWN_ID, "caption": "a\0b"}),
+        _post_body("cut JSON", 400, "malformed_json", body=b'{"media_id": "', kind=kind_of_json),
+        _post_body("not UTF-8", 400, "malformed_json", body=b'{"caption": "\xff"}', kind=kind_of_json),
+        _post_body("endless nesting", 413, "payload_too_large", body=NESTED, kind=kind_of_json),
+        _post_body("a list", 422, invalid, body=b"[1]", kind=kind_of_json),
+        _post_body("neither", 415, "unsupported_media_type", body=b"x", kind="text/plain"),
+        _post_body("no form", 400, "malformed_form", body=b"x", kind="multipart/form-data; boundary=b"),
+        _post_body("no boundary", 400, "malformed_form", body=b"x", kind="multipart/form-data"),
+        _post_body(
+            "no file",
+            422,
+            invalid,
+            body=b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n\r\n--b--\r\n",
+            kind="multipart/form-data; boundary=b",
+            names="file",
+        ),
+        _post_body("too large", 413, "file_too_large", body=bytes(102 * MIB), kind="multipart/form-data"),
+        _post_form("an animation", 415, "picture_type_not_taken", b"GIF89a" + bytes(100)),
+        _post_form("a page", 415, "picture_type_not_taken", b"<html>"),
+        _post_form("an empty file", 422, "picture_unusable", b""),
+        _post_form("half a picture", 422, "picture_unusable", b"\xff\xd8\xff\xe0" + bytes(100)),
+        Refusal(
+            "a post's idempotency key too short",
+            CREATE_POST,
+            "/v1/posts",
+            400,
+            "idempotency_key_invalid",
+            too_short,
+            {"media_id": UNKNOWN_ID},
+        ),
+        Refusal("no posts", LIST_POSTS, "/v1/posts?limit=0", 422, invalid, names="limit"),
+        Refusal(
+            "made-up place among posts", LIST_POSTS, "/v1/posts?cursor=%24", 422, invalid, names="cursor"
+        ),
+        Refusal("unknown post", READ_POST, unknown, 404, "post_not_found"),
+        Refusal("no post's id", READ_POST, "/v1/posts/seven", 422, invalid),
+        Refusal("unknown picture", POST_IMAGE, f"{unknown}/image", 404, "post_not_found"),
+        *_with_bad_tokens(DELETE_POST, post),
+        Refusal("delete an unknown post", DELETE_POST, unknown, 404, "post_not_found", TOKEN),
+        Refusal("delete another's post", DELETE_POST, post, 403, "post_not_yours", STRANGER),
+        Refusal("comments of an unknown post", LIST_COMMENTS, f"{unknown}/comments", 404, "post_not_found"),
+        Refusal("made-up place", LIST_COMMENTS, f"{comments}?cursor=%24", 422, invalid, names="cursor"),
+        *_with_bad_tokens(COMMENT, comments, json={"text": "a"}),
+        *_bodies(COMMENT, comments, headers=TOKEN, text_field="text"),
+        Refusal(
+            "comment on an unknown post",
+            COMMENT,
+            f"{unknown}/comments",
+            404,
+            "post_not_found",
+            TOKEN,
+            {"text": "a"},
+        ),
+        Refusal(
+            "a comment's idempotency key too short",
+            COMMENT,
+            comments,
+            400,
+            "idempotency_key_invalid",
+            too_short,
+            {"text": "a"},
+        ),
+        _commented("too long", "x" * 2001),
+        _commented("nothing", ""),
+        _commented("only white space", " \n\t "),
+        _commented("a number", 7),
+        *_with_bad_tokens(DELETE_COMMENT, "/v1/comments/{comment}"),
+        Refusal(
+            "delete an unknown comment", DELETE_COMMENT, unknown_comment, 404, "comment_not_found", TOKEN
+        ),
+        Refusal(
+            "delete another's comment",
+            DELETE_COMMENT,
+            "/v1/comments/{comment}",
+            403,
+            "comment_not_yours",
+            STRANGER,
+        ),
+    ]
 
 
 def _viewed(name: str, path: str, *, status: int = 404, code: str = "gallery_not_found") -> Refusal:
@@ -379,6 +529,7 @@ REFUSALS: tuple[Refusal, ...] = (
         HOME_CODE,
     ),
     Refusal("of a promise", ITEM, "/v1/media/{pending_item}", 404, "media_not_found", HOME_KEY),
+    *_posts(),
     # no such thing
     _unrouted("GET", "/v1"),
     _unrouted("GET", "/v1/nothing"),

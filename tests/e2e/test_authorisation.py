@@ -100,6 +100,8 @@ async def _assert_all_is_there(phone: Phone, world: World) -> None:
         names = world.names[kind]
         for path in (f"/v1/galleries/{gallery.id}", f"/v1/media/{names['item']}"):
             assert (await phone.ask("GET", path, headers=gallery.key)).status == 200, (kind, path)
+    post = world.names[Kind.SHARED]["post"]
+    assert (await phone.ask("GET", f"/v1/posts/{post}")).ok()["comment_count"] >= len(Kind)
     for name in ("owner_token", "other_token", "admin_token"):
         headers = {"Authorization": f"Bearer {world.names[Kind.SHARED][name]}"}
         assert (await phone.ask("GET", "/v1/me", headers=headers)).status == 200, name

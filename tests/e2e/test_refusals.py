@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import pytest
 from kappi_media.testing.samples import encode, quadrants
 
-from tests.e2e import evidence
+from tests.e2e import evidence, posts
+from tests.e2e.accounts import sign_up
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.refusals import REFUSALS, Refusal
 from tests.e2e.stacks import StackUnderTest
@@ -51,9 +53,19 @@ async def _build(stack: StackUnderTest) -> World:
             "pending": pending["id"],
             "pending_item": pending["media_id"],
             "aborted": aborted["id"],
+            **await _post(stack, phone),
         }
     await stack.running.wait_idle()
     return World(home, names)
+
+
+async def _post(stack: StackUnderTest, phone: Phone) -> dict[str, str]:
+    """A post with a comment, by the same account, and another account."""
+    author, stranger = await sign_up(stack, phone, "author"), await sign_up(stack, phone, "stranger")
+    post = (await posts.create(phone, author, PICTURE.body)).ok(201)["id"]
+    comment = (await posts.comment(phone, author, post, "First")).ok(201)["id"]
+    tokens = {"token": author.access_token, "stranger_token": stranger.access_token}
+    return {"post": post, "comment": comment, **tokens}
 
 
 async def _footprint(stack: StackUnderTest, home: Gallery) -> object:
@@ -62,7 +74,8 @@ async def _footprint(stack: StackUnderTest, home: Gallery) -> object:
         await evidence.ask_database(
             stack,
             "galleries",
-            "SELECT ((SELECT count(*) FROM galleries), version, title, expires_at)::text"
+            "SELECT ((SELECT count(*) FROM galleries), version, title, expires_at,"
+            " (SELECT array_agg(version ORDER BY id) FROM posts), (SELECT count(*) FROM comments))::text"
             " FROM galleries WHERE id = $1",
             UUID(home.id),
         ),
@@ -71,7 +84,8 @@ async def _footprint(stack: StackUnderTest, home: Gallery) -> object:
             "media",
             "SELECT ((SELECT array_agg(state ORDER BY id) FROM uploads),"
             " (SELECT array_agg(version ORDER BY id) FROM items),"
-            " (SELECT sum(version) FROM contents))::text",
+            " (SELECT sum(version) FROM contents), (SELECT count(*) FROM post_pictures),"
+            " (SELECT sum(reserved_bytes) FROM accounts))::text",
         ),
         await evidence.objects_under(stack, f"galleries/{home.id}/"),
     )
@@ -85,7 +99,7 @@ async def test_a_refusal_has_its_code_stores_nothing_and_tells_nothing(
     answer = await phone.ask(
         refusal.method,
         _named(refusal.path, world),
-        json=refusal.json,
+        json=_named_in(refusal.json, world),
         body=refusal.body,
         headers={name: _named(value, world) for name, value in refusal.headers.items()},
     )
@@ -103,6 +117,12 @@ async def test_a_refusal_has_its_code_stores_nothing_and_tells_nothing(
 
 def _named(text: str, world: World) -> str:
     return text.format(**world.names) if "{" in text else text
+
+
+def _named_in(json: Any, world: World) -> Any:
+    if not isinstance(json, Mapping):
+        return json
+    return {name: _named(value, world) if isinstance(value, str) else value for name, value in json.items()}
 
 
 async def test_a_true_grant_is_worth_nothing_at_the_front_door(
