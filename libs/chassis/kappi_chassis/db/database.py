@@ -79,6 +79,19 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
 
+async def driver_of(connection: AsyncConnection) -> Any:
+    """The asyncpg connection inside a transaction, for a statement written for asyncpg.
+
+    SQLAlchemy begins the transaction with its own first statement; before it, asyncpg would commit each of
+    its statements alone.
+    """
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    if not driver.is_in_transaction():
+        await connection.execute(text("SELECT 1"))
+    return driver
+
+
 def _refuse_closed(connection: Any, *_: Any) -> None:
     """A connection the server ended while it was idle: the pool takes another. Asks nobody, unlike a ping."""
     if connection.driver_connection.is_closed():

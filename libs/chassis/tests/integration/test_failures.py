@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from kappi_chassis.bus.processor import is_poison, is_transient
-from kappi_chassis.db import Database
+from kappi_chassis.db import Database, driver_of
 from kappi_chassis.testing.eventually import eventually
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -96,3 +97,13 @@ async def test_a_failed_statement_does_not_tell_its_values(database: Database) -
     with pytest.raises(Exception, match="division by zero") as failure:
         await run()
     assert "31337" not in str(failure.value)
+
+
+async def test_the_drivers_own_statements_are_part_of_the_transaction(database: Database) -> None:
+    """Also the first one of it, which SQLAlchemy knows nothing of."""
+    with suppress(ConnectionError):
+        async with database.transaction() as connection:
+            driver = await driver_of(connection)
+            await driver.execute("CREATE TABLE halfway (id int)")
+            raise ConnectionError("killed")
+    assert await database.hot.fetchval("SELECT to_regclass('halfway')") is None

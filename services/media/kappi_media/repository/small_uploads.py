@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from kappi_chassis.db import driver_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain import DeclaredUpload
@@ -30,8 +31,8 @@ async def settle(connection: AsyncConnection, declared: DeclaredUpload) -> bool:
     """Rewrite a pending upload and release what it reserved too much; False when it is not pending any more,
     or its gallery is deleted."""
     upload, description = declared
-    raw = await connection.get_raw_connection()
-    settled = await raw.driver_connection.fetchval(  # type: ignore[union-attr]  # asyncpg's own
+    driver = await driver_of(connection)
+    settled = await driver.fetchval(
         _SETTLE,
         upload.id,
         upload.gallery_id,

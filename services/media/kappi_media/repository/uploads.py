@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from kappi_chassis.db import Database
+from kappi_chassis.db import Database, driver_of
 from kappi_chassis.outbox import OutboxRow
 from msgspec.json import encode
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -151,8 +151,7 @@ class UploadQueries:
 
 async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> Refusal | None:
     """`UploadQueries.promise` as part of a transaction that has already begun."""
-    raw = await connection.get_raw_connection()
-    return await _promise(raw.driver_connection, batch)
+    return await _promise(await driver_of(connection), batch)
 
 
 async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | None:
