@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from kappi_chassis.db import Database
+from kappi_chassis.db import Database, driver_of
 from kappi_chassis.outbox import OutboxRow
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -141,21 +141,25 @@ async def add_within(
     connection: AsyncConnection, caller: Caller, comment: Comment, *, event: OutboxRow
 ) -> bool:
     """`CommentQueries.add` as part of a transaction that has already begun."""
-    raw = await connection.get_raw_connection()
-    return await _add(raw.driver_connection, caller, comment, event=event)
+    return await _add(await driver_of(connection), caller, comment, event=event)
 
 
 async def mend_count(connection: AsyncConnection, post_id: PostId) -> int | None:
     """Count a post's comments anew, while nobody adds or deletes one; None when its count is exact."""
     await connection.execute(select(posts.c.id).where(posts.c.id == post_id).with_for_update())
-    raw = await connection.get_raw_connection()
-    mended: int | None = await raw.driver_connection.fetchval(_MEND, post_id)  # type: ignore[union-attr]
+    driver = await driver_of(connection)
+    mended: int | None = await driver.fetchval(_MEND, post_id)
     return mended
 
 
 async def purge_some_of_post(connection: AsyncConnection, post_id: PostId, *, limit: int) -> int:
-    """Remove up to `limit` comments of a buried post; returns how many."""
-    some = select(comments.c.id).where(comments.c.post_id == post_id).limit(limit)
+    """Remove up to `limit` comments of a post, if it is buried; returns how many."""
+    some = (
+        select(comments.c.id)
+        .join(posts, posts.c.id == comments.c.post_id)
+        .where(comments.c.post_id == post_id, posts.c.state == "deleted")
+        .limit(limit)
+    )
     result = await connection.execute(delete(comments).where(comments.c.id.in_(some)))
     return result.rowcount
 
@@ -209,10 +213,8 @@ async def _lock_posts(connection: AsyncConnection, post_ids: set[UUID]) -> dict[
 
 
 async def _count_out(connection: AsyncConnection, by_post: Counter[PostId]) -> None:
-    raw = await connection.get_raw_connection()
-    await raw.driver_connection.execute(  # type: ignore[union-attr]  # asyncpg's own
-        _COUNT_OUT, list(by_post), list(by_post.values())
-    )
+    driver = await driver_of(connection)
+    await driver.execute(_COUNT_OUT, list(by_post), list(by_post.values()))
 
 
 async def _add(asyncpg: Any, caller: Caller, comment: Comment, *, event: OutboxRow) -> bool:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from kappi_chassis.db import Database
+from kappi_chassis.db import Database, driver_of
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -116,8 +116,7 @@ async def publish_draft(
     connection: AsyncConnection, post_id: PostId, caller: Caller, *, caption: str | None
 ) -> bool:
     """Let everybody see a draft; False when it is none any more, or the account was deleted."""
-    raw = await connection.get_raw_connection()
-    asyncpg: Any = raw.driver_connection
+    asyncpg = await driver_of(connection)
     if await asyncpg.fetchval(_PUBLISH, *held(caller), post_id, caption):
         return True
     # Another request may have noted a name that this one does not hold.
