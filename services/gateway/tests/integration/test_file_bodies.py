@@ -36,6 +36,15 @@ async def test_a_file_over_its_limit_is_told_by_its_own_code(make_stack: StackFa
     assert (answer.status, answer.code) == (413, "file_too_large")
 
 
+async def test_the_picture_of_a_post_has_a_limit_of_its_own(make_stack: StackFactory) -> None:
+    stack = await make_stack(file_body_limit_bytes=5_000, picture_body_limit_bytes=50_000)
+    body = b"x" * 50_000
+    assert (await stack.ask("POST", "/v1/posts", body=body)).status == 200
+    assert stack.galleries.seen[-1].body == body
+    refused = await exchange(stack.port, request("POST", "/v1/posts", "Content-Length: 50001"))
+    assert (refused.status, refused.code) == (413, "file_too_large")
+
+
 async def test_a_file_is_passed_on_while_it_comes(stack: Stack) -> None:
     arrived = asyncio.Event()
 

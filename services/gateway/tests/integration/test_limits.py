@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sized
+from uuid import UUID
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
@@ -195,3 +196,53 @@ async def test_too_many_passwords_is_answered_as_galleries_says(guarded: Stack) 
     answer = await guarded.ask("GET", "/v1/g/good", "X-Gallery-Password: p", FORWARDED + "1.1.1.1")
     assert (answer.status, answer.code) == (429, "too_many_password_attempts")
     assert answer.headers["retry-after"] == "17"
+
+
+@pytest.fixture
+async def social(make_stack: StackFactory) -> Stack:
+    """Where an account may make two posts and write three comments at once."""
+    stack = await make_stack(
+        accounts=True,
+        post_burst=2,
+        posts_per_hour=360,
+        comment_burst=3,
+        comments_per_minute=12,
+        trusted_proxies="127.0.0.0/8",
+    )
+    stack.galleries.always(Reply(status=201, body=b"{}"))
+    return stack
+
+
+COMMENTS = f"/v1/posts/{GALLERY_ID}/comments"
+
+
+@pytest.mark.parametrize(
+    ("path", "burst", "wait_s", "code"),
+    [("/v1/posts", 2, "10", "too_many_posts"), (COMMENTS, 3, "5", "too_many_comments")],
+)
+async def test_an_account_posts_and_comments_so_often(
+    social: Stack, path: str, burst: int, wait_s: str, code: str
+) -> None:
+    """Whatever address it comes from; others go on."""
+    for number in range(burst):
+        answer = await social.ask("POST", path, social.bearer(), FORWARDED + f"1.1.1.{number}", body=b"{}")
+        assert answer.status == 201
+    refused = await social.ask("POST", path, social.bearer(), FORWARDED + "2.2.2.2", body=b"{}")
+    assert (refused.status, refused.code, refused.headers["retry-after"]) == (429, code, wait_s)
+    other = social.bearer(sub=str(UUID(int=7)))
+    assert (await social.ask("POST", path, other, FORWARDED + "1.1.1.0", body=b"{}")).status == 201
+    social.time.now_s += float(wait_s)
+    assert (await social.ask("POST", path, social.bearer(), body=b"{}")).status == 201
+
+
+async def test_comments_that_were_refused_are_free(social: Stack) -> None:
+    social.galleries.always(problem_reply(422, "validation_failed"))
+    for _ in range(5):
+        assert (await social.ask("POST", COMMENTS, social.bearer(), body=b"{}")).status == 422
+
+
+async def test_reading_posts_and_comments_is_free(social: Stack) -> None:
+    social.galleries.always(Reply(body=b"{}"))
+    for _ in range(5):
+        for path in ("/v1/posts", COMMENTS):
+            assert (await social.ask("GET", path)).status == 200
