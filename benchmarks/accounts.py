@@ -1,0 +1,49 @@
+"""An account of the system under measurement."""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+
+from benchmarks.load import connect, request
+from benchmarks.world import World
+
+
+class Account:
+    """Signed up, and logged in anew when asked to: access tokens last for minutes."""
+
+    def __init__(self, world: World, account_id: UUID, credentials: dict[str, str]) -> None:
+        self.id = account_id
+        self._world = world
+        self._credentials = credentials
+        self._token = ""
+
+    @classmethod
+    async def sign_up(cls, world: World) -> Account:
+        credentials = {"email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_hex(12)}
+        made = await world.ask("POST", f"{world.gateway.url}/v1/accounts", body=credentials)
+        account = cls(world, UUID(made["id"]), credentials)
+        await account.log_in()
+        return account
+
+    async def log_in(self) -> None:
+        form = {"username": self._credentials["email"], "password": self._credentials["password"]}
+        ask = request(
+            "POST",
+            "/v1/oauth/token",
+            host=self._world.gateway.authority,
+            headers={"content-type": "application/x-www-form-urlencoded"},
+            body=urlencode({"grant_type": "password", **form}).encode(),
+        )
+        connection = await connect(self._world.gateway.host, self._world.gateway.port)
+        connection.keep_body = True
+        assert await connection.ask(ask) == 200
+        self._token = msgspec.json.decode(connection.body)["access_token"]
+        connection.close()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token}"}
