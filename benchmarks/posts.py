@@ -82,8 +82,8 @@ async def load(url: str, accounts: list[UUID], *, posts: int, comments: int) -> 
                 (
                     _id(chooser, next(numbers)),
                     post,
-                    chooser.choice(accounts),
-                    "A comment of usual length",
+                    chooser.choice(authors),
+                    _TEXT,
                     _FIRST,
                 )
                 for post, count in zip(ids, counts, strict=True)

@@ -60,6 +60,9 @@ _SHOWN_AS_SECURITY = frozenset(
     {"authorization", "x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"}
 )
 _TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
+_TAGS_BY_COLLECTION = {"posts": "Posts", "comments": "Posts"}
+"""Where several services answer for one part of the product."""
+_ALL_TAGS = (*_TAGS.values(), "Posts")
 _INFO: Document = {
     "title": "Kappi",
     "version": "1.0.0",
@@ -98,11 +101,12 @@ def merge(parts: Mapping[Service, Document]) -> Document:
         name: schema for document in renamed.values() for name, schema in sorted(_schemas(document).items())
     }
     used = _reachable(paths, every_schema)
+    tags = {tag for methods in paths.values() for operation in methods.values() for tag in operation["tags"]}
     return {
         "openapi": "3.1.0",
         "info": _INFO,
         "servers": [{"url": "/"}],
-        "tags": [{"name": _TAGS[service]} for service in _TAGS if service in parts],
+        "tags": [{"name": tag} for tag in _ALL_TAGS if tag in tags],
         "paths": paths,
         "components": {
             "schemas": {name: schema for name, schema in every_schema.items() if name in used},
@@ -123,7 +127,7 @@ def _by_shape(document: Document) -> dict[str, tuple[str, Document]]:
 def _public(operation: Document, route: Route, *, names: Mapping[str, str]) -> Document:
     """names: of path parameters, the service's to ours."""
     public = dict(operation)
-    public["tags"] = [_TAGS[route.service]]
+    public["tags"] = [_TAGS_BY_COLLECTION.get(route.collection, _TAGS[route.service])]
     parameters = [
         {**parameter, "name": names.get(parameter["name"], parameter["name"])}
         if parameter.get("in") == "path"
