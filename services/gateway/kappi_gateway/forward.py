@@ -39,18 +39,27 @@ class Terms:
     """body_limit_bytes: of a request to a service; file_body_limits_bytes: of one that carries a file.
     client_silence: longest pause of a client. archives, archive_silence: how many at once, and how long a
     service may pause, where an answer lasts. picture_silence: how long a service may take over a picture.
-    archive_bytes_per_s: of its slowest reader. files: how many at
-    once where a body carries one. slow: clients that are waited for in the middle of their bodies."""
+    archive_bytes_per_s: of its slowest reader. files, pictures: how
+    many at once where a body carries one. slow: clients that are waited for in the middle of their bodies."""
 
     body_limit_bytes: int
     file_body_limits_bytes: Mapping[Carries, int]
     client_silence: timedelta
     archives: PlaceLimit
     files: PlaceLimit
+    pictures: PlaceLimit
     slow: PlaceLimit
     archive_silence: timedelta
     picture_silence: timedelta
     archive_bytes_per_s: int
+
+
+def _places(route: Route, terms: Terms) -> PlaceLimit | None:
+    if route.lasts:
+        return terms.archives
+    if route.carries is Carries.PICTURE:
+        return terms.pictures
+    return terms.files if route.carries else None
 
 
 class _Paid:
@@ -94,7 +103,7 @@ class Forward:
         self._slow = terms.slow
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = _PASSING[route.service]
-        self._places = terms.archives if route.lasts else terms.files if route.carries else None
+        self._places = _places(route, terms)
         self._pace = (
             ReadingPace(self._silence_s, terms.archive_bytes_per_s)
             if route.lasts

@@ -97,6 +97,11 @@ class GatewaySettings(ServiceSettings):
     files_per_address: int = Field(
         default=16, gt=0, description="Files being posted at once for one address: half of what media takes"
     )
+    pictures_per_address: int = Field(
+        default=4,
+        gt=0,
+        description="Posts with a picture at once for one address: a quarter of what media takes",
+    )
     slow_per_address: int = Field(
         default=32, gt=0, description="Clients of one address that are waited for: an eighth of max_in_flight"
     )

@@ -19,6 +19,8 @@ from kappi_galleries.repository.posts import PostRows
 PURGE_PAGE = 2_000
 SWEEP_PAGE = 100
 CHECK_PAGE = 200
+CHECKED_PER_TICK = 20_000
+"""Posts; the next tick goes on from there. A consumer that worked for minutes would lose its partition."""
 
 _log = get_logger(__name__)
 
@@ -61,6 +63,7 @@ class PostUpkeep:
         self._outbox = outbox
         self._draft_lifetime = draft_lifetime
         self._clock = clock
+        self._checked_up_to: PostId | None = None
 
     async def __call__(self, envelope: Envelope[JanitorTick]) -> bool:
         """Always True: a tick that finds nothing to do was not in vain."""
@@ -90,11 +93,10 @@ class PostUpkeep:
                 return total
 
     async def check_counts(self) -> tuple[int, int]:
-        """Compare every post's count with its comments and mend those that differ; (checked, mended)."""
+        """Compare posts' counts with their comments and mend those that differ; (checked, mended)."""
         checked = mended = 0
-        after: PostId | None = None
-        while True:
-            page = await self._comments.check(after=after, limit=CHECK_PAGE)
+        while checked < CHECKED_PER_TICK:
+            page = await self._comments.check(after=self._checked_up_to, limit=CHECK_PAGE)
             checked += page.checked
             for post_id in page.miscounted:
                 async with self._outbox.begin() as unit:
@@ -102,8 +104,8 @@ class PostUpkeep:
                 if count is not None:
                     mended += 1
                     _log.warning("posts.count_mended", post_id=str(post_id), comment_count=count)
+            self._checked_up_to = page.last
             if page.last is None:
                 break
-            after = page.last
         metrics.COUNTS_MENDED.inc(mended)
         return checked, mended

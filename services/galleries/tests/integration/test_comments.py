@@ -301,3 +301,7 @@ async def test_every_page_of_posts_is_checked(
     )
     assert await upkeep.check_counts() == (5, 5)
     assert await upkeep.check_counts() == (5, 0)
+    # More posts than a tick looks at: the next one goes on, and then begins anew.
+    monkeypatch.setattr(post_upkeep, "CHECKED_PER_TICK", 4)
+    await database.hot.execute("UPDATE posts SET comment_count = 3")
+    assert [await upkeep.check_counts() for _ in range(3)] == [(4, 4), (1, 1), (4, 0)]
