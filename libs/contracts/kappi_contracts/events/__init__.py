@@ -4,7 +4,17 @@ from kappi_contracts.events.accounts import AccountCreated, AccountDeleted, Acco
 from kappi_contracts.events.base import Event
 from kappi_contracts.events.galleries import GalleryCreated, GalleryDeleted, GalleryUpdated
 from kappi_contracts.events.janitor import GalleryExpired, JanitorTick, LinkExpired, ObjectsPurged
-from kappi_contracts.events.media import LinkCreated, MediaDeleted, MediaReady, MediaRejected, UploadCompleted
+from kappi_contracts.events.media import (
+    ItemCount,
+    KindCount,
+    LinkCreated,
+    MediaAccessed,
+    MediaDeleted,
+    MediaReady,
+    MediaRejected,
+    TraitCount,
+    UploadCompleted,
+)
 
 __all__ = [
     "AccountCreated",
@@ -15,13 +25,17 @@ __all__ = [
     "GalleryDeleted",
     "GalleryExpired",
     "GalleryUpdated",
+    "ItemCount",
     "JanitorTick",
+    "KindCount",
     "LinkCreated",
     "LinkExpired",
+    "MediaAccessed",
     "MediaDeleted",
     "MediaReady",
     "MediaRejected",
     "ObjectsPurged",
     "TierChanged",
+    "TraitCount",
     "UploadCompleted",
 ]
