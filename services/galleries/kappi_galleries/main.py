@@ -23,12 +23,14 @@ from kappi_galleries.api.galleries import GalleryApi
 from kappi_galleries.api.idempotency import IdempotentCalls
 from kappi_galleries.api.internal import InternalApi
 from kappi_galleries.api.ownership import OwnershipApi
+from kappi_galleries.api.statistics import StatisticsApi
 from kappi_galleries.consumers import GROUP, handlers
 from kappi_galleries.credentials import CodeScheme, new_access_key
 from kappi_galleries.domain import LifetimePolicy
 from kappi_galleries.links import Links
 from kappi_galleries.repository.attempts import AttemptQueries
 from kappi_galleries.repository.galleries import GalleryQueries
+from kappi_galleries.repository.statistics import StatisticsQueries
 from kappi_galleries.settings import GalleriesSettings
 from kappi_galleries.use_cases.account_creation import AccountGalleryCreation
 from kappi_galleries.use_cases.claiming import GalleryClaiming
@@ -36,6 +38,7 @@ from kappi_galleries.use_cases.creation import GalleryCreation
 from kappi_galleries.use_cases.granting import Granting
 from kappi_galleries.use_cases.management import GalleryManagement
 from kappi_galleries.use_cases.rotation import Rotation
+from kappi_galleries.use_cases.statistics import ShowStatistics
 from kappi_galleries.use_cases.unlocking import AttemptLimit, Unlocking
 
 NAME = "galleries"
@@ -73,6 +76,13 @@ def build_app(ground: Ground, settings: GalleriesSettings) -> App:
         _gallery_api(ground, settings, links=links, codes=codes, callers=callers, calls=calls).router()
     )
     app.include_router(ownership.router())
+    show = ShowStatistics(
+        GalleryQueries(ground.database),
+        statistics=StatisticsQueries(ground.database),
+        step=settings.statistics_step,
+        clock=ground.clock,
+    )
+    app.include_router(StatisticsApi(show=show, callers=callers).router())
     _internal_api(ground, settings, links=links).mount(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
@@ -149,7 +159,10 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         passwords=passwords,
     )
     backbone.service.serves(build_app(ground, settings))
-    backbone.consumes(handlers(ground.outbox, clock=ground.clock), group=GROUP)
+    backbone.consumes(
+        handlers(ground.outbox, clock=ground.clock, statistics_retention=settings.statistics_retention),
+        group=GROUP,
+    )
     return backbone.service
 
 

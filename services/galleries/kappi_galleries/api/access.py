@@ -9,7 +9,7 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
 
-from kappi_galleries.errors import GalleryKeyMissing
+from kappi_galleries.errors import AdminRequired, GalleryKeyMissing
 from kappi_galleries.use_cases.access import Manager
 
 KEY_HEADER = "X-Gallery-Key"
@@ -46,6 +46,15 @@ class Callers:
     async def account_if_any(self, request: Request) -> UUID | None:
         """None without an `Authorization` header. Raises as `account` does."""
         return await self.account(request) if "authorization" in request.headers else None
+
+    async def admin(self, request: Request) -> None:
+        """As the token says, so a role that was taken away ends with the token, some minutes later.
+
+        Raises AdminRequired, and as `account` does.
+        """
+        token = bearer_token(request.headers.get("authorization"))
+        if (await self._accounts.open(token)).role != "admin":
+            raise AdminRequired
 
     async def manager(self, request: Request, key: str | None) -> Manager:
         """Raises GalleryKeyMissing with neither a token nor a key, and as `account` does."""

@@ -165,4 +165,4 @@ def test_a_gallery_of_many_items_makes_more_than_one_event() -> None:
     first, second = events_of(counter.take(), day=DAY)
     assert [kind.count for kind in first.kinds] == [MAX_ITEMS_PER_EVENT + 1]
     assert (len(first.items), len(second.items)) == (MAX_ITEMS_PER_EVENT, 1)
-    assert second.kinds == second.traits == ()
+    assert (second.kinds, second.traits) == ((), ())
