@@ -145,7 +145,7 @@ access_total_days = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# Deleted galleries whose counters the next tick removes.
+# Deleted galleries with many counters, which the next tick removes.
 buried_statistics = Table(
     "buried_statistics",
     metadata,

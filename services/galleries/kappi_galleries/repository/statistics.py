@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Final
 from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_contracts.events import ItemCount as CountedItem
 from kappi_contracts.events import KindCount, MediaAccessed, TraitCount
-from sqlalchemy import delete, select, text
+from sqlalchemy import TextClause, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.models import access_item_days, buried_statistics
 from kappi_galleries.statistics import DailyCount, ItemCount
+
+BURIED_AT_ONCE: Final = 500
+"""Rows of each table that a deletion itself removes."""
 
 # In order of the keys, so that two transactions never wait for each other; summed, so that an event that
 # names something twice is no failure.
@@ -121,7 +125,10 @@ class StatisticsRows:
         )
 
     async def bury(self, gallery_id: UUID) -> None:
-        """Leave a deleted gallery's counters to the next tick: there may be many."""
+        """Remove a deleted gallery's counters; where there are many, most of them are left to a tick."""
+        removed = [await self._clear(statement, gallery_id, limit=BURIED_AT_ONCE) for statement in _CLEAR]
+        if max(removed) < BURIED_AT_ONCE:
+            return
         await self._connection.execute(
             insert(buried_statistics).values(gallery_id=gallery_id).on_conflict_do_nothing()
         )
@@ -134,10 +141,7 @@ class StatisticsRows:
         )
         if gallery_id is None:
             return 0
-        removed = 0
-        for statement in _CLEAR:
-            result = await self._connection.execute(statement, {"gallery_id": gallery_id, "limit": limit})
-            removed += result.rowcount
+        removed = sum([await self._clear(statement, gallery_id, limit=limit) for statement in _CLEAR])
         if removed:
             return removed
         await self._connection.execute(
@@ -152,6 +156,10 @@ class StatisticsRows:
             result = await self._connection.execute(statement, {"before": before, "limit": limit})
             removed += result.rowcount
         return removed
+
+    async def _clear(self, statement: TextClause, gallery_id: UUID, *, limit: int) -> int:
+        result = await self._connection.execute(statement, {"gallery_id": gallery_id, "limit": limit})
+        return result.rowcount
 
 
 class StatisticsQueries:

@@ -18,6 +18,7 @@ from kappi_contracts.events import (
     MediaDeleted,
     TraitCount,
 )
+from kappi_galleries.repository.statistics import BURIED_AT_ONCE
 
 pytestmark = pytest.mark.integration
 
@@ -209,8 +210,8 @@ async def tick(processor: Any, record: Any, at: datetime) -> None:
     await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="timer")))
 
 
-async def test_a_deleted_gallery_counts_nothing_and_a_tick_clears_it(
-    processor: Any, record: Any, http: Any, gallery: Any, database: Any, clock: Any
+async def test_a_deleted_gallery_has_no_counters_and_gets_none(
+    processor: Any, record: Any, http: Any, gallery: Any, database: Any
 ) -> None:
     other = (await http("POST", "/v1/galleries")).json
     for each in (gallery, other):
@@ -219,10 +220,21 @@ async def test_a_deleted_gallery_counts_nothing_and_a_tick_clears_it(
     assert (await http("DELETE", path, key=key)).status == 204
     assert (await http("GET", f"{path}/stats", key=key)).json["code"] == "gallery_not_found"
     await processor.process(record(accessed(gallery)))
-    await tick(processor, record, clock())
-    await tick(processor, record, clock())
     kept = {"access_days": 2, "access_item_days": 1, "access_trait_days": 3}
     assert await rows(database) == kept
+    assert await database.hot.fetchval("SELECT count(*) FROM buried_statistics") == 0
+
+
+async def test_many_counters_of_a_deleted_gallery_go_with_the_next_tick(
+    processor: Any, record: Any, http: Any, gallery: Any, database: Any, clock: Any
+) -> None:
+    for number in range(3):
+        many = {uuid4(): 1 for _ in range(BURIED_AT_ONCE)}
+        await processor.process(record(accessed(gallery, downloads=many, day=TODAY - timedelta(days=number))))
+    assert (await http("DELETE", f"/v1/galleries/{gallery['id']}", key=gallery["access_key"])).status == 204
+    assert (await rows(database))["access_item_days"] == 2 * BURIED_AT_ONCE
+    await tick(processor, record, clock())
+    assert await rows(database) == dict.fromkeys(TABLES, 0)
     assert await database.hot.fetchval("SELECT count(*) FROM buried_statistics") == 0
 
 
@@ -232,7 +244,6 @@ async def test_an_accounts_statistics_go_with_it(
     gallery = (await http("POST", "/v1/galleries", token=account.token)).json
     await processor.process(record(accessed(gallery, downloads={uuid4(): 1})))
     await processor.process(record(AccountDeleted(account_id=account.id, deleted_at=clock())))
-    await tick(processor, record, clock())
     assert await rows(database) == dict.fromkeys(TABLES, 0)
 
 
