@@ -21,7 +21,7 @@ from kappi_gateway.errors import (
 )
 from kappi_gateway.granting import Granting
 from kappi_gateway.grants import GrantCache, Granted, GrantKey, KeptGrant, SecretDigests
-from kappi_gateway.headers import GALLERY_CODE, GALLERY_KEY, GALLERY_PASSWORD, first, text
+from kappi_gateway.headers import AUTHORIZATION, GALLERY_CODE, GALLERY_KEY, GALLERY_PASSWORD, first, text
 from kappi_gateway.limits import GuessLimit
 from kappi_gateway.owners import Owners, bearer
 from kappi_gateway.routes import Credential, Limit, Route
@@ -94,7 +94,9 @@ class Credentials:
 
     async def role_of(self, call: Call) -> Role | None:
         """What a good token says of its account; None without one. Never refuses, hardly waits."""
-        return None if self._owners is None else await self._owners.role_of(call.headers)
+        if self._owners is None or first(call.headers, AUTHORIZATION) is None:
+            return None
+        return await self._owners.role_of(call.headers)
 
     def drop(self, granted: Granted) -> None:
         """The service did not accept it."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from kappi_chassis.db import Database
 from kappi_contracts.events import ItemCount as CountedItem
 from kappi_contracts.events import KindCount, MediaAccessed, TraitCount
-from sqlalchemy import TextClause, delete, select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,21 +78,28 @@ _OF_ALL = """
 SELECT day, trait, value, count FROM access_total_days
 WHERE day BETWEEN $1 AND $2 ORDER BY day, trait, value
 """
-_TABLES = ("access_days", "access_item_days", "access_trait_days")
+_TABLES = ("access_days", "access_item_days", "access_trait_days", "access_total_days")
 _FORGET = {
     table: text(
         f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the names above
         f"SELECT ctid FROM {table} WHERE day < :before ORDER BY day LIMIT :limit))"
     )
-    for table in (*_TABLES, "access_total_days")
-}
-_CLEAR = tuple(
-    text(
-        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the names above
-        f"SELECT ctid FROM {table} WHERE gallery_id = :gallery_id LIMIT :limit))"
-    )
     for table in _TABLES
+}
+_CLEAR = text("""
+WITH kinds AS (
+  DELETE FROM access_days WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM access_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
+), traits AS (
+  DELETE FROM access_trait_days WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM access_trait_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
+), items AS (
+  DELETE FROM access_item_days WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM access_item_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
 )
+SELECT greatest(
+  (SELECT count(*) FROM kinds), (SELECT count(*) FROM traits), (SELECT count(*) FROM items))
+""")
 
 
 class StatisticsRows:
@@ -126,28 +133,27 @@ class StatisticsRows:
 
     async def bury(self, gallery_id: UUID) -> None:
         """Remove a deleted gallery's counters; where there are many, most of them are left to a tick."""
-        removed = [await self._clear(statement, gallery_id, limit=BURIED_AT_ONCE) for statement in _CLEAR]
-        if max(removed) < BURIED_AT_ONCE:
+        if await self._clear(gallery_id, limit=BURIED_AT_ONCE) < BURIED_AT_ONCE:
             return
         await self._connection.execute(
             insert(buried_statistics).values(gallery_id=gallery_id).on_conflict_do_nothing()
         )
 
-    async def clear_buried(self, *, limit: int) -> int:
-        """Remove up to `limit` rows of each table of one deleted gallery; returns how many, or 1 for the last
-        step of a gallery. 0: no gallery is left that no other transaction is busy with."""
+    async def clear_buried(self, *, limit: int) -> bool:
+        """Remove up to `limit` rows of each table of one deleted gallery.
+
+        False when no gallery is left that no other transaction is busy with.
+        """
         gallery_id = await self._connection.scalar(
             select(buried_statistics.c.gallery_id).limit(1).with_for_update(skip_locked=True)
         )
         if gallery_id is None:
-            return 0
-        removed = sum([await self._clear(statement, gallery_id, limit=limit) for statement in _CLEAR])
-        if removed:
-            return removed
-        await self._connection.execute(
-            delete(buried_statistics).where(buried_statistics.c.gallery_id == gallery_id)
-        )
-        return 1
+            return False
+        if await self._clear(gallery_id, limit=limit) < limit:
+            await self._connection.execute(
+                delete(buried_statistics).where(buried_statistics.c.gallery_id == gallery_id)
+            )
+        return True
 
     async def forget(self, *, before: date, limit: int) -> int:
         """Remove up to `limit` rows of each table of days before that one; returns how many."""
@@ -157,9 +163,10 @@ class StatisticsRows:
             removed += result.rowcount
         return removed
 
-    async def _clear(self, statement: TextClause, gallery_id: UUID, *, limit: int) -> int:
-        result = await self._connection.execute(statement, {"gallery_id": gallery_id, "limit": limit})
-        return result.rowcount
+    async def _clear(self, gallery_id: UUID, *, limit: int) -> int:
+        """How many went of the table that most went of."""
+        removed = await self._connection.scalar(_CLEAR, {"gallery_id": gallery_id, "limit": limit})
+        return int(removed or 0)
 
 
 class StatisticsQueries:

@@ -105,7 +105,7 @@ class StatisticsSweep:
             pass
         return True
 
-    async def _clear_buried(self) -> int:
+    async def _clear_buried(self) -> bool:
         async with self._outbox.begin() as unit:
             return await StatisticsRows(unit.connection).clear_buried(limit=self._batch)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from kappi_media import metrics
-from kappi_media.statistics.traits import OTHER, UNDISCERNED, Traits
+from kappi_media.statistics.traits import OTHER, UNDISCERNED, Traits, network_of, traits_of
 
 AccessKind = Literal["view", "item_view", "preview", "download", "archive", "link"]
 
@@ -32,12 +32,33 @@ class GalleryCounts:
 Counts = dict[UUID, GalleryCounts]
 """By gallery."""
 
+MAX_SIGHTINGS: Final = 1_000
+"""Different sightings that are kept as they came; then they are classified."""
+
 _COUNTED = metrics.ACCESSES.labels("counted")
 _DROPPED = metrics.ACCESSES.labels("dropped")
 
 
+class Sighting(NamedTuple):
+    """An access as its headers describe it, not classified yet: raw values, cut, empty where there is none.
+
+    role: what the gateway or the grant says.
+    """
+
+    kind: AccessKind
+    gallery_id: UUID
+    media_id: UUID | None
+    role: str
+    language: bytes
+    agent: bytes
+    address: bytes
+
+
 class AccessCounter:
-    """Adds accesses up. Not for threads: a count is a few dictionary operations on the event loop.
+    """Adds accesses up. Not for threads: to see one is a dictionary operation on the event loop.
+
+    Like ones are first counted as they came, and classified a thousand different ones at a time, or when they
+    are taken: a view is not the moment to look into headers.
 
     max_keys: of all dictionaries together. From there on, what has a key goes on being counted, a new
     combination is counted under `other`, and an access to a gallery without any key is dropped.
@@ -47,6 +68,14 @@ class AccessCounter:
         self._max_keys = max_keys
         self._keys = 0
         self._counts: Counts = {}
+        self._seen: dict[Sighting, int] = {}
+
+    def see(self, sighting: Sighting) -> None:
+        """One access."""
+        seen = self._seen
+        seen[sighting] = seen.get(sighting, 0) + 1
+        if len(seen) >= MAX_SIGHTINGS:
+            self._classify()
 
     def count(
         self,
@@ -56,32 +85,46 @@ class AccessCounter:
         traits: Traits,
         network: str,
         media_id: UUID | None = None,
+        times: int = 1,
     ) -> None:
-        """One access."""
+        """Accesses that are classified already."""
         counts = self._counts.get(gallery_id)
         if counts is None:
             if self._keys >= self._max_keys:
-                _DROPPED.inc()
+                _DROPPED.inc(times)
                 return
             counts = self._counts[gallery_id] = GalleryCounts()
         key = (kind, traits)
         if key not in counts.traits and not self._takes(len(counts.traits), MAX_TRAITS):
             key = (kind, UNDISCERNED)
-        counts.traits[key] += 1
+        counts.traits[key] += times
         line = (kind, network)
         if line not in counts.networks and not self._takes(len(counts.networks), MAX_NETWORKS):
             line = (kind, OTHER)
-        counts.networks[line] += 1
+        counts.networks[line] += times
         if media_id is not None:
             item = (media_id, kind)
             if item in counts.items or self._takes(len(counts.items), MAX_ITEMS):
-                counts.items[item] += 1
-        _COUNTED.inc()
+                counts.items[item] += times
+        _COUNTED.inc(times)
 
     def take(self) -> Counts:
         """Everything counted so far; counting begins anew."""
+        self._classify()
         taken, self._counts, self._keys = self._counts, {}, 0
         return taken
+
+    def _classify(self) -> None:
+        seen, self._seen = self._seen, {}
+        for sighting, times in seen.items():
+            self.count(
+                sighting.kind,
+                sighting.gallery_id,
+                traits=traits_of(sighting.language, sighting.agent, sighting.role),
+                network=network_of(sighting.address.decode("latin-1")),
+                media_id=sighting.media_id,
+                times=times,
+            )
 
     def _takes(self, held: int, limit: int) -> bool:
         """Whether there is room for one more key, which is then taken."""

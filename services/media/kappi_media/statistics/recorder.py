@@ -8,15 +8,14 @@ from uuid import UUID
 from kappi_contracts.grants import Grant
 from starlette.requests import Request
 
-from kappi_media.statistics.counter import AccessCounter, AccessKind
+from kappi_media.statistics.counter import AccessCounter, AccessKind, Sighting
 from kappi_media.statistics.traits import (
+    ADDRESS_BYTES,
     AGENT_BYTES,
     ANONYMOUS,
     LANGUAGE_BYTES,
     MANAGER,
     ROLES,
-    network_of,
-    traits_of,
 )
 
 ROLE_HEADER = b"x-kappi-role"
@@ -69,12 +68,8 @@ class CountAccesses:
                 address = value
             elif name == ROLE_HEADER and (text := value.decode("latin-1")) in ROLES:
                 told = text
-        self._counter.count(
-            kind,
-            gallery_id,
-            traits=traits_of(language, agent, role or told),
-            network=network_of(address[-64:].decode("latin-1")),
-            media_id=media_id,
+        self._counter.see(
+            Sighting(kind, gallery_id, media_id, role or told, language, agent, address[-ADDRESS_BYTES:])
         )
 
 
