@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_media.statistics import counter as counting
-from kappi_media.statistics.counter import AccessCounter
+from kappi_media.statistics.counter import MAX_SIGHTINGS, AccessCounter, Sighting
 from kappi_media.statistics.events import MAX_ITEMS_PER_EVENT, events_of
 from kappi_media.statistics.traits import LANGUAGES, OTHER, UNKNOWN, Traits, network_of, traits_of
 
@@ -114,6 +114,33 @@ def test_counts_add_up_and_are_taken_once() -> None:
         "items": ({"media_id": str(media_id), "kind": "download", "count": 1},),
     }
     assert counter.take() == {}
+
+
+def _seen(number: int, gallery_id: UUID) -> Sighting:
+    """One of its own for each number."""
+    agent, address = f"Safari/{number}".encode(), f"10.0.{number % 7}.1".encode()
+    return Sighting("view", gallery_id, None, "anonymous", b"de", agent, address)
+
+
+def test_what_is_seen_is_classified_when_it_is_taken() -> None:
+    counter, gallery_id = AccessCounter(max_keys=100), uuid4()
+    for number in (1, 2, 1, 9):
+        counter.see(_seen(number, gallery_id))
+    counts = counter.take()[gallery_id]
+    assert {(traits.language, traits.app) for _, traits in counts.traits} == {("de", "safari")}
+    assert sum(counts.traits.values()) == 4
+    assert counts.networks == {("view", "10.0.1.0/24"): 2, ("view", "10.0.2.0/24"): 2}
+    assert counter.take() == {}
+
+
+def test_headers_that_differ_each_time_are_not_kept() -> None:
+    counter, gallery_id = AccessCounter(max_keys=100), uuid4()
+    for number in range(3 * MAX_SIGHTINGS + 1):
+        counter.see(_seen(number, gallery_id))
+        assert len(counter._seen) < MAX_SIGHTINGS
+    counts = counter.take()[gallery_id]
+    assert sum(counts.traits.values()) == 3 * MAX_SIGHTINGS + 1
+    assert len(counts.networks) == 7
 
 
 def test_no_event_holds_an_address() -> None:
