@@ -168,12 +168,13 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
         lifetime = max(settings.upload_lifetime, settings.multipart_upload_lifetime)
         await facts.fill_all(since=as_of - lifetime - TICK_LOOKS_BACK)
 
-    accesses = AccessQueries(ground.database)
-    steps: list[BeforeSweep] = [SweepAccessLog(accesses, retention=settings.access_log_retention)]
+    steps: list[BeforeSweep] = []
     if settings.hears_store:
         steps.append(complete_overlooked)
     if settings.fill_from_tags:
         steps.append(fill_lately_promised)
+    accesses = AccessQueries(ground.database)
+    steps.append(SweepAccessLog(accesses, retention=settings.access_log_retention))
     return steps
 
 
