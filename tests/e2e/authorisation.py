@@ -151,6 +151,11 @@ ADMINISTRATOR = Rule(
     "The role is looked up with every request, not read from the token.",
     {**_ACCOUNT, **_all(ACCOUNTS, NOT_ADMIN), Caller.ADMIN: DONE},
 )
+ADMINISTRATOR_BY_TOKEN = Rule(
+    "Administrators, as the token says",
+    "The role in the token counts: one that was taken away ends with the token, some minutes later.",
+    ADMINISTRATOR.cells,
+)
 BY_CODE = Rule(
     "Whoever knows the code",
     "The code in the path is the credential, with X-Gallery-Password where the gallery is protected. "
@@ -232,6 +237,7 @@ RULES = (
     ACCOUNT,
     OWN_SESSION,
     ADMINISTRATOR,
+    ADMINISTRATOR_BY_TOKEN,
     BY_CODE,
     MANAGER,
     PART_MANAGER,
@@ -342,7 +348,9 @@ OPERATIONS: tuple[Operation, ...] = (
         gone="404 session_not_found",
         spends="session",
     ),
+    Operation("GET /v1/me/stats", ACCOUNT, "200"),
     # administration
+    Operation("GET /v1/admin/stats", ADMINISTRATOR_BY_TOKEN, "200"),
     Operation("GET /v1/admin/tiers", ADMINISTRATOR, "200"),
     Operation("POST /v1/admin/tiers", ADMINISTRATOR, "201", json={"name": "{new_tier}", **_TIER}),
     Operation("GET /v1/admin/tiers/{name}", ADMINISTRATOR, "200", "/v1/admin/tiers/{tier}"),
@@ -387,6 +395,8 @@ OPERATIONS: tuple[Operation, ...] = (
         _NO_GALLERY,
         spends="gallery",
     ),
+    Operation("GET /v1/galleries/{id}/stats", MANAGER, "200", f"{_GALLERY}/stats", _NO_GALLERY),
+    Operation("GET /v1/galleries/{id}/accesses", MANAGER, "200", f"{_GALLERY}/accesses", _NO_GALLERY),
     Operation("GET /v1/g/{code}", BY_CODE, "200", gone=_NO_GALLERY),
     Operation("GET /v1/g/{code}/archive", BY_CODE, "200", gone=_NO_GALLERY),
     # uploads and items

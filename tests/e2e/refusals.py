@@ -44,6 +44,7 @@ FOREIGN_KEY = {"X-Gallery-Key": "{foreign_key}"}
 DEAD_KEY = {"X-Gallery-Key": "{dead_key}"}
 HOME_CODE = {"X-Gallery-Code": "{home_code}"}
 FOREIGN_CODE = {"X-Gallery-Code": "{foreign_code}"}
+BAD_TOKEN = {"Authorization": "Bearer no.token.at-all"}
 JSON = {"Content-Type": "application/json"}
 NESTED = b'{"attributes":' + b'{"a":' * 100_000
 
@@ -72,6 +73,10 @@ STRANGER = {"Authorization": "Bearer {stranger_token}"}
 DOWNLOAD, RENDITION = "GET /v1/media/{id}/download", "GET /v1/media/{id}/renditions/{size}"
 
 
+STATS, ACCESSES = "GET /v1/galleries/{id}/stats", "GET /v1/galleries/{id}/accesses"
+MY_STATS, ALL_STATS = "GET /v1/me/stats", "GET /v1/admin/stats"
+
+
 def _file(**changed: Any) -> dict[str, Any]:
     file: dict[str, Any] = {"filename": "a.jpg", "size": 1000, "content_type": "image/jpeg", **changed}
     return {"files": [{name: value for name, value in file.items() if value is not ...}]}
@@ -90,7 +95,7 @@ def _keys(operation: str, path: str, *, json: Any = None) -> list[Refusal]:
         refusal("not a key at all", 403, "gallery_key_wrong", {"X-Gallery-Key": "let me in"}),
         refusal("another gallery's key", 403, "gallery_key_wrong", FOREIGN_KEY),
         refusal("a dead gallery's key", 403, "gallery_key_wrong", DEAD_KEY)
-        if operation in {READ, CHANGE, REMOVE}
+        if operation in {READ, CHANGE, REMOVE, STATS}
         else refusal("a dead gallery's key", 404, "gallery_not_found", DEAD_KEY),
         refusal("a grant from outside", 401, "gallery_key_missing", {"X-Kappi-Grant": FORGED_GRANT}),
     ]
@@ -158,6 +163,24 @@ def _bodies(operation: str, path: str, *, headers: Mapping[str, str], text_field
         refusal("NUL in a text", 422, "validation_failed", text.replace(b"%", b"a\\u0000b")),
         refusal("a list instead of an object", 422, "validation_failed", b"[1]"),
         refusal("a megabyte too much", 413, "payload_too_large", b'"' + b"x" * MIB + b'"'),
+    ]
+
+
+def _days(operation: str, path: str, headers: Mapping[str, str]) -> list[Refusal]:
+    """A span of days that is none."""
+
+    def refusal(name: str, query: str, names: str) -> Refusal:
+        where = f"{path}?{query}"
+        return Refusal(
+            f"{operation}: {name}", operation, where, 422, "validation_failed", headers, names=names
+        )
+
+    return [
+        refusal("no day", "from=yesterday", "from"),
+        refusal("a day that never was", "to=2026-02-30", "to"),
+        refusal("NUL in a day", "from=2026-01-01%00", "from"),
+        refusal("backwards", "from=2026-02-02&to=2026-02-01", "from"),
+        refusal("too long", "from=2020-01-01&to=2026-02-01", "from"),
     ]
 
 
@@ -530,6 +553,36 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal("of a promise", ITEM, "/v1/media/{pending_item}", 404, "media_not_found", HOME_KEY),
     *_posts(),
+    # statistics
+    *_keys(STATS, "/v1/galleries/{home}/stats"),
+    *_keys(ACCESSES, "/v1/galleries/{home}/accesses"),
+    Refusal("no stats of no id", STATS, "/v1/galleries/seven/stats", 422, "validation_failed", HOME_KEY),
+    Refusal("stats of a dead one", STATS, "/v1/galleries/{dead}/stats", 404, "gallery_not_found", DEAD_KEY),
+    *_days(STATS, "/v1/galleries/{home}/stats", HOME_KEY),
+    Refusal("no log of no id", ACCESSES, "/v1/galleries/seven/accesses", 422, "validation_failed", HOME_KEY),
+    Refusal(
+        "a log of no lines",
+        ACCESSES,
+        "/v1/galleries/{home}/accesses?limit=0",
+        422,
+        "validation_failed",
+        HOME_KEY,
+        names="limit",
+    ),
+    Refusal(
+        "a log from nowhere",
+        ACCESSES,
+        "/v1/galleries/{home}/accesses?cursor=%24",
+        422,
+        "validation_failed",
+        HOME_KEY,
+        names="cursor",
+    ),
+    Refusal("no account, no stats", MY_STATS, "/v1/me/stats", 401, "credentials_missing"),
+    Refusal("a key is no account", MY_STATS, "/v1/me/stats", 401, "credentials_missing", HOME_KEY),
+    Refusal("stats by a bad token", MY_STATS, "/v1/me/stats", 401, "access_token_invalid", BAD_TOKEN),
+    Refusal("no totals without an account", ALL_STATS, "/v1/admin/stats", 401, "credentials_missing"),
+    Refusal("totals by a bad token", ALL_STATS, "/v1/admin/stats", 401, "access_token_invalid", BAD_TOKEN),
     # no such thing
     _unrouted("GET", "/v1"),
     _unrouted("GET", "/v1/nothing"),

@@ -26,7 +26,9 @@ REFRESH = "KAPPI_TEST_REFRESH_OPENAPI"
 # These take an account, or a tier that only accounts have: test_authorisation.py asks for them, and for all
 # those of the accounts themselves.
 OF_ACCOUNTS = {
+    "GET /v1/admin/stats",
     "GET /v1/galleries",
+    "GET /v1/me/stats",
     "POST /v1/galleries/{id}/claim",
     "POST /v1/media/{id}/links",
     "GET /v1/media/{id}/links",
@@ -104,6 +106,10 @@ async def test_every_operation_of_the_document_works(stack: StackUnderTest, phon
     assert again.status in {304, 200}, "200 where its URLs were signed anew in between"
     archive = await call("GET /v1/g/{code}/archive", f"/v1/g/{created['code']}/archive", 200)
     assert archive.headers["Content-Type"] == "application/zip"
+    stats = await call("GET /v1/galleries/{id}/stats", f"{gallery}/stats", 200, headers=key)
+    assert stats.json().keys() == {"from", "to", "totals", "days", "items"}
+    log = await call("GET /v1/galleries/{id}/accesses", f"{gallery}/accesses", 200, headers=key)
+    assert log.json().keys() == {"items", "next_cursor"}
     await call("DELETE /v1/media/{id}", media, 204, headers=key)
     rotated = "POST /v1/galleries/{id}/rotate-code"
     new_code = (await call(rotated, f"{gallery}/rotate-code", 200, headers=key)).json()["code"]

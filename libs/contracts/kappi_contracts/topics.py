@@ -53,9 +53,10 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="media", consumers=("janitor",), versions=(events.MediaRejected,)),
     Topic(owner="media", consumers=("galleries", "janitor"), versions=(events.MediaDeleted,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.LinkCreated,)),
+    Topic(owner="media", consumers=("galleries",), versions=(events.MediaAccessed,)),
     Topic(
         owner="janitor",
-        consumers=("janitor", "media", "galleries"),
+        consumers=("galleries", "janitor", "media"),
         versions=(events.JanitorTick,),
         partitions=1,
     ),

@@ -27,6 +27,10 @@ class GalleryKeyWrong(Forbidden):
     code, title = "gallery_key_wrong", "The access key does not open this gallery"
 
 
+class AdminRequired(Forbidden):
+    code, title = "admin_required", "Only an administrator may do this"
+
+
 class GalleryNotFound(NotFound):
     """Unknown, private, expired and deleted galleries, and those of other accounts, alike."""
 

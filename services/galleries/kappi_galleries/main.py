@@ -26,6 +26,7 @@ from kappi_galleries.api.idempotency import IdempotentCalls
 from kappi_galleries.api.internal import InternalApi
 from kappi_galleries.api.ownership import OwnershipApi
 from kappi_galleries.api.posts import PostApi
+from kappi_galleries.api.statistics import StatisticsApi
 from kappi_galleries.consumers import GROUP, handlers
 from kappi_galleries.credentials import CodeScheme, new_access_key
 from kappi_galleries.domain import LifetimePolicy
@@ -35,6 +36,7 @@ from kappi_galleries.repository.attempts import AttemptQueries
 from kappi_galleries.repository.comments import CommentQueries
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.repository.posts import PostQueries
+from kappi_galleries.repository.statistics import StatisticsQueries
 from kappi_galleries.settings import GalleriesSettings
 from kappi_galleries.use_cases.account_creation import AccountGalleryCreation
 from kappi_galleries.use_cases.claiming import GalleryClaiming
@@ -46,6 +48,7 @@ from kappi_galleries.use_cases.post_creation import PostCreation
 from kappi_galleries.use_cases.post_upkeep import PostUpkeep
 from kappi_galleries.use_cases.posts import Posts
 from kappi_galleries.use_cases.rotation import Rotation
+from kappi_galleries.use_cases.statistics import ShowStatistics, StatisticsSweep
 from kappi_galleries.use_cases.unlocking import AttemptLimit, Unlocking
 
 NAME = "galleries"
@@ -85,6 +88,13 @@ def build_app(ground: Ground, settings: GalleriesSettings) -> App:
     )
     app.include_router(ownership.router())
     app.include_router(_post_api(ground, settings, links=links, callers=callers, calls=calls).router())
+    show = ShowStatistics(
+        GalleryQueries(ground.database),
+        statistics=StatisticsQueries(ground.database),
+        step=settings.statistics_step,
+        clock=ground.clock,
+    )
+    app.include_router(StatisticsApi(show=show, callers=callers).router())
     _internal_api(ground, settings, links=links).mount(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
@@ -165,7 +175,8 @@ def build_handlers(ground: Ground, settings: GalleriesSettings) -> Mapping[str, 
         draft_lifetime=settings.post_draft_lifetime,
         clock=ground.clock,
     )
-    return handlers(ground.outbox, clock=ground.clock, upkeep=upkeep)
+    sweep = StatisticsSweep(ground.outbox, retention=settings.statistics_retention)
+    return handlers(ground.outbox, clock=ground.clock, on_tick=[upkeep, sweep.handle])
 
 
 def _internal_api(ground: Ground, settings: GalleriesSettings, *, links: Links) -> InternalApi:

@@ -27,6 +27,11 @@ ROTATED = Counter(
 REHASHED = Counter("kappi_galleries_rehashed_passwords_total", "Passwords hashed anew with other parameters")
 GRANTS = Counter("kappi_galleries_grants_total", "Grants sealed", ("right",))
 GRANT_REFUSALS = Counter("kappi_galleries_grant_refusals_total", "Grants refused", ("code",))
+ACCESS_EVENTS = Counter(
+    "kappi_galleries_access_events_total",
+    "MediaAccessed events weighed for the statistics",
+    ("outcome",),  # counted, gallery_gone
+)
 ITEM_EVENTS = Counter(
     "kappi_galleries_item_events_total",
     "MediaReady and MediaDeleted events weighed for the counters",

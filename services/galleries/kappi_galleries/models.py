@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -152,6 +153,58 @@ password_attempts = Table(
     Column("subject_hash", LargeBinary, primary_key=True),
     Column("spent_until", DateTime(timezone=True), nullable=False),
     Index("ix_password_attempts_spent_until", "spent_until"),
+)
+
+# How often a gallery was looked at and taken home on a UTC day (ADR-0024); of its items, and by traits of its
+# viewers. Three tables, because what they count is not crossed.
+access_days = Table(
+    "access_days",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Index("ix_access_days_day", "day"),
+)
+
+access_item_days = Table(
+    "access_item_days",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("media_id", Uuid, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Index("ix_access_item_days_day", "day"),
+    Index("ix_access_item_days_media_id", "media_id"),
+)
+
+access_trait_days = Table(
+    "access_trait_days",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("trait", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Index("ix_access_trait_days_day", "day"),
+)
+
+# Over all galleries, deleted ones included: names none. trait: `kind` as well.
+access_total_days = Table(
+    "access_total_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("trait", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+# Deleted galleries with many counters, which the next tick removes.
+buried_statistics = Table(
+    "buried_statistics",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
 )
 
 outbox = outbox_table(metadata)

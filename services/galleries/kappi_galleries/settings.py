@@ -69,6 +69,15 @@ class GalleriesSettings(DatabaseSettings):
         description="After how long it may send one more",
     )
 
+    statistics_retention: timedelta = Field(
+        default=timedelta(days=730), gt=timedelta(0), description="Of daily counters of accesses"
+    )
+    statistics_step: int = Field(
+        default=5,
+        ge=1,
+        description="Language, role and app of a gallery's viewers are told in steps of this many a day",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.grant_key is None) == (self.grant_key_file is None):

@@ -6,6 +6,8 @@ import re
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
+from kappi_contracts.accounts import Role
+
 from kappi_gateway import metrics
 from kappi_gateway.call import Call
 from kappi_gateway.client_address import limit_key
@@ -19,7 +21,7 @@ from kappi_gateway.errors import (
 )
 from kappi_gateway.granting import Granting
 from kappi_gateway.grants import GrantCache, Granted, GrantKey, KeptGrant, SecretDigests
-from kappi_gateway.headers import GALLERY_CODE, GALLERY_KEY, GALLERY_PASSWORD, first, text
+from kappi_gateway.headers import AUTHORIZATION, GALLERY_CODE, GALLERY_KEY, GALLERY_PASSWORD, first, text
 from kappi_gateway.limits import GuessLimit
 from kappi_gateway.owners import Owners, bearer
 from kappi_gateway.routes import Credential, Limit, Route
@@ -90,6 +92,12 @@ class Credentials:
         if rule is Credential.MANAGER:
             raise GalleryKeyMissing("Send the access key in X-Gallery-Key, or the owner's access token.")
         raise CredentialsMissing("Send X-Gallery-Key, X-Gallery-Code, or the owner's access token.")
+
+    async def role_of(self, call: Call) -> Role | None:
+        """What a good token says of its account; None without one. Never refuses, hardly waits."""
+        if self._owners is None or first(call.headers, AUTHORIZATION) is None:
+            return None
+        return await self._owners.role_of(call.headers)
 
     def drop(self, granted: Granted) -> None:
         """The service did not accept it."""

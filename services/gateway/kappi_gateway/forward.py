@@ -21,7 +21,7 @@ from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.grants import Granted
-from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
+from kappi_gateway.headers import ROLE, TO_GALLERIES, TO_IDENTITY, WITH_GRANT, WITH_TOKEN, passing
 from kappi_gateway.limits import CallLimit, PlaceLimit
 from kappi_gateway.relay import ReadingPace, relay
 from kappi_gateway.routes import Carries, Credential, Limit, Route, Service
@@ -102,7 +102,7 @@ class Forward:
         self._too_large = FileTooLarge if route.carries else PayloadTooLarge
         self._slow = terms.slow
         self._silence_s = terms.client_silence.total_seconds()
-        self._passing = _PASSING[route.service]
+        self._passing = WITH_TOKEN if route.reads_token else _PASSING[route.service]
         self._places = _places(route, terms)
         self._pace = (
             ReadingPace(self._silence_s, terms.archive_bytes_per_s)
@@ -212,6 +212,8 @@ class Forward:
         headers.append(("x-forwarded-proto", call.scope["scheme"]))
         if granted is not None:
             headers.append((GRANT_HEADER, granted.grant.token))
+        if self._route.is_counted and (role := await self._credentials.role_of(call)) is not None:
+            headers.append((ROLE, role))
         if body is not None and body.length is not None:
             headers.append(("content-length", str(body.length)))
         payload = body if body is None or body.whole is None else body.whole

@@ -60,9 +60,9 @@ _SHOWN_AS_SECURITY = frozenset(
     {"authorization", "x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"}
 )
 _TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
-_TAGS_BY_COLLECTION = {"posts": "Posts", "comments": "Posts"}
-"""Where several services answer for one part of the product."""
-_ALL_TAGS = (*_TAGS.values(), "Posts")
+_TAGS_BY_SEGMENT = {"posts": "Posts", "comments": "Posts", "stats": "Statistics", "accesses": "Statistics"}
+"""Where several services answer for one part of the product: by a word in the path."""
+_ALL_TAGS = (*_TAGS.values(), "Posts", "Statistics")
 _INFO: Document = {
     "title": "Kappi",
     "version": "1.0.0",
@@ -124,10 +124,15 @@ def _by_shape(document: Document) -> dict[str, tuple[str, Document]]:
     return {_shape(path): (path, operations) for path, operations in document.get("paths", {}).items()}
 
 
+def _tag(route: Route) -> str:
+    words = route.template.split("/")
+    return next((_TAGS_BY_SEGMENT[word] for word in words if word in _TAGS_BY_SEGMENT), _TAGS[route.service])
+
+
 def _public(operation: Document, route: Route, *, names: Mapping[str, str]) -> Document:
     """names: of path parameters, the service's to ours."""
     public = dict(operation)
-    public["tags"] = [_TAGS_BY_COLLECTION.get(route.collection, _TAGS[route.service])]
+    public["tags"] = [_tag(route)]
     parameters = [
         {**parameter, "name": names.get(parameter["name"], parameter["name"])}
         if parameter.get("in") == "path"

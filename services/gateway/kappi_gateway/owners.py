@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from kappi_chassis.auth.accounts import AccessTokenMissing, AccountVerifier, bearer_token
+from kappi_chassis.auth.accounts import (
+    AccessTokenInvalid,
+    AccessTokenMissing,
+    AccountVerifier,
+    bearer_token,
+)
+from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.clock import Clock
 from kappi_chassis.problems import NotFound
-from kappi_contracts.accounts import AccountClaims
+from kappi_contracts.accounts import AccountClaims, Role
 
 from kappi_gateway import metrics
-from kappi_gateway.errors import GalleryNotFound, GrantRefused, LinkNotFound, MediaNotFound, UploadNotFound
+from kappi_gateway.errors import (
+    GalleryNotFound,
+    GrantRefused,
+    HeaderUnreadable,
+    LinkNotFound,
+    MediaNotFound,
+    UploadNotFound,
+)
 from kappi_gateway.granting import Granting
 from kappi_gateway.grants import GrantCache, Granted, GrantKey, KeptGrant, SecretDigests
 from kappi_gateway.headers import AUTHORIZATION, RawHeaders, first, text
 from kappi_gateway.locations import Locations
 
 GALLERIES = "galleries"
+ROLE_PATIENCE_S = 0.05
 _OWNERS_CACHED = metrics.GRANTS.labels("owner", "cached")
 _MISSING: Mapping[str, type[NotFound]] = {
     GALLERIES: GalleryNotFound,
@@ -52,6 +67,21 @@ class Owners:
         """Whose token the client sent, None when it sent none. Raises AccessTokenInvalid, KeysUnavailable."""
         token = bearer(headers)
         return None if token is None else (await self._verifier.open(token)).account_id
+
+    async def role_of(self, headers: RawHeaders) -> Role | None:
+        """The role in the token the client sent, None without a good one.
+
+        A token that was seen before costs a look-up. Keys that must be fetched first are not waited for
+        longer than a view may take: such a view counts as one without a token.
+        """
+        try:
+            token = bearer(headers)
+            if token is None:
+                return None
+            async with asyncio.timeout(ROLE_PATIENCE_S):
+                return (await self._verifier.open(token)).role
+        except (AccessTokenInvalid, HeaderUnreadable, KeysUnavailable, TimeoutError):
+            return None
 
     async def obtain(self, token: str, *, collection: str, thing_id: str) -> Granted:
         """A manage grant of the gallery that the thing is, or belongs to.

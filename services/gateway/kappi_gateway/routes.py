@@ -59,7 +59,8 @@ class Route:
 
     accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
-    minutes and may pause; it is counted apart from the others.
+    minutes and may pause; it is counted apart from the others. reads_token: the service itself looks at the
+    access token, which else ends at the gateway where a service gets grants.
     """
 
     method: Method
@@ -71,6 +72,12 @@ class Route:
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
     lasts: bool = False
+    reads_token: bool = False
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it may be an access that the media service counts (ADR-0024)."""
+        return self.service is Service.MEDIA and self.method == "GET" and not self.reads_token
 
     @property
     def collection(self) -> str:
@@ -87,6 +94,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/me", _I),
     Route("PATCH", "/v1/me", _I, accepts_body=True),
     Route("DELETE", "/v1/me", _I),
+    Route("GET", "/v1/me/stats", _M, reads_token=True),
     Route("PUT", "/v1/me/password", _I, accepts_body=True),
     Route("GET", "/v1/me/sessions", _I),
     Route("DELETE", "/v1/me/sessions/{id}", _I),
@@ -100,6 +108,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/admin/tiers/{name}", _I),
     Route("GET", "/v1/admin/accounts", _I),
     Route("PUT", "/v1/admin/accounts/{id}/tier", _I, accepts_body=True),
+    Route("GET", "/v1/admin/stats", _G),
     Route("GET", "/v1/galleries", _G),
     Route("POST", "/v1/galleries", _G, accepts_body=True, limit=Limit.CREATION),
     Route("GET", "/v1/galleries/{id}", _G),
@@ -108,6 +117,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/galleries/{id}/claim", _G, accepts_body=True, changes_gallery=True),
     Route("POST", "/v1/galleries/{id}/rotate-code", _G, accepts_body=True, changes_gallery=True),
     Route("POST", "/v1/galleries/{id}/rotate-key", _G, accepts_body=True, changes_gallery=True),
+    Route("GET", "/v1/galleries/{id}/stats", _G),
+    Route("GET", "/v1/galleries/{id}/accesses", _M, Credential.MANAGER),
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH),
     Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True),
     Route("POST", "/v1/galleries/{id}/uploads", _M, Credential.MANAGER, accepts_body=True),

@@ -17,6 +17,7 @@ from kappi_chassis.storage import ObjectHead, ObjectStore, UrlSigner
 from kappi_media.consumers import BeforeSweep
 from kappi_media.location_free.find import find_location
 from kappi_media.probing import DEFAULT_LIMITS, ProbeLimits
+from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.arrivals import ArrivalQueries
 from kappi_media.repository.checksums import ChecksumQueries
@@ -34,6 +35,8 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.scanning import Clamd, ClamdAddress, ScanOriginal
 from kappi_media.settings import MediaSettings
 from kappi_media.single_flight import SingleFlight
+from kappi_media.statistics.counter import AccessCounter
+from kappi_media.statistics.flush import AccessFlush
 from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.checksums import LateChecksum
@@ -44,6 +47,7 @@ from kappi_media.use_cases.location_free import FindLocation, LocationFreeCopies
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.post_pictures import StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_media.use_cases.statistics import SweepAccessLog
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.tag_originals import TagOriginal
 from kappi_media.worker import ProcessUpload
@@ -56,6 +60,7 @@ TICK_LOOKS_BACK = timedelta(hours=6)
 class Ground:
     """What everything stands on; tests put their own clock, ids, store and keys here.
 
+    grant_keys, account_keys: the published keys of grants and of access tokens.
     joins, hashing: what is under way with the parts and bytes of uploads, see `Multiparts`, `CompleteUpload`.
     """
 
@@ -64,6 +69,7 @@ class Ground:
     store: ObjectStore
     signer: UrlSigner
     grant_keys: Fetch
+    account_keys: Fetch
     clock: Clock = utc_now
     new_id: NewId = new_id
     joins: SingleFlight[str, ObjectHead] = field(default_factory=SingleFlight)
@@ -141,6 +147,18 @@ def build_facts(ground: Ground, settings: MediaSettings) -> FactsFromTags:
     )
 
 
+def build_accesses(ground: Ground, settings: MediaSettings, counter: AccessCounter) -> AccessFlush:
+    """What writes counted accesses down."""
+    return AccessFlush(
+        counter,
+        accesses=AccessQueries(ground.database),
+        outbox=ground.outbox,
+        interval=settings.statistics_interval,
+        clock=ground.clock,
+        new_id=ground.new_id,
+    )
+
+
 def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
     """What a tick does before it sweeps uploads that nobody completed."""
     arrivals, facts = build_arrivals(ground), build_facts(ground, settings)
@@ -157,6 +175,8 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
         steps.append(complete_overlooked)
     if settings.fill_from_tags:
         steps.append(fill_lately_promised)
+    accesses = AccessQueries(ground.database)
+    steps.append(SweepAccessLog(accesses, retention=settings.access_log_retention))
     return steps
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
+from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.http import Edge, create_app
@@ -23,6 +24,7 @@ from kappi_media.api.items import ItemApi, leads_to_rendition
 from kappi_media.api.links import LinkApi
 from kappi_media.api.post_pictures import PostPictureApi, leads_to_post_picture
 from kappi_media.api.small_uploads import SmallUploadApi
+from kappi_media.api.statistics import StatisticsApi
 from kappi_media.api.store_events import StoreEventApi
 from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
@@ -36,6 +38,7 @@ from kappi_media.consumers import (
 )
 from kappi_media.ground import (
     Ground,
+    build_accesses,
     build_archives,
     build_arrivals,
     build_complete,
@@ -52,15 +55,19 @@ from kappi_media.ground import (
 )
 from kappi_media.page_cache import PageCache
 from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import LinkQueries
 from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.uploads import UploadQueries
+from kappi_media.repository.usage import UsageQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.statistics.counter import AccessCounter
+from kappi_media.statistics.recorder import AccessRecorder, CountAccesses, CountNothing
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -72,6 +79,7 @@ from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
 from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
+from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 from kappi_media.use_cases.view_gallery import ViewGallery
 
@@ -89,9 +97,10 @@ def build_app(
     archives: Archives | None = None,
     copies: LocationFreeCopies | None = None,
     pictures: StorePostPicture | None = None,
+    recorder: AccessRecorder | None = None,
 ) -> App:
     """The service's HTTP side. make, facts, archives, copies, and what `pictures` decodes with: closed by the
-    caller, once nobody calls it."""
+    caller, once nobody calls it. recorder: what notes accesses; without one none is noted."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(
@@ -105,18 +114,20 @@ def build_app(
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
     # Routes are tried in this order: the hottest first.
     copies = copies or build_copies(ground)
-    _view(ground, settings, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
+    recorder = recorder or CountNothing()
+    _view(ground, settings, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
-    _links(ground, settings, copies, gate=gate, tier=tier, urls=urls).register(app)
+    _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
+    _links(ground, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     archives = archives or build_archives(ground, settings, copies)
-    ArchiveApi(gate, tier=tier, archives=archives).register(app)
+    ArchiveApi(gate, tier=tier, archives=archives, recorder=recorder).register(app)
     PostPictureApi(
         store=pictures or build_post_pictures(ground, settings, Renderer()),
         show=ShowPostPicture(PostPictureQueries(ground.database), store=ground.store),
         at_once=settings.post_pictures_at_once,
     ).register(app)
+    _statistics(ground, gate=gate, tier=tier).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
@@ -200,11 +211,12 @@ def _items(
     gate: GrantGate,
     tier: GoverningTier,
     urls: DownloadUrls,
+    recorder: AccessRecorder,
 ) -> ItemApi:
     queries = ItemQueries(ground.database)
     items = Items(queries, urls=urls, copies=copies, outbox=ground.outbox, clock=ground.clock, facts=facts)
     renditions = Renditions(queries, stored=RenditionQueries(ground.database), make=make, urls=urls)
-    return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls)
+    return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls, recorder=recorder)
 
 
 def _links(
@@ -215,6 +227,7 @@ def _links(
     gate: GrantGate,
     tier: GoverningTier,
     urls: DownloadUrls,
+    recorder: AccessRecorder,
 ) -> LinkApi:
     links = Links(
         LinkQueries(ground.database),
@@ -227,7 +240,16 @@ def _links(
         outbox=ground.outbox, public_url=settings.public_url, clock=ground.clock, new_id=ground.new_id
     )
     secret = settings.idempotency_secret.get_secret_value().encode()
-    return LinkApi(gate, tier=tier, create=create, links=links, idempotency_secret=secret)
+    return LinkApi(gate, tier=tier, create=create, links=links, recorder=recorder, idempotency_secret=secret)
+
+
+def _statistics(ground: Ground, *, gate: GrantGate, tier: GoverningTier) -> StatisticsApi:
+    return StatisticsApi(
+        gate,
+        accounts=AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock),
+        usage=ShowUsage(UsageQueries(ground.database), tier=tier, clock=ground.clock),
+        accesses=ShowAccesses(AccessQueries(ground.database)),
+    )
 
 
 def _view(
@@ -239,10 +261,11 @@ def _view(
     gate: GrantGate,
     tier: GoverningTier,
     urls: DownloadUrls,
+    recorder: AccessRecorder,
 ) -> ViewApi:
     cache = PageCache(max_bytes=settings.view_cache_bytes)
     view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache, copies=copies, facts=facts)
-    return ViewApi(gate, tier=tier, view=view)
+    return ViewApi(gate, tier=tier, view=view, recorder=recorder)
 
 
 def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageSettings) -> Service:
@@ -254,6 +277,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         store=build_store(storage),
         signer=build_signer(storage),
         grant_keys=http_fetch(settings.grant_jwks_url),
+        account_keys=http_fetch(settings.account_jwks_url),
     )
     limits = RenderLimits(
         max_pixels=settings.max_picture_pixels,
@@ -281,8 +305,18 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     backbone.service.closes(copies)
     archives = build_archives(ground, settings, copies, store=bulk)
     backbone.service.closes(archives)
+    recorder = _recorder(backbone, ground, settings)
     pictures = build_post_pictures(ground, settings, renderer)
-    app = build_app(ground, settings, make, facts, archives=archives, copies=copies, pictures=pictures)
+    app = build_app(
+        ground,
+        settings,
+        make,
+        facts,
+        archives=archives,
+        copies=copies,
+        pictures=pictures,
+        recorder=recorder,
+    )
     backbone.service.serves(app)
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
     if settings.store_events_topic is not None:
@@ -298,6 +332,17 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     )
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service
+
+
+def _recorder(backbone: Backbone, ground: Ground, settings: MediaSettings) -> AccessRecorder:
+    """Notes accesses in the `api` role, which alone answers any."""
+    if not settings.statistics or "api" not in settings.roles:
+        return CountNothing()
+    counter = AccessCounter(max_keys=settings.statistics_keys)
+    flush = build_accesses(ground, settings, counter)
+    backbone.service.closes(flush)
+    backbone.service.runs("accesses", flush.run)
+    return CountAccesses(counter)
 
 
 def main() -> None:

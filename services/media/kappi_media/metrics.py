@@ -100,3 +100,13 @@ ARCHIVE_COUNTED_BYTES = Counter(
     "kappi_media_archive_counted_bytes_total",
     "Bytes of originals read for their checksum alone, because an archive needed it first",
 )
+ACCESSES = Counter(
+    "kappi_media_accesses_total",
+    "Accesses to galleries and items, for their statistics",
+    ("outcome",),  # counted, dropped (too many galleries at once)
+)
+ACCESS_FLUSHES = Counter(
+    "kappi_media_access_flushes_total",
+    "Writings down of counted accesses",
+    ("outcome",),  # written, failed (it is tried again), lost (the process stopped meanwhile)
+)

@@ -12,12 +12,14 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    Sequence,
     SmallInteger,
     Table,
     Text,
@@ -46,6 +48,8 @@ contents = Table(
     Column("owner_id", Uuid),
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
     CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
+    # An account's galleries, for what it uses.
+    Index("ix_contents_owner_id", "owner_id", postgresql_where=text("owner_id IS NOT NULL")),
 )
 
 uploads = Table(
@@ -243,6 +247,37 @@ links = Table(
     UniqueConstraint("token_hash"),
     Index("ix_links_media_id_id", "media_id", "id"),
 )
+
+# How many items of a type, not rejected, a gallery got on a UTC day. Triggers on `items` keep it (ADR-0024).
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("content_type", Text, primary_key=True),
+    Column("item_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    CheckConstraint("item_count >= 0 AND size_bytes >= 0", name="not_negative"),
+)
+
+# Accesses of one kind from one network in one hour, added up. No address, and nothing else about a viewer.
+access_log = Table(
+    "access_log",
+    metadata,
+    Column("gallery_id", Uuid, primary_key=True),
+    # Ids are UUIDv7: this is the order of the log's page and the index of its keyset.
+    Column("id", Uuid, primary_key=True),
+    Column("hour", DateTime(timezone=True), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    UniqueConstraint("gallery_id", "hour", "kind", "network"),
+    CheckConstraint("count > 0", name="count_positive"),
+    Index("ix_access_log_hour", "hour"),
+)
+
+# Numbers the flushes of counted accesses.
+access_flushes = Sequence("access_flushes", metadata=metadata)
 
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)

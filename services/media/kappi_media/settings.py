@@ -27,6 +27,10 @@ class MediaSettings(DatabaseSettings):
     port: int = 8003
     ops_port: int = 9003
     grant_jwks_url: str = Field(description="Where the galleries service publishes the keys of its grants")
+    account_jwks_url: str = Field(
+        default="http://127.0.0.1:8001/.well-known/jwks.json",
+        description="Where the identity service publishes the keys of its access tokens",
+    )
     public_url: str = Field(
         default="http://127.0.0.1:8000",
         validation_alias=AliasChoices("KAPPI_MEDIA_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
@@ -51,6 +55,20 @@ class MediaSettings(DatabaseSettings):
     url_bucket: timedelta = Field(
         default=timedelta(minutes=5),
         description="Signed downloads are the same within it, so that answers can be cached",
+    )
+    statistics: bool = Field(
+        default=True, description="Whether views, previews and downloads are counted, and logged"
+    )
+    statistics_interval: timedelta = Field(
+        default=timedelta(seconds=5),
+        gt=timedelta(0),
+        description="Between two writings down of what was counted; a process that is killed loses that much",
+    )
+    statistics_keys: int = Field(
+        default=20_000, ge=1, description="Galleries, items, kinds and traits counted in memory at once"
+    )
+    access_log_retention: timedelta = Field(
+        default=timedelta(days=90), gt=timedelta(0), description="Of the access log's lines"
     )
     view_cache_bytes: int = Field(default=32 << 20, ge=0, description="Gallery pages kept, compressed")
     store_events_token: SecretStr | None = Field(

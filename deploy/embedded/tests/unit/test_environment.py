@@ -99,6 +99,7 @@ def test_identity_is_found_by_those_who_ask_it(tmp_path: Path) -> None:
     url = ADDRESSES.url("identity")
     assert found["gateway"]["KAPPI_GATEWAY_IDENTITY_URL"] == url
     assert found["galleries"]["KAPPI_GALLERIES_ACCOUNT_JWKS_URL"] == f"{url}/.well-known/jwks.json"
+    assert found["media"]["KAPPI_MEDIA_ACCOUNT_JWKS_URL"] == f"{url}/.well-known/jwks.json"
     assert Path(found["identity"]["KAPPI_IDENTITY_MAIL_DIR"]) == tmp_path / "mail"
     secret = found["identity"]["KAPPI_IDENTITY_KEY_SECRET"]
     assert environments(tmp_path, {})["identity"]["KAPPI_IDENTITY_KEY_SECRET"] == secret

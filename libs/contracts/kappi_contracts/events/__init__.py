@@ -10,7 +10,17 @@ from kappi_contracts.events.janitor import (
     ObjectsPurged,
     PostPurged,
 )
-from kappi_contracts.events.media import LinkCreated, MediaDeleted, MediaReady, MediaRejected, UploadCompleted
+from kappi_contracts.events.media import (
+    ItemCount,
+    KindCount,
+    LinkCreated,
+    MediaAccessed,
+    MediaDeleted,
+    MediaReady,
+    MediaRejected,
+    TraitCount,
+    UploadCompleted,
+)
 from kappi_contracts.events.posts import CommentAdded, CommentDeleted, PostCreated, PostDeleted
 
 __all__ = [
@@ -24,9 +34,12 @@ __all__ = [
     "GalleryDeleted",
     "GalleryExpired",
     "GalleryUpdated",
+    "ItemCount",
     "JanitorTick",
+    "KindCount",
     "LinkCreated",
     "LinkExpired",
+    "MediaAccessed",
     "MediaDeleted",
     "MediaReady",
     "MediaRejected",
@@ -35,5 +48,6 @@ __all__ = [
     "PostDeleted",
     "PostPurged",
     "TierChanged",
+    "TraitCount",
     "UploadCompleted",
 ]

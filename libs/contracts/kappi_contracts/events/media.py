@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from datetime import date
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
+
+import msgspec
 
 from kappi_contracts.events.base import Event, Instant
 
@@ -70,3 +73,44 @@ class LinkCreated(Event, frozen=True, kw_only=True):
     gallery_id: UUID
     expires_at: Instant
     created_at: Instant
+
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class TraitCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Accesses that have one trait in common. value: from a closed list, `other` or `unknown` beside it."""
+
+    trait: Literal["language", "role", "app"]
+    value: str
+    count: Count
+
+
+class KindCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Accesses of one kind. kind: an open set (`view`, `item_view`, `preview`, `download`, ...)."""
+
+    kind: str
+    count: Count
+
+
+class ItemCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Accesses of one kind to one item. They are in the gallery's counts as well."""
+
+    media_id: UUID
+    kind: str
+    count: Count
+
+
+class MediaAccessed(Event, frozen=True, kw_only=True):
+    """How often a gallery was looked at and taken home since the last count: many accesses, added up.
+
+    Additive: apply every event once, in any order. day: UTC. Each list is a count of its own; what they count
+    is not crossed, and nothing here tells who a viewer was.
+    """
+
+    aggregate: ClassVar[str] = "gallery_id"
+    gallery_id: UUID
+    day: date
+    kinds: tuple[KindCount, ...]
+    traits: tuple[TraitCount, ...]
+    items: tuple[ItemCount, ...]

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
 from kappi_contracts.accounts import AccountClaims
 
-from kappi_galleries.errors import GalleryKeyMissing
+from kappi_galleries.errors import AdminRequired, GalleryKeyMissing
 from kappi_galleries.posts_domain import Caller
 from kappi_galleries.use_cases.access import Manager
 
@@ -62,6 +62,15 @@ class Callers:
     async def account_if_any(self, request: Request) -> UUID | None:
         """None without an `Authorization` header. Raises as `account` does."""
         return await self.account(request) if "authorization" in request.headers else None
+
+    async def admin(self, request: Request) -> None:
+        """As the token says, so a role that was taken away ends with the token, some minutes later.
+
+        Raises AdminRequired, and as `account` does.
+        """
+        token = bearer_token(request.headers.get("authorization"))
+        if (await self._accounts.open(token)).role != "admin":
+            raise AdminRequired
 
     async def manager(self, request: Request, key: str | None) -> Manager:
         """Raises GalleryKeyMissing with neither a token nor a key, and as `account` does."""

@@ -13,6 +13,7 @@ from kappi_chassis.problems import MalformedJson, ValidationFailed
 
 from kappi_galleries.errors import (
     AccountRequired,
+    AdminRequired,
     CodesExhausted,
     ExpiryNotForAccounts,
     GalleryKeyMissing,
@@ -26,6 +27,7 @@ from kappi_galleries.schemas import (
     GalleryCreatedAnswer,
     GalleryPageAnswer,
 )
+from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 
 _TOKEN = (AccessTokenInvalid, KeysUnavailable)
 _MANAGER = (GalleryKeyMissing, *_TOKEN, GalleryKeyWrong, GalleryNotFound, ValidationFailed)
@@ -90,6 +92,26 @@ REMOVE: dict[str, Any] = {
     "response_model": None,
     "response_description": "It is gone",
     "responses": problems(*_MANAGER),
+}
+GALLERY_STATS: dict[str, Any] = {
+    "operation_id": "getGalleryStats",
+    "summary": "How often a gallery was looked at and taken home",
+    "description": "For its manager, by UTC day: views of its page, calls about items, renditions on "
+    "request, signed downloads, archives and followed links, as `kinds`. What the URLs in a page are used "
+    "for is not counted. Language, role and app are counted in steps of five a day, and the rest is "
+    "`other`. Without `from` and `to`, the last thirty days. Accesses appear some seconds later.",
+    "response_model": GalleryStatsAnswer,
+    "response_description": "The gallery's statistics",
+    "responses": problems(*_MANAGER),
+}
+TOTAL_STATS: dict[str, Any] = {
+    "operation_id": "getTotalStats",
+    "summary": "How often all galleries were looked at and taken home",
+    "description": "For administrators: exact sums over all galleries, deleted ones included, by UTC day. No "
+    "gallery is named. Without `from` and `to`, the last thirty days.",
+    "response_model": TotalStatsAnswer,
+    "response_description": "The totals",
+    "responses": problems(AccessTokenMissing, *_TOKEN, AdminRequired, ValidationFailed),
 }
 CLAIM: dict[str, Any] = {
     "operation_id": "claimGallery",

@@ -13,6 +13,7 @@ from kappi_galleries import metrics
 from kappi_galleries.domain import CountedItem, GalleryId, MediaId, count
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.items import ItemRows
+from kappi_galleries.repository.statistics import StatisticsRows
 
 
 async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
@@ -25,6 +26,8 @@ async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> N
     """The effect of `MediaDeleted`. Raises Poison for a gallery this service never had."""
     tombstone = CountedItem(sequence=envelope.sequence, state="deleted", size_bytes=0)
     await _apply(unit, tombstone, media_id=envelope.data.media_id, gallery_id=envelope.data.gallery_id)
+    # Under the gallery's lock, so that an access that is being counted for the item is seen.
+    await StatisticsRows(unit.connection).forget_item(envelope.data.media_id)
 
 
 async def _apply(unit: UnitOfWork, news: CountedItem, *, media_id: UUID, gallery_id: UUID) -> None:

@@ -10,6 +10,7 @@ from kappi_contracts.events import GalleryDeleted
 
 from kappi_galleries.domain import Gallery
 from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.repository.statistics import StatisticsRows
 
 
 async def delete(
@@ -22,6 +23,7 @@ async def delete(
     """Turn a gallery that is locked in this transaction into its tombstone, and publish that."""
     version = gallery.version + 1
     await GalleryRows(unit.connection).bury(gallery.id, deleted_at=now, version=version)
+    await StatisticsRows(unit.connection).bury(gallery.id)
     await unit.publish(
         GalleryDeleted(
             gallery_id=gallery.id,

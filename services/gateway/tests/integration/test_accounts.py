@@ -285,3 +285,57 @@ async def test_without_accounts_nobody_looks_at_tokens(stack: Stack) -> None:
     assert (await stack.ask("POST", UPLOADS, stack.bearer())).code == "gallery_key_missing"
     assert (await stack.ask("GET", MEDIA, "Authorization: Bearer x")).code == "credentials_missing"
     assert stack.identity.seen == []
+
+
+COUNTED = ["/v1/g/k7dm", "/v1/l/token", f"{MEDIA}/download"]
+
+
+@pytest.mark.parametrize("target", COUNTED)
+async def test_media_is_told_the_role_of_a_good_token(owned: Stack, target: str) -> None:
+    for role in ("user", "admin"):
+        answer = await owned.ask("GET", target, owned.bearer(role=role), "X-Gallery-Code: k7dm")
+        assert answer.status == 200
+    told = [seen.headers for seen in owned.media.seen]
+    assert [headers["x-kappi-role"] for headers in told] == ["user", "admin"]
+    assert all("authorization" not in headers for headers in told)
+
+
+@pytest.mark.parametrize("target", COUNTED[:2])
+@pytest.mark.parametrize("sent", ["Bearer no.token.at-all", "Bearer ", "Basic YTpi", "Bearer \xff"])
+async def test_a_bad_token_spoils_no_view_and_has_no_role(owned: Stack, target: str, sent: str) -> None:
+    answer = await owned.ask("GET", target, f"Authorization: {sent}", "X-Kappi-Role: admin")
+    assert answer.status == 200
+    assert "x-kappi-role" not in owned.media.seen[-1].headers
+
+
+async def test_a_view_does_not_wait_for_an_identity_service_that_hangs(owned: Stack) -> None:
+    async def hangs(_: Seen) -> Reply:
+        await asyncio.sleep(30)
+        return Reply()
+
+    owned.identity.answer = hangs
+    async with asyncio.timeout(2):
+        answer = await owned.ask("GET", COUNTED[0], owned.bearer())
+    assert answer.status == 200
+    assert "x-kappi-role" not in owned.media.seen[-1].headers
+
+
+async def test_the_role_is_told_to_media_alone_and_of_looking_alone(owned: Stack) -> None:
+    for method, target in (
+        ("PATCH", MEDIA),
+        ("POST", UPLOADS),
+        ("GET", "/v1/me/stats"),
+        ("GET", "/v1/galleries"),
+    ):
+        await owned.ask(method, target, owned.bearer(), body=b"{}")
+    seen = [*owned.media.seen, *owned.galleries.seen, *owned.identity.seen]
+    assert not [each for each in seen if "x-kappi-role" in each.headers]
+
+
+async def test_what_an_account_stores_is_asked_with_its_own_token(owned: Stack) -> None:
+    token = owned.token()
+    answer = await owned.ask("GET", "/v1/me/stats?from=2026-05-01", f"Authorization: Bearer {token}")
+    assert answer.status == 200
+    (seen,) = owned.media.seen
+    assert seen.headers["authorization"] == f"Bearer {token}"
+    assert "x-kappi-grant" not in seen.headers

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
@@ -19,15 +21,19 @@ from kappi_media.archive.layout import ArchiveLayout
 from kappi_media.archive.streaming import ArchiveStream
 from kappi_media.domain import GalleryId
 from kappi_media.errors import ArchiveChanged, ArchiveRangeUnsatisfiable, GalleryNotFound
+from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.governing_tier import GoverningTier
 
 
 class ArchiveApi:
-    def __init__(self, gate: GrantGate, *, tier: GoverningTier, archives: Archives) -> None:
+    def __init__(
+        self, gate: GrantGate, *, tier: GoverningTier, archives: Archives, recorder: AccessRecorder
+    ) -> None:
         self._gate = gate
         self._tier = tier
         self._archives = archives
+        self._recorder = recorder
 
     def register(self, app: FastAPI) -> None:
         hot_route(app, "/v1/g/{code}/archive", self.archive, method="GET", openapi=archive_operations.ARCHIVE)
@@ -47,24 +53,34 @@ class ArchiveApi:
             return _without_body(asked, headers)
         if request.method == "HEAD":
             return Response(status_code=asked.status, headers=headers)
-        return StreamedArchive(self._archives, layout, asked, headers)
+        begun = partial(self._recorder.granted, "archive", request, grant) if asked.first == 0 else _unnoted
+        return StreamedArchive(self._archives, layout, asked, headers, begun=begun)
 
 
 class StreamedArchive(Response):
     """Sends an archive while the client is there, and cuts the connection where it cannot be completed."""
 
     def __init__(
-        self, archives: Archives, layout: ArchiveLayout, asked: Outcome, headers: dict[str, str]
+        self,
+        archives: Archives,
+        layout: ArchiveLayout,
+        asked: Outcome,
+        headers: dict[str, str],
+        *,
+        begun: Callable[[], None],
     ) -> None:
+        """begun: called once there is a place for it."""
         super().__init__(status_code=asked.status, headers=headers)
         self._archives = archives
         self._layout = layout
         self._asked = asked
+        self._begun = begun
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises ArchiveBusy before the answer begins; afterwards whatever keeps it from being whole."""
         scope[LASTS] = True
         with self._archives.slot():
+            self._begun()
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
@@ -92,6 +108,10 @@ async def _send(stream: ArchiveStream, send: Send) -> None:
 
     await stream.send_to(write)
     await send({"type": "http.response.body", "body": b""})
+
+
+def _unnoted() -> None:
+    """A continued archive was noted when it began."""
 
 
 async def _departure(receive: Receive) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from kappi_media import schemas
+from kappi_media import schemas, statistics_schemas
 from kappi_media.api import examples
 
 _PREFIX = "#/components/schemas/"
 _EXAMPLES: dict[type[msgspec.Struct], Any] = {
+    statistics_schemas.AccessPage: examples.ACCESS_PAGE,
+    statistics_schemas.AccountStats: examples.ACCOUNT_STATS,
     schemas.BatchDeclaration: examples.BATCH_DECLARATION,
     schemas.Completion: examples.COMPLETION,
     schemas.GalleryPage: examples.GALLERY_PAGE,

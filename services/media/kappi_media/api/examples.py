@@ -135,3 +135,17 @@ POSTED_FILE: dict[str, Any] = {
     "caption": "Sunrise at the pass",
     "tags": ["alps", "2026"],
 }
+ACCESS_PAGE: dict[str, Any] = {
+    "items": [{"hour": "2026-06-01T10:00:00Z", "kind": "view", "network": "203.0.113.0/24", "count": 3}],
+    "next_cursor": None,
+}
+_AMOUNT: dict[str, Any] = {"item_count": 2, "size_bytes": 9_437_184}
+_USAGE: dict[str, Any] = {**_AMOUNT, "kinds": {"image": _AMOUNT}, "types": {"image/jpeg": _AMOUNT}}
+ACCOUNT_STATS: dict[str, Any] = {
+    "from": "2026-05-03",
+    "to": "2026-06-01",
+    "totals": _USAGE,
+    "days": [{"day": "2026-06-01", **_USAGE}],
+    "library": _USAGE,
+    "quota": {"used_bytes": 9_437_184, "reserved_bytes": 0, "limit_bytes": 16_106_127_360},
+}

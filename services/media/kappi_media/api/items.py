@@ -22,6 +22,7 @@ from kappi_media.presentation import present_item
 from kappi_media.rendering.sizes import is_size
 from kappi_media.schemas import ItemChanges, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
+from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
@@ -45,12 +46,14 @@ class ItemApi:
         items: Items,
         renditions: Renditions,
         urls: DownloadUrls,
+        recorder: AccessRecorder,
     ) -> None:
         self._gate = gate
         self._tier = tier
         self._items = items
         self._renditions = renditions
         self._urls = urls
+        self._recorder = recorder
 
     def register(self, app: FastAPI) -> None:
         path = "/v1/media/{id}"
@@ -68,6 +71,7 @@ class ItemApi:
         handout = Handout.ORIGINAL
         if _is_told_no_places(grant):
             handout = await self._items.location_free_handout(item)
+        self._recorder.granted("item_view", request, grant, media_id=media_id)
         return self._shown(item, await self._tier(owner_of(grant)), handout)
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
@@ -107,6 +111,7 @@ class ItemApi:
         signed = await download(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier(owner_of(grant))
         )
+        self._recorder.granted("download", request, grant, media_id=media_id)
         return _redirect(signed) if redirect else JsonResponse(signed)
 
     async def rendition(self, media_id: ItemIdPath, size: str, request: Request) -> Response:
@@ -123,6 +128,7 @@ class ItemApi:
             fmt=rendition_format(",".join(request.headers.getlist("accept"))),
             rules=await self._tier(owner_of(grant)),
         )
+        self._recorder.granted("preview", request, grant, media_id=media_id)
         return _redirect(signed, vary="Accept")
 
     def _shown(self, item: Item, rules: TierRules, handout: Handout = Handout.ORIGINAL) -> Response:

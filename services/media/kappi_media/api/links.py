@@ -19,6 +19,7 @@ from kappi_media.api.reading import decode, read_body
 from kappi_media.domain import GalleryId, LinkId, MediaId
 from kappi_media.paging import limit_of, position_of
 from kappi_media.schemas import LinkRequest
+from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.links import CreateLink, LinkOrder, Links
 
@@ -35,12 +36,14 @@ class LinkApi:
         tier: GoverningTier,
         create: CreateLink,
         links: Links,
+        recorder: AccessRecorder,
         idempotency_secret: bytes,
     ) -> None:
         self._gate = gate
         self._tier = tier
         self._create = create
         self._links = links
+        self._recorder = recorder
         self._idempotency_secret = idempotency_secret
 
     def register(self, app: FastAPI) -> None:
@@ -87,10 +90,13 @@ class LinkApi:
         await self._links.revoke(LinkId(link_id), GalleryId(grant.gallery_id))
         return Response(status_code=204)
 
-    async def follow(self, token: Annotated[str, Path(description="As it stands in the link")]) -> Response:
-        signed = await self._links.follow(token)
+    async def follow(
+        self, token: Annotated[str, Path(description="As it stands in the link")], request: Request
+    ) -> Response:
+        followed = await self._links.follow(token)
+        self._recorder.followed(request, gallery_id=followed.gallery_id, media_id=followed.media_id)
         headers = {
-            "Location": signed.url,
+            "Location": followed.signed.url,
             "Cache-Control": "private, no-store",
             # The next page must not learn the link it was reached by.
             "Referrer-Policy": "no-referrer",

@@ -11,15 +11,19 @@ from kappi_media.api.access import GrantGate, owner_of
 from kappi_media.compression import negotiate
 from kappi_media.errors import GalleryNotFound
 from kappi_media.paging import DEFAULT_LIMIT, limit_of, position_of
+from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.view_gallery import PageRequest, ViewGallery
 
 
 class ViewApi:
-    def __init__(self, gate: GrantGate, *, tier: GoverningTier, view: ViewGallery) -> None:
+    def __init__(
+        self, gate: GrantGate, *, tier: GoverningTier, view: ViewGallery, recorder: AccessRecorder
+    ) -> None:
         self._gate = gate
         self._tier = tier
         self._view = view
+        self._recorder = recorder
 
     def register(self, app: FastAPI) -> None:
         hot_route(app, "/v1/g/{code}", self.view, method="GET", openapi=operations.VIEW_GALLERY)
@@ -30,6 +34,8 @@ class ViewApi:
             raise GalleryNotFound
         page = _page_request(request)
         answer = await self._view(grant.gallery, page, rules=await self._tier(owner_of(grant)))
+        if page.after is None:
+            self._recorder.granted("view", request, grant)
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
         if answer.body is None:
             return Response(status_code=304, headers=headers)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain import AccountId, Charge, GalleryId
-from kappi_media.models import contents, deleted_media, items, outbox, uploads
+from kappi_media.models import access_log, contents, deleted_media, items, outbox, uploads
 from kappi_media.repository.ownership import held_by, release_all
 
 
@@ -43,7 +43,7 @@ async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, a
     )
     owner_id = closed.scalar()
     held = await held_by(connection, gallery_id) if owner_id is not None else None
-    for table in (items, uploads, deleted_media):
+    for table in (items, uploads, deleted_media, access_log):
         await connection.execute(delete(table).where(table.c.gallery_id == gallery_id))
     if held is not None:
         await release_all(connection, {owner_id: held})

@@ -41,6 +41,15 @@ class LinkOrder:
     valid_for: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class FollowedLink:
+    """Where a link led. signed: ends with the link at the latest."""
+
+    gallery_id: GalleryId
+    media_id: MediaId
+    signed: SignedUrl
+
+
 class CreateLink:
     """public_url: where people reach the gateway; links begin with it."""
 
@@ -157,7 +166,7 @@ class Links:
             raise errors.LinkNotFound
         metrics.LINKS.labels("revoked").inc()
 
-    async def follow(self, token: str) -> SignedUrl:
+    async def follow(self, token: str) -> FollowedLink:
         """A URL of the original that ends with the link at the latest.
 
         In a gallery that tells no places: of the copy that does not. Raises LinkNotFound, LinkExpired,
@@ -175,7 +184,8 @@ class Links:
         key = original_key(target.gallery_id, target.media_id)
         if target.location_free:
             key = (await self._copies(target.media_id, target.gallery_id)).key
-        return self._urls.object_until(target.expires_at, now=now, key=key, filename=target.filename)
+        signed = self._urls.object_until(target.expires_at, now=now, key=key, filename=target.filename)
+        return FollowedLink(target.gallery_id, target.media_id, signed)
 
 
 def hash_of(token: str) -> bytes:

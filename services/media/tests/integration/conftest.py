@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth.verifier import Fetch
 from kappi_chassis.bus import Processor, Record
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
@@ -27,10 +28,13 @@ from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
 from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
 from kappi_media.domain import start_of_bucket
-from kappi_media.ground import Ground, build_renditions, build_worker
+from kappi_media.ground import Ground, build_accesses, build_renditions, build_worker
 from kappi_media.main import build_app
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
+from kappi_media.statistics.counter import AccessCounter
+from kappi_media.statistics.flush import AccessFlush
+from kappi_media.statistics.recorder import CountAccesses
 from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published, Teller
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.renditions import MakeRendition
@@ -49,6 +53,20 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def grant_key() -> SigningKey:
     return SigningKey.generate()
+
+
+@pytest.fixture(scope="session")
+def identity_key() -> SigningKey:
+    """What the identity service signs access tokens with."""
+    return SigningKey.generate()
+
+
+@pytest.fixture
+def account_keys(identity_key: SigningKey) -> Fetch:
+    async def keys() -> bytes:
+        return msgspec.json.encode(jwks_document(identity_key))
+
+    return keys
 
 
 @pytest.fixture
@@ -130,6 +148,7 @@ def ground(
     store: TroubledStore,
     served_store: ServedLocalStore,
     grant_key: SigningKey,
+    account_keys: Fetch,
     clock: Clock,
 ) -> Ground:
     async def grant_keys() -> bytes:
@@ -141,6 +160,7 @@ def ground(
         store=store,
         signer=served_store.signer,
         grant_keys=grant_keys,
+        account_keys=account_keys,
         clock=clock,
     )
 
@@ -159,6 +179,28 @@ def make_http(
 ) -> Callable[..., Http]:
     """`make_http(max_in_flight=10, …)`: the app under other settings."""
     return lambda **changed: Http(build_app(ground, make_settings(**changed), make_rendition))
+
+
+@pytest.fixture
+def counter() -> AccessCounter:
+    return AccessCounter(max_keys=20_000)
+
+
+@pytest.fixture
+def flush(ground: Ground, make_settings: Callable[..., MediaSettings], counter: AccessCounter) -> AccessFlush:
+    """What writes the counter down."""
+    return build_accesses(ground, make_settings(), counter)
+
+
+@pytest.fixture
+def counting_http(
+    ground: Ground,
+    make_settings: Callable[..., MediaSettings],
+    make_rendition: MakeRendition,
+    counter: AccessCounter,
+) -> Http:
+    """The app with statistics on."""
+    return Http(build_app(ground, make_settings(), make_rendition, recorder=CountAccesses(counter)))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from kappi_chassis.auth import SigningKey, jwks_document
+from kappi_chassis.auth.verifier import Fetch
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
@@ -70,6 +71,7 @@ def ground(
     store: TroubledStore,
     place: StorePlace,
     grant_key: SigningKey,
+    account_keys: Fetch,
     clock: Clock,
 ) -> Ground:
     async def grant_keys() -> bytes:
@@ -81,6 +83,7 @@ def ground(
         store=store,
         signer=place[1],
         grant_keys=grant_keys,
+        account_keys=account_keys,
         clock=clock,
     )
 

@@ -1,0 +1,65 @@
+"""Statistics that this service answers: accesses to a gallery, and to all."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from kappi_chassis.http import json_response
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from kappi_galleries.api import operations
+from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
+from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
+from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
+from kappi_galleries.use_cases.statistics import ShowStatistics
+
+_DAY = {"format": "date"}
+First = Annotated[
+    str | None, Query(alias="from", description="The first UTC day, as 2026-05-01", json_schema_extra=_DAY)
+]
+Last = Annotated[
+    str | None,
+    Query(alias="to", description="The last UTC day; 366 days at most", json_schema_extra=_DAY),
+]
+
+
+class StatisticsApi:
+    """The handlers, with what they call."""
+
+    def __init__(self, *, show: ShowStatistics, callers: Callers) -> None:
+        self._show = show
+        self._callers = callers
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Statistics"])
+        router.add_api_route(
+            "/v1/galleries/{gallery_id}/stats", self.of_gallery, methods=["GET"], **operations.GALLERY_STATS
+        )
+        router.add_api_route("/v1/admin/stats", self.of_all, methods=["GET"], **operations.TOTAL_STATS)
+        return router
+
+    async def of_gallery(
+        self,
+        request: Request,
+        gallery_id: GalleryIdPath,
+        _token: AccountToken,
+        key: GalleryKey,
+        first: First = None,
+        last: Last = None,
+    ) -> Response:
+        manager = await self._callers.manager(request, key)
+        days = self._show.range_of(first, last)
+        return _answer(GalleryStatsAnswer.of(await self._show.of_gallery(gallery_id, manager, days)))
+
+    async def of_all(
+        self, request: Request, _token: AccountToken, first: First = None, last: Last = None
+    ) -> Response:
+        await self._callers.admin(request)
+        days = self._show.range_of(first, last)
+        return _answer(TotalStatsAnswer.of(await self._show.of_all(days)))
+
+
+def _answer(document: BaseModel) -> Response:
+    return json_response(document.model_dump_json(by_alias=True).encode(), headers=NO_STORE)

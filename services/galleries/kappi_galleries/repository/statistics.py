@@ -1,0 +1,207 @@
+"""Daily counters of accesses: added to, read, and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+from uuid import UUID
+
+from kappi_chassis.db import Database
+from kappi_contracts.events import ItemCount as CountedItem
+from kappi_contracts.events import KindCount, MediaAccessed, TraitCount
+from sqlalchemy import delete, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_galleries.models import access_item_days, buried_statistics
+from kappi_galleries.statistics import DailyCount, ItemCount
+
+BURIED_AT_ONCE: Final = 500
+"""Rows of each table that a deletion itself removes."""
+
+# In order of the keys, so that two transactions never wait for each other; summed, so that an event that
+# names something twice is no failure.
+_ADD_KINDS = text("""
+INSERT INTO access_days AS d (gallery_id, day, kind, count)
+SELECT :gallery_id, :day, e.kind, sum(e.count)
+FROM unnest(CAST(:kinds AS text[]), CAST(:counts AS bigint[])) AS e (kind, count)
+GROUP BY e.kind ORDER BY e.kind
+ON CONFLICT (gallery_id, day, kind) DO UPDATE SET count = d.count + excluded.count
+""")
+_ADD_TRAITS = text("""
+INSERT INTO access_trait_days AS d (gallery_id, day, trait, value, count)
+SELECT :gallery_id, :day, e.trait, e.value, sum(e.count)
+FROM unnest(CAST(:traits AS text[]), CAST(:values AS text[]), CAST(:counts AS bigint[]))
+  AS e (trait, value, count)
+GROUP BY e.trait, e.value ORDER BY e.trait, e.value
+ON CONFLICT (gallery_id, day, trait, value) DO UPDATE SET count = d.count + excluded.count
+""")
+# An item that is gone counts nothing any more, whatever order its events come in.
+_ADD_ITEMS = text("""
+INSERT INTO access_item_days AS d (gallery_id, day, media_id, kind, count)
+SELECT :gallery_id, :day, e.media_id, e.kind, sum(e.count)
+FROM unnest(CAST(:media_ids AS uuid[]), CAST(:kinds AS text[]), CAST(:counts AS bigint[]))
+  AS e (media_id, kind, count)
+WHERE NOT EXISTS (SELECT FROM gallery_items i WHERE i.media_id = e.media_id AND i.state = 'deleted')
+GROUP BY e.media_id, e.kind ORDER BY e.media_id, e.kind
+ON CONFLICT (gallery_id, day, media_id, kind) DO UPDATE SET count = d.count + excluded.count
+""")
+# Rows that events of all galleries meet at: the last statement of its transaction.
+_ADD_TOTALS = text("""
+INSERT INTO access_total_days AS d (day, trait, value, count)
+SELECT :day, e.trait, e.value, sum(e.count)
+FROM unnest(CAST(:traits AS text[]), CAST(:values AS text[]), CAST(:counts AS bigint[]))
+  AS e (trait, value, count)
+GROUP BY e.trait, e.value ORDER BY e.trait, e.value
+ON CONFLICT (day, trait, value) DO UPDATE SET count = d.count + excluded.count
+""")
+_OF_GALLERY = """
+SELECT day, 'kind' AS trait, kind AS value, count FROM access_days
+WHERE gallery_id = $1 AND day BETWEEN $2 AND $3
+UNION ALL
+SELECT day, trait, value, count FROM access_trait_days WHERE gallery_id = $1 AND day BETWEEN $2 AND $3
+ORDER BY day, trait, value
+"""
+_ITEMS_OF_GALLERY = """
+WITH counted AS (
+  SELECT media_id, kind, sum(count)::bigint AS count FROM access_item_days
+  WHERE gallery_id = $1 AND day BETWEEN $2 AND $3 GROUP BY media_id, kind
+), first AS (
+  SELECT media_id, sum(count) AS total FROM counted GROUP BY media_id
+  ORDER BY total DESC, media_id LIMIT $4
+)
+SELECT c.media_id, c.kind, c.count FROM counted c JOIN first f USING (media_id)
+ORDER BY f.total DESC, c.media_id, c.kind
+"""
+_OF_ALL = """
+SELECT day, trait, value, count FROM access_total_days
+WHERE day BETWEEN $1 AND $2 ORDER BY day, trait, value
+"""
+_TABLES = ("access_days", "access_item_days", "access_trait_days", "access_total_days")
+_FORGET = {
+    table: text(
+        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the names above
+        f"SELECT ctid FROM {table} WHERE day < :before ORDER BY day LIMIT :limit))"
+    )
+    for table in _TABLES
+}
+_CLEAR = text("""
+WITH kinds AS (
+  DELETE FROM access_days WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM access_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
+), traits AS (
+  DELETE FROM access_trait_days WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM access_trait_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
+), items AS (
+  DELETE FROM access_item_days WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM access_item_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
+)
+SELECT greatest(
+  (SELECT count(*) FROM kinds), (SELECT count(*) FROM traits), (SELECT count(*) FROM items))
+""")
+
+
+class StatisticsRows:
+    """Counters within one transaction. The gallery that is counted for is locked in it."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, event: MediaAccessed) -> None:
+        """Add what an event counted; a statement for each table it has something for."""
+        whose = {"gallery_id": event.gallery_id, "day": event.day}
+        if event.kinds:
+            await self._connection.execute(_ADD_KINDS, {**whose, **_kinds(event.kinds)})
+        if event.traits:
+            await self._connection.execute(_ADD_TRAITS, {**whose, **_traits(event.traits)})
+        if event.items:
+            await self._connection.execute(_ADD_ITEMS, {**whose, **_items(event.items)})
+        totals = [("kind", kind.kind, kind.count) for kind in event.kinds]
+        totals += [(trait.trait, trait.value, trait.count) for trait in event.traits]
+        if totals:
+            traits, values, counts = (list(column) for column in zip(*totals, strict=True))
+            await self._connection.execute(
+                _ADD_TOTALS, {"day": event.day, "traits": traits, "values": values, "counts": counts}
+            )
+
+    async def forget_item(self, media_id: UUID) -> None:
+        """An item that is gone is in no list any more; its gallery was looked at all the same."""
+        await self._connection.execute(
+            delete(access_item_days).where(access_item_days.c.media_id == media_id)
+        )
+
+    async def bury(self, gallery_id: UUID) -> None:
+        """Remove a deleted gallery's counters; where there are many, most of them are left to a tick."""
+        if await self._clear(gallery_id, limit=BURIED_AT_ONCE) < BURIED_AT_ONCE:
+            return
+        await self._connection.execute(
+            insert(buried_statistics).values(gallery_id=gallery_id).on_conflict_do_nothing()
+        )
+
+    async def clear_buried(self, *, limit: int) -> bool:
+        """Remove up to `limit` rows of each table of one deleted gallery.
+
+        False when no gallery is left that no other transaction is busy with.
+        """
+        gallery_id = await self._connection.scalar(
+            select(buried_statistics.c.gallery_id).limit(1).with_for_update(skip_locked=True)
+        )
+        if gallery_id is None:
+            return False
+        if await self._clear(gallery_id, limit=limit) < limit:
+            await self._connection.execute(
+                delete(buried_statistics).where(buried_statistics.c.gallery_id == gallery_id)
+            )
+        return True
+
+    async def forget(self, *, before: date, limit: int) -> int:
+        """Remove up to `limit` rows of each table of days before that one; returns how many."""
+        removed = 0
+        for statement in _FORGET.values():
+            result = await self._connection.execute(statement, {"before": before, "limit": limit})
+            removed += result.rowcount
+        return removed
+
+    async def _clear(self, gallery_id: UUID, *, limit: int) -> int:
+        """How many went of the table that most went of."""
+        removed = await self._connection.scalar(_CLEAR, {"gallery_id": gallery_id, "limit": limit})
+        return int(removed or 0)
+
+
+class StatisticsQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_gallery(self, gallery_id: UUID, *, first: date, last: date) -> Sequence[DailyCount]:
+        """In order of days, both ends included."""
+        records = await self._database.hot.fetch(_OF_GALLERY, gallery_id, first, last)
+        return [DailyCount._make(record) for record in records]
+
+    async def items_of_gallery(
+        self, gallery_id: UUID, *, first: date, last: date, limit: int
+    ) -> Sequence[ItemCount]:
+        """Of the `limit` items that were asked for most, the first of them first."""
+        records = await self._database.hot.fetch(_ITEMS_OF_GALLERY, gallery_id, first, last, limit)
+        return [ItemCount._make(record) for record in records]
+
+    async def of_all(self, *, first: date, last: date) -> Sequence[DailyCount]:
+        """Over all galleries, in order of days."""
+        records = await self._database.hot.fetch(_OF_ALL, first, last)
+        return [DailyCount._make(record) for record in records]
+
+
+def _kinds(counts: Sequence[KindCount | CountedItem]) -> dict[str, object]:
+    return {"kinds": [each.kind for each in counts], "counts": [each.count for each in counts]}
+
+
+def _traits(counts: Sequence[TraitCount]) -> dict[str, object]:
+    return {
+        "traits": [each.trait for each in counts],
+        "values": [each.value for each in counts],
+        "counts": [each.count for each in counts],
+    }
+
+
+def _items(counts: Sequence[CountedItem]) -> dict[str, object]:
+    return {"media_ids": [each.media_id for each in counts], **_kinds(counts)}

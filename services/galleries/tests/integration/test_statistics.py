@@ -1,0 +1,301 @@
+"""MediaAccessed is folded into daily counters, exactly, and told to managers and administrators alone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from kappi_contracts.events import (
+    AccountDeleted,
+    ItemCount,
+    JanitorTick,
+    KindCount,
+    MediaAccessed,
+    MediaDeleted,
+    TraitCount,
+)
+from kappi_galleries.repository.statistics import BURIED_AT_ONCE
+
+pytestmark = pytest.mark.integration
+
+TODAY = date(2026, 5, 1)
+TABLES = ("access_days", "access_item_days", "access_trait_days")
+
+
+@pytest.fixture
+async def gallery(http: Any) -> Any:
+    return (await http("POST", "/v1/galleries")).json
+
+
+def accessed(
+    gallery: Any,
+    *,
+    day: date = TODAY,
+    views: int = 1,
+    language: str = "de",
+    role: str = "anonymous",
+    downloads: dict[UUID, int] | None = None,
+) -> MediaAccessed:
+    items = downloads or {}
+    total = views + sum(items.values())
+    kinds = {"view": views, "download": sum(items.values())}
+    return MediaAccessed(
+        gallery_id=UUID(gallery["id"]),
+        day=day,
+        kinds=tuple(KindCount(kind=kind, count=count) for kind, count in kinds.items() if count),
+        traits=(
+            TraitCount(trait="language", value=language, count=total),
+            TraitCount(trait="role", value=role, count=total),
+            TraitCount(trait="app", value="safari", count=total),
+        ),
+        items=tuple(
+            ItemCount(media_id=media_id, kind="download", count=count) for media_id, count in items.items()
+        ),
+    )
+
+
+async def stats(http: Any, gallery: Any, query: str = "") -> Any:
+    answer = await http("GET", f"/v1/galleries/{gallery['id']}/stats{query}", key=gallery["access_key"])
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+async def rows(database: Any) -> dict[str, int]:
+    return {name: await database.hot.fetchval(f"SELECT count(*) FROM {name}") for name in TABLES}
+
+
+async def test_accesses_are_told_by_day_kind_trait_and_item(
+    processor: Any, record: Any, http: Any, gallery: Any
+) -> None:
+    first, second = uuid4(), uuid4()
+    await processor.process(record(accessed(gallery, views=5, downloads={first: 3, second: 4})))
+    await processor.process(record(accessed(gallery, day=TODAY - timedelta(days=1), views=2, language="fi")))
+    await processor.process(record(accessed(gallery, day=TODAY - timedelta(days=40))))
+
+    found = await stats(http, gallery)
+    assert (found["from"], found["to"]) == ("2026-04-02", "2026-05-01")
+    assert found["totals"] == {
+        "count": 14,
+        "kinds": {"view": 7, "download": 7},
+        "languages": {"de": 10, "other": 4},
+        "roles": {"anonymous": 10, "other": 4},
+        "apps": {"safari": 10, "other": 4},
+    }
+    assert [(day["day"], day["count"], day["languages"]) for day in found["days"]] == [
+        ("2026-04-30", 2, {"other": 2}),
+        ("2026-05-01", 12, {"de": 10, "other": 2}),
+    ]
+    assert found["items"] == [
+        {"media_id": str(second), "count": 4, "kinds": {"download": 4}},
+        {"media_id": str(first), "count": 3, "kinds": {"download": 3}},
+    ]
+    only = await stats(http, gallery, "?from=2026-03-01&to=2026-03-31")
+    assert only["totals"]["count"] == 1
+
+
+async def test_a_record_delivered_again_after_a_crash_counts_once(
+    processor: Any, record: Any, http: Any, gallery: Any, graveyard: Any
+) -> None:
+    # Committed, but the offset was not: the broker hands over the very same record.
+    again = record(accessed(gallery, views=3))
+    await asyncio.gather(*(processor.process(again) for _ in range(4)))
+    await processor.process(again)
+    assert (await stats(http, gallery))["totals"]["count"] == 3
+    assert not graveyard.buried
+
+
+async def test_a_crash_before_the_commit_leaves_nothing_and_repeats(
+    processor: Any, record: Any, http: Any, gallery: Any, database: Any
+) -> None:
+    await database.hot.execute("ALTER TABLE access_total_days RENAME TO away")
+    handling = asyncio.create_task(processor.process(record_ := record(accessed(gallery, views=3))))
+    await asyncio.wait([handling], timeout=0.3)
+    handling.cancel()
+    await asyncio.wait([handling])
+    assert await rows(database) == dict.fromkeys(TABLES, 0)
+
+    await database.hot.execute("ALTER TABLE away RENAME TO access_total_days")
+    await processor.process(record_)
+    assert (await stats(http, gallery))["totals"]["count"] == 3
+
+
+async def test_order_does_not_matter(processor: Any, record: Any, http: Any, gallery: Any) -> None:
+    events = [record(accessed(gallery, views=number + 1), sequence=number + 1) for number in range(20)]
+    random.Random(7).shuffle(events)
+    await asyncio.gather(*(processor.process(event) for event in events))
+    assert (await stats(http, gallery))["totals"]["count"] == 210
+
+
+async def test_events_of_many_galleries_meet_at_the_totals_and_none_is_lost(
+    processor: Any, record: Any, http: Any, identity_key: Any, account: Any
+) -> None:
+    galleries = [(await http("POST", "/v1/galleries")).json for _ in range(8)]
+    await asyncio.gather(
+        *(
+            processor.process(record(accessed(gallery, language=language, role="admin")))
+            for gallery in galleries
+            for language in ("de", "fr", "pt")
+        )
+    )
+    answer = await http("GET", "/v1/admin/stats", token=account.token_with(role="admin"))
+    assert answer.status == 200
+    # Exact, and the administrators' own among them.
+    assert answer.json["totals"] == {
+        "count": 24,
+        "kinds": {"view": 24},
+        "languages": {"de": 8, "fr": 8, "pt": 8},
+        "roles": {"admin": 24},
+        "apps": {"safari": 24},
+    }
+    assert [day["day"] for day in answer.json["days"]] == ["2026-05-01"]
+    assert not {gallery["id"] for gallery in galleries} & set(answer.body.decode().split('"'))
+
+
+async def test_a_gallery_that_never_was_is_poison(processor: Any, record: Any, graveyard: Any) -> None:
+    await processor.process(record(accessed({"id": str(uuid4())})))
+    assert len(graveyard.buried) == 1
+
+
+async def test_a_count_of_nothing_or_less_is_poison(
+    processor: Any, record: Any, gallery: Any, graveyard: Any
+) -> None:
+    await processor.process(record(accessed(gallery, views=-3)))
+    assert len(graveyard.buried) == 1
+
+
+async def test_an_event_that_names_a_thing_twice_is_added_up(
+    processor: Any, record: Any, http: Any, gallery: Any
+) -> None:
+    once = accessed(gallery, downloads={uuid4(): 2})
+    twice = MediaAccessed(
+        gallery_id=once.gallery_id,
+        day=once.day,
+        kinds=once.kinds * 2,
+        traits=once.traits * 2,
+        items=once.items * 2,
+    )
+    await processor.process(record(twice))
+    found = await stats(http, gallery)
+    assert (found["totals"]["count"], found["items"][0]["count"]) == (6, 4)
+
+
+async def test_an_item_that_is_gone_is_in_no_list(
+    processor: Any, record: Any, http: Any, gallery: Any
+) -> None:
+    before, after = uuid4(), uuid4()
+    await processor.process(record(accessed(gallery, downloads={before: 1, after: 1})))
+    for media_id in (before, after):
+        await processor.process(
+            record(
+                MediaDeleted(
+                    media_id=media_id,
+                    gallery_id=UUID(gallery["id"]),
+                    reason="requested",
+                    deleted_at=datetime(2026, 5, 1, tzinfo=UTC),
+                ),
+                sequence=2,
+            )
+        )
+    await processor.process(record(accessed(gallery, downloads={after: 1})))
+    found = await stats(http, gallery)
+    assert found["items"] == []
+    assert found["totals"]["kinds"]["download"] == 3
+
+
+async def tick(processor: Any, record: Any, at: datetime) -> None:
+    await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="timer")))
+
+
+async def test_a_deleted_gallery_has_no_counters_and_gets_none(
+    processor: Any, record: Any, http: Any, gallery: Any, database: Any
+) -> None:
+    other = (await http("POST", "/v1/galleries")).json
+    for each in (gallery, other):
+        await processor.process(record(accessed(each, downloads={uuid4(): 1})))
+    path, key = f"/v1/galleries/{gallery['id']}", gallery["access_key"]
+    assert (await http("DELETE", path, key=key)).status == 204
+    assert (await http("GET", f"{path}/stats", key=key)).json["code"] == "gallery_not_found"
+    await processor.process(record(accessed(gallery)))
+    kept = {"access_days": 2, "access_item_days": 1, "access_trait_days": 3}
+    assert await rows(database) == kept
+    assert await database.hot.fetchval("SELECT count(*) FROM buried_statistics") == 0
+
+
+async def test_many_counters_of_a_deleted_gallery_go_with_the_next_tick(
+    processor: Any, record: Any, http: Any, gallery: Any, database: Any, clock: Any
+) -> None:
+    for number in range(3):
+        many = {uuid4(): 1 for _ in range(BURIED_AT_ONCE)}
+        await processor.process(record(accessed(gallery, downloads=many, day=TODAY - timedelta(days=number))))
+    assert (await http("DELETE", f"/v1/galleries/{gallery['id']}", key=gallery["access_key"])).status == 204
+    assert (await rows(database))["access_item_days"] == 2 * BURIED_AT_ONCE
+    await tick(processor, record, clock())
+    assert await rows(database) == dict.fromkeys(TABLES, 0)
+    assert await database.hot.fetchval("SELECT count(*) FROM buried_statistics") == 0
+
+
+async def test_an_accounts_statistics_go_with_it(
+    processor: Any, record: Any, http: Any, account: Any, database: Any, clock: Any
+) -> None:
+    gallery = (await http("POST", "/v1/galleries", token=account.token)).json
+    await processor.process(record(accessed(gallery, downloads={uuid4(): 1})))
+    await processor.process(record(AccountDeleted(account_id=account.id, deleted_at=clock())))
+    assert await rows(database) == dict.fromkeys(TABLES, 0)
+
+
+async def test_a_tick_forgets_after_two_years(
+    processor: Any, record: Any, gallery: Any, database: Any
+) -> None:
+    await processor.process(record(accessed(gallery, downloads={uuid4(): 1})))
+    then = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    await tick(processor, record, then + timedelta(days=730))
+    assert (await rows(database))["access_days"] == 2
+    await tick(processor, record, then + timedelta(days=731))
+    assert await rows(database) == dict.fromkeys(TABLES, 0)
+    assert await database.hot.fetchval("SELECT count(*) FROM access_total_days") == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("from=tomorrow", "from"),
+        ("to=2026-13-01", "to"),
+        ("from=2026-05-02", "from"),
+        ("from=2020-01-01", "from"),
+    ],
+)
+async def test_what_is_no_range_is_refused(
+    http: Any, gallery: Any, account: Any, query: str, field: str
+) -> None:
+    for answer in (
+        await http("GET", f"/v1/galleries/{gallery['id']}/stats?{query}", key=gallery["access_key"]),
+        await http("GET", f"/v1/admin/stats?{query}", token=account.token_with(role="admin")),
+    ):
+        assert (answer.status, answer.json["code"]) == (422, "validation_failed")
+        assert [error["field"] for error in answer.json["errors"]] == [field]
+
+
+async def test_who_may_not(http: Any, gallery: Any, account: Any, other: Any) -> None:
+    own = (await http("POST", "/v1/galleries", token=account.token)).json
+    path = f"/v1/galleries/{own['id']}/stats"
+    assert (await http("GET", path, token=account.token)).status == 200
+    for asked, status, code in (
+        ({}, 401, "gallery_key_missing"),
+        ({"token": other.token}, 404, "gallery_not_found"),
+        ({"token": other.token_with(role="admin")}, 404, "gallery_not_found"),
+        ({"key": gallery["access_key"]}, 403, "gallery_key_wrong"),
+        ({"token": "no token"}, 401, "access_token_invalid"),
+    ):
+        answer = await http("GET", path, **asked)
+        assert (answer.status, answer.json["code"]) == (status, code)
+    for asked, status, code in (
+        ({}, 401, "credentials_missing"),
+        ({"token": account.token}, 403, "admin_required"),
+        ({"token": "no token"}, 401, "access_token_invalid"),
+    ):
+        answer = await http("GET", "/v1/admin/stats", **asked)
+        assert (answer.status, answer.json["code"]) == (status, code)

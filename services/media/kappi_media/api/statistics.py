@@ -1,0 +1,72 @@
+"""Statistics that this service answers: what an account stores, and the access log of a gallery."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import FastAPI, Path, Query, Request, Security
+from fastapi.security import HTTPBearer
+from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
+from kappi_chassis.http.responses import JsonResponse
+from starlette.responses import Response
+
+from kappi_media.api import statistics_operations as operations
+from kappi_media.api.access import GrantGate
+from kappi_media.domain import AccountId, GalleryId
+from kappi_media.paging import limit_of, position_of
+from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+# Documents the scheme; the header is read by `bearer_token`, which tells a missing token from a strange one.
+_bearer = HTTPBearer(
+    scheme_name="AccountToken",
+    bearerFormat="JWT",
+    description="An access token from `POST /v1/oauth/token`",
+    auto_error=False,
+)
+Day = Annotated[str | None, Query(examples=["2026-05-31"], json_schema_extra={"format": "date"})]
+
+
+class StatisticsApi:
+    def __init__(
+        self, gate: GrantGate, *, accounts: AccountVerifier, usage: ShowUsage, accesses: ShowAccesses
+    ) -> None:
+        self._gate = gate
+        self._accounts = accounts
+        self._usage = usage
+        self._accesses = accesses
+
+    def register(self, app: FastAPI) -> None:
+        app.add_api_route("/v1/me/stats", self.mine, methods=["GET"], **operations.ACCOUNT_STATS)
+        app.add_api_route(
+            "/v1/galleries/{id}/accesses", self.accesses, methods=["GET"], **operations.ACCESS_LOG
+        )
+
+    async def mine(
+        self,
+        request: Request,
+        _token: Annotated[object, Security(_bearer)],
+        first: Annotated[Day, Query(alias="from", description="The first UTC day")] = None,
+        last: Annotated[Day, Query(alias="to", description="The last UTC day; 366 at most")] = None,
+    ) -> Response:
+        token = bearer_token(request.headers.get("authorization"))
+        claims = await self._accounts.open(token)
+        days = self._usage.range_of(first, last)
+        return JsonResponse(await self._usage(AccountId(claims.account_id), days), headers=NO_STORE)
+
+    async def accesses(
+        self,
+        gallery_id: Annotated[UUID, Path(alias="id", description="Id of the gallery")],
+        request: Request,
+        limit: Annotated[str | None, Query(description="Lines per page, 500 at most")] = None,
+        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    ) -> Response:
+        await self._gate.open_for(request, "manage", gallery_id=gallery_id)
+        page = await self._accesses(
+            GalleryId(gallery_id),
+            before=position_of(cursor) if cursor else None,
+            limit=limit_of(limit),
+        )
+        return JsonResponse(page, headers=NO_STORE)

@@ -1,0 +1,51 @@
+"""What an account uses, from the counters that `items` keeps by gallery, day and type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from kappi_chassis.db import Database
+
+from kappi_media.domain import AccountId
+
+_USAGE = """
+SELECT CASE WHEN u.day BETWEEN $2 AND $3 THEN u.day END AS shown_day, u.content_type,
+       sum(u.item_count)::bigint, sum(u.size_bytes)::bigint
+FROM contents c JOIN usage_days u ON u.gallery_id = c.gallery_id
+WHERE c.owner_id = $1 AND c.deleted_at IS NULL
+GROUP BY shown_day, u.content_type ORDER BY shown_day, u.content_type
+"""
+_CHARGED = "SELECT used_bytes, reserved_bytes FROM accounts WHERE id = $1"
+
+
+class UsageRow(NamedTuple):
+    """Items of one type. day: UTC, of their upload; None for all days outside the range together."""
+
+    day: date | None
+    content_type: str
+    item_count: int
+    size_bytes: int
+
+
+class ChargedBytes(NamedTuple):
+    """What counts towards the quota: of items, and of uploads under way."""
+
+    used_bytes: int
+    reserved_bytes: int
+
+
+class UsageQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def by_day(self, account_id: AccountId, *, first: date, last: date) -> Sequence[UsageRow]:
+        """Everything in galleries of the account, by day within the range."""
+        records = await self._database.hot.fetch(_USAGE, account_id, first, last)
+        return [UsageRow._make(record) for record in records]
+
+    async def charged(self, account_id: AccountId) -> ChargedBytes:
+        """Nothing for an account that never uploaded."""
+        record = await self._database.hot.fetchrow(_CHARGED, account_id)
+        return ChargedBytes(0, 0) if record is None else ChargedBytes._make(record)

@@ -1,0 +1,1 @@
+"""Counting accesses without slowing them: in memory, flushed every few seconds (ADR-0024)."""

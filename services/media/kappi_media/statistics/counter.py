@@ -1,0 +1,134 @@
+"""The counts of a process since its last flush, bounded in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+from uuid import UUID
+
+from kappi_media import metrics
+from kappi_media.statistics.traits import OTHER, UNDISCERNED, Traits, network_of, traits_of
+
+AccessKind = Literal["view", "item_view", "preview", "download", "archive", "link"]
+
+MAX_TRAITS: Final = 500
+"""Combinations of kind and traits of one gallery that are told apart between two flushes."""
+MAX_NETWORKS: Final = 200
+"""Pairs of kind and network, likewise."""
+MAX_ITEMS: Final = 2_000
+"""Pairs of item and kind, likewise. Those beyond are counted for the gallery alone."""
+
+
+@dataclass(slots=True)
+class GalleryCounts:
+    """What was counted for one gallery. traits, networks: every access is in both; items: some are."""
+
+    traits: Counter[tuple[AccessKind, Traits]] = field(default_factory=Counter)
+    networks: Counter[tuple[AccessKind, str]] = field(default_factory=Counter)
+    items: Counter[tuple[UUID, AccessKind]] = field(default_factory=Counter)
+
+
+Counts = dict[UUID, GalleryCounts]
+"""By gallery."""
+
+MAX_SIGHTINGS: Final = 1_000
+"""Different sightings that are kept as they came; then they are classified."""
+
+_COUNTED = metrics.ACCESSES.labels("counted")
+_DROPPED = metrics.ACCESSES.labels("dropped")
+
+
+class Sighting(NamedTuple):
+    """An access as its headers describe it, not classified yet: raw values, cut, empty where there is none.
+
+    role: what the gateway or the grant says.
+    """
+
+    kind: AccessKind
+    gallery_id: UUID
+    media_id: UUID | None
+    role: str
+    language: bytes
+    agent: bytes
+    address: bytes
+
+
+class AccessCounter:
+    """Adds accesses up. Not for threads: to see one is a dictionary operation on the event loop.
+
+    Like ones are first counted as they came, and classified a thousand different ones at a time, or when they
+    are taken: a view is not the moment to look into headers.
+
+    max_keys: of all dictionaries together. From there on, what has a key goes on being counted, a new
+    combination is counted under `other`, and an access to a gallery without any key is dropped.
+    """
+
+    def __init__(self, *, max_keys: int) -> None:
+        self._max_keys = max_keys
+        self._keys = 0
+        self._counts: Counts = {}
+        self._seen: dict[Sighting, int] = {}
+
+    def see(self, sighting: Sighting) -> None:
+        """One access."""
+        seen = self._seen
+        seen[sighting] = seen.get(sighting, 0) + 1
+        if len(seen) >= MAX_SIGHTINGS:
+            self._classify()
+
+    def count(
+        self,
+        kind: AccessKind,
+        gallery_id: UUID,
+        *,
+        traits: Traits,
+        network: str,
+        media_id: UUID | None = None,
+        times: int = 1,
+    ) -> None:
+        """Accesses that are classified already."""
+        counts = self._counts.get(gallery_id)
+        if counts is None:
+            if self._keys >= self._max_keys:
+                _DROPPED.inc(times)
+                return
+            counts = self._counts[gallery_id] = GalleryCounts()
+        key = (kind, traits)
+        if key not in counts.traits and not self._takes(len(counts.traits), MAX_TRAITS):
+            key = (kind, UNDISCERNED)
+        counts.traits[key] += times
+        line = (kind, network)
+        if line not in counts.networks and not self._takes(len(counts.networks), MAX_NETWORKS):
+            line = (kind, OTHER)
+        counts.networks[line] += times
+        if media_id is not None:
+            item = (media_id, kind)
+            if item in counts.items or self._takes(len(counts.items), MAX_ITEMS):
+                counts.items[item] += times
+        _COUNTED.inc(times)
+
+    def take(self) -> Counts:
+        """Everything counted so far; counting begins anew."""
+        self._classify()
+        taken, self._counts, self._keys = self._counts, {}, 0
+        return taken
+
+    def _classify(self) -> None:
+        seen, self._seen = self._seen, {}
+        for sighting, times in seen.items():
+            self.count(
+                sighting.kind,
+                sighting.gallery_id,
+                traits=traits_of(sighting.language, sighting.agent, sighting.role),
+                network=network_of(sighting.address.decode("latin-1")),
+                media_id=sighting.media_id,
+                times=times,
+            )
+
+    def _takes(self, held: int, limit: int) -> bool:
+        """Whether there is room for one more key, which is then taken."""
+        if held >= limit or self._keys >= self._max_keys:
+            return False
+        self._keys += 1
+        return True

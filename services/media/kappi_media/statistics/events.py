@@ -1,0 +1,57 @@
+"""Events made of counts: no address, and traits that are not crossed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Final, Literal
+from uuid import UUID
+
+from kappi_contracts.events import ItemCount, KindCount, MediaAccessed, TraitCount
+
+from kappi_media.statistics.counter import Counts, GalleryCounts
+
+MAX_ITEMS_PER_EVENT: Final = 500
+"""An event has at most some 60 kB then."""
+
+_Trait = Literal["language", "role", "app"]
+
+
+def events_of(counts: Counts, *, day: date) -> Iterator[MediaAccessed]:
+    """For each gallery one, or more where it has many items: items alone stand in the further ones."""
+    for gallery_id, counted in counts.items():
+        items = _items(counted)
+        yield MediaAccessed(
+            gallery_id=gallery_id,
+            day=day,
+            kinds=_kinds(counted),
+            traits=_traits(counted),
+            items=items[:MAX_ITEMS_PER_EVENT],
+        )
+        for start in range(MAX_ITEMS_PER_EVENT, len(items), MAX_ITEMS_PER_EVENT):
+            more = items[start : start + MAX_ITEMS_PER_EVENT]
+            yield MediaAccessed(gallery_id=gallery_id, day=day, kinds=(), traits=(), items=more)
+
+
+def _kinds(counted: GalleryCounts) -> tuple[KindCount, ...]:
+    totals: Counter[str] = Counter()
+    for (kind, _), count in counted.traits.items():
+        totals[kind] += count
+    return tuple(KindCount(kind=kind, count=count) for kind, count in sorted(totals.items()))
+
+
+def _traits(counted: GalleryCounts) -> tuple[TraitCount, ...]:
+    totals: Counter[tuple[_Trait, str]] = Counter()
+    for (_, traits), count in counted.traits.items():
+        totals["language", traits.language] += count
+        totals["role", traits.role] += count
+        totals["app", traits.app] += count
+    return tuple(
+        TraitCount(trait=trait, value=value, count=count) for (trait, value), count in sorted(totals.items())
+    )
+
+
+def _items(counted: GalleryCounts) -> tuple[ItemCount, ...]:
+    found: Sequence[tuple[tuple[UUID, str], int]] = sorted(counted.items.items())
+    return tuple(ItemCount(media_id=media_id, kind=kind, count=count) for (media_id, kind), count in found)

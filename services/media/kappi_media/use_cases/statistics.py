@@ -1,0 +1,113 @@
+"""What owners are told: how much they store, and what the access log holds of a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from uuid import UUID
+
+import msgspec
+from kappi_chassis.clock import Clock
+from kappi_chassis.day_range import DayRange
+
+from kappi_media.domain import AccountId, GalleryId
+from kappi_media.paging import cursor_after
+from kappi_media.repository.accesses import AccessQueries
+from kappi_media.repository.usage import UsageQueries, UsageRow
+from kappi_media.statistics_schemas import (
+    AccessPage,
+    AccessView,
+    AccountStats,
+    AmountView,
+    DayUsageView,
+    QuotaView,
+    UsageView,
+)
+from kappi_media.use_cases.governing_tier import GoverningTier
+
+SWEEP_BATCH = 5_000
+
+
+class ShowUsage:
+    """What an account stores, by kind, type and day of upload."""
+
+    def __init__(self, usage: UsageQueries, *, tier: GoverningTier, clock: Clock) -> None:
+        self._usage = usage
+        self._tier = tier
+        self._clock = clock
+
+    def range_of(self, first: str | None, last: str | None) -> DayRange:
+        """Raises ValidationFailed."""
+        return DayRange.read(first, last, now=self._clock())
+
+    async def __call__(self, account_id: AccountId, days: DayRange) -> AccountStats:
+        rows = await self._usage.by_day(account_id, first=days.first, last=days.last)
+        charged = await self._usage.charged(account_id)
+        rules = await self._tier(account_id)
+        within = [row for row in rows if row.day is not None]
+        by_day = [(day, usage_of(list(found))) for day, found in groupby(within, key=lambda row: row.day)]
+        return AccountStats(
+            from_=days.first,
+            to=days.last,
+            totals=usage_of(within),
+            days=[DayUsageView(day=day, **msgspec.structs.asdict(found)) for day, found in by_day if day],
+            library=usage_of(rows),
+            quota=QuotaView(
+                used_bytes=charged.used_bytes,
+                reserved_bytes=charged.reserved_bytes,
+                limit_bytes=rules.quota_bytes,
+            ),
+        )
+
+
+class ShowAccesses:
+    """The access log of a gallery."""
+
+    def __init__(self, accesses: AccessQueries) -> None:
+        self._accesses = accesses
+
+    async def __call__(self, gallery_id: GalleryId, *, before: UUID | None, limit: int) -> AccessPage:
+        found = await self._accesses.page(gallery_id, before=before, limit=limit + 1)
+        shown = found[:limit]
+        return AccessPage(
+            items=[
+                AccessView(hour=line.hour, kind=line.kind, network=line.network, count=line.accesses)
+                for line in shown
+            ],
+            next_cursor=cursor_after(shown[-1].id) if len(found) > limit else None,
+        )
+
+
+class SweepAccessLog:
+    """Forgets lines whose retention is over, a transaction per 5,000."""
+
+    def __init__(self, accesses: AccessQueries, *, retention: timedelta) -> None:
+        self._accesses = accesses
+        self._retention = retention
+
+    async def __call__(self, as_of: datetime) -> None:
+        """as_of: the tick's instant, not the wall clock."""
+        while await self._accesses.sweep(as_of - self._retention, limit=SWEEP_BATCH) == SWEEP_BATCH:
+            pass
+
+
+def usage_of(rows: Sequence[UsageRow]) -> UsageView:
+    """The rows, added up in three ways."""
+    kinds: dict[str, list[UsageRow]] = {}
+    types: dict[str, list[UsageRow]] = {}
+    for row in rows:
+        kinds.setdefault(row.content_type.partition("/")[0], []).append(row)
+        types.setdefault(row.content_type, []).append(row)
+    return UsageView(
+        item_count=sum(row.item_count for row in rows),
+        size_bytes=sum(row.size_bytes for row in rows),
+        kinds={name: _amount(found) for name, found in kinds.items()},
+        types={name: _amount(found) for name, found in types.items()},
+    )
+
+
+def _amount(rows: Sequence[UsageRow]) -> AmountView:
+    return AmountView(
+        item_count=sum(row.item_count for row in rows), size_bytes=sum(row.size_bytes for row in rows)
+    )
