@@ -141,4 +141,4 @@ PICTURE_REFUSALS: dict[str, type[Problem]] = {
         QuotaExceeded,
     )
 }
-"""What the media service refuses a picture for, by its code. After one of these it has kept nothing."""
+"""What the media service refuses a picture for, by its code."""

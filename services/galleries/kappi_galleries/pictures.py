@@ -28,8 +28,7 @@ _log = get_logger(__name__)
 class Pictures(Protocol):
     """Stores the picture of a post whose draft is committed.
 
-    Raises one of PICTURE_REFUSALS, after which nothing is kept; PicturesUnavailable, after which something
-    may be.
+    Raises PictureRefused, after which nothing is kept; PicturesUnavailable, after which something may be.
     """
 
     async def store(
@@ -41,6 +40,14 @@ class Pictures(Protocol):
     async def use_item(self, post_id: PostId, account_id: UUID, media_id: UUID) -> None:
         """The picture that an item of the account's shows."""
         ...
+
+
+class PictureRefused(Exception):
+    """The media service's own word that it has kept nothing. problem: what is answered."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
 
 
 class _Refusal(msgspec.Struct):
@@ -121,13 +128,13 @@ class MediaPictures:
             raise PicturesUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
 
 
-def _refusal(status: int, body: bytes) -> Problem:
+def _refusal(status: int, body: bytes) -> Exception:
     try:
         told = msgspec.json.decode(body, type=_Refusal)
     except msgspec.MsgspecError:
         told = _Refusal()
     kind = PICTURE_REFUSALS.get(told.code)
     if kind is not None:
-        return kind(told.detail)
+        return PictureRefused(kind(told.detail))
     _log.warning("pictures.failed", status=status, code=told.code)
     return PicturesUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S)

@@ -74,7 +74,7 @@ class CommentCreate(BaseModel):
 
 
 class AuthorAnswer(BaseModel):
-    """Who wrote it."""
+    """The account that wrote it."""
 
     id: UUID
     display_name: str | None = Field(
@@ -88,7 +88,7 @@ class AuthorAnswer(BaseModel):
 
 
 class CommentAnswer(BaseModel):
-    """A comment. Its text is what somebody wrote: show it as text, never as markup."""
+    """A comment. Show its text as text, never as markup."""
 
     id: UUID
     post_id: UUID
@@ -115,7 +115,7 @@ class CommentPageAnswer(BaseModel):
 
 
 class PostAnswer(BaseModel):
-    """A post. Its caption is what somebody wrote: show it as text, never as markup."""
+    """A post. Show its caption as text, never as markup."""
 
     id: UUID
     author: AuthorAnswer

@@ -37,10 +37,11 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 @dataclass(frozen=True, slots=True)
 class Terms:
     """body_limit_bytes: of a request to a service; file_body_limits_bytes: of one that carries a file.
-    client_silence: longest pause of a client. archives, archive_silence: how many at once, and how long a
-    service may pause, where an answer lasts. picture_silence: how long a service may take over a picture.
-    archive_bytes_per_s: of its slowest reader. files, pictures: how
-    many at once where a body carries one. slow: clients that are waited for in the middle of their bodies."""
+    client_silence: longest pause of a client. archives: answers that last, at once for one address. files,
+    pictures: bodies that carry one, at once for one address; pictures_of_account: for one account. slow:
+    clients that are waited for in the middle of their bodies. archive_silence, picture_silence: longest pause
+    of a service in an archive, and before the answer to a picture. archive_bytes_per_s: of the slowest reader
+    of an archive."""
 
     body_limit_bytes: int
     file_body_limits_bytes: Mapping[Carries, int]
@@ -48,6 +49,7 @@ class Terms:
     archives: PlaceLimit
     files: PlaceLimit
     pictures: PlaceLimit
+    pictures_of_account: PlaceLimit
     slow: PlaceLimit
     archive_silence: timedelta
     picture_silence: timedelta
@@ -65,15 +67,15 @@ def _places(route: Route, terms: Terms) -> PlaceLimit | None:
 class _Paid:
     """A call that counts against a limit. subject: whose."""
 
-    __slots__ = ("_limit", "_subject")
+    __slots__ = ("_limit", "subject")
 
     def __init__(self, limit: CallLimit, subject: str) -> None:
         limit.pay(subject)
         self._limit = limit
-        self._subject = subject
+        self.subject = subject
 
     def settle(self, *, status: int) -> None:
-        self._limit.settle(self._subject, status=status)
+        self._limit.settle(self.subject, status=status)
 
 
 class _ProblemCode(msgspec.Struct):
@@ -104,6 +106,7 @@ class Forward:
         self._silence_s = terms.client_silence.total_seconds()
         self._passing = WITH_TOKEN if route.reads_token else _PASSING[route.service]
         self._places = _places(route, terms)
+        self._places_of_subject = terms.pictures_of_account if route.carries is Carries.PICTURE else None
         self._pace = (
             ReadingPace(self._silence_s, terms.archive_bytes_per_s)
             if route.lasts
@@ -130,7 +133,7 @@ class Forward:
                 if body is not None:
                     # Only now: a client that waits for 100 Continue need not send what would be refused.
                     await body.open(departure.arm)
-                with self._place(call):
+                with self._place(call), self._place_of_subject(paid):
                     await self._exchange(call, target, granted=granted, body=body, paid=paid)
         except GrantRefused as refused:
             await _refuse(call, refused)
@@ -141,6 +144,12 @@ class Forward:
         if self._route.lasts:
             call.scope[LASTS] = True
         return nullcontext() if self._places is None else self._places.held(call.address)
+
+    def _place_of_subject(self, paid: _Paid | None) -> AbstractContextManager[None]:
+        """Pictures take long to come, so an account has few on their way from all its addresses."""
+        if paid is None or self._places_of_subject is None:
+            return nullcontext()
+        return self._places_of_subject.held_by(paid.subject)
 
     async def _pay(self, limit: CallLimit, call: Call) -> _Paid:
         return _Paid(limit, await self._credentials.limited_subject(self._route.limit, call))

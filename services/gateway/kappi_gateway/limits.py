@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from kappi_chassis.problems import TooManyRequests
@@ -149,10 +149,13 @@ class PlaceLimit:
         self._refusal = refusal
         self._running: dict[str, int] = {}
 
+    def held(self, address: str) -> AbstractContextManager[None]:
+        """A place of an address. Entering it raises the refusal."""
+        return self.held_by(limit_key(address))
+
     @contextmanager
-    def held(self, address: str) -> Iterator[None]:
-        """Raises the refusal."""
-        key = limit_key(address)
+    def held_by(self, key: str) -> Iterator[None]:
+        """A place of an account, or whatever the key names. Raises the refusal."""
         running = self._running.get(key, 0)
         if running >= self._at_once:
             metrics.LIMITED.labels(self._name).inc()

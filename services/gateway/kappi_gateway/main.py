@@ -139,6 +139,9 @@ class _Wiring:
             client_silence=settings.client_silence,
             archives=PlaceLimit(settings.archives_per_address, name="archives", refusal=TooManyArchives),
             files=PlaceLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
+            pictures_of_account=PlaceLimit(
+                settings.pictures_per_account, name="pictures", refusal=TooManyFiles
+            ),
             pictures=PlaceLimit(settings.pictures_per_address, name="pictures", refusal=TooManyFiles),
             slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
             archive_silence=settings.archive_silence,

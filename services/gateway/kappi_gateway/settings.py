@@ -102,6 +102,9 @@ class GatewaySettings(ServiceSettings):
         gt=0,
         description="Posts with a picture at once for one address: a quarter of what media takes",
     )
+    pictures_per_account: int = Field(
+        default=2, gt=0, description="Posts with a picture at once for one account, whatever its addresses"
+    )
     slow_per_address: int = Field(
         default=32, gt=0, description="Clients of one address that are waited for: an eighth of max_in_flight"
     )

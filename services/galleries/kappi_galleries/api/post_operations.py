@@ -54,7 +54,8 @@ CREATE: dict[str, Any] = {
     "description": "Either a form with the picture as its `file`, at most 100 MiB, PNG, JPEG or BMP as its "
     "content says; or JSON with the `media_id` of a ready picture in a gallery of mine, of any type. The "
     "original stays as it came and is never shown; everybody sees a JPEG of 600 by 600 pixels, which is "
-    "stored when this answers. Both count towards the storage quota.\n\n"
+    "stored when this answers. Both count towards the storage quota, in which a form without a "
+    "`Content-Length` needs room for the largest picture.\n\n"
     "With `Idempotency-Key` a retry of the same picture and caption gets the first one's post.",
     "status_code": 201,
     "response_model": PostAnswer,

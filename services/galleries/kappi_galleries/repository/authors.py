@@ -1,7 +1,7 @@
 """Accounts that post and comment: their names, and that they are gone.
 
-Whoever adds a post or a comment holds a share lock on the author's row until the commit, and the account's
-deletion changes that row: what was added is there when the deletion looks for it, or is never added.
+Adding a post or a comment takes a share lock on the author's row until the commit, and the account's deletion
+changes that row: what was added is there when the deletion looks for it, or is never added.
 """
 
 from __future__ import annotations

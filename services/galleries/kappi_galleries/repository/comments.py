@@ -1,7 +1,7 @@
 """Comments, and the exact number of them that each post keeps.
 
-A comment and its post's count change in one transaction. Whoever deletes comments locks their posts first, in
-the order of their ids, so that no two wait for each other.
+A comment and its post's count change in one transaction. A deletion of comments locks their posts first, in
+the order of their ids, so that no two transactions wait for each other.
 """
 
 from __future__ import annotations
@@ -154,12 +154,12 @@ async def mend_count(connection: AsyncConnection, post_id: PostId) -> int | None
 
 async def purge_some_of_post(connection: AsyncConnection, post_id: PostId, *, limit: int) -> int:
     """Remove up to `limit` comments of a post, if it is buried; returns how many."""
-    some = (
-        select(comments.c.id)
-        .join(posts, posts.c.id == comments.c.post_id)
-        .where(comments.c.post_id == post_id, posts.c.state == "deleted")
-        .limit(limit)
+    buried = await connection.execute(
+        select(posts.c.id).where(posts.c.id == post_id, posts.c.state == "deleted").with_for_update()
     )
+    if buried.one_or_none() is None:
+        return 0
+    some = select(comments.c.id).where(comments.c.post_id == post_id).limit(limit)
     result = await connection.execute(delete(comments).where(comments.c.id.in_(some)))
     return result.rowcount
 
@@ -175,8 +175,11 @@ class TakenComment:
 
 async def take_some_of_author(
     connection: AsyncConnection, account_id: UUID, *, limit: int
-) -> list[TakenComment]:
-    """Remove up to `limit` comments of an account, each counted out of its post."""
+) -> tuple[list[TakenComment], bool]:
+    """Remove up to `limit` comments of an account, each counted out of its post; tell if there may be more.
+
+    Fewer may be removed than were found, because others remove comments at the same time.
+    """
     mine = await connection.execute(
         select(comments.c.id, comments.c.post_id)
         .where(comments.c.author_id == account_id)
@@ -198,7 +201,7 @@ async def take_some_of_author(
             versions[row.post_id] = version
         taken.append(TakenComment(CommentId(row.id), PostId(row.post_id), version))
     await _count_out(connection, Counter(each.post_id for each in taken if each.sequence is not None))
-    return taken
+    return taken, len(candidates) == limit
 
 
 async def _lock_posts(connection: AsyncConnection, post_ids: set[UUID]) -> dict[UUID, int]:

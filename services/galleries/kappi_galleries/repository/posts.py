@@ -138,6 +138,11 @@ class PostRows:
     async def lock_draft(self, post_id: PostId) -> tuple[UUID, int] | None:
         return await self._lock(post_id, state="draft")
 
+    async def is_there(self, post_id: PostId) -> bool:
+        """Whether there is such a post, a draft, or what is left of one."""
+        found = await self._connection.execute(select(posts.c.id).where(posts.c.id == post_id))
+        return found.one_or_none() is not None
+
     async def lock_some_of_author(self, account_id: UUID, *, limit: int) -> list[tuple[PostId, int]]:
         """Ids and versions of drafts and posts of an account."""
         found = await self._connection.execute(

@@ -90,7 +90,7 @@ class AccountDeletion:
     async def _delete_comments(self, account_id: UUID) -> None:
         while True:
             async with self._outbox.begin() as unit:
-                taken = await take_some_of_author(unit.connection, account_id, limit=COMMENT_PAGE)
+                taken, more = await take_some_of_author(unit.connection, account_id, limit=COMMENT_PAGE)
                 for comment in taken:
                     if comment.sequence is not None:
                         event = CommentDeleted(
@@ -102,5 +102,5 @@ class AccountDeletion:
                         )
                         await unit.publish(event, sequence=comment.sequence)
             metrics.COMMENTS.labels("deleted").inc(len(taken))
-            if len(taken) < COMMENT_PAGE:
+            if not more:
                 return

@@ -16,20 +16,19 @@ from uuid import UUID
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
-from kappi_chassis.outbox import Outbox
-from kappi_chassis.problems import Unavailable
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.problems import Problem, Unavailable
 from kappi_contracts.events import PostCreated, PostDeleted
 
 from kappi_galleries import metrics
-from kappi_galleries.errors import PICTURE_REFUSALS
-from kappi_galleries.pictures import Pictures
+from kappi_galleries.errors import PicturesUnavailable
+from kappi_galleries.pictures import PictureRefused, Pictures
 from kappi_galleries.posts_domain import Caller, Post, PostId
 from kappi_galleries.repository.posts import PostQueries, PostRows, publish_draft
 
 CallOf = Callable[[bytes], IdempotentCall]
 """An idempotent call with that fingerprint of its request."""
 Render = Callable[[Post], StoredAnswer]
-_REFUSALS = tuple(PICTURE_REFUSALS.values())
 _FIRST_SEQUENCE = 1
 
 
@@ -53,8 +52,16 @@ class _Hashed:
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
         self._digest = hashlib.sha256()
+        self._first = b""
+
+    async def begin(self) -> None:
+        """Wait for the first piece, so that a request without a picture ends before anything is begun."""
+        self._first = await anext(self._pieces, b"")
+        self._digest.update(self._first)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._first:
+            yield self._first
         async for piece in self._pieces:
             self._digest.update(piece)
             yield piece
@@ -96,6 +103,7 @@ class PostCreation:
         Raises what `Pictures` and the upload do, IdempotencyKeyReused.
         """
         content = _Hashed(upload.content())
+        await content.begin()
         if call_of is not None and await self._is_known(call_of(b"")):
             async for _ in content:
                 """Nothing is stored again: what is sent is only compared with the first time."""
@@ -139,16 +147,16 @@ class PostCreation:
         draft = _Draft(PostId(self._new_id()), self._clock())
         if not await self._queries.draft(draft.post_id, caller, now=draft.created_at):
             raise AccessTokenInvalid
-        published = False
+        settled = False
         try:
             caption, call = await store(draft.post_id)
-            answer, published = await self._publish(caller, draft, caption=caption, call=call, render=render)
-        except _REFUSALS:
-            published = True
+            answer, settled = await self._publish(caller, draft, caption=caption, call=call, render=render)
+        except PictureRefused as refused:
             await self._drop(draft.post_id)
-            raise
+            settled = True
+            raise refused.problem from refused
         finally:
-            if not published:
+            if not settled:
                 await self._abandon(draft.post_id, caller)
         return answer
 
@@ -167,7 +175,7 @@ class PostCreation:
             if known is not None:
                 return known, False
             if not await publish_draft(unit.connection, draft.post_id, caller, caption=caption):
-                raise AccessTokenInvalid
+                raise await self._why_not(unit, draft.post_id)
             event = PostCreated(
                 post_id=draft.post_id, author_id=caller.account_id, created_at=draft.created_at
             )
@@ -184,6 +192,12 @@ class PostCreation:
                 await call.store(unit.connection, answer)
         metrics.POSTS.labels("created").inc()
         return answer, True
+
+    async def _why_not(self, unit: UnitOfWork, post_id: PostId) -> Problem:
+        """Why a draft cannot be shown: it took so long that it was swept, or its account was deleted."""
+        if await PostRows(unit.connection).is_there(post_id):
+            return AccessTokenInvalid()
+        return PicturesUnavailable("The picture took too long. Send it again.", retry_after_s=1)
 
     async def _drop(self, post_id: PostId) -> None:
         """Forget a draft whose picture was refused: nothing is stored of it."""

@@ -21,12 +21,15 @@ from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
+from kappi_chassis.problems import Problem
 from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_galleries.consumers import GROUP
+from kappi_galleries.errors import PicturesUnavailable
 from kappi_galleries.main import Ground, build_app, build_handlers
+from kappi_galleries.pictures import PictureRefused
 from kappi_galleries.settings import GalleriesSettings
 
 PUBLIC_URL = "https://kappi.example"
@@ -160,7 +163,7 @@ class KeptPictures:
     def __init__(self) -> None:
         self.kept: dict[UUID, bytes] = {}
         self.items: dict[UUID, UUID] = {}
-        self.refusal: Exception | None = None
+        self.refusal: Problem | None = None
         self.before: Callable[[], Awaitable[None]] | None = None
 
     async def store(
@@ -178,8 +181,10 @@ class KeptPictures:
     async def _settle(self) -> None:
         if self.before is not None:
             await self.before()
-        if self.refusal is not None:
+        if isinstance(self.refusal, PicturesUnavailable):
             raise self.refusal
+        if self.refusal is not None:
+            raise PictureRefused(self.refusal)
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from uuid import UUID
 import pytest
 from kappi_contracts.envelope import decode
 from kappi_contracts.events import AccountDeleted, JanitorTick, PostDeleted
-from kappi_galleries.repository.comments import purge_some_of_post
+from kappi_galleries import metrics
+from kappi_galleries.repository.comments import purge_some_of_post, take_some_of_author
 from kappi_galleries.use_cases import post_upkeep
+from structlog.testing import capture_logs
 
 from .posting import POSTS, Poster
 
@@ -261,6 +263,64 @@ async def test_with_an_account_its_posts_and_comments_go(
     assert (refused.status, refused.json["code"]) == (401, "access_token_invalid")
 
 
+async def test_an_account_goes_beside_the_purge_of_its_posts(
+    poster: Poster,
+    account: Any,
+    other: Any,
+    processor: Any,
+    record: Any,
+    clock: Any,
+    database: Any,
+    published: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The account's own deletion publishes what removes its comments from its posts at the same time."""
+    monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 5)
+    mine, theirs = await poster.post(other), await poster.post(account)
+    for post in (mine, theirs) * 10:
+        await poster.comment(other, post["id"])
+    deletion = record(AccountDeleted(account_id=other.id, deleted_at=clock.now))
+
+    async def purge() -> None:
+        event = PostDeleted(
+            post_id=UUID(mine["id"]), author_id=other.id, reason="account_deleted", deleted_at=clock.now
+        )
+        while await database.hot.fetchval("SELECT count(*) FROM posts WHERE id = $1", UUID(mine["id"])):
+            await processor.process(record(event))
+
+    await asyncio.gather(processor.process(deletion), purge())
+    assert await counts(database) == {theirs["id"]: (0, 0)}
+    assert await database.hot.fetchval("SELECT count(*) FROM comments") == 0
+
+
+async def test_an_account_goes_whole_though_others_remove_its_comments_meanwhile(
+    poster: Poster,
+    post: Any,
+    account: Any,
+    other: Any,
+    processor: Any,
+    record: Any,
+    clock: Any,
+    database: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A page of which somebody else took a comment is not the last page."""
+    monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 3)
+    made = [await poster.comment(other, post["id"]) for _ in range(9)]
+    taken = 0
+
+    async def take(connection: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        found = await take_some_of_author(connection, *arguments, **named)
+        return (found[0][1:], found[1]) if taken == 1 else found
+
+    monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.take_some_of_author", take)
+    await processor.process(record(AccountDeleted(account_id=other.id, deleted_at=clock.now)))
+    assert (taken, await counts(database)) == (4, {post["id"]: (0, 0)})
+    assert len(made) == 9
+
+
 async def test_a_tick_mends_counts_that_are_wrong_and_says_so(
     poster: Poster,
     post: Any,
@@ -269,7 +329,6 @@ async def test_a_tick_mends_counts_that_are_wrong_and_says_so(
     record: Any,
     clock: Any,
     database: Any,
-    caplog: Any,
 ) -> None:
     others = [await poster.post(account) for _ in range(3)]
     await poster.comment(account, post["id"])
@@ -277,7 +336,16 @@ async def test_a_tick_mends_counts_that_are_wrong_and_says_so(
     await database.hot.execute("UPDATE posts SET comment_count = 7 WHERE id = $1", UUID(post["id"]))
     await database.hot.execute("UPDATE posts SET comment_count = 0 WHERE id = $1", UUID(others[0]["id"]))
     tick = record(JanitorTick(schedule="hourly", at=clock.now, origin="timer"))
-    await processor.process(tick)
+    mended = metrics.COUNTS_MENDED._value.get()
+    with capture_logs() as logged:
+        await processor.process(tick)
+    assert metrics.COUNTS_MENDED._value.get() == mended + 2
+    assert {
+        (line["post_id"], line["comment_count"]) for line in logged if line["event"] == "posts.count_mended"
+    } == {
+        (post["id"], 1),
+        (others[0]["id"], 1),
+    }
     assert set((await counts(database)).values()) == {(1, 1), (0, 0)}
     versions = await database.hot.fetchval("SELECT array_agg(version ORDER BY id) FROM posts")
     await processor.process(tick)

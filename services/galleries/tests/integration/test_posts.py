@@ -126,6 +126,45 @@ async def test_a_picture_that_may_have_been_stored_is_removed(
     assert (topic, sequence, event["reason"]) == ("PostDeleted", 1, "abandoned")
 
 
+async def test_a_picture_over_the_limit_may_have_been_stored_in_part(
+    poster: Poster, account: Any, published: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This service cuts it short itself; what media has kept of it then is for media to give up."""
+    monkeypatch.setattr("kappi_galleries.api.post_uploads.MAX_PICTURE_BYTES", 100_000)
+    refused = await poster.send(account, picture=b"\x89PNG" + bytes(120_000))
+    assert (refused.status, refused.json["code"]) == (413, "file_too_large")
+    assert await topics(published) == ["PostDeleted"]
+
+
+@pytest.mark.parametrize("caption", [None, "No picture"])
+async def test_a_form_without_a_picture_begins_nothing(
+    http: Any, account: Any, published: Any, caption: str | None
+) -> None:
+    part = (
+        "" if caption is None else f"--b\r\nContent-Disposition: form-data; name=caption\r\n\r\n{caption}\r\n"
+    )
+    refused = await http(
+        "POST",
+        POSTS,
+        raw=f"{part}--b--\r\n".encode(),
+        headers={"content-type": "multipart/form-data; boundary=b"},
+        token=account.token,
+    )
+    assert refused.status in (400, 422)
+    assert await published() == []
+
+
+async def test_a_draft_that_was_swept_meanwhile_is_no_fault_of_the_token(
+    poster: Poster, account: Any, database: Any, pictures: Any
+) -> None:
+    async def sweep() -> None:
+        await database.hot.execute("DELETE FROM posts")
+
+    pictures.before = sweep
+    answer = await poster.send(account)
+    assert (answer.status, answer.json["code"]) == (503, "pictures_unavailable")
+
+
 async def test_nobody_sees_a_post_before_its_picture(
     http: Any, poster: Poster, account: Any, database: Any, pictures: Any
 ) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_gateway.testing import DEADLINE_S, GALLERY_ID, exchange, read_answer, request
+from kappi_chassis.testing.eventually import eventually
+from kappi_gateway.testing import DEADLINE_S, GALLERY_ID, Reply, exchange, read_answer, request
 from kappi_gateway.testing_stack import Stack, StackFactory
 
 MEDIA = f"/v1/galleries/{GALLERY_ID}/media"
@@ -43,6 +45,27 @@ async def test_the_picture_of_a_post_has_a_limit_of_its_own(make_stack: StackFac
     assert stack.galleries.seen[-1].body == body
     refused = await exchange(stack.port, request("POST", "/v1/posts", "Content-Length: 50001"))
     assert (refused.status, refused.code) == (413, "file_too_large")
+
+
+async def test_an_account_has_few_pictures_on_their_way(make_stack: StackFactory) -> None:
+    """From whatever addresses; another account goes on."""
+    stack = await make_stack(accounts=True, pictures_per_account=1, trusted_proxies="127.0.0.0/8")
+    stack.galleries.always(Reply(status=201, body=b"{}"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    slow = request("POST", "/v1/posts", stack.bearer(), "X-Forwarded-For: 1.1.1.1", "Content-Length: 200000")
+    writer.write(slow + b"x" * 100_000)
+
+    async def refused() -> None:
+        answer = await stack.ask("POST", "/v1/posts", stack.bearer(), "X-Forwarded-For: 1.1.1.2", body=b"x")
+        assert (answer.status, answer.code) == (429, "too_many_files")
+
+    await eventually(refused)
+    other = stack.bearer(sub=str(UUID(int=7)))
+    assert (await stack.ask("POST", "/v1/posts", other, body=b"x")).status == 201
+    writer.write(b"x" * 100_000)
+    assert (await read_answer(reader)).status == 201
+    writer.close()
+    assert (await stack.ask("POST", "/v1/posts", stack.bearer(), body=b"x")).status == 201
 
 
 async def test_a_file_is_passed_on_while_it_comes(stack: Stack) -> None:

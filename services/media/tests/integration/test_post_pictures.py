@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
+from kappi_chassis.storage import StorageUnavailable
 from kappi_contracts.events import AccountCreated, AccountDeleted, PostDeleted, TierChanged
 from kappi_contracts.keys import post_original_key, post_picture_key, post_prefix
 from kappi_media.ground import Ground, build_post_pictures
@@ -250,6 +251,29 @@ async def test_while_the_store_is_away(
     assert await charged(database, author_id) == before
     shown = await image(http, stored_id)
     assert (shown.status, shown.code) == (503, "store_unavailable")
+
+
+async def test_what_could_not_be_cleaned_up_is_by_the_end_of_the_post(
+    http: Http,
+    author_id: UUID,
+    database: Database,
+    store: TroubledStore,
+    tell: Teller,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refused picture whose objects the store would not delete: not a word that nothing is kept."""
+
+    async def unwilling(_: object) -> None:
+        raise StorageUnavailable("down for a test")
+
+    monkeypatch.setattr(store, "delete_batch", unwilling)
+    post_id, answer = await store_picture(http, author_id, PNG[:-40])
+    assert (answer.status, answer.code) == (503, "store_unavailable")
+    reserved, _ = await charged(database, author_id)
+    assert reserved > 0
+    await tell(PostDeleted(post_id=post_id, author_id=author_id, reason="abandoned", deleted_at=clock()))
+    assert await charged(database, author_id) == (0, 0)
 
 
 class Failing:
