@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 from kappi_embedded.testing import GENEROUS, EmbeddedStack
 
-from benchmarks import events, micro
+from benchmarks import events, micro, statistics
 from benchmarks.footprint import footprint, stack_pids
 from benchmarks.row import Row
 from benchmarks.scenarios import ON_DEFAULT_STACK, WITHOUT_PAGE_CACHE, Scenario
@@ -47,7 +47,7 @@ NO_PAGE_CACHE = {**DURABLE, "KAPPI_MEDIA_VIEW_CACHE_BYTES": "0"}
 
 def main() -> int:
     options = _options()
-    chosen = set(options.scenarios) or {"start", "micro", "events", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE}
+    chosen = set(options.scenarios or _names())
     rows: list[Row] = []
     _print_head()
     if "start" in chosen:
@@ -56,6 +56,8 @@ def main() -> int:
         _report(rows, micro.rows())
     if "events" in chosen:
         _report(rows, events.rows(options.seconds))
+    if "statistics" in chosen:
+        _report(rows, statistics.rows(DURABLE, options.seconds))
     for scenarios, settings in ((ON_DEFAULT_STACK, DURABLE), (WITHOUT_PAGE_CACHE, NO_PAGE_CACHE)):
         wanted = {name: scenario for name, scenario in scenarios.items() if name in chosen}
         if wanted:
@@ -67,9 +69,13 @@ def main() -> int:
     return 1 if any(row.failed for row in rows) else 0
 
 
+def _names() -> list[str]:
+    return ["start", "micro", "events", "statistics", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    names = ["start", "micro", "events", *ON_DEFAULT_STACK, *WITHOUT_PAGE_CACHE]
+    names = _names()
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(names)}; all by default"
     )

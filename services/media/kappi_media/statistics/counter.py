@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 from uuid import UUID
 
 from kappi_media import metrics
@@ -39,19 +39,12 @@ _COUNTED = metrics.ACCESSES.labels("counted")
 _DROPPED = metrics.ACCESSES.labels("dropped")
 
 
-class Sighting(NamedTuple):
-    """An access as its headers describe it, not classified yet: raw values, cut, empty where there is none.
+Sighting = tuple[AccessKind, int, UUID | None, str, bytes, bytes, bytes]
+"""An access as its headers describe it, not classified yet: kind, the gallery's id as a number, item, role,
+then the raw `Accept-Language`, `User-Agent` and address, cut, empty where there is none.
 
-    role: what the gateway or the grant says.
-    """
-
-    kind: AccessKind
-    gallery_id: UUID
-    media_id: UUID | None
-    role: str
-    language: bytes
-    agent: bytes
-    address: bytes
+A plain tuple, and a number, because a UUID is hashed in Python: it is made and hashed for every view.
+"""
 
 
 class AccessCounter:
@@ -68,13 +61,17 @@ class AccessCounter:
         self._max_keys = max_keys
         self._keys = 0
         self._counts: Counts = {}
-        self._seen: dict[Sighting, int] = {}
+        # A list of one number each, so that a sighting is hashed once.
+        self._seen: dict[Sighting, list[int]] = {}
 
     def see(self, sighting: Sighting) -> None:
         """One access."""
-        seen = self._seen
-        seen[sighting] = seen.get(sighting, 0) + 1
-        if len(seen) >= MAX_SIGHTINGS:
+        times = self._seen.get(sighting)
+        if times is not None:
+            times[0] += 1
+            return
+        self._seen[sighting] = [1]
+        if len(self._seen) >= MAX_SIGHTINGS:
             self._classify()
 
     def count(
@@ -116,13 +113,13 @@ class AccessCounter:
 
     def _classify(self) -> None:
         seen, self._seen = self._seen, {}
-        for sighting, times in seen.items():
+        for (kind, gallery, media_id, role, language, agent, address), (times,) in seen.items():
             self.count(
-                sighting.kind,
-                sighting.gallery_id,
-                traits=traits_of(sighting.language, sighting.agent, sighting.role),
-                network=network_of(sighting.address.decode("latin-1")),
-                media_id=sighting.media_id,
+                kind,
+                UUID(int=gallery),
+                traits=traits_of(language, agent, role),
+                network=network_of(address.decode("latin-1")),
+                media_id=media_id,
                 times=times,
             )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from kappi_contracts.grants import Grant
 from starlette.requests import Request
 
-from kappi_media.statistics.counter import AccessCounter, AccessKind, Sighting
+from kappi_media.statistics.counter import AccessCounter, AccessKind
 from kappi_media.statistics.traits import (
     ADDRESS_BYTES,
     AGENT_BYTES,
@@ -69,7 +69,7 @@ class CountAccesses:
             elif name == ROLE_HEADER and (text := value.decode("latin-1")) in ROLES:
                 told = text
         self._counter.see(
-            Sighting(kind, gallery_id, media_id, role or told, language, agent, address[-ADDRESS_BYTES:])
+            (kind, gallery_id.int, media_id, role or told, language, agent, address[-ADDRESS_BYTES:])
         )
 
 

@@ -119,7 +119,7 @@ def test_counts_add_up_and_are_taken_once() -> None:
 def _seen(number: int, gallery_id: UUID) -> Sighting:
     """One of its own for each number."""
     agent, address = f"Safari/{number}".encode(), f"10.0.{number % 7}.1".encode()
-    return Sighting("view", gallery_id, None, "anonymous", b"de", agent, address)
+    return "view", gallery_id.int, None, "anonymous", b"de", agent, address
 
 
 def test_what_is_seen_is_classified_when_it_is_taken() -> None:
