@@ -112,7 +112,10 @@ class Environments:
             case "galleries":
                 return self._of_galleries(addresses)
             case "media":
-                return {"KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json"}
+                return {
+                    "KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json",
+                    "KAPPI_MEDIA_ACCOUNT_JWKS_URL": addresses.url("identity") + JWKS_PATH,
+                }
             case "gateway":
                 return self._of_gateway(addresses)
             case _:

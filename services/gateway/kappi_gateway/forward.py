@@ -21,7 +21,7 @@ from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.grants import Granted
-from kappi_gateway.headers import TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
+from kappi_gateway.headers import OF_ACCOUNT, TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
 from kappi_gateway.limits import CallLimit, PlaceLimit
 from kappi_gateway.relay import ReadingPace, relay
 from kappi_gateway.routes import Credential, Limit, Route, Service
@@ -89,7 +89,7 @@ class Forward:
         self._too_large = FileTooLarge if route.carries_file else PayloadTooLarge
         self._slow = terms.slow
         self._silence_s = terms.client_silence.total_seconds()
-        self._passing = _PASSING[route.service]
+        self._passing = OF_ACCOUNT if route.credential is Credential.ACCOUNT else _PASSING[route.service]
         self._places = terms.archives if route.lasts else terms.files if route.carries_file else None
         self._pace = (
             ReadingPace(self._silence_s, terms.archive_bytes_per_s)

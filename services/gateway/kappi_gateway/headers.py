@@ -56,6 +56,9 @@ TO_GALLERIES: Mapping[bytes, str] = _passing("authorization", "idempotency-key",
 WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
 """For a service that gets a grant, or needs none: the credential it was traded for ends here."""
 
+OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
+"""For a call whose account the service itself reads from the token."""
+
 TO_STORE: Mapping[bytes, str] = _passing(
     "access-control-request-headers",
     "access-control-request-method",

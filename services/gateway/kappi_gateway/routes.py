@@ -25,6 +25,8 @@ class Credential(Enum):
 
     NONE = auto()
     """Nothing; the service looks at the client's own headers."""
+    ACCOUNT = auto()
+    """Nothing; the service looks at the client's own access token, and at no other credential."""
     CODE_IN_PATH = auto()
     """The short code in the path, with X-Gallery-Password where protected: a view grant."""
     MANAGER = auto()
@@ -113,6 +115,9 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
     Route("POST", "/v1/uploads/{id}/parts", _M, Credential.MANAGER, accepts_body=True),
     Route("POST", "/v1/uploads/{id}/complete", _M, Credential.MANAGER, accepts_body=True),
+    Route("GET", "/v1/media", _M, Credential.ACCOUNT),
+    Route("GET", "/v1/media/tags", _M, Credential.ACCOUNT),
+    Route("GET", "/v1/media/places", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
     Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
     Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),

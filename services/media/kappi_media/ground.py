@@ -62,6 +62,7 @@ class Ground:
     store: ObjectStore
     signer: UrlSigner
     grant_keys: Fetch
+    account_keys: Fetch
     clock: Clock = utc_now
     new_id: NewId = new_id
     joins: SingleFlight[str, ObjectHead] = field(default_factory=SingleFlight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
+from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.http import Edge, create_app
@@ -16,10 +17,12 @@ from kappi_chassis.storage.settings import StorageSettings, build_signer, build_
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_media.api.access import GrantGate
+from kappi_media.api.accounts import AccountGate
 from kappi_media.api.archive import ArchiveApi
 from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi, leads_to_rendition
+from kappi_media.api.library import LibraryApi
 from kappi_media.api.links import LinkApi
 from kappi_media.api.small_uploads import SmallUploadApi
 from kappi_media.api.store_events import StoreEventApi
@@ -52,6 +55,7 @@ from kappi_media.page_cache import PageCache
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
+from kappi_media.repository.library import LibraryQueries
 from kappi_media.repository.links import LinkQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.uploads import UploadQueries
@@ -67,6 +71,7 @@ from kappi_media.use_cases.location_free import LocationFreeCopies
 from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
+from kappi_media.use_cases.search_library import SearchLibrary
 from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 from kappi_media.use_cases.view_gallery import ViewGallery
@@ -102,6 +107,7 @@ def build_app(
     _view(ground, settings, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    _library(ground, tier=tier, urls=urls).register(app)
     _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls).register(app)
     archives = archives or build_archives(ground, settings, copies)
@@ -180,6 +186,12 @@ def _small_uploads(
     )
 
 
+def _library(ground: Ground, *, tier: GoverningTier, urls: DownloadUrls) -> LibraryApi:
+    accounts = AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock)
+    search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
+    return LibraryApi(AccountGate(accounts), tier=tier, search=search, urls=urls)
+
+
 def _items(
     ground: Ground,
     make: MakeRendition,
@@ -243,6 +255,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         store=build_store(storage),
         signer=build_signer(storage),
         grant_keys=http_fetch(settings.grant_jwks_url),
+        account_keys=http_fetch(settings.account_jwks_url),
     )
     limits = RenderLimits(
         max_pixels=settings.max_picture_pixels,

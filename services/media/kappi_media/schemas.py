@@ -285,6 +285,42 @@ class GalleryPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class LibraryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Items of an account, in the order asked for. next_cursor: null on the last page; a page may hold fewer
+    items than asked for, even none, and have one."""
+
+    items: list[ItemView]
+    next_cursor: str | None
+
+
+class UsedTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag of an account's items. item_count: how many have it."""
+
+    tag: str
+    item_count: int
+
+
+class UsedPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """A place that items of an account were given. item_count: how many have it."""
+
+    location: str
+    item_count: int
+
+
+class TagPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tags of an account. next_cursor: null on the last page."""
+
+    items: list[UsedTag]
+    next_cursor: str | None
+
+
+class PlacePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Places of an account. next_cursor: null on the last page."""
+
+    items: list[UsedPlace]
+    next_cursor: str | None
+
+
 class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """valid_for: seconds from now."""
 

@@ -27,6 +27,10 @@ class MediaSettings(DatabaseSettings):
     port: int = 8003
     ops_port: int = 9003
     grant_jwks_url: str = Field(description="Where the galleries service publishes the keys of its grants")
+    account_jwks_url: str = Field(
+        default="http://127.0.0.1:8001/.well-known/jwks.json",
+        description="Where the identity service publishes the keys of its access tokens",
+    )
     public_url: str = Field(
         default="http://127.0.0.1:8000",
         validation_alias=AliasChoices("KAPPI_MEDIA_PUBLIC_URL", "KAPPI_PUBLIC_URL"),

@@ -17,14 +17,17 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.GalleryPage: examples.GALLERY_PAGE,
     schemas.ItemChanges: examples.ITEM_CHANGES,
     schemas.ItemView: examples.READY_ITEM,
+    schemas.LibraryPage: examples.LIBRARY_PAGE,
     schemas.LinkPage: examples.LINK_PAGE,
     schemas.LinkRequest: examples.LINK_REQUEST,
     schemas.NewLink: examples.NEW_LINK,
     schemas.PostedFile: examples.POSTED_FILE,
     schemas.PartNumbers: examples.PART_NUMBERS,
+    schemas.PlacePage: examples.PLACE_PAGE,
     schemas.PromisedBatch: examples.PROMISED_BATCH,
     schemas.SignedParts: examples.SIGNED_PARTS,
     schemas.SignedUrl: examples.SIGNED_URL,
+    schemas.TagPage: examples.TAG_PAGE,
     schemas.UploadStatus: examples.UPLOAD_STATUS,
 }
 

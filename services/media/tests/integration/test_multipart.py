@@ -81,6 +81,7 @@ def ground(
         store=store,
         signer=place[1],
         grant_keys=grant_keys,
+        account_keys=grant_keys,
         clock=clock,
     )
 
