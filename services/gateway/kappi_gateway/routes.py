@@ -118,6 +118,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/media", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/tags", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/places", _M, Credential.ACCOUNT),
+    Route("POST", "/v1/media/bulk", _M, Credential.ACCOUNT, accepts_body=True),
     Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
     Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
     Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),

@@ -19,6 +19,7 @@ from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 from kappi_media.api.access import GrantGate
 from kappi_media.api.accounts import AccountGate
 from kappi_media.api.archive import ArchiveApi
+from kappi_media.api.bulk import BulkApi
 from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi, leads_to_rendition
@@ -63,6 +64,7 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.archive import Archives
+from kappi_media.use_cases.change_many import ChangeMany
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
@@ -107,7 +109,10 @@ def build_app(
     _view(ground, settings, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    _library(ground, tier=tier, urls=urls).register(app)
+    accounts = AccountGate(AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock))
+    search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
+    LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
+    _bulk(ground, settings, accounts).register(app)
     _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls).register(app)
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls).register(app)
     archives = archives or build_archives(ground, settings, copies)
@@ -186,10 +191,10 @@ def _small_uploads(
     )
 
 
-def _library(ground: Ground, *, tier: GoverningTier, urls: DownloadUrls) -> LibraryApi:
-    accounts = AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock)
-    search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
-    return LibraryApi(AccountGate(accounts), tier=tier, search=search, urls=urls)
+def _bulk(ground: Ground, settings: MediaSettings, accounts: AccountGate) -> BulkApi:
+    secret = settings.idempotency_secret.get_secret_value().encode()
+    change_many = ChangeMany(ground.outbox, clock=ground.clock)
+    return BulkApi(accounts, change_many=change_many, idempotency_secret=secret)
 
 
 def _items(

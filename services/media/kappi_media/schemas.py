@@ -14,6 +14,7 @@ from kappi_media.parts import MAX_PARTS, Connection
 MAX_BATCH = 100
 MAX_PART_NUMBERS = 100
 MAX_TAGS = 50
+MAX_BULK_IDS = 1_000
 MAX_ATTRIBUTES_BYTES = 4_096
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
 
@@ -319,6 +320,28 @@ class PlacePage(msgspec.Struct, frozen=True, kw_only=True):
 
     items: list[UsedPlace]
     next_cursor: str | None
+
+
+class BulkChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do with up to 1,000 items. tags: to add, or to take away; for these two actions only."""
+
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_BULK_IDS)]
+    action: Literal["tag", "untag", "delete"]
+    tags: Tags | None = None
+
+
+class BulkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item. code: why it was refused, as in a problem document."""
+
+    id: UUID
+    status: Literal["done", "refused"]
+    code: str | UnsetType = UNSET
+
+
+class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
+    """An outcome for each id, in the order of the ids; an id that came twice has one."""
+
+    results: list[BulkOutcome]
 
 
 class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ from kappi_media.api import examples
 _PREFIX = "#/components/schemas/"
 _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.BatchDeclaration: examples.BATCH_DECLARATION,
+    schemas.BulkChange: examples.BULK_CHANGE,
+    schemas.BulkResults: examples.BULK_RESULTS,
     schemas.Completion: examples.COMPLETION,
     schemas.GalleryPage: examples.GALLERY_PAGE,
     schemas.ItemChanges: examples.ITEM_CHANGES,

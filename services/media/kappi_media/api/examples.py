@@ -130,6 +130,8 @@ NEW_LINK: dict[str, Any] = {
 }
 LINK_PAGE: dict[str, Any] = {"items": [_LINK], "next_cursor": None}
 LIBRARY_PAGE: dict[str, Any] = {"items": [READY_ITEM], "next_cursor": None}
+BULK_CHANGE: dict[str, Any] = {"ids": [_MEDIA], "action": "tag", "tags": ["alps"]}
+BULK_RESULTS: dict[str, Any] = {"results": [{"id": _MEDIA, "status": "done"}]}
 TAG_PAGE: dict[str, Any] = {"items": [{"tag": "alps", "item_count": 214}], "next_cursor": None}
 PLACE_PAGE: dict[str, Any] = {"items": [{"location": "Chamonix", "item_count": 87}], "next_cursor": None}
 POSTED_FILE: dict[str, Any] = {

@@ -7,10 +7,11 @@ from typing import Any
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
 from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.http.app import problems
-from kappi_chassis.problems import ValidationFailed
+from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
+from kappi_chassis.problems import MalformedJson, PayloadTooLarge, ValidationFailed
 
-from kappi_media.api.components import answer
-from kappi_media.api.operations import TAG
+from kappi_media.api.components import answer, json_body
+from kappi_media.api.operations import IDEMPOTENCY_KEY, TAG
 
 ACCOUNT = (AccessTokenMissing, AccessTokenInvalid, KeysUnavailable)
 
@@ -52,4 +53,30 @@ PLACES: dict[str, Any] = {
         "written as it was last."
     ),
     "responses": {200: answer("PlacePage", "A page of places"), **problems(*ACCOUNT, ValidationFailed)},
+}
+BULK: dict[str, Any] = {
+    "operation_id": "changeMedia",
+    "tags": TAG,
+    "summary": "Change many items at once",
+    "description": (
+        "Up to 1,000 items in any of the account's galleries: `tag` adds tags to them, `untag` takes tags "
+        "away, whatever their case and accents are, `delete` removes them for everyone. A hundred at a time "
+        "are changed, all or none of these; each id has an outcome of its own. An item that is not there, or "
+        "is not the account's, is `refused` with `media_not_found`; one that would have more than 50 tags "
+        "with `too_many_tags`.\n\n"
+        "Doing it twice is the same as once, but for items that the first time deleted. With "
+        "`Idempotency-Key` a retry gets the first outcomes, and does what was left undone."
+    ),
+    "openapi_extra": {"requestBody": json_body("BulkChange"), "parameters": [IDEMPOTENCY_KEY]},
+    "responses": {
+        200: answer("BulkResults", "What became of each"),
+        **problems(
+            MalformedJson,
+            IdempotencyKeyInvalid,
+            *ACCOUNT,
+            PayloadTooLarge,
+            ValidationFailed,
+            IdempotencyKeyReused,
+        ),
+    },
 }
