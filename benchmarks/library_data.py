@@ -41,7 +41,7 @@ def word(number: int) -> str:
 
 async def load(database_url: str, owner_id: UUID, *, items: int) -> list[UUID]:
     """Fill the media database; returns the galleries. Anything of that account must not be there yet."""
-    chooser = random.Random(1)
+    chooser = random.Random(owner_id.int)
     galleries = [_id(chooser, _FIRST) for _ in range(GALLERIES)]
     pool = await asyncpg.create_pool(
         database_url,
@@ -62,17 +62,18 @@ async def load(database_url: str, owner_id: UUID, *, items: int) -> list[UUID]:
             "items", records=_rows(chooser, galleries, items), columns=_ITEM_COLUMNS
         )
         await pool.execute("ALTER TABLE items ENABLE TRIGGER USER")
-        await _enter(pool)
+        await _enter(pool, galleries)
     finally:
         await pool.close()
     return galleries
 
 
-async def _enter(pool: Any) -> None:
+async def _enter(pool: Any, galleries: list[UUID]) -> None:
     """What the triggers would do, in chunks, and its indexes afterwards: both are faster in bulk."""
     await pool.execute("DROP INDEX ix_library_grams, ix_library_terms_term_taken_at_item_id")
     await pool.execute("ALTER TABLE library_terms DROP CONSTRAINT pk_library_terms")
-    ids = [row["id"] for row in await pool.fetch("SELECT id FROM items ORDER BY id")]
+    rows = await pool.fetch("SELECT id FROM items WHERE gallery_id = ANY($1) ORDER BY id", galleries)
+    ids = [row["id"] for row in rows]
     chunks = iter([ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)])
 
     async def work() -> None:
@@ -100,7 +101,7 @@ async def _enter(pool: Any) -> None:
         " SELECT owner_id, kind, key, key, count(*) FROM ("
         "  SELECT owner_id, 'tag' AS kind, unnest(tags) AS key FROM library"
         "  UNION ALL SELECT owner_id, 'place', place FROM library WHERE place IS NOT NULL) AS every"
-        " GROUP BY owner_id, kind, key"
+        " GROUP BY owner_id, kind, key ON CONFLICT DO NOTHING"
     )
     for table in ("items", "library", "library_terms", "library_names"):
         await pool.execute(f"VACUUM (ANALYZE) {table}")

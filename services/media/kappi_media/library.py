@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -18,6 +18,7 @@ KM_PER_DEGREE: Final = EARTH_RADIUS_KM * math.pi / 180
 CELL_SIZES_DEG: Final = (2.8125, 0.3515625, 0.0439453125)
 """Of the squares that items with coordinates are listed by, as `library_cells` in the database draws them."""
 MAX_CELLS: Final = 64
+MAX_MONTHS: Final = 128
 EVERY_PLACED: Final = "placed"
 """The list of all items with coordinates."""
 
@@ -33,6 +34,11 @@ class Order(Enum):
     @property
     def column(self) -> str:
         return self.value.removeprefix("-")
+
+    @property
+    def other_column(self) -> str:
+        """What it does not sort by."""
+        return "created_at" if self.column == "taken_at" else "taken_at"
 
     @property
     def descends(self) -> bool:
@@ -118,6 +124,21 @@ def cells_over(box: Box) -> tuple[str, ...]:
         if len(rows) * len(columns) <= MAX_CELLS:
             return tuple(f"cell:{level}:{row}:{column}" for row in rows for column in columns)
     return (EVERY_PLACED,)
+
+
+def months_over(column: str, span: Span) -> tuple[str, ...]:
+    """The lists of the months, in UTC, that a span with two ends touches; none where these are too many."""
+    if span.start is None or span.end is None:
+        return ()
+    first, last = _month(span.start), _month(span.end - timedelta(microseconds=1))
+    if last - first >= MAX_MONTHS:
+        return ()
+    return tuple(f"{column}:{month}" for month in range(first, last + 1))
+
+
+def _month(at: datetime) -> int:
+    at = at.astimezone(UTC)
+    return at.year * 12 + at.month
 
 
 def _columns(box: Box, size: float) -> Iterator[int]:

@@ -64,6 +64,7 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.archive import Archives
+from kappi_media.use_cases.catch_up_library import CatchUpLibrary
 from kappi_media.use_cases.change_many import ChangeMany
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -301,6 +302,8 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         write_tags=settings.write_tags,
         scan=build_scan(ground, settings),
     )
+    if "worker" in settings.roles:
+        backbone.service.runs("library", CatchUpLibrary(LibraryQueries(ground.database)).run)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service
 

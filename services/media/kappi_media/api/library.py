@@ -13,7 +13,7 @@ from kappi_media.api import library_operations as operations
 from kappi_media.api import library_query as query
 from kappi_media.api.accounts import AccountGate, AccountToken
 from kappi_media.domain import GalleryId
-from kappi_media.library import Filters, Order
+from kappi_media.library import ALWAYS, Filters, Order
 from kappi_media.library_cursors import cursor_at, name_cursor, name_position, position_after
 from kappi_media.paging import limit_of
 from kappi_media.presentation import present_item
@@ -59,7 +59,7 @@ class LibraryApi:
         near: query.NearFilter = None,
         within_km: query.WithinFilter = None,
         bbox: query.BoxFilter = None,
-        order: query.SortChoice = Order.NEWEST_TAKEN,
+        sort: query.SortChoice = None,
         limit: query.LimitChoice = None,
         cursor: query.CursorChoice = None,
     ) -> Response:
@@ -77,6 +77,7 @@ class LibraryApi:
             circle=query.circle_of(near, within_km),
             box=query.box_of(bbox),
         )
+        order = sort or _natural(filters)
         after = position_after(cursor, order) if cursor else None
         page = await self._search(filters, order=order, after=after, limit=limit_of(limit))
         rules, as_of = await self._tier(owner_id), self._urls.as_of()
@@ -124,3 +125,9 @@ class LibraryApi:
             limit=limit_of(limit),
         )
         return page, name_cursor(page.next_after) if page.next_after else None
+
+
+def _natural(filters: Filters) -> Order:
+    """Of a page whose caller does not care: the latest first, by the time that was asked for."""
+    by_upload = filters.uploaded != ALWAYS and filters.taken == ALWAYS
+    return Order.NEWEST_UPLOADED if by_upload else Order.NEWEST_TAKEN

@@ -68,11 +68,10 @@ BoxFilter = Annotated[
     ),
 ]
 SortChoice = Annotated[
-    Order,
+    Order | None,
     Query(
-        alias="sort",
         description="By when it was taken (uploaded, where the file does not say) or when it was uploaded; "
-        "`-` for the latest first",
+        "`-` for the latest first. By default `-taken_at`, with only `uploaded_…` given `-created_at`",
     ),
 ]
 LimitChoice = Annotated[

@@ -58,7 +58,15 @@ texts AS MATERIALIZED (
 hits AS (
   SELECT gram, (SELECT count(*) FROM texts WHERE strpos(texts.words, gram) > 0) AS found
   FROM unnest($2::text[]) AS grams (gram))
-SELECT (SELECT min(found) FROM hits) << (2 * level) FROM chosen
+SELECT (SELECT min(found) FROM hits) << (2 * level) AS rarest,
+  (SELECT count(*) FROM texts WHERE NOT EXISTS (
+    SELECT FROM unnest($6::text[]) AS asked (word) WHERE strpos(texts.words, word) = 0)) << (2 * level)
+  AS matching
+FROM chosen
+"""
+_BOUNDS = """
+SELECT (SELECT at FROM library_scan_{column}_up(library_term($1, 'all'), $2, $3, $4, 1)),
+  (SELECT at FROM library_scan_{column}_down(library_term($1, 'all'), $4, $3, $2, 1))
 """
 _CANDIDATES = """
 SELECT c FROM library_candidates(
@@ -83,13 +91,29 @@ l.owner_id = $1
     sin(radians(l.latitude - $15) / 2) ^ 2 + cos(radians($15)) * cos(radians(l.latitude))
     * sin(radians(l.longitude - $16) / 2) ^ 2))) <= $17)
 """
+# Lists that begin later than the first one goes on are not read, but nothing behind their beginnings is
+# found either: then months that follow each other are read one by one, and squares of the map side by side.
 _WINDOW = """
-WITH scanned AS MATERIALIZED (
-  SELECT s.item_id, s.at, s.nth FROM unnest($18::text[]) AS names (name) CROSS JOIN LATERAL
-    library_scan_{column}_{direction}(library_term($1, names.name), $19, $20, $21, $22)
-      WITH ORDINALITY AS s (item_id, at, nth)),
+WITH heads AS MATERIALIZED (
+  SELECT lists.term, s.at, s.item_id
+  FROM (SELECT library_term($1, name) AS term FROM unnest($18::text[]) AS names (name)) AS lists
+  CROSS JOIN LATERAL library_scan_{column}_{direction}(lists.term, $19, $20, $21, 1) AS s),
+near AS MATERIALIZED (
+  SELECT s.at, s.item_id
+  FROM (SELECT term FROM heads ORDER BY at {order}, item_id {order} LIMIT 1) AS first
+  CROSS JOIN LATERAL library_scan_{column}_{direction}(first.term, $19, $20, $21, 32)
+    WITH ORDINALITY AS s (item_id, at, nth)
+  ORDER BY nth DESC LIMIT 1),
+active AS MATERIALIZED (
+  SELECT term FROM heads, near WHERE NOT (heads.at, heads.item_id) {past} (near.at, near.item_id)),
+each AS MATERIALIZED (SELECT greatest(32, $22::integer / greatest(1, count(*))::integer) AS most FROM active),
+scanned AS MATERIALIZED (
+  SELECT s.item_id, s.at, s.nth = each.most AS goes_on FROM active, each CROSS JOIN LATERAL
+    library_scan_{column}_{direction}(active.term, $19, $20, $21, each.most)
+      WITH ORDINALITY AS s (item_id, at, nth)
+  UNION ALL SELECT heads.item_id, heads.at, true FROM heads WHERE term NOT IN (SELECT term FROM active)),
 horizon AS MATERIALIZED (
-  SELECT at, item_id FROM scanned WHERE nth = $22 ORDER BY at {order}, item_id {order} LIMIT 1),
+  SELECT at, item_id FROM scanned WHERE goes_on ORDER BY at {order}, item_id {order} LIMIT 1),
 hits AS (
   SELECT s.item_id, s.at FROM scanned s CROSS JOIN LATERAL (
     SELECT FROM library l WHERE l.item_id = s.item_id AND {match} OFFSET 0) AS matching
@@ -136,6 +160,13 @@ class Asked(NamedTuple):
     places: list[str]
     place_count: int
     gallery_count: int | None
+
+
+class Estimate(NamedTuple):
+    """About how many items have the rarest piece in their words, and how many have every word."""
+
+    rarest: int
+    matching: int
 
 
 class Name(NamedTuple):
@@ -194,12 +225,21 @@ class LibraryQueries:
         )
         return counted
 
-    async def estimate(self, owner_id: AccountId, grams: Sequence[str]) -> int | None:
-        """About how many items have the rarest of these in their words; None: the library is small."""
-        found: int | None = await self._database.hot.fetchval(
-            _SAMPLE, owner_id, list(grams), FIRST, _NO_ID, LAST
+    async def estimate(
+        self, owner_id: AccountId, grams: Sequence[str], *, words: Sequence[str]
+    ) -> Estimate | None:
+        """From a sample; None: the library is small."""
+        record = await self._database.hot.fetchrow(
+            _SAMPLE, owner_id, list(grams), FIRST, _NO_ID, LAST, list(words)
         )
-        return found
+        return Estimate._make(record) if record is not None else None
+
+    async def bounds(self, owner_id: AccountId, column: str) -> Span:
+        """The first and the last instant there is; None in an empty library."""
+        record = await self._database.hot.fetchrow(
+            _BOUNDS.format(column=column), owner_id, FIRST, _NO_ID, LAST
+        )
+        return Span(*record)
 
     async def with_grams(self, owner_id: AccountId, grams: Sequence[str], *, most: int) -> list[UUID]:
         """Items that have all of these in their words, and few others; in no order."""
@@ -224,14 +264,14 @@ class LibraryQueries:
         order: Order,
         lists: Sequence[str],
         after: Position | None,
-        each: int,
+        size: int,
         limit: int,
     ) -> Window:
-        """Look at the next items of the lists. each: of one list. limit: found, at most."""
+        """Look at the next items of the lists, at about `size` of them. limit: found, at most."""
         span = filters.span_of(order.column)
         begin, until = _ends(order, span, after)
         records = await self._database.hot.fetch(
-            self._window[order], *_match(filters, asked), list(lists), *begin, until, each, limit
+            self._window[order], *_match(filters, asked), list(lists), *begin, until, size, limit
         )
         found = [Position(at, item_id) for at, item_id, is_horizon in records if not is_horizon]
         horizon = [Position(at, item_id) for at, item_id, is_horizon in records if is_horizon]

@@ -18,14 +18,16 @@ from uuid import UUID
 from kappi_chassis.clock import Clock
 
 from kappi_media.domain import AccountId, Item
-from kappi_media.library import Filters, Order, Position
-from kappi_media.repository.library import MAX_PLACES, Asked, LibraryQueries, Name
+from kappi_media.library import ALWAYS, Filters, Order, Position, Span, months_over
+from kappi_media.repository.library import MAX_PLACES, Asked, Estimate, LibraryQueries, Name
 
 SHORT_LIST: Final = 2_000
 """Items of a list that is looked through to its end for one page."""
-MAX_CANDIDATES: Final = 3_000
+MAX_CANDIDATES: Final = 4_000
 """Items that are put in order for one page."""
-WINDOWS: Final = (256, 1_024, 4_096)
+MAX_RAREST: Final = 32_000
+"""Items that an index of pieces of words may have to compare for one page."""
+WINDOWS: Final = (256, 768, 2_048)
 """Items looked at, one window after another, until the page is full."""
 LEAST_OF_EACH: Final = 32
 ESTIMATES_KEPT: Final = 1_000
@@ -33,7 +35,7 @@ ESTIMATE_LASTS: Final = timedelta(minutes=1)
 MAX_GRAMS: Final = 24
 ALL: Final = ("all",)
 # Of lists whose length is not known, beside those where it is.
-_LONG, _LONGER, _LONGEST = 50_000, 500_000, 1 << 62
+_LONG, _LONGER, _LONGEST, _ALL = 50_000, 200_000, 1 << 61, 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,13 @@ class SearchLibrary:
     def __init__(self, library: LibraryQueries, *, clock: Clock) -> None:
         self._library = library
         self._clock = clock
-        self._estimates: OrderedDict[tuple[AccountId, str], tuple[datetime, int | None]] = OrderedDict()
+        self._estimates: OrderedDict[tuple[AccountId, str], tuple[datetime, Estimate | None]] = OrderedDict()
 
     async def __call__(
         self, filters: Filters, *, order: Order, after: Position | None, limit: int
     ) -> LibraryPage:
         asked = await self._library.asked(filters)
-        length, lists = await self._shortest(filters, asked)
+        length, lists = await self._shortest(filters, asked, order)
         candidates = None
         if length > SHORT_LIST:
             candidates = await self._candidates(filters, asked, order=order, lists=lists)
@@ -92,7 +94,7 @@ class SearchLibrary:
         more = (shown[-1].item_count, shown[-1].key) if len(found) > limit else None
         return NamePage(shown, more)
 
-    async def _shortest(self, filters: Filters, asked: Asked) -> tuple[int, Sequence[str]]:
+    async def _shortest(self, filters: Filters, asked: Asked, order: Order) -> tuple[int, Sequence[str]]:
         """About how many items they hold, and the lists that hold all matches, each once."""
         known: list[tuple[int, Sequence[str]]] = [
             (count, (f"tag:{tag}",)) for tag, count in zip(asked.tags, asked.tag_counts, strict=True)
@@ -101,7 +103,7 @@ class SearchLibrary:
             known.append((asked.place_count, [f"place:{place}" for place in asked.places]))
         if filters.gallery_id is not None:
             known.append((asked.gallery_count or 0, (f"gallery:{filters.gallery_id}",)))
-        known.append((_LONGEST, ALL))
+        known.append((_ALL, ALL))
         shortest = min(known, key=lambda one: one[0])
         if shortest[0] <= SHORT_LIST:
             return shortest
@@ -110,8 +112,23 @@ class SearchLibrary:
             counted.append((await self._length(filters, cells, otherwise=_LONG), cells))
         if filters.kind is not None:
             kind = (f"kind:{filters.kind}",)
-            counted.append((await self._length(filters, kind, otherwise=_LONGER), kind))
+            counted.append((await self._length(filters, kind, otherwise=_LONGEST), kind))
+        if months := await self._months(filters, order):
+            counted.append((await self._length(filters, months, otherwise=_LONGER), months))
         return min(counted, key=lambda one: one[0])
+
+    async def _months(self, filters: Filters, order: Order) -> tuple[str, ...]:
+        """The lists of a span that is no part of the order, so that it need not be searched for."""
+        span = filters.span_of(order.other_column)
+        if span == ALWAYS:
+            return ()
+        bounds = await self._library.bounds(filters.owner_id, order.other_column)
+        if bounds.start is None or bounds.end is None:
+            return ()
+        after_all = bounds.end + timedelta(microseconds=1)
+        start = max(span.start or bounds.start, bounds.start)
+        end = min(span.end or after_all, after_all)
+        return months_over(order.other_column, Span(start, max(start, end)))
 
     async def _length(self, filters: Filters, lists: Sequence[str], *, otherwise: int) -> int:
         each = max(LEAST_OF_EACH, SHORT_LIST // len(lists))
@@ -127,11 +144,10 @@ class SearchLibrary:
             found = await self._library.with_grams(filters.owner_id, grams, most=MAX_CANDIDATES + 1)
             if len(found) <= MAX_CANDIDATES:
                 return found
-        other = "created_at" if order.column == "taken_at" else "taken_at"
-        span = filters.span_of(other)
-        if span.start is not None or span.end is not None:
+        span = filters.span_of(order.other_column)
+        if span != ALWAYS:
             found = await self._library.within(
-                filters.owner_id, lists, column=other, span=span, most=MAX_CANDIDATES + 1
+                filters.owner_id, lists, column=order.other_column, span=span, most=MAX_CANDIDATES + 1
             )
             if len(found) <= MAX_CANDIDATES:
                 return found
@@ -141,13 +157,16 @@ class SearchLibrary:
         """A search is asked page after page, and what a minute brings changes it little."""
         now = self._clock()
         key = (owner_id, words)
-        at, estimate = self._estimates.get(key, (datetime.min.replace(tzinfo=now.tzinfo), None))
-        if abs(now - at) > ESTIMATE_LASTS:
-            estimate = await self._library.estimate(owner_id, grams)
-            self._estimates[key] = (now, estimate)
+        known = self._estimates.get(key)
+        if known is None or abs(now - known[0]) > ESTIMATE_LASTS:
+            known = now, await self._library.estimate(owner_id, grams, words=words.split())
+            self._estimates[key] = known
             while len(self._estimates) > ESTIMATES_KEPT:
                 self._estimates.popitem(last=False)
-        return estimate is not None and estimate <= MAX_CANDIDATES
+        estimate = known[1]
+        if estimate is None:
+            return False
+        return estimate.rarest <= MAX_RAREST and estimate.matching <= MAX_CANDIDATES
 
     async def _look_through(
         self,
@@ -162,9 +181,8 @@ class SearchLibrary:
         """What was found, and how far was looked; None: to the end."""
         found: list[Position] = []
         for size in WINDOWS:
-            each = max(LEAST_OF_EACH, size // max(1, len(lists)))
             window = await self._library.window(
-                filters, asked, order=order, lists=lists, after=after, each=each, limit=limit - len(found)
+                filters, asked, order=order, lists=lists, after=after, size=size, limit=limit - len(found)
             )
             found += window.found
             after = window.horizon

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
+from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
-from kappi_media.testing.harness import Answer, Client, Gallery, Http
+from kappi_chassis.db import Database
+from kappi_contracts.events import GalleryDeleted, GalleryUpdated
+from kappi_media.repository import ownership
+from kappi_media.repository.library import LibraryQueries
+from kappi_media.testing.harness import (
+    Answer,
+    Client,
+    Clock,
+    Gallery,
+    Http,
+    Published,
+    Teller,
+    redelivered,
+)
 from kappi_media.testing.samples import encode, quadrants
+from kappi_media.use_cases import catch_up_library
+from kappi_media.use_cases.catch_up_library import CatchUpLibrary
+from PIL import Image
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 Search = Callable[..., Any]
+
+
+def photo_taken_at(*, latitude: float, longitude: float, when: str) -> bytes:
+    """A JPEG whose EXIF tells north-eastern coordinates and a local time."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = when
+    exif.get_ifd(0x8825).update({1: "N", 2: (latitude, 0.0, 0.0), 3: "E", 4: (longitude, 0.0, 0.0)})
+    target = io.BytesIO()
+    quadrants(64, 48).save(target, "JPEG", exif=exif)
+    return target.getvalue()
+
+
+def claimed(gallery: Gallery, owner_id: UUID, at: datetime) -> GalleryUpdated:
+    return GalleryUpdated(
+        gallery_id=gallery.id, owner_id=owner_id, visibility="shared", expires_at=None, updated_at=at
+    )
 
 
 @pytest.fixture
@@ -120,3 +155,104 @@ async def test_tags_and_places_are_counted(
     assert (await http("DELETE", path, grant=home.grant())).status == 204
     assert (await names("/tags"), await names("/places")) == ({"alps": 1}, {"Évian": 1})
     assert len(await search()) == 1
+
+
+async def test_a_claimed_gallery_comes_into_the_library_and_a_deleted_one_leaves_it(
+    client: Client,
+    database: Database,
+    gallery: Gallery,
+    owner: UUID,
+    search: Search,
+    tell: Teller,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ownership, "_ENTERED_AT_ONCE", 2)
+    monkeypatch.setattr(catch_up_library, "CHUNK", 1)
+    for name in ("1.jpg", "2.jpg", "3.jpg", "4.jpg"):
+        await client.upload(gallery, JPEG, filename=name, tags=["alps"])
+    assert await search() == []
+    await tell(claimed(gallery, owner, clock()), sequence=2)
+    assert await search() == ["2.jpg", "1.jpg"]
+    await CatchUpLibrary(LibraryQueries(database))()
+    assert await search("tag=alps") == ["4.jpg", "3.jpg", "2.jpg", "1.jpg"]
+    gone = GalleryDeleted(gallery_id=gallery.id, owner_id=owner, reason="requested", deleted_at=clock())
+    await tell(gone, sequence=3)
+    assert await search() == []
+    for table in ("library", "library_terms", "library_names"):
+        assert await database.hot.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_a_photograph_is_found_by_when_and_where_its_file_says_it_was_taken(
+    client: Client,
+    home: Gallery,
+    search: Search,
+    worker: Processor,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    photo = photo_taken_at(latitude=45.9237, longitude=6.8694, when="2019:07:20 06:30:00")
+    await client.upload(home, photo, filename="here.jpg")
+    await client.upload(home, JPEG, filename="anywhere.jpg")
+    for event in await published("UploadCompleted"):
+        await worker.process(redelivered(event))
+    assert await search("near=45.92,6.87") == ["here.jpg"]
+    assert await search("near=45.92,6.87&within_km=0.1") == []
+    assert await search("bbox=6,45,7,46&kind=image") == ["here.jpg"]
+    assert await search("bbox=7,45,6,46") == []
+    assert await search("taken_from=2019-07-20&taken_to=2019-07-21") == ["here.jpg"]
+    assert await search("sort=taken_at") == ["here.jpg", "anywhere.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("kind=sound", "kind"),
+        ("gallery_id=seven", "gallery_id"),
+        ("taken_from=yesterday", "taken_from"),
+        ("taken_to=2026-13-01", "taken_to"),
+        ("uploaded_from=2026-01-01T00:00:00", "uploaded_from"),
+        ("uploaded_to=2026-01-01T25:00:00Z", "uploaded_to"),
+        ("near=45", "near"),
+        ("near=91,0", "near"),
+        ("near=nan,0", "near"),
+        ("near=1,2&within_km=0", "within_km"),
+        ("near=1,2&within_km=1001", "within_km"),
+        ("within_km=5", "within_km"),
+        ("bbox=1,2,3", "bbox"),
+        ("bbox=0,10,1,9", "bbox"),
+        ("bbox=-181,0,1,9", "bbox"),
+        ("q=", "q"),
+        ("q=a%00b", "q"),
+        ("tag=" + "x" * 65, "tag.0"),
+        ("&".join(["tag=a"] * 21), "tag"),
+        ("location=%00", "location"),
+        ("limit=0", "limit"),
+        ("sort=size", "sort"),
+        ("cursor=%24%24", "cursor"),
+        ("cursor=AAAA", "cursor"),
+    ],
+)
+async def test_a_query_that_means_nothing_is_refused_by_name(ask: Search, query: str, field: str) -> None:
+    answer = await ask(query)
+    assert (answer.status, answer.code) == (422, "validation_failed"), answer.body
+    assert [error["field"] for error in answer.json["errors"]] == [field]
+
+
+async def test_a_cursor_is_good_for_its_own_order_only(client: Client, home: Gallery, ask: Search) -> None:
+    await client.upload(home, JPEG)
+    await client.upload(home, JPEG)
+    cursor = (await ask("limit=1")).json["next_cursor"]
+    assert (await ask(f"limit=1&cursor={cursor}")).status == 200
+    assert (await ask(f"limit=1&cursor={cursor}&sort=created_at")).code == "validation_failed"
+    for path in ("/tags", "/places"):
+        assert (await ask("cursor=%24", path=path)).code == "validation_failed"
+
+
+async def test_only_an_account_has_a_library(
+    http: Http, bearer: Callable[[UUID], dict[str, str]], gallery: Gallery
+) -> None:
+    for path in ("/v1/media", "/v1/media/tags", "/v1/media/places"):
+        missing = await http("GET", path, grant=gallery.grant())
+        assert (missing.status, missing.code) == (401, "credentials_missing")
+        bad = {"Authorization": bearer(new_id())["Authorization"] + "x"}
+        assert (await http("GET", path, headers=bad)).code == "access_token_invalid"

@@ -61,6 +61,13 @@ SELECT CASE WHEN $1 IS NULL THEN '{}'::text[] ELSE ARRAY(
   || 'placed'::text END
 $$
 """
+# Counted from the year 0, in UTC.
+_MONTH = """
+CREATE FUNCTION library_month(at timestamptz) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT AS $$
+SELECT (extract(year FROM $1 AT TIME ZONE 'UTC') * 12 + extract(month FROM $1 AT TIME ZONE 'UTC'))::integer
+$$
+"""
 _TERMS = """
 CREATE FUNCTION library_terms_of(entry library) RETURNS bigint[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -71,6 +78,8 @@ SELECT array_agg(library_term($1.owner_id, name)) FROM (
   UNION ALL SELECT 'place:' || $1.place WHERE $1.place IS NOT NULL
   UNION ALL SELECT 'tag:' || tag FROM unnest($1.tags) AS t (tag)
   UNION ALL SELECT unnest(library_cells($1.latitude, $1.longitude))
+  UNION ALL SELECT 'created_at:' || library_month($1.created_at)
+  UNION ALL SELECT 'taken_at:' || library_month($1.taken_at)
   UNION ALL SELECT 'sample:' || level FROM generate_series(1, 8) AS t (level)
     WHERE hashtextextended($1.item_id::text, 0) & ((1 << (2 * level)) - 1) = 0
 ) AS names
@@ -264,7 +273,7 @@ END
 $$
 """
 _FUNCTIONS = (
-    *(_FOLD, _TERM, _GRAMS, _CELLS, _TERMS, _ENTRY, _FORGET, _NOTE, _REFRESH, _CATCH_UP),
+    *(_FOLD, _TERM, _GRAMS, _CELLS, _MONTH, _TERMS, _ENTRY, _FORGET, _NOTE, _REFRESH, _CATCH_UP),
     *(_ON_INSERT, _ON_UPDATE, _ON_DELETE, _CANDIDATES),
 )
 _DIRECTIONS = (("up", "ASC", ">", "<"), ("down", "DESC", "<", ">="))
@@ -370,7 +379,7 @@ def downgrade() -> None:
         op.execute(f"DROP FUNCTION library_{function}")
     for table in ("library_names", "library_terms", "library"):
         op.drop_table(table)
-    for function in ("cells", "grams", "term", "fold"):
+    for function in ("month", "cells", "grams", "term", "fold"):
         op.execute(f"DROP FUNCTION library_{function}")
     op.drop_index("ix_contents_library_after", table_name="contents")
     op.drop_column("contents", "library_after")
