@@ -11,6 +11,7 @@ import pytest
 from kappi_media.testing.samples import encode, quadrants
 
 from tests.e2e import evidence
+from tests.e2e.accounts import sign_up
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.refusals import REFUSALS, Refusal
 from tests.e2e.stacks import StackUnderTest
@@ -46,6 +47,7 @@ async def _build(stack: StackUnderTest) -> World:
         names |= {f"{name}_key": gallery.access_key for name, gallery in galleries.items()}
         names |= {f"{name}_code": gallery.code for name, gallery in galleries.items()}
         names |= {
+            "account_token": (await sign_up(stack, phone, "refused")).access_token,
             "item": completed["media_id"],
             "completed": completed["id"],
             "pending": pending["id"],
@@ -96,7 +98,7 @@ async def test_a_refusal_has_its_code_stores_nothing_and_tells_nothing(
     if refusal.status == 405:
         assert refusal.method not in answer.headers["Allow"].split(", ")
     shown = answer.body.decode()
-    for secret in ("home_key", "foreign_key", "dead_key"):
+    for secret in ("home_key", "foreign_key", "dead_key", "account_token"):
         assert world.names[secret] not in shown
     assert await _footprint(stack, world.home) == before
 

@@ -267,7 +267,7 @@ library_terms = Table(
     Index("ix_library_terms_term_taken_at_item_id", "term", "taken_at", "item_id"),
 )
 
-# An account's tags and places, with how many items have each. shown: as it was last written.
+# An account's tags and places, with how many items have each. shown: as it was first written.
 library_names = Table(
     "library_names",
     metadata,

@@ -39,7 +39,7 @@ TAGS: dict[str, Any] = {
     "summary": "List the tags of my library",
     "description": (
         "Each with the number of items that have it: the most used first or, with `q`, those that begin like "
-        "it, by their letters. Tags that differ in case or accents only are one, written as it was last."
+        "it, by their letters. Tags that differ in case or accents only are one, written as it was first."
     ),
     "responses": {200: answer("TagPage", "A page of tags"), **problems(*ACCOUNT, ValidationFailed)},
 }
@@ -50,7 +50,7 @@ PLACES: dict[str, Any] = {
     "description": (
         "Names of places that items were given, each with the number of items: the most used first or, with "
         "`q`, those that begin like it, by their letters. Names that differ in case or accents only are one, "
-        "written as it was last."
+        "written as it was first."
     ),
     "responses": {200: answer("PlacePage", "A page of places"), **problems(*ACCOUNT, ValidationFailed)},
 }

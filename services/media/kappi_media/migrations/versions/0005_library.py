@@ -157,8 +157,7 @@ BEGIN
     UNION ALL SELECT 'place', l.place, i.location WHERE l.place IS NOT NULL) AS every
   WHERE l.item_id = ANY(ids)
   GROUP BY l.owner_id, every.kind, every.key
-  ON CONFLICT (owner_id, kind, key)
-    DO UPDATE SET item_count = n.item_count + excluded.item_count, shown = excluded.shown;
+  ON CONFLICT (owner_id, kind, key) DO UPDATE SET item_count = n.item_count + excluded.item_count;
 END
 $$
 """
