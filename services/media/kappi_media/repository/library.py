@@ -101,12 +101,13 @@ WITH heads AS MATERIALIZED (
 near AS MATERIALIZED (
   SELECT s.at, s.item_id
   FROM (SELECT term FROM heads ORDER BY at {order}, item_id {order} LIMIT 1) AS first
-  CROSS JOIN LATERAL library_scan_{column}_{direction}(first.term, $19, $20, $21, 32)
+  CROSS JOIN LATERAL library_scan_{column}_{direction}(first.term, $19, $20, $21, $24)
     WITH ORDINALITY AS s (item_id, at, nth)
   ORDER BY nth DESC LIMIT 1),
 active AS MATERIALIZED (
   SELECT term FROM heads, near WHERE NOT (heads.at, heads.item_id) {past} (near.at, near.item_id)),
-each AS MATERIALIZED (SELECT greatest(32, $22::integer / greatest(1, count(*))::integer) AS most FROM active),
+each AS MATERIALIZED (
+  SELECT greatest($24::integer, $22::integer / greatest(1, count(*))::integer) AS most FROM active),
 scanned AS MATERIALIZED (
   SELECT s.item_id, s.at, s.nth = each.most AS goes_on FROM active, each CROSS JOIN LATERAL
     library_scan_{column}_{direction}(active.term, $19, $20, $21, each.most)
@@ -265,13 +266,17 @@ class LibraryQueries:
         lists: Sequence[str],
         after: Position | None,
         size: int,
+        least: int,
         limit: int,
     ) -> Window:
-        """Look at the next items of the lists, at about `size` of them. limit: found, at most."""
+        """Look at the next items of the lists, at about `size` of them, and `least` of each that is read.
+
+        limit: found, at most.
+        """
         span = filters.span_of(order.column)
         begin, until = _ends(order, span, after)
         records = await self._database.hot.fetch(
-            self._window[order], *_match(filters, asked), list(lists), *begin, until, size, limit
+            self._window[order], *_match(filters, asked), list(lists), *begin, until, size, limit, least
         )
         found = [Position(at, item_id) for at, item_id, is_horizon in records if not is_horizon]
         horizon = [Position(at, item_id) for at, item_id, is_horizon in records if is_horizon]

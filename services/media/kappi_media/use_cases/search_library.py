@@ -182,7 +182,14 @@ class SearchLibrary:
         found: list[Position] = []
         for size in WINDOWS:
             window = await self._library.window(
-                filters, asked, order=order, lists=lists, after=after, size=size, limit=limit - len(found)
+                filters,
+                asked,
+                order=order,
+                lists=lists,
+                after=after,
+                size=size,
+                least=LEAST_OF_EACH,
+                limit=limit - len(found),
             )
             found += window.found
             after = window.horizon
