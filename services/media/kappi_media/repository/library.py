@@ -13,7 +13,7 @@ from uuid import UUID
 from kappi_chassis.db import Database
 
 from kappi_media.domain import AccountId, Item
-from kappi_media.library import Filters, Order, Position, Span
+from kappi_media.library import ALWAYS, Filters, Order, Position, Span
 from kappi_media.repository.item_columns import ITEM
 
 MAX_PLACES: Final = 64
@@ -68,10 +68,6 @@ _BOUNDS = """
 SELECT (SELECT at FROM library_scan_{column}_up(library_term($1, 'all'), $2, $3, $4, 1)),
   (SELECT at FROM library_scan_{column}_down(library_term($1, 'all'), $4, $3, $2, 1))
 """
-_CANDIDATES = """
-SELECT c FROM library_candidates(
-  ARRAY(SELECT hashtext($1::uuid::text || gram) FROM unnest($2::text[]) AS grams (gram)), $3) AS c
-"""
 _WITHIN = """
 SELECT s.item_id FROM unnest($2::text[]) AS names (name) CROSS JOIN LATERAL
   library_scan_{column}_up(library_term($1, names.name), $3, $4, $5, $6) AS s
@@ -121,6 +117,16 @@ hits AS (
   WHERE NOT EXISTS (SELECT FROM horizon h WHERE (s.at, s.item_id) {past} (h.at, h.item_id))
   ORDER BY s.at {order}, s.item_id {order} LIMIT $23)
 SELECT at, item_id, false AS is_horizon FROM hits UNION ALL SELECT at, item_id, true FROM horizon
+"""
+# Candidates come from the index of pieces, each with whether it matches: its row is read once.
+_WITH_GRAMS = """
+WITH candidates AS MATERIALIZED (
+  SELECT l.item_id, l.{column} AS at, ({match}) AS matches FROM library l
+  WHERE l.grams @> ARRAY(SELECT hashtext($1::uuid::text || gram) FROM unnest($18::text[]) AS grams (gram))
+  LIMIT $22)
+(SELECT at, item_id, (SELECT count(*) FROM candidates) AS candidates FROM candidates
+  WHERE matches AND (at, item_id) {past} ($19, $20) ORDER BY at {order}, item_id {order} LIMIT $21)
+UNION ALL SELECT NULL, NULL, count(*) FROM candidates
 """
 _AMONG = """
 SELECT found.at, found.item_id FROM unnest($18::uuid[]) AS c (id) CROSS JOIN LATERAL (
@@ -206,6 +212,7 @@ class LibraryQueries:
         self._window = _by_order(_WINDOW)
         # Positions further on in an order are those past it in the direction it runs.
         self._among = _by_order(_AMONG)
+        self._with_grams = _by_order(_WITH_GRAMS)
 
     async def asked(self, filters: Filters) -> Asked:
         record = await self._database.hot.fetchrow(
@@ -241,11 +248,6 @@ class LibraryQueries:
             _BOUNDS.format(column=column), owner_id, FIRST, _NO_ID, LAST
         )
         return Span(*record)
-
-    async def with_grams(self, owner_id: AccountId, grams: Sequence[str], *, most: int) -> list[UUID]:
-        """Items that have all of these in their words, and few others; in no order."""
-        records = await self._database.hot.fetch(_CANDIDATES, owner_id, list(grams), most)
-        return [record[0] for record in records]
 
     async def within(
         self, owner_id: AccountId, lists: Sequence[str], *, column: str, span: Span, most: int
@@ -293,11 +295,32 @@ class LibraryQueries:
         limit: int,
     ) -> list[Position]:
         """Those of these items that match, in order."""
-        begin, _ = _ends(order, Span(), after)
+        begin, _ = _ends(order, ALWAYS, after)
         records = await self._database.hot.fetch(
             self._among[order], *_match(filters, asked), list(ids), *begin, limit
         )
         return [Position(at, item_id) for at, item_id in records]
+
+    async def with_grams(
+        self,
+        filters: Filters,
+        asked: Asked,
+        *,
+        order: Order,
+        grams: Sequence[str],
+        after: Position | None,
+        limit: int,
+        most: int,
+    ) -> list[Position] | None:
+        """Items with all of these pieces in their words that match, in order; None: more than `most` have
+        them."""
+        begin, _ = _ends(order, ALWAYS, after)
+        records = await self._database.hot.fetch(
+            self._with_grams[order], *_match(filters, asked), list(grams), *begin, limit, most + 1
+        )
+        if records[-1]["candidates"] > most:
+            return None
+        return [Position(record["at"], record["item_id"]) for record in records[:-1]]
 
     async def items(self, positions: Sequence[Position]) -> list[Item]:
         """In the order given; those that are gone since are left out."""

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 from kappi_chassis.clock import Clock
 
@@ -54,6 +53,17 @@ class NamePage:
     next_after: tuple[int, str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page is made for. limit: items looked for, one more than are shown."""
+
+    filters: Filters
+    asked: Asked
+    order: Order
+    after: Position | None
+    limit: int
+
+
 class SearchLibrary:
     def __init__(self, library: LibraryQueries, *, clock: Clock) -> None:
         self._library = library
@@ -65,18 +75,11 @@ class SearchLibrary:
     ) -> LibraryPage:
         asked = await self._library.asked(filters)
         length, lists = await self._shortest(filters, asked, order)
-        candidates = None
-        if length > SHORT_LIST:
-            candidates = await self._candidates(filters, asked, order=order, lists=lists)
-        if candidates is not None:
-            found = await self._library.among(
-                filters, asked, order=order, ids=candidates, after=after, limit=limit + 1
-            )
-            horizon = None
-        else:
-            found, horizon = await self._look_through(
-                filters, asked, order=order, lists=lists, after=after, limit=limit + 1
-            )
+        page = _Page(filters, asked, order, after, limit + 1)
+        horizon: Position | None = None
+        found = await self._few(page, lists) if length > SHORT_LIST else None
+        if found is None:
+            found, horizon = await self._look_through(page, lists)
         if len(found) > limit:
             horizon = found[limit - 1]
         return LibraryPage(await self._library.items(found[:limit]), horizon)
@@ -135,23 +138,33 @@ class SearchLibrary:
         count = await self._library.count(filters.owner_id, lists, most=each + 1)
         return count if count <= each else otherwise
 
-    async def _candidates(
-        self, filters: Filters, asked: Asked, *, order: Order, lists: Sequence[str]
-    ) -> list[UUID] | None:
-        """All that may match, where these are few and the order of the page is no help; else None."""
+    async def _few(self, page: _Page, lists: Sequence[str]) -> list[Position] | None:
+        """What matches, where few items may, so that the order of the page helps little; else None."""
+        filters, asked, order = page.filters, page.asked, page.order
         grams = grams_of((asked.words or "").split())
         if grams and await self._are_rare(filters.owner_id, asked.words or "", grams):
-            found = await self._library.with_grams(filters.owner_id, grams, most=MAX_CANDIDATES + 1)
-            if len(found) <= MAX_CANDIDATES:
+            found = await self._library.with_grams(
+                filters,
+                asked,
+                order=order,
+                grams=grams,
+                after=page.after,
+                limit=page.limit,
+                most=MAX_CANDIDATES,
+            )
+            if found is not None:
                 return found
         span = filters.span_of(order.other_column)
-        if span != ALWAYS:
-            found = await self._library.within(
-                filters.owner_id, lists, column=order.other_column, span=span, most=MAX_CANDIDATES + 1
-            )
-            if len(found) <= MAX_CANDIDATES:
-                return found
-        return None
+        if span == ALWAYS:
+            return None
+        ids = await self._library.within(
+            filters.owner_id, lists, column=order.other_column, span=span, most=MAX_CANDIDATES + 1
+        )
+        if len(ids) > MAX_CANDIDATES:
+            return None
+        return await self._library.among(
+            filters, asked, order=order, ids=ids, after=page.after, limit=page.limit
+        )
 
     async def _are_rare(self, owner_id: AccountId, words: str, grams: Sequence[str]) -> bool:
         """A search is asked page after page, and what a minute brings changes it little."""
@@ -169,31 +182,25 @@ class SearchLibrary:
         return estimate.rarest <= MAX_RAREST and estimate.matching <= MAX_CANDIDATES
 
     async def _look_through(
-        self,
-        filters: Filters,
-        asked: Asked,
-        *,
-        order: Order,
-        lists: Sequence[str],
-        after: Position | None,
-        limit: int,
+        self, page: _Page, lists: Sequence[str]
     ) -> tuple[list[Position], Position | None]:
         """What was found, and how far was looked; None: to the end."""
         found: list[Position] = []
+        after = page.after
         for size in WINDOWS:
             window = await self._library.window(
-                filters,
-                asked,
-                order=order,
+                page.filters,
+                page.asked,
+                order=page.order,
                 lists=lists,
                 after=after,
                 size=size,
                 least=LEAST_OF_EACH,
-                limit=limit - len(found),
+                limit=page.limit - len(found),
             )
             found += window.found
             after = window.horizon
-            if after is None or len(found) >= limit:
+            if after is None or len(found) >= page.limit:
                 break
         return found, after
 

@@ -261,19 +261,9 @@ BEGIN
 END
 $$
 """
-_CANDIDATES = """
-CREATE FUNCTION library_candidates(wanted integer[], most integer) RETURNS SETOF uuid
-LANGUAGE plpgsql STABLE ROWS 200
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
-AS $$
-BEGIN
-  RETURN QUERY SELECT l.item_id FROM library l WHERE l.grams @> wanted LIMIT most;
-END
-$$
-"""
 _FUNCTIONS = (
     *(_FOLD, _TERM, _GRAMS, _CELLS, _MONTH, _TERMS, _ENTRY, _FORGET, _NOTE, _REFRESH, _CATCH_UP),
-    *(_ON_INSERT, _ON_UPDATE, _ON_DELETE, _CANDIDATES),
+    *(_ON_INSERT, _ON_UPDATE, _ON_DELETE),
 )
 _DIRECTIONS = (("up", "ASC", ">", "<"), ("down", "DESC", "<", ">="))
 _TRIGGERS = (
@@ -374,7 +364,7 @@ def downgrade() -> None:
     for by in ("created_at", "taken_at"):
         for name, *_ in _DIRECTIONS:
             op.execute(f"DROP FUNCTION library_scan_{by}_{name}")
-    for function in ("candidates", "catch_up", "refresh", "note", "forget", "entry", "terms_of"):
+    for function in ("catch_up", "refresh", "note", "forget", "entry", "terms_of"):
         op.execute(f"DROP FUNCTION library_{function}")
     for table in ("library_names", "library_terms", "library"):
         op.drop_table(table)
