@@ -26,7 +26,7 @@ MAX_CANDIDATES: Final = 4_000
 """Items that are put in order for one page."""
 MAX_RAREST: Final = 32_000
 """Items that an index of pieces of words may have to compare for one page."""
-WINDOWS: Final = (256, 768, 2_048)
+WINDOWS: Final = (256, 768, 1_536)
 """Items looked at, one window after another, until the page is full."""
 LEAST_OF_EACH: Final = 32
 ESTIMATES_KEPT: Final = 1_000
