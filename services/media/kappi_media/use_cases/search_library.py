@@ -17,7 +17,7 @@ from typing import Final
 from kappi_chassis.clock import Clock
 
 from kappi_media.domain import AccountId, Item
-from kappi_media.library import ALWAYS, Filters, Order, Position, Span, months_over
+from kappi_media.library import ALWAYS, EVERY_PLACED, Filters, Order, Position, Span, months_over
 from kappi_media.repository.library import MAX_PLACES, Asked, Estimate, LibraryQueries, Name
 
 SHORT_LIST: Final = 2_000
@@ -112,7 +112,8 @@ class SearchLibrary:
             return shortest
         counted = [shortest]
         if cells := filters.cells:
-            counted.append((await self._length(filters, cells, otherwise=_LONG), cells))
+            otherwise = _LONGEST if cells == (EVERY_PLACED,) else _LONG
+            counted.append((await self._length(filters, cells, otherwise=otherwise), cells))
         if filters.kind is not None:
             kind = (f"kind:{filters.kind}",)
             counted.append((await self._length(filters, kind, otherwise=_LONGEST), kind))
