@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -147,3 +148,45 @@ async def test_what_means_nothing_is_refused(bulk: Bulk, body: dict[str, Any], f
     answer = await bulk(str(new_id()), **body) if "ids" not in body else await bulk(*body.pop("ids"), **body)
     assert (answer.status, answer.code) == (422, "validation_failed")
     assert [error["field"] for error in answer.json["errors"]] == [field]
+
+
+async def test_counts_stay_exact_whatever_happens_at_once(
+    client: Client,
+    http: Http,
+    database: Database,
+    make_gallery: Callable[..., Gallery],
+    owner: UUID,
+    bulk: Bulk,
+) -> None:
+    """Tags in opposite orders, in galleries of one account, by calls of every kind: none waits for ever."""
+    galleries = [make_gallery(owner_id=owner, code=f"g{number}aa") for number in range(4)]
+    items = [(home, await client.upload(home, JPEG, tags=["a", "b", "c"])) for home in galleries * 2]
+    ids = [item["id"] for _, item in items]
+
+    async def describe(number: int) -> int:
+        home, item = items[number % len(items)]
+        tags = ["c", "b", "a"] if number % 2 else ["b"]
+        answer = await http("PATCH", f"/v1/media/{item['id']}", grant=home.grant(), body={"tags": tags})
+        return answer.status
+
+    async def change(number: int) -> int:
+        action = "tag" if number % 2 else "untag"
+        order = ids if number % 3 else ids[::-1]
+        return (await bulk(*order, action=action, tags=["a", "c"])).status
+
+    done = await asyncio.gather(
+        *(describe(number) for number in range(16)),
+        *(change(number) for number in range(8)),
+        bulk(*ids[:2], action="delete"),
+        *(client.upload(home, JPEG, tags=["b", "a"]) for home in galleries),
+    )
+    assert {status for status in done if isinstance(status, int)} <= {200, 404}
+    counted = await database.hot.fetch(
+        "SELECT key, item_count FROM library_names WHERE owner_id = $1 AND kind = 'tag'", owner
+    )
+    true = await database.hot.fetch(
+        "SELECT tag, count(*) FROM items, jsonb_array_elements_text(tags) AS t (tag) GROUP BY tag"
+    )
+    assert dict(counted) == dict(true)
+    posted = await database.hot.fetchval("SELECT count(*) FROM library_terms")
+    assert posted == await database.hot.fetchval("SELECT sum(cardinality(terms)) FROM library")
