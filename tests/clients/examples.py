@@ -1,4 +1,4 @@
-"""The examples of docs/clients.md, as they stand there."""
+"""The examples of pages in docs/, as they stand there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _BLOCK = re.compile(
 )
 
 
-def examples(name: str) -> list[str]:
-    """Those that are run together, in order."""
+def examples(name: str, page: Path = PAGE) -> list[str]:
+    """Those of a page that are run together, in order."""
     found = [
-        block["code"] for block in _BLOCK.finditer(PAGE.read_text(encoding="utf-8")) if block["name"] == name
+        block["code"] for block in _BLOCK.finditer(page.read_text(encoding="utf-8")) if block["name"] == name
     ]
-    assert found, f"docs/clients.md has no example {name!r} any more"
+    assert found, f"{page.name} has no example {name!r} any more"
     return found

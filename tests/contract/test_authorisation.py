@@ -44,8 +44,10 @@ def test_no_rule_is_lax(operation: Operation) -> None:
         for kind, callers in may.items():
             assert not callers & {Caller.NOBODY, Caller.FOREIGN_KEY, Caller.ADMIN, *BAD_TOKENS}
             assert {operation.expected(each, kind) for each in BAD_TOKENS} == {BAD_TOKEN}
-    if credential is not Credential.NONE:
+    if credential not in {Credential.NONE, Credential.ACCOUNT}:
         assert may[Kind.PRIVATE] <= {Caller.OWNER}
+    if credential is Credential.ACCOUNT:
+        assert may[Kind.SHARED] == {Caller.OWNER, Caller.OTHER, Caller.CLAIMANT, Caller.ADMIN}
     if operation.target.startswith("/v1/admin/"):
         assert may[Kind.SHARED] == {Caller.ADMIN}
 

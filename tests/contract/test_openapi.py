@@ -59,6 +59,8 @@ def test_an_operation_says_what_it_does_and_who_may(route: Route) -> None:
     if route.credential is Credential.MANAGER:
         assert "GalleryKey" in named
         assert "GalleryCode" not in named
+    if route.credential is Credential.ACCOUNT:
+        assert named == {"AccessToken", "OAuth2"}
     if route.credential is Credential.VIEWER:
         assert named >= {"GalleryKey", "GalleryCode"}
     if "{id}" in route.template or "{code}" in route.template:

@@ -422,6 +422,13 @@ OPERATIONS: tuple[Operation, ...] = (
         json={"numbers": [1]},
     ),
     Operation("POST /v1/uploads/{id}/complete", PART_MANAGER, "200", f"{_UPLOAD}/complete", _NO_UPLOAD),
+    # the library; what an account does not own it neither finds nor changes
+    Operation("GET /v1/media", ACCOUNT, "200"),
+    Operation("GET /v1/media/tags", ACCOUNT, "200"),
+    Operation("GET /v1/media/places", ACCOUNT, "200"),
+    Operation(
+        "POST /v1/media/bulk", ACCOUNT, "200", json={"ids": ["{item}"], "action": "tag", "tags": ["Mine"]}
+    ),
     Operation("GET /v1/media/{id}", PART_VIEWER, "200", _ITEM, _NO_ITEM),
     Operation("PATCH /v1/media/{id}", PART_MANAGER, "200", _ITEM, _NO_ITEM, json={"caption": "Mine"}),
     Operation("DELETE /v1/media/{id}", PART_MANAGER, "204", _ITEM, _NO_ITEM, spends="item"),

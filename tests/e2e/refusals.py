@@ -68,6 +68,8 @@ READ_POST, DELETE_POST, POST_IMAGE = (
 )
 LIST_COMMENTS, COMMENT = "GET /v1/posts/{id}/comments", "POST /v1/posts/{id}/comments"
 DELETE_COMMENT = "DELETE /v1/comments/{id}"
+SEARCH, BULK = "GET /v1/media", "POST /v1/media/bulk"
+TAGS, PLACES = "GET /v1/media/tags", "GET /v1/media/places"
 TOKEN = {"Authorization": "Bearer {token}"}
 STRANGER = {"Authorization": "Bearer {stranger_token}"}
 DOWNLOAD, RENDITION = "GET /v1/media/{id}/download", "GET /v1/media/{id}/renditions/{size}"
@@ -359,6 +361,35 @@ def _archived(
     return Refusal(f"{ARCHIVE}: {name}", ARCHIVE, path, status, code, headers or {})
 
 
+def _of_account(operation: str, *, json: Any = None) -> list[Refusal]:
+    """An operation on what is the account's own: no other credential is one."""
+    path = operation.split(" ")[1]
+
+    def refusal(name: str, code: str, headers: Mapping[str, str]) -> Refusal:
+        return Refusal(f"{operation}: {name}", operation, path, 401, code, headers, json)
+
+    return [
+        refusal("no token", "credentials_missing", {}),
+        refusal("a key", "credentials_missing", HOME_KEY),
+        refusal("a code", "credentials_missing", HOME_CODE),
+        refusal("a grant from outside", "credentials_missing", {"X-Kappi-Grant": FORGED_GRANT}),
+        refusal("another scheme", "credentials_missing", {"Authorization": "Basic YTpi"}),
+        refusal("not a token", "access_token_invalid", {"Authorization": "Bearer seven"}),
+        refusal("signed by nobody", "access_token_invalid", {"Authorization": f"Bearer {FORGED_GRANT}"}),
+    ]
+
+
+def _searched(query: str, *, names: str, operation: str = SEARCH) -> Refusal:
+    path = f"{operation.split(' ')[1]}?{query}"
+    return Refusal(f"{path}", operation, path, 422, "validation_failed", TOKEN, names=names)
+
+
+def _bulk(name: str, json: Any, *, names: str) -> Refusal:
+    return Refusal(
+        f"{BULK}: {name}", BULK, "/v1/media/bulk", 422, "validation_failed", TOKEN, json, names=names
+    )
+
+
 def _unrouted(method: str, path: str) -> Refusal:
     return Refusal(f"{method} {path}", f"{method} ", path, 404, "not_found")
 
@@ -583,6 +614,48 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal("stats by a bad token", MY_STATS, "/v1/me/stats", 401, "access_token_invalid", BAD_TOKEN),
     Refusal("no totals without an account", ALL_STATS, "/v1/admin/stats", 401, "credentials_missing"),
     Refusal("totals by a bad token", ALL_STATS, "/v1/admin/stats", 401, "access_token_invalid", BAD_TOKEN),
+    # the library
+    *_of_account(SEARCH),
+    *_of_account(TAGS),
+    *_of_account(PLACES),
+    *_of_account(BULK, json={"ids": [UNKNOWN_ID], "action": "delete"}),
+    _searched("kind=sound", names="kind"),
+    _searched("gallery_id=seven", names="gallery_id"),
+    _searched("taken_from=yesterday", names="taken_from"),
+    _searched("taken_to=2026-02-30", names="taken_to"),
+    _searched("uploaded_from=2026-01-01T00:00", names="uploaded_from"),
+    _searched("uploaded_to=1", names="uploaded_to"),
+    _searched("near=91,0", names="near"),
+    _searched("near=north", names="near"),
+    _searched("near=1,2&within_km=40000", names="within_km"),
+    _searched("within_km=1", names="within_km"),
+    _searched("bbox=1,2,3", names="bbox"),
+    _searched("bbox=0,10,1,9", names="bbox"),
+    _searched("q=", names="q"),
+    _searched("q=%00", names="q"),
+    _searched("tag=", names="tag.0"),
+    _searched("location=" + "x" * 201, names="location"),
+    _searched("sort=size", names="sort"),
+    _searched("limit=0", names="limit"),
+    _searched("cursor=%24%24", names="cursor"),
+    _searched("cursor=%24%24", names="cursor", operation=TAGS),
+    _searched("limit=ten", names="limit", operation=PLACES),
+    *_bodies(BULK, "/v1/media/bulk", headers=TOKEN, text_field="action"),
+    _bulk("no ids", {"ids": [], "action": "delete"}, names="ids"),
+    _bulk("1,001 ids", {"ids": [UNKNOWN_ID] * 1001, "action": "delete"}, names="ids"),
+    _bulk("no id", {"ids": ["seven"], "action": "delete"}, names="ids.0"),
+    _bulk("no action", {"ids": [UNKNOWN_ID]}, names="action"),
+    _bulk("no tags to add", {"ids": [UNKNOWN_ID], "action": "tag"}, names="tags"),
+    _bulk("tags to delete", {"ids": [UNKNOWN_ID], "action": "delete", "tags": ["a"]}, names="tags"),
+    Refusal(
+        "an idempotency key too short for many",
+        BULK,
+        "/v1/media/bulk",
+        400,
+        "idempotency_key_invalid",
+        {**TOKEN, "Idempotency-Key": "abc"},
+        json={"ids": [UNKNOWN_ID], "action": "delete"},
+    ),
     # no such thing
     _unrouted("GET", "/v1"),
     _unrouted("GET", "/v1/nothing"),

@@ -110,7 +110,7 @@ async def test_a_refusal_has_its_code_stores_nothing_and_tells_nothing(
     if refusal.status == 405:
         assert refusal.method not in answer.headers["Allow"].split(", ")
     shown = answer.body.decode()
-    for secret in ("home_key", "foreign_key", "dead_key"):
+    for secret in ("home_key", "foreign_key", "dead_key", "token"):
         assert world.names[secret] not in shown
     assert await _footprint(stack, world.home) == before
 

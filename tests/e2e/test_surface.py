@@ -27,6 +27,10 @@ REFRESH = "KAPPI_TEST_REFRESH_OPENAPI"
 # those of the accounts themselves.
 OF_ACCOUNTS = {
     "GET /v1/admin/stats",
+    "GET /v1/media",
+    "GET /v1/media/places",
+    "GET /v1/media/tags",
+    "POST /v1/media/bulk",
     "GET /v1/galleries",
     "GET /v1/me/stats",
     "POST /v1/galleries/{id}/claim",

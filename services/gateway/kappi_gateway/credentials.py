@@ -73,7 +73,7 @@ class Credentials:
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
             return await self._by_code(call.parameters[0], call)
-        if rule is Credential.NONE:
+        if rule in {Credential.NONE, Credential.ACCOUNT}:
             return None
         access_key = first(call.headers, GALLERY_KEY)
         shown = first(call.headers, GALLERY_CODE) if rule is Credential.VIEWER else None

@@ -21,7 +21,7 @@ from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.grants import Granted
-from kappi_gateway.headers import ROLE, TO_GALLERIES, TO_IDENTITY, WITH_GRANT, WITH_TOKEN, passing
+from kappi_gateway.headers import OF_ACCOUNT, ROLE, TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
 from kappi_gateway.limits import CallLimit, PlaceLimit
 from kappi_gateway.relay import ReadingPace, relay
 from kappi_gateway.routes import Carries, Credential, Limit, Route, Service
@@ -104,7 +104,7 @@ class Forward:
         self._too_large = FileTooLarge if route.carries else PayloadTooLarge
         self._slow = terms.slow
         self._silence_s = terms.client_silence.total_seconds()
-        self._passing = WITH_TOKEN if route.reads_token else _PASSING[route.service]
+        self._passing = OF_ACCOUNT if route.credential is Credential.ACCOUNT else _PASSING[route.service]
         self._places = _places(route, terms)
         self._places_of_subject = terms.pictures_of_account if route.carries is Carries.PICTURE else None
         self._pace = (

@@ -56,8 +56,8 @@ TO_GALLERIES: Mapping[bytes, str] = _passing("authorization", "idempotency-key",
 WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
 """For a service that gets a grant, or needs none: the credential it was traded for ends here."""
 
-WITH_TOKEN: Mapping[bytes, str] = _passing("authorization")
-"""For a call about the account itself, to a service that otherwise gets grants."""
+OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
+"""For a call whose account the service itself reads from the token."""
 
 ROLE = "x-kappi-role"
 """What an access token says of whoever views something, for statistics alone (ADR-0024): no right follows."""

@@ -59,6 +59,7 @@ _TOKENS = _of(AccessTokenInvalid, KeysUnavailable)
 _HIDDEN = {"grant_invalid", "right_missing"}
 _HIDDEN_BY: Mapping[Credential, set[str]] = {
     Credential.NONE: set(),
+    Credential.ACCOUNT: set(),
     Credential.CODE_IN_PATH: {*_HIDDEN, "credentials_missing"},
     Credential.MANAGER: {*_HIDDEN, "credentials_missing"},
     Credential.VIEWER: _HIDDEN,

@@ -46,6 +46,7 @@ _OF_ACCOUNTS = frozenset({"AccessToken", "OAuth2"})
 _BY_TOKEN: list[Document] = [{"AccessToken": []}, {"OAuth2": []}]
 _SECURITY: Mapping[Credential, list[Document]] = {
     Credential.NONE: [{}],
+    Credential.ACCOUNT: _BY_TOKEN,
     Credential.CODE_IN_PATH: [{}, {"GalleryPassword": []}],
     Credential.MANAGER: [{"GalleryKey": []}, *_BY_TOKEN],
     Credential.VIEWER: [

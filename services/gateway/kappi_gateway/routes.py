@@ -25,6 +25,8 @@ class Credential(Enum):
 
     NONE = auto()
     """Nothing; the service looks at the client's own headers."""
+    ACCOUNT = auto()
+    """Nothing; the service looks at the client's own access token, and at no other credential."""
     CODE_IN_PATH = auto()
     """The short code in the path, with X-Gallery-Password where protected: a view grant."""
     MANAGER = auto()
@@ -59,8 +61,7 @@ class Route:
 
     accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
-    minutes and may pause; it is counted apart from the others. reads_token: the service itself looks at the
-    access token, which else ends at the gateway where a service gets grants.
+    minutes and may pause; it is counted apart from the others.
     """
 
     method: Method
@@ -72,12 +73,15 @@ class Route:
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
     lasts: bool = False
-    reads_token: bool = False
 
     @property
     def is_counted(self) -> bool:
         """Whether it may be an access that the media service counts (ADR-0024)."""
-        return self.service is Service.MEDIA and self.method == "GET" and not self.reads_token
+        return (
+            self.service is Service.MEDIA
+            and self.method == "GET"
+            and self.credential is not Credential.ACCOUNT
+        )
 
     @property
     def collection(self) -> str:
@@ -94,7 +98,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/me", _I),
     Route("PATCH", "/v1/me", _I, accepts_body=True),
     Route("DELETE", "/v1/me", _I),
-    Route("GET", "/v1/me/stats", _M, reads_token=True),
+    Route("GET", "/v1/me/stats", _M, Credential.ACCOUNT),
     Route("PUT", "/v1/me/password", _I, accepts_body=True),
     Route("GET", "/v1/me/sessions", _I),
     Route("DELETE", "/v1/me/sessions/{id}", _I),
@@ -134,6 +138,10 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
     Route("POST", "/v1/uploads/{id}/parts", _M, Credential.MANAGER, accepts_body=True),
     Route("POST", "/v1/uploads/{id}/complete", _M, Credential.MANAGER, accepts_body=True),
+    Route("GET", "/v1/media", _M, Credential.ACCOUNT),
+    Route("GET", "/v1/media/tags", _M, Credential.ACCOUNT),
+    Route("GET", "/v1/media/places", _M, Credential.ACCOUNT),
+    Route("POST", "/v1/media/bulk", _M, Credential.ACCOUNT, accepts_body=True),
     Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
     Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
     Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),

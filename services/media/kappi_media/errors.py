@@ -40,6 +40,12 @@ class MediaNotFound(NotFound):
     code, title = "media_not_found", "There is no such item"
 
 
+class TooManyTags(Unprocessable):
+    """An outcome of one item among many."""
+
+    code, title = "too_many_tags", "The item would have more tags than one may have"
+
+
 class FileTooLarge(PayloadTooLarge):
     code, title = "file_too_large", "A file is larger than the tier allows"
 

@@ -17,10 +17,13 @@ from kappi_chassis.storage.settings import StorageSettings, build_signer, build_
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_media.api.access import GrantGate
+from kappi_media.api.accounts import AccountGate
 from kappi_media.api.archive import ArchiveApi
+from kappi_media.api.bulk import BulkApi
 from kappi_media.api.components import add_components
 from kappi_media.api.internal import InternalApi
 from kappi_media.api.items import ItemApi, leads_to_rendition
+from kappi_media.api.library import LibraryApi
 from kappi_media.api.links import LinkApi
 from kappi_media.api.post_pictures import PostPictureApi, leads_to_post_picture
 from kappi_media.api.small_uploads import SmallUploadApi
@@ -58,6 +61,7 @@ from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
+from kappi_media.repository.library import LibraryQueries
 from kappi_media.repository.links import LinkQueries
 from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.renditions import RenditionQueries
@@ -69,6 +73,8 @@ from kappi_media.signed_urls import DownloadUrls
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.recorder import AccessRecorder, CountAccesses, CountNothing
 from kappi_media.use_cases.archive import Archives
+from kappi_media.use_cases.catch_up_library import CatchUpLibrary
+from kappi_media.use_cases.change_many import ChangeMany
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
@@ -78,6 +84,7 @@ from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition, Renditions
+from kappi_media.use_cases.search_library import SearchLibrary
 from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
@@ -118,6 +125,10 @@ def build_app(
     _view(ground, settings, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
     _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
+    accounts = AccountGate(AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock))
+    search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
+    LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
+    _bulk(ground, settings, accounts).register(app)
     _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     archives = archives or build_archives(ground, settings, copies)
@@ -127,7 +138,7 @@ def build_app(
         show=ShowPostPicture(PostPictureQueries(ground.database), store=ground.store),
         at_once=settings.post_pictures_at_once,
     ).register(app)
-    _statistics(ground, gate=gate, tier=tier).register(app)
+    _statistics(ground, accounts, gate=gate, tier=tier).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
@@ -202,6 +213,12 @@ def _small_uploads(
     )
 
 
+def _bulk(ground: Ground, settings: MediaSettings, accounts: AccountGate) -> BulkApi:
+    secret = settings.idempotency_secret.get_secret_value().encode()
+    change_many = ChangeMany(ground.outbox, clock=ground.clock)
+    return BulkApi(accounts, change_many=change_many, idempotency_secret=secret)
+
+
 def _items(
     ground: Ground,
     make: MakeRendition,
@@ -243,10 +260,12 @@ def _links(
     return LinkApi(gate, tier=tier, create=create, links=links, recorder=recorder, idempotency_secret=secret)
 
 
-def _statistics(ground: Ground, *, gate: GrantGate, tier: GoverningTier) -> StatisticsApi:
+def _statistics(
+    ground: Ground, accounts: AccountGate, *, gate: GrantGate, tier: GoverningTier
+) -> StatisticsApi:
     return StatisticsApi(
         gate,
-        accounts=AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock),
+        accounts=accounts,
         usage=ShowUsage(UsageQueries(ground.database), tier=tier, clock=ground.clock),
         accesses=ShowAccesses(AccessQueries(ground.database)),
     )
@@ -330,6 +349,8 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         write_tags=settings.write_tags,
         scan=build_scan(ground, settings),
     )
+    if "worker" in settings.roles:
+        backbone.service.runs("library", CatchUpLibrary(LibraryQueries(ground.database)).run)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service
 

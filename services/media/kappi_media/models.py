@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -46,10 +47,13 @@ contents = Table(
     Column("face_version", BigInteger, nullable=False, server_default=text("0")),
     # The account that is charged for its bytes. Set once, by the first upload or a claim; NULL: anonymous.
     Column("owner_id", Uuid),
+    # Items after this one are still to be entered in their owner's library; NULL: all are.
+    Column("library_after", Uuid),
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
     CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
     # An account's galleries, for what it uses.
     Index("ix_contents_owner_id", "owner_id", postgresql_where=text("owner_id IS NOT NULL")),
+    Index("ix_contents_library_after", "gallery_id", postgresql_where=text("library_after IS NOT NULL")),
 )
 
 uploads = Table(
@@ -278,6 +282,63 @@ access_log = Table(
 
 # Numbers the flushes of counted accesses.
 access_flushes = Sequence("access_flushes", metadata=metadata)
+
+# What an account's search looks at: an entry for each item in galleries of accounts that is not rejected.
+# Triggers on `items` keep the three tables exact (migration 0005, ADR-0023); no statement writes them.
+library = Table(
+    "library",
+    metadata,
+    Column("item_id", Uuid, primary_key=True),
+    Column("owner_id", Uuid, nullable=False),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("kind", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    # When it was uploaded, where the file does not say when it was taken.
+    Column("taken_at", DateTime(timezone=True), nullable=False),
+    # Folded, as the two below: without case and accents.
+    Column("place", Text),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("latitude", Double),
+    Column("longitude", Double),
+    # File name, caption and tags, with U+001F in between.
+    Column("words", Text, nullable=False),
+    # Hashes of the owner with each one, two and three characters in a row of the words.
+    Column("grams", ARRAY(Integer), nullable=False),
+    # The lists it is in.
+    Column("terms", ARRAY(BigInteger), nullable=False),
+    # A list of pending entries would be read by every search.
+    Index("ix_library_grams", "grams", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+)
+
+# Lists of items by time: all of an account's, those with a tag, at a place, in a gallery and so on. term: the
+# hash of the owner and the list's name.
+library_terms = Table(
+    "library_terms",
+    metadata,
+    Column("term", BigInteger, primary_key=True),
+    Column("created_at", DateTime(timezone=True), primary_key=True),
+    Column("item_id", Uuid, primary_key=True),
+    Column("taken_at", DateTime(timezone=True), nullable=False),
+    Index("ix_library_terms_term_taken_at_item_id", "term", "taken_at", "item_id"),
+)
+
+# An account's tags and places, with how many items have each. shown: as it was first written.
+library_names = Table(
+    "library_names",
+    metadata,
+    Column("owner_id", Uuid, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("key", Text(collation="C"), primary_key=True),
+    Column("shown", Text, nullable=False),
+    Column("item_count", BigInteger, nullable=False),
+    Index(
+        "ix_library_names_owner_id_kind_item_count_key",
+        "owner_id",
+        "kind",
+        text("item_count DESC"),
+        "key",
+    ),
+)
 
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)

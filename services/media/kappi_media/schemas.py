@@ -14,6 +14,7 @@ from kappi_media.parts import MAX_PARTS, Connection
 MAX_BATCH = 100
 MAX_PART_NUMBERS = 100
 MAX_TAGS = 50
+MAX_BULK_IDS = 1_000
 MAX_ATTRIBUTES_BYTES = 4_096
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
 
@@ -283,6 +284,64 @@ class GalleryPage(msgspec.Struct, frozen=True, kw_only=True):
     gallery: GalleryView
     items: list[ItemView]
     next_cursor: str | None
+
+
+class LibraryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Items of an account, in the order asked for. next_cursor: null on the last page; a page may hold fewer
+    items than asked for, even none, and have one."""
+
+    items: list[ItemView]
+    next_cursor: str | None
+
+
+class UsedTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag of an account's items. item_count: how many have it."""
+
+    tag: str
+    item_count: int
+
+
+class UsedPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """A place that items of an account were given. item_count: how many have it."""
+
+    location: str
+    item_count: int
+
+
+class TagPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tags of an account. next_cursor: null on the last page."""
+
+    items: list[UsedTag]
+    next_cursor: str | None
+
+
+class PlacePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Places of an account. next_cursor: null on the last page."""
+
+    items: list[UsedPlace]
+    next_cursor: str | None
+
+
+class BulkChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do with up to 1,000 items. tags: to add, or to take away; for these two actions only."""
+
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_BULK_IDS)]
+    action: Literal["tag", "untag", "delete"]
+    tags: Tags | None = None
+
+
+class BulkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item. code: why it was refused, as in a problem document."""
+
+    id: UUID
+    status: Literal["done", "refused"]
+    code: str | UnsetType = UNSET
+
+
+class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
+    """An outcome for each id, in the order of the ids; an id that came twice has one."""
+
+    results: list[BulkOutcome]
 
 
 class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -129,6 +129,11 @@ NEW_LINK: dict[str, Any] = {
     "link": "https://kappi.example/v1/l/mB7qk2yW0xTnZ4rLhV9sJcQe1uXgD5aK",
 }
 LINK_PAGE: dict[str, Any] = {"items": [_LINK], "next_cursor": None}
+LIBRARY_PAGE: dict[str, Any] = {"items": [READY_ITEM], "next_cursor": None}
+BULK_CHANGE: dict[str, Any] = {"ids": [_MEDIA], "action": "tag", "tags": ["alps"]}
+BULK_RESULTS: dict[str, Any] = {"results": [{"id": _MEDIA, "status": "done"}]}
+TAG_PAGE: dict[str, Any] = {"items": [{"tag": "alps", "item_count": 214}], "next_cursor": None}
+PLACE_PAGE: dict[str, Any] = {"items": [{"location": "Chamonix", "item_count": 87}], "next_cursor": None}
 POSTED_FILE: dict[str, Any] = {
     "filename": "DSC_0412.jpg",
     "content_base64": "/9j/4AAQSkZJRgABAQAAAQABAAD/2w==",

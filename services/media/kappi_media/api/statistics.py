@@ -5,33 +5,25 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import FastAPI, Path, Query, Request, Security
-from fastapi.security import HTTPBearer
-from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
+from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from starlette.responses import Response
 
 from kappi_media.api import statistics_operations as operations
 from kappi_media.api.access import GrantGate
-from kappi_media.domain import AccountId, GalleryId
+from kappi_media.api.accounts import AccountGate, AccountToken
+from kappi_media.domain import GalleryId
 from kappi_media.paging import limit_of, position_of
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 
 NO_STORE = {"Cache-Control": "no-store"}
 
-# Documents the scheme; the header is read by `bearer_token`, which tells a missing token from a strange one.
-_bearer = HTTPBearer(
-    scheme_name="AccountToken",
-    bearerFormat="JWT",
-    description="An access token from `POST /v1/oauth/token`",
-    auto_error=False,
-)
 Day = Annotated[str | None, Query(examples=["2026-05-31"], json_schema_extra={"format": "date"})]
 
 
 class StatisticsApi:
     def __init__(
-        self, gate: GrantGate, *, accounts: AccountVerifier, usage: ShowUsage, accesses: ShowAccesses
+        self, gate: GrantGate, *, accounts: AccountGate, usage: ShowUsage, accesses: ShowAccesses
     ) -> None:
         self._gate = gate
         self._accounts = accounts
@@ -47,14 +39,13 @@ class StatisticsApi:
     async def mine(
         self,
         request: Request,
-        _token: Annotated[object, Security(_bearer)],
+        _token: AccountToken,
         first: Annotated[Day, Query(alias="from", description="The first UTC day")] = None,
         last: Annotated[Day, Query(alias="to", description="The last UTC day; 366 at most")] = None,
     ) -> Response:
-        token = bearer_token(request.headers.get("authorization"))
-        claims = await self._accounts.open(token)
+        account_id = await self._accounts.open(request)
         days = self._usage.range_of(first, last)
-        return JsonResponse(await self._usage(AccountId(claims.account_id), days), headers=NO_STORE)
+        return JsonResponse(await self._usage(account_id, days), headers=NO_STORE)
 
     async def accesses(
         self,

@@ -97,4 +97,10 @@ async def _hold_galleries(
 
 async def publish_all(connection: AsyncConnection, rows: Sequence[OutboxRow], *, sequence: int) -> None:
     """Queue events about as many aggregates in one statement; the caller wakes the relay."""
-    await connection.execute(insert(outbox), [{**row._asdict(), "sequence": sequence} for row in rows])
+    await publish_each(connection, [(row, sequence) for row in rows])
+
+
+async def publish_each(connection: AsyncConnection, rows: Sequence[tuple[OutboxRow, int]]) -> None:
+    """The same, each with a sequence of its own."""
+    values = [{**row._asdict(), "sequence": sequence} for row, sequence in rows]
+    await connection.execute(insert(outbox), values)

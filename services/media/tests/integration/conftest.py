@@ -17,12 +17,13 @@ import pytest
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_chassis.auth.verifier import Fetch
 from kappi_chassis.bus import Processor, Record
-from kappi_chassis.clock import new_id
+from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_chassis.testing.local_store import ServedLocalStore, serving_local_store
+from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
@@ -90,6 +91,28 @@ def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
         return Gallery(grant_key, PublicGallery(**values), owner_id)
 
     return make
+
+
+@pytest.fixture
+def bearer(identity_key: SigningKey) -> Callable[[UUID], dict[str, str]]:
+    """`bearer(account_id)`: the header an account is known by."""
+
+    def sign(account_id: UUID) -> dict[str, str]:
+        now = int(utc_now().timestamp())
+        claims = {
+            "iss": ACCESS_ISSUER,
+            "aud": ACCESS_AUDIENCE,
+            "sub": str(account_id),
+            "sid": str(new_id()),
+            "role": "user",
+            "tier": "Basic",
+            "iat": now,
+            "exp": now + 900,
+            "jti": str(new_id()),
+        }
+        return {"Authorization": f"Bearer {identity_key.sign(claims)}"}
+
+    return sign
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from kappi_media import schemas, statistics_schemas
 from kappi_media.testing.harness import Http
 
 ACCESS = {"credentials_missing", "grant_invalid", "right_missing", "gallery_not_found"}
+ACCOUNT = {"credentials_missing", "access_token_invalid", "keys_unavailable"}
 PUBLIC = {
     ("/v1/posts/{id}/image", "get"): {"post_not_found", "store_unavailable"},
     ("/v1/galleries/{id}/uploads", "post"): ACCESS
@@ -28,6 +29,12 @@ PUBLIC = {
     ("/v1/uploads/{id}/complete", "post"): ACCESS
     | {"upload_not_found", "upload_incomplete", "upload_aborted", "content_mismatch", "store_unavailable"}
     | {"validation_failed", "malformed_json", "payload_too_large"},
+    ("/v1/media", "get"): ACCOUNT | {"validation_failed"},
+    ("/v1/media/tags", "get"): ACCOUNT | {"validation_failed"},
+    ("/v1/media/places", "get"): ACCOUNT | {"validation_failed"},
+    ("/v1/media/bulk", "post"): ACCOUNT
+    | {"validation_failed", "malformed_json", "payload_too_large"}
+    | {"idempotency_key_invalid", "idempotency_key_reused"},
     ("/v1/media/{id}", "get"): ACCESS | {"media_not_found"},
     ("/v1/media/{id}", "patch"): ACCESS | {"media_not_found", "validation_failed", "malformed_json"},
     ("/v1/media/{id}", "delete"): ACCESS | {"media_not_found"},

@@ -1,0 +1,133 @@
+"""An account's library: search it, and what it can be searched by."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import FastAPI, Query, Request
+from kappi_chassis.http.responses import JsonResponse
+from starlette.responses import Response
+
+from kappi_media.api import library_operations as operations
+from kappi_media.api import library_query as query
+from kappi_media.api.accounts import AccountGate, AccountToken
+from kappi_media.domain import GalleryId
+from kappi_media.library import ALWAYS, Filters, Order
+from kappi_media.library_cursors import cursor_at, name_cursor, name_position, position_after
+from kappi_media.paging import limit_of
+from kappi_media.presentation import present_item
+from kappi_media.schemas import LibraryPage, PlacePage, TagPage, UsedPlace, UsedTag
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.search_library import NamePage, SearchLibrary
+
+Instant = Annotated[str | None, Query(max_length=40, examples=["2026-04-01T00:00:00Z"])]
+Prefix = Annotated[
+    str, Query(alias="q", max_length=200, description="Those that begin like this, by their letters")
+]
+
+
+class LibraryApi:
+    def __init__(
+        self, gate: AccountGate, *, tier: GoverningTier, search: SearchLibrary, urls: DownloadUrls
+    ) -> None:
+        self._gate = gate
+        self._tier = tier
+        self._search = search
+        self._urls = urls
+
+    def register(self, app: FastAPI) -> None:
+        """Before the calls on one item: `tags` is no item's id."""
+        app.add_api_route("/v1/media", self.find, methods=["GET"], **operations.SEARCH)
+        app.add_api_route("/v1/media/tags", self.tags, methods=["GET"], **operations.TAGS)
+        app.add_api_route("/v1/media/places", self.places, methods=["GET"], **operations.PLACES)
+
+    async def find(
+        self,
+        request: Request,
+        _token: AccountToken,
+        tags: query.TagFilter = [],  # noqa: B006 - FastAPI copies it
+        location: query.LocationFilter = None,
+        kind: query.KindFilter = None,
+        gallery_id: UUID | None = None,
+        taken_from: Instant = None,
+        taken_to: Instant = None,
+        uploaded_from: Instant = None,
+        uploaded_to: Instant = None,
+        q: query.TextFilter = None,
+        near: query.NearFilter = None,
+        within_km: query.WithinFilter = None,
+        bbox: query.BoxFilter = None,
+        sort: query.SortChoice = None,
+        limit: query.LimitChoice = None,
+        cursor: query.CursorChoice = None,
+    ) -> Response:
+        owner_id = await self._gate.open(request)
+        query.refuse_nul(tag=tags, location=location, q=q)
+        filters = Filters(
+            owner_id=owner_id,
+            tags=tuple(tags),
+            place=location,
+            kind=kind,
+            gallery_id=GalleryId(gallery_id) if gallery_id is not None else None,
+            taken=query.span_of("taken", taken_from, taken_to),
+            uploaded=query.span_of("uploaded", uploaded_from, uploaded_to),
+            text=q,
+            circle=query.circle_of(near, within_km),
+            box=query.box_of(bbox),
+        )
+        order = sort or _natural(filters)
+        after = position_after(cursor, order) if cursor else None
+        page = await self._search(filters, order=order, after=after, limit=limit_of(limit))
+        rules, as_of = await self._tier(owner_id), self._urls.as_of()
+        return JsonResponse(
+            LibraryPage(
+                items=[present_item(item, self._urls, as_of=as_of, rules=rules) for item in page.items],
+                next_cursor=cursor_at(page.next_after, order) if page.next_after else None,
+            )
+        )
+
+    async def tags(
+        self,
+        request: Request,
+        _token: AccountToken,
+        prefix: Prefix = "",
+        limit: query.LimitChoice = None,
+        cursor: query.CursorChoice = None,
+    ) -> Response:
+        page, next_cursor = await self._names(request, "tag", prefix=prefix, limit=limit, cursor=cursor)
+        items = [UsedTag(tag=name.shown, item_count=name.item_count) for name in page.names]
+        return JsonResponse(TagPage(items=items, next_cursor=next_cursor))
+
+    async def places(
+        self,
+        request: Request,
+        _token: AccountToken,
+        prefix: Prefix = "",
+        limit: query.LimitChoice = None,
+        cursor: query.CursorChoice = None,
+    ) -> Response:
+        page, next_cursor = await self._names(request, "place", prefix=prefix, limit=limit, cursor=cursor)
+        items = [UsedPlace(location=name.shown, item_count=name.item_count) for name in page.names]
+        return JsonResponse(PlacePage(items=items, next_cursor=next_cursor))
+
+    async def _names(
+        self, request: Request, kind: str, *, prefix: str, limit: str | None, cursor: str | None
+    ) -> tuple[NamePage, str | None]:
+        owner_id = await self._gate.open(request)
+        query.refuse_nul(q=prefix)
+        page = await self._search.names(
+            owner_id,
+            kind,
+            prefix=prefix,
+            after=name_position(cursor) if cursor else None,
+            limit=limit_of(limit),
+        )
+        return page, name_cursor(page.next_after) if page.next_after else None
+
+
+def _natural(filters: Filters) -> Order:
+    """Of a page whose caller does not care: the latest first, by the time that was asked for."""
+    by_upload = filters.uploaded != ALWAYS and filters.taken == ALWAYS
+    return Order.NEWEST_UPLOADED if by_upload else Order.NEWEST_TAKEN

@@ -1,0 +1,145 @@
+"""What a caller asks of the library, from the words of a query to filters."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Final, Literal
+
+from fastapi import Query
+from kappi_chassis.problems import FieldError, ValidationFailed
+
+from kappi_media.library import MAX_WITHIN_KM, Box, Circle, Order, Span
+
+MAX_FILTER_TAGS: Final = 20
+DEFAULT_WITHIN_KM: Final = 10.0
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d([.]\d{1,6})?)?([Zz]|[+-]\d\d:\d\d))?")
+
+TagFilter = Annotated[
+    list[Annotated[str, Query(min_length=1, max_length=64)]],
+    Query(
+        alias="tag",
+        max_length=MAX_FILTER_TAGS,
+        description="A tag the item has; repeat it for items that have all of them. Case and accents do not "
+        "matter",
+    ),
+]
+LocationFilter = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="The beginning of the place's name, as it was given. Case and accents do not matter",
+    ),
+]
+KindFilter = Annotated[Literal["image", "video"] | None, Query(description="What the item is")]
+TextFilter = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="Words, each of which is somewhere in the file name, the caption or the tags, also "
+        "inside of a word. Any script; case and accents do not matter",
+    ),
+]
+NearFilter = Annotated[
+    str | None,
+    Query(
+        max_length=60,
+        description="`latitude,longitude` in degrees: items whose file tells a place at most `within_km` "
+        "away",
+        examples=["45.92,6.87"],
+    ),
+]
+WithinFilter = Annotated[
+    float | None,
+    Query(gt=0, le=MAX_WITHIN_KM, description=f"Kilometres around `near`; {DEFAULT_WITHIN_KM:g} by default"),
+]
+BoxFilter = Annotated[
+    str | None,
+    Query(
+        max_length=120,
+        description="`west,south,east,north` in degrees: items whose file tells a place in there. A west "
+        "greater than the east crosses the 180th meridian",
+        examples=["6.5,45.7,7.2,46.1"],
+    ),
+]
+SortChoice = Annotated[
+    Order | None,
+    Query(
+        description="By when it was taken (uploaded, where the file does not say) or when it was uploaded; "
+        "`-` for the latest first. By default `-taken_at`, with only `uploaded_…` given `-created_at`",
+    ),
+]
+LimitChoice = Annotated[
+    str | None,
+    Query(description="Items on the page at most, from 1; 100 by default, more than 500 count as 500"),
+]
+CursorChoice = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
+
+
+def span_of(name: str, start: str | None, end: str | None) -> Span:
+    """name: of the two parameters, without `_from` and `_to`. Raises ValidationFailed."""
+    return Span(_instant(f"{name}_from", start), _instant(f"{name}_to", end))
+
+
+def circle_of(near: str | None, within_km: float | None) -> Circle | None:
+    """Raises ValidationFailed."""
+    if near is None:
+        if within_km is not None:
+            raise _invalid("within_km", "needs near")
+        return None
+    latitude, longitude = _numbers("near", near, ("latitude", "longitude"))
+    _check_degrees("near", latitudes=(latitude,), longitudes=(longitude,))
+    return Circle(latitude, longitude, within_km or DEFAULT_WITHIN_KM)
+
+
+def box_of(bbox: str | None) -> Box | None:
+    """Raises ValidationFailed."""
+    if bbox is None:
+        return None
+    box = Box(*_numbers("bbox", bbox, Box._fields))
+    _check_degrees("bbox", latitudes=(box.south, box.north), longitudes=(box.west, box.east))
+    if box.south > box.north:
+        raise _invalid("bbox", "south is north of north")
+    return box
+
+
+def refuse_nul(**texts: str | Sequence[str] | None) -> None:
+    """Raises ValidationFailed: PostgreSQL keeps no NUL in a text."""
+    for name, value in texts.items():
+        if value and any("\x00" in one for one in ([value] if isinstance(value, str) else value)):
+            raise _invalid(name, "may not hold the character U+0000")
+
+
+def _instant(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if _INSTANT.fullmatch(text):
+        with suppress(ValueError, OverflowError):
+            if len(text) == len("2026-04-01"):
+                return datetime.combine(date.fromisoformat(text), time(), UTC)
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    raise _invalid(name, "an RFC 3339 time, as 2026-04-01T08:00:00Z, or a date, which begins in UTC")
+
+
+def _numbers(name: str, text: str, parts: Sequence[str]) -> list[float]:
+    with suppress(ValueError):
+        numbers = [float(part) for part in text.split(",")]
+        if len(numbers) == len(parts) and all(map(math.isfinite, numbers)):
+            return numbers
+    raise _invalid(name, f"numbers: {','.join(parts)}")
+
+
+def _check_degrees(name: str, *, latitudes: Sequence[float], longitudes: Sequence[float]) -> None:
+    if any(abs(one) > 90 for one in latitudes) or any(abs(one) > 180 for one in longitudes):
+        raise _invalid(name, "latitudes go from -90 to 90, longitudes from -180 to 180")
+
+
+def _invalid(name: str, message: str) -> ValidationFailed:
+    return ValidationFailed(
+        f"Look at: {name}.", errors=(FieldError(field=name, code="invalid", message=message),)
+    )

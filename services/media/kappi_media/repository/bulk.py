@@ -1,0 +1,169 @@
+"""Changes of many items of one account in one transaction.
+
+Galleries are locked first, in the order of their ids, then items: as every change of a single item does it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Text, TextClause, Uuid, bindparam, delete, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_media.domain import AccountId, Charge, ItemStatus
+from kappi_media.models import contents, deleted_media, items, uploads
+from kappi_media.repository.ownership import release_all
+
+# Tags that differ in case or accents only are one. An item that has a tag keeps it as it wrote it.
+_RETAG = """
+WITH wanted AS MATERIALIZED (
+  SELECT min(tag COLLATE "C") AS tag, library_fold(tag) AS key, min(nth) AS nth
+  FROM unnest(:tags) WITH ORDINALITY AS t (tag, nth) GROUP BY 2),
+changed AS (
+  SELECT i.id, i.tags AS old_tags, {tags} AS new_tags FROM items i WHERE i.id = ANY(:ids))
+UPDATE items i SET tags = changed.new_tags, version = i.version + 1 FROM changed
+WHERE i.id = changed.id AND changed.new_tags <> changed.old_tags
+  AND jsonb_array_length(changed.new_tags) <= :most
+RETURNING i.id, i.gallery_id
+"""
+_ADDED = """
+i.tags || (SELECT coalesce(jsonb_agg(w.tag ORDER BY w.nth), '[]') FROM wanted w
+  WHERE w.key <> ALL (SELECT library_fold(had) FROM jsonb_array_elements_text(i.tags) AS t (had)))
+"""
+_TAKEN_AWAY = """
+(SELECT coalesce(jsonb_agg(t.had ORDER BY t.nth), '[]')
+  FROM jsonb_array_elements_text(i.tags) WITH ORDINALITY AS t (had, nth)
+  WHERE library_fold(t.had) <> ALL (SELECT w.key FROM wanted w))
+"""
+_TYPES = (bindparam("tags", type_=ARRAY(Text)), bindparam("ids", type_=ARRAY(Uuid)))
+_ADD_TAGS = text(_RETAG.format(tags=_ADDED)).bindparams(*_TYPES)
+_TAKE_TAGS = text(_RETAG.format(tags=_TAKEN_AWAY)).bindparams(*_TYPES)
+
+
+class HeldItem(NamedTuple):
+    """An item that stays as it is until the transaction ends. tag_count: how many tags it has."""
+
+    id: UUID
+    gallery_id: UUID
+    status: ItemStatus
+    tag_count: int
+
+
+async def hold_items(
+    connection: AsyncConnection, media_ids: Sequence[UUID], *, owner_id: AccountId
+) -> list[HeldItem]:
+    """Lock those of these items that are the account's."""
+    homes = (
+        select(contents.c.gallery_id)
+        .where(
+            contents.c.gallery_id.in_(select(items.c.gallery_id).where(items.c.id.in_(media_ids))),
+            contents.c.owner_id == owner_id,
+            contents.c.deleted_at.is_(None),
+        )
+        .order_by(contents.c.gallery_id)
+        .with_for_update()
+    )
+    held = (await connection.execute(homes)).scalars().all()
+    found = (
+        select(items.c.id, items.c.gallery_id, items.c.status, func.jsonb_array_length(items.c.tags))
+        .where(items.c.id.in_(media_ids), items.c.gallery_id.in_(held))
+        .order_by(items.c.id)
+        .with_for_update()
+    )
+    return [HeldItem(*row) for row in await connection.execute(found)]
+
+
+async def add_tags(
+    connection: AsyncConnection, held: Sequence[HeldItem], *, tags: Sequence[str], most: int
+) -> set[UUID]:
+    """Items that would have more than `most` tags stay as they are; those, and only those, are returned."""
+    changed = await _retag(connection, held, tags=tags, statement=_ADD_TAGS, most=most)
+    unchanged = [item.id for item in held if item.id not in changed]
+    lacking = select(items.c.id).where(
+        items.c.id.in_(unchanged),
+        text(
+            "EXISTS (SELECT FROM unnest(:tags) AS w (tag) WHERE library_fold(w.tag) <> ALL ("
+            "SELECT library_fold(had) FROM jsonb_array_elements_text(items.tags) AS t (had)))"
+        ).bindparams(bindparam("tags", value=list(tags), type_=ARRAY(Text))),
+    )
+    return set((await connection.execute(lacking)).scalars())
+
+
+async def take_tags(connection: AsyncConnection, held: Sequence[HeldItem], *, tags: Sequence[str]) -> None:
+    """Take tags away where they are."""
+    most = max((item.tag_count for item in held), default=0)
+    await _retag(connection, held, tags=tags, statement=_TAKE_TAGS, most=most)
+
+
+async def _retag(
+    connection: AsyncConnection,
+    held: Sequence[HeldItem],
+    *,
+    tags: Sequence[str],
+    statement: TextClause,
+    most: int,
+) -> set[UUID]:
+    rows = await connection.execute(
+        statement, {"ids": [item.id for item in held], "tags": list(tags), "most": most}
+    )
+    changed = {row.id: row.gallery_id for row in rows}
+    await _bump(connection, set(changed.values()))
+    return set(changed)
+
+
+async def _bump(connection: AsyncConnection, gallery_ids: set[UUID]) -> None:
+    await connection.execute(
+        update(contents).where(contents.c.gallery_id.in_(gallery_ids)).values(version=contents.c.version + 1)
+    )
+
+
+async def delete_held(
+    connection: AsyncConnection, held: Sequence[HeldItem], *, owner_id: AccountId, now: datetime
+) -> dict[UUID, int]:
+    """Remove items with their uploads and renditions, leave tombstones; the last sequence of each."""
+    ids = [item.id for item in held]
+    await connection.execute(delete(uploads).where(uploads.c.media_id.in_(ids)))
+    gone = (
+        await connection.execute(
+            delete(items)
+            .where(items.c.id.in_(ids))
+            .returning(
+                items.c.id,
+                items.c.gallery_id,
+                (items.c.version + 1).label("version"),
+                items.c.status,
+                items.c.size_bytes,
+                items.c.live_partner_id,
+            )
+        )
+    ).all()
+    if not gone:
+        return {}
+    partners = [row.live_partner_id for row in gone if row.live_partner_id is not None]
+    await connection.execute(
+        update(items)
+        .where(items.c.id.in_(partners))
+        .values(live_partner_id=None, version=items.c.version + 1)
+    )
+    await connection.execute(
+        insert(deleted_media),
+        [
+            {"media_id": row.id, "gallery_id": row.gallery_id, "version": row.version, "deleted_at": now}
+            for row in gone
+        ],
+    )
+    seen = Counter({item.gallery_id: 0 for item in held})
+    seen.update(row.gallery_id for row in gone if row.status != "rejected")
+    for gallery_id in sorted(seen):
+        await connection.execute(
+            update(contents)
+            .where(contents.c.gallery_id == gallery_id)
+            .values(version=contents.c.version + 1, item_count=contents.c.item_count - seen[gallery_id])
+        )
+    used = sum(row.size_bytes for row in gone if row.status != "rejected")
+    await release_all(connection, {owner_id: Charge(reserved_bytes=0, used_bytes=used)})
+    return {row.id: row.version for row in gone}

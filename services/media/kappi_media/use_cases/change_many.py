@@ -1,0 +1,144 @@
+"""Change many items of an account's library: a transaction for each hundred, an outcome for each item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.events import MediaDeleted
+from msgspec.json import decode, encode
+
+from kappi_media.domain import AccountId
+from kappi_media.errors import MediaNotFound, TooManyTags
+from kappi_media.repository.bulk import HeldItem, add_tags, delete_held, hold_items, take_tags
+from kappi_media.repository.lifecycle import publish_each
+from kappi_media.schemas import MAX_TAGS, BulkOutcome
+
+CHUNK: Final = 100
+OK: Final = 200
+
+CallOfChunk = Callable[[int], IdempotentCall]
+"""The number of a chunk -> its call: a retry repeats the chunks that are done, and does the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddTags:
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeTags:
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """For everyone, at once."""
+
+
+Change = AddTags | TakeTags | Delete
+
+
+class ChangeMany:
+    def __init__(self, outbox: Outbox, *, clock: Clock) -> None:
+        self._outbox = outbox
+        self._clock = clock
+
+    async def __call__(
+        self,
+        owner_id: AccountId,
+        media_ids: Sequence[UUID],
+        change: Change,
+        *,
+        call_of: CallOfChunk | None = None,
+    ) -> list[BulkOutcome]:
+        """An outcome for each id, once, in the order of their first mention.
+
+        What fails half-way leaves whole chunks done. call_of: where the client sent an Idempotency-Key.
+        Raises IdempotencyKeyReused.
+        """
+        ids = list(dict.fromkeys(media_ids))
+        outcomes: list[BulkOutcome] = []
+        for number, start in enumerate(range(0, len(ids), CHUNK)):
+            call = call_of(number) if call_of is not None else None
+            outcomes += await self._chunk(owner_id, ids[start : start + CHUNK], change, call)
+        return outcomes
+
+    async def _chunk(
+        self, owner_id: AccountId, ids: list[UUID], change: Change, call: IdempotentCall | None
+    ) -> list[BulkOutcome]:
+        async with self._outbox.begin() as unit:
+            stored = await call.claim(unit.connection) if call is not None else None
+            if stored is not None:
+                return decode(stored.body, type=list[BulkOutcome])
+            refused = await self._carry_out(unit, owner_id, ids, change)
+            outcomes = [_outcome(media_id, refused.get(media_id)) for media_id in ids]
+            if call is not None:
+                await call.store(unit.connection, StoredAnswer(OK, encode(outcomes)))
+        return outcomes
+
+    async def _carry_out(
+        self, unit: UnitOfWork, owner_id: AccountId, ids: list[UUID], change: Change
+    ) -> dict[UUID, str]:
+        """The codes of those that stay as they are."""
+        held = await hold_items(unit.connection, ids, owner_id=owner_id)
+        if not isinstance(change, Delete):
+            held = [item for item in held if item.status != "rejected"]
+        found = {item.id for item in held}
+        refused = {media_id: MediaNotFound.code for media_id in ids if media_id not in found}
+        if held:
+            refused |= await self._apply(unit, owner_id, held, change)
+        return refused
+
+    def _apply(
+        self, unit: UnitOfWork, owner_id: AccountId, held: list[HeldItem], change: Change
+    ) -> Coroutine[Any, Any, dict[UUID, str]]:
+        match change:
+            case AddTags(tags):
+                return self._add_tags(unit, held, tags)
+            case TakeTags(tags):
+                return self._take_tags(unit, held, tags)
+            case Delete():
+                return self._delete(unit, owner_id, held)
+
+    async def _add_tags(
+        self, unit: UnitOfWork, held: list[HeldItem], tags: tuple[str, ...]
+    ) -> dict[UUID, str]:
+        full = await add_tags(unit.connection, held, tags=tags, most=MAX_TAGS)
+        return dict.fromkeys(full, TooManyTags.code)
+
+    async def _take_tags(
+        self, unit: UnitOfWork, held: list[HeldItem], tags: tuple[str, ...]
+    ) -> dict[UUID, str]:
+        await take_tags(unit.connection, held, tags=tags)
+        return {}
+
+    async def _delete(self, unit: UnitOfWork, owner_id: AccountId, held: list[HeldItem]) -> dict[UUID, str]:
+        now = self._clock()
+        homes = {item.id: item.gallery_id for item in held}
+        sequences = await delete_held(unit.connection, held, owner_id=owner_id, now=now)
+        rows = [
+            (
+                self._outbox.row(
+                    MediaDeleted(
+                        media_id=media_id, gallery_id=homes[media_id], reason="requested", deleted_at=now
+                    )
+                ),
+                sequence,
+            )
+            for media_id, sequence in sequences.items()
+        ]
+        await publish_each(unit.connection, rows)
+        unit.published = True
+        return {}
+
+
+def _outcome(media_id: UUID, code: str | None) -> BulkOutcome:
+    if code is None:
+        return BulkOutcome(id=media_id, status="done")
+    return BulkOutcome(id=media_id, status="refused", code=code)

@@ -1,0 +1,216 @@
+"""Search an account's library.
+
+A page is made by looking through one list of items, in the page's order, for those that match everything
+else. The shortest list that holds all matches is taken. However long it is, a page looks at a bounded number
+of its items, so it may hold fewer than asked for and still have a next one. Few matches in a long list are
+found by an index instead (ADR-0023).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from kappi_chassis.clock import Clock
+
+from kappi_media.domain import AccountId, Item
+from kappi_media.library import ALWAYS, EVERY_PLACED, Filters, Order, Position, Span, months_over
+from kappi_media.repository.library import MAX_PLACES, Asked, Estimate, LibraryQueries, Name
+
+SHORT_LIST: Final = 2_000
+"""Items of a list that is looked through to its end for one page."""
+MAX_CANDIDATES: Final = 4_000
+"""Items that are put in order for one page."""
+MAX_RAREST: Final = 32_000
+"""Items that an index of pieces of words may have to compare for one page."""
+WINDOWS: Final = (256, 768, 1_536)
+"""Items looked at, one window after another, until the page is full."""
+LEAST_OF_EACH: Final = 32
+ESTIMATES_KEPT: Final = 1_000
+ESTIMATE_LASTS: Final = timedelta(minutes=1)
+MAX_GRAMS: Final = 24
+ALL: Final = ("all",)
+# Of lists whose length is not known, beside those where it is.
+_LONG, _LONGER, _LONGEST, _ALL = 50_000, 200_000, 1 << 61, 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryPage:
+    """next_after: where the next page goes on; None on the last."""
+
+    items: list[Item]
+    next_after: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamePage:
+    """next_after: the count and key of the last; None on the last page."""
+
+    names: list[Name]
+    next_after: tuple[int, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page is made for. limit: items looked for, one more than are shown."""
+
+    filters: Filters
+    asked: Asked
+    order: Order
+    after: Position | None
+    limit: int
+
+
+class SearchLibrary:
+    def __init__(self, library: LibraryQueries, *, clock: Clock) -> None:
+        self._library = library
+        self._clock = clock
+        self._estimates: OrderedDict[tuple[AccountId, str], tuple[datetime, Estimate | None]] = OrderedDict()
+
+    async def __call__(
+        self, filters: Filters, *, order: Order, after: Position | None, limit: int
+    ) -> LibraryPage:
+        asked = await self._library.asked(filters)
+        length, lists = await self._shortest(filters, asked, order)
+        page = _Page(filters, asked, order, after, limit + 1)
+        horizon: Position | None = None
+        found = await self._few(page, lists) if length > SHORT_LIST else None
+        if found is None:
+            found, horizon = await self._look_through(page, lists)
+        if len(found) > limit:
+            horizon = found[limit - 1]
+        return LibraryPage(await self._library.items(found[:limit]), horizon)
+
+    async def names(
+        self, owner_id: AccountId, kind: str, *, prefix: str, after: tuple[int, str] | None, limit: int
+    ) -> NamePage:
+        """An account's tags or places: those with most items first; with a prefix, by their letters."""
+        if prefix:
+            last = after[1] if after else ""
+            found = await self._library.beginning(owner_id, kind, prefix=prefix, after=last, limit=limit + 1)
+        else:
+            found = await self._library.most_used(owner_id, kind, after=after, limit=limit + 1)
+        shown = found[:limit]
+        more = (shown[-1].item_count, shown[-1].key) if len(found) > limit else None
+        return NamePage(shown, more)
+
+    async def _shortest(self, filters: Filters, asked: Asked, order: Order) -> tuple[int, Sequence[str]]:
+        """About how many items they hold, and the lists that hold all matches, each once."""
+        known: list[tuple[int, Sequence[str]]] = [
+            (count, (f"tag:{tag}",)) for tag, count in zip(asked.tags, asked.tag_counts, strict=True)
+        ]
+        if asked.place is not None and len(asked.places) <= MAX_PLACES:
+            known.append((asked.place_count, [f"place:{place}" for place in asked.places]))
+        if filters.gallery_id is not None:
+            known.append((asked.gallery_count or 0, (f"gallery:{filters.gallery_id}",)))
+        known.append((_ALL, ALL))
+        shortest = min(known, key=lambda one: one[0])
+        if shortest[0] <= SHORT_LIST:
+            return shortest
+        counted = [shortest]
+        if cells := filters.cells:
+            otherwise = _LONGEST if cells == (EVERY_PLACED,) else _LONG
+            counted.append((await self._length(filters, cells, otherwise=otherwise), cells))
+        if filters.kind is not None:
+            kind = (f"kind:{filters.kind}",)
+            counted.append((await self._length(filters, kind, otherwise=_LONGEST), kind))
+        if months := await self._months(filters, order):
+            counted.append((await self._length(filters, months, otherwise=_LONGER), months))
+        return min(counted, key=lambda one: one[0])
+
+    async def _months(self, filters: Filters, order: Order) -> tuple[str, ...]:
+        """The lists of a span that is no part of the order, so that it need not be searched for."""
+        span = filters.span_of(order.other_column)
+        if span == ALWAYS:
+            return ()
+        bounds = await self._library.bounds(filters.owner_id, order.other_column)
+        if bounds.start is None or bounds.end is None:
+            return ()
+        after_all = bounds.end + timedelta(microseconds=1)
+        start = max(span.start or bounds.start, bounds.start)
+        end = min(span.end or after_all, after_all)
+        return months_over(order.other_column, Span(start, max(start, end)))
+
+    async def _length(self, filters: Filters, lists: Sequence[str], *, otherwise: int) -> int:
+        each = max(LEAST_OF_EACH, SHORT_LIST // len(lists))
+        count = await self._library.count(filters.owner_id, lists, most=each + 1)
+        return count if count <= each else otherwise
+
+    async def _few(self, page: _Page, lists: Sequence[str]) -> list[Position] | None:
+        """What matches, where few items may, so that the order of the page helps little; else None."""
+        filters, asked, order = page.filters, page.asked, page.order
+        grams = grams_of((asked.words or "").split())
+        if grams and await self._are_rare(filters.owner_id, asked.words or "", grams):
+            found = await self._library.with_grams(
+                filters,
+                asked,
+                order=order,
+                grams=grams,
+                after=page.after,
+                limit=page.limit,
+                most=MAX_CANDIDATES,
+            )
+            if found is not None:
+                return found
+        span = filters.span_of(order.other_column)
+        if span == ALWAYS:
+            return None
+        ids = await self._library.within(
+            filters.owner_id, lists, column=order.other_column, span=span, most=MAX_CANDIDATES + 1
+        )
+        if len(ids) > MAX_CANDIDATES:
+            return None
+        return await self._library.among(
+            filters, asked, order=order, ids=ids, after=page.after, limit=page.limit
+        )
+
+    async def _are_rare(self, owner_id: AccountId, words: str, grams: Sequence[str]) -> bool:
+        """A search is asked page after page, and what a minute brings changes it little."""
+        now = self._clock()
+        key = (owner_id, words)
+        known = self._estimates.get(key)
+        if known is None or abs(now - known[0]) > ESTIMATE_LASTS:
+            known = now, await self._library.estimate(owner_id, grams, words=words.split())
+            self._estimates[key] = known
+            while len(self._estimates) > ESTIMATES_KEPT:
+                self._estimates.popitem(last=False)
+        estimate = known[1]
+        if estimate is None:
+            return False
+        return estimate.rarest <= MAX_RAREST and estimate.matching <= MAX_CANDIDATES
+
+    async def _look_through(
+        self, page: _Page, lists: Sequence[str]
+    ) -> tuple[list[Position], Position | None]:
+        """What was found, and how far was looked; None: to the end."""
+        found: list[Position] = []
+        after = page.after
+        for size in WINDOWS:
+            window = await self._library.window(
+                page.filters,
+                page.asked,
+                order=page.order,
+                lists=lists,
+                after=after,
+                size=size,
+                least=LEAST_OF_EACH,
+                limit=page.limit - len(found),
+            )
+            found += window.found
+            after = window.horizon
+            if after is None or len(found) >= page.limit:
+                break
+        return found, after
+
+
+def grams_of(words: Sequence[str]) -> list[str]:
+    """Pieces of up to three characters that each hold all that has the words; the longer, the better."""
+    grams: dict[str, None] = {}
+    for word in words:
+        size = min(3, len(word))
+        for start in range(len(word) - size + 1):
+            grams[word[start : start + size]] = None
+    return list(grams)[:MAX_GRAMS]

@@ -1,0 +1,181 @@
+"""An account finds its pictures and films again, and changes many at once: through the front door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kappi_chassis.testing.eventually import eventually
+from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
+
+from tests.e2e.accounts import (
+    OwnGallery,
+    Person,
+    create_gallery,
+    make_admin,
+    move_to_tier,
+    sign_up,
+    until_media_ready,
+)
+from tests.e2e.phone import Answer, File, Phone
+from tests.e2e.stacks import StackUnderTest
+
+JPEG = encode(quadrants(60, 40), "JPEG")
+SHOT = Shot(taken="2019:07:20 06:30:00", place=(45.9237, 6.8694, 1035.0))
+PHOTO = encode(quadrants(64, 48), "JPEG", shot=SHOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """An account with two galleries. items: ids by file name."""
+
+    owner: Person
+    alps: OwnGallery
+    sea: OwnGallery
+    items: Mapping[str, str]
+
+
+@pytest.fixture
+async def shelf(stack: StackUnderTest, phone: Phone) -> Shelf:
+    owner, admin = await sign_up(stack, phone, "searcher"), await make_admin(stack, phone)
+    await move_to_tier(phone, admin, owner, "Premium")
+    alps, sea = [await create_gallery(phone, owner, title=title) for title in ("Alps", "Sea")]
+    told = {"caption": "Sunrise at the Pass", "tags": ["Alps", "snow"], "location": "Chamonix"}
+    files = [
+        (alps, File("sunrise.jpg", "image/jpeg", PHOTO, told)),
+        (alps, File("京都.jpg", "image/jpeg", JPEG, {"tags": ["alps"], "location": "Évian"})),
+        (sea, File("waves.mp4", "video/mp4", movie(MovieShape()), {"tags": ["sea"]})),
+    ]
+    items = {file.name: await _uploaded(phone, gallery, file) for gallery, file in files}
+    for media_id in items.values():
+        await until_media_ready(phone, owner, media_id)
+    return Shelf(owner, alps, sea, items)
+
+
+async def _uploaded(phone: Phone, gallery: OwnGallery, file: File) -> str:
+    (upload,) = await phone.sign(gallery, [file])
+    return await phone.deliver(gallery, upload, file)
+
+
+async def _search(phone: Phone, person: Person, query: str = "") -> list[str]:
+    """File names, page by page."""
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = (await phone.ask("GET", f"/v1/media?{query}{cursor}", headers=person.key)).ok()
+        found += [item["filename"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+async def _bulk(phone: Phone, person: Person, ids: Sequence[str], **change: Any) -> Answer:
+    return await phone.ask("POST", "/v1/media/bulk", json={"ids": list(ids), **change}, headers=person.key)
+
+
+@pytest.mark.real_servers
+async def test_every_filter_finds_what_it_is_for(stack: StackUnderTest, phone: Phone, shelf: Shelf) -> None:
+    sunrise, kyoto, waves = "sunrise.jpg", "京都.jpg", "waves.mp4"
+    wanted = {
+        "limit=1": [waves, kyoto, sunrise],
+        "sort=created_at&limit=2": [sunrise, kyoto, waves],
+        "tag=ALPS": [kyoto, sunrise],
+        "tag=alps&tag=snow": [sunrise],
+        "location=cham": [sunrise],
+        "location=evian": [kyoto],
+        "kind=video": [waves],
+        "taken_from=2019-07-20&taken_to=2019-07-21": [sunrise],
+        "uploaded_to=2019-07-21": [],
+        "uploaded_from=2019-07-21&kind=image": [kyoto, sunrise],
+        f"gallery_id={shelf.sea.id}": [waves],
+        "q=rise%20pass": [sunrise],
+        "q=%E9%83%BD": [kyoto],
+        "q=wav&tag=alps": [],
+        "near=45.92,6.87&within_km=5": [sunrise],
+        "bbox=6,45,7,46&tag=snow": [sunrise],
+        "bbox=7,45,6,46": [],
+    }
+    for query, names in wanted.items():
+        assert await _search(phone, shelf.owner, query) == names, query
+    page = (await phone.ask("GET", "/v1/media?q=sunrise", headers=shelf.owner.key)).ok()
+    (item,) = page["items"]
+    assert (item["gallery_id"], item["location"]) == (shelf.alps.id, "Chamonix")
+    assert (await phone.ask("GET", item["original"]["url"])).body == PHOTO
+
+
+async def test_tags_and_places_are_told_with_counts_to_their_owner_only(
+    stack: StackUnderTest, phone: Phone, shelf: Shelf
+) -> None:
+    tags = (await phone.ask("GET", "/v1/media/tags", headers=shelf.owner.key)).ok()
+    assert tags == {
+        "items": [
+            {"tag": "Alps", "item_count": 2},
+            {"tag": "sea", "item_count": 1},
+            {"tag": "snow", "item_count": 1},
+        ],
+        "next_cursor": None,
+    }
+    places = (await phone.ask("GET", "/v1/media/places?q=CH", headers=shelf.owner.key)).ok()
+    assert places["items"] == [{"location": "Chamonix", "item_count": 1}]
+    stranger = await sign_up(stack, phone, "stranger")
+    for path in ("/v1/media", "/v1/media/tags", "/v1/media/places"):
+        answer = await phone.ask("GET", path, headers=stranger.key)
+        assert answer.ok() == {"items": [], "next_cursor": None}
+    assert await _search(phone, stranger, f"gallery_id={shelf.alps.id}") == []
+
+
+async def test_many_are_tagged_and_deleted_by_their_owner_only(
+    stack: StackUnderTest, phone: Phone, shelf: Shelf
+) -> None:
+    ids = list(shelf.items.values())
+    stranger = await sign_up(stack, phone, "stranger")
+    for change in ({"action": "tag", "tags": ["mine"]}, {"action": "delete"}):
+        refused = (await _bulk(phone, stranger, ids, **change)).ok()["results"]
+        assert {(one["status"], one["code"]) for one in refused} == {("refused", "media_not_found")}
+    done = (await _bulk(phone, shelf.owner, ids, action="tag", tags=["2026"])).ok()["results"]
+    assert done == [{"id": media_id, "status": "done"} for media_id in ids]
+    assert len(await _search(phone, shelf.owner, "tag=2026")) == 3
+    (await _bulk(phone, shelf.owner, ids[:2], action="untag", tags=["2026"])).ok()
+    assert await _search(phone, shelf.owner, "tag=2026") == ["waves.mp4"]
+
+    (await _bulk(phone, shelf.owner, ids[:2], action="delete")).ok()
+    assert await _search(phone, shelf.owner) == ["waves.mp4"]
+
+    async def gone_everywhere() -> None:
+        path = f"/v1/galleries/{shelf.alps.id}"
+        assert (await phone.ask("GET", path, headers=shelf.owner.key)).ok()["item_count"] == 0
+        assert (await phone.ask("GET", f"/v1/media/{ids[0]}", headers=shelf.owner.key)).status == 404
+
+    await eventually(gone_everywhere, 60)
+    await stack.running.wait_idle()
+
+
+async def test_an_idempotency_key_means_one_request(phone: Phone, shelf: Shelf) -> None:
+    headers = {**shelf.owner.key, "Idempotency-Key": "delete-the-waves"}
+    body = {"ids": [shelf.items["waves.mp4"]], "action": "delete"}
+    first = await phone.ask("POST", "/v1/media/bulk", json=body, headers=headers)
+    again = await phone.ask("POST", "/v1/media/bulk", json=body, headers=headers)
+    assert first.ok() == again.ok()
+    other = {**body, "ids": list(shelf.items.values())}
+    reused = await phone.ask("POST", "/v1/media/bulk", json=other, headers=headers)
+    reused.problem(422, "idempotency_key_reused")
+
+
+async def test_a_claimed_gallery_is_found_and_a_deleted_one_is_not(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    owner, gallery = await sign_up(stack, phone, "claimant"), await phone.create_gallery()
+    (upload,) = await phone.sign(gallery, [File("a.jpg", "image/jpeg", JPEG)])
+    await phone.deliver(gallery, upload, File("a.jpg", "image/jpeg", JPEG))
+    assert await _search(phone, owner) == []
+    path = f"/v1/galleries/{gallery.id}"
+    (await phone.ask("POST", f"{path}/claim", headers={**owner.key, **gallery.key})).ok()
+
+    async def found(names: list[str]) -> None:
+        assert await _search(phone, owner) == names
+
+    await eventually(lambda: found(["a.jpg"]), 60)
+    (await phone.ask("DELETE", path, headers=owner.key)).ok(204)
+    await eventually(lambda: found([]), 60)
