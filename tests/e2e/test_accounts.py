@@ -34,6 +34,7 @@ DISPLAY_NAME, TITLE, CAPTION, NAME = "Ada Wombat", "Farewell Zebra", "Caption Oc
 
 TOMBSTONES = {
     "identity.accounts",  # nothing of the person; late events find the account gone
+    "galleries.authors",  # without its name; a token that is still good posts and comments nothing any more
     "galleries.deleted_accounts",  # a token that is still good makes no gallery any more
     "galleries.galleries",  # their codes are never handed out again
     "media.accounts",
