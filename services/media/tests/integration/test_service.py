@@ -239,7 +239,10 @@ async def test_what_was_completed_becomes_ready_whenever_it_is_killed(
         await eventually(all_sent, PATIENCE_S)
         assert len(set(done)) == files
         assert {item["id"] for item in (await uploader.page())["items"]} == set(done)
-    counts = await database.hot.fetch("SELECT topic, key, count(*) FROM outbox GROUP BY topic, key")
+    # The uploader's looks at the page are counted as well, whenever.
+    counts = await database.hot.fetch(
+        "SELECT topic, key, count(*) FROM outbox WHERE topic <> 'MediaAccessed' GROUP BY topic, key"
+    )
     assert {(row["topic"], row["count"]) for row in counts} == {("UploadCompleted", 1), ("MediaReady", 1)}
     assert {row["key"] for row in counts} == set(done)
     assert await _delivered(connection, "MediaReady") >= set(done)
