@@ -41,14 +41,24 @@ async def migrate(package: str, url: str) -> None:
 
 
 def run_env(metadata: MetaData) -> None:
-    """The body of every service's `migrations/env.py`."""
+    """The body of every service's `migrations/env.py`.
+
+    Each migration is a transaction of its own, so that the locks of one end before the next one begins.
+    """
     from alembic import context
 
     url: str = context.config.attributes["url"]
 
     def apply(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-        context.configure(connection=connection, target_metadata=metadata, compare_type=True)
+        # Held by the session, which ends with the migrations.
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+        connection.commit()
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            compare_type=True,
+            transaction_per_migration=True,
+        )
         with context.begin_transaction():
             context.run_migrations()
 
@@ -57,7 +67,7 @@ def run_env(metadata: MetaData) -> None:
             url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=pool.NullPool
         )
         try:
-            async with engine.begin() as connection:
+            async with engine.connect() as connection:
                 await connection.run_sync(apply)
         finally:
             await engine.dispose()

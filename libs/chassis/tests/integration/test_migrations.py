@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from kappi_chassis.db.migrations import migrate
+from sqlalchemy.exc import DBAPIError
 
 PASSWORD = "50%/a@b:c %20"
 
@@ -75,5 +76,19 @@ async def test_many_migrators_migrate_once(package: str, awkward_url: str) -> No
     await asyncio.gather(migrate(package, awkward_url), migrate(package, awkward_url))
     assert [await other.wait() for other in others] == [0, 0]
     connection = await asyncpg.connect(awkward_url)
+    assert await connection.fetchval("SELECT count(*) FROM migrated") == 0
+    await connection.close()
+
+
+async def test_a_migration_that_fails_takes_no_other_back(package: str, awkward_url: str) -> None:
+    folder = Path(next(path for path in sys.path if path.endswith("100% awkward")))
+    second = _VERSION.replace('"0001", None', '"0002", "0001"').replace(
+        "migrated (id int)", "other (id missing)"
+    )
+    (folder / package / "migrations/versions/0002_second.py").write_text(second)
+    with pytest.raises(DBAPIError):
+        await migrate(package, awkward_url)
+    connection = await asyncpg.connect(awkward_url)
+    assert await connection.fetchval("SELECT version_num FROM alembic_version") == "0001"
     assert await connection.fetchval("SELECT count(*) FROM migrated") == 0
     await connection.close()
