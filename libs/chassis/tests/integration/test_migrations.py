@@ -82,9 +82,7 @@ async def test_many_migrators_migrate_once(package: str, awkward_url: str) -> No
 
 async def test_a_migration_that_fails_takes_no_other_back(package: str, awkward_url: str) -> None:
     folder = Path(next(path for path in sys.path if path.endswith("100% awkward")))
-    second = _VERSION.replace('"0001", None', '"0002", "0001"').replace(
-        "migrated (id int)", "other (id missing)"
-    )
+    second = _VERSION.replace('"0001", None', '"0002", "0001"').replace("(id int)", "(id missing)")
     (folder / package / "migrations/versions/0002_second.py").write_text(second)
     with pytest.raises(DBAPIError):
         await migrate(package, awkward_url)
