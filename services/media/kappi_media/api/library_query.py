@@ -42,9 +42,9 @@ TextFilter = Annotated[
         min_length=1,
         max_length=200,
         description="Words, at most 8 different ones, each of which is somewhere in the file name, the "
-        "caption or the tags, also inside of a word. Any script; case and accents do not matter. Searched "
-        "are the first 1,000 characters of a caption, the first 1,000 of an item's tags together, and the first "
-        "255 of a file name",
+        "caption or the tags, also inside of a word. Any script; case and accents do not matter. The first "
+        "1,000 characters of a caption are searched, the first 1,000 of an item's tags together, and the "
+        "first 255 of a file name",
     ),
 ]
 NearFilter = Annotated[
