@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -259,3 +260,31 @@ async def test_the_statements_of_a_search_use_indexes(database: Database, order:
             lines = [line[0] for line in await connection.fetch(f"EXPLAIN EXECUTE asked ({unknown})")]
             await connection.execute("DEALLOCATE asked")
             assert not any("Seq Scan" in line for line in lines), "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", ["all", "tag:京都", "place:\\x41\\"])
+async def test_a_list_has_the_same_key_in_every_version_of_the_database(
+    database: Database, owner: AccountId, name: str
+) -> None:
+    digest = hashlib.sha256(f"{owner}{name}".encode()).digest()
+    key = await database.hot.fetchval("SELECT library_term($1, $2)", owner, name)
+    assert key == int.from_bytes(digest[:8], "big", signed=True)
+
+
+async def test_deletions_are_exact_with_plans_that_are_kept(database: Database, owner: AccountId) -> None:
+    """Plans that were made for no row at all are used for many."""
+    gallery_id = new_id()
+    ids = await fill(database, gallery_id, [{"tags": ["alps"]} for _ in range(20)])
+    await claim(database, gallery_id, owner)
+    await CatchUpLibrary(CatchUpQueries(database))()
+    async with database.hot.acquire() as connection, connection.transaction():
+        for table in ("library", "library_terms", "library_names"):
+            await connection.execute(f"ANALYZE {table}")
+        for _ in range(7):
+            await connection.execute("DELETE FROM items WHERE id = $1", new_id())
+            await connection.execute("UPDATE items SET caption = 'new' WHERE id = $1", ids[0])
+        for media_id in ids[1:]:
+            await connection.execute("DELETE FROM items WHERE id = $1", media_id)
+        assert await connection.fetchval("SELECT item_count FROM library_names WHERE key = 'alps'") == 1
+        terms = "SELECT count(DISTINCT item_id) FROM library_terms"
+        assert await connection.fetchval(terms) == 1
