@@ -62,6 +62,7 @@ from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.library import LibraryQueries
+from kappi_media.repository.library_catch_up import CatchUpQueries
 from kappi_media.repository.links import LinkQueries
 from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.renditions import RenditionQueries
@@ -350,7 +351,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         scan=build_scan(ground, settings),
     )
     if "worker" in settings.roles:
-        backbone.service.runs("library", CatchUpLibrary(LibraryQueries(ground.database)).run)
+        backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(ground.database)).run)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service
 

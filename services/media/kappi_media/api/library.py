@@ -94,7 +94,7 @@ class LibraryApi:
         _token: AccountToken,
         prefix: Prefix = "",
         limit: query.LimitChoice = None,
-        cursor: query.CursorChoice = None,
+        cursor: query.NameCursorChoice = None,
     ) -> Response:
         page, next_cursor = await self._names(request, "tag", prefix=prefix, limit=limit, cursor=cursor)
         items = [UsedTag(tag=name.shown, item_count=name.item_count) for name in page.names]
@@ -106,7 +106,7 @@ class LibraryApi:
         _token: AccountToken,
         prefix: Prefix = "",
         limit: query.LimitChoice = None,
-        cursor: query.CursorChoice = None,
+        cursor: query.NameCursorChoice = None,
     ) -> Response:
         page, next_cursor = await self._names(request, "place", prefix=prefix, limit=limit, cursor=cursor)
         items = [UsedPlace(location=name.shown, item_count=name.item_count) for name in page.names]

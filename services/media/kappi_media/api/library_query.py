@@ -41,8 +41,10 @@ TextFilter = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="Words, each of which is somewhere in the file name, the caption or the tags, also "
-        "inside of a word. Any script; case and accents do not matter",
+        description="Words, at most 8 different ones, each of which is somewhere in the file name, the "
+        "caption or the tags, also inside of a word. Any script; case and accents do not matter. The first "
+        "1,000 characters of a caption are searched, the first 1,000 of an item's tags together, and the "
+        "first 255 of a file name",
     ),
 ]
 NearFilter = Annotated[
@@ -79,6 +81,10 @@ LimitChoice = Annotated[
     Query(description="Items on the page at most, from 1; 100 by default, more than 500 count as 500"),
 ]
 CursorChoice = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
+# It holds a folded tag or place, which is longer than what was written.
+NameCursorChoice = Annotated[
+    str | None, Query(max_length=4000, description="`next_cursor` of the page before")
+]
 
 
 def span_of(name: str, start: str | None, end: str | None) -> Span:

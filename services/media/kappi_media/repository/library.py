@@ -18,13 +18,17 @@ from kappi_media.repository.item_columns import ITEM
 
 MAX_PLACES: Final = 64
 """Different places that a prefix may stand for, to be looked up by their lists."""
+TIMEOUT_S: Final = 2.0
+"""For a statement of a search; one that takes longer is ended, and the caller may try again."""
+ESTIMATE_TIMEOUT_S: Final = 0.5
+"""An estimate only says which way is the shorter."""
 FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _NO_ID: Final = UUID(int=0)
 
 _ASKED = """
 WITH asked AS MATERIALIZED (
-  SELECT library_fold($2::text) AS words, library_fold($3::text) AS place,
+  SELECT library_fold($2::text) AS words, left(library_fold($3::text), 200) AS place,
     ARRAY(SELECT DISTINCT library_fold(tag) FROM unnest($4::text[]) AS t (tag)) AS tags)
 SELECT words, place, tags,
   ARRAY(SELECT coalesce(n.item_count, 0) FROM unnest(tags) WITH ORDINALITY AS t (tag, nth)
@@ -145,22 +149,21 @@ UNION ALL
 LIMIT $5
 """
 _BEGINNING = """
-SELECT key, shown, item_count FROM library_names, library_fold($3) AS prefix
+SELECT key, shown, item_count FROM library_names,
+  left(library_fold($3), CASE $2 WHEN 'place' THEN 200 ELSE 4000 END) AS prefix
 WHERE owner_id = $1 AND kind = $2 AND key > $4 AND key >= prefix COLLATE "C"
   AND key < (prefix || chr(1114111)) COLLATE "C" AND item_count > 0
 ORDER BY key LIMIT $5
 """
-_CATCH_UP = "SELECT library_catch_up($1, $2)"
-_BEHIND = "SELECT gallery_id FROM contents WHERE library_after IS NOT NULL ORDER BY gallery_id LIMIT 1"
 
 
 class Asked(NamedTuple):
     """Filters as they are compared, and how many items of the library have each.
 
-    words: None where nothing is asked of the text. places: those that begin as asked, MAX_PLACES + 1 at most.
+    words: each once. places: those that begin as asked, MAX_PLACES + 1 at most.
     """
 
-    words: str | None
+    words: list[str]
     place: str | None
     tags: list[str]
     tag_counts: list[int]
@@ -205,7 +208,7 @@ def _by_order(statement: str) -> dict[Order, str]:
 
 
 class LibraryQueries:
-    """Single statements. Lists are named as `library_terms_of` in the database names them."""
+    """Single statements, which raise TimeoutError. Lists are named as `library_terms_of` names them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -214,8 +217,14 @@ class LibraryQueries:
         self._among = _by_order(_AMONG)
         self._with_grams = _by_order(_WITH_GRAMS)
 
+    async def _fetch(self, statement: str, *values: Any) -> list[Any]:
+        return list(await self._database.hot.fetch(statement, *values, timeout=TIMEOUT_S))
+
+    async def _fetchrow(self, statement: str, *values: Any) -> Any:
+        return await self._database.hot.fetchrow(statement, *values, timeout=TIMEOUT_S)
+
     async def asked(self, filters: Filters) -> Asked:
-        record = await self._database.hot.fetchrow(
+        record = await self._fetchrow(
             _ASKED,
             filters.owner_id,
             filters.text,
@@ -224,29 +233,26 @@ class LibraryQueries:
             filters.gallery_id,
             MAX_PLACES + 1,
         )
-        return Asked._make(record)
+        asked = Asked._make(record)
+        return asked._replace(words=list(dict.fromkeys((record["words"] or "").split())))
 
     async def count(self, owner_id: AccountId, lists: Sequence[str], *, most: int) -> int:
         """Items in the lists; of each `most` at most."""
-        counted: int = await self._database.hot.fetchval(
-            _COUNT, owner_id, list(lists), FIRST, _NO_ID, LAST, most
-        )
-        return counted
+        record = await self._fetchrow(_COUNT, owner_id, list(lists), FIRST, _NO_ID, LAST, most)
+        return int(record[0])
 
     async def estimate(
         self, owner_id: AccountId, grams: Sequence[str], *, words: Sequence[str]
     ) -> Estimate | None:
         """From a sample; None: the library is small."""
         record = await self._database.hot.fetchrow(
-            _SAMPLE, owner_id, list(grams), FIRST, _NO_ID, LAST, list(words)
+            _SAMPLE, owner_id, list(grams), FIRST, _NO_ID, LAST, list(words), timeout=ESTIMATE_TIMEOUT_S
         )
         return Estimate._make(record) if record is not None else None
 
     async def bounds(self, owner_id: AccountId, column: str) -> Span:
         """The first and the last instant there is; None in an empty library."""
-        record = await self._database.hot.fetchrow(
-            _BOUNDS.format(column=column), owner_id, FIRST, _NO_ID, LAST
-        )
+        record = await self._fetchrow(_BOUNDS.format(column=column), owner_id, FIRST, _NO_ID, LAST)
         return Span(*record)
 
     async def within(
@@ -254,7 +260,7 @@ class LibraryQueries:
     ) -> list[UUID]:
         """Items of the lists in a span of time; in no order."""
         statement = _WITHIN.format(column=column)
-        records = await self._database.hot.fetch(
+        records = await self._fetch(
             statement, owner_id, list(lists), span.start or FIRST, _NO_ID, span.end or LAST, most
         )
         return [record[0] for record in records]
@@ -277,7 +283,7 @@ class LibraryQueries:
         """
         span = filters.span_of(order.column)
         begin, until = _ends(order, span, after)
-        records = await self._database.hot.fetch(
+        records = await self._fetch(
             self._window[order], *_match(filters, asked), list(lists), *begin, until, size, limit, least
         )
         found = [Position(at, item_id) for at, item_id, is_horizon in records if not is_horizon]
@@ -296,9 +302,7 @@ class LibraryQueries:
     ) -> list[Position]:
         """Those of these items that match, in order."""
         begin, _ = _ends(order, ALWAYS, after)
-        records = await self._database.hot.fetch(
-            self._among[order], *_match(filters, asked), list(ids), *begin, limit
-        )
+        records = await self._fetch(self._among[order], *_match(filters, asked), list(ids), *begin, limit)
         return [Position(at, item_id) for at, item_id in records]
 
     async def with_grams(
@@ -315,7 +319,7 @@ class LibraryQueries:
         """Items with all of these pieces in their words that match, in order; None: more than `most` have
         them."""
         begin, _ = _ends(order, ALWAYS, after)
-        records = await self._database.hot.fetch(
+        records = await self._fetch(
             self._with_grams[order], *_match(filters, asked), list(grams), *begin, limit, most + 1
         )
         if records[-1]["candidates"] > most:
@@ -325,7 +329,7 @@ class LibraryQueries:
     async def items(self, positions: Sequence[Position]) -> list[Item]:
         """In the order given; those that are gone since are left out."""
         ids = [position.item_id for position in positions]
-        found = {item[0]: Item._make(item) for item in await self._database.hot.fetch(_ITEMS, ids)}
+        found = {item[0]: Item._make(item) for item in await self._fetch(_ITEMS, ids)}
         return [found[item_id] for item_id in ids if item_id in found]
 
     async def most_used(
@@ -333,24 +337,15 @@ class LibraryQueries:
     ) -> list[Name]:
         """kind: `tag` or `place`. Those with most items first."""
         count, key = after or (2**62, "")
-        records = await self._database.hot.fetch(_MOST_USED, owner_id, kind, count, key, limit)
+        records = await self._fetch(_MOST_USED, owner_id, kind, count, key, limit)
         return [Name._make(record) for record in records]
 
     async def beginning(
         self, owner_id: AccountId, kind: str, *, prefix: str, after: str, limit: int
     ) -> list[Name]:
         """Those that begin with a text, in the order of their letters."""
-        records = await self._database.hot.fetch(_BEGINNING, owner_id, kind, prefix, after, limit)
+        records = await self._fetch(_BEGINNING, owner_id, kind, prefix, after, limit)
         return [Name._make(record) for record in records]
-
-    async def behind(self) -> UUID | None:
-        """A gallery with items that are still to be entered."""
-        found: UUID | None = await self._database.hot.fetchval(_BEHIND)
-        return found
-
-    async def catch_up(self, gallery_id: UUID, *, most: int) -> bool:
-        """Enter its next items; True when all are."""
-        return bool(await self._database.hot.fetchval(_CATCH_UP, gallery_id, most))
 
 
 def _ends(order: Order, span: Span, after: Position | None) -> tuple[Position, datetime]:
@@ -373,7 +368,7 @@ def _match(filters: Filters, asked: Asked) -> tuple[Any, ...]:
         filters.taken.end or LAST,
         filters.uploaded.start or FIRST,
         filters.uploaded.end or LAST,
-        (asked.words or "").split(),
+        asked.words,
         *(filters.box or (None,) * 4),
         *(filters.circle or (None,) * 3),
     )

@@ -12,7 +12,6 @@ in a plain UPDATE, a row of the account that is younger than its snapshot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -21,21 +20,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_media.domain import AccountId, Charge, GalleryId
 from kappi_media.models import accounts, contents, items, uploads
 
-_ENTERED_AT_ONCE = 200
-_BEFORE_ALL = UUID(int=0)
-
 
 async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id: AccountId) -> None:
     """Charge an account for an anonymous gallery and all that is in it, once, whatever its quota.
 
-    A gallery that has an owner, or is deleted, stays as it is. The account is known afterwards.
+    A gallery that has an owner, or is deleted, stays as it is. The account is known afterwards. A trigger
+    marks the gallery, and its items come into the account's library soon (`CatchUpLibrary`).
     """
     adopted = await connection.execute(
         insert(contents)
         .values(gallery_id=gallery_id, owner_id=owner_id)
         .on_conflict_do_update(
             index_elements=[contents.c.gallery_id],
-            set_={"owner_id": owner_id, "library_after": _BEFORE_ALL},
+            set_={"owner_id": owner_id},
             where=contents.c.owner_id.is_(None) & contents.c.deleted_at.is_(None),
         )
         .returning(contents.c.gallery_id)
@@ -45,8 +42,6 @@ async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id:
         # Read after the gallery's row is locked: whatever waits for it now finds the new owner.
         held = await held_by(connection, gallery_id)
         await charge(connection, owner_id, held)
-        # What is more is entered in the account's library later (`CatchUpLibrary`).
-        await connection.execute(select(func.library_catch_up(gallery_id, _ENTERED_AT_ONCE)))
 
 
 async def held_by(connection: AsyncConnection, gallery_id: GalleryId) -> Charge:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from kappi_chassis.clock import Clock
+from kappi_chassis.problems import FieldError, ValidationFailed
 
 from kappi_media.domain import AccountId, Item
 from kappi_media.library import ALWAYS, EVERY_PLACED, Filters, Order, Position, Span, months_over
@@ -32,6 +34,8 @@ LEAST_OF_EACH: Final = 32
 ESTIMATES_KEPT: Final = 1_000
 ESTIMATE_LASTS: Final = timedelta(minutes=1)
 MAX_GRAMS: Final = 24
+MAX_WORDS: Final = 8
+"""Different ones, that every item looked at is compared with."""
 ALL: Final = ("all",)
 # Of lists whose length is not known, beside those where it is.
 _LONG, _LONGER, _LONGEST, _ALL = 50_000, 200_000, 1 << 61, 1 << 62
@@ -74,6 +78,8 @@ class SearchLibrary:
         self, filters: Filters, *, order: Order, after: Position | None, limit: int
     ) -> LibraryPage:
         asked = await self._library.asked(filters)
+        if len(asked.words) > MAX_WORDS:
+            raise _too_many_words()
         length, lists = await self._shortest(filters, asked, order)
         page = _Page(filters, asked, order, after, limit + 1)
         horizon: Position | None = None
@@ -142,8 +148,8 @@ class SearchLibrary:
     async def _few(self, page: _Page, lists: Sequence[str]) -> list[Position] | None:
         """What matches, where few items may, so that the order of the page helps little; else None."""
         filters, asked, order = page.filters, page.asked, page.order
-        grams = grams_of((asked.words or "").split())
-        if grams and await self._are_rare(filters.owner_id, asked.words or "", grams):
+        grams = grams_of(asked.words)
+        if grams and await self._are_rare(filters.owner_id, asked.words, grams):
             found = await self._library.with_grams(
                 filters,
                 asked,
@@ -167,13 +173,18 @@ class SearchLibrary:
             filters, asked, order=order, ids=ids, after=page.after, limit=page.limit
         )
 
-    async def _are_rare(self, owner_id: AccountId, words: str, grams: Sequence[str]) -> bool:
-        """A search is asked page after page, and what a minute brings changes it little."""
+    async def _are_rare(self, owner_id: AccountId, words: Sequence[str], grams: Sequence[str]) -> bool:
+        """A search is asked page after page, and what a minute brings changes it little.
+
+        An estimate that takes too long is not repeated for that time either: the list is looked through.
+        """
         now = self._clock()
-        key = (owner_id, words)
+        key = (owner_id, " ".join(words))
         known = self._estimates.get(key)
         if known is None or abs(now - known[0]) > ESTIMATE_LASTS:
-            known = now, await self._library.estimate(owner_id, grams, words=words.split())
+            self._estimates[key] = known = (now, None)
+            with suppress(TimeoutError):
+                known = now, await self._library.estimate(owner_id, grams, words=words)
             self._estimates[key] = known
             while len(self._estimates) > ESTIMATES_KEPT:
                 self._estimates.popitem(last=False)
@@ -204,6 +215,11 @@ class SearchLibrary:
             if after is None or len(found) >= page.limit:
                 break
         return found, after
+
+
+def _too_many_words() -> ValidationFailed:
+    message = f"at most {MAX_WORDS} different words"
+    return ValidationFailed("Look at: q.", errors=(FieldError(field="q", code="invalid", message=message),))
 
 
 def grams_of(words: Sequence[str]) -> list[str]:

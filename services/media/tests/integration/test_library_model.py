@@ -22,9 +22,11 @@ from kappi_media.domain import AccountId, Description, GalleryId, MediaId
 from kappi_media.library import Box, Circle, Filters, Order, Position, Span
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.library import Estimate, LibraryQueries
+from kappi_media.repository.library_catch_up import CatchUpQueries
 from kappi_media.repository.lifecycle import close_gallery
 from kappi_media.repository.ownership import adopt
 from kappi_media.use_cases import search_library
+from kappi_media.use_cases.catch_up_library import CatchUpLibrary
 from kappi_media.use_cases.search_library import SearchLibrary
 
 T = TypeVar("T")
@@ -194,6 +196,7 @@ class LibraryMachine(RuleBasedStateMachine):
         async def claimed() -> None:
             async with self.side.database.transaction() as connection:
                 await adopt(connection, gallery_id, owner_id=self.owner)
+            await CatchUpLibrary(CatchUpQueries(self.side.database))()
 
         self.side.run(claimed())
 

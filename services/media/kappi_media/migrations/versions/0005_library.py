@@ -30,10 +30,11 @@ SELECT CASE WHEN $1 ~ '^[!-~]*$' THEN lower($1 COLLATE pg_unicode_fast) ELSE
 END
 $$
 """
-_TERM = """
+# The same in every version of PostgreSQL, and nobody can choose names that share a list.
+_TERM = r"""
 CREATE FUNCTION library_term(owner_id uuid, name text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT AS $$
-SELECT hashtextextended($2, hashtextextended($1::text, 0))
+SELECT substr(sha256(replace($1::text || $2, '\', '\\')::bytea), 1, 8)::bigint
 $$
 """
 # One, two and three characters in a row: what a search of any length can be looked up by.
@@ -85,6 +86,7 @@ SELECT array_agg(library_term($1.owner_id, name)) FROM (
 ) AS names
 $$
 """
+# Of what a person writes, as much is searched as a statement can enter for all items that it changes.
 _ENTRY = """
 CREATE FUNCTION library_entry(owner_id uuid, item items) RETURNS library
 LANGUAGE plpgsql STABLE AS $$
@@ -97,7 +99,7 @@ BEGIN
   entry.kind := item.kind;
   entry.created_at := item.created_at;
   entry.taken_at := coalesce(item.taken_at, item.created_at);
-  entry.place := nullif(library_fold(item.location), '');
+  entry.place := nullif(left(library_fold(item.location), 200), '');
   entry.tags := ARRAY(SELECT DISTINCT library_fold(tag) FROM jsonb_array_elements_text(item.tags) AS t (tag)
     WHERE library_fold(tag) <> '');
   IF (item.gps->>'latitude')::double precision BETWEEN -90 AND 90
@@ -105,17 +107,19 @@ BEGIN
     entry.latitude := item.gps->>'latitude';
     entry.longitude := item.gps->>'longitude';
   END IF;
-  entry.words := concat_ws(chr(31), nullif(library_fold(item.filename), ''),
-    nullif(library_fold(item.caption), ''), nullif(array_to_string(entry.tags, chr(31)), ''));
+  entry.words := concat_ws(chr(31), nullif(left(library_fold(item.filename), 255), ''),
+    nullif(left(library_fold(item.caption), 1000), ''),
+    nullif(left(array_to_string(entry.tags, chr(31)), 1000), ''));
   entry.grams := library_grams(owner_id, entry.words);
   entry.terms := library_terms_of(entry);
   RETURN entry;
 END
 $$
 """
+# Few items are looked up in large tables, whatever the statistics of a plan that is kept say.
 _FORGET = """
 CREATE FUNCTION library_forget(ids uuid[]) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   owners uuid[] := ARRAY(SELECT DISTINCT owner_id FROM library WHERE item_id = ANY(ids));
 BEGIN
@@ -140,7 +144,7 @@ $$
 """
 _NOTE = """
 CREATE FUNCTION library_note(ids uuid[]) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
   INSERT INTO library
   SELECT e.* FROM items i JOIN contents c ON c.gallery_id = i.gallery_id,
@@ -177,6 +181,7 @@ BEGIN
 END
 $$
 """
+# True: all are entered; NULL: somebody else has the gallery, or did it.
 _CATCH_UP = """
 CREATE FUNCTION library_catch_up(gallery uuid, most integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -184,9 +189,10 @@ DECLARE
   after uuid;
   ids uuid[];
 BEGIN
-  SELECT library_after INTO after FROM contents WHERE gallery_id = gallery FOR UPDATE;
+  SELECT library_after INTO after FROM contents
+  WHERE gallery_id = gallery AND library_after IS NOT NULL FOR UPDATE SKIP LOCKED;
   IF after IS NULL THEN
-    RETURN true;
+    RETURN NULL;
   END IF;
   ids := ARRAY(SELECT id FROM items WHERE gallery_id = gallery AND id > after ORDER BY id LIMIT most);
   PERFORM library_refresh(ids);
@@ -236,11 +242,21 @@ LANGUAGE plpgsql AS $$
 DECLARE
   ids uuid[];
 BEGIN
-  ids := ARRAY(SELECT l.item_id FROM before b JOIN library l ON l.item_id = b.id);
+  ids := ARRAY(SELECT id FROM before);
   IF cardinality(ids) > 0 THEN
     PERFORM library_refresh(ids);
   END IF;
   RETURN NULL;
+END
+$$
+"""
+# Whoever gives a gallery an owner, whatever version of the service: its items are still to be entered.
+_ON_OWNER = """
+CREATE FUNCTION library_on_owner() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.library_after := '00000000-0000-0000-0000-000000000000';
+  RETURN NEW;
 END
 $$
 """
@@ -263,7 +279,7 @@ $$
 """
 _FUNCTIONS = (
     *(_FOLD, _TERM, _GRAMS, _CELLS, _MONTH, _TERMS, _ENTRY, _FORGET, _NOTE, _REFRESH, _CATCH_UP),
-    *(_ON_INSERT, _ON_UPDATE, _ON_DELETE),
+    *(_ON_INSERT, _ON_UPDATE, _ON_DELETE, _ON_OWNER),
 )
 _DIRECTIONS = (("up", "ASC", ">", "<"), ("down", "DESC", "<", ">="))
 _TRIGGERS = (
@@ -285,15 +301,18 @@ def upgrade() -> None:
             f"CREATE TRIGGER library_on_{name} AFTER {event} ON items REFERENCING {tables} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION library_on_{name}()"
         )
-    # What is there already is filled in by the running service, piece by piece.
     op.execute(
-        "UPDATE contents SET library_after = '00000000-0000-0000-0000-000000000000' "
-        "WHERE owner_id IS NOT NULL AND deleted_at IS NULL"
+        "CREATE TRIGGER library_on_owner BEFORE UPDATE OF owner_id ON contents FOR EACH ROW "
+        "WHEN (OLD.owner_id IS NULL AND NEW.owner_id IS NOT NULL) EXECUTE FUNCTION library_on_owner()"
     )
 
 
 def _make_tables() -> None:
-    op.add_column("contents", sa.Column("library_after", sa.Uuid(), nullable=True))
+    # Every gallery that is there gets the mark without a rewrite; the running service enters what they hold,
+    # piece by piece, and takes the mark off those that belong to nobody.
+    mark = sa.text("'00000000-0000-0000-0000-000000000000'")
+    op.add_column("contents", sa.Column("library_after", sa.Uuid(), server_default=mark, nullable=True))
+    op.alter_column("contents", "library_after", server_default=None)
     op.create_index(
         "ix_contents_library_after",
         "contents",
@@ -361,6 +380,8 @@ def downgrade() -> None:
     for name, _, _ in _TRIGGERS:
         op.execute(f"DROP TRIGGER library_on_{name} ON items")
         op.execute(f"DROP FUNCTION library_on_{name}()")
+    op.execute("DROP TRIGGER library_on_owner ON contents")
+    op.execute("DROP FUNCTION library_on_owner()")
     for by in ("created_at", "taken_at"):
         for name, *_ in _DIRECTIONS:
             op.execute(f"DROP FUNCTION library_scan_{by}_{name}")
