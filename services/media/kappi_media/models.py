@@ -269,9 +269,9 @@ access_log = Table(
     "access_log",
     metadata,
     Column("gallery_id", Uuid, primary_key=True),
-    # Ids are UUIDv7: this is the order of the log's page and the index of its keyset.
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    # Random, so that no page or cursor tells when in the hour a line began.
     Column("id", Uuid, primary_key=True),
-    Column("hour", DateTime(timezone=True), nullable=False),
     Column("kind", Text, nullable=False),
     Column("network", Text, nullable=False),
     Column("count", BigInteger, nullable=False),

@@ -114,13 +114,13 @@ def upgrade() -> None:
     op.create_table(
         "access_log",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("network", sa.Text(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("count > 0", name=op.f("ck_access_log_count_positive")),
-        sa.PrimaryKeyConstraint("gallery_id", "id", name=op.f("pk_access_log")),
+        sa.PrimaryKeyConstraint("gallery_id", "hour", "id", name=op.f("pk_access_log")),
         sa.UniqueConstraint(
             "gallery_id", "hour", "kind", "network", name=op.f("uq_access_log_gallery_id_hour_kind_network")
         ),
