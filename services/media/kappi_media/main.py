@@ -138,7 +138,7 @@ def build_app(
         show=ShowPostPicture(PostPictureQueries(ground.database), store=ground.store),
         at_once=settings.post_pictures_at_once,
     ).register(app)
-    _statistics(ground, accounts, gate=gate, tier=tier).register(app)
+    _statistics(ground, settings, accounts, gate=gate, tier=tier).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
@@ -261,13 +261,13 @@ def _links(
 
 
 def _statistics(
-    ground: Ground, accounts: AccountGate, *, gate: GrantGate, tier: GoverningTier
+    ground: Ground, settings: MediaSettings, accounts: AccountGate, *, gate: GrantGate, tier: GoverningTier
 ) -> StatisticsApi:
     return StatisticsApi(
         gate,
         accounts=accounts,
         usage=ShowUsage(UsageQueries(ground.database), tier=tier, clock=ground.clock),
-        accesses=ShowAccesses(AccessQueries(ground.database)),
+        accesses=ShowAccesses(AccessQueries(ground.database), step=settings.statistics_step),
     )
 
 
