@@ -74,6 +74,7 @@ from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.recorder import AccessRecorder, CountAccesses, CountNothing
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
+from kappi_media.use_cases.catch_up_usage import CatchUpUsage
 from kappi_media.use_cases.change_many import ChangeMany
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -351,6 +352,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     )
     if "worker" in settings.roles:
         backbone.service.runs("library", CatchUpLibrary(LibraryQueries(ground.database)).run)
+        backbone.service.runs("usage", CatchUpUsage(UsageQueries(ground.database)).run)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service
 
