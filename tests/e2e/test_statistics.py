@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
@@ -82,9 +83,8 @@ async def test_every_access_is_counted_and_told_to_the_owner(stack: StackUnderTe
     found = await eventually(counted, COUNTED_S)
     today = datetime.now(UTC).date()
     assert date_of(found["to"]) in {today, today - timedelta(days=1)}
-    assert found["totals"]["languages"]["pt"] == 10
-    assert found["totals"]["apps"]["firefox"] == 10
-    assert found["totals"]["roles"]["anonymous"] == 10
+    if found["to"] == datetime.now(UTC).date().isoformat():
+        assert found["totals"]["languages"] == {"other": 5}, "told when the day is over"
     assert sum(day["count"] for day in found["days"]) == found["totals"]["count"]
     (item,) = found["items"]
     assert item["media_id"] == media_id
@@ -110,12 +110,14 @@ async def _check_the_log(phone: Phone, gallery: Gallery, each: Mapping[str, int]
     assert {line["network"] for line in lines} == {"127.0.0.0/24"}
     assert {line["kind"] for line in lines} == each.keys()
     assert all(line.keys() == {"hour", "kind", "network", "count"} for line in lines)
+    assert all(line["count"] % 5 == 0 for line in lines)
     assert sum(line["count"] for line in lines if line["kind"] == "view") >= each["view"]
 
 
 async def _check_the_totals(phone: Phone, admin: Mapping[str, str]) -> None:
     totals = (await phone.ask("GET", "/v1/admin/stats", headers=admin)).ok()
-    assert totals["totals"]["languages"]["pt"] >= 10
+    assert totals["totals"]["languages"]["pt"] >= 5
+    assert totals["totals"]["apps"]["firefox"] >= 5
     assert totals["totals"]["kinds"]["archive"] >= 1
     assert "items" not in totals
     for query in ("from=yesterday", "to=2026-02-30", "from=2020-01-01"):
@@ -140,8 +142,15 @@ async def test_the_role_is_that_of_a_good_token(stack: StackUnderTest, phone: Ph
         for _ in range(5):
             headers = {"Authorization": f"Bearer {token}", "X-Kappi-Role": "admin"}
             (await phone.ask("GET", f"/v1/g/{gallery.code}", headers=headers)).ok()
-    found = await _until_counted(phone, gallery, {"view": 10})
-    assert found["totals"]["roles"] == {"user": 5, "anonymous": 5}
+    await _until_counted(phone, gallery, {"view": 10})
+    # An owner is told of it when the day is over.
+    async with evidence.database(stack, "galleries") as connection:
+        rows = await connection.fetch(
+            "SELECT value, sum(count) FROM access_trait_days "
+            "WHERE gallery_id = $1 AND trait = 'role' GROUP BY value",
+            UUID(gallery.id),
+        )
+    assert dict(rows) == {"user": 5, "anonymous": 5}
 
 
 async def test_an_account_is_told_what_it_stores(stack: StackUnderTest, phone: Phone) -> None:
@@ -177,21 +186,19 @@ async def test_an_account_is_told_what_it_stores(stack: StackUnderTest, phone: P
 
 @pytest.mark.slow
 async def test_a_kill_loses_at_most_what_was_not_written_down(own_stack: StackUnderTest) -> None:
+    """Two views may be lost: those after the last flush. What a flush wrote may not, nor count twice."""
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
-        gallery = await phone.create_gallery()
-        await _view(phone, gallery, 10)
-        await _until_counted(phone, gallery, {"view": 10})
+        gallery, probe = await phone.create_gallery(), await phone.create_gallery()
         await _view(phone, gallery, 7)
+        await _until_counted(phone, gallery, {"view": 7})
+        await _view(phone, gallery, 2)
         assert own_stack.running.kill("media")
         await own_stack.running.wait_ready(timeout_s=60)
-        await _view(phone, gallery, 3)
-
-        async def counted() -> int:
-            found: int = (await _stats(phone, gallery))["totals"]["kinds"]["view"]
-            assert found >= 13
-            return found
-
-        assert await eventually(counted, COUNTED_S) <= 20
+        # When a later view is counted, so is whatever was written before the kill.
+        await _view(phone, probe, 1)
+        await _until_counted(phone, probe, {"view": 1})
+        found = (await _stats(phone, gallery))["totals"]["kinds"]["view"]
+        assert 7 <= found <= 9
 
 
 @pytest.mark.slow

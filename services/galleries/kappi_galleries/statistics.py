@@ -60,15 +60,17 @@ def by_day(counts: Sequence[DailyCount]) -> list[tuple[date, Sums]]:
     return [(day, Sums().add(found)) for day, found in groupby(counts, key=lambda count: count.day)]
 
 
-def for_owner(counts: Iterable[DailyCount], *, step: int) -> list[DailyCount]:
+def for_owner(counts: Iterable[DailyCount], *, step: int, today: date) -> list[DailyCount]:
     """Counts in which nobody can be made out by a rare trait, nor by looking before and after a visit.
 
-    Each value of language, role and app is cut to a multiple of `step` per day, and what remains is `other`.
+    Each value of language, role and app is cut to a multiple of `step` per day, and what remains is `other`:
+    from `today` on everything, so that a day is told once it is over and does not change any more.
     An administrator is a user: there may be one only.
     """
     shown: Counter[tuple[date, str, str]] = Counter()
     for day, trait, value, times in _merged(counts):
-        whole = times if trait == KIND else times - times % step
+        told = times - times % step if day < today else 0
+        whole = times if trait == KIND else told
         shown[day, trait, value] += whole
         shown[day, trait, OTHER] += times - whole
     return [DailyCount(*key, times) for key, times in sorted(shown.items()) if times]

@@ -22,20 +22,20 @@ Kinds = Annotated[
 Languages = Annotated[
     dict[str, int],
     Field(
-        description="By the first language of `Accept-Language`: two letters, `other` or `unknown`",
+        description="Views by the first language of `Accept-Language`: two letters, `other` or `unknown`",
         examples=[{"de": 10, "other": 5}],
     ),
 ]
 Roles = Annotated[
     dict[str, int],
     Field(
-        description="By role: `manager` (by key or owner's token), `admin`, `user`, `anonymous`, `other`",
+        description="Views by role: `admin`, `user`, `anonymous`, `other`",
         examples=[{"anonymous": 15}],
     ),
 ]
 Apps = Annotated[
     dict[str, int],
-    Field(description="By family of `User-Agent`", examples=[{"safari": 10, "other": 5}]),
+    Field(description="Views by family of `User-Agent`", examples=[{"safari": 10, "other": 5}]),
 ]
 
 
@@ -77,8 +77,8 @@ class TotalStatsAnswer(BaseModel):
 
 
 class GalleryStatsAnswer(TotalStatsAnswer):
-    """Accesses to one gallery. Language, role and app are counted in steps per day, the rest as `other`, so
-    that nobody is made out by a rare one."""
+    """Accesses to one gallery. Language, role and app are counted in steps per day, once it is over, the
+    rest as `other`, so that nobody is made out by a rare one."""
 
     items: list[ItemSums] = Field(description="The hundred that were asked for most, the first of them first")
 

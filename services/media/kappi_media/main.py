@@ -75,6 +75,7 @@ from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.recorder import AccessRecorder, CountAccesses, CountNothing
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
+from kappi_media.use_cases.catch_up_usage import CatchUpUsage
 from kappi_media.use_cases.change_many import ChangeMany
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -139,7 +140,7 @@ def build_app(
         show=ShowPostPicture(PostPictureQueries(ground.database), store=ground.store),
         at_once=settings.post_pictures_at_once,
     ).register(app)
-    _statistics(ground, accounts, gate=gate, tier=tier).register(app)
+    _statistics(ground, settings, accounts, gate=gate, tier=tier).register(app)
     InternalApi(HomeQueries(ground.database)).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
@@ -262,13 +263,13 @@ def _links(
 
 
 def _statistics(
-    ground: Ground, accounts: AccountGate, *, gate: GrantGate, tier: GoverningTier
+    ground: Ground, settings: MediaSettings, accounts: AccountGate, *, gate: GrantGate, tier: GoverningTier
 ) -> StatisticsApi:
     return StatisticsApi(
         gate,
         accounts=accounts,
         usage=ShowUsage(UsageQueries(ground.database), tier=tier, clock=ground.clock),
-        accesses=ShowAccesses(AccessQueries(ground.database)),
+        accesses=ShowAccesses(AccessQueries(ground.database), step=settings.statistics_step),
     )
 
 
@@ -352,6 +353,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     )
     if "worker" in settings.roles:
         backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(ground.database)).run)
+        backbone.service.runs("usage", CatchUpUsage(UsageQueries(ground.database)).run)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
     return backbone.service
 

@@ -49,11 +49,14 @@ contents = Table(
     Column("owner_id", Uuid),
     # Items after this one are still to be entered in their owner's library; NULL: all are.
     Column("library_after", Uuid),
+    # Its items are older than `usage_days` and still to be counted there, all at once.
+    Column("usage_behind", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
     CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
     # An account's galleries, for what it uses.
     Index("ix_contents_owner_id", "owner_id", postgresql_where=text("owner_id IS NOT NULL")),
     Index("ix_contents_library_after", "gallery_id", postgresql_where=text("library_after IS NOT NULL")),
+    Index("ix_contents_usage_behind", "gallery_id", postgresql_where=text("usage_behind")),
 )
 
 uploads = Table(
@@ -269,9 +272,9 @@ access_log = Table(
     "access_log",
     metadata,
     Column("gallery_id", Uuid, primary_key=True),
-    # Ids are UUIDv7: this is the order of the log's page and the index of its keyset.
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    # Random, so that no page or cursor tells when in the hour a line began.
     Column("id", Uuid, primary_key=True),
-    Column("hour", DateTime(timezone=True), nullable=False),
     Column("kind", Text, nullable=False),
     Column("network", Text, nullable=False),
     Column("count", BigInteger, nullable=False),

@@ -67,6 +67,9 @@ class MediaSettings(DatabaseSettings):
     statistics_keys: int = Field(
         default=20_000, ge=1, description="Galleries, items, kinds and traits counted in memory at once"
     )
+    statistics_step: int = Field(
+        default=5, ge=1, description="A count of the access log is told rounded up to a multiple of this"
+    )
     access_log_retention: timedelta = Field(
         default=timedelta(days=90), gt=timedelta(0), description="Of the access log's lines"
     )

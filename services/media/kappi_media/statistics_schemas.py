@@ -50,7 +50,8 @@ class AccountStats(msgspec.Struct, frozen=True, kw_only=True):
 class AccessView(msgspec.Struct, frozen=True, kw_only=True):
     """Accesses of one kind from one network in one hour. hour: its beginning, UTC. kind: `view`,
     `item_view`, `preview`, `download`, `archive`, `link`; an open set. network: a /24 of IPv4 or a /48 of
-    IPv6; `other` for networks beyond the first two hundred of an hour, `unknown` without an address."""
+    IPv6; `other` for networks beyond the first two hundred of an hour, `unknown` without an address. count:
+    rounded up to a multiple of five."""
 
     hour: datetime
     kind: str

@@ -79,7 +79,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class TraitCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Accesses that have one trait in common. value: from a closed list, `other` or `unknown` beside it."""
+    """Views that have one trait in common. value: from a closed list, `other` or `unknown` beside it."""
 
     trait: Literal["language", "role", "app"]
     value: str
@@ -105,7 +105,7 @@ class MediaAccessed(Event, frozen=True, kw_only=True):
     """How often a gallery was looked at and taken home since the last count: many accesses, added up.
 
     Additive: apply every event once, in any order. day: UTC. Each list is a count of its own; what they count
-    is not crossed, and nothing here tells who a viewer was.
+    is not crossed. kinds, items: of all accesses. traits: of views alone.
     """
 
     aggregate: ClassVar[str] = "gallery_id"

@@ -9,7 +9,7 @@ from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.http.app import problems
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.passwords import PasswordsBusy
-from kappi_chassis.problems import MalformedJson, ValidationFailed
+from kappi_chassis.problems import MalformedJson, Overloaded, ValidationFailed
 
 from kappi_galleries.errors import (
     AccountRequired,
@@ -98,11 +98,12 @@ GALLERY_STATS: dict[str, Any] = {
     "summary": "How often a gallery was looked at and taken home",
     "description": "For its manager, by UTC day: views of its page, calls about items, renditions on "
     "request, signed downloads, archives and followed links, as `kinds`. What the URLs in a page are used "
-    "for is not counted. Language, role and app are counted in steps of five a day, and the rest is "
-    "`other`. Without `from` and `to`, the last thirty days. Accesses appear some seconds later.",
+    "for is not counted. Language, role and app are those of views, in steps of five a day, once the day "
+    "is over; the rest is `other`. Without `from` and `to`, the last thirty days. Accesses appear some "
+    "seconds later.",
     "response_model": GalleryStatsAnswer,
     "response_description": "The gallery's statistics",
-    "responses": problems(*_MANAGER),
+    "responses": problems(*_MANAGER, Overloaded),
 }
 TOTAL_STATS: dict[str, Any] = {
     "operation_id": "getTotalStats",
@@ -111,7 +112,7 @@ TOTAL_STATS: dict[str, Any] = {
     "gallery is named. Without `from` and `to`, the last thirty days.",
     "response_model": TotalStatsAnswer,
     "response_description": "The totals",
-    "responses": problems(AccessTokenMissing, *_TOKEN, AdminRequired, ValidationFailed),
+    "responses": problems(AccessTokenMissing, *_TOKEN, AdminRequired, ValidationFailed, Overloaded),
 }
 CLAIM: dict[str, Any] = {
     "operation_id": "claimGallery",

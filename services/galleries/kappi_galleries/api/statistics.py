@@ -12,6 +12,7 @@ from starlette.responses import Response
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
+from kappi_galleries.api.statistics_turns import ReadingTurns
 from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 from kappi_galleries.use_cases.statistics import ShowStatistics
 
@@ -30,6 +31,7 @@ class StatisticsApi:
 
     def __init__(self, *, show: ShowStatistics, callers: Callers) -> None:
         self._show = show
+        self._turns = ReadingTurns()
         self._callers = callers
 
     def router(self) -> APIRouter:
@@ -51,14 +53,18 @@ class StatisticsApi:
     ) -> Response:
         manager = await self._callers.manager(request, key)
         days = self._show.range_of(first, last)
-        return _answer(GalleryStatsAnswer.of(await self._show.of_gallery(gallery_id, manager, days)))
+        async with self._turns.taken():
+            shown = await self._show.of_gallery(gallery_id, manager, days)
+        return _answer(GalleryStatsAnswer.of(shown))
 
     async def of_all(
         self, request: Request, _token: AccountToken, first: First = None, last: Last = None
     ) -> Response:
         await self._callers.admin(request)
         days = self._show.range_of(first, last)
-        return _answer(TotalStatsAnswer.of(await self._show.of_all(days)))
+        async with self._turns.taken():
+            shown = await self._show.of_all(days)
+        return _answer(TotalStatsAnswer.of(shown))
 
 
 def _answer(document: BaseModel) -> Response:

@@ -78,7 +78,10 @@ _OF_ALL = """
 SELECT day, trait, value, count FROM access_total_days
 WHERE day BETWEEN $1 AND $2 ORDER BY day, trait, value
 """
-_TABLES = ("access_days", "access_item_days", "access_trait_days", "access_total_days")
+# The order in which every transaction takes rows of these tables: as they are added, so when they go. Within
+# a table rows go in the order in which they lie, whichever of the two statements takes them.
+_OF_A_GALLERY: Final = ("access_days", "access_trait_days", "access_item_days")
+_TABLES: Final = (*_OF_A_GALLERY, "access_total_days")
 _FORGET = {
     table: text(
         f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the names above
@@ -86,20 +89,13 @@ _FORGET = {
     )
     for table in _TABLES
 }
-_CLEAR = text("""
-WITH kinds AS (
-  DELETE FROM access_days WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM access_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
-), traits AS (
-  DELETE FROM access_trait_days WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM access_trait_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
-), items AS (
-  DELETE FROM access_item_days WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM access_item_days WHERE gallery_id = :gallery_id LIMIT :limit)) RETURNING 1
-)
-SELECT greatest(
-  (SELECT count(*) FROM kinds), (SELECT count(*) FROM traits), (SELECT count(*) FROM items))
-""")
+_CLEAR = {
+    table: text(
+        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the names above
+        f"SELECT ctid FROM {table} WHERE gallery_id = :gallery_id LIMIT :limit))"
+    )
+    for table in _OF_A_GALLERY
+}
 
 
 class StatisticsRows:
@@ -165,8 +161,11 @@ class StatisticsRows:
 
     async def _clear(self, gallery_id: UUID, *, limit: int) -> int:
         """How many went of the table that most went of."""
-        removed = await self._connection.scalar(_CLEAR, {"gallery_id": gallery_id, "limit": limit})
-        return int(removed or 0)
+        most = 0
+        for statement in _CLEAR.values():
+            result = await self._connection.execute(statement, {"gallery_id": gallery_id, "limit": limit})
+            most = max(most, result.rowcount)
+        return most
 
 
 class StatisticsQueries:

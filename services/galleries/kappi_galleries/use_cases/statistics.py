@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -73,7 +73,9 @@ class ShowStatistics:
         if gallery.is_gone(self._clock()):
             raise GalleryNotFound
         counts = for_owner(
-            await self._statistics.of_gallery(gallery_id, first=days.first, last=days.last), step=self._step
+            await self._statistics.of_gallery(gallery_id, first=days.first, last=days.last),
+            step=self._step,
+            today=self._clock().astimezone(UTC).date(),
         )
         items = await self._statistics.items_of_gallery(
             gallery_id, first=days.first, last=days.last, limit=ITEMS_SHOWN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +19,9 @@ from kappi_contracts.events import (
     MediaDeleted,
     TraitCount,
 )
-from kappi_galleries.repository.statistics import BURIED_AT_ONCE
+from kappi_galleries.api import statistics_turns
+from kappi_galleries.repository.statistics import BURIED_AT_ONCE, StatisticsRows
+from sqlalchemy import event
 
 pytestmark = pytest.mark.integration
 
@@ -41,16 +44,15 @@ def accessed(
     downloads: dict[UUID, int] | None = None,
 ) -> MediaAccessed:
     items = downloads or {}
-    total = views + sum(items.values())
     kinds = {"view": views, "download": sum(items.values())}
     return MediaAccessed(
         gallery_id=UUID(gallery["id"]),
         day=day,
         kinds=tuple(KindCount(kind=kind, count=count) for kind, count in kinds.items() if count),
         traits=(
-            TraitCount(trait="language", value=language, count=total),
-            TraitCount(trait="role", value=role, count=total),
-            TraitCount(trait="app", value="safari", count=total),
+            TraitCount(trait="language", value=language, count=views),
+            TraitCount(trait="role", value=role, count=views),
+            TraitCount(trait="app", value="safari", count=views),
         ),
         items=tuple(
             ItemCount(media_id=media_id, kind="download", count=count) for media_id, count in items.items()
@@ -72,23 +74,29 @@ async def test_accesses_are_told_by_day_kind_trait_and_item(
     processor: Any, record: Any, http: Any, gallery: Any
 ) -> None:
     first, second = uuid4(), uuid4()
-    await processor.process(record(accessed(gallery, views=5, downloads={first: 3, second: 4})))
-    await processor.process(record(accessed(gallery, day=TODAY - timedelta(days=1), views=2, language="fi")))
+    yesterday, before = TODAY - timedelta(days=1), TODAY - timedelta(days=2)
+    for each in (
+        accessed(gallery, day=yesterday, views=12, downloads={first: 3, second: 4}),
+        accessed(gallery, day=before, views=2, language="fi"),
+        accessed(gallery, views=20),
+    ):
+        await processor.process(record(each))
     await processor.process(record(accessed(gallery, day=TODAY - timedelta(days=40))))
 
     found = await stats(http, gallery)
     assert (found["from"], found["to"]) == ("2026-04-02", "2026-05-01")
     assert found["totals"] == {
-        "count": 14,
-        "kinds": {"view": 7, "download": 7},
-        "languages": {"de": 10, "other": 4},
-        "roles": {"anonymous": 10, "other": 4},
-        "apps": {"safari": 10, "other": 4},
+        "count": 41,
+        "kinds": {"view": 34, "download": 7},
+        "languages": {"de": 10, "other": 24},
+        "roles": {"anonymous": 10, "other": 24},
+        "apps": {"safari": 10, "other": 24},
     }
     assert [(day["day"], day["count"], day["languages"]) for day in found["days"]] == [
-        ("2026-04-30", 2, {"other": 2}),
-        ("2026-05-01", 12, {"de": 10, "other": 2}),
-    ]
+        ("2026-04-29", 2, {"other": 2}),
+        ("2026-04-30", 19, {"de": 10, "other": 2}),
+        ("2026-05-01", 20, {"other": 20}),
+    ], "what is told of a day is told when it is over"
     assert found["items"] == [
         {"media_id": str(second), "count": 4, "kinds": {"download": 4}},
         {"media_id": str(first), "count": 3, "kinds": {"download": 3}},
@@ -236,6 +244,48 @@ async def test_many_counters_of_a_deleted_gallery_go_with_the_next_tick(
     await tick(processor, record, clock())
     assert await rows(database) == dict.fromkeys(TABLES, 0)
     assert await database.hot.fetchval("SELECT count(*) FROM buried_statistics") == 0
+
+
+async def test_sweep_and_deletion_take_tables_in_one_order(
+    processor: Any, record: Any, http: Any, gallery: Any, database: Any, clock: Any
+) -> None:
+    """Two orders are a deadlock, when both meet at the same gallery."""
+    await processor.process(record(accessed(gallery, downloads={uuid4(): 1})))
+    orders: list[list[str]] = []
+    async with database.transaction() as connection:
+        rows = StatisticsRows(connection)
+        for act in (
+            rows.forget(before=TODAY - timedelta(days=9), limit=9),
+            rows.bury(UUID(gallery["id"])),
+        ):
+            taken: list[str] = []
+
+            def note(_: Any, __: Any, statement: str, *___: Any, into: list[str] = taken) -> None:
+                into.extend(re.findall(r"DELETE FROM (\w+)", statement))
+
+            event.listen(connection.sync_connection, "before_cursor_execute", note)
+            await act
+            event.remove(connection.sync_connection, "before_cursor_execute", note)
+            orders.append(taken)
+    forgotten, buried = orders
+    assert set(buried) == set(TABLES)
+    assert [table for table in forgotten if table in TABLES] == buried
+
+
+async def test_statistics_are_read_by_two_at_once_and_grants_never_wait(
+    gallery: Any, http: Any, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics_turns, "PATIENCE_S", 0.05)
+    path, key = f"/v1/galleries/{gallery['id']}/stats", gallery["access_key"]
+    async with database.hot.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE access_days")
+        reading = [asyncio.create_task(http("GET", path, key=key)) for _ in range(20)]
+        done, waiting = await asyncio.wait(reading, timeout=2)
+        refused = [task.result() for task in done]
+        assert {(each.status, each.json["code"]) for each in refused} == {(503, "overloaded")}
+        assert len(waiting) == statistics_turns.AT_ONCE
+        assert (await http("GET", f"/v1/galleries/{gallery['id']}", key=key)).status == 200
+    assert [(await task).status for task in waiting] == [200, 200]
 
 
 async def test_an_accounts_statistics_go_with_it(

@@ -9,11 +9,12 @@ from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from starlette.responses import Response
 
+from kappi_media.access_log_cursors import position_of
 from kappi_media.api import statistics_operations as operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.accounts import AccountGate, AccountToken
 from kappi_media.domain import GalleryId
-from kappi_media.paging import limit_of, position_of
+from kappi_media.paging import limit_of
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 
 NO_STORE = {"Cache-Control": "no-store"}

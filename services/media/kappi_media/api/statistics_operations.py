@@ -34,7 +34,8 @@ ACCESS_LOG: dict[str, Any] = {
     "summary": "The access log of a gallery",
     "description": (
         "For its manager: how often the gallery was looked at and taken home in an hour from a network, the "
-        "newest lines first, for ninety days. Addresses are shortened to a /24 or a /48, and nothing else of "
+        "newest hours first, for ninety days. Counts are rounded up to a multiple of five. Addresses are "
+        "shortened to a /24 or a /48, and nothing else of "
         "a viewer is kept. Pages, item calls, renditions on request, signed downloads, archives and followed "
         "links are counted, some seconds after they were answered; the use of a page's own URLs is not."
     ),

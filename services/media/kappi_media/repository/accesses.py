@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from kappi_media.domain import GalleryId
 FLUSHES: Final = "access-flush"
 """Consumer name under which flushes that are done are recorded in the inbox."""
 MAX_LINES_PER_HOUR: Final = 200
-"""Of one gallery; beyond them a network is logged as `other`."""
+"""Of one gallery, beside one of `other` for each kind: what further networks are logged as."""
 
 _RECORD = "INSERT INTO inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 _PUBLISH = """
@@ -24,25 +24,31 @@ SELECT e.*, f.sequence
 FROM (SELECT nextval('access_flushes') AS sequence) f,
      unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[]) AS e
 """
-# A deletion under way is waited for, so that no line of the gallery is left behind it.
+# A gallery that is being changed, or deleted, is left for the next flush: waiting for one would hold the rows
+# of all others, and their uploads with them.
 _HOLD = """
 SELECT gallery_id FROM contents
-WHERE gallery_id = ANY($1) AND deleted_at IS NULL ORDER BY gallery_id FOR SHARE
+WHERE gallery_id = ANY($1) AND deleted_at IS NULL ORDER BY gallery_id FOR SHARE SKIP LOCKED
 """
-_GONE = "SELECT gallery_id FROM contents WHERE gallery_id = ANY($1) AND deleted_at IS NOT NULL"
+_KNOWN = "SELECT gallery_id, deleted_at IS NOT NULL FROM contents WHERE gallery_id = ANY($1)"
 _LOG = """
 WITH fresh AS (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[])
     AS f (id, gallery_id, kind, network, count)
 ), held AS (
   SELECT l.gallery_id, count(*) AS lines FROM access_log l
-  WHERE l.gallery_id = ANY($2) AND l.hour = $6 GROUP BY l.gallery_id
-), placed AS (
-  SELECT f.id, f.gallery_id, f.kind, f.count, CASE
-    WHEN coalesce(held.lines, 0)
-      + row_number() OVER (PARTITION BY f.gallery_id ORDER BY f.count DESC, f.id) <= $7
-    THEN f.network ELSE 'other' END AS network
+  WHERE l.gallery_id = ANY($2) AND l.hour = $6 AND l.network <> 'other' GROUP BY l.gallery_id
+), marked AS (
+  SELECT f.*, coalesce(held.lines, 0) AS lines, f.network <> 'other' AND NOT EXISTS (
+    SELECT FROM access_log l WHERE l.gallery_id = f.gallery_id AND l.hour = $6
+      AND l.kind = f.kind AND l.network = f.network) AS is_new
   FROM fresh f LEFT JOIN held USING (gallery_id)
+), placed AS (
+  SELECT id, gallery_id, kind, count, CASE
+    WHEN is_new
+      AND lines + row_number() OVER (PARTITION BY gallery_id, is_new ORDER BY count DESC, id) > $7
+    THEN 'other' ELSE network END AS network
+  FROM marked
 )
 INSERT INTO access_log AS l (id, gallery_id, hour, kind, network, count)
 SELECT (array_agg(id ORDER BY id))[1], gallery_id, $6, kind, network, sum(count)
@@ -51,17 +57,26 @@ ON CONFLICT (gallery_id, hour, kind, network) DO UPDATE SET count = l.count + ex
 """
 _PAGE = """
 SELECT id, hour, kind, network, count FROM access_log
-WHERE gallery_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+WHERE gallery_id = $1 AND (hour, id) < ($2, $3) ORDER BY hour DESC, id DESC LIMIT $4
 """
 _SWEEP = """
 DELETE FROM access_log WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM access_log WHERE hour < $1 ORDER BY hour LIMIT $2))
 """
-_AFTER_ALL = UUID(int=(1 << 128) - 1)
+
+
+class LogPosition(NamedTuple):
+    """Where a line stands in its gallery's log."""
+
+    hour: datetime
+    id: UUID
+
+
+_AFTER_ALL: Final = LogPosition(datetime.max.replace(tzinfo=UTC), UUID(int=(1 << 128) - 1))
 
 
 class LogLine(NamedTuple):
-    """Accesses of one kind from one network since the last flush."""
+    """Accesses of one kind from one network since the last flush. id: random; it orders an hour's lines."""
 
     id: UUID
     gallery_id: UUID
@@ -79,29 +94,42 @@ class LoggedAccesses(NamedTuple):
     network: str
     accesses: int
 
+    @property
+    def position(self) -> LogPosition:
+        return LogPosition(self.hour, self.id)
+
 
 class AccessQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def write(
-        self, flush_id: UUID, *, events: Sequence[OutboxRow], lines: Sequence[LogLine], hour: datetime
+        self,
+        flush_id: UUID,
+        *,
+        events: Sequence[OutboxRow],
+        lines: Sequence[LogLine],
+        hour: datetime,
+        leave: Callable[[frozenset[UUID]], None],
     ) -> None:
         """Queue events and add to the log, once for each flush id. Deleted galleries get no line.
 
+        leave: told before the commit which galleries are busy and got no line, although they have their
+        events; not told at all where the flush was written before.
         No row of a gallery is locked for its events: their order does not matter.
         """
         async with self._database.hot.acquire() as connection, connection.transaction():
             if await connection.fetchval(_RECORD, FLUSHES, flush_id) is None:
                 return
-            await connection.execute(_PUBLISH, *_columns(events))
-            await _add_to_log(connection, lines, hour=hour)
+            if events:
+                await connection.execute(_PUBLISH, *_columns(events))
+            leave(await _add_to_log(connection, lines, hour=hour))
 
     async def page(
-        self, gallery_id: GalleryId, *, before: UUID | None, limit: int
+        self, gallery_id: GalleryId, *, before: LogPosition | None, limit: int
     ) -> Sequence[LoggedAccesses]:
-        """Up to `limit` lines of a gallery, the newest first. before: the last id of the page before."""
-        records = await self._database.hot.fetch(_PAGE, gallery_id, before or _AFTER_ALL, limit)
+        """Up to `limit` lines of a gallery, the newest first. before: the last line of the page before."""
+        records = await self._database.hot.fetch(_PAGE, gallery_id, *(before or _AFTER_ALL), limit)
         return [LoggedAccesses._make(record) for record in records]
 
     async def sweep(self, before: datetime, *, limit: int) -> int:
@@ -110,14 +138,17 @@ class AccessQueries:
         return int(status.rpartition(" ")[2])
 
 
-async def _add_to_log(connection: Any, lines: Sequence[LogLine], *, hour: datetime) -> None:
+async def _add_to_log(connection: Any, lines: Sequence[LogLine], *, hour: datetime) -> frozenset[UUID]:
+    """The galleries that are busy, whose lines were not added."""
     galleries = sorted({line.gallery_id for line in lines})
-    await connection.fetch(_HOLD, galleries)
-    # A statement of its own: it sees what was committed while the one above waited.
-    gone = {record[0] for record in await connection.fetch(_GONE, galleries)}
-    kept = [line for line in lines if line.gallery_id not in gone]
+    held = {record[0] for record in await connection.fetch(_HOLD, galleries)}
+    # A statement of its own, so that a deletion that ended meanwhile is seen.
+    known: dict[UUID, bool] = dict(await connection.fetch(_KNOWN, galleries))
+    busy = frozenset(each for each, is_gone in known.items() if not is_gone and each not in held)
+    kept = [line for line in lines if line.gallery_id not in busy and not known.get(line.gallery_id)]
     if kept:
         await connection.execute(_LOG, *_columns(kept), hour, MAX_LINES_PER_HOUR)
+    return busy
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

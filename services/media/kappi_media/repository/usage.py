@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
+from uuid import UUID
 
 from kappi_chassis.db import Database
 
@@ -17,6 +18,15 @@ FROM contents c JOIN usage_days u ON u.gallery_id = c.gallery_id
 WHERE c.owner_id = $1 AND c.deleted_at IS NULL
 GROUP BY shown_day, u.content_type ORDER BY shown_day, u.content_type
 """
+_BEHIND = "SELECT gallery_id FROM contents WHERE usage_behind ORDER BY gallery_id LIMIT 1"
+# Every change of an item waits for the gallery's row, so nothing is counted twice or left out.
+_HOLD = "SELECT usage_behind FROM contents WHERE gallery_id = $1 FOR UPDATE"
+_COUNT = """
+INSERT INTO usage_days (gallery_id, day, content_type, item_count, size_bytes)
+SELECT gallery_id, (created_at AT TIME ZONE 'UTC')::date, content_type, count(*), sum(size_bytes)
+FROM items WHERE gallery_id = $1 AND status <> 'rejected' GROUP BY 1, 2, 3
+"""
+_COUNTED = "UPDATE contents SET usage_behind = false WHERE gallery_id = $1"
 _CHARGED = "SELECT used_bytes, reserved_bytes FROM accounts WHERE id = $1"
 
 
@@ -44,6 +54,18 @@ class UsageQueries:
         """Everything in galleries of the account, by day within the range."""
         records = await self._database.hot.fetch(_USAGE, account_id, first, last)
         return [UsageRow._make(record) for record in records]
+
+    async def behind(self) -> UUID | None:
+        """A gallery whose items are still to be counted."""
+        found: UUID | None = await self._database.hot.fetchval(_BEHIND)
+        return found
+
+    async def catch_up(self, gallery_id: UUID) -> None:
+        """Count a gallery's items, if that is still to be done."""
+        async with self._database.hot.acquire() as connection, connection.transaction():
+            if await connection.fetchval(_HOLD, gallery_id):
+                await connection.execute(_COUNT, gallery_id)
+                await connection.execute(_COUNTED, gallery_id)
 
     async def charged(self, account_id: AccountId) -> ChargedBytes:
         """Nothing for an account that never uploaded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from uuid import UUID
@@ -12,6 +13,8 @@ from kappi_media.statistics.traits import OTHER, UNDISCERNED, Traits, network_of
 
 AccessKind = Literal["view", "item_view", "preview", "download", "archive", "link"]
 
+VIEW: Final = "view"
+"""The kind whose callers are told apart by language, role and app."""
 MAX_TRAITS: Final = 500
 """Combinations of kind and traits of one gallery that are told apart between two flushes."""
 MAX_NETWORKS: Final = 200
@@ -22,7 +25,8 @@ MAX_ITEMS: Final = 2_000
 
 @dataclass(slots=True)
 class GalleryCounts:
-    """What was counted for one gallery. traits, networks: every access is in both; items: some are."""
+    """What was counted for one gallery. traits, networks: every access is in both; items: some are. What a
+    flush could not log is once more in networks alone."""
 
     traits: Counter[tuple[AccessKind, Traits]] = field(default_factory=Counter)
     networks: Counter[tuple[AccessKind, str]] = field(default_factory=Counter)
@@ -91,19 +95,23 @@ class AccessCounter:
                 _DROPPED.inc(times)
                 return
             counts = self._counts[gallery_id] = GalleryCounts()
-        key = (kind, traits)
+        # A visit is one view: what is fetched in it would tell the visits apart by how much that was.
+        key = (kind, traits if kind == VIEW else UNDISCERNED)
         if key not in counts.traits and not self._takes(len(counts.traits), MAX_TRAITS):
             key = (kind, UNDISCERNED)
         counts.traits[key] += times
-        line = (kind, network)
-        if line not in counts.networks and not self._takes(len(counts.networks), MAX_NETWORKS):
-            line = (kind, OTHER)
-        counts.networks[line] += times
+        self._log(counts, (kind, network), times)
         if media_id is not None:
             item = (media_id, kind)
             if item in counts.items or self._takes(len(counts.items), MAX_ITEMS):
                 counts.items[item] += times
         _COUNTED.inc(times)
+
+    def log_again(self, gallery_id: UUID, networks: Mapping[tuple[AccessKind, str], int]) -> None:
+        """Accesses that are counted, and still to be logged."""
+        counts = self._counts.setdefault(gallery_id, GalleryCounts())
+        for line, times in networks.items():
+            self._log(counts, line, times)
 
     def take(self) -> Counts:
         """Everything counted so far; counting begins anew."""
@@ -122,6 +130,11 @@ class AccessCounter:
                 media_id=media_id,
                 times=times,
             )
+
+    def _log(self, counts: GalleryCounts, line: tuple[AccessKind, str], times: int) -> None:
+        if line not in counts.networks and not self._takes(len(counts.networks), MAX_NETWORKS):
+            line = (line[0], OTHER)
+        counts.networks[line] += times
 
     def _takes(self, held: int, limit: int) -> bool:
         """Whether there is room for one more key, which is then taken."""

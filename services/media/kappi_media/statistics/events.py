@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kappi_contracts.events import ItemCount, KindCount, MediaAccessed, TraitCount
 
-from kappi_media.statistics.counter import Counts, GalleryCounts
+from kappi_media.statistics.counter import VIEW, Counts, GalleryCounts
 
 MAX_ITEMS_PER_EVENT: Final = 500
 """An event has at most some 60 kB then."""
@@ -21,6 +21,8 @@ _Trait = Literal["language", "role", "app"]
 def events_of(counts: Counts, *, day: date) -> Iterator[MediaAccessed]:
     """For each gallery one, or more where it has many items: items alone stand in the further ones."""
     for gallery_id, counted in counts.items():
+        if not counted.traits:
+            continue
         items = _items(counted)
         yield MediaAccessed(
             gallery_id=gallery_id,
@@ -43,7 +45,9 @@ def _kinds(counted: GalleryCounts) -> tuple[KindCount, ...]:
 
 def _traits(counted: GalleryCounts) -> tuple[TraitCount, ...]:
     totals: Counter[tuple[_Trait, str]] = Counter()
-    for (_, traits), count in counted.traits.items():
+    for (kind, traits), count in counted.traits.items():
+        if kind != VIEW:
+            continue
         totals["language", traits.language] += count
         totals["role", traits.role] += count
         totals["app", traits.app] += count

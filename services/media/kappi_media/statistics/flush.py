@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Final, TypeVar
+from uuid import UUID, uuid4
 
 import asyncpg
 from kappi_chassis.clock import Clock, NewId
@@ -18,18 +20,29 @@ from kappi_media.statistics.counter import AccessCounter, Counts
 from kappi_media.statistics.events import events_of
 
 CLOSE_TIMEOUT_S = 5.0
+CLOSE_PAUSE_S = 0.2
+"""Between two attempts of the last flush to log galleries that are busy."""
+SLICE: Final = 250
+"""Rows that are built before anything else may run."""
+
+Row = TypeVar("Row")
 
 _log = get_logger(__name__)
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
-    """Counts on their way. id: the same in every attempt, so that one whose end is not known counts once."""
+    """Counts on their way. id: the same in every attempt, so that one whose end is not known counts once.
+    busy: galleries that the last attempt which was not a repetition could not log."""
 
     id: UUID
     counts: Counts
     at: datetime
+    busy: frozenset[UUID] = frozenset()
+
+    def leave(self, busy: frozenset[UUID]) -> None:
+        self.busy = busy
 
 
 class AccessFlush:
@@ -67,22 +80,34 @@ class AccessFlush:
                 metrics.ACCESS_FLUSHES.labels("failed").inc()
                 _log.warning("accesses.flush_failed", error=str(error), error_type=type(error).__name__)
 
-    async def flush(self) -> None:
-        """Write what a failed flush left, then what was counted since.
+    async def flush(self) -> bool:
+        """Write what a failed flush left, then what was counted since. False where galleries were busy, whose
+        log lines the counter has again.
 
         Raises OSError, TimeoutError, PostgresError, InterfaceError: nothing is lost, call again.
         """
-        while (batch := self._next()) is not None:
-            await self._write(batch)
-            self._pending = None
-            self._outbox.wake()
-            metrics.ACCESS_FLUSHES.labels("written").inc()
+        busy: list[_Batch] = []
+        try:
+            while (batch := self._next()) is not None:
+                await self._write(batch)
+                self._pending = None
+                self._outbox.wake()
+                metrics.ACCESS_FLUSHES.labels("written").inc()
+                if batch.busy:
+                    busy.append(batch)
+        finally:
+            # Not before the end: the loop would take them, and find them busy, again and again.
+            for batch in busy:
+                for gallery_id in batch.busy:
+                    self._counter.log_again(gallery_id, batch.counts[gallery_id].networks)
+        return not busy
 
     async def close(self) -> None:
         """The last flush, bounded in time. It comes after the last request and before the database closes."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self.flush()
+                while not await self.flush():  # noqa: ASYNC110 - the event is in the database
+                    await asyncio.sleep(CLOSE_PAUSE_S)
         except _AWAY as error:
             metrics.ACCESS_FLUSHES.labels("lost").inc()
             _log.error("accesses.lost", error=str(error), error_type=type(error).__name__)
@@ -93,13 +118,26 @@ class AccessFlush:
         return self._pending
 
     async def _write(self, batch: _Batch) -> None:
+        events = events_of(batch.counts, day=batch.at.date())
         await self._accesses.write(
             batch.id,
-            events=[self._outbox.row(event) for event in events_of(batch.counts, day=batch.at.date())],
-            lines=[
-                LogLine(self._new_id(), gallery_id, kind, network, count)
-                for gallery_id, counted in batch.counts.items()
-                for (kind, network), count in counted.networks.items()
-            ],
+            events=[self._outbox.row(event) async for event in _in_slices(events)],
+            lines=[line async for line in _in_slices(_lines(batch.counts))],
             hour=batch.at.replace(minute=0, second=0, microsecond=0),
+            leave=batch.leave,
         )
+
+
+def _lines(counts: Counts) -> Iterator[LogLine]:
+    for gallery_id, counted in counts.items():
+        for (kind, network), count in counted.networks.items():
+            # Not of the flush's ids: those tell the time.
+            yield LogLine(uuid4(), gallery_id, kind, network, count)
+
+
+async def _in_slices(rows: Iterable[Row]) -> AsyncIterator[Row]:
+    """The same, and now and then a turn for whoever waits for the event loop."""
+    for number, row in enumerate(rows, start=1):
+        yield row
+        if number % SLICE == 0:
+            await asyncio.sleep(0)

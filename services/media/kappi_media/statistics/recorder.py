@@ -14,7 +14,6 @@ from kappi_media.statistics.traits import (
     AGENT_BYTES,
     ANONYMOUS,
     LANGUAGE_BYTES,
-    MANAGER,
     ROLES,
 )
 
@@ -42,20 +41,12 @@ class CountAccesses:
     def granted(
         self, kind: AccessKind, request: Request, grant: Grant, *, media_id: UUID | None = None
     ) -> None:
-        self._count(
-            kind,
-            request,
-            gallery_id=grant.gallery_id,
-            media_id=media_id,
-            role=MANAGER if grant.right == "manage" else None,
-        )
+        self._count(kind, request, gallery_id=grant.gallery_id, media_id=media_id)
 
     def followed(self, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
-        self._count("link", request, gallery_id=gallery_id, media_id=media_id, role=None)
+        self._count("link", request, gallery_id=gallery_id, media_id=media_id)
 
-    def _count(
-        self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None, role: str | None
-    ) -> None:
+    def _count(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None) -> None:
         language = agent = address = b""
         told = ANONYMOUS
         # The raw list, once: Starlette's view of it decodes every name for each look-up.
@@ -68,9 +59,7 @@ class CountAccesses:
                 address = value
             elif name == ROLE_HEADER and (text := value.decode("latin-1")) in ROLES:
                 told = text
-        self._counter.see(
-            (kind, gallery_id.int, media_id, role or told, language, agent, address[-ADDRESS_BYTES:])
-        )
+        self._counter.see((kind, gallery_id.int, media_id, told, language, agent, address[-ADDRESS_BYTES:]))
 
 
 class CountNothing:

@@ -6,15 +6,14 @@ Header values are classified once each and kept in bounded maps, cut to a length
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from functools import cache, lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 UNKNOWN: Final = "unknown"
 """The caller did not say."""
 OTHER: Final = "other"
 """The caller said something that is not in the list."""
-MANAGER: Final = "manager"
 ANONYMOUS: Final = "anonymous"
 
 IPV4_NETWORK_BITS: Final = 24
@@ -23,6 +22,7 @@ LANGUAGE_BYTES: Final = 64
 AGENT_BYTES: Final = 256
 ADDRESS_BYTES: Final = 64
 _KEPT = 4_096
+_NAT64: Final = IPv6Network("64:ff9b::/96")
 
 _ISO_639_1 = """
 aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz
@@ -67,7 +67,7 @@ _FAMILIES: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traits:
-    """Compared by identity, which costs a dictionary less than texts do; equal ones may exist twice."""
+    """Compared by identity, which costs a dictionary less than texts do. `traits_of` makes each one once."""
 
     language: str
     role: str
@@ -81,7 +81,13 @@ UNDISCERNED: Final = Traits(OTHER, OTHER, OTHER)
 @lru_cache(maxsize=4 * _KEPT)
 def traits_of(language: bytes, agent: bytes, role: str) -> Traits:
     """language, agent: the headers' values, cut; empty where there is none."""
-    return Traits(_language(language), role, _app(agent))
+    return _traits(_language(language), role, _app(agent))
+
+
+@cache
+def _traits(language: str, role: str, app: str) -> Traits:
+    """Of closed lists, so there are some thousand at most."""
+    return Traits(language, role, app)
 
 
 @lru_cache(maxsize=4 * _KEPT)
@@ -92,10 +98,22 @@ def network_of(address: str) -> str:
     except ValueError:
         return UNKNOWN
     if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is None:
+        carried = _carried(parsed)
+        if carried is None:
             return str(IPv6Network((int(parsed), IPV6_NETWORK_BITS), strict=False))
-        parsed = parsed.ipv4_mapped
+        parsed = carried
     return str(IPv4Network((int(parsed), IPV4_NETWORK_BITS), strict=False))
+
+
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address of the caller that stands in an IPv6 one: mapped, 6to4, Teredo, or NAT64.
+
+    The first 48 bits of a 6to4 address are one IPv4 address whole.
+    """
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
 def _language(header: bytes) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from uuid import UUID
 
 import msgspec
 from kappi_chassis.clock import Clock
 from kappi_chassis.day_range import DayRange
 
+from kappi_media.access_log_cursors import cursor_after
 from kappi_media.domain import AccountId, GalleryId
-from kappi_media.paging import cursor_after
-from kappi_media.repository.accesses import AccessQueries
+from kappi_media.repository.accesses import AccessQueries, LogPosition
 from kappi_media.repository.usage import UsageQueries, UsageRow
 from kappi_media.statistics_schemas import (
     AccessPage,
@@ -62,21 +61,28 @@ class ShowUsage:
 
 
 class ShowAccesses:
-    """The access log of a gallery."""
+    """The access log of a gallery. step: a count is told rounded up to a multiple of it, so that it cannot be
+    matched with the counters of a day, which are exact by kind."""
 
-    def __init__(self, accesses: AccessQueries) -> None:
+    def __init__(self, accesses: AccessQueries, *, step: int) -> None:
         self._accesses = accesses
+        self._step = step
 
-    async def __call__(self, gallery_id: GalleryId, *, before: UUID | None, limit: int) -> AccessPage:
+    async def __call__(self, gallery_id: GalleryId, *, before: LogPosition | None, limit: int) -> AccessPage:
         found = await self._accesses.page(gallery_id, before=before, limit=limit + 1)
         shown = found[:limit]
         return AccessPage(
             items=[
-                AccessView(hour=line.hour, kind=line.kind, network=line.network, count=line.accesses)
+                AccessView(
+                    hour=line.hour, kind=line.kind, network=line.network, count=self._told(line.accesses)
+                )
                 for line in shown
             ],
-            next_cursor=cursor_after(shown[-1].id) if len(found) > limit else None,
+            next_cursor=cursor_after(shown[-1].position) if len(found) > limit else None,
         )
+
+    def _told(self, accesses: int) -> int:
+        return -(-accesses // self._step) * self._step
 
 
 class SweepAccessLog:

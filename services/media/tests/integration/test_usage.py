@@ -11,13 +11,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from alembic import command
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
+from kappi_chassis.db.migrations import alembic_config
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated
+from kappi_media.repository.usage import UsageQueries
 from kappi_media.testing.harness import Client, Clock, Gallery, Http, Teller
 from kappi_media.testing.samples import encode, quadrants
+from kappi_media.use_cases.catch_up_usage import CatchUpUsage
 
 pytestmark = pytest.mark.integration
 
@@ -151,6 +155,51 @@ async def test_every_change_of_an_item_is_counted(database: Database, clock: Clo
     assert await database.hot.fetchval("SELECT count(*) FROM usage_days") == 0
     await database.hot.execute("DELETE FROM items")
     assert await database.hot.fetchval(_TRUTH) == 0
+
+
+async def test_what_was_there_before_is_counted_later_and_uploads_do_not_wait(
+    url: str, database: Database, clock: Clock
+) -> None:
+    """Items change on, before their gallery is counted and after."""
+    config, first, second = alembic_config("kappi_media", url), uuid4(), uuid4()
+    await asyncio.to_thread(command.downgrade, config, "0005")
+    ids = [new_id() for _ in range(8)]
+    for gallery_id, some in ((first, ids[:4]), (second, ids[4:])):
+        await owned(database, uuid4(), gallery_id)
+        await database.hot.execute(_ADD, some, gallery_id, "image/jpeg", 10, clock())
+    await asyncio.to_thread(command.upgrade, config, "head")
+    assert await database.hot.fetchval("SELECT count(*) FROM usage_days") == 0
+
+    async def change(some: list[UUID], *, to: UUID) -> None:
+        await database.hot.execute("DELETE FROM items WHERE id = $1", some[0])
+        await database.hot.execute("UPDATE items SET content_type = 'image/png' WHERE id = $1", some[1])
+        await database.hot.execute("UPDATE items SET gallery_id = $2 WHERE id = $1", some[2], to)
+        await database.hot.execute(_ADD, [new_id()], first, "image/gif", 3, clock())
+
+    usage = UsageQueries(database)
+    await change(ids[:4], to=second)
+    await usage.catch_up(first)
+    await change(ids[4:], to=first)
+    await CatchUpUsage(usage)()
+    assert await database.hot.fetchval(_TRUTH) == 0
+    for _ in range(2):
+        await usage.catch_up(first)
+    await database.hot.execute("UPDATE items SET size_bytes = 12")
+    assert await database.hot.fetchval(_TRUTH) == 0
+
+
+async def test_a_gallery_is_counted_once_while_others_upload_to_it(
+    client: Client, gallery: Gallery, database: Database
+) -> None:
+    await client.upload(gallery, PICTURE)
+    await database.hot.execute("DELETE FROM usage_days")
+    await database.hot.execute("UPDATE contents SET usage_behind = true")
+    usage = UsageQueries(database)
+    await asyncio.gather(
+        *(client.upload(gallery, PICTURE) for _ in range(6)), *(usage.catch_up(gallery.id) for _ in range(4))
+    )
+    assert await database.hot.fetchval(_TRUTH) == 0
+    assert await database.hot.fetchval("SELECT sum(item_count) FROM usage_days") == 7
 
 
 async def test_it_is_exact_however_many_upload_and_delete_at_once(

@@ -12,12 +12,19 @@ depends_on = None
 
 _DAY = "(created_at AT TIME ZONE 'UTC')::date"
 
+# A gallery that is behind is counted whole by the running service, which holds its `contents` row meanwhile.
+_BEHIND = """
+CREATE FUNCTION usage_is_behind(gallery uuid) RETURNS boolean LANGUAGE sql AS $$
+  SELECT EXISTS (SELECT FROM contents WHERE gallery_id = gallery AND usage_behind)
+$$
+"""
 _COUNT_ADDED = f"""
 CREATE FUNCTION count_added_items() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO usage_days AS u (gallery_id, day, content_type, item_count, size_bytes)
   SELECT gallery_id, {_DAY}, content_type, count(*), sum(size_bytes)
-  FROM added WHERE status <> 'rejected'
+  FROM added a WHERE status <> 'rejected'
+    AND NOT EXISTS (SELECT FROM contents c WHERE c.gallery_id = a.gallery_id AND c.usage_behind)
   GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
   ON CONFLICT (gallery_id, day, content_type) DO UPDATE
   SET item_count = u.item_count + excluded.item_count, size_bytes = u.size_bytes + excluded.size_bytes;
@@ -29,7 +36,9 @@ CREATE FUNCTION count_removed_items() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   WITH gone AS (
     SELECT gallery_id, {_DAY} AS day, content_type, count(*) AS item_count, sum(size_bytes) AS size_bytes
-    FROM removed WHERE status <> 'rejected' GROUP BY 1, 2, 3
+    FROM removed r WHERE status <> 'rejected'
+      AND NOT EXISTS (SELECT FROM contents c WHERE c.gallery_id = r.gallery_id AND c.usage_behind)
+    GROUP BY 1, 2, 3
   ), left_over AS (
     UPDATE usage_days u
     SET item_count = u.item_count - gone.item_count, size_bytes = u.size_bytes - gone.size_bytes
@@ -49,14 +58,14 @@ DECLARE
   old_day date := (OLD.created_at AT TIME ZONE 'UTC')::date;
   new_day date := (NEW.created_at AT TIME ZONE 'UTC')::date;
 BEGIN
-  IF OLD.status <> 'rejected' THEN
+  IF OLD.status <> 'rejected' AND NOT usage_is_behind(OLD.gallery_id) THEN
     UPDATE usage_days u SET item_count = u.item_count - 1, size_bytes = u.size_bytes - OLD.size_bytes
     WHERE u.gallery_id = OLD.gallery_id AND u.day = old_day AND u.content_type = OLD.content_type;
     DELETE FROM usage_days u
     WHERE u.gallery_id = OLD.gallery_id AND u.day = old_day AND u.content_type = OLD.content_type
       AND u.item_count = 0;
   END IF;
-  IF NEW.status <> 'rejected' THEN
+  IF NEW.status <> 'rejected' AND NOT usage_is_behind(NEW.gallery_id) THEN
     INSERT INTO usage_days AS u (gallery_id, day, content_type, item_count, size_bytes)
     VALUES (NEW.gallery_id, new_day, NEW.content_type, 1, NEW.size_bytes)
     ON CONFLICT (gallery_id, day, content_type) DO UPDATE
@@ -102,25 +111,30 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("owner_id IS NOT NULL"),
     )
-    # Nothing is added between the first count and the triggers.
-    op.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
-    for statement in (_COUNT_ADDED, _COUNT_REMOVED, _COUNT_CHANGED, *_TRIGGERS):
-        op.execute(statement)
-    op.execute(
-        "INSERT INTO usage_days (gallery_id, day, content_type, item_count, size_bytes) "  # noqa: S608 - as above
-        f"SELECT gallery_id, {_DAY}, content_type, count(*), sum(size_bytes) "
-        "FROM items WHERE status <> 'rejected' GROUP BY 1, 2, 3"
+    # What is there already is counted by the running service, gallery by gallery: no row is written here.
+    op.add_column(
+        "contents", sa.Column("usage_behind", sa.Boolean(), nullable=False, server_default=sa.text("true"))
     )
+    op.alter_column("contents", "usage_behind", server_default=sa.text("false"))
+    op.create_index(
+        "ix_contents_usage_behind",
+        "contents",
+        ["gallery_id"],
+        unique=False,
+        postgresql_where=sa.text("usage_behind"),
+    )
+    for statement in (_BEHIND, _COUNT_ADDED, _COUNT_REMOVED, _COUNT_CHANGED, *_TRIGGERS):
+        op.execute(statement)
     op.create_table(
         "access_log",
         sa.Column("gallery_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("network", sa.Text(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("count > 0", name=op.f("ck_access_log_count_positive")),
-        sa.PrimaryKeyConstraint("gallery_id", "id", name=op.f("pk_access_log")),
+        sa.PrimaryKeyConstraint("gallery_id", "hour", "id", name=op.f("pk_access_log")),
         sa.UniqueConstraint(
             "gallery_id", "hour", "kind", "network", name=op.f("uq_access_log_gallery_id_hour_kind_network")
         ),
@@ -139,5 +153,8 @@ def downgrade() -> None:
     ):
         op.execute(f"DROP TRIGGER {trigger} ON items")
         op.execute(f"DROP FUNCTION {function}")
+    op.execute("DROP FUNCTION usage_is_behind")
+    op.drop_index("ix_contents_usage_behind", table_name="contents")
+    op.drop_column("contents", "usage_behind")
     op.drop_index("ix_contents_owner_id", table_name="contents")
     op.drop_table("usage_days")
