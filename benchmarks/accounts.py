@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Self
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -17,12 +18,12 @@ class Account:
 
     def __init__(self, world: World, account_id: UUID, credentials: dict[str, str]) -> None:
         self.id = account_id
-        self._world = world
+        self.world = world
         self._credentials = credentials
         self._token = ""
 
     @classmethod
-    async def sign_up(cls, world: World) -> Account:
+    async def sign_up(cls, world: World) -> Self:
         credentials = {"email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_hex(12)}
         made = await world.ask("POST", f"{world.gateway.url}/v1/accounts", body=credentials)
         account = cls(world, UUID(made["id"]), credentials)
@@ -34,11 +35,11 @@ class Account:
         ask = request(
             "POST",
             "/v1/oauth/token",
-            host=self._world.gateway.authority,
+            host=self.world.gateway.authority,
             headers={"content-type": "application/x-www-form-urlencoded"},
             body=urlencode({"grant_type": "password", **form}).encode(),
         )
-        connection = await connect(self._world.gateway.host, self._world.gateway.port)
+        connection = await connect(self.world.gateway.host, self.world.gateway.port)
         connection.keep_body = True
         assert await connection.ask(ask) == 200
         self._token = msgspec.json.decode(connection.body)["access_token"]

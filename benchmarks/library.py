@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import secrets
 import sys
 import tempfile
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import uvloop
 from kappi_embedded.testing import GENEROUS, EmbeddedStack
 
+from benchmarks.accounts import Account
 from benchmarks.footprint import stack_pids
 from benchmarks.library_data import load, word
-from benchmarks.load import connect, fixed_rate, request
+from benchmarks.load import fixed_rate, request
 from benchmarks.world import Endpoint, World
 
 RATE: Final = 100
@@ -78,44 +77,12 @@ def pairs(named: dict[str, str]) -> dict[str, str]:
     }
 
 
-class Reader:
+class Reader(Account):
     """An account with its library, and what asks for its pages."""
-
-    def __init__(self, world: World, account_id: UUID, credentials: dict[str, str]) -> None:
-        self.account_id = account_id
-        self._world = world
-        self._credentials = credentials
-        self._token = ""
-
-    @classmethod
-    async def sign_up(cls, world: World) -> Reader:
-        credentials = {"email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_hex(12)}
-        made = await world.ask("POST", f"{world.gateway.url}/v1/accounts", body=credentials)
-        return cls(world, UUID(made["id"]), credentials)
-
-    async def log_in(self) -> None:
-        """A fresh token: they last for minutes only."""
-        form = {"username": self._credentials["email"], "password": self._credentials["password"]}
-        ask = request(
-            "POST",
-            "/v1/oauth/token",
-            host=self._world.gateway.authority,
-            headers={"content-type": "application/x-www-form-urlencoded"},
-            body=urlencode({"grant_type": "password", **form}).encode(),
-        )
-        connection = await connect(self._world.gateway.host, self._world.gateway.port)
-        connection.keep_body = True
-        assert await connection.ask(ask) == 200
-        self._token = msgspec.json.decode(connection.body)["access_token"]
-        connection.close()
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token}"}
 
     async def measure(self, query: str, *, seconds: float) -> tuple[float, float, int]:
         """p50, p99 in milliseconds, and answers that were none."""
-        gateway = self._world.gateway
+        gateway = self.world.gateway
         ask = request("GET", f"/v1/media?{query}", host=gateway.authority, headers=self.headers)
         outcome = await fixed_rate(
             gateway.host, gateway.port, lambda _: ask, per_second=RATE, seconds=seconds
@@ -125,9 +92,7 @@ class Reader:
 
     async def found(self, query: str) -> tuple[int, bool]:
         """Items on the first page, and whether there is another."""
-        page = await self._world.ask(
-            "GET", f"{self._world.gateway.url}/v1/media?{query}", headers=self.headers
-        )
+        page = await self.world.ask("GET", f"{self.world.gateway.url}/v1/media?{query}", headers=self.headers)
         return len(page["items"]), page["next_cursor"] is not None
 
 
@@ -137,9 +102,9 @@ async def run(stack: EmbeddedStack, options: argparse.Namespace) -> int:
     async with World(Endpoint("127.0.0.1", stack.port), services, pids=pids) as world:
         large, small = await Reader.sign_up(world), await Reader.sign_up(world)
         url = stack.database_url("media")
-        await load(url, small.account_id, items=options.small)
-        galleries = await load(url, large.account_id, items=options.items)
-        latitude, longitude = await _somewhere(url, large.account_id)
+        await load(url, small.id, items=options.small)
+        galleries = await load(url, large.id, items=options.items)
+        latitude, longitude = await _somewhere(url, large.id)
         named = filters(galleries[50], latitude, longitude)
         print(f"{options.items:,} items and {options.small:,}, {RATE} requests a second, milliseconds")
         failed = await _each(large, small, named, seconds=options.seconds)

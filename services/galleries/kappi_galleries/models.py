@@ -109,7 +109,7 @@ posts = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("author_id", Uuid, nullable=False),
-    # draft: its picture is being stored, and nobody sees it. deleted: its comments are being removed.
+    # draft: its picture is being stored, and it is not visible. deleted: its comments are being removed.
     Column("state", Text, nullable=False),
     Column("caption", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),

@@ -60,7 +60,7 @@ OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
 """For a call whose account the service itself reads from the token."""
 
 ROLE = "x-kappi-role"
-"""What an access token says of whoever views something, for statistics alone (ADR-0024): no right follows."""
+"""The role in the access token of a viewer, for statistics only (ADR-0024): it gives no right."""
 
 TO_STORE: Mapping[bytes, str] = _passing(
     "access-control-request-headers",

@@ -145,7 +145,7 @@ async def add_within(
 
 
 async def mend_count(connection: AsyncConnection, post_id: PostId) -> int | None:
-    """Count a post's comments anew, while nobody adds or deletes one; None when its count is exact."""
+    """Count a post's comments anew under its lock; None when its count is exact."""
     await connection.execute(select(posts.c.id).where(posts.c.id == post_id).with_for_update())
     driver = await driver_of(connection)
     mended: int | None = await driver.fetchval(_MEND, post_id)
@@ -224,5 +224,5 @@ async def _add(asyncpg: Any, caller: Caller, comment: Comment, *, event: OutboxR
     arguments = (*held(caller), comment.post_id, comment.id, comment.text, comment.created_at, *event)
     if await asyncpg.fetchval(_ADD, *arguments):
         return True
-    # The first time somebody comments, or under a new name; or there is no such post.
+    # The first comment of an account, or the first under a new name; or there is no such post.
     return await note_author(asyncpg, caller) and bool(await asyncpg.fetchval(_ADD, *arguments))

@@ -1,6 +1,6 @@
 """Creating a post: a draft, its picture, then everybody sees it.
 
-The media service is called between two transactions. Until the second one nobody sees the post; a draft that
+The media service is called between two transactions. The post is visible after the second one; a draft that
 is left behind, by a killed process say, is swept after its time, and its picture with it.
 """
 

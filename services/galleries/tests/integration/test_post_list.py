@@ -89,7 +89,7 @@ async def test_a_post_that_fell_behind_its_reader_is_not_shown_again(
         assert await poster.delete_comment(account, await a_comment_of(database, high)) == 204
     rest = await poster.page(limit=10, cursor=page["next_cursor"])
     assert [post["id"] for post in rest["items"]] == [middle, low]
-    # Whoever begins anew sees it where it is now.
+    # A reader who begins anew sees it where it is now.
     assert [post["id"] for post in await poster.walk(limit=1)] == [middle, low, high]
 
 

@@ -40,7 +40,7 @@ class ModelPost:
 
 @dataclass
 class Reader:
-    """Somebody in the middle of the list. untouched: posts that must be shown. limit: of a page."""
+    """A reader in the middle of the list. untouched: posts that must be shown. limit: of a page."""
 
     limit: int
     cursor: str | None

@@ -1,1 +1,1 @@
-"""Counting accesses without slowing them: in memory, flushed every few seconds (ADR-0024)."""
+"""Statistics: accesses are counted, and told without saying who a viewer was."""

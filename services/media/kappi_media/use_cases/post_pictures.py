@@ -1,6 +1,6 @@
 """Pictures of posts: store one, make the JPEG that is shown, remove it with its post (ADR-0022).
 
-The galleries service keeps the posts and asks for their pictures. Nobody sees a post before its picture is
+The galleries service keeps the posts and asks for their pictures. A post is not visible before its picture is
 stored, so every step here may fail or be repeated.
 """
 
