@@ -61,7 +61,7 @@ def by_day(counts: Sequence[DailyCount]) -> list[tuple[date, Sums]]:
 
 
 def for_owner(counts: Iterable[DailyCount], *, step: int, today: date) -> list[DailyCount]:
-    """Counts in which nobody can be made out by a rare trait, nor by looking before and after a visit.
+    """Counts that do not show a single viewer by a rare trait, or by a look before and after a visit.
 
     Each value of language, role and app is cut to a multiple of `step` per day, and what remains is `other`:
     from `today` on everything, so that a day is told once it is over and does not change any more.

@@ -109,7 +109,7 @@ def build_app(
     recorder: AccessRecorder | None = None,
 ) -> App:
     """The service's HTTP side. make, facts, archives, copies, and what `pictures` decodes with: closed by the
-    caller, once nobody calls it. recorder: what notes accesses; without one none is noted."""
+    caller, after the last call. recorder: what notes accesses; without one none is noted."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(

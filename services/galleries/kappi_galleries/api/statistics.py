@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from kappi_chassis.http import json_response
+from kappi_chassis.http.turns import Turns
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
-from kappi_galleries.api.statistics_turns import ReadingTurns
 from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 from kappi_galleries.use_cases.statistics import ShowStatistics
+
+AT_ONCE: Final = 2
+PATIENCE_S: Final = 1.0
+"""Statistics read at once, and how long a request waits for its turn."""
 
 _DAY = {"format": "date"}
 First = Annotated[
@@ -31,7 +35,12 @@ class StatisticsApi:
 
     def __init__(self, *, show: ShowStatistics, callers: Callers) -> None:
         self._show = show
-        self._turns = ReadingTurns()
+        self._turns = Turns(
+            AT_ONCE,
+            patience_s=PATIENCE_S,
+            refusal="Too many statistics are being read.",
+            retry_after_s=1,
+        )
         self._callers = callers
 
     def router(self) -> APIRouter:

@@ -304,7 +304,7 @@ async def test_an_account_goes_whole_though_others_remove_its_comments_meanwhile
     database: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A page of which somebody else took a comment is not the last page."""
+    """A page that another transaction took a comment from is not the last page."""
     monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 3)
     made = [await poster.comment(other, post["id"]) for _ in range(9)]
     taken = 0

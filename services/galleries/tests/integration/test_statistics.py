@@ -19,7 +19,7 @@ from kappi_contracts.events import (
     MediaDeleted,
     TraitCount,
 )
-from kappi_galleries.api import statistics_turns
+from kappi_galleries.api import statistics as statistics_api
 from kappi_galleries.repository.statistics import BURIED_AT_ONCE, StatisticsRows
 from sqlalchemy import event
 
@@ -275,7 +275,7 @@ async def test_sweep_and_deletion_take_tables_in_one_order(
 async def test_statistics_are_read_by_two_at_once_and_grants_never_wait(
     gallery: Any, http: Any, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics_turns, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(statistics_api, "PATIENCE_S", 0.05)
     path, key = f"/v1/galleries/{gallery['id']}/stats", gallery["access_key"]
     async with database.hot.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE access_days")
@@ -283,7 +283,7 @@ async def test_statistics_are_read_by_two_at_once_and_grants_never_wait(
         done, waiting = await asyncio.wait(reading, timeout=2)
         refused = [task.result() for task in done]
         assert {(each.status, each.json["code"]) for each in refused} == {(503, "overloaded")}
-        assert len(waiting) == statistics_turns.AT_ONCE
+        assert len(waiting) == statistics_api.AT_ONCE
         assert (await http("GET", f"/v1/galleries/{gallery['id']}", key=key)).status == 200
     assert [(await task).status for task in waiting] == [200, 200]
 

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import FastAPI, Path, Request
 from kappi_chassis.http.app import problems
 from kappi_chassis.http.edge import PACED
+from kappi_chassis.http.turns import Turns
 from kappi_chassis.problems import NotFound
 from kappi_chassis.storage.http_ranges import names_etag
 from starlette.responses import Response
@@ -17,13 +18,14 @@ from starlette.routing import Route
 
 from kappi_media import errors
 from kappi_media.api.reading import decode, read_body
-from kappi_media.api.turns import Turns
 from kappi_media.domain import AccountId, MediaId, PostId
 from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, StorePostPicture
 
 PostIdPath = Annotated[UUID, Path(alias="id", description="Id of the post")]
 CACHE_CONTROL = "public, max-age=3600"
 """Caches may show a deleted post's picture for an hour."""
+PATIENCE_S = 10.0
+"""Longest wait of a picture for its turn."""
 _PIECE_BYTES = 64 << 10
 _INTERNAL = "/internal/posts/"
 
@@ -49,7 +51,12 @@ class PostPictureApi:
     def __init__(self, *, store: StorePostPicture, show: ShowPostPicture, at_once: int) -> None:
         self._store = store
         self._show = show
-        self._turns = Turns(at_once)
+        self._turns = Turns(
+            at_once,
+            patience_s=PATIENCE_S,
+            refusal="Too many files are being received.",
+            retry_after_s=5,
+        )
 
     def register(self, app: FastAPI) -> None:
         app.add_api_route("/v1/posts/{id}/image", self.show, methods=["GET"], **_SHOW)

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES
 from kappi_chassis.http.responses import json_response
+from kappi_chassis.http.turns import Turns
 from kappi_chassis.idempotency import HEADER, IdempotentCall
 from kappi_chassis.problems import UnsupportedMediaType
 from kappi_contracts.grants import Grant
@@ -16,7 +17,6 @@ from starlette.responses import Response
 
 from kappi_media.api import small_upload_operations
 from kappi_media.api.access import GrantGate, owner_of
-from kappi_media.api.turns import Turns
 from kappi_media.domain import GalleryId
 from kappi_media.errors import FileTooLarge, GalleryKeyWrong
 from kappi_media.posted.body import PostedBody
@@ -27,6 +27,8 @@ from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.post_file import CallOf, FileOrder, PostFile
 
+PATIENCE_S = 10.0
+"""Longest wait of a file for its turn."""
 _PIECE_BYTES = 64 << 10
 # How much of a body is file, at most and at least. Line breaks and escapes make base64 longer.
 _AS_IT_IS = (1.0, 1.0)
@@ -55,7 +57,12 @@ class SmallUploadApi:
         self._urls = urls
         self._idempotency_secret = idempotency_secret
         self._max_file_bytes = max_file_bytes
-        self._turns = Turns(at_once)
+        self._turns = Turns(
+            at_once,
+            patience_s=PATIENCE_S,
+            refusal="Too many files are being received.",
+            retry_after_s=5,
+        )
 
     def register(self, app: FastAPI) -> None:
         path = "/v1/galleries/{id}/media"

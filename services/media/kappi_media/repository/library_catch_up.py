@@ -8,7 +8,7 @@ from uuid import UUID
 from kappi_chassis.db import Database
 
 _CATCH_UP = "SELECT library_catch_up($1, $2)"
-# Galleries that belong to nobody, or are deleted, lose their mark on the way.
+# Galleries without an owner, and deleted ones, lose their mark on the way.
 _BEHIND = """
 WITH marked AS MATERIALIZED (
   SELECT gallery_id, owner_id IS NULL OR deleted_at IS NOT NULL AS is_idle FROM contents
@@ -44,6 +44,6 @@ class CatchUpQueries:
         return Behind([record["gallery_id"] for record in records if not record["is_idle"]], last)
 
     async def catch_up(self, gallery_id: UUID, *, most: int) -> bool | None:
-        """Enter its next items; True when all are, None where somebody else does it."""
+        """Enter its next items; True when all are, None where another process does it."""
         is_done: bool | None = await self._database.hot.fetchval(_CATCH_UP, gallery_id, most)
         return is_done

@@ -136,7 +136,7 @@ def _lines(counts: Counts) -> Iterator[LogLine]:
 
 
 async def _in_slices(rows: Iterable[Row]) -> AsyncIterator[Row]:
-    """The same, and now and then a turn for whoever waits for the event loop."""
+    """The same, and now and then a turn for other work of the event loop."""
     for number, row in enumerate(rows, start=1):
         yield row
         if number % SLICE == 0:

@@ -30,7 +30,7 @@ SELECT CASE WHEN $1 ~ '^[!-~]*$' THEN lower($1 COLLATE pg_unicode_fast) ELSE
 END
 $$
 """
-# The same in every version of PostgreSQL, and nobody can choose names that share a list.
+# The same in every version of PostgreSQL; names that share a list cannot be found on purpose.
 _TERM = r"""
 CREATE FUNCTION library_term(owner_id uuid, name text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT AS $$
@@ -181,7 +181,7 @@ BEGIN
 END
 $$
 """
-# True: all are entered; NULL: somebody else has the gallery, or did it.
+# True: all are entered; NULL: another process has the gallery, or finished it.
 _CATCH_UP = """
 CREATE FUNCTION library_catch_up(gallery uuid, most integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -250,7 +250,7 @@ BEGIN
 END
 $$
 """
-# Whoever gives a gallery an owner, whatever version of the service: its items are still to be entered.
+# A gallery that gets an owner, from any version of the service: its items are still to be entered.
 _ON_OWNER = """
 CREATE FUNCTION library_on_owner() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -309,7 +309,7 @@ def upgrade() -> None:
 
 def _make_tables() -> None:
     # Every gallery that is there gets the mark without a rewrite; the running service enters what they hold,
-    # piece by piece, and takes the mark off those that belong to nobody.
+    # piece by piece, and takes the mark off those without an owner.
     mark = sa.text("'00000000-0000-0000-0000-000000000000'")
     op.add_column("contents", sa.Column("library_after", sa.Uuid(), server_default=mark, nullable=True))
     op.alter_column("contents", "library_after", server_default=None)

@@ -1,0 +1,35 @@
+"""A bounded number of requests that do one expensive thing at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from kappi_chassis.problems import Overloaded
+
+
+class Turns:
+    """at_once: requests that have a turn; others wait for one.
+
+    patience_s: how long a request waits. refusal: what is told after that. retry_after_s: as in the header.
+    """
+
+    def __init__(self, at_once: int, *, patience_s: float, refusal: str, retry_after_s: int) -> None:
+        self._places = asyncio.Semaphore(at_once)
+        self._patience_s = patience_s
+        self._refusal = refusal
+        self._retry_after_s = retry_after_s
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Raises Overloaded when there is no turn in time."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Overloaded(self._refusal, retry_after_s=self._retry_after_s) from error
+        try:
+            yield
+        finally:
+            self._places.release()
