@@ -17,21 +17,35 @@ def gallery_prefix(gallery_id: UUID) -> str:
 
 
 def media_prefix(gallery_id: UUID, media_id: UUID) -> str:
-    return f"{gallery_prefix(gallery_id)}{media_id}/"
+    """Of every folder an item ever had in a gallery. No other item's begins with it: ids have one length."""
+    return f"{gallery_prefix(gallery_id)}{media_id}"
 
 
-def original_key(gallery_id: UUID, media_id: UUID) -> str:
-    return f"{gallery_prefix(gallery_id)}{media_id}/original"
+def folder_prefix(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
+    """Of an item's objects. folder: None until it is moved; each move has a new number (ADR-0025)."""
+    name = "" if folder is None else f".{folder}"
+    return f"{gallery_prefix(gallery_id)}{media_id}{name}/"
 
 
-def location_free_key(gallery_id: UUID, media_id: UUID) -> str:
+def original_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
+    return folder_prefix(gallery_id, media_id, folder) + "original"
+
+
+def location_free_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
     """Of the copy that does not tell where the original was made."""
-    return f"galleries/{gallery_id}/{media_id}/location-free"
+    return folder_prefix(gallery_id, media_id, folder) + "location-free"
 
 
-def rendition_key(gallery_id: UUID, media_id: UUID, size: str, fmt: RenditionFormat = "jpeg") -> str:
+def rendition_key(
+    gallery_id: UUID,
+    media_id: UUID,
+    size: str,
+    fmt: RenditionFormat = "jpeg",
+    *,
+    folder: int | None = None,
+) -> str:
     """size: `400` (height) or `600x600` (cover), as in the public API."""
-    return f"{gallery_prefix(gallery_id)}{media_id}/renditions/{size}.{_EXTENSIONS[fmt]}"
+    return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{size}.{_EXTENSIONS[fmt]}"
 
 
 POST_PICTURE_SIZE = "600x600"

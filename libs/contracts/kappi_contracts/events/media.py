@@ -64,6 +64,30 @@ class MediaDeleted(Event, frozen=True, kw_only=True):
     deleted_at: Instant
 
 
+class MediaMoved(Event, frozen=True, kw_only=True):
+    """A ready item is in `gallery_id` now, no longer in `from_gallery_id`; both are its owner's."""
+
+    aggregate: ClassVar[str] = "media_id"
+    media_id: UUID
+    gallery_id: UUID
+    from_gallery_id: UUID
+    size_bytes: int
+    moved_at: Instant
+
+
+class ObjectsUnused(Event, frozen=True, kw_only=True):
+    """One folder of an item is not read any more after `purge_after`; what is in it may be removed then.
+
+    folder: as in the keys of the objects; null: the one they were uploaded to.
+    """
+
+    aggregate: ClassVar[str] = "media_id"
+    media_id: UUID
+    gallery_id: UUID
+    folder: int | None
+    purge_after: Instant
+
+
 class LinkCreated(Event, frozen=True, kw_only=True):
     """An expiring link to an item exists. expires_at: UTC; it never moves. The link itself is in no event."""
 
