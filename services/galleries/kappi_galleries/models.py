@@ -79,6 +79,8 @@ gallery_items = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    # An event told of another gallery too: the row outlives its gallery, or a late event would count again.
+    Column("moved", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("state IN ('ready', 'deleted')", name="state_known"),
     Index("ix_gallery_items_gallery_id", "gallery_id"),
 )
