@@ -195,6 +195,19 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def copy(self, source: str, target: str) -> ObjectHead:
+        """Make `target` the same bytes as `source`, with its content type and tags; replaces what is there.
+
+        Objects of any size; the bytes do not leave the store. `target` appears whole or not at all; a copy
+        onto itself changes nothing. The copy may have another `etag` than the source, and no `sha256`. Of a
+        source that is replaced or deleted meanwhile no mixture is made.
+        Bounded by minutes, not seconds. After a cancellation, StorageUnavailable, or a source that was
+        deleted meanwhile the copy may be there nonetheless, or come: call again, or delete `target`.
+        Raises ObjectMissing (no source); StorageUnavailable, also when the source was replaced meanwhile;
+        StorageRefused.
+        """
+        ...
+
     async def create_multipart(self, key: str, *, content_type: str) -> str:
         """Begin a multipart upload; returns the store's id of it. An object may be there, or come, meanwhile.
 

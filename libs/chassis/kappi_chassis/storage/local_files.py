@@ -16,16 +16,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import msgspec
 
-from kappi_chassis.storage.contract import ObjectHead, ObjectMissing
+from kappi_chassis.storage.contract import ObjectHead, ObjectMissing, StorageUnavailable
+from kappi_chassis.storage.local_copy import append
 from kappi_chassis.storage.local_folders import KeyedFolder, link_and_unlink
-from kappi_chassis.storage.local_footer import Footer, finish, head_of
+from kappi_chassis.storage.local_footer import FOOTER_BYTES, Footer, finish, head_of
 
 
 class _Tags(msgspec.Struct, frozen=True):
@@ -150,6 +151,41 @@ class ObjectTree:
             self._forget_tags([key])
         self._files.place(finished, self._files.path(key), os.replace if replace else link_and_unlink)
 
+    def copy(self, source: str, target: str, *, given_up: Callable[[], bool]) -> ObjectHead:
+        """See `ObjectStore.copy`; takes as long as the bytes do. given_up: see `local_copy.append`."""
+        self.check(target)
+        opened = self.open(source)  # stays whole when it is replaced or deleted meanwhile
+        try:
+            if source == target:
+                return opened.head
+            tags = self._tags_of(opened.head)
+            if self.head(source).etag != opened.head.etag:  # so may its tags be gone
+                raise StorageUnavailable("the source was replaced while it was copied")
+            file, temporary = self.temporary_file()
+            try:
+                with file:
+                    # The footer, too: it says of the copy what it says of the source.
+                    append(opened.file, opened.head.size_bytes + FOOTER_BYTES, whole=file, given_up=given_up)
+                    os.fsync(file.fileno())
+                    copied_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+                if given_up():
+                    raise StorageUnavailable("the copy was given up")
+                self._place_copy(temporary, target, etag=opened.head.etag, tags=tags)
+            finally:
+                temporary.unlink(missing_ok=True)
+        finally:
+            opened.close()
+        return replace(opened.head, key=target, last_modified=copied_at)
+
+    def _place_copy(self, finished: Path, key: str, *, etag: str, tags: Mapping[str, str]) -> None:
+        # Tags first: the copy is never seen without them, and what is there until then has another ETag, or
+        # the same bytes.
+        if tags:
+            self._write_tags(key, _Tags(etag=etag, tags=dict(tags)))
+        else:
+            self._forget_tags([key])
+        self._files.place(finished, self._files.path(key), os.replace)
+
     def open(self, key: str) -> OpenObject:
         """Raises ObjectMissing."""
         try:
@@ -180,28 +216,32 @@ class ObjectTree:
 
     def tags(self, key: str) -> dict[str, str]:
         """Raises ObjectMissing."""
-        head = self.head(key)
+        return self._tags_of(self.head(key))
+
+    def _tags_of(self, head: ObjectHead) -> dict[str, str]:
         try:
-            kept = msgspec.json.decode(self._tags.path(key).read_bytes(), type=_Tags)
+            kept = msgspec.json.decode(self._tags.path(head.key).read_bytes(), type=_Tags)
         except FileNotFoundError:
             return {}
         return kept.tags if kept.etag == head.etag else {}
 
     def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
         """Raises ObjectMissing."""
-        content = msgspec.json.encode(_Tags(etag=self.head(key).etag, tags=dict(tags)))
+        self._write_tags(key, _Tags(etag=self.head(key).etag, tags=dict(tags)))
+        if not self.exists(key):  # deleted meanwhile, and its tags before ours came
+            self._forget_tags([key])
+            raise ObjectMissing(key)
+
+    def _write_tags(self, key: str, tags: _Tags) -> None:
         file, temporary = self.temporary_file()
         try:
             with file:
-                file.write(content)
+                file.write(msgspec.json.encode(tags))
                 file.flush()
                 os.fsync(file.fileno())
             self._tags.place(temporary, self._tags.path(key), os.replace)
         finally:
             temporary.unlink(missing_ok=True)
-        if not self.exists(key):  # deleted meanwhile, and its tags before ours came
-            self._forget_tags([key])
-            raise ObjectMissing(key)
 
     def _forget_tags(self, keys: Iterable[str]) -> None:
         # Most objects have none; where one cannot be removed, its ETag keeps it from being believed.

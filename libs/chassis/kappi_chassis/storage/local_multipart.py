@@ -12,7 +12,6 @@ completing waits for it: it has threads of its own, whereas everybody else would
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
@@ -35,6 +34,7 @@ from kappi_chassis.storage.contract import (
     StorageUnavailable,
     StoredPart,
 )
+from kappi_chassis.storage.local_copy import append
 from kappi_chassis.storage.local_files import ObjectTree
 from kappi_chassis.storage.local_folders import sync_folder
 from kappi_chassis.storage.local_footer import Footer, finish, head_of
@@ -42,8 +42,6 @@ from kappi_chassis.storage.local_footer import Footer, finish, head_of
 _UPLOAD: Final = "upload"
 _PLAN: Final = "plan"
 _WHOLE: Final = "whole"
-_COPY_BYTES: Final = 1 << 20
-_CANNOT_SHARE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _is_id = re.compile(r"[0-9a-f]{32}").fullmatch
 _is_part = re.compile(r"[0-9]{5}").fullmatch
 
@@ -257,7 +255,7 @@ def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> None:
         with source:
             whole.truncate(offset)
             whole.seek(offset)
-            _append(source, part.size_bytes, whole=whole)
+            append(source, part.size_bytes, whole=whole)
         os.fsync(whole.fileno())
         path.unlink()
         offset += part.size_bytes
@@ -269,26 +267,6 @@ def _etag(plan: Sequence[StoredPart]) -> str:
     """As S3 makes it: the MD5 of the parts' MD5s, and how many they are."""
     joined = b"".join([bytes.fromhex(part.etag) for part in plan])
     return f"{md5(joined, usedforsecurity=False).hexdigest()}-{len(plan)}"
-
-
-def _append(source: BinaryIO, length: int, *, whole: BinaryIO) -> None:
-    done = 0
-    while done < length:
-        copied = _copy(source.fileno(), whole.fileno(), offset=done, length=length - done)
-        if not copied:
-            raise StorageUnavailable("a part is shorter than it was")
-        done += copied
-
-
-def _copy(source: int, target: int, *, offset: int, length: int) -> int:
-    """Copy up to `length` bytes to where `target` stands; returns how many."""
-    if hasattr(os, "copy_file_range"):  # Linux: the file system copies, or shares the blocks
-        try:
-            return os.copy_file_range(source, target, length, offset_src=offset)
-        except OSError as error:
-            if error.errno not in _CANNOT_SHARE:
-                raise
-    return os.write(target, os.pread(source, min(length, _COPY_BYTES), offset))
 
 
 def _write_durably(path: Path, content: object) -> None:

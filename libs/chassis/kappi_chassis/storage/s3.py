@@ -27,7 +27,7 @@ from kappi_chassis.storage.contract import (
 from kappi_chassis.storage.pieces import in_pieces
 from kappi_chassis.storage.s3_client import S3Address, S3Connection
 from kappi_chassis.storage.s3_errors import error_code, error_status, is_unsupported
-from kappi_chassis.storage.s3_multipart import S3Multiparts, piece_size
+from kappi_chassis.storage.s3_multipart import S3Multiparts, piece_size, tagging_of
 from kappi_chassis.storage.sigv4 import Credentials
 from kappi_chassis.storage.tag_rules import checked_tags
 
@@ -39,17 +39,31 @@ if TYPE_CHECKING:
 MAX_BATCH = 1000
 """Keys per DeleteObjects and per page: the limit S3 itself sets."""
 
+_COPY_PART_BYTES = 256 << 20
+"""S3 copies up to 5 GiB in one call, but the answer must come within the client's read timeout."""
+
 _ALREADY_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
 class S3ObjectStore:
     """See `ObjectStore`."""
 
-    def __init__(self, address: S3Address, *, credentials: Credentials | None, threads: int = 16) -> None:
-        """credentials: None for boto3's default chain. threads: calls at once, and connections kept."""
+    def __init__(
+        self,
+        address: S3Address,
+        *,
+        credentials: Credentials | None,
+        threads: int = 16,
+        copy_part_bytes: int = _COPY_PART_BYTES,
+    ) -> None:
+        """credentials: None for boto3's default chain. threads: calls at once, and connections kept.
+
+        copy_part_bytes: larger objects are copied in parts of so many; at least 5 MiB, at most 5 GiB.
+        """
         self._bucket = address.bucket
         self._connection = S3Connection(address, credentials=credentials, threads=threads)
         self._multiparts = S3Multiparts(self._connection)
+        self._copy_part_bytes = copy_part_bytes
         self._keeps_versions = True
 
     async def head(self, key: str) -> ObjectHead:
@@ -179,6 +193,32 @@ class S3ObjectStore:
             )
         return await self.head(key)
 
+    async def copy(self, source: str, target: str) -> ObjectHead:
+        """See `ObjectStore.copy`. One request up to `copy_part_bytes`, a multipart upload from there on."""
+        found = await self.head(source)
+        if source == target:  # which S3 refuses
+            return found
+        if found.size_bytes <= self._copy_part_bytes:
+            await self._connection.run_aside(partial(self._copy, source=source, target=target), source)
+            tags = None
+        else:
+            tags = await self._connection.run(partial(self._tags_if_any, key=source), source)
+            await self._multiparts.copy(
+                found, target, tagging=tagging_of(tags), part_bytes=self._copy_part_bytes
+            )
+        try:
+            if tags and await self.tags(target) != tags:  # too many for a header, or a store that ignores it
+                await self.set_tags(target, tags)
+            return await self.head(target)
+        except ObjectMissing as error:
+            raise StorageUnavailable("the copy was deleted as soon as it was made") from error
+
+    def _copy(self, client: S3Client, *, source: str, target: str) -> None:
+        # Type and tags come along unless told otherwise.
+        client.copy_object(
+            Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
+        )
+
     async def create_multipart(self, key: str, *, content_type: str) -> str:
         """See `ObjectStore.create_multipart`."""
         _check_content_type(content_type)
@@ -221,19 +261,29 @@ class S3ObjectStore:
 
     async def tags(self, key: str) -> dict[str, str]:
         """See `ObjectStore.tags`."""
+        return await self._connection.run(partial(self._tags, key=key), key)
 
-        def work(client: S3Client) -> dict[str, str]:
-            from botocore.exceptions import ClientError  # see make_client
+    def _tags(self, client: S3Client, *, key: str) -> dict[str, str]:
+        from botocore.exceptions import ClientError  # see make_client
 
-            try:
-                answer = client.get_object_tagging(Bucket=self._bucket, Key=key)
-            except ClientError as error:
-                if error_code(error) == "NoSuchTagSet":
-                    return {}
-                raise
-            return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+        try:
+            answer = client.get_object_tagging(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) == "NoSuchTagSet":
+                return {}
+            raise
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
-        return await self._connection.run(work, key)
+    def _tags_if_any(self, client: S3Client, *, key: str) -> dict[str, str]:
+        """The same, none on a store that knows no tags."""
+        from botocore.exceptions import ClientError  # see make_client
+
+        try:
+            return self._tags(client, key=key)
+        except ClientError as error:
+            if is_unsupported(error):
+                return {}
+            raise
 
     async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
         """See `ObjectStore.set_tags`."""

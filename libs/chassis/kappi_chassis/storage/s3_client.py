@@ -46,7 +46,8 @@ class S3Connection:
         self._pool = BlockingPool(
             name="s3", threads=threads, timeout_s=_ATTEMPTS * (_CONNECT_TIMEOUT_S + _READ_TIMEOUT_S) + 5.0
         )
-        # Joining the parts of a large file takes some stores minutes: it must not hold up everything else.
+        # Joining the parts of a large file takes some stores minutes, and so does copying it: neither must
+        # hold up everything else.
         self._patient_pool = BlockingPool(
             name="s3-join", threads=_JOIN_THREADS, timeout_s=_CONNECT_TIMEOUT_S + _JOIN_TIMEOUT_S + 5.0
         )
@@ -61,8 +62,15 @@ class S3Connection:
             client = await self._pool.run(self._connect)
         return await self._pool.run(_translated, partial(work, client), key)
 
+    async def run_aside(self, work: Callable[[S3Client], T], key: str) -> T:
+        """The same on the few threads of `run_patiently`, for what keeps a thread for many seconds."""
+        client = self._client
+        if client is None:
+            client = await self._pool.run(self._connect)
+        return await self._patient_pool.run(_translated, partial(work, client), key)
+
     async def run_patiently(self, work: Callable[[S3Client], T], key: str) -> T:
-        """The same for what may take minutes, and is not tried twice."""
+        """The same for what may take minutes in one call, and is not tried twice."""
         client = self._patient_client
         if client is None:
             client = await self._patient_pool.run(self._connect_patiently)
@@ -84,7 +92,9 @@ class S3Connection:
         with self._connecting:
             if self._client is None:
                 self._client = make_client(
-                    self._address, credentials=self._credentials, connections=self._pool.threads
+                    self._address,
+                    credentials=self._credentials,
+                    connections=self._pool.threads + self._patient_pool.threads,
                 )
             return self._client
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from kappi_chassis.storage.contract import (
     MultipartMissing,
     ObjectExistsAlready,
+    ObjectHead,
     StorageRefused,
     StorageUnavailable,
     StoredPart,
@@ -28,6 +31,9 @@ _MAX_KEY_BYTES = 1024
 _PIECE_BYTES = 5 << 20  # the least S3 takes
 _LARGE_PIECE_BYTES = 64 << 20
 _LARGE_PIECES_FROM = 2_001
+_COPIED_PARTS_AT_ONCE = 4
+_MAX_TAGGING_CHARS = 128
+"""The Versity gateway counts encoded characters against what a single name may have."""
 
 
 def piece_size(number: int) -> int:
@@ -46,15 +52,17 @@ class S3Multiparts:
         self._bucket = connection.bucket
         self._joins_conditionally = True
 
-    async def create(self, key: str, *, content_type: str) -> str:
-        """The store's id of a new upload."""
+    async def create(self, key: str, *, content_type: str, tagging: str = "") -> str:
+        """The store's id of a new upload. tagging: the object's tags, as `tagging_of` writes them."""
         if len(key.encode(errors="surrogatepass")) > _MAX_KEY_BYTES:
             raise StorageRefused(f"an object key is at most {_MAX_KEY_BYTES} bytes of UTF-8")
 
+        tagged: Mapping[str, Any] = {"Tagging": tagging} if tagging else {}
+
         def work(client: S3Client) -> str:
-            return client.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=content_type)[
-                "UploadId"
-            ]
+            return client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ContentType=content_type, **tagged
+            )["UploadId"]
 
         return await self._connection.run(work)
 
@@ -151,14 +159,81 @@ class S3Multiparts:
         self, key: str, pieces: AsyncIterator[bytearray], *, content_type: str, create_only: bool
     ) -> None:
         """Store the pieces as one object, or nothing of it. One of them is in memory at a time."""
-        upload_id = await self.create(key, content_type=content_type)
         parts: list[StoredPart] = []
-        try:
+        async with self._new_upload(key, content_type=content_type) as upload_id:
             async for piece in pieces:
                 number = _next_number(parts)
                 parts.append(await self._put_piece(key, upload_id=upload_id, number=number, piece=piece))
                 del piece  # before the next one is gathered
             await self.join(key, upload_id=upload_id, parts=parts, create_only=create_only)
+
+    async def copy(self, source: ObjectHead, target: str, *, tagging: str, part_bytes: int) -> None:
+        """Make `target` of parts of `source`, which must not change meanwhile.
+
+        tagging: see `create`. part_bytes: of each part, more where an object may not have so many.
+        Raises ObjectMissing (no source); StorageUnavailable, also when it was replaced meanwhile.
+        """
+        part_bytes = max(part_bytes, -(-source.size_bytes // MAX_PARTS))
+        try:
+            async with self._new_upload(
+                target, content_type=source.content_type, tagging=tagging
+            ) as upload_id:
+                parts = await self._copy_parts(source, target, upload_id=upload_id, part_bytes=part_bytes)
+            # Not dropped from here on: the store may go on joining after a call that failed, and to drop an
+            # upload then costs some stores the object's bytes (ADR-0014). Its prefix is swept in the end.
+            await self.join(target, upload_id=upload_id, parts=parts, create_only=False)
+        except MultipartMissing as error:
+            raise StorageUnavailable("the unfinished copy was dropped") from error
+
+    async def _copy_parts(
+        self, source: ObjectHead, target: str, *, upload_id: str, part_bytes: int
+    ) -> list[StoredPart]:
+        left = iter(enumerate(range(0, source.size_bytes, part_bytes), start=1))
+        parts: list[StoredPart] = []
+
+        async def copy_some() -> None:
+            for number, start in left:
+                size_bytes = min(part_bytes, source.size_bytes - start)
+                part = await self._copy_part(
+                    source, target, upload_id=upload_id, number=number, start=start, size_bytes=size_bytes
+                )
+                parts.append(part)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_COPIED_PARTS_AT_ONCE):
+                    group.create_task(copy_some())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        return parts
+
+    async def _copy_part(
+        self, source: ObjectHead, target: str, *, upload_id: str, number: int, start: int, size_bytes: int
+    ) -> StoredPart:
+        def work(client: S3Client) -> StoredPart:
+            answer = client.upload_part_copy(
+                Bucket=self._bucket,
+                Key=target,
+                UploadId=upload_id,
+                PartNumber=number,
+                CopySource={"Bucket": self._bucket, "Key": source.key},
+                CopySourceIfMatch=f'"{source.etag}"',
+                CopySourceRange=f"bytes={start}-{start + size_bytes - 1}",
+            )
+            etag = answer["CopyPartResult"]["ETag"].strip('"')
+            return StoredPart(number=number, size_bytes=size_bytes, etag=etag)
+
+        try:
+            return await self._connection.run_aside(work, source.key)
+        except ObjectExistsAlready as error:  # a condition did not hold: here it is that on the source
+            raise StorageUnavailable("the source was replaced while it was copied") from error
+
+    @asynccontextmanager
+    async def _new_upload(self, key: str, *, content_type: str, tagging: str = "") -> AsyncGenerator[str]:
+        """The id of a new upload, which is dropped when the context fails."""
+        upload_id = await self.create(key, content_type=content_type, tagging=tagging)
+        try:
+            yield upload_id
         except BaseException:
             # Whatever it was, cancellation too. What cannot be aborted now is swept with its prefix.
             await asyncio.shield(self._forget(key, upload_id=upload_id))
@@ -183,6 +258,12 @@ class S3Multiparts:
             return StoredPart(number=number, size_bytes=len(piece), etag=answer["ETag"].strip('"'))
 
         return await self._connection.run(work)
+
+
+def tagging_of(tags: Mapping[str, str]) -> str:
+    """The tags as a header of a new upload, empty where not every store would take them there."""
+    tagging = urlencode(tags, quote_via=quote, safe="")
+    return tagging if len(tagging) <= _MAX_TAGGING_CHARS else ""
 
 
 def _next_number(parts: Sequence[StoredPart]) -> int:

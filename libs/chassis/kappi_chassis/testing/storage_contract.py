@@ -23,13 +23,14 @@ from kappi_chassis.storage.contract import (
 from kappi_chassis.storage.disposition import attachment
 from kappi_chassis.testing.signed_calls import call, without
 from kappi_chassis.testing.storage_contract_base import BODY, KEYS, MINUTES_5
+from kappi_chassis.testing.storage_contract_copy import CopyContract
 from kappi_chassis.testing.storage_contract_multipart import MultipartContract
 from kappi_chassis.testing.storage_contract_streams import StreamContract, TagContract
 
 BINDING = ContentBinding(content_type="image/jpeg", size_bytes=len(BODY), sha256=sha256(BODY).digest())
 
 
-class ObjectStoreContract(StreamContract, TagContract, MultipartContract):
+class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartContract):
     """Inherit, provide `store` and `signer`."""
 
     # What the services do themselves.

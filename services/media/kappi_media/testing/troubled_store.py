@@ -63,6 +63,10 @@ class TroubledStore:
         self._answer()
         return await self._inner.put_stream(key, chunks, content_type=content_type, replace=replace)
 
+    async def copy(self, source: str, target: str) -> ObjectHead:
+        self._answer()
+        return self._seen(await self._inner.copy(source, target))
+
     async def create_multipart(self, key: str, *, content_type: str) -> str:
         self._answer()
         return await self._inner.create_multipart(key, content_type=content_type)

@@ -27,6 +27,7 @@ from kappi_chassis.storage import (
 )
 from kappi_chassis.storage import local_multipart as multipart
 from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.storage.local_copy import append
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.signed_calls import answer_to, begun, call
@@ -355,7 +356,7 @@ def test_a_part_file_that_lost_bytes_is_no_endless_loop(tmp_path: Path) -> None:
         whole.open("w+b", buffering=0) as target,
         pytest.raises(StorageUnavailable),
     ):
-        multipart._append(source, 10, whole=target)
+        append(source, 10, whole=target)
 
 
 # Over HTTP.

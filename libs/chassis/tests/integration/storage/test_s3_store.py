@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
-from kappi_chassis.storage import StorageUnavailable
+from kappi_chassis.storage import ObjectMissing, StorageUnavailable
 from kappi_chassis.storage.s3 import S3ObjectStore
 from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.sigv4 import Credentials
@@ -70,6 +71,93 @@ async def test_unfinished_multiparts_are_aborted(
     assert await store.abort_multipart_uploads(prefix + "in/") == 0
     left = client.list_multipart_uploads(Bucket=versioned, Prefix=prefix)
     assert [upload["Key"] for upload in left["Uploads"]] == [prefix + "out"]
+
+
+THREE_PARTS = bytes(range(256)) * 4 * 1024 * 12
+"""Of 5 MiB and less."""
+
+
+@pytest.fixture(params=["plain", "versioned"])
+def bucket(request: pytest.FixtureRequest, s3_server: S3Server, versioned: str) -> str:
+    return versioned if request.param == "versioned" else s3_server.create_bucket()
+
+
+@pytest.fixture
+async def store_of_small_parts(s3_server: S3Server, bucket: str) -> AsyncIterator[S3ObjectStore]:
+    address = S3Address(bucket=bucket, region=s3_server.region, endpoint=s3_server.endpoint)
+    store = S3ObjectStore(address, credentials=s3_server.credentials, copy_part_bytes=5 << 20)
+    await store.ready()  # makes the client
+    yield store
+    await store.close()
+
+
+def before_part(store: S3ObjectStore, wanted: int, happens: Callable[[], object]) -> None:
+    """Let something happen before the n-th part of a copy is asked for."""
+    calls = count(1)
+
+    def look(**_: object) -> None:
+        if next(calls) == wanted:
+            happens()
+
+    client = store._connection._client
+    assert client is not None
+    client.meta.events.register("before-call.s3.UploadPartCopy", look)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+async def test_a_source_that_is_replaced_between_two_parts(
+    store_of_small_parts: S3ObjectStore, client: S3Client, bucket: str, prefix: str, part: int
+) -> None:
+    store, key = store_of_small_parts, prefix + "a"
+    await store.put(key, THREE_PARTS, content_type="video/mp4")
+    before_part(store, part, lambda: client.put_object(Bucket=bucket, Key=key, Body=THREE_PARTS[::-1]))
+    with pytest.raises(StorageUnavailable, match="replaced"):
+        await store.copy(key, prefix + "b")
+    assert (await store.list_page(prefix + "b")).objects == ()
+    assert await store.abort_multipart_uploads(prefix) == 0
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+@pytest.mark.parametrize("bucket", ["plain"], indirect=True)  # versitygw copies what a delete marker hides
+async def test_a_source_that_is_deleted_between_two_parts(
+    store_of_small_parts: S3ObjectStore, client: S3Client, bucket: str, prefix: str, part: int
+) -> None:
+    store, key = store_of_small_parts, prefix + "a"
+    await store.put(key, THREE_PARTS, content_type="video/mp4")
+    before_part(store, part, lambda: client.delete_object(Bucket=bucket, Key=key))
+    with pytest.raises(ObjectMissing) as caught:
+        await store.copy(key, prefix + "b")
+    assert caught.value.args == (key,)
+    assert (await store.list_page(prefix + "b")).objects == ()
+    assert await store.abort_multipart_uploads(prefix) == 0
+
+
+async def test_a_copy_cancelled_between_two_parts_leaves_nothing(
+    store_of_small_parts: S3ObjectStore, prefix: str
+) -> None:
+    store = store_of_small_parts
+    await store.put(prefix + "a", THREE_PARTS, content_type="video/mp4")
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    before_part(store, 2, lambda: loop.call_soon_threadsafe(asked.set))
+    copying = asyncio.create_task(store.copy(prefix + "a", prefix + "b"))
+    await asked.wait()
+    copying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    assert (await store.list_page(prefix + "b")).objects == ()
+    assert await store.abort_multipart_uploads(prefix) == 0
+
+
+@pytest.mark.parametrize("size_bytes", [10, len(THREE_PARTS)])
+async def test_a_copy_is_of_the_current_version(
+    store_of_small_parts: S3ObjectStore, prefix: str, size_bytes: int
+) -> None:
+    store = store_of_small_parts
+    for content in (THREE_PARTS[::-1], THREE_PARTS):
+        await store.put(prefix + "a", content[:size_bytes], content_type="video/mp4")
+        await store.copy(prefix + "a", prefix + "b")
+    copied = b"".join([chunk async for chunk in store.stream(prefix + "b")])
+    assert copied == THREE_PARTS[:size_bytes]
 
 
 @pytest.mark.parametrize("wrong", ["secret_key", "access_key"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from botocore.stub import Stubber
 from kappi_chassis.storage import (
     MultipartMissing,
     ObjectExistsAlready,
+    ObjectMissing,
     StorageRefused,
     StorageUnavailable,
     StoredPart,
+    s3_multipart,
 )
 from kappi_chassis.storage.part_numbers import MAX_PARTS
 from kappi_chassis.storage.pieces import in_pieces
@@ -134,6 +138,175 @@ async def test_stores_that_know_no_tags_of_an_object_say_so_differently(stubbed:
     store, stubber = stubbed
     stubber.add_client_error("get_object_tagging", "NoSuchTagSet", http_status_code=404)
     assert await store.tags("k") == {}
+
+
+# Copies in parts. The source is `k`, of 10 bytes, the target `t`.
+
+TO_TARGET = {"Bucket": "photos", "Key": "t", "UploadId": "u"}
+NEW_UPLOAD = {"Bucket": "photos", "Key": "t", "ContentType": "application/octet-stream"}
+TAGGED = {"TagSet": [{"Key": "a b", "Value": "1+2"}]}
+
+
+@pytest.fixture
+async def copying(stubbed: Stubbed, monkeypatch: pytest.MonkeyPatch) -> Stubbed:
+    """One part at a time, as a stub knows only one order."""
+    monkeypatch.setattr(s3_multipart, "_COPIED_PARTS_AT_ONCE", 1)
+    stubbed[0]._copy_part_bytes = 4
+    return stubbed
+
+
+def a_part(stubber: Stubber, number: int, byte_range: str) -> None:
+    wanted = {
+        **TO_TARGET,
+        "PartNumber": number,
+        "CopySource": {"Bucket": "photos", "Key": "k"},
+        "CopySourceIfMatch": '"e-2"',
+        "CopySourceRange": f"bytes={byte_range}",
+    }
+    stubber.add_response("upload_part_copy", {"CopyPartResult": {"ETag": f'"{number}"'}}, wanted)
+
+
+def all_parts(stubber: Stubber, *byte_ranges: str) -> None:
+    for number, byte_range in enumerate(byte_ranges, start=1):
+        a_part(stubber, number, byte_range)
+    named = [{"PartNumber": number, "ETag": f'"{number}"'} for number in range(1, len(byte_ranges) + 1)]
+    stubber.add_response("complete_multipart_upload", {}, {**TO_TARGET, "MultipartUpload": {"Parts": named}})
+
+
+async def test_a_large_object_is_copied_in_parts(copying: Stubbed) -> None:
+    store, stubber = copying
+    stubber.add_response("head_object", HEAD)
+    stubber.add_response("get_object_tagging", TAGGED, {"Bucket": "photos", "Key": "k"})
+    stubber.add_response(
+        "create_multipart_upload", {"UploadId": "u"}, {**NEW_UPLOAD, "Tagging": "a%20b=1%2B2"}
+    )
+    all_parts(stubber, "0-3", "4-7", "8-9")
+    stubber.add_response("get_object_tagging", TAGGED, {"Bucket": "photos", "Key": "t"})
+    stubber.add_response("head_object", HEAD)
+    assert (await store.copy("k", "t")).key == "t"
+
+
+async def test_no_object_has_more_parts_than_it_may(
+    copying: Stubbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_multipart, "MAX_PARTS", 2)
+    store, stubber = copying
+    stubber.add_response("head_object", HEAD | {"ContentLength": 9})
+    stubber.add_response("get_object_tagging", {"TagSet": []})
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"}, NEW_UPLOAD)
+    all_parts(stubber, "0-4", "5-8")
+    stubber.add_response("head_object", HEAD)
+    await store.copy("k", "t")
+
+
+@pytest.mark.parametrize("length", [10, 200])
+async def test_tags_that_did_not_come_along_are_set(copying: Stubbed, length: int) -> None:
+    """Too long for a header, or the store took no notice of it."""
+    store, stubber = copying
+    tags = {"TagSet": [{"Key": "n", "Value": "v" * length}]}
+    header = {"Tagging": "n=" + "v" * length} if length < 100 else {}
+    stubber.add_response("head_object", HEAD)
+    stubber.add_response("get_object_tagging", tags)
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"}, NEW_UPLOAD | header)
+    all_parts(stubber, "0-3", "4-7", "8-9")
+    stubber.add_response("get_object_tagging", {"TagSet": []})
+    stubber.add_response("put_object_tagging", {}, {"Bucket": "photos", "Key": "t", "Tagging": tags})
+    stubber.add_response("head_object", HEAD)
+    await store.copy("k", "t")
+
+
+async def test_a_store_that_knows_no_tags_copies_nonetheless(copying: Stubbed) -> None:
+    store, stubber = copying
+    stubber.add_response("head_object", HEAD)
+    stubber.add_client_error("get_object_tagging", "NotImplemented", http_status_code=501)
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"}, NEW_UPLOAD)
+    all_parts(stubber, "0-3", "4-7", "8-9")
+    stubber.add_response("head_object", HEAD)
+    await store.copy("k", "t")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "meaning"),
+    [
+        ("PreconditionFailed", 412, StorageUnavailable),
+        ("NoSuchKey", 404, ObjectMissing),
+        ("NoSuchUpload", 404, StorageUnavailable),
+        ("SlowDown", 503, StorageUnavailable),
+        ("EntityTooLarge", 400, StorageRefused),
+    ],
+)
+async def test_a_copy_that_fails_is_dropped(
+    copying: Stubbed, code: str, status: int, meaning: type[Exception]
+) -> None:
+    store, stubber = copying
+    stubber.add_response("head_object", HEAD)
+    stubber.add_response("get_object_tagging", {"TagSet": []})
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"}, NEW_UPLOAD)
+    a_part(stubber, 1, "0-3")
+    stubber.add_client_error("upload_part_copy", code, http_status_code=status)
+    stubber.add_response("abort_multipart_upload", {}, TO_TARGET)
+    with pytest.raises(meaning) as caught:
+        await store.copy("k", "t")
+    assert caught.value.args == ("k",) or meaning is not ObjectMissing
+
+
+async def test_a_copy_whose_join_fails_is_left_to_the_store(copying: Stubbed) -> None:
+    """It may have begun, and some stores would then delete the object's bytes with the upload."""
+    store, stubber = copying
+    stubber.add_response("head_object", HEAD | {"ContentLength": 5})
+    stubber.add_response("get_object_tagging", {"TagSet": []})
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"}, NEW_UPLOAD)
+    a_part(stubber, 1, "0-3")
+    a_part(stubber, 2, "4-4")
+    stubber.add_client_error("complete_multipart_upload", "InternalError", http_status_code=500)
+    with pytest.raises(StorageUnavailable):
+        await store.copy("k", "t")
+
+
+async def test_a_copy_that_is_deleted_at_once_is_not_a_missing_source(copying: Stubbed) -> None:
+    store, stubber = copying
+    stubber.add_response("head_object", HEAD | {"ContentLength": 4})
+    stubber.add_response(
+        "copy_object",
+        {},
+        {"Bucket": "photos", "Key": "t", "CopySource": {"Bucket": "photos", "Key": "k"}},
+    )
+    nothing_there(stubber)
+    with pytest.raises(StorageUnavailable):
+        await store.copy("k", "t")
+
+
+async def test_few_parts_are_copied_at_once() -> None:
+    at_once = s3_multipart._COPIED_PARTS_AT_ONCE
+    all_busy = threading.Barrier(at_once, timeout=10)
+    lock = threading.Lock()
+    busy: list[int] = [0]
+    numbers: list[int] = []
+
+    def upload_part_copy(**asked: Any) -> Any:
+        with lock:
+            busy[0] += 1
+            numbers.append(asked["PartNumber"])
+            assert busy[0] <= at_once
+        all_busy.wait()
+        with lock:
+            busy[0] -= 1
+        return {"CopyPartResult": {"ETag": '"e"'}}
+
+    joined: list[Any] = []
+    client: Any = SimpleNamespace(
+        head_object=lambda **_: HEAD | {"ContentLength": 3 * at_once},
+        get_object_tagging=lambda **_: {"TagSet": []},
+        create_multipart_upload=lambda **_: {"UploadId": "u"},
+        upload_part_copy=upload_part_copy,
+        complete_multipart_upload=lambda **asked: joined.append(asked["MultipartUpload"]["Parts"]),
+        close=lambda: None,
+    )
+    store = S3ObjectStore(ADDRESS, credentials=CREDENTIALS, copy_part_bytes=1)
+    store._connection.use(client)
+    await store.copy("k", "t")
+    assert sorted(numbers) == [part["PartNumber"] for part in joined[0]] == list(range(1, 3 * at_once + 1))
+    await store.close()
 
 
 def test_pieces_reach_far_enough() -> None:
