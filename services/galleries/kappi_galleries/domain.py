@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, NewType
 from uuid import UUID
@@ -125,36 +125,66 @@ class Gallery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CountedItem:
-    """What is known of one item. sequence: of the newest event that was applied to it."""
+class CounterChange:
+    """What is added to a gallery's counters; either may be negative."""
 
-    sequence: int
-    state: Literal["ready", "deleted"]
-    size_bytes: int
+    items: int = 0
+    size_bytes: int = 0
 
-    @property
-    def counts(self) -> int:
-        return 1 if self.state == "ready" else 0
+    def __add__(self, other: CounterChange) -> CounterChange:
+        return CounterChange(items=self.items + other.items, size_bytes=self.size_bytes + other.size_bytes)
+
+    def __neg__(self) -> CounterChange:
+        return CounterChange(items=-self.items, size_bytes=-self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CounterChange:
-    """What an event adds to its gallery's counters; either may be negative."""
+class CountedItem:
+    """What is known of one item, or what one event says of it.
 
-    items: int
+    gallery_id, sequence: of the newest event that was applied; the item counts there, if that gallery lives.
+    moved: whether any event told of a move or of another gallery, so that a late one may name that gallery.
+    """
+
+    gallery_id: GalleryId
+    sequence: int
+    state: Literal["ready", "deleted"]
     size_bytes: int
+    moved: bool = False
+
+    @property
+    def counts(self) -> CounterChange:
+        """What the item adds to its gallery's counters."""
+        return (
+            CounterChange() if self.state == "deleted" else CounterChange(items=1, size_bytes=self.size_bytes)
+        )
 
 
-def count(known: CountedItem | None, news: CountedItem) -> CounterChange | None:
-    """The difference `news` makes; None where it is older than what is known, or the item is deleted.
+def newest(known: CountedItem | None, news: CountedItem) -> CountedItem:
+    """What is known of an item after an event, which may be older than what was known before.
 
-    A deletion is final: it leaves a tombstone that outlives a late or repeated `MediaReady`.
+    A deletion is final: it leaves a tombstone that outlives a late or repeated `MediaReady` or `MediaMoved`.
     """
     if known is None:
-        return CounterChange(items=news.counts, size_bytes=news.size_bytes)
-    if known.state == "deleted" or news.sequence <= known.sequence:
-        return None
-    return CounterChange(
-        items=news.counts - known.counts,
-        size_bytes=news.size_bytes - known.size_bytes,
-    )
+        return news
+    outdated = known.state == "deleted" or news.sequence <= known.sequence
+    moved = known.moved or news.moved or known.gallery_id != news.gallery_id
+    return replace(known if outdated else news, moved=moved)
+
+
+def count(known: CountedItem | None, after: CountedItem) -> dict[GalleryId, CounterChange]:
+    """What is added to the counters of each gallery when an item is known anew; a deleted one has none."""
+    if known is None:
+        return {after.gallery_id: after.counts}
+    changes = {known.gallery_id: -known.counts}
+    changes[after.gallery_id] = changes.get(after.gallery_id, CounterChange()) + after.counts
+    return changes
+
+
+def is_kept(item: CountedItem, *, gallery_alive: bool) -> bool:
+    """Whether an item is remembered. gallery_alive: whether its gallery is.
+
+    In a deleted gallery nothing counts, and a late event that names it changes nothing. But an item that was
+    moved may be named in another gallery, which is alive, by an event that is older than the move.
+    """
+    return gallery_alive or item.moved

@@ -34,7 +34,7 @@ ACCESS_EVENTS = Counter(
 )
 ITEM_EVENTS = Counter(
     "kappi_galleries_item_events_total",
-    "MediaReady and MediaDeleted events weighed for the counters",
+    "MediaReady, MediaMoved and MediaDeleted events weighed for the counters",
     ("outcome",),  # counted, outdated, gallery_gone
 )
 POSTS = Counter(

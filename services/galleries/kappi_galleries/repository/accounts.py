@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.models import deleted_accounts
+from kappi_galleries.repository.advisory_locks import lock_of
 
 
 class AccountRows:
@@ -24,7 +25,7 @@ class AccountRows:
 
     async def admit(self, account_id: UUID) -> bool:
         """Whether the account may get a gallery in this transaction; False when it was deleted."""
-        await self._connection.execute(select(func.pg_advisory_xact_lock_shared(_lock_of(account_id))))
+        await self._connection.execute(select(func.pg_advisory_xact_lock_shared(lock_of(account_id))))
         # A statement of its own: it must see what was committed while the lock was waited for.
         found = await self._connection.execute(
             select(deleted_accounts.c.account_id).where(deleted_accounts.c.account_id == account_id)
@@ -33,14 +34,9 @@ class AccountRows:
 
     async def bury(self, account_id: UUID, *, deleted_at: datetime) -> None:
         """Leave a tombstone; again is the same as once."""
-        await self._connection.execute(select(func.pg_advisory_xact_lock(_lock_of(account_id))))
+        await self._connection.execute(select(func.pg_advisory_xact_lock(lock_of(account_id))))
         await self._connection.execute(
             insert(deleted_accounts)
             .values(account_id=account_id, deleted_at=deleted_at)
             .on_conflict_do_nothing()
         )
-
-
-def _lock_of(account_id: UUID) -> int:
-    """The random half of the id, as the bigint that advisory locks are named by."""
-    return int.from_bytes(account_id.bytes[8:], signed=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import CursorResult, Row, delete, select, update
+from sqlalchemy import CursorResult, Row, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -165,6 +165,20 @@ class GalleryRows:
         """The gallery, tombstones included; nobody else changes it until the commit."""
         return await self._lock(galleries.c.id == gallery_id)
 
+    async def lock_of_item(self, media_id: UUID, *, named: Collection[UUID]) -> list[Gallery]:
+        """The named galleries and the one an item counts in, tombstones included, locked as above.
+
+        In order of their ids, so that two transactions never wait for each other.
+        """
+        counted_in = select(gallery_items.c.gallery_id).where(gallery_items.c.media_id == media_id)
+        found = await self._connection.execute(
+            select(*_columns)
+            .where(or_(galleries.c.id.in_(named), galleries.c.id == counted_in.scalar_subquery()))
+            .order_by(galleries.c.id)
+            .with_for_update()
+        )
+        return [Gallery(**row._mapping) for row in found]
+
     async def lock_some_of_owner(self, owner_id: UUID, *, limit: int) -> list[Gallery]:
         """Living galleries of an account, locked as above."""
         found = await self._connection.execute(
@@ -195,7 +209,10 @@ class GalleryRows:
         )
 
     async def bury(self, gallery_id: GalleryId, *, deleted_at: datetime, version: int) -> None:
-        """Leave a tombstone of a locked gallery: its content and its items' rows go."""
+        """Leave a tombstone of a locked gallery: its content and its items' rows go.
+
+        Those of moved items stay (see `is_kept`).
+        """
         await self._connection.execute(
             update(galleries)
             .where(galleries.c.id == gallery_id)
@@ -209,7 +226,11 @@ class GalleryRows:
                 version=version,
             )
         )
-        await self._connection.execute(delete(gallery_items).where(gallery_items.c.gallery_id == gallery_id))
+        await self._connection.execute(
+            delete(gallery_items).where(
+                gallery_items.c.gallery_id == gallery_id, gallery_items.c.moved.is_(False)
+            )
+        )
 
     async def _lock(self, condition: Any) -> Gallery | None:
         found = await self._connection.execute(select(*_columns).where(condition).with_for_update())

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain import CountedItem, CounterChange, GalleryId, MediaId
 from kappi_galleries.models import galleries, gallery_items
+from kappi_galleries.repository.advisory_locks import lock_of
+
+_STATE = ("gallery_id", "sequence", "state", "size_bytes", "moved")
 
 
 class ItemRows:
-    """The counted items of a gallery that is locked in the same transaction."""
+    """Counted items within one transaction. Lock the item, then its galleries, then read and write."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def lock(self, media_id: MediaId) -> None:
+        """Until the commit no other event about the item is applied, whether or not it has a row."""
+        await self._connection.execute(select(func.pg_advisory_xact_lock(lock_of(media_id))))
+
     async def find(self, media_id: MediaId) -> CountedItem | None:
-        columns = gallery_items.c
         found = await self._connection.execute(
-            select(columns.sequence, columns.state, columns.size_bytes).where(columns.media_id == media_id)
+            select(*(gallery_items.c[name] for name in _STATE)).where(gallery_items.c.media_id == media_id)
         )
         row = found.one_or_none()
         return None if row is None else CountedItem(**row._mapping)
 
-    async def write(
-        self, item: CountedItem, *, media_id: MediaId, gallery_id: GalleryId, change: CounterChange
-    ) -> None:
-        """Store an item's newest state and move its gallery's counters by `change`."""
-        state = {"sequence": item.sequence, "state": item.state, "size_bytes": item.size_bytes}
+    async def write(self, item: CountedItem, *, media_id: MediaId) -> None:
+        """Store what is known of an item that is locked in the same transaction."""
+        state = {name: getattr(item, name) for name in _STATE}
         await self._connection.execute(
             insert(gallery_items)
-            .values(media_id=media_id, gallery_id=gallery_id, **state)
+            .values(media_id=media_id, **state)
             .on_conflict_do_update(index_elements=["media_id"], set_=state)
         )
+
+    async def add(self, change: CounterChange, *, gallery_id: GalleryId) -> None:
+        """Move the counters of a gallery that is locked in the same transaction."""
         await self._connection.execute(
             update(galleries)
             .where(galleries.c.id == gallery_id)

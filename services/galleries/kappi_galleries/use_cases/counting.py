@@ -1,4 +1,4 @@
-"""Keeping a gallery's counters exact, whatever order its items' events come in."""
+"""Keeping the counters of galleries exact, whatever order the events of their items come in."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from uuid import UUID
 from kappi_chassis.bus import Poison
 from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import MediaDeleted, MediaReady
+from kappi_contracts.events import MediaDeleted, MediaMoved, MediaReady
 
 from kappi_galleries import metrics
-from kappi_galleries.domain import CountedItem, GalleryId, MediaId, count
+from kappi_galleries.domain import CountedItem, GalleryId, MediaId, count, is_kept, newest
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.items import ItemRows
 from kappi_galleries.repository.statistics import StatisticsRows
@@ -18,30 +18,60 @@ from kappi_galleries.repository.statistics import StatisticsRows
 
 async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
     """The effect of `MediaReady`. Raises Poison for a gallery this service never had."""
-    item = CountedItem(sequence=envelope.sequence, state="ready", size_bytes=envelope.data.size_bytes)
-    await _apply(unit, item, media_id=envelope.data.media_id, gallery_id=envelope.data.gallery_id)
+    event = envelope.data
+    item = CountedItem(
+        gallery_id=GalleryId(event.gallery_id),
+        sequence=envelope.sequence,
+        state="ready",
+        size_bytes=event.size_bytes,
+    )
+    await _apply(unit, item, media_id=event.media_id)
+
+
+async def count_moved(unit: UnitOfWork, envelope: Envelope[MediaMoved]) -> None:
+    """The effect of `MediaMoved`. Raises Poison where this service never had one of the two galleries."""
+    event = envelope.data
+    item = CountedItem(
+        gallery_id=GalleryId(event.gallery_id),
+        sequence=envelope.sequence,
+        state="ready",
+        size_bytes=event.size_bytes,
+        moved=True,
+    )
+    await _apply(unit, item, media_id=event.media_id, from_gallery_id=event.from_gallery_id)
 
 
 async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> None:
     """The effect of `MediaDeleted`. Raises Poison for a gallery this service never had."""
-    tombstone = CountedItem(sequence=envelope.sequence, state="deleted", size_bytes=0)
-    await _apply(unit, tombstone, media_id=envelope.data.media_id, gallery_id=envelope.data.gallery_id)
-    # Under the gallery's lock, so that an access that is being counted for the item is seen.
-    await StatisticsRows(unit.connection).forget_item(envelope.data.media_id)
+    event = envelope.data
+    tombstone = CountedItem(
+        gallery_id=GalleryId(event.gallery_id), sequence=envelope.sequence, state="deleted", size_bytes=0
+    )
+    await _apply(unit, tombstone, media_id=event.media_id)
+    # Under its gallery's lock, so that an access that is being counted there is seen. An access that is being
+    # counted in a gallery it was moved from may stay; that gallery lists accesses of moved items anyway.
+    await StatisticsRows(unit.connection).forget_item(event.media_id)
 
 
-async def _apply(unit: UnitOfWork, news: CountedItem, *, media_id: UUID, gallery_id: UUID) -> None:
-    # The gallery's lock is what makes reading the item and adding the difference one step.
-    gallery = await GalleryRows(unit.connection).lock(gallery_id)
-    if gallery is None:
-        raise Poison(f"no gallery {gallery_id}")
-    if gallery.deleted_at is not None:
-        metrics.ITEM_EVENTS.labels("gallery_gone").inc()
-        return
+async def _apply(
+    unit: UnitOfWork, news: CountedItem, *, media_id: UUID, from_gallery_id: UUID | None = None
+) -> None:
     items = ItemRows(unit.connection)
-    change = count(await items.find(MediaId(media_id)), news)
-    if change is None:
+    # Two events about one item may name different galleries. The galleries' locks hold off their deletion.
+    await items.lock(MediaId(media_id))
+    named = {news.gallery_id, from_gallery_id or news.gallery_id}
+    galleries = await GalleryRows(unit.connection).lock_of_item(media_id, named=named)
+    if missing := named - {gallery.id for gallery in galleries}:
+        raise Poison(f"no gallery {missing.pop()}")
+    alive = {gallery.id for gallery in galleries if gallery.deleted_at is None}
+    known = await items.find(MediaId(media_id))
+    after = newest(known, news)
+    if after != known and is_kept(after, gallery_alive=after.gallery_id in alive):
+        await items.write(after, media_id=MediaId(media_id))
+        for gallery_id, change in count(known, after).items():
+            if gallery_id in alive:
+                await items.add(change, gallery_id=gallery_id)
+    if known is not None and known.sequence == after.sequence:
         metrics.ITEM_EVENTS.labels("outdated").inc()
-        return
-    await items.write(news, media_id=MediaId(media_id), gallery_id=GalleryId(gallery_id), change=change)
-    metrics.ITEM_EVENTS.labels("counted").inc()
+    else:
+        metrics.ITEM_EVENTS.labels("counted" if news.gallery_id in alive else "gallery_gone").inc()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from uuid import uuid4
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kappi_galleries.domain import (
     CountedItem,
+    CounterChange,
     Gallery,
     GalleryId,
     LifetimePolicy,
@@ -18,6 +19,8 @@ from kappi_galleries.domain import (
     TitleRefused,
     clean_title,
     count,
+    is_kept,
+    newest,
     read_password,
 )
 from kappi_galleries.links import Links
@@ -105,25 +108,52 @@ def test_only_an_anonymous_living_gallery_is_ever_due(gallery: Gallery) -> None:
     assert not replace(gallery, deleted_at=NOW).is_due(NOW)
 
 
+A, B, C = (GalleryId(uuid4()) for _ in range(3))
+
+
 class Tally:
-    """One gallery's counters, kept by the rule under test."""
+    """The counters of galleries, kept by the rules under test."""
 
     def __init__(self) -> None:
         self.known: CountedItem | None = None
-        self.items = 0
-        self.size_bytes = 0
+        self.counted: dict[GalleryId, CounterChange] = dict.fromkeys((A, B, C), CounterChange())
 
     def apply(self, news: CountedItem) -> None:
-        change = count(self.known, news)
-        if change is not None:
-            self.known = news
-            self.items += change.items
-            self.size_bytes += change.size_bytes
+        after = newest(self.known, news)
+        if not is_kept(after, gallery_alive=after.gallery_id in self.counted):
+            return
+        for gallery_id, change in count(self.known, after).items():
+            if gallery_id in self.counted:
+                self.counted[gallery_id] += change
+        self.known = after
+
+    def bury(self, gallery_id: GalleryId) -> None:
+        self.counted.pop(gallery_id, None)
+        if self.known is not None and self.known.gallery_id == gallery_id and not self.known.moved:
+            self.known = None
+
+    @property
+    def told(self) -> dict[GalleryId, tuple[int, int]]:
+        """Items and bytes of the living galleries that hold something."""
+        sums = {gallery_id: (sum_.items, sum_.size_bytes) for gallery_id, sum_ in self.counted.items()}
+        return {gallery_id: sum_ for gallery_id, sum_ in sums.items() if sum_ != (0, 0)}
 
 
-READY = CountedItem(sequence=1, state="ready", size_bytes=100)
-AGAIN = CountedItem(sequence=2, state="ready", size_bytes=80)
-GONE = CountedItem(sequence=3, state="deleted", size_bytes=0)
+def ready(sequence: int, *, gallery_id: GalleryId = A, size_bytes: int = 100) -> CountedItem:
+    return CountedItem(gallery_id=gallery_id, sequence=sequence, state="ready", size_bytes=size_bytes)
+
+
+def moved(sequence: int, to: GalleryId) -> CountedItem:
+    return CountedItem(gallery_id=to, sequence=sequence, state="ready", size_bytes=100, moved=True)
+
+
+def gone(sequence: int, *, gallery_id: GalleryId = A) -> CountedItem:
+    return CountedItem(gallery_id=gallery_id, sequence=sequence, state="deleted", size_bytes=0)
+
+
+READY = ready(1)
+AGAIN = ready(2, size_bytes=80)
+GONE = gone(3)
 
 
 @pytest.mark.parametrize("order", sorted(set(permutations([READY, READY, AGAIN, AGAIN])), key=repr))
@@ -131,7 +161,7 @@ def test_the_newest_ready_counts_once_in_any_order(order: tuple[CountedItem, ...
     tally = Tally()
     for news in order:
         tally.apply(news)
-    assert (tally.items, tally.size_bytes) == (1, 80)
+    assert tally.told == {A: (1, 80)}
 
 
 @given(st.lists(st.sampled_from([READY, AGAIN, GONE]), max_size=8), st.integers(min_value=0, max_value=8))
@@ -139,13 +169,61 @@ def test_a_deletion_wins_over_everything_before_and_after(order: list[CountedIte
     tally = Tally()
     for news in [*order[:position], GONE, *order[position:]]:
         tally.apply(news)
-        assert tally.items in (0, 1)
-        assert tally.size_bytes >= 0
-    assert (tally.items, tally.size_bytes) == (0, 0)
+        assert tally.counted[A].items in (0, 1)
+        assert tally.counted[A].size_bytes >= 0
+    assert tally.told == {}
 
 
 def test_a_deletion_is_final_even_against_a_newer_event() -> None:
-    assert count(GONE, CountedItem(sequence=9, state="ready", size_bytes=5)) is None
+    assert newest(GONE, ready(9)) == GONE
+    assert newest(GONE, moved(9, B)) == replace(GONE, moved=True)
+
+
+def test_a_move_takes_from_one_gallery_what_it_adds_to_another() -> None:
+    change = count(READY, newest(READY, moved(2, B)))
+    assert change == {
+        A: CounterChange(items=-1, size_bytes=-100),
+        B: CounterChange(items=1, size_bytes=100),
+    }
+
+
+@dataclass(frozen=True)
+class Course:
+    """An item's events as they come, and galleries that are deleted meanwhile. end: where the item counts."""
+
+    steps: list[CountedItem | GalleryId]
+    end: GalleryId | None
+
+
+@st.composite
+def courses(draw: st.DrawFn) -> Course:
+    """Moves among three galleries; every event comes at least once, in any order."""
+    way = [A]
+    for _ in range(draw(st.integers(min_value=0, max_value=4))):
+        way.append(draw(st.sampled_from([each for each in (A, B, C) if each != way[-1]])))
+    events = [ready(1), *(moved(number, to) for number, to in enumerate(way[1:], 2))]
+    is_deleted = draw(st.booleans())
+    if is_deleted:
+        events.append(gone(len(way) + 1, gallery_id=way[-1]))
+    again = draw(st.lists(st.sampled_from(events), max_size=3))
+    buried = draw(st.lists(st.sampled_from([A, B, C]), max_size=2, unique=True))
+    steps: list[CountedItem | GalleryId] = [*events, *again, *buried]
+    return Course(
+        steps=draw(st.permutations(steps)), end=None if is_deleted or way[-1] in buried else way[-1]
+    )
+
+
+@given(courses())
+def test_a_moved_item_counts_where_it_is_in_any_order(course: Course) -> None:
+    tally = Tally()
+    for step in course.steps:
+        if isinstance(step, CountedItem):
+            tally.apply(step)
+        else:
+            tally.bury(step)
+        assert all(sum_.items in (0, 1) and sum_.size_bytes >= 0 for sum_ in tally.counted.values())
+        assert len(tally.told) <= 1
+    assert tally.told == ({} if course.end is None else {course.end: (1, 100)})
 
 
 @pytest.mark.parametrize(
