@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,19 @@ from uuid import UUID
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FIRST_PAUSE = timedelta(seconds=1)
+
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+PURGED_PREFIX = f"(galleries/{_UUID}/({_UUID}(/|[.][0-9]+/)?)?|posts/{_UUID}/)"
+"""Prefixes that may be purged: of a gallery, an item with all its folders, one folder of an item, a post.
+
+Any other could take the objects of something else along. A regular expression of Python and of PostgreSQL.
+"""
+
+
+def check_purged_prefix(prefix: str) -> None:
+    """Raises ValueError for a prefix that must not be purged."""
+    if re.fullmatch(PURGED_PREFIX, prefix) is None:
+        raise ValueError(f"not the prefix of a gallery, an item, a folder of one or a post: {prefix!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,7 @@ def bucket_of(now: datetime, *, every: timedelta) -> Bucket:
 
 @dataclass(frozen=True, slots=True)
 class GalleryScope:
-    """A purge of a gallery, or of one item of it."""
+    """A purge of a gallery, of one item of it, or of one folder of that item."""
 
     gallery_id: UUID
     media_id: UUID | None
@@ -51,7 +65,7 @@ Scope = GalleryScope | PostScope
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A purge taken up by this process. requested_at: when its owner's *deleted* arrived here."""
+    """A purge taken up by this process. requested_at: when the event that asked for it arrived here."""
 
     id: UUID
     purge_id: UUID

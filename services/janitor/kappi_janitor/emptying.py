@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from kappi_chassis.storage import ObjectStore
 
 from kappi_janitor import metrics
+from kappi_janitor.domain import check_purged_prefix
 from kappi_janitor.errors import KeysRefused, LeftBehind
 
 KEY_ATTEMPTS = 4
@@ -17,14 +18,14 @@ OnRemoved = Callable[[int], Awaitable[None]]
 
 
 async def empty_prefix(store: ObjectStore, prefix: str, *, on_removed: OnRemoved) -> None:
-    """Remove every version of every object, and unfinished multipart uploads, under a folder.
+    """Remove every version of every object, and unfinished multipart uploads, under a prefix.
 
     on_removed: told after each batch (<= 1,000) how many it removed; what it raises ends the work. Nothing
-    there is a success. Raises KeysRefused when single keys keep failing, LeftBehind when the folder fills up
-    again meanwhile, StorageUnavailable, StorageRefused: all leave the rest for another time.
+    there is a success. Raises ValueError for a prefix that must not be purged, before anything is removed;
+    KeysRefused when single keys keep failing, LeftBehind when the prefix fills up again meanwhile,
+    StorageUnavailable, StorageRefused: these leave the rest for another time.
     """
-    if not prefix.strip("/") or not prefix.endswith("/"):
-        raise ValueError(f"not a folder: {prefix!r}")
+    check_purged_prefix(prefix)
     # First, so that no part finishes into an object behind our back.
     await store.abort_multipart_uploads(prefix)
     fruitless = 0

@@ -18,6 +18,8 @@ from sqlalchemy import (
     text,
 )
 
+from kappi_janitor.domain import PURGED_PREFIX
+
 metadata = MetaData(naming_convention=naming_convention)
 
 due_galleries = Table(
@@ -79,8 +81,7 @@ purges = Table(
     Column("swept_at", DateTime(timezone=True)),
     Column("done_at", DateTime(timezone=True)),
     UniqueConstraint("prefix"),
-    # An empty or open-ended prefix would take somebody else's bytes along.
-    CheckConstraint("prefix ~ '^(galleries/[^/]+/([^/]+/)?|posts/[^/]+/)$'", name="prefix_is_a_folder"),
+    CheckConstraint(f"prefix ~ '^{PURGED_PREFIX}$'", name="prefix_may_be_purged"),
     CheckConstraint("(gallery_id IS NULL) <> (post_id IS NULL)", name="of_gallery_or_post"),
     CheckConstraint("(lease_id IS NULL) = (leased_until IS NULL)", name="lease_is_whole"),
     Index("ix_purges_not_before", "not_before", postgresql_where=text("done_at IS NULL")),

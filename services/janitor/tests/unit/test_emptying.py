@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from kappi_chassis.storage import DeleteReport, ListedObject, ObjectPage, StorageUnavailable
+from kappi_contracts.keys import gallery_prefix
 from kappi_janitor import emptying
 from kappi_janitor.emptying import KEY_ATTEMPTS, empty_prefix
 from kappi_janitor.errors import KeysRefused, LeftBehind
 
-PREFIX = "galleries/a/"
+GALLERY_ID = UUID(int=1)
+PREFIX = gallery_prefix(GALLERY_ID)
 
 
 class ScriptedStore:
@@ -77,7 +80,7 @@ async def test_a_key_that_fails_at_first_is_tried_again() -> None:
 async def test_a_key_that_keeps_failing_is_told_with_its_reason() -> None:
     refused = DeleteReport(deleted=0, failed={f"{PREFIX}k": "AccessDenied"})
     store = ScriptedStore(refused)
-    with pytest.raises(KeysRefused, match=r"1 keys refused \(AccessDenied\), for example galleries/a/k"):
+    with pytest.raises(KeysRefused, match=rf"1 keys refused \(AccessDenied\), for example {PREFIX}k"):
         await run(store)
     assert store.calls.count(f"delete {PREFIX}") == KEY_ATTEMPTS
 
@@ -90,8 +93,8 @@ async def test_progress_renews_the_patience() -> None:
 
 
 async def test_something_left_behind_is_no_success() -> None:
-    with pytest.raises(LeftBehind, match="galleries/a/late"):
-        await run(ScriptedStore(NOTHING, left=["galleries/a/late"]))
+    with pytest.raises(LeftBehind, match=f"{PREFIX}late"):
+        await run(ScriptedStore(NOTHING, left=[f"{PREFIX}late"]))
 
 
 async def test_a_store_that_is_away_is_not_swallowed() -> None:
@@ -103,9 +106,9 @@ async def test_a_store_that_is_away_is_not_swallowed() -> None:
         await run(Away(NOTHING))
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "//", "galleries/a"])
-async def test_what_is_no_folder_is_never_emptied(prefix: str) -> None:
+@pytest.mark.parametrize("prefix", ["", "/", "//", "galleries/", "galleries/a/", PREFIX[:-1], f"{PREFIX}a"])
+async def test_what_could_hold_other_things_is_never_emptied(prefix: str) -> None:
     store = ScriptedStore(NOTHING)
-    with pytest.raises(ValueError, match="not a folder"):
+    with pytest.raises(ValueError, match="not the prefix of"):
         await empty_prefix(store, prefix, on_removed=lambda _: pytest.fail("removed"))  # type: ignore[arg-type]
     assert store.calls == []
