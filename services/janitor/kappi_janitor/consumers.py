@@ -40,6 +40,7 @@ def handlers(
     delete_gallery = once(outbox, consumer=GROUP, effect=order_purge.of_gallery)
     delete_media = once(outbox, consumer=GROUP, effect=order_purge.of_media)
     delete_post = once(outbox, consumer=GROUP, effect=order_purge.of_post)
+    delete_folder = once(outbox, consumer=GROUP, effect=order_purge.of_folder)
     return {
         "JanitorTick": sweep,
         "GalleryCreated": record_due_date,
@@ -48,5 +49,6 @@ def handlers(
         "GalleryDeleted": then_purge(delete_gallery),
         "MediaDeleted": then_purge(delete_media),
         "MediaRejected": then_purge(delete_media),
+        "ObjectsUnused": then_purge(delete_folder),
         "PostDeleted": then_purge(delete_post),
     }

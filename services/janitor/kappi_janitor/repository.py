@@ -158,13 +158,18 @@ async def next_post_publication(connection: AsyncConnection, purge_id: UUID) -> 
 # The purge ledger
 
 
-async def request_purge(connection: AsyncConnection, *, purge_id: UUID, scope: Scope, now: datetime) -> None:
-    """Enter a prefix into the ledger, or start over with one that is there: its owner deleted it again."""
+async def request_purge(
+    connection: AsyncConnection, *, purge_id: UUID, scope: Scope, now: datetime, not_before: datetime
+) -> None:
+    """Enter a prefix into the ledger, or start over with one that is there: its owner deleted it again.
+
+    not_before: when the first sweep is due. Later ones are counted from `now`.
+    """
     statement = insert(purges).values(
         id=purge_id,
         prefix=scope.prefix,
         requested_at=now,
-        not_before=now,
+        not_before=not_before,
         **_columns(scope),
     )
     await connection.execute(

@@ -50,6 +50,17 @@ def test_a_prefix_is_looked_at_again_until_nothing_can_land(
     assert found == (None if next_after is None else NOON + next_after)
 
 
+@pytest.mark.parametrize(
+    ("began_after", "next_after"),
+    [(2 * HOUR, 24 * HOUR), (24 * HOUR, None), (7 * 24 * HOUR, None)],
+)
+def test_a_first_look_that_is_due_late_leaves_out_the_looks_before_it(
+    began_after: timedelta, next_after: timedelta | None
+) -> None:
+    found = next_sweep(requested_at=NOON, began_at=NOON + began_after, delays=(20 * MINUTE, 24 * HOUR))
+    assert found == (None if next_after is None else NOON + next_after)
+
+
 def test_without_delays_one_look_is_all() -> None:
     assert next_sweep(requested_at=NOON, began_at=NOON, delays=()) is None
 
