@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from kappi_chassis.storage.contract import StorageUnavailable
@@ -27,10 +28,28 @@ class BlockingPool:
 
         A call that has begun cannot be stopped: it ends by its own timeouts, and its result is dropped.
         """
+        return await self._answer(self._submit(partial(call, *args, **kwargs)))
+
+    async def run_to_its_end(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same; when it is cancelled, a call that has begun is waited for before it raises.
+
+        For calls that must be over before what follows them is done. A second cancellation does not wait.
+        """
+        future = self._submit(partial(call, *args, **kwargs))
         try:
-            future = self._executor.submit(call, *args, **kwargs)
+            return await self._answer(future)
+        except asyncio.CancelledError:
+            if not future.cancel():
+                await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
+            raise
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        try:
+            return self._executor.submit(call)
         except RuntimeError as error:  # what ThreadPoolExecutor raises after shutdown
             raise StorageUnavailable("the store is closed") from error
+
+    async def _answer(self, future: Future[T]) -> T:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.wrap_future(future)

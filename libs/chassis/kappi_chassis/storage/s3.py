@@ -194,7 +194,10 @@ class S3ObjectStore:
         return await self.head(key)
 
     async def copy(self, source: str, target: str) -> ObjectHead:
-        """See `ObjectStore.copy`. One request up to `copy_part_bytes`, a multipart upload from there on."""
+        """See `ObjectStore.copy`. One request up to `copy_part_bytes`, a multipart upload from there on.
+
+        A cancellation waits for the requests that are under way, seconds as a rule.
+        """
         found = await self.head(source)
         if source == target:  # which S3 refuses
             return found

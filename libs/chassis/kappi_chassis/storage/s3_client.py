@@ -63,11 +63,14 @@ class S3Connection:
         return await self._pool.run(_translated, partial(work, client), key)
 
     async def run_aside(self, work: Callable[[S3Client], T], key: str) -> T:
-        """The same on the few threads of `run_patiently`, for what keeps a thread for many seconds."""
+        """The same on the few threads of `run_patiently`, for what keeps a thread for many seconds.
+
+        When it is cancelled, work that has begun is waited for.
+        """
         client = self._client
         if client is None:
             client = await self._pool.run(self._connect)
-        return await self._patient_pool.run(_translated, partial(work, client), key)
+        return await self._patient_pool.run_to_its_end(_translated, partial(work, client), key)
 
     async def run_patiently(self, work: Callable[[S3Client], T], key: str) -> T:
         """The same for what may take minutes in one call, and is not tried twice."""

@@ -224,6 +224,7 @@ class S3Multiparts:
             return StoredPart(number=number, size_bytes=size_bytes, etag=etag)
 
         try:
+            # Which waits when cancelled: a part that came after its upload was dropped would stay.
             return await self._connection.run_aside(work, source.key)
         except ObjectExistsAlready as error:  # a condition did not hold: here it is that on the source
             raise StorageUnavailable("the source was replaced while it was copied") from error

@@ -39,6 +39,49 @@ async def test_no_more_threads_than_asked_for() -> None:
     await pool.close()
 
 
+async def test_a_cancelled_call_is_waited_for_if_it_has_begun() -> None:
+    pool = BlockingPool(name="t", threads=1, timeout_s=5)
+    begun, release, queued_ran = threading.Event(), threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        assert release.wait(5)
+        raise ValueError("too late for anyone to see")
+
+    running = asyncio.create_task(pool.run_to_its_end(call))
+    queued = asyncio.create_task(pool.run_to_its_end(queued_ran.set))
+    await asyncio.to_thread(begun.wait, 5)
+    running.cancel()
+    queued.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await queued
+    assert not running.done()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not queued_ran.is_set()
+    await pool.close()
+
+
+async def test_a_call_waited_for_may_be_cancelled_twice() -> None:
+    pool = BlockingPool(name="t", threads=1, timeout_s=5)
+    begun, release = threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        release.wait(5)
+
+    running = asyncio.create_task(pool.run_to_its_end(call))
+    await asyncio.to_thread(begun.wait, 5)
+    for _ in range(2):
+        running.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    release.set()
+    await pool.close()
+
+
 async def test_closed_means_unavailable() -> None:
     pool = BlockingPool(name="t", threads=1, timeout_s=1)
     await pool.close()
