@@ -646,6 +646,24 @@ REFUSALS: tuple[Refusal, ...] = (
     _bulk("no id", {"ids": ["seven"], "action": "delete"}, names="ids.0"),
     _bulk("no action", {"ids": [UNKNOWN_ID]}, names="action"),
     _bulk("no tags to add", {"ids": [UNKNOWN_ID], "action": "tag"}, names="tags"),
+    _bulk("nowhere to move to", {"ids": [UNKNOWN_ID], "action": "move"}, names="gallery_id"),
+    _bulk(
+        "a gallery to delete",
+        {"ids": [UNKNOWN_ID], "action": "delete", "gallery_id": UNKNOWN_ID},
+        names="gallery_id",
+    ),
+    *(
+        Refusal(
+            f"{BULK}: {name}",
+            BULK,
+            "/v1/media/bulk",
+            404,
+            "gallery_not_found",
+            TOKEN,
+            {"ids": [UNKNOWN_ID], "action": "move", "gallery_id": gallery},
+        )
+        for name, gallery in (("to no gallery", UNKNOWN_ID), ("to another's gallery", "{home}"))
+    ),
     _bulk("tags to delete", {"ids": [UNKNOWN_ID], "action": "delete", "tags": ["a"]}, names="tags"),
     Refusal(
         "an idempotency key too short for many",

@@ -76,6 +76,48 @@ async def _bulk(phone: Phone, person: Person, ids: Sequence[str], **change: Any)
 
 
 @pytest.mark.real_servers
+async def test_items_move_to_another_gallery_of_their_owner(
+    stack: StackUnderTest, phone: Phone, shelf: Shelf
+) -> None:
+    media_id, path = shelf.items["sunrise.jpg"], f"/v1/media/{shelf.items['sunrise.jpg']}"
+    peaks = await create_gallery(phone, shelf.owner, title="Peaks")
+    stranger = await sign_up(stack, phone, "stranger")
+    theirs = await create_gallery(phone, stranger, title="Theirs")
+    before = (await phone.ask("GET", path, headers=shelf.owner.key)).ok()
+    for person, target, code in (
+        (shelf.owner, theirs, "gallery_not_found"),
+        (stranger, peaks, "gallery_not_found"),
+    ):
+        answer = await _bulk(phone, person, [media_id], action="move", gallery_id=target.id)
+        assert (answer.status, answer.code) == (404, code)
+    (refused,) = (await _bulk(phone, stranger, [media_id], action="move", gallery_id=theirs.id)).ok()[
+        "results"
+    ]
+    assert (refused["status"], refused["code"]) == ("refused", "media_not_found")
+
+    moved = (await _bulk(phone, shelf.owner, [media_id], action="move", gallery_id=peaks.id)).ok()
+    assert moved["results"] == [{"id": media_id, "status": "done"}]
+    # The gateway remembers where it was.
+    after = (await phone.ask("GET", path, headers=shelf.owner.key)).ok()
+    assert (before["gallery_id"], after["gallery_id"]) == (shelf.alps.id, peaks.id)
+    described = await phone.ask("PATCH", path, headers=shelf.owner.key, json={"caption": "Moved"})
+    assert described.ok()["gallery_id"] == peaks.id
+    for item in (before, after):
+        for url in [item["original"]["url"], *(one["url"] for one in item["renditions"].values())]:
+            assert (await phone.ask("GET", url)).status == 200
+        assert (await phone.ask("GET", item["original"]["url"])).body == PHOTO
+    assert await _search(phone, shelf.owner, f"gallery_id={peaks.id}") == ["sunrise.jpg"]
+    assert await _search(phone, shelf.owner, f"gallery_id={shelf.alps.id}") == ["京都.jpg"]
+
+    async def is_counted_where_it_is() -> None:
+        for gallery in (shelf.alps, peaks):
+            told = (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=shelf.owner.key)).ok()
+            assert told["item_count"] == 1
+
+    await eventually(is_counted_where_it_is)
+
+
+@pytest.mark.real_servers
 async def test_every_filter_finds_what_it_is_for(stack: StackUnderTest, phone: Phone, shelf: Shelf) -> None:
     sunrise, kyoto, waves = "sunrise.jpg", "京都.jpg", "waves.mp4"
     wanted = {

@@ -69,6 +69,12 @@ class RequestBody:
             self.whole = self._head
             on_end()
 
+    async def read_whole(self) -> bytes:
+        """All of it, after `open`; for bodies that are small. Raises as `open` does."""
+        if self.whole is None:
+            self.whole = b"".join([piece async for piece in self])
+        return self.whole
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Raises as `open` does."""
         total, more = len(self._head), True

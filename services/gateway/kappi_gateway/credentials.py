@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
+import msgspec
 from kappi_contracts.accounts import Role
 
 from kappi_gateway import metrics
@@ -23,7 +24,7 @@ from kappi_gateway.granting import Granting
 from kappi_gateway.grants import GrantCache, Granted, GrantKey, KeptGrant, SecretDigests
 from kappi_gateway.headers import AUTHORIZATION, GALLERY_CODE, GALLERY_KEY, GALLERY_PASSWORD, first, text
 from kappi_gateway.limits import GuessLimit
-from kappi_gateway.owners import Owners, bearer
+from kappi_gateway.owners import GALLERIES, OWNER, Owners, bearer
 from kappi_gateway.routes import Credential, Limit, Route
 
 # Looking up a metric's child costs more than counting; these two are counted with every request.
@@ -31,6 +32,13 @@ _VIEWS_CACHED = metrics.GRANTS.labels("view", "cached")
 _KEYS_CACHED = metrics.GRANTS.labels("key", "cached")
 
 _BY_ACCOUNT = frozenset({Limit.CREATION, Limit.POST, Limit.COMMENT})
+
+
+class _Named(msgspec.Struct):
+    gallery_id: UUID | None = None
+
+
+_named = msgspec.json.Decoder(_Named)
 _CODE = re.compile(r"[a-z0-9]{1,64}")
 
 
@@ -92,6 +100,34 @@ class Credentials:
         if rule is Credential.MANAGER:
             raise GalleryKeyMissing("Send the access key in X-Gallery-Key, or the owner's access token.")
         raise CredentialsMissing("Send X-Gallery-Key, X-Gallery-Code, or the owner's access token.")
+
+    async def of_named_gallery(self, call: Call, body: bytes) -> Granted | None:
+        """A grant to manage the gallery that a body names; None where it names none, or no token is sent.
+
+        What else is wrong with the body its service says. Raises as `obtain` does.
+        """
+        token = None if self._owners is None else bearer(call.headers)
+        try:
+            named = _named.decode(body).gallery_id
+        except msgspec.MsgspecError:
+            return None
+        if token is None or named is None or self._owners is None:
+            return None
+        return await self._owners.obtain(token, collection=GALLERIES, thing_id=str(named))
+
+    async def after_a_move(self, route: Route, call: Call, granted: Granted) -> Granted | None:
+        """A grant of the gallery that a thing which was not found is in now; None where it was not moved.
+
+        Raises as `obtain` does.
+        """
+        if granted.key.kind != OWNER or self._owners is None:
+            return None
+        if not self._owners.forget_place(
+            collection=route.collection, thing_id=call.parameters[0].decode("ascii")
+        ):
+            return None
+        found = await self.obtain(route, call)
+        return None if found is None or found.grant.gallery_id == granted.grant.gallery_id else found
 
     async def role_of(self, call: Call) -> Role | None:
         """What a good token says of its account; None without one. Never refuses, hardly waits."""

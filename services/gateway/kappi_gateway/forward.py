@@ -128,11 +128,15 @@ class Forward:
             with Departure(call.receive) as departure:
                 if body is None:
                     departure.arm()
-                granted = await self._credentials.obtain(self._route, call)
+                granted = None
+                if not self._route.names_gallery:
+                    granted = await self._credentials.obtain(self._route, call)
                 paid = None if self._limit is None else await self._pay(self._limit, call)
                 if body is not None:
                     # Only now: a client that waits for 100 Continue need not send what would be refused.
                     await body.open(departure.arm)
+                    if self._route.names_gallery:
+                        granted = await self._credentials.of_named_gallery(call, await body.read_whole())
                 with self._place(call), self._place_of_subject(paid):
                     await self._exchange(call, target, granted=granted, body=body, paid=paid)
         except GrantRefused as refused:
@@ -172,6 +176,10 @@ class Forward:
         try:
             if granted is not None and response.status == 401:
                 response = await self._once_more(call, target, granted=granted, body=body, refusal=response)
+            if granted is not None and response.status == 404:
+                response = await self._after_a_move(
+                    call, target, granted=granted, body=body, missing=response
+                )
             if paid is not None:
                 paid.settle(status=response.status)
             if self._route.changes_gallery and response.status < 300:
@@ -205,11 +213,33 @@ class Forward:
         self._credentials.drop(granted)
         if not granted.cached or (body is not None and body.whole is None):
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
-        response = await self._send(call, target, await self._credentials.obtain(self._route, call), body)
+        if self._route.names_gallery and body is not None and body.whole is not None:
+            fresh = await self._credentials.of_named_gallery(call, body.whole)
+        else:
+            fresh = await self._credentials.obtain(self._route, call)
+        response = await self._send(call, target, fresh, body)
         if response.status == 401 and await _says_grant_invalid(response):
             response.release()
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
         return response
+
+    async def _after_a_move(
+        self,
+        call: Call,
+        target: str,
+        *,
+        granted: Granted,
+        body: RequestBody | None,
+        missing: ClientResponse,
+    ) -> ClientResponse:
+        """Where a thing is, is remembered: what is not found there may be in another gallery by now."""
+        if self._route.names_gallery or (body is not None and body.whole is None):
+            return missing
+        found = await self._credentials.after_a_move(self._route, call, granted)
+        if found is None:
+            return missing
+        missing.release()
+        return await self._send(call, target, found, body)
 
     async def _send(
         self, call: Call, target: str, granted: Granted | None, body: RequestBody | None

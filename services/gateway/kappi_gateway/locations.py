@@ -1,4 +1,4 @@
-"""Which gallery an item, an upload or a link belongs to: media knows, and it never changes."""
+"""Which gallery an item, an upload or a link belongs to: media knows. Only a move of the item changes it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ class Locations:
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
         return found
+
+    def forget(self, collection: str, thing_id: UUID) -> None:
+        """It may have been moved: the next look asks again."""
+        self._known.pop((collection, thing_id), None)
 
     async def _ask(self, collection: str, thing_id: UUID) -> UUID | None:
         response = await self._upstreams.send(

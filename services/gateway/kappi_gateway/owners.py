@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
 from kappi_chassis.auth.accounts import (
@@ -33,6 +35,7 @@ from kappi_gateway.headers import AUTHORIZATION, RawHeaders, first, text
 from kappi_gateway.locations import Locations
 
 GALLERIES = "galleries"
+OWNER: Final = "owner"
 ROLE_PATIENCE_S = 0.05
 _OWNERS_CACHED = metrics.GRANTS.labels("owner", "cached")
 _MISSING: Mapping[str, type[NotFound]] = {
@@ -94,7 +97,7 @@ class Owners:
         gallery_id = await self._gallery_of(collection, thing_id)
         if gallery_id is None:
             raise _MISSING[collection]
-        key = GrantKey("owner", str(gallery_id), self._digests(token))
+        key = GrantKey(OWNER, str(gallery_id), self._digests(token))
         kept = self._cache.find(key)
         if kept is not None:
             _OWNERS_CACHED.inc()
@@ -107,6 +110,14 @@ class Owners:
             raise
         return Granted(key, grant, cached=False)
 
+    def forget_place(self, *, collection: str, thing_id: str) -> bool:
+        """Whether the thing may have been moved to another gallery: then the next `obtain` asks which."""
+        if collection == GALLERIES:
+            return False
+        with suppress(ValueError):
+            self._locations.forget(collection, UUID(thing_id))
+        return True
+
     async def _gallery_of(self, collection: str, thing_id: str) -> UUID | None:
         try:
             named = UUID(thing_id)
@@ -115,7 +126,7 @@ class Owners:
         return named if collection == GALLERIES else await self._locations.gallery_of(collection, named)
 
     async def _ask(self, token: str, claims: AccountClaims, gallery_id: UUID) -> KeptGrant:
-        grant = await self._granting.ask("owner", {"gallery_id": str(gallery_id), "token": token})
+        grant = await self._granting.ask(OWNER, {"gallery_id": str(gallery_id), "token": token})
         remaining_s = claims.expires_at - self._clock().timestamp()
         return replace(grant, account_id=claims.account_id, reusable_s=min(grant.reusable_s, remaining_s))
 

@@ -61,7 +61,8 @@ class Route:
 
     accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
-    minutes and may pause; it is counted apart from the others.
+    minutes and may pause; it is counted apart from the others. names_gallery: where the body has a
+    `gallery_id`, a grant to manage that gallery goes along.
     """
 
     method: Method
@@ -73,6 +74,7 @@ class Route:
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
     lasts: bool = False
+    names_gallery: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -141,7 +143,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/media", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/tags", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/places", _M, Credential.ACCOUNT),
-    Route("POST", "/v1/media/bulk", _M, Credential.ACCOUNT, accepts_body=True),
+    Route("POST", "/v1/media/bulk", _M, Credential.ACCOUNT, accepts_body=True, names_gallery=True),
     Route("GET", "/v1/media/{id}", _M, Credential.VIEWER),
     Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
     Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),

@@ -83,6 +83,7 @@ class Item(NamedTuple):
     placeholder: ThumbHash. sha256: raw digest, None where neither the client declared it nor the store knew
     it. The fields from codec on are as read in the file: taken_offset_minutes east of UTC, camera
     {make, model}, gps {latitude, longitude, altitude}. live_partner_id: the other half of a Live Photo.
+    folder: of its objects, part of their keys.
     """
 
     id: MediaId
@@ -112,6 +113,7 @@ class Item(NamedTuple):
     camera: dict[str, Any] | None = None
     gps: dict[str, Any] | None = None
     live_partner_id: MediaId | None = None
+    folder: int | None = None
 
 
 class Handout(Enum):

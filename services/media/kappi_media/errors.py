@@ -84,6 +84,18 @@ class UploadCompletedAlready(Conflict):
     code, title = "upload_completed", "The upload is completed: delete the item instead"
 
 
+class TooManyMoves(Unprocessable):
+    """An outcome of one item among many."""
+
+    code, title = "too_many_moves", "The account moved as much as it may for the moment"
+
+
+class MoveFailed(Unprocessable):
+    """An outcome of one item among many."""
+
+    code, title = "move_failed", "The item could not be moved"
+
+
 class ContentMismatch(Unprocessable):
     code, title = "content_mismatch", "The content is not what was declared"
 

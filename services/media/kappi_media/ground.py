@@ -24,6 +24,7 @@ from kappi_media.repository.checksums import ChecksumQueries
 from kappi_media.repository.completion import CompletionQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.location_free import LocationFreeQueries
+from kappi_media.repository.moves import MoveQueries
 from kappi_media.repository.multipart import MultipartQueries
 from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.processing import ProcessingQueries
@@ -44,6 +45,7 @@ from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.facts_from_tags import FactsFromTags
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.location_free import FindLocation, LocationFreeCopies
+from kappi_media.use_cases.move_items import MoveItem, SweepMoves
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.post_pictures import StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition
@@ -159,6 +161,13 @@ def build_accesses(ground: Ground, settings: MediaSettings, counter: AccessCount
     )
 
 
+def build_mover(ground: Ground) -> MoveItem:
+    """The handler of MediaMoveRequested."""
+    return MoveItem(
+        MoveQueries(ground.database), store=ground.store, outbox=ground.outbox, clock=ground.clock
+    )
+
+
 def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
     """What a tick does before it sweeps uploads that nobody completed."""
     arrivals, facts = build_arrivals(ground), build_facts(ground, settings)
@@ -177,6 +186,7 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
         steps.append(fill_lately_promised)
     accesses = AccessQueries(ground.database)
     steps.append(SweepAccessLog(accesses, retention=settings.access_log_retention))
+    steps.append(SweepMoves(MoveQueries(ground.database), outbox=ground.outbox, clock=ground.clock))
     return steps
 
 

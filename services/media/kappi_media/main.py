@@ -33,6 +33,7 @@ from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
 from kappi_media.consumers import (
     GROUP,
+    MOVES_GROUP,
     STORE_GROUP,
     WORKER_GROUP,
     handlers,
@@ -47,6 +48,7 @@ from kappi_media.ground import (
     build_complete,
     build_copies,
     build_facts,
+    build_mover,
     build_multiparts,
     build_post_pictures,
     build_renditions,
@@ -64,6 +66,7 @@ from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.library import LibraryQueries
 from kappi_media.repository.library_catch_up import CatchUpQueries
 from kappi_media.repository.links import LinkQueries
+from kappi_media.repository.moves import MoveQueries
 from kappi_media.repository.post_pictures import PostPictureQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.uploads import UploadQueries
@@ -82,6 +85,7 @@ from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
 from kappi_media.use_cases.location_free import LocationFreeCopies
+from kappi_media.use_cases.move_items import AwaitMoves, MoveTarget
 from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
@@ -130,7 +134,7 @@ def build_app(
     accounts = AccountGate(AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock))
     search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
     LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
-    _bulk(ground, settings, accounts).register(app)
+    _bulk(ground, settings, accounts, gate=gate).register(app)
     _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     archives = archives or build_archives(ground, settings, copies)
@@ -215,10 +219,15 @@ def _small_uploads(
     )
 
 
-def _bulk(ground: Ground, settings: MediaSettings, accounts: AccountGate) -> BulkApi:
-    secret = settings.idempotency_secret.get_secret_value().encode()
-    change_many = ChangeMany(ground.outbox, clock=ground.clock)
-    return BulkApi(accounts, change_many=change_many, idempotency_secret=secret)
+def _bulk(ground: Ground, settings: MediaSettings, accounts: AccountGate, *, gate: GrantGate) -> BulkApi:
+    return BulkApi(
+        accounts,
+        grants=gate,
+        change_many=ChangeMany(ground.outbox, clock=ground.clock),
+        move_target=MoveTarget(ground.outbox),
+        await_moves=AwaitMoves(MoveQueries(ground.database)),
+        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
+    )
 
 
 def _items(
@@ -340,6 +349,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     )
     backbone.service.serves(app)
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
+    backbone.consumes({"MediaMoveRequested": build_mover(ground)}, group=MOVES_GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)

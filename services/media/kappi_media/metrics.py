@@ -89,6 +89,11 @@ LINKS = Counter(
     "What happens to expiring links",
     ("what",),  # created, followed, revoked
 )
+MOVES = Counter(
+    "kappi_media_moves_total",
+    "Items that were to be moved to another gallery",
+    ("outcome",),  # moved, given_up (the item is gone, or changed), lost (the request was)
+)
 ARCHIVES = Counter(
     "kappi_media_archives_total",
     "Archives that were asked for with their bytes",

@@ -129,6 +129,8 @@ items = Table(
     Column("tags_missed_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
+    # Of its objects, since it was moved here; NULL: they are where they were uploaded to.
+    Column("folder", BigInteger),
     CheckConstraint("status IN ('processing', 'ready', 'rejected')", name="status_known"),
     CheckConstraint("kind IN ('image', 'video')", name="kind_known"),
     CheckConstraint(
@@ -186,6 +188,28 @@ rendition_claims = Table(
     Column("format", Text, primary_key=True, server_default=text("'jpeg'")),
     Column("held_until", DateTime(timezone=True), nullable=False),
     Column("failure", Text),
+)
+
+# Numbers the folders of moved items: none is used twice, so what is left behind in one can be removed later.
+object_folders = Sequence("object_folders", metadata=metadata)
+
+# Items that are to be moved to another gallery of their owner, and those that were lately (ADR-0025).
+moves = Table(
+    "moves",
+    metadata,
+    # The new folder.
+    Column("folder", BigInteger, primary_key=True, autoincrement=False),
+    Column("media_id", Uuid, nullable=False),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("requested_at", DateTime(timezone=True), nullable=False),
+    # Moved, or given up.
+    Column("done_at", DateTime(timezone=True)),
+    Index("uq_moves_pending", "media_id", unique=True, postgresql_where=text("done_at IS NULL")),
+    # What an account's moves left in the store.
+    Index("ix_moves_account_id_requested_at", "account_id", "requested_at"),
+    Index("ix_moves_requested_at", "requested_at"),
 )
 
 # What the identity service last said about a tier. A deleted one keeps its rules for accounts still on the

@@ -323,18 +323,21 @@ class PlacePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with up to 1,000 items. tags: to add, or to take away; for these two actions only."""
+    """What to do with up to 1,000 items. tags: to add, or to take away; for these two actions only.
+    gallery_id: where to move them to; for this action only."""
 
     ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_BULK_IDS)]
-    action: Literal["tag", "untag", "delete"]
+    action: Literal["tag", "untag", "move", "delete"]
     tags: Tags | None = None
+    gallery_id: UUID | None = None
 
 
 class BulkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item. code: why it was refused, as in a problem document."""
+    """What became of one item. pending: it will be moved soon. code: why it was refused, as in a problem
+    document."""
 
     id: UUID
-    status: Literal["done", "refused"]
+    status: Literal["done", "pending", "refused"]
     code: str | UnsetType = UNSET
 
 

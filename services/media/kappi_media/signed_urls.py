@@ -45,11 +45,11 @@ class DownloadUrls:
 
     def original(self, item: Item, *, as_of: datetime) -> SignedUrl:
         """The original under its own file name."""
-        return self._signed(original_key(item.gallery_id, item.id), as_of, item.filename)
+        return self._signed(original_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
 
     def location_free(self, item: Item, *, as_of: datetime) -> SignedUrl:
         """The copy that does not tell where the original was made, under the original's file name."""
-        return self._signed(location_free_key(item.gallery_id, item.id), as_of, item.filename)
+        return self._signed(location_free_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
 
     def object(self, key: str, *, filename: str, as_of: datetime) -> SignedUrl:
         """Whatever lies under a key, under a file name."""
@@ -58,7 +58,8 @@ class DownloadUrls:
     def rendition(
         self, item: Item, size: str, *, as_of: datetime, fmt: RenditionFormat = "jpeg"
     ) -> SignedUrl:
-        return self._signed(rendition_key(item.gallery_id, item.id, size, fmt), as_of, None)
+        key = rendition_key(item.gallery_id, item.id, size, fmt, folder=item.folder)
+        return self._signed(key, as_of, None)
 
     def object_until(self, end: datetime, *, now: datetime, key: str, filename: str) -> SignedUrl:
         """What lies under a key, not beyond `end`: a whole second after `now`, as signatures begin on one."""

@@ -49,16 +49,17 @@ class Decoding(Rendering, Protocol):
 
 
 class WantedRendition(NamedTuple):
-    """size: as in the public API."""
+    """size: as in the public API. folder: of the item's objects."""
 
     media_id: MediaId
     gallery_id: GalleryId
     size: str
     fmt: RenditionFormat = "jpeg"
+    folder: int | None = None
 
     @property
     def key(self) -> str:
-        return rendition_key(self.gallery_id, self.media_id, self.size, self.fmt)
+        return rendition_key(self.gallery_id, self.media_id, self.size, self.fmt, folder=self.folder)
 
 
 class KeptRendition(NamedTuple):

@@ -12,19 +12,33 @@ from kappi_chassis.problems import FieldError, ValidationFailed
 from starlette.responses import Response
 
 from kappi_media.api import library_operations as operations
+from kappi_media.api.access import GrantGate
 from kappi_media.api.accounts import AccountGate, AccountToken
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain import AccountId
+from kappi_media.domain import AccountId, GalleryId
 from kappi_media.schemas import BulkChange, BulkResults
-from kappi_media.use_cases.change_many import AddTags, Change, ChangeMany, Delete, TakeTags
+from kappi_media.use_cases.change_many import AddTags, Change, ChangeMany, Delete, Move, TakeTags
+from kappi_media.use_cases.move_items import AwaitMoves, MoveTarget
 
 _change = msgspec.json.Decoder(BulkChange)
 
 
 class BulkApi:
-    def __init__(self, gate: AccountGate, *, change_many: ChangeMany, idempotency_secret: bytes) -> None:
+    def __init__(
+        self,
+        gate: AccountGate,
+        *,
+        grants: GrantGate,
+        change_many: ChangeMany,
+        move_target: MoveTarget,
+        await_moves: AwaitMoves,
+        idempotency_secret: bytes,
+    ) -> None:
         self._gate = gate
+        self._grants = grants
         self._change_many = change_many
+        self._move_target = move_target
+        self._await_moves = await_moves
         self._idempotency_secret = idempotency_secret
 
     def register(self, app: FastAPI) -> None:
@@ -36,7 +50,14 @@ class BulkApi:
         asked = decode(_change, body)
         key = request.headers.get(HEADER)
         call_of = self._calls(owner_id, key, body) if key is not None else None
-        outcomes = await self._change_many(owner_id, asked.ids, change_of(asked), call_of=call_of)
+        change = change_of(asked)
+        if isinstance(change, Move):
+            # Only the galleries service knows whose a gallery is that holds nothing: the gateway asked it.
+            grant = await self._grants.open_for(request, "manage", gallery_id=change.gallery_id)
+            await self._move_target(grant, owner_id=owner_id)
+        outcomes = await self._change_many(owner_id, asked.ids, change, call_of=call_of)
+        if isinstance(change, Move):
+            outcomes = await self._await_moves(outcomes, owner_id=owner_id, gallery_id=change.gallery_id)
         return JsonResponse(BulkResults(results=outcomes))
 
     def _calls(self, owner_id: AccountId, key: str, body: bytes) -> Callable[[int], IdempotentCall]:
@@ -48,11 +69,18 @@ class BulkApi:
 
 
 def change_of(asked: BulkChange) -> Change:
-    """Raises ValidationFailed where tags are missing, or mean nothing."""
+    """Raises ValidationFailed where tags or a gallery are missing, or mean nothing."""
+    retags = asked.action in {"tag", "untag"}
+    if asked.tags and not retags:
+        raise _invalid("tags", "invalid", "not for this action")
+    if asked.gallery_id is not None and asked.action != "move":
+        raise _invalid("gallery_id", "invalid", "not for this action")
     if asked.action == "delete":
-        if asked.tags:
-            raise _invalid("tags", "invalid", "not for this action")
         return Delete()
+    if asked.action == "move":
+        if asked.gallery_id is None:
+            raise _invalid("gallery_id", "missing", "where to move the items to")
+        return Move(GalleryId(asked.gallery_id))
     if not asked.tags:
         raise _invalid("tags", "missing", "one tag at least for this action")
     return AddTags(tuple(asked.tags)) if asked.action == "tag" else TakeTags(tuple(asked.tags))

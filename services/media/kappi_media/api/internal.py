@@ -23,7 +23,7 @@ class Home(msgspec.Struct, frozen=True):
 
 
 class InternalApi:
-    """`GET /internal/{media,uploads,links}/{id}`: the gallery a thing is in, which never changes."""
+    """`GET /internal/{media,uploads,links}/{id}`: the gallery a thing is in."""
 
     def __init__(self, homes: HomeQueries) -> None:
         self._homes = homes

@@ -12,6 +12,7 @@ from kappi_chassis.problems import MalformedJson, PayloadTooLarge, ValidationFai
 
 from kappi_media.api.components import answer, json_body
 from kappi_media.api.operations import IDEMPOTENCY_KEY, TAG
+from kappi_media.errors import GalleryNotFound
 
 ACCOUNT = (AccessTokenMissing, AccessTokenInvalid, KeysUnavailable)
 
@@ -60,10 +61,18 @@ BULK: dict[str, Any] = {
     "summary": "Change many items at once",
     "description": (
         "Up to 1,000 items in any of the account's galleries: `tag` adds tags to them, `untag` takes tags "
-        "away, whatever their case and accents are, `delete` removes them for everyone. A hundred at a time "
+        "away, whatever their case and accents are, `move` puts them into another gallery of the account "
+        "(`gallery_id`), `delete` removes them for everyone. A hundred at a time "
         "are changed, all or none of these; each id has an outcome of its own. An item that is not there, or "
         "is not the account's, is `refused` with `media_not_found`; one that would have more than 50 tags "
         "with `too_many_tags`.\n\n"
+        "An item that moves keeps its id, its description, its expiring links and its access counts. Its "
+        "objects are copied first: the call waits for that, up to 15 seconds. What takes longer is `pending`: "
+        "the item is in its old gallery until it is copied, and `GET /v1/media/{id}` or the same call again "
+        "tell when it is in the new one. A later request for the item takes the place of an earlier one. URLs "
+        "that were handed out before go on working until they expire. Refused are items that are still being "
+        "processed (`media_not_ready`), what cannot be copied (`move_failed`), and more than an account may "
+        "move in six hours (`too_many_moves`: three times the bytes it uses and 1 GiB).\n\n"
         "Doing it twice is the same as once, but for items that the first time deleted. With "
         "`Idempotency-Key` a retry gets the first outcomes, and does what was left undone."
     ),
@@ -74,6 +83,7 @@ BULK: dict[str, Any] = {
             MalformedJson,
             IdempotencyKeyInvalid,
             *ACCOUNT,
+            GalleryNotFound,
             PayloadTooLarge,
             ValidationFailed,
             IdempotencyKeyReused,

@@ -17,13 +17,13 @@ from kappi_media.domain import GalleryId, Kind
 
 _FILES = """
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, i.size_bytes, i.etag,
-       i.crc32
+       i.crc32, i.folder
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
 WHERE c.gallery_id = $1 AND c.deleted_at IS NULL ORDER BY i.id
 """
 _LOCATION_FREE_FILES = """
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, l.size_bytes, l.etag,
-       COALESCE(l.crc32, CASE WHEN l.unchanged THEN i.crc32 END), l.unchanged
+       COALESCE(l.crc32, CASE WHEN l.unchanged THEN i.crc32 END), i.folder, l.unchanged
 FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'ready'
 JOIN location_free_copies l ON l.media_id = i.id
 WHERE c.gallery_id = $1 AND c.deleted_at IS NULL ORDER BY i.id
@@ -85,15 +85,16 @@ def _file(
     size_bytes: int,
     etag: str,
     crc32: int | None,
+    folder: int | None,
 ) -> ArchiveFile:
     return ArchiveFile(
         filename,
         entry_time(taken_at=taken_at, offset_minutes=offset_minutes, kind=kind, created_at=created_at),
-        StoredFile(media_id, original_key(gallery_id, media_id), size_bytes, etag, crc32),
+        StoredFile(media_id, original_key(gallery_id, media_id, folder), size_bytes, etag, crc32),
     )
 
 
 def _copy(gallery_id: GalleryId, *fields: Any) -> ArchiveFile:
     file = _file(gallery_id, *fields)
-    key = location_free_key(gallery_id, file.stored.media_id)
+    key = location_free_key(gallery_id, file.stored.media_id, fields[-1])
     return file._replace(stored=file.stored._replace(key=key))

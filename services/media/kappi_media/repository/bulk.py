@@ -45,12 +45,14 @@ _TAKE_TAGS = text(_RETAG.format(tags=_TAKEN_AWAY)).bindparams(*_TYPES)
 
 
 class HeldItem(NamedTuple):
-    """An item that stays as it is until the transaction ends. tag_count: how many tags it has."""
+    """An item that stays as it is until the transaction ends. tag_count: how many tags it has. size_bytes: of
+    the original."""
 
     id: UUID
     gallery_id: UUID
     status: ItemStatus
     tag_count: int
+    size_bytes: int
 
 
 async def hold_items(
@@ -69,7 +71,13 @@ async def hold_items(
     )
     held = (await connection.execute(homes)).scalars().all()
     found = (
-        select(items.c.id, items.c.gallery_id, items.c.status, func.jsonb_array_length(items.c.tags))
+        select(
+            items.c.id,
+            items.c.gallery_id,
+            items.c.status,
+            func.jsonb_array_length(items.c.tags),
+            items.c.size_bytes,
+        )
         .where(items.c.id.in_(media_ids), items.c.gallery_id.in_(held))
         .order_by(items.c.id)
         .with_for_update()

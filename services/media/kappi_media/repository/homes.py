@@ -22,6 +22,6 @@ class HomeQueries:
         self._database = database
 
     async def gallery_of(self, collection: Collection, thing_id: UUID) -> UUID | None:
-        """None when there is no such thing. Never changes while there is one."""
+        """None when there is no such thing. Only a move of the item changes it."""
         found: UUID | None = await self._database.hot.fetchval(_HOMES[collection], thing_id)
         return found

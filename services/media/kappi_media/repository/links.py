@@ -15,7 +15,7 @@ from kappi_media.domain import GalleryId, ItemStatus, LinkId, MediaId
 from kappi_media.models import contents, items, links
 
 _FOLLOW = """
-SELECT l.gallery_id, l.media_id, i.filename, i.status, c.location_free, l.expires_at
+SELECT l.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at
 FROM links l JOIN items i ON i.id = l.media_id JOIN contents c ON c.gallery_id = l.gallery_id
 WHERE l.token_hash = $1 AND i.status <> 'rejected'
 """
@@ -43,6 +43,7 @@ class LinkTarget(NamedTuple):
 
     gallery_id: GalleryId
     media_id: MediaId
+    folder: int | None
     filename: str
     status: ItemStatus
     location_free: bool

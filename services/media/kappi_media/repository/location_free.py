@@ -28,7 +28,7 @@ ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $4, failure = NU
 RETURNING true
 """
 _STATE = """
-SELECT i.content_type, i.size_bytes, i.etag, i.crc32, i.gps IS NOT NULL AS tells_place,
+SELECT i.folder, i.content_type, i.size_bytes, i.etag, i.crc32, i.gps IS NOT NULL AS tells_place,
   c.etag AS copy_etag, c.crc32 AS copy_crc32, c.unchanged,
   (SELECT r.failure FROM rendition_claims r WHERE r.media_id = i.id AND r.size = 'location-free') AS failure
 FROM items i LEFT JOIN location_free_copies c ON c.media_id = i.id
@@ -45,13 +45,14 @@ WITH home AS MATERIALIZED (
   SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 shown AS (
   UPDATE items i SET version = i.version + 1 FROM home
-  WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'ready'
+  WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.folder IS NOT DISTINCT FROM $3::bigint
+    AND i.status = 'ready'
   RETURNING i.id, i.gallery_id),
 kept AS (
   INSERT INTO location_free_copies (media_id, size_bytes, etag, crc32, unchanged)
-  SELECT id, $3, $4, $5, $6 FROM shown ON CONFLICT DO NOTHING),
+  SELECT id, $4, $5, $6, $7 FROM shown ON CONFLICT DO NOTHING),
 released AS (
-  DELETE FROM rendition_claims WHERE media_id = $1 AND size = 'location-free' AND held_until = $7),
+  DELETE FROM rendition_claims WHERE media_id = $1 AND size = 'location-free' AND held_until = $8),
 bumped AS (
   UPDATE contents c SET version = c.version + 1 FROM shown WHERE c.gallery_id = shown.gallery_id)
 SELECT id FROM shown
@@ -81,10 +82,12 @@ class KeptCopy(NamedTuple):
 class CopyState:
     """How things stand with an item's copy.
 
-    tells_place: the prober found one in the original. held_until: the caller is to make it, and its claim
-    ends then. failure: why it could not be made, lately. Neither, and no copy: somebody else is making it.
+    folder: of the item's objects. tells_place: the prober found one in the original. held_until: the caller
+    is to make it, and its claim ends then. failure: why it could not be made, lately. Neither, and no copy:
+    another process is making it.
     """
 
+    folder: int | None
     content_type: str
     size_bytes: int
     etag: str
@@ -130,9 +133,17 @@ class LocationFreeQueries:
         """Have nobody try before an instant. failure: why it cannot be made; None: it may be made then."""
         await self._database.hot.execute(_LEAVE, media_id, held, failure, until)
 
-    async def keep(self, media_id: MediaId, gallery_id: GalleryId, *, held: datetime, copy: KeptCopy) -> bool:
-        """Hand out a copy from now on; False when its item is gone."""
-        kept = await self._database.hot.fetchval(_KEEP, media_id, gallery_id, *copy, held)
+    async def keep(
+        self,
+        media_id: MediaId,
+        gallery_id: GalleryId,
+        *,
+        folder: int | None,
+        held: datetime,
+        copy: KeptCopy,
+    ) -> bool:
+        """Hand out a copy that lies in this folder from now on; False when its item is gone, or moved."""
+        kept = await self._database.hot.fetchval(_KEEP, media_id, gallery_id, folder, *copy, held)
         return kept is not None
 
     async def made(self, media_ids: Sequence[UUID]) -> dict[UUID, bool]:
@@ -157,6 +168,7 @@ class LocationFreeQueries:
                 record["size_bytes"], record["copy_etag"], record["copy_crc32"], record["unchanged"]
             )
         return CopyState(
+            folder=record["folder"],
             content_type=record["content_type"],
             size_bytes=record["size_bytes"],
             etag=record["etag"],

@@ -50,8 +50,8 @@ WHERE a.id = gone.account_id
 """
 _FIND = "SELECT picture_bytes, etag FROM post_pictures WHERE post_id = $1 AND state = 'stored'"
 _ITEM = """
-SELECT i.gallery_id, i.status, i.size_bytes, i.kind, i.content_type, i.width, i.height, i.orientation,
-       i.codec, i.duration_ms
+SELECT i.gallery_id, i.folder, i.status, i.size_bytes, i.kind, i.content_type, i.width, i.height,
+       i.orientation, i.codec, i.duration_ms
 FROM items i JOIN contents c ON c.gallery_id = i.gallery_id
 WHERE i.id = $1 AND c.owner_id = $2 AND c.deleted_at IS NULL AND i.status <> 'rejected'
 """
@@ -75,6 +75,7 @@ class OwnItem(NamedTuple):
     """An item of the account's own. size_bytes: of its original. probe: None until it is ready."""
 
     gallery_id: GalleryId
+    folder: int | None
     size_bytes: int
     probe: Probe | None
 
@@ -127,7 +128,7 @@ class PostPictureQueries:
         if record is None:
             return None
         probe = kept_probe(record) if record["status"] == "ready" else None
-        return OwnItem(GalleryId(record["gallery_id"]), record["size_bytes"], probe)
+        return OwnItem(GalleryId(record["gallery_id"]), record["folder"], record["size_bytes"], probe)
 
 
 async def bury_picture(connection: AsyncConnection, post_id: PostId) -> None:

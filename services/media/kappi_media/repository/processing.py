@@ -46,8 +46,7 @@ SELECT $19, $20, $21, $22, $23, $24, version FROM done
 RETURNING sequence
 """
 _HOLD_GALLERY = "SELECT 1 FROM contents WHERE gallery_id = $1 FOR UPDATE"
-# Nobody has seen this item's new version yet; its partner's has been shown and must grow.
-_PAIR = """
+PAIR = """
 WITH me AS (SELECT id, gallery_id, kind, live_id FROM items WHERE id = $1),
 partner AS (
   SELECT p.id FROM items p JOIN me ON p.gallery_id = me.gallery_id AND p.live_id = me.live_id
@@ -57,6 +56,7 @@ UPDATE items i SET
   version = i.version + CASE WHEN i.id = me.id THEN 0 ELSE 1 END
 FROM me, partner WHERE i.id IN (me.id, partner.id)
 """
+"""Find an item its Live Photo partner in its gallery. Its own version has grown already and was not shown."""
 _REJECTED = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
@@ -145,7 +145,7 @@ class ProcessingQueries:
             await connection.execute(_HOLD_GALLERY, gallery_id)
             done = await connection.fetchval(_READY, *values) is not None
             if done:
-                await connection.execute(_PAIR, media_id)
+                await connection.execute(PAIR, media_id)
         return done
 
     async def rejected(

@@ -20,10 +20,11 @@ from kappi_media.stored_renditions import KeptRendition, WantedRendition
 
 _CLAIM = """
 WITH found AS MATERIALIZED (
-  SELECT id FROM items WHERE id = $1 AND gallery_id = $2 AND status = 'ready' FOR KEY SHARE)
+  SELECT id FROM items WHERE id = $1 AND gallery_id = $2 AND status = 'ready'
+    AND folder IS NOT DISTINCT FROM $5::bigint FOR KEY SHARE)
 INSERT INTO rendition_claims AS c (media_id, size, format, held_until)
-SELECT id, $3, $4, $6 FROM found
-ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $6, failure = NULL WHERE c.held_until <= $5
+SELECT id, $3, $4, $7 FROM found
+ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $7, failure = NULL WHERE c.held_until <= $6
 RETURNING true
 """
 _STATE = """
@@ -31,7 +32,8 @@ SELECT i.kind, i.content_type, i.width, i.height, i.orientation, i.codec, i.dura
   EXISTS (SELECT 1 FROM renditions r WHERE r.media_id = i.id AND r.size = $3 AND r.format = $4) AS stored,
   (SELECT c.failure FROM rendition_claims c WHERE c.media_id = i.id AND c.size = $3 AND c.format = $4)
     AS failure
-FROM items i WHERE i.id = $1 AND i.gallery_id = $2 AND i.status = 'ready'
+FROM items i
+WHERE i.id = $1 AND i.gallery_id = $2 AND i.folder IS NOT DISTINCT FROM $5::bigint AND i.status = 'ready'
 """
 _STORED = "SELECT EXISTS (SELECT 1 FROM renditions WHERE media_id = $1 AND size = $2 AND format = $3)"
 _RELEASE = """
@@ -52,14 +54,15 @@ WITH home AS MATERIALIZED (
   SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 shown AS (
   UPDATE items i SET version = i.version + CASE WHEN $4 = 'jpeg' THEN 1 ELSE 0 END FROM home
-  WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'ready'
+  WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.folder IS NOT DISTINCT FROM $5::bigint
+    AND i.status = 'ready'
   RETURNING i.id, i.gallery_id),
 kept AS (
   INSERT INTO renditions (media_id, size, format, width, height, size_bytes)
-  SELECT id, $3, $4, $5, $6, $7 FROM shown ON CONFLICT DO NOTHING),
+  SELECT id, $3, $4, $6, $7, $8 FROM shown ON CONFLICT DO NOTHING),
 released AS (
   DELETE FROM rendition_claims
-  WHERE media_id = $1 AND size = $3 AND format = $4 AND held_until = ANY($8)),
+  WHERE media_id = $1 AND size = $3 AND format = $4 AND held_until = ANY($9)),
 bumped AS (
   UPDATE contents c SET version = c.version + 1
   FROM shown WHERE c.gallery_id = shown.gallery_id AND $4 = 'jpeg')
@@ -132,7 +135,7 @@ class RenditionQueries:
     async def keep(
         self, wanted: WantedRendition, *, held: Sequence[datetime], rendition: KeptRendition
     ) -> bool:
-        """Show a rendition that lies in the store; False when its item is gone."""
+        """Show a rendition that lies in the store; False when its item is gone, or moved."""
         _, width, height, size_bytes = rendition
         kept = await self._database.hot.fetchval(_KEEP, *wanted, width, height, size_bytes, held)
         return kept is not None

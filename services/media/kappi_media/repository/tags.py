@@ -47,7 +47,7 @@ _WAITING = """
 SELECT id FROM items WHERE id > $1 AND status = 'processing' AND width IS NULL ORDER BY id LIMIT $2
 """
 _KNOWN = """
-SELECT id, gallery_id, kind, width, height, duration_ms FROM items
+SELECT id, gallery_id, kind, width, height, duration_ms, folder FROM items
 WHERE id > $1 AND status = 'ready' ORDER BY id LIMIT $2
 """
 _PAGE = 200
@@ -60,6 +60,7 @@ class KnownItem(NamedTuple):
     width: int
     height: int
     duration_ms: int | None
+    folder: int | None
 
 
 class TagQueries:

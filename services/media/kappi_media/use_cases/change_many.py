@@ -13,11 +13,12 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import MediaDeleted
 from msgspec.json import decode, encode
 
-from kappi_media.domain import AccountId
+from kappi_media.domain import AccountId, GalleryId
 from kappi_media.errors import MediaNotFound, TooManyTags
 from kappi_media.repository.bulk import HeldItem, add_tags, delete_held, hold_items, take_tags
 from kappi_media.repository.lifecycle import publish_each
 from kappi_media.schemas import MAX_TAGS, BulkOutcome
+from kappi_media.use_cases.move_items import RequestMoves, refused
 
 CHUNK: Final = 100
 OK: Final = 200
@@ -41,13 +42,21 @@ class Delete:
     """For everyone, at once."""
 
 
-Change = AddTags | TakeTags | Delete
+@dataclass(frozen=True, slots=True)
+class Move:
+    """To another gallery of the account; it is requested here, and done soon."""
+
+    gallery_id: GalleryId
+
+
+Change = AddTags | TakeTags | Delete | Move
 
 
 class ChangeMany:
     def __init__(self, outbox: Outbox, *, clock: Clock) -> None:
         self._outbox = outbox
         self._clock = clock
+        self._request_moves = RequestMoves(outbox, clock=clock)
 
     async def __call__(
         self,
@@ -60,7 +69,7 @@ class ChangeMany:
         """An outcome for each id, once, in the order of their first mention.
 
         What fails half-way leaves whole chunks done. call_of: where the client sent an Idempotency-Key.
-        Raises IdempotencyKeyReused.
+        Raises IdempotencyKeyReused, GalleryNotFound (it is not the account's, or deleted).
         """
         ids = list(dict.fromkeys(media_ids))
         outcomes: list[BulkOutcome] = []
@@ -76,28 +85,30 @@ class ChangeMany:
             stored = await call.claim(unit.connection) if call is not None else None
             if stored is not None:
                 return decode(stored.body, type=list[BulkOutcome])
-            refused = await self._carry_out(unit, owner_id, ids, change)
-            outcomes = [_outcome(media_id, refused.get(media_id)) for media_id in ids]
+            others = await self._carry_out(unit, owner_id, ids, change)
+            outcomes = [others.get(media_id) or BulkOutcome(id=media_id, status="done") for media_id in ids]
             if call is not None:
                 await call.store(unit.connection, StoredAnswer(OK, encode(outcomes)))
         return outcomes
 
     async def _carry_out(
         self, unit: UnitOfWork, owner_id: AccountId, ids: list[UUID], change: Change
-    ) -> dict[UUID, str]:
-        """The codes of those that stay as they are."""
+    ) -> dict[UUID, BulkOutcome]:
+        """The outcomes of those that are not done."""
         held = await hold_items(unit.connection, ids, owner_id=owner_id)
         if not isinstance(change, Delete):
             held = [item for item in held if item.status != "rejected"]
         found = {item.id for item in held}
-        refused = {media_id: MediaNotFound.code for media_id in ids if media_id not in found}
+        others = {
+            media_id: refused(media_id, MediaNotFound.code) for media_id in ids if media_id not in found
+        }
         if held:
-            refused |= await self._apply(unit, owner_id, held, change)
-        return refused
+            others |= await self._apply(unit, owner_id, held, change)
+        return others
 
     def _apply(
         self, unit: UnitOfWork, owner_id: AccountId, held: list[HeldItem], change: Change
-    ) -> Coroutine[Any, Any, dict[UUID, str]]:
+    ) -> Coroutine[Any, Any, dict[UUID, BulkOutcome]]:
         match change:
             case AddTags(tags):
                 return self._add_tags(unit, held, tags)
@@ -105,20 +116,24 @@ class ChangeMany:
                 return self._take_tags(unit, held, tags)
             case Delete():
                 return self._delete(unit, owner_id, held)
+            case Move(gallery_id):
+                return self._request_moves(unit, owner_id, held, gallery_id)
 
     async def _add_tags(
         self, unit: UnitOfWork, held: list[HeldItem], tags: tuple[str, ...]
-    ) -> dict[UUID, str]:
+    ) -> dict[UUID, BulkOutcome]:
         full = await add_tags(unit.connection, held, tags=tags, most=MAX_TAGS)
-        return dict.fromkeys(full, TooManyTags.code)
+        return {media_id: refused(media_id, TooManyTags.code) for media_id in full}
 
     async def _take_tags(
         self, unit: UnitOfWork, held: list[HeldItem], tags: tuple[str, ...]
-    ) -> dict[UUID, str]:
+    ) -> dict[UUID, BulkOutcome]:
         await take_tags(unit.connection, held, tags=tags)
         return {}
 
-    async def _delete(self, unit: UnitOfWork, owner_id: AccountId, held: list[HeldItem]) -> dict[UUID, str]:
+    async def _delete(
+        self, unit: UnitOfWork, owner_id: AccountId, held: list[HeldItem]
+    ) -> dict[UUID, BulkOutcome]:
         now = self._clock()
         homes = {item.id: item.gallery_id for item in held}
         sequences = await delete_held(unit.connection, held, owner_id=owner_id, now=now)
@@ -136,9 +151,3 @@ class ChangeMany:
         await publish_each(unit.connection, rows)
         unit.published = True
         return {}
-
-
-def _outcome(media_id: UUID, code: str | None) -> BulkOutcome:
-    if code is None:
-        return BulkOutcome(id=media_id, status="done")
-    return BulkOutcome(id=media_id, status="refused", code=code)

@@ -8,11 +8,16 @@ from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
 from kappi_media.domain import GalleryId, MediaId
-from kappi_media.repository.processing import next_sequence_of_gone
+from kappi_media.repository.processing import item_exists, next_sequence_of_gone
 
 
 async def purge_again(outbox: Outbox, media_id: MediaId, gallery_id: GalleryId, *, now: datetime) -> None:
-    """Have the item's prefix emptied once more: the bytes may have come after the purge."""
+    """Have the item's prefix emptied once more: the bytes may have come after the purge.
+
+    What was stored for an item that was moved meanwhile is removed with the folder it left.
+    """
     deleted = MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
     async with outbox.begin() as unit:
+        if await item_exists(unit.connection, media_id):
+            return
         await unit.publish(deleted, sequence=await next_sequence_of_gone(unit.connection, media_id))

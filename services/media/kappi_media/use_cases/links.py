@@ -181,7 +181,7 @@ class Links:
         if not self._urls.may_go_out(target.status):
             raise errors.MediaNotReady("It is being looked at; try again in a moment.")
         metrics.LINKS.labels("followed").inc()
-        key = original_key(target.gallery_id, target.media_id)
+        key = original_key(target.gallery_id, target.media_id, target.folder)
         if target.location_free:
             key = (await self._copies(target.media_id, target.gallery_id)).key
         signed = self._urls.object_until(target.expires_at, now=now, key=key, filename=target.filename)

@@ -162,7 +162,7 @@ class LocationFreeCopies:
             if state is None:
                 raise MediaNotReady("Try again in a moment.")
             if state.copy is not None:
-                return _handed_out(media_id, gallery_id, state.copy)
+                return _handed_out(media_id, gallery_id, state.folder, state.copy)
             if state.held_until is not None:
                 async with self._turns:
                     return await self._make(media_id, gallery_id, state, held=state.held_until)
@@ -178,7 +178,7 @@ class LocationFreeCopies:
         settled = False
         try:
             copy = await self._copy(media_id, gallery_id, state)
-            kept = await self._copies.keep(media_id, gallery_id, held=held, copy=copy)
+            kept = await self._copies.keep(media_id, gallery_id, folder=state.folder, held=held, copy=copy)
             settled = True
         except Unremovable as unremovable:
             _log.warning("location_free.impossible", media_id=str(media_id), detail=str(unremovable))
@@ -206,18 +206,19 @@ class LocationFreeCopies:
             metrics.LOCATION_FREE_COPIES.labels("gone").inc()
             raise MediaNotFound
         metrics.LOCATION_FREE_COPIES.labels("unchanged" if copy.unchanged else "made").inc()
-        return _handed_out(media_id, gallery_id, copy)
+        return _handed_out(media_id, gallery_id, state.folder, copy)
 
     async def _copy(self, media_id: MediaId, gallery_id: GalleryId, state: CopyState) -> KeptCopy:
         """Raises Unremovable, ObjectMissing, StorageUnavailable."""
-        original = StoredSource(self._store, original_key(gallery_id, media_id), size_bytes=state.size_bytes)
+        original_at = original_key(gallery_id, media_id, state.folder)
+        original = StoredSource(self._store, original_at, size_bytes=state.size_bytes)
         patches = await self._find(original)
         if not patches:
             if state.tells_place:
                 raise Unremovable("it tells a place that was not found again")
             return KeptCopy(state.size_bytes, state.etag, state.crc32, unchanged=True)
-        key = location_free_key(gallery_id, media_id)
-        counted = _Counted(self._edited(original_key(gallery_id, media_id), patches))
+        key = location_free_key(gallery_id, media_id, state.folder)
+        counted = _Counted(self._edited(original_at, patches))
         async with aclosing(counted.chunks()) as chunks:
             head = await self._store.put_stream(key, chunks, content_type=state.content_type, replace=True)
         # What is handed out is what was looked at: not what was meant to be written.
@@ -252,9 +253,9 @@ class _Counted:
             yield chunk
 
 
-def _handed_out(media_id: MediaId, gallery_id: GalleryId, copy: KeptCopy) -> HandedOut:
+def _handed_out(media_id: MediaId, gallery_id: GalleryId, folder: int | None, copy: KeptCopy) -> HandedOut:
     key = original_key if copy.unchanged else location_free_key
-    return HandedOut(key(gallery_id, media_id), copy.size_bytes, copy.etag, copy.crc32)
+    return HandedOut(key(gallery_id, media_id, folder), copy.size_bytes, copy.etag, copy.crc32)
 
 
 def _impossible() -> LocationNotRemovable:

@@ -132,7 +132,7 @@ class StorePostPicture:
             raise MediaNotAPicture("A post shows a picture, not a film.")
         rules = await self._tier(order.account_id)
         async with self._reserved(order, size_bytes=SHOWN_RESERVE_BYTES, quota_bytes=rules.quota_bytes):
-            key = original_key(item.gallery_id, media_id)
+            key = original_key(item.gallery_id, media_id, item.folder)
             source = StoredSource(self._store, key, size_bytes=item.size_bytes)
             shown = await self._render(order, source, item.probe)
             await self._settle(order, original_bytes=0, shown=shown)

@@ -165,7 +165,7 @@ class MakeRendition:
 
     async def _render(self, wanted: WantedRendition, state: RenditionState) -> KeptRendition:
         started = time.perf_counter()
-        key = original_key(wanted.gallery_id, wanted.media_id)
+        key = original_key(wanted.gallery_id, wanted.media_id, wanted.folder)
         source = StoredSource(self._store, key, size_bytes=state.size_bytes)
         made = await self._maker.make(source, state.probe, wanted)
         metrics.RENDITION_SECONDS.labels(state.probe.kind).observe(time.perf_counter() - started)
@@ -198,7 +198,7 @@ class Renditions:
             raise MediaNotFound
         if not rules.allows(size):
             raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
-        wanted = WantedRendition(media_id, gallery_id, size, fmt)
+        wanted = WantedRendition(media_id, gallery_id, size, fmt, item.folder)
         if not await self._is_stored(wanted, item):
             if item.status != "ready":
                 raise MediaNotReady("Try again in a moment.")

@@ -70,7 +70,7 @@ class TagAllOriginals:
     async def _one(self, item: KnownItem) -> bool:
         facts = TaggedFacts(item.kind, item.width, item.height, item.duration_ms)
         async with self._slots:
-            return await self._tag(original_key(item.gallery_id, item.id), facts)
+            return await self._tag(original_key(item.gallery_id, item.id, item.folder), facts)
 
 
 def _failed(key: str, error: Exception) -> bool:

@@ -1,0 +1,273 @@
+"""Items on their way to another gallery of their owner (ADR-0025).
+
+Locks are taken in the order that `ownership` tells, and rows of `moves` last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from kappi_chassis.db import Database
+from kappi_chassis.outbox import OutboxRow
+from kappi_contracts.keys import RenditionFormat
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_media.domain import AccountId, GalleryId, MediaId
+from kappi_media.models import accounts, contents, moves, object_folders
+from kappi_media.repository.bulk import HeldItem
+from kappi_media.repository.processing import PAIR
+
+_PENDING = """
+SELECT m.media_id, m.gallery_id, m.account_id, i.gallery_id AS from_gallery_id, i.folder AS from_folder,
+  i.size_bytes,
+  ARRAY(SELECT ARRAY[r.size, r.format] FROM renditions r WHERE r.media_id = i.id) AS renditions,
+  EXISTS (SELECT FROM location_free_copies l WHERE l.media_id = i.id AND NOT l.unchanged) AS location_free
+FROM moves m LEFT JOIN items i ON i.id = m.media_id AND i.status = 'ready'
+WHERE m.folder = $1 AND m.done_at IS NULL
+"""
+_HOLD_GALLERIES = """
+SELECT gallery_id FROM contents
+WHERE gallery_id IN ($1, $2) AND owner_id = $3 AND deleted_at IS NULL ORDER BY gallery_id FOR UPDATE
+"""
+_SWITCH = """
+WITH moved AS (
+  UPDATE items i SET gallery_id = $3, folder = $4, etag = $6, live_partner_id = NULL, version = i.version + 1
+  WHERE i.id = $1 AND i.gallery_id = $2 AND i.folder IS NOT DISTINCT FROM $5::bigint AND i.status = 'ready'
+    AND EXISTS (SELECT FROM moves WHERE folder = $4 AND done_at IS NULL)
+  RETURNING i.id, i.version, i.live_id, old.live_partner_id AS partner_id),
+alone AS (
+  UPDATE items p SET live_partner_id = NULL, version = p.version + 1
+  FROM moved WHERE p.id = moved.partner_id),
+not_copied AS (
+  DELETE FROM renditions r USING moved
+  WHERE r.media_id = moved.id
+    AND (r.size, r.format) NOT IN (SELECT * FROM unnest($7::text[], $8::text[]))),
+copied AS (
+  UPDATE location_free_copies l SET etag = CASE WHEN l.unchanged THEN $6 ELSE $9::text END FROM moved
+  WHERE l.media_id = moved.id AND (l.unchanged OR $9::text IS NOT NULL)),
+copy_not_copied AS (
+  DELETE FROM location_free_copies l USING moved
+  WHERE l.media_id = moved.id AND NOT l.unchanged AND $9::text IS NULL),
+unclaimed AS (
+  DELETE FROM rendition_claims c USING moved WHERE c.media_id = moved.id),
+uploaded AS (
+  UPDATE uploads u SET gallery_id = $3 FROM moved WHERE u.media_id = moved.id),
+linked AS (
+  UPDATE links l SET gallery_id = $3 FROM moved WHERE l.media_id = moved.id),
+counted AS (
+  UPDATE contents c SET version = c.version + 1,
+    item_count = c.item_count + CASE WHEN c.gallery_id = $3 THEN 1 ELSE -1 END
+  FROM moved WHERE c.gallery_id IN ($2, $3)),
+done AS (
+  UPDATE moves SET done_at = $10 FROM moved WHERE moves.folder = $4),
+told AS (
+  INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+  SELECT $11, $12, $13, $14, $15, $16, version FROM moved),
+told_what_is_unused AS (
+  INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+  SELECT $17, $18, $19, $20, $21, $22, $4 FROM moved)
+SELECT live_id FROM moved
+"""
+_GIVE_UP = """
+WITH done AS (UPDATE moves SET done_at = $2 WHERE folder = $1 AND done_at IS NULL RETURNING folder)
+INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
+SELECT $3, $4, $5, $6, $7, $8, folder FROM done
+"""
+_SETTLED = """
+SELECT t.media_id, i.gallery_id FROM unnest($1::uuid[]) AS t (media_id)
+LEFT JOIN items i ON i.id = t.media_id
+WHERE NOT EXISTS (SELECT FROM moves m WHERE m.media_id = t.media_id AND m.done_at IS NULL)
+"""
+_STALE = """
+SELECT folder, media_id, gallery_id, requested_at FROM moves WHERE done_at IS NULL AND requested_at < $1
+ORDER BY requested_at LIMIT $2
+"""
+_FORGET = """
+DELETE FROM moves WHERE folder IN (
+  SELECT folder FROM moves WHERE done_at IS NOT NULL AND requested_at < $1 ORDER BY requested_at LIMIT $2)
+"""
+_REQUESTED = (moves.c.folder, moves.c.media_id, moves.c.gallery_id, moves.c.requested_at)
+
+
+class RequestedMove(NamedTuple):
+    """folder: of the objects, in the gallery that they are to be moved to."""
+
+    folder: int
+    media_id: UUID
+    gallery_id: UUID
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What an account's moves since an instant keep in the store. used_bytes: of its items. pending: moves
+    that are not done."""
+
+    bytes: int
+    used_bytes: int
+    pending: int
+
+
+class PendingMove(NamedTuple):
+    """from_gallery_id: None where the item is gone. renditions, location_free: what lies beside the original.
+
+    size_bytes: of the original.
+    """
+
+    media_id: MediaId
+    gallery_id: GalleryId
+    account_id: AccountId
+    from_gallery_id: GalleryId | None
+    from_folder: int | None
+    size_bytes: int | None
+    renditions: Sequence[tuple[str, RenditionFormat]]
+    location_free: bool
+
+
+class CopiedObjects(NamedTuple):
+    """What was copied to the new folder. location_free_etag: None where there is no such copy."""
+
+    etag: str
+    location_free_etag: str | None
+    renditions: Collection[tuple[str, RenditionFormat]]
+
+
+class MoveQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def pending(self, folder: int) -> PendingMove | None:
+        """None for a move that is done, or that another took the place of."""
+        record: Any = await self._database.hot.fetchrow(_PENDING, folder)
+        if record is None:
+            return None
+        fields = dict(record)
+        return PendingMove(**fields | {"renditions": [(size, fmt) for size, fmt in fields["renditions"]]})
+
+    async def switch(
+        self,
+        move: PendingMove,
+        folder: int,
+        copied: CopiedObjects,
+        *,
+        moved: OutboxRow,
+        unused: OutboxRow,
+        now: datetime,
+    ) -> bool:
+        """Put the item into its new gallery and tell so; False when anything is not as it was any more."""
+        sizes, formats = zip(*copied.renditions, strict=True) if copied.renditions else ((), ())
+        async with self._database.hot.acquire() as connection, connection.transaction():
+            galleries = await connection.fetch(
+                _HOLD_GALLERIES, move.from_gallery_id, move.gallery_id, move.account_id
+            )
+            if len(galleries) < 2:
+                return False
+            record = await connection.fetchrow(
+                _SWITCH,
+                move.media_id,
+                move.from_gallery_id,
+                move.gallery_id,
+                folder,
+                move.from_folder,
+                copied.etag,
+                sizes,
+                formats,
+                copied.location_free_etag,
+                now,
+                *moved,
+                *unused,
+            )
+            if record is not None and record["live_id"] is not None:
+                await connection.execute(PAIR, move.media_id)
+        return record is not None
+
+    async def give_up(self, folder: int, *, unused: OutboxRow, now: datetime) -> None:
+        """The item stays where it is; a move that is done stays done."""
+        await self._database.hot.execute(_GIVE_UP, folder, now, *unused)
+
+    async def settled(self, media_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
+        """Those of these items that have no pending move, and the gallery they are in; None: gone."""
+        records = await self._database.hot.fetch(_SETTLED, list(media_ids))
+        return dict(records)
+
+    async def stale(self, before: datetime, *, limit: int) -> list[RequestedMove]:
+        """Moves that were requested before the instant and are not done, oldest first."""
+        return [RequestedMove(*record) for record in await self._database.hot.fetch(_STALE, before, limit)]
+
+    async def forget(self, before: datetime, *, limit: int) -> int:
+        """Remove up to `limit` done moves that were requested before the instant; returns how many."""
+        status: str = await self._database.hot.execute(_FORGET, before, limit)
+        return int(status.rpartition(" ")[2])
+
+
+async def is_open_gallery_of(connection: AsyncConnection, gallery_id: UUID, *, owner_id: AccountId) -> bool:
+    found = await connection.execute(
+        select(contents.c.gallery_id).where(
+            contents.c.gallery_id == gallery_id,
+            contents.c.owner_id == owner_id,
+            contents.c.deleted_at.is_(None),
+        )
+    )
+    return found.first() is not None
+
+
+async def leftovers(
+    connection: AsyncConnection, account_id: AccountId, *, since: datetime, least_bytes: int
+) -> Leftovers:
+    """Locks the account's row: calls of one account count one after the other. least_bytes: of a move."""
+    used = await connection.scalar(
+        select(accounts.c.used_bytes).where(accounts.c.id == account_id).with_for_update(key_share=True)
+    )
+    left = select(
+        func.coalesce(func.sum(func.greatest(moves.c.size_bytes, least_bytes)), 0),
+        func.count().filter(moves.c.done_at.is_(None)),
+    ).where(moves.c.account_id == account_id, moves.c.requested_at > since)
+    size_bytes, pending = (await connection.execute(left)).one()
+    return Leftovers(bytes=int(size_bytes), used_bytes=used or 0, pending=pending)
+
+
+async def hold_pending(connection: AsyncConnection, media_ids: Collection[UUID]) -> dict[UUID, RequestedMove]:
+    """Moves of these items that are not done, locked; by item."""
+    found = await connection.execute(
+        select(*_REQUESTED)
+        .where(moves.c.media_id.in_(media_ids), moves.c.done_at.is_(None))
+        .order_by(moves.c.folder)
+        .with_for_update()
+    )
+    return {move.media_id: move for move in (RequestedMove(*row) for row in found)}
+
+
+async def end_moves(connection: AsyncConnection, folders: Collection[int], *, now: datetime) -> None:
+    """Moves that others take the place of."""
+    await connection.execute(update(moves).where(moves.c.folder.in_(folders)).values(done_at=now))
+
+
+async def add_moves(
+    connection: AsyncConnection,
+    items: Sequence[HeldItem],
+    *,
+    gallery_id: GalleryId,
+    account_id: AccountId,
+    now: datetime,
+) -> list[RequestedMove]:
+    """Of items that are held and have no pending move."""
+    rows = [
+        {
+            "media_id": item.id,
+            "gallery_id": gallery_id,
+            "account_id": account_id,
+            "size_bytes": item.size_bytes,
+            "requested_at": now,
+        }
+        for item in items
+    ]
+    added = await connection.execute(
+        insert(moves).values(folder=object_folders.next_value()).returning(*_REQUESTED),
+        rows,
+    )
+    return [RequestedMove(*row) for row in added]

@@ -1,0 +1,748 @@
+"""Items that are moved to another gallery of their owner."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import aiohttp
+import msgspec
+import pytest
+from kappi_chassis.bus import Processor
+from kappi_chassis.clock import new_id
+from kappi_chassis.db import Database
+from kappi_chassis.storage import StorageRefused
+from kappi_chassis.testing.eventually import eventually
+from kappi_contracts.events import AccountCreated, GalleryDeleted
+from kappi_contracts.keys import folder_prefix, location_free_key, original_key, rendition_key
+from kappi_media.consumers import MOVES_GROUP
+from kappi_media.ground import Ground, build_copies, build_mover, build_renditions, tick_steps
+from kappi_media.repository.moves import MoveQueries
+from kappi_media.settings import MediaSettings
+from kappi_media.stored_renditions import WantedRendition
+from kappi_media.testing.harness import (
+    Answer,
+    Client,
+    Clock,
+    Gallery,
+    Graveyard,
+    Http,
+    Published,
+    Teller,
+    redelivered,
+)
+from kappi_media.testing.live_photos import live_film, live_picture
+from kappi_media.testing.samples import Shot, encode, quadrants
+from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.use_cases import move_items
+from kappi_media.use_cases.move_items import GIVEN_UP_AFTER, KEPT_FOR
+
+PHOTO = encode(quadrants(640, 480), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
+Publications = Callable[..., Awaitable[list[Published]]]
+Ready = Callable[..., Awaitable[str]]
+Move = Callable[..., Coroutine[Any, Any, Answer]]
+Deliver = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+async def owner(tell: Teller, clock: Clock) -> UUID:
+    """An account whose tier has links."""
+    owner_id = new_id()
+    await tell(AccountCreated(account_id=owner_id, tier="Enterprise", created_at=clock()))
+    return owner_id
+
+
+@pytest.fixture
+def home(make_gallery: Callable[..., Gallery], owner: UUID) -> Gallery:
+    return make_gallery(owner_id=owner, code="h2me", expires_at=None)
+
+
+@pytest.fixture
+def album(make_gallery: Callable[..., Gallery], owner: UUID) -> Gallery:
+    """This service has not heard of it: it holds nothing yet."""
+    return make_gallery(owner_id=owner, code="a2bm", expires_at=None)
+
+
+@pytest.fixture
+def ready(client: Client, worker: Processor, published: Publications) -> Ready:
+    """`await ready(gallery)`: the id of an item that was processed."""
+
+    async def upload(gallery: Gallery, body: bytes = PHOTO, **declared: Any) -> str:
+        item = await client.upload(gallery, body, **declared)
+        await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+        return str(item["id"])
+
+    return upload
+
+
+@pytest.fixture
+def move(
+    http: Http, bearer: Callable[[UUID], dict[str, str]], owner: UUID, monkeypatch: pytest.MonkeyPatch
+) -> Move:
+    """`await move(gallery, id, …)`: asked for, not waited for."""
+    monkeypatch.setattr(move_items, "WAIT_S", 0.0)
+
+    async def asked(to: Gallery, *ids: str, key: str | None = None) -> Answer:
+        headers = bearer(owner) | ({"Idempotency-Key": key} if key else {})
+        body = {"ids": list(ids), "action": "move", "gallery_id": str(to.id)}
+        return await http("POST", "/v1/media/bulk", grant=to.grant(), headers=headers, body=body)
+
+    return asked
+
+
+@pytest.fixture
+def mover(ground: Ground, graveyard: Graveyard) -> Processor:
+    handlers = {"MediaMoveRequested": build_mover(ground)}
+    return Processor(group=MOVES_GROUP, handlers=handlers, dead_letters=graveyard)
+
+
+@pytest.fixture
+def deliver(mover: Processor, published: Publications, graveyard: Graveyard) -> Deliver:
+    """All requests so far, those that are done once more."""
+
+    async def every() -> None:
+        for event in await published("MediaMoveRequested"):
+            await mover.process(redelivered(event))
+        assert graveyard.buried == []
+
+    return every
+
+
+def outcome(answer: Answer) -> tuple[str, ...]:
+    """Of the one item that was to be moved."""
+    assert answer.status == 200, answer.body
+    (result,) = answer.json["results"]
+    return tuple(result[name] for name in ("status", "code") if name in result)
+
+
+async def fetched(url: str) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.read()
+
+
+async def look(http: Http, gallery: Gallery, media_id: str) -> Any:
+    answer = await http("GET", f"/v1/media/{media_id}", grant=gallery.grant())
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+async def shown(client: Client, gallery: Gallery) -> tuple[list[str], int]:
+    page = (await client.view(gallery)).json
+    return [item["id"] for item in page["items"]], page["gallery"]["item_count"]
+
+
+async def test_an_item_moves_with_all_that_belongs_to_it(
+    client: Client,
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    ground: Ground,
+    database: Database,
+    published: Publications,
+    bearer: Callable[[UUID], dict[str, str]],
+    owner: UUID,
+    clock: Clock,
+) -> None:
+    media_id, stays = await ready(home, caption="Tower", tags=["Paris"]), await ready(home)
+    copies = build_copies(ground)
+    await copies(UUID(media_id), home.id)  # type: ignore[arg-type]
+    await copies.close()
+    link = (
+        await http("POST", f"/v1/media/{media_id}/links", grant=home.grant(), body={"valid_for": 300})
+    ).json
+    before = await look(http, home, media_id)
+    pages = [(await client.view(gallery)).headers["etag"] for gallery in (home, album)]
+
+    assert outcome(await move(album, media_id)) == ("pending",)
+    assert await shown(client, home) == ([media_id, stays], 2)
+    await deliver()
+    assert outcome(await move(album, media_id)) == ("done",)
+
+    assert (await shown(client, home), await shown(client, album)) == (([stays], 1), ([media_id], 1))
+    assert [(await client.view(gallery)).headers["etag"] for gallery in (home, album)] != pages
+    assert (await http("GET", f"/v1/media/{media_id}", grant=home.grant())).status == 404
+    after = await look(http, album, media_id)
+    assert after["gallery_id"] == str(album.id)
+    changing = ("gallery_id", "original", "renditions")
+    assert {name: value for name, value in after.items() if name not in changing} == {
+        name: value for name, value in before.items() if name not in changing
+    }
+    assert after["renditions"].keys() == before["renditions"].keys() != set()
+    # What was handed out before leads on to the same bytes.
+    for name in ("original", *after["renditions"]):
+        new, old = (item["renditions"].get(name) or item["original"] for item in (after, before))
+        assert new["url"] != old["url"]
+        assert await fetched(new["url"]) == await fetched(old["url"])
+    assert await fetched(after["original"]["url"]) == PHOTO
+    view = (await client.view(album.changed(location_free=True, version=2))).json
+    assert "/location-free" in view["items"][0]["original"]["url"], "its copy came along"
+    assert await fetched(view["items"][0]["original"]["url"]) != PHOTO
+
+    followed = await http("GET", urlsplit(link["link"]).path)
+    assert await fetched(followed.headers["location"]) == PHOTO
+    links = (await http("GET", f"/v1/media/{media_id}/links", grant=album.grant())).json["items"]
+    assert [one["id"] for one in links] == [link["id"]]
+    upload_id = await database.hot.fetchval("SELECT upload_id FROM items WHERE id = $1", UUID(media_id))
+    assert (await http("GET", f"/v1/uploads/{upload_id}", grant=album.grant())).status == 200
+    archive = await http("GET", f"/v1/g/{album.public.code}/archive", grant=album.grant("view"))
+    assert PHOTO in archive.body
+
+    async def found(query: str) -> list[str]:
+        answer = await http("GET", f"/v1/media?{query}", headers=bearer(owner))
+        return [item["id"] for item in answer.json["items"]]
+
+    assert await found(f"gallery_id={album.id}&tag=paris") == [media_id]
+    assert await found(f"gallery_id={home.id}") == [stays]
+    days = await database.hot.fetch("SELECT gallery_id, sum(item_count) FROM usage_days GROUP BY 1")
+    assert dict(days) == {home.id: 1, album.id: 1}
+    charged = await database.hot.fetchrow(
+        "SELECT used_bytes, reserved_bytes FROM accounts WHERE id = $1", owner
+    )
+    assert tuple(charged) == (2 * len(PHOTO), 0)
+
+    (moved,) = await published("MediaMoved")
+    assert moved.data | {"moved_at": None} == {
+        "media_id": media_id,
+        "gallery_id": str(album.id),
+        "from_gallery_id": str(home.id),
+        "size_bytes": len(PHOTO),
+        "moved_at": None,
+    }
+    (ready_event, *_) = await published("MediaReady")
+    assert (moved.key, moved.sequence > ready_event.sequence) == (media_id, True)
+    (unused,) = await published("ObjectsUnused")
+    assert (unused.data["gallery_id"], unused.data["folder"]) == (str(home.id), None)
+    kept = msgspec.convert(unused.data["purge_after"], type=type(clock()), strict=False) - clock()
+    assert KEPT_FOR - timedelta(minutes=1) < kept <= KEPT_FOR
+
+
+async def test_there_and_back_again_uses_no_folder_twice(
+    client: Client,
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    published: Publications,
+    store: TroubledStore,
+) -> None:
+    media_id = await ready(home)
+    for gallery in (album, home, album, home):
+        await move(gallery, media_id)
+        await deliver()
+    assert await shown(client, home) == ([media_id], 1)
+    assert await shown(client, album) == ([], 0)
+    left = [(UUID(one.data["gallery_id"]), one.data["folder"]) for one in await published("ObjectsUnused")]
+    assert len(set(left)) == 4
+    # What the janitor does with them.
+    for gallery_id, folder in left:
+        await store.delete_versions_page(folder_prefix(gallery_id, UUID(media_id), folder))
+    item = await look(http, home, media_id)
+    assert await fetched(item["original"]["url"]) == PHOTO
+    assert [await fetched(one["url"]) for one in item["renditions"].values()]
+    deleted = await http("DELETE", f"/v1/media/{media_id}", grant=home.grant())
+    assert deleted.status == 204
+    (told,) = await published("MediaDeleted")
+    assert told.data["gallery_id"] == str(home.id)
+    assert told.sequence > max(one.sequence for one in await published("MediaMoved"))
+
+
+async def test_each_item_has_an_outcome(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    make_gallery: Callable[..., Gallery],
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    worker: Processor,
+    published: Publications,
+) -> None:
+    strangers = await ready(make_gallery(owner_id=new_id(), code="f2rn"))
+    moves, is_there = await ready(home), await ready(album)
+    in_work = (await client.upload(home, PHOTO))["id"]
+    hollow = await client.upload(home, b"GIF89a" + bytes(20), content_type="image/gif", filename="a.gif")
+    await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+    unknown = str(new_id())
+    ids = [moves, is_there, in_work, hollow["id"], strangers, unknown, moves]
+    expected = [
+        {"id": moves, "status": "pending"},
+        {"id": is_there, "status": "done"},
+        {"id": in_work, "status": "refused", "code": "media_not_ready"},
+        {"id": hollow["id"], "status": "refused", "code": "media_not_found"},
+        {"id": strangers, "status": "refused", "code": "media_not_found"},
+        {"id": unknown, "status": "refused", "code": "media_not_found"},
+    ]
+    assert (await move(album, *ids, key="move-these")).json["results"] == expected
+    assert (await move(album, *ids, key="move-these")).json["results"] == expected
+    assert len(await published("MediaMoveRequested")) == 1
+    assert (await move(album, *ids[:2], key="move-these")).code == "idempotency_key_reused"
+    await deliver()
+    expected[0]["status"] = "done"
+    assert (await move(album, *ids, key="move-these")).json["results"] == expected
+    assert await shown(client, album) == (sorted([moves, is_there]), 2)
+
+
+async def test_a_call_waits_for_its_moves(
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    published: Publications,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media_id = await ready(home)
+    monkeypatch.setattr(move_items, "WAIT_S", 20.0)
+    asked = asyncio.create_task(move(album, media_id))
+
+    async def is_requested() -> None:
+        assert await published("MediaMoveRequested")
+
+    await eventually(is_requested)
+    await deliver()
+    assert outcome(await asked) == ("done",)
+
+
+async def test_few_calls_of_an_account_wait_at_once(
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    published: Publications,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media_id = await ready(home)
+    monkeypatch.setattr(move_items, "WAIT_S", 60.0)
+    monkeypatch.setattr(move_items, "MAX_WAITING_OF_ACCOUNT", 1)
+    waits = asyncio.create_task(move(album, media_id))
+
+    async def is_requested() -> None:
+        assert await published("MediaMoveRequested")
+
+    await eventually(is_requested)
+    assert outcome(await move(album, media_id)) == ("pending",)
+    assert not waits.done()
+    waits.cancel()
+
+
+async def test_who_may_not_move_there(
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    make_gallery: Callable[..., Gallery],
+    ready: Ready,
+    move: Move,
+    tell: Teller,
+    clock: Clock,
+    bearer: Callable[[UUID], dict[str, str]],
+    owner: UUID,
+) -> None:
+    media_id = await ready(home)
+    body = {"ids": [media_id], "action": "move", "gallery_id": str(album.id)}
+
+    async def asked(grant: str | None, **changed: Any) -> Answer:
+        return await http("POST", "/v1/media/bulk", grant=grant, headers=bearer(owner), body=body | changed)
+
+    assert (await asked(None)).code == "credentials_missing"
+    assert (await asked(album.grant("view"))).status == 403
+    assert (await asked(home.grant())).code == "gallery_key_wrong"
+    stranger = make_gallery(owner_id=new_id())
+    answer = await asked(stranger.grant(), gallery_id=str(stranger.id))
+    assert (answer.status, answer.code) == (404, "gallery_not_found")
+    anonymous = make_gallery()
+    assert (await asked(anonymous.grant(), gallery_id=str(anonymous.id))).code == "gallery_not_found"
+    await ready(album)
+    await tell(GalleryDeleted(gallery_id=album.id, owner_id=owner, reason="requested", deleted_at=clock()))
+    assert (await move(album, media_id)).code == "gallery_not_found"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"action": "move"}, "gallery_id"),
+        ({"action": "move", "gallery_id": str(new_id()), "tags": ["a"]}, "tags"),
+        ({"action": "tag", "tags": ["a"], "gallery_id": str(new_id())}, "gallery_id"),
+        ({"action": "move", "gallery_id": "here"}, "gallery_id"),
+    ],
+)
+async def test_what_means_nothing_is_refused(
+    http: Http, bearer: Callable[[UUID], dict[str, str]], body: dict[str, Any], field: str
+) -> None:
+    asked = {"ids": [str(new_id())], **body}
+    answer = await http("POST", "/v1/media/bulk", headers=bearer(new_id()), body=asked)
+    assert (answer.status, answer.code) == (422, "validation_failed")
+    assert [error["field"] for error in answer.json["errors"]] == [field]
+
+
+async def test_the_latest_request_wins_in_whatever_order_they_come(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    make_gallery: Callable[..., Gallery],
+    owner: UUID,
+    ready: Ready,
+    move: Move,
+    mover: Processor,
+    published: Publications,
+) -> None:
+    third = make_gallery(owner_id=owner, code="t2rd", expires_at=None)
+    for order in itertools.permutations(range(2)):
+        media_id = await ready(home)
+        told = len(await published("MediaMoveRequested"))
+        await move(album, media_id)
+        await move(third, media_id)
+        requests = (await published("MediaMoveRequested"))[told:]
+        for number in (*order, *order):
+            await mover.process(redelivered(requests[number]))
+        assert media_id in (await shown(client, third))[0]
+        assert await shown(client, album) == ([], 0)
+        (given_up,) = [
+            one
+            for one in await published("ObjectsUnused")
+            if (one.key, one.data["gallery_id"]) == (media_id, str(album.id))
+        ]
+        assert given_up.data["folder"] == requests[0].data["folder"]
+
+
+async def test_a_request_to_stay_ends_an_earlier_one(
+    client: Client, home: Gallery, album: Gallery, ready: Ready, move: Move, deliver: Deliver
+) -> None:
+    media_id = await ready(home)
+    await move(album, media_id)
+    assert outcome(await move(home, media_id)) == ("done",)
+    await deliver()
+    assert await shown(client, home) == ([media_id], 1)
+
+
+async def test_an_item_that_is_deleted_meanwhile_leaves_nothing(
+    http: Http,
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    published: Publications,
+) -> None:
+    media_id = await ready(home)
+    await move(album, media_id)
+    assert (await http("DELETE", f"/v1/media/{media_id}", grant=home.grant())).status == 204
+    await deliver()
+    assert await published("MediaMoved") == []
+    (unused,) = await published("ObjectsUnused")
+    assert unused.data["gallery_id"] == str(album.id)
+    assert await shown(client, album) == ([], 0)
+    assert outcome(await move(album, media_id)) == ("refused", "media_not_found")
+
+
+@pytest.mark.parametrize("deleted", ["home", "album"])
+async def test_a_gallery_that_is_deleted_meanwhile(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    tell: Teller,
+    clock: Clock,
+    published: Publications,
+    database: Database,
+    deleted: str,
+    owner: UUID,
+) -> None:
+    media_id, stays = await ready(home), await ready(album)
+    await move(album, media_id)
+    gone = {"home": home, "album": album}[deleted]
+    await tell(GalleryDeleted(gallery_id=gone.id, owner_id=owner, reason="requested", deleted_at=clock()))
+    await deliver()
+    assert await published("MediaMoved") == []
+    (unused,) = await published("ObjectsUnused")
+    assert unused.data["gallery_id"] == str(album.id)
+    left = {"home": (album, [stays]), "album": (home, [media_id])}[deleted]
+    assert await shown(client, left[0]) == (left[1], 1)
+    used = await database.hot.fetchval("SELECT used_bytes FROM accounts WHERE id = $1", owner)
+    assert used == len(PHOTO)
+
+
+async def test_a_store_that_is_away_is_tried_again(
+    client: Client,
+    ground: Ground,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    store: TroubledStore,
+    mover: Processor,
+    published: Publications,
+) -> None:
+    media_id = await ready(home)
+    await move(album, media_id)
+    store.down = True
+    (request,) = await published("MediaMoveRequested")
+    moving = asyncio.create_task(mover.process(redelivered(request)))
+
+    def was_asked_twice() -> None:
+        assert store.refusals > 1
+
+    await eventually(was_asked_twice)
+    store.down = False
+    await moving
+    assert await shown(client, album) == ([media_id], 1)
+
+
+async def test_a_mover_that_is_killed_before_the_switch_is_made_up_for(
+    client: Client,
+    ground: Ground,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    mover: Processor,
+    published: Publications,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media_id = await ready(home)
+    await move(album, media_id)
+
+    class Killed(BaseException):
+        pass
+
+    async def dies(*args: Any, **more: Any) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MoveQueries, "switch", dies)
+        with pytest.raises(Killed):
+            await mover.process(redelivered((await published("MediaMoveRequested"))[0]))
+    assert await shown(client, home) == ([media_id], 1)
+    await deliver()
+    await deliver()  # and once more: the offset was not committed
+    assert (await shown(client, home), await shown(client, album)) == (([], 0), ([media_id], 1))
+    assert (len(await published("MediaMoved")), len(await published("ObjectsUnused"))) == (1, 1)
+
+
+async def test_what_cannot_be_copied_stays(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    store: TroubledStore,
+    published: Publications,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone, refused = await ready(home), await ready(home)
+    await store.delete_batch([original_key(home.id, UUID(gone))])
+    await move(album, gone)
+    await deliver()
+
+    async def refuses(source: str, target: str) -> None:
+        raise StorageRefused("never")
+
+    monkeypatch.setattr(store, "copy", refuses)
+    await move(album, refused)
+    await deliver()
+    assert await shown(client, home) == ([gone, refused], 2)
+    assert await published("MediaMoved") == []
+    assert {one.data["gallery_id"] for one in await published("ObjectsUnused")} == {str(album.id)}
+    # The request is over: another one is a new attempt.
+    assert outcome(await move(album, refused)) == ("pending",)
+    assert len(await published("MediaMoveRequested")) == 3
+
+
+async def test_what_is_not_there_beside_the_original_is_made_again(
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    ground: Ground,
+    store: TroubledStore,
+) -> None:
+    media_id = await ready(home)
+    copies = build_copies(ground)
+    await copies(UUID(media_id), home.id)  # type: ignore[arg-type]
+    await copies.close()
+    (size,) = (await look(http, home, media_id))["renditions"]
+    await store.delete_batch(
+        [rendition_key(home.id, UUID(media_id), size), location_free_key(home.id, UUID(media_id))]
+    )
+    await move(album, media_id)
+    await deliver()
+    assert (await look(http, album, media_id))["renditions"] == {}
+    answer = await http("GET", f"/v1/media/{media_id}/renditions/{size}", grant=album.grant())
+    assert answer.status == 302, answer.body
+    assert await fetched(answer.headers["location"])
+    hidden = album.changed(location_free=True, version=2)
+    answer = await http("GET", f"/v1/media/{media_id}/download", grant=hidden.grant("view"))
+    assert await fetched(answer.json["url"]) != PHOTO
+
+
+async def test_what_is_made_for_the_old_place_is_not_shown_in_the_new_one(
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    ground: Ground,
+    renderer: Any,
+    published: Publications,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media_id = await ready(home)
+
+    class Slow:
+        """Renders once the item has moved there and back."""
+
+        async def render(self, *args: Any, **more: Any) -> Any:
+            for gallery in (album, home):
+                await move(gallery, media_id)
+                await deliver()
+            return await renderer.render(*args, **more)
+
+    make = build_renditions(ground, Slow())  # type: ignore[arg-type]
+    wanted = WantedRendition(UUID(media_id), home.id, "200", "webp")  # type: ignore[arg-type]
+    answer = await asyncio.gather(make(wanted), return_exceptions=True)
+    await make.close()
+    assert getattr(answer[0], "code", None) == "media_not_found"
+    assert await published("MediaDeleted") == [], "the item is there"
+
+
+async def test_the_halves_of_a_live_photo_find_each_other_again(
+    http: Http, home: Gallery, album: Gallery, ready: Ready, move: Move, deliver: Deliver
+) -> None:
+    picture = await ready(home, live_picture("AAAA-1"))
+    film = await ready(home, live_film("AAAA-1"), content_type="video/quicktime", filename="IMG_1.mov")
+
+    async def partner(gallery: Gallery, media_id: str) -> Any:
+        return (await look(http, gallery, media_id))["live_partner_id"]
+
+    assert await partner(home, picture) == film
+    await move(album, picture)
+    await deliver()
+    assert (await partner(album, picture), await partner(home, film)) == (None, None)
+    await move(album, film)
+    await deliver()
+    assert (await partner(album, picture), await partner(album, film)) == (film, picture)
+
+
+async def test_what_an_account_moves_is_bounded(
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = await ready(home), await ready(home)
+    with monkeypatch.context() as patched:
+        patched.setattr(move_items, "MAX_PENDING", 1)
+        results = (await move(album, first, second)).json["results"]
+        assert [one.get("code") for one in results] == [None, "too_many_moves"]
+        await deliver()
+        assert outcome(await move(album, second)) == ("pending",)
+        await deliver()
+    monkeypatch.setattr(move_items, "LEFT_BYTES", 0)
+    monkeypatch.setattr(move_items, "LEAST_BYTES", 0)
+    monkeypatch.setattr(move_items, "LEFT_PER_USED_BYTE", 1)
+    # As much as the account uses is waiting to be removed.
+    assert outcome(await move(home, first)) == ("refused", "too_many_moves")
+    monkeypatch.setattr(move_items, "KEPT_FOR", timedelta(0))
+    assert outcome(await move(home, first)) == ("pending",)
+
+
+async def test_lost_requests_are_made_again_and_given_up(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    ground: Ground,
+    make_settings: Callable[..., MediaSettings],
+    clock: Clock,
+    published: Publications,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media_id = await ready(home)
+    await move(album, media_id)
+    monkeypatch.setattr(move_items, "STALE_AFTER", timedelta(0))
+    await move(album, media_id)
+    assert len(await published("MediaMoveRequested")) == 2
+    for step in tick_steps(ground, make_settings()):
+        await step(clock() + GIVEN_UP_AFTER)
+    assert {one.data["gallery_id"] for one in await published("ObjectsUnused")} == {str(album.id)}
+    assert len(await published("ObjectsUnused")) == 2
+    assert await database.hot.fetchval("SELECT count(*) FROM moves") == 0
+    await deliver()
+    assert await shown(client, home) == ([media_id], 1)
+    await move(album, media_id)
+    await deliver()
+    assert await shown(client, album) == ([media_id], 1)
+
+
+async def test_a_poison_request_is_left_to_an_operator(
+    mover: Processor,
+    graveyard: Graveyard,
+    home: Gallery,
+    ready: Ready,
+    move: Move,
+    album: Gallery,
+    published: Publications,
+) -> None:
+    await move(album, await ready(home))
+    record = redelivered((await published("MediaMoveRequested"))[0])
+    await mover.process(replace(record, value=b"{}"))
+    assert len(graveyard.buried) == 1
+
+
+async def test_moves_in_both_directions_at_once_keep_counts_exact(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    mover: Processor,
+    published: Publications,
+    database: Database,
+    http: Http,
+    graveyard: Graveyard,
+) -> None:
+    here = [await ready(home) for _ in range(4)]
+    there = [await ready(album) for _ in range(4)]
+    await asyncio.gather(*(move(album, one) for one in here), *(move(home, one) for one in there))
+    requests = await published("MediaMoveRequested")
+    await asyncio.gather(
+        *(mover.process(redelivered(one)) for one in requests * 2),
+        http("DELETE", f"/v1/media/{here[0]}", grant=home.grant()),
+        move(home, here[1]),
+    )
+    assert graveyard.buried == []
+    for gallery in (home, album):
+        ids, count = await shown(client, gallery)
+        assert len(ids) == count
+    total = sum([(await shown(client, gallery))[1] for gallery in (home, album)])
+    assert total == await database.hot.fetchval("SELECT count(*) FROM items") >= 7
+    counted = await database.hot.fetch("SELECT gallery_id, sum(item_count) FROM usage_days GROUP BY 1")
+    true = await database.hot.fetch("SELECT gallery_id, count(*) FROM items GROUP BY 1")
+    assert dict(counted) == dict(true)
+    assert await database.hot.fetchval("SELECT count(*) FROM library") == total
