@@ -20,7 +20,10 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 # The gateway reads under a name of its own per process and from now on: it never has a backlog.
 _WITHOUT_BACKLOG = {"gateway"}
 # Media's own worker, apart so that slow probing never delays a deletion.
-_WORKER_GROUPS = {("UploadCompleted", "media"): "media-worker"}
+_WORKER_GROUPS = {
+    ("UploadCompleted", "media"): "media-worker",
+    ("MediaMoveRequested", "media"): "media-moves",
+}
 _POLL_S = 0.05
 
 

@@ -18,5 +18,5 @@ def test_groups_are_those_the_services_read_under() -> None:
     from kappi_janitor import consumers as janitor
     from kappi_media import consumers as media
 
-    groups = {galleries.GROUP, janitor.GROUP, media.GROUP, media.WORKER_GROUP}
+    groups = {galleries.GROUP, janitor.GROUP, media.GROUP, media.MOVES_GROUP, media.WORKER_GROUP}
     assert groups == set(consumer_groups())
