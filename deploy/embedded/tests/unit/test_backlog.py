@@ -4,9 +4,7 @@ from kappi_embedded.backlog import consumer_groups
 
 def test_every_consumer_of_the_registry_is_counted_once() -> None:
     groups = consumer_groups()
-    counted = sorted(
-        (name, group.removesuffix("-worker")) for group, names in groups.items() for name in names
-    )
+    counted = sorted((name, group.partition("-")[0]) for group, names in groups.items() for name in names)
     registered = sorted(
         (topic.name, consumer) for topic in TOPICS for consumer in topic.consumers if consumer != "gateway"
     )
