@@ -652,14 +652,17 @@ REFUSALS: tuple[Refusal, ...] = (
         {"ids": [UNKNOWN_ID], "action": "delete", "gallery_id": UNKNOWN_ID},
         names="gallery_id",
     ),
-    Refusal(
-        "no gallery to move to",
-        BULK,
-        "/v1/media/bulk",
-        404,
-        "gallery_not_found",
-        TOKEN,
-        {"ids": [UNKNOWN_ID], "action": "move", "gallery_id": UNKNOWN_ID},
+    *(
+        Refusal(
+            f"{BULK}: {name}",
+            BULK,
+            "/v1/media/bulk",
+            404,
+            "gallery_not_found",
+            TOKEN,
+            {"ids": [UNKNOWN_ID], "action": "move", "gallery_id": gallery},
+        )
+        for name, gallery in (("to no gallery", UNKNOWN_ID), ("to another's gallery", "{home}"))
     ),
     _bulk("tags to delete", {"ids": [UNKNOWN_ID], "action": "delete", "tags": ["a"]}, names="tags"),
     Refusal(

@@ -21,6 +21,9 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OF_THIS_ANSWER = {"date", "x-request-id", "traceparent", "content-length"}
 
 
+pytestmark = pytest.mark.real_servers
+
+
 @pytest.fixture(scope="module")
 def world(stack: StackUnderTest) -> World:
     async def built() -> World:

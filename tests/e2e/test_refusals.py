@@ -28,6 +28,9 @@ class World:
     names: Mapping[str, str]
 
 
+pytestmark = pytest.mark.real_servers
+
+
 @pytest.fixture(scope="module")
 def world(stack: StackUnderTest) -> World:
     """A gallery with an item, a promise and an aborted upload; one of somebody else; a deleted one."""

@@ -31,10 +31,12 @@ from kappi_gateway.routes import Credential, Limit, Route
 _VIEWS_CACHED = metrics.GRANTS.labels("view", "cached")
 _KEYS_CACHED = metrics.GRANTS.labels("key", "cached")
 
+MOVE = "move"
 _BY_ACCOUNT = frozenset({Limit.CREATION, Limit.POST, Limit.COMMENT})
 
 
 class _Named(msgspec.Struct):
+    action: str = ""
     gallery_id: UUID | None = None
 
 
@@ -102,18 +104,19 @@ class Credentials:
         raise CredentialsMissing("Send X-Gallery-Key, X-Gallery-Code, or the owner's access token.")
 
     async def of_named_gallery(self, call: Call, body: bytes) -> Granted | None:
-        """A grant to manage the gallery that a body names; None where it names none, or no token is sent.
+        """A grant to manage the gallery that something is to be moved to; None where a body says no such
+        thing, or no token is sent.
 
         What else is wrong with the body its service says. Raises as `obtain` does.
         """
         token = None if self._owners is None else bearer(call.headers)
         try:
-            named = _named.decode(body).gallery_id
-        except msgspec.MsgspecError:
+            named = _named.decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        if token is None or named is None or self._owners is None:
+        if token is None or named.gallery_id is None or named.action != MOVE or self._owners is None:
             return None
-        return await self._owners.obtain(token, collection=GALLERIES, thing_id=str(named))
+        return await self._owners.obtain(token, collection=GALLERIES, thing_id=str(named.gallery_id))
 
     async def after_a_move(self, route: Route, call: Call, granted: Granted) -> Granted | None:
         """A grant of the gallery that a thing which was not found is in now; None where it was not moved.

@@ -61,8 +61,8 @@ class Route:
 
     accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
-    minutes and may pause; it is counted apart from the others. names_gallery: where the body has a
-    `gallery_id`, a grant to manage that gallery goes along.
+    minutes and may pause; it is counted apart from the others. names_gallery: where the body
+    moves something to a `gallery_id`, a grant to manage that gallery goes along.
     """
 
     method: Method
