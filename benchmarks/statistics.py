@@ -1,13 +1,16 @@
-"""What counting costs a view: two stacks side by side, with statistics and without, asked in turns."""
+"""What counting costs a view: stacks side by side, with statistics and without, asked in turns.
+
+A second stack without statistics tells how far two equal ones differ.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from functools import partial
-from itertools import product
+from itertools import cycle, permutations, product
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +26,8 @@ from benchmarks.world import Endpoint, Gallery, World, small_pictures
 VIEW_ITEMS = 100
 CONNECTIONS = 16
 ROUNDS = 24
-OFF, ON = "off", "on"
+OFF, ON, CONTROL = "off", "on", "off again"
+SIDES = (OFF, ON, CONTROL)
 _LANGUAGES = ("de-AT,de;q=0.9", "en-GB,en;q=0.8", "pt-PT", "ja")
 _AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Safari/604.1",
@@ -35,13 +39,13 @@ _ADDRESSES = tuple(f"203.0.{number}.7" for number in range(50))
 
 
 def rows(settings: Mapping[str, str], seconds: float) -> Iterable[Row]:
-    """One row for each way and side; `note` holds the median of the ratios of neighbouring rounds."""
+    """One row for each way and side; `note` holds the median of the ratios of the rounds."""
     with ExitStack() as stacks:
         running = {
             side: stacks.enter_context(
                 _stack({**settings, "KAPPI_MEDIA_STATISTICS": str(side == ON).lower()})
             )
-            for side in (OFF, ON)
+            for side in SIDES
         }
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_measured(running, seconds))
@@ -60,7 +64,9 @@ def _stack(settings: dict[str, str]) -> Iterator[EmbeddedStack]:
 
 async def _measured(running: Mapping[str, EmbeddedStack], seconds: float) -> list[Row]:
     worlds = {side: _world(stack) for side, stack in running.items()}
-    async with worlds[OFF], worlds[ON]:
+    async with AsyncExitStack() as open_worlds:
+        for world in worlds.values():
+            await open_worlds.enter_async_context(world)
         galleries = {side: await world.filled(small_pictures(VIEW_ITEMS)) for side, world in worlds.items()}
         return [
             row
@@ -77,12 +83,13 @@ def _world(stack: EmbeddedStack) -> World:
 async def _way(
     worlds: Mapping[str, World], galleries: Mapping[str, Gallery], *, via: str, seconds: float
 ) -> AsyncIterator[Row]:
-    """Neighbouring rounds swap their order, so that neither side is always the first."""
-    rates: dict[str, list[float]] = {OFF: [], ON: []}
-    costs: dict[str, list[float]] = {OFF: [], ON: []}
+    """Rounds take the sides in every order, so that none is always the first."""
+    rates: dict[str, list[float]] = {side: [] for side in SIDES}
+    costs: dict[str, list[float]] = {side: [] for side in SIDES}
     failed = dict.fromkeys(rates, 0)
-    for number in range(ROUNDS):
-        for side in (OFF, ON) if number % 2 else (ON, OFF):
+    orders = cycle(permutations(SIDES))
+    for _ in range(ROUNDS):
+        for side in next(orders):
             endpoint, make = await _asked(worlds[side], galleries[side], via=via)
             async with ProcessorTime(worlds[side].pids) as busy:
                 outcome = await closed_loop(
@@ -90,22 +97,23 @@ async def _way(
                 )
             rates[side].append(outcome.per_second)
             used_s = sum(used for role, used in busy.seconds().items() if role != "client")
-            # The half second of warming up is paid for as well, on both sides.
+            # The half second of warming up is paid for as well, on every side.
             costs[side].append(used_s / max(1, sum(outcome.statuses.values())))
             failed[side] += sum(outcome.statuses.values()) - outcome.statuses[200]
-    for side in (OFF, ON):
+    for side in SIDES:
         note = f"median of {ROUNDS} rounds; {median(costs[side]) * 1e6:.0f} µs of processor each"
-        if side == ON:
-            note += f"; {_ratio(rates):.3f} of the rate, {_ratio(costs):.3f} of the processor time"
+        if side != OFF:
+            rate, cost = _ratio(rates, side), _ratio(costs, side)
+            note += f"; {rate:.3f} of the rate, {cost:.3f} of the processor time"
         per_second = round(median(rates[side]), 1)
         yield Row(
             f"view, statistics {side}", via, f"{CONNECTIONS} conn", per_second, 0, 0, failed[side], note
         )
 
 
-def _ratio(found: Mapping[str, list[float]]) -> float:
-    """With statistics to without, of neighbouring rounds: what disturbs one mostly disturbs the other."""
-    return median(on / off for off, on in zip(found[OFF], found[ON], strict=True))
+def _ratio(found: Mapping[str, list[float]], side: str) -> float:
+    """Of a side to the one without statistics, by rounds: what disturbs one mostly disturbs the other."""
+    return median(it / off for off, it in zip(found[OFF], found[side], strict=True))
 
 
 async def _asked(world: World, gallery: Gallery, *, via: str) -> tuple[Endpoint, MakeRequest]:
