@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import secrets
 from typing import Any
 from uuid import UUID
@@ -14,13 +15,14 @@ from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadran
 from PIL import Image
 
 from tests.e2e import evidence, posts
-from tests.e2e.accounts import create_gallery, make_admin, sign_up, until_media_ready
+from tests.e2e.accounts import Person, create_gallery, make_admin, sign_up, until_media_ready
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
 pytestmark = pytest.mark.real_servers
 
 TURNED = encode(quadrants(900, 600), "JPEG", shot=Shot(orientation=6, place=(48.8577, 2.295, 35.0)))
+SMALL = encode(quadrants(60, 40), "PNG")
 LARGE = encode(Image.effect_noise((3000, 2000), 80).convert("RGB"), "BMP")
 """18 MB: larger than any other call through the API takes."""
 
@@ -198,3 +200,55 @@ async def test_who_comments_too_much_is_told_when_to_go_on(stack: StackUnderTest
         assert 1 <= int(answer.headers["Retry-After"]) <= 3
     shown = (await phone.ask("GET", f"/v1/posts/{post['id']}")).ok()
     assert shown["comment_count"] == 45 - len(refused)
+
+
+async def test_readers_miss_nothing_and_counts_stay_exact_while_many_write(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    """64 writers add and delete comments while 8 readers page through the whole list."""
+    draw = random.Random(20261129)
+    authors = [await sign_up(stack, phone, "author") for _ in range(2)]
+    writers = await asyncio.gather(*(sign_up(stack, phone, "writer") for _ in range(64)))
+    made = [(await posts.create(phone, authors[n % 2], SMALL)).ok(201)["id"] for n in range(36)]
+    for post in made[1::3]:
+        (await posts.comment(phone, authors[0], post, "One that stays")).ok(201)
+    busy, untouched = made[::3], {post for n, post in enumerate(made) if n % 3}
+    writing = asyncio.Event()
+    done = 0
+
+    async def write(writer: Person) -> None:
+        nonlocal done
+        mine: list[str] = []
+        await writing.wait()
+        for _ in range(10):
+            if mine and draw.random() < 0.5:
+                path = f"/v1/comments/{mine.pop()}"
+                assert (await phone.ask("DELETE", path, headers=writer.key)).status == 204
+            else:
+                mine.append((await posts.comment(phone, writer, draw.choice(busy), "Fine")).ok(201)["id"])
+        done += 1
+
+    async def read(number: int) -> int:
+        writing.set()
+        walks = 0
+        while done < len(writers) or not walks:
+            seen = [post["id"] for post in await posts.listed(phone, limit=5 + number)]
+            assert len(seen) == len(set(seen)), "no post is shown twice"
+            assert untouched <= set(seen), "none that did not change is missed"
+            walks += 1
+        return walks
+
+    async with asyncio.TaskGroup() as group:
+        for writer in writers:
+            group.create_task(write(writer))
+        readers = [group.create_task(read(number)) for number in range(8)]
+    assert sum(reader.result() for reader in readers) >= 8
+    wrong = await evidence.ask_database(
+        stack,
+        "galleries",
+        "SELECT count(*) FROM posts p"
+        " WHERE comment_count <> (SELECT count(*) FROM comments c WHERE c.post_id = p.id)",
+    )
+    assert wrong == 0
+    for author in authors:
+        assert (await phone.ask("DELETE", "/v1/me", headers=author.key)).status == 204
