@@ -76,7 +76,7 @@ def test_autoscaling_reads_the_lag_of_real_groups() -> None:
     for each in documents((K8S / "components/keda/scaled-objects.yaml").read_text()):
         if each["kind"] != "ScaledObject":
             continue
-        for trigger in each["spec"]["triggers"]:
-            asked = trigger["metadata"]
-            assert asked["topic"] in groups[asked["consumerGroup"]]
-            assert each["spec"]["maxReplicaCount"] <= BY_NAME[asked["topic"]].partitions
+        [trigger] = each["spec"]["triggers"]
+        asked = trigger["metadata"]
+        assert asked["topic"] in groups[asked["consumerGroup"]]
+        assert each["spec"]["maxReplicaCount"] <= BY_NAME[asked["topic"]].partitions

@@ -20,10 +20,7 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 # The gateway reads under a name of its own per process and from now on: it never has a backlog.
 _WITHOUT_BACKLOG = {"gateway"}
 # Media's own worker, apart so that slow probing never delays a deletion.
-_WORKER_GROUPS = {
-    ("UploadCompleted", "media"): "media-worker",
-    ("MediaMoveRequested", "media"): "media-moves",
-}
+_WORKER_GROUPS = {("UploadCompleted", "media"): "media-worker"}
 _POLL_S = 0.05
 
 

@@ -52,7 +52,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="media", consumers=("galleries",), versions=(events.MediaReady,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.MediaRejected,)),
     Topic(owner="media", consumers=("galleries", "janitor"), versions=(events.MediaDeleted,)),
-    Topic(owner="media", consumers=("media",), versions=(events.MediaMoveRequested,)),
     Topic(owner="media", consumers=("galleries",), versions=(events.MediaMoved,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.ObjectsUnused,)),
     Topic(owner="media", consumers=("janitor",), versions=(events.LinkCreated,)),

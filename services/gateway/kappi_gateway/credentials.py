@@ -103,6 +103,10 @@ class Credentials:
             raise GalleryKeyMissing("Send the access key in X-Gallery-Key, or the owner's access token.")
         raise CredentialsMissing("Send X-Gallery-Key, X-Gallery-Code, or the owner's access token.")
 
+    async def has_token(self, call: Call) -> bool:
+        """Whether a good one was sent. Raises AccessTokenInvalid, KeysUnavailable."""
+        return self._owners is not None and await self._owners.account_of(call.headers) is not None
+
     async def of_named_gallery(self, call: Call, body: bytes) -> Granted | None:
         """A grant to manage the gallery that something is to be moved to; None where a body says no such
         thing, or no token is sent.

@@ -128,14 +128,13 @@ class Forward:
             with Departure(call.receive) as departure:
                 if body is None:
                     departure.arm()
-                granted = None
-                if not self._route.names_gallery:
-                    granted = await self._credentials.obtain(self._route, call)
+                granted = await self._credentials.obtain(self._route, call)
                 paid = None if self._limit is None else await self._pay(self._limit, call)
+                reads_body = self._route.names_gallery and await self._credentials.has_token(call)
                 if body is not None:
                     # Only now: a client that waits for 100 Continue need not send what would be refused.
                     await body.open(departure.arm)
-                    if self._route.names_gallery:
+                    if reads_body:
                         granted = await self._credentials.of_named_gallery(call, await body.read_whole())
                 with self._place(call), self._place_of_subject(paid):
                     await self._exchange(call, target, granted=granted, body=body, paid=paid)
@@ -232,13 +231,18 @@ class Forward:
         body: RequestBody | None,
         missing: ClientResponse,
     ) -> ClientResponse:
-        """Where a thing is, is remembered: what is not found there may be in another gallery by now."""
-        if self._route.names_gallery or (body is not None and body.whole is None):
+        """Where a thing is, is remembered: what is not found there may be in another gallery by now.
+
+        Raises UpstreamUnavailable where it is, and the body cannot be sent once more.
+        """
+        if self._route.names_gallery:
             return missing
         found = await self._credentials.after_a_move(self._route, call, granted)
         if found is None:
             return missing
         missing.release()
+        if body is not None and body.whole is None:
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
         return await self._send(call, target, found, body)
 
     async def _send(

@@ -94,20 +94,25 @@ class Owners:
         GrantRefused, UpstreamUnavailable, UpstreamTimeout.
         """
         claims = await self._verifier.open(token)
-        gallery_id = await self._gallery_of(collection, thing_id)
-        if gallery_id is None:
-            raise _MISSING[collection]
+        tried = None
+        while (gallery_id := await self._gallery_of(collection, thing_id)) not in {None, tried}:
+            tried = gallery_id
+            try:
+                return await self._obtain(token, claims, gallery_id)
+            except GrantRefused as refused:
+                if refused.status != NotFound.status:
+                    raise
+            # The gallery it was in may be deleted by now, and the thing in another.
+            self.forget_place(collection=collection, thing_id=thing_id)
+        raise _MISSING[collection]
+
+    async def _obtain(self, token: str, claims: AccountClaims, gallery_id: UUID) -> Granted:
         key = GrantKey(OWNER, str(gallery_id), self._digests(token))
         kept = self._cache.find(key)
         if kept is not None:
             _OWNERS_CACHED.inc()
             return Granted(key, kept, cached=True)
-        try:
-            grant = await self._cache.obtain(key, lambda: self._ask(token, claims, gallery_id))
-        except GrantRefused as refused:
-            if refused.status == NotFound.status:
-                raise _MISSING[collection] from refused
-            raise
+        grant = await self._cache.obtain(key, lambda: self._ask(token, claims, gallery_id))
         return Granted(key, grant, cached=False)
 
     def forget_place(self, *, collection: str, thing_id: str) -> bool:

@@ -40,6 +40,8 @@ class OrderPurge:
         prefix = media_prefix(event.gallery_id, event.media_id)
         scope = GalleryScope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix)
         await self._request(unit, scope)
+        # A deleted item need not be kept for pages that show where it was.
+        await repository.bring_forward_item(unit.connection, event.media_id, now=self._clock())
 
     async def of_post(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
         event: PostDeleted = envelope.data

@@ -85,6 +85,7 @@ purges = Table(
     CheckConstraint("(gallery_id IS NULL) <> (post_id IS NULL)", name="of_gallery_or_post"),
     CheckConstraint("(lease_id IS NULL) = (leased_until IS NULL)", name="lease_is_whole"),
     Index("ix_purges_not_before", "not_before", postgresql_where=text("done_at IS NULL")),
+    Index("ix_purges_media_id", "media_id", postgresql_where=text("done_at IS NULL")),
     Index("ix_purges_done_at", "done_at", postgresql_where=text("done_at IS NOT NULL")),
 )
 

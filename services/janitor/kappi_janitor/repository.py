@@ -317,6 +317,15 @@ async def bring_forward(connection: AsyncConnection, *, at: datetime, now: datet
     return result.rowcount
 
 
+async def bring_forward_item(connection: AsyncConnection, media_id: UUID, *, now: datetime) -> None:
+    """Make the purges of folders that an item left, in whichever gallery, due now."""
+    await connection.execute(
+        update(purges)
+        .where(purges.c.media_id == media_id, purges.c.done_at.is_(None), purges.c.not_before > now)
+        .values(not_before=now)
+    )
+
+
 async def count_unfinished(connection: AsyncConnection, *, now: datetime) -> tuple[int, int]:
     """(overdue, failing) purges."""
     row = (

@@ -1,4 +1,4 @@
-"""Which event has which effect here. A group for each kind of slow work: it never delays a deletion."""
+"""Which event has which effect here. Two groups: slow work on originals never delays a deletion."""
 
 from __future__ import annotations
 
@@ -28,22 +28,13 @@ from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.worker import ProcessUpload
 
 GROUP = "media"
-MOVES_GROUP = "media-moves"
 STORE_GROUP = "media-store-events"
 KILLS_PER_FILE: Final = 10
 """With the pauses in between, most of a minute: longer than a machine is out of memory by accident."""
 STALLS_PER_FILE: Final = 2
 """Each has held a decoder, and a place among the uploads that are worked on, for minutes."""
 
-__all__ = [
-    "GROUP",
-    "MOVES_GROUP",
-    "STORE_GROUP",
-    "WORKER_GROUP",
-    "handlers",
-    "store_handler",
-    "worker_handlers",
-]
+__all__ = ["GROUP", "STORE_GROUP", "WORKER_GROUP", "handlers", "store_handler", "worker_handlers"]
 
 BeforeSweep = Callable[[datetime], Awaitable[None]]
 

@@ -45,7 +45,7 @@ from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.facts_from_tags import FactsFromTags
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.location_free import FindLocation, LocationFreeCopies
-from kappi_media.use_cases.move_items import MoveItem, SweepMoves
+from kappi_media.use_cases.mover import Mover, SweepMoves
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.post_pictures import StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition
@@ -161,10 +161,13 @@ def build_accesses(ground: Ground, settings: MediaSettings, counter: AccessCount
     )
 
 
-def build_mover(ground: Ground) -> MoveItem:
-    """The handler of MediaMoveRequested."""
-    return MoveItem(
-        MoveQueries(ground.database), store=ground.store, outbox=ground.outbox, clock=ground.clock
+def build_mover(ground: Ground, store: ObjectStore | None = None) -> Mover:
+    """What carries out moves. store: with connections of its own, so that copies keep nobody waiting."""
+    return Mover(
+        MoveQueries(ground.database),
+        store=store or ground.store,
+        outbox=ground.outbox,
+        clock=ground.clock,
     )
 
 
@@ -186,7 +189,7 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
         steps.append(fill_lately_promised)
     accesses = AccessQueries(ground.database)
     steps.append(SweepAccessLog(accesses, retention=settings.access_log_retention))
-    steps.append(SweepMoves(MoveQueries(ground.database), outbox=ground.outbox, clock=ground.clock))
+    steps.append(SweepMoves(MoveQueries(ground.database)))
     return steps
 
 

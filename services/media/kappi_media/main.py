@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
@@ -33,7 +34,6 @@ from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
 from kappi_media.consumers import (
     GROUP,
-    MOVES_GROUP,
     STORE_GROUP,
     WORKER_GROUP,
     handlers,
@@ -111,9 +111,11 @@ def build_app(
     copies: LocationFreeCopies | None = None,
     pictures: StorePostPicture | None = None,
     recorder: AccessRecorder | None = None,
+    wake_mover: Callable[[], None] = lambda: None,
 ) -> App:
     """The service's HTTP side. make, facts, archives, copies, and what `pictures` decodes with: closed by the
-    caller, after the last call. recorder: what notes accesses; without one none is noted."""
+    caller, after the last call. recorder: what notes accesses; without one none is noted. wake_mover:
+    tells it that there is something to move."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
     urls = DownloadUrls(
@@ -134,7 +136,7 @@ def build_app(
     accounts = AccountGate(AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock))
     search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
     LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
-    _bulk(ground, settings, accounts, gate=gate).register(app)
+    _bulk(ground, settings, accounts, gate=gate, wake_mover=wake_mover).register(app)
     _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     archives = archives or build_archives(ground, settings, copies)
@@ -219,13 +221,20 @@ def _small_uploads(
     )
 
 
-def _bulk(ground: Ground, settings: MediaSettings, accounts: AccountGate, *, gate: GrantGate) -> BulkApi:
+def _bulk(
+    ground: Ground,
+    settings: MediaSettings,
+    accounts: AccountGate,
+    *,
+    gate: GrantGate,
+    wake_mover: Callable[[], None],
+) -> BulkApi:
     return BulkApi(
         accounts,
         grants=gate,
         change_many=ChangeMany(ground.outbox, clock=ground.clock),
         move_target=MoveTarget(ground.outbox),
-        await_moves=AwaitMoves(MoveQueries(ground.database)),
+        await_moves=AwaitMoves(MoveQueries(ground.database), wake=wake_mover),
         idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
     )
 
@@ -337,6 +346,9 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     backbone.service.closes(archives)
     recorder = _recorder(backbone, ground, settings)
     pictures = build_post_pictures(ground, settings, renderer)
+    copying = build_store(storage)
+    backbone.service.closes(copying)
+    mover = build_mover(ground, store=copying)
     app = build_app(
         ground,
         settings,
@@ -346,10 +358,10 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         copies=copies,
         pictures=pictures,
         recorder=recorder,
+        wake_mover=mover.wake,
     )
     backbone.service.serves(app)
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
-    backbone.consumes({"MediaMoveRequested": build_mover(ground)}, group=MOVES_GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
@@ -362,6 +374,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         scan=build_scan(ground, settings),
     )
     if "worker" in settings.roles:
+        backbone.service.runs("moves", mover.run)
         backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(ground.database)).run)
         backbone.service.runs("usage", CatchUpUsage(UsageQueries(ground.database)).run)
     backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)

@@ -92,7 +92,7 @@ LINKS = Counter(
 MOVES = Counter(
     "kappi_media_moves_total",
     "Items that were to be moved to another gallery",
-    ("outcome",),  # moved, given_up (the item is gone, or changed), lost (the request was)
+    ("outcome",),  # moved, given_up (the item is gone, or cannot be copied)
 )
 ARCHIVES = Counter(
     "kappi_media_archives_total",

@@ -202,14 +202,22 @@ moves = Table(
     Column("media_id", Uuid, nullable=False),
     Column("gallery_id", Uuid, nullable=False),
     Column("account_id", Uuid, nullable=False),
+    # Of all its objects, when it was requested.
     Column("size_bytes", BigInteger, nullable=False),
     Column("requested_at", DateTime(timezone=True), nullable=False),
-    # Moved, or given up.
+    # Until then a process is at it, or nobody is to try it.
+    Column("leased_until", DateTime(timezone=True), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    # Moved, or not to be moved any more.
     Column("done_at", DateTime(timezone=True)),
+    Column("moved", Boolean, nullable=False, server_default=text("false")),
     Index("uq_moves_pending", "media_id", unique=True, postgresql_where=text("done_at IS NULL")),
-    # What an account's moves left in the store.
-    Index("ix_moves_account_id_requested_at", "account_id", "requested_at"),
-    Index("ix_moves_requested_at", "requested_at"),
+    Index("ix_moves_pending", "account_id", "folder", postgresql_where=text("done_at IS NULL")),
+    # The last one of an item.
+    Index("ix_moves_media_id", "media_id", "folder"),
+    # What an account's moves left in the store, and what of it is to be forgotten.
+    Index("ix_moves_account_id", "account_id", "done_at"),
+    Index("ix_moves_done_at", "done_at"),
 )
 
 # What the identity service last said about a tier. A deleted one keeps its rules for accounts still on the

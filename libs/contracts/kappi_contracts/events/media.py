@@ -64,19 +64,6 @@ class MediaDeleted(Event, frozen=True, kw_only=True):
     deleted_at: Instant
 
 
-class MediaMoveRequested(Event, frozen=True, kw_only=True):
-    """The owner wants an item in `gallery_id`, another gallery of theirs; its objects are still to be copied.
-
-    folder: the new one of its objects, as in their keys. A later request for the same item takes its place.
-    """
-
-    aggregate: ClassVar[str] = "media_id"
-    media_id: UUID
-    gallery_id: UUID
-    folder: int
-    requested_at: Instant
-
-
 class MediaMoved(Event, frozen=True, kw_only=True):
     """A ready item is in `gallery_id` now, no longer in `from_gallery_id`; both are its owner's."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID, uuid4
 
 import msgspec
@@ -22,6 +23,7 @@ class Whereabouts:
 
     def __init__(self, stack: Stack) -> None:
         self.home = GALLERY_ID
+        self.deleted: set[UUID] = set()
         self.lookups = 0
         stack.media.answer = self.media
         stack.galleries.answer = self.grant
@@ -36,6 +38,8 @@ class Whereabouts:
 
     async def grant(self, seen: Seen) -> Reply:
         gallery_id = UUID(seen.json()["gallery_id"])
+        if gallery_id in self.deleted:
+            return problem_reply(404, "gallery_not_found")
         return grant_reply(grant=f"grant-{gallery_id}", gallery_id=gallery_id)
 
 
@@ -119,6 +123,35 @@ async def test_a_moved_item_is_found_where_it_is(with_accounts: Stack) -> None:
     assert where.lookups == 2, "remembered again"
     where.home = GALLERY_ID
     assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
+
+
+async def test_a_moved_item_is_found_when_its_old_gallery_is_deleted(with_accounts: Stack) -> None:
+    where = Whereabouts(with_accounts)
+    assert (await with_accounts.ask("GET", MEDIA, with_accounts.bearer())).status == 200
+    where.home = OTHER_ID
+    where.deleted.add(GALLERY_ID)
+    # Another token: no grant of the old gallery is kept for it.
+    assert (await with_accounts.ask("GET", MEDIA, with_accounts.bearer())).status == 200
+    where.deleted.add(OTHER_ID)
+    answer = await with_accounts.ask("GET", MEDIA, with_accounts.bearer())
+    assert (answer.status, answer.code) == (404, "media_not_found")
+
+
+async def test_a_body_that_cannot_be_sent_again_is_asked_for_again(with_accounts: Stack) -> None:
+    where, line = Whereabouts(with_accounts), with_accounts.bearer()
+    assert (await with_accounts.ask("GET", MEDIA, line)).status == 200
+    where.home = OTHER_ID
+    head = f"PATCH {MEDIA} HTTP/1.1\r\nHost: x\r\n{line}\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n"
+    statuses = []
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", with_accounts.port)
+        for piece in (f"{head}Connection: close\r\n\r\n", "2\r\n{}\r\n", "0\r\n\r\n"):
+            writer.write(piece.encode())
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        statuses.append((await reader.read()).split(b" ", 2)[1])
+        writer.close()
+    assert statuses == [b"503", b"200"]
 
 
 async def test_what_was_not_moved_is_not_there(with_accounts: Stack) -> None:

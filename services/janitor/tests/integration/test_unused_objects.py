@@ -76,6 +76,24 @@ async def test_a_folder_goes_when_it_is_due_and_nothing_beside_it(
     assert purged.event.prefix == folder_prefix(GALLERY_ID, MEDIA_ID, folder)
 
 
+async def test_a_deleted_item_is_not_kept_where_it_was(janitor: Any) -> None:
+    elsewhere = new_id()
+    await put(janitor, None, 17)
+    await put(janitor, None, media_id=elsewhere)
+    await janitor.hear(unused(janitor))
+    await janitor.hear(unused(janitor, folder=17))
+    await janitor.hear(
+        ObjectsUnused(
+            media_id=elsewhere, gallery_id=GALLERY_ID, folder=None, purge_after=janitor.clock() + HOUR
+        )
+    )
+    await janitor.hear(
+        MediaDeleted(media_id=MEDIA_ID, gallery_id=new_id(), reason="requested", deleted_at=janitor.clock())
+    )
+    await janitor.work()
+    assert await stored(janitor) == {original_key(GALLERY_ID, elsewhere)}
+
+
 async def test_what_lands_in_the_folder_later_is_found_by_the_looks_that_remain(janitor: Any) -> None:
     await janitor.hear(unused(janitor))
     janitor.clock.pass_by(HOUR)
@@ -168,7 +186,8 @@ async def test_any_order_with_deletions_leaves_nothing(janitor: Any, order: tupl
         media_prefix(GALLERY_ID, MEDIA_ID),
         gallery_prefix(GALLERY_ID),
     }
-    assert sum(purged.values()) == 3
+    # Two purges at once may both have removed an object.
+    assert 3 <= sum(purged.values()) <= 4
 
 
 async def test_a_purge_that_is_not_due_is_not_overdue(janitor: Any) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
+from kappi_chassis.problems import Unavailable
 from sqlalchemy import ARRAY, Text, TextClause, Uuid, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -44,6 +45,9 @@ _ADD_TAGS = text(_RETAG.format(tags=_ADDED)).bindparams(*_TYPES)
 _TAKE_TAGS = text(_RETAG.format(tags=_TAKEN_AWAY)).bindparams(*_TYPES)
 
 
+HOLD_ATTEMPTS: Final = 5
+
+
 class HeldItem(NamedTuple):
     """An item that stays as it is until the transaction ends. tag_count: how many tags it has. size_bytes: of
     the original."""
@@ -58,7 +62,21 @@ class HeldItem(NamedTuple):
 async def hold_items(
     connection: AsyncConnection, media_ids: Sequence[UUID], *, owner_id: AccountId
 ) -> list[HeldItem]:
-    """Lock those of these items that are the account's."""
+    """Lock those of these items that are the account's. Raises Unavailable where they never stay in place."""
+    for _ in range(HOLD_ATTEMPTS):
+        async with connection.begin_nested() as savepoint:
+            held = await _hold_where_they_are(connection, media_ids, owner_id=owner_id)
+            if held is not None:
+                return held
+            # One was moved while its gallery was waited for; its new one may have to be locked first.
+            await savepoint.rollback()
+    raise Unavailable("Try again in a moment.", retry_after_s=1)
+
+
+async def _hold_where_they_are(
+    connection: AsyncConnection, media_ids: Sequence[UUID], *, owner_id: AccountId
+) -> list[HeldItem] | None:
+    """None where one is in a gallery of the account by now that is not locked."""
     homes = (
         select(contents.c.gallery_id)
         .where(
@@ -82,7 +100,21 @@ async def hold_items(
         .order_by(items.c.id)
         .with_for_update()
     )
-    return [HeldItem(*row) for row in await connection.execute(found)]
+    items_held = [HeldItem(*row) for row in await connection.execute(found)]
+    if len(items_held) < len(media_ids):
+        elsewhere = (
+            select(items.c.id)
+            .join_from(items, contents, contents.c.gallery_id == items.c.gallery_id)
+            .where(
+                items.c.id.in_(set(media_ids) - {item.id for item in items_held}),
+                contents.c.owner_id == owner_id,
+                contents.c.deleted_at.is_(None),
+            )
+            .limit(1)
+        )
+        if (await connection.execute(elsewhere)).first() is not None:
+            return None
+    return items_held
 
 
 async def add_tags(

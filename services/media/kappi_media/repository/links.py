@@ -15,8 +15,8 @@ from kappi_media.domain import GalleryId, ItemStatus, LinkId, MediaId
 from kappi_media.models import contents, items, links
 
 _FOLLOW = """
-SELECT l.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at
-FROM links l JOIN items i ON i.id = l.media_id JOIN contents c ON c.gallery_id = l.gallery_id
+SELECT i.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at
+FROM links l JOIN items i ON i.id = l.media_id JOIN contents c ON c.gallery_id = i.gallery_id
 WHERE l.token_hash = $1 AND i.status <> 'rejected'
 """
 _LIVE = """
@@ -85,7 +85,7 @@ async def hold_item(connection: AsyncConnection, media_id: MediaId, gallery_id: 
             items.c.status != "rejected",
             contents.c.deleted_at.is_(None),
         )
-        .with_for_update(read=True, key_share=True, of=items)
+        .with_for_update(read=True, of=items)
     )
     return found.first() is not None
 

@@ -5,7 +5,7 @@ Locks are taken in the order that `ownership` tells, and rows of `moves` last.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,9 +19,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain import AccountId, GalleryId, MediaId
 from kappi_media.models import accounts, contents, moves, object_folders
-from kappi_media.repository.bulk import HeldItem
 from kappi_media.repository.processing import PAIR
 
+# The first of each account before the second of any: none waits for the end of another's. `$3` of one account
+# are under way at once, over all processes.
+_TAKE = """
+WITH busy AS (
+  SELECT account_id, count(*) AS number FROM moves
+  WHERE done_at IS NULL AND leased_until > $1 GROUP BY account_id),
+due AS (
+  SELECT m.folder, row_number() OVER (PARTITION BY m.account_id ORDER BY m.folder)
+    + coalesce(busy.number, 0) AS nth
+  FROM moves m LEFT JOIN busy ON busy.account_id = m.account_id
+  WHERE m.done_at IS NULL AND m.leased_until <= $1),
+chosen AS (SELECT folder FROM due WHERE nth <= $3 ORDER BY nth, folder LIMIT $4),
+free AS (
+  SELECT folder FROM moves WHERE folder IN (SELECT folder FROM chosen)
+    AND done_at IS NULL AND leased_until <= $1 ORDER BY folder FOR UPDATE SKIP LOCKED)
+UPDATE moves SET leased_until = $2, attempts = attempts + 1 FROM free WHERE moves.folder = free.folder
+RETURNING moves.folder, moves.attempts
+"""
+_LEASE = "UPDATE moves SET leased_until = $2 WHERE folder = $1 AND done_at IS NULL RETURNING true"
 _PENDING = """
 SELECT m.media_id, m.gallery_id, m.account_id, i.gallery_id AS from_gallery_id, i.folder AS from_folder,
   i.size_bytes,
@@ -34,11 +52,14 @@ _HOLD_GALLERIES = """
 SELECT gallery_id FROM contents
 WHERE gallery_id IN ($1, $2) AND owner_id = $3 AND deleted_at IS NULL ORDER BY gallery_id FOR UPDATE
 """
+# What gives it up meanwhile, takes its place or links to the item is done before the switch looks, or waits.
+_HOLD_ITEM = """
+SELECT 1 FROM items i, moves m WHERE i.id = $1 AND m.folder = $2 AND m.done_at IS NULL FOR UPDATE OF i, m
+"""
 _SWITCH = """
 WITH moved AS (
   UPDATE items i SET gallery_id = $3, folder = $4, etag = $6, live_partner_id = NULL, version = i.version + 1
   WHERE i.id = $1 AND i.gallery_id = $2 AND i.folder IS NOT DISTINCT FROM $5::bigint AND i.status = 'ready'
-    AND EXISTS (SELECT FROM moves WHERE folder = $4 AND done_at IS NULL)
   RETURNING i.id, i.version, i.live_id, old.live_partner_id AS partner_id),
 alone AS (
   UPDATE items p SET live_partner_id = NULL, version = p.version + 1
@@ -64,7 +85,7 @@ counted AS (
     item_count = c.item_count + CASE WHEN c.gallery_id = $3 THEN 1 ELSE -1 END
   FROM moved WHERE c.gallery_id IN ($2, $3)),
 done AS (
-  UPDATE moves SET done_at = $10 FROM moved WHERE moves.folder = $4),
+  UPDATE moves SET done_at = $10, moved = true FROM moved WHERE moves.folder = $4),
 told AS (
   INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
   SELECT $11, $12, $13, $14, $15, $16, version FROM moved),
@@ -77,21 +98,26 @@ _GIVE_UP = """
 WITH done AS (UPDATE moves SET done_at = $2 WHERE folder = $1 AND done_at IS NULL RETURNING folder)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $3, $4, $5, $6, $7, $8, folder FROM done
+RETURNING true
 """
 _SETTLED = """
-SELECT t.media_id, i.gallery_id FROM unnest($1::uuid[]) AS t (media_id)
-LEFT JOIN items i ON i.id = t.media_id
+SELECT t.media_id, i.gallery_id, coalesce((
+    SELECT m.moved FROM moves m WHERE m.media_id = t.media_id AND m.gallery_id = $2
+    ORDER BY m.folder DESC LIMIT 1), false)
+FROM unnest($1::uuid[]) AS t (media_id) LEFT JOIN items i ON i.id = t.media_id
 WHERE NOT EXISTS (SELECT FROM moves m WHERE m.media_id = t.media_id AND m.done_at IS NULL)
 """
-_STALE = """
-SELECT folder, media_id, gallery_id, requested_at FROM moves WHERE done_at IS NULL AND requested_at < $1
-ORDER BY requested_at LIMIT $2
-"""
 _FORGET = """
-DELETE FROM moves WHERE folder IN (
-  SELECT folder FROM moves WHERE done_at IS NOT NULL AND requested_at < $1 ORDER BY requested_at LIMIT $2)
+DELETE FROM moves WHERE folder IN (SELECT folder FROM moves WHERE done_at < $1 ORDER BY done_at LIMIT $2)
 """
-_REQUESTED = (moves.c.folder, moves.c.media_id, moves.c.gallery_id, moves.c.requested_at)
+_STORED_BYTES = """
+SELECT i.id, i.size_bytes
+  + coalesce((SELECT sum(r.size_bytes) FROM renditions r WHERE r.media_id = i.id), 0)
+  + coalesce((SELECT l.size_bytes FROM location_free_copies l WHERE l.media_id = i.id AND NOT l.unchanged), 0)
+  AS size_bytes
+FROM items i WHERE i.id = ANY($1)
+"""
+_REQUESTED = (moves.c.folder, moves.c.media_id, moves.c.gallery_id)
 
 
 class RequestedMove(NamedTuple):
@@ -100,7 +126,6 @@ class RequestedMove(NamedTuple):
     folder: int
     media_id: UUID
     gallery_id: UUID
-    requested_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +136,13 @@ class Leftovers:
     bytes: int
     used_bytes: int
     pending: int
+
+
+class LeasedMove(NamedTuple):
+    """A move that this process is at. attempts: with this one."""
+
+    folder: int
+    attempts: int
 
 
 class PendingMove(NamedTuple):
@@ -129,6 +161,13 @@ class PendingMove(NamedTuple):
     location_free: bool
 
 
+class SettledMove(NamedTuple):
+    """gallery_id: where the item is; None: gone. moved: it came to the gallery that is asked about."""
+
+    gallery_id: UUID | None
+    moved: bool
+
+
 class CopiedObjects(NamedTuple):
     """What was copied to the new folder. location_free_etag: None where there is no such copy."""
 
@@ -140,6 +179,15 @@ class CopiedObjects(NamedTuple):
 class MoveQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def take(self, *, now: datetime, until: datetime, of_account: int, limit: int) -> list[LeasedMove]:
+        """Take on up to `limit` moves that are due. of_account: that many of one are under way at most."""
+        records = await self._database.hot.fetch(_TAKE, now, until, of_account, limit)
+        return [LeasedMove(*record) for record in records]
+
+    async def lease(self, folder: int, *, until: datetime) -> bool:
+        """Keep others away until then; False when the move is done."""
+        return bool(await self._database.hot.fetchval(_LEASE, folder, until))
 
     async def pending(self, folder: int) -> PendingMove | None:
         """None for a move that is done, or that another took the place of."""
@@ -165,7 +213,7 @@ class MoveQueries:
             galleries = await connection.fetch(
                 _HOLD_GALLERIES, move.from_gallery_id, move.gallery_id, move.account_id
             )
-            if len(galleries) < 2:
+            if len(galleries) < 2 or not await connection.fetchval(_HOLD_ITEM, move.media_id, folder):
                 return False
             record = await connection.fetchrow(
                 _SWITCH,
@@ -186,21 +234,17 @@ class MoveQueries:
                 await connection.execute(PAIR, move.media_id)
         return record is not None
 
-    async def give_up(self, folder: int, *, unused: OutboxRow, now: datetime) -> None:
-        """The item stays where it is; a move that is done stays done."""
-        await self._database.hot.execute(_GIVE_UP, folder, now, *unused)
+    async def give_up(self, folder: int, *, unused: OutboxRow, now: datetime) -> bool:
+        """The item stays where it is; False when the move is done already."""
+        return bool(await self._database.hot.fetchval(_GIVE_UP, folder, now, *unused))
 
-    async def settled(self, media_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
-        """Those of these items that have no pending move, and the gallery they are in; None: gone."""
-        records = await self._database.hot.fetch(_SETTLED, list(media_ids))
-        return dict(records)
-
-    async def stale(self, before: datetime, *, limit: int) -> list[RequestedMove]:
-        """Moves that were requested before the instant and are not done, oldest first."""
-        return [RequestedMove(*record) for record in await self._database.hot.fetch(_STALE, before, limit)]
+    async def settled(self, media_ids: Collection[UUID], gallery_id: UUID) -> dict[UUID, SettledMove]:
+        """Those of these items that have no pending move. gallery_id: where they were to be moved to."""
+        records = await self._database.hot.fetch(_SETTLED, list(media_ids), gallery_id)
+        return {media_id: SettledMove(*found) for media_id, *found in records}
 
     async def forget(self, before: datetime, *, limit: int) -> int:
-        """Remove up to `limit` done moves that were requested before the instant; returns how many."""
+        """Remove up to `limit` moves that were done before the instant; returns how many."""
         status: str = await self._database.hot.execute(_FORGET, before, limit)
         return int(status.rpartition(" ")[2])
 
@@ -226,7 +270,7 @@ async def leftovers(
     left = select(
         func.coalesce(func.sum(func.greatest(moves.c.size_bytes, least_bytes)), 0),
         func.count().filter(moves.c.done_at.is_(None)),
-    ).where(moves.c.account_id == account_id, moves.c.requested_at > since)
+    ).where(moves.c.account_id == account_id, moves.c.done_at.is_(None) | (moves.c.done_at > since))
     size_bytes, pending = (await connection.execute(left)).one()
     return Leftovers(bytes=int(size_bytes), used_bytes=used or 0, pending=pending)
 
@@ -247,27 +291,30 @@ async def end_moves(connection: AsyncConnection, folders: Collection[int], *, no
     await connection.execute(update(moves).where(moves.c.folder.in_(folders)).values(done_at=now))
 
 
+async def stored_bytes(connection: AsyncConnection, media_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Of all objects of these items."""
+    found = await connection.exec_driver_sql(_STORED_BYTES, (list(media_ids),))
+    return {row["id"]: int(row["size_bytes"]) for row in found.mappings()}
+
+
 async def add_moves(
     connection: AsyncConnection,
-    items: Sequence[HeldItem],
+    sizes: Mapping[UUID, int],
     *,
     gallery_id: GalleryId,
     account_id: AccountId,
     now: datetime,
-) -> list[RequestedMove]:
-    """Of items that are held and have no pending move."""
+) -> None:
+    """Of items that are held and have no pending move. sizes: bytes of their objects, by item."""
     rows = [
         {
-            "media_id": item.id,
+            "media_id": media_id,
             "gallery_id": gallery_id,
             "account_id": account_id,
-            "size_bytes": item.size_bytes,
+            "size_bytes": size_bytes,
             "requested_at": now,
+            "leased_until": now,
         }
-        for item in items
+        for media_id, size_bytes in sizes.items()
     ]
-    added = await connection.execute(
-        insert(moves).values(folder=object_folders.next_value()).returning(*_REQUESTED),
-        rows,
-    )
-    return [RequestedMove(*row) for row in added]
+    await connection.execute(insert(moves).values(folder=object_folders.next_value()), rows)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,14 +14,14 @@ import aiohttp
 import msgspec
 import pytest
 from kappi_chassis.bus import Processor
-from kappi_chassis.clock import new_id
+from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_chassis.storage import StorageRefused
+from kappi_chassis.storage import ObjectHead, StorageRefused
 from kappi_chassis.testing.eventually import eventually
-from kappi_contracts.events import AccountCreated, GalleryDeleted
+from kappi_contracts.events import AccountCreated, GalleryDeleted, ObjectsUnused
 from kappi_contracts.keys import folder_prefix, location_free_key, original_key, rendition_key
-from kappi_media.consumers import MOVES_GROUP
 from kappi_media.ground import Ground, build_copies, build_mover, build_renditions, tick_steps
+from kappi_media.repository.links import add_link
 from kappi_media.repository.moves import MoveQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.stored_renditions import WantedRendition
@@ -31,7 +30,6 @@ from kappi_media.testing.harness import (
     Client,
     Clock,
     Gallery,
-    Graveyard,
     Http,
     Published,
     Teller,
@@ -40,8 +38,10 @@ from kappi_media.testing.harness import (
 from kappi_media.testing.live_photos import live_film, live_picture
 from kappi_media.testing.samples import Shot, encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases import move_items
-from kappi_media.use_cases.move_items import GIVEN_UP_AFTER, KEPT_FOR
+from kappi_media.use_cases import links, move_items
+from kappi_media.use_cases import mover as moving
+from kappi_media.use_cases.move_items import KEPT_FOR
+from kappi_media.use_cases.mover import LEASE, REMEMBERED_FOR, Mover
 
 PHOTO = encode(quadrants(640, 480), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
 Publications = Callable[..., Awaitable[list[Published]]]
@@ -97,21 +97,33 @@ def move(
 
 
 @pytest.fixture
-def mover(ground: Ground, graveyard: Graveyard) -> Processor:
-    handlers = {"MediaMoveRequested": build_mover(ground)}
-    return Processor(group=MOVES_GROUP, handlers=handlers, dead_letters=graveyard)
+def mover(ground: Ground) -> Mover:
+    return build_mover(ground)
 
 
 @pytest.fixture
-def deliver(mover: Processor, published: Publications, graveyard: Graveyard) -> Deliver:
-    """All requests so far, those that are done once more."""
+def deliver(mover: Mover, database: Database) -> Deliver:
+    """All moves that were asked for are done."""
 
-    async def every() -> None:
-        for event in await published("MediaMoveRequested"):
-            await mover.process(redelivered(event))
-        assert graveyard.buried == []
+    async def nothing_is_pending() -> None:
+        assert await database.hot.fetchval("SELECT count(*) FROM moves WHERE done_at IS NULL") == 0
 
-    return every
+    async def delivered() -> None:
+        async with running(mover):
+            await eventually(nothing_is_pending)
+
+    return delivered
+
+
+@asynccontextmanager
+async def running(*movers: Mover) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(mover.run()) for mover in movers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def outcome(answer: Answer) -> tuple[str, ...]:
@@ -119,6 +131,19 @@ def outcome(answer: Answer) -> tuple[str, ...]:
     assert answer.status == 200, answer.body
     (result,) = answer.json["results"]
     return tuple(result[name] for name in ("status", "code") if name in result)
+
+
+async def pending_moves(database: Database) -> int:
+    return int(await database.hot.fetchval("SELECT count(*) FROM moves WHERE done_at IS NULL"))
+
+
+async def bulk_tag(http: Http, headers: dict[str, str], ids: list[str]) -> None:
+    """All of them are there, wherever they are at the moment."""
+    body = {"ids": ids, "action": "tag", "tags": ["moving"]}
+    answer = await http("POST", "/v1/media/bulk", headers=headers, body=body)
+    assert answer.status == 200, answer.body
+    refusals = [one for one in answer.json["results"] if one["status"] != "done"]
+    assert {one["id"] for one in refusals} <= {ids[0]}, "deleted meanwhile"
 
 
 async def fetched(url: str) -> bytes:
@@ -268,6 +293,7 @@ async def test_each_item_has_an_outcome(
     deliver: Deliver,
     worker: Processor,
     published: Publications,
+    database: Database,
 ) -> None:
     strangers = await ready(make_gallery(owner_id=new_id(), code="f2rn"))
     moves, is_there = await ready(home), await ready(album)
@@ -286,7 +312,7 @@ async def test_each_item_has_an_outcome(
     ]
     assert (await move(album, *ids, key="move-these")).json["results"] == expected
     assert (await move(album, *ids, key="move-these")).json["results"] == expected
-    assert len(await published("MediaMoveRequested")) == 1
+    assert await pending_moves(database) == 1
     assert (await move(album, *ids[:2], key="move-these")).code == "idempotency_key_reused"
     await deliver()
     expected[0]["status"] = "done"
@@ -300,15 +326,15 @@ async def test_a_call_waits_for_its_moves(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    published: Publications,
     monkeypatch: pytest.MonkeyPatch,
+    database: Database,
 ) -> None:
     media_id = await ready(home)
     monkeypatch.setattr(move_items, "WAIT_S", 20.0)
     asked = asyncio.create_task(move(album, media_id))
 
     async def is_requested() -> None:
-        assert await published("MediaMoveRequested")
+        assert await pending_moves(database) == 1
 
     await eventually(is_requested)
     await deliver()
@@ -320,8 +346,8 @@ async def test_few_calls_of_an_account_wait_at_once(
     album: Gallery,
     ready: Ready,
     move: Move,
-    published: Publications,
     monkeypatch: pytest.MonkeyPatch,
+    database: Database,
 ) -> None:
     media_id = await ready(home)
     monkeypatch.setattr(move_items, "WAIT_S", 60.0)
@@ -329,7 +355,7 @@ async def test_few_calls_of_an_account_wait_at_once(
     waits = asyncio.create_task(move(album, media_id))
 
     async def is_requested() -> None:
-        assert await published("MediaMoveRequested")
+        assert await pending_moves(database) == 1
 
     await eventually(is_requested)
     assert outcome(await move(album, media_id)) == ("pending",)
@@ -386,7 +412,7 @@ async def test_what_means_nothing_is_refused(
     assert [error["field"] for error in answer.json["errors"]] == [field]
 
 
-async def test_the_latest_request_wins_in_whatever_order_they_come(
+async def test_the_latest_request_wins(
     client: Client,
     home: Gallery,
     album: Gallery,
@@ -394,26 +420,74 @@ async def test_the_latest_request_wins_in_whatever_order_they_come(
     owner: UUID,
     ready: Ready,
     move: Move,
-    mover: Processor,
+    deliver: Deliver,
     published: Publications,
 ) -> None:
     third = make_gallery(owner_id=owner, code="t2rd", expires_at=None)
-    for order in itertools.permutations(range(2)):
-        media_id = await ready(home)
-        told = len(await published("MediaMoveRequested"))
-        await move(album, media_id)
-        await move(third, media_id)
-        requests = (await published("MediaMoveRequested"))[told:]
-        for number in (*order, *order):
-            await mover.process(redelivered(requests[number]))
-        assert media_id in (await shown(client, third))[0]
-        assert await shown(client, album) == ([], 0)
-        (given_up,) = [
-            one
-            for one in await published("ObjectsUnused")
-            if (one.key, one.data["gallery_id"]) == (media_id, str(album.id))
-        ]
-        assert given_up.data["folder"] == requests[0].data["folder"]
+    media_id = await ready(home)
+    await move(album, media_id)
+    await move(third, media_id)
+    await deliver()
+    assert await shown(client, third) == ([media_id], 1)
+    assert await shown(client, album) == ([], 0)
+    given_up, left = await published("ObjectsUnused")
+    assert (given_up.data["gallery_id"], given_up.data["folder"]) == (str(album.id), 1)
+    assert (left.data["gallery_id"], left.data["folder"]) == (str(home.id), None)
+
+
+@pytest.mark.parametrize("meanwhile", ["another request", "given up"])
+async def test_a_switch_waits_for_what_ends_its_move(
+    client: Client,
+    database: Database,
+    home: Gallery,
+    album: Gallery,
+    make_gallery: Callable[..., Gallery],
+    owner: UUID,
+    ready: Ready,
+    move: Move,
+    ground: Ground,
+    published: Publications,
+    store: TroubledStore,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: str,
+) -> None:
+    """Whichever is first: no folder that an item is in is told unused."""
+    third = make_gallery(owner_id=owner, code="t2rd", expires_at=None)
+    media_id = await ready(home)
+    await move(album, media_id)
+    copied, go = asyncio.Event(), asyncio.Event()
+    copy = store.copy
+
+    async def slow(source: str, target: str) -> ObjectHead:
+        head = await copy(source, target)
+        copied.set()
+        await go.wait()
+        return head
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "copy", slow)
+        async with running(build_mover(ground)):
+            await copied.wait()
+            if meanwhile == "another request":
+                await move(third, media_id)
+            else:
+                unused = ground.outbox.row(
+                    ObjectsUnused(
+                        media_id=UUID(media_id), gallery_id=album.id, folder=1, purge_after=utc_now()
+                    )
+                )
+                assert await MoveQueries(database).give_up(1, unused=unused, now=utc_now())
+            go.set()
+
+            async def is_where_it_should_be() -> None:
+                gallery = third if meanwhile == "another request" else home
+                assert await shown(client, gallery) == ([media_id], 1)
+
+            await eventually(is_where_it_should_be)
+    told = {(one.data["gallery_id"], one.data["folder"]) for one in await published("ObjectsUnused")}
+    row = await database.hot.fetchrow("SELECT gallery_id, folder FROM items WHERE id = $1", UUID(media_id))
+    assert (str(album.id), 1) in told
+    assert (str(row["gallery_id"]), row["folder"]) not in told
 
 
 async def test_a_request_to_stay_ends_an_earlier_one(
@@ -485,21 +559,26 @@ async def test_a_store_that_is_away_is_tried_again(
     move: Move,
     deliver: Deliver,
     store: TroubledStore,
-    mover: Processor,
+    mover: Mover,
     published: Publications,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     media_id = await ready(home)
     await move(album, media_id)
     store.down = True
-    (request,) = await published("MediaMoveRequested")
-    moving = asyncio.create_task(mover.process(redelivered(request)))
 
     def was_asked_twice() -> None:
         assert store.refusals > 1
 
-    await eventually(was_asked_twice)
-    store.down = False
-    await moving
+    monkeypatch.setattr(moving, "FIRST_PAUSE", timedelta(0))
+
+    async def is_moved() -> None:
+        assert await shown(client, album) == ([media_id], 1)
+
+    async with running(mover):
+        await eventually(was_asked_twice)
+        store.down = False
+        await eventually(is_moved)
     assert await shown(client, album) == ([media_id], 1)
 
 
@@ -511,26 +590,28 @@ async def test_a_mover_that_is_killed_before_the_switch_is_made_up_for(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    mover: Processor,
+    mover: Mover,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
 ) -> None:
     media_id = await ready(home)
     await move(album, media_id)
 
-    class Killed(BaseException):
-        pass
+    reached = asyncio.Event()
 
-    async def dies(*args: Any, **more: Any) -> bool:
-        raise Killed
+    async def never_ends(*args: Any, **more: Any) -> bool:
+        reached.set()
+        return await asyncio.Event().wait()
 
     with monkeypatch.context() as patched:
-        patched.setattr(MoveQueries, "switch", dies)
-        with pytest.raises(Killed):
-            await mover.process(redelivered((await published("MediaMoveRequested"))[0]))
+        patched.setattr(MoveQueries, "switch", never_ends)
+        async with running(mover):
+            await reached.wait()
     assert await shown(client, home) == ([media_id], 1)
+    assert outcome(await move(album, media_id)) == ("pending",)
+    clock.pass_by(LEASE)
     await deliver()
-    await deliver()  # and once more: the offset was not committed
     assert (await shown(client, home), await shown(client, album)) == (([], 0), ([media_id], 1))
     assert (len(await published("MediaMoved")), len(await published("ObjectsUnused"))) == (1, 1)
 
@@ -545,6 +626,7 @@ async def test_what_cannot_be_copied_stays(
     store: TroubledStore,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
+    database: Database,
 ) -> None:
     gone, refused = await ready(home), await ready(home)
     await store.delete_batch([original_key(home.id, UUID(gone))])
@@ -555,6 +637,7 @@ async def test_what_cannot_be_copied_stays(
         raise StorageRefused("never")
 
     monkeypatch.setattr(store, "copy", refuses)
+    monkeypatch.setattr(moving, "FIRST_PAUSE", timedelta(0))
     await move(album, refused)
     await deliver()
     assert await shown(client, home) == ([gone, refused], 2)
@@ -562,7 +645,7 @@ async def test_what_cannot_be_copied_stays(
     assert {one.data["gallery_id"] for one in await published("ObjectsUnused")} == {str(album.id)}
     # The request is over: another one is a new attempt.
     assert outcome(await move(album, refused)) == ("pending",)
-    assert len(await published("MediaMoveRequested")) == 3
+    assert await pending_moves(database) == 1
 
 
 async def test_what_is_not_there_beside_the_original_is_made_again(
@@ -625,6 +708,46 @@ async def test_what_is_made_for_the_old_place_is_not_shown_in_the_new_one(
     assert await published("MediaDeleted") == [], "the item is there"
 
 
+async def test_a_link_that_is_made_while_its_item_moves_leads_there(
+    http: Http,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    mover: Mover,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media_id = await ready(home)
+    # What the gallery's viewers get is known: no lock of the gallery is taken for that.
+    await http("POST", f"/v1/media/{media_id}/links", grant=home.grant(), body={"valid_for": 300})
+    await move(album, media_id)
+
+    async def the_switch_waits() -> None:
+        waiting = await database.hot.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        assert waiting == 1
+
+    async def late(*args: Any, **more: Any) -> None:
+        await eventually(the_switch_waits)
+        await add_link(*args, **more)
+
+    monkeypatch.setattr(links, "add_link", late)
+    async with running(mover):
+        made = await http("POST", f"/v1/media/{media_id}/links", grant=home.grant(), body={"valid_for": 300})
+
+        async def is_moved() -> None:
+            assert (await look(http, album, media_id))["gallery_id"] == str(album.id)
+
+        await eventually(is_moved)
+    followed = await http("GET", urlsplit(made.json["link"]).path)
+    assert await fetched(followed.headers["location"]) == PHOTO
+    listed = (await http("GET", f"/v1/media/{media_id}/links", grant=album.grant())).json["items"]
+    assert len(listed) == 2
+
+
 async def test_the_halves_of_a_live_photo_find_each_other_again(
     http: Http, home: Gallery, album: Gallery, ready: Ready, move: Move, deliver: Deliver
 ) -> None:
@@ -669,8 +792,7 @@ async def test_what_an_account_moves_is_bounded(
     assert outcome(await move(home, first)) == ("pending",)
 
 
-async def test_lost_requests_are_made_again_and_given_up(
-    client: Client,
+async def test_moves_are_forgotten_after_a_day(
     home: Gallery,
     album: Gallery,
     ready: Ready,
@@ -679,40 +801,70 @@ async def test_lost_requests_are_made_again_and_given_up(
     ground: Ground,
     make_settings: Callable[..., MediaSettings],
     clock: Clock,
-    published: Publications,
     database: Database,
-    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = await ready(home)
+    await move(album, done)
+    await deliver()
+    await move(album, await ready(home))
+
+    async def left_after(span: timedelta) -> int:
+        for step in tick_steps(ground, make_settings()):
+            await step(clock() + span)
+        return int(await database.hot.fetchval("SELECT count(*) FROM moves"))
+
+    assert await left_after(REMEMBERED_FOR - timedelta(minutes=1)) == 2
+    assert await left_after(REMEMBERED_FOR + timedelta(minutes=1)) == 1, "the pending one stays"
+
+
+async def test_a_repeated_call_tells_what_became_of_it_once_the_item_is_elsewhere(
+    home: Gallery, album: Gallery, ready: Ready, move: Move, deliver: Deliver
 ) -> None:
     media_id = await ready(home)
-    await move(album, media_id)
-    monkeypatch.setattr(move_items, "STALE_AFTER", timedelta(0))
-    await move(album, media_id)
-    assert len(await published("MediaMoveRequested")) == 2
-    for step in tick_steps(ground, make_settings()):
-        await step(clock() + GIVEN_UP_AFTER)
-    assert {one.data["gallery_id"] for one in await published("ObjectsUnused")} == {str(album.id)}
-    assert len(await published("ObjectsUnused")) == 2
-    assert await database.hot.fetchval("SELECT count(*) FROM moves") == 0
+    await move(album, media_id, key="there-once")
     await deliver()
-    assert await shown(client, home) == ([media_id], 1)
-    await move(album, media_id)
+    await move(home, media_id)
     await deliver()
-    assert await shown(client, album) == ([media_id], 1)
+    assert outcome(await move(album, media_id, key="there-once")) == ("done",)
 
 
-async def test_a_poison_request_is_left_to_an_operator(
-    mover: Processor,
-    graveyard: Graveyard,
+async def test_one_account_does_not_keep_another_waiting(
     home: Gallery,
+    album: Gallery,
+    make_gallery: Callable[..., Gallery],
     ready: Ready,
     move: Move,
-    album: Gallery,
-    published: Publications,
+    mover: Mover,
+    store: TroubledStore,
+    bearer: Callable[[UUID], dict[str, str]],
+    http: Http,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await move(album, await ready(home))
-    record = redelivered((await published("MediaMoveRequested"))[0])
-    await mover.process(replace(record, value=b"{}"))
-    assert len(graveyard.buried) == 1
+    mine = [await ready(home) for _ in range(6)]
+    other = new_id()
+    source, target = [make_gallery(owner_id=other, code=f"x{n}ab", expires_at=None) for n in (2, 3)]
+    theirs = await ready(source)
+    await move(album, *mine)
+    body = {"ids": [theirs], "action": "move", "gallery_id": str(target.id)}
+    await http("POST", "/v1/media/bulk", grant=target.grant(), headers=bearer(other), body=body)
+    copy, begun = store.copy, 0
+
+    async def stuck(source_key: str, target_key: str) -> ObjectHead:
+        nonlocal begun
+        if str(home.id) in source_key:
+            begun += target_key.endswith("/original")
+            await asyncio.Event().wait()
+        return await copy(source_key, target_key)
+
+    monkeypatch.setattr(store, "copy", stuck)
+
+    async def theirs_is_moved() -> None:
+        assert await shown(client, target) == ([theirs], 1)
+
+    async with running(mover):
+        await eventually(theirs_is_moved)
+    assert begun == moving.OF_ACCOUNT
 
 
 async def test_moves_in_both_directions_at_once_keep_counts_exact(
@@ -721,22 +873,26 @@ async def test_moves_in_both_directions_at_once_keep_counts_exact(
     album: Gallery,
     ready: Ready,
     move: Move,
-    mover: Processor,
-    published: Publications,
     database: Database,
     http: Http,
-    graveyard: Graveyard,
+    ground: Ground,
+    bearer: Callable[[UUID], dict[str, str]],
+    owner: UUID,
 ) -> None:
     here = [await ready(home) for _ in range(4)]
     there = [await ready(album) for _ in range(4)]
     await asyncio.gather(*(move(album, one) for one in here), *(move(home, one) for one in there))
-    requests = await published("MediaMoveRequested")
-    await asyncio.gather(
-        *(mover.process(redelivered(one)) for one in requests * 2),
-        http("DELETE", f"/v1/media/{here[0]}", grant=home.grant()),
-        move(home, here[1]),
-    )
-    assert graveyard.buried == []
+    async with running(*(build_mover(ground) for _ in range(3))):
+        await asyncio.gather(
+            http("DELETE", f"/v1/media/{here[0]}", grant=home.grant()),
+            move(home, here[1]),
+            *(bulk_tag(http, bearer(owner), here + there) for _ in range(4)),
+        )
+
+        async def nothing_is_pending() -> None:
+            assert await pending_moves(database) == 0
+
+        await eventually(nothing_is_pending)
     for gallery in (home, album):
         ids, count = await shown(client, gallery)
         assert len(ids) == count

@@ -41,7 +41,7 @@ from kappi_media.testing.harness import (
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
-from kappi_media.use_cases.move_items import SweepMoves
+from kappi_media.use_cases.mover import SweepMoves
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_media.use_cases.statistics import SweepAccessLog
 from kappi_media.use_cases.tag_originals import TagOriginal

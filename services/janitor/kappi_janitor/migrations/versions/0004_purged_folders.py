@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
@@ -19,9 +20,17 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_purges_prefix_may_be_purged"), "purges", f"prefix ~ '{_ITEMS_AND_FOLDERS}'"
     )
+    op.create_index(
+        "ix_purges_media_id",
+        "purges",
+        ["media_id"],
+        unique=False,
+        postgresql_where=sa.text("done_at IS NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_purges_media_id", table_name="purges")
     op.drop_constraint(op.f("ck_purges_prefix_may_be_purged"), "purges", type_="check")
     # A purge of an item becomes one of the folder it was uploaded to, unless there is one already.
     op.execute(

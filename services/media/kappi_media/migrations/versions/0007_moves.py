@@ -22,14 +22,25 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("leased_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("moved", sa.Boolean(), nullable=False, server_default=sa.text("false")),
         sa.PrimaryKeyConstraint("folder", name=op.f("pk_moves")),
     )
     op.create_index(
         "uq_moves_pending", "moves", ["media_id"], unique=True, postgresql_where=sa.text("done_at IS NULL")
     )
-    op.create_index("ix_moves_account_id_requested_at", "moves", ["account_id", "requested_at"], unique=False)
-    op.create_index("ix_moves_requested_at", "moves", ["requested_at"], unique=False)
+    op.create_index(
+        "ix_moves_pending",
+        "moves",
+        ["account_id", "folder"],
+        unique=False,
+        postgresql_where=sa.text("done_at IS NULL"),
+    )
+    op.create_index("ix_moves_media_id", "moves", ["media_id", "folder"], unique=False)
+    op.create_index("ix_moves_account_id", "moves", ["account_id", "done_at"], unique=False)
+    op.create_index("ix_moves_done_at", "moves", ["done_at"], unique=False)
 
 
 def downgrade() -> None:
