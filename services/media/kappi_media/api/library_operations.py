@@ -72,8 +72,8 @@ BULK: dict[str, Any] = {
         "`GET /v1/media/{id}` or the same call again tells where it is. A gallery that is deleted meanwhile "
         "takes the items along that are in it. A later request for the item takes the place of an earlier "
         "one. URLs that were handed out before work until they expire. Refused are items that are still "
-        "being processed (`media_not_ready`), what cannot be copied (`move_failed`), and more than an account "
-        "may move in six hours (`too_many_moves`: three times the bytes it uses and 1 GiB).\n\n"
+        "being processed (`media_not_ready`), what cannot be copied (`move_failed`), and more than an "
+        "account may move in six hours (`too_many_moves`: three times the bytes it uses and 1 GiB).\n\n"
         "Doing it twice is the same as once, but for items that the first time deleted. With "
         "`Idempotency-Key` a retry gets the first outcomes, and does what was left undone."
     ),
