@@ -88,7 +88,11 @@ class AccessFlush:
         """
         busy: list[_Batch] = []
         try:
-            while (batch := self._next()) is not None:
+            # What is counted meanwhile is left for the next flush: under load there is always something.
+            for _ in range(1 if self._pending is None else 2):
+                batch = self._next()
+                if batch is None:
+                    break
                 await self._write(batch)
                 self._pending = None
                 self._outbox.wake()

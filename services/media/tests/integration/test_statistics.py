@@ -13,7 +13,7 @@ from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted
 from kappi_media.access_log_cursors import cursor_after
 from kappi_media.ground import Ground, tick_steps
-from kappi_media.repository.accesses import MAX_LINES_PER_HOUR, LogPosition
+from kappi_media.repository.accesses import MAX_LINES_PER_HOUR, AccessQueries, LogPosition
 from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import SLICE, AccessFlush
@@ -119,6 +119,29 @@ async def test_many_galleries_are_one_flush(
     assert len(events) == 51
     assert len({event.sequence for event in events[:50]}) == 1
     assert events[50].sequence > events[0].sequence
+
+
+async def test_what_comes_during_a_flush_is_left_for_the_next(
+    client: Client,
+    gallery: Gallery,
+    flush: AccessFlush,
+    published: Reader,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under load something always comes: written at once, it would be an event for each moment."""
+    write = AccessQueries.write
+
+    async def while_others_look(*args: Any, **more: Any) -> None:
+        await client.view(gallery, **CALLER)
+        await write(*args, **more)
+
+    await client.view(gallery, **CALLER)
+    with monkeypatch.context() as patched:
+        patched.setattr(AccessQueries, "write", while_others_look)
+        await flush.flush()
+    assert kinds(await published("MediaAccessed")) == {"view": 1}
+    await flush.flush()
+    assert [event.data["kinds"][0]["count"] for event in await published("MediaAccessed")] == [1, 1]
 
 
 async def test_a_flush_that_fails_is_tried_again_and_counts_once(
