@@ -162,7 +162,7 @@ def build_accesses(ground: Ground, settings: MediaSettings, counter: AccessCount
 
 
 def build_mover(ground: Ground, store: ObjectStore | None = None) -> Mover:
-    """What carries out moves. store: with connections of its own, so that copies keep nobody waiting."""
+    """What carries out moves. store: with connections of its own, so that copies keep no request waiting."""
     return Mover(
         MoveQueries(ground.database),
         store=store or ground.store,

@@ -205,7 +205,7 @@ moves = Table(
     # Of all its objects, when it was requested.
     Column("size_bytes", BigInteger, nullable=False),
     Column("requested_at", DateTime(timezone=True), nullable=False),
-    # Until then a process is at it, or nobody is to try it.
+    # Until then a process is at it, or it is not to be tried again.
     Column("leased_until", DateTime(timezone=True), nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     # Moved, or not to be moved any more.
