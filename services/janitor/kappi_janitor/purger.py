@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.db import Database
+from kappi_chassis.leased_work import LeasedWork
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectStore
@@ -61,48 +60,28 @@ class Purger:
         self._policy = policy
         self._clock = clock
         self._new_id = new_id
-        self._wanted = asyncio.Event()
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._work = LeasedWork(
+            "purge", take=self._take, work=self._work_on, at_once=policy.concurrency, poll=policy.poll
+        )
 
     def wake(self) -> None:
         """The ledger may hold something due. Call after the commit; polling forgives a miss."""
-        self._wanted.set()
+        self._work.wake()
 
     async def run(self) -> None:
         """Until cancelled. A purge under way then is taken up by another process once its lease is over."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._wanted.clear()
-                for lease in await self._take(self._policy.concurrency - len(self._at_work)):
-                    task = group.create_task(self._work_on(lease), name=f"purge-{lease.purge_id}")
-                    self._at_work.add(task)
-                    task.add_done_callback(self._free_slot)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._policy.poll.total_seconds()):
-                        await self._wanted.wait()
-
-    def _free_slot(self, task: asyncio.Task[None]) -> None:
-        self._at_work.discard(task)
-        self._wanted.set()
+        await self._work.run()
 
     async def _take(self, limit: int) -> list[Lease]:
-        if limit <= 0:
-            return []
         now = self._clock()
-        try:
-            async with self._database.transaction() as connection:
-                return await repository.lease_purges(
-                    connection,
-                    lease_id=self._new_id(),
-                    now=now,
-                    until=now + self._policy.lease,
-                    limit=limit,
-                )
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            _log.warning("purger.lost_database", error=str(error))
-            return []
+        async with self._database.transaction() as connection:
+            return await repository.lease_purges(
+                connection,
+                lease_id=self._new_id(),
+                now=now,
+                until=now + self._policy.lease,
+                limit=limit,
+            )
 
     async def _work_on(self, lease: Lease) -> None:
         started = time.perf_counter()

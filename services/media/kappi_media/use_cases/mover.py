@@ -8,12 +8,12 @@ transaction. What it leaves is removed later: pages that were handed out still l
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
 from kappi_chassis.bus.processor import is_transient
 from kappi_chassis.clock import Clock
+from kappi_chassis.leased_work import LeasedWork
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectHead, ObjectMissing, ObjectStore
@@ -31,7 +31,7 @@ OF_ACCOUNT: Final = 4
 """Moves of one account at once, over all processes: none waits for the end of what another asked for."""
 COPIES_OF_ITEM: Final = 2
 """Objects of one item that are copied at once."""
-POLL_S: Final = 1.0
+POLL: Final = timedelta(seconds=1)
 LEASE: Final = timedelta(minutes=1)
 RENEW_EVERY_S: Final = 20.0
 FIRST_PAUSE: Final = timedelta(seconds=1)
@@ -51,42 +51,19 @@ class Mover:
         self._store = store
         self._outbox = outbox
         self._clock = clock
-        self._wanted = asyncio.Event()
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._work = LeasedWork("move", take=self._take, work=self._work_on, at_once=AT_ONCE, poll=POLL)
 
     def wake(self) -> None:
         """There may be something to move. Call after the commit; polling forgives a miss."""
-        self._wanted.set()
+        self._work.wake()
 
     async def run(self) -> None:
         """Until cancelled. What is under way then is taken up by another process once its lease is over."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._wanted.clear()
-                for lease in await self._take():
-                    task = group.create_task(self._work_on(lease), name=f"move-{lease.folder}")
-                    self._at_work.add(task)
-                    task.add_done_callback(self._free_place)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
-                        await self._wanted.wait()
+        await self._work.run()
 
-    def _free_place(self, task: asyncio.Task[None]) -> None:
-        self._at_work.discard(task)
-        self._wanted.set()
-
-    async def _take(self) -> list[LeasedMove]:
-        free = AT_ONCE - len(self._at_work)
-        if free <= 0:
-            return []
+    async def _take(self, limit: int) -> list[LeasedMove]:
         now = self._clock()
-        try:
-            return await self._moves.take(now=now, until=now + LEASE, of_account=OF_ACCOUNT, limit=free)
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            _log.warning("mover.lost_database", error=str(error))
-            return []
+        return await self._moves.take(now=now, until=now + LEASE, of_account=OF_ACCOUNT, limit=limit)
 
     async def _work_on(self, lease: LeasedMove) -> None:
         try:
