@@ -62,7 +62,7 @@ BULK: dict[str, Any] = {
     "description": (
         "Up to 1,000 items in any of the account's galleries: `tag` adds tags to them, `untag` takes tags "
         "away, whatever their case and accents are, `move` puts them into another gallery of the account "
-        "(`gallery_id`), `delete` removes them for everyone. A hundred at a time "
+        "(`gallery_id`), `delete` removes them for everyone. Fifty at a time "
         "are changed, all or none of these; each id has an outcome of its own. An item that is not there, or "
         "is not the account's, is `refused` with `media_not_found`; one that would have more than 50 tags "
         "with `too_many_tags`.\n\n"
