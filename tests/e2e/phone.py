@@ -101,17 +101,26 @@ class Gallery:
 
 
 class Phone:
-    """An async context. secrets: every secret it is given is added. address: of its network card."""
+    """An async context. secrets: every secret it is given is added. address: of its network card.
+    keep_alive: whether a connection serves more than one call."""
 
-    def __init__(self, base_url: str, *, secrets: set[str] | None = None, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        secrets: set[str] | None = None,
+        address: str = "127.0.0.1",
+        keep_alive: bool = True,
+    ) -> None:
         self.base_url = base_url
+        self._keep_alive = keep_alive
         self._secrets = secrets if secrets is not None else set()
         self._address = address
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(local_addr=(self._address, 0)),
+            connector=aiohttp.TCPConnector(local_addr=(self._address, 0), force_close=not self._keep_alive),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_TIMEOUT,
         )
