@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import uvloop
 
 from kappi_chassis.descriptors import raise_descriptor_limit
+from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.server import HttpServer
 from kappi_chassis.observability.health import Health, ops_app
@@ -67,6 +68,7 @@ class Service:
         self._resources: list[Resource] = []
         self._tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         self._app: App | None = None
+        self._connections: ConnectionLimits | None = None
         self._told_at = 0.0
 
     def owns(self, resource: Resource) -> None:
@@ -81,9 +83,11 @@ class Service:
         """A task for the whole life of the process."""
         self._tasks.append((name, task))
 
-    def serves(self, app: App) -> None:
-        """The app behind the service's own port, only in the `api` role."""
+    def serves(self, app: App, *, connections: ConnectionLimits | None = None) -> None:
+        """The app behind the service's own port, only in the `api` role. connections: None for as many as the
+        settings say in all, whatever their addresses."""
         self._app = app
+        self._connections = connections or ConnectionLimits(in_all=self._settings.max_connections)
 
     def main(self) -> None:
         """Run until told to stop. Raises SystemExit(1) when the start or a task failed."""
@@ -142,7 +146,9 @@ class Service:
         public: HttpServer | None = None
         serving: asyncio.Task[None] | None = None
         if self._app is not None and "api" in self._settings.roles:
-            public = self._server(self._app, host=None, port=self._settings.port)
+            public = self._server(
+                self._app, host=None, port=self._settings.port, connections=self._connections
+            )
             serving = group.create_task(public.serve(), name="http")
         _log.info("service.started", port=self._settings.port, ops_port=self._settings.ops_port)
         await told
@@ -154,13 +160,16 @@ class Service:
             public.stop()
             await serving
 
-    def _server(self, app: App, *, host: str | None, port: int) -> HttpServer:
+    def _server(
+        self, app: App, *, host: str | None, port: int, connections: ConnectionLimits | None = None
+    ) -> HttpServer:
         return HttpServer(
             app,
             host=host or self._settings.host,
             port=port,
             drain_timeout=self._settings.drain_timeout,
             keep_alive=self._settings.keep_alive,
+            connections=connections,
         )
 
 

@@ -60,6 +60,13 @@ class ServiceSettings(BaseSettings):
     )
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(words), Field(min_length=1)] = ALL_ROLES
     max_in_flight: int = Field(default=256, description="Requests at once; more are answered 503 early")
+    max_connections: int = Field(
+        default=10_000,
+        gt=0,
+        description="Connections at once, at most half of the descriptors the process may have. Beyond it "
+        "the one that has waited longest for a request is closed: clients that connect and say nothing "
+        "keep no place",
+    )
     drain_delay: timedelta = Field(
         default=timedelta(0),
         description="How long to serve after readiness went false, so that routes forget us",

@@ -35,6 +35,11 @@ TRACEPARENT = b"traceparent"
 _log = get_logger(__name__)
 
 
+class CutOff(Exception):
+    """An answer that has begun cannot be ended: the connection is closed. What there is to say of it was
+    logged or counted where it happened."""
+
+
 async def send_problem(send: Send, problem: Problem) -> None:
     """Answer with a problem document, on bare ASGI."""
     body = problem_body(problem, context.request_id.get())
@@ -55,7 +60,7 @@ def safe_headers(problem: Problem) -> dict[str, str]:
 
 
 class FailureGuard:
-    """Turns whatever an app raises into a problem document; an answer that has begun is cut instead.
+    """Turns whatever an app raises into a problem document; where an answer has begun, into CutOff.
 
     meaning: the problem behind an exception that is none, or None for a failure of ours.
     """
@@ -79,10 +84,12 @@ class FailureGuard:
             await self._app(scope, receive, watch)
         except ClientDisconnect:
             return  # nobody is left to be answered, and nothing failed
+        except CutOff:
+            raise
         except Exception as error:
             if begun:
                 _log.exception("http.cut_off", route=route_of(scope), error_type=type(error).__name__)
-                raise
+                raise CutOff from error
             await send_problem(send, self._problem(error, route_of(scope)))
 
     def _problem(self, error: Exception, route: str) -> Problem:

@@ -21,6 +21,8 @@ class GatheringTransport(asyncio.Transport):
         self._loop = loop
         self._held: bytes | None = None
         self._flush_is_due = False
+        self._holds_reading = False
+        self._pauses_reading = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         held = self._held
@@ -59,10 +61,23 @@ class GatheringTransport(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
     def pause_reading(self) -> None:
+        self._pauses_reading = True
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        self._transport.resume_reading()
+        self._pauses_reading = False
+        if not self._holds_reading:
+            self._transport.resume_reading()
+
+    def hold_reading(self) -> None:
+        """Read nothing until `release_reading`, whatever is said by `resume_reading` meanwhile."""
+        self._holds_reading = True
+        self._transport.pause_reading()
+
+    def release_reading(self) -> None:
+        self._holds_reading = False
+        if not self._pauses_reading:
+            self._transport.resume_reading()
 
     def is_reading(self) -> bool:
         return self._transport.is_reading()

@@ -1,14 +1,22 @@
-"""uvicorn's HTTP protocol with what a public port needs: heads of requests are bounded in size and time, and
-what is no HTTP is refused with a problem document like everything else."""
+"""uvicorn's HTTP protocol with what a public port needs: heads of requests are bounded in size and time, a
+connection has one request at a time, and what is no HTTP is refused with a problem document.
+
+uvicorn itself takes and keeps all requests that a client sends without waiting for answers (pipelining).
+Here the bytes after a request wait until it is answered: what was read already in a buffer, the rest unread.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from http import HTTPStatus
+from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kappi_chassis.http.connections import ConnectionLimits, Connections
+from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.gathering import GatheringTransport
 from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_body
 
@@ -20,6 +28,12 @@ LINGER_S = 1.0
 LINGER_BYTES = 4 * 1024 * 1024
 
 
+_END = b"\r\n\r\n"
+# A chunked body ends with `_END`, which it may hold as well: looking for it again and again costs more than
+# the few requests that come after an end in one piece.
+_CHUNKED_PIECE_BYTES = 1024
+
+
 class HeadTooLarge(Problem):
     status, code, title = 431, "head_too_large", "The headers are too large"
 
@@ -29,37 +43,63 @@ class HeadTimeout(Problem):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """httptools itself keeps every header it is sent, for as long as it takes."""
+    """connections: those of its port."""
 
+    transport: GatheringTransport
     _head_bytes = 0
     _in_head = False
+    _in_body = False
+    _body_left = 0  # of a body of known length
     _head_timer: asyncio.TimerHandle | None = None
     _refused = False
     _ignored_bytes = 0
+    _unparsed = b""
+
+    def __init__(self, *args: Any, connections: Connections | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connections = connections or Connections(ConnectionLimits())
+
+    @property
+    def peer(self) -> str | None:
+        return self.client[0] if self.client else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(GatheringTransport(transport, self.loop))
-        self._start_head_timer()
+        refusal = self._connections.open(self)
+        if refusal is None:
+            self._start_head_timer()
+            return
+        # At once, even if the client then does not hear why: places have run out.
+        self._refused = True
+        self.transport.write(_refusal(refusal))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.close(self)
         self._stop_head_timer()
+        self._unparsed = b""
         super().connection_lost(exc)
+
+    def _cut(self) -> None:
+        """Close the connection in the middle of an answer, whether its client reads or not."""
+        self.cycle.disconnected = True
+        self.transport.abort()
+
+    def evict(self) -> None:
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # a client that does not read would keep it open
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             self._ignored_bytes += len(data)
             if self._ignored_bytes > LINGER_BYTES:
                 self.transport.close()
-            return
-        super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
-            return
-        # Only heads that come in several pieces get here; one piece is bounded by the read buffer.
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(HeadTooLarge(f"At most {MAX_HEAD_BYTES} bytes are taken."))
-        elif self._head_timer is None:
-            self._start_head_timer()
+        elif self._unparsed:
+            self._unparsed += data
+        else:
+            self._unset_keepalive_if_required()
+            self._parse(data)
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -67,13 +107,82 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._in_body = True
         self._head_bytes = 0
+        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         self._stop_head_timer()
+        self._connections.works(self)
+        self.scope["kappi.cut"] = self._cut  # type: ignore[typeddict-unknown-key]  # see `cutting`
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """uvicorn calls this for what it cannot parse."""
-        self._refuse(BadRequest(msg))
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._unparsed:
+            self.loop.call_soon(self._parse_on)
+        elif not self.pipeline:
+            self._connections.waits(self)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse up to the end of one request; the rest when that one is answered."""
+        while data:
+            if self._is_busy():
+                self._unparsed = data
+                self.transport.hold_reading()
+                return
+            end = self._end_of_piece(data)
+            taken = self._feed(data if end >= len(data) else data[:end])
+            if self._refused or self.transport.is_closing():
+                return
+            data = data[taken:]
+
+    def _parse_on(self) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        data, self._unparsed = self._unparsed, b""
+        self._unset_keepalive_if_required()
+        self._parse(data)
+        if not self._unparsed and not self.transport.is_closing():
+            self.transport.release_reading()
+
+    def _is_busy(self) -> bool:
+        """Whether a request has come wholly and is not answered."""
+        if self.pipeline:
+            return True
+        return not (self._in_head or self._in_body or self.cycle is None or self.cycle.response_complete)
+
+    def _end_of_piece(self, data: bytes) -> int:
+        """How much to parse at once, so that hardly more than one request ends in it."""
+        if self._in_body and self._body_left:
+            return self._body_left
+        start = _CHUNKED_PIECE_BYTES if self._in_body else 0
+        found = data.find(_END, start)
+        return len(data) if found < 0 else found + len(_END)
+
+    def _feed(self, piece: bytes) -> int:
+        """How many bytes of it were parsed."""
+        taken = len(piece)
+        if self._in_body and self._body_left:
+            self._body_left -= taken
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            # No other protocol is spoken here: the request is answered as if it had not asked for one.
+            taken = upgrade.args[0] or taken
+        except httptools.HttpParserError:
+            self._refuse(BadRequest("Invalid HTTP request received."))
+            return taken
+        if self._in_head and not self.transport.is_closing():
+            # Only heads that come in several pieces get here; one piece is bounded by the read buffer.
+            self._head_bytes += len(piece)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(HeadTooLarge(f"At most {MAX_HEAD_BYTES} bytes are taken."))
+            elif self._head_timer is None:
+                self._start_head_timer()
+        return taken
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_head_timeout)
@@ -105,14 +214,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.loop.call_later(LINGER_S, self.transport.close)
 
 
+def cutting(app: App) -> App:
+    """The app, where a CutOff closes the connection. uvicorn would log it as a failure of the app, and wait
+    for a client that does not read."""
+
+    async def cut_where_it_must(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except CutOff:
+            scope["kappi.cut"]()
+
+    return cut_where_it_must
+
+
 def _refusal(problem: Problem) -> bytes:
     request_id = secrets.token_hex(16)
     body = problem_body(problem, request_id)
+    more = "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items())
     head = (
         f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
         f"content-type: {PROBLEM_JSON}\r\n"
         f"content-length: {len(body)}\r\n"
         f"x-request-id: {request_id}\r\n"
-        "connection: close\r\n\r\n"
+        f"{more}connection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -6,11 +6,13 @@ import math
 import socket
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import uvicorn
 
-from kappi_chassis.http.protocol import BoundedHttpProtocol
+from kappi_chassis.http.connections import ConnectionLimits, Connections
+from kappi_chassis.http.protocol import BoundedHttpProtocol, cutting
 
 BACKLOG = 2_048
 
@@ -26,13 +28,17 @@ class HttpServer:
         port: int,
         drain_timeout: timedelta = timedelta(seconds=20),
         keep_alive: timedelta = timedelta(seconds=75),
+        connections: ConnectionLimits | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._server = _Server(
             uvicorn.Config(
-                app,
-                http=BoundedHttpProtocol,
+                cutting(app),
+                # One set of connections per port, not per protocol: a protocol is one connection.
+                http=partial(  # type: ignore[arg-type]  # uvicorn calls it, as it would a class
+                    BoundedHttpProtocol, connections=Connections(connections or ConnectionLimits())
+                ),
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -17,6 +17,15 @@ HTTP_REQUEST_SECONDS = Histogram(
 )
 HTTP_IN_FLIGHT = Gauge("kappi_http_in_flight_requests", "Requests being answered")
 HTTP_SHED = Counter("kappi_http_shed_requests_total", "Requests answered 503 because too many were in flight")
+HTTP_CONNECTIONS = Gauge("kappi_http_open_connections", "Connections to this process's ports")
+HTTP_CONNECTIONS_EVICTED = Counter(
+    "kappi_http_evicted_connections_total",
+    "Connections closed while they waited for a request, because a new one needed their place",
+    ("limit",),
+)
+HTTP_CONNECTIONS_REFUSED = Counter(
+    "kappi_http_refused_connections_total", "New connections refused: all others had a request", ("limit",)
+)
 
 PASSWORD_SECONDS = Histogram(
     "kappi_password_seconds",

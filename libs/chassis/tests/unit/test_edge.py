@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from kappi_chassis.auth.grants import GrantInvalid
 from kappi_chassis.http import Edge, create_app
-from kappi_chassis.http.edge import LASTS, PACED, Message, Scope
+from kappi_chassis.http.edge import LASTS, PACED, CutOff, Message, Scope
 from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Conflict, Problem, Unauthenticated
 from kappi_chassis.storage import StorageUnavailable
@@ -161,7 +161,7 @@ async def test_a_failure_after_the_answer_began_cuts_the_connection() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("midway")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CutOff):
         await ask(Edge(breaks_midway, max_in_flight=1), "GET", "/")
 
 

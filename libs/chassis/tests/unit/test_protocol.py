@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import pytest
 import uvicorn
 from kappi_chassis.http import protocol
-from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_chassis.http.protocol import MAX_HEAD_BYTES, BoundedHttpProtocol
+from kappi_chassis.http.connections import ConnectionLimits, Connections
+from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
+from kappi_chassis.http.protocol import MAX_HEAD_BYTES, BoundedHttpProtocol, cutting
 from uvicorn.server import ServerState
 
 DEADLINE_S = 10.0
@@ -21,18 +23,29 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[int]:
+@asynccontextmanager
+async def serving(app: App, limits: ConnectionLimits | None = None) -> AsyncIterator[int]:
+    """A port."""
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
     config.load()
-    state = ServerState()
+    state, connections = ServerState(), Connections(limits or ConnectionLimits())
     server = await asyncio.get_running_loop().create_server(
-        lambda: BoundedHttpProtocol(config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: BoundedHttpProtocol(config, server_state=state, app_state={}, connections=connections),
+        "127.0.0.1",
+        0,
     )
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    for connection in list(state.connections):
-        connection.transport.abort()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    async with serving(app) as port:
+        yield port
 
 
 async def answer_to(port: int, *pieces: bytes) -> bytes:
@@ -99,3 +112,156 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     async with asyncio.timeout(DEADLINE_S):
         assert await reader.read() == b""
     writer.close()
+
+
+class Echo:
+    """Answers with the path and the body, once it may. begun: requests that reached it."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.has_begun = asyncio.Event()
+        self.begun = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun += 1
+        self.has_begun.set()
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message["body"]
+            more = message["more_body"]
+        await self.may_answer.wait()
+        answer = scope["path"].encode() + b" " + body
+        length = [(b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": answer})
+
+
+BODIES = [
+    (b"/none", b"", b""),
+    (b"/length", b"Content-Length: 8\r\n", b"\r\n\r\nabcd"),
+    (b"/chunked", b"Transfer-Encoding: chunked\r\n", b"4\r\nwxyz\r\n8\r\n\r\n\r\nGET \r\n0\r\n\r\n"),
+    (b"/trailer", b"Transfer-Encoding: chunked\r\n", b"1\r\nq\r\n0\r\nA: b\r\n\r\n"),
+    (b"/large", b"Content-Length: 70000\r\n", b"z" * 70_000),
+    (b"/upgrade", b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b""),
+]
+ANSWERS = [
+    b"/none ",
+    b"/length \r\n\r\nabcd",
+    b"/chunked wxyz\r\n\r\nGET ",
+    b"/trailer q",
+    b"/large " + b"z" * 70_000,
+    b"/upgrade ",
+]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1021, 7])
+async def test_requests_sent_at_once_are_answered_in_order(
+    size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    echo = Echo()
+    echo.may_answer.set()
+    sent = b"".join(b"POST %b HTTP/1.1\r\n%b\r\n%b" % request for request in BODIES) * 2
+    async with serving(echo) as port, asyncio.timeout(2 * DEADLINE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def send() -> None:
+            for start in range(0, len(sent), size):
+                writer.write(sent[start : start + size])
+                await writer.drain()
+
+        sending = asyncio.create_task(send())
+        for expected in ANSWERS * 2:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            assert await reader.readexactly(length) == expected
+        await sending
+        writer.close()
+    assert caplog.records == [], "a request for another protocol is nothing to warn of"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"GET / HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+)
+async def test_what_follows_a_request_is_not_read_until_it_is_answered(first: bytes) -> None:
+    echo = Echo()
+    burst = b"GET / HTTP/1.1\r\n\r\n" * 500_000
+    async with serving(echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        writer.write(burst)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await writer.drain()
+        assert echo.begun == 1
+        assert writer.transport.get_write_buffer_size() > len(burst) // 4, "the rest stays with its sender"
+        echo.may_answer.set()
+        async with asyncio.timeout(DEADLINE_S):
+            for _ in range(1_000):
+                await reader.readuntil(b"/ ")
+        writer.transport.abort()
+
+
+async def test_a_client_that_says_nothing_gives_its_place_to_one_that_does() -> None:
+    async with serving(app, ConnectionLimits(in_all=4)) as port, asyncio.timeout(DEADLINE_S):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        assert (await answer_to(port, b"GET / HTTP/1.1\r\n\r\n")).endswith(b"ok")
+        for reader, _ in silent[:16]:
+            assert await reader.read() == b""
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_one_address_too_many_is_told() -> None:
+    echo = Echo()
+    async with serving(echo, ConnectionLimits(of_address=1)) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await echo.has_begun.wait()
+        answer = await answer_to(port)
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: " in answer.lower()
+        assert code_of(answer) == "too_many_connections"
+        writer.close()
+
+
+async def test_an_evicted_client_that_does_not_read_is_cut() -> None:
+    async def much(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b"x" * 24_000_000
+        length = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": body})
+
+    async with serving(much, ConnectionLimits(in_all=1)) as port, asyncio.timeout(2 * DEADLINE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        other_reader, other = await asyncio.open_connection("127.0.0.1", port)
+        other.write(b"GET / HTTP/1.1\r\n\r\n")
+        await other_reader.readuntil(b"\r\n\r\n")
+        received = 0
+        with suppress(ConnectionResetError):
+            while piece := await reader.read(1 << 20):
+                received += len(piece)
+        assert received < 24_000_000
+        writer.transport.abort()
+        other.transport.abort()
+
+
+async def test_an_answer_that_is_cut_off_closes_it_quietly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"o", "more_body": True})
+        raise CutOff
+
+    async with serving(cutting(breaks_off)) as port, asyncio.timeout(DEADLINE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert not (await reader.read()).endswith(b"ok")
+        writer.close()
+    assert caplog.records == []

@@ -1,0 +1,127 @@
+"""How many connections a port keeps, in all and for one address.
+
+A connection costs its client nothing and this process a descriptor and some memory. Where places run out,
+the connection that has waited longest for a request is closed: the more of them wait, the shorter is the time
+that each has to send one. Only where no connection waits is a new one refused.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Protocol
+
+from kappi_chassis.observability import metrics
+from kappi_chassis.problems import Overloaded, Problem, TooManyRequests
+
+RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """in_all: at once, at most half of the descriptors that this process may have. of_address: at once for
+    one key. key_of: what an address is counted by; None: not counted apart, since many clients share it."""
+
+    in_all: int = 10_000
+    of_address: int | None = None
+    key_of: Callable[[str], Hashable | None] = lambda address: address
+
+
+class Connection(Protocol):
+    """peer: the address at the other end, None if it is unknown."""
+
+    @property
+    def peer(self) -> str | None: ...
+
+    def evict(self) -> None:
+        """Close it; its place was given to another."""
+
+
+class TooManyConnections(TooManyRequests):
+    code, title = "too_many_connections", "Too many connections from one address"
+
+
+class Connections:
+    """The open connections of one port."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._limits = limits
+        self._all = _Group(None, most=min(limits.in_all, descriptors // 2))
+        self._by_key: dict[Hashable, _Group] = {}
+        self._groups: dict[Connection, tuple[_Group, ...]] = {}
+
+    def open(self, connection: Connection) -> Problem | None:
+        """Count a new connection, which waits. Returns what to tell it if there is no place for it."""
+        groups = (self._all, *self._own_group(connection.peer))
+        for group in groups:
+            if group.count >= group.most and not self._make_room(group):
+                return _refusal(group)
+        self._groups[connection] = groups
+        for group in groups:
+            group.count += 1
+            if group.key is not None:
+                self._by_key[group.key] = group
+        metrics.HTTP_CONNECTIONS.inc()
+        self.waits(connection)
+        return None
+
+    def waits(self, connection: Connection) -> None:
+        """It has no request that is being answered."""
+        for group in self._groups.get(connection, ()):
+            group.waiting[connection] = None
+
+    def works(self, connection: Connection) -> None:
+        """The head of a request has come."""
+        for group in self._groups.get(connection, ()):
+            group.waiting.pop(connection, None)
+
+    def close(self, connection: Connection) -> None:
+        """It is gone, or is being closed."""
+        self.works(connection)
+        groups = self._groups.pop(connection, None)
+        if groups is None:
+            return
+        metrics.HTTP_CONNECTIONS.dec()
+        for group in groups:
+            group.count -= 1
+            if group.key is not None and not group.count:
+                del self._by_key[group.key]
+
+    def _own_group(self, peer: str | None) -> tuple[_Group, ...]:
+        most = self._limits.of_address
+        key = None if most is None or peer is None else self._limits.key_of(peer)
+        if most is None or key is None:
+            return ()
+        return (self._by_key.get(key) or _Group(key, most=most),)
+
+    def _make_room(self, group: _Group) -> bool:
+        limit = "all" if group.key is None else "address"
+        if not group.waiting:
+            metrics.HTTP_CONNECTIONS_REFUSED.labels(limit).inc()
+            return False
+        metrics.HTTP_CONNECTIONS_EVICTED.labels(limit).inc()
+        longest_waiting = next(iter(group.waiting))
+        self.close(longest_waiting)
+        longest_waiting.evict()
+        return True
+
+
+class _Group:
+    """Connections of one address, or all of them. waiting: those without a request, oldest first."""
+
+    __slots__ = ("count", "key", "most", "waiting")
+
+    def __init__(self, key: Hashable | None, *, most: int) -> None:
+        self.key = key
+        self.most = most
+        self.count = 0
+        self.waiting: OrderedDict[Connection, None] = OrderedDict()
+
+
+def _refusal(group: _Group) -> Problem:
+    if group.key is None:
+        return Overloaded("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
+    return TooManyConnections("Let a request end, or use fewer connections.", retry_after_s=RETRY_AFTER_S)

@@ -1,0 +1,75 @@
+"""Which connections are kept where places run out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kappi_chassis.http.connections import ConnectionLimits, Connections, TooManyConnections
+from kappi_chassis.problems import Overloaded
+
+
+@dataclass(eq=False)
+class Fake:
+    peer: str | None
+    evicted: bool = False
+
+    def evict(self) -> None:
+        self.evicted = True
+
+
+def opened(connections: Connections, *peers: str | None) -> list[Fake]:
+    fakes = [Fake(peer) for peer in peers]
+    for fake in fakes:
+        assert connections.open(fake) is None
+    return fakes
+
+
+def test_the_longest_waiting_one_makes_room() -> None:
+    connections = Connections(ConnectionLimits(in_all=3))
+    first, second, third = opened(connections, "a", "b", "c")
+    connections.works(first)
+    connections.waits(first)  # answered: it waits anew
+    (fourth,) = opened(connections, "d")
+    assert [fake.evicted for fake in (first, second, third, fourth)] == [False, True, False, False]
+
+
+def test_with_a_request_in_each_a_new_one_is_refused() -> None:
+    connections = Connections(ConnectionLimits(in_all=2))
+    for fake in opened(connections, "a", "b"):
+        connections.works(fake)
+    assert isinstance(connections.open(Fake("c")), Overloaded)
+
+
+def test_an_address_makes_room_by_its_own() -> None:
+    connections = Connections(ConnectionLimits(in_all=100, of_address=2))
+    other, first, second = opened(connections, "other", "a", "a")
+    connections.works(first)
+    (third,) = opened(connections, "a")
+    assert [fake.evicted for fake in (other, first, second)] == [False, False, True]
+    connections.works(third)
+    assert isinstance(connections.open(Fake("a")), TooManyConnections)
+    opened(connections, "other")
+
+
+def test_a_closed_one_counts_no_more_however_often_it_is_told() -> None:
+    connections = Connections(ConnectionLimits(in_all=1, of_address=1))
+    for _ in range(3):
+        (fake,) = opened(connections, "a")
+        connections.works(fake)
+        for _ in range(2):
+            connections.close(fake)
+        connections.waits(fake)
+
+
+def test_a_limit_of_one_replaces_itself() -> None:
+    connections = Connections(ConnectionLimits(in_all=10, of_address=1))
+    fakes = [opened(connections, "a")[0] for _ in range(3)]
+    assert [fake.evicted for fake in fakes] == [True, True, False]
+
+
+def test_trusted_and_unknown_peers_count_in_all_only() -> None:
+    limits = ConnectionLimits(in_all=3, of_address=1, key_of=lambda peer: None if peer == "proxy" else peer)
+    connections = Connections(limits)
+    first, *_ = opened(connections, "proxy", "proxy", None)
+    opened(connections, "proxy")
+    assert first.evicted
