@@ -8,6 +8,7 @@ from kappi_chassis.http.edge import App, Message, Receive, Scope, Send
 
 from kappi_gateway.call import Call, Endpoint
 from kappi_gateway.client_address import ClientAddresses
+from kappi_gateway.limits import PlaceLimit
 from kappi_gateway.router import Router
 
 _CORS = (
@@ -32,11 +33,12 @@ _PREFLIGHT = [
 
 
 class Gateway:
-    """Everything but /store/ and /admin."""
+    """Everything but /store/ and /admin. places: of one address, of those that its edge has."""
 
-    def __init__(self, router: Router[Endpoint], *, addresses: ClientAddresses) -> None:
+    def __init__(self, router: Router[Endpoint], *, addresses: ClientAddresses, places: PlaceLimit) -> None:
         self._router = router
         self._addresses = addresses
+        self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises Problem; the chassis' edge around it answers with it."""
@@ -48,7 +50,8 @@ class Gateway:
             return
         endpoint, scope["kappi.route"], parameters = self._router.find(method, scope["raw_path"])
         address = self._addresses.of_request(scope)
-        await endpoint(Call(scope, receive, send, parameters, scope["headers"], method, address))
+        with self._places.held(address):
+            await endpoint(Call(scope, receive, send, parameters, scope["headers"], method, address))
 
     async def _options(self, scope: Scope, send: Send) -> None:
         allow = self._router.allowed(scope["raw_path"]).encode()

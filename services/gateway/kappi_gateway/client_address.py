@@ -27,6 +27,10 @@ class ClientAddresses:
         """Whether the peer's X-Forwarded-… headers are believed."""
         return bool(self._trusted) and self._is_trusted(peer)
 
+    def key_of_peer(self, peer: str) -> str | None:
+        """What limits of connections count by; None for a trusted proxy, which connects for many clients."""
+        return None if self.trusts(peer) else limit_key(peer)
+
     def of(self, peer: str, forwarded_for: str | None) -> str:
         """The nearest address that is not one of our proxies; beyond it anyone may have written."""
         if forwarded_for is None or not self.trusts(peer):

@@ -18,6 +18,7 @@ from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.departure import Departure
 from kappi_gateway.headers import HOST, TO_PANEL, TO_STORE, first, passing, text
+from kappi_gateway.limits import PlaceLimit
 from kappi_gateway.relay import ReadingPace, relay
 from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Upstreams
@@ -131,10 +132,15 @@ def store_door(upstreams: Upstreams, *, client_silence: timedelta) -> App:
 
 
 def panel_door(
-    upstreams: Upstreams, *, addresses: ClientAddresses, body_limit_bytes: int, client_silence: timedelta
+    upstreams: Upstreams,
+    *,
+    addresses: ClientAddresses,
+    body_limit_bytes: int,
+    client_silence: timedelta,
+    places: PlaceLimit,
 ) -> App:
     """Identity's own pages, /admin and below it and the one for a new password: they have cookies and forms,
-    so the API's freedom towards other origins must not reach them."""
+    so the API's freedom towards other origins must not reach them. places: of one address."""
 
     def introduce(scope: Scope) -> Headers:
         address = addresses.of_request(scope)
@@ -160,7 +166,8 @@ def panel_door(
     async def below_admin(scope: Scope, receive: Receive, send: Send) -> None:
         if _climbs(scope["raw_path"]):
             raise NotFound("There is nothing of that name.")
-        await door(scope, receive, send)
+        with places.held(addresses.of_request(scope)):
+            await door(scope, receive, send)
 
     return below_admin
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from kappi_chassis.http.edge import CutOff
 from kappi_chassis.problems import (
     BadRequest,
     NotFound,
@@ -24,14 +25,12 @@ class UpstreamTimeout(Problem):
     status, code, title = 504, "upstream_timeout", "A service did not answer in time"
 
 
-class UpstreamBroke(UpstreamUnavailable):
+class UpstreamBroke(CutOff):
     """The service broke off in the middle of its answer: ours must be cut too, never ended as if whole."""
 
 
-class ClientStalled(Problem):
-    """The client stopped reading in the middle of an answer; the connection is cut."""
-
-    status, code, title = 408, "request_timeout", "The answer was not read in time"
+class ClientStalled(CutOff):
+    """The client stopped reading in the middle of an answer."""
 
 
 class RequestTimeout(Problem):
@@ -102,6 +101,10 @@ class TooManyArchives(TooManyRequests):
 
 class TooManyFiles(TooManyRequests):
     code, title = "too_many_files", "Too many files at once from one address"
+
+
+class TooManyAtOnce(TooManyRequests):
+    code, title = "too_many_at_once", "Too many requests at once from one address"
 
 
 class TooManySlow(TooManyRequests):

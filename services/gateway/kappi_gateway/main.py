@@ -12,6 +12,7 @@ from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.clock import Clock, utc_now
+from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.edge import App, Edge, behind
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service as Process
@@ -27,6 +28,7 @@ from kappi_gateway.door import leads_to_panel, leads_to_store, panel_door, store
 from kappi_gateway.errors import (
     TooManyAccounts,
     TooManyArchives,
+    TooManyAtOnce,
     TooManyComments,
     TooManyFiles,
     TooManyGalleries,
@@ -57,7 +59,15 @@ def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
     process.owns(upstreams)
     process.health.add("upstreams", upstreams.check_any)
     process.runs("changes", GalleryChanges(KafkaConnection.from_settings(platform), cache).run)
-    process.serves(build_app(settings, upstreams=upstreams, cache=cache))
+    addresses = ClientAddresses(settings.trusted_proxies)
+    process.serves(
+        build_app(settings, upstreams=upstreams, cache=cache),
+        connections=ConnectionLimits(
+            in_all=settings.max_connections,
+            of_address=settings.connections_per_address,
+            key_of=addresses.key_of_peer,
+        ),
+    )
     return process
 
 
@@ -90,11 +100,19 @@ def build_app(
     """Everything the public port answers."""
     addresses = ClientAddresses(settings.trusted_proxies)
     wiring = _Wiring(settings, upstreams, cache, monotonic, clock)
-    gateway = Gateway(wiring.router(), addresses=addresses)
+    router = wiring.router()
+    places = PlaceLimit(settings.requests_per_address, name="requests", refusal=TooManyAtOnce)
+    rendition_places = PlaceLimit(
+        settings.rendition_requests_per_address, name="renditions", refusal=TooManyAtOnce
+    )
+    gateway = Gateway(router, addresses=addresses, places=places)
     # Archives and transfers last for minutes, and many wait for a rendition that is being made: counted with
     # the API's requests they would crowd them out.
     api: App = Edge(gateway, max_in_flight=settings.max_in_flight)
-    waiting = Edge(gateway, max_in_flight=settings.max_rendition_requests)
+    waiting = Edge(
+        Gateway(router, addresses=addresses, places=rendition_places),
+        max_in_flight=settings.max_rendition_requests,
+    )
     api = behind(leads_to_rendition, waiting, otherwise=api)
     api = behind(leads_to_archive, Edge(gateway, max_in_flight=settings.max_archives), otherwise=api)
     app = with_cors(api)
@@ -104,6 +122,7 @@ def build_app(
             addresses=addresses,
             body_limit_bytes=settings.json_body_limit_bytes,
             client_silence=settings.client_silence,
+            places=places,
         )
         app = behind(leads_to_panel, Edge(panel, max_in_flight=settings.max_in_flight), otherwise=app)
     if settings.store_url is not None:

@@ -27,7 +27,10 @@ GRANTS_DROPPED = Counter(
 LIMITED = Counter(
     "kappi_gateway_limited_requests_total",
     "Requests refused because their address asked too much",
-    ("limit",),  # guesses, galleries, accounts, archives, files, slow
+    ("limit",),
+)
+CLIENTS_STALLED = Counter(
+    "kappi_gateway_stalled_clients_total", "Answers cut because their client did not read them in time"
 )
 CLIENTS_LEFT = Counter(
     "kappi_gateway_clients_left_total", "Requests given up because nobody waited for the answer any more"

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from kappi_chassis.http.edge import LASTS, App, Message, Receive, Scope, Send
 from kappi_chassis.problems import TooManyRequests
 
+from kappi_gateway import metrics
 from kappi_gateway.body import GRACE_S
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.door import leads_to_store
@@ -45,6 +46,7 @@ def with_patience(app: App, *, addresses: ClientAddresses, slow: PlaceLimit, sil
             try:
                 await wait_and_send(message)
             except (TimeoutError, TooManyRequests) as error:
+                metrics.CLIENTS_STALLED.inc()
                 raise ClientStalled from error
 
         await app(scope, receive, send_in_time)

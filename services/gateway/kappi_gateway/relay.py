@@ -71,6 +71,7 @@ async def _pieces(response: ClientResponse, send: Send, pace: ReadingPace) -> No
             async with asyncio.timeout(patience_s):
                 await send({"type": "http.response.body", "body": piece, "more_body": not last})
         except TimeoutError as error:
+            metrics.CLIENTS_STALLED.inc()
             raise ClientStalled from error
         earned_s = len(piece) / pace.slowest_bytes_per_s - (clock() - asked_at)
         patience_s = min(pace.silence_s, patience_s + earned_s)

@@ -105,6 +105,21 @@ class GatewaySettings(ServiceSettings):
     pictures_per_account: int = Field(
         default=2, gt=0, description="Posts with a picture at once for one account, whatever its addresses"
     )
+    connections_per_address: int = Field(
+        default=512,
+        gt=0,
+        description="Connections at once from one address, which is not that of a trusted proxy. Beyond it "
+        "its longest waiting one is closed",
+    )
+    requests_per_address: int = Field(
+        default=64,
+        gt=0,
+        description="Requests of one address at once: a quarter of max_in_flight, so that a client cannot "
+        "take the places of others",
+    )
+    rendition_requests_per_address: int = Field(
+        default=250, gt=0, description="As requests_per_address, of max_rendition_requests"
+    )
     slow_per_address: int = Field(
         default=32, gt=0, description="Clients of one address that are waited for: an eighth of max_in_flight"
     )

@@ -150,6 +150,43 @@ async def test_load_is_shed(make_stack: StackFactory) -> None:
     assert (await asking).status == 200
 
 
+@pytest.mark.parametrize(
+    ("limit", "asked"),
+    [
+        ("requests_per_address", ("GET", "/v1/g/abcd")),
+        ("rendition_requests_per_address", ("GET", f"/v1/media/{GALLERY_ID}/renditions/400")),
+        ("requests_per_address", ("GET", "/admin")),
+    ],
+)
+async def test_an_address_has_so_many_requests_at_once(
+    make_stack: StackFactory, limit: str, asked: tuple[str, str]
+) -> None:
+    stack = await make_stack(accounts=True, **{limit: 1}, trusted_proxies="127.0.0.0/8")
+    released = asyncio.Event()
+    waiting = 0
+
+    async def slowly(_: Seen) -> Reply:
+        nonlocal waiting
+        waiting += 1
+        await released.wait()
+        return grant_reply()
+
+    stack.galleries.answer = stack.media.answer = stack.identity.answer = slowly
+    address = (FORWARDED + "1.1.1.1", "X-Gallery-Code: abcd")
+    asking = asyncio.create_task(stack.ask(*asked, *address))
+
+    def waits() -> None:
+        assert waiting
+
+    await eventually(waits)
+    refused = await stack.ask(*asked, *address)
+    assert (refused.status, refused.code, refused.headers["retry-after"]) == (429, "too_many_at_once", "5")
+    other = asyncio.create_task(stack.ask(*asked, FORWARDED + "1.1.1.2", "X-Gallery-Code: abcd"))
+    released.set()
+    assert (await asking).status == (await other).status == 200
+    assert (await stack.ask(*asked, *address)).status == 200
+
+
 async def test_those_who_wait_for_a_rendition_keep_no_place_from_the_others(
     make_stack: StackFactory,
 ) -> None:
