@@ -59,6 +59,7 @@ from kappi_media.ground import (
     tick_steps,
 )
 from kappi_media.page_cache import PageCache
+from kappi_media.rendering.confinement_report import ConfinementReport
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.homes import HomeQueries
@@ -373,6 +374,9 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         write_tags=settings.write_tags,
         scan=build_scan(ground, settings),
     )
+    if {"api", "worker"} & set(settings.roles):
+        report = ConfinementReport(memory_bytes=settings.decoder_memory_bytes)
+        backbone.service.runs("decoder confinement", report.run)
     if "worker" in settings.roles:
         backbone.service.runs("moves", mover.run)
         backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(ground.database)).run)

@@ -46,6 +46,11 @@ SCANS = Counter(
     "Originals the virus scanner was asked about",
     ("outcome",),  # clean, infected, too_large
 )
+DECODER_CONFINEMENT = Gauge(
+    "kappi_media_decoder_confinement",
+    "Layers of the confinement of decoder processes: 1 where the platform has it, else 0",
+    ("layer",),  # account, privileges, landlock, descriptors, seccomp
+)
 ITEMS_PROCESSED = Counter(
     "kappi_media_items_processed_total",
     "Items the worker is done with",

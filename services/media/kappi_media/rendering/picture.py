@@ -71,10 +71,10 @@ def load_picture(
 
 def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
     """BMP comes through Pillow, libvips has no loader for it. Raises RenderRejected, OSError."""
-    from PIL import Image
+    from PIL.BmpImagePlugin import BmpImageFile
 
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked below, and must refuse instead of warn
-    with Image.open(io.BufferedReader(file), formats=["BMP"]) as picture:
+    # Not by Image.open: it imports the readers of other formats, which no decoder may open any more.
+    with BmpImageFile(io.BufferedReader(file)) as picture:
         check_pixels(picture.width, picture.height, max_pixels)
         scale = least_scale(sizes, picture.width, picture.height)
         pixels = picture.convert("RGB")

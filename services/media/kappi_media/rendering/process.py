@@ -87,6 +87,14 @@ class DecoderProcess:
     def running(self) -> bool:
         return self._process.returncode is None
 
+    async def readiness(self, *, patience: timedelta) -> Ready:
+        """What it says once it can decode, of a process that has no job yet. Raises DecoderNotStarted."""
+        answer = await self._answer_within(patience.total_seconds(), to=None)
+        if not isinstance(answer, Ready):
+            raise DecoderNotStarted("answers what it was not asked")
+        self._ready = True
+        return answer
+
     async def run(
         self,
         job: Job,

@@ -72,7 +72,12 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """What happens to the decoder before it has said this is no file's fault."""
+    """What happens to the decoder before it has said this is no file's fault.
+
+    missing: layers of its confinement that the platform lacks.
+    """
+
+    missing: tuple[str, ...] = ()
 
 
 class Need(msgspec.Struct, frozen=True, tag="need"):

@@ -1,18 +1,25 @@
 """A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes>`.
 
-Orders come in on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. It has no
-credentials, writes no file and exits with its parent. What it does not expect it does not catch: it dies, and
-once it was ready the renderer counts that against the item.
+Orders come in on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. It loads what
+any job needs, confines itself, and is ready when it has shown that it can still decode. From then on it opens
+no file, no socket and no program: originals come through the pipe. It has no credentials and exits with its
+parent. What it does not expect it does not catch: it dies, and once it was ready the renderer counts that
+against the item.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
+
+from kappi_chassis.confinement.confine import confine
 
 from kappi_media.location_free.blocking import find_location_blocking
 from kappi_media.location_free.edits import Unremovable
@@ -53,6 +60,17 @@ _HEIF: Final = ("image/heic", "image/avif")
 _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
 _SHORTEST_S: Final = 1e-6  # a timer of zero would never go off
+# What jobs import, and what these import when they meet a file that needs it.
+_LIBRARIES: Final = (
+    "kappi_media.rendering.picture",
+    "kappi_media.rendering.encoding",
+    "kappi_media.rendering.placeholder",
+    "kappi_media.rendering.heic",
+    "kappi_media.rendering.poster",
+    "PIL.BmpImagePlugin",
+    "av.subtitles.stream",
+    "av.subtitles.codeccontext",
+)
 
 
 class _Parent:
@@ -94,7 +112,7 @@ def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Refused | Unable
             return render(job, fetch)
         return _probed(job, fetch) if isinstance(job, ProbeJob) else _located(job, fetch)
     except ImportError as missing:
-        return Unable(detail=str(missing)[:_DETAIL_CHARS])
+        return Unable(detail="; ".join([*_not_loaded, str(missing)])[:_DETAIL_CHARS])
 
 
 def limit_time(cpu_seconds: float) -> None:
@@ -198,7 +216,28 @@ def _poster(file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize]) ->
     )
 
 
-def _confine(memory_bytes: int) -> None:
+_not_loaded: list[str] = []
+"""Why libraries could not be loaded: files of other kinds do not need them."""
+
+
+def _load_libraries() -> None:
+    """All that a job of any kind imports: later, no file can be opened."""
+    time.strptime("2000", "%Y")  # imports its own code when it is first called
+    for name in _LIBRARIES:
+        try:
+            importlib.import_module(name)
+        except ImportError as missing:
+            _not_loaded.append(str(missing))
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """Descriptors that the parent left open: uvloop passes its pipes twice."""
+    for number in {int(name) for name in os.listdir("/dev/fd")} - kept:
+        with suppress(OSError):  # the one that listed the folder
+            os.close(number)
+
+
+def _limit(memory_bytes: int) -> None:
     """No more memory than given, no files, no core dumps, and after everyone else for the processor."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -227,13 +266,16 @@ def _prove() -> None:
 def main() -> None:
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not speak on the wire
-    _confine(int(sys.argv[1]))
+    _close_all_but({0, 1, 2, outgoing.fileno()})
+    _limit(int(sys.argv[1]))
+    _load_libraries()
     from kappi_media.rendering.picture import harden
 
     harden()
+    missing = confine()
     _prove()
     parent = _Parent(sys.stdin.buffer, outgoing)
-    parent.send(Ready())
+    parent.send(Ready(missing=missing))
     while (order := parent.next_order()) is not None:
         limit_time(order.cpu_seconds)
         answered = answer(order.job, parent.fetch)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
@@ -217,17 +216,6 @@ async def test_a_lying_probe_meets_the_file_itself(renderer: Renderer) -> None:
     with pytest.raises(RenderRejected) as refused:
         await renderer.render(BytesSource(BODY), lying, SMALL)
     assert refused.value.reason is RejectReason.CORRUPT
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_decoder_knows_no_secrets(
-    renderer: Renderer, processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KAPPI_S3_SECRET_KEY", "hunter2-in-the-environment")
-    await renderer.render(BytesSource(BODY), await facts(), SMALL)
-    environment = await asyncio.to_thread(Path(f"/proc/{processes.started[0].pid}/environ").read_bytes)
-    assert b"VIPS_CONCURRENCY" in environment
-    assert b"hunter2" not in environment
 
 
 async def test_native_libraries_stay_out_of_this_package_until_a_decoder_imports_them() -> None:
