@@ -73,7 +73,7 @@ def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: in
     """BMP comes through Pillow, libvips has no loader for it. Raises RenderRejected, OSError."""
     from PIL.BmpImagePlugin import BmpImageFile
 
-    # Not by Image.open: it imports the readers of other formats, which no decoder may open any more.
+    # `Image.open` would import Pillow's readers of other formats, and a confined decoder opens no file.
     with BmpImageFile(io.BufferedReader(file)) as picture:
         check_pixels(picture.width, picture.height, max_pixels)
         scale = least_scale(sizes, picture.width, picture.height)

@@ -52,6 +52,14 @@ def test_decoders_get_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.
     assert [limits.memory_bytes for limits in made] == [1 << 30, FINDER_MEMORY_BYTES]
 
 
+@pytest.mark.parametrize(("roles", "told"), [("api", True), ("worker", True), ("relay", False)])
+def test_a_service_that_decodes_says_what_confines_its_decoders(
+    tmp_path: Path, roles: str, told: bool
+) -> None:
+    service = build(PlatformSettings(), settings(roles=roles), storage(tmp_path / "store"))
+    assert ("decoder confinement" in [name for name, _ in service._tasks]) is told
+
+
 def test_a_store_that_is_not_named_is_said_so() -> None:
     nothing = StorageSettings(s3_endpoint=None, s3_bucket=None, local_store_dir=None)
     with pytest.raises(StorageNotConfigured):
