@@ -1,15 +1,25 @@
-"""A child's output: kept in a file that is rotated by size, its warnings shown briefly on the console."""
+"""A child's output: kept in a file that is rotated by size, its warnings shown briefly on the console.
+
+Where the file cannot be written (a full disk), lines are dropped and counted, and the log says how many once
+it can be written again. The pipe is read all the same: a child that waits for its log would stand still.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from kappi_chassis.disk import disk_space
+
 LIMIT_BYTES = 8 * 1024 * 1024
+_LOGS_SHARE = 400
+"""Of a small disk, each file may have so small a part: there are two for each of some ten processes."""
 _LONGEST_LINE_BYTES = 256 * 1024
 _NOTEWORTHY = (b'"level":"warning"', b'"level":"error"', b'"level":"critical"')
 # The supervisor asks until the answer is yes; that it was no is no news.
@@ -25,8 +35,10 @@ class ChildLog:
         self.path = folder / f"{name}.log"
         self._name = name
         self._warn = warn
+        self._limit_bytes = LIMIT_BYTES
         self._file: IO[bytes] | None = None
         self._size = 0
+        self._dropped = 0
         self._pipes: set[_Pipe] = set()
 
     @property
@@ -52,16 +64,43 @@ class ChildLog:
         self._pipes.discard(pipe)
 
     def take(self, line: bytes) -> None:
-        """Keep a line, without its end."""
+        """Keep a line, without its end, or count it as dropped."""
+        try:
+            self._write(line + b"\n" if not self._dropped else self._gap() + line + b"\n")
+        except OSError as error:
+            if not self._dropped:
+                self._warn(f"{self._name}: its log cannot be written, lines are dropped: {error.strerror}")
+            self._dropped += 1
+            self._close_file()
+        else:
+            self._dropped = 0
+        if any(mark in line for mark in _NOTEWORTHY) and not any(mark in line for mark in _EXPECTED):
+            self._warn(f"{self._name}: {brief(line)}")
+
+    def _write(self, text: bytes) -> None:
+        """All of it or nothing. Raises OSError."""
         if self._file is None:
             self._file = self.path.open("ab", buffering=0)
             self._size = self._file.tell()
-        self._size += self._file.write(line + b"\n")
-        if self._size > LIMIT_BYTES:
+            self._limit_bytes = min(LIMIT_BYTES, disk_space(self.path).total_bytes // _LOGS_SHARE)
+        if self._file.write(text) < len(text):
+            self._file.truncate(self._size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._size += len(text)
+        if self._size > self._limit_bytes:
             self._close_file()
             self.path.replace(self.path.with_suffix(".log.1"))
-        if any(mark in line for mark in _NOTEWORTHY) and not any(mark in line for mark in _EXPECTED):
-            self._warn(f"{self._name}: {brief(line)}")
+
+    def _gap(self) -> bytes:
+        """What the log says of the lines it lacks, as the services' own lines are."""
+        entry = {
+            "lines": self._dropped,
+            "service": self._name,
+            "event": "log.lines_dropped",
+            "level": "warning",
+            "time": datetime.now(UTC).isoformat(),
+        }
+        return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
 
     def _close_file(self) -> None:
         if self._file is not None:

@@ -35,8 +35,8 @@ class Console:
         try:
             self._stream.write(f"{text}\n")
             self._stream.flush()
-        except (BrokenPipeError, UnicodeEncodeError):
-            return  # nobody reads any more, or not this script: the stack runs on
+        except (OSError, UnicodeEncodeError):
+            return  # no reader any more, a full disk, or not this script: the stack runs on
 
     def done(self, what: str, detail: str = "") -> None:
         """A step of the start-up is over."""

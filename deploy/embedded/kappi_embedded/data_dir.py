@@ -5,6 +5,7 @@ run.json        addresses and pids while it runs (owner only: it holds database 
 secrets/        made once: grant key, the seal of identity's keys, idempotency and store secrets
 mail/           what would be sent where there is no SMTP server, as .eml files
 shares/         of `kappi share`: what it needs to go on with one that was interrupted
+ballast         nothing but space, given up where a full disk keeps PostgreSQL from starting
 postgres/ objects/ logs/ signals/
 """
 
@@ -71,6 +72,7 @@ class DataDir:
         self.secrets = root / "secrets"
         self.settled = root / "settled-until"
         self.run_note = root / "run.json"
+        self.ballast = root / "ballast"
         self._lock = root / "lock"
 
     @contextmanager
@@ -148,11 +150,15 @@ def write_private(path: Path, text: str) -> None:
     """Replace a file in one step, readable by its owner only from its first byte on."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _locked(file: IO[bytes]) -> bool:

@@ -61,7 +61,8 @@ WITH_DATABASE: tuple[ServiceSpec, ...] = tuple(service for service in SERVICES i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Read once from the environment. data_dir is absolute; database_urls holds only what was given."""
+    """Read once from the environment. data_dir is absolute; database_urls holds only what was given.
+    store_reserve_bytes: None for the default."""
 
     data_dir: Path
     host: str
@@ -71,6 +72,7 @@ class Plan:
     database_urls: Mapping[str, str]
     uses_s3: bool
     durable: bool
+    store_reserve_bytes: int | None = None
 
     @property
     def services(self) -> tuple[ServiceSpec, ...]:
@@ -110,7 +112,17 @@ def read_plan(environ: Mapping[str, str]) -> Plan:
         },
         uses_s3=bool(environ.get("KAPPI_S3_ENDPOINT") or environ.get("KAPPI_S3_BUCKET")),
         durable=environ.get("KAPPI_EMBEDDED_DURABLE", "1") != "0",
+        store_reserve_bytes=_bytes(environ, "KAPPI_LOCAL_STORE_RESERVE_BYTES"),
     )
+
+
+def _bytes(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal():
+        raise BadSetting(f"{name} is {text!r}: give a number of bytes")
+    return int(text)
 
 
 def _port(text: str) -> int:

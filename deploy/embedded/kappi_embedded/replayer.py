@@ -96,7 +96,10 @@ class Replayer:
         # The embedded broker forgets dead letters too; a replay buries them again.
         if await reader.dead_letters() > 0:
             return
-        write_private(self._data.settled, (min(clocks) - _MARGIN).isoformat())
+        try:
+            write_private(self._data.settled, (min(clocks) - _MARGIN).isoformat())
+        except OSError as error:  # a full disk: the next start replays more
+            _log.info("replayer.not_noted", error=error.strerror)
 
 
 def settled_until(path: Path) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from kappi_chassis.disk import disk_space
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.postgres import DURABLE, THROWAWAY, EmbeddedPostgres
 
@@ -12,6 +13,17 @@ from kappi_embedded.plan import WITH_DATABASE, Plan
 
 # For tests: what is committed survives kill -9, also of the server itself, and no power cut.
 _UNSYNCED = {**THROWAWAY, "synchronous_commit": "on"}
+
+_MIB = 1 << 20
+_LOG_SHARE = 16
+# PostgreSQL's own least (two segments) and, on a disk that has room, what it need not hurry with.
+_LEAST_LOG_MIB, _MOST_LOG_MIB, _KEPT_LOG_MIB = 32, 512, 80
+
+
+def log_sizes(disk_bytes: int) -> dict[str, str]:
+    """How large PostgreSQL's write-ahead log may become between checkpoints: a small part of the disk."""
+    most_mib = min(max(disk_bytes // _LOG_SHARE // _MIB, _LEAST_LOG_MIB), _MOST_LOG_MIB)
+    return {"max_wal_size": f"{most_mib}MB", "min_wal_size": f"{min(_KEPT_LOG_MIB, most_mib)}MB"}
 
 
 class EmbeddedServers:
@@ -22,7 +34,11 @@ class EmbeddedServers:
         self.postgres: EmbeddedPostgres | None = None
         self.broker: EmbeddedBroker | None = None
         if plan.needs_postgres:
-            self.postgres = EmbeddedPostgres(data.postgres, settings=DURABLE if plan.durable else _UNSYNCED)
+            settings = {
+                **(DURABLE if plan.durable else _UNSYNCED),
+                **log_sizes(disk_space(data.root).total_bytes),
+            }
+            self.postgres = EmbeddedPostgres(data.postgres, settings=settings)
 
     def start_broker(self) -> str:
         """Its address, or the one given. Raises BrokerUnavailable."""

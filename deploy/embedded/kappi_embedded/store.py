@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from kappi_chassis.clock import utc_now
-from kappi_chassis.observability.logs import configure_logging
+from kappi_chassis.observability.logs import configure_logging, get_logger
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings, ServiceSettings
+from kappi_chassis.storage.contract import StorageUnavailable
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_server import local_store_app
-from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
+from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings, build_local_store
 from pydantic_settings import SettingsConfigDict
+
+_LOOK_EVERY_S = 5.0
+
+_log = get_logger(__name__)
+
+
+class SpaceWatch:
+    """Keeps the metrics of free space current, and says when uploads are refused and when no longer."""
+
+    def __init__(self, store: LocalObjectStore) -> None:
+        self._store = store
+        self._full = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            with suppress(StorageUnavailable):  # readiness tells of that
+                await self.look()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        space = await self._store.look_at_space()
+        full = space.free_bytes <= space.reserve_bytes
+        if full != self._full:
+            self._full = full
+            _log.warning(
+                "store.full" if full else "store.has_room_again",
+                free_bytes=space.free_bytes,
+                reserve_bytes=space.reserve_bytes,
+            )
 
 
 class StoreSettings(ServiceSettings):
@@ -24,9 +57,10 @@ def build(settings: StoreSettings, storage: StorageSettings) -> Service:
     """Wire the process. Raises StorageNotConfigured."""
     if storage.local_store_dir is None or not storage.local_store_url or storage.local_store_secret is None:
         raise StorageNotConfigured("The store process needs KAPPI_LOCAL_STORE_DIR, _URL and _SECRET")
-    store = LocalObjectStore(storage.local_store_dir, threads=storage.store_threads)
+    store = build_local_store(storage)
     service = Service("store", settings)
     service.health.add("folder", store.ready)
+    service.runs("space", SpaceWatch(store).run)
     service.serves(
         local_store_app(
             store,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 from kappi_chassis.embedded.child import tail
 from kappi_chassis.embedded.ports import free_ports
+from kappi_chassis.embedded.postgres import PostgresUnavailable
 
+from kappi_embedded.ballast import Ballast
 from kappi_embedded.child_log import ChildLog
 from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, RunningService, RunNote
@@ -19,13 +23,21 @@ from kappi_embedded.environment import Addresses, Environments
 from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
 from kappi_embedded.plan import Plan, ServiceSpec
 from kappi_embedded.servers import EmbeddedServers
-from kappi_embedded.supervised import SupervisedService
+from kappi_embedded.supervised import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SupervisedService
 
 _PREPARE = ServiceSpec("prepare", module="kappi_embedded.prepare", package="kappi_embedded")
 _REPLAYER = ServiceSpec("replayer", module="kappi_embedded.replayer", package="kappi_embedded")
 _DRAIN_GRACE_S = 6.0
 _REPLAYER_GRACE_S = 2.0
 _POSTGRES_POLL_S = 0.25
+_HOUSEKEEPING_ROUNDS = 20
+_POSTGRES_FAILURES = (
+    PostgresUnavailable,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 # The public door first, so that nothing new comes in; then those it talked to.
 _DRAIN_ORDER = (("gateway",), ("identity", "galleries", "media", "janitor", "store"), ("replayer",))
 
@@ -37,13 +49,16 @@ class StartFailed(RuntimeError):
 class Supervisor:
     """One stack, from `start` to `stop`. Everything runs on one event loop."""
 
-    def __init__(self, plan: Plan, data: DataDir, *, console: Console, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, plan: Plan, data: DataDir, ballast: Ballast, *, console: Console, environ: Mapping[str, str]
+    ) -> None:
         self._plan = plan
         self._data = data
         self._console = console
         self._environ = environ
         self._environments = Environments(plan, data, environ)
         self._servers = EmbeddedServers(plan, data)
+        self._ballast = ballast
         self._logs: dict[str, ChildLog] = {}
         self._services: dict[str, SupervisedService] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -55,12 +70,13 @@ class Supervisor:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._up = False
         self._stopping = False
+        self._noted = True
 
     async def start(self) -> None:
         """Returns when every service is ready. Raises StartFailed and what the servers raise."""
         # The forkserver imports while the servers start.
         await self._new_client()
-        starting = asyncio.create_task(self._servers.start_postgres())
+        starting = asyncio.create_task(self._start_postgres())
         try:
             bootstrap = await asyncio.to_thread(self._servers.start_broker)
             self._console.done("broker", "" if self._plan.needs_broker else bootstrap)
@@ -80,10 +96,12 @@ class Supervisor:
         self._note()
 
     async def watch(self) -> None:
-        """Until cancelled: notice what no service notices. Raises StartFailed, PostgresUnavailable."""
+        """Until cancelled: notice what no service notices. Raises StartFailed."""
         postgres = self._servers.postgres
-        while True:
+        for number in itertools.count():
             await asyncio.sleep(_POSTGRES_POLL_S)
+            if number % _HOUSEKEEPING_ROUNDS == 0:
+                await self._keep_house()
             for name, task in self._tasks.items():
                 if task.done() and not self._stopping:
                     task.result()
@@ -213,15 +231,33 @@ class Supervisor:
         elif end.name in self._services:
             self._services[end.name].ended(end)
 
+    async def _keep_house(self) -> None:
+        """What a full disk kept from being done before."""
+        if not self._noted:
+            self._note()
+        if self._plan.needs_postgres:
+            with suppress(OSError):
+                await asyncio.to_thread(self._ballast.keep)
+
+    async def _start_postgres(self) -> None:
+        if self._plan.needs_postgres:
+            await self._ballast.make_room()
+        await self._servers.start_postgres()
+
     async def _revive_postgres(self) -> None:
+        """Again and again: as long as this lasts, services say that the database is away."""
         self._console.warn("postgres ended; starting it again")
-        await self._servers.restart_postgres()
-        assert self._addresses is not None
-        self._addresses = Addresses(
-            services=self._addresses.services,
-            kafka_bootstrap=self._addresses.kafka_bootstrap,
-            databases=await self._servers.databases(),
-        )
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            await self._ballast.make_room()
+            try:
+                await self._restart_postgres()
+            except _POSTGRES_FAILURES as failure:
+                self._console.warn(f"postgres cannot start; trying again in {backoff_s:.1f} s: {failure}")
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            else:
+                break
         # It listens elsewhere now, and services read their settings once.
         await asyncio.gather(
             *(
@@ -232,34 +268,51 @@ class Supervisor:
         )
         self._console.warn("postgres is ready again")
 
+    async def _restart_postgres(self) -> None:
+        await self._servers.restart_postgres()
+        assert self._addresses is not None
+        self._addresses = Addresses(
+            services=self._addresses.services,
+            kafka_bootstrap=self._addresses.kafka_bootstrap,
+            databases=await self._servers.databases(),
+        )
+
     def _log(self, name: str) -> ChildLog:
         if name not in self._logs:
             self._logs[name] = ChildLog(name, self._data.logs, warn=self._console.warn)
         return self._logs[name]
 
     def _note(self) -> None:
-        """Write down what runs, for the other commands."""
+        """Write down what runs, for the other commands; later, where the disk is full."""
         if self._addresses is None or not self._up or self._stopping:
             return
+        try:
+            self._data.write_note(self._note_of(self._addresses))
+        except OSError as error:
+            if self._noted:
+                self._console.warn(f"{self._data.run_note} cannot be written: {error.strerror}")
+            self._noted = False
+        else:
+            self._noted = True
+
+    def _note_of(self, addresses: Addresses) -> RunNote:
         postgres = self._servers.postgres
-        self._data.write_note(
-            RunNote(
-                pid=os.getpid(),
-                url=self._plan.public_url,
-                started_at=self._started_at,
-                kafka_bootstrap=self._addresses.kafka_bootstrap,
-                embedded_broker=self._plan.needs_broker,
-                embedded_postgres=self._plan.needs_postgres,
-                s3_endpoint=self._environ.get("KAPPI_S3_ENDPOINT") if self._plan.uses_s3 else None,
-                postgres_pid=postgres.pid if postgres is not None and postgres.is_running() else None,
-                databases=self._addresses.databases,
-                services={
-                    name: RunningService(
-                        pid=self._services[name].pid if name in self._services else 0,
-                        port=port,
-                        ops_port=ops_port,
-                    )
-                    for name, (port, ops_port) in self._ports.items()
-                },
-            )
+        return RunNote(
+            pid=os.getpid(),
+            url=self._plan.public_url,
+            started_at=self._started_at,
+            kafka_bootstrap=addresses.kafka_bootstrap,
+            embedded_broker=self._plan.needs_broker,
+            embedded_postgres=self._plan.needs_postgres,
+            s3_endpoint=self._environ.get("KAPPI_S3_ENDPOINT") if self._plan.uses_s3 else None,
+            postgres_pid=postgres.pid if postgres is not None and postgres.is_running() else None,
+            databases=addresses.databases,
+            services={
+                name: RunningService(
+                    pid=self._services[name].pid if name in self._services else 0,
+                    port=port,
+                    ops_port=ops_port,
+                )
+                for name, (port, ops_port) in self._ports.items()
+            },
         )

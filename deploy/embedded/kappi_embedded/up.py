@@ -18,6 +18,7 @@ from kappi_chassis.embedded.broker import BrokerUnavailable
 from kappi_chassis.embedded.ports import NoFreePorts, can_listen
 from kappi_chassis.embedded.postgres import PostgresUnavailable
 
+from kappi_embedded.ballast import Ballast
 from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, DataDirInUse, DataDirUnusable
 from kappi_embedded.fork_client import ForkserverLost
@@ -62,7 +63,18 @@ def up(environ: Mapping[str, str]) -> int:
 
 async def _run(plan: Plan, data: DataDir, *, console: Console, environ: Mapping[str, str]) -> int:
     console.say(f"Kappi starts in {shown(plan.data_dir)}")
-    supervisor = Supervisor(plan, data, console=console, environ=environ)
+    ballast = Ballast(data.ballast, console=console, reserve_bytes=plan.store_reserve_bytes)
+    while not await _run_once(plan, data, ballast, console=console, environ=environ):
+        console.warn("Kappi ended because the disk is full, and starts again")
+    console.say("Kappi has stopped. Everything is kept.")
+    return 0
+
+
+async def _run_once(
+    plan: Plan, data: DataDir, ballast: Ballast, *, console: Console, environ: Mapping[str, str]
+) -> bool:
+    """Whether it was told to stop; False where it failed for want of room on the disk."""
+    supervisor = Supervisor(plan, data, ballast, console=console, environ=environ)
     working = asyncio.create_task(_work(supervisor, plan, console), name="supervisor")
     asked = _listen(console, working, supervisor)
     try:
@@ -70,10 +82,13 @@ async def _run(plan: Plan, data: DataDir, *, console: Console, environ: Mapping[
     except asyncio.CancelledError:
         if not asked.is_set():
             raise
+    except _EXPLAINED as failure:
+        if not (plan.needs_postgres and ballast.is_short()):
+            raise
+        console.warn(str(failure) or type(failure).__name__)
     finally:
         await supervisor.stop()
-    console.say("Kappi has stopped. Everything is kept.")
-    return 0
+    return asked.is_set()
 
 
 async def _work(supervisor: Supervisor, plan: Plan, console: Console) -> None:

@@ -107,6 +107,12 @@ class TooManyRequests(Problem):
     status, code, title = 429, "too_many_requests", "Slow down"
 
 
+class InsufficientStorage(Problem):
+    """Of uploads alone; everything else works."""
+
+    status, code, title = 507, "storage_full", "The store has no room at the moment"
+
+
 class Unavailable(Problem):
     status, code, title = 503, "unavailable", "Not available at the moment"
 

@@ -6,6 +6,7 @@ from kappi_chassis.problems import (
     Conflict,
     FieldError,
     Forbidden,
+    InsufficientStorage,
     NotFound,
     PayloadTooLarge,
     Problem,
@@ -139,6 +140,7 @@ PICTURE_REFUSALS: dict[str, type[Problem]] = {
         MediaNotReady,
         MediaNotAPicture,
         QuotaExceeded,
+        InsufficientStorage,
     )
 }
 """What the media service refuses a picture for, by its code."""

@@ -174,6 +174,7 @@ def _uploads(
         sign_batch=SignBatch(
             uploads,
             multiparts=multiparts,
+            store=ground.store,
             outbox=ground.outbox,
             signer=signer,
             part_signer=part_signer,
@@ -188,7 +189,13 @@ def _uploads(
         look=LookAtUpload(
             uploads, multiparts=multiparts, signer=signer, part_signer=part_signer, clock=ground.clock
         ),
-        sign_parts=SignParts(uploads, multiparts=multiparts, part_signer=part_signer, clock=ground.clock),
+        sign_parts=SignParts(
+            uploads,
+            multiparts=multiparts,
+            store=ground.store,
+            part_signer=part_signer,
+            clock=ground.clock,
+        ),
         complete=build_complete(ground),
         abort=AbortUpload(uploads, multiparts=multiparts, outbox=ground.outbox, clock=ground.clock),
         urls=urls,

@@ -22,6 +22,7 @@ from kappi_chassis.problems import (
     FieldError,
     Forbidden,
     Gone,
+    InsufficientStorage,
     MalformedJson,
     MethodNotAllowed,
     NotFound,
@@ -35,7 +36,7 @@ from kappi_chassis.problems import (
     ValidationFailed,
     problem_body,
 )
-from kappi_chassis.storage import StorageUnavailable
+from kappi_chassis.storage import StorageFull, StorageUnavailable
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -76,6 +77,7 @@ _BY_STATUS: dict[int, type[Problem]] = {
     422: Unprocessable,
     429: TooManyRequests,
     503: Unavailable,
+    507: InsufficientStorage,
 }
 _SHOWN_ERRORS = 50
 _SHOWN_CHARACTERS = 200
@@ -187,6 +189,8 @@ def _meaning(error: Exception) -> Problem | None:
     """What a database's refusal, or the absence of something we need, means to a client."""
     if data_is_unstorable(error):
         return ValidationFailed("A value holds a character, or is a number, that cannot be stored.")
+    if isinstance(error, StorageFull):
+        return InsufficientStorage(retry_after_s=60)
     if database_is_away(error) or isinstance(error, (StorageUnavailable, ConnectionError, TimeoutError)):
         return Unavailable("Try again in a moment.", retry_after_s=1)
     return None

@@ -71,3 +71,13 @@ CONSUMER_ASSIGNED = Gauge(
 CONSUMER_GAPS = Counter(
     "kappi_consumer_gaps_total", "Times the broker had dropped records before they were read", ("topic",)
 )
+
+STORE_FREE_BYTES = Gauge(
+    "kappi_store_free_bytes", "Free space on the file system of the local store, when it was last looked at"
+)
+STORE_RESERVE_BYTES = Gauge("kappi_store_reserve_bytes", "Free space that uploads to the local store leave")
+STORE_FULL = Counter(
+    "kappi_store_full_refusals_total",
+    "Writes, and signings of uploads, refused because the local store had no room for them",
+    ("use",),  # upload, service (renditions and copies, which may use half of the reserve)
+)

@@ -17,6 +17,10 @@ class StorageUnavailable(Exception):
     """The store did not answer, or answered that it cannot at the moment: try again later."""
 
 
+class StorageFull(StorageUnavailable):
+    """The store has no room for what was to be written, for the time being; everything else works."""
+
+
 class ObjectMissing(Exception):
     """No object under that key."""
 
@@ -162,6 +166,13 @@ class ObjectStore(Protocol):
     Every call is bounded in time and raises `StorageUnavailable` when the store cannot, `StorageRefused`
     when it never will. A prefix is a plain string prefix, as in S3: end it with `/` to mean a folder.
     """
+
+    async def check_room(self, size_bytes: int) -> None:
+        """Raises StorageFull when uploads of so much in all would be refused: cheap, to ask before signing.
+
+        No promise: others may take the room first. A store that knows no such limit asks nothing.
+        """
+        ...
 
     async def head(self, key: str) -> ObjectHead:
         """Raises ObjectMissing."""

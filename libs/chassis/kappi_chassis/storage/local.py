@@ -24,6 +24,7 @@ from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObje
 from kappi_chassis.storage.local_folders import translated_os_errors
 from kappi_chassis.storage.local_listing import objects_under
 from kappi_chassis.storage.local_multipart import MultipartTree
+from kappi_chassis.storage.local_space import Claim, LocalSpace
 from kappi_chassis.storage.offload import BlockingPool
 from kappi_chassis.storage.pieces import in_pieces
 from kappi_chassis.storage.tag_rules import checked_tags
@@ -49,13 +50,28 @@ def _utc_now() -> datetime:
 class LocalObjectStore:
     """See `ObjectStore`. Several processes may share one folder."""
 
-    def __init__(self, root: Path, *, threads: int = 8, now: Callable[[], datetime] = _utc_now) -> None:
-        """root: made when missing. now: UTC, tells how old an abandoned write is."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        threads: int = 8,
+        now: Callable[[], datetime] = _utc_now,
+        space: LocalSpace | None = None,
+    ) -> None:
+        """root: made when missing. now: UTC, tells how old an abandoned write is. space: with a reserve of
+        its own."""
+        self._space = space or LocalSpace(root)
         self._tree = ObjectTree(root)
         self._multiparts = MultipartTree(root, self._tree)
         self._pool = BlockingPool(name="local-store", threads=threads, timeout_s=_CALL_TIMEOUT_S)
         self._joins = BlockingPool(name="local-join", threads=_JOIN_THREADS, timeout_s=_JOIN_TIMEOUT_S)
         self._now = now
+
+    async def check_room(self, size_bytes: int) -> None:
+        """See `ObjectStore.check_room`."""
+        if not self._space.is_fresh:
+            await self.blocking(self._space.look)
+        self._space.check(size_bytes)
 
     async def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""
@@ -95,7 +111,7 @@ class LocalObjectStore:
         return await self.blocking(lambda: self._put(key, body, content_type))
 
     def _put(self, key: str, body: bytes, content_type: str) -> ObjectHead:
-        writer = self._writer(key, content_type)
+        writer = self._writer(key, content_type, self._space.claim(len(body), use="service"))
         try:
             writer.write(body)
             return writer.publish(replace=True)
@@ -106,7 +122,9 @@ class LocalObjectStore:
         self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
     ) -> ObjectHead:
         """See `ObjectStore.put_stream`."""
-        writer = await self.writer(key, content_type=content_type)
+        writer = await self.blocking(
+            lambda: self._writer(key, content_type, self._space.claim(0, use="service"))
+        )
         try:
             async with aclosing(in_pieces(chunks, size_of=lambda _: _WRITE_BYTES)) as pieces:
                 async for piece in pieces:
@@ -120,10 +138,17 @@ class LocalObjectStore:
         given_up = Event()
         try:
             return await self._joins.run(
-                _translated, partial(self._tree.copy, source, target, given_up=given_up.is_set)
+                _translated, partial(self._copy, source, target, given_up=given_up.is_set)
             )
         finally:
             given_up.set()  # a thread that still copies then does so for no caller
+
+    def _copy(self, source: str, target: str, *, given_up: Callable[[], bool]) -> ObjectHead:
+        room = self._space.claim(self._tree.head(source).size_bytes, use="service")
+        try:
+            return self._tree.copy(source, target, given_up=given_up)
+        finally:
+            room.release()
 
     async def create_multipart(self, key: str, *, content_type: str) -> str:
         """See `ObjectStore.create_multipart`."""
@@ -138,8 +163,15 @@ class LocalObjectStore:
         self, key: str, *, upload_id: str, parts: Sequence[StoredPart]
     ) -> ObjectHead:
         """See `ObjectStore.complete_multipart`. Parts may have any size here."""
-        join = partial(self._multiparts.complete, key, upload_id=upload_id, parts=parts)
-        return await self._joins.run(_translated, join)
+        return await self._joins.run(_translated, partial(self._join, key, upload_id, parts))
+
+    def _join(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
+        # No more than one part is there twice.
+        room = self._space.claim(max((part.size_bytes for part in parts), default=0), use="service")
+        try:
+            return self._multiparts.complete(key, upload_id=upload_id, parts=parts)
+        finally:
+            room.release()
 
     async def abort_multipart(self, key: str, *, upload_id: str) -> None:
         """See `ObjectStore.abort_multipart`."""
@@ -207,15 +239,19 @@ class LocalObjectStore:
         """Whether there is an object, without opening it."""
         return await self.blocking(lambda: self._tree.exists(key))
 
-    async def writer(self, key: str, *, content_type: str) -> ObjectWriter:
-        """A new object, invisible until published; its methods block, so call them through `blocking`."""
-        return await self.blocking(lambda: self._writer(key, content_type))
+    async def writer(self, key: str, *, content_type: str, size_bytes: int) -> ObjectWriter:
+        """A new object, invisible until published; its methods block, so call them through `blocking`.
 
-    async def part_writer(self, key: str) -> ObjectWriter:
-        """The same for a part of an object."""
+        size_bytes: what will be written; room is kept for it until the writer is discarded. Raises
+        StorageFull, as its `write` does.
+        """
         return await self.blocking(
-            lambda: ObjectWriter(self._tree, key, content_type=_PART_CONTENT_TYPE, hashed_by="md5")
+            lambda: self._writer(key, content_type, self._space.claim(size_bytes, use="upload"))
         )
+
+    async def part_writer(self, key: str, *, size_bytes: int) -> ObjectWriter:
+        """The same for a part of an object."""
+        return await self.blocking(lambda: self._part_writer(key, size_bytes))
 
     async def expect_multipart(self, key: str, *, upload_id: str) -> None:
         """Raises MultipartMissing when no such upload of that key is under way."""
@@ -230,8 +266,17 @@ class LocalObjectStore:
         """`call()` on one of the store's threads, its OSErrors told as the contract's failures."""
         return await self._pool.run(_translated, call)
 
-    def _writer(self, key: str, content_type: str) -> ObjectWriter:
-        return ObjectWriter(self._tree, key, content_type=_checked_content_type(content_type))
+    async def look_at_space(self) -> LocalSpace:
+        """Free space and reserve as they are now, or were a second ago."""
+        await self.blocking(self._space.look)
+        return self._space
+
+    def _writer(self, key: str, content_type: str, room: Claim) -> ObjectWriter:
+        return ObjectWriter(self._tree, key, content_type=_checked_content_type(content_type), room=room)
+
+    def _part_writer(self, key: str, size_bytes: int) -> ObjectWriter:
+        room = self._space.claim(size_bytes, use="upload")
+        return ObjectWriter(self._tree, key, content_type=_PART_CONTENT_TYPE, room=room, hashed_by="md5")
 
 
 def _translated(call: Callable[[], T]) -> T:

@@ -27,6 +27,7 @@ from kappi_chassis.storage.contract import ObjectHead, ObjectMissing, StorageUna
 from kappi_chassis.storage.local_copy import append
 from kappi_chassis.storage.local_folders import KeyedFolder, link_and_unlink
 from kappi_chassis.storage.local_footer import FOOTER_BYTES, Footer, finish, head_of
+from kappi_chassis.storage.local_space import Claim
 
 
 class _Tags(msgspec.Struct, frozen=True):
@@ -54,18 +55,28 @@ class ObjectWriter:
     """An object, or a part of one, being written; invisible until published. Not for concurrent use."""
 
     def __init__(
-        self, tree: ObjectTree, key: str, *, content_type: str, hashed_by: Literal["sha256", "md5"] = "sha256"
+        self,
+        tree: ObjectTree,
+        key: str,
+        *,
+        content_type: str,
+        room: Claim,
+        hashed_by: Literal["sha256", "md5"] = "sha256",
     ) -> None:
-        """hashed_by: what the ETag is made of. A part's is its MD5, as clients know it from S3."""
+        """hashed_by: what the ETag is made of. A part's is its MD5, as clients know it from S3.
+        room: for what will be written; `discard` releases it."""
         self._tree = tree
         self._key = key
         self._content_type = content_type
+        self._room = room
         tree.check(key)
         self._file, self._temporary = tree.temporary_file()
         self._digest = hashlib.new(hashed_by, usedforsecurity=False)
         self.size_bytes = 0
 
     def write(self, chunk: bytes | bytearray) -> None:
+        """Raises StorageFull."""
+        self._room.spend(len(chunk))
         self._file.write(chunk)
         self._digest.update(chunk)
         self.size_bytes += len(chunk)
@@ -95,7 +106,9 @@ class ObjectWriter:
 
     def discard(self) -> None:
         """Forget what was written; harmless once published."""
-        self._file.close()
+        self._room.release()
+        with contextlib.suppress(OSError):  # it writes what is buffered, for which there may be no room
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
 
     def _finish(self) -> tuple[Footer, float]:

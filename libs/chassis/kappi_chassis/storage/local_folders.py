@@ -13,10 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from kappi_chassis.storage.contract import ObjectExistsAlready, StorageRefused, StorageUnavailable
+from kappi_chassis.storage.contract import (
+    ObjectExistsAlready,
+    StorageFull,
+    StorageRefused,
+    StorageUnavailable,
+)
 from kappi_chassis.storage.local_paths import object_path
 
 _PLACE_ATTEMPTS: Final = 100
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class KeyedFolder:
@@ -85,6 +91,8 @@ def translated_os_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise StorageRefused("the key is too long for this file system") from error
+        if error.errno in _FULL:
+            raise StorageFull("the file system of the store is full") from error
         # Not str(error): it holds the path, hence the key.
         raise StorageUnavailable(f"the store's folder failed: {error.strerror}") from error
 

@@ -20,6 +20,7 @@ from kappi_chassis.storage.contract import (
     ObjectExistsAlready,
     ObjectHead,
     ObjectMissing,
+    StorageFull,
     StorageRefused,
     StorageUnavailable,
 )
@@ -136,6 +137,9 @@ class _LocalStoreApp:
             raise Refused(412, "PreconditionFailed", "The object exists already.") from error
         except StorageRefused as error:
             raise Refused(400, "InvalidRequest", "The store cannot hold such an object.") from error
+        except StorageFull as error:
+            later: Headers = [(b"retry-after", b"60")]
+            raise Refused(507, "InsufficientStorage", "The store has no room now.", later) from error
         except StorageUnavailable as error:
             retry: Headers = [(b"retry-after", b"1")]
             raise Refused(503, "ServiceUnavailable", "Try again shortly.", retry) from error
@@ -160,7 +164,9 @@ class _LocalStoreApp:
         # Asked before the body is read as well as when it is stored: a refusal should not cost 5 GiB.
         if await self._store.exists(key):
             raise ObjectExistsAlready
-        writer = await self._store.writer(key, content_type=binding.content_type)
+        writer = await self._store.writer(
+            key, content_type=binding.content_type, size_bytes=binding.size_bytes
+        )
         try:
             async for chunk in body.chunks(size_bytes=binding.size_bytes):
                 await self._store.blocking(partial(writer.write, chunk))
@@ -181,7 +187,7 @@ class _LocalStoreApp:
         content_md5 = _content_md5(headers)
         # As above, before as well as after.
         await self._store.expect_multipart(key, upload_id=part.upload_id)
-        writer = await self._store.part_writer(key)
+        writer = await self._store.part_writer(key, size_bytes=part.size_bytes)
         try:
             async for chunk in body.chunks(size_bytes=part.size_bytes):
                 await self._store.blocking(partial(writer.write, chunk))

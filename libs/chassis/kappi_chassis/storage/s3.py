@@ -66,6 +66,9 @@ class S3ObjectStore:
         self._copy_part_bytes = copy_part_bytes
         self._keeps_versions = True
 
+    async def check_room(self, size_bytes: int) -> None:
+        """See `ObjectStore.check_room`. An S3 is never full."""
+
     async def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kappi_chassis.storage.aws_credentials import RenewedCredentials
 from kappi_chassis.storage.contract import ObjectStore, UrlSigner
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_signing import LocalUrlSigner
+from kappi_chassis.storage.local_space import LocalSpace
 from kappi_chassis.storage.s3 import S3ObjectStore
 from kappi_chassis.storage.s3_client import S3Address
 from kappi_chassis.storage.s3_signing import Addressing, S3UrlSigner
@@ -42,6 +43,13 @@ class StorageSettings(BaseSettings):
     local_store_url: str | None = None
     """Base URL clients reach the folder's server under, with a final slash."""
     local_store_secret: SecretStr | None = None
+    local_store_reserve_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Free space of the folder's file system that uploads leave to the database, logs and the "
+        "rest: below it they are refused with 507. A quarter of the file system where it is not set, at most "
+        "2 GiB",
+    )
 
     store_threads: int = 16
     """Blocking calls in flight per process."""
@@ -57,7 +65,14 @@ def build_store(settings: StorageSettings) -> ObjectStore:
     if settings.uses_s3:
         address, credentials = s3_place(settings)
         return S3ObjectStore(address, credentials=credentials, threads=settings.store_threads)
-    return LocalObjectStore(_local_dir(settings), threads=settings.store_threads)
+    return build_local_store(settings)
+
+
+def build_local_store(settings: StorageSettings) -> LocalObjectStore:
+    """The store on a folder. Connects to nothing. Raises StorageNotConfigured."""
+    folder = _local_dir(settings)
+    space = LocalSpace(folder, reserve_bytes=settings.local_store_reserve_bytes)
+    return LocalObjectStore(folder, threads=settings.store_threads, space=space)
 
 
 def build_signer(settings: StorageSettings) -> UrlSigner:

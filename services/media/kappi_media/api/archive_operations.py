@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kappi_chassis.http.app import problems
+from kappi_chassis.problems import InsufficientStorage
 
 from kappi_media import errors
 from kappi_media.api.operations import ACCESS, TAG
@@ -74,6 +75,7 @@ ARCHIVE: dict[str, Any] = {
                 errors.ArchiveRangeUnsatisfiable,
                 errors.ArchiveBusy,
                 errors.LocationFreePending,
+                InsufficientStorage,
                 errors.StoreUnavailable,
             ).items()
         },

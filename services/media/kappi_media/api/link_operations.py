@@ -6,7 +6,7 @@ from typing import Any
 
 from kappi_chassis.http.app import problems
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
-from kappi_chassis.problems import MalformedJson, PayloadTooLarge, ValidationFailed
+from kappi_chassis.problems import InsufficientStorage, MalformedJson, PayloadTooLarge, ValidationFailed
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
@@ -76,6 +76,7 @@ FOLLOW_LINK: dict[str, Any] = {
             errors.LinkExpired,
             errors.LocationNotRemovable,
             errors.LocationFreePending,
+            InsufficientStorage,
             errors.StoreUnavailable,
         ),
     },

@@ -7,7 +7,13 @@ from typing import Any
 from kappi_chassis.auth import GrantInvalid
 from kappi_chassis.http.app import problems
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
-from kappi_chassis.problems import MalformedJson, PayloadTooLarge, Unauthenticated, ValidationFailed
+from kappi_chassis.problems import (
+    InsufficientStorage,
+    MalformedJson,
+    PayloadTooLarge,
+    Unauthenticated,
+    ValidationFailed,
+)
 from starlette.responses import Response
 
 from kappi_media import errors
@@ -77,6 +83,8 @@ SIGN_BATCH: dict[str, Any] = {
                 errors.UnsupportedContentType,
                 ValidationFailed,
                 IdempotencyKeyReused,
+                InsufficientStorage,
+                errors.StoreUnavailable,
             ),
         }
     ),
@@ -106,6 +114,7 @@ SIGN_PARTS: dict[str, Any] = {
                 errors.UploadExpired,
                 PayloadTooLarge,
                 ValidationFailed,
+                InsufficientStorage,
                 errors.StoreUnavailable,
             ),
         }
@@ -139,6 +148,7 @@ COMPLETE_UPLOAD: dict[str, Any] = {
                 PayloadTooLarge,
                 errors.ContentMismatch,
                 ValidationFailed,
+                InsufficientStorage,
                 errors.StoreUnavailable,
             ),
         }
@@ -222,6 +232,7 @@ DOWNLOAD_ITEM: dict[str, Any] = {
             errors.MediaNotReady,
             errors.LocationNotRemovable,
             errors.LocationFreePending,
+            InsufficientStorage,
             errors.StoreUnavailable,
             ValidationFailed,
         ),
@@ -262,6 +273,7 @@ RENDITION: dict[str, Any] = {
             errors.MediaNotReady,
             errors.RenditionImpossible,
             errors.RenditionsBusy,
+            InsufficientStorage,
             errors.StoreUnavailable,
             ValidationFailed,
         ),

@@ -8,6 +8,7 @@ from kappi_chassis.http.app import problems
 from kappi_chassis.http.form_stream import MalformedForm
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.problems import (
+    InsufficientStorage,
     MalformedJson,
     Overloaded,
     PayloadTooLarge,
@@ -85,6 +86,7 @@ POST_FILE: dict[str, Any] = {
             errors.ContentMismatch,
             ValidationFailed,
             IdempotencyKeyReused,
+            InsufficientStorage,
             errors.StoreUnavailable,
             Overloaded,
         ),

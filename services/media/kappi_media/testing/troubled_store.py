@@ -11,17 +11,20 @@ from kappi_chassis.storage import (
     ObjectPage,
     ObjectStore,
     RangedRead,
+    StorageFull,
     StorageUnavailable,
     StoredPart,
 )
 
 
 class TroubledStore:
-    """down: nothing answers. forgets_checksums: as a store that keeps none. The rest counts calls."""
+    """down: nothing answers. full: no room for uploads. forgets_checksums: as a store that keeps none.
+    The rest counts calls."""
 
     def __init__(self, inner: ObjectStore) -> None:
         self._inner = inner
         self.down = False
+        self.full = False
         self.forgets_checksums = False
         self.reads = 0
         self.streams = 0
@@ -34,6 +37,11 @@ class TroubledStore:
 
     def _seen(self, head: ObjectHead) -> ObjectHead:
         return replace(head, sha256=None) if self.forgets_checksums else head
+
+    async def check_room(self, size_bytes: int) -> None:
+        if self.full:
+            raise StorageFull("full for a test")
+        await self._inner.check_room(size_bytes)
 
     async def head(self, key: str) -> ObjectHead:
         self._answer()

@@ -31,6 +31,7 @@ from kappi_media.schemas import CompletedPart
 from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.checksums import sha256_in_time
 from kappi_media.use_cases.multipart import Multiparts
+from kappi_media.use_cases.room import store_problem
 from kappi_media.use_cases.uploads import find_upload
 
 # With `checksums.INLINE_TIMEOUT_S`, which may follow, shorter than the gateway waits for an answer.
@@ -88,7 +89,8 @@ class CompleteUpload:
         parts: what the client believes it sent, where it says so. sha256: of the content, where the caller
         saw it pass on its way into the store.
         Raises UploadNotFound, UploadIncomplete, ContentMismatch (the upload is over, its bytes will go),
-        UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since), StoreUnavailable.
+        UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since), InsufficientStorage
+        (parts cannot be joined), StoreUnavailable.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         if upload.state == "pending" and upload.part_size_bytes is not None:
@@ -118,7 +120,7 @@ class CompleteUpload:
         return await self._accept(upload, fmt, StoredOriginal(found.head.etag, sha256))
 
     async def _join(self, upload: Upload, parts: Sequence[CompletedPart]) -> None:
-        """Raises UploadIncomplete, StoreUnavailable."""
+        """Raises UploadIncomplete, InsufficientStorage, StoreUnavailable."""
         try:
             async with asyncio.timeout(_JOIN_PATIENCE_S):
                 await self._multiparts.join(upload, parts)
@@ -126,7 +128,7 @@ class CompleteUpload:
             metrics.COMPLETIONS.labels("incomplete").inc()
             raise
         except StorageUnavailable as error:
-            raise StoreUnavailable(retry_after_s=1) from error
+            raise store_problem(error) from error
         except TimeoutError as error:
             # The store goes on with it: whoever asks again finds the object, or waits on.
             raise StoreUnavailable("The parts are still being joined.", retry_after_s=5) from error

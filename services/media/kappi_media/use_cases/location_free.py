@@ -25,7 +25,6 @@ from kappi_media.errors import (
     LocationNotRemovable,
     MediaNotFound,
     MediaNotReady,
-    StoreUnavailable,
 )
 from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.location_free.patching import patched
@@ -35,6 +34,7 @@ from kappi_media.repository.location_free import CopyState, KeptCopy, LocationFr
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.late_objects import purge_again
+from kappi_media.use_cases.room import store_problem
 
 LEASE = timedelta(minutes=1)
 LEASE_BYTES_PER_S = 2 << 20
@@ -190,7 +190,7 @@ class LocationFreeCopies:
         except ObjectMissing as missing:
             raise MediaNotFound from missing
         except StorageUnavailable as away:
-            raise StoreUnavailable(retry_after_s=1) from away
+            raise store_problem(away) from away
         except DecoderUnavailable as unavailable:
             _log.warning("location_free.no_decoder", error=str(unavailable))
             if not isinstance(unavailable, DecoderNotStarted):

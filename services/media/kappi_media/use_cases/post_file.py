@@ -38,7 +38,6 @@ from kappi_media.errors import (
     FileTooLarge,
     FileTypeNotTaken,
     GalleryNotFound,
-    StoreUnavailable,
     UploadCompletedAlready,
     UploadNotFound,
 )
@@ -51,6 +50,7 @@ from kappi_media.schemas import PostedFile
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.promising import check_promised, of_its_owner
+from kappi_media.use_cases.room import check_room, store_problem
 from kappi_media.use_cases.uploads import AbortUpload
 
 CREATED = 201
@@ -126,8 +126,8 @@ class PostFile:
 
         Where it fails, nothing is left: no item, no reservation, and the object goes.
         Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, GalleryNotFound,
-        GalleryKeyWrong, StoreUnavailable, IdempotencyKeyReused, UploadNotFound (the first one's item was
-        deleted), and what the body does.
+        GalleryKeyWrong, InsufficientStorage, StoreUnavailable, IdempotencyKeyReused, UploadNotFound (the
+        first one's item was deleted), and what the body does.
         """
         inflow = _Inflow(body, at_most_bytes=order.at_most_bytes)
         if call_of is not None and await self._is_repeated(call_of(b"")):
@@ -135,6 +135,7 @@ class PostFile:
         fmt = sniff(await inflow.head())
         if fmt is None or not is_supported(fmt):
             raise await _refusal(inflow, fmt)
+        await check_room(self._store, order.at_most_bytes)
         upload = await self._promise(order, fmt)
         ours = False
         try:
@@ -196,7 +197,7 @@ class PostFile:
                 # Nobody else has this key. What may lie there is ours, from an attempt whose answer was lost.
                 await self._store.put_stream(key, chunks, content_type=upload.content_type, replace=True)
         except StorageUnavailable as error:
-            raise StoreUnavailable(retry_after_s=1) from error
+            raise store_problem(error) from error
         return await inflow.received()
 
     async def _settle(

@@ -48,6 +48,7 @@ from kappi_media.repository.post_pictures import (
 from kappi_media.stored_renditions import Decoding
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.room import check_room, store_problem
 
 TAKEN: Final = frozenset({MediaFormat.PNG, MediaFormat.JPEG, MediaFormat.BMP})
 SHOWN_RESERVE_BYTES: Final = 1 << 20
@@ -94,7 +95,7 @@ class StorePostPicture:
 
         announced_bytes: the most that can come, where that is known. Where it fails, nothing is left.
         Raises FileTooLarge, PictureTypeNotTaken, PictureUnusable, QuotaExceeded, PostNotFound,
-        RenditionsBusy, StoreUnavailable, and what `pieces` does.
+        RenditionsBusy, InsufficientStorage, StoreUnavailable, and what `pieces` does.
         """
         rules = await self._tier(order.account_id)
         at_most_bytes = min(self._max_bytes, rules.max_file_bytes)
@@ -108,6 +109,7 @@ class StorePostPicture:
             if not content.size_bytes:
                 raise PictureUnusable("The file has no bytes. (empty)")
             raise PictureTypeNotTaken
+        await check_room(self._store, at_most_bytes)
         async with self._reserved(
             order, size_bytes=at_most_bytes + SHOWN_RESERVE_BYTES, quota_bytes=rules.quota_bytes
         ):
@@ -154,7 +156,7 @@ class StorePostPicture:
             try:
                 yield
             except StorageUnavailable as error:
-                raise StoreUnavailable(retry_after_s=1) from error
+                raise store_problem(error) from error
             except ObjectMissing as error:
                 raise MediaNotFound from error
             settled = True

@@ -22,7 +22,6 @@ from kappi_media.errors import (
     RenditionImpossible,
     RenditionNotInTier,
     RenditionsBusy,
-    StoreUnavailable,
 )
 from kappi_media.probing import Rejected
 from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
@@ -35,6 +34,7 @@ from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedR
 from kappi_media.stored_source import StoredSource
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.late_objects import purge_again
+from kappi_media.use_cases.room import store_problem
 
 LEASE = timedelta(seconds=45)
 """How long others leave it to a replica that died. Two that make the same rendition do no harm."""
@@ -76,7 +76,7 @@ class MakeRendition:
     async def __call__(self, wanted: WantedRendition) -> None:
         """Returns when the rendition of a ready item is stored. A caller that leaves does not stop it.
 
-        Raises MediaNotFound, RenditionImpossible, RenditionsBusy, StoreUnavailable.
+        Raises MediaNotFound, RenditionImpossible, RenditionsBusy, InsufficientStorage, StoreUnavailable.
         """
         if wanted not in self._under_way and len(self._under_way) >= MAX_UNDER_WAY:
             raise RenditionsBusy(retry_after_s=1)
@@ -144,7 +144,7 @@ class MakeRendition:
         except ObjectMissing as missing:
             raise MediaNotFound from missing
         except StorageUnavailable as away:
-            raise StoreUnavailable(retry_after_s=1) from away
+            raise store_problem(away) from away
         except DecoderUnavailable as unavailable:
             _log.warning(
                 "rendition.no_decoder", error=str(unavailable), error_type=type(unavailable).__name__

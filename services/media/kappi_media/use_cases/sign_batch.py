@@ -13,7 +13,7 @@ from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError
-from kappi_chassis.storage import ContentBinding, UrlSigner
+from kappi_chassis.storage import ContentBinding, ObjectStore, UrlSigner
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
 from msgspec.json import decode, encode
@@ -54,6 +54,7 @@ from kappi_media.use_cases.multipart import (
     plan_of,
 )
 from kappi_media.use_cases.promising import check_promised, of_its_owner
+from kappi_media.use_cases.room import check_room
 
 CREATED = 201
 _NO_DESCRIPTION = Description()
@@ -121,6 +122,7 @@ class SignBatch:
         uploads: UploadQueries,
         *,
         multiparts: Multiparts,
+        store: ObjectStore,
         outbox: Outbox,
         signer: UploadSigner,
         part_signer: PartSigner,
@@ -130,6 +132,7 @@ class SignBatch:
     ) -> None:
         self._uploads = uploads
         self._multiparts = multiparts
+        self._store = store
         self._outbox = outbox
         self._signer = signer
         self._part_signer = part_signer
@@ -141,9 +144,9 @@ class SignBatch:
         """The encoded `PromisedBatch`. All or nothing.
 
         Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, GalleryNotFound (deleted),
-        GalleryKeyWrong (it has another owner by now).
+        GalleryKeyWrong (it has another owner by now), InsufficientStorage, StoreUnavailable.
         """
-        files = self._files(batch)
+        files = await self._files(batch)
 
         async def promise() -> list[Upload]:
             check_promised(files, await self._uploads.promise(files))
@@ -156,7 +159,7 @@ class SignBatch:
 
         Raises UploadNotFound too, where they are gone by then.
         """
-        files = self._files(batch)
+        files = await self._files(batch)
 
         async def promise() -> list[Upload]:
             async with self._outbox.begin() as unit:
@@ -178,9 +181,11 @@ class SignBatch:
             raise UploadNotFound("Those uploads were abandoned and swept: declare the files again.")
         return uploads
 
-    def _files(self, batch: Batch) -> PromisedFiles:
+    async def _files(self, batch: Batch) -> PromisedFiles:
+        declared = self._declare(batch)
+        await check_room(self._store, sum(file.size for file in batch.files))
         return PromisedFiles(
-            self._declare(batch),
+            declared,
             batch.owner_id,
             # Nobody's galleries have no account that could be full.
             batch.rules.quota_bytes if batch.owner_id is not None else None,

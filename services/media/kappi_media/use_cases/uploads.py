@@ -8,7 +8,7 @@ from datetime import datetime
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError, ValidationFailed
-from kappi_chassis.storage import StorageUnavailable
+from kappi_chassis.storage import ObjectStore, StorageUnavailable
 from kappi_contracts.events import MediaDeleted
 from msgspec import UNSET, UnsetType
 
@@ -30,6 +30,7 @@ from kappi_media.use_cases.multipart import (
     missing_parts,
     plan_of,
 )
+from kappi_media.use_cases.room import check_room
 from kappi_media.use_cases.sign_batch import UploadSigner
 
 
@@ -101,10 +102,17 @@ class LookAtUpload:
 
 class SignParts:
     def __init__(
-        self, uploads: UploadQueries, *, multiparts: Multiparts, part_signer: PartSigner, clock: Clock
+        self,
+        uploads: UploadQueries,
+        *,
+        multiparts: Multiparts,
+        store: ObjectStore,
+        part_signer: PartSigner,
+        clock: Clock,
     ) -> None:
         self._uploads = uploads
         self._multiparts = multiparts
+        self._store = store
         self._part_signer = part_signer
         self._clock = clock
 
@@ -113,14 +121,16 @@ class SignParts:
     ) -> SignedParts:
         """Fresh URLs of these parts, present or not: a part sent again replaces itself.
 
-        Asks the store for nothing, once the upload has begun.
+        Asks the store for nothing but room, once the upload has begun.
         Raises UploadNotFound, UploadNotMultipart, UploadCompletedAlready, UploadAborted, UploadExpired,
-        ValidationFailed (a number twice or beyond the last), StoreUnavailable.
+        ValidationFailed (a number twice or beyond the last), InsufficientStorage, StoreUnavailable.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         now = self._clock()
         _check_open(upload, now=now)
-        _check_numbers(numbers, count=plan_of(upload).count)
+        plan = plan_of(upload)
+        _check_numbers(numbers, count=plan.count)
+        await check_room(self._store, sum(plan.length(number) for number in numbers))
         try:
             upload = await self._multiparts.begun(upload)
         except StorageUnavailable as error:

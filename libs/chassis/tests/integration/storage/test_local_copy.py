@@ -19,6 +19,7 @@ import pytest
 from kappi_chassis.storage import ObjectHead, ObjectMissing, StorageUnavailable, local_copy
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter
+from kappi_chassis.storage.local_space import LocalSpace
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +38,8 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def replace_by(tree: ObjectTree, key: str, body: bytes) -> None:
-    writer = ObjectWriter(tree, key, content_type="text/plain")
+    room = LocalSpace(tree.objects).claim(len(body), use="service")
+    writer = ObjectWriter(tree, key, content_type="text/plain", room=room)
     try:
         writer.write(body)
         writer.publish(replace=True)
@@ -193,6 +195,7 @@ _COPYING_PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from kappi_chassis.storage import local_copy
+from kappi_chassis.storage.local_space import LocalSpace
 from kappi_chassis.storage.local_files import ObjectTree
 local_copy._STEP_BYTES = 100_000
 copy = os.copy_file_range

@@ -45,7 +45,7 @@ async def store(tmp_path: Path) -> AsyncIterator[LocalObjectStore]:
 
 
 async def put_part(store: LocalObjectStore, key: str, upload_id: str, number: int, body: bytes) -> StoredPart:
-    writer = await store.part_writer(key)
+    writer = await store.part_writer(key, size_bytes=len(body))
     writer.write(body)
     etag = await store.publish_part(writer, key, upload_id=upload_id, number=number)
     return StoredPart(number, len(body), etag)
@@ -118,7 +118,7 @@ async def test_a_disk_that_is_full_loses_no_part(
     assert await store.list_parts("a", upload_id=upload_id) == tuple(parts)
     with pytest.raises(StorageRefused):
         await store.complete_multipart("a", upload_id=upload_id, parts=parts[:1])
-    writer = await store.part_writer("a")
+    writer = await store.part_writer("a", size_bytes=0)
     with pytest.raises(MultipartMissing):
         await store.publish_part(writer, "a", upload_id=upload_id, number=1)
     writer.discard()
@@ -281,7 +281,7 @@ async def test_a_long_completion_holds_up_nobody_else(store: LocalObjectStore, t
         fcntl.flock(held, fcntl.LOCK_EX)
         completing = asyncio.create_task(store.complete_multipart("a", upload_id=upload_id, parts=parts))
         for _ in range(20):
-            writer = await store.part_writer("a")
+            writer = await store.part_writer("a", size_bytes=0)
             with pytest.raises(StorageUnavailable):
                 await store.publish_part(writer, "a", upload_id=upload_id, number=2)
             writer.discard()

@@ -21,6 +21,7 @@ from kappi_chassis.storage import ObjectExistsAlready, ObjectMissing, StorageRef
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter
 from kappi_chassis.storage.local_listing import objects_under
+from kappi_chassis.storage.local_space import LocalSpace
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +38,8 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def write(tree: ObjectTree, key: str, body: bytes, *, replace: bool) -> None:
-    writer = ObjectWriter(tree, key, content_type="text/plain")
+    room = LocalSpace(tree.objects).claim(len(body), use="service")
+    writer = ObjectWriter(tree, key, content_type="text/plain", room=room)
     try:
         writer.write(body)
         writer.publish(replace=replace)
@@ -166,11 +168,13 @@ def test_writers_survive_folders_vanishing_under_them(tmp_path: Path) -> None:
 _WRITER_PROGRAM = """
 import sys, itertools
 from pathlib import Path
+from kappi_chassis.storage.local_space import LocalSpace
 from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter
 tree = ObjectTree(Path(sys.argv[1]))
 for n in itertools.count():
     key = f"g/{n % 7}/{n % 50}"
-    writer = ObjectWriter(tree, key, content_type="text/plain")
+    room = LocalSpace(tree.objects).claim(0, use="service")
+    writer = ObjectWriter(tree, key, content_type="text/plain", room=room)
     for _ in range(5):
         writer.write(b"%06d" % n * 2000)
     writer.publish(replace=True)
@@ -211,7 +215,7 @@ async def test_what_dead_writers_left_is_swept_but_not_what_is_being_written(tmp
     (tmp_path / "incoming" / "dead").write_bytes(b"half")
     old = (now - timedelta(hours=25)).timestamp()
     os.utime(tmp_path / "incoming" / "dead", (old, old))
-    writer = await store.writer("a", content_type="text/plain")
+    writer = await store.writer("a", content_type="text/plain", size_bytes=5)
     await store.ready()
     assert len(files_in(tmp_path)) == 1
     writer.write(b"whole")

@@ -1,0 +1,81 @@
+"""Room for PostgreSQL on a full disk: without any it cannot start, and nothing can be read.
+
+The ballast is a file of nothing. It is removed where a full disk keeps PostgreSQL from starting, and made
+again once there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+from kappi_chassis.disk import DiskSpace, disk_space
+
+from kappi_embedded.console import Console
+
+NEEDED_BYTES: Final = 16 << 20
+"""What PostgreSQL must find to start: a segment of its log. It goes on with that, as old ones are reused."""
+BALLAST_BYTES: Final = 2 * NEEDED_BYTES
+_POLL_S = 1.0
+_MIB = 1 << 20
+
+
+class Ballast:
+    """path: of the file, on the disk that PostgreSQL is on. reserve_bytes: what must be free for uploads;
+    None for the default share of the disk."""
+
+    def __init__(self, path: Path, *, console: Console, reserve_bytes: int | None = None) -> None:
+        self._path = path
+        self._console = console
+        self._reserve_bytes = reserve_bytes
+
+    def is_short(self) -> bool:
+        """Whether PostgreSQL cannot start, or go on for long, for want of room."""
+        return self._space().free_bytes < NEEDED_BYTES
+
+    async def make_room(self) -> None:
+        """Returns once PostgreSQL has room to start; on a full disk that takes the ballast, or waiting."""
+        if not await asyncio.to_thread(self.is_short):
+            return
+        self._explain()
+        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        if not await asyncio.to_thread(self.is_short):
+            return
+        self._console.warn("postgres waits for room")
+        while await asyncio.to_thread(self.is_short):  # noqa: ASYNC110 - only time tells
+            await asyncio.sleep(_POLL_S)
+
+    def keep(self) -> None:
+        """Make the file where it is missing and would leave as much again. Blocks. Raises OSError."""
+        if self._path.exists() or self._space().free_bytes < 2 * BALLAST_BYTES:
+            return
+        draft = self._path.with_suffix(".new")
+        try:
+            with draft.open("wb", buffering=0) as file:
+                _fill(file.fileno())
+            draft.replace(self._path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _space(self) -> DiskSpace:
+        return disk_space(self._path.parent)
+
+    def _explain(self) -> None:
+        space = self._space()
+        reserve_bytes = space.default_reserve_bytes if self._reserve_bytes is None else self._reserve_bytes
+        self._console.warn(
+            f"The disk is full: {space.free_bytes // _MIB} of {space.total_bytes // _MIB} MiB are free at "
+            f"{self._path.parent}. PostgreSQL needs {NEEDED_BYTES // _MIB} MiB to start, kept back in "
+            f"{self._path.name} if there was room; uploads are refused until {reserve_bytes // _MIB} MiB are "
+            "free. Free space there, or make the disk larger: the rest goes on by itself"
+        )
+
+
+def _fill(descriptor: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
+        return
+    for _ in range(BALLAST_BYTES // _MIB):
+        os.write(descriptor, bytes(_MIB))

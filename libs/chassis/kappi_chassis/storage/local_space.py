@@ -1,0 +1,136 @@
+"""The reserve of free space that the local store leaves to the database, to logs and to the rest.
+
+Uploads are refused at the reserve. What services store themselves (renditions, copies) may use half of it.
+Free space is measured once a second at most; what was written since, and what running uploads have still to
+write, counts as taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Final, Literal
+from weakref import WeakSet
+
+from kappi_chassis.disk import DiskSpace, disk_space
+from kappi_chassis.observability import metrics
+from kappi_chassis.storage.contract import StorageFull
+
+_FRESH_S: Final = 1.0
+
+Use = Literal["upload", "service"]
+
+
+class LocalSpace:
+    """Thread-safe. reserve_bytes: None for `DiskSpace.default_reserve_bytes`. folder: made when missing."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        reserve_bytes: int | None = None,
+        measure: Callable[[Path], DiskSpace] = disk_space,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._given_reserve_bytes = reserve_bytes
+        self._measure = measure
+        self._clock = clock
+        self._measuring = Lock()
+        self._lock = Lock()
+        self._space = DiskSpace(0, 0)
+        self._fresh_until = float("-inf")
+        self._written_bytes = 0
+        # Weak: a write whose end is never told, because its thread was given up, must not count for ever.
+        self._claims: WeakSet[Claim] = WeakSet()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether `look` would measure nothing, hence not block."""
+        return self._clock() < self._fresh_until
+
+    @property
+    def free_bytes(self) -> int:
+        """As of the last look."""
+        return self._space.free_bytes - self._written_bytes
+
+    @property
+    def reserve_bytes(self) -> int:
+        """As of the last look."""
+        if self._given_reserve_bytes is not None:
+            return self._given_reserve_bytes
+        return self._space.default_reserve_bytes
+
+    def look(self) -> None:
+        """Measure, unless that was done within the last second. Blocks. Raises OSError."""
+        with self._measuring:
+            if self.is_fresh:
+                return
+            space = self._measured()
+            with self._lock:
+                self._space, self._written_bytes = space, 0
+                self._fresh_until = self._clock() + _FRESH_S
+        metrics.STORE_FREE_BYTES.set(space.free_bytes)
+        metrics.STORE_RESERVE_BYTES.set(self.reserve_bytes)
+
+    def check(self, size_bytes: int) -> None:
+        """Raises StorageFull when there is no room for so much more of uploads. As of the last look."""
+        with self._lock:
+            self._expect_room(size_bytes, "upload")
+
+    def claim(self, size_bytes: int, *, use: Use) -> Claim:
+        """Room for what is about to be written. Blocks. Raises StorageFull, OSError."""
+        self.look()
+        claim = Claim(self, size_bytes, use=use)
+        with self._lock:
+            self._expect_room(size_bytes, use)
+            self._claims.add(claim)
+        return claim
+
+    def spend(self, size_bytes: int, use: Use) -> None:
+        """So much is written now. Blocks. Raises StorageFull, OSError: it must not be."""
+        self.look()
+        with self._lock:
+            if self.free_bytes - size_bytes < self._kept_bytes(use):
+                raise _refusal(use)
+            self._written_bytes += size_bytes
+
+    def _expect_room(self, size_bytes: int, use: Use) -> None:
+        claimed_bytes = sum(claim.left_bytes for claim in self._claims)
+        if self.free_bytes - claimed_bytes - size_bytes < self._kept_bytes(use):
+            raise _refusal(use)
+
+    def _kept_bytes(self, use: Use) -> int:
+        return self.reserve_bytes if use == "upload" else self.reserve_bytes // 2
+
+    def _measured(self) -> DiskSpace:
+        try:
+            return self._measure(self._folder)
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return self._measure(self._folder)
+
+
+class Claim:
+    """Room for one write, which may become longer than was said. left_bytes: what is still to come."""
+
+    def __init__(self, space: LocalSpace, size_bytes: int, *, use: Use) -> None:
+        self.left_bytes = size_bytes
+        self._space = space
+        self._use: Use = use
+
+    def spend(self, size_bytes: int) -> None:
+        """Before so much is written. Blocks. Raises StorageFull, OSError."""
+        self._space.spend(size_bytes, self._use)
+        self.left_bytes = max(0, self.left_bytes - size_bytes)
+
+    def release(self) -> None:
+        """No more is written."""
+        self.left_bytes = 0
+
+
+def _refusal(use: Use) -> StorageFull:
+    metrics.STORE_FULL.labels(use).inc()
+    return StorageFull("the file system of the store has no more room than is kept back")
