@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ import aiohttp
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from kappi_chassis.disk import disk_space
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings, build_store
 
@@ -27,7 +27,7 @@ from kappi_embedded.readiness import ask
 from kappi_embedded.stack import NotRunning, Stack, find_stack
 
 _TIMEOUT_S = 5.0
-_LITTLE_SPACE_BYTES = 1 << 30
+_GIB = 1 << 30
 _PACKAGES = (
     "aiohttp",
     "aiokafka",
@@ -171,10 +171,14 @@ async def _backlog(stack: Stack) -> Finding:
 
 def _space(folder: Path) -> Finding:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    well = free >= _LITTLE_SPACE_BYTES
+    space = disk_space(existing)
+    given_bytes = StorageSettings().local_store_reserve_bytes
+    reserve_bytes = space.default_reserve_bytes if given_bytes is None else given_bytes
     return Finding(
-        "disk", well, f"{free / (1 << 30):.1f} GiB free at {existing}", "" if well else "free some"
+        "disk",
+        space.free_bytes > reserve_bytes,
+        f"{space.free_bytes / _GIB:.2f} of {space.total_bytes / _GIB:.2f} GiB free at {existing}",
+        f"uploads are refused until {reserve_bytes / _GIB:.2f} GiB are free",
     )
 
 

@@ -1,9 +1,12 @@
 import asyncio
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kappi_chassis.disk import DiskSpace
 from kappi_chassis.testing.eventually import eventually
 from kappi_embedded import child_log
 from kappi_embedded.child_log import ChildLog, brief
@@ -88,6 +91,57 @@ async def test_a_line_without_end_does_not_fill_the_memory(log: ChildLog) -> Non
     await eventually(kept)
     os.close(end)
     await read_to_the_end(log)
+
+
+async def test_lines_a_full_disk_does_not_take_are_dropped_counted_and_told_of(
+    log: ChildLog, shown: list[str]
+) -> None:
+    log.path.symlink_to("/dev/full")
+    await fed(log, *[b"lost %d\n" % n for n in range(1_000)], b'{"event":"e","level":"error"}\n')
+    assert shown == [
+        "media: its log cannot be written, lines are dropped: No space left on device",
+        "media: e ",
+    ]
+    log.path.unlink()  # there is room again
+    await fed(log, b"kept\n", b"kept too\n")
+    gap, *kept = log.path.read_bytes().splitlines()
+    assert kept == [b"kept", b"kept too"]
+    entry = json.loads(gap)
+    assert (entry["event"], entry["lines"], entry["service"]) == ("log.lines_dropped", 1_001, "media")
+
+
+async def test_a_line_there_is_half_room_for_is_not_left_torn(
+    log: ChildLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short write is what a file system does with its last bytes."""
+    await fed(log, b"whole\n")
+    real, room = open, [8]
+
+    class Small:
+        def __init__(self, path: Path) -> None:
+            self._file = real(path, "ab", buffering=0)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+        def write(self, text: bytes) -> int:
+            return self._file.write(text[: room[0]])
+
+    log.close()
+    with monkeypatch.context() as small:
+        small.setattr(Path, "open", lambda path, *_, **__: Small(path))
+        await fed(log, b"too long for it\n")
+    assert log.path.read_bytes() == b"whole\n"
+    await fed(log, b"again\n")
+    first, gap, last = log.path.read_bytes().splitlines()
+    assert (first, last) == (b"whole", b"again")
+    assert json.loads(gap)["lines"] == 1
+
+
+async def test_logs_take_a_small_part_of_a_small_disk(log: ChildLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_log, "disk_space", lambda _: DiskSpace(0, 40_000))
+    await fed(log, *[b"x" * 60 + b"\n"] * 5)
+    assert log.path.with_suffix(".log.1").stat().st_size == 122
 
 
 def test_text_that_is_no_json_is_shortened() -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 from kappi_chassis.auth import SigningKey
-from kappi_embedded.data_dir import DataDir, DataDirInUse, DataDirUnusable, RunningService, RunNote
+from kappi_embedded.data_dir import (
+    DataDir,
+    DataDirInUse,
+    DataDirUnusable,
+    RunningService,
+    RunNote,
+    write_private,
+)
 
 NOTE = RunNote(
     pid=os.getpid(),
@@ -86,3 +93,18 @@ def test_a_file_in_the_way_is_explained(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DataDirUnusable, match="KAPPI_DATA_DIR"), DataDir(tmp_path / "data").held():
         pytest.fail("held a file")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "note"
+    write_private(path, "old")
+
+    def without_room(_: int) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "fsync", without_room)
+    with pytest.raises(OSError, match="no space"):
+        write_private(path, "new")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("note", "old")]

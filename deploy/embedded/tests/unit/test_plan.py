@@ -53,3 +53,10 @@ def test_the_public_url_follows_host_and_port_unless_given() -> None:
 def test_a_relative_data_dir_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert data_dir_from({"KAPPI_DATA_DIR": "my photos/data"}) == tmp_path / "my photos" / "data"
+
+
+def test_a_reserve_that_is_no_number_is_named() -> None:
+    assert read_plan({}).store_reserve_bytes is None
+    assert read_plan({"KAPPI_LOCAL_STORE_RESERVE_BYTES": "1000"}).store_reserve_bytes == 1000
+    with pytest.raises(BadSetting, match="KAPPI_LOCAL_STORE_RESERVE_BYTES"):
+        read_plan({"KAPPI_LOCAL_STORE_RESERVE_BYTES": "1 GB"})

@@ -18,6 +18,7 @@ from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_server import local_store_app
 from kappi_chassis.storage.local_signing import LocalUrlSigner
+from kappi_chassis.storage.local_space import LocalSpace
 
 _START_TIMEOUT_S = 10.0
 _POLL_S = 0.01
@@ -43,9 +44,9 @@ class ServedLocalStore:
 
 
 @contextmanager
-def serving_local_store(root: Path) -> Iterator[ServedLocalStore]:
+def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Iterator[ServedLocalStore]:
     """A store on `root`, served by uvicorn in a thread while the context lasts."""
-    store = LocalObjectStore(root)
+    store = LocalObjectStore(root, space=space)
     secret = secrets.token_hex(32)
     port = free_port()
     base_url = f"http://{LOOPBACK}:{port}/store/"

@@ -38,6 +38,9 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
     async def test_ready(self, store: ObjectStore) -> None:
         await store.ready()
 
+    async def test_there_is_room(self, store: ObjectStore) -> None:
+        await store.check_room(len(BODY))
+
     @pytest.mark.parametrize("name", KEYS)
     async def test_put_then_head_and_read(self, store: ObjectStore, prefix: str, name: str) -> None:
         key = prefix + name

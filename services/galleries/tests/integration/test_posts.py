@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.outbox import UnitOfWork
+from kappi_chassis.problems import InsufficientStorage
 from kappi_contracts.events import AccountDeleted, JanitorTick
 from kappi_galleries.errors import (
     MediaNotFound,
@@ -99,6 +100,7 @@ async def test_a_post_whose_caption_is_refused_is_given_up(
         (PictureUnusable("It is damaged. (truncated)"), 422),
         (QuotaExceeded(), 403),
         (MediaNotFound(), 404),
+        (InsufficientStorage(), 507),
     ],
 )
 async def test_a_refused_picture_leaves_nothing(

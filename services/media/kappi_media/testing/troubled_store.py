@@ -18,12 +18,13 @@ from kappi_chassis.storage import (
 
 
 class TroubledStore:
-    """down: nothing answers. full: no room for uploads. forgets_checksums: as a store that keeps none.
-    The rest counts calls."""
+    """down: nothing answers. no_room: uploads would be refused. full: nothing can be written.
+    forgets_checksums: as a store that keeps none. The rest counts calls."""
 
     def __init__(self, inner: ObjectStore) -> None:
         self._inner = inner
         self.down = False
+        self.no_room = False
         self.full = False
         self.forgets_checksums = False
         self.reads = 0
@@ -35,12 +36,17 @@ class TroubledStore:
             self.refusals += 1
             raise StorageUnavailable("down for a test")
 
+    def _take(self) -> None:
+        self._answer()
+        if self.full:
+            raise StorageFull("full for a test")
+
     def _seen(self, head: ObjectHead) -> ObjectHead:
         return replace(head, sha256=None) if self.forgets_checksums else head
 
     async def check_room(self, size_bytes: int) -> None:
-        if self.full:
-            raise StorageFull("full for a test")
+        if self.no_room:
+            raise StorageFull("no room for a test")
         await self._inner.check_room(size_bytes)
 
     async def head(self, key: str) -> ObjectHead:
@@ -62,17 +68,17 @@ class TroubledStore:
             yield chunk
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
-        self._answer()
+        self._take()
         return await self._inner.put(key, body, content_type=content_type)
 
     async def put_stream(
         self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
     ) -> ObjectHead:
-        self._answer()
+        self._take()
         return await self._inner.put_stream(key, chunks, content_type=content_type, replace=replace)
 
     async def copy(self, source: str, target: str) -> ObjectHead:
-        self._answer()
+        self._take()
         return self._seen(await self._inner.copy(source, target))
 
     async def create_multipart(self, key: str, *, content_type: str) -> str:
@@ -86,7 +92,7 @@ class TroubledStore:
     async def complete_multipart(
         self, key: str, *, upload_id: str, parts: Sequence[StoredPart]
     ) -> ObjectHead:
-        self._answer()
+        self._take()
         return self._seen(await self._inner.complete_multipart(key, upload_id=upload_id, parts=parts))
 
     async def abort_multipart(self, key: str, *, upload_id: str) -> None:

@@ -256,7 +256,10 @@ async def test_a_store_that_is_away_is_said_so_and_it_works_again_later(
     store.down = True
     refused = await download(http, gallery, item)
     assert (refused.status, refused.code) == (503, "store_unavailable")
-    store.down = False
+    store.down, store.full = False, True
+    refused = await download(http, gallery, item)
+    assert (refused.status, refused.code) == (507, "storage_full")
+    store.full = False
     assert (await download(http, gallery, item)).status == 200
 
 

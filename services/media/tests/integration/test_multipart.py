@@ -185,6 +185,18 @@ async def test_a_large_file_is_promised_in_parts(
     assert row["expires_at"] - clock() > timedelta(days=6, hours=23)
 
 
+async def test_parts_that_a_full_store_cannot_join_are_joined_later(
+    sender: Sender, store: TroubledStore
+) -> None:
+    upload = await sender.begin()
+    await sender.send(upload, 1, 2, 3)
+    store.full = True
+    refused = await sender.complete(upload)
+    assert (refused.status, refused.code, refused.headers["retry-after"]) == (507, "storage_full", "60")
+    store.full = False
+    assert (await sender.complete(upload)).status == 200
+
+
 async def test_parts_become_one_item(
     sender: Sender, store: TroubledStore, gallery: Gallery, published: Publications
 ) -> None:

@@ -472,6 +472,20 @@ async def test_a_store_that_is_away_leaves_the_way_free(
     assert (await ask(http, gallery, media_id, 200)).status == 302
 
 
+async def test_a_store_that_is_full_says_so_and_shows_what_is_there(
+    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, store: TroubledStore
+) -> None:
+    media_id = await ready(gallery)
+    http = replica(Counting(renderer))
+    assert (await ask(http, gallery, media_id, 400)).status == 302
+    store.full = True
+    answer = await ask(http, gallery, media_id, 200)
+    assert (answer.status, answer.code) == (507, "storage_full")
+    assert (await ask(http, gallery, media_id, 400)).status == 302
+    store.full = False
+    assert (await ask(http, gallery, media_id, 200)).status == 302
+
+
 async def test_an_item_that_is_not_ready_says_so(client: Client, http: Http, gallery: Gallery) -> None:
     item = await client.upload(gallery, SMALL)
     answer = await ask(http, gallery, item["id"], 200)
