@@ -39,8 +39,9 @@ class Ballast:
         """Returns once PostgreSQL has room to start; on a full disk that takes the ballast, or waiting."""
         if not await asyncio.to_thread(self.is_short):
             return
-        self._explain()
+        space = await asyncio.to_thread(self._space)
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        self._explain(space)  # not before: what is said may go to a file on the same disk
         if not await asyncio.to_thread(self.is_short):
             return
         self._console.warn("postgres waits for room")
@@ -62,8 +63,7 @@ class Ballast:
     def _space(self) -> DiskSpace:
         return disk_space(self._path.parent)
 
-    def _explain(self) -> None:
-        space = self._space()
+    def _explain(self, space: DiskSpace) -> None:
         reserve_bytes = space.default_reserve_bytes if self._reserve_bytes is None else self._reserve_bytes
         self._console.warn(
             f"The disk is full: {space.free_bytes // _MIB} of {space.total_bytes // _MIB} MiB are free at "

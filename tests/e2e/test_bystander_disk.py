@@ -1,0 +1,408 @@
+"""A full disk: one client fills it without an account, or another program does, and everybody else goes on.
+
+Nothing here is done by hand to the stack: it recovers by itself once there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from kappi_chassis.disk import disk_space
+from kappi_chassis.testing.eventually import eventually
+
+from tests.e2e import accounts, posts
+from tests.e2e.accounts import Person
+from tests.e2e.bystander import ATTACKER, PICTURE, Served, assert_unharmed
+from tests.e2e.disks import MIB, SmallDisk, fill_up, mounted, small_disk
+from tests.e2e.phone import Answer, File, Gallery, Phone
+from tests.e2e.stacks import StackUnderTest, running_stack
+
+DISK_BYTES = 400 * MIB
+FILE = File("a.jpg", "image/jpeg", bytes(4 * MIB))
+BATCH = 10
+_PUTS_AT_ONCE = 8
+_ENOUGH_REFUSALS = 20
+_RECOVERS_S = 60.0
+_PAGE_BYTES = 4096
+_PAUSE_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path_factory.mktemp("disk"), size_bytes=DISK_BYTES) as disk:
+        yield disk
+
+
+@pytest.fixture(scope="module")
+def small_stack(disk: SmallDisk) -> Iterator[StackUnderTest]:
+    """A stack all of which is on the small disk, its own output too."""
+    with running_stack("embedded", disk.folder, settings=disk.settings) as stack:
+        yield stack
+
+
+class Visitor:
+    """Somebody with an account, a gallery and a post, who was there before."""
+
+    def __init__(
+        self, stack: StackUnderTest, phone: Phone, person: Person, gallery: Gallery, post_id: str
+    ) -> None:
+        self.stack = stack
+        self.phone = phone
+        self.person = person
+        self.gallery = gallery
+        self.post_id = post_id
+
+    async def look(self) -> None:
+        answer = await self.phone.ask("GET", f"/v1/g/{self.gallery.code}")
+        assert len(answer.ok()["items"]) == 1
+
+    async def download(self) -> None:
+        answer = await self.phone.ask("GET", f"/v1/g/{self.gallery.code}")
+        answer = await self.phone.ask("GET", answer.ok()["items"][0]["original"]["url"])
+        assert (answer.status, answer.body) == (200, PICTURE.body)
+
+    async def log_in(self) -> None:
+        person = await accounts.log_in(self.stack, self.phone, self.person.email, self.person.password)
+        assert person.id == self.person.id
+
+    async def comment(self) -> None:
+        (await posts.comment(self.phone, self.person, self.post_id, "How nice")).ok(201)
+
+    async def upload_file(self) -> None:
+        (media_id,) = await self.phone.upload(self.gallery, PICTURE)
+        await self.phone.ask("DELETE", f"/v1/media/{media_id}", headers=self.gallery.key)
+
+    async def sign(self) -> Answer:
+        return await self.phone.ask(
+            "POST",
+            f"/v1/galleries/{self.gallery.id}/uploads",
+            json={"files": [PICTURE.declaration()]},
+            headers=self.gallery.key,
+        )
+
+    async def send_small(self) -> Answer:
+        body, content_type = posts.form(PICTURE.body)
+        return await self.phone.ask(
+            "POST",
+            f"/v1/galleries/{self.gallery.id}/media",
+            body=body,
+            headers={**self.gallery.key, "Content-Type": content_type},
+        )
+
+    async def go_about(self, *, until: Callable[[], bool]) -> Served:
+        """Look, download, log in and comment in turn, until that is so."""
+        served = Served()
+        calls: tuple[Callable[[], Awaitable[None]], ...] = (
+            self.look,
+            self.download,
+            self.log_in,
+            self.comment,
+        )
+        while not until():
+            for call in calls:
+                started = time.perf_counter()
+                try:
+                    await call()
+                except (AssertionError, aiohttp.ClientError, OSError, TimeoutError) as failure:
+                    served.failures.append(f"{call.__name__}: {failure!r}"[:300])
+                else:
+                    served.elapsed_ms.append((time.perf_counter() - started) * 1e3)
+                await asyncio.sleep(_PAUSE_S)
+        return served
+
+    async def for_a_while(self, seconds: float) -> Served:
+        ends = time.monotonic() + seconds
+        return await self.go_about(until=lambda: time.monotonic() > ends)
+
+    async def finds_all_well(self) -> None:
+        """Everything that needs no room."""
+        for call in (self.look, self.download, self.log_in, self.comment):
+            await call()
+
+
+@asynccontextmanager
+async def visitor(stack: StackUnderTest) -> AsyncIterator[Visitor]:
+    async with Phone(stack.base_url, secrets=stack.secrets) as phone:
+        gallery = await phone.create_gallery()
+        await phone.upload(gallery, PICTURE)
+        await phone.until_ready(gallery, 1)
+        person = await accounts.sign_up(stack, phone, "visitor")
+        post = (await posts.create(phone, person, PICTURE.body)).ok(201)
+        yield Visitor(stack, phone, person, gallery, post["id"])
+
+
+class Filler:
+    """A client without an account that sends and sends, and completes nothing."""
+
+    def __init__(self, phone: Phone) -> None:
+        self._phone = phone
+        self.gallery: Gallery | None = None
+        self.stored = 0
+        self.refused_puts = 0
+        self.refused_signings = 0
+
+    async def fill(self) -> None:
+        """Until it hears from signing and from the store, again and again, that there is no room."""
+        self.gallery = await self._phone.create_gallery()
+        while min(self.refused_puts, self.refused_signings) < _ENOUGH_REFUSALS:
+            uploads: list[Any] = []
+            # All of it signed before any of it is sent: each batch alone would fit.
+            for _ in range(3 * DISK_BYTES // (BATCH * len(FILE.body))):
+                uploads += await self._sign()
+            gate = asyncio.Semaphore(_PUTS_AT_ONCE)
+            async with asyncio.TaskGroup() as group:
+                for upload in uploads:
+                    group.create_task(self._put(upload, gate))
+
+    async def _sign(self) -> list[Any]:
+        assert self.gallery is not None
+        answer = await self._phone.ask(
+            "POST",
+            f"/v1/galleries/{self.gallery.id}/uploads",
+            json={"files": [FILE.declaration()] * BATCH},
+            headers=self.gallery.key,
+        )
+        if answer.status != 201:
+            answer.problem(507, "storage_full")
+            self.refused_signings += 1
+            return []
+        uploads: list[Any] = answer.ok(201)["uploads"]
+        return uploads
+
+    async def _put(self, upload: Any, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            answer = await self._phone.put(upload, FILE.body)
+        if answer.status == 200:
+            self.stored += 1
+        else:
+            assert answer.status == 507, (answer.status, answer.body[:200])
+            assert b"<Code>InsufficientStorage</Code>" in answer.body
+            self.refused_puts += 1
+
+
+async def test_one_client_without_account_fills_the_disk_and_everybody_else_goes_on(
+    small_stack: StackUnderTest, disk: SmallDisk
+) -> None:
+    async with (
+        visitor(small_stack) as bystander,
+        Phone(small_stack.base_url, secrets=small_stack.secrets, address=ATTACKER) as phone,
+    ):
+        before = await bystander.for_a_while(3)
+        filler = Filler(phone)
+        attack = asyncio.create_task(filler.fill(), name="attack")
+        async with asyncio.timeout(120):
+            during = await bystander.go_about(until=attack.done)
+        await attack
+        assert_unharmed(before, during)
+        assert filler.stored * len(FILE.body) > 40 * MIB
+
+        # Nothing is taken any more, from anybody; what the others need is left.
+        reserve_bytes = await _metric(small_stack, "kappi_store_reserve_bytes")
+        assert disk_space(disk.folder).free_bytes > reserve_bytes / 2
+        assert await _metric(small_stack, "kappi_store_free_bytes") < reserve_bytes + BATCH * len(FILE.body)
+        assert await _metric(small_stack, 'kappi_store_full_refusals_total{use="upload"}') >= _ENOUGH_REFUSALS
+        await _fill_the_rest(bystander, disk)
+        (await bystander.sign()).problem(507, "storage_full")
+        (await bystander.send_small()).problem(507, "storage_full")
+        full = await posts.create(bystander.phone, bystander.person, PICTURE.body)
+        full.problem(507, "storage_full")
+        await bystander.finds_all_well()
+
+        small_stack.running.restart()
+        assert_unharmed(before, await bystander.for_a_while(3))
+        (await bystander.sign()).problem(507, "storage_full")
+
+        await _give_back(filler, phone, disk)
+
+        await eventually(lambda: _assert_takes(bystander), _RECOVERS_S)
+        await bystander.upload_file()
+
+
+async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
+    small_stack: StackUnderTest, disk: SmallDisk
+) -> None:
+    running = small_stack.running
+    async with visitor(small_stack) as bystander:
+        if disk.mounted:
+            await _kept(running.data_dir / "ballast")
+            first = fill_up(disk.folder, "first")
+            await eventually(lambda: _assert_full(bystander), _RECOVERS_S)
+            await bystander.finds_all_well()
+            running.kill("media")  # its run note cannot be written now
+            await _until_well(bystander)
+            # PostgreSQL falls: it starts again with the space that was kept back.
+            os.kill(_postgres(small_stack), signal.SIGKILL)
+            await _until_well(bystander)
+            assert not (running.data_dir / "ballast").exists()
+            assert "The disk is full: 0 of 400 MiB are free" in _shown(small_stack)
+            # And once more, with nothing kept back.
+            second = fill_up(disk.folder, "second")
+            os.kill(_postgres(small_stack), signal.SIGKILL)
+            await _until_refused(bystander)
+            second.unlink()
+            await _until_well(bystander)
+            first.unlink()
+        else:
+            # A large disk cannot be filled: a server that does not start is the same to the supervisor.
+            cluster = running.data_dir / "postgres" / "cluster"
+            hidden = cluster.rename(cluster.with_name("hidden"))
+            cluster.touch()
+            os.kill(_postgres(small_stack), signal.SIGKILL)
+            await _until_refused(bystander)
+            cluster.unlink()
+            hidden.rename(cluster)
+            await _until_well(bystander)
+        await eventually(lambda: _assert_up(small_stack), _RECOVERS_S)
+        await bystander.upload_file()
+
+
+async def test_a_stack_that_is_killed_on_a_full_disk_starts_and_shows_what_it_has(
+    small_stack: StackUnderTest, disk: SmallDisk
+) -> None:
+    running = small_stack.running
+    async with visitor(small_stack) as bystander:
+        await _kept(running.data_dir / "ballast")
+        filled = fill_up(disk.folder) if disk.mounted else None
+        running.crash()
+        running.start()
+        await bystander.finds_all_well()
+        if filled is not None:
+            await eventually(lambda: _assert_full(bystander), _RECOVERS_S)
+            filled.unlink()
+        await eventually(lambda: _assert_takes(bystander), _RECOVERS_S)
+        await _kept(running.data_dir / "ballast")
+
+
+async def test_a_full_partition_of_logs_costs_their_lines_alone(tmp_path: Path) -> None:
+    logs = tmp_path / "data" / "logs"
+    with mounted(logs, size_bytes=8 * MIB) as is_mounted:
+        if not is_mounted:
+            for name in ("gateway", "identity", "galleries", "media", "janitor", "store", "replayer"):
+                (logs / f"{name}.log").symlink_to("/dev/full")
+        with running_stack("embedded", tmp_path, settings={}) as stack:
+            async with visitor(stack) as bystander:
+                filled = _fill_logs(logs) if is_mounted else None
+                before = await bystander.for_a_while(2)
+                for service in ("gateway", "media", "identity"):
+                    stack.running.kill(service)
+                await stack.running.wait_ready()
+                after = await bystander.for_a_while(2)
+                assert_unharmed(before, after)
+                await bystander.upload_file()
+                assert "its log cannot be written" in _shown(stack)
+                if filled is not None:
+                    filled.unlink()
+                else:
+                    for path in logs.glob("*.log"):
+                        if path.is_symlink():
+                            path.unlink()
+
+                async def told() -> None:
+                    await bystander.phone.ask("GET", "/v1/galleries/none")
+                    stack.running.kill("galleries")
+                    texts = [path.read_text(errors="replace") for path in logs.glob("*.log*")]
+                    assert any('"event":"log.lines_dropped"' in text for text in texts)
+
+                await eventually(told, _RECOVERS_S)
+                await stack.running.wait_ready()
+                await bystander.finds_all_well()
+
+
+async def _metric(stack: StackUnderTest, name: str) -> float:
+    async with aiohttp.ClientSession() as session, session.get(f"{stack.ops_url('store')}/metrics") as answer:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", await answer.text(), re.MULTILINE)
+    assert found is not None, name
+    return float(found[1])
+
+
+async def _fill_the_rest(bystander: Visitor, disk: SmallDisk) -> None:
+    """What one file of the attack was too large for."""
+    path = disk.folder / "rest"
+
+    async def full() -> None:
+        if (await bystander.sign()).status == 507:
+            return
+        with path.open("ab") as file:
+            file.write(bytes(len(FILE.body)))
+        raise AssertionError("there is still room")
+
+    await eventually(full, 30)
+
+
+async def _give_back(filler: Filler, phone: Phone, disk: SmallDisk) -> None:
+    """What was never completed goes with its gallery."""
+    assert filler.gallery is not None
+    gone = await phone.ask("DELETE", f"/v1/galleries/{filler.gallery.id}", headers=filler.gallery.key)
+    assert gone.status == 204
+    (disk.folder / "rest").unlink(missing_ok=True)
+
+
+def _fill_logs(logs: Path) -> Path:
+    """To the last byte: a file's last page takes some more lines, however full the disk."""
+    for path in logs.glob("*.log"):
+        with path.open("ab") as file:
+            file.write(b"\n" * (-file.tell() % _PAGE_BYTES))
+    return fill_up(logs)
+
+
+async def _kept(ballast: Path) -> None:
+    def made() -> None:
+        assert ballast.exists()
+
+    await eventually(made, _RECOVERS_S)
+
+
+async def _until_well(bystander: Visitor) -> None:
+    async def well() -> None:
+        try:
+            await bystander.finds_all_well()
+        except (aiohttp.ClientError, OSError, TimeoutError) as failure:
+            raise AssertionError(failure) from failure
+
+    await eventually(well, _RECOVERS_S)
+
+
+async def _until_refused(bystander: Visitor) -> None:
+    """503, and nothing worse, for as long as there is no database."""
+
+    async def refused() -> None:
+        answer = await bystander.phone.ask("GET", f"/v1/g/{bystander.gallery.code}?limit=7")
+        assert answer.status == 503
+
+    await eventually(refused, _RECOVERS_S)
+    for _ in range(10):
+        await refused()
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _assert_full(bystander: Visitor) -> None:
+    (await bystander.sign()).problem(507, "storage_full")
+
+
+async def _assert_takes(bystander: Visitor) -> None:
+    (await bystander.sign()).ok(201)
+
+
+def _assert_up(stack: StackUnderTest) -> None:
+    assert stack.running.running
+    assert _postgres(stack)
+
+
+def _postgres(stack: StackUnderTest) -> int:
+    """By the server's own note: the stack's may be old, when the disk is full."""
+    note = stack.running.data_dir / "postgres" / "cluster" / "postmaster.pid"
+    return int(note.read_text().split("\n", 1)[0])
+
+
+def _shown(stack: StackUnderTest) -> str:
+    return stack.running.output.read_text(errors="replace")
