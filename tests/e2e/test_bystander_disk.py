@@ -254,13 +254,12 @@ async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
             first.unlink()
         else:
             # A large disk cannot be filled: a server that does not start is the same to the supervisor.
-            cluster = running.data_dir / "postgres" / "cluster"
-            hidden = cluster.rename(cluster.with_name("hidden"))
-            cluster.touch()
+            version = running.data_dir / "postgres" / "cluster" / "PG_VERSION"
+            right = version.read_text()
+            version.write_text("17")
             os.kill(_postgres(small_stack), signal.SIGKILL)
             await _until_refused(bystander)
-            cluster.unlink()
-            hidden.rename(cluster)
+            version.write_text(right)
             await _until_well(bystander)
         await eventually(lambda: _assert_up(small_stack), _RECOVERS_S)
         await bystander.upload_file()
