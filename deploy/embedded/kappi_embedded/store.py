@@ -17,6 +17,8 @@ from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
 from pydantic_settings import SettingsConfigDict
 
 _LOOK_EVERY_S = 5.0
+_LITTLE_BYTES = 16 << 20
+"""With less than this, the files of most cameras are refused."""
 
 _log = get_logger(__name__)
 
@@ -37,7 +39,7 @@ class SpaceWatch:
 
     async def look(self) -> None:
         space = await self._store.look_at_space()
-        full = space.free_bytes <= space.reserve_bytes
+        full = space.free_bytes - space.reserve_bytes < _LITTLE_BYTES
         if full != self._full:
             self._full = full
             _log.warning(

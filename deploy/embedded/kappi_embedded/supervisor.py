@@ -232,12 +232,13 @@ class Supervisor:
             self._services[end.name].ended(end)
 
     async def _keep_house(self) -> None:
-        """What a full disk kept from being done before."""
+        """What a full disk kept from being done before, and what keeps it from filling."""
         if not self._noted:
             self._note()
-        if self._plan.needs_postgres:
+        if self._servers.postgres is not None:
             with suppress(OSError):
                 await asyncio.to_thread(self._ballast.keep)
+            await asyncio.to_thread(self._servers.postgres.trim_log)
 
     async def _start_postgres(self) -> None:
         if self._plan.needs_postgres:
@@ -253,7 +254,8 @@ class Supervisor:
             try:
                 await self._restart_postgres()
             except _POSTGRES_FAILURES as failure:
-                self._console.warn(f"postgres cannot start; trying again in {backoff_s:.1f} s: {failure}")
+                why, *_ = (str(failure) or type(failure).__name__).splitlines()
+                self._console.warn(f"postgres cannot start; trying again in {backoff_s:.1f} s: {why}")
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
             else:

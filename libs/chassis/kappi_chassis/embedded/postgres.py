@@ -16,6 +16,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -129,6 +130,14 @@ class EmbeddedPostgres:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.close()
+
+    def trim_log(self) -> None:
+        """Keep the log short while the server writes it, at the end of the file whatever its length."""
+        with suppress(OSError):
+            if self._log.stat().st_size > _LOG_LIMIT_BYTES:
+                with suppress(OSError):  # no room for a copy
+                    shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
+                os.truncate(self._log, 0)
 
     def url(self, database: str) -> str:
         """`postgresql://` address of a database of this server. It holds the password: never log it."""

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from kappi_chassis.observability import context, metrics
 from kappi_chassis.observability.logs import get_logger
-from kappi_chassis.problems import PROBLEM_JSON, Overloaded, Problem, problem_body
+from kappi_chassis.problems import PROBLEM_JSON, InsufficientStorage, Overloaded, Problem, problem_body
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -176,7 +176,9 @@ class _Call:
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
-        if self._status >= 500 or slow:
+        # A full store is told of once, by itself; whoever sends on must not fill the logs, too.
+        failed = self._status >= 500 and self._status != InsufficientStorage.status
+        if failed or slow:
             _log.warning(
                 "http.answered",
                 method=method,

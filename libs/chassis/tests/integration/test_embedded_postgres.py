@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from kappi_chassis.embedded import postgres
 from kappi_chassis.embedded.postgres import (
     THROWAWAY,
     EmbeddedPostgres,
@@ -185,6 +186,27 @@ async def test_kill_9_of_the_server_is_recovered_from(data_dir: Path) -> None:
         assert await _fetch(server, database="kept", query="SELECT 1") == 1
     finally:
         server.stop()
+
+
+async def test_the_log_is_kept_short_while_the_server_writes_it(
+    server: EmbeddedPostgres, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = data_dir / "postgres.log"
+    monkeypatch.setattr(postgres, "_LOG_LIMIT_BYTES", 4_000)
+    for word in ("first", "second"):
+        with pytest.raises(asyncpg.UndefinedColumnError):
+            await _fetch(server, database="postgres", query=f"SELECT {word}")
+        server.trim_log()
+        assert word in log.read_text()  # short still
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await _fetch(server, database="postgres", query="SELECT third /*" + "x" * 4_000 + "*/")
+    server.trim_log()
+    assert log.stat().st_size == 0
+    assert "first" in log.with_suffix(".log.1").read_text()
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await _fetch(server, database="postgres", query="SELECT fourth")
+    assert log.read_text().count("fourth") == 2
+    assert "\0" not in log.read_text()
 
 
 async def test_a_note_that_names_a_strangers_process_does_not_keep_it_from_starting(data_dir: Path) -> None:
