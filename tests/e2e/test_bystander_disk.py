@@ -51,7 +51,7 @@ def small_stack(disk: SmallDisk) -> Iterator[StackUnderTest]:
 
 
 class Visitor:
-    """Somebody with an account, a gallery and a post, who was there before."""
+    """A client with an account, a gallery and a post from before."""
 
     def __init__(
         self, stack: StackUnderTest, phone: Phone, person: Person, gallery: Gallery, post_id: str

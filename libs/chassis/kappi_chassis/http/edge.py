@@ -176,7 +176,7 @@ class _Call:
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
-        # A full store is told of once, by itself; whoever sends on must not fill the logs, too.
+        # A full store is logged once, by itself: clients that go on sending must not fill the logs.
         failed = self._status >= 500 and self._status != InsufficientStorage.status
         if failed or slow:
             _log.warning(

@@ -84,7 +84,7 @@ def test_what_running_uploads_have_still_to_write_counts_as_taken(space: LocalSp
     space.check(100 * MIB)
 
 
-def test_a_claim_that_nobody_holds_any_more_counts_no_longer(space: LocalSpace) -> None:
+def test_a_claim_that_was_dropped_counts_no_longer(space: LocalSpace) -> None:
     claim = space.claim(200 * MIB, use="upload")
     with pytest.raises(StorageFull):
         space.check(1)
