@@ -126,6 +126,7 @@ class UrlSigner(Protocol):
     ) -> SignedRequest:
         """A PUT of exactly the bound content; the caller must send `headers` as they are.
 
+        A store that can refuses it once the key was deleted (403), and while the same is being uploaded (409).
         lifetime: whole seconds, at most 7 days. Raises ValueError for one that is not, for a content type
         that cannot be a header, and for a naive `now`.
         """
@@ -269,14 +270,17 @@ class ObjectStore(Protocol):
         ...
 
     async def delete_batch(self, keys: Sequence[str]) -> DeleteReport:
-        """Delete up to 1,000 keys, current versions. A missing key is a success; other errors are told."""
+        """Delete up to 1,000 keys, current versions. A missing key is a success; other errors are told.
+
+        Not every store can keep a signed upload that lives on from bringing one back: delete it again then.
+        """
         ...
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """Delete one page (<= 1,000) of all versions and delete markers under `prefix`.
 
         Returns deleted == 0 and no failures when nothing is left. Where the store keeps no versions this
-        deletes current objects.
+        deletes current objects. What a signed upload may bring back: as with `delete_batch`.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +25,7 @@ from kappi_chassis.storage.local_folders import translated_os_errors
 from kappi_chassis.storage.local_listing import objects_under
 from kappi_chassis.storage.local_multipart import MultipartTree
 from kappi_chassis.storage.local_space import Claim, LocalSpace
+from kappi_chassis.storage.local_tombstones import ObjectDeleted, Tombstones
 from kappi_chassis.storage.offload import BlockingPool
 from kappi_chassis.storage.pieces import in_pieces
 from kappi_chassis.storage.tag_rules import checked_tags
@@ -55,12 +56,15 @@ class LocalObjectStore:
         root: Path,
         *,
         threads: int = 8,
+        refuses_deleted_for: timedelta = timedelta(hours=1),
         now: Callable[[], datetime] = _utc_now,
         space: LocalSpace | None = None,
     ) -> None:
-        """root: made when missing. now: UTC, tells how old an abandoned write is. space: with a reserve of
-        its own."""
+        """root: made when missing. refuses_deleted_for: how long a signed upload of what was deleted is
+        refused, at least. now: UTC, tells how old an abandoned write is, or a deletion. space: with a reserve
+        of its own."""
         self._space = space or LocalSpace(root)
+        self._tombstones = Tombstones(root, kept_for=refuses_deleted_for, now=now)
         self._tree = ObjectTree(root)
         self._multiparts = MultipartTree(root, self._tree)
         self._pool = BlockingPool(name="local-store", threads=threads, timeout_s=_CALL_TIMEOUT_S)
@@ -202,13 +206,18 @@ class LocalObjectStore:
         wanted = dict.fromkeys(keys)
         if len(wanted) > MAX_BATCH:
             raise ValueError(f"At most {MAX_BATCH} keys a call")
-        failed = await self.blocking(lambda: self._tree.delete(wanted))
-        return DeleteReport(deleted=len(wanted) - len(failed), failed=failed)
+        await self.blocking(lambda: self._tombstones.bury_keys(wanted))
+        return await self._delete(wanted)
+
+    async def _delete(self, keys: Collection[str]) -> DeleteReport:
+        failed = await self.blocking(lambda: self._tree.delete(keys))
+        return DeleteReport(deleted=len(keys) - len(failed), failed=failed)
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`. A folder keeps no versions."""
+        await self.blocking(lambda: self._tombstones.bury_prefix(prefix))
         page = await self.list_page(prefix)
-        return await self.delete_batch([found.key for found in page.objects])
+        return await self._delete([found.key for found in page.objects])
 
     async def abort_multipart_uploads(self, prefix: str) -> int:
         """See `ObjectStore.abort_multipart_uploads`."""
@@ -219,6 +228,7 @@ class LocalObjectStore:
         now = self._now()
         await self.blocking(lambda: self._tree.prepare(stale_before=now - _STALE_AFTER))
         await self.blocking(lambda: self._multiparts.prepare(stale_before=now - _STALE_MULTIPART_AFTER))
+        await self.blocking(self._tombstones.sweep)
 
     async def close(self) -> None:
         """See `ObjectStore.close`."""
@@ -239,8 +249,26 @@ class LocalObjectStore:
         """Whether there is an object, without opening it."""
         return await self.blocking(lambda: self._tree.exists(key))
 
+    async def refuse_deleted(self, key: str) -> None:
+        """Raises ObjectDeleted when the key was deleted a short while ago."""
+        if await self.blocking(lambda: self._tombstones.covers(key)):
+            raise ObjectDeleted
+
+    async def publish_upload(self, writer: ObjectWriter, key: str) -> ObjectHead:
+        """Make what was written the object. Raises ObjectExistsAlready, ObjectDeleted (meanwhile)."""
+        return await self.blocking(lambda: self._publish_upload(writer, key))
+
+    def _publish_upload(self, writer: ObjectWriter, key: str) -> ObjectHead:
+        head = writer.publish(replace=False)
+        # Afterwards: whoever deletes buries first, so either sees what the other did.
+        if self._tombstones.covers(key):
+            self._tree.delete([key])
+            raise ObjectDeleted
+        return head
+
     async def writer(self, key: str, *, content_type: str, size_bytes: int) -> ObjectWriter:
         """A new object, invisible until published; its methods block, so call them through `blocking`.
+
 
         size_bytes: what will be written; room is kept for it until the writer is discarded. Raises
         StorageFull, as its `write` does.

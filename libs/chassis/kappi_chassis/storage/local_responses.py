@@ -35,6 +35,8 @@ CONTENT_SAFETY: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'; img-src 'self'; media-src 'self'"),
 ]
+PRIVATE: Headers = [(b"cache-control", b"private")]
+"""What a signed URL leads to may be kept by the browser it was meant for, and by no cache on the way."""
 HANG_UP: Headers = [(b"connection", b"close")]
 
 
@@ -73,7 +75,7 @@ async def send_last_refusal(send: Send, refused: Refused, *, linger: Callable[[]
 
 
 def _refusal_headers(refused: Refused) -> Headers:
-    return [*CORS, (b"content-type", b"application/xml"), *refused.headers]
+    return [*CORS, *PRIVATE, (b"content-type", b"application/xml"), *refused.headers]
 
 
 def _refusal_body(refused: Refused) -> bytes:

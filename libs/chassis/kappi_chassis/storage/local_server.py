@@ -32,6 +32,7 @@ from kappi_chassis.storage.local_responses import (
     CONTENT_SAFETY,
     CORS,
     PREFLIGHT,
+    PRIVATE,
     Abandoned,
     AsgiApp,
     Headers,
@@ -50,9 +51,12 @@ from kappi_chassis.storage.local_signing import (
     SignedClaims,
     UrlExpired,
 )
+from kappi_chassis.storage.local_tombstones import ObjectDeleted
+from kappi_chassis.storage.local_uploads import UploadsUnderWay
 
 _MD5_BYTES = 16
-_READ_CHUNK_BYTES = 1 << 20
+# Of each of hundreds of readers so much may wait in memory, and as much in the connection.
+_READ_CHUNK_BYTES = 256 << 10
 
 
 def local_store_app(
@@ -81,6 +85,7 @@ class _LocalStoreApp:
         self._verifier = verifier
         self._clock = clock
         self._base_path = base_path
+        self._uploads = UploadsUnderWay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -121,10 +126,12 @@ class _LocalStoreApp:
         claims = self._verified(scope)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            if claims.part is not None:
-                await self._put_part(claims.key, claims.part, headers=headers, body=body, send=send)
+            if (part := claims.part) is not None:
+                with self._uploads.alone(part.upload_id, str(part.number), body=body):
+                    await self._put_part(claims.key, part, headers=headers, body=body, send=send)
             elif claims.binding is not None:
-                await self._put(claims.key, claims.binding, headers=headers, body=body, send=send)
+                with self._uploads.alone(claims.key, body=body):
+                    await self._put(claims.key, claims.binding, headers=headers, body=body, send=send)
             else:
                 await self._get(
                     claims, headers=headers, with_body=method == "GET", receive=receive, send=send
@@ -135,6 +142,8 @@ class _LocalStoreApp:
             raise Refused(404, "NoSuchUpload", "There is no such multipart upload.") from error
         except ObjectExistsAlready as error:
             raise Refused(412, "PreconditionFailed", "The object exists already.") from error
+        except ObjectDeleted as error:
+            raise Refused(403, "AccessDenied", "The object was deleted; its URL is void.") from error
         except StorageRefused as error:
             raise Refused(400, "InvalidRequest", "The store cannot hold such an object.") from error
         except StorageFull as error:
@@ -162,6 +171,7 @@ class _LocalStoreApp:
     ) -> None:
         _check_upload_headers(headers, binding)
         # Asked before the body is read as well as when it is stored: a refusal should not cost 5 GiB.
+        await self._store.refuse_deleted(key)
         if await self._store.exists(key):
             raise ObjectExistsAlready
         writer = await self._store.writer(
@@ -172,7 +182,7 @@ class _LocalStoreApp:
                 await self._store.blocking(partial(writer.write, chunk))
             if binding.sha256 is not None and writer.digest() != binding.sha256:
                 raise Refused(400, "BadDigest", "The SHA-256 of the content is not the one signed.")
-            head = await self._store.blocking(partial(writer.publish, replace=False))
+            head = await self._store.publish_upload(writer, key)
         finally:
             await self._store.blocking(writer.discard)
         answer = [*CORS, (b"etag", _quoted(head.etag))]
@@ -186,6 +196,7 @@ class _LocalStoreApp:
         _check_length(headers, part.size_bytes)
         content_md5 = _content_md5(headers)
         # As above, before as well as after.
+        await self._store.refuse_deleted(key)
         await self._store.expect_multipart(key, upload_id=part.upload_id)
         writer = await self._store.part_writer(key, size_bytes=part.size_bytes)
         try:
@@ -315,6 +326,7 @@ def _object_headers(head: ObjectHead, claims: SignedClaims) -> Headers:
     headers: Headers = [
         *CORS,
         *CONTENT_SAFETY,
+        *PRIVATE,
         (b"accept-ranges", b"bytes"),
         (b"etag", _quoted(head.etag)),
         (b"last-modified", format_datetime(head.last_modified, usegmt=True).encode()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -50,6 +51,12 @@ class StorageSettings(BaseSettings):
         "rest: below it they are refused with 507. A quarter of the file system where it is not set, at most "
         "2 GiB",
     )
+    local_store_refuses_deleted_for: timedelta = Field(
+        default=timedelta(hours=1),
+        gt=timedelta(0),
+        description="How long the folder refuses signed uploads of what was deleted, at least: longer than a "
+        "signed upload lives, so that no object comes back",
+    )
 
     store_threads: int = 16
     """Blocking calls in flight per process."""
@@ -71,8 +78,12 @@ def build_store(settings: StorageSettings) -> ObjectStore:
 def build_local_store(settings: StorageSettings) -> LocalObjectStore:
     """The store on a folder. Connects to nothing. Raises StorageNotConfigured."""
     folder = _local_dir(settings)
-    space = LocalSpace(folder, reserve_bytes=settings.local_store_reserve_bytes)
-    return LocalObjectStore(folder, threads=settings.store_threads, space=space)
+    return LocalObjectStore(
+        folder,
+        threads=settings.store_threads,
+        refuses_deleted_for=settings.local_store_refuses_deleted_for,
+        space=LocalSpace(folder, reserve_bytes=settings.local_store_reserve_bytes),
+    )
 
 
 def build_signer(settings: StorageSettings) -> UrlSigner:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from kappi_chassis.embedded.ports import LOOPBACK
-from kappi_chassis.storage import ContentBinding, SignedRequest
+from kappi_chassis.storage import ContentBinding, SignedRequest, local_uploads
 from kappi_chassis.storage.local_files import OpenObject
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
@@ -197,29 +197,92 @@ async def test_a_client_that_leaves_half_way_leaves_nothing(
     assert not await served_local_store.store.exists(key)
 
 
-async def test_two_uploads_of_one_key_at_once(
+async def test_one_upload_of_a_key_at_a_time(
     sign_put: SignPut, served_local_store: ServedLocalStore, key: str
 ) -> None:
-    """Both begin while there is nothing; one is stored, the other is told so."""
+    """The second is refused before its body comes, and the first goes on."""
     request = sign_put(6)
     with (
         closing(begun(request, **{"content-length": "6"})) as first,
         closing(begun(request, **{"content-length": "6"})) as second,
     ):
-        for connection in (first, second):
-            connection.sendall(b"abc")
-
-        async def both_begun() -> None:
-            assert len(incoming(served_local_store)) == 2
-
-        await eventually(both_begun)
-        statuses = []
-        for connection, rest in ((first, b"111"), (second, b"222")):
-            connection.sendall(rest)
-            statuses.append((await asyncio.to_thread(answer_to, connection)).status)
-    assert statuses == [200, 412]
+        first.sendall(b"abc")
+        await eventually(lambda: _writers(served_local_store, 1))
+        answer = await asyncio.to_thread(answer_to, second)
+        assert (answer.status, answer.getheader("retry-after")) == (409, "5")
+        assert b"<Code>OperationAborted</Code>" in answer.read()
+        assert len(incoming(served_local_store)) == 1
+        first.sendall(b"111")
+        assert (await asyncio.to_thread(answer_to, first)).status == 200
     assert (await served_local_store.store.read(key, length=9)).body == b"abc111"
+    assert (await call(request, b"abc222")).status == 412
     assert incoming(served_local_store) == []
+
+
+async def test_one_upload_of_a_part_at_a_time(
+    served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    store, signer = served_local_store.store, served_local_store.signer
+    upload_id = await store.create_multipart(key, content_type="video/mp4")
+    first, second = (
+        signer.sign_part(key, upload_id=upload_id, number=number, size_bytes=6, now=now, lifetime=LIFETIME)
+        for number in (1, 2)
+    )
+    with closing(begun(first, **{"content-length": "6"})) as connection:
+        connection.sendall(b"abc")
+        await eventually(lambda: _writers(served_local_store, 1))
+        assert (await call(first, b"abcdef")).status == 409
+        assert (await call(second, b"abcdef")).status == 200, "another part is another matter"
+        connection.sendall(b"111")
+        assert (await asyncio.to_thread(answer_to, connection)).status == 200
+    assert [part.number for part in await store.list_parts(key, upload_id=upload_id)] == [1, 2]
+
+
+async def test_an_upload_that_died_frees_its_key(
+    sign_put: SignPut, served_local_store: ServedLocalStore
+) -> None:
+    request = sign_put(6)
+    with closing(begun(request, **{"content-length": "6"})) as connection:
+        connection.sendall(b"abc")
+        await eventually(lambda: _writers(served_local_store, 1))
+    await eventually(lambda: _writers(served_local_store, 0))
+    assert (await call(request, b"abcdef")).status == 200
+
+
+async def test_an_upload_that_stands_still_makes_room(
+    sign_put: SignPut, served_local_store: ServedLocalStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender may have changed to another network, and comes again."""
+    monkeypatch.setattr(local_uploads, "STANDS_STILL_S", 0.1)
+    request = sign_put(6)
+    with closing(begun(request, **{"content-length": "6"})) as connection:
+        connection.sendall(b"abc")
+        await eventually(lambda: _writers(served_local_store, 1))
+
+        async def taken() -> None:
+            assert (await call(request, b"abcdef")).status == 200
+
+        await eventually(taken)
+        answer = await asyncio.to_thread(answer_to, connection)
+        assert (answer.status, b"RequestTimeout" in answer.read()) == (408, True)
+    assert (await served_local_store.store.read(key, length=9)).body == b"abcdef"
+    assert incoming(served_local_store) == []
+
+
+async def _writers(served: ServedLocalStore, count: int) -> None:
+    assert len(incoming(served)) == count
+
+
+async def test_browsers_alone_may_keep_what_is_served(
+    sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    missing = await call(get)
+    await call(sign_put(3), b"abc")
+    found = await call(get)
+    known = await call(get, headers={"if-none-match": found.headers["etag"]})
+    assert (missing.status, found.status, known.status) == (404, 200, 304)
+    assert {answer.headers["cache-control"] for answer in (missing, found, known)} == {"private"}
 
 
 async def test_big_files_come_back_whole(

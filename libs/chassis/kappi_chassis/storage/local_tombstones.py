@@ -1,0 +1,149 @@
+"""What was deleted refuses signed uploads for a while: the blocking half of the local store's.
+
+The URL of a deleted object may live on for minutes, and create-only lets it in once the object is gone.
+`tombstones/<begin>` has a line for each key and each prefix deleted in the period that began then. Lines are
+only appended, by any process; each process reads what is new. A file goes when the period after its own is
+over, so a deletion is remembered for one period at least, and for two at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+from kappi_chassis.storage.local_folders import sync_folder
+
+_Kind = Literal["key", "prefix"]
+_Line = tuple[_Kind, str]
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class ObjectDeleted(Exception):
+    """The key was deleted while URLs of it were alive."""
+
+
+@dataclass(slots=True)
+class _Period:
+    """One file, as far as it was read. prefix_lengths: of all prefixes, so that few are looked up."""
+
+    read_bytes: int = 0
+    keys: set[str] = field(default_factory=set)
+    prefixes: set[str] = field(default_factory=set)
+    prefix_lengths: set[int] = field(default_factory=set)
+
+    def add(self, kind: _Kind, name: str) -> None:
+        if kind == "key":
+            self.keys.add(name)
+        else:
+            self.prefixes.add(name)
+            self.prefix_lengths.add(len(name))
+
+    def has(self, kind: _Kind, name: str) -> bool:
+        return name in (self.keys if kind == "key" else self.prefixes)
+
+    def covers(self, key: str) -> bool:
+        return key in self.keys or any(key[:length] in self.prefixes for length in self.prefix_lengths)
+
+
+class Tombstones:
+    """Those of one folder. kept_for: at least; no signed upload may live longer. now: UTC."""
+
+    def __init__(self, root: Path, *, kept_for: timedelta, now: Callable[[], datetime]) -> None:
+        self._folder = root / "tombstones"
+        self._period_s = max(1, int(kept_for.total_seconds()))
+        self._now = now
+        self._lock = Lock()
+        self._periods: dict[int, _Period] = {}
+
+    def bury_keys(self, keys: Collection[str]) -> None:
+        """Before they are deleted: what is uploaded afterwards is refused, what came before is deleted."""
+        self._add([("key", key) for key in keys])
+
+    def bury_prefix(self, prefix: str) -> None:
+        """The same for all that begins so."""
+        self._add([("prefix", prefix)])
+
+    def covers(self, key: str) -> bool:
+        with self._lock:
+            self._read()
+            return any(period.covers(key) for period in self._periods.values())
+
+    def sweep(self) -> None:
+        """Forget what is over."""
+        with self._lock:
+            self._sweep()
+
+    def _add(self, lines: Sequence[_Line]) -> None:
+        begin = int(self._now().timestamp()) // self._period_s * self._period_s
+        try:
+            with self._lock:
+                self._read()
+                known = self._periods.get(begin, _Period())
+                fresh = [line for line in lines if not known.has(*line)]
+                if fresh:
+                    self._append(self._folder / str(begin), fresh)
+        except OSError as error:
+            # Deleting is what gives a full disk room: it must not need any.
+            if error.errno not in _FULL:
+                raise
+
+    def _append(self, path: Path, lines: Sequence[_Line]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        # The line break before them ends a line of which a crash left the beginning only.
+        content = "\n".join(["", *(json.dumps(line) for line in lines), ""]).encode()
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            if os.write(descriptor, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            sync_folder(self._folder)
+            self._sweep()
+
+    def _read(self) -> None:
+        begins = self._begins()
+        for gone in self._periods.keys() - begins.keys():
+            del self._periods[gone]
+        for begin, size_bytes in begins.items():
+            period = self._periods.setdefault(begin, _Period())
+            if size_bytes > period.read_bytes:
+                with contextlib.suppress(FileNotFoundError):  # swept by another process
+                    self._read_on(period, self._folder / str(begin))
+
+    def _read_on(self, period: _Period, path: Path) -> None:
+        with path.open("rb") as file:
+            file.seek(period.read_bytes)
+            whole, line_break, _ = file.read().rpartition(b"\n")
+        period.read_bytes += len(whole) + len(line_break)
+        for line in filter(None, whole.split(b"\n")):
+            with contextlib.suppress(ValueError):  # what a crash left
+                period.add(*json.loads(line))
+
+    def _sweep(self) -> None:
+        now_s = self._now().timestamp()
+        for begin in self._begins():
+            if begin + 2 * self._period_s <= now_s:
+                (self._folder / str(begin)).unlink(missing_ok=True)
+
+    def _begins(self) -> dict[int, int]:
+        """When the periods that have a file began, and its size."""
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return {}
+        begins: dict[int, int] = {}
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # swept by another process
+                begins[int(name)] = (self._folder / name).stat().st_size
+        return begins

@@ -1,0 +1,192 @@
+"""What was deleted from the folder does not come back through a URL that lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from kappi_chassis.storage import ContentBinding, SignedRequest
+from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.storage.local_tombstones import Tombstones
+from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.local_store import ServedLocalStore
+from kappi_chassis.testing.signed_calls import answer_to, begun, call
+
+pytestmark = pytest.mark.integration
+
+LIFETIME = timedelta(minutes=15)
+HOUR = timedelta(hours=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 5, 1, 12, 17, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def folder() -> str:
+    return f"galleries/{uuid.uuid4()}/{uuid.uuid4()}"
+
+
+def signed(served: ServedLocalStore, key: str, size_bytes: int = 3) -> SignedRequest:
+    binding = ContentBinding("image/png", size_bytes)
+    return served.signer.sign_put(key, binding=binding, now=datetime.now(UTC), lifetime=LIFETIME)
+
+
+@pytest.mark.parametrize("uploaded_before", [True, False])
+@pytest.mark.parametrize("deleted_by", ["key", "folder", "gallery"])
+async def test_what_was_deleted_does_not_come_back(
+    served_local_store: ServedLocalStore, folder: str, deleted_by: str, uploaded_before: bool
+) -> None:
+    store, key = served_local_store.store, f"{folder}/original"
+    request = signed(served_local_store, key)
+    if uploaded_before:
+        assert (await call(request, b"abc")).status == 200
+    # Another process deletes, as the janitor does.
+    other = LocalObjectStore(served_local_store.root)
+    if deleted_by == "key":
+        await other.delete_batch([key])
+    else:
+        await other.delete_versions_page(folder if deleted_by == "folder" else folder[:-36])
+    await other.close()
+    answer = await call(request, b"abc")
+    assert (answer.status, b"<Code>AccessDenied</Code>" in answer.body) == (403, True)
+    assert not await store.exists(key)
+    # Its neighbours are others, and services may store there what they like.
+    neighbour = f"galleries/{uuid.uuid4()}/{uuid.uuid4()}/original"
+    assert (await call(signed(served_local_store, neighbour), b"abc")).status == 200
+    await store.put(key, b"abc", content_type="image/png")
+
+
+async def test_an_upload_that_ends_after_the_deletion_leaves_nothing(
+    served_local_store: ServedLocalStore, folder: str
+) -> None:
+    key = f"{folder}/original"
+    with closing(begun(signed(served_local_store, key, 6), **{"content-length": "6"})) as connection:
+        connection.sendall(b"abc")
+
+        async def being_written() -> None:
+            assert len(list((served_local_store.root / "incoming").iterdir())) == 1
+
+        await eventually(being_written)
+        await served_local_store.store.delete_versions_page(folder)
+        connection.sendall(b"def")
+        assert (await asyncio.to_thread(answer_to, connection)).status == 403
+    assert not await served_local_store.store.exists(key)
+    assert (await served_local_store.store.list_page(folder)).objects == ()
+
+
+async def test_parts_of_what_was_deleted_are_refused(
+    served_local_store: ServedLocalStore, folder: str
+) -> None:
+    """Also of an upload that was begun after the deletion, before its service heard of it."""
+    store, key = served_local_store.store, f"{folder}/original"
+    await store.delete_versions_page(folder)
+    upload_id = await store.create_multipart(key, content_type="video/mp4")
+    request = served_local_store.signer.sign_part(
+        key, upload_id=upload_id, number=1, size_bytes=3, now=datetime.now(UTC), lifetime=LIFETIME
+    )
+    assert (await call(request, b"abc")).status == 403
+    assert await store.list_parts(key, upload_id=upload_id) == ()
+
+
+def tombstones(root: Path, clock: Clock) -> Tombstones:
+    return Tombstones(root, kept_for=HOUR, now=clock)
+
+
+def test_they_outlive_the_process(tmp_path: Path) -> None:
+    clock = Clock()
+    tombstones(tmp_path, clock).bury_prefix("galleries/a")
+    tombstones(tmp_path, clock).bury_keys(["posts/1/original", "line\nbreak", "\ud800"])
+    again = tombstones(tmp_path, clock)
+    for key in ("galleries/a", "galleries/a/original", "galleries/a.7/x", "posts/1/original", "line\nbreak"):
+        assert again.covers(key), key
+    for key in ("galleries/", "galleries/b/original", "posts/1/original2", "posts/1/", "line", "break"):
+        assert not again.covers(key), key
+
+
+def test_one_process_sees_what_another_buries(tmp_path: Path) -> None:
+    clock = Clock()
+    one, other = tombstones(tmp_path, clock), tombstones(tmp_path, clock)
+    for number in range(100):
+        burying, looking = (one, other) if number % 2 else (other, one)
+        assert not looking.covers(f"{number}/x")
+        burying.bury_prefix(f"{number}/")
+        assert looking.covers(f"{number}/x")
+
+
+def test_a_crash_in_the_middle_of_a_line_costs_that_line_only(tmp_path: Path) -> None:
+    clock = Clock()
+    tombstones(tmp_path, clock).bury_prefix("a/")
+    (file,) = (tmp_path / "tombstones").iterdir()
+    with file.open("ab") as torn:
+        torn.write(b'\n["prefix", "b/')
+    watching = tombstones(tmp_path, clock)
+    assert not watching.covers("b/x")
+    tombstones(tmp_path, clock).bury_prefix("c/")
+    assert watching.covers("a/x")
+    assert watching.covers("c/x")
+    assert tombstones(tmp_path, clock).covers("c/x")
+
+
+def test_they_last_as_long_as_asked_and_then_go(tmp_path: Path) -> None:
+    clock = Clock()
+    ours = tombstones(tmp_path, clock)
+    ours.bury_prefix("a/")
+    clock.now += HOUR
+    ours.bury_prefix("b/")  # a new file, which sweeps
+    assert ours.covers("a/x"), "an hour is not over before it is"
+    for _ in range(20):
+        ours.sweep()
+        clock.now += timedelta(minutes=5)
+    assert not ours.covers("a/x")
+    clock.now += HOUR
+    ours.sweep()
+    assert not ours.covers("b/x")
+    assert list((tmp_path / "tombstones").iterdir()) == []
+
+
+def test_burying_again_costs_no_disk(tmp_path: Path) -> None:
+    """A purge deletes page by page, and is tried again."""
+    clock = Clock()
+    ours = tombstones(tmp_path, clock)
+    for _ in range(50):
+        ours.bury_prefix("galleries/a")
+        ours.bury_keys(["b", "c"])
+    (file,) = (tmp_path / "tombstones").iterdir()
+    assert file.stat().st_size < 200
+
+
+async def test_a_full_disk_does_not_keep_anything_from_being_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalObjectStore(tmp_path)
+    await store.put("a/x", b"x", content_type="text/plain")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        assert (await store.delete_versions_page("a/")).deleted == 1
+    assert not await store.exists("a/x")
+    await store.close()
+
+
+async def test_the_store_sweeps_them(tmp_path: Path) -> None:
+    clock = Clock()
+    store = LocalObjectStore(tmp_path, refuses_deleted_for=HOUR, now=clock)
+    await store.delete_versions_page("a/")
+    clock.now += 3 * HOUR
+    await store.ready()
+    assert list((tmp_path / "tombstones").iterdir()) == []
+    await store.close()
