@@ -11,10 +11,8 @@ from kappi_chassis.problems import BadRequest, PayloadTooLarge, Problem
 
 from kappi_gateway.errors import RequestTimeout
 from kappi_gateway.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
+from kappi_gateway.pace import Leeway, Pace
 
-SLOWEST_BYTES_PER_S = 4096
-"""Of a client that sends a body: the worst of telephone lines, kept up but for pauses. A byte now and then
-would hold a request's place for ever."""
 GRACE_S = 0.5
 """What anybody may fall behind; who does by more needs a place among the slow ones of its address."""
 
@@ -29,8 +27,7 @@ class ClientLeft(Exception):
 class RequestBody:
     """What a client sends. After `open`, iterate for the pieces, or take `whole`.
 
-    length: as declared, None when chunked. limit_bytes: None for no limit. silence_s: how long a client
-    may fall behind `SLOWEST_BYTES_PER_S`, hence the longest pause between two pieces, too; time in which
+    length: as declared, None when chunked. limit_bytes: None for no limit. pace: to be kept; time in which
     nobody reads does not count. slow: see there. `failure` tells afterwards why the iteration ended early,
     if it did.
     """
@@ -41,13 +38,13 @@ class RequestBody:
         *,
         length: int | None,
         limit_bytes: int | None,
-        silence_s: float,
+        pace: Pace,
         slow: Slow = nullcontext,
         too_large: type[PayloadTooLarge] = PayloadTooLarge,
     ) -> None:
         self._receive = receive
         self._limit_bytes = limit_bytes
-        self._silence_s = self._patience_s = silence_s
+        self._leeway = Leeway(pace)
         self._slow = slow
         self._too_large = too_large
         self._on_end: Callable[[], None] | None = None
@@ -103,19 +100,19 @@ class RequestBody:
         if message["type"] == "http.disconnect":
             raise ClientLeft
         piece: bytes = message.get("body", b"")
-        earned_s = len(piece) / SLOWEST_BYTES_PER_S - (clock() - asked_at)
-        self._patience_s = min(self._silence_s, self._patience_s + earned_s)
+        self._leeway.moved(len(piece), waited_s=clock() - asked_at)
         return piece, message.get("more_body", False)
 
     async def _message(self) -> Message:
         """Raises TimeoutError, and what `slow` does."""
-        grace_s = max(0.0, GRACE_S - (self._silence_s - self._patience_s))
+        left_s = self._leeway.left_s
+        grace_s = max(0.0, GRACE_S - self._leeway.behind_s)
         try:
-            async with asyncio.timeout(min(grace_s, self._patience_s)):
+            async with asyncio.timeout(min(grace_s, left_s)):
                 return await self._receive()
         except TimeoutError:
             with self._slow():
-                async with asyncio.timeout(self._patience_s - grace_s):
+                async with asyncio.timeout(left_s - grace_s):
                     return await self._receive()
 
     def _check(self, total: int) -> None:
@@ -128,7 +125,7 @@ def declared_body(
     receive: Receive,
     *,
     limit_bytes: int | None,
-    silence_s: float,
+    pace: Pace,
     slow: Slow = nullcontext,
     too_large: type[PayloadTooLarge] = PayloadTooLarge,
 ) -> RequestBody | None:
@@ -153,7 +150,7 @@ def declared_body(
         receive,
         length=None if chunked else length,
         limit_bytes=limit_bytes,
-        silence_s=silence_s,
+        pace=pace,
         slow=slow,
         too_large=too_large,
     )

@@ -5,7 +5,8 @@ Path and query go on byte for byte, bodies and answers stream, both of any size 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import unquote_to_bytes
@@ -19,8 +20,10 @@ from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.departure import Departure
 from kappi_gateway.headers import HOST, TO_PANEL, TO_STORE, first, passing, text
 from kappi_gateway.limits import PlaceLimit
-from kappi_gateway.relay import ReadingPace, relay
+from kappi_gateway.pace import Pace
+from kappi_gateway.relay import relay
 from kappi_gateway.routes import Service
+from kappi_gateway.transfers import Transfers
 from kappi_gateway.upstream import Upstreams
 
 STORE_PREFIX = b"/store/"
@@ -37,8 +40,8 @@ class Passage:
     """What a door lets through.
 
     route: its name in metrics. passing: headers of the client that go on. body_limit_bytes: None for none.
-    introduces: headers by which the service learns who is asking. large: bodies and answers take as long
-    as the client's line does.
+    introduces: headers by which the service learns who is asking. under_way: a place for the request, and the
+    pace to be kept. large: bodies and answers take as long as the client's line does.
     """
 
     service: Service
@@ -47,16 +50,16 @@ class Passage:
     passing: Mapping[bytes, str]
     body_limit_bytes: int | None
     introduces: Callable[[Scope], Headers]
+    under_way: Callable[[Scope], AbstractContextManager[Pace]]
     large: bool = False
 
 
 class Door:
-    """An ASGI app. client_silence: longest pause of a client that sends or reads a body."""
+    """An ASGI app."""
 
-    def __init__(self, passage: Passage, *, upstreams: Upstreams, client_silence: timedelta) -> None:
+    def __init__(self, passage: Passage, *, upstreams: Upstreams) -> None:
         self._passage = passage
         self._upstreams = upstreams
-        self._silence_s = client_silence.total_seconds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises Problem, before the answer has begun."""
@@ -69,25 +72,23 @@ class Door:
             raise MethodNotAllowed(f"Allowed here: {allow}.", headers={"Allow": allow})
         if self._passage.large:
             scope[PACED if method in _WITH_BODY else LASTS] = True
-        body: RequestBody | None = None
-        if method in _WITH_BODY:
-            body = declared_body(
-                scope["headers"],
-                receive,
-                limit_bytes=self._passage.body_limit_bytes,
-                silence_s=self._silence_s,
-            )
-        try:
-            with Departure(receive) as departure:
-                if body is None:
-                    departure.arm()
-                else:
-                    await body.open(departure.arm)
-                await self._exchange(scope, send, body)
-        except ClientLeft:
-            return
+        with suppress(ClientLeft), self._passage.under_way(scope) as pace:
+            await self._pass(scope, receive, send, pace)
 
-    async def _exchange(self, scope: Scope, send: Send, body: RequestBody | None) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, pace: Pace) -> None:
+        body: RequestBody | None = None
+        if scope["method"] in _WITH_BODY:
+            body = declared_body(
+                scope["headers"], receive, limit_bytes=self._passage.body_limit_bytes, pace=pace
+            )
+        with Departure(receive) as departure:
+            if body is None:
+                departure.arm()
+            else:
+                await body.open(departure.arm)
+            await self._exchange(scope, send, body=body, pace=pace)
+
+    async def _exchange(self, scope: Scope, send: Send, *, body: RequestBody | None, pace: Pace) -> None:
         headers = passing(scope["headers"], self._passage.passing)
         headers.append(("x-request-id", context.request_id.get()))
         headers += self._passage.introduces(scope)
@@ -111,14 +112,19 @@ class Door:
                 send,
                 service=self._passage.service,
                 head_only=scope["method"] == "HEAD",
-                pace=ReadingPace(self._silence_s),
+                pace=pace,
             )
         finally:
             response.release()
 
 
-def store_door(upstreams: Upstreams, *, client_silence: timedelta) -> App:
+def store_door(upstreams: Upstreams, *, addresses: ClientAddresses, transfers: Transfers) -> App:
     """/store/…: the signed URL is the credential, so who asks does not matter."""
+
+    def under_way(scope: Scope) -> AbstractContextManager[Pace]:
+        place = transfers.upload if scope["method"] in _WITH_BODY else transfers.download
+        return place(addresses.of_request(scope))
+
     passage = Passage(
         service=Service.STORE,
         route="/store/{key}",
@@ -126,9 +132,10 @@ def store_door(upstreams: Upstreams, *, client_silence: timedelta) -> App:
         passing=TO_STORE,
         body_limit_bytes=None,
         introduces=lambda _: [],
+        under_way=under_way,
         large=True,
     )
-    return Door(passage, upstreams=upstreams, client_silence=client_silence)
+    return Door(passage, upstreams=upstreams)
 
 
 def panel_door(
@@ -153,6 +160,11 @@ def panel_door(
             ("x-forwarded-proto", scope["scheme"]),
         ]
 
+    @contextmanager
+    def under_way(scope: Scope) -> Iterator[Pace]:
+        with places.held(addresses.of_request(scope)):
+            yield Pace(client_silence.total_seconds())
+
     passage = Passage(
         service=Service.IDENTITY,
         route="identity pages",
@@ -160,14 +172,14 @@ def panel_door(
         passing=TO_PANEL,
         body_limit_bytes=body_limit_bytes,
         introduces=introduce,
+        under_way=under_way,
     )
-    door = Door(passage, upstreams=upstreams, client_silence=client_silence)
+    door = Door(passage, upstreams=upstreams)
 
     async def below_admin(scope: Scope, receive: Receive, send: Send) -> None:
         if _climbs(scope["raw_path"]):
             raise NotFound("There is nothing of that name.")
-        with places.held(addresses.of_request(scope)):
-            await door(scope, receive, send)
+        await door(scope, receive, send)
 
     return below_admin
 

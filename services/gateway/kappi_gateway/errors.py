@@ -103,6 +103,12 @@ class TooManyFiles(TooManyRequests):
     code, title = "too_many_files", "Too many files at once from one address"
 
 
+class TooManyTransfers(TooManyRequests):
+    """Told in the words of S3: `SlowDown`."""
+
+    code, title = "too_many_transfers", "Too many transfers at once from one address"
+
+
 class TooManyAtOnce(TooManyRequests):
     code, title = "too_many_at_once", "Too many requests at once from one address"
 

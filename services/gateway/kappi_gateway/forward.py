@@ -23,7 +23,8 @@ from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, Up
 from kappi_gateway.grants import Granted
 from kappi_gateway.headers import OF_ACCOUNT, ROLE, TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
 from kappi_gateway.limits import CallLimit, PlaceLimit
-from kappi_gateway.relay import ReadingPace, relay
+from kappi_gateway.pace import Pace
+from kappi_gateway.relay import relay
 from kappi_gateway.routes import Carries, Credential, Limit, Route, Service
 from kappi_gateway.upstream import Upstreams
 
@@ -103,15 +104,12 @@ class Forward:
         )
         self._too_large = FileTooLarge if route.carries else PayloadTooLarge
         self._slow = terms.slow
-        self._silence_s = terms.client_silence.total_seconds()
+        silence_s = terms.client_silence.total_seconds()
+        self._sending = Pace(silence_s)
         self._passing = OF_ACCOUNT if route.credential is Credential.ACCOUNT else _PASSING[route.service]
         self._places = _places(route, terms)
         self._places_of_subject = terms.pictures_of_account if route.carries is Carries.PICTURE else None
-        self._pace = (
-            ReadingPace(self._silence_s, terms.archive_bytes_per_s)
-            if route.lasts
-            else ReadingPace(self._silence_s)
-        )
+        self._reading = Pace(silence_s, terms.archive_bytes_per_s) if route.lasts else Pace(silence_s)
         self._patience = (
             terms.archive_silence
             if route.lasts
@@ -188,7 +186,7 @@ class Forward:
                 call.send,
                 service=self._route.service,
                 head_only=call.method == "HEAD",
-                pace=self._pace,
+                pace=self._reading,
             )
         finally:
             response.release()
@@ -273,7 +271,7 @@ class Forward:
             call.headers,
             call.receive,
             limit_bytes=self._body_limit_bytes,
-            silence_s=self._silence_s,
+            pace=self._sending,
             slow=lambda: self._slow.held(call.address),
             too_large=self._too_large,
         )

@@ -148,6 +148,11 @@ class PlaceLimit:
         self._name = name
         self._refusal = refusal
         self._running: dict[str, int] = {}
+        self.running = 0
+
+    def running_of(self, address: str) -> int:
+        """Places that an address has at this moment; `running` is of all."""
+        return self._running.get(limit_key(address), 0)
 
     def held(self, address: str) -> AbstractContextManager[None]:
         """A place of an address. Entering it raises the refusal."""
@@ -161,9 +166,11 @@ class PlaceLimit:
             metrics.LIMITED.labels(self._name).inc()
             raise self._refusal("Let one of them end first.", retry_after_s=PLACE_RETRY_AFTER_S)
         self._running[key] = running + 1
+        self.running += 1
         try:
             yield
         finally:
+            self.running -= 1
             self._running[key] -= 1
             if not self._running[key]:
                 del self._running[key]

@@ -47,6 +47,8 @@ from kappi_gateway.patience import with_patience
 from kappi_gateway.router import Router
 from kappi_gateway.routes import ROUTES, Carries, Limit, Service
 from kappi_gateway.settings import GatewaySettings
+from kappi_gateway.store_errors import in_s3_form
+from kappi_gateway.transfers import Transfers
 from kappi_gateway.upstream import Patience, Upstreams
 from kappi_gateway.web.pages import add_pages
 
@@ -126,8 +128,17 @@ def build_app(
         )
         app = behind(leads_to_panel, Edge(panel, max_in_flight=settings.max_in_flight), otherwise=app)
     if settings.store_url is not None:
-        store = store_door(upstreams, client_silence=settings.client_silence)
-        app = behind(leads_to_store, Edge(store, max_in_flight=settings.max_transfers), otherwise=app)
+        transfers = Transfers(
+            at_once=settings.max_transfers,
+            per_address=settings.transfers_per_address,
+            bytes_per_s=settings.transfer_bytes_per_s,
+            silence_s=settings.client_silence.total_seconds(),
+        )
+        store = Edge(
+            store_door(upstreams, addresses=addresses, transfers=transfers),
+            max_in_flight=settings.max_transfers,
+        )
+        app = behind(leads_to_store, in_s3_form(store), otherwise=app)
     return with_patience(
         app,
         addresses=addresses,

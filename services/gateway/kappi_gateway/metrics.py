@@ -32,6 +32,16 @@ LIMITED = Counter(
 CLIENTS_STALLED = Counter(
     "kappi_gateway_stalled_clients_total", "Answers cut because their client did not read them in time"
 )
+TRANSFERS = Gauge(
+    "kappi_gateway_transfers",
+    "Transfers to and from the embedded store under way",
+    ("direction",),  # upload, download
+)
+TRANSFERS_CUT = Counter(
+    "kappi_gateway_cut_transfers_total",
+    "Transfers ended because their client was too slow for too long",
+    ("direction",),  # upload, download
+)
 CLIENTS_LEFT = Counter(
     "kappi_gateway_clients_left_total", "Requests given up because nobody waited for the answer any more"
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import ClientResponse
@@ -11,28 +10,20 @@ from kappi_chassis.http.edge import Send
 from kappi_chassis.observability.logs import get_logger
 
 from kappi_gateway import metrics
-from kappi_gateway.body import SLOWEST_BYTES_PER_S
 from kappi_gateway.errors import ClientStalled, UpstreamBroke
 from kappi_gateway.headers import answering
+from kappi_gateway.pace import Leeway, Pace
 from kappi_gateway.routes import Service
 
 WITHOUT_BODY = frozenset({204, 304})
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadingPace:
-    """silence_s: how long a client that reads may fall behind `slowest_bytes_per_s`, hence its longest pause,
-    too; time in which a service sends nothing does not count."""
-
-    silence_s: float
-    slowest_bytes_per_s: int = SLOWEST_BYTES_PER_S
-
-
 async def relay(
-    response: ClientResponse, send: Send, *, service: Service, head_only: bool, pace: ReadingPace
+    response: ClientResponse, send: Send, *, service: Service, head_only: bool, pace: Pace
 ) -> None:
-    """Send it on, also when its body was read already. head_only: the client asked with HEAD.
+    """Send it on, also when its body was read already. head_only: the client asked with HEAD. pace: of a
+    client that reads; time in which a service sends nothing does not count.
 
     Raises UpstreamBroke or ClientStalled when it had to end early: the connection must be cut then.
     """
@@ -56,9 +47,9 @@ async def relay(
         raise UpstreamBroke from error
 
 
-async def _pieces(response: ClientResponse, send: Send, pace: ReadingPace) -> None:
+async def _pieces(response: ClientResponse, send: Send, pace: Pace) -> None:
     clock = asyncio.get_running_loop().time
-    patience_s = pace.silence_s
+    leeway = Leeway(pace)
     content = response.content
     piece = await content.readany()
     last = content.at_eof()
@@ -68,10 +59,9 @@ async def _pieces(response: ClientResponse, send: Send, pace: ReadingPace) -> No
         last = content.at_eof()
         asked_at = clock()
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(leeway.left_s):
                 await send({"type": "http.response.body", "body": piece, "more_body": not last})
         except TimeoutError as error:
             metrics.CLIENTS_STALLED.inc()
             raise ClientStalled from error
-        earned_s = len(piece) / pace.slowest_bytes_per_s - (clock() - asked_at)
-        patience_s = min(pace.silence_s, patience_s + earned_s)
+        leeway.moved(len(piece), waited_s=clock() - asked_at)

@@ -124,6 +124,19 @@ class GatewaySettings(ServiceSettings):
         default=32, gt=0, description="Clients of one address that are waited for: an eighth of max_in_flight"
     )
     max_transfers: int = Field(default=512, gt=0, description="Requests to /store/ at once")
+    transfers_per_address: int = Field(
+        default=64,
+        gt=0,
+        description="Uploads to /store/ at once for one address, and as many downloads: ten telephones with "
+        "six each. No address can take the places of all",
+    )
+    transfer_bytes_per_s: int = Field(
+        default=24 << 10,
+        gt=0,
+        description="Of the transfers to or from /store/ of one address together, at least 4 KiB of each; of "
+        "each when over half of max_transfers are under way. It is reached step by step, 4 KiB a minute; who "
+        "falls client_silence behind is cut, and may resume. No transfer can hold a place by crawling",
+    )
 
     max_rendition_requests: int = Field(
         default=1_000,

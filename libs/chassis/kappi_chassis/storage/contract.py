@@ -126,7 +126,7 @@ class UrlSigner(Protocol):
     ) -> SignedRequest:
         """A PUT of exactly the bound content; the caller must send `headers` as they are.
 
-        A store that can refuses it once the key was deleted (403), and while the same is being uploaded (409).
+        A store that can refuses it after the key was deleted (403) and while the same is uploaded (409).
         lifetime: whole seconds, at most 7 days. Raises ValueError for one that is not, for a content type
         that cannot be a header, and for a naive `now`.
         """

@@ -37,6 +37,7 @@ CONTENT_SAFETY: Headers = [
 ]
 PRIVATE: Headers = [(b"cache-control", b"private")]
 """What a signed URL leads to may be kept by the browser it was meant for, and by no cache on the way."""
+ERROR_HEADERS: Headers = [*CORS, *PRIVATE, (b"content-type", b"application/xml")]
 HANG_UP: Headers = [(b"connection", b"close")]
 
 
@@ -74,12 +75,17 @@ async def send_last_refusal(send: Send, refused: Refused, *, linger: Callable[[]
     await send({"type": "http.response.body", "body": b""})
 
 
+def error_document(code: str, message: str) -> bytes:
+    """The body of an error. code: S3's name for it."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    ).encode()
+
+
 def _refusal_headers(refused: Refused) -> Headers:
-    return [*CORS, *PRIVATE, (b"content-type", b"application/xml"), *refused.headers]
+    return [*ERROR_HEADERS, *refused.headers]
 
 
 def _refusal_body(refused: Refused) -> bytes:
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{escape(refused.code)}</Code><Message>{escape(refused.message)}</Message></Error>"
-    ).encode()
+    return error_document(refused.code, refused.message)

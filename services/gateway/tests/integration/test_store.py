@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
+from contextlib import AsyncExitStack, closing
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_gateway.testing import DEADLINE_S, Reply, Seen, exchange, read_answer, request
+from kappi_chassis.testing.eventually import eventually
+from kappi_gateway.testing import DEADLINE_S, RawAnswer, Reply, Seen, exchange, read_answer, request
 from kappi_gateway.testing_stack import Stack, StackFactory
 
 SIGNED = "/store/galleries/a/b/original?expires=1&disposition=a%20%22b%22%3Bc&sig=%2B%2f"
+
+
+def s3_code(answer: RawAnswer) -> str:
+    """As a client of an S3 reads it."""
+    assert answer.headers["content-type"] == "application/xml"
+    assert answer.headers["cache-control"] == "private"
+    found = re.search(rb"<Code>(.*)</Code><Message>.+</Message></Error>$", answer.body)
+    assert found is not None, answer.body
+    return found[1].decode()
+
+
+async def sent_of_upload(port: int, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """An upload of which this much was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request("PUT", SIGNED, "Content-Length: 10000000") + body)
+    return reader, writer
+
+
+async def swallow(scope: Scope, receive: Receive, send: Send) -> None:
+    """A store that takes whatever comes, and says so at its end."""
+    more = True
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def test_path_and_query_go_on_byte_for_byte(stack: Stack) -> None:
@@ -68,7 +98,8 @@ async def test_preflights_are_the_stores(stack: Stack) -> None:
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
 async def test_nothing_else_passes(stack: Stack, method: str) -> None:
     answer = await stack.ask(method, SIGNED)
-    assert (answer.status, answer.code, stack.store.seen) == (405, "method_not_allowed", [])
+    assert (answer.status, s3_code(answer), stack.store.seen) == (405, "MethodNotAllowed", [])
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, PUT"
 
 
 async def test_without_a_store_there_is_no_such_path(make_stack: StackFactory) -> None:
@@ -136,3 +167,112 @@ async def test_a_large_upload_streams(stack: Stack) -> None:
         assert (await read_answer(reader)).status == 200
     assert total == 4_000_000
     writer.close()
+
+
+async def test_an_address_has_few_uploads_and_as_many_downloads(make_stack: StackFactory) -> None:
+    stack = await make_stack(transfers_per_address=2)
+    stack.store.takes_over = swallow
+    async with AsyncExitStack() as cleanup, asyncio.timeout(DEADLINE_S):
+        uploads = [await sent_of_upload(stack.port, b"x" * 1000) for _ in range(2)]
+        for _, writer in uploads:
+            cleanup.callback(writer.close)
+
+        async def third_is_refused() -> None:
+            answer = await stack.ask("PUT", SIGNED, body=b"x")
+            assert (answer.status, s3_code(answer)) == (429, "SlowDown")
+            assert (answer.headers["retry-after"], answer.headers["access-control-allow-origin"]) == (
+                "5",
+                "*",
+            )
+
+        await eventually(third_is_refused)
+        assert (await stack.ask("GET", SIGNED)).status == 200, "downloads have places of their own"
+        await third_is_refused()
+        uploads[0][1].transport.abort()
+
+        async def there_is_room() -> None:
+            assert (await stack.ask("PUT", SIGNED, body=b"x")).status == 200
+
+        await eventually(there_is_room)
+
+
+async def test_who_does_not_read_holds_the_places_of_its_address_only(make_stack: StackFactory) -> None:
+    stack = await make_stack(transfers_per_address=2)
+    large = bytes(64 << 20)
+    stack.store.always(Reply(body=large))
+    with (
+        closing(not_reading(stack.port)),
+        closing(not_reading(stack.port)),
+    ):
+
+        async def third_is_refused() -> None:
+            answer = await stack.ask("HEAD", SIGNED)
+            assert (answer.status, answer.headers["retry-after"]) == (429, "5")
+
+        await eventually(third_is_refused)
+        with closing(
+            socket.create_connection(("127.0.0.1", stack.port), source_address=("127.0.0.2", 0))
+        ) as other:
+            other.sendall(request("HEAD", SIGNED, "Connection: close"))
+            assert (await asyncio.to_thread(other.recv, 100)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_does_not_read_is_cut(make_stack: StackFactory) -> None:
+    stack = await make_stack(transfers_per_address=1, client_silence=1.0)
+    stack.store.always(Reply(body=bytes(64 << 20)))
+    with closing(not_reading(stack.port)):
+
+        async def others_get(status: int) -> None:
+            assert (await stack.ask("HEAD", SIGNED)).status == status
+
+        await eventually(lambda: others_get(429))
+        await eventually(lambda: others_get(200))
+
+
+async def test_an_upload_that_crawls_is_cut(make_stack: StackFactory) -> None:
+    """Never silent for long, and yet one of few places would be taken for days."""
+    stack = await make_stack(client_silence=1.0)
+    stack.store.takes_over = swallow
+    reader, writer = await sent_of_upload(stack.port, b"x" * 1000)
+    answering = asyncio.create_task(read_answer(reader))
+    async with asyncio.timeout(DEADLINE_S):
+        while not answering.done():
+            writer.write(b"x" * 100)
+            await asyncio.sleep(0.1)
+        answer = await answering
+    assert (answer.status, s3_code(answer)) == (408, "RequestTimeout")
+    writer.close()
+
+
+async def test_a_store_that_is_away_is_told_in_the_words_of_s3(make_stack: StackFactory) -> None:
+    stack = await make_stack(store_url="http://127.0.0.1:9")
+    answer = await stack.ask("GET", SIGNED)
+    assert (answer.status, s3_code(answer), answer.headers["retry-after"]) == (503, "ServiceUnavailable", "1")
+
+
+async def test_too_many_transfers_of_all_are_told_in_the_words_of_s3(make_stack: StackFactory) -> None:
+    stack = await make_stack(max_transfers=1)
+    stack.store.takes_over = swallow
+    _, writer = await sent_of_upload(stack.port, b"x" * 1000)
+
+    async def second_is_refused() -> None:
+        answer = await stack.ask("GET", SIGNED)
+        assert (answer.status, s3_code(answer), answer.headers["retry-after"]) == (503, "SlowDown", "1")
+
+    await eventually(second_is_refused)
+    writer.close()
+
+
+async def test_the_answers_of_the_store_pass_as_they_are(stack: Stack) -> None:
+    refusal = Reply(status=409, body=b"<Error/>", headers=((b"content-type", b"application/xml"),))
+    stack.store.always(refusal)
+    answer = await stack.ask("PUT", SIGNED, body=b"x")
+    assert (answer.status, answer.body) == (409, b"<Error/>")
+
+
+def not_reading(port: int) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(request("GET", SIGNED))
+    return connection

@@ -1,0 +1,55 @@
+"""Uploads to the embedded store and downloads from it: few of one address at a time, and none that crawls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kappi_gateway import metrics
+from kappi_gateway.errors import ClientStalled, RequestTimeout, TooManyTransfers
+from kappi_gateway.limits import PlaceLimit
+from kappi_gateway.pace import Pace
+
+
+class Transfers:
+    """at_once: of all addresses; what makes more is refused elsewhere. per_address: uploads, and as many
+    downloads. bytes_per_s: what a long transfer must reach."""
+
+    def __init__(self, *, at_once: int, per_address: int, bytes_per_s: int, silence_s: float) -> None:
+        self._at_once = at_once
+        self._bytes_per_s = bytes_per_s
+        self._silence_s = silence_s
+        self._uploads = PlaceLimit(per_address, name="uploads", refusal=TooManyTransfers)
+        self._downloads = PlaceLimit(per_address, name="downloads", refusal=TooManyTransfers)
+
+    @contextmanager
+    def upload(self, address: str) -> Iterator[Pace]:
+        """A place, and the pace to be kept. Raises TooManyTransfers."""
+        with self._under_way(self._uploads, "upload", address) as pace:
+            yield pace
+
+    @contextmanager
+    def download(self, address: str) -> Iterator[Pace]:
+        """As `upload`."""
+        with self._under_way(self._downloads, "download", address) as pace:
+            yield pace
+
+    @contextmanager
+    def _under_way(self, places: PlaceLimit, direction: str, address: str) -> Iterator[Pace]:
+        with places.held(address), metrics.TRANSFERS.labels(direction).track_inprogress():
+            try:
+                yield Pace(self._silence_s, rises_to=self._asked_of(places, address))
+            except (ClientStalled, RequestTimeout):
+                metrics.TRANSFERS_CUT.labels(direction).inc()
+                raise
+
+    def _asked_of(self, places: PlaceLimit, address: str) -> Callable[[], float]:
+        """The transfers of one address share its line, so they share what is asked of it: a slow line is
+        never cut for what its client sends at once. When more than half of all places are taken, each
+        transfer must be worth its own."""
+
+        def bytes_per_s() -> float:
+            scarce = self._uploads.running + self._downloads.running > self._at_once / 2
+            return self._bytes_per_s / (1 if scarce else max(1, places.running_of(address)))
+
+        return bytes_per_s
