@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from kappi_chassis.storage.settings import StorageSettings
 from kappi_gateway.settings import GatewaySettings
+from kappi_janitor.settings import JanitorSettings
+from kappi_media.settings import MediaSettings
 from kappi_media.use_cases import checksums, complete, location_free, renditions
 
 MARGIN_S = 2.0
@@ -14,3 +19,10 @@ def test_media_answers_before_the_gateway_stops_waiting() -> None:
     assert waits_s > complete._JOIN_PATIENCE_S + checksums.INLINE_TIMEOUT_S
     assert waits_s > location_free.PATIENCE_S
     assert waits_s > renditions.PATIENCE_S
+
+
+def test_what_was_deleted_is_looked_after_for_longer_than_its_urls_live() -> None:
+    grant = timedelta(minutes=1)  # whoever has one may still be promised an upload
+    longest = MediaSettings.model_fields["upload_url_lifetime"].default + grant
+    assert StorageSettings().local_store_refuses_deleted_for > longest
+    assert min(JanitorSettings.model_fields["resweep_after"].default) > longest

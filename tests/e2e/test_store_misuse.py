@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.storage.contract import ContentBinding
+from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.keys import media_prefix, original_key
 from kappi_media.testing.samples import encode, quadrants
 
@@ -137,6 +138,35 @@ async def test_what_was_completed_cannot_be_replaced(stack: StackUnderTest, phon
     assert again.status == 412
     (item,) = await phone.until_ready(gallery, 1)
     assert (await phone.ask("GET", item["original"]["url"])).body == PICTURE.body
+
+
+async def test_what_was_deleted_does_not_come_back(stack: StackUnderTest, phone: Phone) -> None:
+    """A folder refuses it; a bucket lets it in, where it is nobody's and goes again."""
+    gallery, upload = await _promised(phone)
+    assert (await phone.put(upload, PICTURE.body)).status == 200
+    await phone.complete(gallery, upload)
+    await phone.until_ready(gallery, 1)
+    path, prefix = f"/v1/media/{upload['media_id']}", f"galleries/{gallery.id}/"
+    assert (await phone.ask("DELETE", path, headers=gallery.key)).status == 204
+
+    async def purged() -> None:
+        assert await evidence.objects_under(stack, prefix) == []
+
+    await eventually(purged)
+    again = await phone.put(upload, PICTURE.body)
+    if stack.kind == "embedded":
+        assert (again.status, b"<Code>AccessDenied</Code>" in again.body) == (403, True)
+        await purged()
+    else:
+        assert again.status == 200
+    answer = await phone.ask("POST", f"/v1/uploads/{upload['id']}/complete", headers=gallery.key)
+    assert answer.status == 404, answer.body
+    assert (await phone.ask("GET", path, headers=gallery.key)).status == 404
+    assert await phone.items(gallery.code) == []
+    # As the janitor does by itself when the URL is dead.
+    ticked = await asyncio.to_thread(stack.kappi, "tick", "--at", "+21m")
+    assert ticked.returncode == 0, ticked.stderr
+    await eventually(purged)
 
 
 @pytest.mark.parametrize("framing", ["an honest length", "a length that lies", "chunks without a length"])

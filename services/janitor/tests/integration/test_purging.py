@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from kappi_chassis.clock import new_id
-from kappi_chassis.storage import MultipartMissing
+from kappi_chassis.clock import new_id, utc_now
+from kappi_chassis.storage import ContentBinding, MultipartMissing, UrlSigner
 from kappi_chassis.testing.background import Background
 from kappi_chassis.testing.eventually import eventually
+from kappi_chassis.testing.local_store import serving_local_store
+from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import (
     GalleryDeleted,
     JanitorTick,
@@ -240,6 +244,50 @@ async def test_a_late_upload_is_found_by_the_second_look(janitor: Any) -> None:
     assert await janitor.holds(prefix) == 0
     purged = await janitor.published(ObjectsPurged)
     assert [(each.event.objects, each.sequence) for each in purged] == [(2, 1), (1, 2)]
+
+
+@pytest.fixture(params=["local", "s3"])
+def signing_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, UrlSigner]]:
+    """A store that answers signed URLs, and what signs them."""
+    if request.param == "local":
+        with serving_local_store(tmp_path / "objects") as served:
+            yield served.store, served.signer
+        return
+    server = request.getfixturevalue("s3_server")
+    bucket = server.create_bucket(versioned=True)
+    store = server.store(bucket)
+    yield store, server.signer(bucket)
+    asyncio.run(store.close())
+
+
+@pytest.mark.parametrize("whole_gallery", [True, False])
+async def test_what_was_purged_does_not_come_back_through_its_url(
+    make_janitor: Any, signing_store: tuple[Any, UrlSigner], whole_gallery: bool
+) -> None:
+    """A folder refuses it. A bucket cannot, so it goes again once the URL is dead."""
+    store, signer = signing_store
+    janitor = make_janitor(store)
+    gallery_id, media_id = new_id(), new_id()
+    key, binding = original_key(gallery_id, media_id), ContentBinding("image/png", 3)
+    request = signer.sign_put(key, binding=binding, now=utc_now(), lifetime=20 * MINUTE)
+    assert (await call(request, b"abc")).status == 200
+    if whole_gallery:
+        await delete_gallery(janitor, gallery_id)
+    else:
+        await delete_media(janitor, gallery_id, media_id)
+    assert await janitor.work() == 1
+    assert await janitor.holds(gallery_prefix(gallery_id)) == 0
+    came_back = (await call(request, b"abc")).status == 200
+    assert await janitor.holds(gallery_prefix(gallery_id)) == came_back
+
+    janitor.clock.pass_by(19 * MINUTE)
+    assert await janitor.work() == 0, "not while it could come back once more"
+    janitor.clock.pass_by(2 * MINUTE)
+    assert await janitor.work() == 1
+    assert await janitor.holds(gallery_prefix(gallery_id)) == 0
+    assert (await store.delete_versions_page(gallery_prefix(gallery_id))).deleted == 0
+    told = [each.event.objects for each in await janitor.published(ObjectsPurged)]
+    assert [count > 0 for count in told] == [True] * (1 + came_back)
 
 
 async def test_later_looks_that_find_nothing_say_nothing_and_come_to_an_end(janitor: Any) -> None:

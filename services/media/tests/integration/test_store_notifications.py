@@ -235,6 +235,44 @@ async def test_a_deleted_gallery_takes_nothing_more(
     assert await published() == []
 
 
+@pytest.mark.parametrize("ended_by", ["deleted", "rejected"])
+async def test_bytes_that_come_again_by_an_old_url_are_nobodys(
+    ended_by: str,
+    client: Client,
+    make_gallery: Callable[..., Gallery],
+    http: Http,
+    published: Publications,
+    store: TroubledStore,
+    database: Database,
+) -> None:
+    """A bucket lets them in once the object is purged: they are not served, not charged, and no item."""
+    gallery = make_gallery(owner_id=new_id(), expires_at=None)
+    (promised,) = await client.sign(gallery, FILE if ended_by == "deleted" else FILE | {"sha256": "0" * 64})
+    key = key_of(gallery, promised)
+    await store.put(key, JPEG, content_type="image/jpeg")
+    completed = await client.complete(gallery, promised["id"])
+    path = f"/v1/media/{promised['media_id']}"
+    if ended_by == "deleted":
+        assert completed.status == 200
+        assert (await http("DELETE", path, grant=gallery.grant())).status == 204
+    else:
+        assert completed.status == 422
+    await store.delete_versions_page(key)
+    before = len(await published())
+
+    await store.put(key, JPEG, content_type="image/jpeg")
+    outcome = "unknown" if ended_by == "deleted" else "repeated"
+    assert (await notify(http, message(key))).json == {outcome: 1}
+    again = await client.complete(gallery, promised["id"])
+    assert again.status == (404 if ended_by == "deleted" else 422)
+    assert (await http("GET", path, grant=gallery.grant("view"))).status == 404
+    assert (await client.view(gallery)).json["items"] == []
+    assert len(await published()) == before
+    charged = await database.hot.fetchrow("SELECT reserved_bytes, used_bytes FROM accounts")
+    assert tuple(charged) == (0, 0)
+    assert await database.hot.fetchval("SELECT coalesce(sum(size_bytes), 0) FROM usage_days") == 0
+
+
 async def test_a_store_that_does_not_answer_is_asked_for_another_notification(
     client: Client, gallery: Gallery, http: Http, store: TroubledStore, published: Publications
 ) -> None:
