@@ -25,6 +25,9 @@ PROVEN_FOR_S = 5.0
 PROBE_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1
 
+READ_AHEAD_BYTES = 16 << 10
+"""Of an answer whose client reads slowly: twice that, and what the system hands over at once on top."""
+
 _AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 _log = get_logger(__name__)
 
@@ -82,6 +85,7 @@ class Upstreams:
             skip_auto_headers=_AUTOMATIC,
             timeout=self._timeout,
             trust_env=False,
+            read_bufsize=READ_AHEAD_BYTES,
         )
 
     async def close(self) -> None:

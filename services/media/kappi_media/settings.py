@@ -37,7 +37,9 @@ class MediaSettings(DatabaseSettings):
         description="Where people reach the gateway; expiring links begin with it",
     )
     upload_url_lifetime: timedelta = Field(
-        default=timedelta(minutes=15), description="Of a signed upload; a fresh one may be asked for"
+        default=timedelta(minutes=15),
+        description="Of a signed upload; a fresh one may be asked for. Shorter than the janitor's first "
+        "RESWEEP_AFTER and KAPPI_LOCAL_STORE_REFUSES_DELETED_FOR",
     )
     upload_lifetime: timedelta = Field(
         default=timedelta(hours=24), description="After it an upload that was not completed is abandoned"
