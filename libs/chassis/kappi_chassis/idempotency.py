@@ -12,9 +12,10 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import MetaData, select, update
+from sqlalchemy import MetaData, Row, Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,7 +23,12 @@ from kappi_chassis.db.tables import idempotency_table
 from kappi_chassis.problems import Problem, Unprocessable
 
 HEADER = "idempotency-key"
-MIN_LENGTH, MAX_LENGTH = 8, 255
+MIN_LENGTH, MIN_SECRET_LENGTH, MAX_LENGTH = 8, 20, 255
+SECRET_KEY = (
+    f"At least 128 random bits, such as a UUID or 32 random hexadecimal digits: {MIN_SECRET_LENGTH} to "
+    f"{MAX_LENGTH} printable characters, not digits alone"
+)
+"""What an `Idempotency-Key` has to be where the answer holds a secret."""
 _NONCE_BYTES = 12
 _table = idempotency_table(MetaData())
 
@@ -45,19 +51,24 @@ class IdempotentCall:
     """One request with an Idempotency-Key.
 
     scope: what the key is unique within: method, path and the caller's credential. body: the raw request
-    body; the same key with another body is refused.
+    body; the same key with another body is refused. Raises IdempotencyKeyInvalid.
     """
 
     def __init__(self, *, secret: bytes, key: str, scope: str, body: bytes) -> None:
-        if not (MIN_LENGTH <= len(key) <= MAX_LENGTH and key.isprintable()):
-            raise IdempotencyKeyInvalid(
-                f"Send {MIN_LENGTH} to {MAX_LENGTH} printable characters, for example a UUID."
-            )
+        self._check(key)
         seed = hmac.digest(secret, f"{scope}\n{key}".encode(), "sha256")
         self._key_hash = hashlib.sha256(b"lookup" + seed).digest()
         self._sealing_key = hashlib.sha256(b"seal" + seed).digest()
         # Keyed: a body may hold a password, and a bare hash of that can be guessed.
         self._fingerprint = hmac.digest(seed, b"body" + body, "sha256")
+
+    async def repeated(self, connection: AsyncConnection) -> StoredAnswer | None:
+        """The answer to repeat, or None while the key is not known: then `claim` decides.
+
+        For a call that costs much before the transaction of its effect. Raises IdempotencyKeyReused.
+        """
+        row = (await connection.execute(self._kept())).one_or_none()
+        return None if row is None else self._open(row)
 
     async def claim(self, connection: AsyncConnection) -> StoredAnswer | None:
         """The answer to repeat, or None: go on, and `store` in this transaction.
@@ -72,22 +83,7 @@ class IdempotentCall:
         )
         if claimed.rowcount:
             return None
-        row = (
-            await connection.execute(
-                select(_table.c.fingerprint, _table.c.status, _table.c.sealed_body).where(
-                    _table.c.key_hash == self._key_hash
-                )
-            )
-        ).one()
-        if not hmac.compare_digest(row.fingerprint, self._fingerprint):
-            raise IdempotencyKeyReused(
-                "Use a new key for a new request; repeat a request with the same body."
-            )
-        if row.sealed_body is None:
-            raise RuntimeError("a call was claimed and committed without `store`")
-        sealed: bytes = row.sealed_body
-        nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        return StoredAnswer(row.status, AESGCM(self._sealing_key).decrypt(nonce, box, None))
+        return self._open((await connection.execute(self._kept())).one())
 
     async def is_known(self, connection: AsyncConnection) -> bool:
         """Whether the key was used before, whatever the body: for a call whose body is still to be read."""
@@ -104,3 +100,42 @@ class IdempotentCall:
                 sealed_body=nonce + AESGCM(self._sealing_key).encrypt(nonce, answer.body, None),
             )
         )
+
+    @staticmethod
+    def _check(key: str) -> None:
+        if not _is_plain(key, shortest=MIN_LENGTH):
+            raise IdempotencyKeyInvalid(
+                f"Send {MIN_LENGTH} to {MAX_LENGTH} printable characters, for example a UUID."
+            )
+
+    def _kept(self) -> Select[Any]:
+        return select(_table.c.fingerprint, _table.c.status, _table.c.sealed_body).where(
+            _table.c.key_hash == self._key_hash
+        )
+
+    def _open(self, row: Row[Any]) -> StoredAnswer:
+        if not hmac.compare_digest(row.fingerprint, self._fingerprint):
+            raise IdempotencyKeyReused(
+                "Use a new key for a new request; repeat a request with the same body."
+            )
+        if row.sealed_body is None:
+            raise RuntimeError("a call was claimed and committed without `store`")
+        sealed: bytes = row.sealed_body
+        nonce, box = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return StoredAnswer(row.status, AESGCM(self._sealing_key).decrypt(nonce, box, None))
+
+
+class SecretIdempotentCall(IdempotentCall):
+    """A call whose answer, or whose body, holds a secret.
+
+    A repetition of the key and the body gets that answer, so the key must not be one that others choose, too.
+    """
+
+    @staticmethod
+    def _check(key: str) -> None:
+        if not _is_plain(key, shortest=MIN_SECRET_LENGTH) or key.isdigit():
+            raise IdempotencyKeyInvalid(f"The answer is secret, so the key has to be, too. {SECRET_KEY}.")
+
+
+def _is_plain(key: str, *, shortest: int) -> bool:
+    return shortest <= len(key) <= MAX_LENGTH and key.isprintable()

@@ -1,4 +1,4 @@
-"""Hashing and checking passwords: argon2id, off the event loop, one at a time, politely."""
+"""Hashing and checking passwords: argon2id, off the event loop, one at a time, in turn between callers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from kappi_chassis.fair_queue import FairQueue, NoPlace, Shares
 from kappi_chassis.observability import metrics
 from kappi_chassis.problems import Unavailable
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class PasswordsBusy(Unavailable):
-    """As many passwords are waiting to be hashed or checked as may."""
+    """As many passwords wait to be hashed or checked as may, in all or for this address or account."""
 
     code, title = "busy", "Too many passwords are being checked at the moment"
 
@@ -37,11 +38,13 @@ class PasswordsBusy(Unavailable):
 class Passwords:
     """One thread at a low priority: a storm of passwords takes only the processor time nobody else wants.
 
-    time_cost, memory_kib: of argon2id (RFC 9106). longest_queue: passwords in hand at most; beyond it every
-    method raises PasswordsBusy. A password whose client left before its turn costs nothing any more.
+    time_cost, memory_kib: of argon2id (RFC 9106). longest_queue: passwords in hand at most, share: of them
+    for one address or account; beyond either every method raises PasswordsBusy. Addresses are served in turn:
+    a caller waits for one password of each other address, however many those have sent. A password whose
+    client left before its turn costs nothing any more.
     """
 
-    def __init__(self, *, time_cost: int, memory_kib: int, longest_queue: int) -> None:
+    def __init__(self, *, time_cost: int, memory_kib: int, longest_queue: int, share: int) -> None:
         self._hasher = PasswordHasher(
             time_cost=time_cost,
             memory_cost=memory_kib,
@@ -51,22 +54,21 @@ class Passwords:
             type=Type.ID,
         )
         self._nobodys = _nobodys_hash(time_cost=time_cost, memory_kib=memory_kib)
-        self._longest_queue = longest_queue
-        self._in_hand = 0
+        self._queue = FairQueue(places=longest_queue, share=share)
         self._executor = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="passwords", initializer=_step_back
         )
 
-    async def hash(self, password: str) -> str:
-        """The encoded hash, parameters and salt included."""
-        return await self._run(lambda: self._hasher.hash(password))
+    async def hash(self, password: str, *, shares: Shares) -> str:
+        """The encoded hash, parameters and salt included. shares: whose places it takes."""
+        return await self._run(lambda: self._hasher.hash(password), shares)
 
-    async def matches(self, password: str, *, stored: str | None) -> bool:
-        """Whether it is the password `stored` was made of.
+    async def matches(self, password: str, *, stored: str | None, shares: Shares) -> bool:
+        """Whether it is the password `stored` was made of. shares: whose places it takes.
 
         stored: None where there is nothing to compare with: takes as long as if there were, and is False.
         """
-        return await self._run(lambda: self._matches(password, stored or self._nobodys))
+        return await self._run(lambda: self._matches(password, stored or self._nobodys), shares)
 
     def is_outdated(self, stored: str) -> bool:
         """Whether it was made with other parameters than those of now."""
@@ -74,6 +76,7 @@ class Passwords:
 
     async def close(self) -> None:
         """Forget what is queued. Does not wait for the password that is being worked on."""
+        self._queue.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, password: str, stored: str) -> bool:
@@ -82,19 +85,17 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._in_hand >= self._longest_queue:
-            metrics.PASSWORDS_REFUSED.inc()
-            raise PasswordsBusy("Try again in a moment.", retry_after_s=RETRY_AFTER_S)
-        self._in_hand += 1
-        metrics.PASSWORDS_IN_HAND.inc()
+    async def _run(self, work: Callable[[], T], shares: Shares) -> T:
         started = time.perf_counter()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        finally:
-            self._in_hand -= 1
-            metrics.PASSWORDS_IN_HAND.dec()
-            metrics.PASSWORD_SECONDS.observe(time.perf_counter() - started)
+            with metrics.PASSWORDS_IN_HAND.track_inprogress():
+                async with self._queue.turn(shares):
+                    done = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except NoPlace as refused:
+            metrics.PASSWORDS_REFUSED.labels(refused.limit).inc()
+            raise PasswordsBusy("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from refused
+        metrics.PASSWORD_SECONDS.observe(time.perf_counter() - started)
+        return done
 
 
 def _nobodys_hash(*, time_cost: int, memory_kib: int) -> str:

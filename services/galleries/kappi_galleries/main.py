@@ -201,6 +201,7 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         time_cost=settings.password_time_cost,
         memory_kib=settings.password_memory_kib,
         longest_queue=settings.password_queue,
+        share=settings.password_share,
     )
     backbone.service.closes(passwords)
     pictures = MediaPictures(settings.media_url)

@@ -60,6 +60,12 @@ class GalleriesSettings(DatabaseSettings):
     password_queue: int = Field(
         default=64, ge=1, description="Passwords waiting to be checked at most; more are answered 503 `busy`"
     )
+    password_share: int = Field(
+        default=8,
+        ge=1,
+        description="Of them, for one address or account; addresses are served in turn, so that one that "
+        "sends many delays the others by one password each",
+    )
     unlock_burst: int = Field(
         default=10, ge=1, description="Wrong passwords a client may send to a gallery at once"
     )

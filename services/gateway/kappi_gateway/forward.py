@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import ClientError, ClientResponse
 from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
-from kappi_chassis.problems import NotFound, PayloadTooLarge
+from kappi_chassis.problems import NotFound, PayloadTooLarge, ValidationFailed
 from kappi_contracts.grants import GRANT_HEADER
 
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
@@ -75,8 +75,8 @@ class _Paid:
         self._limit = limit
         self.subject = subject
 
-    def settle(self, *, status: int) -> None:
-        self._limit.settle(self.subject, status=status)
+    def settle(self, *, status: int, code: str = "") -> None:
+        self._limit.settle(self.subject, status=status, code=code)
 
 
 class _ProblemCode(msgspec.Struct):
@@ -178,7 +178,9 @@ class Forward:
                     call, target, granted=granted, body=body, missing=response
                 )
             if paid is not None:
-                paid.settle(status=response.status)
+                refused = response.status == ValidationFailed.status
+                code = await _problem_code(response) if refused else ""
+                paid.settle(status=response.status, code=code)
             if self._route.changes_gallery and response.status < 300:
                 self._forget(call)
             await relay(
@@ -302,10 +304,15 @@ def safe_query(query: bytes) -> str:
 
 
 async def _says_grant_invalid(response: ClientResponse) -> bool:
+    return await _problem_code(response) == "grant_invalid"
+
+
+async def _problem_code(response: ClientResponse) -> str:
+    """ "" for what is no problem document. Raises UpstreamUnavailable when it breaks off."""
     try:
-        return msgspec.json.decode(await response.read(), type=_ProblemCode).code == "grant_invalid"
+        return msgspec.json.decode(await response.read(), type=_ProblemCode).code
     except msgspec.MsgspecError:
-        return False
+        return ""
     except (ClientError, TimeoutError) as error:
         raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
 

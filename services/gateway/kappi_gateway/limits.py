@@ -107,7 +107,8 @@ class GuessLimit:
 class CallLimit:
     """So many calls of a kind; those that came to nothing are free.
 
-    name: of the limit in metrics. refusal: raised beyond it. is_free: by the status of the answer.
+    name: of the limit in metrics. refusal: raised beyond it. is_free: by the status of the answer, and the
+    code of a 422 ("" for any other).
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class CallLimit:
         *,
         name: str,
         refusal: type[TooManyRequests],
-        is_free: Callable[[int], bool],
+        is_free: Callable[[int, str], bool],
     ) -> None:
         self._buckets = buckets
         self._name = name
@@ -131,9 +132,9 @@ class CallLimit:
             raise self._refusal("Wait, then try again.", retry_after_s=math.ceil(wait_s))
         self._buckets.take(subject)
 
-    def settle(self, subject: str, *, status: int) -> None:
-        """After it."""
-        if self._is_free(status):
+    def settle(self, subject: str, *, status: int, code: str) -> None:
+        """After it. code: of the problem, where the status alone does not tell what the call cost."""
+        if self._is_free(status, code):
             self._buckets.give_back(subject)
 
 

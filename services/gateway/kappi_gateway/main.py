@@ -14,6 +14,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.edge import App, Edge, behind
+from kappi_chassis.idempotency import IdempotencyKeyReused
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
@@ -214,30 +215,34 @@ class _Wiring:
         creating = self._buckets(settings.creation_burst, settings.creations_per_hour / 3600)
         signing_up = self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600)
         return {
+            # A key that was used tells something of another's call, and so does a taken address: neither is
+            # free.
             Limit.CREATION: CallLimit(
-                creating, name="galleries", refusal=TooManyGalleries, is_free=lambda status: status != 201
+                creating,
+                name="galleries",
+                refusal=TooManyGalleries,
+                is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
             ),
-            # A taken address is told apart from a free one, so that has its price too.
             Limit.SIGN_UP: CallLimit(
                 signing_up,
                 name="accounts",
                 refusal=TooManyAccounts,
-                is_free=lambda status: status not in (201, 409),
+                is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
             ),
             Limit.POST: CallLimit(
                 self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
                 name="posts",
                 refusal=TooManyPosts,
-                is_free=lambda status: status in (401, 503),
+                is_free=lambda status, _: status in (401, 503),
             ),
             Limit.COMMENT: CallLimit(
                 self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
                 name="comments",
                 refusal=TooManyComments,
-                is_free=lambda status: status != 201,
+                is_free=lambda status, _: status != 201,
             ),
             Limit.GUESS: CallLimit(
-                guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status: status != 404
+                guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404
             ),
         }
 

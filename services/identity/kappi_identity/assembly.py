@@ -11,6 +11,7 @@ from kappi_chassis.passwords import Passwords
 
 from kappi_identity.domain import SessionPolicy
 from kappi_identity.key_schedule import KeyPolicy
+from kappi_identity.known_clients import KnownClients
 from kappi_identity.mail import MailTransport, mail_transport, reset_mail_maker
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.repository.keys import KeyQueries
@@ -55,6 +56,7 @@ class Assembly:
             time_cost=settings.password_time_cost,
             memory_kib=settings.password_memory_kib,
             longest_queue=settings.password_queue,
+            share=settings.password_share,
         )
         self.throttle = Throttle(ThrottleQueries(database), secret=secret, clock=clock)
         self.policy = SessionPolicy(
@@ -71,8 +73,15 @@ class Assembly:
         self.tiers = Tiers(outbox=ground.outbox, queries=TierQueries(database), clock=clock)
         self.sessions = Sessions(database=database, clock=clock)
         self._resets = ResetQueries(database)
+        self._known = KnownClients(
+            secret=secret,
+            lifetime=settings.login_known_for,
+            most_addresses=settings.login_known_addresses,
+            clock=clock,
+        )
         self._check = PasswordCheck(
             accounts=self.accounts,
+            known=self._known,
             passwords=self.passwords,
             throttle=self.throttle,
             limits=_login_limits(settings),
@@ -95,6 +104,7 @@ class Assembly:
         return Login(
             outbox=ground.outbox,
             check=self._check,
+            known=self._known,
             passwords=self.passwords,
             keyring=self.keyring,
             access_tokens=self.access_tokens,
@@ -113,7 +123,13 @@ class Assembly:
 
     def profile(self) -> Profile:
         ground = self._ground
-        return Profile(outbox=ground.outbox, check=self._check, passwords=self.passwords, clock=ground.clock)
+        return Profile(
+            outbox=ground.outbox,
+            check=self._check,
+            known=self._known,
+            passwords=self.passwords,
+            clock=ground.clock,
+        )
 
     def password_reset(self) -> PasswordReset:
         ground = self._ground
@@ -121,7 +137,7 @@ class Assembly:
             outbox=ground.outbox,
             queries=self._resets,
             accounts=self.accounts,
-            check=self._check,
+            known=self._known,
             passwords=self.passwords,
             throttle=self.throttle,
             limits=_reset_limits(self._settings),
@@ -146,6 +162,7 @@ class Assembly:
             tiers=self.tiers,
             rotation=self.rotation,
             session_idle=self._settings.session_idle,
+            client_known_for=self._settings.login_known_for,
             clock=self._ground.clock,
         )
 
@@ -160,6 +177,11 @@ def key_policy(settings: IdentitySettings) -> KeyPolicy:
 
 def _login_limits(settings: IdentitySettings) -> LoginLimits:
     return LoginLimits(
+        per_client=Limit(
+            name="login client",
+            burst=settings.login_burst_per_client,
+            refill=settings.login_refill_per_client,
+        ),
         per_account=Limit(
             name="login account",
             burst=settings.login_burst_per_account,

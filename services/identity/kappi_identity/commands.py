@@ -35,6 +35,7 @@ async def create_admin(database_url: str, *, email: str, password: str) -> Accou
             time_cost=_default("password_time_cost", int),
             memory_kib=_default("password_memory_kib", int),
             longest_queue=1,
+            share=1,
         )
         sign_up = SignUp(outbox=outbox, passwords=passwords, clock=utc_now, new_id=new_id)
         try:

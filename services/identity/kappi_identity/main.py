@@ -65,6 +65,7 @@ def _panel(ground: Ground, settings: IdentitySettings, parts: Assembly) -> App:
         sessions=parts.sessions,
         accounts=parts.accounts,
         policy=parts.panel_policy,
+        device_known_for=settings.login_known_for,
         secret=derived_secret(secret, "panel sessions"),
         secure=settings.public_url.startswith("https://"),
         clock=ground.clock,

@@ -140,6 +140,16 @@ password_resets = Table(
     Index("ix_password_resets_expires_at", "expires_at"),
 )
 
+known_addresses = Table(
+    "known_addresses",
+    metadata,
+    Column("account_id", Uuid, ForeignKey("accounts.id"), primary_key=True),
+    # Keyed, and different for each account.
+    Column("address_hash", LargeBinary, primary_key=True),
+    _moment("seen_at"),
+    Index("ix_known_addresses_seen_at", "seen_at"),
+)
+
 throttle = Table(
     "throttle",
     metadata,

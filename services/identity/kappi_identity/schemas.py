@@ -197,6 +197,12 @@ class TokenAnswer(BaseModel):
     token_type: str = Field(description="`Bearer`", examples=["Bearer"])
     expires_in: int = Field(description="Seconds the access token is good", examples=[600])
     refresh_token: str = Field(description="Good once; the answer brings the next")
+    device_token: str | None = Field(
+        default=None,
+        description="In the answer to a password only. Keep it over log-outs and send it with the next "
+        "password: wrong passwords of others do not count against a device that shows it",
+        examples=["kappi_dt_…"],
+    )
 
 
 TierName = Annotated[

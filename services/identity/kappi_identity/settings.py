@@ -62,13 +62,47 @@ class IdentitySettings(DatabaseSettings):
     password_queue: int = Field(
         default=64, ge=1, description="Passwords waiting to be checked at most; more are answered 503 `busy`"
     )
-
-    login_burst_per_account: int = Field(default=10, ge=1)
-    login_refill_per_account: timedelta = Field(
-        default=timedelta(minutes=1), description="After how long an account gets one more attempt to log in"
+    password_share: int = Field(
+        default=8,
+        ge=1,
+        description="Of them, for one address or account; addresses are served in turn, so that one that "
+        "sends many delays the others by one password each",
     )
-    login_burst_per_address: int = Field(default=50, ge=1)
-    login_refill_per_address: timedelta = timedelta(seconds=10)
+
+    login_burst_per_account: int = Field(
+        default=10,
+        ge=1,
+        description="Wrong passwords for an account at once, of all clients together that it does not know: "
+        "bounds a guesser with many addresses",
+    )
+    login_refill_per_account: timedelta = Field(
+        default=timedelta(minutes=1), gt=timedelta(0), description="After how long they get one more"
+    )
+    login_burst_per_client: int = Field(
+        default=10,
+        ge=1,
+        description="Wrong passwords for an account at once, of one address or device that logged in before: "
+        "guesses from elsewhere do not lock it out",
+    )
+    login_refill_per_client: timedelta = Field(
+        default=timedelta(minutes=1), gt=timedelta(0), description="After how long it gets one more"
+    )
+    login_known_for: timedelta = Field(
+        default=timedelta(days=90),
+        gt=timedelta(0),
+        description="How long after a log-in its address and its device are known to the account",
+    )
+    login_known_addresses: int = Field(
+        default=20, ge=1, description="Addresses remembered of one account, the newest, as keyed hashes"
+    )
+    login_burst_per_address: int = Field(
+        default=50,
+        ge=1,
+        description="Wrong passwords at once from an address, for accounts that do not know it",
+    )
+    login_refill_per_address: timedelta = Field(
+        default=timedelta(seconds=10), gt=timedelta(0), description="After how long it gets one more"
+    )
     reset_burst_per_account: int = Field(default=3, ge=1)
     reset_refill_per_account: timedelta = timedelta(minutes=20)
     reset_burst_per_address: int = Field(default=10, ge=1)
@@ -90,6 +124,9 @@ class IdentitySettings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.reset_refill_per_account > self.reset_lifetime:
+            # Else mails that others asked for could keep an owner without a token that is still good.
+            raise ValueError("a mailed token must be good until the next one may be asked for")
         if (self.mail_dir is None) == (self.smtp_host is None):
             raise ValueError("set one of KAPPI_IDENTITY_SMTP_HOST and KAPPI_IDENTITY_MAIL_DIR")
         if (self.smtp_username is None) != (self.smtp_password is None):

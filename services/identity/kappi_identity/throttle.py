@@ -6,14 +6,11 @@ import hmac
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address
 
 from kappi_chassis.clock import Clock
 
 from kappi_identity.repository.throttle import ThrottleQueries
 from kappi_identity.tokens import derived_secret
-
-IPV6_SITE_BITS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,22 +44,5 @@ class Throttle:
         """Uncount one attempt, because it turned out to be harmless."""
         await self._queries.give_back(self._key(limit, subject))
 
-    async def forget(self, limit: Limit, subject: str) -> None:
-        """Uncount all of the subject's attempts."""
-        await self._queries.forget(self._key(limit, subject))
-
     def _key(self, limit: Limit, subject: str) -> bytes:
         return hmac.digest(self._secret, f"{limit.name}\n{subject}".encode(errors="replace"), "sha256")
-
-
-def address_subject(address: str) -> str:
-    """What addresses are limited by: an IPv4 address, or the /64 of an IPv6 one, which one host owns."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return "unknown"
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(IPv6Address(int(parsed) >> IPV6_SITE_BITS << IPV6_SITE_BITS))
-    return str(parsed)

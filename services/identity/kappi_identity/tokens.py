@@ -67,11 +67,15 @@ class KeySeal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPair:
-    """The answer to a login or a refresh. expires_in: seconds the access token is good."""
+    """The answer to a login or a refresh. expires_in: seconds the access token is good.
+
+    device_token: of a login only; what the device shows at its next one.
+    """
 
     access_token: str
     expires_in: int
     refresh_token: str
+    device_token: str | None = None
 
 
 class AccessTokens:

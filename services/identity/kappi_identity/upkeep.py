@@ -34,12 +34,14 @@ class Upkeep:
         tiers: Tiers,
         rotation: KeyRotation,
         session_idle: timedelta,
+        client_known_for: timedelta,
         clock: Clock,
     ) -> None:
         self._database = database
         self._tiers = tiers
         self._rotation = rotation
         self._session_idle = session_idle
+        self._client_known_for = client_known_for
         self._clock = clock
 
     async def announce_tiers(self) -> None:
@@ -63,6 +65,7 @@ class Upkeep:
             self._database,
             now=self._clock(),
             session_idle=self._session_idle,
+            client_known_for=self._client_known_for,
             throttle_memory=THROTTLE_MEMORY,
         )
 

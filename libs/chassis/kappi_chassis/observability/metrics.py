@@ -34,7 +34,9 @@ PASSWORD_SECONDS = Histogram(
 )
 PASSWORDS_IN_HAND = Gauge("kappi_in_hand_passwords", "Passwords being hashed or waiting for it")
 PASSWORDS_REFUSED = Counter(
-    "kappi_refused_passwords_total", "Passwords not even queued, because too many waited"
+    "kappi_refused_passwords_total",
+    "Passwords that were not hashed or checked because too many waited",
+    ("limit",),  # share (of one address or account), queue
 )
 
 OUTBOX_PENDING = Gauge(

@@ -8,32 +8,34 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from kappi_chassis.fair_queue import Shares
 from kappi_chassis.passwords import NICENESS, Passwords, PasswordsBusy
 from kappi_chassis.testing.eventually import eventually
 
 CHEAP = {"time_cost": 1, "memory_kib": 8}
+HERE = Shares(address="192.0.2.1")
 
 
 @pytest.fixture
 async def passwords() -> AsyncIterator[Passwords]:
-    passwords = Passwords(**CHEAP, longest_queue=8)
+    passwords = Passwords(**CHEAP, longest_queue=8, share=8)
     yield passwords
     await passwords.close()
 
 
 async def test_only_the_password_itself_matches(passwords: Passwords) -> None:
-    stored = await passwords.hash("correct horse")
+    stored = await passwords.hash("correct horse", shares=HERE)
 
     assert stored.startswith("$argon2id$v=19$m=8,t=1,p=1$")
-    assert await passwords.matches("correct horse", stored=stored)
-    assert not await passwords.matches("correct horsf", stored=stored)
-    assert not await passwords.matches("", stored=stored)
-    assert stored != await passwords.hash("correct horse")
+    assert await passwords.matches("correct horse", stored=stored, shares=HERE)
+    assert not await passwords.matches("correct horsf", stored=stored, shares=HERE)
+    assert not await passwords.matches("", stored=stored, shares=HERE)
+    assert stored != await passwords.hash("correct horse", shares=HERE)
 
 
 @pytest.mark.parametrize("stored", [None, "", "no hash", "$argon2id$v=19$m=8,t=1,p=1$x$y"])
 async def test_nothing_to_compare_with_never_matches(passwords: Passwords, stored: str | None) -> None:
-    assert not await passwords.matches("", stored=stored)
+    assert not await passwords.matches("", stored=stored, shares=HERE)
 
 
 async def test_what_does_not_exist_takes_the_same_work(
@@ -43,34 +45,34 @@ async def test_what_does_not_exist_takes_the_same_work(
     monkeypatch.setattr(
         passwords, "_hasher", type("Spy", (), {"verify": lambda _, stored, __: checked.append(stored)})()
     )
-    await passwords.matches("anything", stored=None)
+    await passwords.matches("anything", stored=None, shares=HERE)
     (nobodys,) = checked
     assert nobodys.startswith("$argon2id$v=19$m=8,t=1,p=1$")
 
 
 async def test_other_parameters_make_a_hash_outdated(passwords: Passwords) -> None:
-    stored = await passwords.hash("correct horse")
+    stored = await passwords.hash("correct horse", shares=HERE)
     assert not passwords.is_outdated(stored)
 
-    stronger = Passwords(time_cost=2, memory_kib=8, longest_queue=1)
+    stronger = Passwords(time_cost=2, memory_kib=8, longest_queue=1, share=1)
     assert stronger.is_outdated(stored)
-    assert await stronger.matches("correct horse", stored=stored)
+    assert await stronger.matches("correct horse", stored=stored, shares=HERE)
     await stronger.close()
 
 
 async def test_the_queue_ends_somewhere(passwords: Passwords) -> None:
     answers = await asyncio.gather(
-        *(passwords.hash("correct horse") for _ in range(20)), return_exceptions=True
+        *(passwords.hash("correct horse", shares=HERE) for _ in range(20)), return_exceptions=True
     )
 
     refused = [answer for answer in answers if isinstance(answer, PasswordsBusy)]
     assert len(refused) == 12
     assert (refused[0].status, refused[0].code, refused[0].headers) == (503, "busy", {"Retry-After": "2"})
-    assert isinstance(await passwords.hash("again"), str)
+    assert isinstance(await passwords.hash("again", shares=HERE), str)
 
 
 async def test_a_client_that_left_frees_its_place(passwords: Passwords) -> None:
-    leaving = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(8)]
+    leaving = [asyncio.create_task(passwords.hash("correct horse", shares=HERE)) for _ in range(8)]
     await asyncio.sleep(0)
     for task in leaving:
         task.cancel()
@@ -78,7 +80,7 @@ async def test_a_client_that_left_frees_its_place(passwords: Passwords) -> None:
         with suppress(asyncio.CancelledError):
             await task
 
-    hashes = await asyncio.gather(*(passwords.hash("correct horse") for _ in range(8)))
+    hashes = await asyncio.gather(*(passwords.hash("correct horse", shares=HERE) for _ in range(8)))
     assert len(hashes) == 8
 
 
@@ -104,7 +106,7 @@ async def test_a_storm_does_not_hold_up_the_event_loop(
             return password
 
     monkeypatch.setattr(passwords, "_hasher", Hasher())
-    storm = [asyncio.create_task(passwords.hash(f"{number}")) for number in range(8)]
+    storm = [asyncio.create_task(passwords.hash(f"{number}", shares=HERE)) for number in range(8)]
     await asyncio.sleep(0)
     assert not any(task.done() for task in storm)
     loop_goes_on.set()
@@ -112,8 +114,8 @@ async def test_a_storm_does_not_hold_up_the_event_loop(
 
 
 async def test_closing_forgets_what_waits() -> None:
-    passwords = Passwords(time_cost=2, memory_kib=32_768, longest_queue=4)
-    waiting = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(4)]
+    passwords = Passwords(time_cost=2, memory_kib=32_768, longest_queue=4, share=4)
+    waiting = [asyncio.create_task(passwords.hash("correct horse", shares=HERE)) for _ in range(4)]
     await asyncio.sleep(0)
     await passwords.close()
 

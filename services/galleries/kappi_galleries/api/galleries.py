@@ -6,7 +6,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Query, Request
+from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http import json_response
+from kappi_chassis.http.client_address import address_subject, client_address
 from kappi_chassis.idempotency import StoredAnswer
 from kappi_chassis.problems import FieldError, ValidationFailed
 from pydantic import BaseModel
@@ -14,7 +16,7 @@ from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
-from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
+from kappi_galleries.api.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.cursors import cursor_after, position_of
 from kappi_galleries.domain import Gallery, LifetimeRefused
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
@@ -79,18 +81,22 @@ class GalleryApi:
         request: Request,
         _token: AccountToken,
         body: Annotated[GalleryCreate | None, Body()] = None,
-        idempotency_key: IdempotencyKey = None,
+        idempotency_key: SecretIdempotencyKey = None,
     ) -> Response:
         account_id = await self._callers.account_if_any(request)
         wish = body or GalleryCreate()
         if account_id is None:
             answer = await self._create_anonymous(request, wish, idempotency_key)
         else:
-            call = await self._calls.read(
+            call = await self._calls.read_secret(
                 request, idempotency_key, scope=CREATE_SCOPE, caller=str(account_id)
             )
             answer = await self._account_creation.create(
-                account_id, _account_wish(wish), call=call, render=self._created
+                account_id,
+                _account_wish(wish),
+                shares=_shares(request, account_id),
+                call=call,
+                render=self._created,
             )
         return json_response(answer.body, status=answer.status, headers=NO_STORE)
 
@@ -126,7 +132,9 @@ class GalleryApi:
     ) -> Response:
         manager = await self._callers.manager(request, key)
         try:
-            gallery = await self._management.change(gallery_id, manager, change=_change(body))
+            gallery = await self._management.change(
+                gallery_id, manager, change=_change(body), shares=_shares(request, manager.account_id)
+            )
         except LifetimeRefused as refused:
             raise _refused_lifetime(refused) from refused
         return _answer(GalleryAnswer.of(gallery, self._links))
@@ -141,7 +149,7 @@ class GalleryApi:
         self, request: Request, body: GalleryCreate, idempotency_key: str | None
     ) -> StoredAnswer:
         wish = _anonymous_wish(body)
-        call = await self._calls.read(request, idempotency_key, scope=CREATE_SCOPE, caller="")
+        call = await self._calls.read_secret(request, idempotency_key, scope=CREATE_SCOPE, caller="")
         try:
             if call is None:
                 return self._created_anonymous(await self._creation.create(wish))
@@ -156,6 +164,13 @@ class GalleryApi:
         gallery = GalleryAnswer.of(created.gallery, self._links)
         document = GalleryCreatedAnswer(**dict(gallery), access_key=created.access_key)
         return StoredAnswer(201, document.model_dump_json().encode())
+
+
+def _shares(request: Request, account_id: UUID | None) -> Shares:
+    return Shares(
+        address=address_subject(client_address(request)),
+        account=None if account_id is None else str(account_id),
+    )
 
 
 def _anonymous_wish(body: GalleryCreate) -> GalleryWish:

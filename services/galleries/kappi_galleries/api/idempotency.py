@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header, Request
-from kappi_chassis.idempotency import IdempotentCall
+from kappi_chassis.idempotency import (
+    MAX_LENGTH,
+    MIN_LENGTH,
+    MIN_SECRET_LENGTH,
+    SECRET_KEY,
+    IdempotentCall,
+    SecretIdempotentCall,
+)
+
+_REPEATED = (
+    "chosen per thing wanted: a retry with the same key and body gets the first answer again{} and does "
+    "nothing new. Kept for a day"
+)
+
+
+def _header(description: str, *, shortest: int) -> Any:
+    # Described only: the call itself looks at the length, with a code of its own.
+    lengths = {"minLength": shortest, "maxLength": MAX_LENGTH}
+    return Header(description=description, json_schema_extra=lengths)
+
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(
-        description="A random text of 8 to 255 characters, best a UUID, chosen per thing wanted: a retry "
-        "with the same key and body gets the first answer again, access key included, and does nothing new. "
-        "Kept for a day",
+    _header(
+        f"A random text of {MIN_LENGTH} to {MAX_LENGTH} characters, best a UUID, {_REPEATED.format('')}",
+        shortest=MIN_LENGTH,
     ),
 ]
+SecretIdempotencyKey = Annotated[
+    str | None,
+    _header(
+        f"{SECRET_KEY}; {_REPEATED.format(', access key included,')}",
+        shortest=MIN_SECRET_LENGTH,
+    ),
+]
+"""Of a call whose answer holds an access key."""
 
 
 class IdempotentCalls:
@@ -34,6 +60,16 @@ class IdempotentCalls:
         call_of = self.fingerprinted(key, scope=scope, caller=caller)
         return None if call_of is None else call_of(await request.body())
 
+    async def read_secret(
+        self, request: Request, key: str | None, *, scope: str, caller: str
+    ) -> IdempotentCall | None:
+        """As `read`, for an answer that holds a secret: the key must be one that cannot be guessed."""
+        if key is None:
+            return None
+        return SecretIdempotentCall(
+            secret=self._secret, key=key, scope=_scope(scope, caller), body=await request.body()
+        )
+
     def fingerprinted(
         self, key: str | None, *, scope: str, caller: str
     ) -> Callable[[bytes], IdempotentCall] | None:
@@ -44,5 +80,9 @@ class IdempotentCalls:
         if key is None:
             return None
         return lambda fingerprint: IdempotentCall(
-            secret=self._secret, key=key, scope=f"{scope} {caller}".rstrip(), body=fingerprint
+            secret=self._secret, key=key, scope=_scope(scope, caller), body=fingerprint
         )
+
+
+def _scope(scope: str, caller: str) -> str:
+    return f"{scope} {caller}".rstrip()

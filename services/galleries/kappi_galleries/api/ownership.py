@@ -10,7 +10,7 @@ from starlette.responses import Response
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import KEY_HEADER, AccountToken, Callers, GalleryKey, present
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
-from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
+from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.domain import Gallery
 from kappi_galleries.links import Links
 from kappi_galleries.schemas import AccessKeyAnswer, CodeAnswer, GalleryAnswer
@@ -81,11 +81,11 @@ class OwnershipApi:
         request: Request,
         gallery_id: GalleryIdPath,
         key: GalleryKey,
-        idempotency_key: IdempotencyKey = None,
+        idempotency_key: SecretIdempotencyKey = None,
     ) -> Response:
         await self._callers.account_if_any(request)
         access_key = present(key)
-        call = await self._calls.read(
+        call = await self._calls.read_secret(
             request, idempotency_key, scope=f"rotate-key {gallery_id}", caller=access_key
         )
         return _answer(await self._rotation.rotate_key(gallery_id, access_key, call=call, render=_access_key))

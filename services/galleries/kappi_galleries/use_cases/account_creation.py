@@ -8,6 +8,7 @@ from uuid import UUID
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.fair_queue import Shares
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
@@ -18,7 +19,7 @@ from kappi_galleries.domain import Gallery, GalleryId, Visibility
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.announcing import created
-from kappi_galleries.use_cases.answering import answer_once
+from kappi_galleries.use_cases.answering import answer_once, answered_before
 from kappi_galleries.use_cases.coding import take_free_code
 
 
@@ -49,15 +50,21 @@ class AccountGalleryCreation:
         owner_id: UUID,
         wish: AccountGalleryWish,
         *,
+        shares: Shares,
         call: IdempotentCall | None,
         render: Callable[[Gallery], StoredAnswer],
     ) -> StoredAnswer:
-        """The rendered gallery, or the answer kept before.
+        """The rendered gallery, or the answer kept before. shares: whose places its password takes.
 
         Raises AccessTokenInvalid for an account that was deleted, CodesExhausted, PasswordsBusy,
         IdempotencyKeyReused.
         """
-        password_hash = None if wish.password is None else await self._passwords.hash(wish.password)
+        password_hash = None
+        if wish.password is not None:
+            known = await answered_before(self._outbox, call)
+            if known is not None:
+                return known
+            password_hash = await self._passwords.hash(wish.password, shares=shares)
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
             if not await AccountRows(unit.connection).admit(owner_id):

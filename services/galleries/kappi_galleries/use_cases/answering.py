@@ -23,3 +23,15 @@ async def answer_once(
         if call is not None:
             await call.store(unit.connection, answer)
     return answer
+
+
+async def answered_before(outbox: Outbox, call: IdempotentCall | None) -> StoredAnswer | None:
+    """What was kept for a repeated request, looked up before anything costly is done for it.
+
+    None without a key, and for one that is not known: `answer_once` decides then. Raises
+    IdempotencyKeyReused.
+    """
+    if call is None:
+        return None
+    async with outbox.begin() as unit:
+        return await call.repeated(unit.connection)

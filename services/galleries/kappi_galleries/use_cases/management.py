@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
+from kappi_chassis.fair_queue import Shares
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
@@ -83,13 +84,17 @@ class GalleryManagement:
             raise GalleryNotFound
         return gallery
 
-    async def change(self, gallery_id: UUID, manager: Manager, *, change: GalleryChange) -> Gallery:
+    async def change(
+        self, gallery_id: UUID, manager: Manager, *, change: GalleryChange, shares: Shares
+    ) -> Gallery:
         """The gallery after the change. Without a difference nothing is written or published.
+
+        shares: whose places a new password takes.
 
         Raises GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused, PasswordsBusy.
         """
         now = self._clock()
-        secrets = await self._hashed(gallery_id, manager, change=change)
+        secrets = await self._hashed(gallery_id, manager, change=change, shares=shares)
         async with self._outbox.begin() as unit:
             rows = GalleryRows(unit.connection)
             gallery = await lock_managed(rows, gallery_id, manager)
@@ -114,7 +119,9 @@ class GalleryManagement:
             await delete(unit, gallery, reason="requested", now=now)
         metrics.DELETED.labels("requested").inc()
 
-    async def _hashed(self, gallery_id: UUID, manager: Manager, *, change: GalleryChange) -> Secrets:
+    async def _hashed(
+        self, gallery_id: UUID, manager: Manager, *, change: GalleryChange, shares: Shares
+    ) -> Secrets:
         if change.password is None:
             return {}
         if change.password.password is None:
@@ -122,7 +129,7 @@ class GalleryManagement:
         # Looked at before anything is hashed: a hash is only worth its price for those who may change it, and
         # must not be waited for while the row is locked.
         _check(await self.read(gallery_id, manager), change)
-        return {"password_hash": await self._passwords.hash(change.password.password)}
+        return {"password_hash": await self._passwords.hash(change.password.password, shares=shares)}
 
     def _changed(self, gallery: Gallery, change: GalleryChange, *, now: datetime) -> Gallery:
         changed = gallery

@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
+from kappi_chassis.fair_queue import Shares
 from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_galleries import metrics
@@ -61,8 +62,9 @@ class Unlocking:
         subject = self._subject(gallery_id, client)
         # Counted before it is checked: attempts at once must not all be checked before the first is counted.
         await self._take(subject)
+        shares = Shares(address=client or "unknown")
         try:
-            right = await self._is_right(password, password_hash)
+            right = await self._is_right(password, password_hash, shares)
         except PasswordsBusy:
             await self._attempts.give_back(subject, refill=self._limit.refill)
             raise
@@ -70,7 +72,7 @@ class Unlocking:
             raise GalleryPasswordWrong
         await self._attempts.give_back(subject, refill=self._limit.refill)
         if self._passwords.is_outdated(password_hash):
-            await self._rehash(gallery_id, password, password_hash)
+            await self._rehash(gallery_id, password, password_hash, shares)
 
     async def _take(self, subject: bytes) -> None:
         wait = await self._attempts.take(
@@ -80,17 +82,17 @@ class Unlocking:
             seconds = max(1, math.ceil(wait.total_seconds()))
             raise TooManyPasswordAttempts(f"Try again in {seconds} seconds.", retry_after_s=seconds)
 
-    async def _is_right(self, password: str, password_hash: str) -> bool:
+    async def _is_right(self, password: str, password_hash: str, shares: Shares) -> bool:
         try:
             read = read_password(password)
         except PasswordRefused:
             return False
-        return await self._passwords.matches(read, stored=password_hash)
+        return await self._passwords.matches(read, stored=password_hash, shares=shares)
 
-    async def _rehash(self, gallery_id: UUID, password: str, old: str) -> None:
+    async def _rehash(self, gallery_id: UUID, password: str, old: str, shares: Shares) -> None:
         # There will be another time, when fewer passwords wait.
         with suppress(PasswordsBusy):
-            new = await self._passwords.hash(read_password(password))
+            new = await self._passwords.hash(read_password(password), shares=shares)
             await self._queries.rehash(gallery_id, old=old, new=new)
             metrics.REHASHED.inc()
 

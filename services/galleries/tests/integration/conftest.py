@@ -222,7 +222,7 @@ def other(make_account: Callable[..., Account]) -> Account:
 @pytest.fixture
 async def passwords() -> AsyncIterator[Passwords]:
     """As cheap as argon2id can be."""
-    passwords = Passwords(time_cost=1, memory_kib=8, longest_queue=64)
+    passwords = Passwords(time_cost=1, memory_kib=8, longest_queue=64, share=64)
     yield passwords
     await passwords.close()
 

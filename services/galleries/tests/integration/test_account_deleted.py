@@ -220,7 +220,7 @@ async def test_a_token_that_outlived_its_account_makes_nothing(
     processor: Any, deleted: Any, http: Any, account: Any, other: Any, database: Any
 ) -> None:
     await processor.process(deleted())
-    headers = {"idempotency-key": "gallery-of-today"}
+    headers = {"idempotency-key": "gallery-of-today-and-no-other"}
     answers = [
         await http("POST", GALLERIES, token=account.token),
         await http("POST", GALLERIES, token=account.token, headers=headers),

@@ -127,7 +127,7 @@ async def test_a_refused_password_is_not_repeated_in_the_answer(http: Any, accou
 
 
 async def test_a_retried_creation_makes_one_gallery(http: Any, account: Any, other: Any) -> None:
-    headers = {"idempotency-key": "gallery-of-today"}
+    headers = {"idempotency-key": "gallery-of-today-and-no-other"}
     answers = await asyncio.gather(
         *(http("POST", GALLERIES, token=account.token, headers=headers) for _ in range(8))
     )

@@ -64,7 +64,9 @@ async def test_the_event_is_committed_with_the_gallery(http: Any, published: Any
 
 
 async def test_of_the_access_key_only_its_hash_is_stored(http: Any, database: Any) -> None:
-    key = (await http("POST", CREATE, headers={"idempotency-key": "9f6d3c1e-retry"})).json["access_key"]
+    key = (await http("POST", CREATE, headers={"idempotency-key": "9f6d3c1e-6a0b-retry-of-today"})).json[
+        "access_key"
+    ]
 
     tables = ("galleries", "outbox", "idempotency")
     rows = [str(row) for table in tables for row in await database.hot.fetch(f"SELECT * FROM {table}")]
@@ -132,7 +134,7 @@ async def test_each_collision_makes_the_code_one_longer(
 
     codes = []
     for number in range(5):
-        headers = {"idempotency-key": f"gallery-{number}"} if retryable else {}
+        headers = {"idempotency-key": f"gallery-of-today-number-{number}"} if retryable else {}
         codes.append((await http("POST", CREATE, headers=headers)).json["code"])
 
     assert codes == ["a", "aa", "aaa", "aaaa", "aaaaa"]

@@ -54,13 +54,16 @@ async def test_another_body_under_the_same_key_is_refused(http: Any, database: A
 
 async def test_other_keys_make_other_galleries(http: Any, database: Any) -> None:
     first = await http("POST", CREATE, headers=KEY)
-    second = await http("POST", CREATE, headers={"idempotency-key": "another-key"})
+    second = await http("POST", CREATE, headers={"idempotency-key": "another-key-than-the-one-above"})
 
     assert first.json["id"] != second.json["id"]
     assert await _counts(database) == (2, 2)
 
 
-@pytest.mark.parametrize("key", ["short", "x" * 256, "not\x01printable"])
+@pytest.mark.parametrize(
+    "key",
+    ["short", "x" * 256, "not\x01printable, though it is long", "12345678", "nineteen characters", "0" * 40],
+)
 async def test_an_unusable_key_is_refused(http: Any, database: Any, key: str) -> None:
     answer = await http("POST", CREATE, headers={"idempotency-key": key})
 

@@ -47,7 +47,7 @@ async def test_nobody_gets_it_unasked(http: Any, grant: Any) -> None:
     assert (await grant(VIEW, code=gallery["code"])).gallery.location_free is False
 
 
-@pytest.mark.parametrize("key", [None, "an-idempotency-key"])
+@pytest.mark.parametrize("key", [None, "an-idempotency-key-for-this-one"])
 async def test_an_anonymous_gallery_may_have_it_from_the_start(
     http: Any, grant: Any, key: str | None
 ) -> None:

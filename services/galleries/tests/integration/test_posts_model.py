@@ -243,7 +243,7 @@ def http_in_a_loop_of_its_own(
     with asyncio.Runner() as runner:
         database = Database(url, pool_size=2)
         runner.run(database.start())
-        passwords = Passwords(time_cost=1, memory_kib=8, longest_queue=64)
+        passwords = Passwords(time_cost=1, memory_kib=8, longest_queue=64, share=64)
         ground = Ground(
             database=database,
             outbox=Outbox(database),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from kappi_chassis.fair_queue import Shares
 from kappi_chassis.passwords import Passwords
 from kappi_galleries.use_cases.management import GalleryManagement
 
@@ -108,7 +109,7 @@ async def test_it_is_changed_and_cleared_and_each_time_published(
 async def test_only_its_owner_changes_it(
     http: Any, other: Any, gallery: Any, view: Any, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Passwords, "hash", lambda *_: pytest.fail("hashed for a stranger"))
+    monkeypatch.setattr(Passwords, "hash", lambda *_, **__: pytest.fail("hashed for a stranger"))
     answer = await http("PATCH", path(gallery), body={"password": "mine"}, token=other.token)
 
     assert outcome(answer) == (404, "gallery_not_found")
@@ -244,13 +245,12 @@ async def test_limits_come_from_the_settings(make_http: Any, gallery: Any) -> No
 async def test_too_many_at_once_are_told_to_come_back_and_not_counted(
     http_on: Any, gallery: Any, view: Any
 ) -> None:
-    crowded = Passwords(time_cost=1, memory_kib=8, longest_queue=1)
+    crowded = Passwords(time_cost=1, memory_kib=8, longest_queue=1, share=1)
     http = http_on(passwords=crowded)
-    crowded._in_hand = 1
 
     body = {"code": gallery["code"], "password": "wrong", "client": HERE}
-    busy = [await http("POST", VIEW, body=body) for _ in range(15)]
-    crowded._in_hand = 0
+    async with crowded._queue.turn(Shares(address=ELSEWHERE)):
+        busy = [await http("POST", VIEW, body=body) for _ in range(15)]
 
     assert {outcome(answer) for answer in busy} == {(503, "busy")}
     assert busy[0].headers["retry-after"] == "2"
@@ -259,11 +259,50 @@ async def test_too_many_at_once_are_told_to_come_back_and_not_counted(
     await crowded.close()
 
 
+async def test_under_a_used_key_nothing_is_hashed(
+    http: Any, account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"idempotency-key": "protected-gallery-of-today"}
+    body = {"title": "Porto", "password": "open sesame"}
+    first = await http("POST", GALLERIES, body=body, token=account.token, headers=headers)
+    monkeypatch.setattr(Passwords, "hash", lambda *_, **__: pytest.fail("hashed again"))
+    again = await http("POST", GALLERIES, body=body, token=account.token, headers=headers)
+    other = await http("POST", GALLERIES, body={"password": "other"}, token=account.token, headers=headers)
+
+    assert (again.status, again.body) == (201, first.body)
+    assert outcome(other) == (422, "idempotency_key_reused")
+
+
+async def test_an_owner_who_sets_many_passwords_leaves_the_queue_to_others(
+    http_on: Any, account: Any, gallery: Any
+) -> None:
+    shared = Passwords(time_cost=1, memory_kib=8, longest_queue=8, share=4)
+    http = http_on(passwords=shared)
+
+    def change(number: int) -> Any:
+        return http(
+            "PATCH",
+            path(gallery),
+            body={"password": "open sesame"},
+            token=account.token,
+            headers={"x-forwarded-for": f"203.0.113.{number}"},
+        )
+
+    body = {"code": gallery["code"], "password": "open sesame", "client": HERE}
+    *changes, viewed = await asyncio.gather(
+        *(change(number) for number in range(40)), http("POST", VIEW, body=body)
+    )
+
+    assert outcome(viewed) == (200, "")
+    assert {outcome(answer) for answer in changes} == {(200, ""), (503, "busy")}
+    await shared.close()
+
+
 async def test_an_old_hash_is_made_anew_when_its_password_comes_by(
     http_on: Any, gallery: Any, database: Any, published: Any
 ) -> None:
     before = await database.hot.fetchval("SELECT password_hash FROM galleries")
-    stronger = Passwords(time_cost=2, memory_kib=8, longest_queue=8)
+    stronger = Passwords(time_cost=2, memory_kib=8, longest_queue=8, share=8)
     http = http_on(passwords=stronger)
 
     wrong = await http("POST", VIEW, body={"code": gallery["code"], "password": "wrong"})

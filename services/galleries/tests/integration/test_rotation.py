@@ -104,7 +104,9 @@ async def test_an_old_code_is_never_given_again(make_http: Any, account: Any, da
     first = (await http("POST", "/v1/galleries")).json
     rotated = await http("POST", path(first, "/rotate-code"), key=first["access_key"])
     anonymous = (await http("POST", "/v1/galleries")).json
-    retried = await http("POST", "/v1/galleries", headers={"idempotency-key": "retryable"})
+    retried = await http(
+        "POST", "/v1/galleries", headers={"idempotency-key": "a-creation-that-may-be-retried"}
+    )
     owned = (await http("POST", "/v1/galleries", token=account.token)).json
 
     codes = [each["code"] for each in (first, rotated.json, anonymous, retried.json, owned)]
@@ -178,7 +180,7 @@ async def test_a_new_key_takes_the_place_of_the_old_one(
 async def test_a_lost_new_key_comes_back_to_whoever_repeats_the_request(
     http: Any, gallery: Any, database: Any
 ) -> None:
-    headers, old = {"idempotency-key": "rotation-of-today"}, gallery["access_key"]
+    headers, old = {"idempotency-key": "rotation-of-the-key-of-today"}, gallery["access_key"]
     first, second = await asyncio.gather(
         *(http("POST", path(gallery, "/rotate-key"), key=old, headers=headers) for _ in range(2))
     )
@@ -206,7 +208,7 @@ async def test_of_rotations_at_once_one_wins(http: Any, gallery: Any) -> None:
 
 
 async def test_a_retried_rotation_gives_one_code(http: Any, account: Any, mine: Any) -> None:
-    headers = {"idempotency-key": "rotation-of-today"}
+    headers = {"idempotency-key": "rotation-of-the-key-of-today"}
     answers = await asyncio.gather(
         *(http("POST", path(mine, "/rotate-code"), token=account.token, headers=headers) for _ in range(4))
     )

@@ -132,6 +132,26 @@ async def test_creations_that_failed_cost_nothing(make_stack: StackFactory) -> N
         assert (await stack.ask("POST", "/v1/galleries", body=b"{}")).status == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "limit", "code"),
+    [
+        ("/v1/galleries", "creation_burst", "too_many_galleries"),
+        ("/v1/accounts", "sign_up_burst", "too_many_accounts"),
+    ],
+)
+async def test_trying_used_keys_is_limited_as_what_they_were_used_for(
+    make_stack: StackFactory, path: str, limit: str, code: str
+) -> None:
+    stack = await make_stack(accounts=True, **{limit: 2})
+    for service in (stack.galleries, stack.identity):
+        service.always(problem_reply(422, "idempotency_key_reused"))
+    answers = [await stack.ask("POST", path, body=b"{}") for _ in range(3)]
+    assert [(answer.status, answer.code) for answer in answers] == [
+        *[(422, "idempotency_key_reused")] * 2,
+        (429, code),
+    ]
+
+
 async def test_load_is_shed(make_stack: StackFactory) -> None:
     stack = await make_stack(max_in_flight=1)
     released = asyncio.Event()

@@ -10,6 +10,8 @@ from fastapi import Header, Query, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing, AccountVerifier
 from kappi_chassis.clock import Clock
+from kappi_chassis.http.client_address import client_address
+from kappi_chassis.idempotency import MAX_LENGTH, MIN_LENGTH, MIN_SECRET_LENGTH, SECRET_KEY
 from starlette.requests import Request
 
 from kappi_identity.domain import Account, SessionId, describe_device
@@ -29,13 +31,25 @@ _bearer = HTTPBearer(
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most")]
 Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")]
+_REPEATED = (
+    "chosen per thing wanted: a retry with the same key and body gets the first answer again and makes "
+    "nothing new. Kept for a day"
+)
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        description="A random text of 8 to 255 characters, best a UUID, chosen per thing wanted: a retry "
-        "with the same key and body gets the first answer again and makes nothing new. Kept for a day",
+        description=f"A random text of {MIN_LENGTH} to {MAX_LENGTH} characters, best a UUID, {_REPEATED}",
+        json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
     ),
 ]
+SecretIdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description=f"{SECRET_KEY}; {_REPEATED}",
+        json_schema_extra={"minLength": MIN_SECRET_LENGTH, "maxLength": MAX_LENGTH},
+    ),
+]
+"""Of a call whose body holds a password: a key that is known would tell whether a guess of it is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +86,10 @@ class Access:
         return caller
 
 
-def client_of(request: Request) -> Client:
-    """The client as the gateway saw it: nobody else reaches this service."""
-    forwarded = request.headers.get("x-forwarded-for", "")
-    peer = request.client.host if request.client is not None else ""
+def client_of(request: Request, *, device_token: str | None = None) -> Client:
+    """The client as the gateway saw it."""
     return Client(
-        address=forwarded.rpartition(",")[2].strip() or peer,
+        address=client_address(request),
         device=describe_device(request.headers.get("user-agent")),
+        device_token=device_token,
     )

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.client_address import client_address
 from kappi_chassis.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
-    IdempotentCall,
+    SecretIdempotentCall,
     StoredAnswer,
 )
 from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
 from starlette.responses import Response
 
-from kappi_identity.api.access import NO_STORE, IdempotencyKey, client_of
+from kappi_identity.api.access import NO_STORE, SecretIdempotencyKey
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import Account, TextRefused, check_password, normal_password
 from kappi_identity.emails import read_email
@@ -45,29 +45,28 @@ class AccountApi:
         return router
 
     async def create(
-        self, request: Request, body: AccountCreate, idempotency_key: IdempotencyKey = None
+        self, request: Request, body: AccountCreate, idempotency_key: SecretIdempotencyKey = None
     ) -> Response:
-        wish = _wish(body)
+        wish, address = _wish(body), client_address(request)
         if idempotency_key is None:
-            answer = _created(await self._sign_up.create(wish))
+            answer = _created(await self._sign_up.create(wish, address=address))
         else:
-            call = IdempotentCall(
+            call = SecretIdempotentCall(
                 secret=self._idempotency_secret,
                 key=idempotency_key,
                 scope=CREATE_SCOPE,
-                # It stores a plain hash of the body, and this body holds a password.
-                body=hmac.digest(self._idempotency_secret, await request.body(), "sha256"),
+                body=await request.body(),
             )
-            answer = await self._sign_up.create_once(call, wish, render=_created)
+            answer = await self._sign_up.create_once(call, wish, address=address, render=_created)
         return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
 
     async def request_reset(self, request: Request, body: ResetRequestBody) -> Response:
-        await self._reset.request(body.email, address=client_of(request).address)
+        await self._reset.request(body.email, address=client_address(request))
         return Response(status_code=202)
 
-    async def finish_reset(self, token: ResetToken, body: ResetBody) -> Response:
+    async def finish_reset(self, request: Request, token: ResetToken, body: ResetBody) -> Response:
         try:
-            await self._reset.set_password(token, body.password)
+            await self._reset.set_password(token, body.password, address=client_address(request))
         except TextRefused as refused:
             raise refused_password(refused) from refused
         return Response(status_code=204)
@@ -123,7 +122,8 @@ _REQUEST: dict[str, Any] = {
 _FINISH: dict[str, Any] = {
     "operation_id": "resetPassword",
     "summary": "Set a new password with a mailed token",
-    "description": "Ends every login of the account.",
+    "description": "Ends every login of the account. The client's address is known to the account then, so "
+    "that it can log in at once, whatever others guess (`POST /v1/oauth/token`).",
     "status_code": 204,
     "response_model": None,
     "response_class": Response,  # no body, so none is documented

@@ -61,7 +61,7 @@ class OAuthApi:
         return await self._login.with_password(
             required(form, "username"),
             required(form, "password"),
-            client=client_of(request),
+            client=client_of(request, device_token=form.get("device_token")),
             policy=self._policy,
         )
 
@@ -72,8 +72,10 @@ def _tokens(pair: TokenPair) -> Response:
         token_type=BEARER,
         expires_in=pair.expires_in,
         refresh_token=pair.refresh_token,
+        device_token=pair.device_token,
     )
-    return json_response(answer.model_dump_json().encode(), headers={**NO_STORE, "Pragma": "no-cache"})
+    body = answer.model_dump_json(exclude_none=True).encode()
+    return json_response(body, headers={**NO_STORE, "Pragma": "no-cache"})
 
 
 def _form(properties: dict[str, Any], *, required: list[str], example: dict[str, str]) -> dict[str, Any]:
@@ -86,7 +88,12 @@ _TOKEN: dict[str, Any] = {
     "summary": "Log in, or refresh tokens",
     "description": "OAuth 2 (RFC 6749), password and refresh grants. A refresh token is good once. Using one "
     "again ends the whole login, because somebody else may have it; except at once, where the answer to the "
-    "first use may have got lost: then the repetition gets tokens and those of the first use are void.",
+    "first use may have got lost: then the repetition gets tokens and those of the first use are void.\n\n"
+    "Wrong passwords are limited for an account. A client that logged in to it before (90 days, a setting), "
+    "from the same address or showing the `device_token` it got, has a limit of its own. All other clients "
+    "share one, however many addresses they have. So guesses of strangers lock out clients at new addresses "
+    "only: these get in with a `device_token`, or set a new password by mail, which makes their address "
+    "known.",
     "response_model": TokenAnswer,
     "response_description": "The tokens",
     "responses": problems(OAuthFailure, InvalidGrant, UnsupportedGrantType, TooManyLogins, PasswordsBusy),
@@ -95,6 +102,10 @@ _TOKEN: dict[str, Any] = {
             "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
             "username": {"type": "string", "description": "The email address, for `password`"},
             "password": {"type": "string", "format": "password", "description": "For `password`"},
+            "device_token": {
+                "type": "string",
+                "description": "For `password`: of this device's last login to the account, if it has one",
+            },
             "refresh_token": {"type": "string", "description": "For `refresh_token`"},
         },
         required=["grant_type"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from uuid import UUID
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -21,6 +22,7 @@ from kappi_identity.use_cases.login import WRONG, Login
 from kappi_identity.use_cases.sessions import Sessions
 
 COOKIE = "kappi_admin"
+DEVICE_COOKIE = "kappi_admin_device"
 PATH = "/admin"
 _SALT = "kappi admin session"
 
@@ -29,7 +31,8 @@ class PanelLogin(AuthProvider):
     """The cookie names a session of the database, which every request looks up.
 
     So a session that was ended, an account that is no administrator any more or has another password is out
-    at once. secret: signs the cookie. secure: whether browsers reach the panel over HTTPS.
+    at once. Another cookie outlives log-outs: it makes the browser a known device, which guesses of others do
+    not lock out. secret: signs the first. secure: whether browsers reach the panel over HTTPS.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class PanelLogin(AuthProvider):
         sessions: Sessions,
         accounts: AccountQueries,
         policy: SessionPolicy,
+        device_known_for: timedelta,
         secret: bytes,
         secure: bool,
         clock: Clock,
@@ -48,6 +52,7 @@ class PanelLogin(AuthProvider):
         self._sessions = sessions
         self._accounts = accounts
         self._policy = policy
+        self._device_known_for = device_known_for
         self._signed = URLSafeSerializer(secret, salt=_SALT)
         self._secure = secure
         self._clock = clock
@@ -55,8 +60,11 @@ class PanelLogin(AuthProvider):
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
         """Raises LoginFailed. remember_me: a session of the panel always lasts the same."""
         try:
-            account, session = await self._login.as_admin(
-                username, password, client=client_of(request), policy=self._policy
+            opened = await self._login.as_admin(
+                username,
+                password,
+                client=client_of(request, device_token=request.cookies.get(DEVICE_COOKIE)),
+                policy=self._policy,
             )
         except InvalidGrant as refused:
             raise LoginFailed(WRONG) from refused
@@ -66,15 +74,9 @@ class PanelLogin(AuthProvider):
         response = RedirectResponse(
             safe_redirect_url(request.query_params.get("next") or start, request, start), status_code=303
         )
-        response.set_cookie(
-            COOKIE,
-            self._signed.dumps([str(account.id), str(session.id)]),
-            max_age=int(self._policy.longest.total_seconds()),
-            path=PATH,
-            secure=self._secure,
-            httponly=True,
-            samesite="strict",
-        )
+        session = self._signed.dumps([str(opened.account.id), str(opened.session.id)])
+        self._set_cookie(response, COOKIE, session, lasting=self._policy.longest)
+        self._set_cookie(response, DEVICE_COOKIE, opened.device_token, lasting=self._device_known_for)
         return response
 
     async def authenticate(self, request: Request) -> AdminUser | None:
@@ -96,6 +98,17 @@ class PanelLogin(AuthProvider):
         response = RedirectResponse(index_url(request), status_code=303)
         response.delete_cookie(COOKIE, path=PATH)
         return response
+
+    def _set_cookie(self, response: Response, name: str, value: str, *, lasting: timedelta) -> None:
+        response.set_cookie(
+            name,
+            value,
+            max_age=int(lasting.total_seconds()),
+            path=PATH,
+            secure=self._secure,
+            httponly=True,
+            samesite="strict",
+        )
 
     def _named(self, request: Request) -> tuple[UUID, UUID] | None:
         try:

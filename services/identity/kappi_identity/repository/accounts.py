@@ -18,7 +18,9 @@ from kappi_identity.models import accounts
 _NAMES = ("id", "email", "display_name", "role", "tier", "version", "created_at", "deleted_at")
 _COLUMNS = ", ".join(f"accounts.{name}" for name in _NAMES)
 _CREDENTIALS = f"""
-SELECT {_COLUMNS}, password_hash FROM accounts WHERE email_normalised = $1
+SELECT {_COLUMNS}, password_hash, EXISTS (
+  SELECT FROM known_addresses WHERE account_id = accounts.id AND address_hash = $2 AND seen_at > $3
+) AS address_known FROM accounts WHERE email_normalised = $1
 """  # noqa: S608 - column names, not input
 _OF_SESSION = f"""
 SELECT {_COLUMNS} FROM accounts JOIN sessions ON sessions.account_id = accounts.id
@@ -30,23 +32,36 @@ _columns = tuple(accounts.c[name] for name in _NAMES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """An account that lives, and what its password is checked against."""
+    """An account that lives, and what its password is checked against.
+
+    address_known: whether the account logged in from the caller's address before.
+    """
 
     account: Account
     password_hash: str
+    address_known: bool = False
 
 
 class AccountQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def credentials(self, email_normalised: str) -> Credentials | None:
-        """What a login needs to know of an account; None where there is none."""
-        record = await self._database.hot.fetchrow(_CREDENTIALS, email_normalised)
+    async def credentials(
+        self, email_normalised: str, *, address_hash: bytes, known_since: datetime
+    ) -> Credentials | None:
+        """What a login needs to know of an account; None where there is none.
+
+        address_hash: of the caller's address. known_since: how long ago it may have been seen.
+        """
+        record = await self._database.hot.fetchrow(_CREDENTIALS, email_normalised, address_hash, known_since)
         if record is None:
             return None
         account = Account(**{name: record[name] for name in _NAMES})
-        return Credentials(account=account, password_hash=record["password_hash"])
+        return Credentials(
+            account=account,
+            password_hash=record["password_hash"],
+            address_known=record["address_known"],
+        )
 
     async def of_session(self, account_id: UUID, session_id: UUID, *, now: datetime) -> Account | None:
         """The account, if it lives and this session of it does."""

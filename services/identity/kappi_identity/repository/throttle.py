@@ -14,7 +14,6 @@ WHERE GREATEST(0, known.level - GREATEST(0, extract(epoch FROM $4 - known.update
 RETURNING level
 """
 _GIVE_BACK = "UPDATE throttle SET level = GREATEST(0, level - 1) WHERE subject_hash = $1"
-_FORGET = "DELETE FROM throttle WHERE subject_hash = $1"
 
 
 class ThrottleQueries:
@@ -30,6 +29,3 @@ class ThrottleQueries:
 
     async def give_back(self, subject_hash: bytes) -> None:
         await self._database.hot.execute(_GIVE_BACK, subject_hash)
-
-    async def forget(self, subject_hash: bytes) -> None:
-        await self._database.hot.execute(_FORGET, subject_hash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kappi_chassis.fair_queue import Shares
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
@@ -13,6 +14,8 @@ from kappi_identity.errors import EmailTaken
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.sessions import SessionRows
 from kappi_identity.use_cases.sign_up import NewAccount, SignUp
+
+_OPERATOR = "operator"
 
 _log = get_logger(__name__)
 
@@ -32,14 +35,16 @@ class Admins:
         address, chosen = read_email(email), normal_password(password)
         check_password(chosen, email=address.shown, common=common_passwords())
         try:
-            account = await self._sign_up.create(NewAccount(email=address, password=chosen), role="admin")
+            account = await self._sign_up.create(
+                NewAccount(email=address, password=chosen), address=_OPERATOR, role="admin"
+            )
         except EmailTaken:
             account = await self._promote(address.normalised, chosen)
         _log.info("admin.created", account_id=str(account.id))
         return account
 
     async def _promote(self, email_normalised: str, password: str) -> Account:
-        password_hash = await self._passwords.hash(password)
+        password_hash = await self._passwords.hash(password, shares=Shares(address=_OPERATOR))
         async with self._outbox.begin() as unit:
             accounts = AccountRows(unit.connection)
             found = await accounts.lock_by_email(email_normalised)

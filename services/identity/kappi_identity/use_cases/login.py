@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.fair_queue import Shares
+from kappi_chassis.http.client_address import address_subject
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.passwords import Passwords
+from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_identity import metrics
 from kappi_identity.domain import Account, Session, SessionId, SessionPolicy, normal_password
 from kappi_identity.emails import normal_form
 from kappi_identity.errors import InvalidGrant, TooManyLogins
+from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountQueries, AccountRows, Credentials
 from kappi_identity.repository.sessions import SessionRows, TokenRows
-from kappi_identity.throttle import Limit, Throttle, address_subject
+from kappi_identity.throttle import Limit, Throttle
 from kappi_identity.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.use_cases.keys import Keyring
 
@@ -26,69 +29,149 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Who is calling. address: of the network. device: what the session list will show."""
+    """The caller. address: of the network. device: what the session list will show.
+
+    device_token: what an earlier login gave this device, as it was sent.
+    """
 
     address: str
     device: str | None
+    device_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginLimits:
+    """Wrong passwords. per_client: for an account, of one client that it knows. per_account: for an account,
+    of all others together. per_address: of one address, for all accounts that do not know it."""
+
+    per_client: Limit
     per_account: Limit
     per_address: Limit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A right password. device: of a known device. charges: what the attempt was counted on."""
+
+    credentials: Credentials
+    device: bytes | None
+    shares: Shares
+    charges: tuple[tuple[Limit, str], ...]
+
+
 class PasswordCheck:
-    """Is this the password of this account? Throttled, and as slow for accounts that do not exist."""
+    """Is this the password of this account? Throttled, and as slow for accounts that do not exist.
+
+    Every attempt is counted; what comes of a right password takes it back with `passed`.
+    """
 
     def __init__(
         self,
         *,
         accounts: AccountQueries,
+        known: KnownClients,
         passwords: Passwords,
         throttle: Throttle,
         limits: LoginLimits,
     ) -> None:
         self._accounts = accounts
+        self._known = known
         self._passwords = passwords
         self._throttle = throttle
         self._limits = limits
 
-    async def check(self, email: str, password: str, *, address: str) -> Credentials:
-        """The account's credentials. Raises InvalidGrant, TooManyLogins, PasswordsBusy.
+    async def check(self, email: str, password: str, *, client: Client) -> Checked:
+        """For a log-in. Raises InvalidGrant, TooManyLogins, PasswordsBusy."""
+        subject, source = normal_form(email), address_subject(client.address)
+        found = await self._credentials(subject, client.address)
+        device = None if found is None else self._known.device_of(client.device_token, found)
+        if device is not None:
+            count = f"{subject} device {device.hex()}"
+        elif found is not None and found.address_known:
+            count = f"{subject} address {source}"
+        else:
+            charges = ((self._limits.per_address, source), (self._limits.per_account, subject))
+            shares = Shares(address=source, account=subject)
+            return await self._verify(found, password, device=None, shares=shares, charges=charges)
+        return await self._verify(
+            found,
+            password,
+            device=device,
+            shares=Shares(address=source, account=count),
+            charges=((self._limits.per_client, count),),
+        )
 
-        An attempt is counted before the password is looked at: a burst of parallel ones gets no further.
-        """
-        subject, source = normal_form(email), address_subject(address)
-        await self._take(self._limits.per_address, source)
-        await self._take(self._limits.per_account, subject)
-        found = await self._accounts.credentials(subject)
+    async def check_in_session(
+        self, email: str, password: str, *, session_id: SessionId, address: str
+    ) -> Checked:
+        """For a client that is logged in, hence known. Raises as `check` does."""
+        subject = normal_form(email)
+        found = await self._credentials(subject, address)
+        return await self._verify(
+            found,
+            password,
+            device=None,
+            shares=Shares(address=address_subject(address), account=f"{subject} logged in"),
+            charges=((self._limits.per_client, f"{subject} session {session_id}"),),
+        )
+
+    async def passed(self, checked: Checked) -> None:
+        """Uncount an attempt that led to what it was made for."""
+        for limit, subject in checked.charges:
+            await self._throttle.give_back(limit, subject)
+
+    async def _credentials(self, email_normalised: str, address: str) -> Credentials | None:
+        return await self._accounts.credentials(
+            email_normalised,
+            address_hash=self._known.address_hash(email_normalised, address),
+            known_since=self._known.since,
+        )
+
+    async def _verify(
+        self,
+        found: Credentials | None,
+        password: str,
+        *,
+        device: bytes | None,
+        shares: Shares,
+        charges: tuple[tuple[Limit, str], ...],
+    ) -> Checked:
+        """Counts before the password is looked at: a burst of parallel attempts gets no further."""
+        for limit, subject in charges:
+            if not await self._throttle.take(limit, subject):
+                metrics.LOGINS.labels("throttled").inc()
+                raise TooManyLogins("Wait before you try again.", retry_after_s=limit.retry_after_s)
         stored = None if found is None else found.password_hash
-        if not await self._passwords.matches(normal_password(password), stored=stored) or found is None:
+        try:
+            right = await self._passwords.matches(normal_password(password), stored=stored, shares=shares)
+        except PasswordsBusy:
+            for limit, subject in charges:
+                await self._throttle.give_back(limit, subject)
+            raise
+        if not right or found is None:
             metrics.LOGINS.labels("refused").inc()
             raise InvalidGrant(WRONG)
-        await self._throttle.forget(self._limits.per_account, subject)
-        await self._throttle.give_back(self._limits.per_address, source)
-        return found
+        return Checked(credentials=found, device=device, shares=shares, charges=charges)
 
-    async def forget_failures(self, email_normalised: str) -> None:
-        """Let the account's owner try at once, after proving themselves in another way."""
-        await self._throttle.forget(self._limits.per_account, email_normalised)
 
-    async def _take(self, limit: Limit, subject: str) -> None:
-        if not await self._throttle.take(limit, subject):
-            metrics.LOGINS.labels("throttled").inc()
-            raise TooManyLogins("Wait before you try again.", retry_after_s=limit.retry_after_s)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A new session. device_token: for the device's next login."""
+
+    account: Account
+    session: Session
+    device_token: str
 
 
 class Login:
-    """Opens sessions."""
+    """Opens sessions. What logs in is known to the account from then on."""
 
     def __init__(
         self,
         *,
         outbox: Outbox,
         check: PasswordCheck,
+        known: KnownClients,
         passwords: Passwords,
         keyring: Keyring,
         access_tokens: AccessTokens,
@@ -97,6 +180,7 @@ class Login:
     ) -> None:
         self._outbox = outbox
         self._check = check
+        self._known = known
         self._passwords = passwords
         self._keyring = keyring
         self._access_tokens = access_tokens
@@ -108,44 +192,43 @@ class Login:
     ) -> TokenPair:
         """A new session's tokens. Raises InvalidGrant, TooManyLogins, PasswordsBusy."""
         refresh_token = new_refresh_token()
-        checked = await self._check.check(email, password, address=client.address)
-        account, session = await self._open(
+        checked = await self._check.check(email, password, client=client)
+        opened = await self._open(
             checked, password, client=client, policy=policy, refresh_token=refresh_token
         )
         key = await self._keyring.active()
         return TokenPair(
-            access_token=self._access_tokens.seal(key, account, session_id=session.id),
+            access_token=self._access_tokens.seal(key, opened.account, session_id=opened.session.id),
             expires_in=self._access_tokens.expires_in,
             refresh_token=refresh_token,
+            device_token=opened.device_token,
         )
 
-    async def as_admin(
-        self, email: str, password: str, *, client: Client, policy: SessionPolicy
-    ) -> tuple[Account, Session]:
+    async def as_admin(self, email: str, password: str, *, client: Client, policy: SessionPolicy) -> Opened:
         """An administrator's new session, which cannot be refreshed. Raises as `with_password` does.
 
         To everybody else it says what a wrong password is told.
         """
-        checked = await self._check.check(email, password, address=client.address)
-        if checked.account.role != "admin":
+        checked = await self._check.check(email, password, client=client)
+        if checked.credentials.account.role != "admin":
             raise InvalidGrant(WRONG)
         return await self._open(checked, password, client=client, policy=policy, refresh_token=None)
 
     async def _open(
         self,
-        checked: Credentials,
+        checked: Checked,
         password: str,
         *,
         client: Client,
         policy: SessionPolicy,
         refresh_token: str | None,
-    ) -> tuple[Account, Session]:
+    ) -> Opened:
         rehashed = await self._rehash(checked, password)
-        now = self._clock()
+        credentials, now = checked.credentials, self._clock()
         async with self._outbox.begin() as unit:
             accounts = AccountRows(unit.connection)
-            locked = await accounts.lock(checked.account.id)
-            if locked is None or locked.password_hash != checked.password_hash:
+            locked = await accounts.lock(credentials.account.id)
+            if locked is None or locked.password_hash != credentials.password_hash:
                 # Deleted, or given another password, since it was checked.
                 raise InvalidGrant(WRONG)
             if rehashed is not None:
@@ -163,12 +246,21 @@ class Login:
             if refresh_token is not None:
                 tokens = TokenRows(unit.connection)
                 await tokens.add(token_hash(refresh_token), session_id=session.id, parent_hash=None, now=now)
+            await self._known.remember(unit.connection, locked.account, address=client.address)
+        await self._check.passed(checked)
         metrics.LOGINS.labels("done").inc()
         _log.info("session.opened", account_id=str(session.account_id), session_id=str(session.id))
-        return locked.account, session
+        device_token = self._known.device_token(
+            locked.account.id, rehashed or credentials.password_hash, device=checked.device
+        )
+        return Opened(account=locked.account, session=session, device_token=device_token)
 
-    async def _rehash(self, checked: Credentials, password: str) -> str | None:
-        if not self._passwords.is_outdated(checked.password_hash):
+    async def _rehash(self, checked: Checked, password: str) -> str | None:
+        if not self._passwords.is_outdated(checked.credentials.password_hash):
+            return None
+        try:
+            rehashed = await self._passwords.hash(normal_password(password), shares=checked.shares)
+        except PasswordsBusy:  # there will be another login, when fewer passwords wait
             return None
         metrics.REHASHED.inc()
-        return await self._passwords.hash(normal_password(password))
+        return rehashed

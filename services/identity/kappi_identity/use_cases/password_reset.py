@@ -13,6 +13,8 @@ from datetime import timedelta
 import asyncpg
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.db import Database
+from kappi_chassis.fair_queue import Shares
+from kappi_chassis.http.client_address import address_subject
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
@@ -23,13 +25,13 @@ from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import check_password, normal_password
 from kappi_identity.emails import normal_form
 from kappi_identity.errors import ResetTokenInvalid, TooManyResets
+from kappi_identity.known_clients import KnownClients
 from kappi_identity.mail import MailMaker, MailTransport, MailUndelivered
 from kappi_identity.repository.accounts import AccountQueries, AccountRows
 from kappi_identity.repository.resets import ResetQueries, ResetRequest, ResetRows
 from kappi_identity.repository.sessions import SessionRows
-from kappi_identity.throttle import Limit, Throttle, address_subject
+from kappi_identity.throttle import Limit, Throttle
 from kappi_identity.tokens import new_reset_token, token_hash
-from kappi_identity.use_cases.login import PasswordCheck
 
 RETRY_IN = timedelta(seconds=15)
 GIVE_UP_AFTER = timedelta(hours=2)
@@ -51,7 +53,7 @@ class PasswordReset:
         outbox: Outbox,
         queries: ResetQueries,
         accounts: AccountQueries,
-        check: PasswordCheck,
+        known: KnownClients,
         passwords: Passwords,
         throttle: Throttle,
         limits: ResetLimits,
@@ -61,7 +63,7 @@ class PasswordReset:
         self._outbox = outbox
         self._queries = queries
         self._accounts = accounts
-        self._check = check
+        self._known = known
         self._passwords = passwords
         self._throttle = throttle
         self._limits = limits
@@ -82,9 +84,10 @@ class PasswordReset:
         if await self._throttle.take(self._limits.per_account, subject):
             await self._queries.request(self._new_id(), email_normalised=subject, now=self._clock())
 
-    async def set_password(self, token: str, password: str) -> None:
+    async def set_password(self, token: str, password: str, *, address: str) -> None:
         """Spend a token: the new password holds, every session ends, every other token is void.
 
+        A fresh start: of all clients the one at this address is known, so guesses do not keep it waiting.
         Raises ResetTokenInvalid, TextRefused, PasswordsBusy.
         """
         presented = token_hash(token)
@@ -94,7 +97,9 @@ class PasswordReset:
             raise ResetTokenInvalid("Ask for a new one.")
         chosen = normal_password(password)
         check_password(chosen, email=account.email, common=common_passwords())
-        password_hash = await self._passwords.hash(chosen)
+        password_hash = await self._passwords.hash(
+            chosen, shares=Shares(address=address_subject(address), account=str(account.id))
+        )
         now = self._clock()
         async with self._outbox.begin() as unit:
             accounts, resets = AccountRows(unit.connection), ResetRows(unit.connection)
@@ -103,7 +108,7 @@ class PasswordReset:
             await accounts.set_password(account.id, password_hash)
             await resets.remove_all(account.id)
             await SessionRows(unit.connection).revoke_all(account.id, now=now)
-        await self._check.forget_failures(normal_form(account.email))
+            await self._known.remember_only(unit.connection, account, address=address)
         _log.info("account.password_reset", account_id=str(account.id))
 
 

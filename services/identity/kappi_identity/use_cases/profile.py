@@ -14,7 +14,9 @@ from kappi_identity import metrics
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import Account, SessionId, check_password, normal_password
 from kappi_identity.errors import InvalidGrant, PasswordWrong
+from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountRows
+from kappi_identity.repository.known_addresses import KnownAddressRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows
 from kappi_identity.use_cases.login import PasswordCheck
@@ -25,9 +27,18 @@ _log = get_logger(__name__)
 class Profile:
     """Every method takes the account as it was when its token was checked."""
 
-    def __init__(self, *, outbox: Outbox, check: PasswordCheck, passwords: Passwords, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        check: PasswordCheck,
+        known: KnownClients,
+        passwords: Passwords,
+        clock: Clock,
+    ) -> None:
         self._outbox = outbox
         self._check = check
+        self._known = known
         self._passwords = passwords
         self._clock = clock
 
@@ -45,18 +56,22 @@ class Profile:
         chosen = normal_password(new)
         check_password(chosen, email=account.email, common=common_passwords())
         try:
-            checked = await self._check.check(account.email, current, address=address)
+            checked = await self._check.check_in_session(
+                account.email, current, session_id=session_id, address=address
+            )
         except InvalidGrant as error:
             raise PasswordWrong from error
-        password_hash = await self._passwords.hash(chosen)
+        password_hash = await self._passwords.hash(chosen, shares=checked.shares)
         async with self._outbox.begin() as unit:
             accounts = AccountRows(unit.connection)
             locked = await accounts.lock(account.id)
-            if locked is None or locked.password_hash != checked.password_hash:
+            if locked is None or locked.password_hash != checked.credentials.password_hash:
                 raise PasswordWrong("It was changed meanwhile.")
             await accounts.set_password(account.id, password_hash)
             await ResetRows(unit.connection).remove_all(account.id)
             await SessionRows(unit.connection).revoke_all(account.id, now=self._clock(), but=session_id)
+            await self._known.remember_only(unit.connection, locked.account, address=address)
+        await self._check.passed(checked)
         _log.info("account.password_changed", account_id=str(account.id))
 
     async def delete(self, account: Account) -> None:
@@ -71,6 +86,7 @@ class Profile:
             await accounts.bury(account.id, deleted_at=now, version=version)
             await SessionRows(unit.connection).remove_all(account.id)
             await ResetRows(unit.connection).remove_all(account.id)
+            await KnownAddressRows(unit.connection).forget_all(account.id)
             await unit.publish(AccountDeleted(account_id=account.id, deleted_at=now), sequence=version)
         metrics.ACCOUNTS_DELETED.inc()
         _log.info("account.deleted", account_id=str(account.id))

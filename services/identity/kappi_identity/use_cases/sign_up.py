@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.fair_queue import Shares
+from kappi_chassis.http.client_address import address_subject
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
@@ -37,22 +39,31 @@ class SignUp:
         self._clock = clock
         self._new_id = new_id
 
-    async def create(self, wish: NewAccount, *, role: Role = "user") -> Account:
-        """Raises EmailTaken, PasswordsBusy."""
-        password_hash = await self._passwords.hash(wish.password)
+    async def create(self, wish: NewAccount, *, address: str, role: Role = "user") -> Account:
+        """address: of the caller, whose turn the password takes. Raises EmailTaken, PasswordsBusy."""
+        password_hash = await self._hash(wish, address)
         async with self._outbox.begin() as unit:
             account = await self._create_within(unit, wish, password_hash=password_hash, role=role)
         metrics.ACCOUNTS_CREATED.inc()
         return account
 
     async def create_once(
-        self, call: IdempotentCall, wish: NewAccount, *, render: Callable[[Account], StoredAnswer]
+        self,
+        call: IdempotentCall,
+        wish: NewAccount,
+        *,
+        address: str,
+        render: Callable[[Account], StoredAnswer],
     ) -> StoredAnswer:
         """Create and keep the rendered answer in one transaction, or return the answer kept before.
 
         Raises as `create` does, and IdempotencyKeyReused.
         """
-        password_hash = await self._passwords.hash(wish.password)
+        async with self._outbox.begin() as unit:
+            known = await call.repeated(unit.connection)
+        if known is not None:
+            return known
+        password_hash = await self._hash(wish, address)
         async with self._outbox.begin() as unit:
             known = await call.claim(unit.connection)
             if known is not None:
@@ -62,6 +73,9 @@ class SignUp:
             await call.store(unit.connection, answer)
         metrics.ACCOUNTS_CREATED.inc()
         return answer
+
+    async def _hash(self, wish: NewAccount, address: str) -> str:
+        return await self._passwords.hash(wish.password, shares=Shares(address=address_subject(address)))
 
     async def _create_within(
         self, unit: UnitOfWork, wish: NewAccount, *, password_hash: str, role: Role

@@ -169,6 +169,7 @@ def make_settings(url: str, tmp_path: Any) -> Callable[..., IdentitySettings]:
             "mail_dir": tmp_path / "mails",
             "password_time_cost": 1,
             "password_memory_kib": 8,
+            "password_share": 64,
             "access_token_lifetime": timedelta(hours=13),
             **changed,
         }

@@ -110,7 +110,7 @@ async def test_a_password_is_not_changed_without_the_current_and_a_good_one(
 
 async def test_guessing_the_current_password_is_throttled_as_a_login(make_http: Any, sign_up: Any) -> None:
     ada = await sign_up()
-    http = make_http(login_burst_per_account=3)
+    http = make_http(login_burst_per_client=3)
     body = {"current_password": "not it", "password": NEW}
     answers = [await http("PUT", PASSWORD_PATH, body=body, token=ada.access_token) for _ in range(4)]
     assert [answer.code for answer in answers] == ["password_wrong"] * 3 + ["too_many_logins"]

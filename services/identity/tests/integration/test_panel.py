@@ -133,12 +133,37 @@ async def test_everybody_else_is_told_the_same(
 
 
 async def test_guessing_is_throttled_as_every_login(make_http: Any, admin: Any) -> None:
-    browser = Browser(make_http(login_burst_per_account=2))
+    browser = Browser(make_http(login_burst_per_client=2))
     for _ in range(2):
         assert b"not right" in (await browser.log_in(password="wrong one")).body
     answer = await browser.log_in()
     assert answer.status == 400
     assert b"Too many attempts to log in" in answer.body
+
+
+async def test_strangers_do_not_lock_a_browser_out_that_was_inside_before(
+    make_http: Any, admin: Any, log_in: Any
+) -> None:
+    http = make_http(login_burst_per_account=2)
+    address = "198.51.100.7"
+
+    async def wherever(method: str, path: str, **named: Any) -> Any:
+        return await http(method, path, **{**named, "address": address})
+
+    known, strange = Browser(wherever), Browser(wherever)
+    assert (await known.log_in()).status == 303
+    (cookie,) = [each for each in known.set_cookies if each.startswith("kappi_admin_device=")]
+    for attribute in ("HttpOnly", "SameSite=strict", "Secure", "Path=/admin", "Max-Age=7776000"):
+        assert attribute in cookie
+    await known.post("/admin/logout", {})
+    for number in range(4):
+        await log_in("root@example.com", password="wrong one", http=http, address=f"203.0.113.{number}")
+
+    assert (await strange.log_in()).status == 303, "from an address that is known"
+    address = "198.51.100.8"
+    strange.cookies.clear()
+    assert b"Too many attempts" in (await strange.log_in()).body
+    assert (await known.log_in()).status == 303, "with the cookie of the device"
 
 
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://kappi.example"])

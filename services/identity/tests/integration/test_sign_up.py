@@ -71,6 +71,18 @@ async def test_another_body_under_the_same_key_is_refused(http: Any, database: A
     assert await _accounts(database) == 1
 
 
+async def test_under_a_used_key_nothing_is_hashed(
+    http: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await http("POST", SIGN_UP, body=BODY, headers=KEY)
+    monkeypatch.setattr(parts.passwords, "hash", lambda *_, **__: pytest.fail("hashed"))
+    again = await http("POST", SIGN_UP, body=BODY, headers=KEY)
+    other = await http("POST", SIGN_UP, body={**BODY, "email": "eve@example.com"}, headers=KEY)
+
+    assert (again.status, again.body) == (201, first.body)
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+
+
 @pytest.mark.parametrize(
     ("changed", "field", "code"),
     [
@@ -105,8 +117,9 @@ async def test_a_body_that_is_no_json_is_malformed(http: Any, raw: bytes) -> Non
     assert (answer.status, answer.code) == (400, "malformed_json")
 
 
-async def test_an_unusable_key_is_refused(http: Any, database: Any) -> None:
-    answer = await http("POST", SIGN_UP, body=BODY, headers={"idempotency-key": "short"})
+@pytest.mark.parametrize("key", ["short", "nineteen characters", "1" * 40])
+async def test_an_unusable_key_is_refused(http: Any, database: Any, key: str) -> None:
+    answer = await http("POST", SIGN_UP, body=BODY, headers={"idempotency-key": key})
     assert (answer.status, answer.code) == (400, "idempotency_key_invalid")
     assert await _accounts(database) == 0
 

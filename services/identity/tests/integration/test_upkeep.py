@@ -12,7 +12,7 @@ from kappi_identity.upkeep import THROTTLE_MEMORY
 
 
 async def _counts(database: Any) -> dict[str, int]:
-    tables = ("sessions", "refresh_tokens", "password_resets", "throttle")
+    tables = ("sessions", "refresh_tokens", "password_resets", "known_addresses", "throttle")
     return {table: await database.hot.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
 
 
@@ -22,7 +22,9 @@ async def test_only_what_is_over_is_forgotten(
     idle = timedelta(days=30)
 
     async def tidy() -> None:
-        await remove_leftovers(database, now=clock.now, session_idle=idle, throttle_memory=THROTTLE_MEMORY)
+        await remove_leftovers(
+            database, now=clock.now, session_idle=idle, client_known_for=idle, throttle_memory=THROTTLE_MEMORY
+        )
 
     ada = await sign_up()
     await log_in("nobody@example.com")
@@ -41,6 +43,7 @@ async def test_only_what_is_over_is_forgotten(
         "sessions": 1,
         "refresh_tokens": 1,
         "password_resets": 0,
+        "known_addresses": 0,
         "throttle": 0,
     }
     assert (await refresh(kept)).status == 200

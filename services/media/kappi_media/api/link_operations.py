@@ -10,7 +10,7 @@ from kappi_chassis.problems import InsufficientStorage, MalformedJson, PayloadTo
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
-from kappi_media.api.operations import ACCESS, IDEMPOTENCY_KEY, NO_CONTENT, REDIRECT, TAG
+from kappi_media.api.operations import ACCESS, NO_CONTENT, REDIRECT, SECRET_IDEMPOTENCY_KEY, TAG
 
 CREATE_LINK: dict[str, Any] = {
     "operation_id": "createLink",
@@ -22,7 +22,7 @@ CREATE_LINK: dict[str, Any] = {
         "hash. The owner's tier must have expiring links."
     ),
     "status_code": 201,
-    "openapi_extra": {"requestBody": json_body("LinkRequest"), "parameters": [IDEMPOTENCY_KEY]},
+    "openapi_extra": {"requestBody": json_body("LinkRequest"), "parameters": [SECRET_IDEMPOTENCY_KEY]},
     "responses": {
         201: answer("NewLink", "The link"),
         **problems(

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse, json_response
-from kappi_chassis.idempotency import HEADER, IdempotentCall
+from kappi_chassis.idempotency import HEADER, SecretIdempotentCall
 from starlette.responses import Response
 
 from kappi_media.api import link_operations
@@ -66,7 +66,7 @@ class LinkApi:
         if key is None:
             return json_response(await self._create(order), status=201)
         scope = f"POST /v1/media/{media_id}/links {grant.gallery_id}"
-        call = IdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
+        call = SecretIdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
         return json_response(await self._create.idempotently(order, call), status=201)
 
     async def list_live(

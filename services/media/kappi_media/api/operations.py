@@ -6,7 +6,14 @@ from typing import Any
 
 from kappi_chassis.auth import GrantInvalid
 from kappi_chassis.http.app import problems
-from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
+from kappi_chassis.idempotency import (
+    MAX_LENGTH,
+    MIN_LENGTH,
+    MIN_SECRET_LENGTH,
+    SECRET_KEY,
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+)
 from kappi_chassis.problems import (
     InsufficientStorage,
     MalformedJson,
@@ -30,8 +37,14 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "8 to 255 printable characters, new for every call, the same in its retries",
-    "schema": {"type": "string", "minLength": 8, "maxLength": 255},
+    "description": f"{MIN_LENGTH} to {MAX_LENGTH} printable characters, new for every call, "
+    "the same in its retries",
+    "schema": {"type": "string", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
+}
+SECRET_IDEMPOTENCY_KEY: dict[str, Any] = {
+    **IDEMPOTENCY_KEY,
+    "description": f"{SECRET_KEY}; new for every call, the same in its retries",
+    "schema": {"type": "string", "minLength": MIN_SECRET_LENGTH, "maxLength": MAX_LENGTH},
 }
 
 

@@ -275,15 +275,27 @@ async def test_others_items_have_no_links(
         assert (answer.status, answer.code) == (404, "media_not_found")
 
 
+async def test_a_key_that_others_may_choose_too_makes_no_link(
+    client: Client, http: Http, owned: Gallery, published: Publications
+) -> None:
+    item = await client.upload(owned, JPEG)
+    for key in ("the-same-key", "0" * 40):
+        refused = await make(http, owned, item["id"], idempotency_key=key)
+        assert (refused.status, refused.code) == (400, "idempotency_key_invalid")
+    assert await published("LinkCreated") == []
+
+
 async def test_the_same_idempotency_key_makes_one_link(
     client: Client, http: Http, owned: Gallery, published: Publications, database: Database
 ) -> None:
     item = await client.upload(owned, JPEG)
-    answers = [await make(http, owned, item["id"], idempotency_key="the-same-key") for _ in range(2)]
+    answers = [
+        await make(http, owned, item["id"], idempotency_key="the-same-key-for-this-link") for _ in range(2)
+    ]
     assert [answer.status for answer in answers] == [201, 201]
     assert answers[0].body == answers[1].body
     assert len(await published("LinkCreated")) == 1
-    other = await make(http, owned, item["id"], 400, idempotency_key="the-same-key")
+    other = await make(http, owned, item["id"], 400, idempotency_key="the-same-key-for-this-link")
     assert (other.status, other.code) == (422, "idempotency_key_reused")
     assert answers[0].json["link"].encode() not in await database.hot.fetchval(
         "SELECT sealed_body FROM idempotency"
