@@ -74,7 +74,7 @@ async def log_in(stack: StackUnderTest, phone: Phone, email: str, password: str)
     answer = await ask_for_tokens(phone, grant_type="password", username=email, password=password)
     tokens = answer.ok()
     assert tokens["token_type"] == "Bearer"
-    stack.secrets.update((tokens["access_token"], tokens["refresh_token"]))
+    stack.secrets.update(tokens[name] for name in ("access_token", "refresh_token", "device_token"))
     me = await phone.ask("GET", "/v1/me", headers={"Authorization": f"Bearer {tokens['access_token']}"})
     return Person(me.ok()["id"], email, password, tokens["access_token"], tokens["refresh_token"])
 
