@@ -35,7 +35,9 @@ def own_settings() -> Mapping[str, str]:
     """Nothing is remembered of an unlocked gallery: each look at it costs a hash. A right password that met
     another one at once counts as wrong: not here, so that only the queue is in the attack's way."""
     return {
+        "KAPPI_GALLERIES_PASSWORD_SHARE": "8",
         "KAPPI_GATEWAY_GRANT_LIFETIME": "PT0.000001S",
+        "KAPPI_IDENTITY_PASSWORD_SHARE": "8",
         "KAPPI_IDENTITY_LOGIN_BURST_PER_CLIENT": "1000000",
     }
 

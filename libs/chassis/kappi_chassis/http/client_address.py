@@ -10,7 +10,7 @@ IPV6_SITE_BITS = 64
 
 
 def client_address(request: Request) -> str:
-    """The client's address as the gateway saw it: nothing else reaches a service."""
+    """The client's address, as the gateway names it; without one, the peer's."""
     forwarded = request.headers.get("x-forwarded-for", "")
     peer = request.client.host if request.client is not None else ""
     return forwarded.rpartition(",")[2].strip() or peer

@@ -12,6 +12,7 @@ from kappi_identity.domain import Account, check_password, normal_password
 from kappi_identity.emails import read_email
 from kappi_identity.errors import EmailTaken
 from kappi_identity.repository.accounts import AccountRows
+from kappi_identity.repository.known_addresses import KnownAddressRows
 from kappi_identity.repository.sessions import SessionRows
 from kappi_identity.use_cases.sign_up import NewAccount, SignUp
 
@@ -53,6 +54,7 @@ class Admins:
             await accounts.set_role(found.account.id, "admin")
             await accounts.set_password(found.account.id, password_hash)
             await SessionRows(unit.connection).remove_all(found.account.id)
+            await KnownAddressRows(unit.connection).forget_all(found.account.id)
             promoted = await accounts.find(found.account.id)
         assert promoted is not None
         return promoted

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kappi_identity.errors import InvalidGrant, TooManyLogins
+from kappi_identity.use_cases.admins import Admins
 from kappi_identity.use_cases.login import Client
 
 EMAIL, PASSWORD, WRONG = "ada@example.com", "correct horse battery staple", "wrong one"
@@ -153,6 +154,16 @@ async def test_with_another_password_all_but_the_client_that_set_it_are_stranger
     assert (await attempt(NEW, address=ROAD)).status == 429
     assert (await attempt(NEW, address=ROAD, device_token=token)).status == 429
     assert (await attempt(NEW)).status == 200
+
+
+async def test_a_password_that_an_operator_sets_makes_every_client_a_stranger(
+    sign_up: Any, attempt: Any, besieged: Any, parts: Any, ground: Any
+) -> None:
+    await sign_up()
+    admins = Admins(outbox=ground.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
+    await admins.create(EMAIL, NEW)
+    await besieged()
+    assert (await attempt(NEW)).status == 429
 
 
 async def test_an_address_is_forgotten_when_it_was_not_used_for_long(

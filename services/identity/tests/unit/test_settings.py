@@ -53,6 +53,7 @@ def test_the_public_url_is_shared_with_the_other_services(environment: pytest.Mo
         ("KAPPI_IDENTITY_KEY_SECRET", "short"),
         ("KAPPI_IDENTITY_KEY_PUBLISH_AHEAD", "PT1M"),
         ("KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME", "0"),
+        ("KAPPI_IDENTITY_RESET_LIFETIME", "PT10M"),  # shorter than it takes until the next mail
     ],
 )
 def test_settings_that_cannot_be_are_refused(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
