@@ -117,6 +117,10 @@ class TooManySlow(TooManyRequests):
     code, title = "too_many_slow_requests", "Too many requests of one address are waiting for it"
 
 
+class TooManyUploads(TooManyRequests):
+    code, title = "too_many_uploads", "Too many uploads are signed for one address"
+
+
 class TooManyAccounts(TooManyRequests):
     code, title = "too_many_accounts", "Too many accounts from one address"
 

@@ -17,11 +17,21 @@ from kappi_contracts.grants import GRANT_HEADER
 
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.call import Call
+from kappi_gateway.client_address import limit_key
 from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.grants import Granted
-from kappi_gateway.headers import OF_ACCOUNT, ROLE, TO_GALLERIES, TO_IDENTITY, WITH_GRANT, passing
+from kappi_gateway.headers import (
+    CLIENT,
+    OF_ACCOUNT,
+    ROLE,
+    SIGNED,
+    TO_GALLERIES,
+    TO_IDENTITY,
+    WITH_GRANT,
+    passing,
+)
 from kappi_gateway.limits import CallLimit, PlaceLimit
 from kappi_gateway.pace import Pace
 from kappi_gateway.relay import relay
@@ -75,8 +85,8 @@ class _Paid:
         self._limit = limit
         self.subject = subject
 
-    def settle(self, *, status: int, code: str = "") -> None:
-        self._limit.settle(self.subject, status=status, code=code)
+    def settle(self, *, status: int, code: str = "", things: int = 1) -> None:
+        self._limit.settle(self.subject, status=status, code=code, things=things)
 
 
 class _ProblemCode(msgspec.Struct):
@@ -180,7 +190,8 @@ class Forward:
             if paid is not None:
                 refused = response.status == ValidationFailed.status
                 code = await _problem_code(response) if refused else ""
-                paid.settle(status=response.status, code=code)
+                signed = int(response.headers.get(SIGNED, 1))
+                paid.settle(status=response.status, code=code, things=signed)
             if self._route.changes_gallery and response.status < 300:
                 self._forget(call)
             await relay(
@@ -255,6 +266,8 @@ class Forward:
         headers.append(("x-forwarded-proto", call.scope["scheme"]))
         if granted is not None:
             headers.append((GRANT_HEADER, granted.grant.token))
+        if self._route.promises:
+            headers.append((CLIENT, limit_key(call.address)))
         if self._route.is_counted and (role := await self._credentials.role_of(call)) is not None:
             headers.append((ROLE, role))
         if body is not None and body.length is not None:

@@ -62,6 +62,12 @@ OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
 ROLE = "x-kappi-role"
 """The role in the access token of a viewer, for statistics only (ADR-0024): it gives no right."""
 
+CLIENT = "x-kappi-client"
+"""Whose upload it is, as limits count: the media service keeps a budget for each (`limit_key`)."""
+
+SIGNED = "x-kappi-signed"
+"""How many files an answer of the media service signs: what the call counts for. Ends here."""
+
 TO_STORE: Mapping[bytes, str] = _passing(
     "access-control-request-headers",
     "access-control-request-method",
@@ -84,7 +90,9 @@ _CONNECTION_ONLY = frozenset(
         b"upgrade",
     }
 )
-_NOT_OURS_TO_SHOW = frozenset({b"date", b"server", b"traceparent", b"x-kappi-grant", b"x-request-id"})
+_NOT_OURS_TO_SHOW = frozenset(
+    {b"date", b"server", b"traceparent", b"x-kappi-grant", SIGNED.encode(), b"x-request-id"}
+)
 _DROPPED = _CONNECTION_ONLY | _NOT_OURS_TO_SHOW
 _ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b""})
 

@@ -65,6 +65,12 @@ class TokenBuckets:
             self._buckets.move_to_end(key)
         bucket.tokens = max(0.0, bucket.tokens - 1.0)
 
+    def owe(self, key: str, tokens: float) -> None:
+        """Take that many after a `take`, also where they are not there: the next wait is longer."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket.tokens -= tokens
+
     def give_back(self, key: str) -> None:
         """Undo one `take`."""
         bucket = self._buckets.get(key)
@@ -105,7 +111,7 @@ class GuessLimit:
 
 
 class CallLimit:
-    """So many calls of a kind; those that came to nothing are free.
+    """So many calls of a kind, or things made by them; calls that came to nothing are free.
 
     name: of the limit in metrics. refusal: raised beyond it. is_free: by the status of the answer, and the
     code of a 422 ("" for any other).
@@ -132,10 +138,13 @@ class CallLimit:
             raise self._refusal("Wait, then try again.", retry_after_s=math.ceil(wait_s))
         self._buckets.take(subject)
 
-    def settle(self, subject: str, *, status: int, code: str) -> None:
-        """After it. code: of the problem, where the status alone does not tell what the call cost."""
+    def settle(self, subject: str, *, status: int, code: str, things: int = 1) -> None:
+        """After it. code: of the problem, where the status alone does not tell what the call cost. things:
+        that it made, where more than one counts."""
         if self._is_free(status, code):
             self._buckets.give_back(subject)
+        elif things > 1:
+            self._buckets.owe(subject, things - 1)
 
 
 class PlaceLimit:

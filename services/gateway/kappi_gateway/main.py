@@ -36,6 +36,7 @@ from kappi_gateway.errors import (
     TooManyGuesses,
     TooManyPosts,
     TooManySlow,
+    TooManyUploads,
 )
 from kappi_gateway.forward import Forward, Terms
 from kappi_gateway.granting import Granting
@@ -240,6 +241,12 @@ class _Wiring:
                 name="comments",
                 refusal=TooManyComments,
                 is_free=lambda status, _: status != 201,
+            ),
+            Limit.SIGNING: CallLimit(
+                self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
+                name="uploads",
+                refusal=TooManyUploads,
+                is_free=lambda status: status >= 500,
             ),
             Limit.GUESS: CallLimit(
                 guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404

@@ -40,6 +40,7 @@ _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.GUESS: _of(errors.TooManyGuesses),
     Limit.POST: _of(errors.TooManyPosts),
     Limit.COMMENT: _of(errors.TooManyComments),
+    Limit.SIGNING: _of(errors.TooManyUploads),
 }
 # The galleries service refuses these itself, when it is asked for a grant.
 _KEY = (Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),)

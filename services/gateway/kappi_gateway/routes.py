@@ -45,6 +45,7 @@ class Limit(Enum):
     GUESS = auto()
     POST = auto()
     COMMENT = auto()
+    SIGNING = auto()
 
 
 class Carries(Enum):
@@ -84,6 +85,11 @@ class Route:
             and self.method == "GET"
             and self.credential is not Credential.ACCOUNT
         )
+
+    @property
+    def promises(self) -> bool:
+        """Whether it has an upload promised, which the media service counts for the client's address."""
+        return self.limit is Limit.SIGNING or self.carries is Carries.SMALL_FILE
 
     @property
     def collection(self) -> str:
@@ -127,7 +133,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/galleries/{id}/accesses", _M, Credential.MANAGER),
     Route("GET", "/v1/g/{code}", _M, Credential.CODE_IN_PATH),
     Route("GET", "/v1/g/{code}/archive", _M, Credential.CODE_IN_PATH, lasts=True),
-    Route("POST", "/v1/galleries/{id}/uploads", _M, Credential.MANAGER, accepts_body=True),
+    Route(
+        "POST",
+        "/v1/galleries/{id}/uploads",
+        _M,
+        Credential.MANAGER,
+        accepts_body=True,
+        limit=Limit.SIGNING,
+    ),
     Route(
         "POST",
         "/v1/galleries/{id}/media",
@@ -138,7 +151,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/uploads/{id}", _M, Credential.MANAGER),
     Route("DELETE", "/v1/uploads/{id}", _M, Credential.MANAGER),
-    Route("POST", "/v1/uploads/{id}/parts", _M, Credential.MANAGER, accepts_body=True),
+    Route("POST", "/v1/uploads/{id}/parts", _M, Credential.MANAGER, accepts_body=True, limit=Limit.SIGNING),
     Route("POST", "/v1/uploads/{id}/complete", _M, Credential.MANAGER, accepts_body=True),
     Route("GET", "/v1/media", _M, Credential.ACCOUNT),
     Route("GET", "/v1/media/tags", _M, Credential.ACCOUNT),

@@ -175,6 +175,13 @@ class GatewaySettings(ServiceSettings):
     posts_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
     comment_burst: int = Field(default=30, gt=0, description="Comments an account writes at once")
     comments_per_minute: float = Field(default=30.0, gt=0, description="How fast they come back")
+    signing_burst: int = Field(
+        default=10_000,
+        gt=0,
+        description="Files an address has signed at once: each is a row in the database and a URL. A call "
+        "for parts counts as one",
+    )
+    signings_per_minute: float = Field(default=3_000.0, gt=0, description="How fast they come back")
     limited_addresses: int = Field(
         default=100_000, gt=0, description="Addresses remembered per limit, the longest unseen go first"
     )

@@ -14,6 +14,8 @@ MediaId = NewType("MediaId", UUID)
 UploadId = NewType("UploadId", UUID)
 LinkId = NewType("LinkId", UUID)
 PostId = NewType("PostId", UUID)
+AddressId = NewType("AddressId", UUID)
+"""A keyed hash of a client's address."""
 
 Kind = Literal["image", "video"]
 UploadState = Literal["pending", "completed", "rejected", "aborted"]
@@ -66,6 +68,20 @@ class DeclaredUpload(NamedTuple):
 
     upload: Upload
     description: Description
+
+
+class PromiseBudget(NamedTuple):
+    """What may be promised and not completed at once."""
+
+    files: int
+    bytes: int
+
+
+class PromiseBudgets(NamedTuple):
+    """address: of one client address, over all anonymous galleries. gallery: of one anonymous gallery."""
+
+    address: PromiseBudget
+    gallery: PromiseBudget
 
 
 class Charge(NamedTuple):

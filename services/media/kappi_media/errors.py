@@ -9,6 +9,7 @@ from kappi_chassis.problems import (
     NotFound,
     PayloadTooLarge,
     Problem,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
     Unprocessable,
@@ -52,6 +53,10 @@ class FileTooLarge(PayloadTooLarge):
 
 class QuotaExceeded(Forbidden):
     code, title = "quota_exceeded", "The account has no room for this"
+
+
+class TooMuchPromised(TooManyRequests):
+    code, title = "too_much_promised", "Too much is promised and not completed"
 
 
 class UnsupportedContentType(Unprocessable):

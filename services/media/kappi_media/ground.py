@@ -48,6 +48,7 @@ from kappi_media.use_cases.location_free import FindLocation, LocationFreeCopies
 from kappi_media.use_cases.mover import Mover, SweepMoves
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.post_pictures import StorePostPicture
+from kappi_media.use_cases.promising import Promising, SweepPromises
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_media.use_cases.statistics import SweepAccessLog
 from kappi_media.use_cases.store_notifications import CompleteArrivals
@@ -120,6 +121,11 @@ def build_multiparts(ground: Ground) -> Multiparts:
     )
 
 
+def build_promising(ground: Ground, settings: MediaSettings) -> Promising:
+    """What has a promise tried again where that helps."""
+    return Promising(ground.outbox, url_lifetime=settings.upload_url_lifetime, clock=ground.clock)
+
+
 def build_complete(ground: Ground) -> CompleteUpload:
     """What makes an upload an item, whoever says that its bytes are there."""
     return CompleteUpload(
@@ -190,6 +196,7 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
     accesses = AccessQueries(ground.database)
     steps.append(SweepAccessLog(accesses, retention=settings.access_log_retention))
     steps.append(SweepMoves(MoveQueries(ground.database)))
+    steps.append(SweepPromises(ground.outbox, url_lifetime=settings.upload_url_lifetime))
     return steps
 
 

@@ -17,7 +17,7 @@ from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
-from kappi_media.api.access import GrantGate
+from kappi_media.api.access import ClientAddresses, GrantGate
 from kappi_media.api.accounts import AccountGate
 from kappi_media.api.archive import ArchiveApi
 from kappi_media.api.bulk import BulkApi
@@ -51,6 +51,7 @@ from kappi_media.ground import (
     build_mover,
     build_multiparts,
     build_post_pictures,
+    build_promising,
     build_renditions,
     build_scan,
     build_tier,
@@ -164,24 +165,28 @@ def build_app(
 def _uploads(
     ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
 ) -> UploadApi:
+    secret = settings.idempotency_secret.get_secret_value().encode()
     uploads = UploadQueries(ground.database)
     multiparts = build_multiparts(ground)
     signer = UploadSigner(ground.signer, lifetime=settings.upload_url_lifetime)
     part_signer = PartSigner(ground.signer, lifetime=settings.upload_url_lifetime)
     return UploadApi(
         gate,
+        addresses=ClientAddresses(secret),
         tier=tier,
         sign_batch=SignBatch(
             uploads,
             multiparts=multiparts,
             store=ground.store,
             outbox=ground.outbox,
+            promising=build_promising(ground, settings),
             signer=signer,
             part_signer=part_signer,
             terms=PromiseTerms(
                 lifetime=settings.upload_lifetime,
                 multipart_lifetime=settings.multipart_upload_lifetime,
                 multipart_above_bytes=settings.multipart_threshold_bytes,
+                budgets=settings.promise_budgets,
             ),
             clock=ground.clock,
             new_id=ground.new_id,
@@ -199,16 +204,18 @@ def _uploads(
         complete=build_complete(ground),
         abort=AbortUpload(uploads, multiparts=multiparts, outbox=ground.outbox, clock=ground.clock),
         urls=urls,
-        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
+        idempotency_secret=secret,
     )
 
 
 def _small_uploads(
     ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
 ) -> SmallUploadApi:
+    secret = settings.idempotency_secret.get_secret_value().encode()
     uploads = UploadQueries(ground.database)
     return SmallUploadApi(
         gate,
+        addresses=ClientAddresses(secret),
         tier=tier,
         post=PostFile(
             uploads,
@@ -218,12 +225,14 @@ def _small_uploads(
             ),
             store=ground.store,
             outbox=ground.outbox,
+            promising=build_promising(ground, settings),
+            budgets=settings.promise_budgets,
             lifetime=settings.upload_lifetime,
             clock=ground.clock,
             new_id=ground.new_id,
         ),
         urls=urls,
-        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
+        idempotency_secret=secret,
         max_file_bytes=settings.small_upload_bytes,
         at_once=settings.small_uploads_at_once,
     )

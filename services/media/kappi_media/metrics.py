@@ -5,6 +5,11 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 UPLOADS_SIGNED = Counter("kappi_media_uploads_signed_total", "Uploads promised with a signed URL")
+PROMISES_REFUSED = Counter(
+    "kappi_media_promises_refused_total",
+    "Batches beyond a budget of what anonymous galleries may be promised at once",
+    ("whose",),  # address, gallery: whose budget was spent
+)
 PARTS_SIGNED = Counter("kappi_media_parts_signed_total", "Signed URLs of parts handed out")
 MULTIPARTS_BEGUN = Counter(
     "kappi_media_multiparts_begun_total",

@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -82,12 +83,40 @@ uploads = Table(
     Column("joining_until", DateTime(timezone=True)),
     # Its bytes come through the API, which alone completes it; until it does, its size is the most it can be.
     Column("posted", Boolean, nullable=False, server_default=text("false")),
+    # A keyed hash of the client's address, in an anonymous gallery: whose budget a pending upload counts for.
+    Column("address_id", Uuid),
     UniqueConstraint("media_id"),
     CheckConstraint("multipart_id IS NULL OR part_size_bytes > 0", name="multipart_has_parts"),
     CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
     CheckConstraint("size_bytes > 0", name="size_positive"),
     Index("ix_uploads_gallery_id", "gallery_id"),
     Index("ix_uploads_unfinished", "expires_at", postgresql_where=text("state <> 'completed'")),
+)
+
+# What one address, or one anonymous gallery, was promised and has not completed (migration 0008 has the
+# functions that change it). holder: the hash of the address, or the gallery's id.
+promise_budgets = Table(
+    "promise_budgets",
+    metadata,
+    Column("holder", Uuid, primary_key=True),
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    CheckConstraint("files >= 0 AND bytes >= 0", name="not_negative"),
+)
+
+# Promises that ended without an item, and still count: their signed URLs may live.
+ended_promises = Table(
+    "ended_promises",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("address_id", Uuid, nullable=False),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("ended_at", DateTime(timezone=True), nullable=False),
+    Index("ix_ended_promises_address_id", "address_id"),
+    Index("ix_ended_promises_gallery_id", "gallery_id"),
+    Index("ix_ended_promises_ended_at", "ended_at"),
 )
 
 items = Table(

@@ -9,6 +9,7 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from kappi_media.domain import PromiseBudget, PromiseBudgets
 from kappi_media.scanning import ClamdAddress
 
 
@@ -50,6 +51,21 @@ class MediaSettings(DatabaseSettings):
     multipart_upload_lifetime: timedelta = Field(
         default=timedelta(days=7),
         description="After it an upload in parts that was not completed is abandoned",
+    )
+    promised_files_per_address: int = Field(
+        default=4_000,
+        ge=1,
+        description="Uploads to anonymous galleries that one client address may have promised and not "
+        "completed: strangers must not fill the store, or the database, with what never becomes an item",
+    )
+    promised_bytes_per_address: int = Field(default=128 << 30, ge=1, description="Bytes of them, as declared")
+    promised_files_per_gallery: int = Field(
+        default=2_000, ge=1, description="The same of one anonymous gallery, from whatever addresses"
+    )
+    promised_bytes_per_gallery: int = Field(
+        default=64 << 30,
+        ge=1,
+        description="Bytes of them, as declared: room for the 30 GB of a holiday, declared twice",
     )
     download_lifetime: timedelta = Field(
         default=timedelta(minutes=10), description="What every signed download has left, at least"
@@ -151,6 +167,14 @@ class MediaSettings(DatabaseSettings):
     decoder_memory_bytes: int = Field(
         default=2 << 30, ge=512 << 20, description="Address space of each; what needs more is rejected"
     )
+
+    @property
+    def promise_budgets(self) -> PromiseBudgets:
+        """Of what is promised to anonymous galleries."""
+        return PromiseBudgets(
+            address=PromiseBudget(self.promised_files_per_address, self.promised_bytes_per_address),
+            gallery=PromiseBudget(self.promised_files_per_gallery, self.promised_bytes_per_gallery),
+        )
 
     @property
     def hears_store(self) -> bool:

@@ -303,3 +303,50 @@ async def test_reading_posts_and_comments_is_free(social: Stack) -> None:
     for _ in range(5):
         for path in ("/v1/posts", COMMENTS):
             assert (await social.ask("GET", path)).status == 200
+
+
+SIGNING = f"/v1/galleries/{GALLERY_ID}/uploads"
+PARTS = f"/v1/uploads/{GALLERY_ID}/parts"
+KEY = "X-Gallery-Key: k"
+
+
+def signed(files: int) -> Reply:
+    return Reply(status=201, headers=((b"x-kappi-signed", str(files).encode()),))
+
+
+async def test_files_are_signed_so_often_for_an_address(make_stack: StackFactory) -> None:
+    stack = await make_stack(signing_burst=250, signings_per_minute=600, trusted_proxies="127.0.0.0/8")
+    stack.media.always(signed(100))
+    ask = ("POST", SIGNING, KEY)
+    for _ in range(3):
+        answer = await stack.ask(*ask, FORWARDED + "1.1.1.1", body=b"{}")
+        assert answer.status == 201
+        assert "x-kappi-signed" not in answer.headers
+    # 50 are owed, and one is wanted: ten come back each second.
+    for path in (SIGNING, PARTS):
+        refused = await stack.ask("POST", path, KEY, FORWARDED + "1.1.1.1", body=b"{}")
+        assert (refused.status, refused.code) == (429, "too_many_uploads")
+        assert refused.headers["retry-after"] == "6"
+    assert (await stack.ask(*ask, FORWARDED + "1.1.1.2", body=b"{}")).status == 201
+    stack.time.now_s += 5.1
+    assert (await stack.ask(*ask, FORWARDED + "1.1.1.1", body=b"{}")).status == 201
+
+
+async def test_a_refused_signing_counts_as_one_and_a_failed_one_is_free(make_stack: StackFactory) -> None:
+    stack = await make_stack(signing_burst=2, signings_per_minute=6)
+    stack.media.always(problem_reply(503, "store_unavailable"))
+    for _ in range(5):
+        assert (await stack.ask("POST", PARTS, KEY, body=b"{}")).status == 503
+    stack.media.always(problem_reply(429, "too_much_promised"))
+    codes = [(await stack.ask("POST", SIGNING, KEY, body=b"{}")).code for _ in range(3)]
+    assert codes == ["too_much_promised", "too_much_promised", "too_many_uploads"]
+
+
+@pytest.mark.parametrize("path", [SIGNING, f"/v1/galleries/{GALLERY_ID}/media"])
+async def test_whose_upload_it_is_the_gateway_alone_tells(make_stack: StackFactory, path: str) -> None:
+    stack = await make_stack(trusted_proxies="127.0.0.0/8")
+    for address, told in (("9.9.9.9", "9.9.9.9"), ("2001:db8::1:2:3", "2001:db8::/64")):
+        await stack.ask("POST", path, KEY, "X-Kappi-Client: 6.6.6.6", FORWARDED + address, body=b"{}")
+        assert stack.media.seen[-1].headers["x-kappi-client"] == told
+    await stack.ask("GET", "/v1/g/abcd", "X-Kappi-Client: 6.6.6.6")
+    assert "x-kappi-client" not in stack.media.seen[-1].headers

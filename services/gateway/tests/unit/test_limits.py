@@ -54,6 +54,17 @@ def test_what_is_given_back_is_as_if_never_taken(time: Time) -> None:
     assert (some.wait_s("a"), len(some)) == (0, 0)
 
 
+def test_what_is_owed_is_waited_for(time: Time) -> None:
+    some = buckets(time)
+    some.take("a")
+    some.owe("a", 10)
+    assert some.wait_s("a") == 18
+    time.now_s += 18
+    assert some.wait_s("a") == 0
+    some.owe("b", 10)
+    assert (some.wait_s("b"), len(some)) == (0, 1)
+
+
 def test_giving_back_to_the_forgotten(time: Time) -> None:
     some = buckets(time)
     some.give_back("a")

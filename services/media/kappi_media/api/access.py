@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from uuid import UUID
 
 from kappi_chassis.auth import GrantVerifier
@@ -10,9 +11,11 @@ from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.grants import GRANT_HEADER, Grant, Right
 from starlette.requests import Request
 
-from kappi_media.domain import AccountId
+from kappi_media.domain import AccountId, AddressId
 from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, RightMissing
 
+CLIENT_HEADER = "x-kappi-client"
+"""Whose call it is, as limits count: an IPv4 address, or the network of an IPv6 one. The gateway sets it."""
 _NEEDED: dict[Right, str] = {
     "view": "This needs the gallery's code or its access key.",
     "contribute": "This needs the gallery's access key: its code allows looking only.",
@@ -23,6 +26,18 @@ _NEEDED: dict[Right, str] = {
 def owner_of(grant: Grant) -> AccountId | None:
     """Whose tier governs the gallery; None for an anonymous one."""
     return AccountId(grant.owner_id) if grant.owner_id is not None else None
+
+
+class ClientAddresses:
+    """Tells clients apart by what the gateway says of their address, without keeping the address."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = hmac.digest(secret, b"client addresses", "sha256")
+
+    def id_of(self, request: Request) -> AddressId:
+        """Clients that no gateway tells of are one."""
+        client = request.headers.get(CLIENT_HEADER, "")
+        return AddressId(UUID(bytes=hmac.digest(self._secret, client.encode(), "sha256")[:16]))
 
 
 class GrantGate:

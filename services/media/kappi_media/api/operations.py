@@ -73,7 +73,9 @@ SIGN_BATCH: dict[str, Any] = {
         "URLs of their first parts instead, 500 in all: `connection` and the size decide how large parts "
         "are. All files are promised, "
         "or none. What is promised counts towards the storage quota of the gallery's owner until the upload "
-        "is aborted or abandoned.\n\n"
+        "is aborted or abandoned. Without an account it counts towards a budget of the client's address and "
+        "one of the gallery until it is completed, or aborted or expired and its URL dead: beyond them, "
+        "`too_much_promised` says what is open.\n\n"
         "With `Idempotency-Key` a retry gets the same uploads, with fresh URLs, instead of a second set."
     ),
     "parameters": [
@@ -96,6 +98,7 @@ SIGN_BATCH: dict[str, Any] = {
                 errors.UnsupportedContentType,
                 ValidationFailed,
                 IdempotencyKeyReused,
+                errors.TooMuchPromised,
                 InsufficientStorage,
                 errors.StoreUnavailable,
             ),

@@ -86,6 +86,7 @@ POST_FILE: dict[str, Any] = {
             errors.ContentMismatch,
             ValidationFailed,
             IdempotencyKeyReused,
+            errors.TooMuchPromised,
             InsufficientStorage,
             errors.StoreUnavailable,
             Overloaded,

@@ -16,7 +16,7 @@ from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import small_upload_operations
-from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
 from kappi_media.domain import GalleryId
 from kappi_media.errors import FileTooLarge, GalleryKeyWrong
 from kappi_media.posted.body import PostedBody
@@ -44,6 +44,7 @@ class SmallUploadApi:
         self,
         gate: GrantGate,
         *,
+        addresses: ClientAddresses,
         tier: GoverningTier,
         post: PostFile,
         urls: DownloadUrls,
@@ -52,6 +53,7 @@ class SmallUploadApi:
         at_once: int,
     ) -> None:
         self._gate = gate
+        self._addresses = addresses
         self._tier = tier
         self._post = post
         self._urls = urls
@@ -76,7 +78,8 @@ class SmallUploadApi:
         rules = await self._tier(owner_of(grant))
         limit = min(self._max_file_bytes, rules.max_file_bytes)
         body, at_most_bytes = _body_of(request, limit=limit)
-        order = FileOrder(GalleryId(gallery_id), owner_of(grant), rules, at_most_bytes)
+        address_id = self._addresses.id_of(request)
+        order = FileOrder(GalleryId(gallery_id), owner_of(grant), address_id, rules, at_most_bytes)
         async with self._turns.taken():
             item = await self._post(order, body, self._call_of(request, grant))
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)

@@ -14,7 +14,7 @@ from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
 from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.domain import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
@@ -25,6 +25,9 @@ from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.sign_batch import Batch, SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
+
+SIGNED_HEADER = "x-kappi-signed"
+"""How many files an answer signs: tells the gateway what the call cost, and no client."""
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
 
@@ -39,6 +42,7 @@ class UploadApi:
         self,
         gate: GrantGate,
         *,
+        addresses: ClientAddresses,
         tier: GoverningTier,
         sign_batch: SignBatch,
         look: LookAtUpload,
@@ -49,6 +53,7 @@ class UploadApi:
         idempotency_secret: bytes,
     ) -> None:
         self._gate = gate
+        self._addresses = addresses
         self._tier = tier
         self._sign_batch = sign_batch
         self._look = look
@@ -95,12 +100,14 @@ class UploadApi:
         check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
         owner_id = owner_of(grant)
         rules = await self._tier(owner_id)
-        batch = Batch(GalleryId(gallery_id), owner_id, rules, files, declared.connection)
+        address_id = self._addresses.id_of(request)
+        batch = Batch(GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection)
         key = request.headers.get(HEADER)
+        signed = {SIGNED_HEADER: str(len(files))}
         if key is None:
-            return json_response(await self._sign_batch(batch), status=201)
+            return json_response(await self._sign_batch(batch), status=201, headers=signed)
         call = self._idempotent_call(grant, key, body)
-        return json_response(await self._sign_batch.idempotently(batch, call), status=201)
+        return json_response(await self._sign_batch.idempotently(batch, call), status=201, headers=signed)
 
     async def look(self, upload_id: UploadIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")

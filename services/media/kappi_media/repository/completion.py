@@ -16,9 +16,9 @@ _COMPLETE = f"""
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
 claimed AS (
-  UPDATE uploads u SET state = 'completed' FROM home
+  UPDATE uploads u SET state = 'completed', address_id = NULL FROM home
   WHERE u.id = $1 AND u.gallery_id = home.gallery_id AND u.state = 'pending'
-  RETURNING u.*, home.owner_id),
+  RETURNING u.*, old.address_id AS promised_to, home.owner_id),
 settled AS (
   INSERT INTO accounts AS a (id) SELECT owner_id FROM claimed WHERE owner_id IS NOT NULL
   ON CONFLICT (id) DO UPDATE SET
@@ -38,8 +38,12 @@ made AS (
   RETURNING {NEW_ITEM}),
 told AS (
   INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
-  SELECT $7, $8, $9, $10, $11, $12, 1 FROM claimed)
-SELECT * FROM made
+  SELECT $7, $8, $9, $10, $11, $12, 1 FROM claimed),
+freed AS MATERIALIZED (
+  SELECT count(free_promise_budgets(
+    ARRAY[promised_to, gallery_id], ARRAY[1, 1], ARRAY[size_bytes, size_bytes]))
+  FROM claimed WHERE promised_to IS NOT NULL)
+SELECT made.* FROM made, freed
 """  # noqa: S608 - column names
 
 

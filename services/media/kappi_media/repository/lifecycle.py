@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_media.domain import AccountId, Charge, GalleryId
 from kappi_media.models import access_log, contents, deleted_media, items, outbox, uploads
 from kappi_media.repository.ownership import held_by, release_all
+from kappi_media.repository.promises import OpenPromise, give_back, leave_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, a
         ).returning(contents.c.owner_id)
     )
     owner_id = closed.scalar()
+    await leave_counted(connection, gallery_id, at=at)
     held = await held_by(connection, gallery_id) if owner_id is not None else None
     for table in (items, uploads, deleted_media, access_log):
         await connection.execute(delete(table).where(table.c.gallery_id == gallery_id))
@@ -70,15 +72,27 @@ async def take_abandoned(
     removed = await connection.execute(
         delete(uploads)
         .where(uploads.c.id.in_((await connection.execute(free)).scalars().all()))
-        .returning(uploads.c.media_id, uploads.c.gallery_id, uploads.c.state, uploads.c.size_bytes)
+        .returning(
+            uploads.c.media_id,
+            uploads.c.gallery_id,
+            uploads.c.state,
+            uploads.c.size_bytes,
+            uploads.c.address_id,
+        )
     )
-    taken, reserved = [], Counter[AccountId]()
+    taken, reserved, promised = [], Counter[AccountId](), []
     for row in removed:
         taken.append(AbandonedUpload(row.media_id, row.gallery_id, was_pending=row.state == "pending"))
+        if row.state != "pending":
+            continue
         owner_id = owners.get(row.gallery_id)
-        if owner_id is not None and row.state == "pending":
+        if owner_id is not None:
             reserved[owner_id] += row.size_bytes
+        if row.address_id is not None:
+            promised.append(OpenPromise(row.address_id, row.gallery_id, row.size_bytes))
     await release_all(connection, {owner: Charge(size, 0) for owner, size in reserved.items()})
+    if promised:
+        await give_back(connection, promised)
     return taken
 
 

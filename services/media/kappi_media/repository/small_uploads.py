@@ -13,17 +13,20 @@ _SETTLE = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR SHARE),
 was AS MATERIALIZED (
-  SELECT u.id, u.size_bytes FROM uploads u JOIN home ON home.gallery_id = u.gallery_id
+  SELECT u.id, u.size_bytes, u.gallery_id, u.address_id
+  FROM uploads u JOIN home ON home.gallery_id = u.gallery_id
   WHERE u.id = $1 AND u.state = 'pending' FOR UPDATE OF u),
 settled AS (
   UPDATE uploads u SET filename = $3, content_type = $4, size_bytes = $5, sha256 = $6,
     description = $7::text::jsonb, posted = false
   FROM was WHERE u.id = was.id
-  RETURNING was.size_bytes - u.size_bytes AS spare),
+  RETURNING was.size_bytes - u.size_bytes AS spare, was.gallery_id, was.address_id),
 released AS (
   INSERT INTO accounts AS a (id) SELECT home.owner_id FROM home, settled WHERE home.owner_id IS NOT NULL
   ON CONFLICT (id) DO UPDATE SET reserved_bytes = a.reserved_bytes - (SELECT spare FROM settled))
-SELECT true FROM settled
+SELECT true, CASE WHEN address_id IS NOT NULL THEN
+  free_promise_budgets(ARRAY[address_id, gallery_id], ARRAY[0, 0], ARRAY[spare, spare]) END
+FROM settled
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,7 +14,17 @@ from kappi_chassis.outbox import OutboxRow
 from msgspec.json import encode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, DeclaredUpload, Description, GalleryId, Upload, UploadId
+from kappi_media.domain import (
+    AccountId,
+    AddressId,
+    DeclaredUpload,
+    Description,
+    GalleryId,
+    PromiseBudget,
+    PromiseBudgets,
+    Upload,
+    UploadId,
+)
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
@@ -23,14 +33,18 @@ expires_at, created_at, part_size_bytes, multipart_id
 
 # `made` for a gallery's first upload, `home` for all others. The share lock lets batches go side by side, and
 # makes the deletion of the gallery wait for them: it must see every row it has to remove. An owner's batches
-# meet at the account's row, which is why the quota is exact.
+# meet at the account's row, which is why the quota is exact; batches for anonymous galleries meet at the rows
+# of their budgets.
 _PROMISE = """
 WITH made AS (
   INSERT INTO contents (gallery_id, owner_id) VALUES ($1, $5) ON CONFLICT DO NOTHING RETURNING gallery_id),
 home AS MATERIALIZED (
   SELECT gallery_id FROM contents
   WHERE gallery_id = $1 AND deleted_at IS NULL AND owner_id IS NOT DISTINCT FROM $5 FOR SHARE),
-open AS (SELECT gallery_id FROM made UNION ALL SELECT gallery_id FROM home),
+open AS MATERIALIZED (
+  SELECT gallery_id FROM (SELECT gallery_id FROM made UNION ALL SELECT gallery_id FROM home) AS found
+  WHERE CASE WHEN $8::uuid IS NULL THEN true
+    ELSE take_promise_budget($8, $1, $9, $6, $10, $11, $12, $13) END),
 charged AS (
   UPDATE accounts a SET reserved_bytes = a.reserved_bytes + $6 FROM open
   WHERE a.id = $5 AND a.deleted_at IS NULL
@@ -38,9 +52,9 @@ charged AS (
   RETURNING a.id)
 INSERT INTO uploads (
   id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
-  part_size_bytes, posted)
+  part_size_bytes, posted, address_id)
 SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
-       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false)
+       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8
 FROM open, json_to_recordset($4::text::json) AS f (
   id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb,
   expires_at timestamptz, part_size_bytes bigint, posted boolean)
@@ -48,10 +62,14 @@ WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
 """
 _WHY_NOT = """
 SELECT c.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL AS deleted, c.gallery_id IS NOT NULL AS known,
-       c.owner_id, a.id AS account_id, a.reserved_bytes + a.used_bytes AS charged_bytes
+       c.owner_id, a.id AS account_id, a.reserved_bytes + a.used_bytes AS charged_bytes,
+       coalesce(p.files, 0) AS address_files, coalesce(p.bytes, 0) AS address_bytes,
+       coalesce(g.files, 0) AS gallery_files, coalesce(g.bytes, 0) AS gallery_bytes
 FROM (SELECT) AS one_row
 LEFT JOIN contents c ON c.gallery_id = $1
 LEFT JOIN accounts a ON a.id = $2
+LEFT JOIN promise_budgets p ON p.holder = $3
+LEFT JOIN promise_budgets g ON g.holder = $1
 """
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
 _FIND_ALL = f"SELECT {_COLUMNS} FROM uploads WHERE id = ANY($1) AND gallery_id = $2"  # noqa: S608 - as above
@@ -61,10 +79,13 @@ WITH home AS MATERIALIZED (
 ended AS (
   UPDATE uploads u SET state = $3, rejection_reason = $4 FROM home
   WHERE u.id = $1 AND u.gallery_id = home.gallery_id AND u.state = 'pending'
-  RETURNING u.size_bytes, home.owner_id),
+  RETURNING u.size_bytes, home.owner_id, u.gallery_id, u.address_id),
 released AS (
   INSERT INTO accounts AS a (id) SELECT owner_id FROM ended WHERE owner_id IS NOT NULL
-  ON CONFLICT (id) DO UPDATE SET reserved_bytes = a.reserved_bytes - (SELECT size_bytes FROM ended))
+  ON CONFLICT (id) DO UPDATE SET reserved_bytes = a.reserved_bytes - (SELECT size_bytes FROM ended)),
+still_counted AS (
+  INSERT INTO ended_promises (address_id, gallery_id, files, bytes, ended_at)
+  SELECT address_id, gallery_id, 1, size_bytes, $11 FROM ended WHERE address_id IS NOT NULL)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $5, $6, $7, $8, $9, $10, 1 FROM ended
 RETURNING sequence
@@ -85,9 +106,25 @@ class Refusal(Enum):
     OVER_QUOTA = "over_quota"
 
 
+class PromiseAllowance(NamedTuple):
+    """Whose budgets a batch for an anonymous gallery counts for, and how large they are."""
+
+    address_id: AddressId
+    budgets: PromiseBudgets
+
+
+class BudgetSpent(NamedTuple):
+    """The budget that a batch is beyond. open: what counts for it now."""
+
+    whose: Literal["address", "gallery"]
+    open: PromiseBudget
+    limit: PromiseBudget
+
+
 class PromisedFiles(NamedTuple):
     """A batch of one gallery. owner_id: whom to charge. quota_bytes: of the owner; None for no limit.
 
+    allowance: of an anonymous gallery; None for one of an account, whose quota counts what is promised.
     posted: through the API, so that only the request itself may complete it before it is settled; what the
     store tells of may be there earlier.
     """
@@ -95,7 +132,12 @@ class PromisedFiles(NamedTuple):
     declared: Sequence[DeclaredUpload]
     owner_id: AccountId | None
     quota_bytes: int | None
+    allowance: PromiseAllowance | None = None
     posted: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(one.upload.size_bytes for one in self.declared)
 
 
 class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -120,8 +162,9 @@ class UploadQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def promise(self, batch: PromisedFiles) -> Refusal | None:
-        """Record a batch, and charge its owner for it, in one statement; all of it or nothing."""
+    async def promise(self, batch: PromisedFiles) -> Refusal | BudgetSpent | None:
+        """Record a batch, and charge its owner or the budgets for it, in one statement; all of it or
+        nothing."""
         return await _promise(self._database.hot, batch)
 
     async def find(self, upload_id: UploadId, gallery_id: GalleryId) -> Upload | None:
@@ -134,29 +177,35 @@ class UploadQueries:
         found = {record["id"]: Upload._make(record) for record in records}
         return [found[each] for each in upload_ids if each in found]
 
-    async def reject(self, upload: Upload, *, reason: str, event: OutboxRow) -> bool:
+    async def reject(self, upload: Upload, *, reason: str, event: OutboxRow, now: datetime) -> bool:
         """Refuse a pending upload and tell so; False when it is not pending any more."""
-        return await self._end(upload, "rejected", reason=reason, event=event)
+        return await self._end(upload, "rejected", reason=reason, event=event, now=now)
 
-    async def abort(self, upload: Upload, *, event: OutboxRow) -> bool:
+    async def abort(self, upload: Upload, *, event: OutboxRow, now: datetime) -> bool:
         """Abort a pending upload and tell so; False when it is not pending any more."""
-        return await self._end(upload, "aborted", reason=None, event=event)
+        return await self._end(upload, "aborted", reason=None, event=event, now=now)
 
-    async def _end(self, upload: Upload, state: str, *, reason: str | None, event: OutboxRow) -> bool:
+    async def _end(
+        self, upload: Upload, state: str, *, reason: str | None, event: OutboxRow, now: datetime
+    ) -> bool:
         sequence = await self._database.hot.fetchval(
-            _END, upload.id, upload.gallery_id, state, reason, *event
+            _END, upload.id, upload.gallery_id, state, reason, *event, now
         )
         return sequence is not None
 
 
-async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> Refusal | None:
+async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> Refusal | BudgetSpent | None:
     """`UploadQueries.promise` as part of a transaction that has already begun."""
     return await _promise(await driver_of(connection), batch)
 
 
-async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | None:
+async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | BudgetSpent | None:
     first = batch.declared[0].upload
-    size_bytes = sum(one.upload.size_bytes for one in batch.declared)
+    size_bytes = batch.size_bytes
+    address_id, limits = None, (0, 0, 0, 0)
+    if batch.allowance is not None:
+        address_id, (of_address, of_gallery) = batch.allowance
+        limits = (*of_address, *of_gallery)
     rows = encode([_row(one, first.expires_at, posted=batch.posted) for one in batch.declared]).decode()
     for _ in range(_ATTEMPTS):
         status = await asyncpg.execute(
@@ -168,19 +217,23 @@ async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | None:
             batch.owner_id,
             size_bytes,
             batch.quota_bytes,
+            address_id,
+            len(batch.declared),
+            *limits,
         )
         if status != "INSERT 0 0":
             return None
-        why_not = _refusal(
-            batch, size_bytes, await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id)
-        )
+        row = await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id, address_id)
+        why_not = _refusal(batch, size_bytes, row)
         if why_not is not None:
             return why_not
         # Nothing open: somebody made the row, or freed some space, after this statement took its snapshot.
+    if batch.allowance is not None:
+        return BudgetSpent("address", _open(row, "address"), batch.allowance.budgets.address)
     return Refusal.GALLERY_DELETED if batch.owner_id is None else Refusal.OVER_QUOTA
 
 
-def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | None:
+def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | BudgetSpent | None:
     """None: as far as can be seen now, nothing stands in the way."""
     if row["deleted"]:
         return Refusal.GALLERY_DELETED
@@ -192,7 +245,22 @@ def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | None:
     if batch.quota_bytes is not None and row["account_id"] is not None:
         over = row["charged_bytes"] + size_bytes > batch.quota_bytes
         return Refusal.OVER_QUOTA if over else None
+    return None if batch.allowance is None else _spent(batch, batch.allowance.budgets, row)
+
+
+def _spent(batch: PromisedFiles, budgets: PromiseBudgets, row: Any) -> BudgetSpent | None:
+    files, size_bytes = len(batch.declared), batch.size_bytes
+    for spent in (
+        BudgetSpent("gallery", _open(row, "gallery"), budgets.gallery),
+        BudgetSpent("address", _open(row, "address"), budgets.address),
+    ):
+        if spent.open.files + files > spent.limit.files or spent.open.bytes + size_bytes > spent.limit.bytes:
+            return spent
     return None
+
+
+def _open(row: Any, whose: str) -> PromiseBudget:
+    return PromiseBudget(row[f"{whose}_files"], row[f"{whose}_bytes"])
 
 
 def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:

@@ -197,13 +197,11 @@ class CompleteUpload:
 
     async def _reject(self, upload: Upload, reason: str) -> None:
         metrics.COMPLETIONS.labels("mismatch").inc()
+        now = self._clock()
         event = MediaRejected(
-            media_id=upload.media_id,
-            gallery_id=upload.gallery_id,
-            reason=reason,
-            rejected_at=self._clock(),
+            media_id=upload.media_id, gallery_id=upload.gallery_id, reason=reason, rejected_at=now
         )
-        if await self._uploads.reject(upload, reason=reason, event=self._outbox.row(event)):
+        if await self._uploads.reject(upload, reason=reason, event=self._outbox.row(event), now=now):
             self._outbox.wake()
 
 

@@ -25,11 +25,13 @@ from kappi_contracts.keys import original_key
 from kappi_media.content_types import content_type_of, is_taken
 from kappi_media.domain import (
     AccountId,
+    AddressId,
     DeclaredUpload,
     Description,
     GalleryId,
     Item,
     MediaId,
+    PromiseBudgets,
     Upload,
     UploadId,
 )
@@ -45,11 +47,11 @@ from kappi_media.measured_content import MeasuredContent
 from kappi_media.posted.body import PostedBody
 from kappi_media.probing import MediaFormat, is_supported, sniff
 from kappi_media.repository.small_uploads import settle
-from kappi_media.repository.uploads import PromisedFiles, UploadQueries
+from kappi_media.repository.uploads import PromiseAllowance, PromisedFiles, UploadQueries
 from kappi_media.schemas import PostedFile
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.complete import CompleteUpload
-from kappi_media.use_cases.promising import check_promised, of_its_owner
+from kappi_media.use_cases.promising import Promising, check_promised
 from kappi_media.use_cases.room import check_room, store_problem
 from kappi_media.use_cases.uploads import AbortUpload
 
@@ -60,10 +62,12 @@ CallOf = Callable[[bytes], IdempotentCall]
 
 @dataclass(frozen=True, slots=True)
 class FileOrder:
-    """A file for a gallery, under its tier's rules. at_most_bytes: as far as is known beforehand."""
+    """A file for a gallery, under its tier's rules. address_id: of the client. at_most_bytes: as far as is
+    known beforehand."""
 
     gallery_id: GalleryId
     owner_id: AccountId | None
+    address_id: AddressId
     rules: TierRules
     at_most_bytes: int
 
@@ -98,7 +102,8 @@ class _Inflow:
 
 
 class PostFile:
-    """lifetime: of a promise whose file never came whole, until it is swept."""
+    """lifetime: of a promise whose file never came whole, until it is swept. budgets: as in
+    `PromiseTerms`."""
 
     def __init__(
         self,
@@ -108,6 +113,8 @@ class PostFile:
         abort: AbortUpload,
         store: ObjectStore,
         outbox: Outbox,
+        promising: Promising,
+        budgets: PromiseBudgets,
         lifetime: timedelta,
         clock: Clock,
         new_id: NewId,
@@ -117,6 +124,8 @@ class PostFile:
         self._abort = abort
         self._store = store
         self._outbox = outbox
+        self._promising = promising
+        self._budgets = budgets
         self._lifetime = lifetime
         self._clock = clock
         self._new_id = new_id
@@ -125,9 +134,9 @@ class PostFile:
         """The new item; with `call_of`, the one that the first request of this call made.
 
         Where it fails, nothing is left: no item, no reservation, and the object goes.
-        Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, GalleryNotFound,
-        GalleryKeyWrong, InsufficientStorage, StoreUnavailable, IdempotencyKeyReused, UploadNotFound (the
-        first one's item was deleted), and what the body does.
+        Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, TooMuchPromised,
+        GalleryNotFound, GalleryKeyWrong, InsufficientStorage, StoreUnavailable, IdempotencyKeyReused,
+        UploadNotFound (the first one's item was deleted), and what the body does.
         """
         inflow = _Inflow(body, at_most_bytes=order.at_most_bytes)
         if call_of is not None and await self._is_repeated(call_of(b"")):
@@ -181,13 +190,14 @@ class PostFile:
             [DeclaredUpload(upload, Description())],
             order.owner_id,
             order.rules.quota_bytes if order.owner_id is not None else None,
+            PromiseAllowance(order.address_id, self._budgets) if order.owner_id is None else None,
             posted=True,
         )
 
         async def promise() -> None:
             check_promised(files, await self._uploads.promise(files))
 
-        await of_its_owner(self._outbox, files, promise)
+        await self._promising(files, promise)
         return upload
 
     async def _store_original(self, upload: Upload, inflow: _Inflow) -> _Received:

@@ -1,31 +1,43 @@
-"""Uploads are recorded before their bytes come, charged to the account that owns the gallery."""
+"""Uploads are recorded before their bytes come, charged to the account that owns the gallery.
+
+Those for an anonymous gallery count for a budget of the client's address and one of the gallery, from the
+promise to the item. A promise that ends otherwise counts on until its signed URL is dead and the janitor has
+looked for bytes that came late.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
+from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 
+from kappi_media import metrics
 from kappi_media.domain import AccountId
-from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, QuotaExceeded
+from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, QuotaExceeded, TooMuchPromised
 from kappi_media.repository.ownership import adopt
-from kappi_media.repository.uploads import PromisedFiles, Refusal
+from kappi_media.repository.promises import forget_unused, free_ended, free_ended_of
+from kappi_media.repository.uploads import BudgetSpent, PromisedFiles, Refusal
 
 T = TypeVar("T")
+URL_LIVES_COUNTED: Final = 2
+"""How many lives of a signed URL a promise counts after its end. The janitor looks once more meanwhile."""
+RETRY_AFTER_S: Final = 60
 
 
 class OwnerUnknown(Exception):
-    """It is not settled here yet whose gallery it is; `of_its_owner` settles it."""
+    """It is not settled here yet whose gallery it is; `Promising` settles it."""
 
     def __init__(self, owner_id: AccountId) -> None:
         super().__init__(owner_id)
         self.owner_id = owner_id
 
 
-def check_promised(files: PromisedFiles, refusal: Refusal | None) -> None:
+def check_promised(files: PromisedFiles, refusal: Refusal | BudgetSpent | None) -> None:
     """Raises what stood in the way, if anything did: GalleryNotFound (deleted), GalleryKeyWrong (it has
-    another owner by now), QuotaExceeded, OwnerUnknown."""
+    another owner by now), QuotaExceeded, TooMuchPromised, OwnerUnknown."""
     if refusal is Refusal.GALLERY_DELETED:
         raise GalleryNotFound
     if refusal is Refusal.OTHER_OWNER:
@@ -34,15 +46,81 @@ def check_promised(files: PromisedFiles, refusal: Refusal | None) -> None:
         raise QuotaExceeded(f"It may hold {files.quota_bytes} bytes, pending uploads included.")
     if refusal is Refusal.OWNER_UNKNOWN and files.owner_id is not None:
         raise OwnerUnknown(files.owner_id)
+    if isinstance(refusal, BudgetSpent):
+        raise _too_much(files, refusal)
 
 
-async def of_its_owner(outbox: Outbox, files: PromisedFiles, promise: Callable[[], Awaitable[T]]) -> T:
-    """What `promise` answers, after settling whose gallery it is where that is not known yet: the news of a
-    claim, or of the account, may come later than its first upload."""
-    try:
+class Promising:
+    """Settles what keeps a promise from being made, and has it tried again.
+
+    url_lifetime: of a signed upload.
+    """
+
+    def __init__(self, outbox: Outbox, *, url_lifetime: timedelta, clock: Clock) -> None:
+        self._outbox = outbox
+        self._counted_for = URL_LIVES_COUNTED * url_lifetime
+        self._clock = clock
+
+    async def __call__(self, files: PromisedFiles, promise: Callable[[], Awaitable[T]]) -> T:
+        """What `promise` answers. It is tried a second time after settling whose gallery it is, because the
+        news of a claim, or of the account, may come later than its first upload; and after giving back what
+        counted for a budget long enough."""
+        try:
+            return await promise()
+        except OwnerUnknown as unknown:
+            await self._adopt(files, unknown.owner_id)
+        except TooMuchPromised:
+            if not await self._free_ended(files):
+                raise
         return await promise()
-    except OwnerUnknown as unknown:
-        async with outbox.begin() as unit:
-            gallery_id = files.declared[0].upload.gallery_id
-            await adopt(unit.connection, gallery_id, owner_id=unknown.owner_id)
-        return await promise()
+
+    async def _adopt(self, files: PromisedFiles, owner_id: AccountId) -> None:
+        async with self._outbox.begin() as unit:
+            await adopt(unit.connection, files.declared[0].upload.gallery_id, owner_id=owner_id)
+
+    async def _free_ended(self, files: PromisedFiles) -> bool:
+        if files.allowance is None:
+            return False
+        async with self._outbox.begin() as unit:
+            return await free_ended_of(
+                unit.connection,
+                files.allowance.address_id,
+                files.declared[0].upload.gallery_id,
+                ended_by=self._clock() - self._counted_for,
+            )
+
+
+class SweepPromises:
+    """Gives back what counted for budgets long enough, and forgets budgets that nothing counts for."""
+
+    def __init__(self, outbox: Outbox, *, url_lifetime: timedelta) -> None:
+        self._outbox = outbox
+        self._counted_for = URL_LIVES_COUNTED * url_lifetime
+
+    async def __call__(self, as_of: datetime) -> None:
+        """as_of: the tick's instant, not the wall clock."""
+        while await self._batch(as_of):
+            pass
+        async with self._outbox.begin() as unit:
+            await forget_unused(unit.connection)
+
+    async def _batch(self, as_of: datetime) -> int:
+        async with self._outbox.begin() as unit:
+            return await free_ended(unit.connection, ended_by=as_of - self._counted_for)
+
+
+def _too_much(files: PromisedFiles, spent: BudgetSpent) -> TooMuchPromised:
+    metrics.PROMISES_REFUSED.labels(spent.whose).inc()
+    whose = "this address, in all anonymous galleries" if spent.whose == "address" else "this gallery"
+    number, size_bytes, limit = len(files.declared), files.size_bytes, spent.limit
+    allowed = f"at most {limit.files} files of {limit.bytes} bytes may be open at once for {whose}"
+    if number > limit.files or size_bytes > limit.bytes:
+        return TooMuchPromised(
+            f"The batch has {number} files of {size_bytes} bytes; {allowed}. Declare fewer at once."
+        )
+    return TooMuchPromised(
+        f"Open are {spent.open.files} files of {spent.open.bytes} bytes; {allowed}. Complete open uploads, "
+        "which frees their room at once, or abort them, which frees it once their signed URLs are dead. "
+        "Uploads that are left alone expire.",
+        retry_after_s=RETRY_AFTER_S,
+    )

@@ -22,10 +22,12 @@ from kappi_media import metrics
 from kappi_media.content_types import is_taken
 from kappi_media.domain import (
     AccountId,
+    AddressId,
     DeclaredUpload,
     Description,
     GalleryId,
     MediaId,
+    PromiseBudgets,
     Upload,
     UploadId,
     url_lifetime_left,
@@ -37,7 +39,7 @@ from kappi_media.errors import (
 )
 from kappi_media.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
 from kappi_media.probing import ACCEPTED
-from kappi_media.repository.uploads import PromisedFiles, UploadQueries, promise_within
+from kappi_media.repository.uploads import PromiseAllowance, PromisedFiles, UploadQueries, promise_within
 from kappi_media.schemas import (
     FileDeclaration,
     MultipartUpload,
@@ -53,7 +55,7 @@ from kappi_media.use_cases.multipart import (
     missing_parts,
     plan_of,
 )
-from kappi_media.use_cases.promising import check_promised, of_its_owner
+from kappi_media.use_cases.promising import Promising, check_promised
 from kappi_media.use_cases.room import check_room
 
 CREATED = 201
@@ -66,10 +68,12 @@ SIGNED_PARTS_PER_BATCH = 500
 
 
 class Batch(NamedTuple):
-    """Files to promise to one gallery, under the rules of its tier. owner_id: None where anonymous."""
+    """Files to promise to one gallery, under the rules of its tier. owner_id: None where anonymous.
+    address_id: of the client."""
 
     gallery_id: GalleryId
     owner_id: AccountId | None
+    address_id: AddressId
     rules: TierRules
     files: Sequence[FileDeclaration]
     connection: Connection = "normal"
@@ -78,11 +82,12 @@ class Batch(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseTerms:
     """lifetime: of a promise of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
-    multipart_above_bytes: larger files go in parts."""
+    multipart_above_bytes: larger files go in parts. budgets: of what is promised to anonymous galleries."""
 
     lifetime: timedelta
     multipart_lifetime: timedelta
     multipart_above_bytes: int
+    budgets: PromiseBudgets
 
 
 class UploadSigner:
@@ -124,6 +129,7 @@ class SignBatch:
         multiparts: Multiparts,
         store: ObjectStore,
         outbox: Outbox,
+        promising: Promising,
         signer: UploadSigner,
         part_signer: PartSigner,
         terms: PromiseTerms,
@@ -134,6 +140,7 @@ class SignBatch:
         self._multiparts = multiparts
         self._store = store
         self._outbox = outbox
+        self._promising = promising
         self._signer = signer
         self._part_signer = part_signer
         self._terms = terms
@@ -143,8 +150,8 @@ class SignBatch:
     async def __call__(self, batch: Batch) -> bytes:
         """The encoded `PromisedBatch`. All or nothing.
 
-        Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, GalleryNotFound (deleted),
-        GalleryKeyWrong (it has another owner by now), InsufficientStorage, StoreUnavailable.
+        Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, TooMuchPromised, GalleryNotFound
+        (deleted), GalleryKeyWrong (it has another owner by now), InsufficientStorage, StoreUnavailable.
         """
         files = await self._files(batch)
 
@@ -152,7 +159,7 @@ class SignBatch:
             check_promised(files, await self._uploads.promise(files))
             return [one.upload for one in files.declared]
 
-        return await self._answer(await of_its_owner(self._outbox, files, promise))
+        return await self._answer(await self._promising(files, promise))
 
     async def idempotently(self, batch: Batch, call: IdempotentCall) -> bytes:
         """As above, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
@@ -172,7 +179,7 @@ class SignBatch:
                     return uploads
             return await self._promised_before(batch, stored)
 
-        return await self._answer(await of_its_owner(self._outbox, files, promise))
+        return await self._answer(await self._promising(files, promise))
 
     async def _promised_before(self, batch: Batch, stored: StoredAnswer) -> list[Upload]:
         ids = [UploadId(each) for each in decode(stored.body, type=list[UUID])]
@@ -189,6 +196,7 @@ class SignBatch:
             batch.owner_id,
             # Nobody's galleries have no account that could be full.
             batch.rules.quota_bytes if batch.owner_id is not None else None,
+            PromiseAllowance(batch.address_id, self._terms.budgets) if batch.owner_id is None else None,
         )
 
     def _declare(self, batch: Batch) -> list[DeclaredUpload]:

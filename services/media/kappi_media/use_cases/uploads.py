@@ -155,15 +155,11 @@ class AbortUpload:
         Raises UploadNotFound, UploadCompletedAlready.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
+        now = self._clock()
         event = self._outbox.row(
-            MediaDeleted(
-                media_id=upload.media_id,
-                gallery_id=gallery_id,
-                reason="requested",
-                deleted_at=self._clock(),
-            )
+            MediaDeleted(media_id=upload.media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
         )
-        if upload.state == "pending" and await self._uploads.abort(upload, event=event):
+        if upload.state == "pending" and await self._uploads.abort(upload, event=event, now=now):
             self._outbox.wake()
             await self._multiparts.abort(upload)
             return
