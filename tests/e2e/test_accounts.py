@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -24,10 +25,11 @@ from tests.e2e.accounts import (
     sign_up,
     until_media_ready,
 )
-from tests.e2e.phone import Answer, File, Phone
+from tests.e2e.phone import Answer, File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
 PHOTO = File("tram.png", "image/png", encode(quadrants(640, 480), "PNG"))
+SMALL = File("dot.png", "image/png", encode(quadrants(16, 16), "PNG"))
 GATE_WORD = "pastel de nata"
 EFFECT_S = 20.0
 DISPLAY_NAME, TITLE, CAPTION, NAME = "Ada Wombat", "Farewell Zebra", "Caption Ocelot", "Filename Quokka.png"
@@ -108,6 +110,61 @@ async def test_a_claimed_gallery_outlives_its_thirty_days(stack: StackUnderTest,
     assert item["id"] == media_id
     assert (await phone.ask("GET", f"/v1/media/{media_id}", headers=owner.key)).ok()["status"] == "ready"
     assert len(await evidence.objects_under(stack, gallery_prefix(UUID(anonymous.id)))) >= 2
+
+
+@pytest.mark.timeout(240)
+async def test_a_gallery_that_an_account_has_no_room_for_stays_anonymous(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    owner, admin = await sign_up(stack, phone, "narrow"), await make_admin(stack, phone)
+    anonymous, small = await phone.create_gallery(title="Found"), await phone.create_gallery()
+    (media_id,) = await phone.upload(anonymous, PHOTO)
+    await phone.upload(small, SMALL)
+    size, small_size = len(PHOTO.body), len(SMALL.body)
+
+    async def claim(gallery: Gallery, *, key: str = "") -> Answer:
+        headers = {**owner.key, **gallery.key} | ({"Idempotency-Key": key} if key else {})
+        return await phone.ask("POST", f"/v1/galleries/{gallery.id}/claim", headers=headers)
+
+    async def limit(*, quota_bytes: int, max_file_bytes: int) -> None:
+        """Give the account a tier of its own, and wait until it is known everywhere."""
+        name = f"Narrow-{token_hex(4)}"
+        tier = {
+            "name": name,
+            "rendition_sizes": [200, 400],
+            "original_access": True,
+            "expiring_links": False,
+            "max_file_bytes": max_file_bytes,
+            "quota_bytes": quota_bytes,
+        }
+        (await phone.ask("POST", "/v1/admin/tiers", json=tier, headers=admin.key)).ok(201)
+        await move_to_tier(phone, admin, owner, name)
+
+        async def known() -> None:
+            used = (await phone.ask("GET", "/v1/me/stats", headers=owner.key)).ok()
+            assert used["quota"]["limit_bytes"] == quota_bytes
+
+        await eventually(known, EFFECT_S)
+
+    async def check_nothing_changed() -> None:
+        assert (await phone.ask("GET", f"/v1/galleries/{anonymous.id}", headers=anonymous.key)).ok()[
+            "expires_at"
+        ]
+        assert (await phone.ask("GET", "/v1/galleries", headers=owner.key)).ok()["items"] == []
+        (await phone.ask("GET", f"/v1/media/{media_id}", headers=owner.key)).problem(404, "media_not_found")
+        assert [item["id"] for item in await phone.items(anonymous.code)] == [media_id]
+
+    await limit(quota_bytes=size + small_size, max_file_bytes=size - 1)
+    refused = (await claim(anonymous, key="claim-of-today-0")).problem(409, "file_too_large")
+    assert str(size) in refused["detail"]
+    await check_nothing_changed()
+    await limit(quota_bytes=size + small_size - 1, max_file_bytes=size)
+    assert (await claim(small)).ok()["id"] == small.id
+    refused = (await claim(anonymous, key="claim-of-today-0")).problem(409, "quota_exceeded")
+    assert str(size + small_size - 1) in refused["detail"]
+    (await phone.ask("GET", f"/v1/galleries/{anonymous.id}", headers=anonymous.key)).ok()
+    await limit(quota_bytes=size + small_size, max_file_bytes=size)
+    assert (await claim(anonymous, key="claim-of-today-0")).ok()["expires_at"] is None
 
 
 @pytest.mark.timeout(240)

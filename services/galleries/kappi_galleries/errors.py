@@ -144,3 +144,26 @@ PICTURE_REFUSALS: dict[str, type[Problem]] = {
     )
 }
 """What the media service refuses a picture for, by its code."""
+
+
+class ClaimOverQuota(Conflict):
+    code, title = QuotaExceeded.code, QuotaExceeded.title
+
+
+class ClaimFileTooLarge(Conflict):
+    code, title = PictureTooLarge.code, "The gallery has a file larger than the account's tier allows"
+
+
+class ClaimInProgress(Conflict):
+    code, title = "claim_in_progress", "Another account is claiming the gallery at this moment"
+
+
+class ClaimsUnavailable(Unavailable):
+    code, title = "claims_unavailable", "Galleries cannot be claimed at the moment"
+
+
+CLAIM_REFUSALS: dict[str, type[Problem]] = {
+    kind.code: kind
+    for kind in (GalleryNotFound, GalleryKeyWrong, ClaimInProgress, ClaimFileTooLarge, ClaimOverQuota)
+}
+"""What the media service refuses to reserve room for a claim for, by its code."""

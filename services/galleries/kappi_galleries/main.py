@@ -31,7 +31,7 @@ from kappi_galleries.consumers import GROUP, handlers
 from kappi_galleries.credentials import CodeScheme, new_access_key
 from kappi_galleries.domain import LifetimePolicy
 from kappi_galleries.links import Links
-from kappi_galleries.pictures import MediaPictures, Pictures
+from kappi_galleries.media_service import ClaimRoom, MediaService, Pictures
 from kappi_galleries.repository.attempts import AttemptQueries
 from kappi_galleries.repository.comments import CommentQueries
 from kappi_galleries.repository.galleries import GalleryQueries
@@ -63,6 +63,7 @@ class Ground:
     accounts: AccountVerifier
     passwords: Passwords
     pictures: Pictures
+    claim_room: ClaimRoom
     clock: Clock = utc_now
     new_id: NewId = new_id
 
@@ -75,7 +76,7 @@ def build_app(ground: Ground, settings: GalleriesSettings) -> App:
     callers = Callers(ground.accounts)
     calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
     ownership = OwnershipApi(
-        claiming=GalleryClaiming(outbox=ground.outbox, clock=ground.clock),
+        claiming=GalleryClaiming(outbox=ground.outbox, room=ground.claim_room, clock=ground.clock),
         rotation=Rotation(
             outbox=ground.outbox, codes=codes, clock=ground.clock, new_access_key=new_access_key
         ),
@@ -204,14 +205,15 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         share=settings.password_share,
     )
     backbone.service.closes(passwords)
-    pictures = MediaPictures(settings.media_url)
-    backbone.service.owns(pictures)
+    media = MediaService(settings.media_url)
+    backbone.service.owns(media)
     ground = Ground(
         database=backbone.database,
         outbox=backbone.outbox,
         accounts=AccountVerifier(JwksSource(http_fetch(settings.account_jwks_url)), clock=utc_now),
         passwords=passwords,
-        pictures=pictures,
+        pictures=media,
+        claim_room=media,
     )
     backbone.service.serves(build_app(ground, settings))
     backbone.consumes(build_handlers(ground, settings), group=GROUP)

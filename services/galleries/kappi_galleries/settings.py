@@ -37,7 +37,7 @@ class GalleriesSettings(DatabaseSettings):
     )
     media_url: str = Field(
         default="http://127.0.0.1:8003",
-        description="The media service, which stores the pictures of posts",
+        description="The media service, which stores the pictures of posts and reserves room for claims",
     )
     post_uploads_at_once: int = Field(
         default=32, ge=1, description="Pictures of posts received at once; more are answered 503 `overloaded`"

@@ -29,6 +29,10 @@ class GalleryKeyWrong(Forbidden):
     code, title = "gallery_key_wrong", "The access key does not open this gallery"
 
 
+class ClaimInProgress(Conflict):
+    code, title = "claim_in_progress", "An account is claiming the gallery at this moment"
+
+
 class RightMissing(Forbidden):
     code, title = "right_missing", "These credentials do not allow this"
 

@@ -41,6 +41,7 @@ from kappi_media.statistics.flush import AccessFlush
 from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.checksums import LateChecksum
+from kappi_media.use_cases.claims import SweepClaims
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.facts_from_tags import FactsFromTags
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -196,6 +197,7 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
     accesses = AccessQueries(ground.database)
     steps.append(SweepAccessLog(accesses, retention=settings.access_log_retention))
     steps.append(SweepMoves(MoveQueries(ground.database)))
+    steps.append(SweepClaims(ground.outbox))
     steps.append(SweepPromises(ground.outbox, url_lifetime=settings.upload_url_lifetime))
     return steps
 

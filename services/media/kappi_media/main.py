@@ -82,6 +82,7 @@ from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.catch_up_library import CatchUpLibrary
 from kappi_media.use_cases.catch_up_usage import CatchUpUsage
 from kappi_media.use_cases.change_many import ChangeMany
+from kappi_media.use_cases.claims import ReserveClaim
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
@@ -149,7 +150,8 @@ def build_app(
         at_once=settings.post_pictures_at_once,
     ).register(app)
     _statistics(ground, settings, accounts, gate=gate, tier=tier).register(app)
-    InternalApi(HomeQueries(ground.database)).register(app)
+    reserve_claim = ReserveClaim(ground.outbox, tier=tier, clock=ground.clock)
+    InternalApi(HomeQueries(ground.database), reserve_claim=reserve_claim).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
         StoreEventApi(build_arrivals(ground), token=token).register(app)

@@ -50,13 +50,20 @@ contents = Table(
     Column("owner_id", Uuid),
     # Items after this one are still to be entered in their owner's library; NULL: all are.
     Column("library_after", Uuid),
+    # The account that claims it, and what is reserved there until then for what it holds. Nothing is promised
+    # to it meanwhile.
+    Column("claimant_id", Uuid),
+    Column("claim_bytes", BigInteger),
+    Column("claim_until", DateTime(timezone=True)),
     # Its items are older than `usage_days` and still to be counted there, all at once.
     Column("usage_behind", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
     CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
+    CheckConstraint("num_nulls(claimant_id, claim_bytes, claim_until) IN (0, 3)", name="claim_is_whole"),
     # An account's galleries, for what it uses.
     Index("ix_contents_owner_id", "owner_id", postgresql_where=text("owner_id IS NOT NULL")),
     Index("ix_contents_library_after", "gallery_id", postgresql_where=text("library_after IS NOT NULL")),
+    Index("ix_contents_claim_until", "claim_until", postgresql_where=text("claim_until IS NOT NULL")),
     Index("ix_contents_usage_behind", "gallery_id", postgresql_where=text("usage_behind")),
 )
 
@@ -275,6 +282,7 @@ accounts = Table(
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),
     Column("deleted_at", DateTime(timezone=True)),
     # Declared sizes of pending uploads, and sizes of items that are not rejected; the pictures of posts, too.
+    # Reserved is also what a gallery holds that the account is claiming.
     Column("reserved_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("used_bytes", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("reserved_bytes >= 0", name="reserved_bytes_not_negative"),

@@ -14,6 +14,10 @@ from kappi_chassis.problems import MalformedJson, Overloaded, ValidationFailed
 from kappi_galleries.errors import (
     AccountRequired,
     AdminRequired,
+    ClaimFileTooLarge,
+    ClaimInProgress,
+    ClaimOverQuota,
+    ClaimsUnavailable,
     CodesExhausted,
     ExpiryNotForAccounts,
     GalleryKeyMissing,
@@ -118,12 +122,22 @@ CLAIM: dict[str, Any] = {
     "operation_id": "claimGallery",
     "summary": "Take an anonymous gallery into my account",
     "description": "Takes the access token of the account and the gallery's access key. From then on the "
-    "gallery has no end, and the access key opens nothing any more. Its code stays.",
+    "gallery has no end, and the access key opens nothing any more. Its code stays. What the gallery holds, "
+    "pending uploads included, counts for the account's quota: where there is no room for it, or a file is "
+    "larger than the account's tier allows, nothing is changed.",
     # Both, which FastAPI would describe as one or the other.
     "openapi_extra": {"security": [{"AccountToken": [], "GalleryKey": []}]},
     "response_model": GalleryAnswer,
     "response_description": "The gallery, now the account's",
-    "responses": problems(AccessTokenMissing, *_MANAGER, *_IDEMPOTENCY),
+    "responses": problems(
+        AccessTokenMissing,
+        *_MANAGER,
+        *_IDEMPOTENCY,
+        ClaimFileTooLarge,
+        ClaimInProgress,
+        ClaimOverQuota,
+        ClaimsUnavailable,
+    ),
 }
 ROTATE_CODE: dict[str, Any] = {
     "operation_id": "rotateGalleryCode",

@@ -1,4 +1,8 @@
-"""Taking an anonymous gallery into an account."""
+"""Taking an anonymous gallery into an account.
+
+The account must have room for what the gallery holds, which the media service knows: it is asked to reserve
+the room, between two transactions. What is reserved and not claimed then is given back there after a while.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_galleries import metrics
 from kappi_galleries.domain import Gallery
 from kappi_galleries.errors import GalleryNotFound
+from kappi_galleries.media_service import ClaimRoom
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import key_hash_of, matching
@@ -21,11 +26,16 @@ from kappi_galleries.use_cases.announcing import updated
 from kappi_galleries.use_cases.answering import answer_once
 
 
+class _RoomNeeded(Exception):
+    """The gallery may be claimed, once there is room for it."""
+
+
 class GalleryClaiming:
     """From then on the gallery has an owner and no end, and its access key opens nothing."""
 
-    def __init__(self, *, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, *, outbox: Outbox, room: ClaimRoom, clock: Clock) -> None:
         self._outbox = outbox
+        self._room = room
         self._clock = clock
 
     async def claim(
@@ -40,20 +50,30 @@ class GalleryClaiming:
         """Claiming what is the account's already is done: the answer to the first time may have been lost.
 
         Raises AccessTokenInvalid for an account that was deleted, GalleryKeyWrong, GalleryNotFound,
-        IdempotencyKeyReused.
+        IdempotencyKeyReused, and what `ClaimRoom` does.
         """
 
-        async def act(unit: UnitOfWork) -> StoredAnswer:
-            return render(await self._claim_within(unit, gallery_id, account_id, access_key))
+        async def look(unit: UnitOfWork) -> StoredAnswer:
+            found = await self._find(unit, gallery_id, account_id, access_key)
+            if found.owner_id is None:
+                raise _RoomNeeded
+            return render(found)
 
+        async def act(unit: UnitOfWork) -> StoredAnswer:
+            found = await self._find(unit, gallery_id, account_id, access_key)
+            return render(found if found.owner_id is not None else await self._give(unit, found, account_id))
+
+        try:
+            return await answer_once(self._outbox, call, look)
+        except _RoomNeeded:
+            await self._room.reserve(gallery_id, account_id)
         return await answer_once(self._outbox, call, act)
 
-    async def _claim_within(
-        self, unit: UnitOfWork, gallery_id: UUID, account_id: UUID, access_key: str
-    ) -> Gallery:
+    async def _find(self, unit: UnitOfWork, gallery_id: UUID, account_id: UUID, access_key: str) -> Gallery:
+        """The gallery, locked: the account's own, or one it may claim."""
         if not await AccountRows(unit.connection).admit(account_id):
             raise AccessTokenInvalid
-        now, rows = self._clock(), GalleryRows(unit.connection)
+        rows = GalleryRows(unit.connection)
         # The row's lock decides between this and an expiry, or another claim with the same key.
         found = await rows.lock_by_access_key(key_hash_of(access_key))
         if found is None:
@@ -61,12 +81,19 @@ class GalleryClaiming:
             if own is not None and own.deleted_at is None:
                 return own
         found = matching(found, gallery_id)
-        if found.is_gone(now):
+        if found.is_gone(self._clock()):
             raise GalleryNotFound
+        return found
+
+    async def _give(self, unit: UnitOfWork, gallery: Gallery, account_id: UUID) -> Gallery:
         claimed = replace(
-            found, owner_id=account_id, expires_at=None, updated_at=now, version=found.version + 1
+            gallery,
+            owner_id=account_id,
+            expires_at=None,
+            updated_at=self._clock(),
+            version=gallery.version + 1,
         )
-        await rows.update(claimed, secrets={"access_key_hash": None})
+        await GalleryRows(unit.connection).update(claimed, secrets={"access_key_hash": None})
         await unit.publish(updated(claimed), sequence=claimed.version)
         metrics.CLAIMED.inc()
         return claimed

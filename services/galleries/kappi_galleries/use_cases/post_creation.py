@@ -22,7 +22,7 @@ from kappi_contracts.events import PostCreated, PostDeleted
 
 from kappi_galleries import metrics
 from kappi_galleries.errors import PicturesUnavailable
-from kappi_galleries.pictures import PictureRefused, Pictures
+from kappi_galleries.media_service import MediaRefused, Pictures
 from kappi_galleries.posts_domain import Caller, Post, PostId
 from kappi_galleries.repository.posts import PostQueries, PostRows, publish_draft
 
@@ -151,7 +151,7 @@ class PostCreation:
         try:
             caption, call = await store(draft.post_id)
             answer, settled = await self._publish(caller, draft, caption=caption, call=call, render=render)
-        except PictureRefused as refused:
+        except MediaRefused as refused:
             await self._drop(draft.post_id)
             settled = True
             raise refused.problem from refused

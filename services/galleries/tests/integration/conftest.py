@@ -29,7 +29,7 @@ from kappi_contracts.events import Event
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable
 from kappi_galleries.main import Ground, build_app, build_handlers
-from kappi_galleries.pictures import PictureRefused
+from kappi_galleries.media_service import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
 
 PUBLIC_URL = "https://kappi.example"
@@ -184,7 +184,7 @@ class KeptPictures:
         if isinstance(self.refusal, PicturesUnavailable):
             raise self.refusal
         if self.refusal is not None:
-            raise PictureRefused(self.refusal)
+            raise MediaRefused(self.refusal)
 
 
 @pytest.fixture
@@ -265,6 +265,27 @@ def pictures() -> KeptPictures:
     return KeptPictures()
 
 
+class Room:
+    """`ClaimRoom` in memory. refusal: raised instead of reserving. before: what happens first."""
+
+    def __init__(self) -> None:
+        self.reserved: list[tuple[UUID, UUID]] = []
+        self.refusal: Problem | None = None
+        self.before: Callable[[], Awaitable[object]] | None = None
+
+    async def reserve(self, gallery_id: UUID, account_id: UUID) -> None:
+        if self.before is not None:
+            await self.before()
+        if self.refusal is not None:
+            raise self.refusal
+        self.reserved.append((gallery_id, account_id))
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
 @pytest.fixture
 def ground(
     database: Database,
@@ -273,6 +294,7 @@ def ground(
     passwords: Passwords,
     identity_key: SigningKey,
     pictures: KeptPictures,
+    room: Room,
 ) -> Ground:
     async def keys() -> bytes:
         return msgspec.json.encode(jwks_document(identity_key))
@@ -283,6 +305,7 @@ def ground(
         accounts=AccountVerifier(JwksSource(keys), clock=clock),
         passwords=passwords,
         pictures=pictures,
+        claim_room=room,
         clock=clock,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
 from kappi_contracts.events import AccountDeleted, GalleryExpired
 from kappi_galleries.credentials import new_access_key
+from kappi_galleries.errors import ClaimFileTooLarge, ClaimInProgress, ClaimOverQuota, ClaimsUnavailable
 
 pytestmark = pytest.mark.integration
 
@@ -186,3 +187,91 @@ async def test_an_account_that_was_deleted_claims_nothing(
 
     assert outcome(await claim(account)) == (401, AccessTokenInvalid.code)
     assert (await http("GET", path(gallery), key=gallery["access_key"])).status == 200
+
+
+async def test_room_is_reserved_before_the_gallery_changes_hands_and_not_again(
+    account: Any, other: Any, gallery: Any, claim: Any, room: Any
+) -> None:
+    wanted = (UUID(gallery["id"]), account.id)
+    await claim(account, headers={"idempotency-key": "claim-of-today"})
+    assert room.reserved == [wanted]
+    # It is the account's already, or never will be: nothing has to be reserved.
+    for who, headers in ((account, None), (account, {"idempotency-key": "claim-of-today"}), (other, None)):
+        await claim(who, headers=headers)
+    assert room.reserved == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "code"),
+    [
+        (ClaimOverQuota("It holds 7 bytes."), 409, "quota_exceeded"),
+        (ClaimFileTooLarge("One has 7 bytes."), 409, "file_too_large"),
+        (ClaimInProgress(), 409, "claim_in_progress"),
+        (ClaimsUnavailable(retry_after_s=2), 503, "claims_unavailable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_without_room_nothing_is_changed(
+    http: Any,
+    account: Any,
+    gallery: Any,
+    claim: Any,
+    room: Any,
+    published: Any,
+    refusal: Any,
+    status: int,
+    code: str,
+) -> None:
+    room.refusal = refusal
+    headers = {"idempotency-key": "claim-of-today"}
+    answer = await claim(account, headers=headers)
+
+    assert outcome(answer) == (status, code)
+    assert answer.json["detail"] == refusal.detail
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated"]
+    by_key = await http("GET", path(gallery), key=gallery["access_key"])
+    assert (by_key.status, by_key.json) == (
+        200,
+        {name: value for name, value in gallery.items() if name != "access_key"},
+    )
+    assert (await http("GET", "/v1/galleries", token=account.token)).json["items"] == []
+    # A refusal does not use a key up.
+    room.refusal = None
+    assert (await claim(account, headers=headers)).status == 200
+
+
+async def test_what_happens_while_room_is_reserved_decides(
+    http: Any, account: Any, gallery: Any, claim: Any, room: Any, published: Any
+) -> None:
+    async def rotate() -> None:
+        await http("POST", f"{path(gallery)}/rotate-key", key=gallery["access_key"])
+
+    async def remove() -> None:
+        await http("DELETE", path(gallery), key=gallery["access_key"])
+
+    room.before = remove
+    assert outcome(await claim(account)) == (404, "gallery_not_found")
+    gallery |= (await http("POST", "/v1/galleries")).json
+    room.before = rotate
+    assert outcome(await claim(account)) == (403, "gallery_key_wrong")
+    topics = [topic for topic, _, _ in await published()]
+    assert topics == ["GalleryCreated", "GalleryDeleted", "GalleryCreated", "GalleryUpdated"]
+    assert (await http("GET", "/v1/galleries", token=account.token)).json["items"] == []
+
+
+async def test_no_transaction_is_open_while_room_is_reserved(
+    account: Any, claim: Any, room: Any, database: Any
+) -> None:
+    open_ones: list[int] = []
+
+    async def look() -> None:
+        open_ones.append(
+            await database.hot.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND state = 'idle in transaction'"
+            )
+        )
+
+    room.before = look
+    assert (await claim(account)).status == 200
+    assert open_ones == [0]

@@ -222,7 +222,7 @@ def test_any_course_of_events(
 
 @pytest.fixture
 def http_in_a_loop_of_its_own(
-    url: str, make_settings: Any, identity_key: Any, clock: Any, graveyard: Any, pictures: Any
+    url: str, make_settings: Any, identity_key: Any, clock: Any, graveyard: Any, pictures: Any, room: Any
 ) -> Any:
     """The service on a database, driven from outside any event loop."""
     import msgspec
@@ -250,6 +250,7 @@ def http_in_a_loop_of_its_own(
             accounts=AccountVerifier(JwksSource(keys), clock=clock),
             passwords=passwords,
             pictures=pictures,
+            claim_room=room,
             clock=clock,
         )
         processor = Processor(

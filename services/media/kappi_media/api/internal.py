@@ -1,4 +1,7 @@
-"""What the gateway asks to find out whose token it must see. Never routed to the public."""
+"""What other services ask: the gateway, whose token it must see; galleries, room for a claim.
+
+Never routed to the public.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kappi_media.api.reading import decode, read_body
+from kappi_media.domain import AccountId, GalleryId
 from kappi_media.repository.homes import Collection, HomeQueries
+from kappi_media.use_cases.claims import ReserveClaim
 
 _encoder = msgspec.json.Encoder()
 
@@ -22,11 +28,20 @@ class Home(msgspec.Struct, frozen=True):
     gallery_id: UUID
 
 
-class InternalApi:
-    """`GET /internal/{media,uploads,links}/{id}`: the gallery a thing is in."""
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    account_id: UUID
 
-    def __init__(self, homes: HomeQueries) -> None:
+
+_claim = msgspec.json.Decoder(Claim)
+
+
+class InternalApi:
+    """`GET /internal/{media,uploads,links}/{id}`: the gallery a thing is in.
+    `POST /internal/galleries/{id}/claim`: reserves room for it in an account's quota."""
+
+    def __init__(self, homes: HomeQueries, *, reserve_claim: ReserveClaim) -> None:
         self._homes = homes
+        self._reserve_claim = reserve_claim
 
     def register(self, app: FastAPI) -> None:
         collections: tuple[Collection, ...] = ("media", "uploads", "links")
@@ -34,6 +49,12 @@ class InternalApi:
             app.router.routes.append(
                 Route(f"/internal/{collection}/{{id:uuid}}", self._answer_for(collection), methods=["GET"])
             )
+        app.router.routes.append(Route("/internal/galleries/{id:uuid}/claim", self._claim, methods=["POST"]))
+
+    async def _claim(self, request: Request) -> Response:
+        wanted = decode(_claim, await read_body(request))
+        await self._reserve_claim(GalleryId(request.path_params["id"]), AccountId(wanted.account_id))
+        return Response(status_code=204)
 
     def _answer_for(self, collection: Collection) -> Callable[[Request], Awaitable[Response]]:
         async def find(request: Request) -> Response:

@@ -92,6 +92,7 @@ SIGN_BATCH: dict[str, Any] = {
                 *ACCESS,
                 errors.GalleryKeyWrong,
                 errors.UploadNotFound,
+                errors.ClaimInProgress,
                 errors.QuotaExceeded,
                 errors.FileTooLarge,
                 PayloadTooLarge,

@@ -78,6 +78,7 @@ POST_FILE: dict[str, Any] = {
             *ACCESS,
             errors.GalleryKeyWrong,
             errors.UploadNotFound,
+            errors.ClaimInProgress,
             errors.QuotaExceeded,
             errors.FileTooLarge,
             PayloadTooLarge,

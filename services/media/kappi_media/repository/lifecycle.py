@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain import AccountId, Charge, GalleryId
 from kappi_media.models import access_log, contents, deleted_media, items, outbox, uploads
-from kappi_media.repository.ownership import held_by, release_all
+from kappi_media.repository.ownership import end_claim, held_by, release_all
 from kappi_media.repository.promises import OpenPromise, give_back, leave_counted
 
 
@@ -43,6 +43,7 @@ async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, a
         ).returning(contents.c.owner_id)
     )
     owner_id = closed.scalar()
+    await end_claim(connection, gallery_id)
     await leave_counted(connection, gallery_id, at=at)
     held = await held_by(connection, gallery_id) if owner_id is not None else None
     for table in (items, uploads, deleted_media, access_log):

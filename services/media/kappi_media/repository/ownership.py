@@ -1,9 +1,10 @@
 """Whose bytes they are: the owner of a gallery, and what an account is charged for.
 
 An account is charged for the declared size of every pending upload and the size of every item that is not
-rejected, in all galleries it owns, and for the pictures of its posts. Whoever changes one of these changes
-the account's row in the same transaction. Locks are taken in one order: contents (by id), uploads, items and
-pictures of posts, accounts (by id).
+rejected, in all galleries it owns, for the pictures of its posts, and for what a gallery holds that it is
+claiming (`repository.claims`). Whoever changes one of these changes the account's row in the same
+transaction. Locks are taken in one order: contents (by id), uploads, items and pictures of posts, accounts
+(by id).
 
 Single statements charge by INSERT ... ON CONFLICT: one that waited for a claim of its gallery would not see,
 in a plain UPDATE, a row of the account that is younger than its snapshot.
@@ -22,7 +23,8 @@ from kappi_media.models import accounts, contents, items, uploads
 
 
 async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id: AccountId) -> None:
-    """Charge an account for an anonymous gallery and all that is in it, once, whatever its quota.
+    """Charge an account for an anonymous gallery and all that is in it, once, in place of what was reserved
+    for its claim.
 
     A gallery that has an owner, or is deleted, stays as it is. The account is known afterwards. A trigger
     marks the gallery, and its items come into the account's library soon (`CatchUpLibrary`).
@@ -39,9 +41,27 @@ async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id:
     )
     await connection.execute(insert(accounts).values(id=owner_id).on_conflict_do_nothing())
     if adopted.first() is not None:
+        await end_claim(connection, gallery_id)
         # Read after the gallery's row is locked: whatever waits for it now finds the new owner.
         held = await held_by(connection, gallery_id)
         await charge(connection, owner_id, held)
+
+
+async def end_claim(connection: AsyncConnection, gallery_id: GalleryId) -> None:
+    """Give back what is reserved for a claim of a gallery that is locked, if anything is."""
+    here = contents.c.gallery_id == gallery_id
+    found = await connection.execute(
+        select(contents.c.claimant_id, contents.c.claim_bytes).where(
+            here, contents.c.claimant_id.is_not(None)
+        )
+    )
+    claim = found.one_or_none()
+    if claim is None:
+        return
+    await connection.execute(
+        update(contents).where(here).values(claimant_id=None, claim_bytes=None, claim_until=None)
+    )
+    await charge(connection, claim.claimant_id, Charge(-claim.claim_bytes, 0))
 
 
 async def held_by(connection: AsyncConnection, gallery_id: GalleryId) -> Charge:

@@ -40,7 +40,8 @@ WITH made AS (
   INSERT INTO contents (gallery_id, owner_id) VALUES ($1, $5) ON CONFLICT DO NOTHING RETURNING gallery_id),
 home AS MATERIALIZED (
   SELECT gallery_id FROM contents
-  WHERE gallery_id = $1 AND deleted_at IS NULL AND owner_id IS NOT DISTINCT FROM $5 FOR SHARE),
+  WHERE gallery_id = $1 AND deleted_at IS NULL AND owner_id IS NOT DISTINCT FROM $5
+    AND (claim_until IS NULL OR claim_until <= $3) FOR SHARE),
 open AS MATERIALIZED (
   SELECT gallery_id FROM (SELECT gallery_id FROM made UNION ALL SELECT gallery_id FROM home) AS found
   WHERE CASE WHEN $8::uuid IS NULL THEN true
@@ -62,7 +63,8 @@ WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
 """
 _WHY_NOT = """
 SELECT c.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL AS deleted, c.gallery_id IS NOT NULL AS known,
-       c.owner_id, a.id AS account_id, a.reserved_bytes + a.used_bytes AS charged_bytes,
+       c.owner_id, coalesce(c.claim_until > $4, false) AS being_claimed,
+       a.id AS account_id, a.reserved_bytes + a.used_bytes AS charged_bytes,
        coalesce(p.files, 0) AS address_files, coalesce(p.bytes, 0) AS address_bytes,
        coalesce(g.files, 0) AS gallery_files, coalesce(g.bytes, 0) AS gallery_bytes
 FROM (SELECT) AS one_row
@@ -101,6 +103,7 @@ class Refusal(Enum):
     """
 
     GALLERY_DELETED = "gallery_deleted"
+    BEING_CLAIMED = "being_claimed"
     OTHER_OWNER = "other_owner"
     OWNER_UNKNOWN = "owner_unknown"
     OVER_QUOTA = "over_quota"
@@ -223,7 +226,7 @@ async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | BudgetSpent 
         )
         if status != "INSERT 0 0":
             return None
-        row = await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id, address_id)
+        row = await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id, address_id, first.created_at)
         why_not = _refusal(batch, size_bytes, row)
         if why_not is not None:
             return why_not
@@ -242,6 +245,8 @@ def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | Budge
         return Refusal.OWNER_UNKNOWN
     if row["known"] and row["owner_id"] != batch.owner_id:
         return Refusal.OTHER_OWNER
+    if row["being_claimed"]:
+        return Refusal.BEING_CLAIMED
     if batch.quota_bytes is not None and row["account_id"] is not None:
         over = row["charged_bytes"] + size_bytes > batch.quota_bytes
         return Refusal.OVER_QUOTA if over else None

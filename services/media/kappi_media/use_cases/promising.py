@@ -16,7 +16,13 @@ from kappi_chassis.outbox import Outbox
 
 from kappi_media import metrics
 from kappi_media.domain import AccountId
-from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, QuotaExceeded, TooMuchPromised
+from kappi_media.errors import (
+    ClaimInProgress,
+    GalleryKeyWrong,
+    GalleryNotFound,
+    QuotaExceeded,
+    TooMuchPromised,
+)
 from kappi_media.repository.ownership import adopt
 from kappi_media.repository.promises import forget_unused, free_ended, free_ended_of
 from kappi_media.repository.uploads import BudgetSpent, PromisedFiles, Refusal
@@ -37,9 +43,11 @@ class OwnerUnknown(Exception):
 
 def check_promised(files: PromisedFiles, refusal: Refusal | BudgetSpent | None) -> None:
     """Raises what stood in the way, if anything did: GalleryNotFound (deleted), GalleryKeyWrong (it has
-    another owner by now), QuotaExceeded, TooMuchPromised, OwnerUnknown."""
+    another owner by now), ClaimInProgress, QuotaExceeded, TooMuchPromised, OwnerUnknown."""
     if refusal is Refusal.GALLERY_DELETED:
         raise GalleryNotFound
+    if refusal is Refusal.BEING_CLAIMED:
+        raise ClaimInProgress("Try again in a moment.", retry_after_s=1)
     if refusal is Refusal.OTHER_OWNER:
         raise GalleryKeyWrong("The gallery belongs to an account now.")
     if refusal is Refusal.OVER_QUOTA:
@@ -120,7 +128,7 @@ def _too_much(files: PromisedFiles, spent: BudgetSpent) -> TooMuchPromised:
         )
     return TooMuchPromised(
         f"Open are {spent.open.files} files of {spent.open.bytes} bytes; {allowed}. Complete open uploads, "
-        "which frees their room at once, or abort them, which frees it once their signed URLs are dead. "
-        "Uploads that are left alone expire.",
+        "which frees their room at once, or abort them, which frees it once their signed URLs are dead and "
+        "cleared away. Uploads that are left alone expire.",
         retry_after_s=RETRY_AFTER_S,
     )
