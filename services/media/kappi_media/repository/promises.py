@@ -1,8 +1,7 @@
 """Budgets of promises to anonymous galleries: given back when a promise is over, and its URL with it.
 
-Whoever takes from a budget, or gives back, does so in the transaction of the upload. Rows of budgets are
-locked last, after those that `ownership` tells of, in order of their holders: the two functions of migration
-0008 see to it.
+A budget changes in the transaction that changes the upload. Rows of budgets are locked last, after those that
+`ownership` tells of, in order of their holders: the two functions of migration 0008 see to it.
 """
 
 from __future__ import annotations

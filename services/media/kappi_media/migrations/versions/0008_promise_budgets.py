@@ -10,8 +10,8 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-# Each statement of a function sees what was committed before it, so the sums are those after waiting for the
-# rows. A batch beyond a budget leaves no trace.
+# Rows are locked in the order of their holders. A statement of a function sees what was committed before it:
+# the sums are those after waiting for the rows. A batch beyond a budget leaves no trace.
 _TAKE = """
 CREATE FUNCTION take_promise_budget(
   address uuid, gallery uuid, added_files bigint, added_bytes bigint,
@@ -22,7 +22,8 @@ DECLARE
 BEGIN
   WITH taken AS (
     INSERT INTO promise_budgets AS b (holder, files, bytes)
-    SELECT h.holder, added_files, added_bytes FROM unnest(ARRAY[address, gallery]) AS h (holder) ORDER BY 1
+    VALUES (least(address, gallery), added_files, added_bytes),
+      (greatest(address, gallery), added_files, added_bytes)
     ON CONFLICT (holder) DO UPDATE SET files = b.files + excluded.files, bytes = b.bytes + excluded.bytes
     RETURNING holder, files, bytes)
   SELECT bool_or(CASE WHEN holder = address THEN files > address_files OR bytes > address_bytes
