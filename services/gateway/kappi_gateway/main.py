@@ -246,7 +246,7 @@ class _Wiring:
                 self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
                 name="uploads",
                 refusal=TooManyUploads,
-                is_free=lambda status: status >= 500,
+                is_free=lambda status, _: status >= 500,
             ),
             Limit.GUESS: CallLimit(
                 guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404

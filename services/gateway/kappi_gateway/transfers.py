@@ -19,8 +19,8 @@ class Transfers:
         self._at_once = at_once
         self._bytes_per_s = bytes_per_s
         self._silence_s = silence_s
-        self._uploads = PlaceLimit(per_address, name="uploads", refusal=TooManyTransfers)
-        self._downloads = PlaceLimit(per_address, name="downloads", refusal=TooManyTransfers)
+        self._uploads = PlaceLimit(per_address, name="store_uploads", refusal=TooManyTransfers)
+        self._downloads = PlaceLimit(per_address, name="store_downloads", refusal=TooManyTransfers)
 
     @contextmanager
     def upload(self, address: str) -> Iterator[Pace]:
