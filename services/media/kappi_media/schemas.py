@@ -16,6 +16,7 @@ MAX_PART_NUMBERS = 100
 MAX_TAGS = 50
 MAX_BULK_IDS = 1_000
 MAX_ATTRIBUTES_BYTES = 4_096
+MAX_ATTRIBUTES_DEPTH = 64
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
 
 Filename = Annotated[
@@ -41,7 +42,8 @@ Location = Annotated[str, Meta(max_length=200, description="A place name", examp
 Attributes = Annotated[
     dict[str, Any],
     Meta(
-        description=f"Free-form JSON of your own, {MAX_ATTRIBUTES_BYTES} bytes at most",
+        description=f"Free-form JSON of your own, {MAX_ATTRIBUTES_BYTES} bytes at most, nested "
+        f"{MAX_ATTRIBUTES_DEPTH} deep at most",
         examples=[{"album": "day 3"}],
     ),
 ]

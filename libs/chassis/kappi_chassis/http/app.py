@@ -96,7 +96,7 @@ def create_app(*, title: str, description: str = "") -> FastAPI:
         responses={"default": problem_response("A problem document")},
     )
     # Inside Starlette's own catch-all, which would answer in plain text first.
-    app.add_middleware(FailureGuard, meaning=_meaning)
+    app.add_middleware(FailureGuard, meaning=meaning_of)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -185,7 +185,7 @@ def _shown(text: str) -> str:
     return text[:_SHOWN_CHARACTERS].encode(errors="replace").decode()
 
 
-def _meaning(error: Exception) -> Problem | None:
+def meaning_of(error: Exception) -> Problem | None:
     """What a database's refusal, or the absence of something we need, means to a client."""
     if data_is_unstorable(error):
         return ValidationFailed("A value holds a character, or is a number, that cannot be stored.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from jinja2 import DictLoader
-from kappi_chassis.http.edge import App, Receive, Scope, Send
+from kappi_chassis.http.app import meaning_of
+from kappi_chassis.http.edge import App, FailureGuard, Receive, Scope, Send
 from starlette.applications import Starlette
 from starlette_admin import BaseAdmin
 
@@ -44,6 +45,8 @@ def panel_app(
     panel.add_view(AccountsView(accounts, tiers))
     site = Starlette()
     panel.mount_to(site)
+    # Inside the library's catch-all, which would answer 500 first.
+    panel.app.add_middleware(FailureGuard, meaning=meaning_of)
     return PanelGuard(site, public_url=public_url)
 
 

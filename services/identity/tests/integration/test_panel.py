@@ -306,6 +306,21 @@ async def test_accounts_are_searched_and_moved_and_nothing_else(
         assert (await browser.get(f"/admin/accounts/{way}")).status in (403, 404)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "accounts/list?q=%00",
+        "accounts/list?page=99999999999999999999",
+        "tiers/detail?pk=%00",
+        "_api/accounts/relation-lookup?skip=9223372036854775808",
+    ],
+)
+async def test_what_the_database_cannot_take_is_refused(browser: Browser, query: str) -> None:
+    await browser.log_in()
+    answer = await browser.get(f"/admin/{query}")
+    assert (answer.status, answer.code) == (422, "validation_failed")
+
+
 async def test_the_page_for_a_new_password_names_its_own_script_alone(http: Any) -> None:
     answer = await http("GET", "/reset-password")
     assert answer.status == 200

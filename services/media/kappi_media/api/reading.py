@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
 from kappi_chassis.problems import FieldError, MalformedJson, PayloadTooLarge, ValidationFailed
 from starlette.requests import Request
 
-from kappi_media.schemas import MAX_ATTRIBUTES_BYTES
+from kappi_media.schemas import MAX_ATTRIBUTES_BYTES, MAX_ATTRIBUTES_DEPTH
 
 T = TypeVar("T")
 
@@ -46,18 +46,23 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def check_attributes(attributes: Iterable[tuple[str, dict[str, Any]]]) -> None:
-    """attributes: field and value. Raises ValidationFailed for those that are too large."""
-    too_large = [
-        field
-        for field, value in attributes
-        if value and len(msgspec.json.encode(value)) > MAX_ATTRIBUTES_BYTES
-    ]
-    if too_large:
-        message = f"more than {MAX_ATTRIBUTES_BYTES} bytes"
-        raise ValidationFailed(
-            f"Look at: {', '.join(too_large)}.",
-            errors=tuple(FieldError(field=field, code="too_large", message=message) for field in too_large),
-        )
+    """attributes: field and value. Raises ValidationFailed for those that are too large or too deep.
+
+    What is stored is decoded again for every page it is on. A decoder gives up at a depth that depends on the
+    frames above it, so one that is deeper than the bound could spoil the page of a gallery.
+    """
+    faults = []
+    for field, value in attributes:
+        if value and len(msgspec.json.encode(value)) > MAX_ATTRIBUTES_BYTES:
+            code, message = "too_large", f"more than {MAX_ATTRIBUTES_BYTES} bytes"
+        elif any(depth > MAX_ATTRIBUTES_DEPTH for depth, _ in _walk(value)):
+            code, message = "too_deep", f"nested more than {MAX_ATTRIBUTES_DEPTH} deep"
+        else:
+            continue
+        faults.append(FieldError(field=field, code=code, message=message))
+    if faults:
+        names = ", ".join(fault.field for fault in faults)
+        raise ValidationFailed(f"Look at: {names}.", errors=tuple(faults))
 
 
 def invalid(message: str) -> ValidationFailed:
@@ -74,8 +79,16 @@ def invalid(message: str) -> ValidationFailed:
 
 
 def _holds_nul(document: Any) -> bool:
-    if isinstance(document, str):
-        return "\x00" in document
-    if isinstance(document, dict):
-        return any(_holds_nul(part) for pair in document.items() for part in pair)
-    return isinstance(document, list) and any(_holds_nul(part) for part in document)
+    return any(isinstance(value, str) and "\x00" in value for _, value in _walk(document))
+
+
+def _walk(document: Any) -> Iterator[tuple[int, Any]]:
+    """Every value and name in a JSON document, with its depth. No recursion: a client could exhaust it."""
+    left = [(0, document)]
+    while left:
+        depth, value = left.pop()
+        yield depth, value
+        if isinstance(value, dict):
+            left += [(depth + 1, part) for pair in value.items() for part in pair]
+        elif isinstance(value, list):
+            left += [(depth + 1, part) for part in value]

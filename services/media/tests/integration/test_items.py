@@ -20,6 +20,13 @@ def get(url: str) -> Any:
     return call(SignedRequest(url, "GET", {}, utc_now()))
 
 
+def nested(value: Any, times: int) -> Any:
+    """The value in lists."""
+    for _ in range(times):
+        value = [value]
+    return value
+
+
 async def test_the_original_comes_back_bit_for_bit_under_its_name(
     client: Client, http: Http, gallery: Gallery, clock: Clock
 ) -> None:
@@ -72,6 +79,7 @@ async def test_describing_changes_what_is_named_and_nothing_else(
         ({"tags": "alps"}, "tags"),
         ({"tags": [""]}, "tags.0"),
         ({"attributes": {"x": "y" * 5000}}, "attributes"),
+        ({"attributes": {"x": nested("y", 64)}}, "attributes"),
         ({"location": 7}, "location"),
     ],
 )
@@ -83,6 +91,24 @@ async def test_a_faulty_description_is_refused(
     assert (answer.status, answer.code) == (422, "validation_failed")
     assert [error["field"] for error in answer.json["errors"]] == [field]
     assert (await http("GET", f"/v1/media/{item['id']}", grant=gallery.grant())).json["caption"] == "old"
+
+
+@pytest.mark.parametrize("value", ["\0", nested("\0", 400), {"a\0": 1}])
+async def test_a_nul_is_refused_wherever_it_is(
+    client: Client, http: Http, gallery: Gallery, value: Any
+) -> None:
+    item = await client.upload(gallery, JPEG)
+    body = {"attributes": {"x": value}}
+    answer = await http("PATCH", f"/v1/media/{item['id']}", grant=gallery.grant(), body=body)
+    assert (answer.status, answer.code) == (422, "validation_failed")
+
+
+async def test_attributes_as_deep_as_allowed_are_kept(client: Client, http: Http, gallery: Gallery) -> None:
+    item = await client.upload(gallery, JPEG)
+    attributes = {"x": nested(10**20, 63)}
+    body = {"attributes": attributes}
+    answer = await http("PATCH", f"/v1/media/{item['id']}", grant=gallery.grant(), body=body)
+    assert answer.json["attributes"] == attributes
 
 
 async def test_a_deleted_item_is_gone_for_everyone(
