@@ -290,6 +290,15 @@ class Operation:
         return _of(self.rule.cells[caller], kind) == DONE
 
 
+def named(value: Any, names: Mapping[str, str]) -> Any:
+    """What is sent, with the parts of the world that it names."""
+    if isinstance(value, str):
+        return value.format(**names)
+    if isinstance(value, Mapping):
+        return {name: named(each, names) for name, each in value.items()}
+    return [named(each, names) for each in value] if isinstance(value, list) else value
+
+
 def _of(cell: Outcome | ByKind, kind: Kind) -> Outcome:
     return cell if isinstance(cell, str) else cell[tuple(Kind).index(kind)]
 

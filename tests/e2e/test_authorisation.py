@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 
 from tests.e2e import evidence
-from tests.e2e.authorisation import OPERATIONS, SENDS, Caller, Kind, Operation
+from tests.e2e.authorisation import OPERATIONS, SENDS, Caller, Kind, Operation, named
 from tests.e2e.authorisation_world import World, build, one_of_its_own
 from tests.e2e.phone import Answer, Gallery, Phone
 from tests.e2e.refusals import UNKNOWN_ID, UNKNOWN_KEY
@@ -67,25 +66,17 @@ async def _names(
 
 
 async def _ask(phone: Phone, operation: Operation, caller: Caller, names: Mapping[str, str]) -> Answer:
-    headers = _named(SENDS[caller], names)
+    headers = named(SENDS[caller], names)
     body = None
     if operation.form:
         headers, body = {**headers, **_FORM}, urlencode(operation.form).encode()
     return await phone.ask(
         operation.method,
         operation.target.format(**names),
-        json=_named(operation.json, names),
+        json=named(operation.json, names),
         body=body,
         headers=headers,
     )
-
-
-def _named(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return value.format(**names)
-    if isinstance(value, Mapping):
-        return {name: _named(each, names) for name, each in value.items()}
-    return [_named(each, names) for each in value] if isinstance(value, list) else value
 
 
 def _outcome(answer: Answer) -> str:
