@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import uuid
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from kappi_chassis.observability.secret_shapes import holds_secret
 from kappi_chassis.storage.contract import ObjectStore, UrlSigner
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
 from kappi_chassis.testing.s3_server import S3Server
@@ -26,12 +26,6 @@ DEFAULTS: Mapping[str, str] = {
     "KAPPI_GALLERIES_ANONYMOUS_LIFETIME_CAP": "P60D",
 }
 _COMMAND_TIMEOUT_S = 120
-# What a secret looks like, whoever's it is: an access key, a signed token, a signature in a URL.
-_SECRET_SHAPES = (
-    re.compile(r"kappi_[a-z2-7]{26}"),
-    re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.eyJ"),
-    re.compile(r"(?i)signature=[0-9a-f]{32,}"),
-)
 
 
 @dataclass(slots=True)
@@ -82,9 +76,7 @@ class StackUnderTest:
         return found
 
     def _holds_secret(self, line: str) -> bool:
-        return any(shape.search(line) for shape in _SECRET_SHAPES) or any(
-            secret in line for secret in self.secrets
-        )
+        return holds_secret(line) or any(secret in line for secret in self.secrets)
 
     def _storage(self) -> StorageSettings:
         names = {name.removeprefix("KAPPI_").lower(): value for name, value in self.s3.items()}

@@ -24,7 +24,9 @@ def words(value: Any) -> Any:
 class PlatformSettings(BaseSettings):
     """What all services share: where the broker is, how to log."""
 
-    model_config = SettingsConfigDict(env_prefix="KAPPI_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="KAPPI_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
@@ -50,7 +52,7 @@ class PlatformSettings(BaseSettings):
 class ServiceSettings(BaseSettings):
     """Base of one service's settings; subclasses set their `env_prefix`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     port: int

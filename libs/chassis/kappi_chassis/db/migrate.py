@@ -30,7 +30,7 @@ _log = get_logger(__name__)
 class _Target(BaseSettings):
     """One setting of the service's; its prefix is only known at run time."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: SecretStr
 

@@ -16,22 +16,11 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from kappi_chassis.observability import context
+from kappi_chassis.observability.secret_shapes import REDACTED, without_secrets
 
-REDACTED = "[redacted]"
 _SECRET_NAMES = re.compile(
     r"^(?:(?:.*[_-])?(?:authorization|cookie)|.*(?:password|secret|access[_-]?key|gallery[_-]?key|token|signature|grant))$",
     re.IGNORECASE,
-)
-# One of these is near every secret inside a text; most texts hold none, and this is cheaper than the search.
-_MARKS = ("=", "@", "eyJ", "earer", "EARER", "kappi_", "PRIVATE")
-_SECRET_VALUES = re.compile(
-    r"((?:X-Amz-(?:Signature|Credential|Security-Token)|\b(?:signature|password|secret|access_?key|token)"
-    r"|[?&](?:sig|key|grant))=|\bbearer\s+)[^&\s\"'<>]+"
-    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"  # the password of an address
-    r"|(\beyJ)[\w-]+\.[\w-]+\.[\w-]+"  # a JWT
-    r"|(\bkappi_)[A-Za-z0-9]{20,}"  # an access key
-    r"|(-----BEGIN [A-Z ]*PRIVATE KEY-----).*",
-    re.IGNORECASE | re.DOTALL,
 )
 _PLAIN = (int, float, bool, type(None), datetime, UUID)
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -51,22 +40,27 @@ def _is_secret(name: str) -> bool:
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return _SECRET_VALUES.sub(_mark, value) if any(mark in value for mark in _MARKS) else value
+        return without_secrets(value)
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Mapping):
         return {
-            str(name): REDACTED if _is_secret(str(name)) else _clean(each) for name, each in value.items()
+            without_secrets(str(name)): REDACTED if _is_secret(_text(name)) else _clean(each)
+            for name, each in value.items()
         }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_clean(each) for each in value]
+        match list(value):
+            case [(str() | bytes()) as name, (str() | bytes())] if _is_secret(_text(name)):
+                return [_text(name), REDACTED]  # a header, as libraries keep them
+            case parts:
+                return [_clean(each) for each in parts]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"[{len(value)} bytes]"
-    return _clean(str(value))  # an exception, an address: what is written is what they say of themselves
+    return without_secrets(str(value))  # an exception, an address: what is written is what they say
 
 
-def _mark(found: re.Match[str]) -> str:
-    return next(kept for kept in found.groups() if kept is not None) + REDACTED
+def _text(name: Any) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else str(name)
 
 
 def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -26,7 +26,9 @@ class StorageNotConfigured(Exception):
 class StorageSettings(BaseSettings):
     """`KAPPI_S3_*` for an S3, `KAPPI_LOCAL_STORE_*` for a folder on this machine."""
 
-    model_config = SettingsConfigDict(env_prefix="KAPPI_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="KAPPI_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     s3_endpoint: str | None = None
     """None with a bucket set: AWS itself."""

@@ -10,7 +10,8 @@ import pytest
 import structlog
 from kappi_chassis.observability import context
 from kappi_chassis.observability.health import Health
-from kappi_chassis.observability.logs import REDACTED, configure_logging, get_logger, redact
+from kappi_chassis.observability.logs import configure_logging, get_logger, redact
+from kappi_chassis.observability.secret_shapes import REDACTED
 
 
 @pytest.mark.parametrize(

@@ -33,3 +33,12 @@ def test_a_role_that_does_not_exist_is_refused(text: str, monkeypatch: pytest.Mo
 
 def test_without_a_word_a_process_does_everything() -> None:
     assert _Settings().roles == ALL_ROLES
+
+
+def test_a_refused_setting_does_not_show_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a secret, and the message goes to the log of the start."""
+    monkeypatch.setenv("KAPPI_MADE_UP_PORT", "hunter2")
+    with pytest.raises(ValidationError) as refused:
+        _Settings()
+    assert "port" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
