@@ -79,7 +79,7 @@ class DataDir:
     def held(self) -> Iterator[None]:
         """Make the folder and hold it as long as this process lives. Raises DataDirInUse, DataDirUnusable."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for private in (self.objects, self.logs, self.signals, self.mail, self.secrets):
                 private.mkdir(mode=0o700, exist_ok=True)
             lock = self._lock.open("ab")

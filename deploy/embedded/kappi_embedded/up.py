@@ -50,6 +50,7 @@ class PortTaken(StartFailed):
 def up(environ: Mapping[str, str]) -> int:
     """Run the whole stack until told to stop. Returns the exit status."""
     console = Console()
+    os.umask(0o077)  # what the stack keeps is its owner's alone, whatever process of it writes
     try:
         plan = read_plan(environ)
         data = DataDir(plan.data_dir)

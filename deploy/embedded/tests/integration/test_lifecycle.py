@@ -67,10 +67,23 @@ def test_it_says_what_to_open_and_what_to_paste_works(embedded_stack: EmbeddedSt
     assert json.loads(done.stdout)["access_key"]
 
 
-def test_the_note_and_the_secrets_are_for_the_owner_only(embedded_stack: EmbeddedStack) -> None:
+def test_everything_in_the_folder_is_for_its_owner_only(embedded_stack: EmbeddedStack) -> None:
     data = DataDir(embedded_stack.data_dir)
-    for path in (data.run_note, *data.secrets.iterdir()):
-        assert path.stat().st_mode & 0o077 == 0, path
+    create_gallery(embedded_stack, "Kept")
+    found = [data.root, *data.root.rglob("*")]
+    assert {data.run_note, data.secrets / "store", data.postgres / "postgres.log"} <= set(found)
+    assert not [path for path in found if _is_open_to_others(path)]
+
+
+def _is_open_to_others(path: Path) -> bool:
+    try:
+        return path.lstat().st_mode & 0o077 != 0
+    except FileNotFoundError:
+        return False  # PostgreSQL makes and removes files all the time
+
+
+def test_no_secret_is_shown(embedded_stack: EmbeddedStack) -> None:
+    data = DataDir(embedded_stack.data_dir)
     text = embedded_stack.output.read_text()
     for secret in data.secrets.iterdir():
         assert secret.read_text().strip() not in text

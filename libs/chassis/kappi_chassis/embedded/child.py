@@ -70,7 +70,8 @@ def spawn(program: Program) -> subprocess.Popen[bytes]:
 
 
 def _popen(argv: list[str], program: Program) -> subprocess.Popen[bytes]:
-    with program.output.open("ab") as output:
+    # Readable by its owner only: what a program writes may name what people own.
+    with open(program.output, "ab", opener=functools.partial(os.open, mode=0o600)) as output:
         return subprocess.Popen(  # noqa: S603 - the caller's own program
             argv,
             stdin=subprocess.DEVNULL,

@@ -111,7 +111,9 @@ class EmbeddedPostgres:
 
         Blocks. After a crash it includes recovery. Raises PostgresUnavailable, PostgresInUse, NoAccount.
         """
-        self._dir.mkdir(parents=True, exist_ok=True)
+        self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._log.exists():
+            self._log.chmod(0o600)  # earlier releases left it readable by everybody
         self._take_lock()
         try:
             self._make_cluster()
