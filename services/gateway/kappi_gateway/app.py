@@ -75,6 +75,25 @@ def with_cors(app: App) -> App:
     return cors
 
 
+def with_hsts(app: App, *, addresses: ClientAddresses, max_age_s: int) -> App:
+    """Tells browsers that came over HTTPS to come by nothing else (RFC 6797; over HTTP it must not)."""
+    header = (b"strict-transport-security", f"max-age={max_age_s}".encode())
+
+    async def hsts(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or addresses.scheme_of(scope) != "https":
+            await app(scope, receive, send)
+            return
+
+        def send_with_hsts(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], header]
+            return send(message)
+
+        await app(scope, receive, send_with_hsts)
+
+    return hsts
+
+
 def leads_to_archive(raw_path: bytes) -> bool:
     return raw_path.endswith(b"/archive") and raw_path.startswith(b"/v1/g/")
 

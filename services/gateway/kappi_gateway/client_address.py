@@ -51,12 +51,19 @@ class ClientAddresses:
         peer: str = client[0] if client else UNKNOWN
         if not self.trusts(peer):
             return peer
-        forwarded_proto = first(scope["headers"], FORWARDED_PROTO)
-        if forwarded_proto in (b"http", b"https"):
-            scope["scheme"] = forwarded_proto.decode()
+        scope["scheme"] = self.scheme_of(scope)
         # A repeated header means the same as one list (RFC 9110, 5.3).
         chain = b",".join(value for name, value in scope["headers"] if name == FORWARDED_FOR)
         return self.of(peer, chain.decode("latin-1"))
+
+    def scheme_of(self, scope: Scope) -> str:
+        """Of the client's connection: `http` or `https`."""
+        client, scheme = scope["client"], str(scope["scheme"])
+        if client and self.trusts(client[0]):
+            forwarded = first(scope["headers"], FORWARDED_PROTO)
+            if forwarded in (b"http", b"https"):
+                return forwarded.decode()
+        return scheme
 
     def _lies_in_trusted(self, address: str) -> bool:
         parsed = _parse(address)

@@ -20,7 +20,7 @@ from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
 from kappi_contracts.accounts import JWKS_PATH
 
-from kappi_gateway.app import Gateway, leads_to_archive, leads_to_rendition, with_cors
+from kappi_gateway.app import Gateway, leads_to_archive, leads_to_rendition, with_cors, with_hsts
 from kappi_gateway.call import Endpoint
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
@@ -141,6 +141,8 @@ def build_app(
             max_in_flight=settings.max_transfers,
         )
         app = behind(leads_to_store, in_s3_form(store), otherwise=app)
+    if settings.hsts_max_age:
+        app = with_hsts(app, addresses=addresses, max_age_s=int(settings.hsts_max_age.total_seconds()))
     return with_patience(
         app,
         addresses=addresses,

@@ -68,7 +68,15 @@ class GatewaySettings(ServiceSettings):
     )
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split(ip_network))] = Field(
-        default=(), description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed"
+        default=(),
+        description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed: those of the proxies "
+        "in front and no others, since a client that is believed gets around every limit per address",
+    )
+    hsts_max_age: timedelta = Field(
+        default=timedelta(days=365),
+        ge=timedelta(0),
+        description="`Strict-Transport-Security` of answers to requests that came over HTTPS, which a "
+        "trusted proxy tells: keeps browsers from being led to plain HTTP. 0 for none",
     )
 
     connect_timeout: timedelta = timedelta(seconds=2)

@@ -155,3 +155,26 @@ async def test_no_service_no_document(make_stack: StackFactory) -> None:
     nowhere = {f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in ("galleries", "media")}
     stack = await make_stack(**nowhere)
     assert (await stack.ask("GET", "/openapi.json")).code == "upstream_unavailable"
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/g/abcd", "/v1/galleries/no-such", "/admin/login", "/store/no-such"]
+)
+async def test_https_is_told_to_stay_where_a_trusted_proxy_says_so(
+    make_stack: StackFactory, target: str
+) -> None:
+    stack = await make_stack(accounts=True, trusted_proxies="127.0.0.1/32")
+    over_https = await stack.ask("GET", target, "X-Forwarded-Proto: https")
+    assert over_https.headers["strict-transport-security"] == "max-age=31536000"
+    for headers in ((), ("X-Forwarded-Proto: http",)):
+        answer = await stack.ask("GET", target, *headers)
+        assert "strict-transport-security" not in answer.headers
+
+
+@pytest.mark.parametrize("settings", [{}, {"trusted_proxies": "127.0.0.1/32", "hsts_max_age": "PT0S"}])
+async def test_https_is_not_told_to_stay_otherwise(
+    make_stack: StackFactory, settings: dict[str, str]
+) -> None:
+    answer = await (await make_stack(**settings)).ask("GET", "/", "X-Forwarded-Proto: https")
+    assert answer.status == 200
+    assert "strict-transport-security" not in answer.headers
