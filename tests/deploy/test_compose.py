@@ -17,16 +17,24 @@ from kappi_chassis.testing.containers import KAFKA_IMAGE
 from pydantic import ValidationError
 
 from tests.deploy.composition import COMPOSE_FILE, ROOT, Container, make_secrets, read_composition, read_env
+from tests.deploy.documents import read_document
 from tests.deploy.known_settings import SERVICES, STORING, WITH_DATABASE, known, read, stray, variables
 from tests.deploy.tools import deploy_tool
 
 _URL_OF_SERVICE = re.compile(r"http://(\w+):(\d+)")
+_ADDRESS = re.compile(r"\b([a-z]+):\d+\b")
 
 
 def test_it_is_what_the_specification_allows() -> None:
     subprocess.run(
         [deploy_tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE_FILE], check=True
     )
+
+
+@pytest.fixture(scope="module")
+def declared_networks() -> dict[str, dict[str, bool] | None]:
+    networks: dict[str, dict[str, bool] | None] = read_document(COMPOSE_FILE)["networks"]
+    return networks
 
 
 def test_all_services_are_there(composition: dict[str, Container]) -> None:
@@ -109,6 +117,42 @@ def test_only_the_two_doors_are_published_and_only_to_this_machine(
         name: each.definition["ports"] for name, each in composition.items() if "ports" in each.definition
     }
     assert published == {"gateway": ["127.0.0.1:8000:8000"], "seaweedfs": ["127.0.0.1:8333:8333"]}
+
+
+def test_containers_share_a_network_only_where_they_talk(composition: dict[str, Container]) -> None:
+    networks = {name: set(each.definition["networks"]) for name, each in composition.items()}
+    talking = {("seaweedfs", "media")}  # tells of uploads: deploy/docker/make-env
+    for name, each in composition.items():
+        named = {found for value in each.environment.values() for found in _ADDRESS.findall(str(value))}
+        talking |= {(name, other) for other in named & composition.keys() if other != name}
+    for caller, callee in talking:
+        assert networks[caller] & networks[callee], f"{caller} cannot reach {callee}"
+    # In one network, and of no use to one another: two clients of the same server.
+    servers = {"postgres", "kafka", "seaweedfs"}
+    for server in servers:
+        for name in composition.keys() - {server}:
+            allowed = (name, server) in talking or (server, name) in talking
+            assert allowed or not networks[name] & networks[server], f"{name} reaches {server}"
+
+
+def test_the_database_and_the_broker_are_not_reached_from_outside(
+    composition: dict[str, Container], declared_networks: dict[str, dict[str, bool] | None]
+) -> None:
+    inside = {name for name, given in declared_networks.items() if given and given.get("internal")}
+    for name in ("postgres", "kafka"):
+        assert set(composition[name].definition["networks"]) <= inside
+    assert inside == {"api", "events", "databases", "store"}
+    # What is published leads to one container each.
+    for name in declared_networks.keys() - inside:
+        assert sum(name in each.definition["networks"] for each in composition.values()) == 1
+
+
+def test_what_a_container_takes_is_bounded(composition: dict[str, Container]) -> None:
+    for name, each in composition.items():
+        assert each.definition["mem_limit"], name
+        assert 0 < each.definition["pids_limit"] <= 1024, name
+        assert each.definition["security_opt"] == ["no-new-privileges:true"], name
+    assert composition["postgres"].definition["read_only"] is True
 
 
 def test_our_containers_may_little(composition: dict[str, Container]) -> None:
