@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -252,6 +253,35 @@ class TestPorts:
         assert not may_call(overlay, gateway, media, 9003)
         assert not may_leave(overlay, gateway, 5432)
         assert not may_leave(overlay, identity, 443)
+
+    def test_only_what_stands_in_front_reaches_the_gateway(self, overlay: Overlay) -> None:
+        """Whoever reaches it from a trusted address says whose request it is."""
+        [gateway] = [pod for pod in overlay.services() if pod.service == "gateway"]
+        trusted = _gateway(overlay).trusted_proxies
+        stranger = replace(gateway, owner="stranger", labels={"app": "anything"})
+        ports = gateway.container["ports"]
+        for port in (each["containerPort"] for each in ports):
+            assert not any(may_call(overlay, pod, gateway, port) for pod in (*overlay.pods(), stranger))
+            assert not may_enter(overlay, gateway, address="10.0.7.7", port=port)
+        rules = [
+            rule
+            for policy in overlay.of_kind("NetworkPolicy").values()
+            if selects(policy["spec"]["podSelector"], gateway.labels)
+            for rule in policy["spec"].get("ingress", ())
+            if {"port": "http"} in rule["ports"]
+        ]
+        if overlay.name == "dev":
+            assert (rules, trusted) == ([], ())  # `kubectl port-forward` needs no rule
+            return
+        [rule] = rules
+        assert trusted
+        assert all(network.num_addresses <= 256 for network in trusted)
+        if overlay.name == "production":
+            [peer] = rule["from"]
+            assert peer["namespaceSelector"]["matchLabels"]
+            assert peer["podSelector"]["matchLabels"]
+        else:
+            assert {ip_network(peer["ipBlock"]["cidr"]) for peer in rule["from"]} == set(trusted)
 
 
 class TestPatience:
