@@ -119,7 +119,8 @@ def _on_stack(rows: list[Row], wanted: dict[str, Scenario], settings: dict[str, 
 async def _measure(rows: list[Row], stack: EmbeddedStack, scenario: Scenario, seconds: float) -> None:
     services = {name: Endpoint("127.0.0.1", found.port) for name, found in stack.note.services.items()}
     pids = partial(stack_pids, stack.note)
-    async with World(Endpoint("127.0.0.1", stack.port), services, pids=pids) as world:
+    gateway = Endpoint("127.0.0.1", stack.port)
+    async with World(gateway, services, introduction=stack.introduction, pids=pids) as world:
         async for row in scenario(world, seconds):
             _report(rows, [row])
     await stack.wait_idle(timeout_s=300)

@@ -99,7 +99,8 @@ class Reader(Account):
 async def run(stack: EmbeddedStack, options: argparse.Namespace) -> int:
     services = {name: Endpoint("127.0.0.1", found.port) for name, found in stack.note.services.items()}
     pids = partial(stack_pids, stack.note)
-    async with World(Endpoint("127.0.0.1", stack.port), services, pids=pids) as world:
+    gateway = Endpoint("127.0.0.1", stack.port)
+    async with World(gateway, services, introduction=stack.introduction, pids=pids) as world:
         large, small = await Reader.sign_up(world), await Reader.sign_up(world)
         url = stack.database_url("media")
         await load(url, small.id, items=options.small)

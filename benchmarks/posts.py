@@ -110,7 +110,8 @@ async def measure(stack: EmbeddedStack, options: argparse.Namespace) -> list[Row
             flush=True,
         )
 
-    async with World(Endpoint("127.0.0.1", stack.port), services, pids=pids) as world:
+    gateway = Endpoint("127.0.0.1", stack.port)
+    async with World(gateway, services, introduction=stack.introduction, pids=pids) as world:
         accounts = [await Account.sign_up(world) for _ in range(ACCOUNTS)]
         url = stack.database_url("galleries")
         ids = await load(

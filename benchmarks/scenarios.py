@@ -86,7 +86,8 @@ async def creation(world: World, seconds: float) -> AsyncIterator[Row]:
     """`POST /v1/galleries`."""
     body = msgspec.json.encode({"title": "Benchmark"})
     for via, endpoint in (("gateway", world.gateway), ("galleries", world.services["galleries"])):
-        ask = request("POST", "/v1/galleries", host=endpoint.authority, headers=JSON, body=body)
+        headers = JSON if via == "gateway" else {**JSON, **world.introduction}
+        ask = request("POST", "/v1/galleries", host=endpoint.authority, headers=headers, body=body)
         async for found in _swept("create gallery", via, endpoint, _same(ask), expected=201, seconds=seconds):
             yield found
 

@@ -77,7 +77,12 @@ async def _measured(running: Mapping[str, EmbeddedStack], seconds: float) -> lis
 
 def _world(stack: EmbeddedStack) -> World:
     services = {name: Endpoint("127.0.0.1", found.port) for name, found in stack.note.services.items()}
-    return World(Endpoint("127.0.0.1", stack.port), services, pids=partial(stack_pids, stack.note))
+    return World(
+        Endpoint("127.0.0.1", stack.port),
+        services,
+        introduction=stack.introduction,
+        pids=partial(stack_pids, stack.note),
+    )
 
 
 async def _way(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,14 +44,21 @@ class Gallery:
 class World:
     """gateway: the public door. services: the processes behind it, to measure them without the door.
 
-    pids: of the whole stack, at the moment of the call.
+    introduction: headers by which services know one another. pids: of the whole stack, at the moment of the
+    call.
     """
 
     def __init__(
-        self, gateway: Endpoint, services: dict[str, Endpoint], *, pids: Callable[[], set[int]]
+        self,
+        gateway: Endpoint,
+        services: dict[str, Endpoint],
+        *,
+        introduction: Mapping[str, str],
+        pids: Callable[[], set[int]],
     ) -> None:
         self.gateway = gateway
         self.services = services
+        self.introduction = introduction
         self.pids = pids
         self._session: aiohttp.ClientSession | None = None
 
@@ -145,12 +152,13 @@ class World:
                 await asyncio.sleep(every_s)
 
     async def grant(self, gallery: Gallery, *, manage: bool) -> dict[str, str]:
-        """The header that the gateway would add, to ask media without the gateway."""
+        """The headers that the gateway would add, to ask media without the gateway."""
         kind, body = (
             ("key", {"access_key": gallery.access_key}) if manage else ("view", {"code": gallery.code})
         )
-        answer = await self.ask("POST", f"{self.services['galleries'].url}/internal/grants/{kind}", body=body)
-        return {GRANT_HEADER: answer["grant"]}
+        url = f"{self.services['galleries'].url}/internal/grants/{kind}"
+        answer = await self.ask("POST", url, headers=dict(self.introduction), body=body)
+        return {**self.introduction, GRANT_HEADER: answer["grant"]}
 
 
 def batch_of(sizes: list[int]) -> Any:

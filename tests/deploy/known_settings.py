@@ -26,6 +26,8 @@ SERVICES: Mapping[str, type[ServiceSettings]] = {
 }
 STORING = frozenset({"media", "janitor"})
 WITH_DATABASE = frozenset(SERVICES) - {"gateway"}
+CALLING = frozenset(SERVICES) - {"janitor"}
+"""Those that call one another, with the deployment's secret."""
 
 
 def variables(settings: type[BaseSettings]) -> set[str]:
@@ -53,9 +55,12 @@ def stray(environment: Mapping[str, str], allowed: set[str]) -> set[str]:
 
 
 def read(service: str, environment: Mapping[str, str]) -> ServiceSettings:
-    """The service's settings, as it would read them. Raises ValidationError, StorageNotConfigured."""
+    """The service's settings, as it would read them. Raises ValidationError, StorageNotConfigured.
+
+    Fails where the secret that services show one another is missing, or where the janitor has it.
+    """
     with only(environment):
-        PlatformSettings()
+        assert bool(PlatformSettings().internal_secret) is (service in CALLING), service
         if service in STORING:
             storage = StorageSettings()
             build_signer(storage)

@@ -136,6 +136,7 @@ async def test_a_true_grant_is_worth_nothing_at_the_front_door(
         "POST",
         f"{stack.service_url('galleries')}/internal/grants/key",
         json={"access_key": world.home.access_key},
+        headers=stack.running.introduction,
     )
     grant = asked.ok()["grant"]
     stack.secrets.add(grant)
@@ -147,7 +148,8 @@ async def test_a_true_grant_is_worth_nothing_at_the_front_door(
     mixed.problem(404, "media_not_found")
     # At the service's own port it is worth what it says, until a bit of it changes.
     media_url = f"{stack.service_url('media')}/v1/media/{world.names['item']}"
-    assert (await phone.ask("GET", media_url, headers={"X-Kappi-Grant": grant})).status == 200
+    introduced = {**stack.running.introduction, "X-Kappi-Grant": grant}
+    assert (await phone.ask("GET", media_url, headers=introduced)).status == 200
     tampered = grant[:-6] + ("AAAAAA" if not grant.endswith("AAAAAA") else "BBBBBB")
-    refused = await phone.ask("GET", media_url, headers={"X-Kappi-Grant": tampered})
+    refused = await phone.ask("GET", media_url, headers={**introduced, "X-Kappi-Grant": tampered})
     refused.problem(401, "grant_invalid")

@@ -217,7 +217,8 @@ async def _check_operations_port(stack: StackUnderTest, phone: Phone, service: s
     # The service's own port has the service's own business only.
     for path in ("/metrics", "/healthz", "/readyz"):
         if service in {"galleries", "media", "gateway"}:
-            (await phone.ask("GET", stack.service_url(service) + path)).problem(404, "not_found")
+            url, headers = stack.service_url(service) + path, stack.running.introduction
+            (await phone.ask("GET", url, headers=headers)).problem(404, "not_found")
 
 
 def _declared(module: str) -> Iterator[str]:

@@ -54,6 +54,7 @@ class Environments:
             f"{service.prefix}DRAIN_TIMEOUT": _DRAIN_TIMEOUT,
             **self._of_database(service, addresses),
             **self._of_objects(service),
+            **self._of_deployment(service),
             **self._own(service, addresses),
         }
         return defaults | given
@@ -86,6 +87,12 @@ class Environments:
     def of_databases(self, addresses: Addresses) -> dict[str, str]:
         """Every service's database, for the processes that prepare and replay."""
         return {f"KAPPI_{name.upper()}_DATABASE_URL": url for name, url in addresses.databases.items()}
+
+    def _of_deployment(self, service: ServiceSpec) -> dict[str, str]:
+        """By which the processes of this stack know one another. The janitor neither calls nor is called."""
+        if service.name == "janitor":
+            return {}
+        return {"KAPPI_INTERNAL_SECRET": self._data.secret("internal")}
 
     def _of_database(self, service: ServiceSpec, addresses: Addresses) -> dict[str, str]:
         if not service.has_database:

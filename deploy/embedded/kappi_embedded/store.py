@@ -7,6 +7,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from kappi_chassis.clock import utc_now
+from kappi_chassis.http.internal import only_internal
 from kappi_chassis.observability.logs import configure_logging, get_logger
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings, ServiceSettings
@@ -55,29 +56,29 @@ class StoreSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="KAPPI_STORE_", frozen=True, extra="ignore")
 
 
-def build(settings: StoreSettings, storage: StorageSettings) -> Service:
-    """Wire the process. Raises StorageNotConfigured."""
+def build(platform: PlatformSettings, settings: StoreSettings, storage: StorageSettings) -> Service:
+    """Wire the process. Raises StorageNotConfigured, SecretMissing."""
     if storage.local_store_dir is None or not storage.local_store_url or storage.local_store_secret is None:
         raise StorageNotConfigured("The store process needs KAPPI_LOCAL_STORE_DIR, _URL and _SECRET")
     store = build_local_store(storage)
     service = Service("store", settings)
     service.health.add("folder", store.ready)
     service.runs("space", SpaceWatch(store).run)
-    service.serves(
-        local_store_app(
-            store,
-            signer_secret=storage.local_store_secret.get_secret_value().encode(),
-            clock=utc_now,
-            base_path=urlsplit(storage.local_store_url).path,
-        )
+    app = local_store_app(
+        store,
+        signer_secret=storage.local_store_secret.get_secret_value().encode(),
+        clock=utc_now,
+        base_path=urlsplit(storage.local_store_url).path,
     )
+    service.serves(only_internal(app, platform, settings))
     return service
 
 
 def main() -> None:
     platform = PlatformSettings()
     configure_logging(service="store", level=platform.log_level, renderer=platform.log_format)
-    build(StoreSettings(), StorageSettings()).main()  # type: ignore[call-arg]  # read from the environment
+    settings = StoreSettings()  # type: ignore[call-arg]  # read from the environment
+    build(platform, settings, StorageSettings()).main()
 
 
 if __name__ == "__main__":

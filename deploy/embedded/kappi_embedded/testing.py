@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.embedded.ports import LOOPBACK, free_ports
+from kappi_chassis.http.internal import HEADER
 from kappi_chassis.testing.processes import ManagedProcess
 
 from kappi_embedded.backlog import BacklogReader
@@ -89,6 +90,11 @@ class EmbeddedStack:
         if note is None:
             raise LookupError("the stack does not run")
         return note
+
+    @property
+    def introduction(self) -> dict[str, str]:
+        """Headers by which the services know one another."""
+        return {HEADER: self._data.secret("internal")}
 
     @property
     def running(self) -> bool:

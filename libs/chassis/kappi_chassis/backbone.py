@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
@@ -12,6 +12,8 @@ from kappi_chassis.bus.processor import Handler
 from kappi_chassis.bus.topics import TopicDeclaration
 from kappi_chassis.db import Database
 from kappi_chassis.db.housekeeping import Housekeeping
+from kappi_chassis.http.edge import App
+from kappi_chassis.http.internal import only_internal
 from kappi_chassis.outbox import Outbox, Relay
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import DatabaseSettings, PlatformSettings
@@ -29,6 +31,7 @@ class Backbone:
     def __init__(self, name: str, platform: PlatformSettings, settings: DatabaseSettings) -> None:
         self.platform = platform
         self.roles = settings.roles
+        self._settings = settings
         self.database = Database(
             settings.database_url.get_secret_value(), pool_size=settings.database_pool_size
         )
@@ -48,6 +51,13 @@ class Backbone:
         self.service.runs("outbox-notify", self.outbox.run)
         if "relay" in settings.roles:
             self._relay(settings)
+
+    def serves(self, app: App, *, but: Collection[bytes] = ()) -> None:
+        """The app behind the service's own port, for the other services alone.
+
+        but: raw paths that ask for a credential of their own. Raises SecretMissing.
+        """
+        self.service.serves(only_internal(app, self.platform, self._settings, but=but))
 
     def consumes(self, handlers: Mapping[str, Handler], *, group: str, concurrency: int = 8) -> None:
         """Run the handlers, by topic, in the `worker` role. group: gets the deployment's topic prefix."""

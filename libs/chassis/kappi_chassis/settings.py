@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,9 +22,27 @@ def words(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if value.strip() else []
 
 
-class PlatformSettings(BaseSettings):
-    """What all services share: where the broker is, how to log."""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address. host: a name or an IP address, without the port."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
+
+class SecretMissing(ValueError):
+    """A secret of the deployment is not set where other machines reach what it protects."""
+
+
+_Secret = Annotated[SecretStr, Field(min_length=16)]
+Secrets = Annotated[tuple[_Secret, ...], NoDecode, BeforeValidator(words), Field(max_length=2)]
+"""The first is used, both are accepted: so that one can be replaced while everything runs."""
+
+
+class PlatformSettings(BaseSettings):
+    """What all services share: where the broker is, how to log, what they know one another by."""
+
+    # What is refused may be a secret, and would be shown.
     model_config = SettingsConfigDict(
         env_prefix="KAPPI_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
@@ -46,6 +65,12 @@ class PlatformSettings(BaseSettings):
     gap_signal_dir: Path | None = Field(
         default=None,
         description="Where a consumer leaves a note when the broker lost records before it read them",
+    )
+    internal_secret: Secrets = Field(
+        default=(),
+        description="What services show one another with each call: a call without it is refused, so that "
+        "only the gateway is a way in. A long random text; two while it is replaced, the first is shown. "
+        "Required where a service listens on more than the loopback interface",
     )
 
 

@@ -14,6 +14,7 @@ from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App
+from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
@@ -205,17 +206,20 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         share=settings.password_share,
     )
     backbone.service.closes(passwords)
-    media = MediaService(settings.media_url)
+    introduction = internal_headers(platform)
+    media = MediaService(settings.media_url, headers=introduction)
     backbone.service.owns(media)
     ground = Ground(
         database=backbone.database,
         outbox=backbone.outbox,
-        accounts=AccountVerifier(JwksSource(http_fetch(settings.account_jwks_url)), clock=utc_now),
+        accounts=AccountVerifier(
+            JwksSource(http_fetch(settings.account_jwks_url, headers=introduction)), clock=utc_now
+        ),
         passwords=passwords,
         pictures=media,
         claim_room=media,
     )
-    backbone.service.serves(build_app(ground, settings))
+    backbone.serves(build_app(ground, settings))
     backbone.consumes(build_handlers(ground, settings), group=GROUP)
     return backbone.service
 

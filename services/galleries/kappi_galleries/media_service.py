@@ -107,14 +107,17 @@ class _Content:
 
 
 class MediaService:
-    """`Pictures` and `ClaimRoom` over HTTP. url: of the media service."""
+    """`Pictures` and `ClaimRoom` over HTTP. url: of the media service. headers: what it knows us by."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, headers: Mapping[str, str]) -> None:
         self._url = url.rstrip("/")
+        self._headers = headers
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        self._session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, headers=self._headers
+        )
 
     async def close(self) -> None:
         if self._session is not None:

@@ -14,6 +14,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.edge import App, Edge, behind
+from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.idempotency import IdempotencyKeyReused
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service as Process
@@ -58,7 +59,7 @@ from kappi_gateway.web.pages import add_pages
 def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
     """The gateway's process, not yet running."""
     process = Process("gateway", settings)
-    upstreams = build_upstreams(settings)
+    upstreams = build_upstreams(settings, introduction=internal_headers(platform))
     cache = GrantCache(size=settings.grants_cached, monotonic=time.monotonic)
     process.owns(upstreams)
     process.health.add("upstreams", upstreams.check_any)
@@ -82,15 +83,20 @@ def main() -> None:
     build(platform, settings).main()
 
 
-def build_upstreams(settings: GatewaySettings) -> Upstreams:
-    """The services, as the settings name them; to be started."""
+def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str] | None = None) -> Upstreams:
+    """The services, as the settings name them; to be started. introduction: headers they know us by."""
     addresses = {Service.GALLERIES: settings.galleries_url, Service.MEDIA: settings.media_url}
     if settings.identity_url is not None:
         addresses[Service.IDENTITY] = settings.identity_url
     if settings.store_url is not None:
         addresses[Service.STORE] = settings.store_url
     patience = Patience(connect=settings.connect_timeout, read=settings.read_timeout)
-    return Upstreams(addresses, patience=patience, connections=settings.upstream_connections)
+    return Upstreams(
+        addresses,
+        patience=patience,
+        connections=settings.upstream_connections,
+        introduction=introduction or {},
+    )
 
 
 def build_app(
@@ -211,7 +217,8 @@ class _Wiring:
 
     def _verifier(self, identity_url: str) -> AccountVerifier:
         published = self.settings.account_jwks_url or identity_url + JWKS_PATH
-        return AccountVerifier(JwksSource(http_fetch(published)), clock=self.clock)
+        fetch = http_fetch(published, headers=self.upstreams.introduction)
+        return AccountVerifier(JwksSource(fetch), clock=self.clock)
 
     def _limits(self, guessing: TokenBuckets) -> Mapping[Limit, CallLimit]:
         settings = self.settings

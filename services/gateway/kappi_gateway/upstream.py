@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import ClientResponse
+from kappi_chassis.http.internal import CHALLENGE
 from kappi_chassis.observability.logs import get_logger
 from yarl import URL
 
@@ -53,7 +54,10 @@ class Patience:
 
 
 class Upstreams:
-    """The services behind the gateway. connections: at most so many at once, over all services."""
+    """The services behind the gateway. connections: at most so many at once, over all services.
+
+    introduction: headers of every call, by which they know the gateway.
+    """
 
     def __init__(
         self,
@@ -61,10 +65,12 @@ class Upstreams:
         *,
         patience: Patience,
         connections: int,
+        introduction: Mapping[str, str],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._addresses = dict(addresses)
         self._connections = connections
+        self.introduction = introduction
         self._monotonic = monotonic
         self._answered_at = dict.fromkeys(self._addresses, float("-inf"))
         connect_s = patience.connect.total_seconds()
@@ -82,6 +88,7 @@ class Upstreams:
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            headers=self.introduction,
             skip_auto_headers=_AUTOMATIC,
             timeout=self._timeout,
             trust_env=False,
@@ -128,6 +135,10 @@ class Upstreams:
             _log.warning("upstream.unavailable", upstream=service.value, error_type=type(error).__name__)
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=RETRY_AFTER_S) from error
         self._answered_at[service] = self._monotonic()
+        if response.status == 401 and response.headers.get("www-authenticate") == CHALLENGE:
+            response.release()
+            _log.error("upstream.knows_us_not", upstream=service.value, setting="KAPPI_INTERNAL_SECRET")
+            raise UpstreamUnavailable("Try again later.", retry_after_s=RETRY_AFTER_S)
         return response
 
     def _patient(self, silence: timedelta) -> aiohttp.ClientTimeout:

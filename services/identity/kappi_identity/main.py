@@ -86,7 +86,7 @@ def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     parts = Assembly(ground, settings)
     service = backbone.service
     service.closes(parts.passwords)
-    service.serves(build_app(ground, settings, parts))
+    backbone.serves(build_app(ground, settings, parts))
     if "worker" in settings.roles:
         upkeep = parts.upkeep()
         service.runs("announce-tiers", upkeep.announce_tiers)

@@ -11,6 +11,7 @@ from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App, behind
+from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.runtime import Service
 from kappi_chassis.settings import PlatformSettings
@@ -29,6 +30,7 @@ from kappi_media.api.links import LinkApi
 from kappi_media.api.post_pictures import PostPictureApi, leads_to_post_picture
 from kappi_media.api.small_uploads import SmallUploadApi
 from kappi_media.api.statistics import StatisticsApi
+from kappi_media.api.store_events import PATH as STORE_EVENTS_PATH
 from kappi_media.api.store_events import StoreEventApi
 from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
@@ -334,8 +336,8 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         outbox=backbone.outbox,
         store=build_store(storage),
         signer=build_signer(storage),
-        grant_keys=http_fetch(settings.grant_jwks_url),
-        account_keys=http_fetch(settings.account_jwks_url),
+        grant_keys=http_fetch(settings.grant_jwks_url, headers=internal_headers(platform)),
+        account_keys=http_fetch(settings.account_jwks_url, headers=internal_headers(platform)),
     )
     limits = RenderLimits(
         max_pixels=settings.max_picture_pixels,
@@ -379,7 +381,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         recorder=recorder,
         wake_mover=mover.wake,
     )
-    backbone.service.serves(app)
+    backbone.serves(app, but=[STORE_EVENTS_PATH.encode()])
     backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))

@@ -38,7 +38,9 @@ def test_a_service_gets_no_secret_of_another(tmp_path: Path) -> None:
         name for name in media if name.startswith(("KAPPI_GALLERIES_", "KAPPI_JANITOR_", "KAPPI_GATEWAY_"))
     ]
     assert "KAPPI_GALLERIES_SOMETHING" in found["galleries"]
-    assert not [name for name in found["gateway"] if "SECRET" in name or "DATABASE" in name or "KEY" in name]
+    gateways = {name for name in found["gateway"] if "SECRET" in name or "DATABASE" in name or "KEY" in name}
+    assert gateways == {"KAPPI_INTERNAL_SECRET"}
+    assert "KAPPI_INTERNAL_SECRET" not in found["janitor"], "it neither calls nor is called"
     assert not [name for name in found["galleries"] if name.startswith("KAPPI_LOCAL_STORE_")]
 
 

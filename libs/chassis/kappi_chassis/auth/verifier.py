@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 
@@ -34,11 +34,12 @@ class KeysUnavailable(Unavailable):
     code, title = "keys_unavailable", "Signing keys cannot be fetched at the moment"
 
 
-def http_fetch(url: str) -> Fetch:
+def http_fetch(url: str, *, headers: Mapping[str, str] | None = None) -> Fetch:
     """Fetch a JWKS over HTTP: rare, so the standard library in a thread is enough."""
+    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - a setting, not input
 
     def get() -> bytes:
-        with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as response:  # noqa: S310 - a setting, not input
+        with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S) as response:  # noqa: S310 - see above
             body: bytes = response.read(1 << 20)
             return body
 

@@ -26,6 +26,9 @@ HTTP_CONNECTIONS_EVICTED = Counter(
 HTTP_CONNECTIONS_REFUSED = Counter(
     "kappi_http_refused_connections_total", "New connections refused: all others had a request", ("limit",)
 )
+HTTP_CALLERS_REFUSED = Counter(
+    "kappi_http_refused_callers_total", "Calls of a service without the deployment's secret, answered 401"
+)
 
 PASSWORD_SECONDS = Histogram(
     "kappi_password_seconds",

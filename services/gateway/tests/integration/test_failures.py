@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from kappi_chassis.embedded.ports import free_port
+from kappi_chassis.http.internal import CHALLENGE
 from kappi_gateway.errors import UpstreamUnavailable
 from kappi_gateway.testing import GALLERY_ID, FakeService, Reply, Seen, problem_reply, serving
 from kappi_gateway.testing_stack import Stack, StackFactory
+from structlog.testing import capture_logs
 
 GALLERY = f"/v1/galleries/{GALLERY_ID}"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -138,3 +141,19 @@ async def test_ready_as_soon_as_one_service_is_there(make_stack: StackFactory) -
         nowhere = {f"{name}_url": f"http://127.0.0.1:{free_port()}" for name in ("galleries", "store")}
         stack = await make_stack(**nowhere, media_url=f"http://127.0.0.1:{port}")
         await stack.upstreams.check_any()
+
+
+@pytest.mark.parametrize("service", ["galleries", "media"])
+async def test_a_service_that_does_not_know_the_gateway_is_away_for_clients(
+    service: str, stack: Stack
+) -> None:
+    """A wrong KAPPI_INTERNAL_SECRET is the operator's to mend: no client is told that it is unknown."""
+    refusal = problem_reply(401, "caller_unknown")
+    challenge = (b"www-authenticate", CHALLENGE.encode())
+    getattr(stack, service).always(replace(refusal, headers=(*refusal.headers, challenge)))
+    with capture_logs() as logs:
+        answer = await stack.ask("GET", "/v1/g/abcd")
+    assert (answer.status, answer.code) == (503, "upstream_unavailable")
+    assert {"event": "upstream.knows_us_not", "upstream": service} in [
+        {name: line.get(name) for name in ("event", "upstream")} for line in logs
+    ]
