@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from dataclasses import replace
 
 from kappi_embedded.testing import call_kappi
 from kappi_media.testing.samples import encode, quadrants
@@ -85,8 +86,14 @@ def _look_after(system: Composed) -> None:
         "kappi", "admin", "create", "root@example.com", "--password-stdin", typed="quiet harbour lamp"
     )
     assert made.returncode == 0, made.stdout + made.stderr
-    # As the CronJob does, with nothing but the broker's address; nothing is due.
-    ticked = system.run(system.composition["topics"], "kappi", "tick")
+    # As the CronJob does, with nothing but the broker's address and the secret of events; nothing is due.
+    janitor = system.composition["janitor"]
+    needed = {
+        name: value
+        for name, value in janitor.environment.items()
+        if name.startswith(("KAPPI_KAFKA_", "KAPPI_EVENT_"))
+    }
+    ticked = system.run(replace(janitor, environment=needed), "kappi", "tick")
     assert ticked.returncode == 0, ticked.stdout + ticked.stderr
     ticked = system.operator("kappi", "tick", "--at", "+31d")
     assert ticked.returncode == 0, ticked.stdout + ticked.stderr

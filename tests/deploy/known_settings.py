@@ -57,10 +57,12 @@ def stray(environment: Mapping[str, str], allowed: set[str]) -> set[str]:
 def read(service: str, environment: Mapping[str, str]) -> ServiceSettings:
     """The service's settings, as it would read them. Raises ValidationError, StorageNotConfigured.
 
-    Fails where the secret that services show one another is missing, or where the janitor has it.
+    Fails where the secret of events is missing, or that of calls where there are any.
     """
     with only(environment):
-        assert bool(PlatformSettings().internal_secret) is (service in CALLING), service
+        platform = PlatformSettings()
+        assert platform.event_secret, service
+        assert bool(platform.internal_secret) is (service in CALLING), service
         if service in STORING:
             storage = StorageSettings()
             build_signer(storage)

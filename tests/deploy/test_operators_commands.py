@@ -12,12 +12,13 @@ from tests.deploy.kustomized import OVERLAYS, build
 
 _PAGE = (ROOT / "docs/operations.md").read_text()
 _BUS = "KAPPI_KAFKA_BOOTSTRAP"
+_EVENTS = "KAPPI_EVENT_SECRET"
 _IDENTITY = "KAPPI_IDENTITY_DATABASE_URL"
 _NEEDS = {
     "admin create": {_IDENTITY},
     "keys rotate": {_IDENTITY, "KAPPI_IDENTITY_KEY_SECRET"},
-    "tick": {_BUS},
-    "dlq list": {_BUS},
+    "tick": {_BUS, _EVENTS},
+    "dlq list": {_BUS, _EVENTS},
 }
 
 

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from kappi_chassis.bus.mac import MAC_HEADER, EventMac
+from kappi_chassis.testing.eventually import eventually
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import (
+    AccountDeleted,
+    AccountTierChanged,
+    Event,
+    GalleryExpired,
+    JanitorTick,
+)
+from kappi_media.testing.samples import encode, quadrants
 
-from tests.e2e.phone import Phone
+from tests.e2e.accounts import create_gallery, sign_up, until_media_ready
+from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
 _SERVICES = ("identity", "galleries", "media", "store")
@@ -56,3 +73,97 @@ async def test_no_ops_port_tells_a_secret(stack: StackUnderTest, phone: Phone) -
         for path in ("/healthz", "/readyz", "/metrics", "/"):
             told = (await phone.ask("GET", stack.ops_url(service) + path)).body.decode()
             assert not [secret for secret in secrets if secret in told], (service, path)
+
+
+@pytest.fixture
+async def stranger(stack: StackUnderTest) -> AsyncIterator[AIOKafkaProducer]:
+    """A program that found the broker's port, and knows the form of events and nothing else."""
+    producer = AIOKafkaProducer(bootstrap_servers=stack.running.note.kafka_bootstrap)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+async def test_forged_events_do_nothing_and_are_counted(
+    stack: StackUnderTest, phone: Phone, stranger: AIOKafkaProducer
+) -> None:
+    ada = await sign_up(stack, phone, "ada")
+    gallery = await create_gallery(phone, ada, title="Lisbon", visibility="shared")
+    picture = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
+    (media_id,) = await phone.upload(gallery, picture)
+    await until_media_ready(phone, ada, media_id)
+    genuine = await _headers_of_a_genuine_event(stack, ada.id)
+    before = await _refused(stack, phone)
+    now = datetime.now(UTC)
+    anonymous = await phone.create_gallery()
+    later = now + timedelta(days=31)
+    forged: list[Event] = [
+        AccountTierChanged(account_id=UUID(ada.id), tier="Enterprise", changed_at=now),
+        AccountDeleted(account_id=UUID(ada.id), deleted_at=now),
+        JanitorTick(schedule="operator", at=later, origin="operator"),
+        GalleryExpired(gallery_id=UUID(anonymous.id), expires_at=now, as_of=later, origin="operator"),
+    ]
+    for event in forged:
+        await _send(stranger, event)
+        await _send(stranger, event, ((MAC_HEADER, b"0" * 64),))
+        await _send(stranger, event, ((MAC_HEADER, dict(genuine)[MAC_HEADER]),))
+        await _send(stranger, event, mac=EventMac(["a-secret-that-was-guessed"]))
+
+    async def all_were_refused() -> None:
+        # Four ways of each; media hears of the first three, galleries of the last three.
+        assert await _refused(stack, phone) == before + 4 * (3 + 3)
+
+    await eventually(all_were_refused, deadline_s=30)
+    (item,) = (await phone.ask("GET", f"/v1/g/{gallery.code}")).ok()["items"]
+    # Basic as before: the small rendition, and no originals.
+    assert (item["id"], item["original"], set(item["renditions"])) == (media_id, None, {"200"})
+    assert (await phone.ask("GET", f"/v1/g/{anonymous.code}")).status == 200
+    # The true one, behind them in the same partition, is acted on.
+    ended = await phone.ask("DELETE", "/v1/me", json={"password": ada.password}, headers=ada.key)
+    assert ended.status == 204
+
+    async def gone() -> None:
+        (await phone.ask("GET", f"/v1/g/{gallery.code}")).problem(404, "gallery_not_found")
+
+    await eventually(gone, deadline_s=30)
+    assert "without a MAC" not in stack.kappi("dlq", "list").stdout
+
+
+async def _send(
+    producer: AIOKafkaProducer,
+    event: Event,
+    more: tuple[tuple[str, bytes], ...] = (),
+    *,
+    mac: EventMac | None = None,
+) -> None:
+    envelope = Envelope(id=uuid4(), source="/identity", time=datetime.now(UTC), sequence=1_000, data=event)
+    topic, key, value = event.topic_name(), envelope.key.encode(), envelope.value()
+    headers = (mac or EventMac()).signed(topic=topic, key=key, value=value, headers=envelope.headers())
+    await producer.send_and_wait(topic, key=key, value=value, headers=[*headers, *more])
+
+
+async def _headers_of_a_genuine_event(stack: StackUnderTest, account_id: str) -> Any:
+    """Of the event that tells of the account. Any local process can read it."""
+    consumer = AIOKafkaConsumer(
+        "AccountCreated",
+        bootstrap_servers=stack.running.note.kafka_bootstrap,
+        group_id=None,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        async for message in consumer:
+            if message.key == account_id.encode():
+                return message.headers
+    finally:
+        await consumer.stop()
+
+
+async def _refused(stack: StackUnderTest, phone: Phone) -> float:
+    total = 0.0
+    for service in ("galleries", "media"):
+        text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
+        for line in text.splitlines():
+            if line.startswith("kappi_consumer_record_seconds_count") and 'fate="refused"' in line:
+                total += float(re.split(r"\s", line)[-1])
+    return total

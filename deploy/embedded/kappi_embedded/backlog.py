@@ -14,7 +14,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from kappi_chassis.bus import KafkaConnection
-from kappi_chassis.bus.dead_letters import REPLAY_GROUP
+from kappi_contracts.kafka_access import REPLAY_GROUP
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
 # The gateway reads under a name of its own per process and from now on: it never has a backlog.

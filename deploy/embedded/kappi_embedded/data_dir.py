@@ -1,8 +1,9 @@
 """The data folder: who holds it, its secrets, and the note by which other commands find the stack.
 
 lock            held by the running supervisor
-run.json        addresses and pids while it runs (owner only: it holds database passwords)
-secrets/        made once: grant key, the seal of identity's keys, idempotency and store secrets
+run.json        addresses and pids while it runs (owner only: it holds database passwords and a secret)
+secrets/        made once: grant key, the seal of identity's keys, idempotency and store secrets, and those of
+                internal calls and of events
 mail/           what would be sent where there is no SMTP server, as .eml files
 shares/         of `kappi share`: what it needs to go on with one that was interrupted
 ballast         nothing but space, given up where a full disk keeps PostgreSQL from starting
@@ -45,7 +46,10 @@ class RunningService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNote:
-    """What `run.json` says once everything is ready. s3_endpoint: None where the store is a folder."""
+    """What `run.json` says once everything is ready. s3_endpoint: None where the store is a folder.
+
+    event_secret: of the services that run, as their environment has it.
+    """
 
     pid: int
     url: str
@@ -53,6 +57,7 @@ class RunNote:
     kafka_bootstrap: str
     embedded_broker: bool
     embedded_postgres: bool
+    event_secret: str
     s3_endpoint: str | None
     postgres_pid: int | None = None
     databases: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +123,10 @@ class DataDir:
     def identity_key_secret(self) -> str:
         """Under which identity's signing keys are sealed in its database; made once and kept."""
         return self.secret("identity-key")
+
+    def event_secret(self) -> str:
+        """With which the stack's events are signed; made once and kept."""
+        return self.secret("events")
 
     def grant_key(self) -> Path:
         """An Ed25519 private key in PEM, made once and kept."""

@@ -89,10 +89,16 @@ class Environments:
         return {f"KAPPI_{name.upper()}_DATABASE_URL": url for name, url in addresses.databases.items()}
 
     def _of_deployment(self, service: ServiceSpec) -> dict[str, str]:
-        """By which the processes of this stack know one another. The janitor neither calls nor is called."""
-        if service.name == "janitor":
-            return {}
-        return {"KAPPI_INTERNAL_SECRET": self._data.secret("internal")}
+        """Secrets of internal calls and of events, for those that have a part in them."""
+        own = {}
+        if service.name != "janitor":
+            own["KAPPI_INTERNAL_SECRET"] = self._data.secret("internal")
+        if service.name != "store":
+            own["KAPPI_EVENT_SECRET"] = self.event_secret()
+        return own
+
+    def event_secret(self) -> str:
+        return self._environ.get("KAPPI_EVENT_SECRET") or self._data.event_secret()
 
     def _of_database(self, service: ServiceSpec, addresses: Addresses) -> dict[str, str]:
         if not service.has_database:

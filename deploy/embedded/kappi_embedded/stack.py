@@ -59,10 +59,10 @@ def find_stack(environ: Mapping[str, str]) -> Stack:
     """The broker and databases: of what runs here, else those the environment names. Raises NotRunning."""
     note = running_note(environ)
     if note is not None:
-        platform = _platform(environ).model_copy(update={"kafka_bootstrap": note.kafka_bootstrap})
+        found = {"KAPPI_KAFKA_BOOTSTRAP": note.kafka_bootstrap, "KAPPI_EVENT_SECRET": note.event_secret}
         if note.embedded_broker:
-            platform = platform.model_copy(update={"kafka_fetch_max_wait_ms": _EMBEDDED_FETCH_WAIT_MS})
-        return Stack(KafkaConnection.from_settings(platform), note.databases, note)
+            found["KAPPI_KAFKA_FETCH_MAX_WAIT_MS"] = str(_EMBEDDED_FETCH_WAIT_MS)
+        return Stack(KafkaConnection.from_settings(_platform({**environ, **found})), note.databases, note)
     if not environ.get("KAPPI_KAFKA_BOOTSTRAP"):
         raise NotRunning(
             f"Kappi is not running here ({data_dir_from(environ)}): start it with `make up` or `kappi up`, "

@@ -306,6 +306,7 @@ class Supervisor:
             kafka_bootstrap=addresses.kafka_bootstrap,
             embedded_broker=self._plan.needs_broker,
             embedded_postgres=self._plan.needs_postgres,
+            event_secret=self._environments.event_secret(),
             s3_endpoint=self._environ.get("KAPPI_S3_ENDPOINT") if self._plan.uses_s3 else None,
             postgres_pid=postgres.pid if postgres is not None and postgres.is_running() else None,
             databases=addresses.databases,

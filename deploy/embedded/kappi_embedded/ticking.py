@@ -53,12 +53,7 @@ async def send_tick(connection: KafkaConnection, at: datetime, *, trace: str) ->
     producer = Producer(connection, source=envelope.source)
     await producer.start()
     try:
-        await producer.send(
-            connection.topic(JanitorTick.topic_name()),
-            key=envelope.key.encode(),
-            value=envelope.value(),
-            headers=envelope.headers(),
-        )
+        await producer.send_event(envelope)
     finally:
         await producer.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
+from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.bus.foreign import ForeignHandler, ForeignProcessor
 from kappi_chassis.bus.gaps import OnGap, gap_signal
 from kappi_chassis.bus.processor import Handler
@@ -26,6 +27,7 @@ class Backbone:
 
     name: also the CloudEvents source (`/name`) and the default consumer group. Nothing connects before
     `service` runs, and the API starts and stays up without a broker: only the relay and the consumers wait.
+    Raises SecretMissing.
     """
 
     def __init__(self, name: str, platform: PlatformSettings, settings: DatabaseSettings) -> None:
@@ -36,6 +38,7 @@ class Backbone:
             settings.database_url.get_secret_value(), pool_size=settings.database_pool_size
         )
         self.outbox = Outbox(self.database)
+        require_authentic_events(platform)
         self.connection = KafkaConnection.from_settings(platform)
         self.producer = Producer(self.connection, source=f"/{name}")
         self.dead_letters = DeadLetters(self.producer, self.connection)
@@ -98,7 +101,10 @@ class Backbone:
 
     def processor(self, handlers: Mapping[str, Handler], *, group: str) -> Processor:
         return Processor(
-            group=self.connection.topic(group), handlers=handlers, dead_letters=self.dead_letters
+            group=self.connection.topic(group),
+            handlers=handlers,
+            dead_letters=self.dead_letters,
+            mac=self.connection.mac,
         )
 
     def with_topics(self, task: Task) -> Task:

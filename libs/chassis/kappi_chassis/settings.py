@@ -72,6 +72,12 @@ class PlatformSettings(BaseSettings):
         "only the gateway is a way in. A long random text; two while it is replaced, the first is shown. "
         "Required where a service listens on more than the loopback interface",
     )
+    event_secret: Secrets = Field(
+        default=(),
+        description="Makes and checks the MAC of every event: consumers act on no record without a good one. "
+        "A long random text; two while it is replaced, the first makes MACs. Required where the broker "
+        "is another machine and does not ask who writes (`SASL_…`)",
+    )
 
 
 class ServiceSettings(BaseSettings):

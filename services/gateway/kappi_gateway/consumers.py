@@ -8,13 +8,14 @@ grant is reused. After each interruption everything is dropped, because nobody k
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.observability.logs import get_logger
-from kappi_contracts.envelope import Headers, MalformedEvent, decode
+from kappi_contracts.envelope import MalformedEvent, decode
 from kappi_contracts.events import AccountDeleted, GalleryDeleted, GalleryUpdated
 from kappi_contracts.topics import consumed_by
 
@@ -68,14 +69,20 @@ class GalleryChanges:
             while True:
                 for messages in (await kafka.getmany(timeout_ms=POLL_MS)).values():
                     for message in messages:
-                        self._apply(message.value, message.headers)
+                        self._apply(message)
         finally:
             metrics.FEED_CONNECTED.set(0)
             await kafka.stop()
 
-    def _apply(self, value: bytes | None, headers: Headers) -> None:
+    def _apply(self, message: Any) -> None:
+        topic, headers = self._connection.unprefixed(message.topic), message.headers
+        if not self._connection.mac.accepts(
+            topic=topic, key=message.key, value=message.value, headers=headers
+        ):
+            metrics.FEED_REFUSED.inc()
+            return
         try:
-            event = decode(value, headers).data
+            event = decode(message.value, headers).data
         except MalformedEvent as error:
             _log.warning("changes.malformed", error=str(error))
             return

@@ -11,6 +11,7 @@ from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.bus import KafkaConnection
+from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.edge import App, Edge, behind
@@ -57,7 +58,8 @@ from kappi_gateway.web.pages import add_pages
 
 
 def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
-    """The gateway's process, not yet running."""
+    """The gateway's process, not yet running. Raises SecretMissing."""
+    require_authentic_events(platform)
     process = Process("gateway", settings)
     upstreams = build_upstreams(settings, introduction=internal_headers(platform))
     cache = GrantCache(size=settings.grants_cached, monotonic=time.monotonic)

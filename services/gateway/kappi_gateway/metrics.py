@@ -45,6 +45,9 @@ TRANSFERS_CUT = Counter(
 CLIENTS_LEFT = Counter(
     "kappi_gateway_clients_left_total", "Requests given up because nobody waited for the answer any more"
 )
+FEED_REFUSED = Counter(
+    "kappi_gateway_feed_refused_records_total", "Records without a MAC of this deployment, passed over"
+)
 FEED_CONNECTED = Gauge(
     "kappi_gateway_feed_connected",
     "1 while changes of galleries arrive, and cached grants are dropped at once",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.bus import Processor
 from kappi_chassis.bus.gaps import gap_signal
+from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.bus.processor import DeadLetterSink
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
@@ -59,8 +60,9 @@ def build_processor(
     purger: Purger,
     dead_letters: DeadLetterSink,
     prefix: str = "",
+    mac: EventMac | None = None,
 ) -> Processor:
-    """The event side. prefix: the deployment's, so that its groups too are its own."""
+    """The event side. prefix: the deployment's, so that its groups too are its own. mac: of its events."""
     sweep = Sweep(
         ground.database,
         ground.outbox,
@@ -79,6 +81,8 @@ def build_processor(
             wake_purger=purger.wake,
         ),
         dead_letters=dead_letters,
+        mac=mac,
+        clock=ground.clock,
     )
 
 
@@ -96,6 +100,7 @@ def build(platform: PlatformSettings, settings: JanitorSettings, storage: Storag
             purger=purger,
             dead_letters=backbone.dead_letters,
             prefix=platform.topic_prefix,
+            mac=backbone.connection.mac,
         )
         streams = Streams(backbone.connection, processor, on_gap=gap_signal(platform))
         service.health.add("streams", streams.ready)

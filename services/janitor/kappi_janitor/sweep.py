@@ -79,7 +79,10 @@ class Sweep:
             )
             for gallery in page:
                 claim = GalleryExpired(
-                    gallery_id=gallery.gallery_id, expires_at=gallery.expires_at, as_of=tick.at
+                    gallery_id=gallery.gallery_id,
+                    expires_at=gallery.expires_at,
+                    as_of=tick.at,
+                    origin=tick.origin,
                 )
                 await unit.publish(claim, sequence=gallery.published)
         metrics.GALLERIES_CLAIMED.inc(len(page))
@@ -92,7 +95,11 @@ class Sweep:
             )
             for link in page:
                 claim = LinkExpired(
-                    link_id=link.link_id, media_id=link.media_id, expires_at=link.expires_at, as_of=tick.at
+                    link_id=link.link_id,
+                    media_id=link.media_id,
+                    expires_at=link.expires_at,
+                    as_of=tick.at,
+                    origin=tick.origin,
                 )
                 await unit.publish(claim, sequence=link.sequence + 1)
         metrics.LINKS_CLAIMED.inc(len(page))

@@ -24,13 +24,15 @@ def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
         return fail(str(error))
     except (KafkaError, OSError, TimeoutError) as error:
         return fail(f"the broker does not answer: {error}")
-    waiting = [letter for letter in letters if not letter.replayed]
-    shown = letters if include_replayed else waiting
+    waiting = [letter for letter in letters if letter.authentic and not letter.replayed]
+    foreign = sum(not letter.authentic for letter in letters)
+    shown = [letter for letter in letters if letter.authentic] if include_replayed else waiting
     if shown:
         out.print(_table(shown))
     out.print(
         f"{plural(len(waiting), 'dead letter')}."
         + (" `kappi dlq replay` sends them back." if waiting else "")
+        + (f" {foreign} more without a MAC of this deployment: they are not sent back." if foreign else "")
     )
     return 1 if waiting else 0
 

@@ -180,9 +180,26 @@ async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedSta
     assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count("replayed") == 1
 
 
+async def test_a_dead_letter_of_a_stranger_is_told_of_and_not_sent_back(
+    embedded_stack: EmbeddedStack,
+) -> None:
+    """Whatever writes to the broker may write to the dead letters, too."""
+    producer = Producer(embedded_stack.connection(), source="/stranger")
+    try:
+        for mac in (b"", b"0" * 64):
+            await producer.send("MediaReady.dlq", key=b"k", value=b"{}", headers=(("kappi_mac", mac),))
+    finally:
+        await producer.close()
+    before = kappi(embedded_stack, "dlq", "list").stdout
+    assert "2 more without a MAC of this deployment" in before
+    waiting = before.splitlines()[-1].split()[0]
+    assert f"{waiting} dead letter" in kappi(embedded_stack, "dlq", "replay").stdout
+
+
 async def bury_something(connection: KafkaConnection) -> None:
     producer = Producer(connection, source="/test")
-    record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=())
+    signed = connection.mac.signed(topic="MediaReady", key=b"k", value=b"{", headers=())
+    record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=signed)
     try:
         await DeadLetters(producer, connection).bury(record, group="galleries", error=ValueError("the cause"))
     finally:

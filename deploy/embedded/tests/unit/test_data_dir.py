@@ -22,6 +22,7 @@ NOTE = RunNote(
     kafka_bootstrap="127.0.0.1:1",
     embedded_broker=True,
     embedded_postgres=True,
+    event_secret="a-secret-of-the-events",
     s3_endpoint=None,
     databases={"media": "postgresql://kappi:secret@127.0.0.1/media"},
     services={"media": RunningService(pid=8, port=1, ops_port=2)},

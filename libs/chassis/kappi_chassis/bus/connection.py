@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from kappi_chassis.settings import PlatformSettings
+from kappi_chassis.bus.mac import EventMac
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.settings import PlatformSettings, SecretMissing, is_loopback
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaConnection:
-    """prefix: put before every topic name, so that deployments can share a cluster."""
+    """prefix: put before every topic name, so that deployments can share a cluster. mac: of its events."""
 
     bootstrap: str
     prefix: str = ""
     security: dict[str, Any] | None = None
     fetch_max_wait_ms: int = 500
     session_timeout_ms: int = 10_000
+    mac: EventMac = field(default_factory=EventMac)
 
     @classmethod
     def from_settings(cls, settings: PlatformSettings) -> KafkaConnection:
@@ -38,6 +43,7 @@ class KafkaConnection:
             security=security,
             fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
             session_timeout_ms=settings.kafka_session_timeout_ms,
+            mac=EventMac([secret.get_secret_value() for secret in settings.event_secret]),
         )
 
     def client_options(self) -> dict[str, Any]:
@@ -48,3 +54,13 @@ class KafkaConnection:
 
     def unprefixed(self, topic: str) -> str:
         return topic.removeprefix(self.prefix)
+
+
+def require_authentic_events(settings: PlatformSettings) -> None:
+    """Raises SecretMissing where others could write events and nothing would tell theirs from ours."""
+    if settings.event_secret or settings.kafka_security_protocol.startswith("SASL"):
+        return
+    hosts = [address.rpartition(":")[0] for address in settings.kafka_bootstrap.split(",")]
+    if not all(is_loopback(host) for host in hosts):
+        raise SecretMissing("KAPPI_EVENT_SECRET: any long random text, the same for every service")
+    _log.warning("events.open", reason="KAPPI_EVENT_SECRET is not set: any local process may write events")

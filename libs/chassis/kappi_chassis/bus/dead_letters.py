@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from kappi_contracts.kafka_access import REPLAY_GROUP
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
 from kappi_chassis.bus.connection import KafkaConnection
@@ -16,7 +17,6 @@ from kappi_chassis.bus.processor import Record
 from kappi_chassis.bus.producer import Producer
 from kappi_chassis.clock import Clock, utc_now
 
-REPLAY_GROUP = "kappi-dlq-replay"
 MAX_ERROR_CHARACTERS = 1_000
 READ_TIMEOUT_MS = 1_000
 
@@ -51,7 +51,10 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A buried record, as read back. headers include the `dlq_*` ones."""
+    """A buried record, as read back. headers include the `dlq_*` ones.
+
+    authentic: it has a MAC of this deployment, or is of a topic that others write to. No other is sent back.
+    """
 
     topic: str
     partition: int
@@ -60,6 +63,7 @@ class DeadLetter:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     replayed: bool
+    authentic: bool
 
     def why(self, name: str) -> str:
         return dict(self.headers).get(f"dlq_{name}", b"").decode(errors="replace")
@@ -108,15 +112,16 @@ class DeadLetterDesk:
             while await self._consumer.position(partition) < ends[partition]:
                 found = await self._consumer.getmany(partition, timeout_ms=READ_TIMEOUT_MS)
                 for message in found.get(partition, ()):
-                    yield _letter(message, replayed=message.offset < committed)
+                    yield self._letter(message, replayed=message.offset < committed)
 
     async def replay(self, producer: Producer) -> int:
-        """Send every letter not yet replayed back to its topic, in order; returns how many.
+        """Send every authentic letter not yet replayed back to its topic, in order; returns how many.
 
-        The position moves after each acknowledgement, so a crash repeats at most one letter.
+        Each goes back with the MAC it has. The position moves after each acknowledgement, so a crash repeats
+        at most one letter.
         """
         assert self._consumer is not None
-        waiting = [letter async for letter in self.letters() if not letter.replayed]
+        waiting = [letter async for letter in self.letters() if letter.authentic and not letter.replayed]
         for letter in waiting:
             headers = tuple(header for header in letter.headers if not header[0].startswith("dlq_"))
             await producer.send(
@@ -126,6 +131,23 @@ class DeadLetterDesk:
             self._consumer.assign([partition])
             await self._consumer.commit({partition: letter.offset + 1})
         return len(waiting)
+
+    def _letter(self, message: Any, *, replayed: bool) -> DeadLetter:
+        topic = self._connection.unprefixed(message.topic).removesuffix(DLQ_SUFFIX)
+        headers = tuple(message.headers)
+        return DeadLetter(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            key=message.key,
+            value=message.value,
+            headers=headers,
+            replayed=replayed,
+            authentic=topic in self._foreign
+            or self._connection.mac.accepts(
+                topic=topic, key=message.key, value=message.value, headers=headers
+            ),
+        )
 
     async def _partitions(self) -> list[TopicPartition]:
         read = [*(topic.name for topic in TOPICS), *self._foreign]
@@ -142,18 +164,6 @@ class DeadLetterDesk:
             for topic in described
             for partition in sorted(topic["partitions"], key=lambda entry: entry["partition"])
         ]
-
-
-def _letter(message: Any, *, replayed: bool) -> DeadLetter:
-    return DeadLetter(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=tuple(message.headers),
-        replayed=replayed,
-    )
 
 
 def failed_at(letter: DeadLetter) -> datetime:

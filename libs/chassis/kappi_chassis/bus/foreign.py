@@ -31,7 +31,10 @@ class ForeignRecord:
 
 
 class ForeignProcessor(Processor):
-    """A `Processor` of one topic that hands its records over unread. The three fates are the same."""
+    """A `Processor` of one topic that hands its records over unread. The three fates are the same.
+
+    Its writer has no secret of ours: a handler takes a record for a hint, and looks at the store itself.
+    """
 
     def __init__(
         self, *, group: str, topic: str, handler: ForeignHandler, dead_letters: DeadLetterSink

@@ -12,6 +12,9 @@ from uuid import UUID
 
 from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
 
+from kappi_chassis.bus.mac import EventMac
+from kappi_chassis.bus.moments import acts_too_early
+from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.context import work_caused_by
@@ -20,6 +23,7 @@ from kappi_chassis.storage import StorageRefused, StorageUnavailable
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 30.0
 UNEXPECTED_ATTEMPTS = 5
+TELL_REFUSALS_EVERY_S = 10.0
 
 _log = get_logger(__name__)
 
@@ -30,6 +34,10 @@ class Transient(Exception):
 
 class Poison(Exception):
     """Raised by a handler: this record will never work. It goes to the dead letters."""
+
+
+class RecordRefused(Exception):
+    """A record that nobody of this deployment may have written: dropped and counted."""
 
 
 _TRANSIENT = (Transient, StorageUnavailable, OSError, TimeoutError)
@@ -74,13 +82,29 @@ class Processor:
     `is_transient` is tried again for ever with growing pauses; what `is_poison` and malformed records are
     buried at once; anything unexpected is buried after a few attempts, because a bug must not block a
     partition for good.
+
+    mac: of the deployment's events. A record without a good one, or one that `acts_too_early`, is dropped and
+    counted: its writer decides how many there are, so they must not fill the dead letters or the log. Events
+    of ours are in an outbox.
     """
 
-    def __init__(self, *, group: str, handlers: Mapping[str, Handler], dead_letters: DeadLetterSink) -> None:
+    def __init__(
+        self,
+        *,
+        group: str,
+        handlers: Mapping[str, Handler],
+        dead_letters: DeadLetterSink,
+        mac: EventMac | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
         self.group = group
         self.topics = tuple(handlers)
         self._handlers = handlers
         self._dead_letters = dead_letters
+        self._mac = mac or EventMac()
+        self._clock = clock
+        self._refused = 0
+        self._refusals_told_at = float("-inf")
 
     async def process(self, record: Record) -> None:
         """Returns when the offset may move. Raises only if burying fails: then the consumer must stop."""
@@ -90,14 +114,38 @@ class Processor:
         except MalformedEvent as error:
             await self._bury(record, error)
             fate = "dead_lettered"
+        except RecordRefused as refusal:
+            self._tell(record, refusal)
+            fate = "refused"
         else:
             with work_caused_by(envelope.traceparent):
                 fate = await self._handle(record, envelope)
         metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
 
     def _read(self, record: Record) -> Incoming:
-        """What the record's handler is called with. Raises MalformedEvent."""
-        return _event_of(record)
+        """What the record's handler is called with. Raises MalformedEvent, RecordRefused."""
+        if not self._mac.accepts(
+            topic=record.topic, key=record.key, value=record.value, headers=record.headers
+        ):
+            raise RecordRefused("no MAC of this deployment's KAPPI_EVENT_SECRET")
+        envelope = _event_of(record)
+        if acts_too_early(envelope, now=self._clock()):
+            raise RecordRefused("as of a moment to come, without an operator's fresh order")
+        return envelope
+
+    def _tell(self, record: Record, refusal: RecordRefused) -> None:
+        self._refused += 1
+        if time.monotonic() - self._refusals_told_at < TELL_REFUSALS_EVERY_S:
+            return
+        _log.error(
+            "consumer.refused",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            refused=self._refused,
+            reason=str(refusal),
+        )
+        self._refused, self._refusals_told_at = 0, time.monotonic()
 
     async def _handle(self, record: Record, envelope: Any) -> str:
         handler = self._handlers[record.topic]

@@ -15,7 +15,8 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     RecordTooLargeError,
 )
-from kappi_contracts.envelope import Headers
+from kappi_contracts.envelope import Envelope, Headers
+from kappi_contracts.events import Event
 
 from kappi_chassis.bus.connection import KafkaConnection
 from kappi_chassis.outbox.relay import EventRefused
@@ -64,8 +65,18 @@ class Producer:
         )
         return [_in_relay_words(outcome) for outcome in outcomes]
 
+    async def send_event(self, envelope: Envelope[Event]) -> None:
+        """Send one event, signed and acknowledged. Raises KafkaError, OSError, TimeoutError."""
+        topic = type(envelope.data).topic_name()
+        key, value = envelope.key.encode(), envelope.value()
+        headers = self._connection.mac.signed(topic=topic, key=key, value=value, headers=envelope.headers())
+        await self.send(self._connection.topic(topic), key=key, value=value, headers=headers)
+
     async def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Send one record to a full topic name, acknowledged. Raises KafkaError, OSError, TimeoutError."""
+        """Send one record to a full topic name, as it is, acknowledged.
+
+        Raises KafkaError, OSError, TimeoutError.
+        """
         (failure,) = await self._send_all([(topic, key, value, headers)])
         if failure is not None:
             raise failure
@@ -119,7 +130,7 @@ class Producer:
 
     def _headers(self, row: Any) -> Headers:
         event_id: UUID = row["event_id"]
-        headers = (
+        headers: Headers = (
             ("content-type", b"application/json"),
             ("ce_specversion", b"1.0"),
             ("ce_id", str(event_id).encode()),
@@ -130,8 +141,10 @@ class Producer:
             ("ce_sequence", str(row["sequence"]).encode()),
         )
         if row["traceparent"]:
-            return (*headers, ("traceparent", row["traceparent"].encode()))
-        return headers
+            headers = (*headers, ("traceparent", row["traceparent"].encode()))
+        return self._connection.mac.signed(
+            topic=row["topic"], key=row["key"].encode(), value=row["payload"], headers=headers
+        )
 
 
 async def _hand_over(

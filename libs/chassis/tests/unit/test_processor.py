@@ -9,11 +9,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.bus.processor import Poison, Processor, Record, Transient, is_poison, is_transient
+from kappi_chassis.observability import metrics
 from kappi_chassis.storage import StorageRefused, StorageUnavailable
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from structlog.testing import capture_logs
 
 EVENT = Envelope(
     id=uuid4(),
@@ -169,3 +172,25 @@ async def test_what_is_no_event_of_the_topic_is_buried(found: Record, graves: Gr
 def test_nothing_is_both_transient_and_poison() -> None:
     for error in (Transient(), Poison(), StorageRefused("no"), ValueError(), OSError()):
         assert not (is_transient(error) and is_poison(error))
+
+
+async def test_a_flood_of_forged_records_is_dropped_and_counted_and_tells_itself_once(graves: Graves) -> None:
+    handler, mac = Failing(), EventMac(["a-secret-of-the-deployment"])
+    processor = Processor(group="tests", handlers={"GalleryDeleted": handler}, dead_letters=graves, mac=mac)
+    refused = metrics.CONSUMER_RECORD_SECONDS.labels("GalleryDeleted", "refused")
+    before = sum(bucket.get() for bucket in refused._buckets)
+    forged = [record(), record(headers=()), record(headers=(*EVENT.headers(), ("kappi_mac", b"0" * 64)))]
+    with capture_logs() as logs:
+        for _ in range(100):
+            for each in forged:
+                await processor.process(each)
+    assert handler.calls == 0
+    assert not graves.errors
+    assert sum(bucket.get() for bucket in refused._buckets) == before + 300
+    assert [(line["event"], line["topic"]) for line in logs] == [("consumer.refused", "GalleryDeleted")]
+    assert str(EVENT.data.gallery_id) not in str(logs)
+
+    good = record()
+    headers = mac.signed(topic=good.topic, key=good.key, value=good.value, headers=good.headers)
+    await processor.process(record(headers=headers))
+    assert handler.calls == 1

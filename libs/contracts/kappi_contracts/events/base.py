@@ -17,6 +17,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     version: ClassVar[int] = 1
     aggregate: ClassVar[str] = ""
     """Name of the field that identifies the aggregate; its value is the Kafka key."""
+    acts_as_of: ClassVar[str] = ""
+    """Name of the field that says as of when to act; such an event has an `origin`, too."""
 
     @classmethod
     def topic_name(cls) -> str:

@@ -340,6 +340,7 @@ def processor(
         group=GROUP,
         handlers=build_handlers(ground, make_settings()),
         dead_letters=graveyard,
+        clock=ground.clock,
     )
 
 

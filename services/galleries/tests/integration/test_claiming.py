@@ -146,7 +146,9 @@ async def test_a_claim_and_an_expiry_at_once_end_in_one_of_two_ways(
     lead_s: float,
 ) -> None:
     deadline = datetime.fromisoformat(gallery["expires_at"])
-    due = GalleryExpired(gallery_id=UUID(gallery["id"]), expires_at=deadline, as_of=deadline)
+    due = GalleryExpired(
+        gallery_id=UUID(gallery["id"]), expires_at=deadline, as_of=deadline, origin="operator"
+    )
 
     async def expire() -> None:
         await asyncio.sleep(lead_s)  # lets either win over the four runs

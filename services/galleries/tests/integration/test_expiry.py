@@ -25,6 +25,7 @@ def expired(gallery: Any, *, as_of: datetime) -> GalleryExpired:
         gallery_id=UUID(gallery["id"]),
         expires_at=datetime.fromisoformat(gallery["expires_at"]),
         as_of=as_of,
+        origin="operator",
     )
 
 

@@ -167,7 +167,10 @@ async def test_events_go_out_come_in_and_decide(
 
         deadline = datetime.fromisoformat(gallery["expires_at"])
         claim = GalleryExpired(
-            gallery_id=UUID(gallery["id"]), expires_at=deadline, as_of=deadline + timedelta(days=1)
+            gallery_id=UUID(gallery["id"]),
+            expires_at=deadline,
+            as_of=deadline + timedelta(days=1),
+            origin="operator",
         )
         await send(record(claim))
 

@@ -215,7 +215,7 @@ async def test_an_item_that_is_gone_is_in_no_list(
 
 
 async def tick(processor: Any, record: Any, at: datetime) -> None:
-    await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="timer")))
+    await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="operator")))
 
 
 async def test_a_deleted_gallery_has_no_counters_and_gets_none(

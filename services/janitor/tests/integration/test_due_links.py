@@ -55,7 +55,11 @@ async def test_a_claim_says_which_link_of_which_item_was_due_when(janitor: Any) 
     await janitor.hear(tick(now + 2 * HOUR))
     (claim,) = await janitor.published(LinkExpired)
     assert claim.event == LinkExpired(
-        link_id=created.link_id, media_id=created.media_id, expires_at=now + HOUR, as_of=now + 2 * HOUR
+        link_id=created.link_id,
+        media_id=created.media_id,
+        expires_at=now + HOUR,
+        as_of=now + 2 * HOUR,
+        origin="operator",
     )
     assert claim.key == str(created.link_id)
     assert claim.sequence == 4, "after its creation in the link's history"

@@ -244,7 +244,9 @@ def graveyard() -> Graveyard:
 @pytest.fixture
 def processor(ground: Ground, graveyard: Graveyard) -> Processor:
     """The consumer of everything but the work on originals."""
-    return Processor(group=GROUP, handlers=handlers(ground.outbox), dead_letters=graveyard)
+    return Processor(
+        group=GROUP, handlers=handlers(ground.outbox), dead_letters=graveyard, clock=ground.clock
+    )
 
 
 @pytest.fixture

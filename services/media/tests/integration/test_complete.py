@@ -181,7 +181,7 @@ async def test_an_upload_that_is_swept_while_it_is_completed_is_not_there(
 
     async def read_and_sweep(key: str, **given: Any) -> Any:
         found = await read(key, **given)
-        await tell(JanitorTick(schedule="hourly", at=clock() + timedelta(hours=25), origin="timer"))
+        await tell(JanitorTick(schedule="hourly", at=clock() + timedelta(hours=25), origin="operator"))
         return found
 
     monkeypatch.setattr(store, "read", read_and_sweep)

@@ -336,7 +336,11 @@ async def test_the_janitors_claim_removes_only_what_is_over(
 
     def claim(as_of: datetime) -> LinkExpired:
         return LinkExpired(
-            link_id=UUID(made["id"]), media_id=UUID(item["id"]), expires_at=expires_at, as_of=as_of
+            link_id=UUID(made["id"]),
+            media_id=UUID(item["id"]),
+            expires_at=expires_at,
+            as_of=as_of,
+            origin="operator",
         )
 
     await tell(claim(expires_at - timedelta(microseconds=1)))

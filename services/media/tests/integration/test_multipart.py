@@ -734,9 +734,9 @@ async def test_the_parts_of_an_abandoned_upload_are_told_of_after_its_longer_tim
     sender: Sender, clock: Clock, published: Publications, tell: Callable[..., Awaitable[None]]
 ) -> None:
     upload = await sender.begin()
-    await tell(JanitorTick(at=clock() + timedelta(days=2), schedule="hourly", origin="timer"))
+    await tell(JanitorTick(at=clock() + timedelta(days=2), schedule="hourly", origin="operator"))
     assert await published() == []
-    await tell(JanitorTick(at=clock() + timedelta(days=7, minutes=1), schedule="hourly", origin="timer"))
+    await tell(JanitorTick(at=clock() + timedelta(days=7, minutes=1), schedule="hourly", origin="operator"))
     (event,) = await published()
     assert (event.topic, event.key) == ("MediaDeleted", upload["media_id"])
     assert event.data["reason"] == "abandoned"

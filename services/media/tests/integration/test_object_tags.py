@@ -338,14 +338,14 @@ async def test_a_tick_fills_what_nobody_read(
             item = await client.upload(home, JPEG)
             await store.set_tags(key_of(home, item), tags_of(PHOTO))
     known = handlers(ground.outbox, on_tick_first=tick_steps(ground, make_settings()))
-    processor = Processor(group=GROUP, handlers=known, dead_letters=graveyard)
+    processor = Processor(group=GROUP, handlers=known, dead_letters=graveyard, clock=ground.clock)
     await processor.process(
-        record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=7, hours=7), origin="timer"))
+        record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=7, hours=7), origin="operator"))
     )
     assert store.looks == 0, "so old an item is left to the command"
     # An upload in parts may be completed days after it was promised.
     await processor.process(
-        record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=6), origin="timer"))
+        record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=6), origin="operator"))
     )
     assert graveyard.buried == []
     assert await database.hot.fetchval("SELECT count(*) FROM items WHERE width = 4032") == 6

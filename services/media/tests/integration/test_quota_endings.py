@@ -104,11 +104,18 @@ class Scene:
 
     async def tick(self, at: Any) -> None:
         known = handlers(self.ground.outbox, on_tick_first=tick_steps(self.ground, self.settings))
-        processor = Processor(group=GROUP, handlers=known, dead_letters=self.graveyard)
-        await processor.process(self.record(JanitorTick(schedule="hourly", at=at, origin="timer")))
+        processor = Processor(
+            group=GROUP, handlers=known, dead_letters=self.graveyard, clock=self.ground.clock
+        )
+        await processor.process(self.record(JanitorTick(schedule="hourly", at=at, origin="operator")))
 
     async def hear(self, event: Any) -> None:
-        processor = Processor(group=GROUP, handlers=handlers(self.ground.outbox), dead_letters=self.graveyard)
+        processor = Processor(
+            group=GROUP,
+            handlers=handlers(self.ground.outbox),
+            dead_letters=self.graveyard,
+            clock=self.ground.clock,
+        )
         await processor.process(self.record(event))
 
     async def told_by_the_store(self, promised: Any) -> None:

@@ -408,8 +408,8 @@ class TestTick:
         async def tick(at: Any, *, patient: bool = False, **changed: Any) -> None:
             settings = make_settings(**changed)
             known = handlers(ground.outbox, on_tick_first=tick_steps(ground, settings))
-            processor = Processor(group=GROUP, handlers=known, dead_letters=graveyard)
-            await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="timer")))
+            processor = Processor(group=GROUP, handlers=known, dead_letters=graveyard, clock=ground.clock)
+            await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="operator")))
             assert graveyard.buried == []
 
         return tick

@@ -1,0 +1,60 @@
+"""The MAC of an event: only holders of the deployment's secret make events that consumers act on (ADR NEW).
+
+A header of the record, HMAC-SHA256 over all that a consumer goes by: the topic without the deployment's
+prefix, the key, the CloudEvents attributes and the data. It stays with the record in the dead letters.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+
+from kappi_contracts.envelope import Headers
+from msgspec import msgpack
+
+MAC_HEADER = "kappi_mac"
+
+_DOMAIN = "kappi-event-1"
+_ATTRIBUTES = ("ce_id", "ce_type", "ce_source", "ce_subject", "ce_time", "ce_sequence", "traceparent")
+_encode = msgpack.Encoder().encode
+
+
+class EventMac:
+    """secrets: the first makes MACs, all are accepted. Without one nothing is signed, everything accepted."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        self._keys = tuple(secret.encode() for secret in secrets)
+
+    def signed(self, *, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Headers:
+        """The headers with the record's MAC. topic: without the deployment's prefix."""
+        if not self._keys:
+            return headers
+        mac = hmac.digest(self._keys[0], _covered(topic, key, value, dict(headers)), "sha256")
+        return (*headers, (MAC_HEADER, mac.hex().encode()))
+
+    def accepts(
+        self,
+        *,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes | None]],
+    ) -> bool:
+        """Whether the record was made with one of the secrets, for this topic."""
+        if not self._keys:
+            return True
+        found = {name: content for name, content in headers if content is not None}
+        shown = found.get(MAC_HEADER, b"")
+        covered = _covered(topic, key, value, found)
+        return any(
+            hmac.compare_digest(hmac.digest(each, covered, "sha256").hex().encode(), shown)
+            for each in self._keys
+        )
+
+
+def _covered(topic: str, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) -> bytes:
+    """MessagePack writes each part's length before it, and an absent one differs from an empty one.
+
+    headers: of one that comes twice the last, which is the one that a consumer reads.
+    """
+    return _encode((_DOMAIN, topic, key, value, *map(headers.get, _ATTRIBUTES)))

@@ -1,0 +1,77 @@
+"""Who may do what on Kafka: a user for each service and one for operators, by the registry (ADR NEW)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kappi_contracts.topics import DLQ_SUFFIX, TOPICS, consumed_by, owned_by
+
+SERVICES = ("gateway", "identity", "galleries", "media", "janitor")
+OPERATOR = "operator"
+"""Makes topics, and looks after dead letters: `create-topics`, `kappi dlq`, `kappi tick`."""
+USERS = (*SERVICES, OPERATOR)
+REPLAY_GROUP = "kappi-dlq-replay"
+
+Operation = Literal["Read", "Write", "Describe", "Create"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a user may do with a topic, a group or the cluster. prefixed: with all whose names begin so."""
+
+    resource: Literal["topic", "group", "cluster"]
+    name: str
+    operations: tuple[Operation, ...]
+    prefixed: bool = False
+
+
+def username(user: str) -> str:
+    """The name by which Kafka knows a user: `kappi-galleries`."""
+    return f"kappi-{user}"
+
+
+def rules_of(user: str, *, prefix: str = "", foreign: Sequence[str] = ()) -> Iterator[Rule]:
+    """Everything the user may do.
+
+    prefix: of the deployment's topics and groups. foreign: topics that an object store writes to, for media.
+    """
+    # How far each group is: `kappi replay` paces itself by it, in the pod of any service.
+    yield Rule("topic", prefix, ("Describe",), prefixed=True) if prefix else Rule("topic", "*", ("Describe",))
+    yield Rule("group", prefix, ("Describe",), prefixed=True) if prefix else Rule("group", "*", ("Describe",))
+    if user == OPERATOR:
+        yield from _of_operator(prefix)
+    else:
+        yield from _of_service(user, prefix)
+    for name in foreign:
+        if user == OPERATOR:
+            yield Rule("topic", prefix + name, ("Read", "Write"))
+            yield Rule("topic", prefix + name + DLQ_SUFFIX, ("Read",))
+        elif user == "media":
+            yield Rule("topic", prefix + name, ("Read",))
+            yield Rule("topic", prefix + name + DLQ_SUFFIX, ("Write",))
+
+
+def _of_service(service: str, prefix: str) -> Iterator[Rule]:
+    for topic in owned_by(service):
+        yield Rule("topic", prefix + topic.name, ("Read", "Write"))
+    consumed = list(consumed_by(service))
+    for topic in consumed:
+        if topic.owner != service:
+            yield Rule("topic", prefix + topic.name, ("Read",))
+    if service == "gateway":
+        return  # it reads without a group, and buries nothing
+    for topic in consumed:
+        yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Write",))
+    if consumed:
+        # `media`, `media-worker`: each group begins with its service's name.
+        yield Rule("group", prefix + service, ("Read",), prefixed=True)
+
+
+def _of_operator(prefix: str) -> Iterator[Rule]:
+    yield Rule("cluster", "kafka-cluster", ("Create", "Describe"))
+    for topic in TOPICS:
+        yield Rule("topic", prefix + topic.name, ("Read", "Write"))
+        yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Read",))
+    yield Rule("group", prefix + REPLAY_GROUP, ("Read",))
