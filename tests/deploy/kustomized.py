@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kappi_contracts.kafka_access import USERS, username
+
 from tests.deploy.composition import ROOT
 from tests.deploy.documents import documents
 from tests.deploy.tools import deploy_tool
@@ -21,7 +23,7 @@ _MADE_ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         f"{service}-database-app": {"uri": f"postgresql://{service}:given@db.example:5432/{service}"}
         for service in ("identity", "galleries", "media", "janitor")
     },
-    "kappi": {"password": "given"},
+    **{username(user): {"password": "given"} for user in USERS},
 }
 
 

@@ -1,4 +1,4 @@
-"""The production overlay's way to Kafka, on a real one: TLS by an authority of its own, and SCRAM."""
+"""The production overlay's way to Kafka, on a real one: TLS by an authority of its own, SCRAM, and rights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, but not for mypy
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -19,13 +29,20 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from kappi_chassis.bus import KafkaConnection, Producer
+from kappi_chassis.bus.dead_letters import DeadLetterDesk
 from kappi_chassis.embedded.ports import LOOPBACK, free_ports
+from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.plugin import server_plan
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_contracts.kafka_access import SERVICES, USERS, rules_of, username
+from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
+from kappi_embedded.backlog import BacklogReader
 
 from tests.deploy.composed import InVenv
+from tests.deploy.known_settings import only
 from tests.deploy.kustomized import build
 from tests.deploy.servers import Ground, launch_kafka
 
@@ -53,6 +70,8 @@ def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, s
         "inter.broker.listener.name": "INSIDE",
         "listener.security.protocol.map": "CLIENTS:SASL_SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",  # the listener INSIDE, which no client of ours is told of
         "listener.name.clients.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram."
         "ScramLoginModule required;",
         "ssl.keystore.type": "PEM",
@@ -74,8 +93,13 @@ def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, s
             cluster_id=_CLUSTER_ID,
             port=port,
             ground=Ground(folder=tmp_path, secrets=tmp_path, running=running),
-            format_with=("--add-scram", f"SCRAM-SHA-512=[name=kappi,password={_PASSWORD}]"),
+            format_with=[
+                part
+                for user in USERS
+                for part in ("--add-scram", f"SCRAM-SHA-512=[name={username(user)},password={_PASSWORD}]")
+            ],
         )
+        _give_rights(f"{LOOPBACK}:{internal}")
         yield {
             **environment,
             "KAPPI_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{port}",
@@ -88,15 +112,17 @@ def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, s
 async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
     secured: dict[str, str], make_database: DatabaseMaker, tmp_path: Path
 ) -> None:
-    wrong = _run(secured | {"KAPPI_KAFKA_SASL_PASSWORD": "another"}, "create-topics")
+    operator, janitors = _as(secured, "operator"), _as(secured, "janitor")
+    wrong = _run(operator | {"KAPPI_KAFKA_SASL_PASSWORD": "another"}, "create-topics")
     assert wrong.returncode == 1
     assert "another" not in wrong.stdout + wrong.stderr
     stranger = _run(
-        {name: value for name, value in secured.items() if name != "KAPPI_KAFKA_CA_FILE"}, "create-topics"
+        {name: value for name, value in operator.items() if name != "KAPPI_KAFKA_CA_FILE"}, "create-topics"
     )
     assert stranger.returncode == 1, "a broker nobody vouches for was trusted"
 
-    made = _run(secured, "create-topics")
+    assert _run(janitors, "create-topics").returncode == 1, "a service made topics"
+    made = _run(operator, "create-topics")
     assert made.returncode == 0, made.stdout + made.stderr
     database = {"KAPPI_JANITOR_DATABASE_URL": make_database()}
     assert _run(database, "migrate", "janitor").returncode == 0
@@ -106,7 +132,7 @@ async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
         InVenv().argv(
             ["janitor"],
             {
-                **secured,
+                **janitors,
                 **database,
                 "KAPPI_LOCAL_STORE_DIR": str(tmp_path / "objects"),
                 "KAPPI_JANITOR_OPS_PORT": str(ops_port),
@@ -118,9 +144,97 @@ async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
     with janitor:
         # Its timer's first tick goes through outbox, relay and broker to its own consumer.
         await eventually(lambda: _swept(janitor.log), deadline_s=30)
-    letters = _run(secured, "kappi", "dlq", "list")
+    letters = _run(operator, "kappi", "dlq", "list")
     assert letters.returncode == 0, letters.stdout + letters.stderr
     assert _PASSWORD not in janitor.log.read_text()
+
+
+async def test_each_service_may_do_its_own_work_and_no_other(secured: dict[str, str]) -> None:
+    assert _run(_as(secured, "operator"), "create-topics").returncode == 0
+    for user in SERVICES:
+        with only(_as(secured, user)):
+            connection = KafkaConnection.from_settings(PlatformSettings())
+        await _check_rights(connection, user)
+    with only(_as(secured, "operator")):
+        connection = KafkaConnection.from_settings(PlatformSettings())
+    async with DeadLetterDesk(connection) as desk:
+        producer = Producer(connection, source="/operator")
+        assert await desk.replay(producer) == sum(
+            service != "gateway" for topic in TOPICS for service in topic.consumers
+        )
+        await producer.close()
+
+
+async def _check_rights(connection: KafkaConnection, user: str) -> None:
+    """What the registry says of the service, tried for every topic."""
+    producer = Producer(connection, source=f"/{user}")
+    try:
+        for topic in TOPICS:
+            refused = await _refusal(producer, topic.name)
+            assert refused is (topic.owner != user), (user, topic.name)
+            buries = user in topic.consumers and user != "gateway"
+            assert await _refusal(producer, topic.name + DLQ_SUFFIX) is not buries, (user, topic.name)
+    finally:
+        await producer.close()
+    group = None if user == "gateway" else f"{user}-tests"
+    for topic in TOPICS:
+        readable = user in topic.consumers or user == topic.owner
+        assert await _may_read(connection, topic.name, group=group) is readable, (user, topic.name)
+    async with BacklogReader(connection, {}) as reader:
+        await reader.read()
+
+
+async def _refusal(producer: Producer, topic: str) -> bool:
+    try:
+        await producer.send(topic, key=b"k", value=b"{}", headers=())
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+        return True  # the latter to those that may write nowhere
+    return False
+
+
+async def _may_read(connection: KafkaConnection, topic: str, *, group: str | None) -> bool:
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    partition = TopicPartition(topic, 0)
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        if group is not None:
+            await consumer.committed(partition)
+        consumer.seek(partition, 0)
+        await consumer.getmany(partition, timeout_ms=1_000)
+    except TopicAuthorizationFailedError:
+        return False
+    finally:
+        await consumer.stop()
+    return True
+
+
+def _as(secured: Mapping[str, str], user: str) -> dict[str, str]:
+    return {**secured, "KAPPI_KAFKA_SASL_USERNAME": username(user)}
+
+
+def _give_rights(bootstrap: str) -> None:
+    """As Strimzi's operator does with users.yaml, or an administrator with what `kappi acls` prints."""
+    kinds = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "cluster": ResourceType.BROKER}
+    bindings = [
+        AclBinding(
+            kinds[rule.resource],
+            rule.name,
+            ResourcePatternType.PREFIXED if rule.prefixed else ResourcePatternType.LITERAL,
+            f"User:{username(user)}",
+            "*",
+            AclOperation[operation.upper()],
+            AclPermissionType.ALLOW,
+        )
+        for user in USERS
+        for rule in rules_of(user)
+        for operation in rule.operations
+    ]
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    for outcome in admin.create_acls(bindings, request_timeout=60).values():
+        outcome.result()
 
 
 def _swept(log: Path) -> None:

@@ -1,25 +1,75 @@
-"""Strimzi declares the topics of the registry, and every Kafka remembers what was sent back of them."""
+"""Strimzi declares the registry's topics and who may use them; every Kafka remembers what was sent back."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from kappi_contracts.topics import DLQ_RETENTION, DLQ_SUFFIX, TOPICS
+from kappi_embedded.commands.acls import lines
 
+from tests.deploy import kafka_users
 from tests.deploy.composition import ROOT, Container
 from tests.deploy.documents import documents
 from tests.deploy.kafka_topics import document
 from tests.deploy.kustomized import build
 
 FILE = ROOT / "deploy/k8s/overlays/production/topics.yaml"
+USERS_FILE = ROOT / "deploy/k8s/overlays/production/users.yaml"
 
 
-def test_the_file_is_the_registry() -> None:
+@pytest.mark.parametrize(
+    ("file", "current"), [(FILE, document()), (USERS_FILE, kafka_users.document())], ids=["topics", "users"]
+)
+def test_the_file_is_the_registry(file: Path, current: str) -> None:
     if os.environ.get("KAPPI_TEST_REFRESH_TOPICS"):
-        FILE.write_text(document())
-    assert FILE.read_text() == document(), "run it once with KAPPI_TEST_REFRESH_TOPICS=1"
+        file.write_text(current)
+    assert file.read_text() == current, "run it once with KAPPI_TEST_REFRESH_TOPICS=1"
+
+
+def test_only_a_topics_owner_writes_to_it() -> None:
+    """But for the operator, who sends dead letters back."""
+    writers: dict[str, set[str]] = {}
+    for each in documents(USERS_FILE.read_text()):
+        for acl in each["spec"]["authorization"]["acls"]:
+            resource = acl["resource"]
+            if resource["type"] == "topic" and "Write" in acl["operations"]:
+                assert resource["patternType"] == "literal"
+                writers.setdefault(resource["name"], set()).add(each["metadata"]["name"])
+    for topic in TOPICS:
+        assert writers.pop(topic.name) == {f"kappi-{topic.owner}", "kappi-operator"}
+        # Those that read it, through a group, bury what they cannot handle.
+        consumers = {f"kappi-{name}" for name in topic.consumers if name != "gateway"}
+        assert writers.pop(topic.name + DLQ_SUFFIX, set()) == consumers
+    assert not writers
+
+
+def test_a_script_for_any_kafka_says_the_same() -> None:
+    said = Counter(
+        (line.split("User:")[1].split()[0], tuple(re.findall(r"--operation (\w+)", line)))
+        for line in lines()
+        if line.startswith("kafka-acls.sh")
+    )
+    declared = Counter(
+        (each["metadata"]["name"], tuple(acl["operations"]))
+        for each in documents(USERS_FILE.read_text())
+        for acl in each["spec"]["authorization"]["acls"]
+    )
+    assert said == declared
+    assert (
+        'kafka-acls.sh "$@" --add --allow-principal User:kappi-identity --operation Read --operation Write '
+        "--topic AccountDeleted"
+    ) in list(lines())
+    assert any(
+        line.endswith("User:kappi-media --operation Read --group a.media --resource-pattern-type prefixed")
+        for line in lines(prefix="a.")
+    )
+    assert not [line for line in lines(prefix="a.") if "'*'" in line], "others may share the cluster"
 
 
 def test_strimzi_reads_the_same() -> None:

@@ -15,6 +15,7 @@ from kappi_chassis.auth import SigningKey
 from kappi_chassis.runtime import STOP_TIMEOUT
 from kappi_chassis.settings import ALL_ROLES, PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings
+from kappi_contracts.kafka_access import USERS, username
 from kappi_gateway.settings import GatewaySettings
 from kappi_identity.settings import IdentitySettings
 
@@ -115,7 +116,7 @@ class TestEnvironment:
         made_by_operators = {"kappi-cluster-ca-cert", "kappi-tls"}
         assert asked - made_by_operators <= set(overlay.secrets)
         if overlay.name == "dev":
-            assert set(overlay.secrets) - {"kappi"} == asked
+            assert set(overlay.secrets) - {username(user) for user in USERS} == asked
         assert SigningKey.from_pem(overlay.secrets["galleries"]["KAPPI_GALLERIES_GRANT_KEY"]).kid
 
     def test_make_secrets_passes_on_what_it_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,14 @@ def dlq_replay() -> None:
     raise typer.Exit(replay_letters(environ=os.environ))
 
 
+@app.command()
+def acls() -> None:
+    """Print the commands of Kafka's own tool that give each service's user its rights."""
+    from kappi_embedded.commands.acls import acls as run
+
+    raise typer.Exit(run(environ=os.environ))
+
+
 @admin.command("create")
 def admin_create(
     email: Annotated[str, typer.Argument(help="Their email address.")],
