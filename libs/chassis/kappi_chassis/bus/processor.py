@@ -37,7 +37,7 @@ class Poison(Exception):
 
 
 class RecordRefused(Exception):
-    """A record that nobody of this deployment may have written: dropped and counted."""
+    """A record that is not of this deployment, or acts too early: dropped and counted."""
 
 
 _TRANSIENT = (Transient, StorageUnavailable, OSError, TimeoutError)

@@ -86,9 +86,8 @@ class _OnlyInternal:
         context.request_id.set(request_id)
         metrics.HTTP_CALLERS_REFUSED.inc()
         self._refused += 1
-        if (
-            time.monotonic() - self._told_at > TELL_EVERY_S
-        ):  # not a line for each: whoever calls decides how many
+        # Not a line for each: the caller decides how many there are.
+        if time.monotonic() - self._told_at > TELL_EVERY_S:
             self._told_at = time.monotonic()
             _log.warning("internal.refused", refused=self._refused, peer=(scope.get("client") or ("",))[0])
             self._refused = 0

@@ -61,7 +61,7 @@ OUTBOX_FAILURES = Counter(
 CONSUMER_RECORD_SECONDS = Histogram(
     "kappi_consumer_record_seconds",
     "Time a record took, retries included",
-    ("topic", "fate"),  # done, duplicate, dead_lettered; refused: no MAC of this deployment
+    ("topic", "fate"),  # done, duplicate, dead_lettered; refused: not of this deployment
     buckets=LATENCY_BUCKETS_S,
 )
 CONSUMER_RETRIES = Counter(
