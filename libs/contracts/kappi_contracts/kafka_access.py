@@ -1,4 +1,4 @@
-"""Who may do what on Kafka: a user for each service and one for operators, by the registry (ADR NEW)."""
+"""Who may do what on Kafka: a user for each service and one for operators, by the registry (ADR-0032)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The MAC of an event: only holders of the deployment's secret make events that consumers act on (ADR NEW).
+"""The MAC of an event: only holders of the deployment's secret make events that consumers act on (ADR-0032).
 
 A header of the record, HMAC-SHA256 over all that a consumer goes by: the topic without the deployment's
 prefix, the key, the CloudEvents attributes and the data. It stays with the record in the dead letters.

@@ -1,4 +1,4 @@
-"""Events that say as of when to act: as of a moment to come only on an operator's order (ADR NEW)."""
+"""Events that say as of when to act: as of a moment to come only on an operator's order (ADR-0032)."""
 
 from __future__ import annotations
 

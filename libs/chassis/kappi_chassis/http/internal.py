@@ -1,7 +1,7 @@
 """Calls between the services of a deployment: each bears the deployment's secret, and no other is answered.
 
 The services trust what the gateway says of a client, its address for example, and the limits it kept. So
-their ports are for callers with the secret alone, every path of them, not only `/internal/…` (ADR NEW).
+their ports are for callers with the secret alone, every path of them, not only `/internal/…` (ADR-0032).
 """
 
 from __future__ import annotations

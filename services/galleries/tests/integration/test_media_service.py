@@ -30,7 +30,7 @@ async def answers() -> AsyncIterator[tuple[MediaService, list[web.Response], lis
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    media = MediaService(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    media = MediaService(f"http://127.0.0.1:{runner.addresses[0][1]}", headers={})
     await media.start()
     yield media, to_come, asked
     await media.close()
@@ -81,7 +81,7 @@ async def test_anything_else_is_no_answer(
         to_come.append(failed)
         with pytest.raises(ClaimsUnavailable):
             await media.reserve(GALLERY, ACCOUNT)
-    away = MediaService("http://127.0.0.1:1")
+    away = MediaService("http://127.0.0.1:1", headers={})
     await away.start()
     with pytest.raises(ClaimsUnavailable) as refused:
         await away.reserve(GALLERY, ACCOUNT)
