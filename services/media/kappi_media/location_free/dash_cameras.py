@@ -29,8 +29,3 @@ async def zero_listed_blocks(region: Region, table: Box) -> None:
             if await region.read(start + 4, len(_BLOCK_MARK)) == _BLOCK_MARK:
                 # Its header stays: where the block is a box of its own, the next is found by it.
                 region.zero(start + _HEADER_BYTES, length - _HEADER_BYTES)
-
-
-async def is_listed_block(region: Region, free: Box) -> bool:
-    """Whether a `free` box is such a block."""
-    return free.size_bytes >= 4 and await region.read(free.start, 4) == b"GPS "

@@ -82,6 +82,17 @@ class EditedFile:
         if length:
             self._zeros.append(Patch(start, length, None))
 
+    async def erase(self, start: int, length: int) -> None:
+        """`zero`, but no patch where there are zeros already: a copy has nothing more to take out."""
+        position = start
+        while position < start + length:
+            piece = (await self.scan(position))[: start + length - position]
+            if not piece:
+                raise Outside("points outside the file")
+            if piece.count(0) < len(piece):
+                self.zero(position, len(piece))
+            position += len(piece)
+
     def patches(self) -> tuple[Patch, ...]:
         """Ordered by start. Zeros may overlap what is written, and prevail."""
         written = [Patch(start, len(body), body) for start, body in self._patches]
@@ -89,13 +100,18 @@ class EditedFile:
         return tuple(sorted([*written, *zeros], key=lambda patch: (patch.start, patch.body is None)))
 
     def _overlaid(self, start: int, body: bytes) -> bytes:
-        touching = [p for p in self._patches if p[0] < start + len(body) and start < p[0] + len(p[1])]
-        if not touching:
+        end = start + len(body)
+        written = [p for p in self._patches if p[0] < end and start < p[0] + len(p[1])]
+        zeros = [p for p in self._zeros if p.start < end and start < p.end]
+        if not written and not zeros:
             return body
         shown = bytearray(body)
-        for at, patch in touching:
-            first, last = max(at, start), min(at + len(patch), start + len(body))
+        for at, patch in written:
+            first, last = max(at, start), min(at + len(patch), end)
             shown[first - start : last - start] = patch[first - at : last - at]
+        for zero in zeros:
+            first, last = max(zero.start, start), min(zero.end, end)
+            shown[first - start : last - start] = bytes(last - first)
         return bytes(shown)
 
 
@@ -131,6 +147,20 @@ class Region:
     def zero(self, start: int, length: int) -> None:
         for at, size in self._pieces(start, length):
             self.file.zero(at, size)
+
+    async def erase(self, start: int, length: int) -> None:
+        """Note that nothing is to be left there, unless nothing is there already."""
+        for at, size in self._pieces(start, length):
+            await self.file.erase(at, size)
+
+    async def keep_only(self, kept: Sequence[tuple[int, int]]) -> None:
+        """Erase all but these stretches, (start, length) each, which may overlap and reach beyond the end."""
+        position = 0
+        for start, length in sorted(kept):
+            if start > position:
+                await self.erase(position, min(start, self.size_bytes) - position)
+            position = max(position, min(start + length, self.size_bytes))
+        await self.erase(position, self.size_bytes - position)
 
     def start_in_file(self) -> int:
         """Of a region in one piece."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
+from kappi_media.location_free.bmp import clean_bmp
 from kappi_media.location_free.boxes import clean_boxes
 from kappi_media.location_free.edits import EditedFile, Outside, Patch, Region, Unremovable
 from kappi_media.location_free.gif import clean_gif
@@ -20,13 +21,13 @@ from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedS
 
 Cleaner = Callable[[Region], Awaitable[object]]
 
-# A BMP has no place for one.
 _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
     {
         MediaFormat.JPEG: clean_jpeg,
         MediaFormat.PNG: clean_png,
         MediaFormat.WEBP: clean_webp,
         MediaFormat.GIF: clean_gif,
+        MediaFormat.BMP: clean_bmp,
         MediaFormat.TIFF: clean_tiff,
         MediaFormat.HEIC: clean_boxes,
         MediaFormat.AVIF: clean_boxes,
@@ -49,12 +50,9 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
     if fmt is None:
         raise Unremovable("no format that is known")
-    cleaner = _CLEANERS.get(fmt)
-    if cleaner is None:
-        return ()
     file = EditedFile(source)
     try:
-        await cleaner(Region.whole(file))
+        await _CLEANERS[fmt](Region.whole(file))
     except ProbeRejected as error:  # of the reader: bytes that are not there, or too many of them
         raise Unremovable(error.detail) from error
     patches = file.patches()

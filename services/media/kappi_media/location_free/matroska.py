@@ -1,8 +1,9 @@
-"""Places out of Matroska and WebM: a tag that tells one becomes a void element (RFC 9559, RFC 8794)."""
+"""A Matroska or WebM file without what no player needs: tags, attachments, chapters, titles and names become
+void elements (RFC 9559, RFC 8794). Clusters stay as they are.
+"""
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import AsyncIterator
@@ -11,9 +12,15 @@ from typing import Final
 
 from kappi_media.location_free.edits import Region, Unremovable
 
-_SEGMENT, _TAGS, _TAG, _SIMPLE_TAG, _TAG_NAME = 0x18538067, 0x1254C367, 0x7373, 0x67C8, 0x45A3
-_CHECKSUM, _VOID = 0xBF, 0xEC
-_TELLING_NAME: Final = re.compile(rb"location|gps|latitude|longitude|\xc2\xa9xyz|^xyz", re.IGNORECASE)
+_HEADER, _SEGMENT, _CHECKSUM, _VOID = 0x1A45DFA3, 0x18538067, 0xBF, 0xEC
+_SEEK_HEAD, _INFO, _TRACKS, _CLUSTER, _CUES = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1F43B675, 0x1C53BB6B
+_KEPT: Final = frozenset({_SEEK_HEAD, _INFO, _TRACKS, _CLUSTER, _CUES})
+# Scale, duration, date, ids of this and of its neighbours. The two programs' names must be there: empty.
+_KEPT_INFO: Final = frozenset({0x2AD7B1, 0x4489, 0x4461, 0x73A4, 0x3CB923, 0x3EB923})
+_EMPTY_INFO: Final = frozenset({0x4D80, 0x5741})
+_TRACK: Final = 0xAE
+# Names of the track and its codec, an attachment it wants.
+_GONE_FROM_TRACK: Final = frozenset({0x536E, 0x258688, 0x7446})
 _MAX_ELEMENTS: Final = 200_000
 
 
@@ -28,51 +35,75 @@ class _Element:
 
 
 async def clean_matroska(region: Region) -> None:
+    end = 0
     async for top in _elements(region, 0, region.size_bytes):
+        end = region.size_bytes if top.end is None else top.end
         if top.number == _SEGMENT:
-            end = region.size_bytes if top.end is None else min(top.end, region.size_bytes)
-            async for element in _elements(region, top.start, end):
-                if element.number == _TAGS and element.end is not None:
-                    await _clean_tags(region, element.start, element.end)
-                if element.end is None:
-                    return  # a live recording, which has no tags behind it
+            end = await _clean_segment(region, top.start, end)
+        elif top.number != _HEADER:
+            await _void(region, top)
         if top.end is None:
             return
+    await region.erase(end, region.size_bytes - end)
 
 
-async def _clean_tags(region: Region, start: int, end: int) -> None:
-    """Tags, a tag, or a simple tag with others within; checksums are set right from the inside out."""
-    checksum: _Element | None = None
+async def _clean_segment(region: Region, start: int, end: int) -> int:
+    position = start
     async for element in _elements(region, start, end):
         if element.end is None:
-            raise Unremovable("a tag without an end")
-        if element.number == _CHECKSUM:
-            checksum = element
-        elif element.number == _SIMPLE_TAG and await _tells(region, element):
+            return end  # a live recording's cluster, which has no tags behind it
+        if element.number == _INFO:
+            await _clean_info(region, element.start, element.end)
+        elif element.number == _TRACKS:
+            await _clean_tracks(region, element.start, element.end)
+        elif element.number not in _KEPT:
             await _void(region, element)
-        elif element.number in (_TAG, _SIMPLE_TAG):
-            await _clean_tags(region, element.start, element.end)
-    if checksum is not None and checksum.end is not None:
-        body = await region.read(checksum.end, end - checksum.end)
-        await region.write(checksum.start, struct.pack("<I", zlib.crc32(body)))
+        position = element.end
+    await region.erase(position, end - position)
+    return end
 
 
-async def _tells(region: Region, tag: _Element) -> bool:
-    async for element in _elements(region, tag.start, tag.end or tag.start):
-        if element.number == _TAG_NAME and element.end is not None:
-            name = await region.read(element.start, min(element.end - element.start, 1024))
-            return _TELLING_NAME.search(name) is not None
-    return False
+async def _clean_info(region: Region, start: int, end: int) -> None:
+    async for element in _elements(region, start, end):
+        if element.number in _EMPTY_INFO and element.end is not None:
+            await region.erase(element.start, element.end - element.start)
+        elif element.number not in _KEPT_INFO and element.number != _CHECKSUM:
+            await _void(region, element)
+    await _set_checksum(region, start, end)
+
+
+async def _clean_tracks(region: Region, start: int, end: int) -> None:
+    async for track in _elements(region, start, end):
+        if track.number == _TRACK and track.end is not None:
+            async for element in _elements(region, track.start, track.end):
+                if element.number in _GONE_FROM_TRACK:
+                    await _void(region, element)
+            await _set_checksum(region, track.start, track.end)
+        elif track.number not in (_CHECKSUM, _TRACK):
+            await _void(region, track)
+    await _set_checksum(region, start, end)
+
+
+async def _set_checksum(region: Region, start: int, end: int) -> None:
+    """Of an element that has one: it comes first in it."""
+    async for element in _elements(region, start, end):
+        if element.number == _CHECKSUM and element.end is not None:
+            body = await region.read(element.end, end - element.end)
+            await region.write(element.start, struct.pack("<I", zlib.crc32(body)))
+        return
 
 
 async def _void(region: Region, element: _Element) -> None:
     """One void element over all of it, whatever its size takes to write."""
-    length = (element.end or element.start) - element.begin
+    if element.end is None:
+        raise Unremovable("an element without an end")
+    length = element.end - element.begin
     if length < 10:
-        body = bytes([_VOID, 0x80 | (length - 2)]) + bytes(length - 2)
+        head = bytes([_VOID, 0x80 | (length - 2)])
     else:
-        body = bytes([_VOID]) + struct.pack(">Q", 1 << 56 | (length - 9)) + bytes(length - 9)
-    await region.write(element.begin, body)
+        head = bytes([_VOID]) + struct.pack(">Q", 1 << 56 | (length - 9))
+    await region.write(element.begin, head)
+    await region.erase(element.begin + len(head), length - len(head))
 
 
 async def _elements(region: Region, start: int, end: int) -> AsyncIterator[_Element]:

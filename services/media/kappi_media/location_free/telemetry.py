@@ -1,7 +1,7 @@
-"""Tracks of a film that say, second by second, where it was shot: their samples become zeros.
+"""Tracks of a film that are neither picture, sound nor subtitles: their samples become zeros.
 
-GoPro, Google's CAMM, Sony and DJI have sample formats of their own; Apple writes the keys it uses into the
-sample description. Other metadata tracks, and subtitles, are left alone.
+Such are the places, second by second, of GoPro, Google's CAMM, Sony, DJI and Apple. Of Apple's, those stay
+whose keys say how a film is turned, and which of its frames the picture of a Live Photo is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Final
 from kappi_media.location_free.box_walk import Box, children
 from kappi_media.location_free.edits import Region, Unremovable
 
-_TELLING_FORMATS: Final = frozenset({b"gpmd", b"camm", b"rtmd", b"djmd", b"dbgi"})
 _APPLE_METADATA: Final = b"mebx"
-_PLACE_KEY: Final = re.compile(rb"location|gps", re.IGNORECASE)
+_KEPT_KEYS: Final = re.compile(rb"com\.apple\.quicktime\.(?:still-image-time|video-orientation)")
+_OTHER_KEY: Final = re.compile(rb"[A-Za-z]\.[A-Za-z]")
+_KEPT_HANDLERS: Final = frozenset(
+    {b"vide", b"soun", b"auxv", b"pict", b"sbtl", b"subt", b"text", b"clcp", b"tmcd"}
+)
 _MAX_SAMPLES: Final = 2_000_000
 
 
@@ -27,7 +30,9 @@ async def blank_telemetry(region: Region, trak: Box) -> bool:
         return False
     boxes = {box.name: box async for box in children(region, table.start, table.end, ends_anywhere=True)}
     description = boxes.get(b"stsd")
-    if description is None or not await _tells(region, description):
+    if await _handler(region, trak) in _KEPT_HANDLERS:
+        return False
+    if description is None or await _is_kept(region, description):
         return False
     await _blank_samples(region, boxes)
     return True
@@ -43,15 +48,22 @@ async def _down(region: Region, box: Box, *names: bytes) -> Box | None:
     return found
 
 
-async def _tells(region: Region, description: Box) -> bool:
+async def _handler(region: Region, trak: Box) -> bytes:
+    """What the track is for; nothing where it does not say."""
+    handler = await _down(region, trak, b"mdia", b"hdlr")
+    return (
+        await region.read(handler.start + 8, 4) if handler is not None and handler.size_bytes >= 12 else b""
+    )
+
+
+async def _is_kept(region: Region, description: Box) -> bool:
     async for entry in children(region, description.start + 8, description.end, ends_anywhere=True):
-        if entry.name in _TELLING_FORMATS:
-            return True
-        if entry.name == _APPLE_METADATA and _PLACE_KEY.search(
-            await region.read(entry.start, entry.size_bytes)
-        ):
-            return True
-    return False
+        if entry.name != _APPLE_METADATA:
+            return False
+        others, kept = _KEPT_KEYS.subn(b"", await region.read(entry.start, entry.size_bytes))
+        if not kept or _OTHER_KEY.search(others):
+            return False
+    return True
 
 
 async def _blank_samples(region: Region, boxes: dict[bytes, Box]) -> None:

@@ -1,26 +1,53 @@
-"""GPS out of a TIFF structure, a file or the EXIF block of another format (TIFF 6.0, EXIF 3.0, BigTIFF).
+"""A TIFF without what no decoder needs: fields of the picture and its strips or tiles stay, nothing is left
+of all else (TIFF 6.0, BigTIFF).
 
-The entry that points to the GPS directory is taken out of its own, those behind it move up; the GPS directory
-and its values become zeros. XMP and IPTC that a TIFF file carries are cleaned where they lie.
+An entry that goes is taken out of its directory, those behind it move up.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from kappi_media.location_free.edits import Outside, Region, Unremovable
-from kappi_media.location_free.iptc import clean_iptc, clean_photoshop
-from kappi_media.location_free.xmp import clean_xmp
 
-_GPS: Final = 0x8825
-_XMP: Final = 0x02BC
-_IPTC: Final = 0x83BB
-_PHOTOSHOP: Final = 0x8649
-_DIRECTORIES: Final = frozenset({0x8769, 0xA005, 0x014A})
+# Size, samples, compression, colour, layout, resolution; JPEG tables old and new; ICC.
+_OF_PICTURE: Final = frozenset(
+    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284}
+    | {
+        286,
+        287,
+        290,
+        291,
+        292,
+        293,
+        296,
+        297,
+        301,
+        317,
+        318,
+        319,
+        320,
+        321,
+        322,
+        323,
+        324,
+        325,
+        330,
+        332,
+        334,
+    }
+    | {336, 338, 339, 340, 341, 342, 347, *range(512, 522), 529, 530, 531, 532, 32995, 32996, 32997, 34675}
+)
+_SUB_DIRECTORIES: Final = 330
+# Offsets of data, with the tag of their lengths.
+_DATA: Final = {273: 279, 324: 325, 513: 514}
+_NUMBER_OF_PICTURES: Final = 0xB001
+_OF_PICTURE_INDEX: Final = frozenset({0xB000, _NUMBER_OF_PICTURES, 0xB002})
+_MAX_PIECES: Final = 500_000
 _TYPE_SIZES: Final = {
     **dict.fromkeys((1, 2, 6, 7), 1),
     **dict.fromkeys((3, 8), 2),
@@ -79,21 +106,33 @@ class _Entry:
 
 async def clean_tiff(region: Region) -> None:
     """Raises Unremovable for a structure that cannot be followed."""
-    if region.size_bytes < 8:
-        return
-    layout = _LAYOUTS.get(await region.read(0, 4))
+    await _clean(region, _OF_PICTURE)
+
+
+async def keeps_picture_index(region: Region) -> bool:
+    """Clean the list of pictures in a JPEG (CIPA DC-007). False for one without their number."""
+    return _NUMBER_OF_PICTURES in await _clean(region, _OF_PICTURE_INDEX)
+
+
+async def _clean(region: Region, kept_tags: frozenset[int]) -> set[int]:
+    """The tags that stay."""
+    layout = _LAYOUTS.get(await region.read(0, 4)) if region.size_bytes >= 8 else None
     if layout is None:
-        return
-    await _Cleaner(region, layout).run()
+        await region.erase(0, region.size_bytes)
+        return set()
+    return await _Cleaner(region, layout, kept_tags).run()
 
 
 class _Cleaner:
-    def __init__(self, region: Region, layout: _Layout) -> None:
+    def __init__(self, region: Region, layout: _Layout, kept_tags: frozenset[int]) -> None:
         self._region = region
         self._layout = layout
+        self._kept_tags = kept_tags
+        self._kept = [(0, layout.first_at + layout.word_bytes)]
         self._seen: set[int] = set()
+        self._found: set[int] = set()
 
-    async def run(self) -> None:
+    async def run(self) -> set[int]:
         waiting = [await self._word_at(self._layout.first_at)]
         while waiting:
             at = waiting.pop()
@@ -102,58 +141,41 @@ class _Cleaner:
             self._seen.add(at)
             if len(self._seen) > _MAX_DIRECTORIES:
                 raise Unremovable("too many directories")
-            # A pointer into nowhere is common, and nobody finds a place behind it.
+            # A pointer into nowhere is common, and nothing is behind it.
             with suppress(Outside):
                 waiting += await self._directory(at)
+        if len(self._kept) > _MAX_PIECES:
+            raise Unremovable("too many strips or tiles")
+        await self._region.keep_only(self._kept)
+        return self._found
 
     async def _directory(self, at: int) -> list[int]:
-        """Clean one; where others are that it leads to."""
+        """Take out what goes; where others are that it leads to."""
         table, following = await self._table(at)
-        entries = list(self._entries(table))
-        found: list[int] = []
+        layout = self._layout
+        entries = [entry for entry in self._entries(table) if entry.tag in self._kept_tags]
+        packed = b"".join(
+            [
+                struct.pack(layout.order + layout.count, len(entries)),
+                *(each.raw for each in entries),
+                following,
+            ]
+        )
+        await self._region.write(at, packed.ljust(layout.count_bytes + len(table) + len(following), b"\0"))
+        self._kept.append((at, len(packed)))
+        by_tag = {entry.tag: entry for entry in entries}
+        self._found |= by_tag.keys()
         for entry in entries:
-            if entry.tag in _DIRECTORIES:
-                found += await self._offsets(entry)
-            elif entry.tag in (_XMP, _IPTC, _PHOTOSHOP):
-                await self._embedded(entry)
-            elif entry.tag == _GPS:
-                for gps_at in await self._offsets(entry):
-                    with suppress(Outside):
-                        await self._erase(gps_at)
-        kept = [entry.raw for entry in entries if entry.tag != _GPS]
-        if len(kept) < len(entries):
-            layout = self._layout
-            count = struct.pack(layout.order + layout.count, len(kept))
-            packed = b"".join([count, *kept, following])
-            await self._region.write(
-                at, packed.ljust(layout.count_bytes + len(table) + len(following), b"\0")
-            )
-        found.append(self._layout.number(following, self._layout.word) if following else 0)
+            if entry.size_bytes > layout.word_bytes:
+                self._kept.append((layout.number(entry.value, layout.word), entry.size_bytes))
+        for tag, length_tag in _DATA.items():
+            if tag in by_tag and length_tag in by_tag:
+                starts, lengths = await self._numbers(by_tag[tag]), await self._numbers(by_tag[length_tag])
+                self._kept += zip(starts, lengths, strict=False)
+        found = [layout.number(following, layout.word) if following else 0]
+        if _SUB_DIRECTORIES in by_tag:
+            found += await self._numbers(by_tag[_SUB_DIRECTORIES])
         return found
-
-    async def _erase(self, at: int) -> None:
-        """A GPS directory and all its values."""
-        if at == 0:
-            return
-        table, following = await self._table(at)
-        for entry in self._entries(table):
-            if entry.size_bytes > self._layout.word_bytes:
-                start = self._layout.number(entry.value, self._layout.word)
-                length = min(entry.size_bytes, self._region.size_bytes - start)
-                if length > 0:
-                    await self._region.write(start, bytes(length))
-        await self._region.write(at, bytes(self._layout.count_bytes + len(table) + len(following)))
-
-    async def _embedded(self, entry: _Entry) -> None:
-        if entry.size_bytes <= self._layout.word_bytes:
-            return
-        part = self._region.part(self._layout.number(entry.value, self._layout.word), entry.size_bytes)
-        if entry.tag == _XMP:
-            await clean_xmp(part)
-        elif entry.tag == _IPTC:
-            await clean_iptc(part)
-        else:
-            await clean_photoshop(part, clean_exif=clean_tiff)
 
     async def _table(self, at: int) -> tuple[bytes, bytes]:
         """The entries' bytes, and the offset behind them, which some writers leave out at the very end."""
@@ -176,19 +198,17 @@ class _Cleaner:
             tag, kind, count = struct.unpack_from(f"{layout.order}HH{layout.word}", raw)
             yield _Entry(raw, tag, kind, count, raw[4 + layout.word_bytes :])
 
-    async def _offsets(self, entry: _Entry) -> list[int]:
-        """Where the directories are that an entry points to: one, or a list elsewhere."""
-        word = self._layout.word if _TYPE_SIZES.get(entry.kind) == 8 else "I"
-        size = struct.calcsize(word)
-        if entry.count == 1:
-            return [self._layout.number(entry.value[:size], word)]
-        if entry.count > _MAX_DIRECTORIES:
-            raise Unremovable("too many directories")
-        raw = entry.value[: size * entry.count]
-        if size * entry.count > len(entry.value):
+    async def _numbers(self, entry: _Entry) -> Sequence[int]:
+        """The whole numbers of an entry: offsets or lengths."""
+        size = _TYPE_SIZES.get(entry.kind, 1)
+        if entry.count > _MAX_PIECES:
+            raise Unremovable("too many strips or tiles")
+        raw = entry.value[: entry.size_bytes]
+        if entry.size_bytes > self._layout.word_bytes:
             start = self._layout.number(entry.value, self._layout.word)
-            raw = await self._region.read(start, size * entry.count)
-        return [self._layout.number(raw[at : at + size], word) for at in range(0, len(raw), size)]
+            raw = await self._region.read(start, entry.size_bytes)
+        letter = {1: "B", 2: "H", 4: "I", 8: "Q"}[size]
+        return struct.unpack(f"{self._layout.order}{entry.count}{letter}", raw)
 
     async def _word_at(self, at: int) -> int:
         return self._layout.number(await self._region.read(at, self._layout.word_bytes), self._layout.word)
