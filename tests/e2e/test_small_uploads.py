@@ -109,7 +109,7 @@ async def test_viewers_of_a_gallery_without_places_never_get_one(phone: Phone, f
     for body in bodies:
         assert not await tells_place(body)
         assert (len(body), body[-1000:]) == (len(PLACED), PLACED[-1000:])
-        assert Image.open(io.BytesIO(body)).getexif()[0x010F] == "Kappi"
+        assert 0x010F not in Image.open(io.BytesIO(body)).getexif()
     managed = (await phone.ask("GET", path, headers=gallery.key)).ok()
     assert (await phone.ask("GET", managed["url"])).body == PLACED
 

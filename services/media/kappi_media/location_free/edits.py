@@ -20,6 +20,7 @@ MAX_READS: Final = 4_096
 MAX_READ_BYTES: Final = 256 << 20
 MAX_VALUE_BYTES: Final = 8 << 20
 SCAN_BYTES: Final = 1 << 20
+_SMALL_BYTES: Final = 64 << 10
 
 
 class Unremovable(Exception):
@@ -84,14 +85,17 @@ class EditedFile:
 
     async def erase(self, start: int, length: int) -> None:
         """`zero`, but no patch where there are zeros already: a copy has nothing more to take out."""
-        position = start
-        while position < start + length:
-            piece = (await self.scan(position))[: start + length - position]
-            if not piece:
-                raise Outside("points outside the file")
-            if piece.count(0) < len(piece):
-                self.zero(position, len(piece))
-            position += len(piece)
+        if start < 0 or length < 0 or start + length > self.size_bytes:
+            raise Outside("points outside the file")
+        position, end = start, start + length
+        while position < end:
+            size = min(SCAN_BYTES, end - position)
+            # What is small lies near what was read before; what is large is read once, past all caches.
+            read = self._reader.read if length <= _SMALL_BYTES else self._source.read
+            piece = await read(position, size)
+            if piece.count(0) < size:
+                self.zero(position, size)
+            position += size
 
     def patches(self) -> tuple[Patch, ...]:
         """Ordered by start. Zeros may overlap what is written, and prevail."""

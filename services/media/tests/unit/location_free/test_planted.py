@@ -275,12 +275,14 @@ def _recorded(container: str, codec: str) -> bytes:
     with av.open(out, "w", format=container) as file:
         file.metadata["title"] = file.metadata["comment"] = MARK.decode()
         stream = file.add_stream(codec, rate=10)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.time_base = Fraction(1, 10)
         stream.metadata["title"] = MARK.decode()
         for _ in range(3):
-            file.mux(stream.encode(av.VideoFrame.from_image(quadrants(64, 48))))
-        file.mux(stream.encode())
+            frame: av.VideoFrame = av.VideoFrame.from_image(quadrants(64, 48))  # type: ignore[no-untyped-call] # its stub lacks types
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
     return out.getvalue()
 
 
@@ -309,6 +311,11 @@ FORMATS = {
 _FILMS = {MediaFormat.MP4, MediaFormat.MOV, MediaFormat.M4V, MediaFormat.WEBM, MediaFormat.MKV}
 
 
+def _bytes_of(frame: av.VideoFrame) -> bytes:
+    picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call] # its stub lacks types
+    return picture.tobytes()
+
+
 def _shown(body: bytes) -> list[bytes]:
     """The pixels of every frame."""
     fmt = sniff(body)
@@ -321,8 +328,9 @@ def _shown(body: bytes) -> list[bytes]:
                 opened.seek(number)
                 frames.append(opened.convert("RGBA").tobytes())
             return frames
-    with av.open(io.BytesIO(body)) as opened_film:
-        return [frame.to_image().tobytes() for frame in opened_film.decode(video=0)]
+    with av.open(io.BytesIO(body), "r") as opened_film:
+        frames = opened_film.decode(video=0)
+        return [_bytes_of(frame) for frame in frames]
 
 
 @pytest.mark.parametrize("name", FORMATS)

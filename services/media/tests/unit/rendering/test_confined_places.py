@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.location_free.find import find_location
-from kappi_media.location_free.xmp import cleaned_xmp
 from kappi_media.probing import BytesSource
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.wire import Job, Located, Result
@@ -66,10 +65,3 @@ async def test_patches_that_fit_no_file_of_its_size_are_refused(
     monkeypatch.setattr(renderer, "_run", lying)
     with pytest.raises(Unremovable):
         await renderer.find_location(BytesSource(b"\xff\xd8" * 10))
-
-
-@pytest.mark.parametrize("opening", [b" x:", b"<x:"])
-def test_a_name_made_of_places_is_read_in_one_go(opening: bytes) -> None:
-    """Backtracking would take hours over it."""
-    packet = opening + b"GPS" * 1_000_000 + b"!"
-    assert len(cleaned_xmp(packet)) == len(packet)
