@@ -329,8 +329,7 @@ def _shown(body: bytes) -> list[bytes]:
                 frames.append(opened.convert("RGBA").tobytes())
             return frames
     with av.open(io.BytesIO(body), "r") as opened_film:
-        frames = opened_film.decode(video=0)
-        return [_bytes_of(frame) for frame in frames]
+        return [_bytes_of(frame) for frame in opened_film.decode(video=0)]
 
 
 @pytest.mark.parametrize("name", FORMATS)
