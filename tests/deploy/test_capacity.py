@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from kappi_chassis.settings import DatabaseSettings
+from kappi_media.fair_places import SPARE
 from kappi_media.main import FINDER_MEMORY_BYTES
 from kappi_media.settings import MediaSettings
 
@@ -44,9 +45,8 @@ def test_decoders_may_take_all_they_may_and_their_service_lives(name: str) -> No
         if "api" in settings.roles:  # it alone looks for places
             process_bytes += FINDER_MEMORY_BYTES
         limit = pod.container["resources"]["limits"]["memory"]
-        assert (
-            settings.decoder_processes * process_bytes + _SERVICE_BYTES <= int(limit.removesuffix("Mi")) << 20
-        ), pod.owner
+        needed = (settings.decoder_processes + SPARE) * process_bytes + _SERVICE_BYTES
+        assert needed <= int(limit.removesuffix("Mi")) << 20, pod.owner
 
 
 def _connections(overlay: Overlay, pod: Pod) -> int:

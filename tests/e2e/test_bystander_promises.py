@@ -76,7 +76,7 @@ async def test_an_address_that_completes_nothing_is_stopped_and_no_other_is(
                 else:
                     answer.problem(429, "too_much_promised")
         assert len(taken) == OF_ADDRESS
-        for spoofed in ({"X-Forwarded-For": "203.0.113.7"}, {"X-Kappi-Client": "203.0.113.8"}):
+        for spoofed in ({"X-Forwarded-For": "203.0.113.7"}, {"X-Real-Ip": "203.0.113.8"}):
             refused = await sign(attacker, galleries[-1], headers=spoofed)
             assert "this address" in refused.problem(429, "too_much_promised")["detail"]
         posted = await attacker.ask(

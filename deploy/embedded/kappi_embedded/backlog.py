@@ -1,4 +1,4 @@
-"""How much work is still on its way: events not sent, records not consumed."""
+"""How much work is still on its way: events not sent, records not consumed, uploads not worked on."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
 # The gateway reads under a name of its own per process and from now on: it never has a backlog.
 _WITHOUT_BACKLOG = {"gateway"}
-# Media's own worker, apart so that slow probing never delays a deletion.
+# What media's worker hears, apart so that a flood of uploads never delays a deletion.
 _WORKER_GROUPS = {("UploadCompleted", "media"): "media-worker"}
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """unsent: events in outboxes; behind: records no group has finished; produced: records ever sent."""
+    """unsent: events in outboxes; behind: records no group has finished, and uploads that wait for media's
+    worker; produced: records ever sent."""
 
     unsent: int
     behind: int
@@ -82,6 +83,9 @@ class BacklogReader:
         behind = 0
         for group, names in groups.items():
             behind += await self._behind(group, [tp for name in names for tp in known.get(name, ())], bounds)
+        # Last: a record is not behind any more once its upload is queued.
+        if "media" in self._urls:
+            behind += await self._ask("media", "SELECT count(*) FROM upload_jobs")
         return Backlog(unsent=unsent, behind=behind, produced=sum(end for _, end in bounds.values()))
 
     async def dead_letters(self) -> int:

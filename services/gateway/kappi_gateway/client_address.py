@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from kappi_chassis.http.client_address import address_subject
 from kappi_chassis.http.edge import Scope
 
 from kappi_gateway.headers import FORWARDED_FOR, FORWARDED_PROTO, first
 from kappi_gateway.settings import Network
 
 UNKNOWN = "unknown"
-IPV6_SITE_BITS = 64
 _Address = IPv4Address | IPv6Address
 
 
@@ -72,13 +72,8 @@ class ClientAddresses:
         )
 
 
-@lru_cache(maxsize=16_384)
-def limit_key(address: str) -> str:
-    """What limits count by: an IPv4 address, or the /64 of an IPv6 one, since one host owns all of it."""
-    parsed = _parse(address)
-    if isinstance(parsed, IPv6Address):
-        return str(IPv6Address(int(parsed) >> IPV6_SITE_BITS << IPV6_SITE_BITS)) + f"/{IPV6_SITE_BITS}"
-    return UNKNOWN if parsed is None else str(parsed)
+limit_key = lru_cache(maxsize=16_384)(address_subject)
+"""What limits count by."""
 
 
 def _parse(text: str) -> _Address | None:

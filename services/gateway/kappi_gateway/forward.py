@@ -17,13 +17,11 @@ from kappi_contracts.grants import GRANT_HEADER
 
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.call import Call
-from kappi_gateway.client_address import limit_key
 from kappi_gateway.credentials import Credentials, normal_code
 from kappi_gateway.departure import Departure
 from kappi_gateway.errors import FileTooLarge, GrantRefused, UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.grants import Granted
 from kappi_gateway.headers import (
-    CLIENT,
     OF_ACCOUNT,
     ROLE,
     SIGNED,
@@ -266,8 +264,6 @@ class Forward:
         headers.append(("x-forwarded-proto", call.scope["scheme"]))
         if granted is not None:
             headers.append((GRANT_HEADER, granted.grant.token))
-        if self._route.promises:
-            headers.append((CLIENT, limit_key(call.address)))
         if self._route.is_counted and (role := await self._credentials.role_of(call)) is not None:
             headers.append((ROLE, role))
         if body is not None and body.length is not None:

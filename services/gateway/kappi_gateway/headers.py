@@ -62,9 +62,6 @@ OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
 ROLE = "x-kappi-role"
 """The role in the access token of a viewer, for statistics only (ADR-0024): it gives no right."""
 
-CLIENT = "x-kappi-client"
-"""Whose upload it is, as limits count: the media service keeps a budget for each (`limit_key`)."""
-
 SIGNED = "x-kappi-signed"
 """How many files an answer of the media service signs: what the call counts for. Ends here."""
 

@@ -141,7 +141,7 @@ class Handout(Enum):
     LOCATION_FREE = auto()
     """Its copy that does not tell where it was made."""
     NOTHING_YET = auto()
-    """That copy is still to be made."""
+    """That copy is still to be made, or the original to be checked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,12 @@ from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.repository.tags import TagQueries
 from kappi_media.repository.tiers import TierQueries
+from kappi_media.repository.upload_jobs import UploadJobQueries
 from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.scanning import Clamd, ClamdAddress, ScanOriginal
 from kappi_media.settings import MediaSettings
+from kappi_media.shares import DecoderBudget
 from kappi_media.single_flight import SingleFlight
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
@@ -50,11 +52,11 @@ from kappi_media.use_cases.mover import Mover, SweepMoves
 from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.post_pictures import StorePostPicture
 from kappi_media.use_cases.promising import Promising, SweepPromises
-from kappi_media.use_cases.renditions import MakeRendition
+from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, MakeRendition, WaitingBounds
 from kappi_media.use_cases.statistics import SweepAccessLog
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.tag_originals import TagOriginal
-from kappi_media.worker import ProcessUpload
+from kappi_media.worker import ProcessUpload, UploadWorker
 
 TICK_LOOKS_BACK = timedelta(hours=6)
 """Beyond an upload's lifetime, for items without facts; `python -m kappi_media.tagging fill` looks at all."""
@@ -202,14 +204,17 @@ def tick_steps(ground: Ground, settings: MediaSettings) -> list[BeforeSweep]:
     return steps
 
 
-def build_renditions(ground: Ground, rendering: Rendering) -> MakeRendition:
-    """What makes a rendition that somebody waits for."""
+def build_renditions(
+    ground: Ground, rendering: Rendering, bounds: WaitingBounds = DEFAULT_BOUNDS
+) -> MakeRendition:
+    """What makes a rendition that a request waits for. bounds: of the requests."""
     return MakeRendition(
         RenditionQueries(ground.database),
         maker=RenditionMaker(rendering=rendering, store=ground.store),
         store=ground.store,
         outbox=ground.outbox,
         clock=ground.clock,
+        bounds=bounds,
     )
 
 
@@ -254,12 +259,13 @@ def build_worker(
     decoding: Decoding,
     *,
     concurrency: int,
+    budget: DecoderBudget | None = None,
     limits: ProbeLimits = DEFAULT_LIMITS,
     write_tags: bool = False,
     scan: ScanOriginal | None = None,
-) -> ProcessUpload:
-    """The handler of UploadCompleted."""
-    return ProcessUpload(
+) -> UploadWorker:
+    """What works on completed uploads. budget: that of the decoders."""
+    process = ProcessUpload(
         ProcessingQueries(ground.database),
         outbox=ground.outbox,
         store=ground.store,
@@ -268,7 +274,13 @@ def build_worker(
         late_checksum=LateChecksum(ChecksumQueries(ground.database), store=ground.store),
         tier=build_tier(ground),
         clock=ground.clock,
-        concurrency=concurrency,
         tag=TagOriginal(ground.store) if write_tags else None,
         scan=scan,
+    )
+    return UploadWorker(
+        UploadJobQueries(ground.database),
+        process=process,
+        budget=budget or DecoderBudget(),
+        clock=ground.clock,
+        concurrency=concurrency,
     )

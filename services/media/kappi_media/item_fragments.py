@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from kappi_media.domain import Handout, Item
-from kappi_media.presentation import present_item
+from kappi_media.presentation import present_to_viewer
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 
@@ -51,7 +51,7 @@ class ItemFragments:
         made: dict[UUID, msgspec.Raw] = {}
         for item in items:
             handout = handouts.get(item.id, Handout.ORIGINAL)
-            shown = present_item(item, self._urls, as_of=as_of, rules=rules, handout=handout)
+            shown = present_to_viewer(item, self._urls, as_of=as_of, rules=rules, handout=handout)
             fragment = msgspec.Raw(_encoder.encode(shown))
             made[item.id] = fragment
             if as_of == self._as_of:

@@ -77,6 +77,7 @@ from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.usage import UsageQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.settings import MediaSettings
+from kappi_media.shares import DecoderBudget
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.recorder import AccessRecorder, CountAccesses, CountNothing
@@ -94,7 +95,7 @@ from kappi_media.use_cases.move_items import AwaitMoves, MoveTarget
 from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
-from kappi_media.use_cases.renditions import MakeRendition, Renditions
+from kappi_media.use_cases.renditions import MakeRendition, Renditions, WaitingBounds
 from kappi_media.use_cases.search_library import SearchLibrary
 from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
@@ -142,7 +143,9 @@ def build_app(
     search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
     LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
     _bulk(ground, settings, accounts, gate=gate, wake_mover=wake_mover).register(app)
-    _items(ground, make, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
+    _items(
+        ground, settings, make, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder
+    ).register(app)
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     archives = archives or build_archives(ground, settings, copies)
     ArchiveApi(gate, tier=tier, archives=archives, recorder=recorder).register(app)
@@ -262,6 +265,7 @@ def _bulk(
 
 def _items(
     ground: Ground,
+    settings: MediaSettings,
     make: MakeRendition,
     facts: FactsOnRead | None,
     copies: LocationFreeCopies,
@@ -274,7 +278,15 @@ def _items(
     queries = ItemQueries(ground.database)
     items = Items(queries, urls=urls, copies=copies, outbox=ground.outbox, clock=ground.clock, facts=facts)
     renditions = Renditions(queries, stored=RenditionQueries(ground.database), make=make, urls=urls)
-    return ItemApi(gate, tier=tier, items=items, renditions=renditions, urls=urls, recorder=recorder)
+    return ItemApi(
+        gate,
+        tier=tier,
+        items=items,
+        renditions=renditions,
+        urls=urls,
+        recorder=recorder,
+        addresses=ClientAddresses(settings.idempotency_secret.get_secret_value().encode()),
+    )
 
 
 def _links(
@@ -344,11 +356,15 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         max_video_pixels=settings.max_video_pixels,
         memory_bytes=settings.decoder_memory_bytes,
     )
-    renderer = Renderer(max_parallel=settings.decoder_processes, limits=limits)
+    budget = DecoderBudget(
+        seconds=settings.anonymous_decoder_budget, window=settings.anonymous_decoder_window
+    )
+    renderer = Renderer(max_parallel=settings.decoder_processes, limits=limits, budget=budget)
     for resource in (ground.store, ground.joins, ground.hashing):
         backbone.service.closes(resource)
     backbone.service.closes(renderer)
-    make = build_renditions(ground, renderer)
+    bounds = WaitingBounds(settings.renditions_waiting, settings.renditions_waiting_of_one)
+    make = build_renditions(ground, renderer, bounds)
     backbone.service.closes(make)
     facts = None
     if settings.fill_from_tags:
@@ -358,7 +374,9 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     backbone.service.closes(bulk)
     # Processes of its own: it reads a JPEG through, and whoever waits for a picture must not wait for that.
     finder = Renderer(
-        max_parallel=settings.decoder_processes, limits=replace(limits, memory_bytes=FINDER_MEMORY_BYTES)
+        max_parallel=settings.decoder_processes,
+        limits=replace(limits, memory_bytes=FINDER_MEMORY_BYTES),
+        budget=budget,
     )
     backbone.service.closes(finder)
     copies = build_copies(ground, finder.find_location)
@@ -386,10 +404,11 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     if settings.store_events_topic is not None:
         store_events = store_handler(build_arrivals(ground))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
-    process = build_worker(
+    worker = build_worker(
         ground,
         renderer,
         concurrency=settings.worker_concurrency,
+        budget=budget,
         limits=probe_limits(settings),
         write_tags=settings.write_tags,
         scan=build_scan(ground, settings),
@@ -398,10 +417,11 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         report = ConfinementReport(memory_bytes=settings.decoder_memory_bytes)
         backbone.service.runs("decoder confinement", report.run)
     if "worker" in settings.roles:
+        backbone.service.runs("uploads", worker.run)
         backbone.service.runs("moves", mover.run)
         backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(ground.database)).run)
         backbone.service.runs("usage", CatchUpUsage(UsageQueries(ground.database)).run)
-    backbone.consumes(worker_handlers(process), group=WORKER_GROUP, concurrency=settings.worker_concurrency)
+    backbone.consumes(worker_handlers(ground.outbox, worker, clock=ground.clock), group=WORKER_GROUP)
     return backbone.service
 
 

@@ -67,10 +67,31 @@ PROCESSING_SECONDS = Histogram(
     ("kind",),  # image, video
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+UPLOAD_JOB_RETRIES = Counter(
+    "kappi_media_upload_job_retries_total",
+    "Items the worker puts off and takes up again",
+    # away (store, scanner, database), decoder (does not start, or lacks a library), killed (from outside),
+    # stalled, failed (a fault of ours, or the scanner fails on this file)
+    ("cause",),
+)
+UPLOAD_JOB_AGE_SECONDS = Gauge(
+    "kappi_media_oldest_upload_job_seconds",
+    "Since the completing of the upload that has waited for the worker the longest; 0 when none waits",
+)
+DECODERS_WAITED_FOR = Gauge("kappi_media_decoders_waited_for", "Pieces of work that wait for a decoder")
+DECODER_SECONDS = Counter(
+    "kappi_media_decoder_seconds_total",
+    "Seconds for which decoders were held",
+    ("whose",),  # anonymous (galleries without an owner), others
+)
+DECODES_BEYOND_BUDGET = Counter(
+    "kappi_media_decodes_beyond_budget_total",
+    "Pieces of work of anonymous galleries that came after all other, because their budget was used up",
+)
 RENDITIONS = Counter(
     "kappi_media_renditions_total",
     "Renditions taken on because somebody asked for them",
-    ("outcome",),  # made, impossible, gone
+    ("outcome",),  # made, impossible, gone, busy (too many wait, of all or of one)
 )
 RENDITION_SECONDS = Histogram(
     "kappi_media_rendition_seconds",

@@ -92,6 +92,8 @@ uploads = Table(
     Column("posted", Boolean, nullable=False, server_default=text("false")),
     # A keyed hash of the client's address, in an anonymous gallery: whose budget a pending upload counts for.
     Column("address_id", Uuid),
+    # Of the same a number, in every gallery, so that the work on it is shared fairly; until that is queued.
+    Column("uploader_address", BigInteger),
     UniqueConstraint("media_id"),
     CheckConstraint("multipart_id IS NULL OR part_size_bytes > 0", name="multipart_has_parts"),
     CheckConstraint("state IN ('pending', 'completed', 'rejected', 'aborted')", name="state_known"),
@@ -215,6 +217,32 @@ deleted_media = Table(
     Index("ix_deleted_media_gallery_id", "gallery_id"),
 )
 
+# Completed uploads that the worker has not looked at yet (NEW-fair-decoding). No foreign key: an item that is
+# deleted meanwhile is told once more, so that nothing stays in the store.
+upload_jobs = Table(
+    "upload_jobs",
+    metadata,
+    Column("media_id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("object_key", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("completed_at", DateTime(timezone=True), nullable=False),
+    Column("traceparent", Text),
+    # Whose share of the decoders it takes: an account or an anonymous gallery, and a client's address.
+    Column("tenant", Uuid, nullable=False),
+    Column("anonymous", Boolean, nullable=False),
+    Column("address", BigInteger, nullable=False),
+    # NULL: at once.
+    Column("due_at", DateTime(timezone=True)),
+    Column("leased_until", DateTime(timezone=True)),
+    # Those that ended its decoder or its worker count against the file; failures of any kind make it wait.
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Index("ix_upload_jobs_address_tenant_media_id", "address", "tenant", "media_id"),
+    Index("ix_upload_jobs_leased_until", "leased_until", postgresql_where=text("leased_until IS NOT NULL")),
+)
+
 # Who is making a rendition, until when the others leave it to them; afterwards what kept it from being made.
 rendition_claims = Table(
     "rendition_claims",
@@ -224,6 +252,8 @@ rendition_claims = Table(
     Column("format", Text, primary_key=True, server_default=text("'jpeg'")),
     Column("held_until", DateTime(timezone=True), nullable=False),
     Column("failure", Text),
+    # Attempts that ended without a result: the decoder, or its maker, was killed.
+    Column("kills", SmallInteger, nullable=False, server_default=text("0")),
 )
 
 # Numbers the folders of moved items: none is used twice, so what is left behind in one can be removed later.

@@ -24,11 +24,12 @@ def present_item(
     rules: TierRules,
     handout: Handout = Handout.ORIGINAL,
 ) -> ItemView:
-    """As the rules of its gallery's tier allow. as_of: from `urls.as_of()`. handout: for its original.
+    """To those who may upload to its gallery, as the rules of its tier allow. as_of: from `urls.as_of()`.
+    handout: for its original.
 
     The bytes of a rejected item are on their way out: it has no URLs.
     """
-    gives_original = rules.original_access and urls.may_go_out(item.status)
+    gives_original = rules.original_access and urls.may_go_to_its_uploader(item.status)
     tells_place = gives_original and handout is Handout.ORIGINAL
     return ItemView(
         id=item.id,
@@ -61,6 +62,21 @@ def present_item(
             size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if rules.allows(size)
         },
         rejection_reason=item.rejection_reason or UNSET,
+    )
+
+
+def present_to_viewer(
+    item: Item,
+    urls: DownloadUrls,
+    *,
+    as_of: datetime,
+    rules: TierRules,
+    handout: Handout = Handout.ORIGINAL,
+) -> ItemView:
+    """As `present_item`, without the original of an item that nothing has looked at yet."""
+    unchecked = item.status != "ready"
+    return present_item(
+        item, urls, as_of=as_of, rules=rules, handout=Handout.NOTHING_YET if unchecked else handout
     )
 
 

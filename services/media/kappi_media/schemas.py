@@ -225,7 +225,8 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """A picture or a film of a gallery.
 
     width, height: pixels as displayed, null until processed. original: null where the gallery's tier keeps
-    originals back. renditions: by size, those that are made and in the tier. sha256: of the original,
+    originals back, and until the item is `ready`; those who may upload to the gallery get it before, with the
+    item itself. renditions: by size, those that are made and in the tier. sha256: of the original,
     hexadecimal; null where it is not known. placeholder: a ThumbHash in base64, to be shown until the
     picture is there; null until processed.
     taken_at: by the device's clock; taken_offset_minutes: how far east of UTC that was set, null where the

@@ -162,8 +162,38 @@ class MediaSettings(DatabaseSettings):
     max_duration: timedelta = Field(
         default=timedelta(hours=24), description="Of a video or an animation; longer ones are rejected"
     )
-    worker_concurrency: int = Field(default=3, ge=1, description="Items a worker is busy with at once")
-    decoder_processes: int = Field(default=2, ge=1, description="Originals decoded at once")
+    worker_concurrency: int = Field(
+        default=3,
+        ge=1,
+        description="Items a worker is busy with at once, and a spare one for a gallery and a client none of "
+        "whose is worked on",
+    )
+    decoder_processes: int = Field(
+        default=2,
+        ge=1,
+        description="Originals decoded at once, and a spare one for a gallery and a client that have none",
+    )
+    anonymous_decoder_budget: timedelta = Field(
+        default=timedelta(minutes=1),
+        gt=timedelta(0),
+        description="For which an anonymous gallery, and a client of such, may hold decoders within the "
+        "window; beyond it their work waits for that of all others, and leaves a decoder free. Protects "
+        "others' pictures from files made to take long. Each process counts by itself",
+    )
+    anonymous_decoder_window: timedelta = Field(
+        default=timedelta(minutes=10),
+        gt=timedelta(0),
+        description="In which that budget comes back, evenly",
+    )
+    renditions_waiting: int = Field(
+        default=256, ge=1, description="Different renditions that are being made or waited for in a process"
+    )
+    renditions_waiting_of_one: int = Field(
+        default=32,
+        ge=1,
+        description="Of these, those of one account or anonymous gallery, and those that one client asked "
+        "for; more are told to come back, so that one cannot fill the queue of all",
+    )
     decoder_memory_bytes: int = Field(
         default=2 << 30, ge=512 << 20, description="Address space of each; what needs more is rejected"
     )

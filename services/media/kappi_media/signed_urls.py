@@ -39,8 +39,9 @@ class DownloadUrls:
         """The instant that everything handed out now is signed with."""
         return start_of_bucket(self._clock(), self._bucket)
 
-    def may_go_out(self, status: ItemStatus) -> bool:
-        """Whether an original in this state may be handed to anybody."""
+    def may_go_to_its_uploader(self, status: ItemStatus) -> bool:
+        """Whether an original in this state may be handed to those who may upload to its gallery. All others
+        get it when it is ready: until then nothing has looked at what it is."""
         return status == "ready" or (status == "processing" and not self._scanned_only)
 
     def original(self, item: Item, *, as_of: datetime) -> SignedUrl:

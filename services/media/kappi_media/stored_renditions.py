@@ -12,6 +12,7 @@ from kappi_contracts.keys import RenditionFormat, rendition_key
 from kappi_media.domain import GalleryId, MediaId
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
+from kappi_media.shares import NO_SHARE, Share
 
 _CONTENT_TYPES: Final[Mapping[RenditionFormat, str]] = MappingProxyType(
     {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
@@ -31,11 +32,15 @@ class Rendering(Protocol):
         sizes: Sequence[RenditionSize],
         *,
         fmt: RenditionFormat = "jpeg",
+        share: Share = NO_SHARE,
     ) -> tuple[RenderedImage, ...]:
-        """One picture per size, in order. Raises Rejected when the file is at fault."""
+        """One picture per size, in order. share: whose part of the decoders this takes. Raises Rejected when
+        the file is at fault."""
         ...
 
-    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
+    async def render_grid(
+        self, source: RangedSource, probe: Probe, size: RenditionSize, *, share: Share = NO_SHARE
+    ) -> GridPicture:
         """A JPEG and a placeholder, from one decoding. Raises Rejected when the file is at fault."""
         ...
 
@@ -43,7 +48,9 @@ class Rendering(Protocol):
 class Decoding(Rendering, Protocol):
     """A renderer that reads headers, too."""
 
-    async def probe(self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits) -> Probe:
+    async def probe(
+        self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits, *, share: Share = NO_SHARE
+    ) -> Probe:
         """A file's facts. Raises Rejected when it is at fault."""
         ...
 
@@ -85,15 +92,20 @@ class RenditionMaker:
         self._rendering = rendering
         self._store = store
 
-    async def make(self, source: RangedSource, probe: Probe, wanted: WantedRendition) -> KeptRendition:
+    async def make(
+        self, source: RangedSource, probe: Probe, wanted: WantedRendition, *, share: Share
+    ) -> KeptRendition:
         """Raises Rejected, DecoderUnavailable, ObjectMissing, StorageUnavailable."""
         size = RenditionSize.parse(wanted.size)
-        (image,) = await self._rendering.render(source, probe, [size], fmt=wanted.fmt)
+        (image,) = await self._rendering.render(source, probe, [size], fmt=wanted.fmt, share=share)
         return await self._put(image, wanted)
 
-    async def make_grid(self, source: RangedSource, probe: Probe, wanted: WantedRendition) -> KeptGridPicture:
+    async def make_grid(
+        self, source: RangedSource, probe: Probe, wanted: WantedRendition, *, share: Share
+    ) -> KeptGridPicture:
         """The JPEG every item gets at once, and its placeholder. Raises as `make` does."""
-        picture = await self._rendering.render_grid(source, probe, RenditionSize.parse(wanted.size))
+        size = RenditionSize.parse(wanted.size)
+        picture = await self._rendering.render_grid(source, probe, size, share=share)
         return KeptGridPicture(await self._put(picture.image, wanted), picture.placeholder)
 
     async def _put(self, image: RenderedImage, wanted: WantedRendition) -> KeptRendition:

@@ -7,15 +7,15 @@ from uuid import UUID
 
 from kappi_chassis.auth import GrantVerifier
 from kappi_chassis.clock import Clock
+from kappi_chassis.http.client_address import address_subject, client_address
 from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.grants import GRANT_HEADER, Grant, Right
 from starlette.requests import Request
 
 from kappi_media.domain import AccountId, AddressId
 from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, RightMissing
+from kappi_media.shares import Share, address_party
 
-CLIENT_HEADER = "x-kappi-client"
-"""Whose call it is, as limits count: an IPv4 address, or the network of an IPv6 one. The gateway sets it."""
 _NEEDED: dict[Right, str] = {
     "view": "This needs the gallery's code or its access key.",
     "contribute": "This needs the gallery's access key: its code allows looking only.",
@@ -35,9 +35,15 @@ class ClientAddresses:
         self._secret = hmac.digest(secret, b"client addresses", "sha256")
 
     def id_of(self, request: Request) -> AddressId:
-        """Clients that no gateway tells of are one."""
-        client = request.headers.get(CLIENT_HEADER, "")
-        return AddressId(UUID(bytes=hmac.digest(self._secret, client.encode(), "sha256")[:16]))
+        """The same for all addresses of one client, as limits count them."""
+        subject = address_subject(client_address(request))
+        return AddressId(UUID(bytes=hmac.digest(self._secret, subject.encode(), "sha256")[:16]))
+
+
+def share_of(grant: Grant, address_id: AddressId) -> Share:
+    """Whose part of the decoders work on the gallery takes. address_id: of the client that wants it."""
+    tenant = grant.owner_id or grant.gallery_id
+    return Share(tenant, address_party(address_id), anonymous=grant.owner_id is None)
 
 
 class GrantGate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -15,15 +16,14 @@ from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.accepting import rendition_format
-from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.access import ClientAddresses, GrantGate, owner_of, share_of
 from kappi_media.api.reading import check_attributes, decode, read_body
-from kappi_media.domain import Description, GalleryId, Handout, Item, MediaId
-from kappi_media.presentation import present_item
+from kappi_media.domain import Description, GalleryId, Handout, MediaId
+from kappi_media.presentation import present_item, present_to_viewer
 from kappi_media.rendering.sizes import is_size
 from kappi_media.schemas import ItemChanges, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.statistics.recorder import AccessRecorder
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.renditions import Renditions
@@ -47,8 +47,10 @@ class ItemApi:
         renditions: Renditions,
         urls: DownloadUrls,
         recorder: AccessRecorder,
+        addresses: ClientAddresses,
     ) -> None:
         self._gate = gate
+        self._addresses = addresses
         self._tier = tier
         self._items = items
         self._renditions = renditions
@@ -72,7 +74,9 @@ class ItemApi:
         if _is_told_no_places(grant):
             handout = await self._items.location_free_handout(item)
         self._recorder.granted("item_view", request, grant, media_id=media_id)
-        return self._shown(item, await self._tier(owner_of(grant)), handout)
+        present = present_item if grant.allows("contribute") else present_to_viewer
+        rules = await self._tier(owner_of(grant))
+        return JsonResponse(present(item, self._urls, as_of=self._urls.as_of(), rules=rules, handout=handout))
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
@@ -91,7 +95,8 @@ class ItemApi:
                 name for name in changes.__struct_fields__ if getattr(changes, name) is not UNSET
             ),
         )
-        return self._shown(item, await self._tier(owner_of(grant)))
+        rules = await self._tier(owner_of(grant))
+        return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules))
 
     async def delete(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
@@ -107,8 +112,7 @@ class ItemApi:
         ] = False,
     ) -> Response:
         grant = await self._gate.open(request, "view")
-        download = self._items.download_location_free if _is_told_no_places(grant) else self._items.download
-        signed = await download(
+        signed = await self._download_for(grant)(
             MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier(owner_of(grant))
         )
         self._recorder.granted("download", request, grant, media_id=media_id)
@@ -127,14 +131,15 @@ class ItemApi:
             size=size,
             fmt=rendition_format(",".join(request.headers.getlist("accept"))),
             rules=await self._tier(owner_of(grant)),
+            share=share_of(grant, self._addresses.id_of(request)),
         )
         self._recorder.granted("preview", request, grant, media_id=media_id)
         return _redirect(signed, vary="Accept")
 
-    def _shown(self, item: Item, rules: TierRules, handout: Handout = Handout.ORIGINAL) -> Response:
-        return JsonResponse(
-            present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules, handout=handout)
-        )
+    def _download_for(self, grant: Grant) -> Callable[..., Awaitable[SignedUrl]]:
+        if _is_told_no_places(grant):
+            return self._items.download_location_free
+        return self._items.download_as_uploader if grant.allows("contribute") else self._items.download
 
 
 def _is_told_no_places(grant: Grant) -> bool:

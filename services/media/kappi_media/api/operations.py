@@ -202,7 +202,8 @@ LOOK_AT_ITEM: dict[str, Any] = {
     "summary": "Look at an item",
     "description": (
         "With signed URLs of its original and renditions, good for ten minutes at least. An item that "
-        "turned out to be no picture or film is `rejected`, with a `rejection_reason`, and has no URLs."
+        "turned out to be no picture or film is `rejected`, with a `rejection_reason`, and has no URLs. "
+        "The original of an item that is still `processing` is for those who may upload to the gallery."
     ),
     "responses": {
         200: answer("ItemView", "The item"),
@@ -237,7 +238,9 @@ DOWNLOAD_ITEM: dict[str, Any] = {
         "302 to it. Range requests work, so a broken download can go on. The tier of the gallery's owner "
         "decides whether originals can be had, by anyone.\n\n"
         "In a gallery with `location_free` viewers get a copy that does not tell where the original was "
-        "made, prepared for the first who asks; its manager gets the original."
+        "made, prepared for the first who asks; its manager gets the original.\n\n"
+        "Until an item is `ready`, only those who may upload to the gallery get its original; others are "
+        "answered 409 `media_not_ready`."
     ),
     "responses": {
         200: answer("SignedUrl", "Where the original is"),
@@ -302,8 +305,8 @@ VIEW_GALLERY: dict[str, Any] = {
     "summary": "Open a shared gallery",
     "description": (
         "The gallery and a page of its items, with signed URLs good for ten minutes at least. Items still "
-        "being processed are shown as such. Follow `next_cursor` for more: no item is skipped or "
-        "repeated, whatever is added or deleted meanwhile.\n\n"
+        "being processed are shown as such, without their originals. Follow `next_cursor` for more: no "
+        "item is skipped or repeated, whatever is added or deleted meanwhile.\n\n"
         "Poll with `If-None-Match`: 304 means that what you have is still right, URLs included."
     ),
     "parameters": [

@@ -59,6 +59,7 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
     except (struct.error, IndexError) as short:
         raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
+    _check_overlaps(places, size_bytes=boxes.size_bytes)
     return PictureItems(
         primary=primary,
         exif=_exif_item(kinds, references, primary),
@@ -67,6 +68,15 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},
         properties=await _properties(boxes, found.get(b"iprp")),
     )
+
+
+def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int) -> None:
+    """Decoders read every item, metadata too: many that share their bytes would make much of little."""
+    total = sum(
+        extent.length for extents in places.values() for extent in extents if extent.end <= size_bytes
+    )
+    if total > 2 * size_bytes:
+        raise ProbeRejected(RejectReason.TOO_COMPLEX, "items share their bytes")
 
 
 class _Cursor:
@@ -106,8 +116,18 @@ def _kinds(body: bytes) -> dict[int, bytes]:
             fields = _Cursor(entry, 4)
             item_id = fields.number(4 if entry[0] >= 3 else 2)
             fields.number(2)
-            kinds.setdefault(item_id, entry[fields.at : fields.at + 4])
+            kind = entry[fields.at : fields.at + 4]
+            if kind == b"mime" and _is_packed(entry[fields.at + 4 :]):
+                raise ProbeRejected(RejectReason.TOO_COMPLEX, "packed metadata")
+            kinds.setdefault(item_id, kind)
     return kinds
+
+
+def _is_packed(names: bytes) -> bool:
+    """Whether a `mime` item names a content encoding: decoders unpack such items, whatever that makes.
+    names: its name, content type and encoding, each with a NUL behind it."""
+    parts = names.split(b"\x00")
+    return len(parts) > 2 and parts[2] != b""
 
 
 def _references(body: bytes) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class DecoderCrashed(Exception):
-    """It ended, or spoke nonsense, in the middle of a job: the file's doing, if it happens again."""
+    """It ended, or spoke nonsense, in the middle of a job: the file's doing, if its process was a new one."""
 
 
 class DecoderUnavailable(Exception):

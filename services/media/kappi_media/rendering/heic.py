@@ -16,6 +16,7 @@ import pyvips
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, to_srgb
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.essentials import MAX_PROFILE_BYTES
 from kappi_media.rendering.picture import PROFILE, check_pixels, conversion, load_picture
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
@@ -81,7 +82,7 @@ def _pixels(picture: Any) -> pyvips.Image:
     grey, colour = ("grey16", "rgb16") if deep else ("b-w", SRGB)
     image = image.copy(interpretation=grey if bands < 3 else colour)
     profile = picture.info.get("icc_profile")
-    if profile and _transfer(picture.info) not in (PQ, HLG):
+    if profile and len(profile) <= MAX_PROFILE_BYTES and _transfer(picture.info) not in (PQ, HLG):
         image.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     return image
 

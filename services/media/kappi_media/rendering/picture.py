@@ -11,6 +11,7 @@ import pyvips
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
+from kappi_media.rendering.essentials import MAX_PROFILE_BYTES, essentials
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
@@ -51,7 +52,7 @@ def load_picture(
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
-    source = _vips_source(file)
+    source = _vips_source(essentials(file, content_type=content_type))
     header = pyvips.Image.new_from_source(source, "", access="sequential")
     if header.get("vips-loader") != LOADERS[content_type][1]:
         raise RenderRejected(RejectReason.CORRUPT, f"not {content_type}")
@@ -95,7 +96,8 @@ def is_sequence(file: RangedFile) -> bool:
 def conversion(header: pyvips.Image) -> dict[str, str]:
     """What to tell libvips about colours. Nothing where they are sRGB already: it would make a detour half as
     long again as decoding."""
-    converts = PROFILE in header.get_fields() or header.interpretation == "cmyk"
+    profiled = PROFILE in header.get_fields() and len(header.get(PROFILE)) <= MAX_PROFILE_BYTES
+    converts = profiled or header.interpretation == "cmyk"
     return {"output_profile": SRGB} if converts else {}
 
 

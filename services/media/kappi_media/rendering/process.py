@@ -46,6 +46,8 @@ _EXIT_WAIT: Final = timedelta(seconds=5)
 _WORKER: Final = "kappi_media.rendering.worker"
 # No file makes its decoder send itself one of these. The first is how a machine frees memory.
 _FROM_OUTSIDE: Final = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
+# How libraries end a process that lacks memory, or that is in a state they know to be impossible.
+_ENDED_ITSELF: Final = frozenset({-signal.SIGABRT, -signal.SIGTRAP})
 _OUT_OF_TIME: Final = -signal.SIGPROF  # the timer that the decoder sets for each job
 
 
@@ -188,6 +190,8 @@ class DecoderProcess:
             return DecoderNotStarted(f"ended with {ended}")
         if ended == _OUT_OF_TIME:
             return RenderRejected(RejectReason.TOO_COMPLEX, "time limit")
+        if ended in _ENDED_ITSELF:
+            return RenderRejected(RejectReason.TOO_COMPLEX, f"ended itself with {ended}")
         if ended in _FROM_OUTSIDE:
             return DecoderKilled(f"ended with {ended}")
         return DecoderCrashed(f"ended with {ended}")

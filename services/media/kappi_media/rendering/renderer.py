@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -12,6 +13,8 @@ from typing import Final
 import msgspec
 from kappi_contracts.keys import RenditionFormat
 
+from kappi_media import metrics
+from kappi_media.fair_places import FairPlaces
 from kappi_media.location_free.edits import MAX_READ_BYTES, Patch, Unremovable
 from kappi_media.probing.facts import Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat
@@ -33,8 +36,8 @@ from kappi_media.rendering.wire import (
     WireImage,
     WireSize,
 )
+from kappi_media.shares import NO_SHARE, DecoderBudget, Share
 
-_ATTEMPTS: Final = 2
 _JOBS_PER_PROCESS: Final = 500  # native decoders leak; a fresh process costs a fraction of a second
 _SPARE_READ_BYTES: Final = 8 << 20
 
@@ -60,9 +63,11 @@ class RenderLimits:
 
 
 class Renderer:
-    """Makes renditions in at most `max_parallel` processes; further calls wait their turn.
+    """Makes renditions in at most `max_parallel` processes, and a spare one for those who have none; further
+    calls wait for a fair turn.
 
-    No process exists before the first call, nor `idle_after` the last. `close` it when the service stops.
+    budget: what each may take; shared with what chooses the work. No process exists before the first call,
+    nor `idle_after` the last. `close` it when the service stops.
     """
 
     def __init__(
@@ -70,10 +75,12 @@ class Renderer:
         *,
         max_parallel: int = 2,
         limits: RenderLimits | None = None,
+        budget: DecoderBudget | None = None,
         idle_after: timedelta = timedelta(seconds=20),
     ) -> None:
         self._limits = limits or RenderLimits()
-        self._slots = asyncio.Semaphore(max_parallel)
+        self._budget = budget or DecoderBudget()
+        self._places = FairPlaces(max_parallel, budget=self._budget)
         self._idle_after = idle_after
         self._idle: dict[DecoderProcess, asyncio.TimerHandle] = {}
         self._retired: set[DecoderProcess] = set()
@@ -85,41 +92,48 @@ class Renderer:
         sizes: Sequence[RenditionSize],
         *,
         fmt: RenditionFormat = "jpeg",
+        share: Share = NO_SHARE,
     ) -> tuple[RenderedImage, ...]:
         """One picture per size, in order: of the picture itself, or of a frame that stands for the video.
 
-        Raises RenderRejected when the file cannot be decoded within the limits: no retry will help, a decoder
-        that crashed was already tried again. Raises DecoderUnavailable when that is not the file's fault.
-        Errors of the source pass through.
+        Raises RenderRejected when the file cannot be decoded within the limits: no retry will help. Raises
+        DecoderUnavailable when that is not the file's fault. Errors of the source pass through.
         """
-        done = await self._done(self._job(source, probe, sizes, fmt=fmt), source)
+        done = await self._done(self._job(source, probe, sizes, fmt=fmt), source, share)
         return tuple(map(_image, done.images))
 
-    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
+    async def render_grid(
+        self, source: RangedSource, probe: Probe, size: RenditionSize, *, share: Share = NO_SHARE
+    ) -> GridPicture:
         """A JPEG of that size with its placeholder, from one decoding. Raises as `render` does."""
         job = self._job(source, probe, [size], fmt="jpeg")
-        done = await self._done(msgspec.structs.replace(job, placeholder=True), source)
+        done = await self._done(msgspec.structs.replace(job, placeholder=True), source, share)
         return GridPicture(image=_image(done.images[0]), placeholder=done.placeholder)
 
     async def probe(
-        self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DEFAULT_LIMITS
+        self,
+        source: RangedSource,
+        fmt: MediaFormat,
+        limits: ProbeLimits = DEFAULT_LIMITS,
+        *,
+        share: Share = NO_SHARE,
     ) -> Probe:
         """The facts of a file, read where it can do no harm. Raises as `probing.probe`, RenderRejected when
         its reader crashed or took too long, and DecoderUnavailable."""
         job = ProbeJob(content_type=fmt.content_type, size_bytes=source.size_bytes, limits=limits)
-        found = await self._answer(job, source)
+        found = await self._answer(job, source, share)
         if isinstance(found, Probed):
             return found.facts
         raise RenderRejected(RejectReason.CORRUPT, "crashes its reader")
 
-    async def find_location(self, source: RangedSource) -> tuple[Patch, ...]:
+    async def find_location(self, source: RangedSource, *, share: Share = NO_SHARE) -> tuple[Patch, ...]:
         """As `location_free.find.find_location`, where a file made for it does no harm. Raises Unremovable,
         also when its reader crashed or took too long, and DecoderUnavailable."""
         # A JPEG is read through, and what it seems to have behind it again.
         limit = 3 * source.size_bytes + MAX_READ_BYTES
         job = LocateJob(size_bytes=source.size_bytes, max_read_bytes=limit)
         try:
-            found = await self._answer(job, source)
+            found = await self._answer(job, source, share)
         except RenderRejected as refused:
             raise Unremovable(refused.detail) from refused
         if isinstance(found, Located) and _fits(found.patches, size_bytes=source.size_bytes):
@@ -160,28 +174,53 @@ class Renderer:
             fmt=fmt,
         )
 
-    async def _done(self, job: RenderJob, source: RangedSource) -> Done:
-        done = await self._answer(job, source)
+    async def _done(self, job: RenderJob, source: RangedSource, share: Share) -> Done:
+        done = await self._answer(job, source, share)
         if isinstance(done, Done) and len(done.images) == len(job.sizes):
             return done
         raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
 
-    async def _answer(self, job: Job, source: RangedSource) -> Result | None:
-        """None when it crashed every decoder it was given to."""
-        async with self._slots:
-            for _ in range(_ATTEMPTS):
-                with suppress(DecoderCrashed):
-                    return await self._run(job, source)
+    async def _answer(self, job: Job, source: RangedSource, share: Share) -> Result | None:
+        """None when it crashed its decoder.
+
+        One that has worked on other files before may crash for what they left behind: then a new one is
+        given what is left of the time. Two new ones would do the same.
+        """
+        time_limit = self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time
+        fresh = False
+        async with self._place(share):
+            while not fresh:
+                process = await self._take()
+                fresh = not process.jobs_done
+                started = time.monotonic()
+                try:
+                    return await self._run(process, job, source, time_limit=time_limit)
+                except DecoderCrashed:
+                    time_limit -= timedelta(seconds=time.monotonic() - started)
+                if time_limit <= timedelta(0):
+                    raise RenderRejected(RejectReason.TOO_COMPLEX, "time limit")
         return None
 
-    async def _run(self, job: Job, source: RangedSource) -> Result:
-        process = await self._take()
+    @asynccontextmanager
+    async def _place(self, share: Share) -> AsyncIterator[None]:
+        async with self._places.held(share):
+            started = time.monotonic()
+            try:
+                yield
+            finally:
+                seconds = time.monotonic() - started
+                self._budget.charge(share, seconds)
+                metrics.DECODER_SECONDS.labels("anonymous" if share.anonymous else "others").inc(seconds)
+
+    async def _run(
+        self, process: DecoderProcess, job: Job, source: RangedSource, *, time_limit: timedelta
+    ) -> Result:
         jobs_before = process.jobs_done
         try:
             return await process.run(
                 job,
                 source,
-                time_limit=self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time,
+                time_limit=time_limit,
                 patience=self._limits.patience,
                 read_limit_bytes=job.limits.max_read_bytes
                 if isinstance(job, ProbeJob)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain import AccountId, GalleryId, MediaId
-from kappi_media.models import deleted_media, items
+from kappi_media.models import deleted_media, items, upload_jobs
 from kappi_media.probing import Probe
 from kappi_media.stored_renditions import KeptGridPicture
 
-CONSUMER = "media-worker"
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
 
 _TAKE_UP = """
-SELECT EXISTS (SELECT 1 FROM inbox WHERE consumer = $3 AND event_id = $4), i.id IS NOT NULL, c.owner_id
+SELECT i.id IS NOT NULL, c.owner_id
 FROM (SELECT) AS one_row
 LEFT JOIN contents c ON c.gallery_id = $2 AND c.deleted_at IS NULL
 LEFT JOIN items i ON i.id = $1 AND i.gallery_id = c.gallery_id AND i.status = 'processing'
@@ -31,18 +29,18 @@ WITH home AS MATERIALIZED (
 done AS (
   UPDATE items i SET
     status = 'ready', kind = $3, content_type = $4, width = $5, height = $6, orientation = $7,
-    duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, placeholder = $25,
-    taken_offset_minutes = $26, live_id = $27, version = i.version + 1
+    duration_ms = $8, codec = $9, taken_at = $10, camera = $11, gps = $12, placeholder = $23,
+    taken_offset_minutes = $24, live_id = $25, version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id AND i.status = 'processing'
   RETURNING i.id, i.gallery_id, i.version),
-noted AS (
-  INSERT INTO inbox (consumer, event_id) SELECT $13, $14 FROM done ON CONFLICT DO NOTHING),
+finished AS (
+  DELETE FROM upload_jobs USING done WHERE media_id = done.id),
 kept AS (
-  INSERT INTO renditions (media_id, size, width, height, size_bytes) SELECT id, $15, $16, $17, $18 FROM done),
+  INSERT INTO renditions (media_id, size, width, height, size_bytes) SELECT id, $13, $14, $15, $16 FROM done),
 bumped AS (
   UPDATE contents c SET version = c.version + 1 FROM done WHERE c.gallery_id = done.gallery_id)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
-SELECT $19, $20, $21, $22, $23, $24, version FROM done
+SELECT $17, $18, $19, $20, $21, $22, version FROM done
 RETURNING sequence
 """
 _HOLD_GALLERY = "SELECT 1 FROM contents WHERE gallery_id = $1 FOR UPDATE"
@@ -69,25 +67,22 @@ released AS (
   ON CONFLICT (id) DO UPDATE SET used_bytes = a.used_bytes - (SELECT size_bytes FROM done)),
 refused AS (
   UPDATE uploads u SET state = 'rejected', rejection_reason = $3 FROM done WHERE u.media_id = done.id),
-noted AS (
-  INSERT INTO inbox (consumer, event_id) SELECT $4, $5 FROM done ON CONFLICT DO NOTHING),
+finished AS (
+  DELETE FROM upload_jobs USING done WHERE media_id = done.id),
 bumped AS (
   UPDATE contents c SET version = c.version + 1, item_count = c.item_count - 1
   FROM done WHERE c.gallery_id = done.gallery_id)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
-SELECT $6, $7, $8, $9, $10, $11, version FROM done
+SELECT $4, $5, $6, $7, $8, $9, version FROM done
 RETURNING sequence
 """
 
 
 @dataclass(frozen=True, slots=True)
 class TakenUp:
-    """How things stand with an event. repeated: its effect is recorded. waiting: the item is to be done.
+    """How things stand with an item. waiting: it is to be done. owner_id: of its gallery, None where
+    anonymous."""
 
-    owner_id: of the item's gallery, None where anonymous.
-    """
-
-    repeated: bool
     waiting: bool
     owner_id: AccountId | None
 
@@ -96,18 +91,15 @@ class ProcessingQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take_up(self, media_id: MediaId, gallery_id: GalleryId, *, event_id: UUID) -> TakenUp:
-        repeated, waiting, owner_id = await self._database.hot.fetchrow(
-            _TAKE_UP, media_id, gallery_id, CONSUMER, event_id
-        )
-        return TakenUp(repeated=repeated, waiting=waiting, owner_id=owner_id)
+    async def take_up(self, media_id: MediaId, gallery_id: GalleryId) -> TakenUp:
+        waiting, owner_id = await self._database.hot.fetchrow(_TAKE_UP, media_id, gallery_id)
+        return TakenUp(waiting=waiting, owner_id=owner_id)
 
     async def ready(
         self,
         media_id: MediaId,
         gallery_id: GalleryId,
         *,
-        event_id: UUID,
         probe: Probe,
         grid: KeptGridPicture,
         event: OutboxRow,
@@ -129,8 +121,6 @@ class ProcessingQueries:
             probe.taken_at,
             probe.camera,
             probe.location,
-            CONSUMER,
-            event_id,
             *grid.rendition,
             *event,
             grid.placeholder,
@@ -149,13 +139,16 @@ class ProcessingQueries:
         return done
 
     async def rejected(
-        self, media_id: MediaId, gallery_id: GalleryId, *, event_id: UUID, reason: str, event: OutboxRow
+        self, media_id: MediaId, gallery_id: GalleryId, *, reason: str, event: OutboxRow
     ) -> bool:
         """False when the item was not waiting for this any more."""
-        sequence = await self._database.hot.fetchval(
-            _REJECTED, media_id, gallery_id, reason, CONSUMER, event_id, *event
-        )
+        sequence = await self._database.hot.fetchval(_REJECTED, media_id, gallery_id, reason, *event)
         return sequence is not None
+
+
+async def forget_job(connection: AsyncConnection, media_id: MediaId) -> None:
+    """There is nothing to do about it."""
+    await connection.execute(delete(upload_jobs).where(upload_jobs.c.media_id == media_id))
 
 
 async def item_exists(connection: AsyncConnection, media_id: MediaId) -> bool:

@@ -24,8 +24,10 @@ WITH found AS MATERIALIZED (
     AND folder IS NOT DISTINCT FROM $5::bigint FOR KEY SHARE)
 INSERT INTO rendition_claims AS c (media_id, size, format, held_until)
 SELECT id, $3, $4, $7 FROM found
-ON CONFLICT (media_id, size, format) DO UPDATE SET held_until = $7, failure = NULL WHERE c.held_until <= $6
-RETURNING true
+ON CONFLICT (media_id, size, format) DO UPDATE SET
+  held_until = $7, failure = NULL, kills = c.kills + (c.failure IS NULL)::int
+WHERE c.held_until <= $6
+RETURNING kills
 """
 _STATE = """
 SELECT i.kind, i.content_type, i.width, i.height, i.orientation, i.codec, i.duration_ms, i.size_bytes,
@@ -74,14 +76,16 @@ SELECT id FROM shown
 class RenditionState:
     """How things stand with a rendition of a ready item.
 
-    mine: the caller holds the claim and is to make it. failure: why it could not be made, lately. None of
-    the three: somebody else is making it.
+    mine: the caller holds the claim and is to make it. kills: earlier attempts that ended without a result,
+    because the decoder or its maker was killed. failure: why it could not be made, lately. None of the three:
+    another is making it.
     """
 
     probe: Probe
     size_bytes: int
     stored: bool
     mine: bool
+    kills: int
     failure: str | None
 
 
@@ -97,7 +101,8 @@ class RenditionQueries:
     ) -> RenditionState | None:
         """Take the making of a rendition on, unless it is there or taken. None: no such ready item."""
         hot = self._database.hot
-        mine = bool(await hot.fetchval(_CLAIM, *wanted, now, until))
+        kills = await hot.fetchval(_CLAIM, *wanted, now, until)
+        mine = kills is not None
         # Read after the claim: whoever held it before us may have stored the rendition just then.
         record = await hot.fetchrow(_STATE, *wanted)
         if record is None:
@@ -110,6 +115,7 @@ class RenditionQueries:
             size_bytes=record["size_bytes"],
             stored=stored,
             mine=mine and not stored,
+            kills=kills or 0,
             failure=record["failure"],
         )
 

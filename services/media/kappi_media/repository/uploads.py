@@ -25,6 +25,7 @@ from kappi_media.domain import (
     Upload,
     UploadId,
 )
+from kappi_media.shares import address_party
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,
@@ -53,9 +54,9 @@ charged AS (
   RETURNING a.id)
 INSERT INTO uploads (
   id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
-  part_size_bytes, posted, address_id)
+  part_size_bytes, posted, address_id, uploader_address)
 SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
-       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8
+       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8, $14
 FROM open, json_to_recordset($4::text::json) AS f (
   id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb,
   expires_at timestamptz, part_size_bytes bigint, posted boolean)
@@ -109,13 +110,6 @@ class Refusal(Enum):
     OVER_QUOTA = "over_quota"
 
 
-class PromiseAllowance(NamedTuple):
-    """Whose budgets a batch for an anonymous gallery counts for, and how large they are."""
-
-    address_id: AddressId
-    budgets: PromiseBudgets
-
-
 class BudgetSpent(NamedTuple):
     """The budget that a batch is beyond. open: what counts for it now."""
 
@@ -126,8 +120,9 @@ class BudgetSpent(NamedTuple):
 
 class PromisedFiles(NamedTuple):
     """A batch of one gallery. owner_id: whom to charge. quota_bytes: of the owner; None for no limit.
+    address_id: of the client.
 
-    allowance: of an anonymous gallery; None for one of an account, whose quota counts what is promised.
+    budgets: of an anonymous gallery; None for one of an account, whose quota counts what is promised.
     posted: through the API, so that only the request itself may complete it before it is settled; what the
     store tells of may be there earlier.
     """
@@ -135,7 +130,8 @@ class PromisedFiles(NamedTuple):
     declared: Sequence[DeclaredUpload]
     owner_id: AccountId | None
     quota_bytes: int | None
-    allowance: PromiseAllowance | None = None
+    address_id: AddressId
+    budgets: PromiseBudgets | None = None
     posted: bool = False
 
     @property
@@ -205,9 +201,9 @@ async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> R
 async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | BudgetSpent | None:
     first = batch.declared[0].upload
     size_bytes = batch.size_bytes
-    address_id, limits = None, (0, 0, 0, 0)
-    if batch.allowance is not None:
-        address_id, (of_address, of_gallery) = batch.allowance
+    counted, limits = None, (0, 0, 0, 0)
+    if batch.budgets is not None:
+        counted, (of_address, of_gallery) = batch.address_id, batch.budgets
         limits = (*of_address, *of_gallery)
     rows = encode([_row(one, first.expires_at, posted=batch.posted) for one in batch.declared]).decode()
     for _ in range(_ATTEMPTS):
@@ -220,19 +216,20 @@ async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | BudgetSpent 
             batch.owner_id,
             size_bytes,
             batch.quota_bytes,
-            address_id,
+            counted,
             len(batch.declared),
             *limits,
+            address_party(batch.address_id),
         )
         if status != "INSERT 0 0":
             return None
-        row = await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id, address_id, first.created_at)
+        row = await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id, counted, first.created_at)
         why_not = _refusal(batch, size_bytes, row)
         if why_not is not None:
             return why_not
         # Nothing open: somebody made the row, or freed some space, after this statement took its snapshot.
-    if batch.allowance is not None:
-        return BudgetSpent("address", _open(row, "address"), batch.allowance.budgets.address)
+    if batch.budgets is not None:
+        return BudgetSpent("address", _open(row, "address"), batch.budgets.address)
     return Refusal.GALLERY_DELETED if batch.owner_id is None else Refusal.OVER_QUOTA
 
 
@@ -250,7 +247,7 @@ def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | Budge
     if batch.quota_bytes is not None and row["account_id"] is not None:
         over = row["charged_bytes"] + size_bytes > batch.quota_bytes
         return Refusal.OVER_QUOTA if over else None
-    return None if batch.allowance is None else _spent(batch, batch.allowance.budgets, row)
+    return None if batch.budgets is None else _spent(batch, batch.budgets, row)
 
 
 def _spent(batch: PromisedFiles, budgets: PromiseBudgets, row: Any) -> BudgetSpent | None:

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.auth.grants import seal_grant
-from kappi_chassis.bus import Record
+from kappi_chassis.bus import Processor, Record
 from kappi_chassis.clock import utc_now
 from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.signed_calls import call
@@ -21,6 +21,10 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import GRANT_HEADER, Grant, PublicGallery, Right
 from kappi_contracts.topics import BY_NAME
+
+from kappi_media.consumers import WORKER_GROUP, worker_handlers
+from kappi_media.ground import Ground
+from kappi_media.worker import UploadWorker
 
 
 class Teller(Protocol):
@@ -235,3 +239,26 @@ def redelivered(event: Published) -> Record:
         value=envelope.value(),
         headers=envelope.headers(),
     )
+
+
+class Worker:
+    """The worker of completed uploads: a record is heard, and what it queued is worked off."""
+
+    def __init__(self, ground: Ground, worker: UploadWorker, graveyard: Graveyard) -> None:
+        self._database = ground.database
+        self._worker = worker
+        known = worker_handlers(ground.outbox, worker, clock=ground.clock)
+        self.hears = Processor(group=WORKER_GROUP, handlers=known, dead_letters=graveyard)
+
+    async def process(self, record: Record) -> None:
+        """Returns when nothing is queued any more."""
+        await self.hears.process(record)
+        running = asyncio.create_task(self._worker.run())
+        try:
+            while await self._database.hot.fetchval("SELECT count(*) FROM upload_jobs"):
+                if running.done():
+                    running.result()
+                await asyncio.sleep(0.01)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])

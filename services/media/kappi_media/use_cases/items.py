@@ -70,8 +70,20 @@ class Items:
 
     async def download(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> SignedUrl:
         """The original under its own name. Raises MediaNotFound, also if rejected, OriginalNotInTier,
-        MediaNotReady (it is still to be scanned)."""
+        MediaNotReady (it is still to be checked)."""
         item = await self._downloadable(media_id, gallery_id, rules=rules)
+        if item.status != "ready":
+            raise _not_ready()
+        return self._urls.original(item, as_of=self._urls.as_of())
+
+    async def download_as_uploader(
+        self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules
+    ) -> SignedUrl:
+        """As `download`, for those who may upload to the gallery: also of an item that is still to be
+        checked, unless a virus scanner is to see it first."""
+        item = await self._downloadable(media_id, gallery_id, rules=rules)
+        if not self._urls.may_go_to_its_uploader(item.status):
+            raise _not_ready()
         return self._urls.original(item, as_of=self._urls.as_of())
 
     async def download_location_free(
@@ -91,9 +103,11 @@ class Items:
             raise MediaNotFound
         if not rules.original_access:
             raise OriginalNotInTier("Its renditions can be had.")
-        if not self._urls.may_go_out(item.status):
-            raise MediaNotReady("It is being looked at; try again in a moment.")
         return item
+
+
+def _not_ready() -> MediaNotReady:
+    return MediaNotReady("It is being looked at; try again in a moment.")
 
 
 def _there(item: Item | None) -> Item:

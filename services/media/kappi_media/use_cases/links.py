@@ -170,7 +170,7 @@ class Links:
         """A URL of the original that ends with the link at the latest.
 
         In a gallery that tells no places: of the copy that does not. Raises LinkNotFound, LinkExpired,
-        MediaNotReady (it is still to be scanned), and as `LocationFreeCopies` does.
+        MediaNotReady (it is still to be checked), and as `LocationFreeCopies` does.
         """
         target = await self._links.target(hash_of(token))
         now = self._clock()
@@ -178,7 +178,7 @@ class Links:
             raise errors.LinkNotFound
         if target.expires_at <= now:
             raise errors.LinkExpired
-        if not self._urls.may_go_out(target.status):
+        if target.status != "ready":
             raise errors.MediaNotReady("It is being looked at; try again in a moment.")
         metrics.LINKS.labels("followed").inc()
         key = original_key(target.gallery_id, target.media_id, target.folder)

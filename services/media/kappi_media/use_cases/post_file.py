@@ -47,7 +47,7 @@ from kappi_media.measured_content import MeasuredContent
 from kappi_media.posted.body import PostedBody
 from kappi_media.probing import MediaFormat, is_supported, sniff
 from kappi_media.repository.small_uploads import settle
-from kappi_media.repository.uploads import PromiseAllowance, PromisedFiles, UploadQueries
+from kappi_media.repository.uploads import PromisedFiles, UploadQueries
 from kappi_media.schemas import PostedFile
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.complete import CompleteUpload
@@ -190,7 +190,8 @@ class PostFile:
             [DeclaredUpload(upload, Description())],
             order.owner_id,
             order.rules.quota_bytes if order.owner_id is not None else None,
-            PromiseAllowance(order.address_id, self._budgets) if order.owner_id is None else None,
+            order.address_id,
+            self._budgets if order.owner_id is None else None,
             posted=True,
         )
 

@@ -45,6 +45,7 @@ from kappi_media.repository.post_pictures import (
     ShownPicture,
     bury_picture,
 )
+from kappi_media.shares import Share
 from kappi_media.stored_renditions import Decoding
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -166,7 +167,7 @@ class StorePostPicture:
 
     async def _make(self, order: PictureOrder, source: StoredSource, *, fmt: MediaFormat) -> ShownPicture:
         try:
-            probe = await self._decoding.probe(source, fmt, self._limits)
+            probe = await self._decoding.probe(source, fmt, self._limits, share=Share(order.account_id))
         except Rejected as rejected:
             raise _unusable(order.post_id, rejected) from rejected
         except DecoderUnavailable as error:
@@ -177,7 +178,7 @@ class StorePostPicture:
         size = RenditionSize.parse(POST_PICTURE_SIZE)
         try:
             async with asyncio.timeout(RENDER_WITHIN_S) as deadline:
-                (image,) = await self._decoding.render(source, probe, [size])
+                (image,) = await self._decoding.render(source, probe, [size], share=Share(order.account_id))
         except Rejected as rejected:
             raise _unusable(order.post_id, rejected) from rejected
         except DecoderUnavailable as error:

@@ -87,12 +87,12 @@ class Promising:
             await adopt(unit.connection, files.declared[0].upload.gallery_id, owner_id=owner_id)
 
     async def _free_ended(self, files: PromisedFiles) -> bool:
-        if files.allowance is None:
+        if files.budgets is None:
             return False
         async with self._outbox.begin() as unit:
             return await free_ended_of(
                 unit.connection,
-                files.allowance.address_id,
+                files.address_id,
                 files.declared[0].upload.gallery_id,
                 ended_by=self._clock() - self._counted_for,
             )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
@@ -23,11 +25,12 @@ from kappi_media.errors import (
     RenditionNotInTier,
     RenditionsBusy,
 )
-from kappi_media.probing import Rejected
-from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
+from kappi_media.probing import Rejected, RejectReason
+from kappi_media.rendering.failures import DecoderKilled, DecoderStalled, DecoderUnavailable
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.renditions import RenditionQueries, RenditionState
 from kappi_media.schemas import SignedUrl
+from kappi_media.shares import Party, Share
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedRendition
@@ -41,10 +44,11 @@ LEASE = timedelta(seconds=45)
 RENEW_EVERY_S = 15.0
 """Waiting for a decoder, decoding and reading from the store take as long as they take."""
 FAILURE_KEPT = timedelta(minutes=10)
+LIMIT_KEPT = timedelta(days=365)
+KILLS = 6
+"""Attempts whose decoder, or maker, was killed or stalled: then there is no other either."""
 REST = timedelta(minutes=1)
 """Of a picture whose decoder was killed, or stalled."""
-MAX_UNDER_WAY = 64
-"""Different renditions that requests of one process wait for."""
 ANSWER_WITHIN_S = 25.0
 """Whoever waits is told to come back before the gateway gives up on us; the making goes on."""
 PATIENCE_S = 15.0
@@ -52,6 +56,18 @@ PATIENCE_S = 15.0
 POLL_S = 0.1
 
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingBounds:
+    """Different renditions that one process makes or waits for. of_one: of one account or anonymous gallery,
+    and asked for by one client."""
+
+    in_all: int = 256
+    of_one: int = 32
+
+
+DEFAULT_BOUNDS = WaitingBounds()
 
 
 class MakeRendition:
@@ -65,24 +81,28 @@ class MakeRendition:
         store: ObjectStore,
         outbox: Outbox,
         clock: Clock,
+        bounds: WaitingBounds = DEFAULT_BOUNDS,
     ) -> None:
         self._renditions = renditions
         self._maker = maker
         self._store = store
         self._outbox = outbox
         self._clock = clock
+        self._bounds = bounds
         self._under_way: SingleFlight[WantedRendition, None] = SingleFlight()
+        self._of_parties: Counter[Party] = Counter()
 
-    async def __call__(self, wanted: WantedRendition) -> None:
+    async def __call__(self, wanted: WantedRendition, share: Share) -> None:
         """Returns when the rendition of a ready item is stored. A caller that leaves does not stop it.
 
         Raises MediaNotFound, RenditionImpossible, RenditionsBusy, InsufficientStorage, StoreUnavailable.
         """
-        if wanted not in self._under_way and len(self._under_way) >= MAX_UNDER_WAY:
+        if wanted not in self._under_way and self._is_full_for(share):
+            metrics.RENDITIONS.labels("busy").inc()
             raise RenditionsBusy(retry_after_s=1)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S) as deadline:
-                await self._under_way(wanted, lambda: self._see_to_it(wanted))
+                await self._under_way(wanted, lambda: self._counted(wanted, share))
         except TimeoutError as late:
             if not deadline.expired():
                 raise
@@ -92,7 +112,19 @@ class MakeRendition:
         """Give up what is under way, so that its decoders and connections can be closed."""
         await self._under_way.close()
 
-    async def _see_to_it(self, wanted: WantedRendition) -> None:
+    def _is_full_for(self, share: Share) -> bool:
+        of_one = max(self._of_parties[party] for party in share.parties)
+        return len(self._under_way) >= self._bounds.in_all or of_one >= self._bounds.of_one
+
+    async def _counted(self, wanted: WantedRendition, share: Share) -> None:
+        self._of_parties.update(share.parties)
+        try:
+            await self._see_to_it(wanted, share)
+        finally:
+            self._of_parties.subtract(share.parties)
+            self._of_parties += Counter()  # forgets those that have none
+
+    async def _see_to_it(self, wanted: WantedRendition, share: Share) -> None:
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             now = self._clock()
@@ -102,7 +134,7 @@ class MakeRendition:
             if state.stored:
                 return None
             if state.mine:
-                return await self._make(wanted, state, held=[now + LEASE])
+                return await self._make(wanted, state, share=share, held=[now + LEASE])
             if state.failure is not None:
                 raise _impossible(state.failure)
             if time.monotonic() > give_up_at:
@@ -120,11 +152,15 @@ class MakeRendition:
 
         return renewing("rendition", renew, every_s=RENEW_EVERY_S)
 
-    async def _make(self, wanted: WantedRendition, state: RenditionState, *, held: list[datetime]) -> None:
+    async def _make(
+        self, wanted: WantedRendition, state: RenditionState, *, share: Share, held: list[datetime]
+    ) -> None:
         settled = False
         try:
+            if state.kills >= KILLS:
+                raise Rejected(RejectReason.TOO_COMPLEX, "ended its decoder each time")  # noqa: TRY301
             async with self._renewing(wanted, held):
-                made = await self._render(wanted, state)
+                made = await self._render(wanted, state, share)
             kept = await self._renditions.keep(wanted, held=held, rendition=made)
             settled = True
         except Rejected as rejected:
@@ -135,8 +171,10 @@ class MakeRendition:
                 format=wanted.fmt,
                 detail=rejected.detail,
             )
+            # One that ran into its limits would do so again.
+            kept_for = LIMIT_KEPT if rejected.reason is RejectReason.TOO_COMPLEX else FAILURE_KEPT
             await self._renditions.failed(
-                wanted, held=held, failure=rejected.reason.value, until=self._clock() + FAILURE_KEPT
+                wanted, held=held, failure=rejected.reason.value, until=self._clock() + kept_for
             )
             settled = True
             metrics.RENDITIONS.labels("impossible").inc()
@@ -149,8 +187,8 @@ class MakeRendition:
             _log.warning(
                 "rendition.no_decoder", error=str(unavailable), error_type=type(unavailable).__name__
             )
-            if not isinstance(unavailable, DecoderNotStarted):
-                # A file can be why: who asks again must not start it at once.
+            if isinstance(unavailable, (DecoderKilled, DecoderStalled)):
+                # A file can be why: who asks again must not start it at once, and not for ever.
                 await self._renditions.renew(wanted, held=held, until=self._clock() + REST)
                 settled = True
             raise RenditionsBusy("Try again in a moment.", retry_after_s=2) from unavailable
@@ -163,11 +201,11 @@ class MakeRendition:
             raise MediaNotFound
         metrics.RENDITIONS.labels("made").inc()
 
-    async def _render(self, wanted: WantedRendition, state: RenditionState) -> KeptRendition:
+    async def _render(self, wanted: WantedRendition, state: RenditionState, share: Share) -> KeptRendition:
         started = time.perf_counter()
         key = original_key(wanted.gallery_id, wanted.media_id, wanted.folder)
         source = StoredSource(self._store, key, size_bytes=state.size_bytes)
-        made = await self._maker.make(source, state.probe, wanted)
+        made = await self._maker.make(source, state.probe, wanted, share=share)
         metrics.RENDITION_SECONDS.labels(state.probe.kind).observe(time.perf_counter() - started)
         return made
 
@@ -191,8 +229,12 @@ class Renditions:
         size: str,
         fmt: RenditionFormat,
         rules: TierRules,
+        share: Share,
     ) -> SignedUrl:
-        """Raises MediaNotFound, RenditionNotInTier, MediaNotReady, and what `MakeRendition` does."""
+        """share: whose part of the decoders it takes.
+
+        Raises MediaNotFound, RenditionNotInTier, MediaNotReady, and what `MakeRendition` does.
+        """
         item = await self._items.find(media_id, gallery_id)
         if item is None or item.status == "rejected":
             raise MediaNotFound
@@ -202,7 +244,7 @@ class Renditions:
         if not await self._is_stored(wanted, item):
             if item.status != "ready":
                 raise MediaNotReady("Try again in a moment.")
-            await self._make(wanted)
+            await self._make(wanted, share)
         return self._urls.rendition(item, size, as_of=self._urls.as_of(), fmt=fmt)
 
     async def _is_stored(self, wanted: WantedRendition, item: Item) -> bool:

@@ -39,7 +39,7 @@ from kappi_media.errors import (
 )
 from kappi_media.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
 from kappi_media.probing import ACCEPTED
-from kappi_media.repository.uploads import PromiseAllowance, PromisedFiles, UploadQueries, promise_within
+from kappi_media.repository.uploads import PromisedFiles, UploadQueries, promise_within
 from kappi_media.schemas import (
     FileDeclaration,
     MultipartUpload,
@@ -196,7 +196,8 @@ class SignBatch:
             batch.owner_id,
             # Nobody's galleries have no account that could be full.
             batch.rules.quota_bytes if batch.owner_id is not None else None,
-            PromiseAllowance(batch.address_id, self._terms.budgets) if batch.owner_id is None else None,
+            batch.address_id,
+            self._terms.budgets if batch.owner_id is None else None,
         )
 
     def _declare(self, batch: Batch) -> list[DeclaredUpload]:

@@ -27,7 +27,7 @@ from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
-from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
+from kappi_media.consumers import GROUP, handlers
 from kappi_media.domain import start_of_bucket
 from kappi_media.ground import Ground, build_accesses, build_renditions, build_worker
 from kappi_media.main import build_app
@@ -36,7 +36,7 @@ from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.statistics.recorder import CountAccesses
-from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published, Teller
+from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published, Teller, Worker
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.renditions import MakeRendition
 
@@ -257,10 +257,9 @@ async def renderer() -> AsyncIterator[Renderer]:
 
 
 @pytest.fixture
-def worker(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Processor:
+def worker(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Worker:
     """The worker of UploadCompleted, with real decoders."""
-    process = build_worker(ground, renderer, concurrency=4)
-    return Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+    return Worker(ground, build_worker(ground, renderer, concurrency=4), graveyard)
 
 
 @pytest.fixture

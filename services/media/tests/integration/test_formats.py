@@ -12,13 +12,11 @@ from uuid import uuid4
 
 import av
 import pytest
-from kappi_chassis.bus import Processor
-from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.ground import Ground, build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.containers import Heif, cluster, ispe, matroska
-from kappi_media.testing.harness import Client, Gallery, Graveyard, Published, redelivered
+from kappi_media.testing.harness import Client, Gallery, Graveyard, Published, Worker, redelivered
 from kappi_media.testing.samples import Shot, animation, encode, quadrants, register_heif
 
 SHOT = Shot(
@@ -63,7 +61,7 @@ FILMS = {
 async def worked(
     client: Client,
     gallery: Gallery,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     *,
     body: bytes,
@@ -80,7 +78,7 @@ async def worked(
 
 @pytest.mark.parametrize("content_type", PICTURES)
 async def test_pictures(
-    content_type: str, client: Client, gallery: Gallery, worker: Processor, published: Publications
+    content_type: str, client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     body = picture(PICTURES[content_type])
     item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
@@ -95,7 +93,7 @@ async def test_pictures(
 
 @pytest.mark.parametrize("content_type", FILMS)
 async def test_films(
-    content_type: str, client: Client, gallery: Gallery, worker: Processor, published: Publications
+    content_type: str, client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     body = film(*FILMS[content_type])
     item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
@@ -106,7 +104,7 @@ async def test_films(
 
 
 async def test_a_place_is_told_only_where_the_original_would_tell_it(
-    client: Client, gallery: Gallery, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     """The Basic tier keeps originals back; what was read in them must not slip out beside."""
     owned = gallery.of(uuid4())
@@ -134,7 +132,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_what_must_not_be_kept(
-    name: str, client: Client, gallery: Gallery, worker: Processor, published: Publications
+    name: str, client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     body, content_type, reason = HOSTILE[name]
     item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
@@ -167,8 +165,7 @@ async def test_limits_are_settings(
     make_settings: Callable[..., MediaSettings],
 ) -> None:
     limits = probe_limits(make_settings(**setting))
-    process = build_worker(ground, renderer, concurrency=1, limits=limits)
-    worker = Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+    worker = Worker(ground, build_worker(ground, renderer, concurrency=1, limits=limits), graveyard)
     item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
     assert (item["status"], item["rejection_reason"]) == ("rejected", reason)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.signed_calls import call
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published
+from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -32,17 +33,49 @@ async def test_the_original_comes_back_bit_for_bit_under_its_name(
 ) -> None:
     item = await client.upload(gallery, JPEG, filename="日の出.jpg")
     path = f"/v1/media/{item['id']}/download"
-    answer = await http("GET", path, grant=gallery.grant("view"))
+    answer = await http("GET", path, grant=gallery.grant("contribute"))
     assert answer.status == 200
     assert datetime.fromisoformat(answer.json["expires_at"]) - clock() >= timedelta(minutes=10)
     found = await get(answer.json["url"])
     assert (found.status, found.body) == (200, JPEG)
     assert "日の出.jpg" in unquote(found.headers["content-disposition"])
 
-    redirected = await http("GET", f"{path}?redirect=true", grant=gallery.grant("view"))
+    redirected = await http("GET", f"{path}?redirect=true", grant=gallery.grant("contribute"))
     assert redirected.status == 302
     assert (await get(redirected.headers["location"])).body == JPEG
     assert (await get(item["original"]["url"])).body == JPEG
+
+
+async def test_an_original_is_its_uploaders_alone_until_it_is_looked_at(
+    client: Client,
+    http: Http,
+    gallery: Gallery,
+    worker: Worker,
+    published: Callable[..., Awaitable[list[Published]]],
+) -> None:
+    """In pages, items, downloads and archives."""
+    item = await client.upload(gallery, JPEG, sha256=hashlib.sha256(JPEG).hexdigest())
+    path = f"/v1/media/{item['id']}"
+
+    async def shown_to_viewers() -> tuple[Any, Any, int, int]:
+        (on_page,) = (await client.view(gallery)).json["items"]
+        alone = (await http("GET", path, grant=gallery.grant("view"))).json
+        assert (on_page["original"] is None) == (on_page["sha256"] is None)
+        download = await http("GET", f"{path}/download", grant=gallery.grant("view"))
+        assert download.status == 200 or download.code == "media_not_ready"
+        code = gallery.public.code
+        archive = await http("GET", f"/v1/g/{code}/archive", grant=gallery.grant("view"))
+        return on_page["original"], alone["original"], download.status, archive.status
+
+    assert await shown_to_viewers() == (None, None, 409, 409)
+    for right in ("contribute", "manage"):
+        mine = (await http("GET", path, grant=gallery.grant(right))).json
+        assert (await get(mine["original"]["url"])).body == JPEG
+        assert (await http("GET", f"{path}/download", grant=gallery.grant(right))).status == 200
+    await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+    on_page, alone, *statuses = await shown_to_viewers()
+    assert (await get(on_page["url"])).body == (await get(alone["url"])).body == JPEG
+    assert statuses == [200, 200]
 
 
 async def test_describing_changes_what_is_named_and_nothing_else(

@@ -8,9 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Client, Gallery, Published, redelivered
+from kappi_media.testing.harness import Client, Gallery, Published, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import checksums
@@ -41,7 +40,7 @@ async def _completed(client: Client, gallery: Gallery, store: TroubledStore, sha
     return item
 
 
-async def _worked_on(worker: Processor, published: Publications) -> None:
+async def _worked_on(worker: Worker, published: Publications) -> None:
     await worker.process(redelivered((await published("UploadCompleted"))[-1]))
 
 
@@ -54,7 +53,7 @@ async def _item(client: Client, gallery: Gallery, item: dict[str, Any]) -> dict[
 
 @pytest.mark.usefixtures("large")
 async def test_a_true_one_is_known_when_the_item_is_ready(
-    client: Client, gallery: Gallery, store: TroubledStore, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, store: TroubledStore, worker: Worker, published: Publications
 ) -> None:
     item = await _completed(client, gallery, store, TRUE)
     assert (item["status"], item["sha256"], store.streams) == ("processing", None, 0)
@@ -65,7 +64,7 @@ async def test_a_true_one_is_known_when_the_item_is_ready(
 
 @pytest.mark.usefixtures("large")
 async def test_a_false_one_never_gets_ready(
-    client: Client, gallery: Gallery, store: TroubledStore, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, store: TroubledStore, worker: Worker, published: Publications
 ) -> None:
     item = await _completed(client, gallery, store, "0" * 64)
     await _worked_on(worker, published)
@@ -80,7 +79,7 @@ async def test_a_slow_store_does_not_keep_the_request(
     client: Client,
     gallery: Gallery,
     store: TroubledStore,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -100,7 +99,7 @@ async def test_a_slow_store_does_not_keep_the_request(
 
 
 async def test_small_ones_are_looked_at_before_the_answer(
-    client: Client, gallery: Gallery, store: TroubledStore, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, store: TroubledStore, worker: Worker, published: Publications
 ) -> None:
     item = await _completed(client, gallery, store, TRUE)
     assert (item["sha256"], store.streams) == (TRUE, 1)

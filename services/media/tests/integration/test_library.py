@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated
@@ -21,6 +20,7 @@ from kappi_media.testing.harness import (
     Http,
     Published,
     Teller,
+    Worker,
     redelivered,
 )
 from kappi_media.testing.samples import Shot, encode, quadrants
@@ -173,7 +173,7 @@ async def test_a_photograph_is_found_by_when_and_where_its_file_says_it_was_take
     client: Client,
     home: Gallery,
     search: Search,
-    worker: Processor,
+    worker: Worker,
     published: Callable[..., Awaitable[list[Published]]],
 ) -> None:
     shot = Shot(taken="2019:07:20 06:30:00", place=(45.9237, 6.8694, 1035.0))

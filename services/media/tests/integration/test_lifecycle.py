@@ -9,7 +9,7 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted, JanitorTick
-from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, redelivered
+from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -48,7 +48,7 @@ async def test_nothing_of_a_deleted_gallery_is_left_but_its_tombstone(
     gallery: Gallery,
     make_gallery: Callable[..., Gallery],
     processor: Processor,
-    worker: Processor,
+    worker: Worker,
     record: Any,
     clock: Clock,
     database: Database,

@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
@@ -26,7 +25,17 @@ from kappi_contracts.events import (
 from kappi_media.ground import Ground
 from kappi_media.main import build_app
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller, redelivered
+from kappi_media.testing.harness import (
+    Answer,
+    Client,
+    Clock,
+    Gallery,
+    Http,
+    Published,
+    Teller,
+    Worker,
+    redelivered,
+)
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.use_cases.renditions import MakeRendition
 
@@ -307,7 +316,7 @@ async def test_links_go_with_their_item_and_their_gallery(
     http: Http,
     owned: Gallery,
     owner_id: UUID,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     tell: Teller,
     clock: Clock,

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.db import Database
-from kappi_media.testing.harness import Client, Gallery, Published, redelivered
+from kappi_media.testing.harness import Client, Gallery, Published, Worker, redelivered
 from kappi_media.testing.live_photos import live_film, live_picture
 
 PICTURE, FILM = ("image/jpeg", "IMG_1.jpg"), ("video/quicktime", "IMG_1.mov")
@@ -43,7 +42,7 @@ async def test_the_second_to_be_ready_finds_the_first(
     order: tuple[int, int],
     client: Client,
     gallery: Gallery,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     halves: dict[str, bytes],
 ) -> None:
@@ -64,7 +63,7 @@ async def test_the_second_to_be_ready_finds_the_first(
 
 
 async def test_both_ready_at_once_still_find_each_other(
-    client: Client, gallery: Gallery, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     pairs = []
     for number in range(4):
@@ -79,7 +78,7 @@ async def test_both_ready_at_once_still_find_each_other(
 async def test_the_half_that_is_left_stands_alone_again(
     client: Client,
     gallery: Gallery,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     halves: dict[str, bytes],
 ) -> None:
@@ -105,7 +104,7 @@ async def test_only_a_picture_and_a_film_of_one_gallery_are_a_pair(
     client: Client,
     gallery: Gallery,
     make_gallery: Callable[..., Gallery],
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     database: Database,
     halves: dict[str, bytes],

@@ -13,7 +13,6 @@ from uuid import UUID
 import aiohttp
 import msgspec
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectHead, StorageRefused
@@ -24,6 +23,7 @@ from kappi_media.ground import Ground, build_copies, build_mover, build_renditio
 from kappi_media.repository.links import add_link
 from kappi_media.repository.moves import MoveQueries
 from kappi_media.settings import MediaSettings
+from kappi_media.shares import NO_SHARE
 from kappi_media.stored_renditions import WantedRendition
 from kappi_media.testing.harness import (
     Answer,
@@ -33,6 +33,7 @@ from kappi_media.testing.harness import (
     Http,
     Published,
     Teller,
+    Worker,
     redelivered,
 )
 from kappi_media.testing.live_photos import live_film, live_picture
@@ -70,7 +71,7 @@ def album(make_gallery: Callable[..., Gallery], owner: UUID) -> Gallery:
 
 
 @pytest.fixture
-def ready(client: Client, worker: Processor, published: Publications) -> Ready:
+def ready(client: Client, worker: Worker, published: Publications) -> Ready:
     """`await ready(gallery)`: the id of an item that was processed."""
 
     async def upload(gallery: Gallery, body: bytes = PHOTO, **declared: Any) -> str:
@@ -291,7 +292,7 @@ async def test_each_item_has_an_outcome(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     database: Database,
 ) -> None:
@@ -702,7 +703,7 @@ async def test_what_is_made_for_the_old_place_is_not_shown_in_the_new_one(
 
     make = build_renditions(ground, Slow())  # type: ignore[arg-type]
     wanted = WantedRendition(UUID(media_id), home.id, "200", "webp")  # type: ignore[arg-type]
-    answer = await asyncio.gather(make(wanted), return_exceptions=True)
+    answer = await asyncio.gather(make(wanted, NO_SHARE), return_exceptions=True)
     await make.close()
     assert getattr(answer[0], "code", None) == "media_not_found"
     assert await published("MediaDeleted") == [], "the item is there"

@@ -20,7 +20,7 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
+from kappi_media.consumers import GROUP, handlers
 from kappi_media.domain import MediaId
 from kappi_media.ground import Ground, build_facts, build_worker, tick_steps
 from kappi_media.main import build_app
@@ -36,6 +36,7 @@ from kappi_media.testing.harness import (
     Graveyard,
     Http,
     Published,
+    Worker,
     redelivered,
 )
 from kappi_media.testing.samples import encode, quadrants
@@ -144,7 +145,7 @@ async def test_the_worker_has_the_last_word(
     client: Client,
     gallery: Gallery,
     store: SlowStore,
-    worker: Processor,
+    worker: Worker,
     graveyard: Graveyard,
     published: Publications,
 ) -> None:
@@ -161,7 +162,7 @@ async def test_the_worker_has_the_last_word(
 
 
 async def test_what_the_worker_found_is_not_looked_for(
-    client: Client, gallery: Gallery, store: SlowStore, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, store: SlowStore, worker: Worker, published: Publications
 ) -> None:
     item = await client.upload(gallery, JPEG)
     (completed,) = await published("UploadCompleted")
@@ -176,7 +177,7 @@ async def test_a_look_begun_before_the_worker_was_done_changes_nothing_after_it(
     client: Client,
     gallery: Gallery,
     store: SlowStore,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     facts: FactsFromTags,
 ) -> None:
@@ -363,7 +364,7 @@ async def test_the_command_fills_and_writes_everything(
     gallery: Gallery,
     store: SlowStore,
     database: Database,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
 ) -> None:
     ready = await client.upload(gallery, JPEG)
@@ -409,16 +410,15 @@ async def test_the_command_as_an_operator_runs_it(
 
 
 @pytest.fixture
-def tagging_worker(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Processor:
-    process = build_worker(ground, renderer, concurrency=4, write_tags=True)
-    return Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+def tagging_worker(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Worker:
+    return Worker(ground, build_worker(ground, renderer, concurrency=4, write_tags=True), graveyard)
 
 
 async def test_the_worker_writes_what_it_found(
     client: Client,
     gallery: Gallery,
     store: SlowStore,
-    tagging_worker: Processor,
+    tagging_worker: Worker,
     published: Publications,
 ) -> None:
     item = await client.upload(gallery, JPEG)
@@ -433,7 +433,7 @@ async def test_tags_that_cannot_be_written_keep_no_item_from_being_ready(
     client: Client,
     gallery: Gallery,
     store: SlowStore,
-    tagging_worker: Processor,
+    tagging_worker: Worker,
     graveyard: Graveyard,
     published: Publications,
 ) -> None:

@@ -284,12 +284,12 @@ class Failing:
         self._probe = probe
         self._render = render
 
-    async def probe(self, *arguments: Any) -> Any:
+    async def probe(self, *arguments: Any, **share: Any) -> Any:
         if self._probe is not None:
             raise self._probe
         return await self._inner.probe(*arguments)
 
-    async def render(self, *_: Any) -> Any:
+    async def render(self, *_: Any, **__: Any) -> Any:
         assert self._render is not None
         raise self._render
 
@@ -327,7 +327,7 @@ async def test_too_many_at_once_wait_and_then_are_turned_away(
     refused: list[Any] = []
 
     class Slow(Failing):
-        async def probe(self, *_: Any) -> Any:
+        async def probe(self, *_: Any, **__: Any) -> Any:
             refused.append((await store_picture(http, author_id))[1])
             raise DecoderKilled("ended")
 
@@ -456,11 +456,11 @@ class TestPostDeleted:
         post_id = new_id()
 
         class Ended(Failing):
-            async def probe(self, *arguments: Any) -> Any:
+            async def probe(self, *arguments: Any, **share: Any) -> Any:
                 await end(post_id)
                 return await decoding.probe(*arguments)
 
-            async def render(self, *arguments: Any) -> Any:
+            async def render(self, *arguments: Any, **share: Any) -> Any:
                 return await decoding.render(*arguments)
 
         _, answer = await store_picture(app(decoding=Ended(decoding)), author_id, post_id=post_id, raw=PNG)

@@ -40,7 +40,7 @@ def file(size: int = SIZE) -> dict[str, Any]:
 async def ask(
     http: Http, gallery: Gallery, *files: Any, client: str = "192.0.2.1", key: str | None = None
 ) -> Answer:
-    named = {"X-Kappi-Client": client} | ({"Idempotency-Key": key} if key else {})
+    named = {"X-Forwarded-For": client} | ({"Idempotency-Key": key} if key else {})
     return await http(
         "POST",
         f"/v1/galleries/{gallery.id}/uploads",
@@ -232,7 +232,7 @@ async def test_posted_files_count_while_they_come(
     tight: Http, gallery: Gallery, database: Database, store: TroubledStore
 ) -> None:
     where = f"/v1/galleries/{gallery.id}/media?"
-    headers = {"X-Kappi-Client": "192.0.2.1", "Content-Type": "application/json"}
+    headers = {"X-Forwarded-For": "192.0.2.1", "Content-Type": "application/json"}
 
     async def post(content: bytes) -> Answer:
         body = {"filename": "a.jpg", "content_base64": b64encode(content).decode()}

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import (
@@ -21,7 +20,7 @@ from kappi_contracts.events import (
     TierChanged,
 )
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller, redelivered
+from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 
@@ -106,7 +105,7 @@ async def test_bytes_are_reserved_used_and_released(
     owned: Gallery,
     owner_id: UUID,
     database: Database,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     tell: Teller,
     clock: Clock,
@@ -279,7 +278,7 @@ async def test_a_claim_moves_what_the_gallery_holds(
     database: Database,
     tell: Teller,
     clock: Clock,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     allow: Callable[..., Awaitable[None]],
 ) -> None:

@@ -18,13 +18,13 @@ from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.consumers import GROUP, WORKER_GROUP, handlers, worker_handlers
+from kappi_media.consumers import GROUP, handlers
 from kappi_media.ground import Ground, build_arrivals, build_worker, tick_steps
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings
 from kappi_media.store_events import Arrival
-from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, redelivered
+from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import checksums
@@ -97,7 +97,7 @@ class Scene:
 
     async def work(self, scan: Any = None) -> None:
         process = build_worker(self.ground, self.renderer, concurrency=4, scan=scan)
-        worker = Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=self.graveyard)
+        worker = Worker(self.ground, process, self.graveyard)
         for event in await self.published("UploadCompleted"):
             await worker.process(redelivered(event))
             await worker.process(redelivered(event))

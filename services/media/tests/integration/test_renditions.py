@@ -12,7 +12,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
@@ -29,6 +28,7 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.settings import MediaSettings
+from kappi_media.shares import NO_SHARE, Share
 from kappi_media.testing.harness import (
     Answer,
     Client,
@@ -37,12 +37,13 @@ from kappi_media.testing.harness import (
     Http,
     Published,
     Teller,
+    Worker,
     redelivered,
 )
 from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import renditions
-from kappi_media.use_cases.renditions import FAILURE_KEPT, LEASE
+from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, FAILURE_KEPT, LEASE, WaitingBounds
 from PIL import Image
 from thumbhash import thumb_hash_to_approximate_aspect_ratio
 
@@ -61,6 +62,7 @@ class Counting:
         self.go = asyncio.Event()
         self.go.set()
         self.reject = False
+        self.reason = RejectReason.TOO_COMPLEX
         self.killed = False
 
     def begun(self) -> None:
@@ -73,18 +75,21 @@ class Counting:
         sizes: Sequence[RenditionSize],
         *,
         fmt: RenditionFormat = "jpeg",
+        share: Share = NO_SHARE,
     ) -> tuple[RenderedImage, ...]:
         self.asked += [f"{size}.{fmt}" for size in sizes]
         await self.go.wait()
         if self.reject:
-            raise RenderRejected(RejectReason.TOO_COMPLEX, "time limit")
+            raise RenderRejected(self.reason, "as the test says")
         if self.killed:
             raise DecoderKilled("ended with -9")
         if self._inner is not None:
             return await self._inner.render(source, probe, sizes, fmt=fmt)
         return tuple(RenderedImage(body=SMALL, width=64, height=48) for _ in sizes)
 
-    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
+    async def render_grid(
+        self, source: RangedSource, probe: Probe, size: RenditionSize, *, share: Share = NO_SHARE
+    ) -> GridPicture:
         raise AssertionError("the worker's")
 
 
@@ -96,8 +101,8 @@ async def replica(ground: Ground, make_settings: Callable[..., MediaSettings]) -
     """`replica(counting)`: one more process of the service, with a renderer of its own."""
     makers = []
 
-    def start(counting: Counting, **changed: Any) -> Http:
-        make = build_renditions(ground, counting)
+    def start(counting: Counting, bounds: WaitingBounds = DEFAULT_BOUNDS, **changed: Any) -> Http:
+        make = build_renditions(ground, counting, bounds)
         makers.append(make)
         return Http(build_app(ground, make_settings(**changed), make))
 
@@ -110,7 +115,7 @@ Ready = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-def ready(client: Client, worker: Processor, published: Publications) -> Ready:
+def ready(client: Client, worker: Worker, published: Publications) -> Ready:
     """`await ready(gallery)`: the id of an item that was processed."""
 
     async def upload(gallery: Gallery, body: bytes = SMALL, **declared: Any) -> str:
@@ -121,8 +126,12 @@ def ready(client: Client, worker: Processor, published: Publications) -> Ready:
     return upload
 
 
-async def ask(http: Http, gallery: Gallery, media_id: str, size: int | str, **headers: str) -> Answer:
+async def ask(
+    http: Http, gallery: Gallery, media_id: str, size: int | str, *, client: str = "", **headers: str
+) -> Answer:
     path = f"/v1/media/{media_id}/renditions/{size}"
+    if client:
+        headers["x-forwarded-for"] = client
     return await http("GET", path, grant=gallery.grant("view"), headers=headers)
 
 
@@ -274,7 +283,7 @@ async def test_a_cover_needs_both_its_sides_in_the_tier(
 
 
 async def test_a_placeholder_comes_with_the_grid(
-    http: Http, client: Client, gallery: Gallery, worker: Processor, published: Publications
+    http: Http, client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     item = await client.upload(gallery, PHOTO)
     assert item["placeholder"] is None
@@ -410,16 +419,48 @@ async def test_what_cannot_be_made_is_not_tried_at_every_request(
 ) -> None:
     media_id = await ready(gallery)
     counting = Counting()
-    counting.reject = True
+    counting.reject, counting.reason = True, RejectReason.CORRUPT
     http = replica(counting)
     for _ in range(3):
         answer = await ask(http, gallery, media_id, 200)
         assert (answer.status, answer.code) == (422, "rendition_impossible")
-        assert "too_complex" in answer.json["detail"]
+        assert "corrupt" in answer.json["detail"]
     assert len(counting.asked) == 1
     clock.pass_by(FAILURE_KEPT)
     counting.reject = False
     assert (await ask(http, gallery, media_id, 200)).status == 302
+
+
+async def test_what_ran_into_its_limits_is_not_tried_again(
+    replica: Replica, gallery: Gallery, ready: Ready, clock: Clock
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.reject = True
+    for _ in range(3):  # nor after a restart
+        answer = await ask(replica(counting), gallery, media_id, 200)
+        assert (answer.status, answer.code) == (422, "rendition_impossible")
+        assert "too_complex" in answer.json["detail"]
+        clock.pass_by(FAILURE_KEPT)
+    assert len(counting.asked) == 1
+
+
+@pytest.mark.parametrize("ended", ["decoder", "maker"])
+async def test_what_ends_its_decoder_or_its_maker_is_not_tried_for_ever(
+    replica: Replica, gallery: Gallery, ready: Ready, clock: Clock, database: Database, ended: str
+) -> None:
+    media_id = await ready(gallery)
+    counting = Counting()
+    counting.killed = True
+    for _ in range(renditions.KILLS):
+        assert (await ask(replica(counting), gallery, media_id, 200)).status == 503
+        if ended == "maker":  # before it could say so
+            await database.hot.execute("UPDATE rendition_claims SET held_until = $1", clock() + LEASE)
+        clock.pass_by(LEASE + renditions.REST)
+    counting.killed = False
+    answer = await ask(replica(counting), gallery, media_id, 200)
+    assert (answer.status, answer.code) == (422, "rendition_impossible")
+    assert len(counting.asked) == renditions.KILLS
 
 
 async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_given_a_rest(
@@ -493,13 +534,12 @@ async def test_an_item_that_is_not_ready_says_so(client: Client, http: Http, gal
 
 
 async def test_too_many_at_once_are_told_to_come_back(
-    replica: Replica, gallery: Gallery, ready: Ready, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, gallery: Gallery, ready: Ready
 ) -> None:
-    monkeypatch.setattr(renditions, "MAX_UNDER_WAY", 1)
     first, second = await ready(gallery), await ready(gallery)
     counting = Counting()
     counting.go.clear()
-    http = replica(counting)
+    http = replica(counting, WaitingBounds(in_all=1))
     waiting = [asyncio.ensure_future(ask(http, gallery, first, 200)) for _ in range(3)]
     await eventually(counting.begun)
     answer = await ask(http, gallery, second, 200)
@@ -507,6 +547,33 @@ async def test_too_many_at_once_are_told_to_come_back(
     counting.go.set()
     assert {answer.status for answer in await asyncio.gather(*waiting)} == {302}
     assert (await ask(http, gallery, second, 200)).status == 302
+
+
+@pytest.mark.parametrize("same", ["gallery", "client"])
+async def test_one_does_not_fill_the_queue_of_all(
+    replica: Replica, make_gallery: Callable[..., Gallery], ready: Ready, same: str
+) -> None:
+    """Many galleries of one client, or one gallery asked for by many clients."""
+    theirs = make_gallery()
+    others = make_gallery() if same == "client" else theirs
+    mine = make_gallery()
+    first, second, third = await ready(theirs), await ready(others), await ready(mine)
+    counting = Counting()
+    counting.go.clear()
+    http = replica(counting, WaitingBounds(of_one=1))
+    elsewhere = "2001:db8:1:2::7" if same == "client" else "192.0.2.1"
+    waiting = [asyncio.ensure_future(ask(http, theirs, first, 200, client="2001:db8:1:2::1"))]
+    await eventually(counting.begun)
+    answer = await ask(http, others, second, 200, client=elsewhere)
+    assert (answer.status, answer.code) == (503, "renditions_busy")
+    waiting.append(asyncio.ensure_future(ask(http, mine, third, 200, client="198.51.100.1")))
+
+    def both() -> None:
+        assert len(counting.asked) == 2
+
+    await eventually(both)
+    counting.go.set()
+    assert {answer.status for answer in await asyncio.gather(*waiting)} == {302}
 
 
 async def test_those_who_wait_keep_no_place_from_those_who_look(

@@ -10,16 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.processes import ManagedProcess
 from kappi_chassis.testing.programs import require_program
-from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.ground import Ground, build_scan, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Clamd, ClamdAddress, Infected, NotScannable, ScannerUnavailable
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Client, Gallery, Graveyard, Http, Published, redelivered
+from kappi_media.testing.harness import Client, Gallery, Graveyard, Http, Published, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 
@@ -32,7 +30,7 @@ EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 STREAM_MAX_BYTES = 1 << 20
 
 Publications = Callable[..., Awaitable[list[Published]]]
-Scanned = Callable[..., Processor]
+Scanned = Callable[..., Worker]
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +70,9 @@ def settings(make_settings: Callable[..., MediaSettings], clamd: ManagedProcess)
 def scanning(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Scanned:
     """`scanning(settings)`: the worker, as these settings make it."""
 
-    def make(settings: MediaSettings) -> Processor:
+    def make(settings: MediaSettings) -> Worker:
         process = build_worker(ground, renderer, concurrency=4, scan=build_scan(ground, settings))
-        return Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+        return Worker(ground, process, graveyard)
 
     return make
 

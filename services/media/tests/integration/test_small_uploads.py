@@ -13,7 +13,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
@@ -25,7 +24,7 @@ from kappi_contracts.keys import original_key
 from kappi_media.api.small_upload_operations import POST_FILE
 from kappi_media.ground import Ground, build_arrivals
 from kappi_media.store_events import Arrival
-from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, redelivered
+from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.post_file import PostFile
@@ -120,7 +119,7 @@ async def test_a_posted_file_is_an_item_like_any_other(
     database: Database,
     published: Publications,
     store: TroubledStore,
-    worker: Processor,
+    worker: Worker,
 ) -> None:
     said = SAID if shape is document else {**SAID, "tags": "alps", "attributes": '{"day": 3}'}
     digest = hashlib.sha256(LARGE).hexdigest()

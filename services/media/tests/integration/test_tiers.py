@@ -9,11 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import AccountCreated, AccountDeleted, AccountTierChanged, Event, TierChanged
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller, redelivered
+from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -126,7 +125,7 @@ async def test_the_worker_makes_the_picture_for_the_grid_that_the_tier_allows(
     owner_id: UUID,
     clock: Clock,
     tell: Teller,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     sizes: list[int],
     grid: str,
@@ -146,7 +145,7 @@ async def test_a_tier_without_originals_shows_none_to_anyone(
     owner_id: UUID,
     clock: Clock,
     tell: Teller,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
 ) -> None:
     item = await client.upload(owned, JPEG, sha256=hashlib.sha256(JPEG).hexdigest())

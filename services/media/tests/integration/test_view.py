@@ -14,7 +14,7 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted
 from kappi_media.repository.view import ViewQueries
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, redelivered
+from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -77,7 +77,7 @@ async def test_an_empty_gallery_is_a_page_without_items(client: Client, gallery:
 
 
 async def test_items_are_shown_as_they_are(
-    client: Client, gallery: Gallery, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     first = await client.upload(gallery, JPEG, filename="first.jpg", caption="Hello")
     second = await client.upload(gallery, HOLLOW_GIF, content_type="image/gif")

@@ -4,12 +4,12 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from kappi_chassis.bus import Processor
-from kappi_chassis.bus import processor as processing
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
@@ -17,7 +17,7 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
-from kappi_media.consumers import KILLS_PER_FILE, STALLS_PER_FILE, WORKER_GROUP, worker_handlers
+from kappi_media import worker as worker_module
 from kappi_media.ground import Ground, build_worker
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
 from kappi_media.rendering.failures import (
@@ -28,9 +28,12 @@ from kappi_media.rendering.failures import (
 )
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.processing import ProcessingQueries
-from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, redelivered
+from kappi_media.repository.upload_jobs import UploadJobQueries
+from kappi_media.shares import NO_SHARE, Share
+from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, Worker, redelivered
 from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
+from kappi_media.worker import ATTEMPTS, FIRST_PAUSE, LEASE, STALL_COUNTS
 from PIL import Image
 
 SHOT = Shot(
@@ -60,7 +63,7 @@ async def read_item(client: Client, gallery: Gallery, media_id: str) -> dict[str
 
 
 async def test_a_photograph_becomes_ready_with_its_facts_and_its_picture(
-    client: Client, gallery: Gallery, worker: Processor, published: Publications, database: Database
+    client: Client, gallery: Gallery, worker: Worker, published: Publications, database: Database
 ) -> None:
     media_id = (await client.upload(gallery, JPEG))["id"]
     await worker.process(redelivered(await completed(published)))
@@ -93,7 +96,7 @@ async def test_a_photograph_becomes_ready_with_its_facts_and_its_picture(
 
 
 async def test_a_film_gets_a_poster(
-    client: Client, gallery: Gallery, worker: Processor, published: Publications
+    client: Client, gallery: Gallery, worker: Worker, published: Publications
 ) -> None:
     film = movie(MovieShape(width=640, height=480, rotation=-90, seconds=1))
     media_id = (await client.upload(gallery, film, content_type="video/mp4", filename="a.mp4"))["id"]
@@ -106,7 +109,7 @@ async def test_a_film_gets_a_poster(
 
 
 async def test_what_turns_out_to_be_no_picture_is_rejected(
-    client: Client, gallery: Gallery, worker: Processor, published: Publications, database: Database
+    client: Client, gallery: Gallery, worker: Worker, published: Publications, database: Database
 ) -> None:
     media_id = (await client.upload(gallery, HOLLOW_GIF, content_type="image/gif"))["id"]
     await worker.process(redelivered(await completed(published)))
@@ -130,7 +133,7 @@ async def test_what_turns_out_to_be_no_picture_is_rejected(
 
 
 async def test_an_original_that_is_gone_is_a_rejection(
-    client: Client, gallery: Gallery, worker: Processor, published: Publications, store: TroubledStore
+    client: Client, gallery: Gallery, worker: Worker, published: Publications, store: TroubledStore
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
     await store.delete_batch([original_key(gallery.id, UUID(media_id))])
@@ -141,7 +144,7 @@ async def test_an_original_that_is_gone_is_a_rejection(
 async def test_a_duplicate_does_nothing(
     client: Client,
     gallery: Gallery,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     store: TroubledStore,
     graveyard: Graveyard,
@@ -163,7 +166,7 @@ async def test_a_duplicate_does_nothing(
 async def test_an_upload_told_after_its_gallerys_deletion_is_only_purged(
     client: Client,
     gallery: Gallery,
-    worker: Processor,
+    worker: Worker,
     processor: Processor,
     published: Publications,
     record: Any,
@@ -192,7 +195,9 @@ class Interrupted:
     def __init__(self, meanwhile: Callable[[], Awaitable[Any]]) -> None:
         self._meanwhile = meanwhile
 
-    async def probe(self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits) -> Probe:
+    async def probe(
+        self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits, *, share: Share = NO_SHARE
+    ) -> Probe:
         return await probe(source, fmt, limits)
 
     async def render(
@@ -202,17 +207,30 @@ class Interrupted:
         sizes: Sequence[RenditionSize],
         *,
         fmt: RenditionFormat = "jpeg",
+        share: Share = NO_SHARE,
     ) -> tuple[RenderedImage, ...]:
         raise AssertionError("asked for by nobody")
 
-    async def render_grid(self, source: RangedSource, probe: Probe, size: RenditionSize) -> GridPicture:
+    async def render_grid(
+        self, source: RangedSource, probe: Probe, size: RenditionSize, *, share: Share = NO_SHARE
+    ) -> GridPicture:
         await self._meanwhile()
         return GridPicture(RenderedImage(body=SMALL, width=64, height=48), b"placeholder")
 
 
-def worker_with(rendering: Any, ground: Ground, graveyard: Graveyard) -> Processor:
-    process = build_worker(ground, rendering, concurrency=4)
-    return Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put off is taken up again soon."""
+    monkeypatch.setattr(worker_module, "FIRST_PAUSE", timedelta(milliseconds=1))
+    monkeypatch.setattr(worker_module, "LONGEST_PAUSE", timedelta(milliseconds=5))
+    monkeypatch.setattr(worker_module, "POLL", timedelta(milliseconds=5))
+
+
+async def never(*_: Any, **__: Any) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def worker_with(rendering: Any, ground: Ground, graveyard: Graveyard) -> Worker:
+    return Worker(ground, build_worker(ground, rendering, concurrency=4), graveyard)
 
 
 async def test_an_item_deleted_during_the_work_is_purged_once_more(
@@ -259,7 +277,7 @@ async def test_an_item_described_during_the_work_keeps_its_description(
 async def test_a_crash_after_the_rendition_and_before_the_commit_repeats_harmlessly(
     client: Client,
     gallery: Gallery,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     store: TroubledStore,
     monkeypatch: pytest.MonkeyPatch,
@@ -290,21 +308,21 @@ async def test_a_crash_after_the_rendition_and_before_the_commit_repeats_harmles
 async def test_a_store_that_is_away_is_waited_for(
     client: Client,
     gallery: Gallery,
-    worker: Processor,
+    worker: Worker,
     published: Publications,
     store: TroubledStore,
     graveyard: Graveyard,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.005)
+    impatient(monkeypatch)
     media_id = (await client.upload(gallery, SMALL))["id"]
     store.down = True
     working = asyncio.ensure_future(worker.process(redelivered(await completed(published))))
 
-    def tried_more_often_than_a_bug_would_be() -> None:
-        assert store.refusals > processing.UNEXPECTED_ATTEMPTS
+    def tried_more_often_than_a_file_at_fault() -> None:
+        assert store.refusals > ATTEMPTS
 
-    await eventually(tried_more_often_than_a_bug_would_be)
+    await eventually(tried_more_often_than_a_file_at_fault)
     assert not working.done()
     store.down = False
     await asyncio.wait_for(working, 20)
@@ -312,7 +330,7 @@ async def test_a_store_that_is_away_is_waited_for(
     assert graveyard.buried == []
 
 
-@pytest.mark.parametrize("failure", [DecoderNotStarted, DecoderKilled])
+@pytest.mark.parametrize("failure", [DecoderNotStarted, DecoderLacksLibrary, DecoderKilled])
 async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while(
     client: Client,
     gallery: Gallery,
@@ -322,9 +340,9 @@ async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while
     monkeypatch: pytest.MonkeyPatch,
     failure: type[Exception],
 ) -> None:
-    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
+    impatient(monkeypatch)
     media_id = (await client.upload(gallery, SMALL))["id"]
-    failures_left = KILLS_PER_FILE - 1
+    failures_left = ATTEMPTS - 1 if failure is DecoderKilled else 2 * ATTEMPTS
 
     async def unwell() -> None:
         nonlocal failures_left
@@ -337,95 +355,157 @@ async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while
     assert graveyard.buried == []
 
 
-async def test_a_stall_among_kills_is_one_stall(
-    client: Client,
-    gallery: Gallery,
-    ground: Ground,
-    published: Publications,
-    graveyard: Graveyard,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
-    media_id = (await client.upload(gallery, SMALL))["id"]
-    failures = [DecoderKilled, DecoderKilled, DecoderStalled, DecoderKilled]
-
-    async def unwell() -> None:
-        if failures:
-            raise failures.pop(0)("ended with -9")
-
-    await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(await completed(published)))
-    assert (await read_item(client, gallery, media_id))["status"] == "ready"
-    assert graveyard.buried == []
-
-
 @pytest.mark.parametrize(
-    ("failure", "times"),
-    [
-        (DecoderKilled, KILLS_PER_FILE),
-        (DecoderLacksLibrary, KILLS_PER_FILE),
-        (DecoderStalled, STALLS_PER_FILE),
-    ],
+    ("failure", "times"), [(DecoderKilled, ATTEMPTS), (DecoderStalled, ATTEMPTS // STALL_COUNTS)]
 )
-async def test_an_original_whose_decoder_fails_every_time_is_left_to_an_operator(
+async def test_an_original_that_ends_its_decoder_each_time_is_given_up(
     client: Client,
     gallery: Gallery,
     ground: Ground,
-    worker: Processor,
     published: Publications,
     graveyard: Graveyard,
-    store: TroubledStore,
     monkeypatch: pytest.MonkeyPatch,
     failure: type[Exception],
     times: int,
 ) -> None:
-    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
+    impatient(monkeypatch)
     media_id = (await client.upload(gallery, SMALL))["id"]
+    tried = 0
 
     async def unwell() -> None:
+        nonlocal tried
+        tried += 1
         raise failure("ended with -9")
 
     event = await completed(published)
     await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(event))
-    [(_, error)] = graveyard.buried
-    assert str(error) == f"its decoder failed {times} times: ended with -9"
-    assert (await read_item(client, gallery, media_id))["status"] == "processing"
-    assert await published("MediaRejected") == []
-    assert await store.head(original_key(gallery.id, UUID(media_id)))
-    # Given more memory, and sent back from the dead letters.
-    await worker.process(graveyard.buried[0][0])
-    assert (await read_item(client, gallery, media_id))["status"] == "ready"
+    assert tried == times
+    item = await read_item(client, gallery, media_id)
+    assert (item["status"], item["rejection_reason"]) == ("rejected", "too_complex")
+    (rejected,) = await published("MediaRejected")
+    assert rejected.data["reason"] == "too_complex"
 
 
-async def test_a_record_that_breaks_the_worker_is_buried_and_the_next_one_goes_on(
+async def test_an_original_that_ends_the_worker_each_time_is_given_up(
     client: Client,
     gallery: Gallery,
     ground: Ground,
-    worker: Processor,
     published: Publications,
     graveyard: Graveyard,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processing, "FIRST_BACKOFF_S", 0.001)
+    """Workers that die say nothing: their leases run out."""
+    impatient(monkeypatch)
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    tried = 0
+
+    async def deadly() -> None:
+        nonlocal tried
+        tried += 1
+        await asyncio.Event().wait()
+
+    await worker_with(Interrupted(deadly), ground, graveyard).hears.process(
+        redelivered(await completed(published))
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(UploadJobQueries, "postpone", never)
+        patched.setattr(worker_module, "LEAVE_WITHIN_S", 0.01)
+        for life in range(1, ATTEMPTS + 1):
+            dying = asyncio.ensure_future(build_worker(ground, Interrupted(deadly), concurrency=1).run())
+
+            def begun(life: int = life) -> None:
+                assert tried == life
+
+            await eventually(begun)
+            dying.cancel()
+            await asyncio.wait([dying])
+            clock.pass_by(LEASE)
+    running = asyncio.ensure_future(build_worker(ground, Interrupted(deadly), concurrency=1).run())
+
+    async def given_up() -> None:
+        item = await read_item(client, gallery, media_id)
+        assert (item["status"], item.get("rejection_reason")) == ("rejected", "too_complex")
+
+    await eventually(given_up)
+    running.cancel()
+    await asyncio.wait([running])
+    assert tried == ATTEMPTS
+
+
+async def test_a_worker_that_is_stopped_leaves_its_work_to_the_next_at_once(
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    worker: Worker,
+    published: Publications,
+    graveyard: Graveyard,
+    database: Database,
+) -> None:
+    media_id = (await client.upload(gallery, SMALL))["id"]
+    event = redelivered(await completed(published))
+    begun = asyncio.Event()
+
+    async def long() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stopped = asyncio.ensure_future(worker_with(Interrupted(long), ground, graveyard).process(event))
+    await asyncio.wait_for(begun.wait(), 20)
+    stopped.cancel()
+    await asyncio.wait([stopped])
+    job = await database.hot.fetchrow("SELECT attempts, leased_until FROM upload_jobs")
+    assert tuple(job) == (0, None)
+    await worker.process(event)
+    assert (await read_item(client, gallery, media_id))["status"] == "ready"
+
+
+async def test_a_fault_of_ours_costs_nobody_an_original(
+    client: Client,
+    gallery: Gallery,
+    ground: Ground,
+    worker: Worker,
+    published: Publications,
+    graveyard: Graveyard,
+    database: Database,
+    clock: Clock,
+) -> None:
+    """It waits, longer each time, for the fault to be mended; and its record holds up no other."""
 
     async def bug() -> None:
         raise ZeroDivisionError("a bug")
 
     media_id = (await client.upload(gallery, SMALL))["id"]
-    event = await completed(published)
-    broken = worker_with(Interrupted(bug), ground, graveyard)
-    await broken.process(redelivered(event))
-    await broken.process(replace(redelivered(event), value=b"{"))
-    assert [type(error).__name__ for _, error in graveyard.buried] == ["ZeroDivisionError", "MalformedEvent"]
-    # Mended and sent back from the dead letters.
-    await worker.process(graveyard.buried[0][0])
+    event = redelivered(await completed(published))
+    broken = asyncio.ensure_future(worker_with(Interrupted(bug), ground, graveyard).process(event))
+
+    async def put_off() -> None:
+        assert await database.hot.fetchval("SELECT failures FROM upload_jobs") == 1
+
+    await eventually(put_off)
+    broken.cancel()
+    await asyncio.wait([broken])
+    await database.hot.execute("UPDATE upload_jobs SET failures = 100")
+    clock.pass_by(FIRST_PAUSE)
+    await worker.process(event)
     assert (await read_item(client, gallery, media_id))["status"] == "ready"
+    await worker.hears.process(replace(event, value=b"{"))
+    assert [type(error).__name__ for _, error in graveyard.buried] == ["MalformedEvent"]
 
 
 async def test_no_more_items_are_worked_on_at_once_than_set(
-    client: Client, gallery: Gallery, ground: Ground, graveyard: Graveyard, published: Publications
+    client: Client,
+    make_gallery: Callable[..., Gallery],
+    ground: Ground,
+    graveyard: Graveyard,
+    record: Any,
+    published: Publications,
 ) -> None:
+    """Two, and a third for a gallery none of whose is worked on."""
+    crowded, other = make_gallery(), make_gallery()
     for _ in range(6):
-        await client.upload(gallery, SMALL)
+        await client.upload(crowded, SMALL)
+    await client.upload(other, SMALL)
     busy, most = 0, 0
     side_by_side = asyncio.Event()
 
@@ -433,21 +513,23 @@ async def test_no_more_items_are_worked_on_at_once_than_set(
         nonlocal busy, most
         busy += 1
         most = max(most, busy)
-        if busy == 2:
+        if busy == 3:
             side_by_side.set()
         await asyncio.wait_for(side_by_side.wait(), 20)
         await asyncio.sleep(0.01)
         busy -= 1
 
-    process = build_worker(ground, Interrupted(count), concurrency=2)
-    worker = Processor(group=WORKER_GROUP, handlers=worker_handlers(process), dead_letters=graveyard)
-    await asyncio.gather(*(worker.process(redelivered(e)) for e in await published("UploadCompleted")))
-    assert most == 2
-    assert len(await published("MediaReady")) == 6
+    worker = Worker(ground, build_worker(ground, Interrupted(count), concurrency=2), graveyard)
+    *queued, last = await published("UploadCompleted")
+    for event in queued:
+        await worker.hears.process(redelivered(event))
+    await worker.process(redelivered(last))
+    assert most == 3
+    assert len(await published("MediaReady")) == 7
 
 
 async def test_an_event_of_an_upload_nobody_knows_is_only_purged(
-    worker: Processor, record: Any, clock: Clock, published: Publications, graveyard: Graveyard
+    worker: Worker, record: Any, clock: Clock, published: Publications, graveyard: Graveyard
 ) -> None:
     media_id, gallery_id = new_id(), new_id()
     event = UploadCompleted(

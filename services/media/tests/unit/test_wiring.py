@@ -11,6 +11,7 @@ from kappi_media.consumers import GROUP, WORKER_GROUP
 from kappi_media.main import FINDER_MEMORY_BYTES, build
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.settings import MediaSettings
+from kappi_media.shares import DecoderBudget
 
 HEAVY = ("av", "pyvips", "PIL", "boto3", "botocore", "alembic", "numpy")
 
@@ -43,9 +44,9 @@ def test_the_service_is_wired_without_touching_anything(tmp_path: Path) -> None:
 def test_decoders_get_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[RenderLimits] = []
 
-    def remembered(*, max_parallel: int, limits: RenderLimits) -> Renderer:
+    def remembered(*, max_parallel: int, limits: RenderLimits, budget: DecoderBudget) -> Renderer:
         made.append(limits)
-        return Renderer(max_parallel=max_parallel, limits=limits)
+        return Renderer(max_parallel=max_parallel, limits=limits, budget=budget)
 
     monkeypatch.setattr("kappi_media.main.Renderer", remembered)
     build(PlatformSettings(), settings(decoder_memory_bytes=1 << 30), storage(tmp_path / "store"))

@@ -144,11 +144,38 @@ async def test_a_decoder_killed_from_outside_says_nothing_about_the_file(
 
 
 @each_use
-async def test_one_that_crashes_over_a_file_twice_does(started: list[DecoderProcess], use: Use) -> None:
+async def test_a_new_one_that_crashes_over_a_file_does(started: list[DecoderProcess], use: Use) -> None:
     renderer = Renderer()
     with pytest.raises((RenderRejected, Unremovable)):
         await use(renderer, Struck(started, signal.SIGSEGV))
+    assert len(started) == 1
+    await renderer.close()
+
+
+@each_use
+async def test_one_that_has_worked_may_crash_for_what_others_left_behind(
+    started: list[DecoderProcess], use: Use
+) -> None:
+    renderer = Renderer()
+    await use(renderer, BytesSource(BODY))
+    with pytest.raises((RenderRejected, Unremovable)):
+        await use(renderer, Struck(started, signal.SIGSEGV))
     assert len(started) == 2
+    await renderer.close()
+
+
+@each_use
+@pytest.mark.parametrize("which", [signal.SIGABRT, signal.SIGTRAP])
+async def test_one_whose_library_gave_up_for_want_of_memory_is_not_followed_by_another(
+    started: list[DecoderProcess], use: Use, which: signal.Signals
+) -> None:
+    renderer = Renderer()
+    await use(renderer, BytesSource(BODY))
+    with pytest.raises((RenderRejected, Unremovable), match="ended itself") as refused:
+        await use(renderer, Struck(started, which))
+    assert len(started) == 1
+    if isinstance(refused.value, RenderRejected):
+        assert refused.value.reason is RejectReason.TOO_COMPLEX
     await renderer.close()
 
 
