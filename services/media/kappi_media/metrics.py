@@ -78,7 +78,10 @@ UPLOAD_JOB_AGE_SECONDS = Gauge(
     "kappi_media_oldest_upload_job_seconds",
     "Since the completing of the upload that has waited for the worker the longest; 0 when none waits",
 )
-DECODERS_WAITED_FOR = Gauge("kappi_media_decoders_waited_for", "Pieces of work that wait for a decoder")
+DECODERS_WAITED_FOR = Gauge(
+    "kappi_media_decoders_waited_for",
+    "Pieces of work that wait for a decoder, or for their turn at a copy that tells no place",
+)
 DECODER_SECONDS = Counter(
     "kappi_media_decoder_seconds_total",
     "Seconds for which decoders were held",

@@ -255,10 +255,14 @@ class Worker:
         await self.hears.process(record)
         running = asyncio.create_task(self._worker.run())
         try:
-            while await self._database.hot.fetchval("SELECT count(*) FROM upload_jobs"):
+            # What is done with last, as the tags of an original, comes after the job has ended.
+            while self._worker._work._at_work or await self._queued():
                 if running.done():
                     running.result()
                 await asyncio.sleep(0.01)
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+    async def _queued(self) -> int:
+        return int(await self._database.hot.fetchval("SELECT count(*) FROM upload_jobs"))

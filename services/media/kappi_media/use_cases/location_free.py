@@ -26,11 +26,13 @@ from kappi_media.errors import (
     MediaNotFound,
     MediaNotReady,
 )
+from kappi_media.fair_places import FairPlaces
 from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.location_free.patching import patched
 from kappi_media.probing import RangedSource
 from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
 from kappi_media.repository.location_free import CopyState, KeptCopy, LocationFreeQueries
+from kappi_media.shares import DecoderBudget, Share
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.late_objects import purge_again
@@ -44,7 +46,8 @@ FAILURE_KEPT = timedelta(minutes=10)
 REST = timedelta(minutes=1)
 """Of a file whose decoder was killed, or stalled."""
 AT_ONCE = 4
-"""Copies one process makes side by side: each streams a whole original through it."""
+"""Copies one process makes side by side, and a spare one for a gallery that has none under way: each streams
+a whole original through it."""
 MAX_WANTED = 2_000
 """Copies that wait to be made because somebody saw their items; more are asked for again by the next look."""
 PATIENCE_S = 20.0
@@ -89,7 +92,7 @@ class LocationFreeCopies:
         self._outbox = outbox
         self._clock = clock
         self._under_way: SingleFlight[MediaId, HandedOut] = SingleFlight()
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._places = FairPlaces(AT_ONCE, budget=DecoderBudget())
         self._wanted: dict[MediaId, GalleryId] = {}
         self._making: asyncio.Task[None] | None = None
 
@@ -164,7 +167,7 @@ class LocationFreeCopies:
             if state.copy is not None:
                 return _handed_out(media_id, gallery_id, state.folder, state.copy)
             if state.held_until is not None:
-                async with self._turns:
+                async with self._places.held(Share(gallery_id)):
                     return await self._make(media_id, gallery_id, state, held=state.held_until)
             if state.failure is not None:
                 raise _impossible()

@@ -56,6 +56,19 @@ async def owned(make_gallery: Callable[..., Gallery], owner_id: UUID, tell: Tell
     return make_gallery(owner_id=owner_id, expires_at=None)
 
 
+@pytest.fixture
+def client(http: Http, worker: Worker, published: Publications) -> Client:
+    """What it uploads is ready: until then a link leads nowhere."""
+
+    class Patient(Client):
+        async def upload(self, gallery: Gallery, body: bytes, **declared: Any) -> dict[str, Any]:
+            item = await super().upload(gallery, body, **declared)
+            await worker.process(redelivered((await published("UploadCompleted"))[-1]))
+            return item
+
+    return Patient(http)
+
+
 async def make(http: Http, gallery: Gallery, media_id: str, valid_for: Any = 300, **headers: str) -> Answer:
     return await http(
         "POST",
@@ -312,7 +325,6 @@ async def test_the_same_idempotency_key_makes_one_link(
 
 
 async def test_links_go_with_their_item_and_their_gallery(
-    client: Client,
     http: Http,
     owned: Gallery,
     owner_id: UUID,
@@ -322,9 +334,12 @@ async def test_links_go_with_their_item_and_their_gallery(
     clock: Clock,
     database: Database,
 ) -> None:
+    client = Client(http)
     deleted, kept = await client.upload(owned, JPEG), await client.upload(owned, JPEG)
     hollow = await client.upload(owned, HOLLOW_GIF, content_type="image/gif")
     links = [(await make(http, owned, item["id"])).json["link"] for item in (deleted, hollow, kept)]
+    early = await follow(http, links[2])
+    assert (early.status, early.code) == (409, "media_not_ready"), "nothing has looked at it yet"
     await http("DELETE", f"/v1/media/{deleted['id']}", grant=owned.grant())
     for event in await published("UploadCompleted"):
         await worker.process(redelivered(event))
