@@ -93,11 +93,13 @@ class _Item:
 
 
 async def _items(region: Region, iinf: Box) -> list[_Item]:
+    """Those that are listed; nothing is left of what else lies among them."""
     version = (await region.read(iinf.start, 1))[0]
     found = []
     start = iinf.start + (6 if version == 0 else 8)
     async for entry in children(region, start, iinf.end, ends_anywhere=True):
         if entry.name != b"infe" or entry.size_bytes < 12:
+            await _blank(region, entry)
             continue
         body = await region.read(entry.start, min(entry.size_bytes, 512))
         if body[0] < 2:
