@@ -22,7 +22,7 @@ def test_media_answers_before_the_gateway_stops_waiting() -> None:
 
 
 def test_what_was_deleted_is_looked_after_for_longer_than_its_urls_live() -> None:
-    grant = timedelta(minutes=1)  # whoever has one may still be promised an upload
+    grant = timedelta(minutes=1)  # it lives on, and an upload may be promised for it
     longest = MediaSettings.model_fields["upload_url_lifetime"].default + grant
     assert StorageSettings().local_store_refuses_deleted_for > longest
     assert min(JanitorSettings.model_fields["resweep_after"].default) > longest

@@ -27,7 +27,7 @@ CONNECTIONS = 512
 CRAWL_BYTES, CRAWL_S = 4_000, 1.0
 SETTLED_S, RETRY_S = 4.0, 3.0
 DOWNLOAD_BYTES = 16 << 20
-"""More than the buffers on the way hold for one who does not read."""
+"""More than the buffers on the way hold for a client that does not read."""
 READER_BYTES = 4096
 MOST_GROWTH_BYTES = 150 << 20
 LARGE = File("large.png", "image/png", PICTURE.body + bytes(12 << 20))
@@ -124,7 +124,7 @@ async def _uploads(stack: StackUnderTest, uploads: Sequence[Mapping[str, Any]], 
 
 
 async def _crawling_upload(stack: StackUnderTest, single: Mapping[str, Any], told: Told) -> None:
-    """Over and over: whoever is refused tries again."""
+    """Over and over: a refused one is tried again."""
     lines = [f"{name}: {value}" for name, value in single["headers"].items()]
     head = _head("PUT", single["url"], f"Content-Length: {len(LARGE.body)}", *lines)
     while True:
@@ -151,7 +151,7 @@ async def _downloads(stack: StackUnderTest, url: str, told: Told) -> None:
 
 
 async def _crawling_download(stack: StackUnderTest, url: str, told: Told) -> None:
-    """1 kB a second; whoever is refused tries again."""
+    """1 kB a second; a refused one is tried again."""
     while True:
         reader, writer = await _connected(stack)
         try:

@@ -141,7 +141,7 @@ async def test_what_was_completed_cannot_be_replaced(stack: StackUnderTest, phon
 
 
 async def test_what_was_deleted_does_not_come_back(stack: StackUnderTest, phone: Phone) -> None:
-    """A folder refuses it; a bucket lets it in, where it is nobody's and goes again."""
+    """A folder refuses it; a bucket lets it in, where it belongs to no item and is removed again."""
     gallery, upload = await _promised(phone)
     assert (await phone.put(upload, PICTURE.body)).status == 200
     await phone.complete(gallery, upload)

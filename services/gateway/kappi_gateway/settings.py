@@ -142,8 +142,8 @@ class GatewaySettings(ServiceSettings):
         default=24 << 10,
         gt=0,
         description="Of the transfers to or from /store/ of one address together, at least 4 KiB of each; of "
-        "each when over half of max_transfers are under way. It is reached step by step, 4 KiB a minute; who "
-        "falls client_silence behind is cut, and may resume. No transfer can hold a place by crawling",
+        "each when over half of max_transfers are under way. It is reached step by step, 4 KiB a minute; a "
+        "transfer that falls client_silence behind is cut, and may resume. None can hold a place by crawling",
     )
 
     max_rendition_requests: int = Field(

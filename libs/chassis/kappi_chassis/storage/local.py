@@ -206,7 +206,7 @@ class LocalObjectStore:
         wanted = dict.fromkeys(keys)
         if len(wanted) > MAX_BATCH:
             raise ValueError(f"At most {MAX_BATCH} keys a call")
-        await self.blocking(lambda: self._tombstones.bury_keys(wanted))
+        await self.blocking(lambda: self._tombstones.add_keys(wanted))
         return await self._delete(wanted)
 
     async def _delete(self, keys: Collection[str]) -> DeleteReport:
@@ -215,7 +215,7 @@ class LocalObjectStore:
 
     async def delete_versions_page(self, prefix: str) -> DeleteReport:
         """See `ObjectStore.delete_versions_page`. A folder keeps no versions."""
-        await self.blocking(lambda: self._tombstones.bury_prefix(prefix))
+        await self.blocking(lambda: self._tombstones.add_prefix(prefix))
         page = await self.list_page(prefix)
         return await self._delete([found.key for found in page.objects])
 
@@ -260,7 +260,7 @@ class LocalObjectStore:
 
     def _publish_upload(self, writer: ObjectWriter, key: str) -> ObjectHead:
         head = writer.publish(replace=False)
-        # Afterwards: whoever deletes buries first, so either sees what the other did.
+        # Afterwards: a deletion is noted before it is done, so one of both sees the other.
         if self._tombstones.covers(key):
             self._tree.delete([key])
             raise ObjectDeleted

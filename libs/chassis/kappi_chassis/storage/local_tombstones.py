@@ -63,11 +63,11 @@ class Tombstones:
         self._lock = Lock()
         self._periods: dict[int, _Period] = {}
 
-    def bury_keys(self, keys: Collection[str]) -> None:
+    def add_keys(self, keys: Collection[str]) -> None:
         """Before they are deleted: what is uploaded afterwards is refused, what came before is deleted."""
         self._add([("key", key) for key in keys])
 
-    def bury_prefix(self, prefix: str) -> None:
+    def add_prefix(self, prefix: str) -> None:
         """The same for all that begins so."""
         self._add([("prefix", prefix)])
 

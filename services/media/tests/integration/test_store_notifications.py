@@ -236,7 +236,7 @@ async def test_a_deleted_gallery_takes_nothing_more(
 
 
 @pytest.mark.parametrize("ended_by", ["deleted", "rejected"])
-async def test_bytes_that_come_again_by_an_old_url_are_nobodys(
+async def test_bytes_that_come_again_by_an_old_url_make_no_item(
     ended_by: str,
     client: Client,
     make_gallery: Callable[..., Gallery],

@@ -105,8 +105,8 @@ def tombstones(root: Path, clock: Clock) -> Tombstones:
 
 def test_they_outlive_the_process(tmp_path: Path) -> None:
     clock = Clock()
-    tombstones(tmp_path, clock).bury_prefix("galleries/a")
-    tombstones(tmp_path, clock).bury_keys(["posts/1/original", "line\nbreak", "\ud800"])
+    tombstones(tmp_path, clock).add_prefix("galleries/a")
+    tombstones(tmp_path, clock).add_keys(["posts/1/original", "line\nbreak", "\ud800"])
     again = tombstones(tmp_path, clock)
     for key in ("galleries/a", "galleries/a/original", "galleries/a.7/x", "posts/1/original", "line\nbreak"):
         assert again.covers(key), key
@@ -114,25 +114,25 @@ def test_they_outlive_the_process(tmp_path: Path) -> None:
         assert not again.covers(key), key
 
 
-def test_one_process_sees_what_another_buries(tmp_path: Path) -> None:
+def test_one_process_sees_what_another_deletes(tmp_path: Path) -> None:
     clock = Clock()
     one, other = tombstones(tmp_path, clock), tombstones(tmp_path, clock)
     for number in range(100):
-        burying, looking = (one, other) if number % 2 else (other, one)
+        adding, looking = (one, other) if number % 2 else (other, one)
         assert not looking.covers(f"{number}/x")
-        burying.bury_prefix(f"{number}/")
+        adding.add_prefix(f"{number}/")
         assert looking.covers(f"{number}/x")
 
 
 def test_a_crash_in_the_middle_of_a_line_costs_that_line_only(tmp_path: Path) -> None:
     clock = Clock()
-    tombstones(tmp_path, clock).bury_prefix("a/")
+    tombstones(tmp_path, clock).add_prefix("a/")
     (file,) = (tmp_path / "tombstones").iterdir()
     with file.open("ab") as torn:
         torn.write(b'\n["prefix", "b/')
     watching = tombstones(tmp_path, clock)
     assert not watching.covers("b/x")
-    tombstones(tmp_path, clock).bury_prefix("c/")
+    tombstones(tmp_path, clock).add_prefix("c/")
     assert watching.covers("a/x")
     assert watching.covers("c/x")
     assert tombstones(tmp_path, clock).covers("c/x")
@@ -141,9 +141,9 @@ def test_a_crash_in_the_middle_of_a_line_costs_that_line_only(tmp_path: Path) ->
 def test_they_last_as_long_as_asked_and_then_go(tmp_path: Path) -> None:
     clock = Clock()
     ours = tombstones(tmp_path, clock)
-    ours.bury_prefix("a/")
+    ours.add_prefix("a/")
     clock.now += HOUR
-    ours.bury_prefix("b/")  # a new file, which sweeps
+    ours.add_prefix("b/")  # a new file, which sweeps
     assert ours.covers("a/x"), "an hour is not over before it is"
     for _ in range(20):
         ours.sweep()
@@ -155,13 +155,13 @@ def test_they_last_as_long_as_asked_and_then_go(tmp_path: Path) -> None:
     assert list((tmp_path / "tombstones").iterdir()) == []
 
 
-def test_burying_again_costs_no_disk(tmp_path: Path) -> None:
+def test_deleting_again_costs_no_disk(tmp_path: Path) -> None:
     """A purge deletes page by page, and is tried again."""
     clock = Clock()
     ours = tombstones(tmp_path, clock)
     for _ in range(50):
-        ours.bury_prefix("galleries/a")
-        ours.bury_keys(["b", "c"])
+        ours.add_prefix("galleries/a")
+        ours.add_keys(["b", "c"])
     (file,) = (tmp_path / "tombstones").iterdir()
     assert file.stat().st_size < 200
 
