@@ -34,8 +34,8 @@ class ScannerUnavailable(Transient):
 
 
 class ScanFailed(Exception):
-    """clamd is there, and fails on this content. Not transient: a file made for it would keep all behind it
-    waiting; after a few attempts an operator has it among the dead letters."""
+    """clamd is there, and fails on this content. Not transient: the item waits longer and longer, up to an
+    hour between attempts, and an operator sees it in the log."""
 
 
 class Outcome(Enum):
