@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from kappi_chassis.bus import KafkaConnection, Producer
+from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.envelope import Envelope
@@ -33,7 +34,12 @@ def deleted(gallery_id: UUID) -> Event:
 
 @pytest.fixture
 def connection(every_broker: BrokerUnderTest, topic_prefix: str) -> KafkaConnection:
-    return KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20)
+    return KafkaConnection(
+        bootstrap=every_broker.bootstrap,
+        prefix=topic_prefix,
+        fetch_max_wait_ms=20,
+        mac=EventMac(["a-secret-of-the-deployment"]),
+    )
 
 
 @pytest.fixture
@@ -70,14 +76,8 @@ async def keep(cache: GrantCache, gallery_id: UUID, *, account_id: UUID | None =
     return key
 
 
-async def send(producer: Producer, connection: KafkaConnection, event: Event) -> None:
-    envelope = Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=2, data=event)
-    await producer.send(
-        connection.topic(event.topic_name()),
-        key=envelope.key.encode(),
-        value=envelope.value(),
-        headers=envelope.headers(),
-    )
+async def send(producer: Producer, event: Event) -> None:
+    await producer.send_event(Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=2, data=event))
 
 
 @pytest.mark.parametrize("change", [updated, deleted])
@@ -89,7 +89,7 @@ async def test_a_change_drops_the_grants_of_its_gallery(
 
     async def published_and_dropped() -> None:
         # Repeated: the feed starts at the end of partitions that may only come into being with this record.
-        await send(producer, connection, change(changed))
+        await send(producer, change(changed))
         assert cache.find(gone) is None
 
     await eventually(published_and_dropped, deadline_s=30)
@@ -103,7 +103,7 @@ async def test_the_end_of_an_account_drops_its_grants(
     dropped, kept = await keep(cache, uuid4(), account_id=gone), await keep(cache, uuid4(), account_id=other)
 
     async def published_and_dropped() -> None:
-        await send(producer, connection, AccountDeleted(account_id=gone, deleted_at=NOW))
+        await send(producer, AccountDeleted(account_id=gone, deleted_at=NOW))
         assert cache.find(dropped) is None
 
     await eventually(published_and_dropped, deadline_s=30)
@@ -118,7 +118,28 @@ async def test_what_is_no_event_is_passed_over(
     key = await keep(cache, gallery_id)
 
     async def dropped() -> None:
-        await send(producer, connection, updated(gallery_id))
+        await send(producer, updated(gallery_id))
         assert cache.find(key) is None
 
     await eventually(dropped, deadline_s=30)
+
+
+async def test_forged_changes_are_passed_over_and_counted(
+    cache: GrantCache, producer: Producer, connection: KafkaConnection
+) -> None:
+    forged, true = uuid4(), uuid4()
+    kept, dropped = await keep(cache, forged), await keep(cache, true)
+    before = metrics.FEED_REFUSED._value.get()
+    envelope = Envelope(id=uuid4(), source="/galleries", time=NOW, sequence=2, data=deleted(forged))
+
+    async def the_true_one_was_heard_behind_the_forged_one() -> None:
+        for headers in (envelope.headers(), (*envelope.headers(), ("kappi_mac", b"0" * 64))):
+            await producer.send(
+                connection.topic("GalleryDeleted"), key=b"k", value=envelope.value(), headers=headers
+            )
+        await send(producer, deleted(true))
+        assert cache.find(dropped) is None
+        assert metrics.FEED_REFUSED._value.get() > before
+
+    await eventually(the_true_one_was_heard_behind_the_forged_one, deadline_s=30)
+    assert cache.find(kept) is not None
