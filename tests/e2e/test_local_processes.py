@@ -110,8 +110,8 @@ async def test_forged_events_do_nothing_and_are_counted(
         await _send(stranger, event, mac=EventMac(["a-secret-that-was-guessed"]))
 
     async def all_were_refused() -> None:
-        # Four ways of each; media hears of the first three, galleries of the last three.
-        assert await _refused(stack, phone) == before + 4 * (3 + 3)
+        # Four ways of each: media hears of the first three, galleries of the last three, the janitor of one.
+        assert await _refused(stack, phone) == before + 4 * (3 + 3 + 1)
 
     await eventually(all_were_refused, deadline_s=30)
     (item,) = (await phone.ask("GET", f"/v1/g/{gallery.code}")).ok()["items"]
@@ -161,7 +161,7 @@ async def _headers_of_a_genuine_event(stack: StackUnderTest, account_id: str) ->
 
 async def _refused(stack: StackUnderTest, phone: Phone) -> float:
     total = 0.0
-    for service in ("galleries", "media"):
+    for service in ("galleries", "media", "janitor"):
         text = (await phone.ask("GET", f"{stack.ops_url(service)}/metrics")).body.decode()
         for line in text.splitlines():
             if line.startswith("kappi_consumer_record_seconds_count") and 'fate="refused"' in line:
