@@ -217,7 +217,7 @@ deleted_media = Table(
     Index("ix_deleted_media_gallery_id", "gallery_id"),
 )
 
-# Completed uploads that the worker has not looked at yet (NEW-fair-decoding). No foreign key: an item that is
+# Completed uploads that the worker has not looked at yet (ADR-0033). No foreign key: an item that is
 # deleted meanwhile is told once more, so that nothing stays in the store.
 upload_jobs = Table(
     "upload_jobs",

@@ -1,4 +1,4 @@
-"""The media worker: what a completed upload shows, and its picture for the grid (NEW-fair-decoding).
+"""The media worker: what a completed upload shows, and its picture for the grid (ADR-0033).
 
 The event only queues the work, in the database, from where it is leased in fair turns: a file that takes long
 holds up nothing but what its own uploader sent after it. Every step may be repeated: the rendition has one

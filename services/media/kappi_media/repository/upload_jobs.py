@@ -1,4 +1,4 @@
-"""Completed uploads that wait for the worker, and which of them is next (NEW-fair-decoding)."""
+"""Completed uploads that wait for the worker, and which of them is next (ADR-0033)."""
 
 from __future__ import annotations
 

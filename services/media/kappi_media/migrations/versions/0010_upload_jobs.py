@@ -1,4 +1,4 @@
-"""Work on originals is leased in fair turns (NEW-fair-decoding)."""
+"""Work on originals is leased in fair turns (ADR-0033)."""
 
 from __future__ import annotations
 
