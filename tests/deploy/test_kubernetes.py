@@ -256,7 +256,7 @@ class TestPorts:
         assert not may_leave(overlay, identity, 443)
 
     def test_only_what_stands_in_front_reaches_the_gateway(self, overlay: Overlay) -> None:
-        """Whoever reaches it from a trusted address says whose request it is."""
+        """A caller at a trusted address says whose request it is."""
         [gateway] = [pod for pod in overlay.services() if pod.service == "gateway"]
         trusted = _gateway(overlay).trusted_proxies
         stranger = replace(gateway, owner="stranger", labels={"app": "anything"})

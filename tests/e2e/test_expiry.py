@@ -21,11 +21,17 @@ pytestmark = pytest.mark.real_servers
 DAY_S = 86_400
 TITLE, CAPTION, PLACE, NAME = "Farewell Zebra", "Caption Ocelot", "Place Quokka", "Filename Wombat.png"
 
-TOMBSTONES = {
+KEPT = {
     "galleries.galleries",  # the code is never handed out again
     "media.contents",  # an upload that comes late finds the gallery closed
     "janitor.due_galleries",
-    "janitor.purges",  # looked under again until no signed URL lives
+}
+TOMBSTONES = {
+    *KEPT,
+    # While signed URLs may live:
+    "janitor.purges",
+    "media.ended_promises",
+    "media.promise_budgets",
 }
 EVENTS = {"galleries.outbox", "media.outbox", "janitor.outbox"}  # kept for a week, to be replayed
 
@@ -79,9 +85,7 @@ async def test_an_expired_gallery_is_gone_from_everywhere(stack: StackUnderTest,
     assert await evidence.versions_left_under(stack, prefix) == 0
     left = await evidence.rows_about(stack, doomed.id)
     assert left.keys() <= TOMBSTONES | EVENTS, left
-    assert {table: left[table] for table in TOMBSTONES - {"janitor.purges"}} == dict.fromkeys(
-        TOMBSTONES - {"janitor.purges"}, 1
-    )
+    assert {table: left[table] for table in KEPT} == dict.fromkeys(KEPT, 1)
     for media in (media_id, stored_only["media_id"], promised_only["media_id"]):
         assert (await evidence.rows_about(stack, media)).keys() <= EVENTS | {"janitor.purges"}
     for personal in (TITLE, NAME, CAPTION, PLACE, "numbat", "tamarin", doomed.access_key):
@@ -149,8 +153,10 @@ async def test_bytes_that_land_after_the_purge_are_found_by_the_next_one(
 
     await eventually(purged, 30)
     await stack.running.wait_idle()
-    assert (await phone.put(late, file.body)).status == 200
-    assert len(await evidence.objects_under(stack, prefix)) == 1
+    refused = await phone.put(late, file.body)
+    # The embedded store knows what was deleted; an S3 does not.
+    assert refused.status == (403 if stack.kind == "embedded" else 200), refused.body[:300]
+    assert len(await evidence.objects_under(stack, prefix)) == (0 if stack.kind == "embedded" else 1)
     answer = await phone.ask("POST", f"/v1/uploads/{late['id']}/complete", headers=gallery.key)
     answer.problem(404, "gallery_not_found")
     await stack.running.tick(datetime.now(UTC) + timedelta(minutes=21))

@@ -50,7 +50,7 @@ async def viewers() -> AsyncIterator[aiohttp.ClientSession]:
 async def test_five_hundred_first_viewers_get_one_decoding_while_pages_are_answered(
     stack: StackUnderTest, phone: Phone, viewers: aiohttp.ClientSession
 ) -> None:
-    assert not [name for name in stack.running.env if "MAX_IN_FLIGHT" in name or "RENDITION" in name]
+    assert not [name for name in stack.running.env if "MAX_IN_FLIGHT" in name or "MAX_RENDITION" in name]
     gallery = await phone.create_gallery()
     (media_id,) = await phone.upload(gallery, File("a.png", "image/png", encode(quadrants(600, 400), "PNG")))
     await phone.until_ready(gallery, 1)

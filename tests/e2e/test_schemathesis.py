@@ -89,7 +89,7 @@ def world(stack: StackUnderTest) -> World:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_hostile_values(operation: Operation, stack: StackUnderTest, surface: Any, world: World) -> None:
-    """In each place of it, as whoever may do it in some gallery."""
+    """In each place of it, with a credential that may do it in some gallery."""
     caller, kind = next(
         (caller, kind) for caller in Caller for kind in operation.kinds if operation.may(caller, kind)
     )

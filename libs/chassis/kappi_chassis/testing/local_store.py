@@ -14,12 +14,14 @@ from pathlib import Path
 
 import uvicorn
 
+from kappi_chassis.disk import DiskSpace
 from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_server import local_store_app
 from kappi_chassis.storage.local_signing import LocalUrlSigner
 from kappi_chassis.storage.local_space import LocalSpace
 
+AMPLE = DiskSpace(free_bytes=1 << 50, total_bytes=1 << 50)
 _START_TIMEOUT_S = 10.0
 _POLL_S = 0.01
 
@@ -45,8 +47,10 @@ class ServedLocalStore:
 
 @contextmanager
 def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Iterator[ServedLocalStore]:
-    """A store on `root`, served by uvicorn in a thread while the context lasts."""
-    store = LocalObjectStore(root, space=space)
+    """A store on `root`, served by uvicorn in a thread while the context lasts. space: None for as much as
+    any test declares, whatever disk it runs on."""
+    ample = LocalSpace(root, measure=lambda _: AMPLE)
+    store = LocalObjectStore(root, space=space or ample)
     secret = secrets.token_hex(32)
     port = free_port()
     base_url = f"http://{LOOPBACK}:{port}/store/"

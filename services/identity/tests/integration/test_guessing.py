@@ -219,7 +219,7 @@ async def test_a_new_password_by_mail_is_a_fresh_start(
 
     assert reset.status == 204
     assert (await attempt(NEW, address=ROAD)).status == 200
-    assert (await attempt(NEW)).status == 429, "whoever knew the old password may have made that one known"
+    assert (await attempt(NEW)).status == 429, "a thief of the old password may have made that address known"
 
 
 async def test_strangers_do_not_keep_the_owner_from_changing_the_password(

@@ -1,5 +1,5 @@
 """EXIF written anew with the little of it that a copy keeps: how to turn the picture, when it was taken, and
-what binds it to its film. All else becomes zeros, so what nobody knows of is gone, too.
+what binds it to its film. All else becomes zeros, also fields that no reader here knows.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An account is charged for the declared size of every pending upload and the size of every item that is not
 rejected, in all galleries it owns, for the pictures of its posts, and for what a gallery holds that it is
-claiming (`repository.claims`). Whoever changes one of these changes the account's row in the same
+claiming (`repository.claims`). A transaction that changes one of these changes the account's row in the same
 transaction. Locks are taken in one order: contents (by id), uploads, items and pictures of posts, accounts
 (by id).
 

@@ -32,7 +32,8 @@ FROM item ON CONFLICT DO NOTHING
 """
 # The first of each tenant and of each address before the second of any, counting what is under way. Of equal
 # ones the first is who had decoders the least; beyond its budget it comes last. Of an address and a tenant no
-# more rows are looked at than could be chosen, however many wait.
+# more rows are looked at than could be chosen, however many wait: as a range, since for equality the planner
+# may take the primary key's order and read through everybody's.
 _TAKE = """
 WITH RECURSIVE pair AS (
   (SELECT address, tenant FROM upload_jobs ORDER BY address, tenant LIMIT 1)
@@ -47,9 +48,10 @@ waiting AS (
       + row_number() OVER (PARTITION BY j.tenant ORDER BY j.media_id) AS of_tenant
   FROM pair CROSS JOIN LATERAL (
     SELECT u.media_id, u.tenant, u.address, u.anonymous FROM upload_jobs u
-    WHERE u.address = pair.address AND u.tenant = pair.tenant
+    WHERE (u.address, u.tenant) >= (pair.address, pair.tenant)
+      AND (u.address, u.tenant) <= (pair.address, pair.tenant)
       AND (u.due_at IS NULL OR u.due_at <= $1) AND (u.leased_until IS NULL OR u.leased_until <= $1)
-    ORDER BY u.media_id LIMIT $3) AS j),
+    ORDER BY u.address, u.tenant, u.media_id LIMIT $3) AS j),
 turns AS (
   SELECT w.media_id, w.anonymous,
     greatest(w.of_tenant, (SELECT count(*) FROM busy WHERE busy.address = w.address)

@@ -51,7 +51,7 @@ async def test_every_kind_is_counted_once(
     path = f"/v1/media/{item['id']}"
     for grant, target in (
         (gallery.grant("view"), path),
-        (gallery.grant("view"), f"{path}/download"),
+        (gallery.grant("contribute"), f"{path}/download"),
         (gallery.grant("manage"), f"{path}/download?redirect=true"),
         (gallery.grant("view"), f"/v1/g/{gallery.public.code}/archive"),
     ):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kappi_chassis.db import Database
-from kappi_chassis.http.edge import Message, Receive, Scope, Send
+from kappi_chassis.http.edge import CutOff, Message, Receive, Scope, Send
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.eventually import eventually
 from kappi_media.archive import checksums, reading
@@ -127,7 +127,7 @@ class TestChecksums:
 
         with monkeypatch.context() as trouble:
             trouble.setattr(store, "read", read)
-            with pytest.raises(StorageUnavailable):
+            with pytest.raises(CutOff):
                 await archive(app, gallery)
         store.reads = 0
 

@@ -11,7 +11,7 @@ from kappi_media.location_free.edits import Patch, Unremovable
 from kappi_media.location_free.find import find_location
 from kappi_media.probing import BytesSource
 from kappi_media.rendering.renderer import Renderer, RenderLimits
-from kappi_media.rendering.wire import Job, Located, Result
+from kappi_media.rendering.wire import Located, Result
 from kappi_media.testing.samples import Shot, encode, quadrants
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
@@ -59,7 +59,7 @@ async def test_a_file_that_keeps_its_reader_busy_is_given_up() -> None:
 async def test_patches_that_fit_no_file_of_its_size_are_refused(
     renderer: Renderer, monkeypatch: pytest.MonkeyPatch, patch: Patch
 ) -> None:
-    async def lying(job: Job, source: BytesSource) -> Result:
+    async def lying(*_: object, **__: object) -> Result:
         return Located((patch,))
 
     monkeypatch.setattr(renderer, "_run", lying)
