@@ -27,7 +27,8 @@ PROBE_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1
 
 READ_AHEAD_BYTES = 16 << 10
-"""Of an answer whose client reads slowly: twice that, and what the system hands over at once on top."""
+"""Of an object whose client reads slowly: twice that, and what the system hands over at once on top. Other
+answers come whole, which is cheaper."""
 
 _AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 _log = get_logger(__name__)
@@ -92,7 +93,6 @@ class Upstreams:
             skip_auto_headers=_AUTOMATIC,
             timeout=self._timeout,
             trust_env=False,
-            read_bufsize=READ_AHEAD_BYTES,
         )
 
     async def close(self) -> None:
@@ -123,6 +123,7 @@ class Upstreams:
                 data=body,
                 allow_redirects=False,
                 timeout=self._timeout if silence is None else self._patient(silence),
+                read_bufsize=READ_AHEAD_BYTES if service is Service.STORE else None,
             )
         except aiohttp.SocketTimeoutError as error:
             metrics.UPSTREAM_FAILURES.labels(service.value, "timeout").inc()

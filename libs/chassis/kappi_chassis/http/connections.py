@@ -8,7 +8,6 @@ that each has to send one. Only where no connection waits is a new one refused.
 from __future__ import annotations
 
 import resource
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Protocol
@@ -118,7 +117,7 @@ class _Group:
         self.key = key
         self.most = most
         self.count = 0
-        self.waiting: OrderedDict[Connection, None] = OrderedDict()
+        self.waiting: dict[Connection, None] = {}
 
 
 def _refusal(group: _Group) -> Problem:

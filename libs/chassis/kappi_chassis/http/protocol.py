@@ -47,8 +47,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     transport: GatheringTransport
     _head_bytes = 0
+    _head_tail = b""  # of a head that comes in several pieces: its end may be in two of them
     _in_head = False
     _in_body = False
+    _in_new_body = False  # whose length is not known yet
     _body_left = 0  # of a body of known length
     _head_timer: asyncio.TimerHandle | None = None
     _refused = False
@@ -107,16 +109,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._in_body = True
-        self._head_bytes = 0
-        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        self._in_body = self._in_new_body = True
+        self._head_bytes, self._head_tail = 0, b""
         self._stop_head_timer()
         self._connections.works(self)
         self.scope["kappi.cut"] = self._cut  # type: ignore[typeddict-unknown-key]  # see `cutting`
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_body = False
+        self._in_body = self._in_new_body = False
+        self._body_left = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -156,16 +158,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _end_of_piece(self, data: bytes) -> int:
         """How much to parse at once, so that hardly more than one request ends in it."""
-        if self._in_body and self._body_left:
+        if self._body_left:
             return self._body_left
-        start = _CHUNKED_PIECE_BYTES if self._in_body else 0
-        found = data.find(_END, start)
-        return len(data) if found < 0 else found + len(_END)
+        tail, start = (b"", _CHUNKED_PIECE_BYTES) if self._in_body else (self._head_tail, 0)
+        found = (tail + data).find(_END, start)
+        return len(data) if found < 0 else found + len(_END) - len(tail)
 
     def _feed(self, piece: bytes) -> int:
         """How many bytes of it were parsed."""
         taken = len(piece)
-        if self._in_body and self._body_left:
+        if self._body_left:
             self._body_left -= taken
         try:
             self.parser.feed_data(piece)
@@ -175,8 +177,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(BadRequest("Invalid HTTP request received."))
             return taken
-        if self._in_head and not self.transport.is_closing():
+        if self._in_new_body:
+            self._in_new_body = False
+            self._body_left = next(
+                (int(value) for name, value in self.headers if name == b"content-length"), 0
+            )
+        elif self._in_head and not self.transport.is_closing():
             # Only heads that come in several pieces get here; one piece is bounded by the read buffer.
+            self._head_tail = (self._head_tail + piece)[1 - len(_END) :]
             self._head_bytes += len(piece)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadTooLarge(f"At most {MAX_HEAD_BYTES} bytes are taken."))

@@ -183,14 +183,21 @@ async def test_requests_sent_at_once_are_answered_in_order(
 
 @pytest.mark.parametrize(
     "first",
-    [b"GET / HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    [
+        [b"GET / HTTP/1.1\r\n\r\n"],
+        [b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+        # The end of its head comes with the body.
+        [b"POST / HTTP/1.1\r\nContent-Length: 90000\r\n\r", b"\n" + bytes(90_000)],
+    ],
 )
-async def test_what_follows_a_request_is_not_read_until_it_is_answered(first: bytes) -> None:
+async def test_what_follows_a_request_is_not_read_until_it_is_answered(first: list[bytes]) -> None:
     echo = Echo()
     burst = b"GET / HTTP/1.1\r\n\r\n" * 500_000
     async with serving(echo) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(first)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        for piece in first:
+            writer.write(piece)
+            await asyncio.sleep(0.05)
         writer.write(burst)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
@@ -200,7 +207,7 @@ async def test_what_follows_a_request_is_not_read_until_it_is_answered(first: by
         echo.may_answer.set()
         async with asyncio.timeout(DEADLINE_S):
             for _ in range(1_000):
-                await reader.readuntil(b"/ ")
+                await reader.readuntil(b"content-length: 2\r\n\r\n/ ")
         writer.transport.abort()
 
 
