@@ -53,7 +53,9 @@ def check_attributes(attributes: Iterable[tuple[str, dict[str, Any]]]) -> None:
     """
     faults = []
     for field, value in attributes:
-        if value and len(msgspec.json.encode(value)) > MAX_ATTRIBUTES_BYTES:
+        if not value:
+            continue
+        if len(msgspec.json.encode(value)) > MAX_ATTRIBUTES_BYTES:
             code, message = "too_large", f"more than {MAX_ATTRIBUTES_BYTES} bytes"
         elif any(depth > MAX_ATTRIBUTES_DEPTH for depth, _ in _walk(value)):
             code, message = "too_deep", f"nested more than {MAX_ATTRIBUTES_DEPTH} deep"
