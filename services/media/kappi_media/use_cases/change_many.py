@@ -1,4 +1,4 @@
-"""Change many items of an account's library: a transaction for each fifty, an outcome for each item."""
+"""Change many items of an account's library: a transaction for each twenty, an outcome for each item."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kappi_media.repository.lifecycle import publish_each
 from kappi_media.schemas import MAX_TAGS, BulkOutcome
 from kappi_media.use_cases.move_items import RequestMoves, refused
 
-CHUNK: Final = 50
+CHUNK: Final = 20
 """So few that the longest texts are entered in the library within a statement's time, also under load."""
 OK: Final = 200
 
