@@ -1,7 +1,7 @@
 """Clients that logged in to an account before: by the address they came from, or by a token of their device.
 
 Guesses of strangers are counted for all of them together; a known client has a count of its own, so that
-guessing locks nobody out. Source: OWASP, Slow Down Online Guessing Attacks with Device Cookies.
+guessing does not lock the owner out. Source: OWASP, Slow Down Online Guessing Attacks with Device Cookies.
 """
 
 from __future__ import annotations
