@@ -35,6 +35,7 @@ def _memory(stack: StackUnderTest) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
+@pytest.mark.real_servers
 @pytest.mark.parametrize("reads", [True, False])
 async def test_many_requests_in_one_burst(own_stack: StackUnderTest, reads: bool) -> None:
     async with bystander(own_stack) as other:
@@ -64,6 +65,7 @@ async def test_bursts_behind_a_download_that_is_not_read(own_stack: StackUnderTe
     assert grown < MOST_GROWTH_BYTES
 
 
+@pytest.mark.real_servers
 async def test_connections_that_say_nothing(own_stack: StackUnderTest) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     count = min(HALF_OPEN, most - 500)

@@ -28,7 +28,7 @@ _ALLOWANCE_S = 4.0
 _DECODER = "kappi_media.rendering.worker"
 _DECODERS_BYTES = 1 << 30
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.real_servers]
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def _wish(name: str) -> dict[str, str]:
     return {"email": f"{name}-{secrets.token_hex(4)}@example.com", "password": secrets.token_hex(8)}
 
 
+@pytest.mark.real_servers
 @pytest.mark.timeout(240)
 async def test_hashing_for_one_client_leaves_the_others_their_turn(
     own_stack: StackUnderTest, attacker: Phone

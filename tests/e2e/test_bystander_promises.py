@@ -57,6 +57,7 @@ async def upload_until(stopped: asyncio.Event, phone: Phone, gallery: Gallery) -
     return done
 
 
+@pytest.mark.real_servers
 @pytest.mark.timeout(240)
 async def test_an_address_that_completes_nothing_is_stopped_and_no_other_is(
     own_stack: StackUnderTest,
@@ -115,6 +116,7 @@ async def test_an_address_that_completes_nothing_is_stopped_and_no_other_is(
         (await sign(attacker, galleries[1], OF_GALLERY)).ok(201)
 
 
+@pytest.mark.real_servers
 @pytest.mark.timeout(240)
 async def test_an_address_that_signs_too_often_is_stopped_and_no_other_is(own_stack: StackUnderTest) -> None:
     async with phone_at(own_stack, "127.0.0.67") as attacker, phone_at(own_stack, BYSTANDER) as bystander:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], UUID]
+
+_IS_SAFE = SafeUUID.unknown
 
 
 def utc_now() -> datetime:
@@ -19,4 +21,8 @@ def utc_now() -> datetime:
 
 def new_id() -> UUID:
     """A UUIDv7: sorts by creation time, so that it clusters in indexes (RFC 9562)."""
-    return uuid7()
+    # UUID's own constructor takes six times as long, and a batch of uploads needs two hundred.
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", uuid7().int)
+    object.__setattr__(made, "is_safe", _IS_SAFE)
+    return made

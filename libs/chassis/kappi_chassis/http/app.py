@@ -9,10 +9,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
-from kappi_chassis.http.edge import FailureGuard, safe_headers
+from kappi_chassis.http.edge import App, FailureGuard, Receive, Scope, Send, safe_headers
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.observability import context
 from kappi_chassis.problems import (
@@ -79,13 +79,56 @@ _BY_STATUS: dict[int, type[Problem]] = {
     503: Unavailable,
     507: InsufficientStorage,
 }
+Endpoint = Callable[[Request], Awaitable[Response]]
+
 _SHOWN_ERRORS = 50
 _SHOWN_CHARACTERS = 200
 
 
-def create_app(*, title: str, description: str = "") -> FastAPI:
+class ServiceApp(FastAPI):
+    """hot: the routes answered before FastAPI's middleware, router and dependencies (see `hot_route`)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hot: list[HotRoute] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for route in self.hot:
+                if route.takes(scope):
+                    await route.answer(scope, receive, send)
+                    return
+        await super().__call__(scope, receive, send)
+
+
+class HotRoute:
+    """path: as FastAPI writes it; its parameters are path segments."""
+
+    def __init__(self, path: str, endpoint: Endpoint, *, method: str) -> None:
+        self.answer: App = FailureGuard(self._answer, meaning=meaning_of)
+        self._path = path
+        self._match = compile_path(path)[0].match
+        self._endpoint = endpoint
+        self._method = method
+
+    def takes(self, scope: Scope) -> bool:
+        if scope["method"] != self._method or (found := self._match(scope["path"])) is None:
+            return False
+        scope["path_params"] = found.groupdict()
+        return True
+
+    async def named(self, request: Request) -> Response:
+        request.scope["kappi.route"] = self._path
+        return await self._endpoint(request)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.named(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
+def create_app(*, title: str, description: str = "") -> ServiceApp:
     """A FastAPI app whose every error is a problem document and whose docs the gateway serves, not it."""
-    app = FastAPI(
+    app = ServiceApp(
         title=title,
         description=description,
         version="1.0.0",
@@ -116,24 +159,15 @@ def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
     return {status: problem_response("; ".join(lines)) for status, lines in by_status.items()}
 
 
-def hot_route(
-    app: FastAPI,
-    path: str,
-    endpoint: Callable[[Request], Awaitable[Response]],
-    *,
-    method: str,
-    openapi: dict[str, Any],
-) -> None:
-    """A route without FastAPI's parsing and dependency machinery, documented by hand.
+def hot_route(app: FastAPI, path: str, endpoint: Endpoint, *, method: str, openapi: dict[str, Any]) -> None:
+    """A route that FastAPI neither parses nor dispatches, documented by hand.
 
     openapi: the OpenAPI operation object. For the few paths whose cost is mostly the framework's.
     """
-
-    async def named(request: Request) -> Response:
-        request.scope["kappi.route"] = path  # FastAPI's router leaves no trace of a plain route
-        return await endpoint(request)
-
-    app.router.routes.append(Route(path, named, methods=[method]))
+    assert isinstance(app, ServiceApp)
+    route = HotRoute(path, endpoint, method=method)
+    app.hot.append(route)
+    app.router.routes.append(Route(path, route.named, methods=[method]))  # for HEAD, and for what 405 allows
     original = app.openapi
 
     def with_route() -> dict[str, Any]:

@@ -16,6 +16,8 @@ from starlette.responses import Response
 async def thing(request: Request) -> Response:
     if request.path_params["id"] == "none":
         raise NotFound
+    if request.path_params["id"] == "unsound":
+        raise TimeoutError
     return Response("here")
 
 
@@ -25,14 +27,14 @@ def an_app() -> Any:
     return app
 
 
-def get(app: Any, path: str) -> tuple[int, str]:
+def call(app: Any, path: str, method: str = "GET") -> tuple[int, str]:
     """Status, and the route's name as the metrics will have it."""
     sent: list[Any] = []
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "GET",
+        "method": method,
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
@@ -54,15 +56,22 @@ def get(app: Any, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "route"),
+    ("method", "path", "status", "route"),
     [
-        ("/things/1", 200, "/things/{id}"),
-        ("/things/none", 404, "/things/{id}"),
-        ("/nothing", 404, "unmatched"),
+        ("GET", "/things/1", 200, "/things/{id}"),
+        ("HEAD", "/things/1", 200, "/things/{id}"),
+        ("GET", "/things/none", 404, "/things/{id}"),
+        ("GET", "/things/unsound", 503, "/things/{id}"),
+        ("GET", "/things/1/2", 404, "unmatched"),
+        ("GET", "/nothing", 404, "unmatched"),
     ],
 )
-def test_metrics_know_the_route_by_its_template(path: str, status: int, route: str) -> None:
-    assert get(an_app(), path) == (status, route)
+def test_metrics_know_the_route_by_its_template(method: str, path: str, status: int, route: str) -> None:
+    assert call(an_app(), path, method) == (status, route)
+
+
+def test_another_method_is_refused() -> None:
+    assert call(an_app(), "/things/1", "POST")[0] == 405
 
 
 def test_it_is_in_the_document() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from uuid import UUID
 
 from kappi_chassis.auth import GrantVerifier
@@ -21,6 +22,7 @@ _NEEDED: dict[Right, str] = {
     "contribute": "This needs the gallery's access key: its code allows looking only.",
     "manage": "This needs the gallery's access key: its code allows looking only.",
 }
+_CACHED_ADDRESSES = 1024
 
 
 def owner_of(grant: Grant) -> AccountId | None:
@@ -33,10 +35,14 @@ class ClientAddresses:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hmac.digest(secret, b"client addresses", "sha256")
+        self._cached = lru_cache(_CACHED_ADDRESSES)(self._id_of)
 
     def id_of(self, request: Request) -> AddressId:
         """The same for all addresses of one client, as limits count them."""
-        subject = address_subject(client_address(request))
+        return self._cached(client_address(request))
+
+    def _id_of(self, address: str) -> AddressId:
+        subject = address_subject(address)
         return AddressId(UUID(bytes=hmac.digest(self._secret, subject.encode(), "sha256")[:16]))
 
 
