@@ -1,8 +1,8 @@
 """How many connections a port keeps, in all and for one address.
 
 A connection costs its client nothing and this process a descriptor and some memory. Where places run out,
-the connection that has waited longest for a request is closed: the more of them wait, the shorter is the time
-that each has to send one. Only where no connection waits is a new one refused.
+the connection that has waited longest for a request is closed. Only where no connection waits is a new one
+refused.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ class Connections:
         """It has no request that is being answered."""
         for group in self._groups.get(connection, ()):
             group.waiting[connection] = None
+
+    def is_crowded(self, connection: Connection) -> bool:
+        """Whether those that wait have more than half of the places that its address has, or all have."""
+        return any(2 * len(group.waiting) > group.most for group in self._groups.get(connection, ()))
 
     def works(self, connection: Connection) -> None:
         """The head of a request has come."""

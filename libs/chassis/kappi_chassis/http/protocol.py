@@ -22,6 +22,7 @@ from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_bo
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
+CROWDED_HEAD_TIMEOUT_S = 5.0  # where many connections wait
 # A refused client that is still sending gets the time to hear why: closing at once resets the connection, and
 # the refusal may be lost with it.
 LINGER_S = 1.0
@@ -193,7 +194,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return taken
 
     def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_head_timeout)
+        timeout_s = CROWDED_HEAD_TIMEOUT_S if self._connections.is_crowded(self) else HEAD_TIMEOUT_S
+        self._head_timer = self.loop.call_later(timeout_s, self._on_head_timeout)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

@@ -51,6 +51,19 @@ def test_an_address_makes_room_by_its_own() -> None:
     opened(connections, "other")
 
 
+def test_waiting_ones_crowd_their_address_and_in_the_end_all() -> None:
+    connections = Connections(ConnectionLimits(in_all=10, of_address=4))
+    first, second, other = opened(connections, "a", "a", "b")
+    assert not connections.is_crowded(first)
+    (third,) = opened(connections, "a")
+    assert connections.is_crowded(first)
+    assert not connections.is_crowded(other)
+    connections.works(third)
+    assert not connections.is_crowded(second)
+    opened(connections, "c", "d", "e")
+    assert connections.is_crowded(other)
+
+
 def test_a_closed_one_counts_no_more_however_often_it_is_told() -> None:
     connections = Connections(ConnectionLimits(in_all=1, of_address=1))
     for _ in range(3):

@@ -114,6 +114,12 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     writer.close()
 
 
+async def test_where_many_wait_each_is_given_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "CROWDED_HEAD_TIMEOUT_S", 0.5)
+    async with serving(app, ConnectionLimits(in_all=1)) as port:
+        assert code_of(await answer_to(port, b"GET / HTTP/1.1\r\nA: ")) == "request_timeout"
+
+
 class Echo:
     """Answers with the path and the body, once it may. begun: requests that reached it."""
 
