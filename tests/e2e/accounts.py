@@ -54,7 +54,7 @@ async def sign_up(stack: StackUnderTest, phone: Phone, name: str, **more: Any) -
         headers={"Idempotency-Key": secrets.token_hex(16)},
     )
     account = created.ok(201)
-    assert (account["email"], account["tier"], account["role"]) == (email, "Basic", "user")
+    assert (account["email"], account["tier"], account["role"]) == (email, "Traveller", "user")
     return await log_in(stack, phone, email, password)
 
 

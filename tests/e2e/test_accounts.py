@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
@@ -65,9 +65,8 @@ async def test_a_private_gallery_is_shared_then_protected(stack: StackUnderTest,
     assert shared["url"] == f"{stack.base_url}/g/{code}"
     page = (await phone.ask("GET", f"/v1/g/{code}")).ok()
     (item,) = page["items"]
-    # Basic: the small rendition, and no originals.
-    assert (item["id"], item["original"], set(item["renditions"])) == (media_id, None, {"200"})
-    assert (await phone.ask("GET", item["renditions"]["200"]["url"])).status == 200
+    assert (item["id"], set(item["renditions"])) == (media_id, {"200", "400", "2048"})
+    assert (await phone.ask("GET", item["original"]["url"])).body == PHOTO.body
 
     protected = await _change(phone, gallery, password=GATE_WORD)
     assert protected["password_protected"] is True
@@ -84,7 +83,11 @@ async def test_a_private_gallery_is_shared_then_protected(stack: StackUnderTest,
     assert (await phone.ask("GET", f"/v1/g/{code}")).status == 200
     await _change(phone, gallery, visibility="private")
     (await phone.ask("GET", f"/v1/g/{code}")).problem(404, "gallery_not_found")
-    assert (await _change(phone, gallery, visibility="shared"))["code"] == code
+    assert (await _change(phone, gallery, visibility="shared", keep_code=True))["code"] == code
+    await _change(phone, gallery, visibility="private")
+    again = (await _change(phone, gallery, visibility="shared"))["code"]
+    (await phone.ask("GET", f"/v1/g/{code}")).problem(404, "gallery_not_found")
+    assert (await phone.ask("GET", f"/v1/g/{again}")).ok()["gallery"]["code"] == again
 
 
 @pytest.mark.timeout(240)
@@ -110,6 +113,43 @@ async def test_a_claimed_gallery_outlives_its_thirty_days(stack: StackUnderTest,
     assert item["id"] == media_id
     assert (await phone.ask("GET", f"/v1/media/{media_id}", headers=owner.key)).ok()["status"] == "ready"
     assert len(await evidence.objects_under(stack, gallery_prefix(UUID(anonymous.id)))) >= 2
+
+
+@pytest.mark.real_servers
+@pytest.mark.timeout(240)
+async def test_a_claim_takes_nothing_from_viewers_that_was_not_accepted(
+    stack: StackUnderTest, phone: Phone
+) -> None:
+    owner, admin = await sign_up(stack, phone, "modest"), await make_admin(stack, phone)
+    await move_to_tier(phone, admin, owner, "Basic")
+    anonymous = await phone.create_gallery(title="Found")
+    (media_id,) = await phone.upload(anonymous, PHOTO)
+    await phone.until_ready(anonymous, 1)
+    claim, keys = f"/v1/galleries/{anonymous.id}/claim", {**owner.key, **anonymous.key}
+
+    async def is_known() -> None:
+        refused = (await phone.ask("POST", claim, headers=keys)).problem(409, "tier_withholds")
+        assert "the originals" in refused["detail"]
+
+    await eventually(is_known, EFFECT_S)
+    (item,) = await phone.items(anonymous.code)
+    assert item["original"] is not None
+    assert (await phone.ask("POST", claim, headers=keys, json={"accept_tier": True})).ok()[
+        "id"
+    ] == anonymous.id
+
+    async def is_withheld() -> None:
+        (shown,) = await phone.items(anonymous.code)
+        assert shown["original"] is None
+
+    await eventually(is_withheld, EFFECT_S)
+    (item,) = await phone.items(anonymous.code)
+    assert (await phone.ask("GET", item["renditions"]["400"]["url"])).status == 200
+    made = await phone.insist("GET", item["renditions"]["2048"]["url"])
+    assert made.status == 302
+    assert (await phone.ask("GET", made.headers["Location"])).body[:2] == b"\xff\xd8"
+    changed = item["renditions"]["2048"]["url"].replace(media_id, str(uuid4()))
+    (await phone.ask("GET", changed)).problem(403, "rendition_url_invalid")
 
 
 @pytest.mark.timeout(240)
@@ -231,7 +271,7 @@ async def test_a_deleted_account_leaves_nothing_behind(stack: StackUnderTest, ph
         assert await evidence.ask_database(stack, service, living, UUID(owner.id)) == 0, service
 
     (item,) = await phone.items(kept.code)
-    assert (await phone.ask("GET", item["renditions"]["200"]["url"])).status == 200
+    assert (await phone.ask("GET", item["renditions"]["400"]["url"])).status == 200
     again = await phone.ask("POST", "/v1/accounts", json={"email": owner.email, "password": owner.password})
     assert again.ok(201)["id"] != owner.id
 

@@ -31,7 +31,7 @@ async def test_a_phones_photograph_in_every_format_and_shape(phone: Phone) -> No
     assert (items[media_id]["width"], items[media_id]["height"]) == (1200, 900)
     for item in items.values():
         assert len(b64decode(item["placeholder"], validate=True)) >= 5
-        assert set(item["renditions"]) == {"400"}
+        assert set(item["renditions"]) == {"200", "400", "2048"}
     code = {"X-Gallery-Code": gallery.code}
 
     async def seen(of: str, size: str, **headers: str) -> Image.Image:

@@ -13,7 +13,7 @@ MediaId = NewType("MediaId", UUID)
 Visibility = Literal["shared", "private"]
 
 ANONYMOUS_TIER = "anonymous"
-UNKNOWN_TIER = "Basic"
+UNKNOWN_TIER = "Traveller"
 """Named where the owner's tier is not at hand; who applies tiers goes by the owner's account."""
 
 MAX_TITLE_CHARACTERS = 200

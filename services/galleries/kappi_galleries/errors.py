@@ -154,6 +154,10 @@ class ClaimFileTooLarge(Conflict):
     code, title = PictureTooLarge.code, "The gallery has a file larger than the account's tier allows"
 
 
+class TierWithholds(Conflict):
+    code, title = "tier_withholds", "The account's tier withholds what viewers of the gallery have now"
+
+
 class ClaimInProgress(Conflict):
     code, title = "claim_in_progress", "Another account is claiming the gallery at this moment"
 
@@ -164,6 +168,13 @@ class ClaimsUnavailable(Unavailable):
 
 CLAIM_REFUSALS: dict[str, type[Problem]] = {
     kind.code: kind
-    for kind in (GalleryNotFound, GalleryKeyWrong, ClaimInProgress, ClaimFileTooLarge, ClaimOverQuota)
+    for kind in (
+        GalleryNotFound,
+        GalleryKeyWrong,
+        ClaimInProgress,
+        ClaimFileTooLarge,
+        ClaimOverQuota,
+        TierWithholds,
+    )
 }
 """What the media service refuses to reserve room for a claim for, by its code."""

@@ -134,6 +134,7 @@ def _gallery_api(
             outbox=ground.outbox,
             passwords=ground.passwords,
             lifetimes=lifetimes,
+            codes=codes,
             clock=ground.clock,
         ),
         callers=callers,

@@ -48,10 +48,11 @@ class Pictures(Protocol):
 class ClaimRoom(Protocol):
     """Room in an account's quota for a gallery that it claims."""
 
-    async def reserve(self, gallery_id: UUID, account_id: UUID) -> None:
+    async def reserve(self, gallery_id: UUID, account_id: UUID, *, accept_tier: bool) -> None:
         """Hold it for some minutes, in which the claim is to be committed. Again is the same as once.
 
-        Raises one of `CLAIM_REFUSALS`, after which nothing is held; ClaimsUnavailable.
+        accept_tier: also where the account's tier withholds what viewers have now. Raises one of
+        `CLAIM_REFUSALS`, after which nothing is held; ClaimsUnavailable.
         """
         ...
 
@@ -147,8 +148,8 @@ class MediaService:
         body = msgspec.json.encode({"account_id": account_id, "media_id": media_id})
         await self._ask("POST", f"posts/{post_id}/picture", body=body, content_type=_JSON, words=_OF_PICTURES)
 
-    async def reserve(self, gallery_id: UUID, account_id: UUID) -> None:
-        body = msgspec.json.encode({"account_id": account_id})
+    async def reserve(self, gallery_id: UUID, account_id: UUID, *, accept_tier: bool) -> None:
+        body = msgspec.json.encode({"account_id": account_id, "accept_tier": accept_tier})
         try:
             await self._ask(
                 "POST", f"galleries/{gallery_id}/claim", body=body, content_type=_JSON, words=_OF_CLAIMS

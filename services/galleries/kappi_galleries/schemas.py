@@ -102,6 +102,24 @@ class GalleryPatch(BaseModel):
     password: Password = None
     expires_in: LifetimeSeconds = None
     location_free: LocationFreeWish = None
+    keep_code: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether a private gallery that is shared has the code it had before; else it gets a new "
+        "one, and links that were withdrawn stay dead",
+    )
+
+
+class GalleryClaim(BaseModel):
+    """How to claim a gallery."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"accept_tier": True}]})
+
+    accept_tier: bool = Field(
+        default=False,
+        strict=True,
+        description="Claim it although the account's tier withholds what viewers of the gallery have now",
+    )
 
 
 class GalleryAnswer(BaseModel):

@@ -62,7 +62,8 @@ class Route:
 
     accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
-    minutes and may pause; it is counted apart from the others. names_gallery: where the body
+    minutes and may pause; it is counted apart from the others. takes_signature: where the query has one, the
+    service looks at it and at no credential. names_gallery: where the body
     moves something to a `gallery_id`, a grant to manage that gallery goes along.
     """
 
@@ -75,6 +76,7 @@ class Route:
     limit: Limit = Limit.NONE
     changes_gallery: bool = False
     lasts: bool = False
+    takes_signature: bool = False
     names_gallery: bool = False
 
     @property
@@ -161,7 +163,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", "/v1/media/{id}", _M, Credential.MANAGER, accepts_body=True),
     Route("DELETE", "/v1/media/{id}", _M, Credential.MANAGER),
     Route("GET", "/v1/media/{id}/download", _M, Credential.VIEWER),
-    Route("GET", "/v1/media/{id}/renditions/{size}", _M, Credential.VIEWER),
+    Route("GET", "/v1/media/{id}/renditions/{size}", _M, Credential.VIEWER, takes_signature=True),
     Route("POST", "/v1/media/{id}/links", _M, Credential.MANAGER, accepts_body=True),
     Route("GET", "/v1/media/{id}/links", _M, Credential.MANAGER),
     Route("DELETE", "/v1/links/{id}", _M, Credential.MANAGER),

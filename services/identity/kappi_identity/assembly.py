@@ -70,7 +70,12 @@ class Assembly:
         self.access_tokens = AccessTokens(
             lifetime=settings.access_token_lifetime, clock=clock, new_id=ground.new_id
         )
-        self.tiers = Tiers(outbox=ground.outbox, queries=TierQueries(database), clock=clock)
+        self.tiers = Tiers(
+            outbox=ground.outbox,
+            queries=TierQueries(database),
+            sign_up_tier=settings.sign_up_tier,
+            clock=clock,
+        )
         self.sessions = Sessions(database=database, clock=clock)
         self._resets = ResetQueries(database)
         self._known = KnownClients(
@@ -96,7 +101,11 @@ class Assembly:
     def sign_up(self) -> SignUp:
         ground = self._ground
         return SignUp(
-            outbox=ground.outbox, passwords=self.passwords, clock=ground.clock, new_id=ground.new_id
+            outbox=ground.outbox,
+            passwords=self.passwords,
+            tier=self._settings.sign_up_tier,
+            clock=ground.clock,
+            new_id=ground.new_id,
         )
 
     def login(self) -> Login:

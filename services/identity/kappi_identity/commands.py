@@ -37,7 +37,13 @@ async def create_admin(database_url: str, *, email: str, password: str) -> Accou
             longest_queue=1,
             share=1,
         )
-        sign_up = SignUp(outbox=outbox, passwords=passwords, clock=utc_now, new_id=new_id)
+        sign_up = SignUp(
+            outbox=outbox,
+            passwords=passwords,
+            tier=_default("sign_up_tier", str),
+            clock=utc_now,
+            new_id=new_id,
+        )
         try:
             return await Admins(outbox=outbox, sign_up=sign_up, passwords=passwords).create(email, password)
         finally:

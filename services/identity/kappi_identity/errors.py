@@ -10,12 +10,17 @@ from kappi_chassis.problems import (
     Forbidden,
     NotFound,
     TooManyRequests,
+    Unavailable,
     Unprocessable,
 )
 
 
 class EmailTaken(Conflict):
     code, title = "email_taken", "There is an account with this email address"
+
+
+class SignUpClosed(Unavailable):
+    code, title = "sign_up_unavailable", "No accounts can be made at the moment"
 
 
 class PasswordWrong(Forbidden):

@@ -10,6 +10,8 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from kappi_identity.tiers import DEFAULT_TIER
+
 MIN_PUBLISH_AHEAD = timedelta(seconds=300)
 """As long as verifiers keep a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
 
@@ -31,6 +33,12 @@ class IdentitySettings(DatabaseSettings):
     key_secret: SecretStr = Field(
         min_length=16,
         description="Any long random text, the same in every replica; seals the signing keys in the database",
+    )
+
+    sign_up_tier: str = Field(
+        default=DEFAULT_TIER,
+        min_length=1,
+        description="The tier of a new account. While there is no tier of that name, none can be made",
     )
 
     access_token_lifetime: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))

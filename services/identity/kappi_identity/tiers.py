@@ -8,10 +8,9 @@ from datetime import datetime
 
 from kappi_identity.domain import TextRefused
 
-DEFAULT_TIER = "Basic"
-ANONYMOUS_TIER = "Anonymous"
-PROTECTED_TIERS = frozenset({ANONYMOUS_TIER, DEFAULT_TIER, "Premium", "Enterprise"})
-"""Seeded; other services and new accounts rely on them being there."""
+ANONYMOUS_TIER, DEFAULT_TIER = "Anonymous", "Traveller"
+PROTECTED_TIERS = frozenset({ANONYMOUS_TIER, DEFAULT_TIER, "Basic", "Premium", "Enterprise"})
+"""Seeded; other services rely on them being there."""
 
 MAX_NAME_CHARACTERS = 50
 MIN_SIZE_PX, MAX_SIZE_PX = 16, 4_096

@@ -33,6 +33,14 @@ class ClaimInProgress(Conflict):
     code, title = "claim_in_progress", "An account is claiming the gallery at this moment"
 
 
+class TierWithholds(Conflict):
+    code, title = "tier_withholds", "The account's tier withholds what viewers of the gallery have now"
+
+
+class RenditionUrlInvalid(Forbidden):
+    code, title = "rendition_url_invalid", "The signed URL is not good, or not any more"
+
+
 class RightMissing(Forbidden):
     code, title = "right_missing", "These credentials do not allow this"
 

@@ -272,7 +272,6 @@ def build_worker(
         decoding=decoding,
         limits=limits,
         late_checksum=LateChecksum(ChecksumQueries(ground.database), store=ground.store),
-        tier=build_tier(ground),
         clock=ground.clock,
         tag=TagOriginal(ground.store) if write_tags else None,
         scan=scan,

@@ -64,6 +64,7 @@ from kappi_media.ground import (
 from kappi_media.page_cache import PageCache
 from kappi_media.rendering.confinement_report import ConfinementReport
 from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.homes import HomeQueries
 from kappi_media.repository.items import ItemQueries
@@ -124,11 +125,15 @@ def build_app(
     tells it that there is something to move."""
     tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
+    on_request = RenditionUrls(
+        public_url=settings.public_url, secret=settings.idempotency_secret.get_secret_value().encode()
+    )
     urls = DownloadUrls(
         ground.signer,
         clock=ground.clock,
         lifetime=settings.download_lifetime,
         bucket=settings.url_bucket,
+        on_request=on_request,
         scanned_only=settings.clamd_address is not None,
     )
     tier = build_tier(ground)
@@ -144,7 +149,16 @@ def build_app(
     LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
     _bulk(ground, settings, accounts, gate=gate, wake_mover=wake_mover).register(app)
     _items(
-        ground, settings, make, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder
+        ground,
+        settings,
+        make,
+        facts,
+        copies,
+        gate=gate,
+        tier=tier,
+        urls=urls,
+        on_request=on_request,
+        recorder=recorder,
     ).register(app)
     _links(ground, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
     archives = archives or build_archives(ground, settings, copies)
@@ -273,11 +287,19 @@ def _items(
     gate: GrantGate,
     tier: GoverningTier,
     urls: DownloadUrls,
+    on_request: RenditionUrls,
     recorder: AccessRecorder,
 ) -> ItemApi:
     queries = ItemQueries(ground.database)
     items = Items(queries, urls=urls, copies=copies, outbox=ground.outbox, clock=ground.clock, facts=facts)
-    renditions = Renditions(queries, stored=RenditionQueries(ground.database), make=make, urls=urls)
+    renditions = Renditions(
+        queries,
+        stored=RenditionQueries(ground.database),
+        make=make,
+        urls=urls,
+        on_request=on_request,
+        clock=ground.clock,
+    )
     return ItemApi(
         gate,
         tier=tier,

@@ -58,9 +58,7 @@ def present_item(
         placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
         created_at=item.created_at,
         original=_original(item, urls, as_of=as_of, handout=handout) if gives_original else None,
-        renditions={
-            size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if rules.allows(size)
-        },
+        renditions=_renditions(item, urls, as_of=as_of, rules=rules),
         rejection_reason=item.rejection_reason or UNSET,
     )
 
@@ -78,6 +76,15 @@ def present_to_viewer(
     return present_item(
         item, urls, as_of=as_of, rules=rules, handout=Handout.NOTHING_YET if unchecked else handout
     )
+
+
+def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> dict[str, SignedUrl]:
+    """Those in the store that the rules allow, and, of what can be decoded, their sizes that are not."""
+    listed = {size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if rules.allows(size)}
+    if item.status == "ready":
+        for size in rules.sizes.difference(listed):
+            listed[size] = urls.rendition_on_request(item, size, as_of=as_of)
+    return listed
 
 
 def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, handout: Handout) -> SignedUrl | None:

@@ -9,14 +9,16 @@ from kappi_chassis.storage import UrlSigner
 from kappi_contracts.keys import RenditionFormat, location_free_key, original_key, rendition_key
 
 from kappi_media.domain import Item, ItemStatus, start_of_bucket
+from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.schemas import SignedUrl
 
 
 class DownloadUrls:
     """Signs as of the start of the current bucket; the lifetime is longer by the bucket.
 
-    lifetime: what every URL has left when it is handed out, at least. scanned_only: originals are kept back
-    until a virus scanner has seen them, which is before they are ready.
+    lifetime: what every URL has left when it is handed out, at least. on_request: signs for renditions that
+    are not made yet. scanned_only: originals are kept back until a virus scanner has seen them, which is
+    before they are ready.
     """
 
     def __init__(
@@ -26,9 +28,11 @@ class DownloadUrls:
         clock: Clock,
         lifetime: timedelta,
         bucket: timedelta,
+        on_request: RenditionUrls,
         scanned_only: bool = False,
     ) -> None:
         self._scanned_only = scanned_only
+        self._on_request = on_request
         self._signer = signer
         self._clock = clock
         self._bucket = bucket
@@ -61,6 +65,10 @@ class DownloadUrls:
     ) -> SignedUrl:
         key = rendition_key(item.gallery_id, item.id, size, fmt, folder=item.folder)
         return self._signed(key, as_of, None)
+
+    def rendition_on_request(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
+        """Of one that is made when the URL is followed."""
+        return self._on_request.sign(item, size, expires_at=as_of + self._lifetime)
 
     def object_until(self, end: datetime, *, now: datetime, key: str, filename: str) -> SignedUrl:
         """What lies under a key, not beyond `end`: a whole second after `now`, as signatures begin on one."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 GIB = 1 << 30
-GRID_HEIGHT_PX = 400
+GRID_HEIGHT_PX, SCREEN_HEIGHT_PX = 400, 2048
+GRID_SIZE = str(GRID_HEIGHT_PX)
+"""The rendition every item gets at once: making it is what proves that a file can be decoded."""
 
 ANONYMOUS = "Anonymous"
 """The tier of galleries without an account."""
-DEFAULT = "Basic"
-"""The tier of accounts nothing else is known of."""
+DEFAULT = "Traveller"
+"""The tier of accounts nothing else is known of: news of an account may come later than its first call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,12 @@ class TierRules:
         are, which bounds how many there can be of one item."""
         return self.sizes.issuperset(size.split("x"))
 
+    @cached_property
+    def of_shared(self) -> TierRules:
+        """The same for a shared gallery: with any tier viewers have a size for a grid, one for a screen."""
+        sizes = {*self.rendition_sizes, GRID_HEIGHT_PX, SCREEN_HEIGHT_PX}
+        return replace(self, rendition_sizes=tuple(sorted(sizes)))
+
     @property
     def size_list(self) -> str:
         """The sizes in words."""
@@ -50,22 +57,6 @@ class TierRules:
         """The same for two tiers exactly if they show the same of an item."""
         shown = f"{self.original_access} {sorted(set(self.rendition_sizes))}"
         return hashlib.blake2s(shown.encode(), digest_size=6).hexdigest()
-
-    @property
-    def grid_size(self) -> str:
-        """The rendition every item gets at once.
-
-        400 pixels high, else the largest below, else the smallest. A tier without any gets 400 all the
-        same: making one is what proves that a file can be decoded.
-        """
-        return str(_grid_height(self.rendition_sizes))
-
-
-def _grid_height(sizes: Sequence[int]) -> int:
-    if not sizes or GRID_HEIGHT_PX in sizes:
-        return GRID_HEIGHT_PX
-    small = [size for size in sizes if size < GRID_HEIGHT_PX]
-    return max(small) if small else min(sizes)
 
 
 # As the identity service seeds them: a gallery must open before the first event has arrived.
@@ -82,6 +73,14 @@ SEEDED = {
         ),
         TierRules(
             name=DEFAULT,
+            rendition_sizes=(200, 400, 2048),
+            original_access=True,
+            expiring_links=False,
+            max_file_bytes=5 * GIB,
+            quota_bytes=50 * GIB,
+        ),
+        TierRules(
+            name="Basic",
             rendition_sizes=(200,),
             original_access=False,
             expiring_links=False,

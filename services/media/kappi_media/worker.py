@@ -56,8 +56,8 @@ from kappi_media.scanning import ScanOriginal, ScanRefused
 from kappi_media.shares import DecoderBudget
 from kappi_media.stored_renditions import Decoding, KeptGridPicture, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
+from kappi_media.tiers import GRID_SIZE
 from kappi_media.use_cases.checksums import ChecksumWrong, LateChecksum
-from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.tag_originals import TagOriginal
 
 ATTEMPTS: Final = 6
@@ -113,7 +113,6 @@ class ProcessUpload:
         store: ObjectStore,
         decoding: Decoding,
         late_checksum: LateChecksum,
-        tier: GoverningTier,
         clock: Clock,
         limits: ProbeLimits = DEFAULT_LIMITS,
         tag: TagOriginal | None = None,
@@ -126,7 +125,6 @@ class ProcessUpload:
         self._limits = limits
         self._maker = RenditionMaker(rendering=decoding, store=store)
         self._late_checksum = late_checksum
-        self._tier = tier
         self._clock = clock
         self._tag = tag
         self._scan = scan
@@ -143,8 +141,7 @@ class ProcessUpload:
                 job, reason=reason, detail="ended its decoder, or the worker, each time"
             )
         try:
-            rules = await self._tier(taken.owner_id)
-            made = await self._make(job, grid_size=rules.grid_size)
+            made = await self._make(job)
         except Rejected as rejected:
             return await self._reject(job, reason=rejected.reason.value, detail=rejected.detail)
         except ChecksumWrong:
@@ -155,7 +152,7 @@ class ProcessUpload:
             return await self._reject(job, reason="missing", detail="no original in the store")
         return await self._ready(job, made)
 
-    async def _make(self, job: LeasedUpload, *, grid_size: str) -> _Made:
+    async def _make(self, job: LeasedUpload) -> _Made:
         started = time.perf_counter()
         source = StoredSource(self._store, job.object_key, size_bytes=job.size_bytes)
         fmt = identify(job.content_type, await source.read(0, SNIFF_BYTES))
@@ -163,7 +160,7 @@ class ProcessUpload:
         if self._scan is not None:
             await self._scan(job.object_key, size_bytes=job.size_bytes)
         facts = await self._decoding.probe(source, fmt, self._limits, share=job.share)
-        wanted = WantedRendition(job.media_id, job.gallery_id, grid_size)
+        wanted = WantedRendition(job.media_id, job.gallery_id, GRID_SIZE)
         grid = await self._maker.make_grid(source, facts, wanted, share=job.share)
         metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
         return _Made(facts, grid)

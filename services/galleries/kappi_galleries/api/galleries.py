@@ -202,6 +202,7 @@ def _change(body: GalleryPatch) -> GalleryChange:
         password=PasswordChange(password=body.password) if "password" in sent else None,
         lifetime_s=body.expires_in,
         location_free=body.location_free,
+        keep_code=body.keep_code,
     )
 
 

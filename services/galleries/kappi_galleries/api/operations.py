@@ -23,6 +23,7 @@ from kappi_galleries.errors import (
     GalleryKeyMissing,
     GalleryKeyWrong,
     GalleryNotFound,
+    TierWithholds,
 )
 from kappi_galleries.schemas import (
     AccessKeyAnswer,
@@ -81,11 +82,13 @@ CHANGE: dict[str, Any] = {
     "operation_id": "updateGallery",
     "summary": "Change a gallery",
     "description": "`visibility` and `password` are for galleries of an account: private hides the code, and "
-    "shared shows the same one again. `expires_in` is for anonymous ones and counts from now, so that "
-    "2592000 gives it 30 more days from here.",
+    "shared gives it a new one, or with `keep_code` the same again. `expires_in` is for "
+    "anonymous ones and counts from now, so that 2592000 gives it 30 more days from here.",
     "response_model": GalleryAnswer,
     "response_description": "The gallery after the change",
-    "responses": problems(MalformedJson, *_MANAGER, AccountRequired, ExpiryNotForAccounts, PasswordsBusy),
+    "responses": problems(
+        MalformedJson, *_MANAGER, AccountRequired, CodesExhausted, ExpiryNotForAccounts, PasswordsBusy
+    ),
 }
 REMOVE: dict[str, Any] = {
     "operation_id": "deleteGallery",
@@ -124,7 +127,8 @@ CLAIM: dict[str, Any] = {
     "description": "Takes the access token of the account and the gallery's access key. From then on the "
     "gallery has no end, and the access key opens nothing any more. Its code stays. What the gallery holds, "
     "pending uploads included, counts for the account's quota: where there is no room for it, or a file is "
-    "larger than the account's tier allows, nothing is changed.",
+    "larger than the account's tier allows, nothing is changed. Nor is it where the tier withholds what the "
+    "gallery's viewers have now, the originals for instance, unless `accept_tier` is sent.",
     # Both, which FastAPI would describe as one or the other.
     "openapi_extra": {"security": [{"AccountToken": [], "GalleryKey": []}]},
     "response_model": GalleryAnswer,
@@ -137,6 +141,7 @@ CLAIM: dict[str, Any] = {
         ClaimInProgress,
         ClaimOverQuota,
         ClaimsUnavailable,
+        TierWithholds,
     ),
 }
 ROTATE_CODE: dict[str, Any] = {

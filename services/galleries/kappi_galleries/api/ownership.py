@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.idempotency import StoredAnswer
 from starlette.responses import Response
@@ -13,7 +15,7 @@ from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
 from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.domain import Gallery
 from kappi_galleries.links import Links
-from kappi_galleries.schemas import AccessKeyAnswer, CodeAnswer, GalleryAnswer
+from kappi_galleries.schemas import AccessKeyAnswer, CodeAnswer, GalleryAnswer, GalleryClaim
 from kappi_galleries.use_cases.access import Manager
 from kappi_galleries.use_cases.claiming import GalleryClaiming
 from kappi_galleries.use_cases.rotation import Rotation
@@ -48,7 +50,11 @@ class OwnershipApi:
         return router
 
     async def claim(
-        self, request: Request, gallery_id: GalleryIdPath, idempotency_key: IdempotencyKey = None
+        self,
+        request: Request,
+        gallery_id: GalleryIdPath,
+        body: Annotated[GalleryClaim | None, Body()] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response:
         account_id = await self._callers.account(request)
         access_key = present(request.headers.get(KEY_HEADER))
@@ -57,6 +63,7 @@ class OwnershipApi:
             gallery_id,
             account_id=account_id,
             access_key=access_key,
+            accept_tier=body is not None and body.accept_tier,
             call=await self._calls.read(request, idempotency_key, scope=f"claim {gallery_id}", caller=caller),
             render=self._gallery,
         )

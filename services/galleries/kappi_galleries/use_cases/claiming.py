@@ -44,6 +44,7 @@ class GalleryClaiming:
         *,
         account_id: UUID,
         access_key: str,
+        accept_tier: bool,
         call: IdempotentCall | None,
         render: Callable[[Gallery], StoredAnswer],
     ) -> StoredAnswer:
@@ -66,7 +67,7 @@ class GalleryClaiming:
         try:
             return await answer_once(self._outbox, call, look)
         except _RoomNeeded:
-            await self._room.reserve(gallery_id, account_id)
+            await self._room.reserve(gallery_id, account_id, accept_tier=accept_tier)
         return await answer_once(self._outbox, call, act)
 
     async def _find(self, unit: UnitOfWork, gallery_id: UUID, account_id: UUID, access_key: str) -> Gallery:

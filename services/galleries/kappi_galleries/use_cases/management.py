@@ -12,11 +12,13 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
+from kappi_galleries.credentials import CodeScheme
 from kappi_galleries.domain import Gallery, LifetimePolicy, Visibility
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, GalleryNotFound
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
 from kappi_galleries.use_cases.access import Manager, lock_managed, read_managed
 from kappi_galleries.use_cases.announcing import updated
+from kappi_galleries.use_cases.coding import with_new_code
 from kappi_galleries.use_cases.deletion import delete
 
 
@@ -36,13 +38,15 @@ class PasswordChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryChange:
-    """What to change; None leaves a part as it is. lifetime_s: seconds from now."""
+    """What to change; None leaves a part as it is. keep_code: of a private gallery that is shared.
+    lifetime_s: seconds from now."""
 
     title: TitleChange | None = None
     visibility: Visibility | None = None
     password: PasswordChange | None = None
     lifetime_s: int | None = None
     location_free: bool | None = None
+    keep_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +67,14 @@ class GalleryManagement:
         outbox: Outbox,
         passwords: Passwords,
         lifetimes: LifetimePolicy,
+        codes: CodeScheme,
         clock: Clock,
     ) -> None:
         self._queries = queries
         self._outbox = outbox
         self._passwords = passwords
         self._lifetimes = lifetimes
+        self._codes = codes
         self._clock = clock
 
     async def list_mine(self, account_id: UUID, *, before: UUID | None, limit: int) -> GalleryPage:
@@ -91,7 +97,8 @@ class GalleryManagement:
 
         shares: whose places a new password takes.
 
-        Raises GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused, PasswordsBusy.
+        Raises GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused, PasswordsBusy,
+        CodesExhausted.
         """
         now = self._clock()
         secrets = await self._hashed(gallery_id, manager, change=change, shares=shares)
@@ -104,6 +111,9 @@ class GalleryManagement:
             changed = self._changed(gallery, change, now=now)
             if changed == gallery and not secrets.get("password_hash"):
                 return gallery
+            if changed.visibility == "shared" != gallery.visibility and not change.keep_code:
+                # A link that was withdrawn must not come back to life by itself.
+                changed = await with_new_code(changed, rows, self._codes)
             changed = replace(changed, version=gallery.version + 1, updated_at=now)
             await rows.update(changed, secrets=secrets)
             await unit.publish(updated(changed), sequence=changed.version)

@@ -18,7 +18,7 @@ from kappi_galleries.repository.galleries import GalleryRows, Secrets
 from kappi_galleries.use_cases.access import Manager, key_hash_of, lock_managed
 from kappi_galleries.use_cases.announcing import updated
 from kappi_galleries.use_cases.answering import answer_once
-from kappi_galleries.use_cases.coding import take_free_code
+from kappi_galleries.use_cases.coding import with_new_code
 
 
 class Rotation:
@@ -45,10 +45,7 @@ class Rotation:
         async def act(unit: UnitOfWork) -> StoredAnswer:
             rows = GalleryRows(unit.connection)
             gallery = await self._lock(rows, gallery_id, manager)
-            if gallery.code is not None:
-                # Recorded when it was handed out, unless that was while an older release still ran.
-                await rows.take_code(gallery.code)
-            changed = replace(gallery, code=await take_free_code(self._codes, rows.take_code))
+            changed = await with_new_code(gallery, rows, self._codes)
             changed = await self._write(unit, changed, secrets={})
             metrics.ROTATED.labels("code").inc()
             return render(changed)

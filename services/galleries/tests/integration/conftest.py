@@ -27,7 +27,7 @@ from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_galleries.consumers import GROUP
-from kappi_galleries.errors import PicturesUnavailable
+from kappi_galleries.errors import PicturesUnavailable, TierWithholds
 from kappi_galleries.main import Ground, build_app, build_handlers
 from kappi_galleries.media_service import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
@@ -266,18 +266,22 @@ def pictures() -> KeptPictures:
 
 
 class Room:
-    """`ClaimRoom` in memory. refusal: raised instead of reserving. before: what happens first."""
+    """`ClaimRoom` in memory. refusal: raised instead of reserving. withholds: the account's tier does.
+    before: what happens first."""
 
     def __init__(self) -> None:
         self.reserved: list[tuple[UUID, UUID]] = []
+        self.withholds = False
         self.refusal: Problem | None = None
         self.before: Callable[[], Awaitable[object]] | None = None
 
-    async def reserve(self, gallery_id: UUID, account_id: UUID) -> None:
+    async def reserve(self, gallery_id: UUID, account_id: UUID, *, accept_tier: bool) -> None:
         if self.before is not None:
             await self.before()
         if self.refusal is not None:
             raise self.refusal
+        if self.withholds and not accept_tier:
+            raise TierWithholds("With the tier Basic its viewers would lose the originals.")
         self.reserved.append((gallery_id, account_id))
 
 

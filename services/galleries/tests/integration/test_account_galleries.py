@@ -245,20 +245,24 @@ async def test_an_accounts_token_does_not_take_from_a_key(http: Any, account: An
     assert outcome(foreign) == (403, "gallery_key_wrong")
 
 
-async def test_a_private_gallery_hides_its_code_and_shows_the_same_again(
-    http: Any, account: Any, gallery: Any, published: Any
+@pytest.mark.parametrize("keep_code", [True, False])
+async def test_a_private_gallery_hides_its_code_and_shows_the_same_again_if_asked_to(
+    http: Any, account: Any, gallery: Any, published: Any, keep_code: bool
 ) -> None:
     hidden = await http("PATCH", path(gallery), body={"visibility": "private"}, token=account.token)
     read = await http("GET", path(gallery), token=account.token)
     closed = await http("POST", "/internal/grants/view", body={"code": gallery["code"]})
-    shown = await http("PATCH", path(gallery), body={"visibility": "shared"}, token=account.token)
+    body = {"visibility": "shared", "keep_code": keep_code}
+    shown = await http("PATCH", path(gallery), body=body, token=account.token)
     opened = await http("POST", "/internal/grants/view", body={"code": gallery["code"]})
 
     for answer in (hidden, read):
         assert (answer.json["visibility"], answer.json["code"], answer.json["url"]) == ("private", None, None)
     assert outcome(closed) == (404, "gallery_not_found")
-    assert (shown.json["code"], shown.json["url"]) == (gallery["code"], gallery["url"])
-    assert opened.status == 200
+    assert ((shown.json["code"], shown.json["url"]) == (gallery["code"], gallery["url"])) == keep_code
+    assert opened.status == (200 if keep_code else 404)
+    renewed = await http("POST", "/internal/grants/view", body={"code": shown.json["code"]})
+    assert renewed.status == 200
     events = [(sequence, event["visibility"]) for _, sequence, event in await published()]
     assert events == [(1, "shared"), (2, "private"), (3, "shared")]
 

@@ -33,10 +33,13 @@ def outcome(answer: Any) -> tuple[int, str]:
 
 @pytest.fixture
 def claim(http: Any, gallery: Any) -> Any:
-    async def claim(account: Any, *, key: str | None = "", headers: Any = None, target: Any = None) -> Any:
+    async def claim(
+        account: Any, *, key: str | None = "", headers: Any = None, target: Any = None, body: Any = None
+    ) -> Any:
         where = f"{path(target or gallery)}/claim"
         sent = gallery["access_key"] if key == "" else key
-        return await http("POST", where, token=account and account.token, key=sent, headers=headers)
+        token = account and account.token
+        return await http("POST", where, body=body, token=token, key=sent, headers=headers)
 
     return claim
 
@@ -240,6 +243,18 @@ async def test_without_room_nothing_is_changed(
     # A refusal does not use a key up.
     room.refusal = None
     assert (await claim(account, headers=headers)).status == 200
+
+
+async def test_a_tier_that_withholds_is_accepted_or_nothing_is_changed(
+    account: Any, claim: Any, room: Any, published: Any
+) -> None:
+    room.withholds = True
+    headers = {"idempotency-key": "claim-of-today"}
+    for body in (None, {}, {"accept_tier": False}):
+        assert outcome(await claim(account, headers=headers, body=body)) == (409, "tier_withholds")
+    assert outcome(await claim(account, body={"accept_tier": "yes"})) == (422, "validation_failed")
+    assert [topic for topic, _, _ in await published()] == ["GalleryCreated"]
+    assert (await claim(account, headers=headers, body={"accept_tier": True})).status == 200
 
 
 async def test_what_happens_while_room_is_reserved_decides(

@@ -44,8 +44,9 @@ def problem(status: int, code: str) -> web.Response:
 async def test_room_is_reserved(answers: tuple[MediaService, list[web.Response], list[object]]) -> None:
     media, to_come, asked = answers
     to_come.append(web.Response(status=204))
-    await media.reserve(GALLERY, ACCOUNT)
-    assert asked == [("POST", f"/internal/galleries/{GALLERY}/claim", {"account_id": str(ACCOUNT)})]
+    await media.reserve(GALLERY, ACCOUNT, accept_tier=True)
+    wish = {"account_id": str(ACCOUNT), "accept_tier": True}
+    assert asked == [("POST", f"/internal/galleries/{GALLERY}/claim", wish)]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,7 @@ async def test_room_is_reserved(answers: tuple[MediaService, list[web.Response],
         (403, "quota_exceeded", 409),
         (413, "file_too_large", 409),
         (409, "claim_in_progress", 409),
+        (409, "tier_withholds", 409),
         (403, "gallery_key_wrong", 403),
         (404, "gallery_not_found", 404),
     ],
@@ -64,7 +66,7 @@ async def test_a_refusal_keeps_its_code_and_its_words(
     media, to_come, _ = answers
     to_come.append(problem(told, code))
     with pytest.raises(Problem) as refused:
-        await media.reserve(GALLERY, ACCOUNT)
+        await media.reserve(GALLERY, ACCOUNT, accept_tier=False)
     assert (refused.value.code, refused.value.status) == (code, status)
     assert refused.value.detail == f"about {code}"
 
@@ -80,10 +82,10 @@ async def test_anything_else_is_no_answer(
     ):
         to_come.append(failed)
         with pytest.raises(ClaimsUnavailable):
-            await media.reserve(GALLERY, ACCOUNT)
+            await media.reserve(GALLERY, ACCOUNT, accept_tier=False)
     away = MediaService("http://127.0.0.1:1", headers={})
     await away.start()
     with pytest.raises(ClaimsUnavailable) as refused:
-        await away.reserve(GALLERY, ACCOUNT)
+        await away.reserve(GALLERY, ACCOUNT, accept_tier=False)
     assert refused.value.headers["Retry-After"] == "2"
     await away.close()

@@ -81,7 +81,7 @@ async def test_a_view_grant_names_the_owner(http: Any, make_gallery: Any, opened
     gallery = await make_gallery()
     grant = await opened(await http("POST", VIEW, body={"code": gallery["code"]}))
 
-    assert (grant.right, grant.owner_id, grant.tier) == ("view", account.id, "Basic")
+    assert (grant.right, grant.owner_id, grant.tier) == ("view", account.id, "Traveller")
 
 
 async def test_everybody_else_gets_one_answer(

@@ -3,6 +3,10 @@ const code = decodeURIComponent(location.pathname.split("/")[2] || "").trim().to
 const PAGE_ITEMS = 200;
 const URLS_FRESH_MS = 8 * 60 * 1000; // they live ten minutes
 const GRID_PIXELS = 400;
+const SCREEN_PIXELS = 2048;
+// Originals that every browser shows, and that are not larger than they need be for a screen.
+const SHOWN_AS_THEY_ARE = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+const SHOWN_BYTES = 2e6;
 const POLL_MS = [2000, 3000, 5000, 8000, 13000, 20000, 30000];
 const DOWNLOAD_PAUSE_MS = 900; // browsers drop downloads that start in one breath
 
@@ -254,7 +258,6 @@ async function view(id) {
   if (!item) return;
   shownId = id;
   const source = item.original && webAddress(item.original.url);
-  const small = rendition(item, Infinity);
   byId("viewer-name").textContent = item.filename;
   byId("viewer-download").href = source || "#";
   byId("viewer-download").hidden = !source;
@@ -263,20 +266,38 @@ async function view(id) {
     stage = element("video");
     stage.controls = true;
     stage.preload = "metadata";
-    if (small) stage.poster = small;
+    const poster = rendition(item, GRID_PIXELS);
+    if (poster) stage.poster = poster;
     stage.addEventListener("error", () => continueFilm(stage, id));
     stage.src = source;
-  } else if (source || small) {
-    stage = element("img");
-    stage.alt = item.caption || item.filename;
-    // Not every browser shows every original (HEIC, TIFF): the rendition always works.
-    stage.addEventListener("error", () => { if (small && stage.src !== small) stage.src = small; });
-    stage.src = source || small;
+  } else {
+    const sources = pictures(item, source);
+    if (sources.length) stage = picture(item, sources);
   }
   byId("stage").replaceChildren(stage);
   byId("previous").hidden = index === 0;
   byId("next").hidden = index === items.length - 1;
   if (!viewer.open) viewer.showModal();
+}
+
+// What shows an item on a screen, best first.
+function pictures(item, source) {
+  const asItIs = source && SHOWN_AS_THEY_ARE.includes(item.content_type);
+  const small = asItIs && (item.size <= SHOWN_BYTES || item.content_type === "image/gif");
+  const screen = rendition(item, SCREEN_PIXELS);
+  const found = small ? [source, screen] : [screen, asItIs && source];
+  return [...found, rendition(item, GRID_PIXELS)].filter(Boolean);
+}
+
+function picture(item, sources) {
+  const made = element("img");
+  made.alt = item.caption || item.filename;
+  made.addEventListener("error", () => {
+    const next = sources.shift();
+    if (next) made.src = next; else made.replaceWith(waiting(item));
+  });
+  made.src = sources.shift();
+  return made;
 }
 
 // A film paused for long asks for its next piece with an address that is over.

@@ -22,7 +22,7 @@ from kappi_identity.api.access import NO_STORE, SecretIdempotencyKey
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import Account, TextRefused, check_password, normal_password
 from kappi_identity.emails import read_email
-from kappi_identity.errors import EmailTaken, ResetTokenInvalid, TooManyResets
+from kappi_identity.errors import EmailTaken, ResetTokenInvalid, SignUpClosed, TooManyResets
 from kappi_identity.schemas import AccountAnswer, AccountCreate, ResetBody, ResetRequestBody
 from kappi_identity.use_cases.password_reset import PasswordReset
 from kappi_identity.use_cases.sign_up import NewAccount, SignUp
@@ -103,6 +103,7 @@ _CREATE: dict[str, Any] = {
         MalformedJson,
         IdempotencyKeyInvalid,
         EmailTaken,
+        SignUpClosed,
         ValidationFailed,
         IdempotencyKeyReused,
         PasswordsBusy,

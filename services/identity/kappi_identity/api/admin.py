@@ -182,7 +182,8 @@ _CHANGE: dict[str, Any] = {
 _REMOVE: dict[str, Any] = {
     "operation_id": "deleteTier",
     "summary": "Delete a tier",
-    "description": "Only one that no account has, and none of Anonymous, Basic, Premium and Enterprise.",
+    "description": "Only one that no account has, and none of Anonymous, Traveller, Basic, Premium and "
+    "Enterprise, nor the one of new accounts.",
     "status_code": 204,
     "response_model": None,
     "response_description": "It is gone",

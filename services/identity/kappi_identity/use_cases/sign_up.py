@@ -9,6 +9,7 @@ from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http.client_address import address_subject
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
 from kappi_contracts.events import AccountCreated
@@ -16,9 +17,11 @@ from kappi_contracts.events import AccountCreated
 from kappi_identity import metrics
 from kappi_identity.domain import Account, AccountId, Role
 from kappi_identity.emails import EmailAddress
-from kappi_identity.errors import EmailTaken
+from kappi_identity.errors import EmailTaken, SignUpClosed
 from kappi_identity.repository.accounts import AccountRows
-from kappi_identity.tiers import DEFAULT_TIER
+from kappi_identity.repository.tiers import TierRows
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +36,19 @@ class NewAccount:
 class SignUp:
     """The database alone keeps addresses unique: none is looked up before it is taken."""
 
-    def __init__(self, *, outbox: Outbox, passwords: Passwords, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self, *, outbox: Outbox, passwords: Passwords, tier: str, clock: Clock, new_id: NewId
+    ) -> None:
+        """tier: of a new account."""
         self._outbox = outbox
+        self._tier = tier
         self._passwords = passwords
         self._clock = clock
         self._new_id = new_id
 
     async def create(self, wish: NewAccount, *, address: str, role: Role = "user") -> Account:
-        """address: of the caller, whose turn the password takes. Raises EmailTaken, PasswordsBusy."""
+        """address: of the caller, whose turn the password takes. Raises EmailTaken,
+        PasswordsBusy, SignUpClosed."""
         password_hash = await self._hash(wish, address)
         async with self._outbox.begin() as unit:
             account = await self._create_within(unit, wish, password_hash=password_hash, role=role)
@@ -80,12 +88,16 @@ class SignUp:
     async def _create_within(
         self, unit: UnitOfWork, wish: NewAccount, *, password_hash: str, role: Role
     ) -> Account:
+        tier = await TierRows(unit.connection).hold(self._tier)
+        if tier is None or tier.deleted_at is not None:
+            _log.error("sign_up.no_tier", tier=self._tier)
+            raise SignUpClosed("The tier of new accounts does not exist.", retry_after_s=60)
         account = Account(
             id=AccountId(self._new_id()),
             email=wish.email.shown,
             display_name=wish.display_name,
             role=role,
-            tier=DEFAULT_TIER,
+            tier=tier.name,
             version=1,
             created_at=self._clock(),
             deleted_at=None,

@@ -31,7 +31,9 @@ RuleChange = Callable[[TierRules], TierRules]
 class Tiers:
     """Names are found in any case. Every change is published."""
 
-    def __init__(self, *, outbox: Outbox, queries: TierQueries, clock: Clock) -> None:
+    def __init__(self, *, outbox: Outbox, queries: TierQueries, sign_up_tier: str, clock: Clock) -> None:
+        """sign_up_tier: of new accounts, in any case; it is not deleted."""
+        self._sign_up_tier = sign_up_tier
         self._outbox = outbox
         self._queries = queries
         self._clock = clock
@@ -88,7 +90,7 @@ class Tiers:
         async with self._outbox.begin() as unit:
             rows = TierRows(unit.connection)
             tier = await self._living(rows, name)
-            if tier.is_protected:
+            if tier.is_protected or tier.name.lower() == self._sign_up_tier.lower():
                 raise TierProtected("Its rules can be changed instead.")
             if await AccountRows(unit.connection).any_of_tier(tier.name):
                 raise TierInUse("Move its accounts to another tier first.")

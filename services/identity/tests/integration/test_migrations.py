@@ -23,11 +23,13 @@ async def test_the_tiers_that_others_rely_on_are_seeded(database: Any) -> None:
     assert sizes == {
         "Anonymous": [200, 400],
         "Basic": [200],
+        "Traveller": [200, 400, 2048],
         "Premium": [200, 400],
         "Enterprise": [200, 400],
     }
     assert {name for name, row in found.items() if row["original_access"]} == {
         "Anonymous",
+        "Traveller",
         "Premium",
         "Enterprise",
     }

@@ -115,7 +115,7 @@ async def test_a_life_of_an_account_on_the_wire(
                 JwksSource(http_fetch(f"{address}/.well-known/jwks.json")), clock=utc_now
             )
             claims = await verifier.open(tokens["access_token"])
-            assert (str(claims.account_id), claims.role, claims.tier) == (account["id"], "user", "Basic")
+            assert (str(claims.account_id), claims.role, claims.tier) == (account["id"], "user", "Traveller")
             assert claims.expires_at - claims.issued_at == tokens["expires_in"] == 600
 
             body = {"email": "ada@example.com"}
@@ -139,11 +139,11 @@ async def test_a_life_of_an_account_on_the_wire(
                 assert answer.status == 204
         (created,) = await _messages(connection, "AccountCreated", until=lambda found: len(found) == 1)
         (deleted,) = await _messages(connection, "AccountDeleted", until=lambda found: len(found) == 1)
-        tiers = await _messages(connection, "TierChanged", until=lambda found: len(found) >= 4)
+        tiers = await _messages(connection, "TierChanged", until=lambda found: len(found) >= 5)
         assert created.key.decode() == deleted.key.decode() == account["id"]
-        assert (decode(created.value, created.headers).source, len(tiers)) == ("/identity", 4)
+        assert (decode(created.value, created.headers).source, len(tiers)) == ("/identity", 5)
         assert {json.loads(tier.value)["name"] for tier in tiers} == {
-            *("Anonymous", "Basic", "Premium", "Enterprise")
+            *("Anonymous", "Traveller", "Basic", "Premium", "Enterprise")
         }
         assert await asyncio.to_thread(managed.stop) == 0
 

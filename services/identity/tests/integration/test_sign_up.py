@@ -28,13 +28,13 @@ async def test_an_account_is_made_and_told_to_others(http: Any, clock: Any, publ
     assert answer.header("cache-control") == "no-store"
     account = answer.json
     assert set(account) == {"id", "email", "display_name", "tier", "role", "created_at"}
-    assert (account["display_name"], account["tier"], account["role"]) == ("Ada", "Basic", "user")
+    assert (account["display_name"], account["tier"], account["role"]) == ("Ada", "Traveller", "user")
     assert account["email"].lower() == "ada@example.com"
     assert datetime.fromisoformat(account["created_at"]) == clock.now
     ((topic, sequence, event),) = await published()
     assert (topic, sequence) == ("AccountCreated", 1)
     assert set(event) == {"account_id", "tier", "created_at"}
-    assert (event["account_id"], event["tier"]) == (account["id"], "Basic")
+    assert (event["account_id"], event["tier"]) == (account["id"], "Traveller")
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", " ADA@EXAMPLE.COM ", "\uff41\uff44\uff41@example.com"])

@@ -53,9 +53,18 @@ async def test_the_role_counts_as_it_is_now_not_as_the_token_says(
     assert (answer.status, answer.code) == (403, "admin_required")
 
 
+SEEDED = ["Anonymous", "Basic", "Enterprise", "Premium", "Traveller"]
+
+
 async def test_tiers_are_listed_and_read(http: Any, admin: Any) -> None:
     listed = (await http("GET", TIERS, token=admin.access_token)).json
-    assert [tier["name"] for tier in listed["items"]] == ["Anonymous", "Basic", "Enterprise", "Premium"]
+    assert [tier["name"] for tier in listed["items"]] == [
+        "Anonymous",
+        "Basic",
+        "Enterprise",
+        "Premium",
+        "Traveller",
+    ]
     assert listed["next_cursor"] is None
     read = await http("GET", f"{TIERS}/bAsIc", token=admin.access_token)
     assert read.json == listed["items"][1]
@@ -151,7 +160,7 @@ async def test_seeded_tiers_change_but_stay(http: Any, admin: Any, published: An
         "PATCH", f"{TIERS}/Premium", body={"rendition_sizes": [300]}, token=admin.access_token
     )
     assert changed.json["rendition_sizes"] == [300]
-    for name in ("Anonymous", "basic", "Premium", "Enterprise"):
+    for name in ("Anonymous", "traveller", "basic", "Premium", "Enterprise"):
         answer = await http("DELETE", f"{TIERS}/{name}", token=admin.access_token)
         assert (answer.status, answer.code) == (409, "tier_protected")
     assert [(sequence, event["name"]) for _, sequence, event in await _events(published)] == [(2, "Premium")]
@@ -257,8 +266,14 @@ async def test_seeded_tiers_are_announced_once_by_many_replicas(
     parts: Any, assemble: Any, published: Any
 ) -> None:
     counts = await asyncio.gather(*(assemble().tiers.announce() for _ in range(5)))
-    assert sorted(counts) == [0, 0, 0, 0, 4]
+    assert sorted(counts) == [0, 0, 0, 0, 5]
     assert await parts.tiers.announce() == 0
     events = await published()
     assert {(topic, sequence) for topic, sequence, _ in events} == {("TierChanged", 1)}
-    assert sorted(event["name"] for _, _, event in events) == ["Anonymous", "Basic", "Enterprise", "Premium"]
+    assert sorted(event["name"] for _, _, event in events) == [
+        "Anonymous",
+        "Basic",
+        "Enterprise",
+        "Premium",
+        "Traveller",
+    ]

@@ -38,7 +38,7 @@ async def test_a_login_brings_tokens_that_work(http: Any, sign_up: Any, log_in: 
         "aud": "kappi",
         "sub": ada.id,
         "role": "user",
-        "tier": "Basic",
+        "tier": "Traveller",
     }
     assert claims["iat"] == int(clock.now.timestamp())
     assert claims["exp"] - claims["iat"] == tokens["expires_in"]

@@ -67,7 +67,7 @@ async def test_tiers_are_announced_when_the_database_is_back(
     monkeypatch.setattr(parts.tiers, "announce", troubled)
 
     async def announced() -> None:
-        assert len(await published()) == 4
+        assert len(await published()) == 5
 
     async with Background() as background:
         background.start(parts.upkeep().announce_tiers())

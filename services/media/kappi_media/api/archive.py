@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from kappi_media import metrics
 from kappi_media.api import archive_operations
-from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.access import GrantGate
 from kappi_media.archive.conditions import Outcome, outcome
 from kappi_media.archive.layout import ArchiveLayout
 from kappi_media.archive.streaming import ArchiveStream
@@ -42,7 +42,7 @@ class ArchiveApi:
         grant = await self._gate.open(request, "view")
         if grant.gallery.code != request.path_params["code"].strip().lower():
             raise GalleryNotFound
-        rules = await self._tier(owner_of(grant))
+        rules = await self._tier.of(grant)
         lay_out = (
             self._archives.lay_out_location_free if grant.gallery.location_free else self._archives.lay_out
         )

@@ -30,6 +30,7 @@ class Home(msgspec.Struct, frozen=True):
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account_id: UUID
+    accept_tier: bool = False
 
 
 _claim = msgspec.json.Decoder(Claim)
@@ -53,7 +54,11 @@ class InternalApi:
 
     async def _claim(self, request: Request) -> Response:
         wanted = decode(_claim, await read_body(request))
-        await self._reserve_claim(GalleryId(request.path_params["id"]), AccountId(wanted.account_id))
+        await self._reserve_claim(
+            GalleryId(request.path_params["id"]),
+            AccountId(wanted.account_id),
+            accept_tier=wanted.accept_tier,
+        )
         return Response(status_code=204)
 
     def _answer_for(self, collection: Collection) -> Callable[[Request], Awaitable[Response]]:

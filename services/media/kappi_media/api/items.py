@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.accepting import rendition_format
-from kappi_media.api.access import ClientAddresses, GrantGate, owner_of, share_of
+from kappi_media.api.access import ClientAddresses, GrantGate, share_of
 from kappi_media.api.reading import check_attributes, decode, read_body
 from kappi_media.domain import Description, GalleryId, Handout, MediaId
 from kappi_media.presentation import present_item, present_to_viewer
@@ -75,7 +75,7 @@ class ItemApi:
             handout = await self._items.location_free_handout(item)
         self._recorder.granted("item_view", request, grant, media_id=media_id)
         present = present_item if grant.allows("contribute") else present_to_viewer
-        rules = await self._tier(owner_of(grant))
+        rules = await self._tier.of(grant)
         return JsonResponse(present(item, self._urls, as_of=self._urls.as_of(), rules=rules, handout=handout))
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
@@ -95,7 +95,7 @@ class ItemApi:
                 name for name in changes.__struct_fields__ if getattr(changes, name) is not UNSET
             ),
         )
-        rules = await self._tier(owner_of(grant))
+        rules = await self._tier.of(grant)
         return JsonResponse(present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules))
 
     async def delete(self, media_id: ItemIdPath, request: Request) -> Response:
@@ -113,12 +113,29 @@ class ItemApi:
     ) -> Response:
         grant = await self._gate.open(request, "view")
         signed = await self._download_for(grant)(
-            MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier(owner_of(grant))
+            MediaId(media_id), GalleryId(grant.gallery_id), rules=await self._tier.of(grant)
         )
         self._recorder.granted("download", request, grant, media_id=media_id)
         return _redirect(signed) if redirect else JsonResponse(signed)
 
-    async def rendition(self, media_id: ItemIdPath, size: str, request: Request) -> Response:
+    async def rendition(
+        self,
+        media_id: ItemIdPath,
+        size: str,
+        request: Request,
+        expires: Annotated[str, Query(description="As it stands in the item's URL")] = "",
+        signature: Annotated[str, Query(description="As `expires`; takes the place of credentials")] = "",
+    ) -> Response:
+        if signature:
+            signed, gallery_id = await self._renditions.signed(
+                MediaId(media_id),
+                size=size,
+                expires=expires,
+                signature=signature,
+                address_id=self._addresses.id_of(request),
+            )
+            self._recorder.signed("preview", request, gallery_id=gallery_id, media_id=media_id)
+            return _redirect(signed)
         grant = await self._gate.open(request, "view")
         if not is_size(size):
             message = "a height, as 400, or a width and a height, as 600x600"
@@ -130,7 +147,7 @@ class ItemApi:
             GalleryId(grant.gallery_id),
             size=size,
             fmt=rendition_format(",".join(request.headers.getlist("accept"))),
-            rules=await self._tier(owner_of(grant)),
+            rules=await self._tier.of(grant),
             share=share_of(grant, self._addresses.id_of(request)),
         )
         self._recorder.granted("preview", request, grant, media_id=media_id)

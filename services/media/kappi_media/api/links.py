@@ -13,7 +13,7 @@ from kappi_chassis.idempotency import HEADER, SecretIdempotentCall
 from starlette.responses import Response
 
 from kappi_media.api import link_operations
-from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.access import GrantGate
 from kappi_media.api.items import ItemIdPath
 from kappi_media.api.reading import decode, read_body
 from kappi_media.domain import GalleryId, LinkId, MediaId
@@ -59,7 +59,7 @@ class LinkApi:
         order = LinkOrder(
             MediaId(media_id),
             grant,
-            await self._tier(owner_of(grant)),
+            await self._tier.of(grant),
             timedelta(seconds=decode(_request, body).valid_for),
         )
         key = request.headers.get(HEADER)
@@ -94,7 +94,7 @@ class LinkApi:
         self, token: Annotated[str, Path(description="As it stands in the link")], request: Request
     ) -> Response:
         followed = await self._links.follow(token)
-        self._recorder.followed(request, gallery_id=followed.gallery_id, media_id=followed.media_id)
+        self._recorder.signed("link", request, gallery_id=followed.gallery_id, media_id=followed.media_id)
         headers = {
             "Location": followed.signed.url,
             "Cache-Control": "private, no-store",

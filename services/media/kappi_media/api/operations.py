@@ -279,6 +279,8 @@ RENDITION: dict[str, Any] = {
         "picture's middle. The tier of the gallery's owner says which heights there are; a cover can be had "
         "when both its sides are among them. The first request for one makes it, which takes a moment; "
         "from then on it is stored, and as JPEG listed with the item.\n\n"
+        "An item lists URLs of this operation for sizes that are not made yet. They are signed: they need no "
+        "credential, live as long as the other URLs beside them, and lead to the JPEG.\n\n"
         "JPEG, unless `Accept` names `image/avif` or `image/webp` and gives it no lower quality than JPEG; "
         "of the two, at the same quality, AVIF. A wildcard means JPEG."
     ),
@@ -289,6 +291,7 @@ RENDITION: dict[str, Any] = {
         **problems(
             *ACCESS,
             errors.RenditionNotInTier,
+            errors.RenditionUrlInvalid,
             errors.MediaNotFound,
             errors.MediaNotReady,
             errors.RenditionImpossible,

@@ -75,7 +75,7 @@ class SmallUploadApi:
         if gallery_id is None:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
-        rules = await self._tier(owner_of(grant))
+        rules = await self._tier.of(grant)
         limit = min(self._max_file_bytes, rules.max_file_bytes)
         body, at_most_bytes = _body_of(request, limit=limit)
         address_id = self._addresses.id_of(request)

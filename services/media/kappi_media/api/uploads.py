@@ -99,7 +99,7 @@ class UploadApi:
         files = declared.files
         check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
         owner_id = owner_of(grant)
-        rules = await self._tier(owner_id)
+        rules = await self._tier.of(grant)
         address_id = self._addresses.id_of(request)
         batch = Batch(GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection)
         key = request.headers.get(HEADER)
@@ -126,7 +126,7 @@ class UploadApi:
         body = await read_body(request)
         parts = decode(_completion, body).parts if body else ()
         item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts)
-        rules = await self._tier(owner_of(grant))
+        rules = await self._tier.of(grant)
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
         return json_response(_encoder.encode(shown))
 

@@ -7,7 +7,7 @@ from kappi_chassis.http.app import hot_route
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.access import GrantGate, owner_of
+from kappi_media.api.access import GrantGate
 from kappi_media.compression import negotiate
 from kappi_media.errors import GalleryNotFound
 from kappi_media.paging import DEFAULT_LIMIT, limit_of, position_of
@@ -33,7 +33,7 @@ class ViewApi:
         if grant.gallery.code != request.path_params["code"].strip().lower():
             raise GalleryNotFound
         page = _page_request(request)
-        answer = await self._view(grant.gallery, page, rules=await self._tier(owner_of(grant)))
+        answer = await self._view(grant.gallery, page, rules=await self._tier.of(grant))
         if page.after is None:
             self._recorder.granted("view", request, grant)
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}

@@ -7,10 +7,14 @@ from datetime import datetime
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 
-from kappi_media.domain import Description, GalleryId, Item, MediaId
+from kappi_media.domain import AccountId, Description, GalleryId, Item, MediaId
 from kappi_media.repository.item_columns import ITEM, item_of
 
 _FIND = f"SELECT {ITEM} FROM items i WHERE i.id = $1 AND i.gallery_id = $2"  # noqa: S608 - column names
+_FIND_WITH_OWNER = f"""
+SELECT c.owner_id, {ITEM} FROM items i JOIN contents c ON c.gallery_id = i.gallery_id
+WHERE i.id = $1 AND c.deleted_at IS NULL
+"""  # noqa: S608 - column names
 _DESCRIBE = f"""
 WITH home AS MATERIALIZED (
   SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
@@ -63,6 +67,11 @@ class ItemQueries:
 
     async def find(self, media_id: MediaId, gallery_id: GalleryId) -> Item | None:
         return item_of(await self._database.hot.fetchrow(_FIND, media_id, gallery_id))
+
+    async def find_with_owner(self, media_id: MediaId) -> tuple[Item, AccountId | None] | None:
+        """The item, in whatever gallery it is, and whose that is."""
+        record = await self._database.hot.fetchrow(_FIND_WITH_OWNER, media_id)
+        return None if record is None else (Item._make(record[1:]), record["owner_id"])
 
     async def describe(
         self, media_id: MediaId, gallery_id: GalleryId, *, description: Description, fields: frozenset[str]

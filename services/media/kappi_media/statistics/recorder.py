@@ -28,8 +28,8 @@ class AccessRecorder(Protocol):
     ) -> None:
         """An access by a grant."""
 
-    def followed(self, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
-        """An access by an expiring link."""
+    def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
+        """An access by a link, or a URL, that is its own credential."""
 
 
 class CountAccesses:
@@ -43,8 +43,8 @@ class CountAccesses:
     ) -> None:
         self._count(kind, request, gallery_id=grant.gallery_id, media_id=media_id)
 
-    def followed(self, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
-        self._count("link", request, gallery_id=gallery_id, media_id=media_id)
+    def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
+        self._count(kind, request, gallery_id=gallery_id, media_id=media_id)
 
     def _count(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None) -> None:
         language = agent = address = b""
@@ -70,5 +70,5 @@ class CountNothing:
     ) -> None:
         """Nothing."""
 
-    def followed(self, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
+    def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
         """Nothing."""

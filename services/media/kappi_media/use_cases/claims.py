@@ -15,8 +15,10 @@ from kappi_media.errors import (
     GalleryKeyWrong,
     GalleryNotFound,
     QuotaExceeded,
+    TierWithholds,
 )
 from kappi_media.repository.claims import ClaimState, end_overdue, hold_for_claim, holdings, reserve
+from kappi_media.tiers import TierRules
 from kappi_media.use_cases.governing_tier import GoverningTier
 
 RESERVED_FOR: Final = timedelta(minutes=5)
@@ -30,13 +32,14 @@ class ReserveClaim:
         self._tier = tier
         self._clock = clock
 
-    async def __call__(self, gallery_id: GalleryId, account_id: AccountId) -> None:
+    async def __call__(self, gallery_id: GalleryId, account_id: AccountId, *, accept_tier: bool) -> None:
         """Charge the account for what the gallery holds. Again is the same as once.
 
-        Raises GalleryNotFound (deleted), GalleryKeyWrong (another account's), ClaimInProgress, FileTooLarge,
-        QuotaExceeded; nothing is changed then.
+        accept_tier: although its viewers get less by it. Raises GalleryNotFound (deleted), GalleryKeyWrong
+        (another account's), ClaimInProgress, FileTooLarge, QuotaExceeded, TierWithholds; nothing is changed
+        then.
         """
-        rules = await self._tier(account_id)
+        anonymous, rules = await self._tier(None), await self._tier(account_id)
         now = self._clock()
         async with self._outbox.begin() as unit:
             state = await hold_for_claim(unit.connection, gallery_id, account_id=account_id, now=now)
@@ -48,6 +51,11 @@ class ReserveClaim:
                 raise FileTooLarge(
                     f"The gallery has a file of {held.largest_bytes} bytes; the account may have files of "
                     f"{rules.max_file_bytes} bytes."
+                )
+            if not accept_tier and (withheld := _withheld(anonymous.of_shared, rules.of_shared)):
+                raise TierWithholds(
+                    f"With the tier {rules.name} its viewers would lose {withheld}. Claim it with "
+                    '{"accept_tier": true} if that is meant.'
                 )
             if not await reserve(
                 unit.connection,
@@ -77,6 +85,14 @@ class SweepClaims:
     async def _end_one(self, as_of: datetime) -> bool:
         async with self._outbox.begin() as unit:
             return await end_overdue(unit.connection, before=as_of)
+
+
+def _withheld(before: TierRules, after: TierRules) -> str:
+    """What viewers would have no more, in words; empty where they have all of it."""
+    lost = ["the originals"] if before.original_access and not after.original_access else []
+    heights = [height for height in before.rendition_sizes if height not in after.rendition_sizes]
+    lost += [f"renditions {height} pixels high" for height in heights]
+    return " and ".join(lost)
 
 
 def _check(state: ClaimState) -> None:

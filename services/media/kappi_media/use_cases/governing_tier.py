@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
+from kappi_contracts.grants import Grant
 
 from kappi_media.domain import AccountId
 from kappi_media.repository.tiers import TierQueries
@@ -32,6 +33,11 @@ class GoverningTier:
         if known is not None and abs(self._clock() - known[1]) < FRESH:
             return known[0]
         return await self._reading(owner_id, lambda: self._read(owner_id))
+
+    async def of(self, grant: Grant) -> TierRules:
+        """The rules for what a grant opens."""
+        rules = await self(AccountId(grant.owner_id) if grant.owner_id is not None else None)
+        return rules.of_shared if grant.gallery.visibility == "shared" else rules
 
     async def _read(self, owner_id: AccountId | None) -> TierRules:
         now = self._clock()

@@ -17,20 +17,22 @@ from kappi_contracts.keys import RenditionFormat, original_key
 
 from kappi_media import metrics
 from kappi_media.claims import renewing
-from kappi_media.domain import GalleryId, Item, MediaId
+from kappi_media.domain import AddressId, GalleryId, Item, MediaId
 from kappi_media.errors import (
     MediaNotFound,
     MediaNotReady,
     RenditionImpossible,
     RenditionNotInTier,
     RenditionsBusy,
+    RenditionUrlInvalid,
 )
 from kappi_media.probing import Rejected, RejectReason
 from kappi_media.rendering.failures import DecoderKilled, DecoderStalled, DecoderUnavailable
+from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.renditions import RenditionQueries, RenditionState
 from kappi_media.schemas import SignedUrl
-from kappi_media.shares import Party, Share
+from kappi_media.shares import Party, Share, address_party
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedRendition
@@ -214,9 +216,18 @@ class Renditions:
     """Where the rendition of an item is, made if need be."""
 
     def __init__(
-        self, items: ItemQueries, *, stored: RenditionQueries, make: MakeRendition, urls: DownloadUrls
+        self,
+        items: ItemQueries,
+        *,
+        stored: RenditionQueries,
+        make: MakeRendition,
+        urls: DownloadUrls,
+        on_request: RenditionUrls,
+        clock: Clock,
     ) -> None:
         self._items = items
+        self._on_request = on_request
+        self._clock = clock
         self._stored = stored
         self._make = make
         self._urls = urls
@@ -240,7 +251,23 @@ class Renditions:
             raise MediaNotFound
         if not rules.allows(size):
             raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
-        wanted = WantedRendition(media_id, gallery_id, size, fmt, item.folder)
+        return await self._of(item, size=size, fmt=fmt, share=share)
+
+    async def signed(
+        self, media_id: MediaId, *, size: str, expires: str, signature: str, address_id: AddressId
+    ) -> tuple[SignedUrl, GalleryId]:
+        """Of a URL that was signed for it, and the item's gallery: the JPEG, which is listed from then on.
+        address_id: of the client. Raises RenditionUrlInvalid, and what `MakeRendition` does."""
+        found = await self._items.find_with_owner(media_id)
+        if found is None:
+            raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
+        item, owner_id = found
+        self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
+        share = Share(owner_id or item.gallery_id, address_party(address_id), anonymous=owner_id is None)
+        return await self._of(item, size=size, fmt="jpeg", share=share), item.gallery_id
+
+    async def _of(self, item: Item, *, size: str, fmt: RenditionFormat, share: Share) -> SignedUrl:
+        wanted = WantedRendition(item.id, item.gallery_id, size, fmt, item.folder)
         if not await self._is_stored(wanted, item):
             if item.status != "ready":
                 raise MediaNotReady("Try again in a moment.")

@@ -36,12 +36,14 @@ def file(size: int = SIZE) -> dict[str, Any]:
 def allow(tell: Teller, clock: Clock) -> Allow:
     """`await allow(quota_bytes, max_file_bytes=…)`: an account of a tier of its own."""
 
-    async def make(quota_bytes: int | None, *, max_file_bytes: int = 1 << 30) -> UUID:
+    async def make(
+        quota_bytes: int | None, *, max_file_bytes: int = 1 << 30, original_access: bool = True
+    ) -> UUID:
         account_id = new_id()
         tier = TierChanged(
             name=f"of {account_id}",
             rendition_sizes=[200],
-            original_access=True,
+            original_access=original_access,
             expiring_links=False,
             max_file_bytes=max_file_bytes,
             quota_bytes=quota_bytes,
@@ -55,8 +57,9 @@ def allow(tell: Teller, clock: Clock) -> Allow:
     return make
 
 
-async def reserve(http: Http, gallery: Gallery, account_id: UUID) -> Answer:
-    return await http("POST", f"/internal/galleries/{gallery.id}/claim", body={"account_id": account_id})
+async def reserve(http: Http, gallery: Gallery, account_id: UUID, **wish: Any) -> Answer:
+    body = {"account_id": account_id, **wish}
+    return await http("POST", f"/internal/galleries/{gallery.id}/claim", body=body)
 
 
 async def sign(http: Http, gallery: Gallery, *files: Any, key: str | None = None) -> Answer:
@@ -131,6 +134,20 @@ async def test_a_file_beyond_the_tier_is_refused(
     assert refused.code == "file_too_large"
     assert f"a file of {SIZE} bytes" in refused.json["detail"]
     assert (await reserve(http, gallery, await allow(None, max_file_bytes=SIZE))).status == 204
+
+
+async def test_a_tier_that_withholds_originals_has_to_be_accepted(
+    client: Client, http: Http, gallery: Gallery, allow: Allow, database: Database, tell: Teller, clock: Clock
+) -> None:
+    account_id = await allow(None, original_access=False)
+    await client.upload(gallery, JPEG)
+    refused = await reserve(http, gallery, account_id)
+    assert (refused.status, refused.code) == (409, "tier_withholds")
+    assert "lose the originals" in refused.json["detail"]
+    assert await charged(database, account_id) == (0, 0)
+    assert (await reserve(http, gallery, account_id, accept_tier=True)).status == 204
+    await tell(claimed(gallery, account_id, clock))
+    assert (await reserve(http, gallery, account_id)).status == 204, "it is the account's already"
 
 
 async def test_a_gallery_does_not_grow_while_it_is_claimed(

@@ -12,11 +12,21 @@ from uuid import uuid4
 
 import av
 import pytest
+from kappi_contracts.events import AccountCreated
 from kappi_media.ground import Ground, build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.containers import Heif, cluster, ispe, matroska
-from kappi_media.testing.harness import Client, Gallery, Graveyard, Published, Worker, redelivered
+from kappi_media.testing.harness import (
+    Client,
+    Clock,
+    Gallery,
+    Graveyard,
+    Published,
+    Teller,
+    Worker,
+    redelivered,
+)
 from kappi_media.testing.samples import Shot, animation, encode, quadrants, register_heif
 
 SHOT = Shot(
@@ -104,10 +114,12 @@ async def test_films(
 
 
 async def test_a_place_is_told_only_where_the_original_would_tell_it(
-    client: Client, gallery: Gallery, worker: Worker, published: Publications
+    client: Client, gallery: Gallery, worker: Worker, published: Publications, tell: Teller, clock: Clock
 ) -> None:
     """The Basic tier keeps originals back; what was read in them must not slip out beside."""
-    owned = gallery.of(uuid4())
+    owner_id = uuid4()
+    await tell(AccountCreated(account_id=owner_id, tier="Basic", created_at=clock()))
+    owned = gallery.of(owner_id)
     item = await worked(client, owned, worker, published, body=picture("JPEG"), content_type="image/jpeg")
     assert (item["status"], item["original"], item["gps"]) == ("ready", None, None)
     assert item["camera"]["make"] == "Canon"

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -155,7 +156,7 @@ async def test_an_account_moved_to_a_tier_gets_its_sizes_within_seconds(
     published: Publications,
 ) -> None:
     owner_id = new_id()
-    gallery = make_gallery(owner_id=owner_id)
+    gallery = make_gallery(owner_id=owner_id, visibility="private")
     media_id = await ready(gallery, PHOTO)
     answer = await ask(http, gallery, media_id, 777)
     assert (answer.status, answer.code) == (403, "rendition_not_in_tier")
@@ -181,11 +182,39 @@ async def test_an_account_moved_to_a_tier_gets_its_sizes_within_seconds(
     picture = await fetch(answer.headers["location"])
     # Stored on its side, shown upright.
     assert (picture.format, picture.size) == ("JPEG", (1036, 777))
-    assert set((await look(http, gallery, media_id))["renditions"]) == {"777"}
+    listed = (await look(http, gallery, media_id))["renditions"]
+    assert set(listed) == {"123", "777"}
+    assert urlsplit(listed["777"]["url"]).path == urlsplit(answer.headers["location"]).path
     page = await client.view(gallery, if_none_match=before)
-    assert set(page.json["items"][0]["renditions"]) == {"777"}
+    assert set(page.json["items"][0]["renditions"]) == {"123", "777"}
     assert (await ask(http, gallery, media_id, 200)).code == "rendition_not_in_tier"
     assert [event.topic for event in await published()] == ["UploadCompleted", "MediaReady"]
+
+
+async def test_a_listed_url_makes_what_is_not_made_yet(
+    client: Client, http: Http, gallery: Gallery, ready: Ready, clock: Clock
+) -> None:
+    media_id = await ready(gallery, PHOTO)
+    before = await client.view(gallery)
+    url = before.json["items"][0]["renditions"]["2048"]["url"]
+    path = "/v1/media/" + url.partition("/v1/media/")[2]
+    answer = await http("GET", path, headers={"accept": "image/avif,image/webp,*/*;q=0.8"})
+    assert answer.status == 302, answer.body
+    assert answer.headers["cache-control"] == "private, no-store"
+    picture = await fetch(answer.headers["location"])
+    assert picture.format == "JPEG"
+    assert picture.size == (1200, 900), "never enlarged"
+    listed = (await client.view(gallery)).json["items"][0]["renditions"]["2048"]["url"]
+    assert urlsplit(listed).path == urlsplit(answer.headers["location"]).path, "of the store, from now on"
+    assert (await http("GET", path)).status == 302
+
+    for wrong in (path.replace("/2048?", "/200?"), path[:-1] + ("0" if path[-1] != "0" else "1")):
+        refused = await http("GET", wrong)
+        assert (refused.status, refused.code) == (403, "rendition_url_invalid")
+    unknown = await http("GET", path.replace(media_id, str(new_id())))
+    assert (unknown.status, unknown.code) == (403, "rendition_url_invalid")
+    clock.pass_by(timedelta(minutes=20))
+    assert (await http("GET", path)).code == "rendition_url_invalid"
 
 
 async def test_a_film_gives_its_poster(http: Http, gallery: Gallery, ready: Ready) -> None:
@@ -248,8 +277,8 @@ async def test_a_cover_in_each_format(
     stored = await store.head(rendition_key(gallery.id, UUID(media_id), "400x200", fmt))
     assert stored.content_type == f"image/{fmt}"
     # Only JPEGs are listed, and only they make a page another one.
-    listed = {"400", "400x200"} if fmt == "jpeg" else {"400"}
-    assert set((await look(http, gallery, media_id))["renditions"]) == listed
+    listed = (await look(http, gallery, media_id))["renditions"]
+    assert set(listed) - {"200", "400", "2048"} == ({"400x200"} if fmt == "jpeg" else set())
     page = await client.view(gallery, if_none_match=version)
     assert page.status == (200 if fmt == "jpeg" else 304)
     kept = await database.hot.fetch("SELECT size, format FROM renditions ORDER BY size, format")
@@ -271,9 +300,11 @@ async def test_one_that_cannot_be_made_in_a_format_says_nothing_about_the_others
 
 
 async def test_a_cover_needs_both_its_sides_in_the_tier(
-    http: Http, make_gallery: Callable[..., Gallery], ready: Ready
+    http: Http, make_gallery: Callable[..., Gallery], ready: Ready, tell: Teller, clock: Clock
 ) -> None:
-    basic = make_gallery(owner_id=new_id())
+    owner_id = new_id()
+    basic = make_gallery(owner_id=owner_id, visibility="private")
+    await tell(AccountCreated(account_id=owner_id, tier="Basic", created_at=clock()))
     media_id = await ready(basic)
     assert (await ask(http, basic, media_id, "200x200")).status == 302
     for size in ("400x200", "200x400", "600x600", "200x201"):

@@ -58,7 +58,7 @@ async def largest_file(http: Http, gallery: Gallery) -> int:
 async def test_the_owners_tier_governs_and_a_change_shows_within_seconds(
     client: Client, http: Http, owned: Gallery, owner_id: UUID, clock: Clock, tell: Teller
 ) -> None:
-    assert await largest_file(http, owned) == 1 * GIB, "of an account nothing is known of"
+    assert await largest_file(http, owned) == 5 * GIB, "of an account nothing is known of"
     await tell(tier(clock))
     await tell(AccountCreated(account_id=owner_id, tier="Basic", created_at=clock()))
     await tell(AccountTierChanged(account_id=owner_id, tier="STUDIO", changed_at=clock()), sequence=2)
@@ -117,8 +117,8 @@ async def test_a_deletion_heard_of_first_leaves_a_tombstone(
     assert tuple(row) == (None, True)
 
 
-@pytest.mark.parametrize(("sizes", "grid"), [([200], "200"), ([123, 777], "123"), ([200, 400], "400")])
-async def test_the_worker_makes_the_picture_for_the_grid_that_the_tier_allows(
+@pytest.mark.parametrize("visibility", ["private", "shared"])
+async def test_an_item_lists_the_sizes_that_its_gallery_has(
     client: Client,
     http: Http,
     owned: Gallery,
@@ -127,15 +127,21 @@ async def test_the_worker_makes_the_picture_for_the_grid_that_the_tier_allows(
     tell: Teller,
     worker: Worker,
     published: Publications,
-    sizes: list[int],
-    grid: str,
+    visibility: str,
 ) -> None:
-    await tell(tier(clock, rendition_sizes=sizes))
+    await tell(tier(clock))
     await tell(AccountCreated(account_id=owner_id, tier="Studio", created_at=clock()))
+    owned = owned.changed(visibility=visibility)
     item = await client.upload(owned, JPEG)
-    await worker.process(redelivered((await published("UploadCompleted"))[0]))
     path = f"/v1/media/{item['id']}"
-    assert set((await http("GET", path, grant=owned.grant("view"))).json["renditions"]) == {grid}
+    assert (await http("GET", path, grant=owned.grant("view"))).json["renditions"] == {}, "not ready"
+    await worker.process(redelivered((await published("UploadCompleted"))[0]))
+    listed = (await http("GET", path, grant=owned.grant("view"))).json["renditions"]
+    stored = {size for size, signed in listed.items() if "/v1/media/" not in signed["url"]}
+    if visibility == "private":
+        assert (set(listed), stored) == ({"123", "777"}, set())
+    else:
+        assert (set(listed), stored) == ({"123", "400", "777", "2048"}, {"400"})
 
 
 async def test_a_tier_without_originals_shows_none_to_anyone(
@@ -148,6 +154,7 @@ async def test_a_tier_without_originals_shows_none_to_anyone(
     worker: Worker,
     published: Publications,
 ) -> None:
+    await tell(AccountCreated(account_id=owner_id, tier="Basic", created_at=clock()))
     item = await client.upload(owned, JPEG, sha256=hashlib.sha256(JPEG).hexdigest())
     assert item["original"] is None
     assert item["sha256"] == hashlib.sha256(JPEG).hexdigest()
@@ -161,7 +168,7 @@ async def test_a_tier_without_originals_shows_none_to_anyone(
     poor = await client.view(owned)
     assert poor.json["items"][0]["original"] is None
 
-    await tell(AccountCreated(account_id=owner_id, tier="Premium", created_at=clock()))
+    await tell(AccountTierChanged(account_id=owner_id, tier="Premium", changed_at=clock()), sequence=2)
     clock.pass_by(timedelta(seconds=3))
     # The page did not change, but what may be seen of it did.
     rich = await client.view(owned, if_none_match=poor.headers["etag"])
@@ -169,9 +176,11 @@ async def test_a_tier_without_originals_shows_none_to_anyone(
     assert rich.json["items"][0]["original"]["url"]
     assert (await http("GET", f"{path}/download", grant=owned.grant("view"))).status == 200
 
-    await tell(AccountTierChanged(account_id=owner_id, tier="Basic", changed_at=clock()), sequence=2)
+    await tell(AccountTierChanged(account_id=owner_id, tier="Basic", changed_at=clock()), sequence=3)
     clock.pass_by(timedelta(seconds=3))
-    assert (await client.view(owned)).json["items"][0]["original"] is None
+    shown = (await client.view(owned)).json["items"][0]
+    assert shown["original"] is None
+    assert {"400", "2048"} <= set(shown["renditions"]), "there is always a picture to show"
 
 
 async def test_a_tier_may_allow_more_than_one_put_can_carry(

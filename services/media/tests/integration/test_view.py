@@ -93,7 +93,7 @@ async def test_items_are_shown_as_they_are(
     ready, processing = items
     assert (ready["status"], ready["width"], ready["height"], ready["kind"]) == ("ready", 64, 48, "image")
     assert (ready["filename"], ready["caption"]) == ("first.jpg", "Hello")
-    assert set(ready["renditions"]) == {"400"}
+    assert set(ready["renditions"]) == {"200", "400", "2048"}
     assert processing["status"] == "processing"
     assert answer.json["gallery"]["item_count"] == 2
 

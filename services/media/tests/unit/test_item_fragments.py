@@ -7,8 +7,9 @@ import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.storage.local_signing import LocalUrlSigner
 from kappi_media import item_fragments
-from kappi_media.domain import GalleryId, Item, MediaId, UploadId
+from kappi_media.domain import GalleryId, Item, ItemStatus, MediaId, UploadId
 from kappi_media.item_fragments import ItemFragments
+from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.schemas import ItemView
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import seeded
@@ -49,7 +50,10 @@ def an_item() -> Item:
 def fragments() -> ItemFragments:
     signer = LocalUrlSigner(base_url="http://store/", secret=b"s" * 32)
     bucket = timedelta(minutes=5)
-    return ItemFragments(DownloadUrls(signer, clock=lambda: NOW, lifetime=2 * bucket, bucket=bucket))
+    on_request = RenditionUrls(public_url="http://kappi.example", secret=b"s" * 32)
+    return ItemFragments(
+        DownloadUrls(signer, clock=lambda: NOW, lifetime=2 * bucket, bucket=bucket, on_request=on_request)
+    )
 
 
 def test_a_fragment_is_the_item(fragments: ItemFragments) -> None:
@@ -57,6 +61,14 @@ def test_a_fragment_is_the_item(fragments: ItemFragments) -> None:
     shown = msgspec.json.decode(fragments.make([item], as_of=NOW, rules=RULES)[item.id], type=ItemView)
     assert (shown.id, shown.caption, shown.attributes, shown.taken_at) == (item.id, "Hello", {"a": [1]}, NOW)
     assert shown.original is not None
+    made_here = {size: "/v1/media/" in signed.url for size, signed in shown.renditions.items()}
+    assert made_here == {"200": True, "400": False}, "the gateway's URL for what is not in the store"
+
+
+@pytest.mark.parametrize("status", ["processing", "rejected"])
+def test_what_is_not_ready_lists_what_is_made(fragments: ItemFragments, status: ItemStatus) -> None:
+    item = an_item()._replace(status=status)
+    shown = msgspec.json.decode(fragments.make([item], as_of=NOW, rules=RULES)[item.id], type=ItemView)
     assert set(shown.renditions) == {"400"}
 
 
@@ -76,7 +88,7 @@ def test_a_fragment_shows_what_its_tier_allows(fragments: ItemFragments) -> None
     rich_bytes = fragments.make([item], as_of=NOW, rules=RULES)[item.id]
     assert fragments.kept([(item.id, 1)], as_of=NOW, rules=poor) == {}
     shown = msgspec.json.decode(fragments.make([item], as_of=NOW, rules=poor)[item.id], type=ItemView)
-    assert (shown.original, shown.renditions) == (None, {})
+    assert (shown.original, set(shown.renditions)) == (None, {"200"})
     assert shown.sha256 == "00" * 32
     assert fragments.kept([(item.id, 1)], as_of=NOW, rules=RULES) == {item.id: rich_bytes}
     # Tiers that show the same share what is kept.

@@ -27,18 +27,14 @@ def with_sizes(*sizes: int) -> TierRules:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "grid"),
-    [
-        ((200, 400), "400"),
-        ((200,), "200"),
-        ((123, 777), "123"),
-        ((100, 300, 900), "300"),
-        ((500, 777), "500"),
-        ((), "400"),
-    ],
+    ("sizes", "shared"),
+    [((200, 400), (200, 400, 2048)), ((), (400, 2048)), ((123, 3000), (123, 400, 2048, 3000))],
 )
-def test_the_grid_gets_400_or_what_comes_nearest(sizes: tuple[int, ...], grid: str) -> None:
-    assert with_sizes(*sizes).grid_size == grid
+def test_viewers_of_a_shared_gallery_have_a_grid_and_a_screen(
+    sizes: tuple[int, ...], shared: tuple[int, ...]
+) -> None:
+    rules = with_sizes(*sizes)
+    assert rules.of_shared == replace(rules, rendition_sizes=shared)
 
 
 def test_tiers_that_show_the_same_have_one_mark() -> None:
@@ -50,7 +46,7 @@ def test_tiers_that_show_the_same_have_one_mark() -> None:
 
 def test_a_name_nobody_told_of_falls_back() -> None:
     assert seeded("pREMIUM") is SEEDED["premium"]
-    assert seeded("Studio") is SEEDED["basic"]
+    assert seeded("Studio") is SEEDED["traveller"]
 
 
 class Answers(TierQueries):
@@ -95,7 +91,7 @@ async def test_until_the_news_arrives_the_seeded_rules_hold() -> None:
     answers.rules = None
     tier = GoverningTier(answers, clock=Time())
     assert await tier(None) is SEEDED["anonymous"]
-    assert await tier(AccountId(new_id())) is SEEDED["basic"]
+    assert await tier(AccountId(new_id())) is SEEDED["traveller"]
 
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
-from kappi_contracts.events import GalleryDeleted
+from kappi_contracts.events import AccountCreated, GalleryDeleted
 from kappi_media.testing.archives import FILES, NAMES, Shelf, archive, contents, fill
-from kappi_media.testing.harness import Gallery, Http, Teller
+from kappi_media.testing.harness import Clock, Gallery, Http, Teller
 from kappi_media.testing.troubled_store import TroubledStore
 
 pytestmark = pytest.mark.integration
@@ -196,8 +196,12 @@ class TestWhoMayNot:
         store: TroubledStore,
         database: Database,
         make_gallery: Callable[..., Gallery],
+        tell: Teller,
+        clock: Clock,
     ) -> None:
-        gallery = make_gallery(owner_id=new_id(), expires_at=None)
+        owner_id = new_id()
+        await tell(AccountCreated(account_id=owner_id, tier="Basic", created_at=clock()))
+        gallery = make_gallery(owner_id=owner_id, expires_at=None)
         await Shelf(database, store, gallery).add("a.jpg", b"a")
         for method in ("GET", "HEAD"):
             answer = await archive(make_app(store), gallery, method)

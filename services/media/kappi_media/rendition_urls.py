@@ -1,0 +1,46 @@
+"""Signed URLs of renditions that are made when one is followed.
+
+A picture on a page sends no credential, so the URL is one: for one item in one folder, one size, and a time.
+"""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime
+from typing import Final
+
+from kappi_media.domain import Item
+from kappi_media.errors import RenditionUrlInvalid
+from kappi_media.schemas import SignedUrl
+
+EXPIRES, SIGNATURE = "expires", "signature"
+_SIGNATURE_BYTES: Final = 16
+_SECOND_DIGITS: Final = 12
+
+
+class RenditionUrls:
+    """public_url: where people reach the gateway. secret: the same in every replica."""
+
+    def __init__(self, *, public_url: str, secret: bytes) -> None:
+        self._base = f"{public_url.rstrip('/')}/v1/media/"
+        self._key = hmac.digest(secret, b"rendition urls", "sha256")
+
+    def sign(self, item: Item, size: str, *, expires_at: datetime) -> SignedUrl:
+        """expires_at: a whole second."""
+        expires = str(int(expires_at.timestamp()))
+        signature = self._signature(item, size, expires)
+        url = f"{self._base}{item.id}/renditions/{size}?{EXPIRES}={expires}&{SIGNATURE}={signature}"
+        return SignedUrl(url, expires_at)
+
+    def check(self, item: Item, size: str, *, expires: str, signature: str, now: datetime) -> None:
+        """Raises RenditionUrlInvalid: not ours, not for this, or over."""
+        good = hmac.compare_digest(self._signature(item, size, expires).encode(), signature.encode())
+        if not good or not (expires.isascii() and expires.isdigit() and len(expires) <= _SECOND_DIGITS):
+            raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
+        if now >= datetime.fromtimestamp(int(expires), UTC):
+            raise RenditionUrlInvalid("Its time is over. Ask for the item again.")
+
+    def _signature(self, item: Item, size: str, expires: str) -> str:
+        # Each move of an item has a folder of its own: no URL of its old gallery is good in the new one.
+        text = f"{item.id}\n{item.gallery_id}\n{item.folder}\n{size}\n{expires}"
+        return hmac.digest(self._key, text.encode(), "sha256")[:_SIGNATURE_BYTES].hex()
