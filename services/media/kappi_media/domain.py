@@ -142,6 +142,11 @@ class Handout(Enum):
     """Its copy that does not tell where it was made."""
     NOTHING_YET = auto()
     """That copy is still to be made, or the original to be checked."""
+    NOTHING = auto()
+    """That copy cannot be made."""
+
+
+UNMADE = frozenset({Handout.NOTHING_YET, Handout.NOTHING})
 
 
 @dataclass(frozen=True, slots=True)

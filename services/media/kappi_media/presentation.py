@@ -8,7 +8,7 @@ from datetime import datetime
 from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
-from kappi_media.domain import GalleryContents, Handout, Item
+from kappi_media.domain import UNMADE, GalleryContents, Handout, Item
 from kappi_media.schemas import CameraView, GalleryView, ItemView, PlaceView, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
@@ -71,11 +71,13 @@ def present_to_viewer(
     rules: TierRules,
     handout: Handout = Handout.ORIGINAL,
 ) -> ItemView:
-    """As `present_item`, without the original of an item that nothing has looked at yet."""
-    unchecked = item.status != "ready"
-    return present_item(
-        item, urls, as_of=as_of, rules=rules, handout=Handout.NOTHING_YET if unchecked else handout
-    )
+    """As `present_item`, without the original of an item that nothing has looked at yet. It is not ready
+    before what is handed out for its original is there."""
+    if item.status != "ready":
+        handout = Handout.NOTHING_YET
+    elif handout is Handout.NOTHING_YET:
+        item = item._replace(status="processing")
+    return present_item(item, urls, as_of=as_of, rules=rules, handout=handout)
 
 
 def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> dict[str, SignedUrl]:
@@ -88,7 +90,7 @@ def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierR
 
 
 def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, handout: Handout) -> SignedUrl | None:
-    if handout is Handout.NOTHING_YET:
+    if handout in UNMADE:
         return None
     sign = urls.original if handout in _AS_UPLOADED else urls.location_free
     return sign(item, as_of=as_of)

@@ -58,6 +58,10 @@ bumped AS (
 SELECT id FROM shown
 """
 _MADE = "SELECT media_id, unchanged FROM location_free_copies WHERE media_id = ANY($1)"
+_IMPOSSIBLE = """
+SELECT media_id FROM rendition_claims
+WHERE media_id = ANY($1) AND size = 'location-free' AND failure IS NOT NULL
+"""
 _WAITING = """
 SELECT i.id FROM items i
 WHERE i.gallery_id = $1 AND i.status = 'ready'
@@ -150,6 +154,10 @@ class LocationFreeQueries:
         """Of these items, those that have a copy, and whether it is the original itself."""
         records = await self._database.hot.fetch(_MADE, list(media_ids))
         return dict(records)
+
+    async def impossible(self, media_ids: Sequence[UUID]) -> set[UUID]:
+        """Of these items, those whose copy could not be made."""
+        return {record["media_id"] for record in await self._database.hot.fetch(_IMPOSSIBLE, list(media_ids))}
 
     async def waiting(self, gallery_id: GalleryId, *, now: datetime) -> list[MediaId]:
         """Ready items whose copy is still to be made; without those that failed lately."""

@@ -6,7 +6,7 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
-from kappi_media.domain import Description, GalleryId, Handout, Item, MediaId
+from kappi_media.domain import UNMADE, Description, GalleryId, Handout, Item, MediaId
 from kappi_media.errors import MediaNotFound, MediaNotReady, OriginalNotInTier
 from kappi_media.repository.items import ItemQueries
 from kappi_media.schemas import SignedUrl
@@ -46,7 +46,7 @@ class Items:
     async def location_free_handout(self, item: Item) -> Handout:
         """What a viewer is given for its original where places are not told; a copy is made from now on."""
         handout = (await self._copies.handouts([item.id]))[item.id]
-        if handout is Handout.NOTHING_YET and item.status == "ready":
+        if handout in UNMADE and item.status == "ready":
             self._copies.want(item.gallery_id, [item.id])
         return handout
 

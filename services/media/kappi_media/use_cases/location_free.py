@@ -110,8 +110,17 @@ class LocationFreeCopies:
     async def handouts(self, media_ids: Sequence[UUID]) -> Mapping[UUID, Handout]:
         """What is handed out for each of these items at the moment."""
         made = await self._copies.made(media_ids)
-        given = {True: Handout.UNCHANGED, False: Handout.LOCATION_FREE, None: Handout.NOTHING_YET}
-        return {media_id: given[made.get(media_id)] for media_id in media_ids}
+        missing = [media_id for media_id in media_ids if media_id not in made]
+        impossible = await self._copies.impossible(missing) if missing else set()
+        given = {True: Handout.UNCHANGED, False: Handout.LOCATION_FREE}
+        return {
+            media_id: given[made[media_id]]
+            if media_id in made
+            else Handout.NOTHING
+            if media_id in impossible
+            else Handout.NOTHING_YET
+            for media_id in media_ids
+        }
 
     def want(self, gallery_id: GalleryId, media_ids: Iterable[MediaId]) -> None:
         """Have copies made, some time soon, of ready items that were looked at."""

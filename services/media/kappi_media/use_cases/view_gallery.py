@@ -17,7 +17,7 @@ from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
 from kappi_media.compression import Coding, compress
-from kappi_media.domain import GalleryContents, GalleryId, Handout, Item
+from kappi_media.domain import UNMADE, GalleryContents, GalleryId, Handout, Item
 from kappi_media.errors import GalleryNotFound
 from kappi_media.item_fragments import ItemFragments
 from kappi_media.page_cache import PageCache
@@ -144,9 +144,7 @@ class ViewGallery:
         if not gallery.location_free:
             return {}
         handouts = await self._copies.handouts([item.id for item in items])
-        unmade = [
-            item.id for item in items if item.status == "ready" and handouts[item.id] is Handout.NOTHING_YET
-        ]
+        unmade = [item.id for item in items if item.status == "ready" and handouts[item.id] in UNMADE]
         self._copies.want(GalleryId(gallery.id), unmade)
         return handouts
 

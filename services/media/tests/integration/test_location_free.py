@@ -127,7 +127,8 @@ async def test_the_page_gives_nothing_until_the_copy_is_there_then_the_copy(
     first = await client.view(gallery)
     (shown,) = first.json["items"]
     assert first.json["gallery"]["location_free"] is True
-    assert (shown["status"], shown["original"], shown["sha256"], shown["gps"]) == ("ready", None, None, None)
+    told = (shown["status"], shown["original"], shown["sha256"], shown["gps"])
+    assert told == ("processing", None, None, None), "what viewers get is not there yet"
 
     async def page_that_changed() -> Answer:
         page = await client.view(gallery, if_none_match=first.headers["etag"])
@@ -135,6 +136,7 @@ async def test_the_page_gives_nothing_until_the_copy_is_there_then_the_copy(
         return page
 
     page = await eventually(page_that_changed)
+    assert page.json["items"][0]["status"] == "ready"
     url = page.json["items"][0]["original"]["url"]
     body, _ = await fetched(url)
     assert not await tells_place(body)
@@ -228,7 +230,7 @@ async def test_what_cannot_be_cleaned_is_never_given_out(
         refused = await download(http, gallery, item)
         assert (refused.status, refused.code) == (422, "location_not_removable")
     (shown,) = (await client.view(gallery)).json["items"]
-    assert shown["original"] is None
+    assert (shown["status"], shown["original"]) == ("ready", None), "nothing more will come"
     assert (await fetched((await download(http, gallery, item, "manage")).json["url"]))[0] == BROKEN
 
 
