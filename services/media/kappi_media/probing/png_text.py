@@ -21,7 +21,7 @@ _MAX_TEXT_BYTES: Final = 2 * MAX_XMP_BYTES + 256
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
 _PROFILE: Final = re.compile(rb"raw profile type (exif|app1|xmp|iptc|8bim)", re.IGNORECASE)
 # A name and a length, each on a line, then digits in lines.
-_PROFILE_TEXT: Final = re.compile(rb"\s*[^\n]{1,40}\n\s*(\d{1,9})\s([0-9A-Fa-f\s]*)")
+_PROFILE_TEXT: Final = re.compile(rb"\s{0,8}[^\n]{1,40}\n\s{0,32}(\d{1,9})\s([0-9A-Fa-f\s]*)")
 _XMP_START: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 
 

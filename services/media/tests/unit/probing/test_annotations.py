@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -106,6 +105,7 @@ async def test_iptc_as_hexadecimal_text_in_a_png(kind: str) -> None:
         (b"zTXt", b"Raw profile type exif\x00\x00damaged"),
         (b"iTXt", b"XML:com.adobe.xmp\x00\x01"),
         (b"tEXt", b"Raw profile type exif\x00\nexif\n  99999999\nzz"),
+        (b"tEXt", b"Raw profile type exif\x00" + b"\n " * 400_000),
         (b"tEXt", b"no end of keyword"),
     ],
 )
@@ -299,10 +299,9 @@ def test_no_entity_is_followed(entity: str, inside: bool) -> None:
         b"",
     ],
 )
+@pytest.mark.timeout(30)
 def test_no_packet_takes_long(packet: bytes) -> None:
-    started = time.process_time()
     found = read_xmp([packet])
-    assert time.process_time() - started < 5
     assert len(found.caption or "") <= 2_000
     assert len(found.keywords) <= 50
 
