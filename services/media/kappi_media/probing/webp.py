@@ -12,8 +12,10 @@ from kappi_media.probing.metadata import Metadata
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
-_METADATA_FLAGS, _ANIMATION_FLAG = 0x0C, 0x02
+_ANIMATION_FLAG: Final = 0x02
 _MAX_METADATA_BYTES: Final = 1 << 20
+# ImageMagick wrote the second for years, and no flag that says so.
+_XMP_NAMES: Final = (b"XMP ", b"XMP\x00")
 _FRAME_CHUNKS: Final = {b"VP8 ": "webp", b"VP8L": "webp-lossless", b"ANMF": "webp"}
 # Every frame of an animation is a hop to another part of the file: its chunks are followed this far.
 _WALKED_BYTES: Final = 2 << 20
@@ -75,9 +77,15 @@ async def _hop(
         if position + 8 > end:
             found.whole = True
             return found
-        if found.codec is not None and not _more_is_wanted(flags, position):
+        animated = bool(flags & _ANIMATION_FLAG)
+        if found.codec is not None and animated and position >= _WALKED_BYTES:
             return found
-        name, length = await _chunk(reader, position, end)
+        try:
+            name, length = await _chunk(reader, position, end)
+        except ProbeRejected:
+            if found.codec is None or animated:
+                raise
+            return found  # what follows a still picture is none of it
         if name == b"ANMF":
             await _count(reader, limits, found, position=position)
         if name in _FRAME_CHUNKS and found.codec is None:
@@ -86,16 +94,10 @@ async def _hop(
                 raise ProbeRejected(RejectReason.CORRUPT, "canvas and picture differ")
         elif name == b"EXIF" and length <= _MAX_METADATA_BYTES:
             found.metadata.exif = exif_tags(await reader.read(position + 8, length))
-        elif name == b"XMP " and length <= _MAX_METADATA_BYTES and not found.metadata.xmp:
+        elif name in _XMP_NAMES and length <= _MAX_METADATA_BYTES and not found.metadata.xmp:
             found.metadata.xmp = [await reader.read(position + 8, length)]
         position += 8 + length + (length & 1)
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many chunks")
-
-
-def _more_is_wanted(flags: int, position: int) -> bool:
-    if flags & _ANIMATION_FLAG:
-        return position < _WALKED_BYTES
-    return bool(flags & _METADATA_FLAGS)
 
 
 async def _count(reader: BlockReader, limits: ProbeLimits, found: _Found, *, position: int) -> None:
