@@ -23,7 +23,7 @@ _MARK: Final = 0x1C
 _MAX_DATASETS: Final = 10_000
 _KEYWORD, _CAPTION = (2, 25), (2, 120)
 _DATE, _TIME, _SCAN_DATE, _SCAN_TIME = (2, 55), (2, 60), (2, 62), (2, 63)
-_DAY: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
+_DAY: Final = re.compile(r"(\d{4})[-:]?(\d\d)[-:]?(\d\d)", re.ASCII)
 _CLOCK: Final = re.compile(r"(\d\d):?(\d\d):?(\d\d)\s*(.*)", re.ASCII)
 
 

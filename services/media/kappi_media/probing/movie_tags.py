@@ -13,8 +13,16 @@ from datetime import datetime
 from typing import Final
 
 from kappi_media.probing.apple import LIVE_KEY, clean_live_id
-from kappi_media.probing.exif import NO_EXIF, camera_of, facts_of, plausible_instant, plausible_place
+from kappi_media.probing.exif import (
+    NO_EXIF,
+    camera_of,
+    facts_of,
+    offset_minutes,
+    plausible_instant,
+    plausible_place,
+)
 from kappi_media.probing.facts import CaptureFacts, Coordinates
+from kappi_media.probing.written import decoded, written_time
 from kappi_media.probing.xmp import read_xmp
 
 MAX_TAG_BYTES: Final = 256 << 10
@@ -40,9 +48,9 @@ def user_data_tags(body: bytes) -> dict[str, str]:
             tags |= keyed_tags(value)
         elif name.startswith(b"\xa9") and len(value) > 4:
             (length,) = struct.unpack_from(">H", value)
-            tags[name.decode("latin-1")] = value[4 : 4 + length].decode("utf-8", "replace")
+            tags[name.decode("latin-1")] = decoded(value[4 : 4 + length])
         elif name.startswith(b"@"):  # some devices write this for the sign, and the bare text behind it
-            tags[name.decode("latin-1")] = value.decode("utf-8", "replace").rstrip("\0")
+            tags[name.decode("latin-1")] = decoded(value).rstrip("\0")
         elif name == b"loci":
             tags[LOCI] = _loci(value)
         elif name == b"XMP_":
@@ -127,15 +135,13 @@ def _all(tags: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
 
 def _instant(written: str) -> tuple[datetime, int | None] | None:
     """UTC and the minutes that the writer was east of it, None for a `Z`, which says nothing about that."""
-    try:
-        local = datetime.fromisoformat(written.strip())
-        distance = local.utcoffset()
-        instant = plausible_instant(local) if distance is not None else None
-    except (ValueError, OverflowError):
+    time = written_time(written)
+    if time is None or time.zone is None:
         return None
-    if instant is None or distance is None:
+    instant = plausible_instant(time.local.replace(tzinfo=time.zone))
+    if instant is None:
         return None
-    return instant, None if written.rstrip().endswith("Z") else round(distance.total_seconds() / 60)
+    return instant, None if written.rstrip().endswith("Z") else offset_minutes(time.zone)
 
 
 def _place(written: str) -> Coordinates | None:

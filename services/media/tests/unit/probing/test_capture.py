@@ -75,6 +75,12 @@ def test_offsets_of_pictures(offset: str | None, minutes: int | None) -> None:
     ("tags", "taken_at", "minutes", "known"),
     [
         (
+            {"\xa9day": "2024:07:05 12:11:12 +02:00"},
+            datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC),
+            120,
+            True,
+        ),
+        (
             {"com.apple.quicktime.creationdate": "2024-07-05T12:11:12+0200"},
             datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC),
             120,
@@ -247,3 +253,9 @@ def test_zones_of_exif_with_and_without_colon(offset: bytes) -> None:
 def _over(*numbers: int | None) -> bytes:
     """Fractions over one; None: nothing over nothing."""
     return b"".join(struct.pack(">II", number or 0, 0 if number is None else 1) for number in numbers)
+
+
+def test_texts_of_films_may_be_in_latin_1() -> None:
+    text = b"Caf\xe9"
+    atom = struct.pack(">I4sHH", 12 + len(text), b"\xa9mak", len(text), 0) + text
+    assert user_data_tags(atom) == {"\xa9mak": "Café"}
