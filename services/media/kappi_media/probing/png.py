@@ -10,8 +10,7 @@ from typing import Final
 
 from kappi_media.probing.exif import exif_tags
 from kappi_media.probing.facts import PictureHeader, ProbeLimits
-from kappi_media.probing.metadata import Metadata
-from kappi_media.probing.png_text import MAX_KEYWORD_BYTES, TEXT_CHUNKS, is_wanted, note_text
+from kappi_media.probing.png_text import MAX_KEYWORD_BYTES, TEXT_CHUNKS, PngMetadata, is_wanted
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
@@ -26,7 +25,7 @@ _MAX_METADATA_BYTES: Final = 1 << 20
 async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     width, height = _dimensions(await reader.read(8, 25))
     limits.check_size(width, height)
-    metadata = Metadata()
+    metadata = PngMetadata()
     frame_count: int | None = None
     position = 33
     for _ in range(limits.max_parts):
@@ -35,16 +34,16 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
             for chunk, body in await _metadata_behind(reader, limits, pixels_at=position):
                 if chunk == b"eXIf":
                     # Browsers and libvips, who show a PNG as it comes, turn it by what comes before.
-                    metadata.secondary_exif = exif_tags(body)
+                    metadata.found.secondary_exif = exif_tags(body)
                 else:
-                    note_text(metadata, chunk, body)
+                    metadata.note_text(chunk, body)
             animated = frame_count is not None and frame_count > 1
             return PictureHeader(
                 width,
                 height,
                 "png",
                 animated=animated,
-                capture=metadata.capture(),
+                capture=metadata.found.capture(),
                 frame_count=frame_count if animated else None,
             )
         if length > 0x7FFFFFFF or not name.isalpha() or name == b"IEND":
@@ -53,9 +52,9 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
             frame_count = int.from_bytes(await reader.read(position + 8, 4), "big")
             limits.check_frames(frame_count)
         elif name == b"eXIf" and length <= _MAX_METADATA_BYTES:
-            metadata.exif = exif_tags(await reader.read(position + 8, length))
+            metadata.found.exif = exif_tags(await reader.read(position + 8, length))
         elif await _is_text(reader, name, length, position=position):
-            note_text(metadata, name, await reader.read(position + 8, length))
+            metadata.note_text(name, await reader.read(position + 8, length))
         position += 12 + length
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many chunks")
 

@@ -16,6 +16,7 @@ from kappi_media.probing.xmp import MAX_XMP_BYTES
 
 TEXT_CHUNKS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 MAX_KEYWORD_BYTES: Final = 79
+_MAX_TEXTS: Final = 8
 _MAX_TEXT_BYTES: Final = 2 * MAX_XMP_BYTES + 256
 """Of a profile, unpacked: two digits stand for a byte."""
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
@@ -31,27 +32,37 @@ def is_wanted(head: bytes) -> bool:
     return separator != b"" and (keyword == _XMP_KEYWORD or _PROFILE.fullmatch(keyword) is not None)
 
 
-def note_text(metadata: Metadata, name: bytes, body: bytes) -> None:
-    """Add what a text chunk holds, if anything."""
-    keyword, _, rest = body.partition(b"\x00")
-    text = _unpacked(name, rest)
-    profile = _PROFILE.fullmatch(keyword)
-    if keyword == _XMP_KEYWORD:
-        metadata.xmp.append(text[:MAX_XMP_BYTES])
-    elif profile is not None:
-        _note_profile(metadata, profile.group(1).lower(), _from_digits(text))
+class PngMetadata:
+    """What a PNG says beside its pixels. A text may unpack to a thousand times its size: few are unpacked."""
 
+    def __init__(self) -> None:
+        self.found = Metadata()
+        self._texts_left = _MAX_TEXTS
 
-def _note_profile(metadata: Metadata, kind: bytes, body: bytes) -> None:
-    if kind in (b"iptc", b"8bim"):
-        if records_of(resources(body)):
-            metadata.photoshop = metadata.photoshop or body
+    def note_text(self, name: bytes, body: bytes) -> None:
+        """body: of a text chunk, whole."""
+        if not is_wanted(body[: MAX_KEYWORD_BYTES + 1]) or not self._texts_left:
+            return
+        self._texts_left -= 1
+        keyword, _, rest = body.partition(b"\x00")
+        text = _unpacked(name, rest)
+        profile = _PROFILE.fullmatch(keyword)
+        if profile is None:
+            self.found.xmp.append(text[:MAX_XMP_BYTES])
         else:
-            metadata.iptc = metadata.iptc or body
-    elif kind == b"xmp" or body.startswith(_XMP_START):
-        metadata.xmp.append(body.removeprefix(_XMP_START))
-    elif metadata.secondary_exif is None:
-        metadata.secondary_exif = exif_tags(body)
+            self._note_profile(profile.group(1).lower(), _from_digits(text))
+
+    def _note_profile(self, kind: bytes, body: bytes) -> None:
+        found = self.found
+        if kind in (b"iptc", b"8bim"):
+            if records_of(resources(body)):
+                found.photoshop = found.photoshop or body
+            else:
+                found.iptc = found.iptc or body
+        elif kind == b"xmp" or body.startswith(_XMP_START):
+            found.xmp.append(body.removeprefix(_XMP_START))
+        elif found.secondary_exif is None:
+            found.secondary_exif = exif_tags(body)
 
 
 def _unpacked(name: bytes, rest: bytes) -> bytes:

@@ -177,8 +177,8 @@ def _heic(xmp: bytes) -> bytes:
 
 def _mp4(xmp: bytes) -> bytes:
     body = movie(MovieShape(seconds=0.3))
-    start = int.from_bytes(body[:4], "big")
-    return body[:start] + box(b"uuid", _XMP_UUID, xmp) + body[start:]
+    at = body.index(b"moov") - 4  # behind the media data, whose place is counted from the start
+    return body[:at] + box(b"uuid", _XMP_UUID, xmp) + body[at:]
 
 
 WITH_XMP: Final[Mapping[str, Callable[[bytes], bytes]]] = {
