@@ -11,9 +11,11 @@ from kappi_media.probing.facts import MAX_CAPTION_CHARS, MAX_KEYWORD_CHARS, MAX_
 from kappi_media.probing.written import WrittenTime
 
 _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-# What cameras put where a caption belongs.
+# What cameras and programs put where a caption belongs.
 _NO_CAPTION: Final = re.compile(
     r".{0,40}DIGITAL (?:STILL )?CAMERA|SONY DSC|DCIM[\\/].*|Exif[_ ]JPEG.*|[Dd]efault|[Uu]ntitled|-+"
+    r'|<\?xml.*|\{".*\}?|ImageJ=.*',
+    re.DOTALL,
 )
 
 

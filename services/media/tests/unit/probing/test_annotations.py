@@ -331,7 +331,15 @@ def test_captions_and_keywords_are_as_the_api_takes_them() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["OLYMPUS DIGITAL CAMERA         ", "SONY DSC", "DCIM\\100MEDIA\\DJI_0001.JPG", "Exif_JPEG_PICTURE", " "],
+    [
+        "OLYMPUS DIGITAL CAMERA         ",
+        "SONY DSC",
+        "DCIM\\100MEDIA\\DJI_0001.JPG",
+        "Exif_JPEG_PICTURE",
+        "<?xml version='1.0'?>\n<OME/>",
+        '{"shape": [2]}',
+        " ",
+    ],
 )
 def test_what_a_camera_gives_to_every_picture_is_no_caption(written: str) -> None:
     assert clean_caption(written) is None
