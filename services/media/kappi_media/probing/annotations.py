@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,12 +51,20 @@ def clean_caption(written: str | None) -> str | None:
 
 
 def clean_keywords(written: Iterable[str]) -> tuple[str, ...]:
-    """Keywords as the API takes tags, each once; without those that are too long for it."""
+    """Keywords as the API takes tags, each once; without those that are too long for it.
+
+    One that is too long is often a list with commas.
+    """
     kept: dict[str, str] = {}
-    for keyword in written:
+    for keyword in _apart(written):
         tag = " ".join(_CONTROLS.sub(" ", keyword).split())
         if 0 < len(tag) <= MAX_KEYWORD_CHARS:
             kept.setdefault(tag.casefold(), tag)
         if len(kept) == MAX_KEYWORDS:
             break
     return tuple(kept.values())
+
+
+def _apart(written: Iterable[str]) -> Iterator[str]:
+    for keyword in written:
+        yield from [keyword] if len(keyword) <= MAX_KEYWORD_CHARS else re.split("[,;]", keyword)

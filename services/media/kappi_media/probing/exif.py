@@ -129,12 +129,14 @@ def plausible_place(latitude: float, longitude: float, altitude: float | None) -
 
 def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None, timezone | None]:
     """When the picture was made, whoever says so, before when it was digitized, before when it was saved."""
+    # Some makers, and TIFF/EP, have all of it in the first directory.
+    exif = {**tags.main, **tags.exif}
     candidates = (
-        _exif_time(tags.exif, text(tags.exif, _DATE_TIME_ORIGINAL), _OFFSET_TIME_ORIGINAL),
+        _exif_time(exif, _DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL),
         annotations.taken,
-        _exif_time(tags.exif, text(tags.exif, _DATE_TIME_DIGITIZED), _OFFSET_TIME_DIGITIZED),
+        _exif_time(exif, _DATE_TIME_DIGITIZED, _OFFSET_TIME_DIGITIZED),
         annotations.digitized,
-        _exif_time(tags.exif, text(tags.main, _DATE_TIME), _OFFSET_TIME),
+        _exif_time(exif, _DATE_TIME, _OFFSET_TIME),
     )
     for written in candidates:
         if written is None:
@@ -145,9 +147,9 @@ def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None
     return None, None
 
 
-def _exif_time(exif: Tags, written: str | None, offset_tag: int) -> WrittenTime | None:
+def _exif_time(exif: Tags, tag: int, offset_tag: int) -> WrittenTime | None:
     """The zone may stand with the time, against the specification, or in a tag of its own."""
-    time = written_time(written)
+    time = written_time(text(exif, tag))
     if time is None:
         return None
     zone = time.zone or written_zone(text(exif, offset_tag)) or written_zone(text(exif, _OFFSET_TIME))

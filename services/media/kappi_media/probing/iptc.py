@@ -7,7 +7,6 @@ raises: what is damaged is passed over.
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from collections.abc import Iterator
 from typing import Final
@@ -23,8 +22,6 @@ _MARK: Final = 0x1C
 _MAX_DATASETS: Final = 10_000
 _KEYWORD, _CAPTION = (2, 25), (2, 120)
 _DATE, _TIME, _SCAN_DATE, _SCAN_TIME = (2, 55), (2, 60), (2, 62), (2, 63)
-_DAY: Final = re.compile(r"(\d{4})[-:]?(\d\d)[-:]?(\d\d)", re.ASCII)
-_CLOCK: Final = re.compile(r"(\d\d):?(\d\d):?(\d\d)\s*(.*)", re.ASCII)
 
 
 def resources(block: bytes) -> dict[int, bytes]:
@@ -90,11 +87,5 @@ def _first(values: dict[tuple[int, int], list[str]], dataset: tuple[int, int]) -
 def _time(
     values: dict[tuple[int, int], list[str]], date: tuple[int, int], clock: tuple[int, int]
 ) -> WrittenTime | None:
-    day = _DAY.match(_first(values, date))
-    if day is None:
-        return None
-    written = "-".join(day.groups())
-    time = _CLOCK.match(_first(values, clock))
-    return written_time(
-        written if time is None else f"{written}T{':'.join(time.group(1, 2, 3))}{time.group(4)}"
-    )
+    written, time = _first(values, date), _first(values, clock)
+    return written_time(f"{written}T{time}" if time else written)

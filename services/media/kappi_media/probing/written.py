@@ -20,6 +20,10 @@ _TIME: Final = re.compile(
     r"(?:[T ] ?(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:\s*(" + _ZONE + "))?)?",
     re.ASCII | re.IGNORECASE,
 )
+# ISO 8601 in its basic form, as IPTC has it.
+_BASIC_TIME: Final = re.compile(
+    r"(\d{4})(\d\d)(\d\d)(?!\d)(?:[T ](?:(\d\d)(\d\d)(\d\d)|(\d\d):(\d\d):(\d\d))(?!\d))?", re.ASCII
+)
 _ONLY_ZONE: Final = re.compile(_ZONE, re.ASCII | re.IGNORECASE)
 _WIDEST: Final = timedelta(hours=14)
 
@@ -44,7 +48,7 @@ def written_time(text: str | None) -> WrittenTime | None:
 
     A date alone is the start of its day. What follows is passed over.
     """
-    match = _TIME.match((text or "")[:_MAX_TIME_CHARS].strip())
+    match = _TIME.match(_extended((text or "")[:_MAX_TIME_CHARS].strip()))
     if match is None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in match.group(1, 2, 3, 4, 5, 6))
@@ -54,6 +58,15 @@ def written_time(text: str | None) -> WrittenTime | None:
     except ValueError:
         return None
     return WrittenTime(local, written_zone(match.group(8)))
+
+
+def _extended(text: str) -> str:
+    """With separators, where it is in the basic form."""
+    match = _BASIC_TIME.match(text)
+    if match is None:
+        return text
+    date, clock = match.group(1, 2, 3), [part for part in match.groups()[3:] if part]
+    return "-".join(date) + ("T" + ":".join(clock) if clock else "") + text[match.end() :]
 
 
 def written_zone(text: str | None) -> timezone | None:

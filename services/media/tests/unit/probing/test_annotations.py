@@ -326,6 +326,8 @@ def test_captions_and_keywords_are_as_the_api_takes_them() -> None:
     assert clean_caption("  One\r\ntwo\tthree\x00 ") == "One\ntwo three"
     assert clean_caption("x" * 3_000) == "x" * 2_000
     assert clean_keywords([" a  b ", "A B", "", "x" * 65, "\x07"]) == ("a b",)
+    assert clean_keywords([", ".join(["one", "two", "x" * 60])]) == ("one", "two", "x" * 60)
+    assert clean_keywords(["one, two"]) == ("one, two",)
     assert len(clean_keywords(str(number) for number in range(80))) == 50
 
 
@@ -376,6 +378,9 @@ def test_damaged_iptc_is_passed_over(length: int) -> None:
         ("2024/07/05 12:11", "2024-07-05T12:11:00", None),
         ("2024: 7: 5  9:01:02", "2024-07-05T09:01:02", None),
         ("2024-07-05", "2024-07-05T00:00:00", None),
+        ("20240705", "2024-07-05T00:00:00", None),
+        ("20240705T121112+0200", "2024-07-05T12:11:12", 120),
+        ("20240705 12:11:12.25", "2024-07-05T12:11:12.250000", None),
     ],
 )
 def test_times_as_they_are_written(written: str, local: str, minutes: int | None) -> None:
@@ -386,7 +391,8 @@ def test_times_as_they_are_written(written: str, local: str, minutes: int | None
 
 
 @pytest.mark.parametrize(
-    "written", ["", "0000:00:00 00:00:00", "    :  :     :  :  ", "2024:13:45 12:00:00", "2024", "x"]
+    "written",
+    ["", "0000:00:00 00:00:00", "    :  :     :  :  ", "2024:13:45 12:00:00", "2024", "2024-07", "x"],
 )
 def test_what_is_no_time(written: str) -> None:
     assert written_time(written) is None

@@ -244,6 +244,11 @@ def test_dates_of_exif_in_the_form_of_iso_8601(
     assert (facts.taken_at, facts.taken_offset_minutes) == (taken_at, minutes)
 
 
+def test_dates_of_exif_may_stand_in_the_first_directory() -> None:
+    facts = parse_exif(exif_block([(0x9003, _ASCII, b"2024:07:05 12:11:12\x00")]))
+    assert facts.taken_at == datetime(2024, 7, 5, 12, 11, 12, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("offset", [b"+0200\x00", b"+02:00\x00", b"+02\x00"])
 def test_zones_of_exif_with_and_without_colon(offset: bytes) -> None:
     details = [(0x9003, _ASCII, b"2024:07:05 12:11:12\x00"), (0x9010, _ASCII, offset)]
