@@ -99,7 +99,8 @@ class Item(NamedTuple):
     placeholder: ThumbHash. sha256: raw digest, None where neither the client declared it nor the store knew
     it. The fields from codec on are as read in the file: taken_offset_minutes east of UTC, camera
     {make, model}, gps {latitude, longitude, altitude}. live_partner_id: the other half of a Live Photo.
-    folder: of its objects, part of their keys.
+    folder: of its objects, part of their keys. told_by_file: whether its caption, and which of its tags, were
+    read in the file and not written by people here; {caption, tags}.
     """
 
     id: MediaId
@@ -130,6 +131,7 @@ class Item(NamedTuple):
     gps: dict[str, Any] | None = None
     live_partner_id: MediaId | None = None
     folder: int | None = None
+    told_by_file: dict[str, Any] | None = None
 
 
 class Handout(Enum):

@@ -154,6 +154,8 @@ items = Table(
     Column("gps", JSONB),
     Column("caption", Text),
     Column("tags", JSONB, nullable=False, server_default=text("'[]'")),
+    # {caption, tags}: whether the caption, and which tags, were read in the file; NULL for most.
+    Column("told_by_file", JSONB),
     Column("location", Text),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
     # ThumbHash.

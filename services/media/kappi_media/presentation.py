@@ -31,6 +31,7 @@ def present_item(
     """
     gives_original = rules.original_access and urls.may_go_to_its_uploader(item.status)
     tells_place = gives_original and handout is Handout.ORIGINAL
+    caption, tags = _words(item, handout=handout)
     return ItemView(
         id=item.id,
         gallery_id=item.gallery_id,
@@ -51,8 +52,8 @@ def present_item(
         # Who may not have the original must not learn from here what only that tells.
         gps=PlaceView(**item.gps) if item.gps is not None and tells_place else None,
         live_partner_id=item.live_partner_id,
-        caption=item.caption,
-        tags=item.tags,
+        caption=caption,
+        tags=tags,
         location=item.location,
         attributes=item.attributes,
         placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
@@ -87,6 +88,15 @@ def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierR
         for size in rules.sizes.difference(listed):
             listed[size] = urls.rendition_on_request(item, size, as_of=as_of)
     return listed
+
+
+def _words(item: Item, *, handout: Handout) -> tuple[str | None, list[str]]:
+    """Caption and tags. Those read in the file may name the place that the handout does not tell."""
+    told = item.told_by_file
+    if told is None or handout is Handout.ORIGINAL:
+        return item.caption, item.tags
+    caption = None if told.get("caption") else item.caption
+    return caption, [tag for tag in item.tags if tag not in told.get("tags", ())]
 
 
 def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, handout: Handout) -> SignedUrl | None:

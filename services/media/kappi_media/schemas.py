@@ -10,10 +10,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from kappi_media.parts import MAX_PARTS, Connection
+from kappi_media.probing.facts import MAX_CAPTION_CHARS, MAX_KEYWORD_CHARS, MAX_KEYWORDS
 
 MAX_BATCH = 100
 MAX_PART_NUMBERS = 100
-MAX_TAGS = 50
+MAX_TAGS = MAX_KEYWORDS
 MAX_BULK_IDS = 1_000
 MAX_ATTRIBUTES_BYTES = 4_096
 MAX_ATTRIBUTES_DEPTH = 64
@@ -35,8 +36,8 @@ Sha256Hex = Annotated[
     Meta(pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of the content, hexadecimal; checked when given"),
 ]
 PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS, examples=[1])]
-Caption = Annotated[str, Meta(max_length=2_000, examples=["Sunrise at the pass"])]
-Tag = Annotated[str, Meta(min_length=1, max_length=64)]
+Caption = Annotated[str, Meta(max_length=MAX_CAPTION_CHARS, examples=["Sunrise at the pass"])]
+Tag = Annotated[str, Meta(min_length=1, max_length=MAX_KEYWORD_CHARS)]
 Tags = Annotated[list[Tag], Meta(max_length=MAX_TAGS, examples=[["alps", "2026"]])]
 Location = Annotated[str, Meta(max_length=200, description="A place name", examples=["Chamonix"])]
 Attributes = Annotated[

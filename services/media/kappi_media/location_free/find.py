@@ -44,8 +44,9 @@ _CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
 async def find_location(source: RangedSource) -> tuple[Patch, ...]:
     """The patches, by position; none where the file tells no place.
 
-    Reads ranges: headers only, but all of a JPEG, which may have something appended. Deterministic. Raises
-    Unremovable, also for a copy in which the prober still reads a place; errors of the source pass through.
+    Reads ranges: headers only, but all of a JPEG, which may have something appended. Deterministic.
+    Raises Unremovable, also for a copy in which the prober still reads a place, a caption or a keyword;
+    errors of the source pass through.
     """
     fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
     if fmt is None:
@@ -66,8 +67,9 @@ async def _refuse_what_still_tells(copy: RangedSource, fmt: MediaFormat) -> None
     It costs the few reads of any probe. A file that it refuses has told it nothing.
     """
     with suppress(ProbeRejected):
-        if (await probe(copy, fmt)).location is not None:
-            raise Unremovable("a place that nobody took out")
+        found = await probe(copy, fmt)
+        if found.location is not None or found.caption is not None or found.keywords:
+            raise Unremovable("a place, or words that may name one, is still in the copy")
 
 
 __all__ = ["Outside", "Patch", "Unremovable", "find_location"]

@@ -4,19 +4,18 @@ what binds it to its film. All else becomes zeros, also fields that no reader he
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Final
 
 from kappi_media.location_free.edits import Region
 from kappi_media.probing.apple import live_id_of
 from kappi_media.probing.tiff_fields import MAKER_NOTE, Tags, directory, integer, layout_of, text
+from kappi_media.probing.written import written_time
 
 _ORIENTATION: Final = 0x0112
 _DETAILS: Final = 0x8769
 _TAKEN: Final = 0x9003
 _CONTENT_IDENTIFIER: Final = 0x0011
-_LOCAL_TIME: Final = re.compile(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d")
 _SHORT, _LONG, _ASCII, _UNDEFINED = 3, 4, 2, 7
 _Entry = tuple[int, int, int, bytes]
 """Tag, type, count, value."""
@@ -61,10 +60,11 @@ def _turned(main: Tags) -> list[_Entry]:
 
 def _taken(details: Tags) -> list[_Entry]:
     """Without its offset, which tells the zone."""
-    taken = text(details, _TAKEN)
-    if taken is None or _LOCAL_TIME.fullmatch(taken) is None:
+    taken = written_time(text(details, _TAKEN))
+    if taken is None:
         return []
-    return [(_TAKEN, _ASCII, 20, taken.encode() + b"\0")]
+    local = taken.local.isoformat(" ", "seconds").replace("-", ":")
+    return [(_TAKEN, _ASCII, 20, local.encode() + b"\0")]
 
 
 def _maker_note(live_id: str) -> _Entry:

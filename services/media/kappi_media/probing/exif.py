@@ -7,11 +7,14 @@ directories are read, each once, so no chain of offsets can loop. Why not with a
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final
+from math import isnan
+from typing import Final, NamedTuple
 
+from kappi_media.probing.annotations import NO_ANNOTATIONS, Annotations, clean_caption
 from kappi_media.probing.apple import live_id_of
 from kappi_media.probing.facts import Camera, CaptureFacts, Coordinates
 from kappi_media.probing.tiff_fields import (
+    IMAGE_DESCRIPTION,
     MAKER_NOTE,
     Tags,
     directory,
@@ -20,6 +23,7 @@ from kappi_media.probing.tiff_fields import (
     numbers,
     text,
 )
+from kappi_media.probing.written import WrittenTime, written_time, written_zone
 
 _MAKE: Final = 0x010F
 _MODEL: Final = 0x0110
@@ -37,31 +41,50 @@ _SUBSECONDS_ORIGINAL: Final = 0x9291
 _MAX_NAME_CHARS: Final = 128
 
 
+class ExifTags(NamedTuple):
+    """The three directories of an EXIF block, or of a TIFF file."""
+
+    main: Tags
+    exif: Tags
+    gps: Tags
+
+
+NO_EXIF: Final = ExifTags({}, {}, {})
+
+
 def parse_exif(block: bytes) -> CaptureFacts:
     """Facts of an EXIF block, with or without its `Exif\\0\\0` prefix. Never raises."""
+    return facts_of(exif_tags(block))
+
+
+def exif_tags(block: bytes) -> ExifTags:
+    """The directories of an EXIF block, with or without its prefix. Never raises."""
     tiff = block[6:] if block.startswith(b"Exif\x00") else block
     layout = layout_of(tiff)
     if layout is None or layout.big or len(tiff) < 8:
-        return CaptureFacts()
+        return NO_EXIF
     main = directory(tiff, layout, at=layout.integer(tiff[4:8]))
     exif = directory(tiff, layout, at=integer(main, EXIF_DIRECTORY))
     gps = directory(tiff, layout, at=integer(main, GPS_DIRECTORY))
-    return facts_of(main, exif, gps)
+    return ExifTags(main, exif, gps)
 
 
-def facts_of(main: Tags, exif: Tags, gps: Tags) -> CaptureFacts:
-    """What the three directories of an EXIF block, or of a TIFF file, say."""
+def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> CaptureFacts:
+    """What EXIF says, and what annotations say where it says nothing."""
+    main = tags.main
     orientation = integer(main, _ORIENTATION)
-    taken_at, zone = _taken_at(main, exif)
-    maker_note = exif.get(MAKER_NOTE)
+    taken_at, zone = _taken_at(tags, annotations)
+    maker_note = tags.exif.get(MAKER_NOTE)
     return CaptureFacts(
         orientation=orientation if orientation is not None and 1 <= orientation <= 8 else 1,
         taken_at=taken_at,
         taken_offset_known=zone is not None,
         taken_offset_minutes=offset_minutes(zone),
         camera=camera_of(text(main, _MAKE), text(main, _MODEL)),
-        location=_location(gps),
+        location=_location(tags.gps) or annotations.location,
         live_id=live_id_of(maker_note) if isinstance(maker_note, bytes) else None,
+        caption=clean_caption(text(main, IMAGE_DESCRIPTION)) or annotations.caption,
+        keywords=annotations.keywords,
     )
 
 
@@ -104,45 +127,34 @@ def plausible_place(latitude: float, longitude: float, altitude: float | None) -
     )
 
 
-def _taken_at(main: Tags, exif: Tags) -> tuple[datetime | None, timezone | None]:
+def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None, timezone | None]:
+    """When the picture was made, whoever says so, before when it was digitized, before when it was saved."""
+    # Some makers, and TIFF/EP, have all of it in the first directory.
+    exif = {**tags.main, **tags.exif}
     candidates = (
-        (text(exif, _DATE_TIME_ORIGINAL), text(exif, _OFFSET_TIME_ORIGINAL)),
-        (text(exif, _DATE_TIME_DIGITIZED), text(exif, _OFFSET_TIME_DIGITIZED)),
-        (text(main, _DATE_TIME), None),
+        _exif_time(exif, _DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL),
+        annotations.taken,
+        _exif_time(exif, _DATE_TIME_DIGITIZED, _OFFSET_TIME_DIGITIZED),
+        annotations.digitized,
+        _exif_time(exif, _DATE_TIME, _OFFSET_TIME),
     )
-    for written, offset in candidates:
-        local = _local_time(written)
-        if local is None:
+    for written in candidates:
+        if written is None:
             continue
-        zone = _zone(offset) or _zone(text(exif, _OFFSET_TIME))
-        instant = plausible_instant(local.replace(tzinfo=zone or UTC))
+        instant = plausible_instant(written.local.replace(tzinfo=written.zone or UTC))
         if instant is not None:
-            return instant + _subseconds(exif), zone
+            return instant, written.zone
     return None, None
 
 
-def _local_time(written: str | None) -> datetime | None:
-    if written is None:
+def _exif_time(exif: Tags, tag: int, offset_tag: int) -> WrittenTime | None:
+    """The zone may stand with the time, against the specification, or in a tag of its own."""
+    time = written_time(text(exif, tag))
+    if time is None:
         return None
-    try:
-        return datetime.strptime(written.strip()[:19].replace("-", ":"), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007 - EXIF time is local, the caller adds the zone
-    except ValueError:
-        return None
-
-
-def _zone(offset: str | None) -> timezone | None:
-    if offset is None:
-        return None
-    text = offset.strip()
-    digits = text[1:3] + text[4:6]
-    if text == "Z":
-        return UTC
-    if len(text) != 6 or text[0] not in "+-" or text[3] != ":" or not (digits.isascii() and digits.isdigit()):
-        return None
-    distance = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    if distance > timedelta(hours=14):
-        return None
-    return timezone(-distance if text[0] == "-" else distance)
+    zone = time.zone or written_zone(text(exif, offset_tag)) or written_zone(text(exif, _OFFSET_TIME))
+    local = time.local if time.local.microsecond else time.local + _subseconds(exif)
+    return WrittenTime(local, zone)
 
 
 def _subseconds(exif: Tags) -> timedelta:
@@ -158,7 +170,7 @@ def _location(gps: Tags) -> Coordinates | None:
     if latitude is None or longitude is None:
         return None
     metres = numbers(gps, 6)
-    below = numbers(gps, 5)[:1] == (1.0,)
+    below = integer(gps, 5) == 1
     altitude = (-metres[0] if below else metres[0]) if metres else None
     return plausible_place(latitude, longitude, altitude)
 
@@ -169,7 +181,10 @@ def _begins(reference: str | None, letter: str) -> bool:
 
 
 def _degrees(parts: tuple[float, ...], *, negative: bool) -> float | None:
+    """Of degrees, minutes, seconds; a fraction over nothing behind the degrees is none."""
     if not 1 <= len(parts) <= 3:
         return None
-    whole = sum(abs(part) / 60.0**power for power, part in enumerate(parts))
+    degrees, *smaller = parts
+    known = [degrees, *(0.0 if isnan(part) else part for part in smaller)]
+    whole = sum(abs(part) / 60.0**power for power, part in enumerate(known))
     return -whole if negative or any(part < 0 for part in parts) else whole

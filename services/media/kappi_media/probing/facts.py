@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from kappi_media.probing.formats import MediaKind
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
+
+MAX_CAPTION_CHARS: Final = 2_000
+MAX_KEYWORDS: Final = 50
+MAX_KEYWORD_CHARS: Final = 64
+"""Of captions and tags, also where clients write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Coordinates:
 
 @dataclass(frozen=True, slots=True)
 class CaptureFacts:
-    """What the capturing device wrote down.
+    """What the capturing device wrote down, and what was written about the picture in its file since.
 
     orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; where the device
     gave no offset its local time is taken as UTC and `taken_offset_known` is False. taken_offset_minutes:
@@ -41,6 +47,8 @@ class CaptureFacts:
     location: Coordinates | None = None
     taken_offset_minutes: int | None = None
     live_id: str | None = None
+    caption: str | None = None
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class Probe:
     taken_offset_minutes: int | None = None
     live_id: str | None = None
     frame_count: int | None = None
+    caption: str | None = None
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from kappi_media.probing.facts import PictureHeader, ProbeLimits
+from kappi_media.probing.metadata import Metadata
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BLOCK_BYTES, BlockReader
+from kappi_media.probing.xmp import MAX_XMP_BYTES
 
 _TAIL_BYTES: Final = 1 << 10
 _EXTENSION, _IMAGE, _TRAILER, _GRAPHIC_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
+_XMP_EXTENSION: Final = b"\x0bXMP DataXMP"
 _LOOP_EXTENSIONS: Final = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
 # Frames have no index: they are counted as far as this, or to the file's end.
 _WALKED_BYTES: Final = 2 << 20
@@ -31,6 +34,7 @@ class _Frames:
     whole: bool = False
     cut: bool = False
     size: tuple[int, int] = (0, 0)
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
@@ -54,6 +58,7 @@ async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
         animated=animated,
         duration_ms=frames.centiseconds * _CENTISECOND_MS if known else None,
         frame_count=frames.count if known else None,
+        capture=frames.metadata.capture(),
     )
 
 
@@ -72,7 +77,13 @@ async def _walk(reader: BlockReader, limits: ProbeLimits, *, start: int) -> _Fra
             if label[:1] == bytes([_GRAPHIC_CONTROL]) and len(label) >= 5:
                 delay = int.from_bytes(label[3:5], "little")
             frames.loops = frames.loops or label[1:] in _LOOP_EXTENSIONS
-            position = await _skip_blocks(reader, position + 2, limits)
+            end = await _skip_blocks(reader, position + 2, limits)
+            if label[1:] == _XMP_EXTENSION and not frames.metadata.xmp:
+                # The packet as it is, then bytes that lead whoever counts it as blocks to its end.
+                packet_at = position + 2 + len(_XMP_EXTENSION)
+                size = min(end - packet_at, MAX_XMP_BYTES)
+                frames.metadata.xmp = [await reader.read_upto(packet_at, size)]
+            position = end
         elif kind == _IMAGE:
             descriptor = await reader.read(position + 5, 5)
             width, height = struct.unpack("<HH", descriptor[:4])

@@ -10,16 +10,17 @@ from dataclasses import replace
 from typing import Final
 
 from kappi_media.probing.boxes import Box, BoxReader
-from kappi_media.probing.exif import parse_exif
+from kappi_media.probing.exif import exif_tags
 from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
 from kappi_media.probing.heif_items import Extent, PictureItems, read_items
 from kappi_media.probing.heif_properties import Shape, shape_of
 from kappi_media.probing.matrix import orientation_of, product
+from kappi_media.probing.metadata import Metadata
 from kappi_media.probing.movie_tracks import Movie, read_moov
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
-_MAX_EXIF_BYTES: Final = 1 << 20
+_MAX_METADATA_BYTES: Final = 1 << 20
 _CODECS: Final = {
     b"hvc1": "hevc",
     b"hev1": "hevc",
@@ -107,17 +108,25 @@ def _check_whole(items: PictureItems, *, size_bytes: int) -> None:
 
 
 async def _capture(reader: BlockReader, items: PictureItems) -> CaptureFacts:
-    """EXIF of the primary picture; its block starts with where, after that number, the TIFF header is."""
-    extents = items.places.get(items.exif, ()) if items.exif is not None else ()
+    """By EXIF and XMP of the primary picture."""
+    metadata = Metadata()
+    block = await _body(reader, items, items.exif)
+    if len(block) > 8:  # it starts with where, after that number, the TIFF header is
+        metadata.exif = exif_tags(block[4 + int.from_bytes(block[:4], "big") :])
+    metadata.xmp = [await _body(reader, items, items.xmp)]
+    return metadata.capture()
+
+
+async def _body(reader: BlockReader, items: PictureItems, item_id: int | None) -> bytes:
+    """Of an item with metadata; nothing where it is too long, or not there."""
+    extents = items.places.get(item_id, ()) if item_id is not None else ()
     if len(extents) != 1 or not _is_readable(extents[0], size_bytes=reader.size_bytes):
-        return CaptureFacts()
-    block = await reader.read(extents[0].start, extents[0].length)
-    header_at = 4 + int.from_bytes(block[:4], "big")
-    return parse_exif(block[header_at:])
+        return b""
+    return await reader.read(extents[0].start, extents[0].length)
 
 
 def _is_readable(extent: Extent, *, size_bytes: int) -> bool:
-    return 8 < extent.length <= _MAX_EXIF_BYTES and extent.end <= size_bytes
+    return extent.length <= _MAX_METADATA_BYTES and extent.end <= size_bytes
 
 
 def _sequence(movie: Movie | None, limits: ProbeLimits) -> PictureHeader:

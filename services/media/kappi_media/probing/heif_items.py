@@ -9,9 +9,12 @@ from typing import Final
 
 from kappi_media.probing.boxes import Box, BoxReader
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
+from kappi_media.probing.xmp import XMP_ITEM_TYPE
 
 _MAX_TABLE_BYTES: Final = 512 << 10
 _MAX_ITEMS: Final = 8_192
+_XMP: Final = b"mime XMP"
+"""The kind of a `mime` item whose content type is XMP's."""
 _FILE, _ITEM_DATA = 0, 1  # construction methods of `iloc`
 
 
@@ -31,11 +34,12 @@ class Extent:
 class PictureItems:
     """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
 
-    exif: the item that holds the primary picture's EXIF.
+    exif, xmp: the items that hold the primary picture's metadata.
     """
 
     primary: int | None
     exif: int | None
+    xmp: int | None
     kinds: Mapping[int, bytes]
     places: Mapping[int, tuple[Extent, ...]]
     parts: Mapping[int, tuple[int, ...]]
@@ -62,7 +66,8 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
     _check_overlaps(places, size_bytes=boxes.size_bytes)
     return PictureItems(
         primary=primary,
-        exif=_exif_item(kinds, references, primary),
+        exif=_item_about(b"Exif", kinds, references, primary),
+        xmp=_item_about(_XMP, kinds, references, primary),
         kinds=kinds,
         places=places,
         parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},
@@ -119,6 +124,8 @@ def _kinds(body: bytes) -> dict[int, bytes]:
             kind = entry[fields.at : fields.at + 4]
             if kind == b"mime" and _is_packed(entry[fields.at + 4 :]):
                 raise ProbeRejected(RejectReason.TOO_COMPLEX, "packed metadata")
+            if kind == b"mime" and _is_xmp(entry[fields.at + 4 :]):
+                kind = _XMP
             kinds.setdefault(item_id, kind)
     return kinds
 
@@ -128,6 +135,10 @@ def _is_packed(names: bytes) -> bool:
     names: its name, content type and encoding, each with a NUL behind it."""
     parts = names.split(b"\x00")
     return len(parts) > 2 and parts[2] != b""
+
+
+def _is_xmp(names: bytes) -> bool:
+    return names.split(b"\x00", 2)[1:2] == [XMP_ITEM_TYPE]
 
 
 def _references(body: bytes) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
@@ -172,11 +183,15 @@ def _places(body: bytes, item_data: Box | None) -> dict[int, tuple[Extent, ...]]
     return places
 
 
-def _exif_item(
-    kinds: Mapping[int, bytes], references: list[tuple[bytes, int, tuple[int, ...]]], primary: int | None
+def _item_about(
+    kind: bytes,
+    kinds: Mapping[int, bytes],
+    references: list[tuple[bytes, int, tuple[int, ...]]],
+    primary: int | None,
 ) -> int | None:
-    blocks = [item_id for item_id, kind in kinds.items() if kind == b"Exif"]
-    of_primary = {owner for kind, owner, about in references if kind == b"cdsc" and primary in about}
+    """The item of a kind that describes the primary picture, or else the first of that kind."""
+    blocks = [item_id for item_id, found in kinds.items() if found == kind]
+    of_primary = {owner for name, owner, about in references if name == b"cdsc" and primary in about}
     return next((item_id for item_id in blocks if item_id in of_primary), blocks[0] if blocks else None)
 
 

@@ -1,12 +1,12 @@
-"""JPEG: size and EXIF from the segments before the first scan (ITU-T T.81, EXIF 3.0)."""
+"""JPEG: size and metadata from the segments before the first scan (ITU-T T.81, EXIF 3.0, XMP part 3)."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from kappi_media.probing.exif import parse_exif
-from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
+from kappi_media.probing.facts import PictureHeader, ProbeLimits
+from kappi_media.probing.jpeg_metadata import MARK_BYTES, JpegMetadata
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
@@ -16,7 +16,7 @@ MAX_BETWEEN_BYTES: Final = 4 << 10
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive", 0xC9: "jpeg-arithmetic"}
-_SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
+_SCAN, _END, _APP1, _APP13 = 0xDA, 0xD9, 0xE1, 0xED
 _TAIL_BYTES: Final = 4 << 10
 _LONG_TAIL_BYTES: Final = 64 << 10
 # Markers that may stand inside or between scans: stuffing, restarts, fill, tables, the next scan.
@@ -25,7 +25,7 @@ _SCAN_MARKERS: Final = frozenset({0x00, *range(0xD0, 0xD8), 0xFF, 0xC4, 0xDA, 0x
 
 async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     position = 2
-    capture: CaptureFacts | None = None
+    metadata = JpegMetadata()
     frame: tuple[int, int, str] | None = None
     for _ in range(limits.max_parts):
         position = await _next_marker(reader, position)
@@ -35,14 +35,16 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
                 raise ProbeRejected(RejectReason.CORRUPT, "scan before frame")
             await _check_end(reader, scan_at=position)
             width, height, codec = frame
-            return PictureHeader(width, height, codec, capture=capture or CaptureFacts())
+            return PictureHeader(width, height, codec, capture=metadata.capture())
         if marker == _END:
             raise ProbeRejected(RejectReason.CORRUPT, "no scan")
         if marker in _FRAMES:
             frame = await _frame(reader, position, marker, length)
             limits.check_size(frame[0], frame[1])
-        elif marker == _APP1 and capture is None and length > 8:
-            capture = await _capture(reader, position, length)
+        elif marker in (_APP1, _APP13) and metadata.is_wanted(
+            await reader.read_upto(position + 4, MARK_BYTES)
+        ):
+            metadata.note(await reader.read(position + 4, length - 2))
         position += 2 + length
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many segments")
 
@@ -79,12 +81,6 @@ async def _frame(reader: BlockReader, position: int, marker: int, length: int) -
     if body[5] not in (1, 3, 4) or length != 8 + 3 * body[5]:
         raise ProbeRejected(RejectReason.CORRUPT, f"{body[5]} components")
     return width, height, codec
-
-
-async def _capture(reader: BlockReader, position: int, length: int) -> CaptureFacts | None:
-    if await reader.read(position + 4, 6) != b"Exif\x00\x00":
-        return None
-    return parse_exif(await reader.read(position + 10, length - 8))
 
 
 async def _check_end(reader: BlockReader, *, scan_at: int) -> None:

@@ -7,20 +7,28 @@ native parser. Source: ISO/IEC 14496-12, Apple QuickTime File Format, 3GPP TS 26
 
 from __future__ import annotations
 
+from typing import Final
+
 from kappi_media.probing.boxes import Box, BoxReader
 from kappi_media.probing.facts import PictureHeader, ProbeLimits
 from kappi_media.probing.fragments import fragments_ms
 from kappi_media.probing.matrix import orientation_of, product
-from kappi_media.probing.movie_tags import capture_of
+from kappi_media.probing.movie_tags import XMP, capture_of, xmp_text
 from kappi_media.probing.movie_tracks import Movie, Track, milliseconds, read_moov
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
+from kappi_media.probing.xmp import MAX_XMP_BYTES
+
+_XMP_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_UUID_BYTES: Final = 16
 
 
 async def read_movie(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     boxes = BoxReader(reader, max_boxes=limits.max_parts)
-    moov = await _find_movie(boxes)
+    moov, xmp = await _find_movie(boxes)
     movie, tags = await read_moov(boxes, moov)
+    if xmp is not None:
+        tags.setdefault(XMP, xmp_text((await boxes.body(xmp, at_most=MAX_XMP_BYTES))[_UUID_BYTES:]))
     track = movie.picture
     if track is None:
         raise ProbeRejected(RejectReason.NO_PICTURE)
@@ -41,16 +49,22 @@ async def read_movie(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     )
 
 
-async def _find_movie(boxes: BoxReader) -> Box:
-    """The `moov` box, once its `mdat` is known to be whole. Stops at the first pair of them."""
+async def _find_movie(boxes: BoxReader) -> tuple[Box, Box | None]:
+    """The `moov` box, once its `mdat` is known to be whole, and the box of XMP that was passed on the way.
+
+    Stops at the first pair of them.
+    """
     movie: Box | None = None
+    xmp: Box | None = None
     media = False
     async for box in boxes.children(0, boxes.size_bytes):
         if box.name == b"moov":
             movie = box
+        if box.name == b"uuid" and await boxes.body(box, at_most=_UUID_BYTES) == _XMP_UUID:
+            xmp = box
         media = media or box.name == b"mdat"
         if movie is not None and media:
-            return movie
+            return movie, xmp
     if movie is None:
         raise ProbeRejected(RejectReason.TRUNCATED if media else RejectReason.CORRUPT, "no movie header")
     raise ProbeRejected(RejectReason.TRUNCATED, "no media data")

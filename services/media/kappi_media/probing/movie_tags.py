@@ -13,12 +13,22 @@ from datetime import datetime
 from typing import Final
 
 from kappi_media.probing.apple import LIVE_KEY, clean_live_id
-from kappi_media.probing.exif import camera_of, plausible_instant, plausible_place
+from kappi_media.probing.exif import (
+    NO_EXIF,
+    camera_of,
+    facts_of,
+    offset_minutes,
+    plausible_instant,
+    plausible_place,
+)
 from kappi_media.probing.facts import CaptureFacts, Coordinates
+from kappi_media.probing.written import decoded, written_time
+from kappi_media.probing.xmp import read_xmp
 
 MAX_TAG_BYTES: Final = 256 << 10
 
 LOCI: Final = "loci"
+XMP: Final = "XMP_"
 # In the order of trust. Names are compared in lower case; the plain ones are Matroska's.
 _MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
 _MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
@@ -38,12 +48,19 @@ def user_data_tags(body: bytes) -> dict[str, str]:
             tags |= keyed_tags(value)
         elif name.startswith(b"\xa9") and len(value) > 4:
             (length,) = struct.unpack_from(">H", value)
-            tags[name.decode("latin-1")] = value[4 : 4 + length].decode("utf-8", "replace")
+            tags[name.decode("latin-1")] = decoded(value[4 : 4 + length])
         elif name.startswith(b"@"):  # some devices write this for the sign, and the bare text behind it
-            tags[name.decode("latin-1")] = value.decode("utf-8", "replace").rstrip("\0")
+            tags[name.decode("latin-1")] = decoded(value).rstrip("\0")
         elif name == b"loci":
             tags[LOCI] = _loci(value)
+        elif name == b"XMP_":
+            tags[XMP] = xmp_text(value)
     return tags
+
+
+def xmp_text(packet: bytes) -> str:
+    """As a tag: in films it is UTF-8."""
+    return packet.decode("utf-8", "replace")
 
 
 def _loci(value: bytes) -> str:
@@ -80,19 +97,26 @@ def keyed_tags(body: bytes) -> dict[str, str]:
 
 
 def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetime | None) -> CaptureFacts:
-    """created_at: the movie header's time, UTC by the specification; a date tag with an offset beats it."""
+    """created_at: the movie header's time, UTC by the specification; a date tag with an offset beats it.
+
+    XMP counts where the film itself says nothing.
+    """
     written = next((at for at in map(_instant, _all(tags, _DATE)) if at is not None), None)
     place = next((at for at in map(_place, _all(tags, _PLACE)) if at is not None), None)
-    facts = CaptureFacts(
+    described = facts_of(NO_EXIF, read_xmp([tags.get(XMP, "").encode()]))
+    facts = replace(
+        described,
         orientation=orientation,
         camera=camera_of(next(_all(tags, _MAKE), None), next(_all(tags, _MODEL), None)),
-        location=place,
+        location=place or described.location,
         live_id=clean_live_id(tags.get(LIVE_KEY)),
     )
-    if written is None:
-        return replace(facts, taken_at=created_at, taken_offset_known=created_at is not None)
-    instant, minutes = written
-    return replace(facts, taken_at=instant, taken_offset_known=True, taken_offset_minutes=minutes)
+    if written is not None:
+        instant, minutes = written
+        return replace(facts, taken_at=instant, taken_offset_known=True, taken_offset_minutes=minutes)
+    if created_at is not None:
+        return replace(facts, taken_at=created_at, taken_offset_known=True, taken_offset_minutes=None)
+    return facts
 
 
 def _atoms(body: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -111,15 +135,13 @@ def _all(tags: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
 
 def _instant(written: str) -> tuple[datetime, int | None] | None:
     """UTC and the minutes that the writer was east of it, None for a `Z`, which says nothing about that."""
-    try:
-        local = datetime.fromisoformat(written.strip())
-        distance = local.utcoffset()
-        instant = plausible_instant(local) if distance is not None else None
-    except (ValueError, OverflowError):
+    time = written_time(written)
+    if time is None or time.zone is None:
         return None
-    if instant is None or distance is None:
+    instant = plausible_instant(time.local.replace(tzinfo=time.zone))
+    if instant is None:
         return None
-    return instant, None if written.rstrip().endswith("Z") else round(distance.total_seconds() / 60)
+    return instant, None if written.rstrip().endswith("Z") else offset_minutes(time.zone)
 
 
 def _place(written: str) -> Coordinates | None:

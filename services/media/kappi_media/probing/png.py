@@ -1,4 +1,4 @@
-"""PNG: size, animation and eXIf from the chunks before the pixels, eXIf from those behind them, too (W3C PNG,
+"""PNG: size and animation from the chunks before the pixels, metadata from those behind them, too (W3C PNG,
 third edition).
 """
 
@@ -6,41 +6,44 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import replace
 from typing import Final
 
-from kappi_media.probing.exif import parse_exif
-from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
+from kappi_media.probing.exif import exif_tags
+from kappi_media.probing.facts import PictureHeader, ProbeLimits
+from kappi_media.probing.png_text import MAX_KEYWORD_BYTES, TEXT_CHUNKS, PngMetadata, is_wanted
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
 _BIT_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _END_CHUNK: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _TAIL_BYTES: Final = 64 << 10
-_MAX_CANDIDATES: Final = 8
-_MAX_EXIF_BYTES: Final = 1 << 20
+_METADATA_CHUNKS: Final = (b"eXIf", *sorted(TEXT_CHUNKS))
+_MAX_CANDIDATES: Final = 64
+_MAX_METADATA_BYTES: Final = 1 << 20
 
 
 async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     width, height = _dimensions(await reader.read(8, 25))
     limits.check_size(width, height)
-    capture: CaptureFacts | None = None
+    metadata = PngMetadata()
     frame_count: int | None = None
     position = 33
     for _ in range(limits.max_parts):
         length, name = struct.unpack(">I4s", await reader.read(position, 8))
         if name == b"IDAT":
-            behind = await _exif_behind(reader, limits, pixels_at=position)
-            if capture is None and behind is not None:
-                # Browsers and libvips, who show a PNG as it comes, turn it by what came before the pixels.
-                capture = replace(parse_exif(behind), orientation=1)
+            for chunk, body in await _metadata_behind(reader, limits, pixels_at=position):
+                if chunk == b"eXIf":
+                    # Browsers and libvips, who show a PNG as it comes, turn it by what comes before.
+                    metadata.found.secondary_exif = exif_tags(body)
+                else:
+                    metadata.note_text(chunk, body)
             animated = frame_count is not None and frame_count > 1
             return PictureHeader(
                 width,
                 height,
                 "png",
                 animated=animated,
-                capture=capture or CaptureFacts(),
+                capture=metadata.found.capture(),
                 frame_count=frame_count if animated else None,
             )
         if length > 0x7FFFFFFF or not name.isalpha() or name == b"IEND":
@@ -48,10 +51,19 @@ async def read_png(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
         if name == b"acTL" and length == 8:
             frame_count = int.from_bytes(await reader.read(position + 8, 4), "big")
             limits.check_frames(frame_count)
-        elif name == b"eXIf" and length <= _MAX_EXIF_BYTES:
-            capture = parse_exif(await reader.read(position + 8, length))
+        elif name == b"eXIf" and length <= _MAX_METADATA_BYTES:
+            metadata.found.exif = exif_tags(await reader.read(position + 8, length))
+        elif await _is_text(reader, name, length, position=position):
+            metadata.note_text(name, await reader.read(position + 8, length))
         position += 12 + length
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many chunks")
+
+
+async def _is_text(reader: BlockReader, name: bytes, length: int, *, position: int) -> bool:
+    """Whether a chunk is a text with metadata. Others are passed over, whatever they hold."""
+    if name not in TEXT_CHUNKS or length > _MAX_METADATA_BYTES:
+        return False
+    return is_wanted(await reader.read(position + 8, min(length, MAX_KEYWORD_BYTES + 1)))
 
 
 def _dimensions(chunk: bytes) -> tuple[int, int]:
@@ -64,35 +76,41 @@ def _dimensions(chunk: bytes) -> tuple[int, int]:
     return width, height
 
 
-async def _exif_behind(reader: BlockReader, limits: ProbeLimits, *, pixels_at: int) -> bytes | None:
-    """The EXIF block behind the pixels, where ImageMagick writes it: one in the last 64 KiB, or one that is
-    come by on the way to the end. Raises `truncated` where the chunks reach past the file's end.
+async def _metadata_behind(
+    reader: BlockReader, limits: ProbeLimits, *, pixels_at: int
+) -> list[tuple[bytes, bytes]]:
+    """Chunks behind the pixels, where ImageMagick and ExifTool write: those in the last 64 KiB, or those that
+    are come by on the way to the end. Raises `truncated` where the chunks reach past the file's end.
     """
     tail = await reader.tail(min(_TAIL_BYTES, reader.size_bytes - pixels_at))
     end = tail.find(_END_CHUNK)
     if end >= 0:
-        return _last_exif(tail[:end])
+        return _proved_chunks(tail[:end])
     if _is_cut_off(tail):
         raise ProbeRejected(RejectReason.TRUNCATED, "no IEND")
     try:
         return await _walked(reader, limits, pixels_at)
     except ProbeRejected as rejected:
         if rejected.reason is RejectReason.TOO_COMPLEX:  # nothing shows that it is cut off
-            return None
+            return []
         raise
 
 
-def _last_exif(tail: bytes) -> bytes | None:
-    """Proved by its checksum: nothing else tells a chunk from four letters among the pixels."""
-    at = len(tail)
-    for _ in range(_MAX_CANDIDATES):
-        at = tail.rfind(b"eXIf", 4, at)
-        if at < 0:
-            return None
-        end = at + 4 + int.from_bytes(tail[at - 4 : at], "big")
-        if zlib.crc32(tail[at:end]) == int.from_bytes(tail[end : end + 4], "big") and end + 4 <= len(tail):
-            return tail[at + 4 : end]
-    return None
+def _proved_chunks(tail: bytes) -> list[tuple[bytes, bytes]]:
+    """Proved by their checksums: nothing else tells a chunk from four letters among the pixels."""
+    found: list[tuple[bytes, bytes]] = []
+    for name in _METADATA_CHUNKS:
+        at = 0
+        for _ in range(_MAX_CANDIDATES):
+            at = tail.find(name, max(at, 4))
+            if at < 0:
+                break
+            end = at + 4 + int.from_bytes(tail[at - 4 : at], "big")
+            checksum = int.from_bytes(tail[end : end + 4], "big")
+            if end + 4 <= len(tail) and zlib.crc32(tail[at:end]) == checksum:
+                found.append((name, tail[at + 4 : end]))
+            at += 4
+    return found
 
 
 def _is_cut_off(tail: bytes) -> bool:
@@ -101,16 +119,17 @@ def _is_cut_off(tail: bytes) -> bool:
     return at >= 0 and at + 8 + int.from_bytes(tail[at - 4 : at], "big") >= len(tail)
 
 
-async def _walked(reader: BlockReader, limits: ProbeLimits, position: int) -> bytes | None:
+async def _walked(reader: BlockReader, limits: ProbeLimits, position: int) -> list[tuple[bytes, bytes]]:
     """From the pixels to the end, by hops; far behind it something is appended."""
-    exif: bytes | None = None
+    found: list[tuple[bytes, bytes]] = []
     for _ in range(limits.max_parts):
         length, name = struct.unpack(">I4s", await reader.read(position, 8))
         if name == b"IEND":
-            return exif
+            return found
         if length > 0x7FFFFFFF or not name.isalpha():
             raise ProbeRejected(RejectReason.CORRUPT, "impossible chunk")
-        if name == b"eXIf" and length <= _MAX_EXIF_BYTES:
-            exif = await reader.read(position + 8, length)
+        is_exif = name == b"eXIf" and length <= _MAX_METADATA_BYTES
+        if is_exif or await _is_text(reader, name, length, position=position):
+            found.append((name, await reader.read(position + 8, length)))
         position += 12 + length
-    return exif
+    return found

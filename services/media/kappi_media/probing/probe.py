@@ -103,4 +103,6 @@ async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DE
         taken_offset_minutes=capture.taken_offset_minutes,
         live_id=capture.live_id,
         frame_count=header.frame_count,
+        caption=capture.caption,
+        keywords=capture.keywords,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from kappi_media.probing.exif import EXIF_DIRECTORY, GPS_DIRECTORY, facts_of
+from kappi_media.probing.exif import EXIF_DIRECTORY, GPS_DIRECTORY, ExifTags
 from kappi_media.probing.facts import PictureHeader, ProbeLimits
+from kappi_media.probing.metadata import Metadata
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 from kappi_media.probing.tiff_fields import (
@@ -21,6 +22,8 @@ from kappi_media.probing.tiff_fields import (
 )
 
 _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _DNG_VERSION = 256, 257, 259, 262, 50706
+_XMP, _IPTC, _PHOTOSHOP = 700, 33723, 34377
+_MAX_METADATA_BYTES: Final = 1 << 20
 _STRIPS: Final = (273, 279)  # offsets, byte counts
 _TILES: Final = (324, 325)
 _RAW_PHOTOMETRICS: Final = frozenset({32803, 34892})
@@ -59,7 +62,13 @@ async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     await _check_end(reader, layout, main)
     exif = await _values(reader, layout, await _directory(reader, layout, integer(tags, EXIF_DIRECTORY)))
     gps = await _values(reader, layout, await _directory(reader, layout, integer(tags, GPS_DIRECTORY)))
-    return PictureHeader(width, height, codec, capture=facts_of(tags, exif, gps))
+    metadata = Metadata(
+        exif=ExifTags(tags, exif, gps),
+        xmp=[await _block(reader, layout, main.get(_XMP))],
+        photoshop=await _block(reader, layout, main.get(_PHOTOSHOP)),
+        iptc=await _block(reader, layout, main.get(_IPTC)),
+    )
+    return PictureHeader(width, height, codec, capture=metadata.capture())
 
 
 async def _directory(reader: BlockReader, layout: Layout, at: int | None) -> dict[int, Field] | None:
@@ -94,6 +103,13 @@ async def _raw(reader: BlockReader, layout: Layout, field: Field) -> bytes | Non
     if place + field.size_bytes > reader.size_bytes:
         return None
     return await reader.read(place, field.size_bytes)
+
+
+async def _block(reader: BlockReader, layout: Layout, field: Field | None) -> bytes:
+    """What a field holds, of whatever type; nothing where it is too much."""
+    if field is None or not 0 < field.size_bytes <= _MAX_METADATA_BYTES:
+        return b""
+    return await _raw(reader, layout, field) or b""
 
 
 def _picture(tags: Tags) -> tuple[int, int, str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from kappi_media.probing.written import decoded
+
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SLONG, SRATIONAL, LONG8 = 1, 2, 3, 4, 5, 7, 9, 10, 16
 _INTEGERS: Final = {SHORT: "H", LONG: "I", SLONG: "i", 13: "I", LONG8: "Q", 18: "Q"}
 _RATIONALS: Final = {RATIONAL: "I", SRATIONAL: "i"}
@@ -20,8 +22,9 @@ _TYPE_SIZES: Final = {
 }
 MAX_FIELDS: Final = 512
 MAX_VALUE_BYTES: Final = 1024
+IMAGE_DESCRIPTION: Final = 0x010E
 MAKER_NOTE: Final = 0x927C
-MAX_MAKER_NOTE_BYTES: Final = 64 << 10
+_LARGER: Final = {IMAGE_DESCRIPTION: 8 << 10, MAKER_NOTE: 64 << 10}
 
 Value = str | bytes | tuple[int, ...] | tuple[float, ...]
 Tags = Mapping[int, Value]
@@ -69,8 +72,7 @@ class Field:
 
     @property
     def is_small(self) -> bool:
-        limit = MAX_MAKER_NOTE_BYTES if self.tag == MAKER_NOTE else MAX_VALUE_BYTES
-        return 0 < self.size_bytes <= limit
+        return 0 < self.size_bytes <= _LARGER.get(self.tag, MAX_VALUE_BYTES)
 
 
 def layout_of(head: bytes) -> Layout | None:
@@ -94,7 +96,7 @@ def fields(entries: bytes, layout: Layout) -> Iterator[Field]:
 def value_of(field: Field, raw: bytes, layout: Layout) -> Value:
     """raw: exactly the field's bytes."""
     if field.kind == ASCII:
-        return raw.split(b"\x00", 1)[0].decode("utf-8", "replace")
+        return _text(raw)
     if field.kind in _INTEGERS:
         return struct.unpack(f"{layout.order}{field.count}{_INTEGERS[field.kind]}", raw)
     if field.kind in _RATIONALS:
@@ -126,8 +128,11 @@ def directory(block: bytes, layout: Layout, *, at: int | None) -> Tags:
 
 
 def text(tags: Tags, tag: int) -> str | None:
+    """A text, of whatever type: some makers and editors write texts as mere bytes."""
     value = tags.get(tag)
-    return value if isinstance(value, str) else None
+    if isinstance(value, tuple) and all(isinstance(part, int) and 0 <= part < 256 for part in value):
+        value = bytes(int(part) for part in value)
+    return _text(value) if isinstance(value, bytes) else value if isinstance(value, str) else None
 
 
 def numbers(tags: Tags, tag: int) -> tuple[float, ...]:
@@ -137,4 +142,10 @@ def numbers(tags: Tags, tag: int) -> tuple[float, ...]:
 
 def integer(tags: Tags, tag: int) -> int | None:
     value = tags.get(tag)
+    if isinstance(value, bytes):
+        return value[0] if len(value) == 1 else None
     return int(value[0]) if isinstance(value, tuple) and value and value[0] == value[0] else None
+
+
+def _text(raw: bytes) -> str:
+    return decoded(raw.split(b"\x00", 1)[0])

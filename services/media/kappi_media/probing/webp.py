@@ -1,4 +1,4 @@
-"""WebP: size from the first chunk, frames and EXIF by hopping over the others (RFC 9649)."""
+"""WebP: size from the first chunk, frames and metadata by hopping over the others (RFC 9649)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from kappi_media.probing.exif import parse_exif
-from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
+from kappi_media.probing.exif import exif_tags
+from kappi_media.probing.facts import PictureHeader, ProbeLimits
+from kappi_media.probing.metadata import Metadata
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
-_EXIF_FLAG, _ANIMATION_FLAG = 0x08, 0x02
-_MAX_EXIF_BYTES: Final = 1 << 20
+_ANIMATION_FLAG: Final = 0x02
+_MAX_METADATA_BYTES: Final = 1 << 20
+# ImageMagick wrote the second for years, and no flag that says so.
+_XMP_NAMES: Final = (b"XMP ", b"XMP\x00")
 _FRAME_CHUNKS: Final = {b"VP8 ": "webp", b"VP8L": "webp-lossless", b"ANMF": "webp"}
 # Every frame of an animation is a hop to another part of the file: its chunks are followed this far.
 _WALKED_BYTES: Final = 2 << 20
@@ -23,14 +26,14 @@ class _Found:
     """What the chunks say. whole: all of them were hopped over."""
 
     codec: str | None = None
-    capture: CaptureFacts = field(default_factory=CaptureFacts)
+    metadata: Metadata = field(default_factory=Metadata)
     frames: int = 0
     milliseconds: int = 0
     whole: bool = False
 
 
 async def read_webp(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
-    """Of animations longer than 2 MiB neither duration nor number of frames is known, nor EXIF at the end."""
+    """Of animations longer than 2 MiB duration, number of frames and metadata at the end are not known."""
     (riff_size,) = struct.unpack("<I", await reader.read(4, 4))
     end = 8 + riff_size
     if end > reader.size_bytes:
@@ -60,7 +63,7 @@ async def _extended(reader: BlockReader, limits: ProbeLimits, end: int) -> Pictu
         found.codec,
         animated=animated,
         duration_ms=found.milliseconds if animated and found.whole else None,
-        capture=found.capture,
+        capture=found.metadata.capture(),
         frame_count=found.frames if animated and found.whole else None,
     )
 
@@ -74,25 +77,27 @@ async def _hop(
         if position + 8 > end:
             found.whole = True
             return found
-        if found.codec is not None and not _more_is_wanted(flags, position):
+        animated = bool(flags & _ANIMATION_FLAG)
+        if found.codec is not None and animated and position >= _WALKED_BYTES:
             return found
-        name, length = await _chunk(reader, position, end)
+        try:
+            name, length = await _chunk(reader, position, end)
+        except ProbeRejected:
+            if found.codec is None or animated:
+                raise
+            return found  # what follows a still picture is none of it
         if name == b"ANMF":
             await _count(reader, limits, found, position=position)
         if name in _FRAME_CHUNKS and found.codec is None:
             found.codec = _FRAME_CHUNKS[name]
             if name != b"ANMF" and await _bitstream_size(reader, name, position + 8) != size:
                 raise ProbeRejected(RejectReason.CORRUPT, "canvas and picture differ")
-        elif name == b"EXIF" and length <= _MAX_EXIF_BYTES:
-            found.capture = parse_exif(await reader.read(position + 8, length))
+        elif name == b"EXIF" and length <= _MAX_METADATA_BYTES:
+            found.metadata.exif = exif_tags(await reader.read(position + 8, length))
+        elif name in _XMP_NAMES and length <= _MAX_METADATA_BYTES and not found.metadata.xmp:
+            found.metadata.xmp = [await reader.read(position + 8, length)]
         position += 8 + length + (length & 1)
     raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many chunks")
-
-
-def _more_is_wanted(flags: int, position: int) -> bool:
-    if flags & _ANIMATION_FLAG:
-        return position < _WALKED_BYTES
-    return bool(flags & _EXIF_FLAG)
 
 
 async def _count(reader: BlockReader, limits: ProbeLimits, found: _Found, *, position: int) -> None:

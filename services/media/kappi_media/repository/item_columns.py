@@ -11,7 +11,9 @@ i.id, i.gallery_id, i.upload_id, i.filename, i.content_type, i.kind, i.status, i
 i.size_bytes, i.sha256, i.width, i.height, i.duration_ms, i.taken_at, i.caption, i.tags, i.location,
 i.attributes, i.placeholder, i.created_at, i.version,
 """
-_READ_IN_FILE = ", i.codec, i.taken_offset_minutes, i.camera, i.gps, i.live_partner_id, i.folder"
+_READ_IN_FILE = (
+    ", i.codec, i.taken_offset_minutes, i.camera, i.gps, i.live_partner_id, i.folder, i.told_by_file"
+)
 ITEM = (
     _PLAIN  # noqa: S608 - column names
     + "ARRAY(SELECT r.size FROM renditions r WHERE r.media_id = i.id AND r.format = 'jpeg' ORDER BY r.size)"

@@ -24,6 +24,7 @@ changed AS (
     tags = CASE WHEN 'tags' = ANY($3) THEN $5 ELSE i.tags END,
     location = CASE WHEN 'location' = ANY($3) THEN $6 ELSE i.location END,
     attributes = CASE WHEN 'attributes' = ANY($3) THEN $7 ELSE i.attributes END,
+    told_by_file = i.told_by_file - $3,
     version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id
   RETURNING i.*),

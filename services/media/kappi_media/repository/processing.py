@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_media.domain import AccountId, GalleryId, MediaId
 from kappi_media.models import deleted_media, items, upload_jobs
 from kappi_media.probing import Probe
+from kappi_media.schemas import MAX_TAGS
 from kappi_media.stored_renditions import KeptGridPicture
 
 FIRST_SEQUENCE_AFTER_COMPLETION = 2
@@ -43,6 +44,23 @@ INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $17, $18, $19, $20, $21, $22, version FROM done
 RETURNING sequence
 """
+# What people said comes first. Tags that differ in case or accents only are one.
+_DESCRIBE_BY_FILE = """
+UPDATE items i SET (caption, tags, told_by_file) = (
+  SELECT coalesce(i.caption, $2), i.tags || added.tags, jsonb_build_object(
+    'caption', i.caption IS NULL AND $2::text IS NOT NULL, 'tags', added.tags)
+  FROM (
+    SELECT coalesce(jsonb_agg(tag ORDER BY nth), '[]') AS tags FROM (
+      SELECT min(tag COLLATE "C") AS tag, min(nth) AS nth
+      FROM unnest($3::text[]) WITH ORDINALITY AS k (tag, nth)
+      WHERE library_fold(tag) <> ALL (
+        SELECT library_fold(had) FROM jsonb_array_elements_text(i.tags) AS t (had))
+      GROUP BY library_fold(tag) ORDER BY 2 LIMIT greatest(0, $4 - jsonb_array_length(i.tags))
+    ) AS fitting
+  ) AS added)
+WHERE i.id = $1
+"""
+"""An item's own version has grown already and was not shown."""
 _HOLD_GALLERY = "SELECT 1 FROM contents WHERE gallery_id = $1 FOR UPDATE"
 PAIR = """
 WITH me AS (SELECT id, gallery_id, kind, live_id FROM items WHERE id = $1),
@@ -106,7 +124,8 @@ class ProcessingQueries:
     ) -> bool:
         """The item with its facts and first rendition; False when it was not waiting for this any more.
 
-        One that is half of a Live Photo is paired with the other half in the same transaction.
+        One that is half of a Live Photo is paired with the other half in the same transaction. A caption and
+        keywords in the file become the item's, as far as people left room for them.
         """
         values = (
             media_id,
@@ -127,14 +146,18 @@ class ProcessingQueries:
             probe.taken_offset_minutes,
             probe.live_id,
         )
-        if probe.live_id is None:
+        described = probe.caption is not None or bool(probe.keywords)
+        if probe.live_id is None and not described:
             return await self._database.hot.fetchval(_READY, *values) is not None
         async with self._database.hot.acquire() as connection, connection.transaction():
             # Both halves may become ready at once. Whoever waits for the gallery's row here sees in its next
             # statement what the other has done; within one statement it would not.
             await connection.execute(_HOLD_GALLERY, gallery_id)
             done = await connection.fetchval(_READY, *values) is not None
-            if done:
+            if done and described:
+                words = probe.caption, list(probe.keywords), MAX_TAGS
+                await connection.execute(_DESCRIBE_BY_FILE, media_id, *words)
+            if done and probe.live_id is not None:
                 await connection.execute(PAIR, media_id)
         return done
 

@@ -10,6 +10,7 @@ from kappi_media.probing import BytesSource, Coordinates, Probe, probe, sniff
 from kappi_media.probing.apple import clean_live_id, live_id_of
 from kappi_media.probing.exif import parse_exif
 from kappi_media.probing.movie_tags import capture_of, user_data_tags
+from kappi_media.testing.annotated import exif_block
 from kappi_media.testing.containers import tiff
 from kappi_media.testing.live_photos import apple_maker_note, live_film, live_picture
 from kappi_media.testing.live_photos import live_id_of as expected_id
@@ -73,6 +74,12 @@ def test_offsets_of_pictures(offset: str | None, minutes: int | None) -> None:
 @pytest.mark.parametrize(
     ("tags", "taken_at", "minutes", "known"),
     [
+        (
+            {"\xa9day": "2024:07:05 12:11:12 +02:00"},
+            datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC),
+            120,
+            True,
+        ),
         (
             {"com.apple.quicktime.creationdate": "2024-07-05T12:11:12+0200"},
             datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC),
@@ -167,3 +174,93 @@ def test_hemispheres(reference: bytes, latitude: float, kind: int) -> None:
 def test_degrees_may_have_the_sign_and_so_have_their_minutes(reference: bytes) -> None:
     found = parse_exif(placed_by_hand(reference, kind=10, degrees=-48)).location
     assert found == Coordinates(-48.5, 2.5)
+
+
+_ASCII, _UNDEFINED, _BYTE, _RATIONAL = 2, 7, 1, 5
+
+
+@pytest.mark.parametrize("kind", [_ASCII, _UNDEFINED, _BYTE])
+def test_texts_of_exif_may_be_of_other_types(kind: int) -> None:
+    facts = parse_exif(
+        exif_block(
+            [(0x010E, kind, b"Col \xe9\x00"), (0x010F, kind, b"KAPPI\x00"), (0x0110, kind, b"TEST\x00\x00")],
+            details=[(0x9003, kind, b"2024:07:05 12:11:12\x00"), (0x9011, kind, b"+02:00\x00")],
+            gps=[
+                (1, kind, b"S\x00"),
+                (2, _RATIONAL, _over(48)),
+                (3, kind, b"W\x00"),
+                (4, _RATIONAL, _over(21)),
+            ],
+        )
+    )
+    assert (facts.taken_at, facts.taken_offset_minutes) == (datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC), 120)
+    assert facts.camera is not None
+    assert (facts.camera.make, facts.camera.model, facts.caption) == ("KAPPI", "TEST", "Col é")
+    assert facts.location == Coordinates(-48.0, -21.0)
+
+
+@pytest.mark.parametrize("kind", [_UNDEFINED, _BYTE])
+def test_below_the_sea_whatever_the_type_of_the_mark(kind: int) -> None:
+    gps = [
+        (2, _RATIONAL, _over(48)),
+        (4, _RATIONAL, _over(21)),
+        (5, kind, b"\x01"),
+        (6, _RATIONAL, _over(30)),
+    ]
+    assert parse_exif(exif_block(gps=gps)).location == Coordinates(48.0, 21.0, -30.0)
+
+
+@pytest.mark.parametrize(
+    ("latitude", "altitude", "place"),
+    [
+        ([48, 30, None], 100, Coordinates(48.5, 21.0, 100.0)),
+        ([48, None, None], None, Coordinates(48.0, 21.0)),
+        ([None, None, None], 100, None),
+        ([None, 30, 0], 100, None),
+    ],
+)
+def test_a_fraction_over_nothing_is_none(
+    latitude: list[int | None], altitude: int | None, place: Coordinates | None
+) -> None:
+    gps = [(2, _RATIONAL, _over(*latitude)), (4, _RATIONAL, _over(21)), (6, _RATIONAL, _over(altitude))]
+    assert parse_exif(exif_block(gps=gps)).location == place
+
+
+@pytest.mark.parametrize(
+    ("written", "taken_at", "minutes"),
+    [
+        (b"2024-07-05T12:11:12+02:00", datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC), 120),
+        (b"2024-07-05T12:11:12+0200", datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC), 120),
+        (b"2024-07-05T12:11:12.5Z", datetime(2024, 7, 5, 12, 11, 12, 500_000, tzinfo=UTC), 0),
+        (b"2024-07-05 12:11:12", datetime(2024, 7, 5, 12, 11, 12, tzinfo=UTC), None),
+        (b"2024:07:05 12:11", datetime(2024, 7, 5, 12, 11, tzinfo=UTC), None),
+        (b"    :  :     :  :  ", None, None),
+    ],
+)
+def test_dates_of_exif_in_the_form_of_iso_8601(
+    written: bytes, taken_at: datetime | None, minutes: int | None
+) -> None:
+    facts = parse_exif(exif_block(details=[(0x9003, _ASCII, written + b"\x00")]))
+    assert (facts.taken_at, facts.taken_offset_minutes) == (taken_at, minutes)
+
+
+def test_dates_of_exif_may_stand_in_the_first_directory() -> None:
+    facts = parse_exif(exif_block([(0x9003, _ASCII, b"2024:07:05 12:11:12\x00")]))
+    assert facts.taken_at == datetime(2024, 7, 5, 12, 11, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("offset", [b"+0200\x00", b"+02:00\x00", b"+02\x00"])
+def test_zones_of_exif_with_and_without_colon(offset: bytes) -> None:
+    details = [(0x9003, _ASCII, b"2024:07:05 12:11:12\x00"), (0x9010, _ASCII, offset)]
+    assert parse_exif(exif_block(details=details)).taken_offset_minutes == 120
+
+
+def _over(*numbers: int | None) -> bytes:
+    """Fractions over one; None: nothing over nothing."""
+    return b"".join(struct.pack(">II", number or 0, 0 if number is None else 1) for number in numbers)
+
+
+def test_texts_of_films_may_be_in_latin_1() -> None:
+    text = b"Caf\xe9"
+    atom = struct.pack(">I4sHH", 12 + len(text), b"\xa9mak", len(text), 0) + text
+    assert user_data_tags(atom) == {"\xa9mak": "Café"}

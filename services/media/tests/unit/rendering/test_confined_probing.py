@@ -11,6 +11,7 @@ from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, Rejected,
 from kappi_media.probing.blocking import probe_blocking
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
+from kappi_media.testing.annotated import FULL_XMP, jpeg, photoshop, records
 from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants, with_huge_media
 
 BODY = encode(
@@ -52,7 +53,9 @@ async def renderer(started: list[DecoderProcess]) -> AsyncIterator[Renderer]:
 
 async def test_the_facts_are_those_read_in_the_service(renderer: Renderer) -> None:
     film = movie(MovieShape(seconds=0.5, rotation=90))
-    for body, fmt in ((BODY, MediaFormat.JPEG), (film, MediaFormat.MP4)):
+    # Whose words need a parser and a codec that nothing has used before.
+    described = jpeg(FULL_XMP, iptc=photoshop(records([(25, b"\xe9t\xe9")], utf8=False)))
+    for body, fmt in ((BODY, MediaFormat.JPEG), (film, MediaFormat.MP4), (described, MediaFormat.JPEG)):
         assert await renderer.probe(BytesSource(body), fmt) == await probe(BytesSource(body), fmt)
 
 

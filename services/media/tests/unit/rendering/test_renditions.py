@@ -1,5 +1,6 @@
 """What renditions look like, on the code a decoder process runs, called in this one."""
 
+import zlib
 from fractions import Fraction
 
 import msgspec
@@ -9,6 +10,7 @@ from kappi_contracts.keys import RenditionFormat
 from kappi_media.probing import RejectReason
 from kappi_media.rendering.wire import Done, Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
+from kappi_media.testing.annotated import png
 from kappi_media.testing.rendered import (
     HEIGHT_100,
     answer_for,
@@ -88,6 +90,22 @@ async def test_every_format_shows_its_first_picture(body: bytes, tolerance: int)
     (picture,) = await rendered(body)
     assert picture.size == (150, 100)
     assert_upright(picture, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"tEXt", b"Cr\xe9\xe9 par\x00GIMP \xe9"),
+        (b"zTXt", b"Cr\xe9\xe9 par\x00\x00" + zlib.compress(b"\xe9")),
+        (b"iTXt", b"Cr\xe9\xe9 par\x00\x00\x00\xff\x00\xfe\x00\xe9"),
+    ],
+    ids=lambda chunk: chunk[0].decode(),
+)
+@pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
+async def test_text_in_latin_1_is_no_fault_of_a_png(chunk: tuple[bytes, bytes], behind: bool) -> None:
+    body = png(chunk, behind=behind)
+    (picture,) = await rendered(body)
+    assert_upright(picture)
 
 
 async def test_interlaced_and_sixteen_bit_png() -> None:

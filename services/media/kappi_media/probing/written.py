@@ -1,0 +1,81 @@
+"""Text, times and zones as cameras and programs write them in metadata.
+
+Sources: EXIF 3.0; XMP specification part 2 (ISO 8601 dates); the Latin-1 of PNG and of IPTC without a
+character set.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, NamedTuple
+
+# Looked up at once: a confined decoder opens no file, which a codec's first use would do.
+_WINDOWS_1252: Final = codecs.lookup("cp1252").decode
+_MAX_TIME_CHARS: Final = 64
+_ZONE: Final = r"Z|(?:UTC|GMT)?([+\-\u2212])(\d{1,2})(?::?(\d\d))?|UTC|GMT"
+_TIME: Final = re.compile(
+    r"(\d{4})[-:/.] ?(\d{1,2})[-:/.] ?(\d{1,2})"
+    r"(?:[T ] ?(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:\s*(" + _ZONE + "))?)?",
+    re.ASCII | re.IGNORECASE,
+)
+# ISO 8601 in its basic form, as IPTC has it.
+_BASIC_TIME: Final = re.compile(
+    r"(\d{4})(\d\d)(\d\d)(?!\d)(?:[T ](?:(\d\d)(\d\d)(\d\d)|(\d\d):(\d\d):(\d\d))(?!\d))?", re.ASCII
+)
+_ONLY_ZONE: Final = re.compile(_ZONE, re.ASCII | re.IGNORECASE)
+_WIDEST: Final = timedelta(hours=14)
+
+
+class WrittenTime(NamedTuple):
+    """local: naive, as the writer's clock showed it. zone: None where it is not written."""
+
+    local: datetime
+    zone: timezone | None
+
+
+def decoded(raw: bytes) -> str:
+    """The text in UTF-8, or, where it is none, in Latin-1 as Windows extends it."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return str(_WINDOWS_1252(raw, "replace")[0])
+
+
+def written_time(text: str | None) -> WrittenTime | None:
+    """A date with or without its time, in EXIF's form or ISO 8601's; None where it is neither.
+
+    A date alone is the start of its day. What follows is passed over.
+    """
+    match = _TIME.match(_extended((text or "")[:_MAX_TIME_CHARS].strip()))
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.group(1, 2, 3, 4, 5, 6))
+    microsecond = int((match.group(7) or "")[:6].ljust(6, "0"))
+    try:
+        local = datetime(year, month, day, hour, minute, second, microsecond)  # noqa: DTZ001 - the zone is beside it
+    except ValueError:
+        return None
+    return WrittenTime(local, written_zone(match.group(8)))
+
+
+def _extended(text: str) -> str:
+    """With separators, where it is in the basic form."""
+    match = _BASIC_TIME.match(text)
+    if match is None:
+        return text
+    date, clock = match.group(1, 2, 3), [part for part in match.groups()[3:] if part]
+    return "-".join(date) + ("T" + ":".join(clock) if clock else "") + text[match.end() :]
+
+
+def written_zone(text: str | None) -> timezone | None:
+    """An offset with or without its colon and its minutes, or a name for UTC."""
+    match = _ONLY_ZONE.fullmatch((text or "")[:_MAX_TIME_CHARS].strip())
+    if match is None:
+        return None
+    sign, hours, minutes = match.groups()
+    distance = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    if distance > _WIDEST or int(minutes or 0) >= 60:
+        return None
+    return timezone(distance if sign == "+" else -distance) if distance else UTC
