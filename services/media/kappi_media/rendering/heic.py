@@ -16,10 +16,10 @@ import pyvips
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, to_srgb
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
-from kappi_media.rendering.essentials import MAX_PROFILE_BYTES
 from kappi_media.rendering.picture import PROFILE, check_pixels, conversion, load_picture
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
+from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
 _BANDS: Final = {"I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _NOT_BUILT_IN: Final = "not been built in"
@@ -35,7 +35,7 @@ def load_heic(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
     except (EOFError, SyntaxError, RuntimeError) as error:
         if _NOT_BUILT_IN in str(error):
             return load_avif(file, sizes=sizes, max_pixels=max_pixels)  # in a HEIF under its common name
-        raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
+        raise RenderRejected(RejectReason.CORRUPT, "libheif could not read it") from error
     height = math.ceil(image.height * least_scale(sizes, image.width, image.height))
     # Shrunk before its colours are converted: the other way round takes several times the memory.
     small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image))
@@ -47,7 +47,7 @@ def load_avif(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: i
     try:
         info = _opened(file).info
     except (EOFError, SyntaxError, RuntimeError) as error:
-        raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
+        raise RenderRejected(RejectReason.CORRUPT, "libheif could not read it") from error
     return load_picture(
         file,
         content_type="image/avif",

@@ -11,9 +11,10 @@ import pyvips
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
-from kappi_media.rendering.essentials import MAX_PROFILE_BYTES, essentials
+from kappi_media.rendering.essentials import essentials
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
+from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
 LOADERS: Final = {  # content type: libvips' class of loaders, and the one that reads a source
     "image/jpeg": ("VipsForeignLoadJpeg", "jpegload_source"),
@@ -52,12 +53,13 @@ def load_picture(
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
-    source = _vips_source(essentials(file, content_type=content_type))
+    shown = essentials(file, content_type=content_type)
+    source = vips_source(shown)
     header = pyvips.Image.new_from_source(source, "", access="sequential")
     if header.get("vips-loader") != LOADERS[content_type][1]:
         raise RenderRejected(RejectReason.CORRUPT, f"not {content_type}")
     check_pixels(header.width, header.height, max_pixels)
-    width, height = _displayed(header)
+    width, height = displayed(header)
     image = pyvips.Image.thumbnail_source(
         source,
         ANY_WIDTH,
@@ -67,7 +69,21 @@ def load_picture(
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
     # Here, while the source is held: libvips does not.
-    return in_memory(image if convert is None else convert(image))
+    image = in_memory(image if convert is None else convert(image))
+    check_decoded(image, [vips_source(shown)])
+    return image
+
+
+def check_decoded(image: pyvips.Image, sources: Sequence[pyvips.Source]) -> None:
+    """Raises pyvips.Error where the picture is of one colour because its file could not be decoded.
+
+    sources: of the file, each read anew.
+    """
+    lows, highs = (image.stats().crop(column, 1, 1, image.bands).write_to_memory() for column in (0, 1))
+    if lows != highs:
+        return
+    for source in sources:
+        pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error").avg()
 
 
 def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
@@ -107,12 +123,12 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
 
 
-def _displayed(header: pyvips.Image) -> tuple[int, int]:
+def displayed(header: pyvips.Image) -> tuple[int, int]:
     turned = _ORIENTATION in header.get_fields() and header.get(_ORIENTATION) >= 5
     return (header.height, header.width) if turned else (header.width, header.height)
 
 
-def _vips_source(file: RangedFile) -> pyvips.Source:
+def vips_source(file: RangedFile) -> pyvips.Source:
     file.seek(0)
     if file.size_bytes <= _READ_WHOLE_BYTES:
         return pyvips.Source.new_from_memory(file.readall())

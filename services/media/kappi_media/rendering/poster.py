@@ -79,7 +79,7 @@ def load_poster(file: RangedFile, job: PosterJob) -> pyvips.Image:
         return _load(file, job, demuxer)
     except FFmpegError as error:
         reason = RejectReason.TOO_COMPLEX if error.errno == errno.ENOMEM else RejectReason.CORRUPT
-        raise RenderRejected(reason, str(error)) from error
+        raise RenderRejected(reason, "FFmpeg could not read it") from error
 
 
 def _load(file: RangedFile, job: PosterJob, demuxer: str) -> pyvips.Image:
