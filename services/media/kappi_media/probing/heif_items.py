@@ -31,10 +31,12 @@ class Extent:
 class PictureItems:
     """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
 
-    exif: the item that holds the primary picture's EXIF.
+    primary: the picture that is shown. exif: the item that holds its EXIF. named: where the file says which
+    item is the primary one; of a thumbnail that is said of, the picture that it is a thumbnail of is shown.
     """
 
     primary: int | None
+    named: Extent | None
     exif: int | None
     kinds: Mapping[int, bytes]
     places: Mapping[int, tuple[Extent, ...]]
@@ -53,15 +55,18 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         if name in found
     }
     try:
-        primary = _primary(tables.get(b"pitm", b""))
         kinds = _kinds(tables.get(b"iinf", b""))
         references = list(_references(tables.get(b"iref", b"")))
+        masters = {owner: about[0] for kind, owner, about in references if kind == b"thmb" and about}
+        primary = _primary(tables.get(b"pitm", b""))
+        primary = masters.get(primary, primary) if primary is not None else None
         places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
     except (struct.error, IndexError) as short:
         raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
     _check_overlaps(places, size_bytes=boxes.size_bytes)
     return PictureItems(
         primary=primary,
+        named=_named(found.get(b"pitm"), tables.get(b"pitm", b"")),
         exif=_exif_item(kinds, references, primary),
         kinds=kinds,
         places=places,
@@ -103,6 +108,10 @@ def _primary(body: bytes) -> int | None:
     if not body:
         return None
     return _Cursor(body, 4).number(4 if body[0] else 2)
+
+
+def _named(pitm: Box | None, body: bytes) -> Extent | None:
+    return Extent(pitm.start + 4, 4 if body[0] else 2) if pitm is not None and body else None
 
 
 def _kinds(body: bytes) -> dict[int, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import pyvips
@@ -26,9 +26,8 @@ LOADERS: Final = {  # content type: libvips' class of loaders, and the one that 
 }
 # A file up to this size is read in one go: libvips asks for 4 KiB at a time, and through Python each time.
 _READ_WHOLE_BYTES: Final = 64 << 20
-_SEQUENCE_BRANDS: Final = (b"avis", b"msf1", b"hevc", b"hevx")
 PROFILE: Final = "icc-profile-data"
-_ORIENTATION: Final = "orientation"
+ORIENTATION: Final = "orientation"
 
 
 def harden() -> None:
@@ -45,11 +44,10 @@ def load_picture(
     content_type: str,
     sizes: Sequence[RenditionSize],
     max_pixels: int,
-    convert: Callable[[pyvips.Image], pyvips.Image] | None = None,
 ) -> pyvips.Image:
     """Upright, sRGB or grey, decoded no larger than the sizes need (shrink on load).
 
-    convert: its colours, where libvips does not know how. Raises RenderRejected, pyvips.Error.
+    Raises RenderRejected, pyvips.Error.
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
@@ -69,7 +67,7 @@ def load_picture(
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
     # Here, while the source is held: libvips does not.
-    image = in_memory(image if convert is None else convert(image))
+    image = in_memory(image)
     check_decoded(image, [vips_source(shown)])
     return image
 
@@ -102,13 +100,6 @@ def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: in
     return in_memory(image.copy(interpretation=SRGB))
 
 
-def is_sequence(file: RangedFile) -> bool:
-    """Whether a HEIC or AVIF calls itself a sequence first of all: a film in all but name."""
-    file.seek(0)
-    head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCE_BRANDS
-
-
 def conversion(header: pyvips.Image) -> dict[str, str]:
     """What to tell libvips about colours. Nothing where they are sRGB already: it would make a detour half as
     long again as decoding."""
@@ -124,7 +115,7 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 
 def displayed(header: pyvips.Image) -> tuple[int, int]:
-    turned = _ORIENTATION in header.get_fields() and header.get(_ORIENTATION) >= 5
+    turned = ORIENTATION in header.get_fields() and header.get(ORIENTATION) >= 5
     return (header.height, header.width) if turned else (header.width, header.height)
 
 

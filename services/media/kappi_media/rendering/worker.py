@@ -197,15 +197,15 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         size_bytes=job.size_bytes,
         block_bytes=_VIDEO_BLOCK_BYTES if video else _PICTURE_BLOCK_BYTES,
     )
-    if video or (job.content_type in _HEIF and picture.is_sequence(file)):
+    if video:
         return _poster(file, job, sizes)
     if job.content_type == "image/bmp":
         return picture.load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
     if job.content_type in _HEIF:
-        from kappi_media.rendering import heic
+        from kappi_media.rendering.heic import load_heif
 
-        load = heic.load_heic if job.content_type == "image/heic" else heic.load_avif
-        return load(file, sizes=sizes, max_pixels=job.max_pixels)
+        still = load_heif(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+        return _poster(file, job, sizes) if still is None else still
     if job.content_type == "image/tiff":
         from kappi_media.rendering.tiff import load_tiff
 
