@@ -86,7 +86,7 @@ def _header(still: Still, movie: Movie | None, orientation: int, limits: ProbeLi
 async def _find(boxes: BoxReader) -> tuple[Box | None, Box | None]:
     """The file's `meta` and `moov`, one of which is there."""
     found: dict[bytes, Box] = {}
-    async for box in boxes.children(0, boxes.size_bytes):
+    async for box in boxes.of_file():
         if box.name in (b"meta", b"moov"):
             found.setdefault(box.name, box)
     if not found:

@@ -45,7 +45,7 @@ async def _find_movie(boxes: BoxReader) -> Box:
     """The `moov` box, once its `mdat` is known to be whole. Stops at the first pair of them."""
     movie: Box | None = None
     media = False
-    async for box in boxes.children(0, boxes.size_bytes):
+    async for box in boxes.of_file():
         if box.name == b"moov":
             movie = box
         media = media or box.name == b"mdat"

@@ -137,7 +137,7 @@ def _gif(read: Bytes) -> Iterator[Piece]:
         elif head[:1] == b"\x2c" and len(head) == 10:
             end = _end_of_blocks(read, position + 11 + _table_bytes(head[9]))
             yield (position, end)
-            yield b";"
+            yield b"\x00;" if end == read.size else b";"  # a file may end without either
             return
         else:
             yield (min(position, read.size), read.size)

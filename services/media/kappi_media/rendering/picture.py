@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -26,6 +25,8 @@ LOADERS: Final = {  # content type: libvips' class of loaders, and the one that 
 }
 # A file up to this size is read in one go: libvips asks for 4 KiB at a time, and through Python each time.
 _READ_WHOLE_BYTES: Final = 64 << 20
+# How libvips says of a JPEG that its pixels are damaged.
+_MANY_WARNINGS: Final = "Corrupt JPEG data"
 PROFILE: Final = "icc-profile-data"
 ORIENTATION: Final = "orientation"
 
@@ -52,8 +53,28 @@ def load_picture(
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
     shown = essentials(file, content_type=content_type)
-    source = vips_source(shown)
-    header = pyvips.Image.new_from_source(source, "", access="sequential")
+    try:
+        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels)
+    except pyvips.Error as error:
+        if _MANY_WARNINGS not in str(error):
+            raise
+        # libvips gives up at the hundredth: each restart marker that is damaged is one. Browsers go on.
+        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels, options="unlimited")
+    check_decoded(image, [vips_source(shown)])
+    return image
+
+
+def _small(
+    file: RangedFile,
+    content_type: str,
+    *,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    options: str = "",
+) -> pyvips.Image:
+    """options: of libvips' loader."""
+    source = vips_source(file)
+    header = pyvips.Image.new_from_source(source, options, access="sequential")
     if header.get("vips-loader") != LOADERS[content_type][1]:
         raise RenderRejected(RejectReason.CORRUPT, f"not {content_type}")
     check_pixels(header.width, header.height, max_pixels)
@@ -64,12 +85,10 @@ def load_picture(
         height=math.ceil(height * least_scale(sizes, width, height)),
         size="down",
         **conversion(header),
+        option_string=options,
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
-    # Here, while the source is held: libvips does not.
-    image = in_memory(image)
-    check_decoded(image, [vips_source(shown)])
-    return image
+    return in_memory(image)  # here, while the source is held: libvips does not
 
 
 def check_decoded(image: pyvips.Image, sources: Sequence[pyvips.Source]) -> None:
@@ -82,22 +101,6 @@ def check_decoded(image: pyvips.Image, sources: Sequence[pyvips.Source]) -> None
         return
     for source in sources:
         pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error").avg()
-
-
-def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
-    """BMP comes through Pillow, libvips has no loader for it. Raises RenderRejected, OSError."""
-    from PIL.BmpImagePlugin import BmpImageFile
-
-    # `Image.open` would import Pillow's readers of other formats, and a confined decoder opens no file.
-    with BmpImageFile(io.BufferedReader(file)) as picture:
-        check_pixels(picture.width, picture.height, max_pixels)
-        scale = least_scale(sizes, picture.width, picture.height)
-        pixels = picture.convert("RGB")
-    shrink = max(1, int(1 / scale / 2))  # a cheap box filter first, at least twice the target stays
-    if shrink > 1:
-        pixels = pixels.reduce(shrink)
-    image = pyvips.Image.new_from_memory(pixels.tobytes(), pixels.width, pixels.height, 3, "uchar")
-    return in_memory(image.copy(interpretation=SRGB))
 
 
 def conversion(header: pyvips.Image) -> dict[str, str]:

@@ -67,10 +67,10 @@ _LIBRARIES: Final = (
     "kappi_media.rendering.picture",
     "kappi_media.rendering.encoding",
     "kappi_media.rendering.placeholder",
+    "kappi_media.rendering.bmp",
     "kappi_media.rendering.tiff",
     "kappi_media.rendering.heic",
     "kappi_media.rendering.poster",
-    "PIL.BmpImagePlugin",
     "av.subtitles.stream",
     "av.subtitles.codeccontext",
 )
@@ -200,7 +200,9 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
     if video:
         return _poster(file, job, sizes)
     if job.content_type == "image/bmp":
-        return picture.load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
+        from kappi_media.rendering.bmp import load_bmp
+
+        return load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
     if job.content_type in _HEIF:
         from kappi_media.rendering.heic import load_heif
 

@@ -194,7 +194,7 @@ async def test_a_file_that_was_cut_off(fmt: str, part: float) -> None:
 async def test_a_gif_cut_off_where_its_pixels_look_like_its_end() -> None:
     whole = encode(quadrants(16, 16), "GIF")
     assert whole.endswith(b"\x00;")
-    assert await reason_for(whole[:-2] + b"\x05ab\x00;c") is RejectReason.TRUNCATED
+    assert await reason_for(whole[:-2] + b"\x06ab\x00;c") is RejectReason.TRUNCATED
 
 
 async def test_a_progressive_jpeg_that_was_cut_off() -> None:
