@@ -24,7 +24,7 @@ _DOCUMENTS: Final = (
     re.compile(rb"<\?php\s[^\x00]*?(\?>|;|\()"),
 )
 # A GIF that is a script: its width is the sign of an assignment or of a comment, in which the pixels hide.
-_SCRIPTED_GIF: Final = re.compile(rb"GIF8[79]a(=[\t\n\r -~]*?)?(/\*|[\"'`])", re.DOTALL)
+_SCRIPTED_GIF: Final = re.compile(rb"GIF8[79]a(?:=[\t\n\r -~]*?(/\*|[\"'`])|(/\*))")
 _COMMENT_END: Final = b"*/"
 _TAR_MARK_AT: Final = 257
 # Self-extracting archives begin with a program; their readers search this far and further for the archive.
@@ -61,7 +61,8 @@ def _is_script(head: bytes, tail: bytes) -> bool:
     start = _SCRIPTED_GIF.match(head)
     if start is None:
         return False
-    end = _COMMENT_END if start.group(2) == b"/*" else start.group(2)
+    opened = start.group(1) or start.group(2)
+    end = _COMMENT_END if opened == b"/*" else opened
     return end in head[start.end() :] or end in tail
 
 

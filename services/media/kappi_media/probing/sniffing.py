@@ -145,4 +145,4 @@ def _is_bare_quicktime(head: bytes) -> bool:
         return size >= 16 and head[12:16] in (b"mvhd", b"cmov")
     if name == b"mdat":
         return bool(size >= 8 or size == 1)
-    return name == b"pnot" and size == 20
+    return bool(name == b"pnot" and size == 20)

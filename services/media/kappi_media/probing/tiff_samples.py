@@ -147,6 +147,8 @@ def _check_combination(tags: Tags, samples: Samples) -> None:
         raise _unsupported(f"fax of {samples.bits} bits")
     if compression == JPEG and (samples.bits != 8 or photometric in (PALETTE, CIE_LAB, ICC_LAB)):
         raise _unsupported(f"JPEG of {samples.bits} bits, photometric {photometric}")
+    if compression == JPEG and extra and samples.colours == 1 and not samples.has_planes:
+        raise _unsupported("JPEG of grey and extra samples")
     if photometric == YCBCR and compression != JPEG and set(numbers(tags, SUBSAMPLING)) == {1.0}:
         raise _unsupported("YCbCr that is not subsampled")  # libvips takes it for RGB
     if photometric == YCBCR and samples.has_planes:

@@ -134,7 +134,7 @@ async def test_a_word_of_another_format_is_a_caption(words: bytes) -> None:
     assert await verdict(xmp) is None
 
 
-@pytest.mark.parametrize("width", [61, 317, 0x2A2F])
+@pytest.mark.parametrize("width", [34, 39, 61, 96, 317, 0x2A2F])
 async def test_the_width_of_a_gif_may_spell_a_sign(width: int) -> None:
     assert await verdict(encode(quadrants(width, 40), "GIF")) is None
 
