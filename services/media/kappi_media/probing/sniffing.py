@@ -20,7 +20,8 @@ _OS2_HEADER_SIZES: Final = range(16, 65)  # a writer may leave out any of the la
 _DOC_TYPE: Final = 0x4282
 _DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
 _SPACER_BOXES: Final = frozenset({b"wide", b"free", b"skip"})
-_MAX_SPACE_BYTES: Final = 1 << 30  # below what four letters would be
+_MAX_SPACE_BYTES: Final = 1 << 29  # as a number smaller than any letters
+_SEEN_BYTES: Final = 64  # a first box, its brands included
 
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
@@ -75,7 +76,7 @@ def _boxed_format(head: bytes) -> MediaFormat | None:
         if not least <= size <= _MAX_SPACE_BYTES:
             return None
         position += size
-        if position > len(head) - 16:
+        if position > len(head) - _SEEN_BYTES and len(head) >= SNIFF_BYTES:
             # What follows is out of sight, so it is what begins so most of the time; `probe` looks.
             return MediaFormat.MOV
     head = head[position:]

@@ -97,7 +97,9 @@ def _shows_raw(tags: Tags) -> bool:
 
 async def _next(reader: BlockReader, layout: Layout, at: int) -> int | None:
     """Where the directory is that follows the one `at` a position; None behind the last."""
-    count = layout.integer(await reader.read_upto(at, layout.count_bytes))
+    if at > reader.size_bytes - layout.count_bytes:
+        return None
+    count = layout.integer(await reader.read(at, layout.count_bytes))
     end = at + layout.count_bytes + count * layout.field_bytes
     if count > MAX_FIELDS or end + layout.offset_bytes > reader.size_bytes:
         return None

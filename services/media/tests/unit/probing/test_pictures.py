@@ -326,3 +326,10 @@ def test_the_sample_encoder_turns_pixels_as_pillow_would_turn_them_back() -> Non
     for orientation in range(1, 9):
         with Image.open(io.BytesIO(encode(upright, "PNG", shot=Shot(orientation=orientation)))) as picture:
             assert ImageOps.exif_transpose(picture).tobytes() == upright.tobytes()
+
+
+async def test_the_smallest_webp_is_a_picture() -> None:
+    body = bytes.fromhex("5249464614000000574542505650384c080000002f00000000c8cc08")
+    assert len(body) == 28
+    found = await probe(BytesSource(body), MediaFormat.WEBP)
+    assert (found.width, found.height, found.codec) == (1, 1, "webp-lossless")
