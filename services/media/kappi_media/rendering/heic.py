@@ -35,6 +35,7 @@ from kappi_media.rendering.picture import (
     vips_source,
 )
 from kappi_media.rendering.pieces import Bytes, Piece, spliced
+from kappi_media.rendering.poster import FrameTracks
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
@@ -59,8 +60,8 @@ class _Decoded:
 
 def load_heif(
     file: RangedFile, *, content_type: str, sizes: Sequence[RenditionSize], max_pixels: int
-) -> pyvips.Image | None:
-    """The still picture, upright, sRGB or grey; None where there are only frames of a sequence.
+) -> pyvips.Image | FrameTracks:
+    """The still picture, upright, sRGB or grey; where there is none, which tracks hold frames.
 
     Raises Rejected, pyvips.Error, OSError, ValueError.
     """
@@ -70,9 +71,9 @@ def load_heif(
         max_reads=_LIMITS.max_reads,
         max_read_bytes=_LIMITS.max_read_bytes,
     )
-    still, _ = at_once(read_parts(reader, _LIMITS))
+    still, movie = at_once(read_parts(reader, _LIMITS))
     if still is None:
-        return None
+        return FrameTracks.of(movie)
     decoded = _decoded(_named(file, still), still, max_pixels=max_pixels)
     image = decoded.image
     if _is_limited_grey(read, still, decoded):

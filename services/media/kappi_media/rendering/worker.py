@@ -53,6 +53,8 @@ from kappi_media.rendering.wire import (
 if TYPE_CHECKING:
     import pyvips
 
+    from kappi_media.rendering.poster import FrameTracks
+
 # Pictures are read from end to end, most in one go; of a video a frame here and there.
 _PICTURE_BLOCK_BYTES: Final = 8 << 20
 _VIDEO_BLOCK_BYTES: Final = 256 << 10
@@ -205,9 +207,10 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         return load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
     if job.content_type in _HEIF:
         from kappi_media.rendering.heic import load_heif
+        from kappi_media.rendering.poster import FrameTracks
 
-        still = load_heif(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
-        return _poster(file, job, sizes) if still is None else still
+        loaded = load_heif(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+        return _poster(file, job, sizes, loaded) if isinstance(loaded, FrameTracks) else loaded
     if job.content_type == "image/tiff":
         from kappi_media.rendering.tiff import load_tiff
 
@@ -215,7 +218,9 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
     return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
 
 
-def _poster(file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize]) -> pyvips.Image:
+def _poster(
+    file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize], tracks: FrameTracks | None = None
+) -> pyvips.Image:
     from kappi_media.rendering.poster import PosterJob, load_poster
 
     return load_poster(
@@ -228,6 +233,7 @@ def _poster(file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize]) ->
             sizes=sizes,
             max_pixels=job.max_pixels,
             max_read_bytes=job.max_read_bytes,
+            tracks=tracks,
         ),
     )
 

@@ -86,8 +86,8 @@ async def test_camera_raw_is_no_tiff() -> None:
 
 def with_other(*, tag: int | None, photometric: int = 2, compression: int = 1) -> bytes:
     """A TIFF with a second directory, which the first names by a tag or which follows it."""
-    first = (*PLAIN, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8), (339, 3, 1, 1))
-    first = (*first, (tag, 4, 1, 512)) if tag else first
+    named = ((tag, 4, 1, 512),) if tag else ()
+    first = (*PLAIN, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8), *named)
     other = struct.pack("<H", 2)
     other += struct.pack("<HHII", 259, 3, 1, compression) + struct.pack("<HHII", 262, 3, 1, photometric)
     body = tiff(first, next_at=0 if tag else 512, tail=bytes(4_000))
