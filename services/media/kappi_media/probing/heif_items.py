@@ -12,6 +12,7 @@ from kappi_media.probing.rejection import ProbeRejected, RejectReason
 
 _MAX_TABLE_BYTES: Final = 512 << 10
 _MAX_ITEMS: Final = 8_192
+_MAX_SHARED_BYTES: Final = 64 << 20
 _FILE, _ITEM_DATA = 0, 1  # construction methods of `iloc`
 
 
@@ -76,11 +77,12 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
 
 
 def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int) -> None:
-    """Decoders read every item, metadata too: many that share their bytes would make much of little."""
+    """Decoders read every item, metadata too: many that share their bytes would make much of little. A few do in
+    pictures of layers, each of which is an item and holds those below it."""
     total = sum(
         extent.length for extents in places.values() for extent in extents if extent.end <= size_bytes
     )
-    if total > 2 * size_bytes:
+    if total > max(2 * size_bytes, min(8 * size_bytes, _MAX_SHARED_BYTES)):
         raise ProbeRejected(RejectReason.TOO_COMPLEX, "items share their bytes")
 
 

@@ -16,6 +16,7 @@ SNIFF_BYTES: Final = 4096  # as much of a file's start as `sniff` ever looks at
 
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 108, 124})
+_CORE_HEADER_BYTES: Final = 12
 _OS2_HEADER_SIZES: Final = range(16, 65)  # a writer may leave out any of the last fields
 _DOC_TYPE: Final = 0x4282
 _DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
@@ -96,13 +97,13 @@ def _is_bmp(head: bytes) -> bool:
     if len(head) < 26:
         return False
     file_size, reserved, pixels_at, dib_size = struct.unpack_from("<IIII", head, 2)
-    # Some writers leave the file size zero; the reserved words are zero but for hot spots of old cursors.
-    return (
-        (dib_size in _DIB_HEADER_SIZES or dib_size in _OS2_HEADER_SIZES)
-        and reserved == 0
-        and 14 + dib_size <= pixels_at <= (1 << 20)
-        and (file_size == 0 or file_size >= pixels_at)
-    )
+    if dib_size not in _DIB_HEADER_SIZES and dib_size not in _OS2_HEADER_SIZES:
+        return False
+    # Some writers leave the file size zero; writers of OS/2 have a hot spot in the reserved words, and take
+    # the size for that of the header.
+    of_os2 = dib_size == _CORE_HEADER_BYTES or dib_size not in _DIB_HEADER_SIZES
+    sized = file_size == 0 or file_size >= pixels_at or (of_os2 and file_size == 14 + dib_size)
+    return sized and (of_os2 or reserved == 0) and 14 + dib_size <= pixels_at <= (1 << 20)
 
 
 def _matroska_format(head: bytes) -> MediaFormat | None:
