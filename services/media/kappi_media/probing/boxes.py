@@ -5,9 +5,19 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Final
 
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
+
+# What stands at the top level of a file, and in no other name can its last box be cut short.
+_OF_FILES: Final = frozenset(
+    name.encode()
+    for name in (
+        *("ftyp", "styp", "pdin", "moov", "moof", "mdat", "mfra", "sidx", "ssix", "prft", "emsg", "meta"),
+        *("meco", "idat", "free", "skip", "wide", "pnot", "uuid", "udta", "mpvd"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,18 @@ class BoxReader:
     @property
     def size_bytes(self) -> int:
         return self._reader.size_bytes
+
+    async def of_file(self, start: int = 0) -> AsyncIterator[Box]:
+        """Boxes from a position to the file's end, or to what was appended behind the last. Raises
+        ProbeRejected when one does not fit."""
+        position = start
+        try:
+            async for box in self.children(start, self.size_bytes):
+                yield box
+                position = box.end
+        except ProbeRejected:
+            if not position or await self._reader.read(position + 4, 4) in _OF_FILES:
+                raise
 
     async def children(self, start: int, end: int) -> AsyncIterator[Box]:
         """Boxes between two positions. Raises ProbeRejected when one does not fit."""

@@ -68,7 +68,7 @@ def _last_entry(body: bytes, track_id: int) -> int | None:
 
 
 async def _end_of_fragment_at(boxes: BoxReader, at: int, movie: Movie, track: Track) -> int | None:
-    async for box in boxes.children(at, boxes.size_bytes):
+    async for box in boxes.of_file(at):
         return await _end_of_fragment(boxes, box, movie, track) if box.name == b"moof" else None
     return None
 
@@ -77,7 +77,7 @@ async def _by_walking(boxes: BoxReader, moov: Box, movie: Movie, track: Track) -
     """The end of the last fragment, hopping over all of them, or what an index of segments adds up to."""
     end: int | None = None
     walked = 0
-    async for box in boxes.children(moov.end, boxes.size_bytes):
+    async for box in boxes.of_file(moov.end):
         if box.name == b"sidx" and walked == 0:
             spanned = _spanned(await boxes.body(box, at_most=_MAX_TABLE_BYTES), box, boxes.size_bytes)
             if spanned is not None:

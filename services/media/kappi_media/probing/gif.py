@@ -12,7 +12,8 @@ from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BLOCK_BYTES, BlockReader
 from kappi_media.probing.xmp import MAX_XMP_BYTES
 
-_TAIL_BYTES: Final = 1 << 10
+_TAIL_BYTES: Final = 8 << 10
+_LONG_BLOCK_BYTES: Final = 256  # with its length
 _EXTENSION, _IMAGE, _TRAILER, _GRAPHIC_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 _XMP_EXTENSION: Final = b"\x0bXMP DataXMP"
 _LOOP_EXTENSIONS: Final = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
@@ -25,8 +26,9 @@ _UNSET_DELAY: Final = 10
 
 @dataclass(slots=True)
 class _Frames:
-    """What was walked past. whole: up to the trailer. cut: the file ended before it. loops: by the extension
-    of animations."""
+    """What was walked past. whole: up to the trailer, or the file's end. cut: the
+    file ended within a block. loops: by the
+    extension of animations. end: of what was walked."""
 
     count: int = 0
     centiseconds: int = 0
@@ -35,6 +37,7 @@ class _Frames:
     cut: bool = False
     size: tuple[int, int] = (0, 0)
     metadata: Metadata = field(default_factory=Metadata)
+    end: int = 0
 
 
 async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
@@ -45,9 +48,8 @@ async def read_gif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     # A zero screen is a known writer's fault; viewers then take the first frame's size.
     width, height = screen_width or frames.size[0], screen_height or frames.size[1]
     limits.check_size(width, height)
-    if frames.cut:
-        raise ProbeRejected(RejectReason.TRUNCATED, "no trailer")
-    await _check_end(reader)
+    if frames.cut or (_WALKED_BYTES <= frames.end < reader.size_bytes and await _ends_in_pixels(reader)):
+        raise ProbeRejected(RejectReason.TRUNCATED, "pixels missing")
     limits.check_duration(frames.centiseconds * _CENTISECOND_MS)
     animated = frames.count > 1 or (frames.loops and not frames.whole)
     known = frames.whole and animated
@@ -102,7 +104,9 @@ async def _walk(reader: BlockReader, limits: ProbeLimits, *, start: int) -> _Fra
         else:  # damaged after the first frame, which is all that most viewers need
             break
     else:
-        frames.cut = position >= reader.size_bytes
+        frames.cut = position > reader.size_bytes
+        frames.whole = position == reader.size_bytes
+    frames.end = position
     return frames
 
 
@@ -120,7 +124,8 @@ async def _skip_blocks(reader: BlockReader, position: int, limits: ProbeLimits) 
 
 
 async def _skip_pixels(reader: BlockReader, position: int) -> int:
-    """Where the blocks of a frame end; the end of the walk when they go on beyond it."""
+    """Where the blocks of a frame end; where the walk does when they go on beyond it, past the end of a file
+    that ends within a block."""
     end = min(_WALKED_BYTES, reader.size_bytes)
     while position < end:
         block = await reader.read_upto(position, min(BLOCK_BYTES - position % BLOCK_BYTES, end - position))
@@ -130,11 +135,11 @@ async def _skip_pixels(reader: BlockReader, position: int) -> int:
                 return position + at + 1
             at += 1 + block[at]
         position += at
-    return end
+    return position
 
 
-async def _check_end(reader: BlockReader) -> None:
+async def _ends_in_pixels(reader: BlockReader) -> bool:
+    """Whether the file ends in the middle of a long frame: in blocks of 255 bytes, each with its length. What
+    follows a trailer, and whether there is one, does not matter: viewers show the frames."""
     tail = await reader.tail(_TAIL_BYTES)
-    # The trailer follows a block terminator; a few writers append bytes after it.
-    if not (tail.rstrip(b"\x00").endswith(b";") or b"\x00;" in tail):
-        raise ProbeRejected(RejectReason.TRUNCATED, "no trailer")
+    return any(set(tail[at::_LONG_BLOCK_BYTES]) == {_LONG_BLOCK_BYTES - 1} for at in range(_LONG_BLOCK_BYTES))

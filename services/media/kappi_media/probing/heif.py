@@ -1,12 +1,12 @@
 """HEIC and AVIF: the picture an item box names, or the frames of a sequence (ISO/IEC 23008-12, AVIF 1.1).
 
-Rotation and mirror are properties of the picture; decoders apply them and leave the EXIF orientation alone,
-so what is displayed follows from the properties only.
+Rotation and mirror are properties of the picture; decoders apply them and leave the EXIF orientation alone.
+It counts in a HEIC that has no such property: phones and editors write such files, and show them upright.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kappi_media.probing.boxes import Box, BoxReader
@@ -31,20 +31,55 @@ _CODECS: Final = {
 _DERIVED: Final = frozenset({b"grid", b"iden", b"iovl", b"tmap"})
 
 
-async def read_heif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
+@dataclass(frozen=True, slots=True)
+class Still:
+    """The picture that the items show. capture: of its EXIF, orientation included."""
+
+    items: PictureItems
+    shape: Shape
+    capture: CaptureFacts
+
+    @property
+    def exif_turn(self) -> int:
+        """How a HEIC is to be turned once decoders have applied its properties, EXIF 1..8."""
+        return 1 if self.shape.turns else self.capture.orientation
+
+
+async def read_heic(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
+    still, movie = await read_parts(reader, limits)
+    if still is None:
+        return _sequence(movie, limits)
+    orientation = still.shape.orientation if still.shape.turns else still.exif_turn
+    return _header(still, movie, orientation, limits)
+
+
+async def read_avif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
+    """No browser heeds the EXIF orientation of an AVIF."""
+    still, movie = await read_parts(reader, limits)
+    if still is None:
+        return _sequence(movie, limits)
+    return _header(still, movie, still.shape.orientation, limits)
+
+
+async def read_parts(reader: BlockReader, limits: ProbeLimits) -> tuple[Still | None, Movie | None]:
+    """The still picture, where there is one, and the frames. Raises ProbeRejected."""
     boxes = BoxReader(reader, max_boxes=limits.max_parts)
     meta, moov = await _find(boxes)
     movie = None if moov is None else (await read_moov(boxes, moov))[0]
     items = None if meta is None else await read_items(boxes, meta)
     if items is None or items.primary is None:
-        return _sequence(movie, limits)
+        return None, movie
     shape = await _shape(boxes, items, items.primary, limits)
     _check_whole(items, size_bytes=reader.size_bytes)
+    return Still(items, shape, await _capture(reader, items)), movie
+
+
+def _header(still: Still, movie: Movie | None, orientation: int, limits: ProbeLimits) -> PictureHeader:
     header = PictureHeader(
-        stored_width=shape.stored_width,
-        stored_height=shape.stored_height,
-        codec=_codec(items),
-        capture=replace(await _capture(reader, items), orientation=shape.orientation),
+        stored_width=still.shape.stored_width,
+        stored_height=still.shape.stored_height,
+        codec=codec_of(still.items),
+        capture=replace(still.capture, orientation=orientation),
     )
     return header if movie is None or movie.picture is None else _animated(header, movie, limits)
 
@@ -52,7 +87,7 @@ async def read_heif(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 async def _find(boxes: BoxReader) -> tuple[Box | None, Box | None]:
     """The file's `meta` and `moov`, one of which is there."""
     found: dict[bytes, Box] = {}
-    async for box in boxes.children(0, boxes.size_bytes):
+    async for box in boxes.of_file():
         if box.name in (b"meta", b"moov"):
             found.setdefault(box.name, box)
     if not found:
@@ -86,7 +121,8 @@ async def _grid_canvas(boxes: BoxReader, items: PictureItems, item_id: int) -> t
     return int.from_bytes(body[4 : 4 + wide], "big"), int.from_bytes(body[4 + wide : 4 + 2 * wide], "big")
 
 
-def _codec(items: PictureItems) -> str:
+def codec_of(items: PictureItems) -> str:
+    """How the picture is coded, by name. Raises ProbeRejected."""
     primary = items.primary
     kind = items.kinds.get(primary or 0, b"")
     if kind in _DERIVED:

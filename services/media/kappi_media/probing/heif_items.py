@@ -15,6 +15,7 @@ _MAX_TABLE_BYTES: Final = 512 << 10
 _MAX_ITEMS: Final = 8_192
 _XMP: Final = b"mime XMP"
 """The kind of a `mime` item whose content type is XMP's."""
+_MAX_SHARED_BYTES: Final = 64 << 20
 _FILE, _ITEM_DATA = 0, 1  # construction methods of `iloc`
 
 
@@ -34,10 +35,12 @@ class Extent:
 class PictureItems:
     """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
 
-    exif, xmp: the items that hold the primary picture's metadata.
+    primary: the picture that is shown. exif, xmp: the items that hold its metadata. named: where the file says which
+    item is the primary one; of a thumbnail that is said of, the picture that it is a thumbnail of is shown.
     """
 
     primary: int | None
+    named: Extent | None
     exif: int | None
     xmp: int | None
     kinds: Mapping[int, bytes]
@@ -57,15 +60,18 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         if name in found
     }
     try:
-        primary = _primary(tables.get(b"pitm", b""))
         kinds = _kinds(tables.get(b"iinf", b""))
         references = list(_references(tables.get(b"iref", b"")))
+        masters = {owner: about[0] for kind, owner, about in references if kind == b"thmb" and about}
+        primary = _primary(tables.get(b"pitm", b""))
+        primary = masters.get(primary, primary) if primary is not None else None
         places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
     except (struct.error, IndexError) as short:
         raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
     _check_overlaps(places, size_bytes=boxes.size_bytes)
     return PictureItems(
         primary=primary,
+        named=_named(found.get(b"pitm"), tables.get(b"pitm", b"")),
         exif=_item_about(b"Exif", kinds, references, primary),
         xmp=_item_about(_XMP, kinds, references, primary),
         kinds=kinds,
@@ -76,11 +82,12 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
 
 
 def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int) -> None:
-    """Decoders read every item, metadata too: many that share their bytes would make much of little."""
+    """Decoders read every item, metadata too: many that share their bytes would make much of little. A few do
+    in pictures of layers, each of which is an item and holds those below it."""
     total = sum(
         extent.length for extents in places.values() for extent in extents if extent.end <= size_bytes
     )
-    if total > 2 * size_bytes:
+    if total > max(2 * size_bytes, min(8 * size_bytes, _MAX_SHARED_BYTES)):
         raise ProbeRejected(RejectReason.TOO_COMPLEX, "items share their bytes")
 
 
@@ -108,6 +115,10 @@ def _primary(body: bytes) -> int | None:
     if not body:
         return None
     return _Cursor(body, 4).number(4 if body[0] else 2)
+
+
+def _named(pitm: Box | None, body: bytes) -> Extent | None:
+    return Extent(pitm.start + 4, 4 if body[0] else 2) if pitm is not None and body else None
 
 
 def _kinds(body: bytes) -> dict[int, bytes]:

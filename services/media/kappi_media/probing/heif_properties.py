@@ -23,13 +23,15 @@ _MAX_TRANSFORMS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """coded_*: as decoded. stored_*: after cutting, before turning. orientation: EXIF 1..8."""
+    """coded_*: as decoded. stored_*: after cutting, before turning. orientation: EXIF 1..8. turns: whether
+    the properties say so, be it that nothing is turned."""
 
     coded_width: int
     coded_height: int
     stored_width: int
     stored_height: int
     orientation: int
+    turns: bool
 
 
 async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
@@ -63,7 +65,8 @@ async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
             raise ProbeRejected(RejectReason.CORRUPT, "turned too often")
     orientation = orientation_of(matrix)
     stored = (height, width) if orientation >= 5 else (width, height)
-    return Shape(coded_width, coded_height, *stored, orientation)
+    turns = any(box.name in (b"irot", b"imir") for box in listed)
+    return Shape(coded_width, coded_height, *stored, orientation, turns)
 
 
 def _cut(body: bytes, width: int, height: int) -> tuple[int, int]:

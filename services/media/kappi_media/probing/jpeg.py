@@ -19,6 +19,11 @@ _DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive"
 _SCAN, _END, _APP1, _APP13 = 0xDA, 0xD9, 0xE1, 0xED
 _TAIL_BYTES: Final = 4 << 10
 _LONG_TAIL_BYTES: Final = 64 << 10
+_END_MARKER: Final = b"\xff\xd9"
+_WALKED_BYTES: Final = 8 << 20
+_STEP_BYTES: Final = 512 << 10
+# A byte of a scan in 256 needs another behind it, so that it is no marker; zeros and text have none.
+_LIKELY_STUFFED: Final = 16
 # Markers that may stand inside or between scans: stuffing, restarts, fill, tables, the next scan.
 _SCAN_MARKERS: Final = frozenset({0x00, *range(0xD0, 0xD8), 0xFF, 0xC4, 0xDA, 0xDB, 0xDD, 0xDC})
 
@@ -86,15 +91,29 @@ async def _frame(reader: BlockReader, position: int, marker: int, length: int) -
 async def _check_end(reader: BlockReader, *, scan_at: int) -> None:
     """Raises `truncated` when the file stops within a scan.
 
-    Phones append megabytes after the picture (motion photos, depth maps, SEFT trailers), so a missing end
-    marker proves nothing by itself: only a tail that still reads like scan data is a cut-off picture.
+    Anything may follow the picture's end: phones append megabytes (films, depth maps, SEFT trailers). Where
+    the end marker is not near the file's end, it is looked for from the scan on, and in a picture of which
+    that is too much only a tail that still reads like scan data is a cut-off picture.
     """
     for length in (_TAIL_BYTES, _LONG_TAIL_BYTES):
         tail = await reader.tail(min(length, reader.size_bytes - scan_at))
-        if b"\xff\xd9" in tail:
+        if _END_MARKER in tail:
             return
-    if _reads_like_scan(tail):
+    if not _reads_like_scan(tail) or await _has_end(reader, scan_at):
+        return
+    if reader.size_bytes - scan_at <= _WALKED_BYTES or tail.count(b"\xff\x00") >= _LIKELY_STUFFED:
         raise ProbeRejected(RejectReason.TRUNCATED, "no end of image")
+
+
+async def _has_end(reader: BlockReader, position: int) -> bool:
+    """Whether the end marker stands in the bytes that are walked."""
+    end = min(reader.size_bytes, position + _WALKED_BYTES)
+    while position < end:
+        piece = await reader.read_upto(position, _STEP_BYTES)
+        if _END_MARKER in piece:
+            return True
+        position += len(piece) - 1 if len(piece) > 1 else 1  # a marker may stand across two pieces
+    return False
 
 
 def _reads_like_scan(tail: bytes) -> bool:

@@ -57,7 +57,7 @@ async def _find_movie(boxes: BoxReader) -> tuple[Box, Box | None]:
     movie: Box | None = None
     xmp: Box | None = None
     media = False
-    async for box in boxes.children(0, boxes.size_bytes):
+    async for box in boxes.of_file():
         if box.name == b"moov":
             movie = box
         if box.name == b"uuid" and await boxes.body(box, at_most=_UUID_BYTES) == _XMP_UUID:

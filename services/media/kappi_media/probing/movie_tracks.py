@@ -32,10 +32,15 @@ _CODECS: Final = {
     "s263": "h263",
     "h263": "h263",
 }
+_MAX_AUXILIARY_BYTES: Final = 256
 _MAX_SHAPE: Final = 16  # pixels more oblong than 16:1 are a damaged box, not a format
 
-# `pict`: the frames of an image sequence.
+# `pict`: the frames of an image sequence; `auxv`: what belongs to each of them, and is none.
 _PICTURE_HANDLERS: Final = frozenset({b"vide", b"pict"})
+_AUXILIARY_HANDLER: Final = b"auxv"
+_OPACITY: Final = frozenset(
+    {"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", "urn:mpeg:hevc:2015:auxid:1", "urn:mpeg:avc:2015:auxid:1"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Track:
     """One track as it fills up. shown_*: of the track header, square pixels; coded_*: of the sample entry.
 
     timescale: units per second of its own times. sample_count: 0 where the samples are in fragments.
+    is_opacity: of the picture's track.
     """
 
     id: int = 0
@@ -58,6 +64,7 @@ class Track:
     pixel_shape: Fraction | None = None
     timescale: int = 0
     sample_count: int = 0
+    is_opacity: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -91,6 +98,10 @@ class Movie:
         """The track that is shown: the first that its maker enabled, else the first."""
         pictures = [track for track in self.tracks if track.is_picture]
         return next((track for track in pictures if track.enabled), pictures[0] if pictures else None)
+
+    @property
+    def opacity(self) -> Track | None:
+        return next((track for track in self.tracks if track.is_opacity), None)
 
 
 async def read_moov(boxes: BoxReader, moov: Box) -> tuple[Movie, dict[str, str]]:
@@ -179,7 +190,7 @@ async def _media(boxes: BoxReader, mdia: Box, track: Track) -> Track:
     if not parts.keys() >= {b"mdhd", b"hdlr", b"minf"}:
         raise ProbeRejected(RejectReason.CORRUPT, "incomplete track")
     handler = (await boxes.fields(parts[b"hdlr"], 12))[8:12]
-    if handler not in _PICTURE_HANDLERS:
+    if handler not in _PICTURE_HANDLERS and handler != _AUXILIARY_HANDLER:
         return track
     _, timescale, duration, _ = _times(await boxes.versioned(parts[b"mdhd"], short=24, long=36))
     track = replace(
@@ -214,10 +225,13 @@ async def _with_entry(boxes: BoxReader, entry: Box, track: Track) -> Track:
         coded_height=height,
     )
     async for box in boxes.children(entry.start + 78, entry.end):
-        if box.name == b"pasp":
+        if box.name == b"pasp" and track.pixel_shape is None:
             horizontal, vertical = struct.unpack(">II", await boxes.fields(box, 8))
             if horizontal and vertical:
-                return replace(track, pixel_shape=Fraction(horizontal, vertical))
+                track = replace(track, pixel_shape=Fraction(horizontal, vertical))
+        elif box.name == b"auxi" and track.handler == _AUXILIARY_HANDLER:
+            kind = (await boxes.body(box, at_most=_MAX_AUXILIARY_BYTES))[4:].split(b"\x00", 1)[0]
+            track = replace(track, is_opacity=kind.decode("latin-1") in _OPACITY)
     return track
 
 

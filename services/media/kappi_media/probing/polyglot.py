@@ -2,11 +2,13 @@
 
 A picture reader ignores what such a file hides, so it would pass; whoever takes it home could run or unpack
 it. Phones do append to pictures (a motion photo's MP4, depth maps, makers' trailers): those stay welcome,
-only what another program would open as its own is refused. `docs/formats.md` lists it.
+only what another program would open as its own is refused. A word of another format is none: captions tell
+of HTML, and the width of a GIF may spell a sign. `docs/formats.md` lists it.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
@@ -15,8 +17,15 @@ from kappi_media.probing.source import BlockReader
 
 # PDF readers look for their mark in the first kilobyte, browsers for markup in the first 512 bytes or so.
 _HEAD_BYTES: Final = 1024
-_HEAD_MARKS: Final = (b"%pdf-", b"<!doctype html", b"<html", b"<script", b"<svg", b"<?php")
-_SCRIPTED_GIFS: Final = (b"GIF89a/*", b"GIF87a/*", b"GIF89a=", b"GIF87a=")
+_DOCUMENTS: Final = (
+    re.compile(rb"%pdf-\d\.\d\s*(%[^\r\n]*\s*)?\d+\s+\d+\s+obj\b"),
+    re.compile(rb"<script\b[^<>]*>[^\x00]+</script"),
+    re.compile(rb"<[a-z][^<>]*[\s/\"']on(load|error|click|focus|begin|toggle|mouse\w+|pointer\w+)\s*="),
+    re.compile(rb"<\?php\s[^\x00]*?(\?>|;|\()"),
+)
+# A GIF that is a script: its width is the sign of an assignment or of a comment, in which the pixels hide.
+_SCRIPTED_GIF: Final = re.compile(rb"GIF8[79]a(?:=[\t\n\r -~]*?(/\*|[\"'`])|(/\*))")
+_COMMENT_END: Final = b"*/"
 _TAR_MARK_AT: Final = 257
 # Self-extracting archives begin with a program; their readers search this far and further for the archive.
 # The end is searched, too: one may follow something longer.
@@ -37,15 +46,24 @@ async def refuse_polyglots(reader: BlockReader) -> None:
     """Raises ProbeRejected `polyglot`. Costs the first block, and the last, which most formats need too."""
     head = await reader.read_upto(0, _ARCHIVE_BYTES)
     lowered = head[:_HEAD_BYTES].lower()
-    if any(mark in lowered for mark in _HEAD_MARKS) or head.startswith(_SCRIPTED_GIFS):
-        raise ProbeRejected(RejectReason.POLYGLOT, "document or script")
     tail = await reader.tail(_ZIP_END_BYTES + _MAX_ZIP_COMMENT_BYTES)
+    if any(document.search(lowered) for document in _DOCUMENTS) or _is_script(head, tail):
+        raise ProbeRejected(RejectReason.POLYGLOT, "document or script")
     if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar" or any(
         mark in part for mark in _ARCHIVE_MARKS for part in (head, tail)
     ):
         raise ProbeRejected(RejectReason.POLYGLOT, "archive")
     if await _ends_a_zip(reader, tail):
         raise ProbeRejected(RejectReason.POLYGLOT, "ZIP")
+
+
+def _is_script(head: bytes, tail: bytes) -> bool:
+    start = _SCRIPTED_GIF.match(head)
+    if start is None:
+        return False
+    opened = start.group(1) or start.group(2)
+    end = _COMMENT_END if opened == b"/*" else opened
+    return end in head[start.end() :] or end in tail
 
 
 async def _ends_a_zip(reader: BlockReader, tail: bytes) -> bool:

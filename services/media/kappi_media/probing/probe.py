@@ -10,7 +10,7 @@ from kappi_media.probing.bmp import read_bmp
 from kappi_media.probing.facts import PictureHeader, Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat, format_of, matches
 from kappi_media.probing.gif import read_gif
-from kappi_media.probing.heif import read_heif
+from kappi_media.probing.heif import read_avif, read_heic
 from kappi_media.probing.jpeg import read_jpeg
 from kappi_media.probing.matroska import read_matroska
 from kappi_media.probing.movie import read_movie
@@ -32,8 +32,8 @@ HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
         MediaFormat.GIF: read_gif,
         MediaFormat.WEBP: read_webp,
         MediaFormat.BMP: read_bmp,
-        MediaFormat.HEIC: read_heif,
-        MediaFormat.AVIF: read_heif,
+        MediaFormat.HEIC: read_heic,
+        MediaFormat.AVIF: read_avif,
         MediaFormat.TIFF: read_tiff,
         MediaFormat.MP4: read_movie,
         MediaFormat.MOV: read_movie,

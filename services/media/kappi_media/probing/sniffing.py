@@ -9,14 +9,20 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from kappi_media.probing.ebml import element_at, parts, string
 from kappi_media.probing.formats import MediaFormat
 
 SNIFF_BYTES: Final = 4096  # as much of a file's start as `sniff` ever looks at
 
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-_DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 64, 108, 124})
-_QUICKTIME_FIRST_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 108, 124})
+_CORE_HEADER_BYTES: Final = 12
+_OS2_HEADER_SIZES: Final = range(16, 65)  # a writer may leave out any of the last fields
+_DOC_TYPE: Final = 0x4282
+_DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
 _SPACER_BOXES: Final = frozenset({b"wide", b"free", b"skip"})
+_MAX_SPACE_BYTES: Final = 1 << 29  # as a number smaller than any letters
+_SEEN_BYTES: Final = 64  # a first box, its brands included
 
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
@@ -59,6 +65,22 @@ def sniff(head: bytes) -> MediaFormat | None:
         return MediaFormat.TIFF
     if head.startswith(b"\x1aE\xdf\xa3"):
         return _matroska_format(head)
+    return _boxed_format(head)
+
+
+def _boxed_format(head: bytes) -> MediaFormat | None:
+    """Of a file of boxes, which may begin with empty space of any size."""
+    position = 0
+    while head[position + 4 : position + 8] in _SPACER_BOXES and len(head) >= position + 16:
+        size, _, long_size = struct.unpack_from(">I4sQ", head, position)
+        size, least = (long_size, 16) if size == 1 else (size, 8)
+        if not least <= size <= _MAX_SPACE_BYTES:
+            return None
+        position += size
+        if position > len(head) - _SEEN_BYTES and len(head) >= SNIFF_BYTES:
+            # What follows is out of sight, so it is what begins so most of the time; `probe` looks.
+            return MediaFormat.MOV
+    head = head[position:]
     if head[4:8] == b"ftyp":
         return _iso_media_format(head)
     return MediaFormat.MOV if _is_bare_quicktime(head) else None
@@ -75,21 +97,22 @@ def _is_bmp(head: bytes) -> bool:
     if len(head) < 26:
         return False
     file_size, reserved, pixels_at, dib_size = struct.unpack_from("<IIII", head, 2)
-    # Some writers leave the file size zero; the reserved words are zero but for hot spots of old cursors.
-    return (
-        dib_size in _DIB_HEADER_SIZES
-        and reserved == 0
-        and 14 + dib_size <= pixels_at <= (1 << 20)
-        and (file_size == 0 or file_size >= pixels_at)
-    )
+    if dib_size not in _DIB_HEADER_SIZES and dib_size not in _OS2_HEADER_SIZES:
+        return False
+    # Some writers leave the file size zero; writers of OS/2 have a hot spot in the reserved words, and take
+    # the size for that of the header.
+    of_os2 = dib_size == _CORE_HEADER_BYTES or dib_size not in _DIB_HEADER_SIZES
+    sized = file_size == 0 or file_size >= pixels_at or (of_os2 and file_size == 14 + dib_size)
+    return sized and (of_os2 or reserved == 0) and 14 + dib_size <= pixels_at <= (1 << 20)
 
 
 def _matroska_format(head: bytes) -> MediaFormat | None:
-    # DocType (EBML id 0x4282) sits in the first, tiny element; its length is one byte for these names.
-    for name, fmt in ((b"webm", MediaFormat.WEBM), (b"matroska", MediaFormat.MKV)):
-        if b"\x42\x82" + bytes([0x80 | len(name)]) + name in head[:128]:
-            return fmt
-    return None
+    """By the type that the first element names; lengths may be written in any number of bytes."""
+    first = element_at(head, 0)
+    if first is None or first.end is None:
+        return None
+    name = dict(parts(head[first.start : first.end])).get(_DOC_TYPE, b"")
+    return _DOC_TYPES.get(string(name))
 
 
 def _iso_media_format(head: bytes) -> MediaFormat | None:
@@ -116,15 +139,12 @@ def _iso_media_format(head: bytes) -> MediaFormat | None:
 
 
 def _is_bare_quicktime(head: bytes) -> bool:
-    """QuickTime from before `ftyp`: a known first box of believable size, followed by another known box."""
-    if len(head) < 16 or head[4:8] not in _QUICKTIME_FIRST_BOXES:
+    """QuickTime from before `ftyp`: a known first box of believable size."""
+    if len(head) < 16:
         return False
-    (size,) = struct.unpack_from(">I", head)
-    name = head[4:8]
+    size, name = struct.unpack_from(">I4s", head)
     if name == b"moov":
         return size >= 16 and head[12:16] in (b"mvhd", b"cmov")
     if name == b"mdat":
         return bool(size >= 8 or size == 1)
-    if name in _SPACER_BOXES and 8 <= size <= len(head) - 8:
-        return head[size + 4 : size + 8] in _QUICKTIME_FIRST_BOXES
-    return name == b"pnot" and size == 20
+    return bool(name == b"pnot" and size == 20)

@@ -18,30 +18,22 @@ from kappi_media.probing.tiff_fields import (
     fields,
     integer,
     layout_of,
+    numbers,
     value_of,
 )
+from kappi_media.probing.tiff_samples import COMPRESSION, PHOTOMETRIC, samples_of
 
-_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _DNG_VERSION = 256, 257, 259, 262, 50706
+_WIDTH, _HEIGHT, _DNG_VERSION = 256, 257, 50706
+_SUBFILE_TYPE, _SUB_DIRECTORIES = 254, 330
+_REDUCED: Final = 1  # of the subfile type: a smaller version of another picture
 _XMP, _IPTC, _PHOTOSHOP = 700, 33723, 34377
 _MAX_METADATA_BYTES: Final = 1 << 20
 _STRIPS: Final = (273, 279)  # offsets, byte counts
 _TILES: Final = (324, 325)
 _RAW_PHOTOMETRICS: Final = frozenset({32803, 34892})
+_RAW_COMPRESSIONS: Final = frozenset({32767, 32770, 34713, 65000, 65535})
 _CANON_RAW: Final = b"CR"
-_CODECS: Final = {
-    1: "tiff",
-    2: "tiff-ccitt",
-    3: "tiff-ccitt",
-    4: "tiff-ccitt",
-    5: "tiff-lzw",
-    7: "tiff-jpeg",
-    8: "tiff-deflate",
-    32773: "tiff-packbits",
-    32946: "tiff-deflate",
-    34925: "tiff-lzma",
-    50000: "tiff-zstd",
-    50001: "tiff-webp",
-}
+_MAX_OTHERS: Final = 8  # directories beside the first that are looked into
 
 
 async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
@@ -53,10 +45,13 @@ async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
         raise ProbeRejected(RejectReason.CORRUPT, "impossible offset size")
     if head[8:10] == _CANON_RAW:
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
-    main = await _directory(reader, layout, layout.integer(head[8:16] if layout.big else head[4:8]))
+    main_at = layout.integer(head[8:16] if layout.big else head[4:8])
+    main = await _directory(reader, layout, main_at)
     if main is None:
         raise ProbeRejected(RejectReason.CORRUPT, "no directory")
     tags = await _values(reader, layout, main)
+    if await _is_raw(reader, layout, tags, main_at):
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
     width, height, codec = _picture(tags)
     limits.check_size(width, height)
     await _check_end(reader, layout, main)
@@ -83,6 +78,41 @@ async def _directory(reader: BlockReader, layout: Layout, at: int | None) -> dic
     for field in fields(entries, layout):
         found.setdefault(field.tag, field)
     return found
+
+
+async def _is_raw(reader: BlockReader, layout: Layout, tags: Tags, main_at: int) -> bool:
+    """Whether this is camera RAW, whose first directory is mostly a small picture; what the sensor saw is in
+    one that hangs on it or follows it."""
+    if _DNG_VERSION in tags or (integer(tags, _SUBFILE_TYPE) or 0) & _REDUCED or _shows_raw(tags):
+        return True
+    others = [int(at) for at in numbers(tags, _SUB_DIRECTORIES)[:_MAX_OTHERS]]
+    follows: int | None = main_at
+    for _ in range(_MAX_OTHERS):
+        if follows is not None and (follows := await _next(reader, layout, follows)) is not None:
+            others.append(follows)
+        if not others:
+            return False
+        at = others.pop(0)
+        if at > reader.size_bytes - layout.count_bytes:
+            continue  # another picture is damaged, not this one
+        if _shows_raw(await _values(reader, layout, await _directory(reader, layout, at))):
+            return True
+    return False
+
+
+def _shows_raw(tags: Tags) -> bool:
+    return integer(tags, PHOTOMETRIC) in _RAW_PHOTOMETRICS or integer(tags, COMPRESSION) in _RAW_COMPRESSIONS
+
+
+async def _next(reader: BlockReader, layout: Layout, at: int) -> int | None:
+    """Where the directory is that follows the one `at` a position; None behind the last."""
+    if at > reader.size_bytes - layout.count_bytes:
+        return None
+    count = layout.integer(await reader.read(at, layout.count_bytes))
+    end = at + layout.count_bytes + count * layout.field_bytes
+    if count > MAX_FIELDS or end + layout.offset_bytes > reader.size_bytes:
+        return None
+    return layout.integer(await reader.read(end, layout.offset_bytes)) or None
 
 
 async def _values(reader: BlockReader, layout: Layout, directory: dict[int, Field] | None) -> Tags:
@@ -116,13 +146,7 @@ def _picture(tags: Tags) -> tuple[int, int, str]:
     width, height = integer(tags, _WIDTH), integer(tags, _HEIGHT)
     if width is None or height is None:
         raise ProbeRejected(RejectReason.CORRUPT, "no size")
-    if _DNG_VERSION in tags or integer(tags, _PHOTOMETRIC) in _RAW_PHOTOMETRICS:
-        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
-    compression = integer(tags, _COMPRESSION) or 1
-    codec = _CODECS.get(compression)
-    if codec is None:
-        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"TIFF compression {compression}")
-    return width, height, codec
+    return width, height, samples_of(tags).codec
 
 
 async def _check_end(reader: BlockReader, layout: Layout, main: dict[int, Field]) -> None:

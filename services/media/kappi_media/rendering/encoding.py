@@ -39,10 +39,11 @@ _ENCODERS: Final[Mapping[RenditionFormat, Callable[[pyvips.Image], bytes]]] = Ma
 
 def in_memory(image: pyvips.Image) -> pyvips.Image:
     """Opaque, sRGB or grey, eight bits a channel, and computed: nothing of the file is needed any more."""
+    target = "b-w" if image.interpretation in ("b-w", "grey16") else SRGB
+    image = image.colourspace(target)  # first: the background is one of eight bits
     if image.hasalpha():
         image = image.flatten(background=_WHITE)
-    target = "b-w" if image.interpretation in ("b-w", "grey16") else SRGB
-    return image.colourspace(target).copy_memory()
+    return image.copy_memory()
 
 
 def resized(base: pyvips.Image, size: RenditionSize) -> pyvips.Image:

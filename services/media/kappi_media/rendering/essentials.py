@@ -2,34 +2,26 @@
 
 Text, further pages and frames and much else are read by decoders, too, and some of it unpacks to a thousand
 times its size. Nothing of it is in a rendition, so it is left out before a decoder sees the file: by its
-length alone, nothing is unpacked but a colour profile, up to a bound. What is damaged stays as it is.
+length alone, nothing is unpacked but a colour profile, up to a bound. What is damaged stays as it is. What a
+TIFF is made of stands in `tiff_directory.py`.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from itertools import accumulate
 from typing import Final
 
 from kappi_media.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
 from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.probing.tiff_fields import Field, fields, layout_of
+from kappi_media.rendering.pieces import Bytes, Piece, Span, joined, spliced
 from kappi_media.rendering.ranged_file import RangedFile
+from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
-MAX_PROFILE_BYTES: Final = 4 << 20
-"""Of a colour profile: those of printers have up to three MiB."""
 MAX_EXIF_BYTES: Final = 64 << 10
 MAX_PARTS: Final = 1 << 20
 """Chunks, segments or blocks of one file."""
-_BLOCK_BYTES: Final = 8 << 20
-
-Span = tuple[int, int]
-"""Where a piece begins, and where it ends."""
-Piece = Span | bytes
-"""A piece of the file, or bytes in its place."""
 
 
 def essentials(file: RangedFile, *, content_type: str) -> RangedFile:
@@ -37,67 +29,8 @@ def essentials(file: RangedFile, *, content_type: str) -> RangedFile:
     reader = _READERS.get(content_type)
     if reader is None:
         return file
-    pieces = list(_joined(reader(_Bytes(file))))
-    return file if pieces == [(0, file.size_bytes)] else _spliced(file, pieces)
-
-
-class _Bytes:
-    """A file by position; fewer bytes at its end."""
-
-    def __init__(self, file: RangedFile) -> None:
-        self._file = file
-        self.size = file.size_bytes
-
-    def __call__(self, start: int, length: int) -> bytes:
-        self._file.seek(start)
-        parts = []
-        while length > 0 and (part := self._file.read(length)):
-            parts.append(part)
-            length -= len(part)
-        return b"".join(parts)
-
-
-def _spliced(file: RangedFile, pieces: list[Piece]) -> RangedFile:
-    read = _Bytes(file)
-    sizes = [len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in pieces]
-    starts = [0, *accumulate(sizes)]
-
-    def fetch(start: int, length: int) -> bytes:
-        parts = []
-        number = bisect_right(starts, start) - 1
-        while length > 0 and number < len(pieces):
-            piece, offset = pieces[number], start - starts[number]
-            wanted = min(length, sizes[number] - offset)
-            if isinstance(piece, bytes):
-                part = piece[offset : offset + wanted]
-            else:
-                part = read(piece[0] + offset, wanted)
-            parts.append(part)
-            if len(part) < wanted:
-                break  # the object is shorter than its size says
-            start, length, number = start + wanted, length - wanted, number + 1
-        return b"".join(parts)
-
-    return RangedFile(fetch, size_bytes=starts[-1], block_bytes=_BLOCK_BYTES, kept_blocks=1)
-
-
-def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """With neighbours as one."""
-    last: Span | None = None
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            if last is not None:
-                yield last
-            last = None
-            yield piece
-        elif last is not None and last[1] == piece[0]:
-            last = (last[0], piece[1])
-        else:
-            if last is not None:
-                yield last
-            last = piece
-    if last is not None:
-        yield last
+    pieces = list(joined(reader(Bytes(file))))
+    return file if pieces == [(0, file.size_bytes)] else spliced(file, pieces)
 
 
 def _parts() -> Iterator[None]:
@@ -118,7 +51,7 @@ _PNG_ONCE: Final = {
 }
 
 
-def _png(read: _Bytes) -> Iterator[Piece]:
+def _png(read: Bytes) -> Iterator[Piece]:
     yield (0, min(8, read.size))
     once = dict(_PNG_ONCE)
     position = 8
@@ -138,7 +71,7 @@ def _png(read: _Bytes) -> Iterator[Piece]:
         position += 12 + length
 
 
-def _is_sane(read: _Bytes, name: bytes, position: int) -> bool:
+def _is_sane(read: Bytes, name: bytes, position: int) -> bool:
     """Whether an iCCP chunk unpacks to one of a size that profiles have; true of any other chunk."""
     if name != b"iCCP":
         return True
@@ -160,7 +93,7 @@ _JPEG_ONCE: Final = {_APP0: b"JFIF\x00", _APP1: b"Exif\x00\x00", _APP14: b"Adobe
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
-def _jpeg(read: _Bytes) -> Iterator[Piece]:
+def _jpeg(read: Bytes) -> Iterator[Piece]:
     kept: list[Span] = [(0, min(2, read.size))]
     profile: list[Span] = []
     once = dict(_JPEG_ONCE)
@@ -190,7 +123,7 @@ def _jpeg(read: _Bytes) -> Iterator[Piece]:
     yield from kept
 
 
-def _gif(read: _Bytes) -> Iterator[Piece]:
+def _gif(read: Bytes) -> Iterator[Piece]:
     """The first frame: a rendition shows no other."""
     head = read(0, 13)
     position = 13 + _table_bytes(head[10] if len(head) == 13 else 0)
@@ -204,7 +137,7 @@ def _gif(read: _Bytes) -> Iterator[Piece]:
         elif head[:1] == b"\x2c" and len(head) == 10:
             end = _end_of_blocks(read, position + 11 + _table_bytes(head[9]))
             yield (position, end)
-            yield b";"
+            yield b"\x00;" if end == read.size else b";"  # a file may end without either
             return
         else:
             yield (min(position, read.size), read.size)
@@ -215,7 +148,7 @@ def _table_bytes(flags: int) -> int:
     return int(3 << ((flags & 7) + 1)) if flags & 0x80 else 0
 
 
-def _end_of_blocks(read: _Bytes, position: int) -> int:
+def _end_of_blocks(read: Bytes, position: int) -> int:
     """Behind the block without a length, or the end of the file."""
     while position < read.size:
         window = read(position, 1 << 20)
@@ -232,7 +165,7 @@ _WEBP_PICTURE: Final = frozenset({b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b
 _WEBP_ONCE: Final = {b"ICCP": MAX_PROFILE_BYTES, b"EXIF": MAX_EXIF_BYTES}
 
 
-def _webp(read: _Bytes) -> Iterator[Piece]:
+def _webp(read: Bytes) -> Iterator[Piece]:
     kept: list[Span] = []
     once = dict(_WEBP_ONCE)
     position = 12
@@ -250,58 +183,9 @@ def _webp(read: _Bytes) -> Iterator[Piece]:
     yield from kept
 
 
-_TIFF_NEEDED: Final = frozenset(
-    {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 292, 293, 296}
-    | {317, 318, 319, 320, 322, 323, 324, 325, 332, 338, 339, 347}
-    | {512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
-)
-_TIFF_PROFILE: Final = 34675
-_MAX_FIELD_BYTES: Final = 4 << 20
-"""Places of as many strips as the tallest picture can have, and more."""
-_MAX_FIELDS: Final = 4_096
-
-
-def _tiff(read: _Bytes) -> Iterator[Piece]:
-    """The fields of the first directory that say how its pixels are coded, and no other directory."""
-    head = read(0, 16)
-    layout = layout_of(head) if len(head) == 16 else None
-    if layout is None:
-        yield (0, read.size)
-        return
-    at = layout.integer(head[8:16] if layout.big else head[4:8])
-    count = min(layout.integer(read(at, layout.count_bytes)), _MAX_FIELDS)
-    body = at + layout.count_bytes
-    entries = read(body, count * layout.field_bytes)
-    kept: dict[int, bytes] = {}
-    for number, field in enumerate(fields(entries, layout)):
-        if _is_needed(field):
-            start = number * layout.field_bytes
-            kept.setdefault(field.tag, entries[start : start + layout.field_bytes])
-    order = "little" if layout.order == "<" else "big"
-    directory = (
-        len(kept).to_bytes(layout.count_bytes, order)  # type: ignore[arg-type] # one of the two it takes
-        + b"".join(kept.values())
-        + bytes(layout.offset_bytes)
-    )
-    yield (0, min(at, read.size))
-    yield directory
-    yield (at + len(directory), max(at + len(directory), read.size))
-
-
-def _is_needed(field: Field) -> bool:
-    if field.tag == _TIFF_PROFILE:
-        return field.size_bytes <= MAX_PROFILE_BYTES
-    if field.tag not in _TIFF_NEEDED:
-        return False
-    if field.size_bytes > _MAX_FIELD_BYTES:
-        raise RenderRejected(RejectReason.TOO_COMPLEX, f"field {field.tag} of {field.size_bytes} bytes")
-    return True
-
-
-_READERS: Final[dict[str, Callable[[_Bytes], Iterator[Piece]]]] = {
+_READERS: Final[dict[str, Callable[[Bytes], Iterator[Piece]]]] = {
     "image/png": _png,
     "image/jpeg": _jpeg,
     "image/gif": _gif,
     "image/webp": _webp,
-    "image/tiff": _tiff,
 }

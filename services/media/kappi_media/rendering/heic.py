@@ -1,60 +1,119 @@
 """HEIC and AVIF, in a decoder process: HEVC by pillow-heif, whose libheif decodes it, AV1 by libvips.
 
-Rotation and mirroring are properties of the picture and libheif applies them; the EXIF orientation beside
-them says the same and must not be applied a second time.
+Rotation and mirroring are properties of the picture and libheif applies them. Where a HEIC has neither, its
+EXIF orientation is applied here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+import av
 import pillow_heif
 import pyvips
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 
+from kappi_media.probing.blocking import BlockingSource, at_once
+from kappi_media.probing.facts import ProbeLimits
+from kappi_media.probing.heif import Still, codec_of, read_parts
 from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_media.probing.source import BlockReader
 from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, to_srgb
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
-from kappi_media.rendering.essentials import MAX_PROFILE_BYTES
-from kappi_media.rendering.picture import PROFILE, check_pixels, conversion, load_picture
+from kappi_media.rendering.picture import (
+    ORIENTATION,
+    PROFILE,
+    check_pixels,
+    conversion,
+    displayed,
+    vips_source,
+)
+from kappi_media.rendering.pieces import Bytes, Piece, spliced
+from kappi_media.rendering.poster import FrameTracks
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
+from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
 _BANDS: Final = {"I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _NOT_BUILT_IN: Final = "not been built in"
+_LIMITS: Final = ProbeLimits()
+_DECODERS: Final = {b"av01": "libdav1d", b"hvc1": "hevc", b"hev1": "hevc"}
+# Of eight bits, what is black and how far it is from there to white, in the limited range of films.
+_BLACK, _SPAN = 16, 219
 
 
-def load_heic(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
-    """Raises RenderRejected, pyvips.Error, OSError, ValueError."""
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """The picture, and what libheif tells of it. source: held as long as the picture, libvips does not."""
+
+    image: pyvips.Image
+    info: dict[str, Any]
+    mode: str
+    source: pyvips.Source | None = None
+
+
+def load_heif(
+    file: RangedFile, *, content_type: str, sizes: Sequence[RenditionSize], max_pixels: int
+) -> pyvips.Image | FrameTracks:
+    """The still picture, upright, sRGB or grey; where there is none, which tracks hold frames.
+
+    Raises Rejected, pyvips.Error, OSError, ValueError.
+    """
+    read = Bytes(file)
+    reader = BlockReader(
+        BlockingSource(read, size_bytes=file.size_bytes),
+        max_reads=_LIMITS.max_reads,
+        max_read_bytes=_LIMITS.max_read_bytes,
+    )
+    still, movie = at_once(read_parts(reader, _LIMITS))
+    if still is None:
+        return FrameTracks.of(movie)
+    decoded = _decoded(_named(file, still), still, max_pixels=max_pixels)
+    image = decoded.image
+    if _is_limited_grey(read, still, decoded):
+        image = _stretched(image)
+    if content_type == "image/heic":
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, ORIENTATION, still.exif_turn)
+    width, height = displayed(image)
+    height = math.ceil(height * least_scale(sizes, width, height))
+    # Shrunk before its colours are converted: the other way round takes several times the memory.
+    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image))
+    return in_memory(small if PROFILE in image.get_fields() else _converted(small, decoded.info))
+
+
+def _named(file: RangedFile, still: Still) -> RangedFile:
+    """The file as one of a still picture first of all, which libvips knows by its brand, and of the one that
+    is shown, in whose place decoders take no thumbnail."""
+    place, primary = still.items.named, still.items.primary
+    assert place is not None
+    assert primary is not None
+    name = primary.to_bytes(place.length, "big")
+    brand = b"avif" if codec_of(still.items) == "av1" else b"heic"
+    pieces: list[Piece] = [(0, 8), brand, (12, place.start), name, (place.end, file.size_bytes)]
+    return spliced(file, pieces)
+
+
+def _decoded(file: RangedFile, still: Still, *, max_pixels: int) -> _Decoded:
     try:
         picture = _opened(file)
         width, height = picture.size
         check_pixels(width, height, max_pixels)
-        image = _pixels(picture)
+        if codec_of(still.items) != "av1":
+            return _Decoded(_pixels(picture), picture.info, picture.mode)
+        source = vips_source(file)
+        image = pyvips.Image.new_from_source(source, "", access="sequential")
+        return _Decoded(image, picture.info, picture.mode, source)
     except (EOFError, SyntaxError, RuntimeError) as error:
         if _NOT_BUILT_IN in str(error):
-            return load_avif(file, sizes=sizes, max_pixels=max_pixels)  # in a HEIF under its common name
-        raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
-    height = math.ceil(image.height * least_scale(sizes, image.width, image.height))
-    # Shrunk before its colours are converted: the other way round takes several times the memory.
-    small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image))
-    return in_memory(small if PROFILE in image.get_fields() else _converted(small, picture.info))
-
-
-def load_avif(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
-    """libvips decodes, but overlooks what the colours' numbers say. Raises as `load_heic`."""
-    try:
-        info = _opened(file).info
-    except (EOFError, SyntaxError, RuntimeError) as error:
-        raise RenderRejected(RejectReason.CORRUPT, str(error)) from error
-    return load_picture(
-        file,
-        content_type="image/avif",
-        sizes=sizes,
-        max_pixels=max_pixels,
-        convert=None if info.get("icc_profile") else lambda image: _converted(image, info),
-    )
+            raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "no decoder for this coding") from error
+        raise RenderRejected(RejectReason.CORRUPT, "libheif could not read it") from error
 
 
 def _opened(file: RangedFile) -> Any:
@@ -85,6 +144,47 @@ def _pixels(picture: Any) -> pyvips.Image:
     if profile and len(profile) <= MAX_PROFILE_BYTES and _transfer(picture.info) not in (PQ, HLG):
         image.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     return image
+
+
+def _is_limited_grey(read: Bytes, still: Still, decoded: _Decoded) -> bool:
+    """Whether it is grey in the range of films, which libheif takes for the full one where there is no
+    colour."""
+    if decoded.mode.startswith("RGB"):
+        return False
+    numbers = decoded.info.get("nclx_profile")
+    if numbers:
+        return not numbers.get("full_range_flag")
+    frame = _frame(read, still)
+    return frame is not None and frame.color_range == ColorRange.MPEG
+
+
+def _frame(read: Bytes, still: Still) -> VideoFrame | None:
+    """What FFmpeg reads in the picture, or in the first of its tiles; None where it reads nothing."""
+    items = still.items
+    primary = items.primary or 0
+    coded = [item for item in (primary, *items.parts.get(primary, ())) if items.kinds.get(item) in _DECODERS]
+    if not coded:
+        return None
+    decoder = av.CodecContext.create(_DECODERS[items.kinds[coded[0]]], "r")
+    assert isinstance(decoder, VideoCodecContext)
+    settings = next((box for box in items.properties.get(coded[0], ()) if box.name == b"hvcC"), None)
+    if settings is not None:
+        decoder.extradata = read(settings.start, settings.size_bytes)
+    data = b"".join(read(extent.start, extent.length) for extent in items.places.get(coded[0], ()))
+    try:
+        frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
+    except FFmpegError:
+        return None
+    return next(iter(frames), None)
+
+
+def _stretched(image: pyvips.Image) -> pyvips.Image:
+    """Grey of the range of films, be it in three bands, with its full contrast; opacity as it is."""
+    top = 65_535 if image.format == "ushort" else 255
+    bands = image.bands - 1 if image.hasalpha() else image.bands
+    wide = (image.extract_band(0, n=bands) - _BLACK * top / 255) * (255 / _SPAN)
+    wide = wide.rint().cast(image.format).copy(interpretation=image.interpretation)
+    return wide if bands == image.bands else wide.bandjoin(image.extract_band(bands))
 
 
 def _converted(image: pyvips.Image, info: dict[str, Any]) -> pyvips.Image:

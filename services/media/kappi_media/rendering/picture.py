@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import pyvips
 
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
-from kappi_media.rendering.essentials import MAX_PROFILE_BYTES, essentials
+from kappi_media.rendering.essentials import essentials
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
+from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
 LOADERS: Final = {  # content type: libvips' class of loaders, and the one that reads a source
     "image/jpeg": ("VipsForeignLoadJpeg", "jpegload_source"),
@@ -25,9 +25,10 @@ LOADERS: Final = {  # content type: libvips' class of loaders, and the one that 
 }
 # A file up to this size is read in one go: libvips asks for 4 KiB at a time, and through Python each time.
 _READ_WHOLE_BYTES: Final = 64 << 20
-_SEQUENCE_BRANDS: Final = (b"avis", b"msf1", b"hevc", b"hevx")
+# How libvips says of a JPEG that its pixels are damaged.
+_MANY_WARNINGS: Final = "Corrupt JPEG data"
 PROFILE: Final = "icc-profile-data"
-_ORIENTATION: Final = "orientation"
+ORIENTATION: Final = "orientation"
 
 
 def harden() -> None:
@@ -44,53 +45,62 @@ def load_picture(
     content_type: str,
     sizes: Sequence[RenditionSize],
     max_pixels: int,
-    convert: Callable[[pyvips.Image], pyvips.Image] | None = None,
 ) -> pyvips.Image:
     """Upright, sRGB or grey, decoded no larger than the sizes need (shrink on load).
 
-    convert: its colours, where libvips does not know how. Raises RenderRejected, pyvips.Error.
+    Raises RenderRejected, pyvips.Error.
     """
     if content_type not in LOADERS:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, content_type)
-    source = _vips_source(essentials(file, content_type=content_type))
-    header = pyvips.Image.new_from_source(source, "", access="sequential")
+    shown = essentials(file, content_type=content_type)
+    try:
+        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels)
+    except pyvips.Error as error:
+        if _MANY_WARNINGS not in str(error):
+            raise
+        # libvips gives up at the hundredth: each restart marker that is damaged is one. Browsers go on.
+        image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels, options="unlimited")
+    check_decoded(image, [vips_source(shown)])
+    return image
+
+
+def _small(
+    file: RangedFile,
+    content_type: str,
+    *,
+    sizes: Sequence[RenditionSize],
+    max_pixels: int,
+    options: str = "",
+) -> pyvips.Image:
+    """options: of libvips' loader."""
+    source = vips_source(file)
+    header = pyvips.Image.new_from_source(source, options, access="sequential")
     if header.get("vips-loader") != LOADERS[content_type][1]:
         raise RenderRejected(RejectReason.CORRUPT, f"not {content_type}")
     check_pixels(header.width, header.height, max_pixels)
-    width, height = _displayed(header)
+    width, height = displayed(header)
     image = pyvips.Image.thumbnail_source(
         source,
         ANY_WIDTH,
         height=math.ceil(height * least_scale(sizes, width, height)),
         size="down",
         **conversion(header),
+        option_string=options,
         fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
     )
-    # Here, while the source is held: libvips does not.
-    return in_memory(image if convert is None else convert(image))
+    return in_memory(image)  # here, while the source is held: libvips does not
 
 
-def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
-    """BMP comes through Pillow, libvips has no loader for it. Raises RenderRejected, OSError."""
-    from PIL.BmpImagePlugin import BmpImageFile
+def check_decoded(image: pyvips.Image, sources: Sequence[pyvips.Source]) -> None:
+    """Raises pyvips.Error where the picture is of one colour because its file could not be decoded.
 
-    # `Image.open` would import Pillow's readers of other formats, and a confined decoder opens no file.
-    with BmpImageFile(io.BufferedReader(file)) as picture:
-        check_pixels(picture.width, picture.height, max_pixels)
-        scale = least_scale(sizes, picture.width, picture.height)
-        pixels = picture.convert("RGB")
-    shrink = max(1, int(1 / scale / 2))  # a cheap box filter first, at least twice the target stays
-    if shrink > 1:
-        pixels = pixels.reduce(shrink)
-    image = pyvips.Image.new_from_memory(pixels.tobytes(), pixels.width, pixels.height, 3, "uchar")
-    return in_memory(image.copy(interpretation=SRGB))
-
-
-def is_sequence(file: RangedFile) -> bool:
-    """Whether a HEIC or AVIF calls itself a sequence first of all: a film in all but name."""
-    file.seek(0)
-    head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCE_BRANDS
+    sources: of the file, each read anew.
+    """
+    lows, highs = (image.stats().crop(column, 1, 1, image.bands).write_to_memory() for column in (0, 1))
+    if lows != highs:
+        return
+    for source in sources:
+        pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error").avg()
 
 
 def conversion(header: pyvips.Image) -> dict[str, str]:
@@ -107,12 +117,12 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
 
 
-def _displayed(header: pyvips.Image) -> tuple[int, int]:
-    turned = _ORIENTATION in header.get_fields() and header.get(_ORIENTATION) >= 5
+def displayed(header: pyvips.Image) -> tuple[int, int]:
+    turned = ORIENTATION in header.get_fields() and header.get(ORIENTATION) >= 5
     return (header.height, header.width) if turned else (header.width, header.height)
 
 
-def _vips_source(file: RangedFile) -> pyvips.Source:
+def vips_source(file: RangedFile) -> pyvips.Source:
     file.seek(0)
     if file.size_bytes <= _READ_WHOLE_BYTES:
         return pyvips.Source.new_from_memory(file.readall())

@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
+from kappi_media.probing.movie_tracks import Movie
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.colour import needs_conversion, to_srgb
 from kappi_media.rendering.encoding import in_memory
@@ -52,6 +53,20 @@ _OPEN_OPTIONS: Final = {_MOV: {**_HASTE, "enable_drefs": "0"}, _MATROSKA: _HASTE
 
 
 @dataclass(frozen=True, slots=True)
+class FrameTracks:
+    """Numbers of the tracks of a sequence of pictures. opacity: of each frame of the other."""
+
+    picture: int | None
+    opacity: int | None
+
+    @classmethod
+    def of(cls, movie: Movie | None) -> FrameTracks:
+        tracks = (None, None) if movie is None else (movie.picture, movie.opacity)
+        picture, opacity = (None if track is None else track.id for track in tracks)
+        return cls(picture=picture, opacity=opacity)
+
+
+@dataclass(frozen=True, slots=True)
 class PosterJob:
     """width, height: as displayed. orientation: EXIF 1..8, how the film's frames are turned for display."""
 
@@ -62,6 +77,7 @@ class PosterJob:
     sizes: Sequence[RenditionSize]
     max_pixels: int
     max_read_bytes: int
+    tracks: FrameTracks | None = None
 
     def target(self) -> tuple[int, int]:
         """Width and height, before orientation and with square pixels, that are twice what the sizes need."""
@@ -79,32 +95,59 @@ def load_poster(file: RangedFile, job: PosterJob) -> pyvips.Image:
         return _load(file, job, demuxer)
     except FFmpegError as error:
         reason = RejectReason.TOO_COMPLEX if error.errno == errno.ENOMEM else RejectReason.CORRUPT
-        raise RenderRejected(reason, str(error)) from error
+        raise RenderRejected(reason, "FFmpeg could not read it") from error
 
 
 def _load(file: RangedFile, job: PosterJob, demuxer: str) -> pyvips.Image:
     with av.open(
         file, "r", format=demuxer, options=_OPEN_OPTIONS[demuxer], metadata_errors="replace"
     ) as container:
-        stream = _picture_stream(container)
+        stream = _picture_stream(container, job.tracks)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(job.max_pixels)}
         frame = _best_frame(container, stream, file=file, max_read_bytes=job.max_read_bytes)
         pixels = max(job.width * job.height, frame.width * frame.height)
         if pixels > job.max_pixels:
             raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{frame.width} x {frame.height}")
-        return in_memory(_upright(_pixels(frame, *job.target()), job.orientation))
+        image = _pixels(frame, *job.target())
+        opacity = _opacity(container, job, frame)
+        image = image if opacity is None else image.bandjoin(opacity)
+        return in_memory(_upright(image, job.orientation))
 
 
-def _picture_stream(container: av.container.InputContainer) -> VideoStream:
+def _picture_stream(container: av.container.InputContainer, tracks: FrameTracks | None) -> VideoStream:
     for stream in container.streams.video:
         if stream.disposition & av.stream.Disposition.attached_pic:
+            continue
+        if tracks is not None and tracks.picture is not None and stream.id != tracks.picture:
             continue
         decoder: object = stream.codec_context  # None, whatever its type says, where FFmpeg has no decoder
         if decoder is None:
             raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "no decoder for this video")
         return stream
     raise RenderRejected(RejectReason.NO_PICTURE)
+
+
+def _opacity(
+    container: av.container.InputContainer, job: PosterJob, frame: VideoFrame
+) -> pyvips.Image | None:
+    """How opaque each pixel of a frame is; None where all are."""
+    number = None if job.tracks is None else job.tracks.opacity
+    stream = next((stream for stream in container.streams.video if stream.id == number), None)
+    if stream is None:
+        return None
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(job.max_pixels)}
+    width, height = job.target()
+    container.seek(container.start_time or 0)
+    for count, packet in enumerate(container.demux(stream)):
+        for opacity in packet.decode():
+            if (opacity.time or 0) >= (frame.time or 0):
+                plane = opacity.reformat(width=width, height=height, format="gray", interpolation=_SCALING)
+                return _plane_image(plane, bands=1)
+        if count >= _MAX_FRAMES:
+            break
+    return None
 
 
 @dataclass(slots=True)

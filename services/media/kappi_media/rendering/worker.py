@@ -25,7 +25,7 @@ from kappi_media.location_free.blocking import find_location_blocking
 from kappi_media.location_free.edits import Unremovable
 from kappi_media.probing.blocking import probe_blocking
 from kappi_media.probing.formats import format_of
-from kappi_media.probing.rejection import ProbeRejected, RejectReason, RenderRejected
+from kappi_media.probing.rejection import ProbeRejected, Rejected, RejectReason
 from kappi_media.rendering.ranged_file import Fetch, RangedFile
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import (
@@ -53,21 +53,26 @@ from kappi_media.rendering.wire import (
 if TYPE_CHECKING:
     import pyvips
 
+    from kappi_media.rendering.poster import FrameTracks
+
 # Pictures are read from end to end, most in one go; of a video a frame here and there.
 _PICTURE_BLOCK_BYTES: Final = 8 << 20
 _VIDEO_BLOCK_BYTES: Final = 256 << 10
 _HEIF: Final = ("image/heic", "image/avif")
 _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
+# How libraries say of a sound file that they lack what it needs.
+_NOT_BUILT: Final = ("not supported", "unsupported", "Unsupported", "not configured", "size out of range")
 _SHORTEST_S: Final = 1e-6  # a timer of zero would never go off
 # What jobs import, and what these import when they meet a file that needs it.
 _LIBRARIES: Final = (
     "kappi_media.rendering.picture",
     "kappi_media.rendering.encoding",
     "kappi_media.rendering.placeholder",
+    "kappi_media.rendering.bmp",
+    "kappi_media.rendering.tiff",
     "kappi_media.rendering.heic",
     "kappi_media.rendering.poster",
-    "PIL.BmpImagePlugin",
     "av.subtitles.stream",
     "av.subtitles.codeccontext",
 )
@@ -152,15 +157,22 @@ def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
 
     try:
         return _done(job, fetch)
-    except RenderRejected as refusal:
+    except Rejected as refusal:
         return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
     except MemoryError:
         return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
     # How libvips, and Pillow, say that the data is bad.
     except (pyvips.Error, OSError, ValueError, SyntaxError) as error:
-        detail = " ".join(str(error).split())[:_DETAIL_CHARS]
-        reason = RejectReason.TOO_COMPLEX if _OUT_OF_MEMORY in detail else RejectReason.CORRUPT
-        return Refused(reason=reason, detail=detail)
+        return _undecodable(str(error))
+
+
+def _undecodable(said: str) -> Refused:
+    """said: by a library, which may quote the file. It decides the reason and goes no further."""
+    if _OUT_OF_MEMORY in said:
+        return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
+    if any(phrase in said for phrase in _NOT_BUILT):
+        return Refused(reason=RejectReason.UNSUPPORTED_TYPE, detail="the decoder has no way to read it")
+    return Refused(reason=RejectReason.CORRUPT, detail="the decoder could not read it")
 
 
 def _done(job: RenderJob, fetch: Fetch) -> Done:
@@ -187,19 +199,28 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
         size_bytes=job.size_bytes,
         block_bytes=_VIDEO_BLOCK_BYTES if video else _PICTURE_BLOCK_BYTES,
     )
-    if video or (job.content_type in _HEIF and picture.is_sequence(file)):
+    if video:
         return _poster(file, job, sizes)
     if job.content_type == "image/bmp":
-        return picture.load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
-    if job.content_type in _HEIF:
-        from kappi_media.rendering import heic
+        from kappi_media.rendering.bmp import load_bmp
 
-        load = heic.load_heic if job.content_type == "image/heic" else heic.load_avif
-        return load(file, sizes=sizes, max_pixels=job.max_pixels)
+        return load_bmp(file, sizes=sizes, max_pixels=job.max_pixels)
+    if job.content_type in _HEIF:
+        from kappi_media.rendering.heic import load_heif
+        from kappi_media.rendering.poster import FrameTracks
+
+        loaded = load_heif(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+        return _poster(file, job, sizes, loaded) if isinstance(loaded, FrameTracks) else loaded
+    if job.content_type == "image/tiff":
+        from kappi_media.rendering.tiff import load_tiff
+
+        return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels)
     return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
 
 
-def _poster(file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize]) -> pyvips.Image:
+def _poster(
+    file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize], tracks: FrameTracks | None = None
+) -> pyvips.Image:
     from kappi_media.rendering.poster import PosterJob, load_poster
 
     return load_poster(
@@ -212,6 +233,7 @@ def _poster(file: RangedFile, job: RenderJob, sizes: Sequence[RenditionSize]) ->
             sizes=sizes,
             max_pixels=job.max_pixels,
             max_read_bytes=job.max_read_bytes,
+            tracks=tracks,
         ),
     )
 

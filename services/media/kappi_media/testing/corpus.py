@@ -8,9 +8,10 @@ from typing import Final
 
 from kappi_media.testing.corpus_movies import MOVIES
 from kappi_media.testing.corpus_pictures import PICTURES, Make
+from kappi_media.testing.corpus_variants import VARIANTS
 from kappi_media.testing.photos import installed_photographs
 
-MADE: Final[Mapping[str, Make]] = {**PICTURES, **MOVIES}
+MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **MOVIES}
 
 
 def photographs() -> dict[str, Path]:

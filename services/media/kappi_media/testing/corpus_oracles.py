@@ -72,8 +72,10 @@ def _reading(path: Path, metadata: dict[str, Any]) -> Reading:
         return _film(path, metadata)
     width, height = _picture_size(path, mime_type)
     turns_itself = path.suffix in _SELF_TURNING
+    # Where nothing of a HEIC turns it, EXIF does, which ImageMagick does not heed.
+    turned_by_exif = not turns_itself or (path.suffix != ".avif" and "Rotation" not in metadata)
     agree = turns_itself or (metadata.get("ImageWidth"), metadata.get("ImageHeight")) == (width, height)
-    if int(metadata.get("Orientation", 1)) >= 5 and not turns_itself:
+    if int(metadata.get("Orientation", 1)) >= 5 and turned_by_exif:
         width, height = height, width
     seconds = metadata.get("Duration")
     return Reading(

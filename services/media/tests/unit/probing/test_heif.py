@@ -67,13 +67,29 @@ async def test_facts_of_a_camera() -> None:
     assert (found.kind, found.codec, found.content_type) == ("image", "hevc", "image/heic")
 
 
-async def test_what_exif_says_of_turns_does_not_count() -> None:
-    """Some editors leave it in although the picture's own properties have it."""
+@pytest.mark.parametrize(
+    ("properties", "size", "orientation"),
+    [
+        ((ispe(120, 80),), (80, 120), 6),
+        # Some editors leave it in although the properties have it, or say that nothing is turned.
+        ((ispe(120, 80), irot(1)), (80, 120), 8),
+        ((ispe(120, 80), irot(0)), (120, 80), 1),
+        ((ispe(120, 80), imir(1)), (120, 80), 2),
+    ],
+)
+async def test_what_exif_says_of_turns_counts_where_a_heic_says_nothing(
+    properties: tuple[bytes, ...], size: tuple[int, int], orientation: int
+) -> None:
     sideways = Shot(orientation=6).exif()[6:]
-    found = await probed(Heif(exif=sideways).build())
+    found = await probed(Heif(exif=sideways, properties=properties).build())
+    assert (found.width, found.height, found.orientation) == (*size, orientation)
+
+
+async def test_what_exif_says_of_turns_never_counts_in_an_avif() -> None:
+    """As in browsers."""
+    body = Heif(exif=Shot(orientation=6).exif()[6:], kind=b"av01").build()
+    found = await probe(BytesSource(body), MediaFormat.AVIF)
     assert (found.width, found.height, found.orientation) == (120, 80, 1)
-    found = await probed(Heif(exif=sideways, properties=(ispe(120, 80), irot(1))).build())
-    assert (found.width, found.height, found.orientation) == (80, 120, 8)
 
 
 @pytest.mark.parametrize(

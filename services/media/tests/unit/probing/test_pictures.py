@@ -194,7 +194,7 @@ async def test_a_file_that_was_cut_off(fmt: str, part: float) -> None:
 async def test_a_gif_cut_off_where_its_pixels_look_like_its_end() -> None:
     whole = encode(quadrants(16, 16), "GIF")
     assert whole.endswith(b"\x00;")
-    assert await reason_for(whole[:-2] + b"\x05ab\x00;c") is RejectReason.TRUNCATED
+    assert await reason_for(whole[:-2] + b"\x06ab\x00;c") is RejectReason.TRUNCATED
 
 
 async def test_a_progressive_jpeg_that_was_cut_off() -> None:
@@ -326,3 +326,10 @@ def test_the_sample_encoder_turns_pixels_as_pillow_would_turn_them_back() -> Non
     for orientation in range(1, 9):
         with Image.open(io.BytesIO(encode(upright, "PNG", shot=Shot(orientation=orientation)))) as picture:
             assert ImageOps.exif_transpose(picture).tobytes() == upright.tobytes()
+
+
+async def test_the_smallest_webp_is_a_picture() -> None:
+    body = bytes.fromhex("5249464614000000574542505650384c080000002f00000000c8cc08")
+    assert len(body) == 28
+    found = await probe(BytesSource(body), MediaFormat.WEBP)
+    assert (found.width, found.height, found.codec) == (1, 1, "webp-lossless")

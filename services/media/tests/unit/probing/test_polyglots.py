@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 from kappi_media.probing import BytesSource, MediaFormat, ProbeRejected, RejectReason, probe, sniff
+from kappi_media.testing.hostile import webp_with_chunks
 from kappi_media.testing.samples import MovieShape, animation, encode, movie, quadrants
 
 JPEG = encode(quadrants(60, 40), "JPEG")
@@ -101,19 +102,41 @@ async def test_a_zip_in_a_segment_of_a_jpeg_that_ends_as_one() -> None:
     [
         with_comment(JPEG, b"%PDF-1.7\n1 0 obj\n"),
         with_comment(JPEG, b"<html><body onload=alert(1)>"),
-        with_comment(JPEG, b"<!DOCTYPE HTML>"),
+        with_comment(JPEG, b"<!DOCTYPE HTML><title>x</title><script src='//example.org'> </script>"),
         with_comment(JPEG, b"<?php system($_GET['c']); ?>"),
         with_comment(JPEG, b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
         with_comment(JPEG, b"Rar!\x1a\x07\x01\x00"),
         with_comment(JPEG, b"7z\xbc\xaf\x27\x1c\x00\x04"),
         with_comment(JPEG, b"<SCRIPT>alert(1)</SCRIPT>"),
         GIF[:6] + b"/*" + GIF[8:] + b"*/=1;alert(1);",
-        GIF[:6] + b"=1" + GIF[8:],
+        GIF[:6] + b"=1/*" + GIF[10:] + b"*/;alert(1);",
     ],
     ids=range(10),
 )
 async def test_documents_scripts_and_archives(body: bytes) -> None:
     assert await verdict(body) is RejectReason.POLYGLOT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"Caption: <html><b>Our holiday</b></html>",
+        b"<!DOCTYPE HTML>",
+        b"how an <svg> is drawn, and a <script> run",
+        b"printed from a %PDF-1.7 of ours",
+        b"on <?php and its friends",
+        b"<p online='yes'>one = two</p>",
+    ],
+)
+async def test_a_word_of_another_format_is_a_caption(words: bytes) -> None:
+    assert await verdict(with_comment(JPEG, words)) is None
+    xmp = webp_with_chunks(WEBP, b"XMP ", [b"<x:xmpmeta><dc:title>" + words + b"</dc:title></x:xmpmeta>"])
+    assert await verdict(xmp) is None
+
+
+@pytest.mark.parametrize("width", [34, 39, 61, 96, 317, 0x2A2F])
+async def test_the_width_of_a_gif_may_spell_a_sign(width: int) -> None:
+    assert await verdict(encode(quadrants(width, 40), "GIF")) is None
 
 
 async def test_a_tar_whose_first_name_is_a_picture() -> None:

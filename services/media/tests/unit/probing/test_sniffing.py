@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_media.probing import MediaFormat, ProbeRejected, RejectReason, identify, matches, sniff
+from kappi_media.testing.bitmaps import of_colours
 from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_media.testing.tiffs import colours
 from PIL import Image
 
 
@@ -88,6 +90,50 @@ def test_containers_are_told_apart_by_their_brands(head: bytes, expected: MediaF
 )
 def test_anything_else_is_nothing(head: bytes) -> None:
     assert sniff(head) is None
+
+
+@pytest.mark.parametrize("space", [b"free", b"skip", b"wide"])
+@pytest.mark.parametrize("size", [8, 16, 500, 4_080, 4_096, 5_000, 1 << 20, 1 << 29])
+def test_empty_space_comes_first_at_any_size(space: bytes, size: int) -> None:
+    film = movie(MovieShape(container="mp4", seconds=0.3))
+    body = size.to_bytes(4, "big") + space + bytes(min(size, 8_000) - 8) + film
+    assert sniff(body[:4096]) in (MediaFormat.MP4, MediaFormat.MOV)
+    assert matches("video/mp4", MediaFormat.MOV)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\x00\x00\x00\x04free" + bytes(100),
+        b"\x00\x00\x00\x01free" + (4).to_bytes(8, "big") + bytes(100),
+        b"<svgfree onload=x>" + b" " * 100,
+        b"\x00\x00\x00\x08free\x00\x00\x00\x08skip" + b"<html>" * 20,
+    ],
+)
+def test_what_only_begins_like_empty_space_is_nothing(head: bytes) -> None:
+    assert sniff(head) is None
+
+
+def test_empty_space_in_a_long_box_and_several_of_them() -> None:
+    film = movie(MovieShape(container="mov", seconds=0.3))
+    long = b"\x00\x00\x00\x01free" + (40).to_bytes(8, "big") + bytes(24)
+    assert sniff((long + b"\x00\x00\x00\x08wide" + film)[:4096]) is MediaFormat.MOV
+    assert sniff((long + ftyp(b"heic", b"mif1", b"heic"))[:4096]) is MediaFormat.HEIC
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+@pytest.mark.parametrize(("name", "expected"), [(b"webm", MediaFormat.WEBM), (b"matroska", MediaFormat.MKV)])
+def test_lengths_of_ebml_have_any_width(width: int, name: bytes, expected: MediaFormat) -> None:
+    def element(id_: bytes, body: bytes) -> bytes:
+        return id_ + ((1 << 7 * width) | len(body)).to_bytes(width, "big") + body
+
+    body = element(b"\xec", bytes(40)) + element(b"\x42\x86", b"\x01") + element(b"\x42\x82", name + b"\x00")
+    assert sniff(element(b"\x1aE\xdf\xa3", body) + bytes(100)) is expected
+
+
+@pytest.mark.parametrize("size", [12, 16, 20, 40, 48, 52, 56, 64, 108, 124])
+def test_bmp_has_headers_of_many_lengths(size: int) -> None:
+    assert sniff(of_colours(colours(), header_bytes=size)[:4096]) is MediaFormat.BMP
 
 
 def test_bmp_of_a_writer_that_leaves_the_file_size_zero() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import Final
 
 import pytest
 from kappi_media.probing import (
@@ -81,6 +82,71 @@ async def test_contradictions_have_their_reasons(
 async def test_camera_raw_is_no_tiff() -> None:
     canon = b"II*\x00\x10\x00\x00\x00CR\x02\x00" + bytes(100)
     assert await reason_for(canon) is RejectReason.UNSUPPORTED_TYPE
+
+
+def with_other(*, tag: int | None, photometric: int = 2, compression: int = 1) -> bytes:
+    """A TIFF with a second directory, which the first names by a tag or which follows it."""
+    named = ((tag, 4, 1, 512),) if tag else ()
+    first = (*PLAIN, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8), *named)
+    other = struct.pack("<H", 2)
+    other += struct.pack("<HHII", 259, 3, 1, compression) + struct.pack("<HHII", 262, 3, 1, photometric)
+    body = tiff(first, next_at=0 if tag else 512, tail=bytes(4_000))
+    return body[:512] + other + bytes(4) + body[512 + len(other) + 4 :]
+
+
+@pytest.mark.parametrize("tag", [330, None])
+@pytest.mark.parametrize(
+    ("photometric", "compression"), [(32803, 1), (34892, 7), (2, 34713), (32803, 65535), (1, 65000)]
+)
+async def test_a_small_picture_before_what_the_sensor_saw_is_camera_raw(
+    tag: int | None, photometric: int, compression: int
+) -> None:
+    body = with_other(tag=tag, photometric=photometric, compression=compression)
+    assert await reason_for(body) is RejectReason.UNSUPPORTED_TYPE
+
+
+@pytest.mark.parametrize("tag", [330, None])
+async def test_a_tiff_may_have_other_pictures(tag: int | None) -> None:
+    assert (await probed(with_other(tag=tag))).width == 40
+    beyond = with_other(tag=tag).replace(struct.pack("<I", 512), struct.pack("<I", 1 << 30))
+    assert (await probed(beyond)).width == 40
+
+
+async def test_a_first_directory_that_is_a_smaller_version_is_no_picture() -> None:
+    """Which camera RAW begins with, whatever follows."""
+    body = tiff(((254, 4, 1, 1), *PLAIN, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8)), tail=bytes(4_000))
+    assert await reason_for(body) is RejectReason.UNSUPPORTED_TYPE
+
+
+SAMPLES: Final = {
+    "signed": ((258, 3, 1, 16), (339, 3, 1, 2)),
+    "12 bits": ((258, 3, 1, 12),),
+    "24 bits": ((258, 3, 1, 24),),
+    "double": ((258, 3, 1, 64), (339, 3, 1, 3)),
+    "complex": ((258, 3, 1, 64), (339, 3, 1, 6)),
+    "long inks": ((258, 3, 1, 32), (262, 3, 1, 5), (277, 3, 1, 4)),
+    "other inks": ((258, 3, 1, 8), (262, 3, 1, 5), (277, 3, 1, 4), (332, 3, 1, 2)),
+    "deep palette": ((258, 3, 1, 16), (262, 3, 1, 3)),
+    "palette and more": ((258, 3, 1, 8), (262, 3, 1, 3), (277, 3, 1, 2)),
+    "mask": ((258, 3, 1, 1), (262, 3, 1, 4)),
+    "ITU Lab": ((258, 3, 1, 8), (262, 3, 1, 10), (277, 3, 1, 3)),
+    "LogLuv": ((258, 3, 1, 16), (262, 3, 1, 32845), (277, 3, 1, 3)),
+    "LERC": ((258, 3, 1, 8), (259, 3, 1, 34887)),
+    "old JPEG": ((258, 3, 1, 8), (259, 3, 1, 6)),
+    "deep fax": ((258, 3, 1, 8), (259, 3, 1, 4)),
+    "JPEG of 16 bits": ((258, 3, 1, 16), (259, 3, 1, 7)),
+    "colours in one bit": ((258, 3, 1, 1), (262, 3, 1, 2), (277, 3, 1, 3)),
+    "odd tiles": ((258, 3, 1, 8), (322, 3, 1, 100), (323, 3, 1, 100)),
+    "plain YCbCr": ((258, 3, 1, 8), (262, 3, 1, 6), (277, 3, 1, 3), (530, 3, 2, 0x00010001)),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+async def test_samples_that_are_not_read_faithfully_are_refused_by_name(name: str) -> None:
+    named = {entry[0] for entry in SAMPLES[name]}
+    entries = [entry for entry in ((262, 3, 1, 1), (277, 3, 1, 1)) if entry[0] not in named]
+    body = tiff((*PLAIN, *entries, *SAMPLES[name]), tail=bytes(4_000))
+    assert await reason_for(body) is RejectReason.UNSUPPORTED_TYPE
 
 
 async def test_directories_that_point_at_each_other_end() -> None:

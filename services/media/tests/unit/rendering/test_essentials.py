@@ -12,9 +12,11 @@ import pytest
 from kappi_media.probing import BytesSource, MediaFormat, ProbeRejected, RejectReason, RenderRejected, probe
 from kappi_media.rendering import essentials as module
 from kappi_media.rendering.essentials import essentials
+from kappi_media.rendering.pieces import Bytes, joined, spliced
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.rendering.tiff_directory import NEEDED, TiffDirectory
 from kappi_media.testing.hostile import (
     gif_with_extensions,
     heif_with_metadata,
@@ -38,7 +40,11 @@ def file_of(body: bytes) -> RangedFile:
 
 
 def shown(body: bytes, content_type: str) -> bytes:
-    file = essentials(file_of(body), content_type=content_type)
+    file = file_of(body)
+    if content_type == "image/tiff":
+        file = spliced(file, list(joined(TiffDirectory(Bytes(file)).pieces())))
+    else:
+        file = essentials(file, content_type=content_type)
     file.seek(0)
     found = file.readall()
     assert len(found) == file.size_bytes
@@ -107,7 +113,7 @@ def test_what_is_beside_the_picture_is_not_shown(kind: str) -> None:
         assert len(found) <= len(plain) + 200
     else:
         assert Image.open(io.BytesIO(found)).n_frames == 1  # type: ignore[attr-defined]
-        assert set(Image.open(io.BytesIO(found)).tag_v2) <= module._TIFF_NEEDED  # type: ignore[attr-defined]
+        assert set(Image.open(io.BytesIO(found)).tag_v2) <= NEEDED  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("fmt", PLAIN)
@@ -138,14 +144,21 @@ def test_a_needed_field_of_a_tiff_has_a_bound() -> None:
     assert refused.value.reason is RejectReason.TOO_COMPLEX
 
 
+def test_a_tiff_without_a_header_has_nothing_to_show() -> None:
+    with pytest.raises(RenderRejected, match="no TIFF header"):
+        shown(b"", "image/tiff")
+
+
 def test_parts_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_PARTS", 100)
     with pytest.raises(RenderRejected, match="too many parts"):
         shown(png_with_chunks(PLAIN["PNG"], b"kaPi", [b""] * 100), "image/png")
 
 
-@pytest.mark.parametrize("fmt", PLAIN)
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.9])
+@pytest.mark.parametrize(
+    ("fmt", "share"),
+    [(fmt, share) for fmt in PLAIN for share in (0.0, 0.02, 0.3, 0.9) if share or fmt != "TIFF"],
+)
 def test_half_a_file_is_shown_as_far_as_it_goes(fmt: str, share: float) -> None:
     body = PLAIN[fmt][: int(len(PLAIN[fmt]) * share)]
     assert len(shown(body, f"image/{fmt.lower()}")) <= len(body) + 12

@@ -18,6 +18,7 @@ from PIL import Image
 
 SMALL = (RenditionSize(height=50),)
 MUTATIONS = 60
+DAMAGED = {RejectReason.CORRUPT, RejectReason.TRUNCATED, RejectReason.NO_PICTURE}
 
 
 def claimed(content_type: str, *, width: int = 300, height: int = 200) -> Probe:
@@ -128,7 +129,7 @@ async def test_half_a_file_is_shown_or_refused(renderer: Renderer, content_type:
         try:
             await renderer.render(BytesSource(body[:kept]), claimed(content_type), SMALL)
         except RenderRejected as refused:
-            assert refused.reason in (RejectReason.CORRUPT, RejectReason.NO_PICTURE)  # noqa: PT017
+            assert refused.reason in DAMAGED  # noqa: PT017
     assert len(await renderer.render(BytesSource(body), claimed(content_type), SMALL)) == 1
 
 
@@ -136,7 +137,7 @@ async def test_half_a_file_is_shown_or_refused(renderer: Renderer, content_type:
 async def test_a_header_before_noise(renderer: Renderer, content_type: str) -> None:
     body = GOOD[content_type]()[:64] + random.Random(7).randbytes(200_000)
     reason = await refusal(renderer, body, claimed(content_type))
-    assert reason in (RejectReason.CORRUPT, RejectReason.NO_PICTURE, RejectReason.UNSUPPORTED_TYPE)
+    assert reason in DAMAGED | {RejectReason.UNSUPPORTED_TYPE}
     await still_works(renderer)
 
 
@@ -152,6 +153,6 @@ async def test_damage_ends_in_a_picture_or_in_a_refusal(renderer: Renderer, cont
         return "shown"
 
     async with asyncio.timeout(120):
-        outcomes = await asyncio.gather(*map(outcome, mutations(body, seed=13, count=MUTATIONS)))
+        outcomes = await asyncio.gather(*map(outcome, mutations(body, seed=17, count=MUTATIONS)))
     assert set(outcomes) == {"shown", "refused"}
     await still_works(renderer)
