@@ -35,8 +35,8 @@ class Extent:
 class PictureItems:
     """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
 
-    primary: the picture that is shown. exif, xmp: the items that hold its metadata. named: where the file says which
-    item is the primary one; of a thumbnail that is said of, the picture that it is a thumbnail of is shown.
+    primary: the picture that is shown. exif, xmp: the items that hold its metadata. named: where the file says
+    which item is the primary one; of a thumbnail that is said of, its picture is shown.
     """
 
     primary: int | None
