@@ -34,11 +34,13 @@ class PictureItems:
 
     primary: the picture that is shown. exif: the item that holds its EXIF. named: where the file says which
     item is the primary one; of a thumbnail that is said of, the picture that it is a thumbnail of is shown.
+    auxiliaries: of that picture: its opacity, its depth.
     """
 
     primary: int | None
     named: Extent | None
     exif: int | None
+    auxiliaries: tuple[int, ...]
     kinds: Mapping[int, bytes]
     places: Mapping[int, tuple[Extent, ...]]
     parts: Mapping[int, tuple[int, ...]]
@@ -69,6 +71,7 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         primary=primary,
         named=_named(found.get(b"pitm"), tables.get(b"pitm", b"")),
         exif=_exif_item(kinds, references, primary),
+        auxiliaries=tuple(owner for kind, owner, about in references if kind == b"auxl" and primary in about),
         kinds=kinds,
         places=places,
         parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},
@@ -77,8 +80,8 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
 
 
 def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int) -> None:
-    """Decoders read every item, metadata too: many that share their bytes would make much of little. A few do in
-    pictures of layers, each of which is an item and holds those below it."""
+    """Decoders read every item, metadata too: many that share their bytes would make much of little. A few
+    do in pictures of layers, each of which is an item and holds those below it."""
     total = sum(
         extent.length for extents in places.values() for extent in extents if extent.end <= size_bytes
     )
