@@ -8,7 +8,7 @@ from typing import Final
 from kappi_media.location_free.edits import Region, Unremovable
 
 _FILE_HEADER_BYTES: Final = 14
-_CORE, _INFO, _V5 = 12, 40, 124
+_CORE, _SHORTEST, _INFO, _V5 = 12, 16, 40, 124
 _BIT_FIELDS: Final = {3: 12, 6: 16}
 """Bytes of masks behind a plain header, by compression."""
 _RUN_LENGTHS: Final = frozenset({1, 2})
@@ -17,9 +17,9 @@ _EMBEDDED: Final = b"DEBM"  # "MBED", little-endian: the profile is in the file
 
 async def clean_bmp(region: Region) -> None:
     pixels_at, header_bytes = struct.unpack("<II", await region.read(10, 8))
-    if header_bytes > _V5 or (header_bytes < _INFO and header_bytes != _CORE):
+    if header_bytes > _V5 or (header_bytes < _SHORTEST and header_bytes != _CORE):
         raise Unremovable("a header of no known length")
-    header = await region.read(_FILE_HEADER_BYTES, header_bytes)
+    header = (await region.read(_FILE_HEADER_BYTES, header_bytes)).ljust(_INFO, b"\x00")
     behind = _FILE_HEADER_BYTES + header_bytes
     kept = [(0, behind)]
     if header_bytes == _CORE:

@@ -12,9 +12,10 @@ from typing import Final
 
 from kappi_media.location_free.box_walk import Box, children
 from kappi_media.location_free.dash_cameras import zero_listed_blocks
-from kappi_media.location_free.edits import Region
+from kappi_media.location_free.edits import Region, Unremovable
 from kappi_media.location_free.heif_items import clean_items
 from kappi_media.location_free.telemetry import blank_telemetry
+from kappi_media.probing.boxes import TOP_LEVEL
 
 _MEDIA: Final = frozenset(b"ftyp styp mdat mfra sidx ssix prft".split())
 _PADDING: Final = frozenset({b"free", b"skip", b"wide"})
@@ -48,10 +49,12 @@ _VALUE_HEADER_BYTES: Final = 16
 async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
     """Where the last box ends. ends_anywhere: what follows it is something else, and no fault."""
     end = 0
-    async for box in children(region, 0, region.size_bytes, ends_anywhere=ends_anywhere):
+    async for box in children(region, 0, region.size_bytes, ends_anywhere=True):
         await _clean(region, box)
         end = box.end
     if not ends_anywhere:
+        if not end or (await region.read(end, min(8, region.size_bytes - end)))[4:] in TOP_LEVEL:
+            raise Unremovable("a box does not fit")
         await region.erase(end, region.size_bytes - end)
     return end
 

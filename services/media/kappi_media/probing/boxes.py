@@ -11,7 +11,7 @@ from kappi_media.probing.rejection import ProbeRejected, RejectReason
 from kappi_media.probing.source import BlockReader
 
 # What stands at the top level of a file, and in no other name can its last box be cut short.
-_OF_FILES: Final = frozenset(
+TOP_LEVEL: Final = frozenset(
     name.encode()
     for name in (
         *("ftyp", "styp", "pdin", "moov", "moof", "mdat", "mfra", "sidx", "ssix", "prft", "emsg", "meta"),
@@ -53,7 +53,7 @@ class BoxReader:
                 yield box
                 position = box.end
         except ProbeRejected:
-            if not position or await self._reader.read(position + 4, 4) in _OF_FILES:
+            if not position or await self._reader.read(position + 4, 4) in TOP_LEVEL:
                 raise
 
     async def children(self, start: int, end: int) -> AsyncIterator[Box]:

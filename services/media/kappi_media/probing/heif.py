@@ -28,6 +28,8 @@ _CODECS: Final = {
     b"avc1": "h264",
     b"jpeg": "jpeg",
 }
+_OPACITY: Final = b"auxiliary:alpha"
+_MAX_KIND_BYTES: Final = 256
 _DERIVED: Final = frozenset({b"grid", b"iden", b"iovl", b"tmap"})
 
 
@@ -70,6 +72,7 @@ async def read_parts(reader: BlockReader, limits: ProbeLimits) -> tuple[Still | 
     if items is None or items.primary is None:
         return None, movie
     shape = await _shape(boxes, items, items.primary, limits)
+    await _check_opacity(boxes, items)
     _check_whole(items, size_bytes=reader.size_bytes)
     return Still(items, shape, await _capture(reader, items)), movie
 
@@ -131,6 +134,22 @@ def codec_of(items: PictureItems) -> str:
     if codec is None:
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "picture of an unknown coding")
     return codec
+
+
+async def _check_opacity(boxes: BoxReader, items: PictureItems) -> None:
+    """Raises `unsupported_type` where the picture is cut and its opacity is not: decoders lay all of that
+    over the part."""
+    if not _is_cut(items, items.primary or 0):
+        return
+    for auxiliary in items.auxiliaries:
+        kinds = [box for box in items.properties.get(auxiliary, ()) if box.name == b"auxC"]
+        is_opacity = [_OPACITY in await boxes.body(box, at_most=_MAX_KIND_BYTES) for box in kinds]
+        if any(is_opacity) and not _is_cut(items, auxiliary):
+            raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "a cut picture with opacity that is not")
+
+
+def _is_cut(items: PictureItems, item_id: int) -> bool:
+    return any(box.name == b"clap" for box in items.properties.get(item_id, ()))
 
 
 def _check_whole(items: PictureItems, *, size_bytes: int) -> None:

@@ -35,14 +35,16 @@ class Extent:
 class PictureItems:
     """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
 
-    primary: the picture that is shown. exif, xmp: the items that hold its metadata. named: where the file says
+    primary: the picture shown. exif, xmp: the items that hold its metadata. named: where the file says
     which item is the primary one; of a thumbnail that is said of, its picture is shown.
+    auxiliaries: of that picture: its opacity, its depth.
     """
 
     primary: int | None
     named: Extent | None
     exif: int | None
     xmp: int | None
+    auxiliaries: tuple[int, ...]
     kinds: Mapping[int, bytes]
     places: Mapping[int, tuple[Extent, ...]]
     parts: Mapping[int, tuple[int, ...]]
@@ -74,6 +76,7 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         named=_named(found.get(b"pitm"), tables.get(b"pitm", b"")),
         exif=_item_about(b"Exif", kinds, references, primary),
         xmp=_item_about(_XMP, kinds, references, primary),
+        auxiliaries=tuple(owner for kind, owner, about in references if kind == b"auxl" and primary in about),
         kinds=kinds,
         places=places,
         parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},

@@ -123,25 +123,45 @@ def _jpeg(read: Bytes) -> Iterator[Piece]:
     yield from kept
 
 
+_GRAPHIC_CONTROL: Final = b"\x21\xf9\x04"
+_ALL_COLOURS_BYTES: Final = 3 * 256
+
+
 def _gif(read: Bytes) -> Iterator[Piece]:
-    """The first frame: a rendition shows no other."""
+    """The first frame: a rendition shows no other. What it leaves of the screen is clear, as in browsers, and
+    not black."""
     head = read(0, 13)
+    screen = head[6:10]
     position = 13 + _table_bytes(head[10] if len(head) == 13 else 0)
     yield (0, min(position, read.size))
+    control = b""
     for _ in _parts():
-        head = read(position, 10)
-        if head[:2] == b"\x21\xf9" and head[2:3] == b"\x04":
-            yield (position, min(position + 8, read.size))
-        if head[:1] == b"\x21":
+        start = read(position, 10)
+        if start[:3] == _GRAPHIC_CONTROL:
+            control = read(position, 8)
+        if start[:1] == b"\x21":
             position = _end_of_blocks(read, position + 2)
-        elif head[:1] == b"\x2c" and len(head) == 10:
-            end = _end_of_blocks(read, position + 11 + _table_bytes(head[9]))
+        elif start[:1] == b"\x2c" and len(start) == 10:
+            colours = _table_bytes(start[9]) or _table_bytes(head[10])
+            if start[1:9] != bytes(4) + screen and colours < _ALL_COLOURS_BYTES:
+                control = _with_a_clear_colour(control)
+            yield control
+            end = _end_of_blocks(read, position + 11 + _table_bytes(start[9]))
             yield (position, end)
             yield b"\x00;" if end == read.size else b";"  # a file may end without either
             return
         else:
             yield (min(position, read.size), read.size)
             return
+
+
+def _with_a_clear_colour(control: bytes) -> bytes:
+    """A graphic control that makes one colour clear: its own, or one that the frame does not have."""
+    if len(control) < 8:
+        control = _GRAPHIC_CONTROL + bytes(5)
+    if control[3] & 1:
+        return control
+    return control[:3] + bytes([control[3] | 1]) + control[4:6] + b"\xff" + control[7:]
 
 
 def _table_bytes(flags: int) -> int:

@@ -60,7 +60,7 @@ def load_picture(
             raise
         # libvips gives up at the hundredth: each restart marker that is damaged is one. Browsers go on.
         image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels, options="unlimited")
-    check_decoded(image, [vips_source(shown)])
+    check_decoded(image, [shown])
     return image
 
 
@@ -91,15 +91,17 @@ def _small(
     return in_memory(image)  # here, while the source is held: libvips does not
 
 
-def check_decoded(image: pyvips.Image, sources: Sequence[pyvips.Source]) -> None:
-    """Raises pyvips.Error where the picture is of one colour because its file could not be decoded.
-
-    sources: of the file, each read anew.
-    """
+def check_decoded(image: pyvips.Image, files: Sequence[RangedFile]) -> None:
+    """Raises pyvips.Error where the picture is of one colour because its file, or one of its layers, could
+    not be decoded. It costs a second decoding of a picture of one colour, and nothing of others."""
+    middle = image(image.width // 2, image.height // 2)
+    if any(image(x, y) != middle for x in (0, image.width - 1) for y in (0, image.height - 1)):
+        return
     lows, highs = (image.stats().crop(column, 1, 1, image.bands).write_to_memory() for column in (0, 1))
     if lows != highs:
         return
-    for source in sources:
+    for file in files:
+        source = vips_source(file)
         pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error").avg()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -57,6 +58,17 @@ def clear(width: int, height: int) -> Image.Image:
 def _clear_animation(path: Path) -> None:
     frame = clear(72, 48)
     frame.save(path, "AVIF", save_all=True, append_images=[frame.rotate(180), frame], duration=80)
+    path.write_bytes(_undated(path.read_bytes()))
+
+
+def _undated(film: bytes) -> bytes:
+    """Without the time it was made at, which would be that of each run."""
+    undated = bytearray(film)
+    for name in (b"mvhd", b"tkhd", b"mdhd"):
+        for found in re.finditer(re.escape(name), film):
+            times = found.end() + 4  # after version and flags
+            undated[times : times + (16 if film[found.end()] else 8)] = bytes(16 if film[found.end()] else 8)
+    return bytes(undated)
 
 
 def _turned_by_exif() -> bytes:

@@ -22,6 +22,7 @@ from kappi_media.probing import (
 )
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.testing.places import without_place
 from kappi_media.testing.samples import CountingSource, animation, encode, quadrants
 from kappi_media.testing.tiffs import colours
 from PIL import Image
@@ -81,6 +82,17 @@ async def test_every_format_is_shown_as_without(
         for size in SIZES:
             followed = BytesSource(body + FOLLOWERS[follower](size))
             assert await renderer.render(followed, facts, SMALL) == alone, (path.name, size)
+
+
+async def test_what_is_appended_to_a_file_is_not_in_a_copy_that_tells_no_place(
+    corpus: Mapping[str, Path],
+) -> None:
+    told = b"this was taken at 48.8577 N 2.2951 E; "
+    one_each = {format_of(path.read_bytes()): path for path in corpus.values() if path.name not in ENDLESS}
+    for path in one_each.values():
+        copy = await without_place(path.read_bytes() + told * 100)
+        assert b"48.8577" not in copy, path.name
+        assert await probe(BytesSource(copy), format_of(copy)), path.name
 
 
 GIF: Final = animation("GIF", 72, 48)

@@ -11,8 +11,10 @@ from kappi_media.location_free.edits import Region, Unremovable
 from kappi_media.location_free.find import find_location
 from kappi_media.location_free.kept_xmp import little_of
 from kappi_media.probing import BytesSource
+from kappi_media.testing.bitmaps import of_palette
 from kappi_media.testing.places import without_place
 from kappi_media.testing.samples import Shot, encode, mutations, quadrants
+from kappi_media.testing.tiffs import colours
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(make="Kappi", place=(48.8577, 2.295, 35.0)))
 PLAIN = encode(quadrants(64, 48), "JPEG")
@@ -365,3 +367,16 @@ async def test_damage_gives_a_copy_of_the_same_length_or_none_at_all(name: str) 
             outcomes["copy"] += 1
             assert len(copy) == len(damaged)
     assert outcomes["copy"] > 20
+
+
+@pytest.mark.parametrize("size", [12, 16, 24, 48, 64])
+async def test_what_follows_a_bitmap_of_os2_goes(size: int) -> None:
+    body = of_palette(colours(), 8, header_bytes=size)
+    copy = await without_place(body + b"48.8577 N")
+    assert copy[: len(body)] == body
+    assert b"48.8577" not in copy
+
+
+async def test_a_film_that_is_cut_off_gets_no_copy() -> None:
+    with pytest.raises(Unremovable, match="does not fit"):
+        await without_place(FILM + box(b"mdat", bytes(5_000))[:-100])

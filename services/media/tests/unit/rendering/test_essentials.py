@@ -144,6 +144,17 @@ def test_a_needed_field_of_a_tiff_has_a_bound() -> None:
     assert refused.value.reason is RejectReason.TOO_COMPLEX
 
 
+def test_what_the_first_frame_of_a_gif_leaves_of_the_screen_is_clear() -> None:
+    """As in browsers; decoders make it black, or the colour of the background."""
+    frame = encode(quadrants(60, 40), "GIF")
+    wide = frame[:6] + (100).to_bytes(2, "little") + frame[8:]
+    picture = Image.open(io.BytesIO(shown(wide, "image/gif"))).convert("RGBA")
+    assert picture.size == (100, 40)
+    assert (picture.getpixel((90, 20)) or ())[3] == 0  # type: ignore[index]
+    assert (picture.getpixel((10, 10)) or ())[3] == 255  # type: ignore[index]
+    assert shown(frame, "image/gif") == frame
+
+
 def test_a_tiff_without_a_header_has_nothing_to_show() -> None:
     with pytest.raises(RenderRejected, match="no TIFF header"):
         shown(b"", "image/tiff")

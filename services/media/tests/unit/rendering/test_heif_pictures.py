@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import AsyncIterator
 from typing import Final
 
 import numpy as np
 import pytest
-from kappi_media.probing import SNIFF_BYTES, BytesSource, Probe, probe, sniff
+from kappi_media.probing import SNIFF_BYTES, BytesSource, Probe, Rejected, RejectReason, probe, sniff
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.containers import imir, irot
+from kappi_media.testing.containers import clap, imir, irot
 from kappi_media.testing.corpus_variants import clear
 from kappi_media.testing.heif_parts import (
     DEPTH,
@@ -165,6 +166,35 @@ async def test_clear_parts_are_white(renderer: Renderer, coding: Coding) -> None
     _, pixels = await seen(renderer, heif(items, primary=1))
     assert alike(corners(pixels), QUADRANTS)
     assert alike([tuple(pixels[2, 2].astype(int)), tuple(pixels[93, 157].astype(int))], (WHITE, WHITE))
+
+
+async def test_a_cut_picture_with_opacity_that_is_not_is_refused(renderer: Renderer) -> None:
+    """Decoders lay the whole of one over a part of the other."""
+    kind, data, properties = _parts(coded(quadrants(160, 96), "AVIF"))
+    cut = Item(kind, data, (*properties, clap(80, 48)))
+    mask = coded(clear(160, 96).getchannel("A"), "AVIF")
+    depth = heif([(1, cut), (2, auxiliary(DEPTH, mask, of=1))], primary=1)
+    assert (await seen(renderer, depth))[0].width == 80
+    with pytest.raises(Rejected) as refused:
+        await seen(renderer, heif([(1, cut), (2, auxiliary(OPACITY, mask, of=1))], primary=1))
+    assert refused.value.reason is RejectReason.UNSUPPORTED_TYPE
+
+
+@_each_coding
+async def test_layers_may_share_their_bytes(renderer: Renderer, coding: Coding) -> None:
+    """Each is an item, and holds those below it."""
+    picture = coded(quadrants(160, 96), coding)
+    items = [(1, picture), *((number, picture) for number in (2, 3, 4, 5))]
+    body = heif(items, primary=1)
+    at = body.index(picture.data)
+    for number in (2, 3, 4, 5):
+        entry = struct.pack(">HHH", number, 0, 1)
+        place = body.index(entry) + len(entry)
+        body = body[:place] + struct.pack(">I", at) + body[place + 4 :]
+    body = body[: at + len(picture.data)]
+    mdat = body.rindex(b"mdat", 0, at) - 4
+    body = body[:mdat] + struct.pack(">I", len(body) - mdat) + body[mdat + 4 :]
+    assert alike(corners((await seen(renderer, body))[1]), QUADRANTS)
 
 
 @_each_coding

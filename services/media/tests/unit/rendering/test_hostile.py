@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+import re
 import struct
 from collections.abc import AsyncIterator
 
@@ -156,3 +157,20 @@ async def test_damage_ends_in_a_picture_or_in_a_refusal(renderer: Renderer, cont
         outcomes = await asyncio.gather(*map(outcome, mutations(body, seed=17, count=MUTATIONS)))
     assert set(outcomes) == {"shown", "refused"}
     await still_works(renderer)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"])
+async def test_a_reason_never_quotes_a_library(renderer: Renderer, fmt: str) -> None:
+    """Which may quote the file, or speak of its own parts and of Python's."""
+    register_heif()
+    content_type = f"image/{'heic' if fmt == 'HEIF' else fmt.lower()}"
+    body = encode(quadrants(300, 200), fmt)
+    details = set()
+    for damaged in mutations(body, seed=21, count=MUTATIONS):
+        try:
+            await renderer.render(BytesSource(damaged), claimed(content_type), SMALL)
+        except RenderRejected as refused:
+            details.add(refused.detail)
+    assert details
+    said = " ".join(details)
+    assert not re.search(r"vips|Vips|Error|Errno|codec|0x|\bb'|libtiff|unable to call|Traceback", said), said

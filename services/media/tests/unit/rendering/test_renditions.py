@@ -1,5 +1,6 @@
 """What renditions look like, on the code a decoder process runs, called in this one."""
 
+import io
 import zlib
 from fractions import Fraction
 
@@ -280,3 +281,19 @@ async def test_a_type_without_a_loader() -> None:
     job = RenderJob("image/jxl", len(body), 30, 20, 1, (HEIGHT_100,), 1_000)
     answer = render(job, lambda start, length: body[start : start + length])
     assert answer == Refused(RejectReason.UNSUPPORTED_TYPE, "image/jxl")
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+async def test_a_picture_of_one_colour_is_one_unless_nothing_of_it_was_read(compression: str | None) -> None:
+    """Decoders that read nothing draw black."""
+    options = {"compression": compression} if compression else {}
+    body = encode(Image.new("RGB", (300, 200), (0, 0, 0)), "TIFF", options=options)
+    (picture,) = await rendered(body)
+    assert picture.getextrema() == ((0, 0), (0, 0), (0, 0))
+    if compression is not None:
+        with Image.open(io.BytesIO(body)) as tiff:
+            at, length = tiff.tag_v2[273][0], sum(tiff.tag_v2[279])  # type: ignore[attr-defined]
+        noise = b"\x07\x03" * (length // 2 + 1)
+        answer = await answer_for(body[:at] + noise[:length] + body[at + length :])
+        assert isinstance(answer, Refused)
+        assert answer.reason is RejectReason.CORRUPT
