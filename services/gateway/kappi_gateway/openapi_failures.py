@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.http.app import problem_response
-from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem
+from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem, UnknownField
 
 from kappi_gateway import errors
 from kappi_gateway.routes import Credential, Limit, Route
@@ -94,6 +94,8 @@ def _listed(status: str, answer: Document) -> list[re.Match[str]]:
 
 def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
     yield from _ALWAYS
+    if not route.drops_query:
+        yield from _of(UnknownField)
     if route.accepts_body:
         yield from _WITH_FILE if route.carries else _WITH_BODY
     if route.lasts:

@@ -32,7 +32,10 @@ SizeBytes = Annotated[int, Meta(ge=1, description="Exact size in bytes", example
 ContentType = Annotated[str, Meta(min_length=3, max_length=100, examples=["image/jpeg"])]
 Sha256Hex = Annotated[
     str,
-    Meta(pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of the content, hexadecimal; checked when given"),
+    Meta(
+        pattern="^[0-9A-Fa-f]{64}$",
+        description="SHA-256 of the content, 64 hexadecimal digits; checked when given",
+    ),
 ]
 PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS, examples=[1])]
 Caption = Annotated[str, Meta(max_length=2_000, examples=["Sunrise at the pass"])]
@@ -49,7 +52,11 @@ Attributes = Annotated[
 ]
 
 
-class FileDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every JSON body that clients send, and of the objects in it."""
+
+
+class FileDeclaration(RequestBody, frozen=True, kw_only=True):
     """One file about to be uploaded. The signed URL takes exactly this content type and size."""
 
     filename: Filename
@@ -62,7 +69,7 @@ class FileDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Attributes = {}
 
 
-class PostedFile(msgspec.Struct, frozen=True, kw_only=True):
+class PostedFile(RequestBody, frozen=True, kw_only=True):
     """A small file in the body itself. content_type: told from the file's name and its first bytes where it
     is left out."""
 
@@ -76,14 +83,14 @@ class PostedFile(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Attributes = {}
 
 
-class BatchDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+class BatchDeclaration(RequestBody, frozen=True, kw_only=True):
     """Files to upload to one gallery. connection: how good the line is; sizes the parts of large files."""
 
     files: Annotated[list[FileDeclaration], Meta(min_length=1, max_length=MAX_BATCH)]
     connection: Connection = "normal"
 
 
-class ItemChanges(msgspec.Struct, frozen=True, kw_only=True):
+class ItemChanges(RequestBody, frozen=True, kw_only=True):
     """What to change; what is left out stays, null clears."""
 
     caption: Caption | UnsetType | None = UNSET
@@ -151,7 +158,7 @@ class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):
     uploads: list[PromisedUpload]
 
 
-class PartNumbers(msgspec.Struct, frozen=True, kw_only=True):
+class PartNumbers(RequestBody, frozen=True, kw_only=True):
     """Parts to sign."""
 
     numbers: Annotated[list[PartNumber], Meta(min_length=1, max_length=MAX_PART_NUMBERS)]
@@ -164,14 +171,14 @@ class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class CompletedPart(msgspec.Struct, frozen=True, kw_only=True):
+class CompletedPart(RequestBody, frozen=True, kw_only=True):
     """A part as its sender believes it came. etag: with or without the quotes of the header."""
 
     number: PartNumber
     etag: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
+class Completion(RequestBody, frozen=True, kw_only=True):
     """parts: of a multipart upload; checked against what the store has where given, never needed."""
 
     parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] = []
@@ -325,7 +332,7 @@ class PlacePage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class BulkChange(msgspec.Struct, frozen=True, kw_only=True):
+class BulkChange(RequestBody, frozen=True, kw_only=True):
     """What to do with up to 1,000 items. tags: to add, or to take away; for these two actions only.
     gallery_id: where to move them to; for this action only."""
 
@@ -350,7 +357,7 @@ class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
     results: list[BulkOutcome]
 
 
-class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
+class LinkRequest(RequestBody, frozen=True, kw_only=True):
     """valid_for: seconds from now."""
 
     valid_for: Annotated[int, Meta(ge=MIN_LINK_S, le=MAX_LINK_S, examples=[3600])]

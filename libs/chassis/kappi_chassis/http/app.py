@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -14,6 +14,14 @@ from starlette.routing import Route
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.http.edge import FailureGuard, safe_headers
 from kappi_chassis.http.responses import JsonResponse
+from kappi_chassis.http.unknown_fields import (
+    INTERNAL,
+    SHOWN_ERRORS,
+    refuse_unknown,
+    refuse_unknown_parameters,
+    shown,
+    unknown_field,
+)
 from kappi_chassis.observability import context
 from kappi_chassis.problems import (
     PROBLEM_JSON,
@@ -31,6 +39,7 @@ from kappi_chassis.problems import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    UnknownField,
     Unprocessable,
     UnsupportedMediaType,
     ValidationFailed,
@@ -79,8 +88,6 @@ _BY_STATUS: dict[int, type[Problem]] = {
     503: Unavailable,
     507: InsufficientStorage,
 }
-_SHOWN_ERRORS = 50
-_SHOWN_CHARACTERS = 200
 
 
 def create_app(*, title: str, description: str = "") -> FastAPI:
@@ -94,6 +101,7 @@ def create_app(*, title: str, description: str = "") -> FastAPI:
         openapi_url="/internal/openapi.json",
         default_response_class=JsonResponse,
         responses={"default": problem_response("A problem document")},
+        dependencies=[Depends(refuse_unknown)],
     )
     # Inside Starlette's own catch-all, which would answer in plain text first.
     app.add_middleware(FailureGuard, meaning=meaning_of)
@@ -128,9 +136,13 @@ def hot_route(
 
     openapi: the OpenAPI operation object. For the few paths whose cost is mostly the framework's.
     """
+    known = {given["name"] for given in openapi.get("parameters", ()) if given["in"] == "query"}
+    is_internal = path.startswith(INTERNAL)
 
     async def named(request: Request) -> Response:
         request.scope["kappi.route"] = path  # FastAPI's router leaves no trace of a plain route
+        if not is_internal:
+            refuse_unknown_parameters(request.scope["query_string"], known=known)
         return await endpoint(request)
 
     app.router.routes.append(Route(path, named, methods=[method]))
@@ -168,21 +180,19 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     if any(item["type"] == "json_invalid" for item in found):
         return _answer(MalformedJson("The body could not be parsed as JSON."))
     # What a client sends comes back here: field names in `loc`, one error per item of a long list.
-    fields = tuple(
-        FieldError(
-            field=_shown(".".join(str(part) for part in item["loc"][1:])),  # after "body", "query", ...
-            code=item["type"],
-            message=_shown(item["msg"]),
-        )
-        for item in found[:_SHOWN_ERRORS]
-    )
+    fields = tuple(_fault(item) for item in found[:SHOWN_ERRORS])
     names = ", ".join(sorted({field.field for field in fields if field.field})) or "the body"
-    return _answer(ValidationFailed(f"Look at: {_shown(names)}.", errors=fields))
+    unknown = any(field.code == UnknownField.code for field in fields)
+    return _answer(
+        (UnknownField if unknown else ValidationFailed)(f"Look at: {shown(names)}.", errors=fields)
+    )
 
 
-def _shown(text: str) -> str:
-    """Text that came from a client, short and encodable."""
-    return text[:_SHOWN_CHARACTERS].encode(errors="replace").decode()
+def _fault(item: Mapping[str, Any]) -> FieldError:
+    path = ".".join(str(part) for part in item["loc"][1:])  # after "body", "query", ...
+    if item["type"] == "extra_forbidden":
+        return unknown_field(path)
+    return FieldError(field=shown(path), code=item["type"], message=shown(item["msg"]))
 
 
 def meaning_of(error: Exception) -> Problem | None:

@@ -64,7 +64,8 @@ FOLLOW_LINK: dict[str, Any] = {
     "summary": "Follow a link",
     "description": (
         "To the original, under its file name; no credential is needed. The URL it leads to ends with the "
-        "link. From the second it expires the answer is 410, and 404 once it was cleared away."
+        "link. From the second it expires the answer is 410, and 404 once it was cleared away. Parameters of "
+        "a query are ignored, because programs that pass a link on add some."
     ),
     "status_code": 302,
     "responses": {

@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
-from kappi_media.api.reading import check_attributes, decode, read_body
+from kappi_media.api.batches import read_batch
+from kappi_media.api.reading import decode, read_body
 from kappi_media.domain import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
 from kappi_media.presentation import present_item
-from kappi_media.schemas import BatchDeclaration, Completion, PartNumbers
+from kappi_media.schemas import Completion, PartNumbers
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -31,7 +32,6 @@ SIGNED_HEADER = "x-kappi-signed"
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
 
-_batch = msgspec.json.Decoder(BatchDeclaration)
 _numbers = msgspec.json.Decoder(PartNumbers)
 _completion = msgspec.json.Decoder(Completion)
 _encoder = msgspec.json.Encoder()
@@ -95,11 +95,10 @@ class UploadApi:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
         body = await read_body(request)
-        declared = decode(_batch, body)
-        files = declared.files
-        check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
         owner_id = owner_of(grant)
         rules = await self._tier(owner_id)
+        declared = read_batch(body, rules)
+        files = declared.files
         address_id = self._addresses.id_of(request)
         batch = Batch(GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection)
         key = request.headers.get(HEADER)
