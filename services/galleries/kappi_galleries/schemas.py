@@ -162,7 +162,7 @@ class GalleryPageAnswer(BaseModel):
     next_cursor: str | None = Field(description="For `cursor`, to get the next page; null on the last one")
 
 
-class CodeAnswer(BaseModel):
+class GalleryCodeAnswer(BaseModel):
     """The new code of a gallery."""
 
     code: str | None = Field(description="null while the gallery is private", examples=["k7wq"])

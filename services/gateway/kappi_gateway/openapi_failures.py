@@ -79,10 +79,14 @@ def responses(operation: Document, route: Route, *, with_accounts: bool) -> Docu
     return dict(sorted({**kept, **_described(failures)}.items()))
 
 
+def failures_of(status: str, answer: Document) -> list[Failure]:
+    """The failures that a documented answer lists."""
+    return [Failure(int(status), found["code"], found["title"]) for found in _listed(status, answer)]
+
+
 def _documented(given: Document) -> Iterator[Failure]:
     for status, answer in given.items():
-        for found in _listed(status, answer):
-            yield Failure(int(status), found["code"], found["title"])
+        yield from failures_of(status, answer)
 
 
 def _listed(status: str, answer: Document) -> list[re.Match[str]]:

@@ -19,6 +19,9 @@ MAX_ATTRIBUTES_BYTES = 4_096
 MAX_ATTRIBUTES_DEPTH = 64
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
 
+Instant = Annotated[datetime, Meta(tz=True)]
+"""A UTC instant. Only of one with a zone does msgspec's schema say that it is a time."""
+
 Filename = Annotated[
     str,
     Meta(
@@ -53,7 +56,10 @@ Attributes = Annotated[
 
 
 class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every JSON body that clients send, and of the objects in it."""
+    """Base of every JSON body that clients send, and of the objects in it.
+
+    A field that may be left out may be null, because some generated clients send null for what is not given.
+    """
 
 
 class FileDeclaration(RequestBody, frozen=True, kw_only=True):
@@ -64,9 +70,9 @@ class FileDeclaration(RequestBody, frozen=True, kw_only=True):
     content_type: ContentType
     sha256: Sha256Hex | None = None
     caption: Caption | None = None
-    tags: Tags = []
+    tags: Tags | None = None
     location: Location | None = None
-    attributes: Attributes = {}
+    attributes: Attributes | None = None
 
 
 class PostedFile(RequestBody, frozen=True, kw_only=True):
@@ -78,16 +84,17 @@ class PostedFile(RequestBody, frozen=True, kw_only=True):
     content_type: ContentType | None = None
     sha256: Sha256Hex | None = None
     caption: Caption | None = None
-    tags: Tags = []
+    tags: Tags | None = None
     location: Location | None = None
-    attributes: Attributes = {}
+    attributes: Attributes | None = None
 
 
 class BatchDeclaration(RequestBody, frozen=True, kw_only=True):
-    """Files to upload to one gallery. connection: how good the line is; sizes the parts of large files."""
+    """Files to upload to one gallery. connection: how good the line is, `normal` by default; sizes the parts
+    of large files."""
 
     files: Annotated[list[FileDeclaration], Meta(min_length=1, max_length=MAX_BATCH)]
-    connection: Connection = "normal"
+    connection: Connection | None = None
 
 
 class ItemChanges(RequestBody, frozen=True, kw_only=True):
@@ -146,7 +153,7 @@ class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     media_id: UUID
     method: Literal["single", "multipart"]
-    expires_at: datetime
+    expires_at: Instant
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
     state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
@@ -168,7 +175,7 @@ class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
     """In the order asked for."""
 
     parts: list[SignedPart]
-    expires_at: datetime
+    expires_at: Instant
 
 
 class CompletedPart(RequestBody, frozen=True, kw_only=True):
@@ -181,7 +188,7 @@ class CompletedPart(RequestBody, frozen=True, kw_only=True):
 class Completion(RequestBody, frozen=True, kw_only=True):
     """parts: of a multipart upload; checked against what the store has where given, never needed."""
 
-    parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] = []
+    parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] | None = None
 
 
 class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -199,8 +206,8 @@ class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     filename: str
     content_type: str
     size: int
-    expires_at: datetime
-    created_at: datetime
+    expires_at: Instant
+    created_at: Instant
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
     rejection_reason: str | UnsetType = UNSET
@@ -210,7 +217,7 @@ class SignedUrl(msgspec.Struct, frozen=True):
     """A GET without credentials until `expires_at`; Range and conditional requests work."""
 
     url: str
-    expires_at: datetime
+    expires_at: Instant
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,7 +261,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None
     duration_ms: int | None
     codec: str | None
-    taken_at: datetime | None
+    taken_at: Instant | None
     taken_offset_minutes: int | None
     camera: CameraView | None
     gps: PlaceView | None
@@ -264,13 +271,13 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     location: str | None
     attributes: dict[str, Any]
     placeholder: str | None
-    created_at: datetime
+    created_at: Instant
     original: SignedUrl | None
     renditions: dict[str, SignedUrl]
     rejection_reason: str | UnsetType = UNSET
 
 
-class GalleryView(msgspec.Struct, frozen=True, kw_only=True):
+class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     """A gallery as anyone with its code sees it.
 
     location_free: originals come as copies that do not tell where they were made.
@@ -283,15 +290,15 @@ class GalleryView(msgspec.Struct, frozen=True, kw_only=True):
     visibility: Literal["shared", "private"]
     password_protected: bool
     location_free: bool
-    expires_at: datetime | None
-    created_at: datetime
+    expires_at: Instant | None
+    created_at: Instant
     item_count: int
 
 
-class GalleryPage(msgspec.Struct, frozen=True, kw_only=True):
+class SharedGalleryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Items in the order they were declared for upload. next_cursor: null on the last page."""
 
-    gallery: GalleryView
+    gallery: SharedGallery
     items: list[ItemView]
     next_cursor: str | None
 
@@ -367,9 +374,9 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     """An expiring link. It works before `expires_at`, not from then on. valid_for: seconds, as asked for."""
 
     id: UUID
-    expires_at: datetime
+    expires_at: Instant
     valid_for: int
-    created_at: datetime
+    created_at: Instant
 
 
 class NewLink(LinkView, frozen=True, kw_only=True):

@@ -55,7 +55,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
-        "status": {"type": "integer"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "request_id": {"type": "string"},
@@ -63,6 +63,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
             "type": "array",
             "items": {
                 "type": "object",
+                "description": "One rejected field. `field`: a dotted path into the body, or a parameter.",
                 "required": ["field", "code", "message"],
                 "properties": {
                     "field": {"type": "string"},

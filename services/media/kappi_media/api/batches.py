@@ -31,7 +31,8 @@ def read_batch(body: bytes, rules: TierRules) -> BatchDeclaration:
     else:
         errors = []
         files = list(enumerate(batch.files))
-    errors += attribute_faults((f"files.{number}.attributes", file.attributes) for number, file in files)
+    attributes = ((f"files.{number}.attributes", file.attributes or {}) for number, file in files)
+    errors += attribute_faults(attributes)
     if not errors:
         return batch
     errors += refused_files(rules, files)

@@ -100,7 +100,9 @@ class UploadApi:
         declared = read_batch(body, rules)
         files = declared.files
         address_id = self._addresses.id_of(request)
-        batch = Batch(GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection)
+        batch = Batch(
+            GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection or "normal"
+        )
         key = request.headers.get(HEADER)
         signed = {SIGNED_HEADER: str(len(files))}
         if key is None:
@@ -123,7 +125,7 @@ class UploadApi:
         grant = await self._gate.open(request, "contribute")
         upload_id = _upload_id(request)
         body = await read_body(request)
-        parts = decode(_completion, body).parts if body else ()
+        parts = (decode(_completion, body).parts if body else None) or ()
         item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts)
         rules = await self._tier(owner_of(grant))
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)

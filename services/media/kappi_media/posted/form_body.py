@@ -33,7 +33,7 @@ class FormBody:
         if faults := faults_of(said, PostedFile):
             raise refusal(faults)
         declaration = msgspec.convert(said, PostedFile)
-        check_attributes([("attributes", declaration.attributes)])
+        check_attributes([("attributes", declaration.attributes or {})])
         return declaration
 
     def _said(self) -> dict[str, Any]:

@@ -326,4 +326,4 @@ def _largest(rules: TierRules) -> int:
 def _description(file: FileDeclaration) -> Description:
     if not (file.caption or file.tags or file.location or file.attributes):
         return _NO_DESCRIPTION
-    return Description(file.caption, tuple(file.tags), file.location, file.attributes)
+    return Description(file.caption, tuple(file.tags or ()), file.location, file.attributes or {})
