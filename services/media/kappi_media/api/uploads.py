@@ -33,7 +33,8 @@ SIGNED_HEADER = "x-kappi-signed"
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
 
 _numbers = msgspec.json.Decoder(PartNumbers)
-_completion = msgspec.json.Decoder(Completion)
+# Some generated clients send `null` for a body that is left out.
+_completion: msgspec.json.Decoder[Completion | None] = msgspec.json.Decoder(Completion | None)
 _encoder = msgspec.json.Encoder()
 
 
@@ -125,7 +126,8 @@ class UploadApi:
         grant = await self._gate.open(request, "contribute")
         upload_id = _upload_id(request)
         body = await read_body(request)
-        parts = (decode(_completion, body).parts if body else None) or ()
+        completion = decode(_completion, body) if body else None
+        parts = (completion.parts if completion else None) or ()
         item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts)
         rules = await self._tier(owner_of(grant))
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)
