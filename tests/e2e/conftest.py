@@ -16,6 +16,7 @@ from kappi_chassis.testing.plugin import server_plan
 from kappi_media.testing.photos import installed_photographs, real_photos
 
 from tests.e2e.phone import Phone
+from tests.e2e.recording import RECORDING
 from tests.e2e.stacks import StackKind, StackUnderTest, running_stack
 
 _HERE = Path(__file__).parent
@@ -25,6 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.e2e)
+
+
+def pytest_sessionfinish() -> None:
+    if RECORDING is not None:
+        RECORDING.write()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -19,6 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 from kappi_chassis.testing.eventually import eventually
 
+from tests.e2e.recording import RECORDING
+
 PATIENCE_S = 90.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _TRY_AGAIN = {429, 500, 502, 503, 504}
@@ -148,7 +150,12 @@ class Phone:
         async with self._session.request(
             method, target, json=json, data=data, headers=headers, allow_redirects=False
         ) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+            whole = await answer.read()
+        if RECORDING is not None and not url.startswith("http"):
+            RECORDING.hear(
+                method, url, sent=json, status=answer.status, content_type=answer.content_type, body=whole
+            )
+        return Answer(answer.status, answer.headers, whole)
 
     async def insist(
         self,

@@ -163,6 +163,8 @@ def _bodies(operation: str, path: str, *, headers: Mapping[str, str], text_field
         refusal("not UTF-8", 400, "malformed_json", text.replace(b"%", b"\xff\xfe")),
         refusal("endless nesting", 400, "malformed_json", NESTED),
         refusal("NUL in a text", 422, "validation_failed", text.replace(b"%", b"a\\u0000b")),
+        refusal("a lone surrogate", 422, "validation_failed", text.replace(b"%", b"a\\ud800b")),
+        refusal("an unknown field", 422, "unknown_field", text.replace(b"}", b', "visiblity": "private"}')),
         refusal("a list instead of an object", 422, "validation_failed", b"[1]"),
         refusal("a megabyte too much", 413, "payload_too_large", b'"' + b"x" * MIB + b'"'),
     ]

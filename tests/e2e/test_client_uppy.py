@@ -16,17 +16,16 @@ import pytest
 from aiohttp import web
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.plan import REQUIRE_REAL
-from kappi_chassis.testing.programs import require_program
 from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
 
 from tests.clients.examples import examples
+from tests.clients.toolchains import npm_packages
 from tests.e2e.browser import Page, browsing, find_browser
 from tests.e2e.phone import Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
 pytestmark = pytest.mark.real_servers
 
-_PACKAGES = Path(__file__).parents[1] / "clients"
 _FILM_BYTES = 22 << 20
 _PAGE = """<!doctype html><meta charset="utf-8"><title>Uppy</title><script src="bundle.js"></script>"""
 _ENTRY = """
@@ -59,19 +58,18 @@ window.start = async (settings, names, afterFirstPart) => {
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example and the packages it imports, as a page loads them."""
-    require_program("npm")
     folder = tmp_path_factory.mktemp("uppy")
-    _install()
+    packages = npm_packages()
     (example,) = examples("uppy")
     (folder / "kappi-uppy.js").write_text(example)
     (folder / "entry.js").write_text(_ENTRY)
     done = subprocess.run(
         [
-            str(_PACKAGES / "node_modules" / ".bin" / "esbuild"),
+            str(packages / ".bin" / "esbuild"),
             *("entry.js", "--bundle", "--format=iife", "--outfile=bundle.js", "--log-level=warning"),
         ],
         cwd=folder,
-        env={**os.environ, "NODE_PATH": str(_PACKAGES / "node_modules")},
+        env={**os.environ, "NODE_PATH": str(packages)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -82,26 +80,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photo.jpg").write_bytes(encode(quadrants(320, 240), "JPEG"))
     (folder / "film.mp4").write_bytes(_film())
     return folder
-
-
-def _install() -> None:
-    """Exactly what the lock says, once."""
-    installed, lock = _PACKAGES / "node_modules" / ".package-lock.json", _PACKAGES / "package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
-        return
-    done = subprocess.run(
-        ["npm", "ci", "--no-progress"],
-        cwd=_PACKAGES,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    if done.returncode != 0:
-        reason = f"npm cannot install {_PACKAGES.name}/package-lock.json: {done.stderr[-500:]}"
-        if os.environ.get(REQUIRE_REAL):
-            pytest.fail(reason)
-        pytest.skip(reason)
 
 
 def _film() -> bytes:

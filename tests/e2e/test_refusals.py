@@ -9,12 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from kappi_gateway.routes import ROUTES, Credential, Route
 from kappi_media.testing.samples import encode, quadrants
 
 from tests.e2e import evidence, posts
 from tests.e2e.accounts import sign_up
 from tests.e2e.phone import File, Gallery, Phone
-from tests.e2e.refusals import REFUSALS, Refusal
+from tests.e2e.refusals import HOME_KEY, REFUSALS, TOKEN, UNKNOWN_ID, Refusal
 from tests.e2e.stacks import StackUnderTest
 
 PICTURE = File("a.png", "image/png", encode(quadrants(60, 40), "PNG"))
@@ -116,6 +117,55 @@ async def test_a_refusal_has_its_code_stores_nothing_and_tells_nothing(
     for secret in ("home_key", "foreign_key", "dead_key", "token"):
         assert world.names[secret] not in shown
     assert await _footprint(stack, world.home) == before
+
+
+_TO_IDS = {
+    "galleries": "{home}",
+    "media": "{item}",
+    "uploads": "{pending}",
+    "posts": "{post}",
+    "comments": "{comment}",
+}
+
+
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if not route.template.startswith("/v1/l")],
+    ids=lambda route: f"{route.method} {route.template}",
+)
+async def test_no_operation_takes_a_parameter_that_it_does_not_have(
+    route: Route, stack: StackUnderTest, phone: Phone, world: World
+) -> None:
+    path = route.template.replace("{id}", _TO_IDS.get(route.collection, UNKNOWN_ID))
+    path = path.replace("{code}", "{home_code}").replace("{size}", "400")
+    before = await _footprint(stack, world.home)
+    answer = await phone.ask(
+        route.method,
+        _named(path.replace("{name}", "basic").replace("{token}", "t"), world) + "?limt=3&cursr=",
+        headers={name: _named(value, world) for name, value in _GOOD[route.credential].items()},
+        json={} if route.method in {"POST", "PUT", "PATCH"} else None,
+    )
+    errors = answer.problem(422, "unknown_field")["errors"]
+    assert [error["field"] for error in errors] == ["limt", "cursr"]
+    assert await _footprint(stack, world.home) == before
+
+
+_GOOD: Mapping[Credential, Mapping[str, str]] = {
+    Credential.NONE: {},
+    Credential.ACCOUNT: TOKEN,
+    Credential.CODE_IN_PATH: {},
+    Credential.MANAGER: HOME_KEY,
+    Credential.VIEWER: HOME_KEY,
+}
+
+
+@pytest.mark.parametrize("action", ["claim", "rotate-code", "rotate-key"])
+async def test_an_operation_without_a_body_takes_no_field(
+    action: str, stack: StackUnderTest, phone: Phone, world: World
+) -> None:
+    path = f"/v1/galleries/{world.home.id}/{action}"
+    answer = await phone.ask("POST", path, headers=world.home.key, json={"code": "mine"})
+    assert answer.problem(422, "unknown_field")["errors"][0]["field"] == "code"
 
 
 def _named(text: str, world: World) -> str:

@@ -103,6 +103,10 @@ class ValidationFailed(Unprocessable):
     code, title = "validation_failed", "A field is not valid"
 
 
+class UnknownField(Unprocessable):
+    code, title = "unknown_field", "A field or parameter is not known"
+
+
 class TooManyRequests(Problem):
     status, code, title = 429, "too_many_requests", "Slow down"
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+from kappi_chassis.http.unknown_fields import RequestBody
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
@@ -50,7 +51,7 @@ CommentText = Annotated[
 ]
 
 
-class PostFromItem(BaseModel):
+class PostFromItem(RequestBody):
     """A post that shows a picture of my library."""
 
     model_config = ConfigDict(
@@ -65,7 +66,7 @@ class PostFromItem(BaseModel):
     caption: Caption = None
 
 
-class CommentCreate(BaseModel):
+class CommentCreate(RequestBody):
     """A new comment."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Where is this?"}]})

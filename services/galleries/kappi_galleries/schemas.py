@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+from kappi_chassis.http.unknown_fields import RequestBody
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
@@ -80,7 +81,7 @@ LocationFreeWish = Annotated[
 ]
 
 
-class GalleryCreate(BaseModel):
+class GalleryCreate(RequestBody):
     """What a new gallery should be like. Everything is optional."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon in May"}]})
@@ -92,7 +93,7 @@ class GalleryCreate(BaseModel):
     location_free: LocationFreeWish = None
 
 
-class GalleryPatch(BaseModel):
+class GalleryPatch(RequestBody):
     """What to change; a field that is not sent stays as it is. `null` takes a title or a password away."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
@@ -110,7 +111,7 @@ class GalleryPatch(BaseModel):
     )
 
 
-class GalleryClaim(BaseModel):
+class GalleryClaim(RequestBody):
     """How to claim a gallery."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accept_tier": True}]})
@@ -179,7 +180,7 @@ class GalleryPageAnswer(BaseModel):
     next_cursor: str | None = Field(description="For `cursor`, to get the next page; null on the last one")
 
 
-class CodeAnswer(BaseModel):
+class GalleryCodeAnswer(BaseModel):
     """The new code of a gallery."""
 
     code: str | None = Field(description="null while the gallery is private", examples=["k7wq"])

@@ -297,7 +297,7 @@ class Forward:
                 if parameter.replace(_SPACE, b"").translate(None, _PLAIN) or parameter in _DOTS:
                     raise NotFound("There is nothing of that name.")
             path = call.scope["raw_path"].decode("ascii")
-        query = call.scope["query_string"]
+        query = b"" if self._route.drops_query else call.scope["query_string"]
         return f"{path}?{safe_query(query)}" if query else path
 
     def _forget(self, call: Call) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.http.app import problem_response
-from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem
+from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem, UnknownField
 
 from kappi_gateway import errors
 from kappi_gateway.routes import Credential, Limit, Route
@@ -79,10 +79,14 @@ def responses(operation: Document, route: Route, *, with_accounts: bool) -> Docu
     return dict(sorted({**kept, **_described(failures)}.items()))
 
 
+def failures_of(status: str, answer: Document) -> list[Failure]:
+    """The failures that a documented answer lists."""
+    return [Failure(int(status), found["code"], found["title"]) for found in _listed(status, answer)]
+
+
 def _documented(given: Document) -> Iterator[Failure]:
     for status, answer in given.items():
-        for found in _listed(status, answer):
-            yield Failure(int(status), found["code"], found["title"])
+        yield from failures_of(status, answer)
 
 
 def _listed(status: str, answer: Document) -> list[re.Match[str]]:
@@ -94,6 +98,8 @@ def _listed(status: str, answer: Document) -> list[re.Match[str]]:
 
 def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
     yield from _ALWAYS
+    if not route.drops_query:
+        yield from _of(UnknownField)
     if route.accepts_body:
         yield from _WITH_FILE if route.carries else _WITH_BODY
     if route.lasts:

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kappi_gateway.openapi_exact import make_exact
+from kappi_gateway.openapi_examples import add_examples
 from kappi_gateway.openapi_failures import responses
+from kappi_gateway.openapi_problems import add_problems
 from kappi_gateway.routes import ROUTES, Credential, Route, Service
 
 Document = dict[str, Any]
@@ -57,6 +60,7 @@ _SECURITY: Mapping[Credential, list[Document]] = {
     ],
 }
 _NAMES = re.compile(r"\{([^}]*)\}")
+_SUFFIX = re.compile(r"(?:Answer|View)$")
 _SHOWN_AS_SECURITY = frozenset(
     {"authorization", "x-kappi-grant", "x-gallery-key", "x-gallery-code", "x-gallery-password"}
 )
@@ -84,7 +88,8 @@ def merge(parts: Mapping[Service, Document]) -> Document:
         for name, scheme in _SCHEMES.items()
         if Service.IDENTITY in parts or name not in _OF_ACCOUNTS
     }
-    renamed = {service: _renamed(service, parts) for service in parts}
+    named = {service: _without_suffixes(document) for service, document in parts.items()}
+    renamed = {service: _renamed(service, named) for service in named}
     described = {service: _by_shape(document) for service, document in renamed.items()}
     meant = {service: _meant_schemes(document) for service, document in renamed.items()}
     paths: dict[str, Document] = {}
@@ -101,9 +106,10 @@ def merge(parts: Mapping[Service, Document]) -> Document:
     every_schema = {
         name: schema for document in renamed.values() for name, schema in sorted(_schemas(document).items())
     }
+    add_problems(paths, every_schema)
     used = _reachable(paths, every_schema)
     tags = {tag for methods in paths.values() for operation in methods.values() for tag in operation["tags"]}
-    return {
+    document: Document = {
         "openapi": "3.1.0",
         "info": _INFO,
         "servers": [{"url": "/"}],
@@ -114,6 +120,9 @@ def merge(parts: Mapping[Service, Document]) -> Document:
             "securitySchemes": schemes,
         },
     }
+    make_exact(document)
+    add_examples(document)
+    return document
 
 
 def _shape(template: str) -> str:
@@ -199,6 +208,20 @@ def _renamed(service: Service, parts: Mapping[Service, Document]) -> Document:
     for name in clashing:
         schemas[f"{service.value.capitalize()}{name}"] = schemas.pop(name)
     return document
+
+
+def _without_suffixes(document: Document) -> Document:
+    """The document, its schemas named after the thing alone: `Gallery`, not `GalleryAnswer`."""
+    own = _schemas(document)
+    shorter = {name: _SUFFIX.sub("", name) for name in own if _SUFFIX.search(name)}
+    if clashing := {name for name in shorter.values() if name in own}:
+        raise ValueError(f"two schemas would be called {sorted(clashing)}")
+    prefix = "#/components/schemas/"
+    short: Document = _substituted(document, {prefix + name: prefix + to for name, to in shorter.items()})
+    schemas = _schemas(short)
+    for name, to in shorter.items():
+        schemas[to] = schemas.pop(name)
+    return short
 
 
 def _substituted(node: Any, references: Mapping[str, str]) -> Any:

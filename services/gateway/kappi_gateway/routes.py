@@ -63,8 +63,9 @@ class Route:
     accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
     minutes and may pause; it is counted apart from the others. takes_signature: where the query has one, the
-    service looks at it and at no credential. names_gallery: where the body
-    moves something to a `gallery_id`, a grant to manage that gallery goes along.
+    service looks at it and at no credential. names_gallery: where the body moves something to a `gallery_id`,
+    a grant to manage that gallery goes along. drops_query: people pass its address on, and programs on the
+    way add parameters of theirs; no other call takes unknown ones.
     """
 
     method: Method
@@ -78,6 +79,7 @@ class Route:
     lasts: bool = False
     takes_signature: bool = False
     names_gallery: bool = False
+    drops_query: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -167,7 +169,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/media/{id}/links", _M, Credential.MANAGER, accepts_body=True),
     Route("GET", "/v1/media/{id}/links", _M, Credential.MANAGER),
     Route("DELETE", "/v1/links/{id}", _M, Credential.MANAGER),
-    Route("GET", "/v1/l/{token}", _M, limit=Limit.GUESS),
+    Route("GET", "/v1/l/{token}", _M, limit=Limit.GUESS, drops_query=True),
     Route("GET", "/v1/posts", _G),
     Route("POST", "/v1/posts", _G, accepts_body=True, carries=Carries.PICTURE, limit=Limit.POST),
     Route("GET", "/v1/posts/{id}", _G),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+from kappi_chassis.http.unknown_fields import RequestBody
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
@@ -92,7 +93,7 @@ NewPassword = Annotated[
 CurrentPassword = Annotated[str, Field(max_length=LONGEST_SECRET, json_schema_extra={"format": "password"})]
 
 
-class AccountCreate(BaseModel):
+class AccountCreate(RequestBody):
     """Who signs up."""
 
     model_config = ConfigDict(
@@ -112,7 +113,7 @@ class AccountCreate(BaseModel):
     display_name: DisplayName = None
 
 
-class AccountPatch(BaseModel):
+class AccountPatch(RequestBody):
     """What to change; a field that is not sent stays as it is. `display_name: null` takes the name away."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"display_name": "Ada L."}]})
@@ -148,18 +149,18 @@ class AccountPage(BaseModel):
     next_cursor: str | None
 
 
-class PasswordChange(BaseModel):
+class PasswordChange(RequestBody):
     current_password: CurrentPassword
     password: NewPassword
 
 
-class ResetRequestBody(BaseModel):
+class ResetRequestBody(RequestBody):
     """The address may be anything: whether there is such an account is not told."""
 
     email: Annotated[str, Field(max_length=LONGEST_SECRET, examples=["ada@example.com"])]
 
 
-class ResetBody(BaseModel):
+class ResetBody(RequestBody):
     password: NewPassword
 
 
@@ -223,7 +224,7 @@ QuotaBytes = Annotated[
 Flag = Annotated[bool, Field(strict=True)]
 
 
-class TierCreate(BaseModel):
+class TierCreate(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [_TIER_EXAMPLE]})
 
     name: TierName
@@ -243,7 +244,7 @@ class TierCreate(BaseModel):
         )
 
 
-class TierPatch(BaseModel):
+class TierPatch(RequestBody):
     """What to change; a field that is not sent stays as it is."""
 
     model_config = ConfigDict(
@@ -251,7 +252,7 @@ class TierPatch(BaseModel):
     )
 
     # Null would mean nothing for these: a default that is never used says "not sent".
-    rendition_sizes: Sizes = []
+    rendition_sizes: Sizes = Field(default=[])
     original_access: Flag = False
     expiring_links: Flag = False
     max_file_bytes: FileBytes = 1
@@ -287,7 +288,7 @@ class TierPage(BaseModel):
     next_cursor: str | None
 
 
-class TierChoice(BaseModel):
+class TierChoice(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"tier": "Premium"}]})
 
     tier: Annotated[str, Field(max_length=MAX_NAME_CHARACTERS, description="A tier's name, in any case")]

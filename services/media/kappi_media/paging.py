@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Annotated
 from uuid import UUID
 
+from fastapi import Query
 from kappi_chassis.problems import FieldError, ValidationFailed
+from pydantic import AfterValidator
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+
+Limit = Annotated[
+    int,
+    Query(ge=1, description=f"How many a page has; more than {MAX_LIMIT} are {MAX_LIMIT}"),
+    AfterValidator(lambda limit: min(limit, MAX_LIMIT)),
+]
+"""Rows per page."""
 
 
 def cursor_after(last: UUID) -> str:
@@ -27,7 +37,10 @@ def position_of(cursor: str) -> UUID:
 
 
 def limit_of(text: str | None) -> int:
-    """Rows per page; more than the maximum counts as the maximum. Raises ValidationFailed."""
+    """Rows per page, of a query that FastAPI does not read; more than the maximum counts as the maximum.
+
+    Raises ValidationFailed.
+    """
     if text is None:
         return DEFAULT_LIMIT
     if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1:

@@ -9,7 +9,7 @@ from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
 from kappi_media.domain import UNMADE, GalleryContents, Handout, Item
-from kappi_media.schemas import CameraView, GalleryView, ItemView, PlaceView, SignedUrl
+from kappi_media.schemas import CameraView, ItemView, PlaceView, SharedGallery, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 
@@ -106,8 +106,8 @@ def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, handout: Hando
     return sign(item, as_of=as_of)
 
 
-def present_gallery(gallery: PublicGallery, contents: GalleryContents) -> GalleryView:
-    return GalleryView(
+def present_gallery(gallery: PublicGallery, contents: GalleryContents) -> SharedGallery:
+    return SharedGallery(
         id=gallery.id,
         code=gallery.code,
         url=gallery.url,

@@ -20,6 +20,9 @@ MAX_ATTRIBUTES_BYTES = 4_096
 MAX_ATTRIBUTES_DEPTH = 64
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
 
+Instant = Annotated[datetime, Meta(tz=True)]
+"""A UTC instant. Only of one with a zone does msgspec's schema say that it is a time."""
+
 Filename = Annotated[
     str,
     Meta(
@@ -33,7 +36,10 @@ SizeBytes = Annotated[int, Meta(ge=1, description="Exact size in bytes", example
 ContentType = Annotated[str, Meta(min_length=3, max_length=100, examples=["image/jpeg"])]
 Sha256Hex = Annotated[
     str,
-    Meta(pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of the content, hexadecimal; checked when given"),
+    Meta(
+        pattern="^[0-9A-Fa-f]{64}$",
+        description="SHA-256 of the content, 64 hexadecimal digits; checked when given",
+    ),
 ]
 PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS, examples=[1])]
 Caption = Annotated[str, Meta(max_length=MAX_CAPTION_CHARS, examples=["Sunrise at the pass"])]
@@ -50,7 +56,14 @@ Attributes = Annotated[
 ]
 
 
-class FileDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every JSON body that clients send, and of the objects in it.
+
+    A field that may be left out may be null, because some generated clients send null for what is not given.
+    """
+
+
+class FileDeclaration(RequestBody, frozen=True, kw_only=True):
     """One file about to be uploaded. The signed URL takes exactly this content type and size."""
 
     filename: Filename
@@ -58,12 +71,12 @@ class FileDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     content_type: ContentType
     sha256: Sha256Hex | None = None
     caption: Caption | None = None
-    tags: Tags = []
+    tags: Tags | None = None
     location: Location | None = None
-    attributes: Attributes = {}
+    attributes: Attributes | None = None
 
 
-class PostedFile(msgspec.Struct, frozen=True, kw_only=True):
+class PostedFile(RequestBody, frozen=True, kw_only=True):
     """A small file in the body itself. content_type: told from the file's name and its first bytes where it
     is left out."""
 
@@ -72,19 +85,20 @@ class PostedFile(msgspec.Struct, frozen=True, kw_only=True):
     content_type: ContentType | None = None
     sha256: Sha256Hex | None = None
     caption: Caption | None = None
-    tags: Tags = []
+    tags: Tags | None = None
     location: Location | None = None
-    attributes: Attributes = {}
+    attributes: Attributes | None = None
 
 
-class BatchDeclaration(msgspec.Struct, frozen=True, kw_only=True):
-    """Files to upload to one gallery. connection: how good the line is; sizes the parts of large files."""
+class BatchDeclaration(RequestBody, frozen=True, kw_only=True):
+    """Files to upload to one gallery. connection: how good the line is, `normal` by default; sizes the parts
+    of large files."""
 
     files: Annotated[list[FileDeclaration], Meta(min_length=1, max_length=MAX_BATCH)]
-    connection: Connection = "normal"
+    connection: Connection | None = None
 
 
-class ItemChanges(msgspec.Struct, frozen=True, kw_only=True):
+class ItemChanges(RequestBody, frozen=True, kw_only=True):
     """What to change; what is left out stays, null clears."""
 
     caption: Caption | UnsetType | None = UNSET
@@ -140,7 +154,7 @@ class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     media_id: UUID
     method: Literal["single", "multipart"]
-    expires_at: datetime
+    expires_at: Instant
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
     state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
@@ -152,7 +166,7 @@ class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):
     uploads: list[PromisedUpload]
 
 
-class PartNumbers(msgspec.Struct, frozen=True, kw_only=True):
+class PartNumbers(RequestBody, frozen=True, kw_only=True):
     """Parts to sign."""
 
     numbers: Annotated[list[PartNumber], Meta(min_length=1, max_length=MAX_PART_NUMBERS)]
@@ -162,20 +176,20 @@ class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
     """In the order asked for."""
 
     parts: list[SignedPart]
-    expires_at: datetime
+    expires_at: Instant
 
 
-class CompletedPart(msgspec.Struct, frozen=True, kw_only=True):
+class CompletedPart(RequestBody, frozen=True, kw_only=True):
     """A part as its sender believes it came. etag: with or without the quotes of the header."""
 
     number: PartNumber
     etag: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
+class Completion(RequestBody, frozen=True, kw_only=True):
     """parts: of a multipart upload; checked against what the store has where given, never needed."""
 
-    parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] = []
+    parts: Annotated[list[CompletedPart], Meta(max_length=MAX_PARTS)] | None = None
 
 
 class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -193,8 +207,8 @@ class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     filename: str
     content_type: str
     size: int
-    expires_at: datetime
-    created_at: datetime
+    expires_at: Instant
+    created_at: Instant
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
     rejection_reason: str | UnsetType = UNSET
@@ -204,7 +218,7 @@ class SignedUrl(msgspec.Struct, frozen=True):
     """A GET without credentials until `expires_at`; Range and conditional requests work."""
 
     url: str
-    expires_at: datetime
+    expires_at: Instant
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +262,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None
     duration_ms: int | None
     codec: str | None
-    taken_at: datetime | None
+    taken_at: Instant | None
     taken_offset_minutes: int | None
     camera: CameraView | None
     gps: PlaceView | None
@@ -258,13 +272,13 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     location: str | None
     attributes: dict[str, Any]
     placeholder: str | None
-    created_at: datetime
+    created_at: Instant
     original: SignedUrl | None
     renditions: dict[str, SignedUrl]
     rejection_reason: str | UnsetType = UNSET
 
 
-class GalleryView(msgspec.Struct, frozen=True, kw_only=True):
+class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     """A gallery as anyone with its code sees it.
 
     location_free: originals come as copies that do not tell where they were made.
@@ -277,15 +291,15 @@ class GalleryView(msgspec.Struct, frozen=True, kw_only=True):
     visibility: Literal["shared", "private"]
     password_protected: bool
     location_free: bool
-    expires_at: datetime | None
-    created_at: datetime
+    expires_at: Instant | None
+    created_at: Instant
     item_count: int
 
 
-class GalleryPage(msgspec.Struct, frozen=True, kw_only=True):
+class SharedGalleryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Items in the order they were declared for upload. next_cursor: null on the last page."""
 
-    gallery: GalleryView
+    gallery: SharedGallery
     items: list[ItemView]
     next_cursor: str | None
 
@@ -326,7 +340,7 @@ class PlacePage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class BulkChange(msgspec.Struct, frozen=True, kw_only=True):
+class BulkChange(RequestBody, frozen=True, kw_only=True):
     """What to do with up to 1,000 items. tags: to add, or to take away; for these two actions only.
     gallery_id: where to move them to; for this action only."""
 
@@ -351,7 +365,7 @@ class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
     results: list[BulkOutcome]
 
 
-class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
+class LinkRequest(RequestBody, frozen=True, kw_only=True):
     """valid_for: seconds from now."""
 
     valid_for: Annotated[int, Meta(ge=MIN_LINK_S, le=MAX_LINK_S, examples=[3600])]
@@ -361,9 +375,9 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     """An expiring link. It works before `expires_at`, not from then on. valid_for: seconds, as asked for."""
 
     id: UUID
-    expires_at: datetime
+    expires_at: Instant
     valid_for: int
-    created_at: datetime
+    created_at: Instant
 
 
 class NewLink(LinkView, frozen=True, kw_only=True):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 
 import msgspec
+
+from kappi_media.schemas import Instant
 
 
 class AmountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ class AccessView(msgspec.Struct, frozen=True, kw_only=True):
     IPv6; `other` for networks beyond the first two hundred of an hour, `unknown` without an address. count:
     rounded up to a multiple of five."""
 
-    hour: datetime
+    hour: Instant
     kind: str
     network: str
     count: int

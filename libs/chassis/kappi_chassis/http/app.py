@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -14,6 +14,14 @@ from starlette.routing import Route, compile_path
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.http.edge import App, FailureGuard, Receive, Scope, Send, safe_headers
 from kappi_chassis.http.responses import JsonResponse
+from kappi_chassis.http.unknown_fields import (
+    INTERNAL,
+    SHOWN_ERRORS,
+    refuse_unknown,
+    refuse_unknown_parameters,
+    shown,
+    unknown_field,
+)
 from kappi_chassis.observability import context
 from kappi_chassis.problems import (
     PROBLEM_JSON,
@@ -31,6 +39,7 @@ from kappi_chassis.problems import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    UnknownField,
     Unprocessable,
     UnsupportedMediaType,
     ValidationFailed,
@@ -46,7 +55,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
-        "status": {"type": "integer"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "request_id": {"type": "string"},
@@ -54,6 +63,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
             "type": "array",
             "items": {
                 "type": "object",
+                "description": "One rejected field. `field`: a dotted path into the body, or a parameter.",
                 "required": ["field", "code", "message"],
                 "properties": {
                     "field": {"type": "string"},
@@ -81,9 +91,6 @@ _BY_STATUS: dict[int, type[Problem]] = {
 }
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_SHOWN_ERRORS = 50
-_SHOWN_CHARACTERS = 200
-
 
 class ServiceApp(FastAPI):
     """hot: the routes answered before FastAPI's middleware, router and dependencies (see `hot_route`)."""
@@ -102,14 +109,16 @@ class ServiceApp(FastAPI):
 
 
 class HotRoute:
-    """path: as FastAPI writes it; its parameters are path segments."""
+    """path: as FastAPI writes it; its parameters are path segments. known: the parameters of its query; None
+    where others are ignored."""
 
-    def __init__(self, path: str, endpoint: Endpoint, *, method: str) -> None:
+    def __init__(self, path: str, endpoint: Endpoint, *, method: str, known: Collection[str] | None) -> None:
         self.answer: App = FailureGuard(self._answer, meaning=meaning_of)
         self._path = path
         self._match = compile_path(path)[0].match
         self._endpoint = endpoint
         self._method = method
+        self._known = known
 
     def takes(self, scope: Scope) -> bool:
         if scope["method"] != self._method or (found := self._match(scope["path"])) is None:
@@ -119,6 +128,8 @@ class HotRoute:
 
     async def named(self, request: Request) -> Response:
         request.scope["kappi.route"] = self._path
+        if self._known is not None:
+            refuse_unknown_parameters(request.scope["query_string"], known=self._known)
         return await self._endpoint(request)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,6 +148,7 @@ def create_app(*, title: str, description: str = "") -> ServiceApp:
         openapi_url="/internal/openapi.json",
         default_response_class=JsonResponse,
         responses={"default": problem_response("A problem document")},
+        dependencies=[Depends(refuse_unknown)],
     )
     # Inside Starlette's own catch-all, which would answer in plain text first.
     app.add_middleware(FailureGuard, meaning=meaning_of)
@@ -165,7 +177,8 @@ def hot_route(app: FastAPI, path: str, endpoint: Endpoint, *, method: str, opena
     openapi: the OpenAPI operation object. For the few paths whose cost is mostly the framework's.
     """
     assert isinstance(app, ServiceApp)
-    route = HotRoute(path, endpoint, method=method)
+    known = {given["name"] for given in openapi.get("parameters", ()) if given["in"] == "query"}
+    route = HotRoute(path, endpoint, method=method, known=None if path.startswith(INTERNAL) else known)
     app.hot.append(route)
     app.router.routes.append(Route(path, route.named, methods=[method]))  # for HEAD, and for what 405 allows
     original = app.openapi
@@ -202,21 +215,19 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     if any(item["type"] == "json_invalid" for item in found):
         return _answer(MalformedJson("The body could not be parsed as JSON."))
     # What a client sends comes back here: field names in `loc`, one error per item of a long list.
-    fields = tuple(
-        FieldError(
-            field=_shown(".".join(str(part) for part in item["loc"][1:])),  # after "body", "query", ...
-            code=item["type"],
-            message=_shown(item["msg"]),
-        )
-        for item in found[:_SHOWN_ERRORS]
-    )
+    fields = tuple(_fault(item) for item in found[:SHOWN_ERRORS])
     names = ", ".join(sorted({field.field for field in fields if field.field})) or "the body"
-    return _answer(ValidationFailed(f"Look at: {_shown(names)}.", errors=fields))
+    unknown = any(field.code == UnknownField.code for field in fields)
+    return _answer(
+        (UnknownField if unknown else ValidationFailed)(f"Look at: {shown(names)}.", errors=fields)
+    )
 
 
-def _shown(text: str) -> str:
-    """Text that came from a client, short and encodable."""
-    return text[:_SHOWN_CHARACTERS].encode(errors="replace").decode()
+def _fault(item: Mapping[str, Any]) -> FieldError:
+    path = ".".join(str(part) for part in item["loc"][1:])  # after "body", "query", ...
+    if item["type"] == "extra_forbidden":
+        return unknown_field(path)
+    return FieldError(field=shown(path), code=item["type"], message=shown(item["msg"]))
 
 
 def meaning_of(error: Exception) -> Problem | None:

@@ -30,6 +30,7 @@ LINGER_BYTES = 4 * 1024 * 1024
 
 
 _END = b"\r\n\r\n"
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 # A chunked body ends with `_END`, which it may hold as well: looking for it again and again costs more than
 # the few requests that come after an end in one piece.
 _CHUNKED_PIECE_BYTES = 1024
@@ -57,6 +58,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _refused = False
     _ignored_bytes = 0
     _unparsed = b""
+    _body_after_upgrade = False  # the parser takes the request for whole before its body
 
     def __init__(self, *args: Any, connections: Connections | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,9 +117,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._connections.works(self)
         self.scope["kappi.cut"] = self._cut  # type: ignore[typeddict-unknown-key]  # see `cutting`
+        if self.parser.should_upgrade():
+            self._body_after_upgrade = any(name in _FRAMING for name, _ in self.headers)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self._body_after_upgrade:
+            return
         self._in_body = self._in_new_body = False
         self._body_left = 0
         super().on_message_complete()
@@ -175,6 +181,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             # No other protocol is spoken here: the request is answered as if it had not asked for one.
             taken = upgrade.args[0] or taken
+            if self._body_after_upgrade:
+                self._body_after_upgrade = False
+                self._parse_body()
         except httptools.HttpParserError:
             self._refuse(BadRequest("Invalid HTTP request received."))
             return taken
@@ -192,6 +201,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             elif self._head_timer is None:
                 self._start_head_timer()
         return taken
+
+    def _parse_body(self) -> None:
+        """Go on with a parser that did not see the request ask for another protocol.
+
+        Java's HTTP client asks for h2c with every request, those with a body included.
+        """
+        head = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING)
+        self.parser = httptools.HttpRequestParser(_AfterHead(self))
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % head)
 
     def _start_head_timer(self) -> None:
         timeout_s = CROWDED_HEAD_TIMEOUT_S if self._connections.is_crowded(self) else HEAD_TIMEOUT_S
@@ -222,6 +241,33 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
         self.transport.write(_refusal(problem))
         self.loop.call_later(LINGER_S, self.transport.close)
+
+
+class _AfterHead:
+    """What a parser calls: passes all on to the protocol, but for the first head, which was made up."""
+
+    def __init__(self, protocol: BoundedHttpProtocol) -> None:
+        self._protocol = protocol
+        self._made_up = True
+        self.on_body = protocol.on_body
+        self.on_message_complete = protocol.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if not self._made_up:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._made_up:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._made_up:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._made_up:
+            self._protocol.on_headers_complete()
+        self._made_up = False
 
 
 def cutting(app: App) -> App:

@@ -151,6 +151,14 @@ BODIES = [
     (b"/trailer", b"Transfer-Encoding: chunked\r\n", b"1\r\nq\r\n0\r\nA: b\r\n\r\n"),
     (b"/large", b"Content-Length: 70000\r\n", b"z" * 70_000),
     (b"/upgrade", b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b""),
+    (b"/java", b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 70000\r\n", b"j" * 70_000),
+    (b"/again", b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 4\r\n", b"GET "),
+    (
+        b"/stream",
+        b"Connection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n",
+        b"3\r\nabc\r\n0\r\n\r\n",
+    ),
+    (b"/after", b"Content-Length: 2\r\n", b"ok"),
 ]
 ANSWERS = [
     b"/none ",
@@ -159,6 +167,10 @@ ANSWERS = [
     b"/trailer q",
     b"/large " + b"z" * 70_000,
     b"/upgrade ",
+    b"/java " + b"j" * 70_000,
+    b"/again GET ",
+    b"/stream abc",
+    b"/after ok",
 ]
 
 

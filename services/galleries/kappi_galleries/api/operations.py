@@ -27,8 +27,8 @@ from kappi_galleries.errors import (
 )
 from kappi_galleries.schemas import (
     AccessKeyAnswer,
-    CodeAnswer,
     GalleryAnswer,
+    GalleryCodeAnswer,
     GalleryCreatedAnswer,
     GalleryPageAnswer,
 )
@@ -148,7 +148,7 @@ ROTATE_CODE: dict[str, Any] = {
     "operation_id": "rotateGalleryCode",
     "summary": "Give a gallery a new code",
     "description": "The old code and link stop working and are never given to another gallery.",
-    "response_model": CodeAnswer,
+    "response_model": GalleryCodeAnswer,
     "response_description": "The new code",
     "responses": problems(*_MANAGER, *_IDEMPOTENCY, CodesExhausted),
 }

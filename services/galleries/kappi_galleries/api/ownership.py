@@ -15,7 +15,7 @@ from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
 from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.domain import Gallery
 from kappi_galleries.links import Links
-from kappi_galleries.schemas import AccessKeyAnswer, CodeAnswer, GalleryAnswer, GalleryClaim
+from kappi_galleries.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
 from kappi_galleries.use_cases.access import Manager
 from kappi_galleries.use_cases.claiming import GalleryClaiming
 from kappi_galleries.use_cases.rotation import Rotation
@@ -101,7 +101,7 @@ class OwnershipApi:
         return StoredAnswer(200, GalleryAnswer.of(gallery, self._links).model_dump_json().encode())
 
     def _code(self, gallery: Gallery) -> StoredAnswer:
-        document = CodeAnswer(code=gallery.shown_code, url=self._links.to(gallery))
+        document = GalleryCodeAnswer(code=gallery.shown_code, url=self._links.to(gallery))
         return StoredAnswer(200, document.model_dump_json().encode())
 
 

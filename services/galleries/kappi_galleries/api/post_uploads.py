@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES, FormStream, field_fault
+from kappi_chassis.http.unknown_fields import refuse_unknown_fields
 from kappi_chassis.problems import FieldError, Overloaded, PayloadTooLarge, ValidationFailed
 from pydantic import BaseModel, ValidationError
 
@@ -49,7 +50,8 @@ class PostForm:
             raise ValidationFailed("Look at: file.", errors=(error,))
 
     def caption(self) -> str | None:
-        """Raises MalformedForm, ValidationFailed. An empty field is none."""
+        """Raises UnknownField, MalformedForm, ValidationFailed. An empty field is none."""
+        refuse_unknown_fields(self._form.fields, known=_Said.model_fields)
         values = self._form.fields.get("caption", ())
         if len(values) > 1:
             raise field_fault("caption", "It is there twice.")

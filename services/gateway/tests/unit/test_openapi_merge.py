@@ -98,7 +98,7 @@ def test_only_listed_operations() -> None:
 def test_schemas_of_one_name_are_kept_apart() -> None:
     document = merged()
     schemas = document["components"]["schemas"]
-    assert schemas[schema_in(document, "/v1/media/{id}", "get")] == {"type": "integer"}
+    assert schemas[schema_in(document, "/v1/media/{id}", "get")] == {"type": "integer", "format": "int64"}
     own = schema_in(document, "/v1/galleries", "post")
     assert schemas[own]["properties"]["next"] == schema_of(own)
 
@@ -110,7 +110,9 @@ def test_equal_schemas_are_one_and_unused_ones_go() -> None:
         == schema_in(document, "/v1/g/{code}", "get")
         == "Shared"
     )
-    assert sorted(document["components"]["schemas"]) == ["GalleriesItem", "MediaItem", "Shared"]
+    assert sorted(document["components"]["schemas"]) == [
+        *("FieldError", "GalleriesItem", "MediaItem", "Problem", "ProblemCode", "Shared"),
+    ]
 
 
 def test_path_parameters_get_our_names_and_credentials_are_schemes() -> None:

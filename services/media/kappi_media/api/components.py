@@ -18,7 +18,7 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.BulkChange: examples.BULK_CHANGE,
     schemas.BulkResults: examples.BULK_RESULTS,
     schemas.Completion: examples.COMPLETION,
-    schemas.GalleryPage: examples.GALLERY_PAGE,
+    schemas.SharedGalleryPage: examples.GALLERY_PAGE,
     schemas.ItemChanges: examples.ITEM_CHANGES,
     schemas.ItemView: examples.READY_ITEM,
     schemas.LibraryPage: examples.LIBRARY_PAGE,

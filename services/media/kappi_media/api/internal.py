@@ -28,7 +28,7 @@ class Home(msgspec.Struct, frozen=True):
     gallery_id: UUID
 
 
-class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Claim(msgspec.Struct, frozen=True):
     account_id: UUID
     accept_tier: bool = False
 

@@ -15,14 +15,17 @@ from kappi_media.api.accounts import AccountGate, AccountToken
 from kappi_media.domain import GalleryId
 from kappi_media.library import ALWAYS, Filters, Order
 from kappi_media.library_cursors import cursor_at, name_cursor, name_position, position_after
-from kappi_media.paging import limit_of
+from kappi_media.paging import DEFAULT_LIMIT, Limit
 from kappi_media.presentation import present_item
 from kappi_media.schemas import LibraryPage, PlacePage, TagPage, UsedPlace, UsedTag
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.search_library import NamePage, SearchLibrary
 
-Instant = Annotated[str | None, Query(max_length=40, examples=["2026-04-01T00:00:00Z"])]
+Instant = Annotated[
+    str | None,
+    Query(max_length=40, examples=["2026-04-01T00:00:00Z"], json_schema_extra={"format": "date-time"}),
+]
 Prefix = Annotated[
     str, Query(alias="q", max_length=200, description="Those that begin like this, by their letters")
 ]
@@ -60,7 +63,7 @@ class LibraryApi:
         within_km: query.WithinFilter = None,
         bbox: query.BoxFilter = None,
         sort: query.SortChoice = None,
-        limit: query.LimitChoice = None,
+        limit: Limit = DEFAULT_LIMIT,
         cursor: query.CursorChoice = None,
     ) -> Response:
         owner_id = await self._gate.open(request)
@@ -79,7 +82,7 @@ class LibraryApi:
         )
         order = sort or _natural(filters)
         after = position_after(cursor, order) if cursor else None
-        page = await self._search(filters, order=order, after=after, limit=limit_of(limit))
+        page = await self._search(filters, order=order, after=after, limit=limit)
         rules, as_of = await self._tier(owner_id), self._urls.as_of()
         return JsonResponse(
             LibraryPage(
@@ -93,7 +96,7 @@ class LibraryApi:
         request: Request,
         _token: AccountToken,
         prefix: Prefix = "",
-        limit: query.LimitChoice = None,
+        limit: Limit = DEFAULT_LIMIT,
         cursor: query.NameCursorChoice = None,
     ) -> Response:
         page, next_cursor = await self._names(request, "tag", prefix=prefix, limit=limit, cursor=cursor)
@@ -105,7 +108,7 @@ class LibraryApi:
         request: Request,
         _token: AccountToken,
         prefix: Prefix = "",
-        limit: query.LimitChoice = None,
+        limit: Limit = DEFAULT_LIMIT,
         cursor: query.NameCursorChoice = None,
     ) -> Response:
         page, next_cursor = await self._names(request, "place", prefix=prefix, limit=limit, cursor=cursor)
@@ -113,7 +116,7 @@ class LibraryApi:
         return JsonResponse(PlacePage(items=items, next_cursor=next_cursor))
 
     async def _names(
-        self, request: Request, kind: str, *, prefix: str, limit: str | None, cursor: str | None
+        self, request: Request, kind: str, *, prefix: str, limit: int, cursor: str | None
     ) -> tuple[NamePage, str | None]:
         owner_id = await self._gate.open(request)
         query.refuse_nul(q=prefix)
@@ -122,7 +125,7 @@ class LibraryApi:
             kind,
             prefix=prefix,
             after=name_position(cursor) if cursor else None,
-            limit=limit_of(limit),
+            limit=limit,
         )
         return page, name_cursor(page.next_after) if page.next_after else None
 

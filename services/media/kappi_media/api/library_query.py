@@ -76,10 +76,6 @@ SortChoice = Annotated[
         "`-` for the latest first. By default `-taken_at`, with only `uploaded_…` given `-created_at`",
     ),
 ]
-LimitChoice = Annotated[
-    str | None,
-    Query(description="Items on the page at most, from 1; 100 by default, more than 500 count as 500"),
-]
 CursorChoice = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
 # It holds a folded tag or place, which is longer than what was written.
 NameCursorChoice = Annotated[

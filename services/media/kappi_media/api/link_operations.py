@@ -7,6 +7,7 @@ from typing import Any
 from kappi_chassis.http.app import problems
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.problems import InsufficientStorage, MalformedJson, PayloadTooLarge, ValidationFailed
+from starlette.responses import Response
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
@@ -64,9 +65,11 @@ FOLLOW_LINK: dict[str, Any] = {
     "summary": "Follow a link",
     "description": (
         "To the original, under its file name; no credential is needed. The URL it leads to ends with the "
-        "link. From the second it expires the answer is 410, and 404 once it was cleared away."
+        "link. From the second it expires the answer is 410, and 404 once it was cleared away. Parameters of "
+        "a query are ignored, because programs that pass a link on add some."
     ),
     "status_code": 302,
+    "response_class": Response,  # no body, so none is documented
     "responses": {
         302: REDIRECT,
         **problems(

@@ -17,7 +17,7 @@ from kappi_media.api.access import GrantGate
 from kappi_media.api.items import ItemIdPath
 from kappi_media.api.reading import decode, read_body
 from kappi_media.domain import GalleryId, LinkId, MediaId
-from kappi_media.paging import limit_of, position_of
+from kappi_media.paging import DEFAULT_LIMIT, Limit, position_of
 from kappi_media.schemas import LinkRequest
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -73,7 +73,7 @@ class LinkApi:
         self,
         media_id: ItemIdPath,
         request: Request,
-        limit: Annotated[str | None, Query(description="Links per page, 500 at most")] = None,
+        limit: Limit = DEFAULT_LIMIT,
         cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
     ) -> Response:
         grant = await self._gate.open(request, "manage")
@@ -81,7 +81,7 @@ class LinkApi:
             MediaId(media_id),
             GalleryId(grant.gallery_id),
             after=position_of(cursor) if cursor else None,
-            limit=limit_of(limit),
+            limit=limit,
         )
         return JsonResponse(page)
 

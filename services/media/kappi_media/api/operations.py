@@ -258,6 +258,7 @@ DOWNLOAD_ITEM: dict[str, Any] = {
         ),
     },
 }
+_VARY = {"schema": {"type": "string", "const": "Accept"}}
 RENDITION: dict[str, Any] = {
     "operation_id": "getRendition",
     "openapi_extra": {
@@ -287,7 +288,7 @@ RENDITION: dict[str, Any] = {
     "status_code": 302,
     "response_class": Response,  # no body, so none is documented
     "responses": {
-        302: {**REDIRECT, "headers": {**REDIRECT["headers"], "Vary": {"schema": {"const": "Accept"}}}},
+        302: {**REDIRECT, "headers": {**REDIRECT["headers"], "Vary": _VARY}},
         **problems(
             *ACCESS,
             errors.RenditionNotInTier,
@@ -342,7 +343,7 @@ VIEW_GALLERY: dict[str, Any] = {
     "responses": _by_status(
         {
             200: {
-                **answer("GalleryPage", "The gallery and a page of items"),
+                **answer("SharedGalleryPage", "The gallery and a page of items"),
                 "headers": {"ETag": {"schema": {"type": "string"}}},
             },
             304: {"description": "Nothing changed since the copy you have"},

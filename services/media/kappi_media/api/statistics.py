@@ -14,7 +14,7 @@ from kappi_media.api import statistics_operations as operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.accounts import AccountGate, AccountToken
 from kappi_media.domain import GalleryId
-from kappi_media.paging import limit_of
+from kappi_media.paging import DEFAULT_LIMIT, Limit
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -52,13 +52,13 @@ class StatisticsApi:
         self,
         gallery_id: Annotated[UUID, Path(alias="id", description="Id of the gallery")],
         request: Request,
-        limit: Annotated[str | None, Query(description="Lines per page, 500 at most")] = None,
+        limit: Limit = DEFAULT_LIMIT,
         cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
     ) -> Response:
         await self._gate.open_for(request, "manage", gallery_id=gallery_id)
         page = await self._accesses(
             GalleryId(gallery_id),
             before=position_of(cursor) if cursor else None,
-            limit=limit_of(limit),
+            limit=limit,
         )
         return JsonResponse(page, headers=NO_STORE)

@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
-from kappi_media.api.reading import check_attributes, decode, read_body
+from kappi_media.api.batches import read_batch
+from kappi_media.api.reading import decode, read_body
 from kappi_media.domain import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
 from kappi_media.presentation import present_item
-from kappi_media.schemas import BatchDeclaration, Completion, PartNumbers
+from kappi_media.schemas import Completion, PartNumbers
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -31,9 +32,9 @@ SIGNED_HEADER = "x-kappi-signed"
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
 
-_batch = msgspec.json.Decoder(BatchDeclaration)
 _numbers = msgspec.json.Decoder(PartNumbers)
-_completion = msgspec.json.Decoder(Completion)
+# Some generated clients send `null` for a body that is left out.
+_completion: msgspec.json.Decoder[Completion | None] = msgspec.json.Decoder(Completion | None)
 _encoder = msgspec.json.Encoder()
 
 
@@ -95,13 +96,14 @@ class UploadApi:
             raise GalleryKeyWrong
         grant = await self._gate.open_for(request, "contribute", gallery_id=gallery_id)
         body = await read_body(request)
-        declared = decode(_batch, body)
-        files = declared.files
-        check_attributes((f"files.{number}.attributes", file.attributes) for number, file in enumerate(files))
         owner_id = owner_of(grant)
         rules = await self._tier.of(grant)
+        declared = read_batch(body, rules)
+        files = declared.files
         address_id = self._addresses.id_of(request)
-        batch = Batch(GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection)
+        batch = Batch(
+            GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection or "normal"
+        )
         key = request.headers.get(HEADER)
         signed = {SIGNED_HEADER: str(len(files))}
         if key is None:
@@ -124,7 +126,8 @@ class UploadApi:
         grant = await self._gate.open(request, "contribute")
         upload_id = _upload_id(request)
         body = await read_body(request)
-        parts = decode(_completion, body).parts if body else ()
+        completion = decode(_completion, body) if body else None
+        parts = (completion.parts if completion else None) or ()
         item = await self._complete(upload_id, GalleryId(grant.gallery_id), parts=parts)
         rules = await self._tier.of(grant)
         shown = present_item(item, self._urls, as_of=self._urls.as_of(), rules=rules)

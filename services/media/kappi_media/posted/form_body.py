@@ -7,11 +7,15 @@ from typing import Any, Final
 
 import msgspec
 from kappi_chassis.http.form_stream import FILE_FIELD, FormStream, field_fault
+from kappi_chassis.http.unknown_fields import refuse_unknown_fields
+from kappi_chassis.problems import FieldError
 
-from kappi_media.api.reading import check_attributes, invalid
+from kappi_media.api.faults import faults_of
+from kappi_media.api.reading import check_attributes, refusal
 from kappi_media.schemas import PostedFile
 
 _TEXTS: Final = frozenset({"caption", "location", "sha256"})
+_FIELDS: Final = _TEXTS | {"tags", "attributes"}
 
 
 class FormBody:
@@ -24,18 +28,18 @@ class FormBody:
         return self._form.content()
 
     def declaration(self) -> PostedFile:
+        refuse_unknown_fields(self._form.fields, known=_FIELDS)
         said = self._said()
-        try:
-            declaration = msgspec.convert(said, PostedFile)
-        except msgspec.ValidationError as error:
-            raise invalid(str(error)) from error
-        check_attributes([("attributes", declaration.attributes)])
+        if faults := faults_of(said, PostedFile):
+            raise refusal(faults)
+        declaration = msgspec.convert(said, PostedFile)
+        check_attributes([("attributes", declaration.attributes or {})])
         return declaration
 
     def _said(self) -> dict[str, Any]:
         file = self._form.file
         if file is None:
-            raise invalid(f"Object missing required field `{FILE_FIELD}`")
+            raise refusal([FieldError(field=FILE_FIELD, code="missing", message="It is missing.")])
         said: dict[str, Any] = {"content_base64": ""}
         if file.filename is not None:
             said["filename"] = file.filename

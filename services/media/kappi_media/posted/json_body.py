@@ -103,7 +103,7 @@ class JsonBody:
 
     def declaration(self) -> PostedFile:
         declaration = decode(_declaration, bytes(self._outline.kept))
-        check_attributes([("attributes", declaration.attributes)])
+        check_attributes([("attributes", declaration.attributes or {})])
         return declaration
 
     def _decoded(self, chunk: bytes) -> Iterator[bytes]:

@@ -259,7 +259,7 @@ def _declared(upload: Upload, received: _Received, *, fmt: MediaFormat) -> Decla
         sha256=received.digest if said.sha256 is not None else None,
     )
     return DeclaredUpload(
-        settled, Description(said.caption, tuple(said.tags), said.location, said.attributes)
+        settled, Description(said.caption, tuple(said.tags or ()), said.location, said.attributes or {})
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -297,29 +297,33 @@ def _ended(upload: Upload) -> PromisedUpload:
     )
 
 
+def refused_files(rules: TierRules, files: Iterable[tuple[int, FileDeclaration]]) -> list[FieldError]:
+    """Of the files, each with its place in the batch, those that are too large or of a type not taken."""
+    limit = _largest(rules)
+    errors = []
+    for number, file in files:
+        if file.size > limit:
+            message = f"It has {file.size} bytes; the largest file taken here has {limit}."
+            errors.append(FieldError(f"files.{number}.size", FileTooLarge.code, message))
+        if not is_taken(file.content_type):
+            message = f"This type is not taken. Send {ACCEPTED}."
+            errors.append(FieldError(f"files.{number}.content_type", UnsupportedContentType.code, message))
+    return errors
+
+
 def _check(rules: TierRules, files: Sequence[FileDeclaration]) -> None:
-    limit = min(rules.max_file_bytes, OBJECT_LIMIT_BYTES)
-    too_large = [number for number, file in enumerate(files) if file.size > limit]
-    if too_large:
-        raise FileTooLarge(
-            f"The largest file allowed here has {limit} bytes.",
-            errors=_errors(too_large, "size", "file_too_large"),
-        )
-    foreign = [number for number, file in enumerate(files) if not is_taken(file.content_type)]
-    if foreign:
-        raise UnsupportedContentType(
-            f"Send {ACCEPTED}.",
-            errors=_errors(foreign, "content_type", "unsupported_content_type"),
-        )
+    errors = tuple(refused_files(rules, enumerate(files)))
+    if any(error.code == FileTooLarge.code for error in errors):
+        raise FileTooLarge(f"The largest file allowed here has {_largest(rules)} bytes.", errors=errors)
+    if errors:
+        raise UnsupportedContentType(f"Send {ACCEPTED}.", errors=errors)
+
+
+def _largest(rules: TierRules) -> int:
+    return min(rules.max_file_bytes, OBJECT_LIMIT_BYTES)
 
 
 def _description(file: FileDeclaration) -> Description:
     if not (file.caption or file.tags or file.location or file.attributes):
         return _NO_DESCRIPTION
-    return Description(file.caption, tuple(file.tags), file.location, file.attributes)
-
-
-def _errors(numbers: Sequence[int], field: str, code: str) -> tuple[FieldError, ...]:
-    return tuple(
-        FieldError(field=f"files.{number}.{field}", code=code, message="not taken") for number in numbers
-    )
+    return Description(file.caption, tuple(file.tags or ()), file.location, file.attributes or {})

@@ -24,7 +24,7 @@ from kappi_media.page_cache import PageCache
 from kappi_media.paging import cursor_after
 from kappi_media.presentation import present_gallery
 from kappi_media.repository.view import ViewQueries
-from kappi_media.schemas import GalleryView
+from kappi_media.schemas import SharedGallery
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
@@ -52,9 +52,9 @@ class PageAnswer:
 
 
 class _Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A `GalleryPage` whose items are encoded already."""
+    """A `SharedGalleryPage` whose items are encoded already."""
 
-    gallery: GalleryView
+    gallery: SharedGallery
     items: list[msgspec.Raw]
     next_cursor: str | None
 

@@ -10,7 +10,7 @@ import pytest
 from kappi_chassis.db import Database
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Client, Clock, Gallery, Published, Teller
+from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 
@@ -213,3 +213,18 @@ async def test_an_upload_completed_while_it_is_aborted_is_one_of_both(
         assert told == (["UploadCompleted"] if completed.status == 200 else ["MediaDeleted"])
     items = await database.hot.fetchval("SELECT count(*) FROM items")
     assert items == await database.hot.fetchval("SELECT item_count FROM contents")
+
+
+async def test_what_may_be_left_out_may_be_null(client: Client, gallery: Gallery, http: Http) -> None:
+    """Some generated clients send null for it."""
+    nothing = dict.fromkeys(("sha256", "caption", "tags", "location", "attributes"))
+    path = f"/v1/galleries/{gallery.id}/uploads"
+    declared = {"files": [file(JPEG, **nothing)], "connection": None}
+    signed = await http("POST", path, grant=gallery.grant("contribute"), body=declared)
+    assert signed.status == 201, signed.body
+    (promised,) = signed.json["uploads"]
+    assert await client.put(promised, JPEG) == 200
+    path = f"/v1/uploads/{promised['id']}/complete"
+    for raw in (b"null", b'{"parts": null}'):
+        answer = await http("POST", path, grant=gallery.grant("contribute"), raw=raw)
+        assert (answer.status, answer.json["tags"], answer.json["attributes"]) == (200, [], {})

@@ -276,15 +276,17 @@ async def test_parts_that_cannot_be_signed(sender: Sender, numbers: list[int], f
 
 async def test_bodies_that_cannot_be(sender: Sender, http: Http, gallery: Gallery) -> None:
     upload = await sender.begin()
-    for path in ("parts", "complete"):
+    fields = {"parts": b'{"numbers":["1"]}', "complete": b'{"parts":[{"number":0,"etag":"x"}]}'}
+    for path, wrong in fields.items():
         for raw, status, code in (
             (b"{", 400, "malformed_json"),
             (b"[]", 422, "validation_failed"),
-            (b'{"numbers":[1],"parts":[{"number":0,"etag":"x"}]}'.replace(b"[1]", b'["1"]'), 422, None),
+            (wrong, 422, "validation_failed"),
+            (b'{"part":1}', 422, "unknown_field"),
             (b"x" * (1 << 21), 413, "payload_too_large"),
         ):
             answer = await http("POST", f"/v1/uploads/{upload['id']}/{path}", grant=gallery.grant(), raw=raw)
-            assert (answer.status, answer.code) == (status, code or "validation_failed")
+            assert (answer.status, answer.code) == (status, code)
 
 
 async def test_parts_of_uploads_that_are_none_or_over(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -111,7 +112,17 @@ async def test_a_faulty_file_is_named_and_nothing_is_promised(
         (b"{", 400, "malformed_json"),
         (b"\xff\xfe", 400, "malformed_json"),
         (b'{"files":[{"filename":"\xff"}]}', 400, "malformed_json"),
-        (b'{"files":[{"filename":"\\ud800","size":1,"content_type":"image/gif"}]}', 400, "malformed_json"),
+        (
+            b'{"files":[{"filename":"a\\ud800","size":1,"content_type":"image/gif"}]}',
+            422,
+            "validation_failed",
+        ),
+        (b'{"files":[{"filename":"a","size":NaN,"content_type":"image/gif"}]}', 422, "validation_failed"),
+        (
+            b'{"files":[{"filename":"a","size":1,"content_type":"image/gif","attributes":{"a":NaN}}]}',
+            400,
+            "malformed_json",
+        ),
         (b'{"files":[{"attributes":{"deep":' + b"[" * 20_000, 400, "malformed_json"),
         (b"[]", 422, "validation_failed"),
         (b"{}", 422, "validation_failed"),
@@ -135,6 +146,79 @@ async def test_a_body_that_cannot_be_is_refused(
     path = f"/v1/galleries/{gallery.id}/uploads"
     answer = await http("POST", path, grant=gallery.grant(), raw=raw)
     assert (answer.status, answer.code) == (status, code)
+
+
+async def test_every_bad_file_of_a_batch_is_named_in_words(
+    http: Http, gallery: Gallery, database: Database
+) -> None:
+    bad: list[tuple[dict[str, Any], str, str, str]] = [
+        ({"flename": "b"}, "flename", "unknown_field", "There is no field of this name."),
+        ({"filename": "a\0b"}, "filename", "invalid", "It may not hold the character U+0000."),
+        (
+            {"caption": "half \ud800"},
+            "caption",
+            "invalid",
+            "It may not hold the character U+D800, half of a surrogate pair.",
+        ),
+        ({"size": "10"}, "size", "invalid", "It must be a whole number, not text."),
+        ({"size": 0}, "size", "invalid", "It must be at least 1."),
+        ({"filename": ""}, "filename", "invalid", "It must have at least 1 character."),
+        ({"tags": ["a", ""]}, "tags.1", "invalid", "It must have at least 1 character."),
+        ({"tags": "a"}, "tags", "invalid", "It must be a list, not text."),
+        (
+            {"sha256": "beef"},
+            "sha256",
+            "invalid",
+            "It must be as described: SHA-256 of the content, 64 hexadecimal digits; checked when given.",
+        ),
+        (
+            {"attributes": {"x": "y" * 5000}},
+            "attributes",
+            "too_large",
+            "It has more than 4096 bytes.",
+        ),
+        (
+            {"size": 6 * GIB},
+            "size",
+            "file_too_large",
+            f"It has {6 * GIB} bytes; the largest file taken here has {5 * GIB}.",
+        ),
+    ]
+    files = [each for change, *_ in bad for each in (jpeg(), {**jpeg(), **change})]
+    files.append({"filename": "only a name", "size": 1})
+    files.append({**jpeg(), "content_type": "text/plain"})
+    raw = json.dumps({"files": files}).encode()
+    answer = await http("POST", f"/v1/galleries/{gallery.id}/uploads", grant=gallery.grant(), raw=raw)
+    assert (answer.status, answer.code) == (422, "unknown_field")
+    last = len(bad) * 2
+    assert [(error["field"], error["code"], error["message"]) for error in answer.json["errors"]][:-1] == [
+        *((f"files.{2 * n + 1}.{field}", code, message) for n, (_, field, code, message) in enumerate(bad)),
+        (f"files.{last}.content_type", "missing", "It is missing."),
+    ]
+    foreign = answer.json["errors"][-1]
+    assert (foreign["field"], foreign["code"]) == (
+        f"files.{last + 1}.content_type",
+        "unsupported_content_type",
+    )
+    assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 0
+
+
+async def test_files_too_large_and_of_a_foreign_type_are_named_together(http: Http, gallery: Gallery) -> None:
+    files = [{**jpeg(), "content_type": "text/plain"}, {**jpeg(), "size": 6 * GIB}, jpeg()]
+    path = f"/v1/galleries/{gallery.id}/uploads"
+    answer = await http("POST", path, grant=gallery.grant(), body={"files": files})
+    assert (answer.status, answer.code) == (413, "file_too_large")
+    assert [error["field"] for error in answer.json["errors"]] == ["files.0.content_type", "files.1.size"]
+
+
+async def test_a_hundred_bad_files_all_have_their_place(http: Http, gallery: Gallery) -> None:
+    worst = dict.fromkeys((f"field {n}" for n in range(200)), 1)
+    path = f"/v1/galleries/{gallery.id}/uploads"
+    answer = await http("POST", path, grant=gallery.grant(), body={"files": [worst] * 100})
+    assert (answer.status, answer.code) == (422, "unknown_field")
+    named = [int(error["field"].split(".")[1]) for error in answer.json["errors"]]
+    assert set(named) == set(range(100))
+    assert len(named) <= 500
 
 
 async def test_a_batch_has_a_hundred_files_at_most(http: Http, gallery: Gallery) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_chassis.http.form_stream import MalformedForm
-from kappi_chassis.problems import PayloadTooLarge, Problem, ValidationFailed
+from kappi_chassis.problems import PayloadTooLarge, Problem, UnknownField, ValidationFailed
 from kappi_media.posted.form_body import FormBody
 from kappi_media.schemas import PostedFile
 
@@ -44,7 +44,6 @@ async def test_it_reads_the_same_however_it_is_cut(content: bytes, size: int, fi
         part("tags", "2026"),
         part("attributes", '{"day": 3}'),
         part("location", ""),
-        part("unknown", "ignored"),
     ]
     found, declared = await read(form(file, *said) if first else form(*said, file), size)
     assert found == content
@@ -66,6 +65,12 @@ async def test_it_reads_the_same_however_it_is_cut(content: bytes, size: int, fi
 async def test_file_names_as_clients_write_them(written: str, read_as: str) -> None:
     _, declared = await read(form(part("file", b"x", filename=written)))
     assert declared.filename == read_as
+
+
+async def test_an_unknown_field_is_named() -> None:
+    with pytest.raises(UnknownField) as caught:
+        await read(form(part("file", b"x", filename="a.jpg"), part("capton", "a"), part("name", "b")))
+    assert [error.field for error in caught.value.errors] == ["capton", "name"]
 
 
 async def test_the_generic_type_says_nothing() -> None:
