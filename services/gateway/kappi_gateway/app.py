@@ -16,7 +16,7 @@ _CORS = (
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Retry-After, X-Request-Id",
+        b"Accept-Ranges, Content-Disposition, Content-Range, Date, ETag, Location, Retry-After, X-Request-Id",
     ),
     (b"x-content-type-options", b"nosniff"),
 )
