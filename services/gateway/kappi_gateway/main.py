@@ -170,7 +170,7 @@ class _Wiring:
     def router(self) -> Router[Endpoint]:
         settings, upstreams = self.settings, self.upstreams
         guessing = self._buckets(settings.guess_burst, settings.guesses_per_minute / 60)
-        credentials = self._credentials(GuessLimit(guessing))
+        credentials = self._credentials(GuessLimit(guessing, max_found=settings.found_codes))
         limits = self._limits(guessing)
         terms = Terms(
             body_limit_bytes=settings.json_body_limit_bytes,

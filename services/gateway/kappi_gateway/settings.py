@@ -175,6 +175,11 @@ class GatewaySettings(ServiceSettings):
 
     guess_burst: int = Field(default=40, gt=0, description="Failed look-ups an address has at once")
     guesses_per_minute: float = Field(default=20.0, gt=0, description="How fast they come back")
+    found_codes: int = Field(
+        default=100_000,
+        gt=0,
+        description="Codes found by addresses, in all: they pass while the same address guesses others",
+    )
     creation_burst: int = Field(default=60, gt=0, description="Galleries an address or account makes at once")
     creations_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
     sign_up_burst: int = Field(default=20, gt=0, description="Accounts an address makes at once")
