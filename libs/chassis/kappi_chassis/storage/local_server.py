@@ -50,6 +50,7 @@ from kappi_chassis.storage.local_responses import (
     send_whole,
 )
 from kappi_chassis.storage.local_signing import (
+    STORE_PATH,
     LocalUrlVerifier,
     PartBinding,
     SignatureRejected,
@@ -69,9 +70,9 @@ def local_store_app(
     *,
     signer_secret: bytes,
     clock: Callable[[], datetime],
-    base_path: str = "/store/",
+    base_path: str = STORE_PATH,
 ) -> AsgiApp:
-    """The app. base_path: that of the signer's base URL, slashes included. clock: aware, tells expiry."""
+    """The app. base_path: what comes before keys, slashes included. clock: aware, tells expiry."""
     return _LocalStoreApp(
         store, verifier=LocalUrlVerifier(secret=signer_secret), clock=clock, base_path=base_path
     )

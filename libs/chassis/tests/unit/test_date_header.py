@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 from kappi_chassis.embedded.ports import LOOPBACK, free_port
-from kappi_chassis.http import date_header
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import Message, Receive, Scope, Send
 from kappi_chassis.http.server import HttpServer
@@ -52,7 +51,7 @@ async def test_every_answer_of_a_server_has_one_date(request_bytes: bytes, statu
 
 async def test_the_date_is_that_of_the_answer_not_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 784_111_777.0
-    monkeypatch.setattr(date_header.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     sent: list[Message] = []
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
