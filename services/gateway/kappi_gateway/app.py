@@ -94,6 +94,29 @@ def with_hsts(app: App, *, addresses: ClientAddresses, max_age_s: int) -> App:
     return hsts
 
 
+def below(path: str, app: App) -> App:
+    """The app below a path. A proxy in front may leave it in what it passes on, or take it off."""
+    prefix = path.encode()
+
+    async def split(scope: Scope, receive: Receive, send: Send) -> None:
+        raw_path: bytes = scope.get("raw_path", b"")
+        if raw_path == prefix:
+            await _move_to(path + "/", send)
+            return
+        if raw_path.startswith(prefix + b"/"):
+            scope["raw_path"], scope["path"] = raw_path[len(prefix) :], scope["path"][len(path) :]
+        await app(scope, receive, send)
+
+    return split
+
+
+async def _move_to(path: str, send: Send) -> None:
+    """The links of a page are relative to its address, so that must end as it should."""
+    headers = [(b"location", path.encode()), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 308, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
 def leads_to_archive(raw_path: bytes) -> bool:
     return raw_path.endswith(b"/archive") and raw_path.startswith(b"/v1/g/")
 
