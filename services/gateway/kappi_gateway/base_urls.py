@@ -20,7 +20,8 @@ from kappi_gateway.headers import FORWARDED_HOST, HOST, first, text
 
 class BaseUrls:
     """public_url: None where none is set. hosts: further ones, with the port where it is not the scheme's
-    own. own_addresses: whether those of this machine count, too. addresses: tell which proxies are believed."""
+    own. own_addresses: whether those of this machine count, too. addresses: tell whose headers are believed.
+    """
 
     def __init__(
         self,
