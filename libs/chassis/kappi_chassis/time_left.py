@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
 UNCHANGED_S = 10
 
 
+@lru_cache(maxsize=256)  # the same for every upload of an answer
 def seconds_left(expires_at: datetime, *, now: datetime) -> int:
     """Whole seconds until then; 0 once it is over."""
     return max(0, int((expires_at - now).total_seconds()))

@@ -66,8 +66,7 @@ class BaseUrls:
         return SplitResult(self._addresses.scheme_of(scope), text(host), self.path, "", "")
 
     def _host_of(self, scope: Scope) -> bytes | None:
-        client = scope["client"]
-        if client and self._addresses.trusts(client[0]):
+        if self._addresses.trusts_some and (client := scope["client"]) and self._addresses.trusts(client[0]):
             forwarded = first(scope["headers"], FORWARDED_HOST)
             if forwarded is not None:
                 return forwarded.rpartition(b",")[2].strip()  # that of the proxy next to us

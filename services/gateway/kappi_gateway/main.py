@@ -14,6 +14,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.http.connections import ConnectionLimits
+from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.idempotency import IdempotencyKeyReused
@@ -158,12 +159,13 @@ def build_app(
         app = with_hsts(app, addresses=addresses, max_age_s=int(settings.hsts_max_age.total_seconds()))
     if base_urls.path:
         app = below(base_urls.path, app)
-    return with_patience(
+    patient = with_patience(
         app,
         addresses=addresses,
         slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
         silence_s=settings.client_silence.total_seconds(),
     )
+    return dated(patient)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`Date` of every answer (RFC 9110, 6.6.1): a client with a wrong clock tells by it how long URLs live."""
+"""`Date` of an answer (RFC 9110, 6.6.1): a client with a wrong clock tells by it how long URLs live."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from typing import Any
 import uvicorn
 
 from kappi_chassis.http.connections import ConnectionLimits, Connections
-from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.protocol import BoundedHttpProtocol, cutting
 
 BACKLOG = 2_048
@@ -35,7 +34,7 @@ class HttpServer:
         self._port = port
         self._server = _Server(
             uvicorn.Config(
-                cutting(dated(app)),
+                cutting(app),
                 # One set of connections per port, not per protocol: a protocol is one connection.
                 http=partial(  # type: ignore[arg-type]  # uvicorn calls it, as it would a class
                     BoundedHttpProtocol, connections=Connections(connections or ConnectionLimits())
@@ -44,7 +43,7 @@ class HttpServer:
                 access_log=False,
                 lifespan="off",
                 server_header=False,
-                date_header=False,  # uvicorn's is that of the request, and stands still while it drains
+                date_header=False,
                 proxy_headers=False,  # uvicorn would believe anyone on this machine; the gateway decides
                 ws="none",
                 backlog=BACKLOG,

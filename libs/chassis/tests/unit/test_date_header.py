@@ -35,9 +35,9 @@ async def head_of_answer(port: int, request: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("request_bytes", "status"), [(b"GET / HTTP/1.1\r\n\r\n", b"204"), (b"\x16\x03\x01\r\n\r\n", b"400")]
 )
-async def test_every_answer_of_a_server_has_one_date(request_bytes: bytes, status: bytes) -> None:
+async def test_answers_and_refusals_have_one_date(request_bytes: bytes, status: bytes) -> None:
     port = free_port()
-    server = HttpServer(app, host=LOOPBACK, port=port)
+    server = HttpServer(dated(app), host=LOOPBACK, port=port)
     serving = asyncio.create_task(server.serve())
     try:
         head = await eventually(lambda: head_of_answer(port, request_bytes))
