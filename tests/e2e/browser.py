@@ -132,6 +132,16 @@ class Page:
         await self.click(selector)
         await self._until_loaded()
 
+    async def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
+        """The window, in pixels of the page."""
+        await self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=is_phone,
+        )
+
     async def photograph(self, name: str) -> Path:
         """A picture of the page for people to look at; returns where it is."""
         ARTEFACTS.mkdir(exist_ok=True)
@@ -173,8 +183,8 @@ class Page:
 
 
 @asynccontextmanager
-async def browsing(folder: Path) -> AsyncIterator[Page]:
-    """A tab of a browser that knows nothing yet. folder: for its profile and its log."""
+async def browsing(folder: Path, *flags: str) -> AsyncIterator[Page]:
+    """A tab of a browser that knows nothing yet. folder: for its profile and its log. flags: further ones."""
     program = find_browser()
     assert program is not None
     profile = folder / "profile"
@@ -182,7 +192,7 @@ async def browsing(folder: Path) -> AsyncIterator[Page]:
     sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
     address = profile / "DevToolsActivePort"
     process = ManagedProcess(
-        [program, *_FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank"],
+        [program, *_FLAGS, *sandbox, *flags, f"--user-data-dir={profile}", "about:blank"],
         log=folder / "browser.log",
         ready=lambda: address.exists() and len(address.read_text().splitlines()) == 2,
     )

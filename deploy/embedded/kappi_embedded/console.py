@@ -14,6 +14,7 @@ _GREEN, _YELLOW, _RED, _DIM, _BOLD, _PLAIN = (
     "\x1b[1m",
     "\x1b[0m",
 )
+_LIGHT_ON_DARK = "\x1b[97;40m"
 _TICK, _TICK_ASCII = "✓", "ok"
 
 
@@ -48,6 +49,10 @@ class Console:
 
     def fail(self, text: str) -> None:
         self.say(f"{self._in(_RED, 'Error:')} {text}")
+
+    def draw(self, lines: str) -> None:
+        """Light blocks on dark, also where the terminal writes dark on light."""
+        self.say("\n".join(f"  {self._in(_LIGHT_ON_DARK, line)}" for line in lines.splitlines()))
 
     def strong(self, text: str) -> str:
         return self._in(_BOLD, text)

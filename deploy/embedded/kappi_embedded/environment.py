@@ -155,6 +155,7 @@ class Environments:
         own = {
             "KAPPI_GATEWAY_HOST": self._plan.host,
             "KAPPI_GATEWAY_PORT": str(self._plan.port),
+            "KAPPI_GATEWAY_OWN_ADDRESSES": str(self._plan.has_no_other_name).lower(),
             "KAPPI_GATEWAY_IDENTITY_URL": addresses.url("identity"),
             "KAPPI_GATEWAY_GALLERIES_URL": addresses.url("galleries"),
             "KAPPI_GATEWAY_MEDIA_URL": addresses.url("media"),
@@ -163,6 +164,8 @@ class Environments:
             own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = self._s3_origin()
         else:
             own["KAPPI_GATEWAY_STORE_URL"] = addresses.url("store")
+            # A page that was come to by another name has pictures from there.
+            own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = _origin_of(self._plan.public_url)
         return own
 
     def _s3_origin(self) -> str:
@@ -178,3 +181,8 @@ class Environments:
         if self._environ.get("KAPPI_S3_ADDRESSING") == "virtual":
             host = f"{self._environ.get('KAPPI_S3_BUCKET', '')}.{host}"
         return f"{parts.scheme}://{host}"
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kappi_chassis.settings import is_loopback
+from kappi_gateway.public_url import checked_public_url
+
 DEFAULT_PORT = 8000
 DEFAULT_HOST = "127.0.0.1"
-_ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound to
+ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound to
 
 
 class BadSetting(ValueError):
@@ -75,6 +78,19 @@ class Plan:
     store_reserve_bytes: int | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether other machines reach it."""
+        return self.host in ANY_ADDRESS or not is_loopback(self.host)
+
+    @property
+    def has_no_other_name(self) -> bool:
+        """Whether the public URL is only what this machine calls the gateway's own port: clients come to that
+        directly then, by whichever address."""
+        parts = urlsplit(self.public_url)
+        plain = parts.scheme == "http" and parts.port == self.port and not parts.path
+        return plain and is_loopback(parts.hostname or "")
+
+    @property
     def services(self) -> tuple[ServiceSpec, ...]:
         """The store process serves the local folder; an S3 needs none."""
         return tuple(service for service in SERVICES if service.name != "store" or not self.uses_s3)
@@ -97,10 +113,12 @@ def read_plan(environ: Mapping[str, str]) -> Plan:
     """Raises BadSetting."""
     host = environ.get("KAPPI_HOST") or DEFAULT_HOST
     port = _port(environ.get("KAPPI_PORT") or str(DEFAULT_PORT))
-    reachable = "localhost" if host in _ANY_ADDRESS | {"127.0.0.1", "::1"} else host
+    reachable = "localhost" if host in ANY_ADDRESS | {"127.0.0.1", "::1"} else host
     public_url = (environ.get("KAPPI_PUBLIC_URL") or f"http://{reachable}:{port}").rstrip("/")
-    if urlsplit(public_url).scheme not in {"http", "https"}:
-        raise BadSetting(f"KAPPI_PUBLIC_URL is {public_url!r}: give an address such as https://kappi.example")
+    try:
+        public_url = checked_public_url(public_url)
+    except ValueError as refused:
+        raise BadSetting(f"KAPPI_PUBLIC_URL: {refused}") from refused
     return Plan(
         data_dir=data_dir_from(environ),
         host=host,

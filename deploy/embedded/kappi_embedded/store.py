@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from kappi_chassis.clock import utc_now
 from kappi_chassis.http.internal import only_internal
@@ -68,7 +67,6 @@ def build(platform: PlatformSettings, settings: StoreSettings, storage: StorageS
         store,
         signer_secret=storage.local_store_secret.get_secret_value().encode(),
         clock=utc_now,
-        base_path=urlsplit(storage.local_store_url).path,
     )
     service.serves(only_internal(app, platform, settings))
     return service

@@ -22,6 +22,7 @@ from kappi_embedded.ballast import Ballast
 from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, DataDirInUse, DataDirUnusable
 from kappi_embedded.fork_client import ForkserverLost
+from kappi_embedded.network import phone_url, qr_code
 from kappi_embedded.plan import BadSetting, Plan, data_dir_from, read_plan
 from kappi_embedded.supervised import ServiceFailed
 from kappi_embedded.supervisor import StartFailed, Supervisor
@@ -140,6 +141,19 @@ def _welcome(plan: Plan, console: Console) -> None:
           {kappi} admin create EMAIL   whoever may use {plan.public_url}/admin
   Stop    Ctrl-C. Data and logs stay in {shown(plan.data_dir)}
 """)
+    _invite_phones(plan, console)
+
+
+def _invite_phones(plan: Plan, console: Console) -> None:
+    url = phone_url(plan)
+    if url is not None:
+        console.say(f"  Phone   {url}")
+        console.draw(qr_code(url))
+    elif plan.is_open:
+        console.say("  Phone   this machine is in no network at the moment")
+    else:
+        console.say("  Phone   start it with KAPPI_HOST=0.0.0.0 to open it on phones in this network")
+    console.say()
 
 
 def _command(plan: Plan) -> str:

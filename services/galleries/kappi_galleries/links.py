@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kappi_chassis.base_url import base_url, link_base_url
+
 from kappi_galleries.domain import Gallery
 from kappi_galleries.posts_domain import PostId
 
@@ -18,8 +20,8 @@ class Links:
         """The gallery's page; None while its code opens nothing."""
         if gallery.shown_code is None:
             return None
-        return f"{self.public_url.rstrip('/')}/g/{gallery.shown_code}"
+        return f"{link_base_url(self.public_url)}/g/{gallery.shown_code}"
 
     def image_of(self, post_id: PostId) -> str:
         """The picture of a post, for everybody and as long as the post is there."""
-        return f"{self.public_url.rstrip('/')}/v1/posts/{post_id}/image"
+        return f"{base_url(self.public_url)}/v1/posts/{post_id}/image"

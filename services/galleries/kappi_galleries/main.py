@@ -84,6 +84,7 @@ def build_app(ground: Ground, settings: GalleriesSettings) -> App:
         callers=callers,
         calls=calls,
         links=links,
+        clock=ground.clock,
     )
     app.include_router(
         _gallery_api(ground, settings, links=links, codes=codes, callers=callers, calls=calls).router()
@@ -140,6 +141,7 @@ def _gallery_api(
         callers=callers,
         calls=calls,
         links=links,
+        clock=ground.clock,
     )
 
 

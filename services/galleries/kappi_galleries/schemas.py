@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from kappi_chassis.http.unknown_fields import RequestBody
+from kappi_chassis.time_left import seconds_left
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
@@ -139,13 +140,14 @@ class GalleryAnswer(BaseModel):
         description="Viewers get copies of originals that do not tell where they were taken"
     )
     expires_at: datetime | None = Field(description="When it is deleted; null for never")
+    expires_in: int | None = Field(description="Seconds until then")
     created_at: datetime
     updated_at: datetime
     item_count: int = Field(description="Items that are ready; follows changes within moments")
     size_bytes: int = Field(description="Bytes of their originals")
 
     @classmethod
-    def of(cls, gallery: Gallery, links: Links) -> GalleryAnswer:
+    def of(cls, gallery: Gallery, links: Links, *, now: datetime) -> GalleryAnswer:
         return cls(
             id=gallery.id,
             code=gallery.shown_code,
@@ -155,6 +157,7 @@ class GalleryAnswer(BaseModel):
             password_protected=gallery.password_protected,
             location_free=gallery.location_free,
             expires_at=gallery.expires_at,
+            expires_in=None if gallery.expires_at is None else seconds_left(gallery.expires_at, now=now),
             created_at=gallery.created_at,
             updated_at=gallery.updated_at,
             item_count=gallery.item_count,

@@ -16,7 +16,7 @@ _CORS = (
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Retry-After, X-Request-Id",
+        b"Accept-Ranges, Content-Disposition, Content-Range, Date, ETag, Location, Retry-After, X-Request-Id",
     ),
     (b"x-content-type-options", b"nosniff"),
 )
@@ -92,6 +92,29 @@ def with_hsts(app: App, *, addresses: ClientAddresses, max_age_s: int) -> App:
         await app(scope, receive, send_with_hsts)
 
     return hsts
+
+
+def below(path: str, app: App) -> App:
+    """The app below a path. A proxy in front may leave it in what it passes on, or take it off."""
+    prefix = path.encode()
+
+    async def split(scope: Scope, receive: Receive, send: Send) -> None:
+        raw_path: bytes = scope.get("raw_path", b"")
+        if raw_path == prefix:
+            await _move_to(path + "/", send)
+            return
+        if raw_path.startswith(prefix + b"/"):
+            scope["raw_path"], scope["path"] = raw_path[len(prefix) :], scope["path"][len(path) :]
+        await app(scope, receive, send)
+
+    return split
+
+
+async def _move_to(path: str, send: Send) -> None:
+    """The links of a page are relative to its address, so that must end as it should."""
+    headers = [(b"location", path.encode()), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 308, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def leads_to_archive(raw_path: bytes) -> bool:

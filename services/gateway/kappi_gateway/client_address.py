@@ -21,11 +21,12 @@ class ClientAddresses:
 
     def __init__(self, trusted: Iterable[Network]) -> None:
         self._trusted = tuple(trusted)
+        self.trusts_some = bool(self._trusted)
         self._is_trusted = lru_cache(maxsize=4096)(self._lies_in_trusted)
 
     def trusts(self, peer: str) -> bool:
         """Whether the peer's X-Forwarded-… headers are believed."""
-        return bool(self._trusted) and self._is_trusted(peer)
+        return self.trusts_some and self._is_trusted(peer)
 
     def key_of_peer(self, peer: str) -> str | None:
         """What limits of connections count by; None for a trusted proxy, which connects for many clients."""

@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 import msgspec
+from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.accounts import Role
 
 from kappi_gateway import metrics
@@ -163,8 +164,8 @@ class Credentials:
         return limit_key(call.address)
 
     async def _by_code(self, raw_code: bytes, call: Call) -> Granted:
-        self._guesses.check(call.address)
         code = normal_code(raw_code)
+        self._guesses.check(call.address, code)
         if code is None:
             self._guesses.spend(call.address)
             raise GalleryNotFound
@@ -174,6 +175,7 @@ class Credentials:
         kept = self._cache.find(key)
         if kept is not None:
             _VIEWS_CACHED.inc()
+            self._guesses.found(call.address, code)
             return Granted(key, kept, cached=True)
         question = {"code": code}
         if password is not None:
@@ -183,27 +185,32 @@ class Credentials:
 
     async def _look_up(self, address: str, key: GrantKey, question: dict[str, str]) -> KeptGrant:
         """Whoever asks pays first and is refunded for a code that exists: many guesses at once must not
-        all pass the check. Those who only wait for the same answer pay when it is no."""
-        leads = not self._cache.is_being_asked(key)
-        if leads:
+        all pass the check. Those who only wait for the same answer, or found the code before, pay when it is
+        no."""
+        pays = not self._cache.is_being_asked(key) and not self._guesses.has_found(address, key.code)
+        if pays:
             self._guesses.spend(address)
         try:
             grant = await self._cache.obtain(key, lambda: self._granting.ask("view", question))
         except GrantRefused as refused:
             if refused.status == GalleryNotFound.status:
-                if not leads:
+                if not pays:
                     self._guesses.spend(address)
+                self._guesses.missed(address, key.code)
                 raise GalleryNotFound from refused
-            if leads:
+            if pays:
                 # The code was right; wrong passwords are counted by galleries.
                 self._guesses.refund(address)
+            if refused.status == Unauthenticated.status:
+                self._guesses.found(address, key.code)
             raise
         except (UpstreamUnavailable, UpstreamTimeout):
-            if leads:
+            if pays:
                 self._guesses.refund(address)
             raise
-        if leads:
+        if pays:
             self._guesses.refund(address)
+        self._guesses.found(address, key.code)
         return grant
 
     async def _by_key(self, access_key: str) -> Granted:

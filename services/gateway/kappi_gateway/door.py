@@ -15,10 +15,11 @@ from kappi_chassis.http.edge import LASTS, PACED, App, Receive, Scope, Send
 from kappi_chassis.observability import context
 from kappi_chassis.problems import MethodNotAllowed, NotFound
 
+from kappi_gateway.base_urls import BaseUrls
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.departure import Departure
-from kappi_gateway.headers import HOST, TO_PANEL, TO_STORE, first, passing, text
+from kappi_gateway.headers import TO_PANEL, TO_STORE, passing
 from kappi_gateway.limits import PlaceLimit
 from kappi_gateway.pace import Pace
 from kappi_gateway.relay import relay
@@ -145,6 +146,7 @@ def panel_door(
     body_limit_bytes: int,
     client_silence: timedelta,
     places: PlaceLimit,
+    base_urls: BaseUrls,
 ) -> App:
     """Identity's own pages, /admin and below it and the one for a new password: they have cookies and forms,
     so the API's freedom towards other origins must not reach them. places: of one address."""
@@ -152,12 +154,13 @@ def panel_door(
     def introduce(scope: Scope) -> Headers:
         address = addresses.of_request(scope)
         # The panel compares it with where a form came from, and builds absolute addresses of it.
-        host = first(scope["headers"], HOST)
+        base = base_urls.of_page(scope)
         return [
-            *([] if host is None else [("x-forwarded-host", text(host))]),
             ("traceparent", context.traceparent.get() or ""),
             ("x-forwarded-for", address),
-            ("x-forwarded-proto", scope["scheme"]),
+            ("x-forwarded-host", base.netloc),
+            ("x-forwarded-prefix", base.path),
+            ("x-forwarded-proto", base.scheme),
         ]
 
     @contextmanager

@@ -10,11 +10,13 @@ from uuid import UUID
 
 import msgspec
 from aiohttp import ClientError, ClientResponse
+from kappi_chassis.base_url import BASE_URL
 from kappi_chassis.http.edge import LASTS
 from kappi_chassis.observability import context
 from kappi_chassis.problems import NotFound, PayloadTooLarge, ValidationFailed
 from kappi_contracts.grants import GRANT_HEADER
 
+from kappi_gateway.base_urls import BaseUrls
 from kappi_gateway.body import ClientLeft, RequestBody, declared_body
 from kappi_gateway.call import Call
 from kappi_gateway.credentials import Credentials, normal_code
@@ -38,6 +40,7 @@ from kappi_gateway.upstream import Upstreams
 
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _SPACE = b"%20"
+_BASE_URL = BASE_URL.decode()
 _DOTS = frozenset({b".", b".."})
 _PASSING = {Service.IDENTITY: TO_IDENTITY, Service.GALLERIES: TO_GALLERIES, Service.MEDIA: WITH_GRANT}
 _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
@@ -102,10 +105,12 @@ class Forward:
         credentials: Credentials,
         limits: Mapping[Limit, CallLimit],
         terms: Terms,
+        base_urls: BaseUrls,
     ) -> None:
         self._route = route
         self._upstreams = upstreams
         self._credentials = credentials
+        self._base_urls = base_urls
         self._limit = limits.get(route.limit)
         self._body_limit_bytes = (
             terms.file_body_limits_bytes[route.carries] if route.carries else terms.body_limit_bytes
@@ -262,6 +267,8 @@ class Forward:
         headers.append(("traceparent", context.traceparent.get() or ""))
         headers.append(("x-forwarded-for", call.address))
         headers.append(("x-forwarded-proto", call.scope["scheme"]))
+        if (base_url := self._base_urls.of_request(call.scope)) is not None:
+            headers.append((_BASE_URL, base_url))
         if granted is not None:
             headers.append((GRANT_HEADER, granted.grant.token))
         if self._route.is_counted and (role := await self._credentials.role_of(call)) is not None:

@@ -89,17 +89,39 @@ class TokenBuckets:
 
 class GuessLimit:
     """Failed look-ups of codes. An address that spent its tokens is refused even for codes that exist:
-    else it would learn from the difference."""
+    else it would learn from the difference. The codes it has found before tell it nothing new, so they pass:
+    those who share its address go on while one of them guesses.
 
-    def __init__(self, buckets: TokenBuckets) -> None:
+    max_found: codes remembered of all addresses; the longest unused are forgotten first.
+    """
+
+    def __init__(self, buckets: TokenBuckets, *, max_found: int = 100_000) -> None:
         self._buckets = buckets
+        self._max_found = max_found
+        self._found: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def check(self, address: str) -> None:
-        """Raises TooManyGuesses with the seconds until the next one is allowed."""
+    def check(self, address: str, code: str | None = None) -> None:
+        """code: None for what cannot be one. Raises TooManyGuesses with the seconds until the next one is
+        allowed."""
         wait_s = self._buckets.wait_s(limit_key(address))
-        if wait_s > 0:
+        if wait_s > 0 and (code is None or not self.has_found(address, code)):
             metrics.LIMITED.labels("guesses").inc()
             raise TooManyGuesses("Wait, then try again.", retry_after_s=math.ceil(wait_s))
+
+    def found(self, address: str, code: str) -> None:
+        """The code opens something, and the address has been told so."""
+        pair = limit_key(address), code
+        self._found[pair] = None
+        self._found.move_to_end(pair)
+        if len(self._found) > self._max_found:
+            self._found.popitem(last=False)
+
+    def has_found(self, address: str, code: str) -> bool:
+        return (limit_key(address), code) in self._found
+
+    def missed(self, address: str, code: str) -> None:
+        """It opens nothing, or nothing any more."""
+        self._found.pop((limit_key(address), code), None)
 
     def spend(self, address: str) -> None:
         """A look-up failed, or is about to be made and may fail."""

@@ -14,6 +14,7 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.bus.connection import require_authentic_events
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.http.connections import ConnectionLimits
+from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import App, Edge, behind
 from kappi_chassis.http.internal import internal_headers
 from kappi_chassis.idempotency import IdempotencyKeyReused
@@ -22,7 +23,8 @@ from kappi_chassis.runtime import Service as Process
 from kappi_chassis.settings import PlatformSettings
 from kappi_contracts.accounts import JWKS_PATH
 
-from kappi_gateway.app import Gateway, leads_to_archive, leads_to_rendition, with_cors, with_hsts
+from kappi_gateway.app import Gateway, below, leads_to_archive, leads_to_rendition, with_cors, with_hsts
+from kappi_gateway.base_urls import BaseUrls
 from kappi_gateway.call import Endpoint
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
@@ -111,7 +113,10 @@ def build_app(
 ) -> App:
     """Everything the public port answers."""
     addresses = ClientAddresses(settings.trusted_proxies)
-    wiring = _Wiring(settings, upstreams, cache, monotonic, clock)
+    base_urls = BaseUrls(
+        settings.public_url, addresses=addresses, hosts=settings.hosts, own_addresses=settings.own_addresses
+    )
+    wiring = _Wiring(settings, upstreams, cache, monotonic, clock, base_urls)
     router = wiring.router()
     places = PlaceLimit(settings.requests_per_address, name="requests", refusal=TooManyAtOnce)
     rendition_places = PlaceLimit(
@@ -135,6 +140,7 @@ def build_app(
             body_limit_bytes=settings.json_body_limit_bytes,
             client_silence=settings.client_silence,
             places=places,
+            base_urls=base_urls,
         )
         app = behind(leads_to_panel, Edge(panel, max_in_flight=settings.max_in_flight), otherwise=app)
     if settings.store_url is not None:
@@ -151,12 +157,15 @@ def build_app(
         app = behind(leads_to_store, in_s3_form(store), otherwise=app)
     if settings.hsts_max_age:
         app = with_hsts(app, addresses=addresses, max_age_s=int(settings.hsts_max_age.total_seconds()))
-    return with_patience(
+    if base_urls.path:
+        app = below(base_urls.path, app)
+    patient = with_patience(
         app,
         addresses=addresses,
         slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
         silence_s=settings.client_silence.total_seconds(),
     )
+    return dated(patient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +175,12 @@ class _Wiring:
     cache: GrantCache
     monotonic: Monotonic
     clock: Clock
+    base_urls: BaseUrls
 
     def router(self) -> Router[Endpoint]:
         settings, upstreams = self.settings, self.upstreams
         guessing = self._buckets(settings.guess_burst, settings.guesses_per_minute / 60)
-        credentials = self._credentials(GuessLimit(guessing))
+        credentials = self._credentials(GuessLimit(guessing, max_found=settings.found_codes))
         limits = self._limits(guessing)
         terms = Terms(
             body_limit_bytes=settings.json_body_limit_bytes,
@@ -194,10 +204,20 @@ class _Wiring:
         for route in ROUTES:
             if upstreams.knows(route.service):
                 forward = Forward(
-                    route, upstreams=upstreams, credentials=credentials, limits=limits, terms=terms
+                    route,
+                    upstreams=upstreams,
+                    credentials=credentials,
+                    limits=limits,
+                    terms=terms,
+                    base_urls=self.base_urls,
                 )
                 router.add(route.method, route.template, forward)
-        openapi = OpenApi(upstreams, refresh=settings.openapi_refresh, monotonic=self.monotonic)
+        openapi = OpenApi(
+            upstreams,
+            refresh=settings.openapi_refresh,
+            monotonic=self.monotonic,
+            path=self.base_urls.path,
+        )
         router.add("GET", "/openapi.json", openapi)
         add_pages(router, media_origins=settings.media_origins)
         return router

@@ -28,8 +28,13 @@ class OpenApi:
     A service that does not answer keeps the part it had; one that never answered is left out until it does.
     """
 
-    def __init__(self, upstreams: Upstreams, *, refresh: timedelta, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, upstreams: Upstreams, *, refresh: timedelta, monotonic: Callable[[], float], path: str = ""
+    ) -> None:
+        """path: of the public URL."""
         self._upstreams = upstreams
+        # Without any, the operations are below the root of the document's host.
+        self._servers: Document = {"servers": [{"url": path}]} if path else {}
         self._refresh_s = refresh.total_seconds()
         self._monotonic = monotonic
         services = dict.fromkeys(route.service for route in ROUTES)
@@ -55,7 +60,7 @@ class OpenApi:
             {service: part for service, part in zip(self._sources, found, strict=True) if part is not None}
         )
         if self._parts:
-            body = msgspec.json.encode(merge(self._parts))
+            body = msgspec.json.encode(merge(self._parts) | self._servers)
             tag = blake2b(body, digest_size=12).hexdigest()
             self._page = Page.of(body, content_type="application/json", etag=tag)
 

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from kappi_chassis.settings import ServiceSettings
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
+
+from kappi_gateway.public_url import checked_public_url
 
 Network = IPv4Network | IPv6Network
 
@@ -40,16 +42,45 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _host(text: str) -> str:
+    """A host as clients send it in `Host`."""
+    parts = urlsplit(f"//{text}")
+    if parts.netloc != text or not parts.hostname or "@" in text or parts.port == 0:
+        raise ValueError(f"a host looks like photos.lan or 192.0.2.7:8000, not {text!r}")
+    return text.lower()
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
 class GatewaySettings(ServiceSettings):
     """The gateway's own settings. Lists are comma-separated."""
 
-    model_config = SettingsConfigDict(env_prefix="KAPPI_GATEWAY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="KAPPI_GATEWAY_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     port: int = 8000
     ops_port: int = 9000
+
+    public_url: Annotated[str, AfterValidator(checked_public_url)] | None = Field(
+        default=None,
+        validation_alias=AliasChoices("KAPPI_GATEWAY_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
+        description="Where clients reach the gateway: URLs in answers begin with it, the admin panel takes "
+        "forms from it, and a path in it is taken off requests, where a proxy in front leaves it there. "
+        "Without one the panel is where `Host` says",
+    )
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split(_host))] = Field(
+        default=(),
+        description="Further hosts by which clients reach the gateway, with their port, as in `Host`: the "
+        "URLs in an answer begin with the one that its request named. Any other is ignored, as a client "
+        "could name a host of its own",
+    )
+    own_addresses: bool = Field(
+        default=False,
+        description="Whether the address of this machine that a client is connected to counts as one of "
+        "`hosts`, and `localhost` where it is a loopback address. Not behind a proxy",
+    )
 
     identity_url: BaseUrl | None = Field(
         default=None, description="The identity service; without it there are no accounts here"
@@ -175,6 +206,11 @@ class GatewaySettings(ServiceSettings):
 
     guess_burst: int = Field(default=40, gt=0, description="Failed look-ups an address has at once")
     guesses_per_minute: float = Field(default=20.0, gt=0, description="How fast they come back")
+    found_codes: int = Field(
+        default=100_000,
+        gt=0,
+        description="Codes found by addresses, in all: they pass while the same address guesses others",
+    )
     creation_burst: int = Field(default=60, gt=0, description="Galleries an address or account makes at once")
     creations_per_hour: float = Field(default=120.0, gt=0, description="How fast they come back")
     sign_up_burst: int = Field(default=20, gt=0, description="Accounts an address makes at once")

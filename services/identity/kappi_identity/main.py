@@ -47,7 +47,7 @@ def build_app(ground: Ground, settings: IdentitySettings, assembly: Assembly | N
     oauth = OAuthApi(
         login=parts.login(), refreshing=parts.refreshing(), keyring=parts.keyring, policy=parts.policy
     )
-    me = MeApi(access=access, profile=parts.profile(), sessions=parts.sessions)
+    me = MeApi(access=access, profile=parts.profile(), sessions=parts.sessions, clock=ground.clock)
     admin = AdminApi(
         access=access, tiers=parts.tiers, accounts=parts.accounts, idempotency_secret=idempotency_secret
     )
@@ -67,7 +67,6 @@ def _panel(ground: Ground, settings: IdentitySettings, parts: Assembly) -> App:
         policy=parts.panel_policy,
         device_known_for=settings.login_known_for,
         secret=derived_secret(secret, "panel sessions"),
-        secure=settings.public_url.startswith("https://"),
         clock=ground.clock,
     )
     return panel_app(

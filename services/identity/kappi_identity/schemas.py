@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from kappi_chassis.http.unknown_fields import RequestBody
+from kappi_chassis.time_left import seconds_left
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
@@ -172,16 +173,18 @@ class SessionAnswer(BaseModel):
     created_at: datetime
     last_used_at: datetime = Field(description="When it last got tokens")
     expires_at: datetime = Field(description="When it ends unless it is used before")
+    expires_in: int = Field(description="Seconds until then")
     current: bool = Field(description="Whether it is the one asking")
 
     @classmethod
-    def of(cls, session: Session, *, current: UUID) -> SessionAnswer:
+    def of(cls, session: Session, *, current: UUID, now: datetime) -> SessionAnswer:
         return cls(
             id=session.id,
             device=session.device,
             created_at=session.created_at,
             last_used_at=session.last_used_at,
             expires_at=session.expires_at,
+            expires_in=seconds_left(session.expires_at, now=now),
             current=session.id == current,
         )
 

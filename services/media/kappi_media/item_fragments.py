@@ -1,5 +1,5 @@
-"""Items as encoded JSON, kept per version and tier: when one item of a page changes, the others are not made
-again."""
+"""Items as encoded JSON, kept per version, tier and base URL: when one item of a page changes, the others are
+not made again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 import msgspec
+from kappi_chassis.base_url import told
 
 from kappi_media.domain import Handout, Item
 from kappi_media.presentation import present_to_viewer
@@ -26,7 +27,7 @@ class ItemFragments:
     def __init__(self, urls: DownloadUrls) -> None:
         self._urls = urls
         self._as_of: datetime | None = None
-        self._kept: dict[tuple[UUID, int, str], msgspec.Raw] = {}
+        self._kept: dict[tuple[UUID, int, str, str | None], msgspec.Raw] = {}
 
     def kept(
         self, versions: Iterable[tuple[UUID, int]], *, as_of: datetime, rules: TierRules
@@ -35,8 +36,10 @@ class ItemFragments:
         if as_of != self._as_of or len(self._kept) >= KEPT_ITEMS:
             self._kept.clear()
             self._as_of = as_of
-        mark = rules.mark
-        found = {media_id: self._kept.get((media_id, version, mark)) for media_id, version in versions}
+        mark, base_url = rules.mark, told.get()
+        found = {
+            media_id: self._kept.get((media_id, version, mark, base_url)) for media_id, version in versions
+        }
         return {media_id: fragment for media_id, fragment in found.items() if fragment is not None}
 
     def make(
@@ -55,5 +58,5 @@ class ItemFragments:
             fragment = msgspec.Raw(_encoder.encode(shown))
             made[item.id] = fragment
             if as_of == self._as_of:
-                self._kept[item.id, item.version, rules.mark] = fragment
+                self._kept[item.id, item.version, rules.mark, told.get()] = fragment
         return made

@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from datetime import datetime
 
+from kappi_chassis.base_url import link_base_url
+from kappi_chassis.time_left import seconds_left
 from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
@@ -106,16 +108,29 @@ def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, handout: Hando
     return sign(item, as_of=as_of)
 
 
-def present_gallery(gallery: PublicGallery, contents: GalleryContents) -> SharedGallery:
+def _link_to(gallery: PublicGallery) -> str | None:
+    """That of the grant, which the gateway may have got for a client that came by another address."""
+    if gallery.url is None:
+        return None
+    page = f"/g/{gallery.code}"
+    return link_base_url(gallery.url.removesuffix(page)) + page
+
+
+def present_gallery(
+    gallery: PublicGallery, contents: GalleryContents, *, kept_until: datetime
+) -> SharedGallery:
+    """kept_until: when this is given for the last time."""
+    expires_at = gallery.expires_at
     return SharedGallery(
         id=gallery.id,
         code=gallery.code,
-        url=gallery.url,
+        url=_link_to(gallery),
         title=gallery.title,
         visibility=gallery.visibility,
         password_protected=gallery.password_protected,
         location_free=gallery.location_free,
-        expires_at=gallery.expires_at,
+        expires_at=expires_at,
+        expires_in=None if expires_at is None else seconds_left(expires_at, now=kept_until),
         created_at=gallery.created_at,
         item_count=contents.item_count,
     )

@@ -9,6 +9,8 @@ import hmac
 from datetime import UTC, datetime
 from typing import Final
 
+from kappi_chassis.base_url import base_url
+
 from kappi_media.domain import Item
 from kappi_media.errors import RenditionUrlInvalid
 from kappi_media.schemas import SignedUrl
@@ -22,15 +24,15 @@ class RenditionUrls:
     """public_url: where people reach the gateway. secret: the same in every replica."""
 
     def __init__(self, *, public_url: str, secret: bytes) -> None:
-        self._base = f"{public_url.rstrip('/')}/v1/media/"
+        self._public_url = public_url
         self._key = hmac.digest(secret, b"rendition urls", "sha256")
 
-    def sign(self, item: Item, size: str, *, expires_at: datetime) -> SignedUrl:
-        """expires_at: a whole second."""
+    def sign(self, item: Item, size: str, *, expires_at: datetime, expires_in: int) -> SignedUrl:
+        """expires_at: a whole second. expires_in: seconds that are left when the answer comes, at least."""
         expires = str(int(expires_at.timestamp()))
         signature = self._signature(item, size, expires)
-        url = f"{self._base}{item.id}/renditions/{size}?{EXPIRES}={expires}&{SIGNATURE}={signature}"
-        return SignedUrl(url, expires_at)
+        path = f"/v1/media/{item.id}/renditions/{size}?{EXPIRES}={expires}&{SIGNATURE}={signature}"
+        return SignedUrl(base_url(self._public_url) + path, expires_at, expires_in)
 
     def check(self, item: Item, size: str, *, expires: str, signature: str, now: datetime) -> None:
         """Raises RenditionUrlInvalid: not ours, not for this, or over."""

@@ -147,14 +147,16 @@ class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True):
 class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
     """An upload to carry out: `single` or `multipart`, as `method` says.
 
-    expires_at: of the signed URLs; ask for the upload to get fresh ones. state: only in the answer to a
-    repeated request, where the upload has ended since; then there is nothing to send.
+    expires_at: of the signed URLs; ask for the upload to get fresh ones. expires_in: seconds until then.
+    state: only in the answer to a repeated request, where the upload has ended since; then there is nothing
+    to send.
     """
 
     id: UUID
     media_id: UUID
     method: Literal["single", "multipart"]
     expires_at: Instant
+    expires_in: int
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
     state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
@@ -173,10 +175,11 @@ class PartNumbers(RequestBody, frozen=True, kw_only=True):
 
 
 class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
-    """In the order asked for."""
+    """In the order asked for. expires_in: seconds until `expires_at`."""
 
     parts: list[SignedPart]
     expires_at: Instant
+    expires_in: int
 
 
 class CompletedPart(RequestBody, frozen=True, kw_only=True):
@@ -196,7 +199,8 @@ class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """How an upload stands.
 
     state: `expired` is a pending one that took too long and is about to be swept. expires_at: of the signed
-    URLs while pending, else of the upload. single, multipart: fresh signed URLs, only while pending.
+    URLs while pending, else of the upload. expires_in: seconds until then, 0 once it is over. single,
+    multipart: fresh signed URLs, only while pending.
     """
 
     id: UUID
@@ -208,6 +212,7 @@ class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     content_type: str
     size: int
     expires_at: Instant
+    expires_in: int
     created_at: Instant
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
@@ -215,10 +220,14 @@ class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class SignedUrl(msgspec.Struct, frozen=True):
-    """A GET without credentials until `expires_at`; Range and conditional requests work."""
+    """A GET without credentials until `expires_at`; Range and conditional requests work.
+
+    expires_in: seconds that are left when the answer comes, at least: some answers are kept for minutes.
+    """
 
     url: str
     expires_at: Instant
+    expires_in: int
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,7 +290,8 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
 class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     """A gallery as anyone with its code sees it.
 
-    location_free: originals come as copies that do not tell where they were made.
+    location_free: originals come as copies that do not tell where they were made. expires_in: seconds until
+    `expires_at`, at least: the answer may be minutes old.
     """
 
     id: UUID
@@ -292,6 +302,7 @@ class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     password_protected: bool
     location_free: bool
     expires_at: Instant | None
+    expires_in: int | None
     created_at: Instant
     item_count: int
 
@@ -372,10 +383,12 @@ class LinkRequest(RequestBody, frozen=True, kw_only=True):
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
-    """An expiring link. It works before `expires_at`, not from then on. valid_for: seconds, as asked for."""
+    """An expiring link. It works before `expires_at`, not from then on. expires_in: seconds until then.
+    valid_for: seconds, as asked for."""
 
     id: UUID
     expires_at: Instant
+    expires_in: int
     valid_for: int
     created_at: Instant
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
+from kappi_chassis.time_left import seconds_left
 from kappi_contracts.keys import RenditionFormat, location_free_key, original_key, rendition_key
 
 from kappi_media.domain import Item, ItemStatus, start_of_bucket
@@ -38,10 +39,15 @@ class DownloadUrls:
         self._bucket = bucket
         self._bare_lifetime = lifetime
         self._lifetime = lifetime + bucket
+        self._left_s = int(lifetime.total_seconds())
 
     def as_of(self) -> datetime:
         """The instant that everything handed out now is signed with."""
         return start_of_bucket(self._clock(), self._bucket)
+
+    def kept_until(self, as_of: datetime) -> datetime:
+        """The end of the bucket: an answer of `as_of` is given until then."""
+        return as_of + self._bucket
 
     def may_go_to_its_uploader(self, status: ItemStatus) -> bool:
         """Whether an original in this state may be handed to those who may upload to its gallery. All others
@@ -68,7 +74,8 @@ class DownloadUrls:
 
     def rendition_on_request(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
         """Of one that is made when the URL is followed."""
-        return self._on_request.sign(item, size, expires_at=as_of + self._lifetime)
+        expires_at = as_of + self._lifetime
+        return self._on_request.sign(item, size, expires_at=expires_at, expires_in=self._left_s)
 
     def object_until(self, end: datetime, *, now: datetime, key: str, filename: str) -> SignedUrl:
         """What lies under a key, not beyond `end`: a whole second after `now`, as signatures begin on one."""
@@ -79,8 +86,8 @@ class DownloadUrls:
             lifetime=min(self._bare_lifetime, end - begin),
             filename=filename,
         )
-        return SignedUrl(signed.url, signed.expires_at)
+        return SignedUrl(signed.url, signed.expires_at, seconds_left(signed.expires_at, now=now))
 
     def _signed(self, key: str, as_of: datetime, filename: str | None) -> SignedUrl:
         signed = self._signer.sign_get(key, now=as_of, lifetime=self._lifetime, filename=filename)
-        return SignedUrl(signed.url, signed.expires_at)
+        return SignedUrl(signed.url, signed.expires_at, self._left_s)

@@ -50,6 +50,34 @@ def test_the_public_url_follows_host_and_port_unless_given() -> None:
         read_plan({"KAPPI_PUBLIC_URL": "kappi.example"})
 
 
+@pytest.mark.parametrize(
+    ("given", "direct"),
+    [
+        ({}, True),
+        ({"KAPPI_HOST": "0.0.0.0"}, True),
+        ({"KAPPI_PUBLIC_URL": "http://127.0.0.1:8000"}, True),
+        ({"KAPPI_HOST": "10.1.2.3"}, False),
+        ({"KAPPI_PUBLIC_URL": "https://kappi.example"}, False),
+        # A proxy on this machine, which may name the gateway by its own address.
+        ({"KAPPI_PUBLIC_URL": "https://localhost:8000"}, False),
+        ({"KAPPI_PUBLIC_URL": "http://localhost:8080"}, False),
+        ({"KAPPI_PUBLIC_URL": "http://localhost"}, False),
+        ({"KAPPI_PUBLIC_URL": "http://localhost:8000/kappi"}, False),
+    ],
+)
+def test_any_address_will_do_where_no_proxy_is_in_front(given: dict[str, str], direct: bool) -> None:
+    assert read_plan(given).has_no_other_name is direct
+
+
+@pytest.mark.parametrize(
+    "public_url", ["kappi.example", "https://kappi.example/v1", "https://kappi.example/?a", "https:///kappi"]
+)
+def test_a_public_url_that_cannot_be_one_is_refused_with_a_sentence(public_url: str) -> None:
+    with pytest.raises(BadSetting, match=r"KAPPI_PUBLIC_URL: .* \w+") as refused:
+        read_plan({"KAPPI_PUBLIC_URL": public_url})
+    assert public_url in str(refused.value)
+
+
 def test_a_relative_data_dir_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert data_dir_from({"KAPPI_DATA_DIR": "my photos/data"}) == tmp_path / "my photos" / "data"

@@ -9,6 +9,8 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
+from kappi_chassis import base_url
+from kappi_chassis.base_url import BASE_URL
 from kappi_chassis.observability import context, metrics
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.problems import PROBLEM_JSON, InsufficientStorage, Overloaded, Problem, problem_body
@@ -121,11 +123,12 @@ class Edge:
         incoming = {
             name: value.decode("latin-1")
             for name, value in scope["headers"]
-            if name in (REQUEST_ID, TRACEPARENT)
+            if name in (REQUEST_ID, TRACEPARENT, BASE_URL)
         }
         request_id = context.accept_request_id(incoming.get(REQUEST_ID))
         context.request_id.set(request_id)
         context.traceparent.set(context.continue_trace(incoming.get(TRACEPARENT)))
+        base_url.told.set(incoming.get(BASE_URL))
         call = _Call(scope, send, request_id)
         if self._in_flight >= self._max_in_flight:
             metrics.HTTP_SHED.inc()

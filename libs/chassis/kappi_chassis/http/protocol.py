@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kappi_chassis.http.connections import ConnectionLimits, Connections
+from kappi_chassis.http.date_header import date_now
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.gathering import GatheringTransport
 from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_body
@@ -291,6 +292,7 @@ def _refusal(problem: Problem) -> bytes:
         f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
         f"content-type: {PROBLEM_JSON}\r\n"
         f"content-length: {len(body)}\r\n"
+        f"date: {date_now().decode()}\r\n"
         f"x-request-id: {request_id}\r\n"
         f"{more}connection: close\r\n\r\n"
     )

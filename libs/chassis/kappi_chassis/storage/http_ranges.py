@@ -1,8 +1,11 @@
-"""The two pieces of HTTP a file server must get right: byte ranges and entity tags. RFC 9110, 13 and 14."""
+"""The two pieces of HTTP a file server must get right: preconditions and byte ranges. RFC 9110, 13 and 14."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 _single_range = re.compile(r"bytes=\s*(\d{1,18})?-(\d{1,18})?\s*", re.ASCII).fullmatch
 
@@ -42,3 +45,42 @@ def names_etag(header: str, etag: str, *, weak: bool) -> bool:
     if weak:
         tags = [tag.removeprefix("W/") for tag in tags]
     return f'"{etag}"' in tags
+
+
+def failed_condition(headers: Mapping[str, str], *, etag: str, last_modified: datetime | None) -> int | None:
+    """The status that a GET or HEAD ends with, 412 or 304; None where every condition holds.
+
+    headers: by lower-case name. etag: bare, strong. last_modified: None where the answer has no such date;
+    conditions on dates then count as not sent, as they do beside one on tags. RFC 9110, 13.2.2.
+    """
+    modified = None if last_modified is None else last_modified.replace(microsecond=0)
+    must = headers.get("if-match")
+    if must is not None:
+        if not names_etag(must, etag, weak=False):
+            return 412
+    elif modified and (date := http_date(headers.get("if-unmodified-since"))) and modified > date:
+        return 412
+    known = headers.get("if-none-match")
+    if known is not None:
+        return 304 if names_etag(known, etag, weak=True) else None
+    if modified and (date := http_date(headers.get("if-modified-since"))) and modified <= date:
+        return 304
+    return None
+
+
+def range_counts(if_range: str | None, *, etag: str, last_modified: datetime | None) -> bool:
+    """Whether a range is one of these bytes: without `If-Range`, or with this tag or exactly this date."""
+    if if_range is None or if_range.strip() == f'"{etag}"':
+        return True
+    return last_modified is not None and http_date(if_range) == last_modified.replace(microsecond=0)
+
+
+def http_date(header: str | None) -> datetime | None:
+    """A date in any of the three forms of RFC 9110, 5.6.7. None for what is none: it counts as not sent."""
+    if not header:
+        return None
+    try:
+        date = parsedate_to_datetime(header)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None

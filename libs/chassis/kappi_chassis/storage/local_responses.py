@@ -18,7 +18,10 @@ CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"accept-ranges, content-disposition, content-length, content-range, etag, x-amz-checksum-sha256",
+        (
+            b"accept-ranges, content-disposition, content-length, content-range, date, etag, last-modified, "
+            b"x-amz-checksum-sha256"
+        ),
     ),
 ]
 PREFLIGHT: Headers = [
@@ -26,7 +29,10 @@ PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, HEAD, PUT"),
     (
         b"access-control-allow-headers",
-        b"content-md5, content-type, if-match, if-none-match, if-range, range, x-amz-checksum-sha256",
+        (
+            b"content-md5, content-type, if-match, if-modified-since, if-none-match, if-range, "
+            b"if-unmodified-since, range, x-amz-checksum-sha256"
+        ),
     ),
     (b"access-control-max-age", b"86400"),
 ]

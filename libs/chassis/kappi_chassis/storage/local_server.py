@@ -24,7 +24,12 @@ from kappi_chassis.storage.contract import (
     StorageRefused,
     StorageUnavailable,
 )
-from kappi_chassis.storage.http_ranges import RangeNotSatisfiable, names_etag, requested_range
+from kappi_chassis.storage.http_ranges import (
+    RangeNotSatisfiable,
+    failed_condition,
+    range_counts,
+    requested_range,
+)
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_body import UploadBody
 from kappi_chassis.storage.local_files import OpenObject
@@ -45,6 +50,7 @@ from kappi_chassis.storage.local_responses import (
     send_whole,
 )
 from kappi_chassis.storage.local_signing import (
+    STORE_PATH,
     LocalUrlVerifier,
     PartBinding,
     SignatureRejected,
@@ -64,9 +70,9 @@ def local_store_app(
     *,
     signer_secret: bytes,
     clock: Callable[[], datetime],
-    base_path: str = "/store/",
+    base_path: str = STORE_PATH,
 ) -> AsgiApp:
-    """The app. base_path: that of the signer's base URL, slashes included. clock: aware, tells expiry."""
+    """The app. base_path: what comes before keys, slashes included. clock: aware, tells expiry."""
     return _LocalStoreApp(
         store, verifier=LocalUrlVerifier(secret=signer_secret), clock=clock, base_path=base_path
     )
@@ -281,7 +287,11 @@ def _check_length(headers: dict[str, str], size_bytes: int) -> None:
     if length is None:
         raise Refused(411, "MissingContentLength", "Content-Length is required.")
     if length != str(size_bytes):
-        raise Refused(400, "IncompleteBody", "Content-Length is not the one signed.")
+        raise Refused(
+            400,
+            "ContentLengthMismatch",
+            f"This upload was signed for {size_bytes} bytes, and its Content-Length is another.",
+        )
 
 
 def _content_md5(headers: dict[str, str]) -> bytes | None:
@@ -304,14 +314,13 @@ def _decoded(checksum: str | None) -> bytes | None:
 
 def _selected(head: ObjectHead, headers: dict[str, str]) -> tuple[int, int, int]:
     """Status, first and last byte to send. RFC 9110, 13.2.2: preconditions before ranges."""
-    if (wanted := headers.get("if-match")) is not None and not names_etag(wanted, head.etag, weak=False):
+    failed = failed_condition(headers, etag=head.etag, last_modified=head.last_modified)
+    if failed == 412:
         raise Refused(412, "PreconditionFailed", "The object is not the one named.")
-    if (known := headers.get("if-none-match")) is not None and names_etag(known, head.etag, weak=True):
-        return 304, 0, -1
-    byte_range = headers.get("range")
-    # A date in If-Range never matches: our times are finer than a second, so the safe answer is everything.
-    if (condition := headers.get("if-range")) is not None and condition.strip() != f'"{head.etag}"':
-        byte_range = None
+    if failed is not None:
+        return failed, 0, -1
+    counts = range_counts(headers.get("if-range"), etag=head.etag, last_modified=head.last_modified)
+    byte_range = headers.get("range") if counts else None
     try:
         selected = requested_range(byte_range, size_bytes=head.size_bytes)
     except RangeNotSatisfiable as error:

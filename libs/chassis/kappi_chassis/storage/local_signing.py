@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
+from kappi_chassis.base_url import told
 from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.contract import ContentBinding, SignedRequest
 from kappi_chassis.storage.disposition import attachment
@@ -23,6 +24,8 @@ from kappi_chassis.storage.part_numbers import checked_part_number
 from kappi_chassis.storage.sigv4 import MAX_EXPIRES_S, encode_path, encode_query, hmac_contexts
 
 MIN_SECRET_BYTES = 16
+STORE_PATH = "/store/"
+"""Where the store is below an address of the gateway."""
 
 _PARAMETERS = ("expires", "type", "size", "sha256", "disposition", "upload", "part")
 _SIGNATURE = "signature"
@@ -83,7 +86,8 @@ class LocalUrlSigner:
     """See `UrlSigner`. Makes URLs that `local_server.local_store_app` with the same secret answers."""
 
     def __init__(self, *, base_url: str, secret: bytes) -> None:
-        """base_url: where clients reach the store, ending in `/` (`http://host:8000/store/`)."""
+        """base_url: where clients reach the store, ending in `/` (`http://host:8000/store/`), unless the
+        gateway says that one came by another address."""
         parts = urlsplit(base_url)
         if parts.scheme not in {"http", "https"} or not parts.netloc or not parts.path.endswith("/"):
             raise ValueError(
@@ -138,7 +142,9 @@ class LocalUrlSigner:
 
     def _signed(self, http_method: str, key: str, query: str) -> str:
         path = encode_path(key)
-        return f"{self._base_url}{path}?{query}&{_SIGNATURE}={self._hmac.of(http_method, path, query)}"
+        came_by = told.get()
+        base_url = self._base_url if came_by is None else came_by + STORE_PATH
+        return f"{base_url}{path}?{query}&{_SIGNATURE}={self._hmac.of(http_method, path, query)}"
 
 
 class LocalUrlVerifier:

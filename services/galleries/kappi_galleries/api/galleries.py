@@ -6,11 +6,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Query, Request
+from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http import json_response
 from kappi_chassis.http.client_address import address_subject, client_address
 from kappi_chassis.idempotency import StoredAnswer
 from kappi_chassis.problems import FieldError, ValidationFailed
+from kappi_chassis.time_left import with_seconds_left
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -58,6 +60,7 @@ class GalleryApi:
         callers: Callers,
         calls: IdempotentCalls,
         links: Links,
+        clock: Clock,
     ) -> None:
         self._creation = creation
         self._account_creation = account_creation
@@ -65,6 +68,7 @@ class GalleryApi:
         self._callers = callers
         self._calls = calls
         self._links = links
+        self._clock = clock
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Galleries"])
@@ -98,7 +102,8 @@ class GalleryApi:
                 call=call,
                 render=self._created,
             )
-        return json_response(answer.body, status=answer.status, headers=NO_STORE)
+        shown = with_seconds_left(answer.body, now=self._clock())
+        return json_response(shown, status=answer.status, headers=NO_STORE)
 
     async def list_mine(
         self, request: Request, _token: AccountToken, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
@@ -110,7 +115,7 @@ class GalleryApi:
             limit=min(limit, MAX_LIMIT),
         )
         document = GalleryPageAnswer(
-            items=[GalleryAnswer.of(gallery, self._links) for gallery in page.galleries],
+            items=[self._shown(gallery) for gallery in page.galleries],
             next_cursor=cursor_after(page.next_before) if page.next_before else None,
         )
         return _answer(document)
@@ -120,7 +125,7 @@ class GalleryApi:
     ) -> Response:
         manager = await self._callers.manager(request, key)
         gallery = await self._management.read(gallery_id, manager)
-        return _answer(GalleryAnswer.of(gallery, self._links))
+        return _answer(self._shown(gallery))
 
     async def change(
         self,
@@ -137,7 +142,7 @@ class GalleryApi:
             )
         except LifetimeRefused as refused:
             raise _refused_lifetime(refused) from refused
-        return _answer(GalleryAnswer.of(gallery, self._links))
+        return _answer(self._shown(gallery))
 
     async def remove(
         self, request: Request, gallery_id: GalleryIdPath, _token: AccountToken, key: GalleryKey
@@ -157,11 +162,14 @@ class GalleryApi:
         except LifetimeRefused as refused:
             raise _refused_lifetime(refused) from refused
 
+    def _shown(self, gallery: Gallery) -> GalleryAnswer:
+        return GalleryAnswer.of(gallery, self._links, now=self._clock())
+
     def _created(self, gallery: Gallery) -> StoredAnswer:
-        return StoredAnswer(201, GalleryAnswer.of(gallery, self._links).model_dump_json().encode())
+        return StoredAnswer(201, self._shown(gallery).model_dump_json().encode())
 
     def _created_anonymous(self, created: CreatedGallery) -> StoredAnswer:
-        gallery = GalleryAnswer.of(created.gallery, self._links)
+        gallery = self._shown(created.gallery)
         document = GalleryCreatedAnswer(**dict(gallery), access_key=created.access_key)
         return StoredAnswer(201, document.model_dump_json().encode())
 

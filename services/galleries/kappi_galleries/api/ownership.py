@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
+from kappi_chassis.clock import Clock
 from kappi_chassis.http import json_response
 from kappi_chassis.idempotency import StoredAnswer
+from kappi_chassis.time_left import with_seconds_left
 from starlette.responses import Response
 
 from kappi_galleries.api import operations
@@ -32,12 +35,14 @@ class OwnershipApi:
         callers: Callers,
         calls: IdempotentCalls,
         links: Links,
+        clock: Clock,
     ) -> None:
         self._claiming = claiming
         self._rotation = rotation
         self._callers = callers
         self._calls = calls
         self._links = links
+        self._clock = clock
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Galleries"])
@@ -67,7 +72,7 @@ class OwnershipApi:
             call=await self._calls.read(request, idempotency_key, scope=f"claim {gallery_id}", caller=caller),
             render=self._gallery,
         )
-        return _answer(answer)
+        return _answer(replace(answer, body=with_seconds_left(answer.body, now=self._clock())))
 
     async def rotate_code(
         self,
@@ -98,7 +103,9 @@ class OwnershipApi:
         return _answer(await self._rotation.rotate_key(gallery_id, access_key, call=call, render=_access_key))
 
     def _gallery(self, gallery: Gallery) -> StoredAnswer:
-        return StoredAnswer(200, GalleryAnswer.of(gallery, self._links).model_dump_json().encode())
+        return StoredAnswer(
+            200, GalleryAnswer.of(gallery, self._links, now=self._clock()).model_dump_json().encode()
+        )
 
     def _code(self, gallery: Gallery) -> StoredAnswer:
         document = GalleryCodeAnswer(code=gallery.shown_code, url=self._links.to(gallery))

@@ -160,7 +160,7 @@ function render(document_) {
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 
-fetch("/openapi.json", { credentials: "omit" })
+fetch("openapi.json", { credentials: "omit" })
   .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(String(answer.status)))))
   .then(render)
   .catch(() => { document.getElementById("about").textContent = "The description cannot be loaded at the moment."; });

@@ -1,5 +1,5 @@
 "use strict";
-const code = decodeURIComponent(location.pathname.split("/")[2] || "").trim().toLowerCase();
+const code = decodeURIComponent(location.pathname.split("/").pop()).trim().toLowerCase();
 const PAGE_ITEMS = 200;
 const URLS_FRESH_MS = 8 * 60 * 1000; // they live ten minutes
 const GRID_PIXELS = 400;
@@ -31,10 +31,11 @@ class Refusal extends Error {
 // A header carries bytes: text beyond Latin-1 goes as its UTF-8 bytes.
 const asBytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
+// path: below the service's root, which may be below a path of its own.
 async function api(path) {
   const headers = { Accept: "application/json", "X-Gallery-Code": code };
   if (password !== null) headers["X-Gallery-Password"] = asBytes(password);
-  const answer = await fetch(path, { headers, credentials: "omit" });
+  const answer = await fetch(".." + path, { headers, credentials: "omit" });
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Refusal(answer.status, body, Number(answer.headers.get("Retry-After")) || 0);
   return body;
@@ -217,7 +218,7 @@ const archived = (wanted) =>
   wanted.length > 1 && password === null && wanted.every((item) => item.status === "ready");
 
 async function archive() {
-  const address = `/v1/g/${encodeURIComponent(code)}/archive`;
+  const address = `../v1/g/${encodeURIComponent(code)}/archive`;
   const answer = await fetch(address, { method: "HEAD", credentials: "omit" });
   if (!answer.ok) throw new Refusal(answer.status, {}, Number(answer.headers.get("Retry-After")) || 0);
   follow(address);

@@ -31,12 +31,56 @@ async def guess(stack: Stack, code: str, address: str = "1.1.1.1") -> RawAnswer:
 
 
 async def test_a_guesser_is_stopped_even_for_codes_that_exist(guarded: Stack) -> None:
-    assert (await guess(guarded, "good")).status == 200
+    assert (await guess(guarded, "good", "1.1.1.2")).status == 200, "it is in the gateway's cache"
     for number in range(3):
         assert (await guess(guarded, f"no{number}")).status == 404
     refused = await guess(guarded, "good")
     assert (refused.status, refused.code, refused.headers["retry-after"]) == (429, "too_many_guesses", "10")
     assert len(guarded.grants_asked()) == 4
+
+
+@pytest.mark.parametrize("meanwhile_s", [0, 300], ids=["kept", "asked for again"])
+async def test_a_code_that_an_address_has_found_passes_while_it_guesses(
+    guarded: Stack, meanwhile_s: float
+) -> None:
+    assert (await guess(guarded, "good")).status == 200
+    guarded.time.now_s += meanwhile_s
+    for number in range(9):
+        await guess(guarded, f"no{number}")
+    assert (await guess(guarded, "no9")).status == 429
+    for code in ("good", " GOOD ".replace(" ", "%20")):
+        assert (await guess(guarded, code)).status == 200
+    assert (await guess(guarded, "no9")).status == 429
+
+
+async def test_a_found_code_earns_no_guesses(guarded: Stack) -> None:
+    for number in range(3):
+        await guess(guarded, f"no{number}")
+    guarded.time.now_s += 10
+    assert (await guess(guarded, "good")).status == 200
+    assert (await guess(guarded, "no3")).status == 404
+    for number in range(3):
+        await guarded.ask("GET", "/v1/g/good", FORWARDED + "1.1.1.1", f"X-Gallery-Password: {number}")
+    assert (await guess(guarded, "no4")).status == 429
+
+
+async def test_a_code_that_opens_nothing_any_more_is_a_guess_again(guarded: Stack) -> None:
+    assert (await guess(guarded, "good")).status == 200
+    guarded.time.now_s += 300
+    for number in range(3):
+        await guess(guarded, f"no{number}")
+    guarded.galleries.always(problem_reply(404, "gallery_not_found"))
+    assert [(await guess(guarded, "good")).status for _ in range(2)] == [404, 429]
+
+
+async def test_a_code_with_a_password_is_found_before_the_password_is(guarded: Stack) -> None:
+    guarded.galleries.always(problem_reply(401, "gallery_password_required"))
+    assert (await guess(guarded, "good")).status == 401
+    guarded.galleries.answer = unknown
+    for number in range(4):
+        await guess(guarded, f"no{number}")
+    answer = await guarded.ask("GET", "/v1/g/good", FORWARDED + "1.1.1.1", "X-Gallery-Password: tram")
+    assert answer.status == 200
 
 
 async def test_retry_after_is_true(guarded: Stack) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import re
 from base64 import b64encode
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
 
 import msgspec
@@ -59,6 +61,35 @@ async def test_a_page_is_compressed_and_revalidated(stack: Stack) -> None:
     assert gzip.decompress(packed.body) == plain.body
     known = await stack.ask("GET", "/g/abcd", f"If-None-Match: {packed.headers['etag']}")
     assert (known.status, known.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/g/abcd", 200),
+        ("GET", "/v1/g/abcd", 200),
+        ("GET", "/v1/g/no-code", 404),
+        ("GET", "/nope", 404),
+        ("OPTIONS", "/v1/galleries", 204),
+        ("GET", "/store/galleries/a", 200),
+        ("DELETE", "/store/galleries/a", 405),
+        ("GET", "/admin/", 200),
+        ("DELETE", "/admin/", 405),
+    ],
+)
+async def test_every_answer_has_one_date_which_pages_of_other_origins_may_read(
+    make_stack: StackFactory, method: str, target: str, status: int
+) -> None:
+    stack = await make_stack(accounts=True)
+    for service in (stack.media, stack.store, stack.identity):
+        service.always(Reply(headers=((b"date", b"Sun, 06 Nov 1994 08:49:37 GMT"),)))
+    answer = await stack.ask(method, target)
+    assert answer.status == status
+    told = parsedate_to_datetime(answer.headers["date"])
+    assert abs((told - datetime.now(UTC)).total_seconds()) < 30
+    if target.startswith("/v1/"):
+        assert "Date" in answer.headers["access-control-expose-headers"]
 
 
 async def test_head_of_a_page(stack: Stack) -> None:

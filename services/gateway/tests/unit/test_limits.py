@@ -113,3 +113,27 @@ def test_retry_after_is_whole_seconds_rounded_up(time: Time) -> None:
     with pytest.raises(TooManyGuesses) as refused:
         limit.check("1.1.1.1")
     assert refused.value.headers == {"Retry-After": "3"}
+
+
+def test_so_many_found_codes_are_remembered_and_the_longest_unused_go_first(time: Time) -> None:
+    limit = GuessLimit(buckets(time, capacity=1), max_found=2)
+    limit.spend("1.1.1.1")
+    for code in ("aaaa", "bbbb", "aaaa", "cccc"):
+        limit.found("1.1.1.1", code)
+    limit.check("1.1.1.1", "aaaa")
+    limit.check("1.1.1.1", "cccc")
+    for unknown in ("bbbb", None):
+        with pytest.raises(TooManyGuesses):
+            limit.check("1.1.1.1", unknown)
+    limit.missed("1.1.1.1", "cccc")
+    limit.missed("1.1.1.1", "never found")
+    with pytest.raises(TooManyGuesses):
+        limit.check("1.1.1.1", "cccc")
+
+
+def test_what_one_address_has_found_is_no_use_to_another(time: Time) -> None:
+    limit = GuessLimit(buckets(time, capacity=1), max_found=2)
+    limit.found("1.1.1.1", "aaaa")
+    limit.spend("1.1.1.2")
+    with pytest.raises(TooManyGuesses):
+        limit.check("1.1.1.2", "aaaa")

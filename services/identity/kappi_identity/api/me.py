@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
+from kappi_chassis.clock import Clock
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
 from kappi_chassis.passwords import PasswordsBusy
@@ -26,10 +27,11 @@ SessionIdPath = Annotated[UUID, Path(description="The session's id")]
 
 
 class MeApi:
-    def __init__(self, *, access: Access, profile: Profile, sessions: Sessions) -> None:
+    def __init__(self, *, access: Access, profile: Profile, sessions: Sessions, clock: Clock) -> None:
         self._access = access
         self._profile = profile
         self._sessions = sessions
+        self._clock = clock
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Accounts"])
@@ -76,7 +78,8 @@ class MeApi:
         caller = await self._access.caller(bearer)
         found = await self._sessions.page(caller.account.id, before=read_cursor(cursor), limit=limit + 1)
         page, next_cursor = cut_page(found, limit=limit)
-        items = [SessionAnswer.of(session, current=caller.session_id) for session in page]
+        now = self._clock()
+        items = [SessionAnswer.of(session, current=caller.session_id, now=now) for session in page]
         return _answer(SessionPage(items=items, next_cursor=next_cursor))
 
     async def end_session(self, bearer: Bearer, session_id: SessionIdPath) -> Response:

@@ -30,14 +30,15 @@ class OriginRefused(Forbidden):
 class PanelGuard:
     """An ASGI app around the panel.
 
-    public_url: where browsers reach the gateway, unless it says so itself (`X-Forwarded-Host`, `…-Proto`).
+    public_url: where browsers reach the gateway, unless it says so itself (`X-Forwarded-Host`, `…-Proto`,
+    `…-Prefix`).
     The panel builds its links from that, and a request that changes anything must come from there.
     """
 
     def __init__(self, app: App, *, public_url: str) -> None:
         self._app = app
         parts = urlsplit(public_url)
-        self._scheme, self._host = parts.scheme, parts.netloc
+        self._scheme, self._host, self._path = parts.scheme, parts.netloc, parts.path.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +52,14 @@ class PanelGuard:
             await send_problem(send, OriginRefused("Open the panel at its own address."))
             return
         others = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
-        seen = {**scope, "scheme": scheme, "headers": [*others, (b"host", host.encode("latin-1"))]}
+        prefix = headers.get(b"x-forwarded-prefix", "") if forwarded_host else self._path
+        seen = {
+            **scope,
+            "scheme": scheme,
+            "headers": [*others, (b"host", host.encode("latin-1"))],
+            "root_path": prefix,
+            "path": prefix + scope["path"],
+        }
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":

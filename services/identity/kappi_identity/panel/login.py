@@ -32,7 +32,7 @@ class PanelLogin(AuthProvider):
 
     So a session that was ended, an account that is no administrator any more or has another password is out
     at once. Another cookie outlives log-outs: it makes the browser a known device, which guesses of others do
-    not lock out. secret: signs the first. secure: whether browsers reach the panel over HTTPS.
+    not lock out. secret: signs the first.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class PanelLogin(AuthProvider):
         policy: SessionPolicy,
         device_known_for: timedelta,
         secret: bytes,
-        secure: bool,
         clock: Clock,
     ) -> None:
         super().__init__()
@@ -54,7 +53,6 @@ class PanelLogin(AuthProvider):
         self._policy = policy
         self._device_known_for = device_known_for
         self._signed = URLSafeSerializer(secret, salt=_SALT)
-        self._secure = secure
         self._clock = clock
 
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
@@ -75,8 +73,10 @@ class PanelLogin(AuthProvider):
             safe_redirect_url(request.query_params.get("next") or start, request, start), status_code=303
         )
         session = self._signed.dumps([str(opened.account.id), str(opened.session.id)])
-        self._set_cookie(response, COOKIE, session, lasting=self._policy.longest)
-        self._set_cookie(response, DEVICE_COOKIE, opened.device_token, lasting=self._device_known_for)
+        self._set_cookie(request, response, COOKIE, session, lasting=self._policy.longest)
+        self._set_cookie(
+            request, response, DEVICE_COOKIE, opened.device_token, lasting=self._device_known_for
+        )
         return response
 
     async def authenticate(self, request: Request) -> AdminUser | None:
@@ -96,16 +96,18 @@ class PanelLogin(AuthProvider):
             with suppress(SessionNotFound):
                 await self._sessions.end(session_id, account_id=AccountId(account_id))
         response = RedirectResponse(index_url(request), status_code=303)
-        response.delete_cookie(COOKIE, path=PATH)
+        response.delete_cookie(COOKIE, path=_path_of(request))
         return response
 
-    def _set_cookie(self, response: Response, name: str, value: str, *, lasting: timedelta) -> None:
+    def _set_cookie(
+        self, request: Request, response: Response, name: str, value: str, *, lasting: timedelta
+    ) -> None:
         response.set_cookie(
             name,
             value,
             max_age=int(lasting.total_seconds()),
-            path=PATH,
-            secure=self._secure,
+            path=_path_of(request),
+            secure=request.url.scheme == "https",
             httponly=True,
             samesite="strict",
         )
@@ -116,3 +118,9 @@ class PanelLogin(AuthProvider):
         except BadSignature:
             return None
         return UUID(account_id), UUID(session_id)
+
+
+def _path_of(request: Request) -> str:
+    """The panel's, as browsers see it: the gateway may be below a path."""
+    path: str = request.scope["root_path"]
+    return path

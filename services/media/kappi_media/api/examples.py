@@ -17,6 +17,7 @@ _SIGNED_PUT: dict[str, Any] = {
 SIGNED_URL: dict[str, Any] = {
     "url": f"{_STORE}/original?X-Amz-Expires=900&X-Amz-Signature=9b1c",
     "expires_at": "2026-06-01T10:15:00Z",
+    "expires_in": 900,
 }
 BATCH_DECLARATION: dict[str, Any] = {
     "files": [
@@ -35,7 +36,7 @@ _PART: dict[str, Any] = {
     "headers": {},
 }
 PART_NUMBERS: dict[str, Any] = {"numbers": [1]}
-SIGNED_PARTS: dict[str, Any] = {"parts": [_PART], "expires_at": "2026-06-01T10:15:00Z"}
+SIGNED_PARTS: dict[str, Any] = {"parts": [_PART], "expires_at": "2026-06-01T10:15:00Z", "expires_in": 900}
 COMPLETION: dict[str, Any] = {"parts": [{"number": 1, "etag": "9b2cf535f27731c974343645a3985328"}]}
 PROMISED_BATCH: dict[str, Any] = {
     "uploads": [
@@ -44,6 +45,7 @@ PROMISED_BATCH: dict[str, Any] = {
             "media_id": _MEDIA,
             "method": "single",
             "expires_at": "2026-06-01T10:15:00Z",
+            "expires_in": 900,
             "single": _SIGNED_PUT,
         },
         {
@@ -51,6 +53,7 @@ PROMISED_BATCH: dict[str, Any] = {
             "media_id": _LARGE_MEDIA,
             "method": "multipart",
             "expires_at": "2026-06-01T10:15:00Z",
+            "expires_in": 900,
             "multipart": {"part_size": 8388608, "part_count": 12, "parts": [_PART]},
         },
     ]
@@ -65,6 +68,7 @@ UPLOAD_STATUS: dict[str, Any] = {
     "content_type": "image/jpeg",
     "size": 4183212,
     "expires_at": "2026-06-01T10:15:00Z",
+    "expires_in": 900,
     "created_at": "2026-06-01T10:00:00Z",
     "single": _SIGNED_PUT,
 }
@@ -97,6 +101,7 @@ READY_ITEM: dict[str, Any] = {
         "400": {
             "url": f"{_STORE}/renditions/400.jpg?X-Amz-Expires=900&X-Amz-Signature=77aa",
             "expires_at": "2026-06-01T10:15:00Z",
+            "expires_in": 900,
         }
     },
 }
@@ -111,6 +116,7 @@ GALLERY_PAGE: dict[str, Any] = {
         "password_protected": False,
         "location_free": False,
         "expires_at": "2026-07-01T10:00:00Z",
+        "expires_in": 2592000,
         "created_at": "2026-06-01T10:00:00Z",
         "item_count": 1,
     },
@@ -121,6 +127,7 @@ LINK_REQUEST: dict[str, Any] = {"valid_for": 3600}
 _LINK: dict[str, Any] = {
     "id": "0199e1a9-71d0-7f05-8d6e-93b7a1c0e4d5",
     "expires_at": "2026-06-01T11:02:00Z",
+    "expires_in": 3600,
     "valid_for": 3600,
     "created_at": "2026-06-01T10:02:00Z",
 }

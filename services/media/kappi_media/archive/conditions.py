@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from kappi_chassis.storage.http_ranges import RangeNotSatisfiable, names_etag, requested_range
+from kappi_chassis.storage.http_ranges import (
+    RangeNotSatisfiable,
+    failed_condition,
+    range_counts,
+    requested_range,
+)
 
 
 class Outcome(NamedTuple):
@@ -30,13 +35,10 @@ def outcome(method: str, headers: Mapping[str, str], *, etag: str, size_bytes: i
     There is no Last-Modified, so conditions on dates are ignored, and an `If-Range` with one never holds.
     """
     whole = Outcome(200, 0, size_bytes - 1)
-    must = headers.get("if-match")
-    if must is not None and not names_etag(must, etag, weak=False):
-        return Outcome(412)
-    known = headers.get("if-none-match")
-    if known is not None and names_etag(known, etag, weak=True):
-        return Outcome(304)
-    if method != "GET" or headers.get("if-range", f'"{etag}"').strip() != f'"{etag}"':
+    failed = failed_condition(headers, etag=etag, last_modified=None)
+    if failed is not None:
+        return Outcome(412 if failed == 412 else 304)
+    if method != "GET" or not range_counts(headers.get("if-range"), etag=etag, last_modified=None):
         return whole
     try:
         span = requested_range(headers.get("range"), size_bytes=size_bytes)

@@ -9,9 +9,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import msgspec
+from kappi_chassis.base_url import link_base_url
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.time_left import seconds_left, with_seconds_left
 from kappi_contracts.events import LinkCreated
 from kappi_contracts.grants import Grant
 from kappi_contracts.keys import original_key
@@ -55,7 +57,7 @@ class CreateLink:
 
     def __init__(self, *, outbox: Outbox, public_url: str, clock: Clock, new_id: NewId) -> None:
         self._outbox = outbox
-        self._base = public_url.rstrip("/") + "/v1/l/"
+        self._public_url = public_url
         self._clock = clock
         self._new_id = new_id
 
@@ -74,7 +76,7 @@ class CreateLink:
         async with self._outbox.begin() as unit:
             stored = await call.claim(unit.connection)
             if stored is not None:
-                return stored.body
+                return with_seconds_left(stored.body, now=self._clock())
             answer = await self._create_within(unit, order)
             await call.store(unit.connection, StoredAnswer(CREATED, answer))
         return answer
@@ -86,7 +88,8 @@ class CreateLink:
         if not await hold_item(unit.connection, order.media_id, gallery_id):
             raise errors.MediaNotFound
         # Whole seconds, because the store's signed URLs end on one.
-        created_at = self._clock().replace(microsecond=0)
+        now = self._clock()
+        created_at = now.replace(microsecond=0)
         expires_at = created_at + order.valid_for
         if order.grant.gallery.expires_at is not None:
             expires_at = min(expires_at, order.grant.gallery.expires_at.replace(microsecond=0))
@@ -112,8 +115,9 @@ class CreateLink:
         return msgspec.json.encode(
             NewLink(
                 id=link.id,
-                link=self._base + token,
+                link=f"{link_base_url(self._public_url)}/v1/l/{token}",
                 expires_at=link.expires_at,
+                expires_in=seconds_left(link.expires_at, now=now),
                 valid_for=link.valid_for_s,
                 created_at=link.created_at,
             )
@@ -152,6 +156,7 @@ class Links:
                 LinkView(
                     id=link.id,
                     expires_at=link.expires_at,
+                    expires_in=seconds_left(link.expires_at, now=now),
                     valid_for=link.valid_for_s,
                     created_at=link.created_at,
                 )

@@ -15,6 +15,7 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError
 from kappi_chassis.storage import ContentBinding, ObjectStore, UrlSigner
 from kappi_chassis.storage.disposition import safe_filename
+from kappi_chassis.time_left import seconds_left
 from kappi_contracts.keys import original_key
 from msgspec.json import decode, encode
 
@@ -238,9 +239,9 @@ class SignBatch:
             [upload for upload in uploads if upload.part_size_bytes is None and upload.is_open(now)], now=now
         )
         promised = [
-            _ended(upload)
+            _ended(upload, now=now)
             if not upload.is_open(now)
-            else _in_one(upload, next(singles))
+            else _in_one(upload, next(singles), now=now)
             if upload.part_size_bytes is None
             else self._in_parts(upload, parts_each, now=now)
             for upload in uploads
@@ -276,23 +277,30 @@ class SignBatch:
             media_id=upload.media_id,
             method="multipart",
             expires_at=expires_at,
+            expires_in=seconds_left(expires_at, now=now),
             multipart=MultipartUpload(part_size=plan.part_size_bytes, part_count=plan.count, parts=parts),
         )
 
 
-def _in_one(upload: Upload, signed: tuple[SignedUpload, datetime]) -> PromisedUpload:
+def _in_one(upload: Upload, signed: tuple[SignedUpload, datetime], *, now: datetime) -> PromisedUpload:
     single, expires_at = signed
     return PromisedUpload(
-        id=upload.id, media_id=upload.media_id, method="single", expires_at=expires_at, single=single
+        id=upload.id,
+        media_id=upload.media_id,
+        method="single",
+        expires_at=expires_at,
+        expires_in=seconds_left(expires_at, now=now),
+        single=single,
     )
 
 
-def _ended(upload: Upload) -> PromisedUpload:
+def _ended(upload: Upload, *, now: datetime) -> PromisedUpload:
     return PromisedUpload(
         id=upload.id,
         media_id=upload.media_id,
         method="single" if upload.part_size_bytes is None else "multipart",
         expires_at=upload.expires_at,
+        expires_in=seconds_left(upload.expires_at, now=now),
         state="expired" if upload.state == "pending" else upload.state,
     )
 

@@ -9,6 +9,7 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.storage import ObjectStore, StorageUnavailable
+from kappi_chassis.time_left import seconds_left
 from kappi_contracts.events import MediaDeleted
 from msgspec import UNSET, UnsetType
 
@@ -74,6 +75,7 @@ class LookAtUpload:
             content_type=upload.content_type,
             size=upload.size_bytes,
             expires_at=expires_at,
+            expires_in=seconds_left(expires_at, now=now),
             created_at=upload.created_at,
             single=single,
             multipart=multipart,
@@ -136,7 +138,7 @@ class SignParts:
         except StorageUnavailable as error:
             raise StoreUnavailable(retry_after_s=1) from error
         parts, expires_at = self._part_signer.sign(upload, numbers, now=now)
-        return SignedParts(parts=parts, expires_at=expires_at)
+        return SignedParts(parts=parts, expires_at=expires_at, expires_in=seconds_left(expires_at, now=now))
 
 
 class AbortUpload:

@@ -1,8 +1,8 @@
 """The page behind a link: the hottest call there is.
 
 One row read decides whether the gallery is there and at which version. The body is a pure function of that
-version, the gallery's public face, what its tier shows, the page asked for and the URLs' time bucket, so it
-is kept, compressed.
+version, the gallery's public face, what its tier shows, the page asked for, the URLs' time bucket and where
+they begin, so it is kept, compressed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
+from kappi_chassis.base_url import told
 from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
@@ -85,10 +87,12 @@ class ViewGallery:
         contents = await self._view.contents(GalleryId(gallery.id))
         if contents.deleted:
             raise GalleryNotFound
-        as_of = self._urls.as_of()
+        as_of, base_url = self._urls.as_of(), told.get()
         # Weak: the same page in another coding is the same page. The bucket is part of it, because a client
-        # that keeps its copy must not sit on URLs that expire.
-        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}.{rules.mark}"'
+        # that keeps its copy must not sit on URLs that expire; nor on those of an address that it came by
+        # earlier.
+        seen_from = "" if base_url is None else f".{crc32(base_url.encode()):08x}"
+        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}.{rules.mark}{seen_from}"'
         if page.known_tags and names(page.known_tags, etag):
             metrics.VIEWS.labels("not_modified").inc()
             return PageAnswer(None, etag)
@@ -97,6 +101,7 @@ class ViewGallery:
             contents.version,
             gallery.version,
             as_of,
+            base_url,
             rules.mark,
             page.limit,
             page.after,
@@ -132,7 +137,7 @@ class ViewGallery:
             handouts = await self._handouts(gallery, items)
             shown |= fragments.make(items, as_of=as_of, rules=rules, handouts=handouts)
         document = _Page(
-            gallery=present_gallery(gallery, contents),
+            gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
             # One that was deleted between the two reads is left out; the version has moved on by then.
             items=[shown[media_id] for media_id, _ in versions if media_id in shown],
             next_cursor=cursor_after(versions[-1][0]) if len(found) > page.limit else None,

@@ -102,8 +102,9 @@ async def test_a_link_brings_the_original_to_anyone(
     answer = await make(http, owned, item["id"], 3600)
     assert answer.status == 201
     made = answer.json
-    assert set(made) == {"id", "link", "expires_at", "valid_for", "created_at"}
+    assert set(made) == {"id", "link", "expires_at", "expires_in", "valid_for", "created_at"}
     assert made["valid_for"] == 3600
+    assert 3540 < made["expires_in"] <= 3600
     expires_at = datetime.fromisoformat(made["expires_at"])
     assert expires_at - datetime.fromisoformat(made["created_at"]) == timedelta(hours=1)
     assert made["link"].startswith("https://kappi.example/v1/l/")
@@ -251,7 +252,11 @@ async def test_live_links_are_listed_page_by_page_without_their_tokens(
     made = [(await make(http, owned, item["id"], seconds)).json for seconds in (300, 900, 1000, 1100)]
     await make(http, owned, other["id"])
     shown = await live(http, owned, item["id"])
-    assert shown["items"] == [{name: one[name] for name in one if name != "link"} for one in made]
+    told_when_asked = {"link", "expires_in"}
+    assert [{name: one[name] for name in one if name not in told_when_asked} for one in shown["items"]] == [
+        {name: one[name] for name in one if name not in told_when_asked} for one in made
+    ]
+    assert all(one["valid_for"] - 30 < one["expires_in"] <= one["valid_for"] for one in shown["items"])
     clock.pass_by(timedelta(seconds=301))
     first = await live(http, owned, item["id"], "?limit=2")
     assert [one["id"] for one in first["items"]] == [one["id"] for one in made[1:3]]
@@ -322,6 +327,17 @@ async def test_the_same_idempotency_key_makes_one_link(
     assert answers[0].json["link"].encode() not in await database.hot.fetchval(
         "SELECT sealed_body FROM idempotency"
     )
+
+
+async def test_a_repeated_request_is_told_how_long_its_link_lives_now(
+    client: Client, http: Http, owned: Gallery, clock: Clock
+) -> None:
+    item = await client.upload(owned, JPEG)
+    first = await make(http, owned, item["id"], 600, idempotency_key="the-same-key-much-later")
+    clock.pass_by(timedelta(seconds=100))
+    again = await make(http, owned, item["id"], 600, idempotency_key="the-same-key-much-later")
+    assert (again.json["link"], again.json["expires_at"]) == (first.json["link"], first.json["expires_at"])
+    assert 470 < again.json["expires_in"] <= 500
 
 
 async def test_links_go_with_their_item_and_their_gallery(

@@ -170,7 +170,7 @@ async def test_a_large_file_is_promised_in_parts(
 ) -> None:
     small, promised = await sender.promise(large(FILE[:THRESHOLD]), large())
     assert small["method"] == "single"
-    assert set(promised) == {"id", "media_id", "method", "expires_at", "multipart"}
+    assert set(promised) == {"id", "media_id", "method", "expires_at", "expires_in", "multipart"}
     multipart = promised["multipart"]
     assert (multipart["part_size"], multipart["part_count"]) == (5 * MIB, 3)
     assert set(multipart) == {"part_size", "part_count", "parts"}
@@ -178,6 +178,7 @@ async def test_a_large_file_is_promised_in_parts(
     assert all(set(part) == {"number", "url", "headers"} for part in multipart["parts"])
     left = datetime.fromisoformat(promised["expires_at"]) - clock()
     assert timedelta(minutes=14) < left <= timedelta(minutes=15)
+    assert 14 * 60 < promised["expires_in"] <= 15 * 60
     row = await database.hot.fetchrow(
         "SELECT part_size_bytes, multipart_id, expires_at FROM uploads WHERE part_size_bytes IS NOT NULL"
     )
@@ -249,6 +250,7 @@ async def test_part_urls_can_be_asked_for(sender: Sender) -> None:
     signed = await sender.sign(upload, 3, 1)
     assert signed.status == 200
     assert [part["number"] for part in signed.json["parts"]] == [3, 1]
+    assert 14 * 60 < signed.json["expires_in"] <= 15 * 60
     assert "expires_at" in signed.json
     renewed = {**upload, "multipart": {**upload["multipart"], "parts": signed.json["parts"]}}
     assert [answer.status for answer in await sender.send(renewed, 3, 1)] == [200, 200]

@@ -48,12 +48,13 @@ async def test_the_answer_has_the_shape_clients_rely_on(
     client: Client, gallery: Gallery, clock: Clock
 ) -> None:
     (promised,) = await client.sign(gallery, jpeg())
-    assert set(promised) == {"id", "media_id", "method", "expires_at", "single"}
+    assert set(promised) == {"id", "media_id", "method", "expires_at", "expires_in", "single"}
     assert promised["method"] == "single"
     assert set(promised["single"]) == {"url", "http_method", "headers"}
     assert promised["single"]["http_method"] == "PUT"
     left = datetime.fromisoformat(promised["expires_at"]) - clock()
     assert timedelta(minutes=14) < left <= timedelta(minutes=15)
+    assert 0 <= promised["expires_in"] - left.total_seconds() < 30
 
 
 @pytest.mark.parametrize(
@@ -303,9 +304,10 @@ async def test_a_pending_upload_can_be_asked_for_a_fresh_url(
     # No URL outlives the upload itself.
     left = datetime.fromisoformat(fresh.json["expires_at"]) - clock()
     assert left <= timedelta(minutes=10)
+    assert 0 <= fresh.json["expires_in"] - left.total_seconds() < 30
     clock.pass_by(timedelta(minutes=20))
     late = await http("GET", path, grant=gallery.grant("contribute"))
-    assert late.json["state"] == "expired"
+    assert (late.json["state"], late.json["expires_in"]) == ("expired", 0)
     assert "single" not in late.json
 
 

@@ -70,6 +70,7 @@ async def test_an_empty_gallery_is_a_page_without_items(client: Client, gallery:
         "password_protected": False,
         "location_free": False,
         "expires_at": document["gallery"]["expires_at"],
+        "expires_in": document["gallery"]["expires_in"],
         "created_at": document["gallery"]["created_at"],
         "item_count": 0,
     }
@@ -185,11 +186,42 @@ async def test_urls_always_have_ten_minutes_left(
     tags = set()
     for _ in range(14):
         answer = await client.view(gallery)
-        expires_at = datetime.fromisoformat(answer.json["items"][0]["original"]["expires_at"])
-        assert timedelta(minutes=10) <= expires_at - clock() <= timedelta(minutes=15)
+        original = answer.json["items"][0]["original"]
+        left = datetime.fromisoformat(original["expires_at"]) - clock()
+        assert timedelta(minutes=10) <= left <= timedelta(minutes=15)
+        # Of a page that may be minutes old: never more than there is.
+        assert original["expires_in"] == 600
+        gallery_ends = datetime.fromisoformat(answer.json["gallery"]["expires_at"])
+        told = timedelta(seconds=answer.json["gallery"]["expires_in"])
+        assert timedelta(0) <= gallery_ends - clock() - told <= timedelta(minutes=5, seconds=1)
         tags.add(answer.headers["etag"])
         clock.pass_by(timedelta(seconds=59))
     assert len(tags) in {3, 4}  # 13 minutes touch three or four buckets of five
+
+
+async def test_urls_begin_where_the_client_came_in(
+    client: Client, gallery: Gallery, database: Database, page_reads: list[Any]
+) -> None:
+    await seed_items(database, gallery, 2)
+    await database.hot.execute("UPDATE items SET status = 'ready', kind = 'image', width = 1, height = 1")
+    usual = await client.view(gallery)
+    seen: dict[str, tuple[str, ...]] = {}
+    for base_url in ("http://192.0.2.7:8000", "https://photos.lan/kappi") * 2:
+        answer = await client.view(gallery, x_kappi_base_url=base_url, if_none_match=usual.headers["etag"])
+        urls = [item["original"]["url"] for item in answer.json["items"]]
+        assert all(url.startswith(f"{base_url}/store/galleries/") for url in urls)
+        # A name that others can follow is what is passed on to them.
+        assert answer.json["gallery"]["url"] == "https://kappi.example/g/k7dm"
+        assert seen.setdefault(base_url, (answer.headers["etag"], *urls)) == (answer.headers["etag"], *urls)
+    assert len(page_reads) == 3, "each is kept"
+    assert len({usual.headers["etag"], *(etag for etag, *_ in seen.values())}) == 3
+    assert (await client.view(gallery)).body == usual.body
+
+
+async def test_uploads_are_signed_for_where_the_client_came_in(client: Client, gallery: Gallery) -> None:
+    declared = {"filename": "a.jpg", "size": 3, "content_type": "image/jpeg"}
+    (promised,) = await client.sign(gallery, declared, headers={"x-kappi-base-url": "http://192.0.2.7:8000"})
+    assert promised["single"]["url"].startswith("http://192.0.2.7:8000/store/galleries/")
 
 
 async def test_a_client_with_the_right_copy_gets_none(

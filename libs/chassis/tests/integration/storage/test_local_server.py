@@ -110,6 +110,34 @@ async def test_if_range(
     assert (several.status, several.body) == (200, b"abc")
 
 
+async def test_dates_as_conditions(
+    sign_put: SignPut, served_local_store: ServedLocalStore, now: datetime, key: str
+) -> None:
+    await call(sign_put(3), b"abc")
+    get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
+    modified = (await call(get)).headers["last-modified"]
+    long_ago = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+    for headers, status, body in [
+        ({"if-modified-since": modified}, 304, b""),
+        ({"if-modified-since": long_ago}, 200, b"abc"),
+        ({"if-unmodified-since": modified}, 200, b"abc"),
+        ({"range": "bytes=1-", "if-range": modified}, 206, b"bc"),
+        ({"range": "bytes=1-", "if-range": long_ago}, 200, b"abc"),
+    ]:
+        answer = await call(get, headers=headers)
+        assert (answer.status, answer.body) == (status, body), headers
+    assert (await call(get, headers={"if-unmodified-since": long_ago})).status == 412
+
+
+async def test_a_body_of_another_length_than_signed_has_its_own_code(sign_put: SignPut) -> None:
+    for body in (b"ab", b"abcd"):
+        answer = await call(sign_put(3), body)
+        assert answer.status == 400
+        assert b"<Code>ContentLengthMismatch</Code><Message>This upload was signed for 3 bytes" in answer.body
+    assert (await call(sign_put(3), b"abc")).status == 200
+
+
 async def test_nothing_told_beyond_the_code(
     served_local_store: ServedLocalStore, now: datetime, key: str
 ) -> None:

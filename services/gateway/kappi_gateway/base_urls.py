@@ -1,0 +1,88 @@
+"""Where the URLs of an answer begin: the public URL, or the address that the client came by.
+
+A client says in `Host` what it likes, and what it says ends in the answers that others read from caches and
+chats. So an address counts only if the settings list it, or if it is the very one of this machine that the
+connection was made to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from kappi_chassis.http.edge import Scope
+
+from kappi_gateway.client_address import ClientAddresses
+from kappi_gateway.headers import FORWARDED_HOST, HOST, first, text
+
+
+class BaseUrls:
+    """public_url: None where none is set. hosts: further ones, with the port where it is not the scheme's
+    own. own_addresses: whether those of this machine count, too. addresses: tell whose headers are believed.
+    """
+
+    def __init__(
+        self,
+        public_url: str | None,
+        *,
+        addresses: ClientAddresses,
+        hosts: Iterable[str] = (),
+        own_addresses: bool = False,
+    ) -> None:
+        self._public = urlsplit(public_url or "")
+        self._addresses = addresses
+        self._public_host = self._public.netloc.encode()
+        self._hosts = frozenset(hosts)
+        self._own_addresses = own_addresses
+
+    @property
+    def path(self) -> str:
+        """Of the public URL."""
+        return self._public.path
+
+    def of_request(self, scope: Scope) -> str | None:
+        """None for the public URL."""
+        host = self._host_of(scope)
+        if host is None or host == self._public_host:
+            return None
+        named = host.decode("latin-1").lower()
+        if named not in self._hosts and not (self._own_addresses and named in _names_of(*scope["server"])):
+            return None
+        return f"{self._addresses.scheme_of(scope)}://{named}{self.path}"
+
+    def of_page(self, scope: Scope) -> SplitResult:
+        """Where a page is whose answers only its own client reads: by any host, where no proxy is in front.
+
+        This machine may have names of which nothing is known here. Raises HeaderUnreadable.
+        """
+        base_url = self.of_request(scope)
+        if base_url is not None:
+            return urlsplit(base_url)
+        host = self._host_of(scope)
+        if host is None or (self._public_host and not self._own_addresses):
+            return self._public
+        return SplitResult(self._addresses.scheme_of(scope), text(host), self.path, "", "")
+
+    def _host_of(self, scope: Scope) -> bytes | None:
+        if self._addresses.trusts_some and (client := scope["client"]) and self._addresses.trusts(client[0]):
+            forwarded = first(scope["headers"], FORWARDED_HOST)
+            if forwarded is not None:
+                return forwarded.rpartition(b",")[2].strip()  # that of the proxy next to us
+        return first(scope["headers"], HOST)
+
+
+@lru_cache(maxsize=256)
+def _names_of(address: str, port: int) -> frozenset[str]:
+    """What a client may call the address that it is connected to."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return frozenset()
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    names = {f"[{ip}]" if ip.version == 6 else str(ip)}
+    if ip.is_loopback:
+        names.add("localhost")
+    return frozenset({f"{name}:{port}" for name in names} | (names if port == 80 else set()))

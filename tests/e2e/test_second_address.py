@@ -1,0 +1,104 @@
+"""A machine in a network has several addresses: a phone comes by another one than its owner."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from kappi_chassis.testing.plan import REQUIRE_REAL
+from kappi_media.testing.samples import encode, quadrants
+
+from tests.e2e.accounts import sign_up
+from tests.e2e.browser import Page, browsing, find_browser
+from tests.e2e.phone import File, Phone
+from tests.e2e.posts import create
+from tests.e2e.stacks import StackUnderTest
+
+SECOND = "127.0.0.2"
+PHOTO = File("tram.jpg", "image/jpeg", encode(quadrants(1200, 900), "JPEG"))
+PICTURES = 12
+_ALL_SHOWN = f"""
+document.querySelectorAll("#grid img").length === {PICTURES}
+  && [...document.querySelectorAll("#grid img")].every(image => image.complete && image.naturalWidth)
+"""
+
+
+@pytest.fixture(scope="module")
+def own_settings() -> Mapping[str, str]:
+    return {"KAPPI_HOST": "0.0.0.0"}
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[Page]:
+    if find_browser() is None:
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(f"{REQUIRE_REAL} is set, but there is no browser: apt-get install chromium")
+        pytest.skip("there is no browser here: apt-get install chromium")
+    async with browsing(tmp_path) as page:
+        yield page
+
+
+def by_second_address(stack: StackUnderTest) -> str:
+    return f"http://{SECOND}:{urlsplit(stack.base_url).port}"
+
+
+@pytest.mark.timeout(240)
+async def test_a_browser_on_a_second_address_shows_every_picture(
+    own_stack: StackUnderTest, page: Page, photos: list[Path]
+) -> None:
+    pictures = [path for path in photos if path.suffix == ".jpg"][:PICTURES]
+    shared = await asyncio.to_thread(own_stack.kappi, "share", "--title", "Lisbon", *map(str, pictures))
+    assert shared.returncode == 0, shared.stderr
+    (code,) = (line.split()[1] for line in shared.stdout.splitlines() if line.startswith("Code"))
+
+    for name, width, height in (("phone", 390, 844), ("desktop", 1280, 900)):
+        await page.resize(width, height, is_phone=name == "phone")
+        await page.go(f"{by_second_address(own_stack)}/")
+        await page.write("#code", code)
+        await page.follow("#open button")
+        await page.see(f"location.pathname === '/g/{code}'")
+        await page.see('document.querySelectorAll("#grid img").length > 0')
+        for _ in range(PICTURES):  # they are fetched when they come into sight
+            await page.ask("window.scrollBy(0, innerHeight / 2)")
+            await asyncio.sleep(0.05)
+        await page.see(_ALL_SHOWN)
+        await page.ask("window.scrollTo(0, 0)")
+        await page.photograph(f"second-address-{name}")
+    await page.click("#grid .picture")
+    await page.see(
+        "!!document.querySelector('#stage img') && document.querySelector('#stage img').naturalWidth"
+    )
+    assert page.complaints == []
+
+
+@pytest.mark.timeout(120)
+async def test_every_url_leads_back_by_the_address_it_was_asked_at(own_stack: StackUnderTest) -> None:
+    base_url = by_second_address(own_stack)
+    async with Phone(base_url, secrets=own_stack.secrets) as phone:
+        gallery = await phone.create_gallery()
+        (media_id,) = await phone.upload(gallery, PHOTO)
+        await phone.until_ready(gallery, 1)
+        ada = await sign_up(own_stack, phone, "ada")
+        posted = (await create(phone, ada, PHOTO.body, caption="Line 28")).ok(201)
+        signed = (await phone.sign(gallery, [PHOTO]))[0]
+        answers = [
+            posted,
+            signed,
+            (await phone.ask("GET", f"/v1/galleries/{gallery.id}", headers=gallery.key)).ok(),
+            (await phone.ask("GET", f"/v1/g/{gallery.code}")).ok(),
+            (await phone.ask("GET", f"/v1/media/{media_id}", headers=gallery.key)).ok(),
+            (await phone.ask("GET", f"/v1/media/{media_id}/download", headers=gallery.key)).ok(),
+        ]
+        assert (await phone.ask("GET", posted["image_url"])).status == 200
+        led = await phone.ask("GET", f"/v1/media/{media_id}/renditions/400", headers=gallery.key)
+        assert led.status == 302
+        assert (await phone.ask("GET", led.headers["Location"])).status == 200
+        answers.append(led.headers["Location"])
+    urls = [part for part in json.dumps(answers).split('"') if part.startswith("http://")]
+    assert len(urls) >= 9
+    assert {url[: len(base_url) + 1] for url in urls} == {f"{base_url}/"}
