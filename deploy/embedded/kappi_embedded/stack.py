@@ -9,6 +9,7 @@ from typing import Any
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.settings import PlatformSettings
 
+from kappi_embedded.client.addresses import BadAddress, base_url
 from kappi_embedded.data_dir import DataDir, RunNote
 from kappi_embedded.plan import BY_NAME, WITH_DATABASE, data_dir_from
 
@@ -46,7 +47,10 @@ def running_note(environ: Mapping[str, str]) -> RunNote | None:
 def find_url(environ: Mapping[str, str], given: str | None) -> str:
     """The public address, without a final slash. given: from the command line. Raises NotRunning."""
     if url := given or environ.get("KAPPI_URL"):
-        return url.rstrip("/")
+        try:
+            return base_url(url)
+        except BadAddress as error:
+            raise NotRunning(str(error)) from error
     if (note := running_note(environ)) is not None:
         return note.url
     raise NotRunning(

@@ -49,7 +49,7 @@ Title = Annotated[
     ),
 ]
 LifetimeSeconds = Annotated[
-    Annotated[int, Field(strict=True, ge=_MIN_LIFETIME_S)] | None,
+    Annotated[int, Field(strict=True, json_schema_extra={"minimum": _MIN_LIFETIME_S})] | None,
     Field(
         description="Seconds from now until the gallery is deleted; an hour to 30 days. Not for the "
         "gallery of an account, which has no end",

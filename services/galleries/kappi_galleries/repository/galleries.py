@@ -46,6 +46,9 @@ SELECT {_COLUMNS} FROM galleries
 WHERE owner_id = $1 AND deleted_at IS NULL AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - as above
+_ENDING = "FROM galleries WHERE deleted_at IS NULL AND expires_at > $1 AND expires_at <= $2"
+_COUNT_ENDING = f"SELECT count(*) {_ENDING}"
+_SOME_ENDING = f"SELECT {_COLUMNS} {_ENDING} ORDER BY expires_at, id LIMIT $3"
 _REHASH = "UPDATE galleries SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
 _columns = (
@@ -116,6 +119,16 @@ class GalleryQueries:
     async def page_of_owner(self, owner_id: UUID, *, before: UUID | None, limit: int) -> list[Gallery]:
         """Living galleries of an account, the newest first. before: the last id of the page before."""
         records = await self._database.hot.fetch(_PAGE_OF_OWNER, owner_id, before, limit)
+        return [Gallery(**record) for record in records]
+
+    async def count_ending(self, *, after: datetime, until: datetime) -> int:
+        """How many living galleries have their deadline between the two."""
+        count: int = await self._database.hot.fetchval(_COUNT_ENDING, after, until)
+        return count
+
+    async def ending(self, *, after: datetime, until: datetime, limit: int) -> list[Gallery]:
+        """Some of those, the earliest deadline first."""
+        records = await self._database.hot.fetch(_SOME_ENDING, after, until, limit)
         return [Gallery(**record) for record in records]
 
     async def rehash(self, gallery_id: UUID, *, old: str, new: str) -> None:
