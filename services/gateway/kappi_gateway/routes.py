@@ -105,7 +105,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/oauth/revoke", _I, accepts_body=True),
     Route("GET", "/v1/me", _I),
     Route("PATCH", "/v1/me", _I, accepts_body=True),
-    Route("DELETE", "/v1/me", _I),
+    Route("DELETE", "/v1/me", _I, accepts_body=True),
     Route("GET", "/v1/me/stats", _M, Credential.ACCOUNT),
     Route("PUT", "/v1/me/password", _I, accepts_body=True),
     Route("GET", "/v1/me/sessions", _I),

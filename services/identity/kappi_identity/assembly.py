@@ -128,6 +128,7 @@ class Assembly:
             check=self._check,
             known=self._known,
             passwords=self.passwords,
+            recent_login=self._settings.recent_login,
             clock=ground.clock,
         )
 

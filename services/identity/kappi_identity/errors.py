@@ -22,6 +22,10 @@ class PasswordWrong(Forbidden):
     code, title = "password_wrong", "The current password is not this"
 
 
+class PasswordRequired(Forbidden):
+    code, title = "password_required", "The password is needed for this"
+
+
 class SessionNotFound(NotFound):
     """Unknown sessions and those of other accounts alike."""
 

@@ -153,6 +153,12 @@ class PasswordChange(BaseModel):
     password: NewPassword
 
 
+class AccountDeletion(BaseModel):
+    """Not needed within minutes of a log-in."""
+
+    password: CurrentPassword
+
+
 class ResetRequestBody(BaseModel):
     """The address may be anything: whether there is such an account is not told."""
 
