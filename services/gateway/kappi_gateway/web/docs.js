@@ -234,7 +234,7 @@ function render(document_) {
   document.getElementById("about").replaceChildren(prose(api.info.description));
   const security = document.getElementById("security");
   for (const [, scheme] of shownSchemes()) {
-    security.append(element("p", "", element("code", "", schemeName(scheme)), " ", scheme.description || ""));
+    security.append(element("p", "", element("code", "", schemeName(scheme)), " ", ...prose(scheme.description).firstChild.childNodes));
   }
   const groups = new Map();
   for (const [path, operations] of Object.entries(api.paths)) {
