@@ -119,6 +119,10 @@ class GalleryAnswer(BaseModel):
     location_free: bool = Field(
         description="Viewers get copies of originals that do not tell where they were taken"
     )
+    takedown_reason: str | None = Field(
+        description="Why an administrator took the gallery down: nobody sees what is in it, and its code "
+        "opens nothing. null for a gallery that is not down"
+    )
     expires_at: datetime | None = Field(description="When it is deleted; null for never")
     created_at: datetime
     updated_at: datetime
@@ -135,6 +139,7 @@ class GalleryAnswer(BaseModel):
             visibility=gallery.visibility,
             password_protected=gallery.password_protected,
             location_free=gallery.location_free,
+            takedown_reason=gallery.takedown_reason,
             expires_at=gallery.expires_at,
             created_at=gallery.created_at,
             updated_at=gallery.updated_at,

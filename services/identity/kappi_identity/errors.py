@@ -46,6 +46,14 @@ class AccountNotFound(NotFound):
     code, title = "account_not_found", "There is no such account"
 
 
+class AdminNotSuspendable(Conflict):
+    code, title = "admin_not_suspendable", "An administrator cannot be suspended"
+
+
+class TakedownNotFound(NotFound):
+    code, title = "takedown_not_found", "There is no such take-down"
+
+
 class TierNotFound(NotFound):
     code, title = "tier_not_found", "There is no such tier"
 
@@ -86,6 +94,13 @@ class InvalidGrant(OAuthFailure):
 
     error = "invalid_grant"
     code, title = "invalid_grant", "The credentials are not valid"
+
+
+class AccountSuspended(OAuthFailure):
+    """Told after the right password only. detail: the administrator's reason."""
+
+    error = "invalid_grant"
+    code, title = "account_suspended", "The account is suspended"
 
 
 class UnsupportedGrantType(OAuthFailure):

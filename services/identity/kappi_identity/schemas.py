@@ -22,6 +22,7 @@ from kappi_identity.domain import (
     clean_display_name,
 )
 from kappi_identity.emails import MAX_EMAIL_CHARACTERS, read_email
+from kappi_identity.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
 from kappi_identity.tiers import (
     MAX_FILE_BYTES,
     MAX_NAME_CHARACTERS,
@@ -129,6 +130,8 @@ class AccountAnswer(BaseModel):
     tier: str = Field(description="Name of the tier whose rules apply", examples=["Basic"])
     role: Role
     created_at: datetime
+    suspended_at: datetime | None = Field(description="When an administrator suspended it; null for never")
+    suspension_reason: str | None = Field(description="What its owner is told when logging in")
 
     @classmethod
     def of(cls, account: Account) -> AccountAnswer:
@@ -140,6 +143,8 @@ class AccountAnswer(BaseModel):
             tier=account.tier,
             role=account.role,
             created_at=account.created_at,
+            suspended_at=account.suspended_at,
+            suspension_reason=account.suspension_reason,
         )
 
 
@@ -290,6 +295,63 @@ class TierAnswer(BaseModel):
 
 class TierPage(BaseModel):
     items: list[TierAnswer]
+    next_cursor: str | None
+
+
+Reason = Annotated[
+    str,
+    AfterValidator(refused_as_field(clean_reason)),
+    Field(
+        description=f"What the owner is told: one line of at most {MAX_REASON_CHARACTERS} characters",
+        json_schema_extra={"maxLength": MAX_REASON_CHARACTERS},
+        examples=["Reported as spam"],
+    ),
+]
+
+
+class Suspension(BaseModel):
+    reason: Reason
+
+
+class TakedownCreate(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"gallery": "k7wq", "reason": "Reported as spam"}]}
+    )
+
+    gallery: Annotated[
+        str,
+        AfterValidator(refused_as_field(clean_gallery)),
+        Field(max_length=LONGEST_SECRET, description="The id or the code of a gallery, or its link"),
+    ]
+    reason: Reason
+
+
+class TakedownAnswer(BaseModel):
+    """A gallery that is taken down, or was."""
+
+    id: UUID
+    gallery: str = Field(description="As it was named: by its id, or by its code at that time")
+    reason: str
+    ordered_by: UUID = Field(description="The administrator's account")
+    ordered_at: datetime
+    lifted_by: UUID | None
+    lifted_at: datetime | None = Field(description="null while the gallery is down")
+
+    @classmethod
+    def of(cls, takedown: Takedown) -> TakedownAnswer:
+        return cls(
+            id=takedown.id,
+            gallery=takedown.gallery,
+            reason=takedown.reason,
+            ordered_by=takedown.ordered_by,
+            ordered_at=takedown.ordered_at,
+            lifted_by=takedown.lifted_by,
+            lifted_at=takedown.lifted_at,
+        )
+
+
+class TakedownPage(BaseModel):
+    items: list[TakedownAnswer]
     next_cursor: str | None
 
 
