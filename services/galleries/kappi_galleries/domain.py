@@ -111,7 +111,7 @@ class Gallery:
 
     @property
     def is_closed(self) -> bool:
-        """Whether what is in it is seen by nobody, its manager included."""
+        """Whether what is in it is not shown, to its manager neither."""
         return self.takedown_id is not None or self.owner_suspended
 
     @property

@@ -120,7 +120,7 @@ class GalleryAnswer(BaseModel):
         description="Viewers get copies of originals that do not tell where they were taken"
     )
     takedown_reason: str | None = Field(
-        description="Why an administrator took the gallery down: nobody sees what is in it, and its code "
+        description="Why an administrator took the gallery down: what is in it is not shown, and its code "
         "opens nothing. null for a gallery that is not down"
     )
     expires_at: datetime | None = Field(description="When it is deleted; null for never")

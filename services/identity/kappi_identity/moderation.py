@@ -20,7 +20,7 @@ _GALLERY = re.compile(r"[a-z0-9-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takedown:
-    """The decision that a gallery is seen by nobody. gallery: its id, or its code at that time.
+    """The decision that a gallery is not shown. gallery: its id, or its code at that time.
 
     lifted_at: None while it holds.
     """

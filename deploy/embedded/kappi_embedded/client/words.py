@@ -35,8 +35,10 @@ REASONS: Mapping[str, str] = {
 
 HINTS: Mapping[str, str] = {
     "access_token_invalid": "log in again with `kappi login`",
+    "account_suspended": "the account is suspended: ask the people who run this Kappi",
     "account_required": "log in with `kappi login` first",
     "expiry_not_for_accounts": "leave out --expires-in, or `kappi logout` first",
+    "gallery_taken_down": "an administrator took the gallery down: ask the people who run this Kappi",
     "gallery_not_found": "look at the code again; galleries that expired or were made private are gone, too",
     "gallery_password_required": "give it with --password",
     "gallery_password_wrong": "give the right one with --password",

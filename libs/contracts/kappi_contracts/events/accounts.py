@@ -25,8 +25,8 @@ class AccountTierChanged(Event, frozen=True, kw_only=True):
 
 
 class AccountSuspensionChanged(Event, frozen=True, kw_only=True):
-    """An administrator suspended the account, or took that back. While it is suspended its galleries are seen
-    by nobody and it gets nothing new."""
+    """An administrator suspended the account, or took that back. While it is suspended its galleries are
+    not shown and it gets nothing new."""
 
     aggregate: ClassVar[str] = "account_id"
     account_id: UUID

@@ -1,4 +1,4 @@
-"""What administrators decided: a gallery that is down and those of a suspended account are seen by nobody."""
+"""What administrators decided: a gallery that is down and those of a suspended account are not shown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def _updates(published: Any) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("by", ["id", "code"])
-async def test_a_gallery_that_is_down_is_seen_by_nobody_and_its_manager_is_told_why(
+async def test_a_gallery_that_is_down_is_not_shown_and_its_manager_is_told_why(
     http: Any, takedown: Any, published: Any, by: str
 ) -> None:
     gallery = (await http("POST", GALLERIES, body={"title": "Lisbon"})).json
@@ -112,6 +112,8 @@ async def test_galleries_of_a_suspended_account_are_not_found_until_it_is_reinst
     asked = {"gallery_id": own[0]["id"], "token": account.token}
     assert (await http("POST", OWNER, body=asked)).json["code"] == "gallery_not_found"
     assert (await http("POST", GALLERIES, token=account.token)).json["code"] == "access_token_invalid"
+    comment = await http("POST", f"/v1/posts/{uuid4()}/comments", token=account.token, body={"text": "Hi"})
+    assert comment.json["code"] == "access_token_invalid"
     claim = f"{GALLERIES}/{anonymous['id']}/claim"
     claimed = await http("POST", claim, token=account.token, key=anonymous["access_key"])
     assert claimed.json["code"] == "access_token_invalid"

@@ -130,7 +130,7 @@ _LIST: dict[str, Any] = {
 _TAKE_DOWN: dict[str, Any] = {
     "operation_id": "takeGalleryDown",
     "summary": "Take a gallery down",
-    "description": "Within moments nobody sees what is in it, and its code answers like one that does not "
+    "description": "Within moments what is in it is not shown, and its code answers like one that does not "
     "exist. Its manager is told the reason. Nothing is deleted. What names no gallery has no effect.",
     "status_code": 201,
     "response_model": TakedownAnswer,

@@ -168,7 +168,7 @@ class AccountsView(View):
                 label="Suspended because",
                 maxlength=MAX_REASON_CHARACTERS,
                 help_text="Suspends the account: it cannot log in and is told this, and its galleries are "
-                "seen by nobody. Empty: not suspended",
+                "not shown. Empty: not suspended",
             ),
             DateTimeField("created_at", exclude_from_edit=True),
         )

@@ -30,7 +30,7 @@ async def _events(published: Any, topic: str) -> list[tuple[int, Any]]:
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
-async def test_nobody_and_users_may_not(http: Any, sign_up: Any, method: str, path: str, body: Any) -> None:
+async def test_only_administrators_may(http: Any, sign_up: Any, method: str, path: str, body: Any) -> None:
     ada = await sign_up()
     assert (await http(method, path, body=body)).code == "credentials_missing"
     answer = await http(method, path, body=body, token=ada.access_token)

@@ -1,4 +1,4 @@
-"""Galleries that nobody sees: links and the library have no grant that would tell."""
+"""Galleries that are not shown: links and the library have no grant that would tell."""
 
 from __future__ import annotations
 
