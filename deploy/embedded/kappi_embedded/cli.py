@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-_WIDEST_HELP = 100
+_NARROWEST_HELP, _WIDEST_HELP = 20, 100
 
 
 class _Group(TyperGroup):
@@ -281,7 +281,7 @@ def version() -> None:
 
 def main() -> None:
     # Given, because click itself takes no less than 50 columns.
-    width = min(shutil.get_terminal_size().columns, _WIDEST_HELP) - 2
+    width = min(max(shutil.get_terminal_size().columns, _NARROWEST_HELP), _WIDEST_HELP) - 2
     try:
         app(prog_name="kappi", terminal_width=width)
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.settings import PlatformSettings
+from pydantic import ValidationError
 
 from kappi_embedded.client.addresses import BadAddress, base_url
 from kappi_embedded.data_dir import DataDir, RunNote
@@ -93,7 +94,11 @@ def find_database(environ: Mapping[str, str], service: str) -> str:
 
 
 def _platform(environ: Mapping[str, str]) -> PlatformSettings:
-    """From the environment given, which need not be this process's."""
+    """From the environment given, which need not be this process's. Raises NotRunning."""
     names = {field: f"KAPPI_{field.upper()}" for field in PlatformSettings.model_fields}
     given: dict[str, Any] = {field: environ[name] for field, name in names.items() if name in environ}
-    return PlatformSettings(**given)
+    try:
+        return PlatformSettings(**given)
+    except ValidationError as error:
+        wrong = "; ".join(f"{names[str(each['loc'][0])]}: {each['msg']}" for each in error.errors())
+        raise NotRunning(f"a setting cannot be used: {wrong}") from error

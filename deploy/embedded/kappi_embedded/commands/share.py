@@ -104,7 +104,7 @@ def share(wish: Wish, *, url: str | None, environ: Mapping[str, str]) -> int:
     except JournalUnwritable as error:
         return fail(f"cannot write to {folder}: {error}")
     except OSError as error:
-        return fail(f"cannot write to {error.filename or folder}: {error.strerror or error}")
+        return fail(f"cannot write to {error.filename or 'the output'}: {error.strerror or error}")
     except KeyboardInterrupt:
         err.print(f"Stopped. {_AGAIN}")
         return _INTERRUPTED

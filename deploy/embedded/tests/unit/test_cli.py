@@ -2,6 +2,7 @@
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -37,6 +38,14 @@ def test_help_fits_a_narrow_terminal_and_loses_nothing(path: tuple[str, ...]) ->
 def test_the_width_of_the_terminal_is_minded() -> None:
     told = call_kappi("--help", env={**ENV, "COLUMNS": "40"}).stdout
     assert max(map(len, told.splitlines())) <= 40
+    assert call_kappi("--help", env={**ENV, "COLUMNS": "1"}).returncode == 0
+
+
+def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    env = {**ENV, "KAPPI_DATA_DIR": str(tmp_path), "KAPPI_KAFKA_BOOTSTRAP": "127.0.0.1:9"}
+    done = call_kappi("tick", env={**env, "KAPPI_KAFKA_SECURITY_PROTOCOL": "nope"})
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: a setting cannot be used: KAPPI_KAFKA_SECURITY_PROTOCOL: ")
 
 
 def test_the_version_is_an_option_and_a_command() -> None:
