@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
 
+from .posting import Poster
+
 pytestmark = pytest.mark.integration
 
 GALLERIES, VIEW, KEY, OWNER = (
@@ -112,8 +114,6 @@ async def test_galleries_of_a_suspended_account_are_not_found_until_it_is_reinst
     asked = {"gallery_id": own[0]["id"], "token": account.token}
     assert (await http("POST", OWNER, body=asked)).json["code"] == "gallery_not_found"
     assert (await http("POST", GALLERIES, token=account.token)).json["code"] == "access_token_invalid"
-    comment = await http("POST", f"/v1/posts/{uuid4()}/comments", token=account.token, body={"text": "Hi"})
-    assert comment.json["code"] == "access_token_invalid"
     claim = f"{GALLERIES}/{anonymous['id']}/claim"
     claimed = await http("POST", claim, token=account.token, key=anonymous["access_key"])
     assert claimed.json["code"] == "access_token_invalid"
@@ -144,3 +144,18 @@ async def test_many_galleries_are_closed_page_by_page(
     assert not await handler.handle(envelope), "told twice"
     assert await database.hot.fetchval("SELECT count(*) FROM galleries WHERE owner_suspended") == 5
     assert len(await _updates(published)) == 5
+
+
+async def test_a_suspended_account_neither_posts_nor_comments_until_it_is_reinstated(
+    http: Any, account: Any, other: Any, suspension: Any
+) -> None:
+    poster = Poster(http)
+    post = await poster.post(other)
+    await poster.comment(account, post["id"])
+    await suspension(suspended=True, sequence=2)
+    for refused in (await poster.send(account), await poster.send_comment(account, post["id"], "Again")):
+        assert (refused.status, refused.json["code"]) == (401, "access_token_invalid")
+    assert (await poster.read(post["id"]))["comment_count"] == 1
+    await suspension(suspended=False, sequence=3)
+    await poster.post(account)
+    await poster.comment(account, post["id"])
