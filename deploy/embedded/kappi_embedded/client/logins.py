@@ -46,9 +46,11 @@ class Logins:
         self._clock = clock
 
     def find(self, base_url: str) -> Login | None:
-        """Raises OSError."""
-        found = self._read().get(base_url)
-        return None if found is None else Login(**found)
+        """None where there is none, or none that can be understood. Raises OSError."""
+        try:
+            return Login(**self._read()[base_url])
+        except (KeyError, TypeError):
+            return None
 
     async def log_in(self, base_url: str, email: str, password: str) -> Login:
         """Raises ApiError, Unreachable, OSError."""
@@ -58,8 +60,9 @@ class Logins:
             if before is not None and before.email == email and before.device_token:
                 form["device_token"] = before.device_token
             answer = await api.call("POST", "/v1/oauth/token", form=form)
+            login = self._keep(base_url, self._login(email, answer, before=None))
             await self._revoke(api, before)
-            return self._keep(base_url, self._login(email, answer, before=None))
+            return login
 
     async def log_out(self, base_url: str) -> Login | None:
         """The log-in that ended, if there was one. Raises OSError; ApiError and Unreachable once it is

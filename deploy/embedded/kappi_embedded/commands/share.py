@@ -149,7 +149,7 @@ async def _share(wish: Wish, found: Found, api: Api, journal: Journal, *, accoun
     processed = True
     try:
         async with api:
-            is_new = journal.note.gallery is None
+            earlier = journal.note.gallery
             gallery = await _gallery(api, wish, journal)
             api.patience_s = PATIENCE_S  # somebody is there: when they are away, it is the link
             with bars:
@@ -158,6 +158,7 @@ async def _share(wish: Wish, found: Found, api: Api, journal: Journal, *, accoun
                 await sharing.share(found.files)
                 if wish.wait:
                     processed = await sharing.wait_until_processed(timeout_s=_WAIT_S)
+            is_new = earlier is None or earlier["id"] != gallery.id
             if is_new and not outcome.shared:
                 await delete_gallery(api, gallery)
                 gallery = None
