@@ -95,7 +95,7 @@ def _look_after(system: Composed) -> None:
     }
     ticked = system.run(replace(janitor, environment=needed), "kappi", "tick")
     assert ticked.returncode == 0, ticked.stdout + ticked.stderr
-    ticked = system.operator("kappi", "tick", "--at", "+31d")
+    ticked = system.operator("kappi", "tick", "--at", "+31d", "--yes")
     assert ticked.returncode == 0, ticked.stdout + ticked.stderr
     assert re.search(r"3 galleries deleted", ticked.stdout), ticked.stdout
     letters = system.operator("kappi", "dlq", "list")

@@ -379,6 +379,32 @@ OPERATIONS: tuple[Operation, ...] = (
         "/v1/admin/accounts/{other}/tier",
         json={"tier": "Basic"},
     ),
+    Operation(
+        "PUT /v1/admin/accounts/{id}/suspension",
+        ADMINISTRATOR,
+        "404 account_not_found",
+        "/v1/admin/accounts/00000000-0000-7000-8000-000000000007/suspension",
+        json={"reason": "Whose?"},
+    ),
+    Operation(
+        "DELETE /v1/admin/accounts/{id}/suspension",
+        ADMINISTRATOR,
+        "200",
+        "/v1/admin/accounts/{other}/suspension",
+    ),
+    Operation("GET /v1/admin/takedowns", ADMINISTRATOR, "200"),
+    Operation(
+        "POST /v1/admin/takedowns",
+        ADMINISTRATOR,
+        "201",
+        json={"gallery": "nosuchgallery", "reason": "Whose?"},
+    ),
+    Operation(
+        "DELETE /v1/admin/takedowns/{id}",
+        ADMINISTRATOR,
+        "404 takedown_not_found",
+        "/v1/admin/takedowns/00000000-0000-7000-8000-000000000007",
+    ),
     # galleries
     Operation("GET /v1/galleries", ACCOUNT, "200"),
     Operation("POST /v1/galleries", ANYONE_HONEST, "201", json={"title": "Whose?"}),

@@ -23,7 +23,7 @@ from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
 
 from tests.clients.examples import PAGE, examples
 from tests.contract.test_openapi import DOCUMENT
-from tests.e2e.phone import Gallery, Phone
+from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
 _TIMEOUT_S = 90
@@ -97,6 +97,23 @@ async def test_curl(stack: StackUnderTest, phone: Phone, photo: Path, film: Path
     assert "\ncompleted\n" in done.stdout
     assert (tmp_path / "tripped").exists()
     await _hold(phone, await _opened(phone, found[1], found[2]), photo, film)
+
+
+@pytest.mark.timeout(180)
+async def test_a_viewer_with_curl(
+    stack: StackUnderTest, phone: Phone, gallery: Gallery, photo: Path, tmp_path: Path
+) -> None:
+    body = await asyncio.to_thread(photo.read_bytes)
+    (media_id,) = await phone.upload(gallery, File(photo.name, "image/jpeg", body))
+    await phone.until_ready(gallery, 1)
+    look, archive = examples("view")
+    # The line that goes on: cut after its first run, and run again where nothing is missing.
+    cut = "cp gallery.zip whole.zip; head -c 300 whole.zip >gallery.zip"
+    same, whole = "cmp gallery.zip whole.zip", f"! {archive.strip()} 2>refused; grep -q 416 refused"
+    script = "\n".join(["set -euo pipefail", look, archive, cut, archive, same, whole, same])
+    environ = {"KAPPI": stack.base_url, "MEDIA": media_id, "CODE": gallery.code}
+    await _run(["bash", "-c", script], environ, tmp_path)
+    assert (tmp_path / "picture").read_bytes() == body
 
 
 @pytest.mark.timeout(180)

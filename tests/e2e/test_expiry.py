@@ -65,7 +65,7 @@ async def test_an_expired_gallery_is_gone_from_everywhere(stack: StackUnderTest,
     assert (await evidence.rows_about(stack, NAME)).keys() == {"media.items", "media.uploads"}
 
     at = datetime.now(UTC) + timedelta(days=31)
-    ticked = await asyncio.to_thread(stack.kappi, "tick", "--at", at.isoformat())
+    ticked = await asyncio.to_thread(stack.kappi, "tick", "--at", at.isoformat(), "--yes")
     assert ticked.returncode == 0, ticked.stdout + ticked.stderr
 
     by_code = {"X-Gallery-Code": doomed.code}

@@ -164,7 +164,7 @@ async def test_what_was_deleted_does_not_come_back(stack: StackUnderTest, phone:
     assert (await phone.ask("GET", path, headers=gallery.key)).status == 404
     assert await phone.items(gallery.code) == []
     # As the janitor does by itself when the URL is dead.
-    ticked = await asyncio.to_thread(stack.kappi, "tick", "--at", "+21m")
+    ticked = await asyncio.to_thread(stack.kappi, "tick", "--at", "+21m", "--yes")
     assert ticked.returncode == 0, ticked.stderr
     await eventually(purged)
 

@@ -62,6 +62,8 @@ class BacklogReader:
     async def __aenter__(self) -> Self:
         await self._admin.start()
         await self._consumer.start()
+        # aiokafka's stop() cancels itself where a task of start() has not run yet.
+        await asyncio.sleep(0)
         return self
 
     async def __aexit__(

@@ -3,28 +3,73 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(
-    name="kappi",
-    help="Share photos and videos in original quality by a short link: run the stack, use it, look after it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+_NARROWEST_HELP, _WIDEST_HELP = 20, 100
+
+
+class _Group(TyperGroup):
+    """Lists its commands with the whole first paragraph of their help, which click would cut to the width."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, (command.help or "").partition("\n\n")[0]) for name, command in commands if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _typer(help_text: str | None = None) -> typer.Typer:
+    """Without rich's tables: on a narrow terminal they cut off the names of options."""
+    return typer.Typer(
+        cls=_Group,
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+app = _typer(
+    "Share photos and videos in original quality by a short link: run the stack, use it, look after it."
 )
-dlq = typer.Typer(help="Records that could not be handled.", no_args_is_help=True)
+dlq = _typer("Records that could not be handled.")
 app.add_typer(dlq, name="dlq")
-admin = typer.Typer(help="People who may use the admin panel.", no_args_is_help=True)
+admin = _typer("People who may use the admin panel.")
 app.add_typer(admin, name="admin")
-keys = typer.Typer(help="Keys that sign access tokens.", no_args_is_help=True)
+keys = _typer("Keys that sign access tokens.")
 app.add_typer(keys, name="keys")
 
 Url = Annotated[
     str | None, typer.Option(help="Address of another deployment (KAPPI_URL); default: the one running here.")
 ]
+
+
+Password = Annotated[
+    str | None,
+    typer.Option(
+        help="Password of the gallery. `-` asks for it, or reads a line of the standard input: what is on "
+        "the command line is seen in the list of processes.",
+    ),
+]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password's line from the standard input.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def kappi(
+    version_only: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version_only:
+        version()
+        raise typer.Exit
 
 
 @app.command()
@@ -46,10 +91,17 @@ def share(
     ],
     title: Annotated[str | None, typer.Option(help="What the gallery is called.")] = None,
     expires_in: Annotated[str | None, typer.Option(help="Life of the gallery, e.g. 7d; at most 30d.")] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="For the account that is logged in alone: no link opens it.")
+    ] = False,
+    password: Password = None,
     url: Url = None,
     connection: Annotated[
         Literal["slow", "normal", "fast"] | None,
-        typer.Option(help="How good the line is: on a slow one, files go in the smallest parts."),
+        typer.Option(
+            metavar="SPEED",
+            help="How good the line is: slow, normal or fast. On a slow one, files go in the smallest parts.",
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until every item is ready.")] = True,
     afresh: Annotated[
@@ -57,9 +109,10 @@ def share(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Create a gallery from files; prints its link and its access key.
+    """Create a gallery from files; prints its link and, without an account, its access key.
 
-    Interrupted, by whatever it may be, the same command goes on where it stopped.
+    After `kappi login` the gallery is the account's and does not expire. Interrupted, by whatever it may
+    be, the same command goes on where it stopped.
     """
     from kappi_embedded.commands.share import Wish
     from kappi_embedded.commands.share import share as run
@@ -73,6 +126,8 @@ def share(
         paths=files,
         title=title,
         expires_in_s=expires_in_s,
+        private=private,
+        password=password,
         connection=connection,
         wait=wait,
         afresh=afresh,
@@ -83,16 +138,41 @@ def share(
 
 @app.command()
 def get(
-    code: Annotated[str, typer.Argument(help="A gallery's code, or its link.")],
+    code: Annotated[
+        str, typer.Argument(help="A gallery's code, or its link, or the id of one of your account.")
+    ],
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Default: named after the code.")
     ] = None,
+    password: Password = None,
     url: Url = None,
 ) -> None:
     """Download everything in a gallery; called again, it goes on where it stopped."""
     from kappi_embedded.commands.get import get as run
 
-    raise typer.Exit(run(code, folder, url=url, environ=os.environ))
+    raise typer.Exit(run(code, folder, url=url, password=password, environ=os.environ))
+
+
+@app.command()
+def login(
+    email: Annotated[str, typer.Argument(help="The account's email address.")],
+    password_stdin: PasswordStdin = False,
+    url: Url = None,
+) -> None:
+    """Log in, so that `kappi share` makes galleries of the account. A token is kept, not the password."""
+    from kappi_embedded.commands.login import login as run
+    from kappi_embedded.commands.passwords import from_stdin, prompted
+
+    read_password = from_stdin if password_stdin else prompted
+    raise typer.Exit(run(email, url=url, read_password=read_password, environ=os.environ))
+
+
+@app.command()
+def logout(url: Url = None) -> None:
+    """End the log-in, here and at the deployment."""
+    from kappi_embedded.commands.login import logout as run
+
+    raise typer.Exit(run(url=url, environ=os.environ))
 
 
 @app.command()
@@ -100,15 +180,22 @@ def tick(
     at: Annotated[
         str | None, typer.Option(help="2027-01-31T12:00:00Z, or +31d from now; default: now.")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the effects.")] = 30.0,
+    timeout: Annotated[int, typer.Option(min=1, max=86_400, help="Seconds to wait for the effects.")] = 30,
     wait: Annotated[bool, typer.Option(help="Wait for the effects.")] = True,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before galleries go that are not due yet.")
+    ] = False,
 ) -> None:
-    """Have the janitor do what is due, now or as if it were later."""
+    """Have the janitor do what is due, now or as if it were later.
+
+    Galleries that would be deleted before their time are listed, and it asks first.
+    """
     from kappi_embedded.commands import tick as command
 
+    confirm = command.agreed if yes else command.asked
     if wait:
-        raise typer.Exit(command.tick(at, timeout_s=timeout, environ=os.environ))
-    raise typer.Exit(command.tick_unwatched(at, environ=os.environ))
+        raise typer.Exit(command.tick(at, timeout_s=timeout, confirm=confirm, environ=os.environ))
+    raise typer.Exit(command.tick_unwatched(at, confirm=confirm, environ=os.environ))
 
 
 @dlq.command("list")
@@ -140,14 +227,13 @@ def acls() -> None:
 @admin.command("create")
 def admin_create(
     email: Annotated[str, typer.Argument(help="Their email address.")],
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password's line from the standard input.")
-    ] = False,
+    password_stdin: PasswordStdin = False,
 ) -> None:
     """Make an administrator: a new account, or the one that has the address, with this password."""
-    from kappi_embedded.commands.admin import create, from_stdin, prompted
+    from kappi_embedded.commands.admin import create
+    from kappi_embedded.commands.passwords import from_stdin, prompted_twice
 
-    read_password = from_stdin if password_stdin else prompted
+    read_password = from_stdin if password_stdin else prompted_twice
     raise typer.Exit(create(email, read_password=read_password, environ=os.environ))
 
 
@@ -194,7 +280,19 @@ def version() -> None:
 
 
 def main() -> None:
-    app()
+    # Given, because click itself takes no less than 50 columns.
+    width = min(max(shutil.get_terminal_size().columns, _NARROWEST_HELP), _WIDEST_HELP) - 2
+    try:
+        app(prog_name="kappi", terminal_width=width)
+    except Exception as error:
+        if os.environ.get("KAPPI_TRACEBACK"):
+            raise
+        message = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
+        sys.stderr.write(
+            f"Error: this should not happen ({message}). Look at the arguments and at the KAPPI_* settings; "
+            "KAPPI_TRACEBACK=1 shows where it happened.\n"
+        )
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

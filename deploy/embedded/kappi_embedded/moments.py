@@ -26,7 +26,10 @@ def parse_moment(text: str, *, now: datetime) -> datetime:
     text = text.strip()
     if text[:1] in {"+", "-"}:
         duration = parse_duration(text[1:])
-        return now + duration if text[0] == "+" else now - duration
+        try:
+            return now + duration if text[0] == "+" else now - duration
+        except OverflowError as error:
+            raise BadMoment(f"{text!r} is too far away: write a time between the years 1 and 9999") from error
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -35,4 +38,7 @@ def parse_moment(text: str, *, now: datetime) -> datetime:
         ) from error
     if moment.tzinfo is None:
         raise BadMoment(f"{text!r} lacks its offset: write {text}Z for UTC")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise BadMoment(f"{text!r} is too far away: write a time between the years 1 and 9999") from error

@@ -46,7 +46,7 @@ def owners(topics: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in topics:
         if name not in BY_NAME:
-            raise UnknownTopic(f"there is no topic {name}; there are: {', '.join(sorted(BY_NAME))}")
+            raise UnknownTopic(f"there is no topic {name!r}; there are: {', '.join(sorted(BY_NAME))}")
         found.setdefault(BY_NAME[name].owner, []).append(name)
     return found
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.settings import PlatformSettings
+from pydantic import ValidationError
 
+from kappi_embedded.client.addresses import BadAddress, base_url
 from kappi_embedded.data_dir import DataDir, RunNote
 from kappi_embedded.plan import BY_NAME, WITH_DATABASE, data_dir_from
 
@@ -46,7 +48,10 @@ def running_note(environ: Mapping[str, str]) -> RunNote | None:
 def find_url(environ: Mapping[str, str], given: str | None) -> str:
     """The public address, without a final slash. given: from the command line. Raises NotRunning."""
     if url := given or environ.get("KAPPI_URL"):
-        return url.rstrip("/")
+        try:
+            return base_url(url)
+        except BadAddress as error:
+            raise NotRunning(str(error)) from error
     if (note := running_note(environ)) is not None:
         return note.url
     raise NotRunning(
@@ -89,7 +94,11 @@ def find_database(environ: Mapping[str, str], service: str) -> str:
 
 
 def _platform(environ: Mapping[str, str]) -> PlatformSettings:
-    """From the environment given, which need not be this process's."""
+    """From the environment given, which need not be this process's. Raises NotRunning."""
     names = {field: f"KAPPI_{field.upper()}" for field in PlatformSettings.model_fields}
     given: dict[str, Any] = {field: environ[name] for field, name in names.items() if name in environ}
-    return PlatformSettings(**given)
+    try:
+        return PlatformSettings(**given)
+    except ValidationError as error:
+        wrong = "; ".join(f"{names[str(each['loc'][0])]}: {each['msg']}" for each in error.errors())
+        raise NotRunning(f"a setting cannot be used: {wrong}") from error

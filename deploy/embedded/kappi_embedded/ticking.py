@@ -28,7 +28,10 @@ _POLL_MS = 100
 
 @dataclass(slots=True)
 class TickReport:
-    """What a tick led to: events by name, objects purged. settled: nothing is on its way any more."""
+    """What a tick led to: events by name, objects purged. settled: nothing is on its way any more.
+
+    seen: ids of the events counted. The replayer sends those of a new topic again.
+    """
 
     at: datetime
     events: Counter[str] = field(default_factory=Counter)
@@ -36,6 +39,7 @@ class TickReport:
     settled: bool = False
     deleted: set[UUID] = field(default_factory=set)
     purged: set[UUID] = field(default_factory=set)
+    seen: set[UUID] = field(default_factory=set)
 
 
 async def send_tick(connection: KafkaConnection, at: datetime, *, trace: str) -> None:
@@ -121,7 +125,10 @@ def _note(message: Any, report: TickReport, trace: str) -> None:
     try:
         envelope = decode(message.value, message.headers)
     except MalformedEvent:
-        return  # somebody else's problem: its consumers bury it
+        return  # its consumers bury it
+    if envelope.id in report.seen:
+        return
+    report.seen.add(envelope.id)
     name = type(envelope.data).topic_name()
     ours = envelope.traceparent is not None and envelope.traceparent[3:35] == trace[3:35]
     data: Any = envelope.data

@@ -40,6 +40,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(owner="identity", consumers=("media",), versions=(events.AccountCreated,)),
     Topic(owner="identity", consumers=("media",), versions=(events.AccountTierChanged,)),
     Topic(owner="identity", consumers=("galleries", "media", "gateway"), versions=(events.AccountDeleted,)),
+    Topic(owner="identity", consumers=("galleries",), versions=(events.AccountSuspensionChanged,)),
+    Topic(owner="identity", consumers=("galleries",), versions=(events.GalleryTakedownChanged,)),
     Topic(owner="identity", consumers=("media",), versions=(events.TierChanged,)),
     Topic(owner="galleries", consumers=("janitor",), versions=(events.GalleryCreated,)),
     Topic(owner="galleries", consumers=("media", "janitor", "gateway"), versions=(events.GalleryUpdated,)),

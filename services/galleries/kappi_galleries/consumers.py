@@ -14,6 +14,7 @@ from kappi_contracts.events import JanitorTick
 from kappi_galleries.use_cases.account_deletion import AccountDeletion
 from kappi_galleries.use_cases.counting import count_deleted, count_moved, count_ready
 from kappi_galleries.use_cases.expiry import Expiry
+from kappi_galleries.use_cases.moderation import Suspensions, Takedowns
 from kappi_galleries.use_cases.post_upkeep import PurgeComments
 from kappi_galleries.use_cases.statistics import count_accesses
 
@@ -35,6 +36,8 @@ def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[Handler] = ()) -
         "MediaAccessed": once(outbox, consumer=GROUP, effect=count_accesses),
         "GalleryExpired": once(outbox, consumer=GROUP, effect=Expiry(clock=clock).judge),
         "AccountDeleted": AccountDeletion(outbox=outbox, clock=clock, consumer=GROUP).handle,
+        "AccountSuspensionChanged": Suspensions(outbox=outbox, clock=clock, consumer=GROUP).handle,
+        "GalleryTakedownChanged": once(outbox, consumer=GROUP, effect=Takedowns(clock=clock).apply),
         "PostDeleted": PurgeComments(outbox),
         "JanitorTick": tick,
     }

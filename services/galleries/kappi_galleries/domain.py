@@ -87,7 +87,8 @@ class Gallery:
 
     version: grows with every change of the gallery itself, not with its items. size_bytes: of the
     originals of its ready items. location_free: viewers get copies of originals that do not tell where they
-    were taken.
+    were taken. takedown_id, takedown_reason: of the decision by which an administrator took it down.
+    owner_suspended: its owner's account is suspended.
     """
 
     id: GalleryId
@@ -104,6 +105,14 @@ class Gallery:
     item_count: int
     size_bytes: int
     location_free: bool = False
+    takedown_id: UUID | None = None
+    takedown_reason: str | None = None
+    owner_suspended: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether what is in it is not shown, to its manager neither."""
+        return self.takedown_id is not None or self.owner_suspended
 
     @property
     def shown_code(self) -> str | None:

@@ -38,6 +38,12 @@ class GalleryNotFound(NotFound):
     code, title = "gallery_not_found", "There is no such gallery"
 
 
+class GalleryTakenDown(Forbidden):
+    """Told to its manager. detail: the administrator's reason."""
+
+    code, title = "gallery_taken_down", "An administrator took the gallery down"
+
+
 class AccountRequired(Unprocessable):
     """fields: those asked for that an anonymous gallery cannot have."""
 

@@ -37,6 +37,10 @@ galleries = Table(
     Column("expires_at", DateTime(timezone=True)),
     # Viewers get copies of originals that do not tell where they were taken.
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
+    # By which decision of an administrator it is down, and what its manager is told of it.
+    Column("takedown_id", Uuid),
+    Column("takedown_reason", Text),
+    Column("owner_suspended", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("deleted_at", DateTime(timezone=True)),
@@ -62,6 +66,7 @@ galleries = Table(
         name="anonymous_is_open",
     ),
     Index("ix_galleries_owner_id", "owner_id", "id", postgresql_where=text("deleted_at IS NULL")),
+    Index("ix_galleries_takedown_id", "takedown_id", postgresql_where=text("takedown_id IS NOT NULL")),
 )
 
 used_codes = Table(
@@ -91,6 +96,15 @@ deleted_accounts = Table(
     # An access token outlives its account by minutes: what it creates must not.
     Column("account_id", Uuid, primary_key=True),
     Column("deleted_at", DateTime(timezone=True), nullable=False),
+)
+
+suspended_accounts = Table(
+    "suspended_accounts",
+    metadata,
+    # As the newest event says: it is kept after a suspension ended, so that an older one changes nothing.
+    Column("account_id", Uuid, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("suspended", Boolean, nullable=False),
 )
 
 authors = Table(

@@ -51,7 +51,7 @@ Title = Annotated[
     ),
 ]
 LifetimeSeconds = Annotated[
-    Annotated[int, Field(strict=True, ge=_MIN_LIFETIME_S)] | None,
+    Annotated[int, Field(strict=True, json_schema_extra={"minimum": _MIN_LIFETIME_S})] | None,
     Field(
         description="Seconds from now until the gallery is deleted; an hour to 30 days. Not for the "
         "gallery of an account, which has no end",
@@ -139,6 +139,10 @@ class GalleryAnswer(BaseModel):
     location_free: bool = Field(
         description="Viewers get copies of originals that do not tell where they were taken"
     )
+    takedown_reason: str | None = Field(
+        description="Why an administrator took the gallery down: what is in it is not shown, and its code "
+        "opens nothing. null for a gallery that is not down"
+    )
     expires_at: datetime | None = Field(description="When it is deleted; null for never")
     expires_in: int | None = Field(description="Seconds until then")
     created_at: datetime
@@ -156,6 +160,7 @@ class GalleryAnswer(BaseModel):
             visibility=gallery.visibility,
             password_protected=gallery.password_protected,
             location_free=gallery.location_free,
+            takedown_reason=gallery.takedown_reason,
             expires_at=gallery.expires_at,
             expires_in=None if gallery.expires_at is None else seconds_left(gallery.expires_at, now=now),
             created_at=gallery.created_at,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from kappi_chassis.http.edge import App, Message, Receive, Scope, Send
+from kappi_chassis.problems import NotFound
 
 from kappi_gateway.call import Call, Endpoint
 from kappi_gateway.client_address import ClientAddresses
+from kappi_gateway.headers import RawHeaders, first
 from kappi_gateway.limits import PlaceLimit
 from kappi_gateway.router import Router
+from kappi_gateway.static import Page, send_page
 
 _CORS = (
     # No cookies anywhere: whoever holds a code, key or token holds the right, from any origin.
@@ -33,10 +36,19 @@ _PREFLIGHT = [
 
 
 class Gateway:
-    """Everything but /store/ and /admin. places: of one address, of those that its edge has."""
+    """Everything but /store/ and /admin. places: of one address, of those that its edge has. missing: what a
+    browser is shown where there is nothing."""
 
-    def __init__(self, router: Router[Endpoint], *, addresses: ClientAddresses, places: PlaceLimit) -> None:
+    def __init__(
+        self,
+        router: Router[Endpoint],
+        *,
+        addresses: ClientAddresses,
+        places: PlaceLimit,
+        missing: Page,
+    ) -> None:
         self._router = router
+        self._missing = missing
         self._addresses = addresses
         self._places = places
 
@@ -48,8 +60,15 @@ class Gateway:
         if method == "OPTIONS":
             await self._options(scope, send)
             return
-        endpoint, scope["kappi.route"], parameters = self._router.find(method, scope["raw_path"])
         address = self._addresses.of_request(scope)
+        try:
+            endpoint, scope["kappi.route"], parameters = self._router.find(method, scope["raw_path"])
+        except NotFound:
+            if not _shows_pages(method, scope["headers"]):
+                raise
+            call = Call(scope, receive, send, [], scope["headers"], method, address)
+            await send_page(call, self._missing, status=NotFound.status)
+            return
         with self._places.held(address):
             await endpoint(Call(scope, receive, send, parameters, scope["headers"], method, address))
 
@@ -59,6 +78,11 @@ class Gateway:
         headers = [(b"allow", allow), (b"access-control-allow-methods", allow), *_PREFLIGHT]
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _shows_pages(method: str, headers: RawHeaders) -> bool:
+    """A browser that was led here, not a program: those ask for JSON, or for anything."""
+    return method in {"GET", "HEAD"} and b"text/html" in (first(headers, b"accept") or b"")
 
 
 def with_cors(app: App) -> App:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
@@ -56,7 +57,7 @@ from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.store_errors import in_s3_form
 from kappi_gateway.transfers import Transfers
 from kappi_gateway.upstream import Patience, Upstreams
-from kappi_gateway.web.pages import add_pages
+from kappi_gateway.web.pages import MISSING, add_pages, build_page
 
 
 def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
@@ -122,12 +123,15 @@ def build_app(
     rendition_places = PlaceLimit(
         settings.rendition_requests_per_address, name="renditions", refusal=TooManyAtOnce
     )
-    gateway = Gateway(router, addresses=addresses, places=places)
+    missing = build_page(
+        MISSING, settings.media_origins, path=urlsplit(settings.public_url or "").path.rstrip("/")
+    )
+    gateway = Gateway(router, addresses=addresses, places=places, missing=missing)
     # Archives and transfers last for minutes, and many wait for a rendition that is being made: counted with
     # the API's requests they would crowd them out.
     api: App = Edge(gateway, max_in_flight=settings.max_in_flight)
     waiting = Edge(
-        Gateway(router, addresses=addresses, places=rendition_places),
+        Gateway(router, addresses=addresses, places=rendition_places, missing=missing),
         max_in_flight=settings.max_rendition_requests,
     )
     api = behind(leads_to_rendition, waiting, otherwise=api)

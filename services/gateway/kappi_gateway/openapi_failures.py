@@ -43,7 +43,10 @@ _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.SIGNING: _of(errors.TooManyUploads),
 }
 # The galleries service refuses these itself, when it is asked for a grant.
-_KEY = (Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),)
+_KEY = (
+    Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),
+    Failure(403, "gallery_taken_down", "An administrator took the gallery down"),
+)
 _PASSWORD = (
     Failure(401, "gallery_password_required", "The gallery has a password"),
     Failure(401, "gallery_password_wrong", "This is not the gallery's password"),

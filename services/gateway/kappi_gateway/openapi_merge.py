@@ -36,7 +36,8 @@ _SCHEMES: Document = {
         "type": "apiKey",
         "in": "header",
         "name": "X-Gallery-Code",
-        "description": "The short code of a gallery; enough to look at its items.",
+        "description": "The short code of a gallery, the end of its link; enough to look at its items. Calls "
+        "on one item take it in this header, because their path names no gallery.",
     },
     "GalleryPassword": {
         "type": "apiKey",

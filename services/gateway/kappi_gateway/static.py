@@ -38,10 +38,14 @@ class Page:
         return cls(body=body, gzipped=gzipped, etag=weak, headers=headers)
 
 
-async def send_page(call: Call, page: Page) -> None:
-    """Answer with the page, or 304 when the client has it."""
+async def send_page(call: Call, page: Page, *, status: int = 200) -> None:
+    """Answer with the page, or 304 when the client has it. status: of a page that is no error's, 200."""
     known = first(call.headers, b"if-none-match")
-    if known is not None and (known == b"*" or page.etag in (tag.strip() for tag in known.split(b","))):
+    if (
+        status == 200
+        and known is not None
+        and (known == b"*" or page.etag in (tag.strip() for tag in known.split(b",")))
+    ):
         await call.send({"type": "http.response.start", "status": 304, "headers": list(page.headers)})
         await call.send({"type": "http.response.body", "body": b""})
         return
@@ -50,7 +54,7 @@ async def send_page(call: Call, page: Page) -> None:
         body = page.gzipped
         headers.append((b"content-encoding", b"gzip"))
     headers.append((b"content-length", str(len(body)).encode()))
-    await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+    await call.send({"type": "http.response.start", "status": status, "headers": headers})
     await call.send({"type": "http.response.body", "body": body})
 
 

@@ -16,6 +16,7 @@ from kappi_identity.mail import MailTransport, mail_transport, reset_mail_maker
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.repository.keys import KeyQueries
 from kappi_identity.repository.resets import ResetQueries
+from kappi_identity.repository.takedowns import TakedownQueries
 from kappi_identity.repository.throttle import ThrottleQueries
 from kappi_identity.repository.tiers import TierQueries
 from kappi_identity.settings import IdentitySettings
@@ -24,6 +25,7 @@ from kappi_identity.tokens import AccessTokens, KeySeal
 from kappi_identity.upkeep import Upkeep
 from kappi_identity.use_cases.keys import RETIRE_GRACE, Keyring, KeyRotation
 from kappi_identity.use_cases.login import Login, LoginLimits, PasswordCheck
+from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.password_reset import PasswordReset, ResetLimits, ResetMailer
 from kappi_identity.use_cases.profile import Profile
 from kappi_identity.use_cases.refreshing import Refreshing
@@ -76,6 +78,8 @@ class Assembly:
             sign_up_tier=settings.sign_up_tier,
             clock=clock,
         )
+        self.moderation = Moderation(outbox=ground.outbox, clock=clock, new_id=ground.new_id)
+        self.takedowns = TakedownQueries(database)
         self.sessions = Sessions(database=database, clock=clock)
         self._resets = ResetQueries(database)
         self._known = KnownClients(
@@ -137,6 +141,7 @@ class Assembly:
             check=self._check,
             known=self._known,
             passwords=self.passwords,
+            recent_login=self._settings.recent_login,
             clock=ground.clock,
         )
 

@@ -76,7 +76,8 @@ def check_password(password: str, *, email: str, common: frozenset[str]) -> None
 class Account:
     """An account as stored. A deleted one is a tombstone without any personal data.
 
-    version: grows with every published change.
+    version: grows with every published change. suspended_at: None for one that may log in. suspension_reason:
+    what it is told.
     """
 
     id: AccountId
@@ -87,6 +88,8 @@ class Account:
     version: int
     created_at: datetime
     deleted_at: datetime | None
+    suspended_at: datetime | None = None
+    suspension_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,10 @@ class PasswordWrong(Forbidden):
     code, title = "password_wrong", "The current password is not this"
 
 
+class PasswordRequired(Forbidden):
+    code, title = "password_required", "The password is needed for this"
+
+
 class SessionNotFound(NotFound):
     """Unknown sessions and those of other accounts alike."""
 
@@ -45,6 +49,14 @@ class AdminRequired(Forbidden):
 
 class AccountNotFound(NotFound):
     code, title = "account_not_found", "There is no such account"
+
+
+class AdminNotSuspendable(Conflict):
+    code, title = "admin_not_suspendable", "An administrator cannot be suspended"
+
+
+class TakedownNotFound(NotFound):
+    code, title = "takedown_not_found", "There is no such take-down"
 
 
 class TierNotFound(NotFound):
@@ -87,6 +99,13 @@ class InvalidGrant(OAuthFailure):
 
     error = "invalid_grant"
     code, title = "invalid_grant", "The credentials are not valid"
+
+
+class AccountSuspended(OAuthFailure):
+    """Told after the right password only. detail: the administrator's reason."""
+
+    error = "invalid_grant"
+    code, title = "account_suspended", "The account is suspended"
 
 
 class UnsupportedGrantType(OAuthFailure):

@@ -17,6 +17,7 @@ from kappi_identity.api.accounts import AccountApi
 from kappi_identity.api.admin import AdminApi
 from kappi_identity.api.forms import on_oauth_failure
 from kappi_identity.api.me import MeApi
+from kappi_identity.api.moderation import ModerationApi
 from kappi_identity.api.oauth import OAuthApi
 from kappi_identity.assembly import Assembly, Ground
 from kappi_identity.errors import OAuthFailure
@@ -51,7 +52,13 @@ def build_app(ground: Ground, settings: IdentitySettings, assembly: Assembly | N
     admin = AdminApi(
         access=access, tiers=parts.tiers, accounts=parts.accounts, idempotency_secret=idempotency_secret
     )
-    for api in (accounts, oauth, me, admin):
+    moderation = ModerationApi(
+        access=access,
+        moderation=parts.moderation,
+        takedowns=parts.takedowns,
+        idempotency_secret=idempotency_secret,
+    )
+    for api in (accounts, oauth, me, admin, moderation):
         app.include_router(api.router())
     mount_reset_page(app)
     with_panel = WithPanel(app, panel=_panel(ground, settings, parts))
@@ -73,6 +80,8 @@ def _panel(ground: Ground, settings: IdentitySettings, parts: Assembly) -> App:
         login=login,
         tiers=parts.tiers,
         accounts=parts.accounts,
+        moderation=parts.moderation,
+        takedowns=parts.takedowns,
         cookie_secret=derived_secret(secret, "panel forms").hex(),
         public_url=settings.public_url,
     )

@@ -16,6 +16,11 @@ REFRESHES = Counter(
     "Refresh tokens presented",
     ("outcome",),  # rotate, retry, theft, unknown
 )
+MODERATED = Counter(
+    "kappi_identity_moderation_total",
+    "What administrators decided against misuse",
+    ("decision",),  # account_suspended, account_reinstated, gallery_taken_down, takedown_lifted
+)
 REHASHED = Counter("kappi_identity_rehashed_passwords_total", "Passwords hashed anew with other parameters")
 RESET_MAILS = Counter(
     "kappi_identity_reset_mails_total",

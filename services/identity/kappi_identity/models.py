@@ -62,6 +62,8 @@ accounts = Table(
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     _moment("created_at"),
     _moment("deleted_at", nullable=True),
+    _moment("suspended_at", nullable=True),
+    Column("suspension_reason", Text),
     UniqueConstraint("email_normalised"),
     Index("ix_accounts_tier", "tier"),
     CheckConstraint("role IN ('user', 'admin')", name="role_known"),
@@ -72,6 +74,19 @@ accounts = Table(
         " AND password_hash IS NULL AND display_name IS NULL)",
         name="tombstone_is_bare",
     ),
+)
+
+takedowns = Table(
+    "takedowns",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # As it was given: an id, or a code, which only the galleries service can look up.
+    Column("gallery", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ordered_by", Uuid, nullable=False),
+    _moment("ordered_at"),
+    Column("lifted_by", Uuid),
+    _moment("lifted_at", nullable=True),
 )
 
 sessions = Table(

@@ -24,6 +24,7 @@ from kappi_identity.domain import (
     clean_display_name,
 )
 from kappi_identity.emails import MAX_EMAIL_CHARACTERS, read_email
+from kappi_identity.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
 from kappi_identity.tiers import (
     MAX_FILE_BYTES,
     MAX_NAME_CHARACTERS,
@@ -131,6 +132,8 @@ class AccountAnswer(BaseModel):
     tier: str = Field(description="Name of the tier whose rules apply", examples=["Basic"])
     role: Role
     created_at: datetime
+    suspended_at: datetime | None = Field(description="When an administrator suspended it; null for never")
+    suspension_reason: str | None = Field(description="What its owner is told when logging in")
 
     @classmethod
     def of(cls, account: Account) -> AccountAnswer:
@@ -142,6 +145,8 @@ class AccountAnswer(BaseModel):
             tier=account.tier,
             role=account.role,
             created_at=account.created_at,
+            suspended_at=account.suspended_at,
+            suspension_reason=account.suspension_reason,
         )
 
 
@@ -153,6 +158,12 @@ class AccountPage(BaseModel):
 class PasswordChange(RequestBody):
     current_password: CurrentPassword
     password: NewPassword
+
+
+class AccountDeletion(RequestBody):
+    """Not needed within minutes of a log-in."""
+
+    password: CurrentPassword
 
 
 class ResetRequestBody(RequestBody):
@@ -288,6 +299,63 @@ class TierAnswer(BaseModel):
 
 class TierPage(BaseModel):
     items: list[TierAnswer]
+    next_cursor: str | None
+
+
+Reason = Annotated[
+    str,
+    AfterValidator(refused_as_field(clean_reason)),
+    Field(
+        description=f"What the owner is told: one line of at most {MAX_REASON_CHARACTERS} characters",
+        json_schema_extra={"maxLength": MAX_REASON_CHARACTERS},
+        examples=["Reported as spam"],
+    ),
+]
+
+
+class Suspension(RequestBody):
+    reason: Reason
+
+
+class TakedownCreate(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"gallery": "k7wq", "reason": "Reported as spam"}]}
+    )
+
+    gallery: Annotated[
+        str,
+        AfterValidator(refused_as_field(clean_gallery)),
+        Field(max_length=LONGEST_SECRET, description="The id or the code of a gallery, or its link"),
+    ]
+    reason: Reason
+
+
+class TakedownAnswer(BaseModel):
+    """A gallery that is taken down, or was."""
+
+    id: UUID
+    gallery: str = Field(description="As it was named: by its id, or by its code at that time")
+    reason: str
+    ordered_by: UUID = Field(description="The administrator's account")
+    ordered_at: datetime
+    lifted_by: UUID | None
+    lifted_at: datetime | None = Field(description="null while the gallery is down")
+
+    @classmethod
+    def of(cls, takedown: Takedown) -> TakedownAnswer:
+        return cls(
+            id=takedown.id,
+            gallery=takedown.gallery,
+            reason=takedown.reason,
+            ordered_by=takedown.ordered_by,
+            ordered_at=takedown.ordered_at,
+            lifted_by=takedown.lifted_by,
+            lifted_at=takedown.lifted_at,
+        )
+
+
+class TakedownPage(BaseModel):
+    items: list[TakedownAnswer]
     next_cursor: str | None
 
 

@@ -52,6 +52,12 @@ class IdentitySettings(DatabaseSettings):
         default=timedelta(seconds=10),
         description="How long a refresh may be repeated because its answer got lost",
     )
+    recent_login: timedelta = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(0),
+        description="How long after its log-in a client may delete the account without its password: bounds "
+        "what a stolen token can do",
+    )
     panel_session: timedelta = Field(
         default=timedelta(hours=8), description="How long a login to the admin panel lasts"
     )

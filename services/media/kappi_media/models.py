@@ -45,6 +45,8 @@ contents = Table(
     # Whether its viewers get originals without the place they were taken at, as of a version of the gallery
     # itself. Links are followed without a grant that would tell.
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
+    # What is in it is not shown: an administrator took it down, or suspended its owner.
+    Column("closed", Boolean, nullable=False, server_default=text("false")),
     Column("face_version", BigInteger, nullable=False, server_default=text("0")),
     # The account that is charged for its bytes. Set once, by the first upload or a claim; NULL: anonymous.
     Column("owner_id", Uuid),

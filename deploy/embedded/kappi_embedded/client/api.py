@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,20 +15,27 @@ import aiohttp
 ATTEMPTS = 6
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+_JSON = "application/json"
 _TRY_AGAIN = {429, 502, 503, 504}
 UNREACHABLE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, OSError)
+
+Authorization = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class ApiError(Exception):
     """A problem document. errors: `field` and `message` of each rejected field."""
 
-    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+    def __init__(
+        self, status: int, document: Mapping[str, Any], *, retry_after_s: float | None = None
+    ) -> None:
         self.status = status
+        self.retry_after_s = retry_after_s
         self.code = str(document.get("code", f"http_{status}"))
         self.detail = str(document.get("detail") or document.get("title") or f"HTTP status {status}")
         self.errors: list[Mapping[str, str]] = list(document.get("errors", ()))
         self.request_id = document.get("request_id")
-        super().__init__(f"{self.detail} ({self.code})")
+        fields = "; ".join(f"{error.get('field')}: {error.get('message')}" for error in self.errors)
+        super().__init__(f"{fields or self.detail} ({self.code})")
 
 
 class Unreachable(Exception):
@@ -39,10 +46,19 @@ class Api:
     """One deployment's API; use as an async context.
 
     base_url: without a final slash. patience_s: how long a call is tried again at least while nobody answers.
+    authorization: headers for each call, asked for anew because access tokens last minutes.
     """
 
-    def __init__(self, base_url: str, *, connections: int = 8, patience_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connections: int = 8,
+        patience_s: float = 0.0,
+        authorization: Authorization | None = None,
+    ) -> None:
         self.base_url = base_url
+        self._authorization = authorization
         self._connections = connections
         self.patience_s = patience_s
         self._session: aiohttp.ClientSession | None = None
@@ -75,27 +91,34 @@ class Api:
         path: str,
         *,
         json: Any = None,
+        form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Any:
-        """The answer's JSON. Tried again while the service is away: POSTs carry an Idempotency-Key then.
+        """The answer's JSON, if it has any. Tried again while the service is away: POSTs carry an
+        Idempotency-Key then.
 
-        Raises ApiError, Unreachable.
+        Raises ApiError, Unreachable and what `authorization` raises.
         """
         give_up_at = time.monotonic() + self.patience_s
         for attempt in itertools.count(1):
             last = attempt >= ATTEMPTS and time.monotonic() >= give_up_at
+            sent = {**(await self._authorization() if self._authorization else {}), **(headers or {})}
             try:
                 async with self.session.request(
-                    method, self.base_url + path, json=json, headers=headers, params=params
+                    method, self.base_url + path, json=json, data=form, headers=sent, params=params
                 ) as answer:
                     if answer.status < 400:
-                        return await answer.json() if answer.status != 204 else None
-                    error = ApiError(answer.status, await _document(answer))
+                        return await answer.json() if answer.content_type == _JSON else None
                     pause_s = _retry_after(answer.headers)
+                    error = ApiError(answer.status, await _document(answer), retry_after_s=pause_s)
+            except aiohttp.InvalidURL as bad:
+                raise Unreachable(f"{self.base_url} is no address: look at --url and KAPPI_URL") from bad
             except UNREACHABLE as failure:
                 if last:
-                    raise Unreachable(f"{self.base_url} does not answer: {failure}") from failure
+                    raise Unreachable(
+                        f"{self.base_url} does not answer ({failure}): look at the address and the network"
+                    ) from failure
                 pause_s = None
             else:
                 if error.status not in _TRY_AGAIN or last:

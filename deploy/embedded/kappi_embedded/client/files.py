@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from kappi_media.probing.sniffing import SNIFF_BYTES, sniff
 
 CONTENT_TYPES = {
     ".3g2": "video/3gpp2",
@@ -60,7 +63,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """files: to share, in order. skipped: in folders, and neither photo nor video by their names."""
+    """files: to share, in order. skipped: in folders, and neither photo nor video by content or name."""
 
     files: list[LocalFile]
     skipped: list[Path]
@@ -83,10 +86,16 @@ def find_files(given: Iterable[Path]) -> Found:
                 inside = Path(folder, name)
                 if name.startswith(".") or not inside.is_file():
                     continue
-                if inside.suffix.lower() in CONTENT_TYPES:
-                    files.setdefault(inside.resolve(), _local_file(inside))
-                else:
+                try:
+                    file = _local_file(inside)
+                except OSError:
+                    if inside.suffix.lower() in CONTENT_TYPES:
+                        raise
+                    file = None
+                if file is None or file.content_type == _UNKNOWN_TYPE:
                     skipped.append(inside)
+                else:
+                    files.setdefault(inside.resolve(), file)
     return Found(list(files.values()), skipped)
 
 
@@ -103,6 +112,11 @@ def sha256_of(
             digest.update(chunk)
             progress(len(chunk))
     return digest.hexdigest()
+
+
+def told_name(path: Path) -> str:
+    """The file's name as it is told to the server, whatever bytes the file system has for it."""
+    return os.fsencode(path.name).decode(errors="replace")[-255:]
 
 
 def safe_name(name: str) -> str:
@@ -141,7 +155,13 @@ class NameBook:
 
 
 def _local_file(path: Path) -> LocalFile:
+    """Raises OSError."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for its other end
+        raise OSError(errno.EINVAL, "this is neither a file nor a folder", str(path))
     with path.open("rb") as file:  # now, rather than in the middle of an upload
         found = os.fstat(file.fileno())
-    content_type = CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN_TYPE)
+        content = sniff(file.read(SNIFF_BYTES))
+    # A name is asked only where the content tells nothing: then the server says what is wrong with it.
+    by_name = CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN_TYPE)
+    content_type = content.content_type if content is not None else by_name
     return LocalFile(path, found.st_size, content_type, found.st_mtime_ns)

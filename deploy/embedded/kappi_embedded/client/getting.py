@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from kappi_embedded.client.addresses import BadAddress, base_url
 from kappi_embedded.client.api import ATTEMPTS, UNREACHABLE, Api, ApiError, Unreachable, backoff
 from kappi_embedded.client.files import NameBook, sha256_of
 
@@ -38,12 +39,14 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """kept: were here already, whole. unready: ids of items without an original to download."""
+    """kept: were here already, whole. Ids of items without an original to download: unready ones, and those
+    whose original the tier of the gallery's account withholds."""
 
     saved: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     unready: list[str] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,35 +73,39 @@ class _Failed(Exception):
 
 
 def parse_code(text: str) -> tuple[str | None, str]:
-    """(base URL if a link was given, code). Raises NotACode."""
-    parts = urlsplit(text.strip())
-    if not parts.scheme:
-        code = text.strip()
-        base = None
-    else:
-        folder, _, code = parts.path.rstrip("/").rpartition("/")
-        if not folder.endswith("/g") or not parts.netloc:
-            raise NotACode(f"{text!r} is no gallery's link: those end with /g/ and the code")
-        base = f"{parts.scheme}://{parts.netloc}{folder[: -len('/g')]}"
-    if not code.isascii() or not code.isalnum():
+    """(base URL if a link was given, code, or the id of one of the account's galleries). Raises NotACode."""
+    typed = text.strip()
+    base, link, code = typed.rpartition("/g/") if "/" in typed else ("", "", typed)
+    if "/" in typed and not (base and link):
+        raise NotACode(f"{text!r} is no gallery's link: those end with /g/ and the code")
+    code = re.split(r"[/?#]", code, maxsplit=1)[0]
+    if not (code.isascii() and code.isalnum()) and not is_gallery_id(code):
         raise NotACode(f"{code!r} is no gallery's code: those are letters and digits")
-    return base, code.lower()
+    try:
+        return base_url(base) if base else None, code.lower()
+    except BadAddress as error:
+        raise NotACode(str(error)) from error
+
+
+def is_gallery_id(text: str) -> bool:
+    """Whether it is written as an id; no code is."""
+    return re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is not None
 
 
 class Getting:
-    """Downloads into one folder. clock: monotonic seconds."""
+    """Downloads into one folder. headers: what opens the items. clock: monotonic seconds."""
 
     def __init__(
         self,
         api: Api,
-        code: str,
+        headers: Mapping[str, str],
         folder: Path,
         progress: Progress,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
-        self._code = code
+        self._headers = headers
         self._folder = folder
         self._progress = progress
         self._outcome = Outcome()
@@ -123,7 +130,8 @@ class Getting:
         wanted = []
         for item in items:
             if item.get("original") is None:
-                self._outcome.unready.append(item["id"])
+                ready = item.get("status") == "ready"
+                (self._outcome.withheld if ready else self._outcome.unready).append(item["id"])
                 continue
             target = self._folder / names.take(item["filename"])
             while target.exists() and not _is_whole(target, item):
@@ -202,9 +210,7 @@ class Getting:
             return answer.status
 
     async def _fresh_url(self, wanted: _Wanted) -> str:
-        answer = await self._api.call(
-            "GET", f"/v1/media/{wanted.item['id']}/download", headers={"X-Gallery-Code": self._code}
-        )
+        answer = await self._api.call("GET", f"/v1/media/{wanted.item['id']}/download", headers=self._headers)
         url: str = answer["url"]
         return url
 

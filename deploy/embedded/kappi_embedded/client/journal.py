@@ -34,12 +34,15 @@ class JournalUnwritable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes a command the same command again. paths: absolute, as they were given."""
+    """What makes a command the same command again. paths: absolute, as they were given. account: whose
+    gallery it becomes."""
 
     base_url: str
     paths: tuple[str, ...]
     title: str | None
     expires_in_s: int | None
+    account: str | None = None
+    private: bool = False
 
     @property
     def name(self) -> str:
@@ -78,7 +81,7 @@ class Note:
 
     begun_at: str
     creation_key: str
-    gallery: Mapping[str, str] | None = None
+    gallery: Mapping[str, Any] | None = None
     declaration: Declaration | None = None
     files: dict[str, Known] = field(default_factory=dict)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kappi_embedded.client.api import Api, ApiError
-from kappi_embedded.client.files import FileChanged, LocalFile, sha256_of
-from kappi_embedded.client.galleries import Gallery, gallery_items
+from kappi_embedded.client.files import FileChanged, LocalFile, sha256_of, told_name
+from kappi_embedded.client.galleries import Gallery, owned_items, viewed_items
 from kappi_embedded.client.journal import Declaration, Journal, Known
 from kappi_embedded.client.link import Link
 from kappi_embedded.client.pace import WIDEST, Connection, Pace
@@ -21,6 +21,7 @@ from kappi_embedded.client.promises import COMPLETED, PENDING, Promise, promise_
 from kappi_embedded.client.putting import Store
 from kappi_embedded.client.together import together
 from kappi_embedded.client.uploading import Rejected, TransferProgress, Uploader
+from kappi_embedded.client.words import REASONS, refusal
 
 BATCH = 100
 PARALLEL_FILES = 4
@@ -86,7 +87,7 @@ class Sharing:
     ) -> None:
         self._api = api
         self._gallery = gallery
-        self._key = {"X-Gallery-Key": gallery.access_key}
+        self._key = gallery.credentials
         self._progress = progress
         self._journal = journal
         self._connection = connection
@@ -270,9 +271,10 @@ class Sharing:
             self.outcome.shared.append(SharedFile(task.file, media_id, task.known.sha256))
             self._progress.uploaded(task.file)
 
-    async def _items(self) -> AsyncIterator[dict[str, Any]]:
-        async for item in gallery_items(self._api, self._gallery.code):
-            yield item
+    def _items(self) -> AsyncIterator[dict[str, Any]]:
+        if self._gallery.access_key is None or self._gallery.code is None:
+            return owned_items(self._api, self._gallery.id)
+        return viewed_items(self._api, self._gallery.code, headers={})
 
     async def _status_of(self, shared: SharedFile) -> str:
         try:
@@ -283,7 +285,8 @@ class Sharing:
             self._reject(shared.file, "it was removed while it was processed")
             return "rejected"
         if item["status"] == "rejected":
-            self._reject(shared.file, item.get("rejection_reason") or "it is not what it claims to be")
+            reason = item.get("rejection_reason") or "type_mismatch"
+            self._reject(shared.file, REASONS.get(reason, reason))
         return str(item["status"])
 
     def _reject(self, file: LocalFile, reason: str) -> None:
@@ -293,7 +296,7 @@ class Sharing:
 
 def _declared(file: LocalFile, known: Known) -> dict[str, Any]:
     return {
-        "filename": file.path.name[-255:],
+        "filename": told_name(file.path),
         "size": file.size_bytes,
         "content_type": file.content_type,
         "sha256": known.sha256,
@@ -306,5 +309,5 @@ def _refused_files(error: ApiError, *, count: int) -> dict[int, str]:
     for entry in error.errors:
         match = _FIELD.match(entry.get("field", ""))
         if match is not None and int(match[1]) < count:
-            refused[int(match[1])] = f"{entry.get('message') or error.detail} ({error.code})"
+            refused[int(match[1])] = refusal(error)
     return refused

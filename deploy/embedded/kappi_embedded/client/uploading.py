@@ -16,6 +16,7 @@ from kappi_embedded.client.present_parts import Acknowledged, reliable_parts
 from kappi_embedded.client.promises import COMPLETED, PENDING, Parts, Promise, promise_of
 from kappi_embedded.client.putting import BUFFERED_BYTES, LinkBroke, Reply, SignedPut, Slice, Store
 from kappi_embedded.client.together import together
+from kappi_embedded.client.words import refusal
 
 # If-None-Match: the answer to an earlier attempt was lost on its way.
 _STORED = {200, 412}
@@ -175,7 +176,7 @@ class Uploader:
             if error.code == "upload_incomplete":
                 raise _Outdated(str(error)) from error
             if error.status in {404, 409, 413, 422}:
-                raise Rejected(str(error)) from error
+                raise Rejected(refusal(error)) from error
             raise
 
     async def _put_whole(self, file: LocalFile, promise: Promise, request: SignedPut, tally: _Tally) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import sys
 from collections.abc import Callable, Mapping
 
 import asyncpg
@@ -15,16 +13,13 @@ from kappi_identity.domain import Account, TextRefused
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
+from kappi_embedded.commands.passwords import NoPassword
 from kappi_embedded.commands.terminal import fail, out
 from kappi_embedded.stack import NotRunning, find_database, find_url
 
 
-class NoPassword(RuntimeError):
-    """None was given, or not twice the same."""
-
-
 def create(email: str, *, read_password: Callable[[], str], environ: Mapping[str, str]) -> int:
-    """read_password: `prompted` or `from_stdin`; a command line is seen by everybody. Returns the status."""
+    """read_password: `prompted_twice` or `from_stdin`. Returns the exit status."""
     configure_logging(service="kappi", level="WARNING", renderer="console")
     try:
         url = find_database(environ, "identity")
@@ -37,24 +32,6 @@ def create(email: str, *, read_password: Callable[[], str], environ: Mapping[str
         return fail(f"identity's database does not answer: {type(error).__name__}")
     _print(account, environ)
     return 0
-
-
-def prompted() -> str:
-    """Typed twice, shown never. Raises NoPassword."""
-    if not sys.stdin.isatty():
-        raise NoPassword("there is no terminal to type a password on: use --password-stdin")
-    password = getpass.getpass("Password: ")
-    if getpass.getpass("Once more: ") != password:
-        raise NoPassword("these were two different passwords")
-    return password
-
-
-def from_stdin() -> str:
-    """The first line of the standard input. Raises NoPassword."""
-    password = sys.stdin.readline().rstrip("\r\n")
-    if not password:
-        raise NoPassword("the standard input holds no password")
-    return password
 
 
 def _print(account: Account, environ: Mapping[str, str]) -> None:

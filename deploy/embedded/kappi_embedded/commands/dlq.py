@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import Producer
 from kappi_chassis.bus.dead_letters import DeadLetter, DeadLetterDesk
-from rich.table import Table
 
 from kappi_embedded.commands.terminal import fail, out, plural
 from kappi_embedded.stack import NotRunning, Stack, find_stack
@@ -27,8 +26,8 @@ def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
     waiting = [letter for letter in letters if letter.authentic and not letter.replayed]
     foreign = sum(not letter.authentic for letter in letters)
     shown = [letter for letter in letters if letter.authentic] if include_replayed else waiting
-    if shown:
-        out.print(_table(shown))
+    for letter in shown:
+        _print(letter)
     out.print(
         f"{plural(len(waiting), 'dead letter')}."
         + (" `kappi dlq replay` sends them back." if waiting else "")
@@ -69,18 +68,13 @@ async def _replay(stack: Stack, foreign: Sequence[str]) -> int:
         await producer.close()
 
 
-def _table(letters: list[DeadLetter]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("topic", "offset", "key", "group", "failed at", "error", ""):
-        table.add_column(column)
-    for letter in letters:
-        table.add_row(
-            letter.why("topic"),
-            f"{letter.why('partition')}/{letter.why('offset')}",
-            (letter.key or b"").decode(errors="replace"),
-            letter.why("group"),
-            letter.why("failed_at")[:19],
-            f"{letter.why('error_type')}: {letter.why('error')}"[:_LONGEST_ERROR],
-            "replayed" if letter.replayed else "",
-        )
-    return table
+def _print(letter: DeadLetter) -> None:
+    """Two lines, which a narrow terminal wraps."""
+    key = (letter.key or b"").decode(errors="replace")
+    where = f"{letter.why('topic')} {letter.why('partition')}/{letter.why('offset')}"
+    replayed = ", replayed" if letter.replayed else ""
+    out.print(
+        f"{where}, key {key}, group {letter.why('group')}, {letter.why('failed_at')[:19]}{replayed}",
+        markup=False,
+    )
+    out.print(f"  {letter.why('error_type')}: {letter.why('error')}"[:_LONGEST_ERROR], markup=False)

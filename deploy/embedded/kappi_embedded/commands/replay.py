@@ -13,8 +13,15 @@ from kappi_chassis.clock import utc_now
 from kappi_embedded.backlog import BacklogReader
 from kappi_embedded.commands.terminal import fail, out, plural
 from kappi_embedded.moments import BadMoment, parse_moment
+from kappi_embedded.plan import WITH_DATABASE
 from kappi_embedded.replaying import BEGINNING, UnknownTopic, owners, replay_paced
 from kappi_embedded.stack import NotRunning, Stack, find_stack
+
+_PUBLISHING = tuple(service.name for service in WITH_DATABASE)
+
+
+class UnknownService(ValueError):
+    """Not a service that has an outbox; the message names those."""
 
 
 class NoSuchDatabase(ValueError):
@@ -27,23 +34,29 @@ def replay(
     """since: RFC 3339 or `-2h`; None: everything kept. Returns the exit status."""
     try:
         moment = parse_moment(since, now=utc_now()) if since is not None else BEGINNING
-        asyncio.run(_replay(find_stack(environ), moment, topics=topics, services=services))
-    except (NotRunning, BadMoment, UnknownTopic, NoSuchDatabase) as error:
+        stack = find_stack(environ)
+        chosen = _chosen(stack, topics=topics, services=services)
+        asyncio.run(_replay(stack, moment, chosen))
+    except (NotRunning, BadMoment, UnknownTopic, UnknownService, NoSuchDatabase) as error:
         return fail(str(error))
     except (KafkaError, asyncpg.PostgresError, OSError, TimeoutError) as error:
         return fail(f"the broker or a database does not answer: {error}")
     return 0
 
 
-async def _replay(stack: Stack, since: datetime, *, topics: Sequence[str], services: Sequence[str]) -> None:
+async def _replay(stack: Stack, since: datetime, chosen: Mapping[str, list[str] | None]) -> None:
     async with BacklogReader(stack.connection, stack.databases) as reader:
-        for service, names in _chosen(stack, topics=topics, services=services).items():
+        for service, names in chosen.items():
             count = await replay_paced(reader, stack.databases, service=service, since=since, topics=names)
             out.print(f"{service}: {plural(count, 'event')} sent again")
 
 
 def _chosen(stack: Stack, *, topics: Sequence[str], services: Sequence[str]) -> dict[str, list[str] | None]:
-    """Topics by service, None for all of it. Raises UnknownTopic, NoSuchDatabase."""
+    """Topics by service, None for all of it. Raises UnknownTopic, UnknownService, NoSuchDatabase."""
+    if unknown := [name for name in services if name not in _PUBLISHING]:
+        raise UnknownService(
+            f"there is no service {unknown[0]!r} that publishes events; there are: {', '.join(_PUBLISHING)}"
+        )
     found: dict[str, list[str] | None] = {}
     if topics:
         found |= {

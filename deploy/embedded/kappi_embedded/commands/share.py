@@ -8,15 +8,17 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kappi_chassis.clock import utc_now
+from kappi_media.probing.probe import ACCEPTED
+from rich.markup import escape
 
 from kappi_embedded.client.api import Api, ApiError, Unreachable
 from kappi_embedded.client.files import Found, find_files
-from kappi_embedded.client.galleries import Gallery, create_gallery, still_managed
+from kappi_embedded.client.galleries import Gallery, create_gallery, delete_gallery, still_managed
 from kappi_embedded.client.journal import (
     Identity,
     Journal,
@@ -28,10 +30,12 @@ from kappi_embedded.client.journal import (
     read_note,
 )
 from kappi_embedded.client.link import PATIENCE_S
+from kappi_embedded.client.logins import LoggedOut, Login, Logins, logins_folder
 from kappi_embedded.client.meter import Meter, size
 from kappi_embedded.client.pace import Connection
 from kappi_embedded.client.sharing import Outcome, Sharing
-from kappi_embedded.commands.terminal import SharingBars, err, fail, out, plural, shown
+from kappi_embedded.commands.passwords import NoPassword, read_password
+from kappi_embedded.commands.terminal import SharingBars, err, fail, failed, out, plural, shown
 from kappi_embedded.stack import NotRunning, find_url
 
 _WAIT_S = 600.0
@@ -39,10 +43,15 @@ _INTERRUPTED = 130  # as a shell says it of a program that Ctrl-C ended
 _AGAIN = "Call the same command again to go on."
 
 
+class LoginNeeded(RuntimeError):
+    """What is wanted of the gallery does not fit who is logged in; the message says what to do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What to share and how.
 
+    private, password: of the gallery of an account; the password as `read_password` takes it.
     connection: how good the line is; None finds out. wait: until every item is ready. afresh: whatever an
     earlier call left. as_json: for scripts.
     """
@@ -50,6 +59,8 @@ class Wish:
     paths: Sequence[Path]
     title: str | None
     expires_in_s: int | None
+    private: bool = False
+    password: str | None = None
     connection: Connection | None = None
     wait: bool
     afresh: bool = False
@@ -58,36 +69,58 @@ class Wish:
 
 def share(wish: Wish, *, url: str | None, environ: Mapping[str, str]) -> int:
     """Returns the exit status: 1 when any file was refused or is not ready, 130 after Ctrl-C."""
+    logins = Logins(logins_folder(environ), clock=time.time)
     try:
         base_url = find_url(environ, url)
+        login = logins.find(base_url)
+        wish = _checked(wish, login)
         found = find_files(wish.paths)
-    except NotRunning as error:
+    except (NotRunning, NoPassword, LoginNeeded) as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{error.filename}: {error.strerror}")
+    account = login.email if login is not None else None
     if not found.files:
-        return fail("there is no photo or video among these files")
+        return fail(f"there is no photo or video here: Kappi takes {ACCEPTED}")
     if found.skipped:
-        err.print(
-            f"Leaving out {plural(len(found.skipped), 'file')} that are neither photo nor video by name."
-        )
+        err.print(f"Leaving out {plural(len(found.skipped), 'file')}: neither photo nor video.")
     identity = Identity(
-        base_url, tuple(str(path.resolve()) for path in wish.paths), wish.title, wish.expires_in_s
+        base_url,
+        tuple(str(path.resolve()) for path in wish.paths),
+        wish.title,
+        wish.expires_in_s,
+        account=account,
+        private=wish.private,
     )
     folder = journals_folder(environ)
     try:
         with ExitStack() as held:
             journal = _open_journal(held, folder, identity, afresh=wish.afresh)
-            return asyncio.run(_share(wish, found, base_url, journal))
+            authorization = (lambda: logins.authorization(base_url)) if login is not None else None
+            api = Api(base_url, authorization=authorization)
+            return asyncio.run(_share(wish, found, api, journal, account=account))
     except SharedAlready as error:
         return fail(str(error))
     except JournalUnwritable as error:
         return fail(f"cannot write to {folder}: {error}")
     except OSError as error:
-        return fail(f"cannot write to {folder}: {error.strerror or error}")
+        return fail(f"cannot write to {error.filename or 'the output'}: {error.strerror or error}")
     except KeyboardInterrupt:
         err.print(f"Stopped. {_AGAIN}")
         return _INTERRUPTED
+
+
+def _checked(wish: Wish, login: Login | None) -> Wish:
+    """The wish with its password read. Raises LoginNeeded, NoPassword."""
+    if login is None and (wish.private or wish.password is not None):
+        raise LoginNeeded("only the gallery of an account is private or has a password: `kappi login` first")
+    if login is not None and wish.expires_in_s is not None:
+        raise LoginNeeded(
+            f"galleries of {login.email} do not expire: leave out --expires-in, or `kappi logout` first"
+        )
+    if wish.password is None:
+        return wish
+    return replace(wish, password=read_password(wish.password, prompt="Password of the gallery: "))
 
 
 def _open_journal(held: ExitStack, folder: Path, identity: Identity, *, afresh: bool) -> Journal:
@@ -108,14 +141,15 @@ def _new_note() -> Note:
     return Note(begun_at=utc_now().isoformat(timespec="seconds"), creation_key=secrets.token_hex(16))
 
 
-async def _share(wish: Wish, found: Found, base_url: str, journal: Journal) -> int:
+async def _share(wish: Wish, found: Found, api: Api, journal: Journal, *, account: str | None) -> int:
     size_bytes = sum(file.size_bytes for file in found.files)
     gallery: Gallery | None = None
     outcome = Outcome()
     bars = SharingBars(files=len(found.files), size_bytes=size_bytes)
     processed = True
     try:
-        async with Api(base_url) as api:
+        async with api:
+            earlier = journal.note.gallery
             gallery = await _gallery(api, wish, journal)
             api.patience_s = PATIENCE_S  # somebody is there: when they are away, it is the link
             with bars:
@@ -124,8 +158,12 @@ async def _share(wish: Wish, found: Found, base_url: str, journal: Journal) -> i
                 await sharing.share(found.files)
                 if wish.wait:
                     processed = await sharing.wait_until_processed(timeout_s=_WAIT_S)
-    except (ApiError, Unreachable) as error:
-        status = fail(str(error))
+            is_new = earlier is None or earlier["id"] != gallery.id
+            if is_new and not outcome.shared:
+                await delete_gallery(api, gallery)
+                gallery = None
+    except (ApiError, LoggedOut, Unreachable) as error:
+        status = failed(error)
         if gallery is not None:
             err.print(_AGAIN)
     else:
@@ -133,8 +171,8 @@ async def _share(wish: Wish, found: Found, base_url: str, journal: Journal) -> i
         journal.forget()
     finally:
         # Whatever happened: the key is shown once, and without it the gallery cannot even be deleted.
-        if gallery is not None:
-            _print(wish, gallery, outcome, bars.meter)
+        if gallery is not None or outcome.rejected:
+            _print(wish, gallery, outcome, bars.meter, account=account)
     if not processed:
         err.print("Some items are still being processed: they will appear in the gallery.")
     return status
@@ -152,8 +190,12 @@ async def _gallery(api: Api, wish: Wish, journal: Journal) -> Gallery:
     journal.save()
     gallery = await create_gallery(
         api,
-        title=wish.title,
-        expires_in_s=wish.expires_in_s,
+        {
+            "title": wish.title,
+            "expires_in": wish.expires_in_s,
+            "visibility": "private" if wish.private else None,
+            "password": wish.password,
+        },
         idempotency_key=journal.note.creation_key,
     )
     journal.note.gallery = asdict(gallery)
@@ -161,31 +203,44 @@ async def _gallery(api: Api, wish: Wish, journal: Journal) -> Gallery:
     return gallery
 
 
-def _print(wish: Wish, gallery: Gallery, outcome: Outcome, meter: Meter) -> None:
+def _print(
+    wish: Wish, gallery: Gallery | None, outcome: Outcome, meter: Meter, *, account: str | None
+) -> None:
     if wish.as_json:
         out.print(json.dumps(_document(gallery, outcome, meter), indent=2), markup=False)
         return
-    out.print(f"""
-Link        [bold]{gallery.url}[/bold]
-Code        {gallery.code}
-Access key  {gallery.access_key}   (keep it: it alone can change or delete the gallery)
-Gallery     {gallery.id}
-""")
+    if gallery is not None:
+        out.print(f"\n{_facts(gallery, account)}\n")
     ready = sum(shared.status == "ready" for shared in outcome.shared)
     before = f" ({size(meter.resumed_bytes)} were there before)" if meter.resumed_bytes else ""
     out.print(
         f"{plural(len(outcome.shared), 'item')}, {ready} ready, {len(outcome.rejected)} refused{before}."
+        + ("" if gallery is not None else " No gallery was made.")
     )
     for file, reason in outcome.rejected:
-        out.print(f"  [red]refused[/red] {shown(file.path)}: {reason}")
+        out.print(f"  [red]refused[/red] {shown(file.path)}: {escape(reason)}")
 
 
-def _document(gallery: Gallery, outcome: Outcome, meter: Meter) -> dict[str, Any]:
+def _facts(gallery: Gallery, account: str | None) -> str:
+    lines = [
+        f"Link        [bold]{gallery.url}[/bold]" if gallery.url else "",
+        f"Code        {gallery.code}" if gallery.code else "",
+        f"Access key  {gallery.access_key}   (keep it: it alone can change or delete the gallery)"
+        if gallery.access_key
+        else f"Account     {escape(account or '')}",
+        f"Gallery     {gallery.id}"
+        + ("" if gallery.code else f"   (private: `kappi get {gallery.id}` brings it back)"),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _document(gallery: Gallery | None, outcome: Outcome, meter: Meter) -> dict[str, Any]:
+    """For scripts. The gallery's members are null where none was made."""
     return {
-        "id": gallery.id,
-        "code": gallery.code,
-        "url": gallery.url,
-        "access_key": gallery.access_key,
+        "id": gallery and gallery.id,
+        "code": gallery and gallery.code,
+        "url": gallery and gallery.url,
+        "access_key": gallery and gallery.access_key,
         "stored_bytes": meter.stored_bytes,
         "resumed_bytes": meter.resumed_bytes,
         "items": [

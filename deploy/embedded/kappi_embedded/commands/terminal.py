@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable
@@ -20,20 +21,32 @@ from rich.progress import (
     TextColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 
+from kappi_embedded.client.api import ApiError
 from kappi_embedded.client.files import LocalFile
 from kappi_embedded.client.meter import Meter, size
+from kappi_embedded.client.words import explained
 
 _LINE_EVERY_S = 10.0
+_BARS_FROM_WIDTH = 80  # columns; below, the words need the room
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
 
 
 def fail(message: str) -> int:
     """Say what went wrong; returns the exit status."""
     err.print(f"[red]Error:[/red] {escape(message)}")
     return 1
+
+
+def failed(error: Exception) -> int:
+    """As `fail`, of what a call to the API, or a step before it, ended with."""
+    return fail(explained(error) if isinstance(error, ApiError) else str(error))
 
 
 def plural(count: int, noun: str) -> str:
@@ -49,7 +62,7 @@ class _Bars:
         self._live = sys.stderr.isatty()
         self._progress = Progress(
             TextColumn("{task.description:<12}"),
-            BarColumn(),
+            *([BarColumn()] if err.width >= _BARS_FROM_WIDTH else []),
             *self._columns(),
             console=err,
             disable=not self._live,
@@ -90,7 +103,7 @@ class SharingBars(_Bars):
         self._processing: TaskID | None = None
 
     def _columns(self) -> tuple[ProgressColumn, ...]:
-        return (TextColumn("{task.fields[detail]}"),)
+        return (TextColumn("{task.fields[detail]}", table_column=Column(overflow="fold")),)
 
     def hashed(self, count: int) -> None:
         self._progress.advance(self._hashing, count)
@@ -116,6 +129,7 @@ class SharingBars(_Bars):
 
     def rejected(self, file: LocalFile, reason: str) -> None:
         self.meter.total_bytes -= file.size_bytes
+        self._files -= 1
         self._show()
         self._warn(f"{file.path}: {reason}")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 
+import asyncpg
 from aiokafka.errors import KafkaError
 from kappi_chassis.clock import utc_now
 from kappi_chassis.observability.context import continue_trace
+from kappi_galleries.commands import ending_galleries
 
 from kappi_embedded.backlog import BacklogReader
 from kappi_embedded.commands.terminal import err, fail, out, plural
@@ -16,19 +19,26 @@ from kappi_embedded.moments import BadMoment, parse_moment
 from kappi_embedded.stack import NotRunning, Stack, find_stack
 from kappi_embedded.ticking import Ticker, TickReport, send_tick
 
+_LISTED = 20
+Confirm = Callable[[str], bool]
+"""Whether the operator agrees to what is said."""
 
-def tick(at: str | None, *, timeout_s: float, environ: Mapping[str, str]) -> int:
-    """at: RFC 3339 or `+31d`; None: now. Returns the exit status: 1 when it did not settle in time."""
+
+def tick(at: str | None, *, timeout_s: float, confirm: Confirm, environ: Mapping[str, str]) -> int:
+    """at: RFC 3339 or `+31d`; None: now. confirm: `asked` or `agreed`, before galleries go early.
+
+    Returns the exit status: 1 when it did not settle in time.
+    """
 
     async def follow(stack: Stack, moment: datetime) -> int:
         report = await _tick(stack, moment, timeout_s)
         _print(report)
         return 0 if report.settled else 1
 
-    return _at(at, follow, environ=environ)
+    return _at(at, follow, confirm=confirm, environ=environ)
 
 
-def tick_unwatched(at: str | None, *, environ: Mapping[str, str]) -> int:
+def tick_unwatched(at: str | None, *, confirm: Confirm, environ: Mapping[str, str]) -> int:
     """As `tick`, but what comes of it is not waited for: the exit status says that the broker has it."""
 
     async def send(stack: Stack, moment: datetime) -> int:
@@ -36,21 +46,65 @@ def tick_unwatched(at: str | None, *, environ: Mapping[str, str]) -> int:
         out.print(f"Tick at {_text(moment)} sent.")
         return 0
 
-    return _at(at, send, environ=environ)
+    return _at(at, send, confirm=confirm, environ=environ)
+
+
+def agreed(_: str) -> bool:
+    """For scripts: nothing is asked."""
+    return True
+
+
+def asked(question: str) -> bool:
+    """Raises NotConfirmed where there is no terminal."""
+    if not sys.stdin.isatty():
+        raise NotConfirmed("add --yes to have them deleted")
+    err.print(f"{question} [y/N] ", end="", markup=False)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+class NotConfirmed(RuntimeError):
+    """The tick was not sent; the message says what to do."""
 
 
 _Act = Callable[[Stack, datetime], Coroutine[None, None, int]]
 
 
-def _at(at: str | None, act: _Act, *, environ: Mapping[str, str]) -> int:
+def _at(at: str | None, act: _Act, *, confirm: Confirm, environ: Mapping[str, str]) -> int:
     try:
         now = utc_now()
         moment = parse_moment(at, now=now) if at is not None else now
-        return asyncio.run(act(find_stack(environ), moment))
-    except (NotRunning, BadMoment) as error:
+        stack = find_stack(environ)
+        if moment > now and confirm is not agreed:
+            _confirm_early_ends(stack, now, moment, confirm)
+        return asyncio.run(act(stack, moment))
+    except (NotRunning, NotConfirmed, BadMoment) as error:
         return fail(str(error))
-    except (KafkaError, OSError, TimeoutError) as error:
-        return fail(f"the broker or a database does not answer: {error}")
+    except (KafkaError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+        return fail(f"the broker or a database does not answer ({error}): look with `kappi doctor`")
+
+
+def _confirm_early_ends(stack: Stack, now: datetime, moment: datetime, confirm: Confirm) -> None:
+    """List the galleries that would go before their time. Raises NotConfirmed."""
+    url = stack.databases.get("galleries")
+    if url is None:
+        raise NotConfirmed(
+            "which galleries would go is not known here: set KAPPI_GALLERIES_DATABASE_URL, or add --yes"
+        )
+    ending = asyncio.run(ending_galleries(url, after=now, until=moment, limit=_LISTED))
+    if not ending.count:
+        return
+    whose = "its" if ending.count == 1 else "their"
+    err.print(f"{plural(ending.count, 'gallery')} would be deleted before {whose} time:")
+    for gallery in ending.first:
+        title = f" {gallery.title}" if gallery.title else ""
+        items = plural(gallery.item_count, "item")
+        err.print(
+            f"  {gallery.code}{title}: {items}, until {_text(gallery.expires_at or moment)}", markup=False
+        )
+    if ending.count > len(ending.first):
+        err.print(f"  and {ending.count - len(ending.first)} more")
+    if not confirm("Delete them now? It cannot be undone."):
+        raise NotConfirmed("nothing was done")
 
 
 async def _tick(stack: Stack, at: datetime, timeout_s: float) -> TickReport:

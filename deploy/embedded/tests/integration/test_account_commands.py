@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -15,6 +18,7 @@ import pytest
 from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.testing import GENEROUS, EmbeddedStack, call_kappi
+from PIL import Image
 
 pytestmark = pytest.mark.integration
 
@@ -27,8 +31,10 @@ def stack_settings() -> Mapping[str, str]:
     return {**GENEROUS, "KAPPI_IDENTITY_LOGIN_BURST_PER_ACCOUNT": "1000000"}
 
 
-def kappi(stack: EmbeddedStack, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    return call_kappi(*arguments, env=stack.env, typed=typed)
+def kappi(
+    stack: EmbeddedStack, *arguments: str, typed: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return call_kappi(*arguments, env={**stack.env, **(env or {})}, typed=typed)
 
 
 def ask(
@@ -82,7 +88,7 @@ def test_whoever_has_the_address_becomes_one_with_the_new_password(embedded_stac
     ("email", "typed", "explained"),
     [
         ("root@example.com", "password\n", "first passwords anybody would try"),
-        ("root@example.com", "\n", "holds no password"),
+        ("root@example.com", "\n", "password is empty"),
         ("no address", f"{PASSWORD}\n", "address"),
     ],
     ids=["a common password", "no password", "no address"],
@@ -135,3 +141,139 @@ def test_the_seal_of_the_keys_stays_over_restarts(embedded_stack: EmbeddedStack)
     assert DataDir(embedded_stack.data_dir).identity_key_secret() == secret
     assert ask(embedded_stack, "/v1/me", token=token)[0] == 200
     assert logged_in(embedded_stack, "stays@example.com")[0] == 200
+
+
+def config(tmp_path: Path) -> dict[str, str]:
+    return {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+
+def sign_up(stack: EmbeddedStack, email: str) -> str:
+    """The account's id."""
+    request = urllib.request.Request(
+        f"{stack.base_url}/v1/accounts",
+        data=json.dumps({"email": email, "password": PASSWORD}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        account_id: str = json.load(answer)["id"]
+    return account_id
+
+
+def give_originals(stack: EmbeddedStack, account_id: str) -> None:
+    """By the tier."""
+    make_admin(stack, "tiers@example.com")
+    request = urllib.request.Request(
+        f"{stack.base_url}/v1/admin/accounts/{account_id}/tier",
+        data=b'{"tier": "Premium"}',
+        headers={
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {logged_in(stack, 'tiers@example.com')[1]['access_token']}",
+        },
+        method="PUT",
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 200
+
+
+def log_in(stack: EmbeddedStack, email: str, tmp_path: Path) -> Path:
+    """The file of the log-ins."""
+    done = kappi(stack, "login", email, "--password-stdin", typed=f"{PASSWORD}\n", env=config(tmp_path))
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "config" / "kappi" / "logins.json"
+
+
+def picture(path: Path) -> Path:
+    Image.new("RGB", (64, 48), (9, 90, 160)).save(path)
+    return path
+
+
+def test_a_log_in_is_kept_for_its_user_alone_and_its_password_is_not(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    sign_up(embedded_stack, "kept@example.com")
+    path = log_in(embedded_stack, "kept@example.com", tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert PASSWORD not in path.read_text()
+
+    (kept,) = json.loads(path.read_text()).values()
+    assert kappi(embedded_stack, "logout", env=config(tmp_path)).stdout.startswith(
+        "Logged out kept@example.com"
+    )
+    assert json.loads(path.read_text()) == {}
+    form = {"grant_type": "refresh_token", "refresh_token": kept["refresh_token"]}
+    assert ask(embedded_stack, "/v1/oauth/token", form=form)[1]["code"] == "invalid_grant"
+    again = kappi(embedded_stack, "logout", env=config(tmp_path))
+    assert (again.returncode, "No account" in again.stdout) == (0, True)
+
+
+def test_a_wrong_password_is_explained(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    done = kappi(
+        embedded_stack, "login", "who@example.com", "--password-stdin", typed="no\n", env=config(tmp_path)
+    )
+    assert done.returncode == 1
+    assert "look at both and try again" in done.stderr
+
+
+def test_what_an_account_shares_is_its_own(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    account_id = sign_up(embedded_stack, "owner@example.com")
+    give_originals(embedded_stack, account_id)
+    log_in(embedded_stack, "owner@example.com", tmp_path)
+    path = picture(tmp_path / "a.png")
+    env = config(tmp_path)
+
+    private = json.loads(kappi(embedded_stack, "share", "--private", "--json", str(path), env=env).stdout)
+    assert (private["code"], private["url"], private["access_key"]) == (None, None, None)
+    assert [item["status"] for item in private["items"]] == ["ready"]
+    got = kappi(embedded_stack, "get", private["id"], str(tmp_path / "own"), env=env)
+    assert got.returncode == 0, got.stderr
+    assert (tmp_path / "own" / "a.png").read_bytes() == path.read_bytes()
+
+    done = kappi(embedded_stack, "share", "--password", "-", str(path), typed="pastel de nata 東\n", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "Account     owner@example.com" in done.stdout
+    assert "Access key" not in done.stdout
+    code = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("Code"))
+    refused = kappi(embedded_stack, "get", code, str(tmp_path / "locked"), env=env)
+    assert (refused.returncode, "--password" in refused.stderr) == (1, True)
+    wrong = kappi(embedded_stack, "get", code, "--password", "no", env=env)
+    assert "gallery_password_wrong" in wrong.stderr
+    opened = kappi(
+        embedded_stack, "get", code, str(tmp_path / "open"), "--password", "-", typed="pastel de nata 東\n"
+    )
+    assert opened.returncode == 0, opened.stderr
+    assert (tmp_path / "open" / "a.png").read_bytes() == path.read_bytes()
+
+    ends = kappi(embedded_stack, "share", "--expires-in", "2d", str(path), env=env)
+    assert (ends.returncode, "do not expire" in ends.stderr) == (1, True)
+
+
+def test_tokens_are_refreshed_by_processes_in_turn(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    sign_up(embedded_stack, "turns@example.com")
+    path = log_in(embedded_stack, "turns@example.com", tmp_path)
+    logins = json.loads(path.read_text())
+    logins[embedded_stack.base_url]["expires_at"] = 0
+    path.write_text(json.dumps(logins))
+    before = logins[embedded_stack.base_url]["refresh_token"]
+    pictures = [picture(tmp_path / f"{number}.png") for number in range(3)]
+    with ThreadPoolExecutor() as pool:
+        done = list(
+            pool.map(lambda each: kappi(embedded_stack, "share", str(each), env=config(tmp_path)), pictures)
+        )
+    assert [each.returncode for each in done] == [0, 0, 0], [each.stderr for each in done]
+    after = json.loads(path.read_text())[embedded_stack.base_url]["refresh_token"]
+    assert after != before
+
+
+def test_a_log_in_that_was_ended_elsewhere_is_explained(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    sign_up(embedded_stack, "ended@example.com")
+    path = log_in(embedded_stack, "ended@example.com", tmp_path)
+    logins = json.loads(path.read_text())
+    logins[embedded_stack.base_url] |= {"expires_at": 0, "refresh_token": "kappi_rt_nonsense"}
+    path.write_text(json.dumps(logins))
+    done = kappi(embedded_stack, "share", str(picture(tmp_path / "a.png")), env=config(tmp_path))
+    assert done.returncode == 1
+    assert "kappi login ended@example.com" in done.stderr
+    assert json.loads(path.read_text()) == {}

@@ -277,7 +277,7 @@ async def test_the_files_of_a_batch_that_are_refused_are_left_out(
     outcome = await sharing(api, quiet).share([*find_files([tmp_path / "bad.dat"]).files, *photos])
     assert [file.path.name for file, _ in outcome.rejected] == ["bad.dat"]
     assert [shared.file.path.name for shared in outcome.shared] == ["a.jpg"]
-    assert "no photo" in quiet.refused[0]
+    assert "it is not JPEG" in quiet.refused[0]
 
 
 async def test_a_file_that_shrinks_while_it_is_read_is_refused(
@@ -302,7 +302,7 @@ def item(troubled: Troubled, **more: object) -> dict[str, Any]:
 async def test_a_broken_download_goes_on_where_it_broke(troubled: Troubled, api: Api, tmp_path: Path) -> None:
     quiet = Quiet()
     known = item(troubled, sha256=hashlib.sha256(BODY).hexdigest())
-    outcome = await Getting(api, "abcd", tmp_path / "got", quiet).get([known])
+    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([known])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert troubled.ranges[0] is None
     assert re.fullmatch(r"bytes=[1-9]\d*-", troubled.ranges[1] or "")
@@ -311,14 +311,16 @@ async def test_a_broken_download_goes_on_where_it_broke(troubled: Troubled, api:
 
 async def test_a_url_that_died_is_replaced(troubled: Troubled, api: Api, tmp_path: Path) -> None:
     troubled.troubles = [403]
-    outcome = await Getting(api, "abcd", tmp_path / "got", Quiet()).get([item(troubled)])
+    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
 
 
 async def test_bytes_that_are_not_the_originals_are_not_kept(
     troubled: Troubled, api: Api, tmp_path: Path
 ) -> None:
-    outcome = await Getting(api, "abcd", tmp_path / "got", Quiet()).get([item(troubled, sha256="0" * 64)])
+    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
+        [item(troubled, sha256="0" * 64)]
+    )
     assert outcome.saved == []
     assert "SHA-256" in outcome.failed[0][1]
 
@@ -329,8 +331,13 @@ async def test_bytes_that_are_not_the_originals_are_not_kept(
 
 
 async def test_an_item_without_an_original_is_reported(troubled: Troubled, api: Api, tmp_path: Path) -> None:
-    outcome = await Getting(api, "abcd", tmp_path / "got", Quiet()).get([item(troubled, original=None)])
+    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
+        [item(troubled, original=None)]
+    )
     assert outcome.unready == [MEDIA_ID]
+    withheld = item(troubled, original=None, status="ready")
+    outcome = await Getting(api, {}, tmp_path / "got", Quiet()).get([withheld])
+    assert (outcome.unready, outcome.withheld) == ([], [MEDIA_ID])
 
 
 async def test_a_download_is_gone_on_with_only_while_it_is_the_same_file(
@@ -342,7 +349,7 @@ async def test_a_download_is_gone_on_with_only_while_it_is_the_same_file(
     (home / f".{MEDIA_ID}.kappi-etag").write_text('"another"')
     troubled.etag = '"this"'
     troubled.ranges.append("")  # the line does not break this time
-    outcome = await Getting(api, "abcd", home, Quiet()).get([item(troubled)])
+    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, home, Quiet()).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert troubled.if_ranges == ['"another"']
     assert [path.name for path in home.iterdir()] == ["a.jpg"]
@@ -354,7 +361,7 @@ async def test_a_line_that_breaks_again_and_again_gets_there(
     troubled.etag = '"this"'
     troubled.breaks_after = 30_000
     quiet = Quiet()
-    outcome = await Getting(api, "abcd", tmp_path / "got", quiet).get([item(troubled)])
+    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert len(troubled.ranges) > 2 * api_module.ATTEMPTS
     assert set(troubled.if_ranges[1:]) == {'"this"'}
@@ -365,6 +372,6 @@ async def test_a_store_that_refuses_is_not_asked_for_ever(
     troubled: Troubled, api: Api, tmp_path: Path
 ) -> None:
     troubled.troubles = [500] * 50
-    outcome = await Getting(api, "abcd", tmp_path / "got", Quiet()).get([item(troubled)])
+    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
     assert "HTTP status 500" in outcome.failed[0][1]
     assert len(troubled.ranges) == api_module.ATTEMPTS

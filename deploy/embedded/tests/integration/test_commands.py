@@ -119,7 +119,7 @@ def test_what_is_refused_is_listed_with_its_reason(embedded_stack: EmbeddedStack
     assert done.returncode == 1
     assert "1 item, 1 ready, 3 refused" in done.stdout
     for path, reason in (
-        (program, "content_mismatch"),
+        (program, "it is not what it claims to be"),
         (empty, "empty"),
         (text, "unsupported_content_type"),
     ):
@@ -131,10 +131,10 @@ def test_a_tick_from_the_future_removes_everything(embedded_stack: EmbeddedStack
     gallery = shared(embedded_stack, trip, "--expires-in", "2d")
     objects = DataDir(embedded_stack.data_dir).objects / "galleries" / gallery["id"]
     assert list(DataDir(embedded_stack.data_dir).objects.rglob("*original*"))
-    early = kappi(embedded_stack, "tick", "--at", "+1d")
+    early = kappi(embedded_stack, "tick", "--at", "+1d", "--yes")
     assert early.returncode == 0, early.stdout + early.stderr
     assert kappi(embedded_stack, "get", gallery["code"], trip / "got").returncode == 0
-    late = kappi(embedded_stack, "tick", "--at", (utc_now() + timedelta(days=3)).isoformat())
+    late = kappi(embedded_stack, "tick", "--at", (utc_now() + timedelta(days=3)).isoformat(), "--yes")
     assert late.returncode == 0, late.stdout + late.stderr
     assert "1 gallery deleted" in late.stdout
     assert "6 objects removed" in late.stdout
@@ -146,7 +146,7 @@ def test_a_tick_from_the_future_removes_everything(embedded_stack: EmbeddedStack
 
 async def test_a_tick_that_is_not_waited_for_works_too(embedded_stack: EmbeddedStack, trip: Path) -> None:
     gallery = shared(embedded_stack, trip, "--expires-in", "2d")
-    sent = kappi(embedded_stack, "tick", "--at", "+3d", "--no-wait")
+    sent = kappi(embedded_stack, "tick", "--at", "+3d", "--no-wait", "--yes")
     assert (sent.returncode, sent.stdout.count("sent.")) == (0, 1), sent.stdout + sent.stderr
 
     def gone() -> None:
@@ -221,7 +221,7 @@ def test_events_are_sent_again_and_change_nothing(embedded_stack: EmbeddedStack,
 
 @pytest.mark.parametrize(
     ("arguments", "explained"),
-    [(("--topic", "Nothing"), "MediaReady"), (("--service", "nobody"), "KAPPI_NOBODY_DATABASE_URL")],
+    [(("--topic", "Nothing"), "MediaReady"), (("--service", "nobody"), "identity, galleries, media")],
 )
 def test_what_cannot_be_replayed_is_explained(
     embedded_stack: EmbeddedStack, arguments: tuple[str, ...], explained: str
@@ -315,3 +315,92 @@ async def test_the_settled_moment_is_noted_when_nothing_is_on_its_way(embedded_s
     if "1 dead letter" in kappi(embedded_stack, "dlq", "list").stdout:
         embedded_stack.restart()  # the broker forgets it
     await eventually(noted, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "explained"),
+    [
+        (("share", "PHOTO", "--url", "http://"), "is no address"),
+        (("share", "PHOTO", "--url", "http://a\\b:1"), "is no address"),
+        (("share", "PHOTO", "--url", "BASE/nowhere"), "is this the address of a Kappi"),
+        (("share", "PHOTO", "--expires-in", "40d"), "1 hour to 30 days"),
+        (("share", "PHOTO", "--expires-in", "1s"), "1 hour to 30 days"),
+        (("share", "PHOTO", "--title", "x" * 201), "at most 200 characters"),
+        (("share", "PHOTO", "--title", "\udcff"), "control characters"),
+        (("share", "PHOTO", "--private"), "kappi login"),
+        (("share", "PHOTO", "--password", "-"), "kappi login"),
+        (("share", "/dev/null"), "neither a file nor a folder"),
+        (("share", "/nowhere.jpg"), "No such file"),
+        (("get", "http://[::1/g/abcd"), "is no address"),
+        (("get", "zzzzzz"), "look at the code"),
+        (("get", "0190a5b0-0000-7000-8000-000000000001"), "kappi login"),
+        (("get", "zzzzzz", "--password", "\n"), "control characters"),
+        (("tick", "--at", "+999999w"), "too far away"),
+        (("tick", "--timeout", "nan"), "--timeout"),
+        (("replay", "--service", "gateway"), "identity, galleries, media, janitor"),
+        (("replay", "--since", "-999999w"), "too far away"),
+        (("login", "nobody@example.com"), "--password-stdin"),
+    ],
+)
+def test_nothing_that_is_typed_ends_in_a_traceback(
+    embedded_stack: EmbeddedStack, tmp_path: Path, arguments: tuple[str, ...], explained: str
+) -> None:
+    path = photo(tmp_path / "photo.jpg", shade=3)
+    given = [
+        argument.replace("PHOTO", str(path)).replace("BASE", embedded_stack.base_url)
+        for argument in arguments
+    ]
+    done = kappi(embedded_stack, *given, env={"XDG_CONFIG_HOME": str(tmp_path)})
+    assert done.returncode in {1, 2}
+    assert explained in done.stderr
+    for unexplained in ("Traceback", "should not happen"):
+        assert unexplained not in done.stderr
+
+
+def test_an_address_needs_no_scheme(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    address = embedded_stack.base_url.removeprefix("http://")
+    gallery = shared(embedded_stack, photo(tmp_path / "a.jpg", shade=6), "--url", address)
+    got = kappi(embedded_stack, "get", f"{address}/g/{gallery['code']}", tmp_path / "got")
+    assert got.returncode == 0, got.stderr
+
+
+def test_where_all_files_are_refused_no_gallery_is_left(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("a text")
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
+    done = kappi(embedded_stack, "share", "--json", tmp_path / "notes.txt", tmp_path / "cut.png")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert (document["id"], document["code"], document["items"]) == (None, None, [])
+    reasons = {Path(refused["path"]).name: refused["reason"] for refused in document["rejected"]}
+    assert set(reasons) == {"notes.txt", "cut.png"}
+    assert "it is not JPEG, PNG" in reasons["notes.txt"]
+    said = kappi(embedded_stack, "share", tmp_path / "notes.txt").stdout
+    assert "0 items, 0 ready, 1 refused. No gallery was made." in said
+    assert "Link" not in said
+
+
+def test_the_content_says_what_a_file_is(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    picture = photo(tmp_path / "picture.png", shade=7)
+    picture.rename(tmp_path / "picture.jpg")
+    photo(tmp_path / "other.jpg", shade=8).rename(tmp_path / "other")
+    done = kappi(embedded_stack, "share", tmp_path)
+    assert "2 items, 2 ready, 0 refused." in done.stdout, done.stdout + done.stderr
+
+
+def test_a_tick_that_ends_galleries_early_lists_them_and_asks(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    gallery = shared(
+        embedded_stack, photo(tmp_path / "a.jpg", shade=2), "--expires-in", "2d", "--title", "A [red] trip"
+    )
+    asked = kappi(embedded_stack, "tick", "--at", "+3d")
+    assert asked.returncode == 1
+    line = next(line for line in asked.stderr.splitlines() if gallery["code"] in line)
+    assert line.startswith(f"  {gallery['code']} A [red] trip: 1 item, until ")
+    assert "--yes" in asked.stderr
+    assert kappi(embedded_stack, "tick", "--at", "+1d").returncode == 0, "nothing would go"
+    told = kappi(embedded_stack, "tick", "--at", "+3d", "--yes")
+    assert told.returncode == 0
+    assert "1 gallery found due\n  1 gallery deleted" in told.stdout

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_embedded.client.files import FileChanged, NameBook, find_files, safe_name, sha256_of
+from kappi_embedded.client.files import FileChanged, NameBook, find_files, safe_name, sha256_of, told_name
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,35 @@ def test_folders_are_searched_and_files_taken_at_their_word(tmp_path: Path) -> N
     ]
     assert [path.name for path in found.skipped] == ["notes.txt"]
     assert found.files[-1].size_bytes == 2
+
+
+def test_the_content_says_the_type_and_a_name_only_where_the_content_tells_nothing(tmp_path: Path) -> None:
+    for name, content in (
+        ("a.jpg", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"),
+        ("b", b"\xff\xd8\xff\xe0"),
+        ("c.png", b"damaged"),
+        ("d.txt", b"a text"),
+    ):
+        (tmp_path / name).write_bytes(content)
+    found = find_files([tmp_path])
+    assert [(file.path.name, file.content_type) for file in found.files] == [
+        ("a.jpg", "image/png"),
+        ("b", "image/jpeg"),
+        ("c.png", "image/png"),
+    ]
+    assert [path.name for path in found.skipped] == ["d.txt"]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match="neither a file nor a folder"):
+        find_files([tmp_path / "pipe.jpg"])
+    assert find_files([tmp_path]).files == []
+
+
+def test_a_name_of_any_bytes_is_told_as_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe.jpg")
+    assert told_name(path) == "\ufffd\ufffd.jpg"
 
 
 def test_a_file_is_shared_once_however_often_it_is_named(tmp_path: Path) -> None:

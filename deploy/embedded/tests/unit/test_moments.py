@@ -30,3 +30,11 @@ def test_what_is_no_moment_is_explained(text: str) -> None:
 def test_durations() -> None:
     assert parse_duration("90s") == timedelta(seconds=90)
     assert parse_duration("2w") == timedelta(days=14)
+
+
+@pytest.mark.parametrize(
+    "text", ["+999999w", "-999999w", "0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00"]
+)
+def test_a_moment_outside_the_calendar_is_explained(text: str) -> None:
+    with pytest.raises(BadMoment, match="too far away"):
+        parse_moment(text, now=datetime(2026, 5, 1, tzinfo=UTC))

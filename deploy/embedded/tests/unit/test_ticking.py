@@ -67,5 +67,11 @@ async def test_an_empty_poll_between_two_partitions_is_not_the_end() -> None:
     assert report.objects == 6
 
 
+async def test_an_event_that_is_sent_again_is_counted_once() -> None:
+    again = purge(new_id())
+    report = await collected({FIRST: [again]}, {FIRST: [again], SECOND: [again]})
+    assert (report.events["ObjectsPurged"], report.objects) == (1, 3)
+
+
 async def test_where_nothing_came_nothing_is_waited_for() -> None:
     assert (await collected()).purged == set()

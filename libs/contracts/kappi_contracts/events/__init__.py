@@ -1,6 +1,13 @@
 """One frozen model per event version. A released version only ever gains optional fields (ADR-0004)."""
 
-from kappi_contracts.events.accounts import AccountCreated, AccountDeleted, AccountTierChanged, TierChanged
+from kappi_contracts.events.accounts import (
+    AccountCreated,
+    AccountDeleted,
+    AccountSuspensionChanged,
+    AccountTierChanged,
+    GalleryTakedownChanged,
+    TierChanged,
+)
 from kappi_contracts.events.base import Event
 from kappi_contracts.events.galleries import GalleryCreated, GalleryDeleted, GalleryUpdated
 from kappi_contracts.events.janitor import (
@@ -28,6 +35,7 @@ from kappi_contracts.events.posts import CommentAdded, CommentDeleted, PostCreat
 __all__ = [
     "AccountCreated",
     "AccountDeleted",
+    "AccountSuspensionChanged",
     "AccountTierChanged",
     "CommentAdded",
     "CommentDeleted",
@@ -35,6 +43,7 @@ __all__ = [
     "GalleryCreated",
     "GalleryDeleted",
     "GalleryExpired",
+    "GalleryTakedownChanged",
     "GalleryUpdated",
     "ItemCount",
     "JanitorTick",

@@ -24,6 +24,30 @@ class AccountTierChanged(Event, frozen=True, kw_only=True):
     changed_at: Instant
 
 
+class AccountSuspensionChanged(Event, frozen=True, kw_only=True):
+    """An administrator suspended the account, or took that back. While it is suspended its galleries are
+    not shown and it gets nothing new."""
+
+    aggregate: ClassVar[str] = "account_id"
+    account_id: UUID
+    suspended: bool
+    changed_at: Instant
+
+
+class GalleryTakedownChanged(Event, frozen=True, kw_only=True):
+    """An administrator took a gallery down, or took that back. gallery: its id, or its code at that time.
+
+    reason: what the owner is told.
+    """
+
+    aggregate: ClassVar[str] = "takedown_id"
+    takedown_id: UUID
+    gallery: str
+    reason: str
+    lifted: bool
+    changed_at: Instant
+
+
 class AccountDeleted(Event, frozen=True, kw_only=True):
     """The owning service said *deleted*: everything the account owns may be removed everywhere."""
 

@@ -20,7 +20,8 @@ class GalleryCreated(Event, frozen=True, kw_only=True):
 class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The public face or the deadline of a gallery changed; carries the state after the change.
 
-    location_free: viewers get copies of originals that do not tell where they were taken.
+    location_free: viewers get copies of originals that do not tell where they were taken. closed: what is
+    in it is not shown, because an administrator took it down or suspended its owner.
     """
 
     aggregate: ClassVar[str] = "gallery_id"
@@ -30,6 +31,7 @@ class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: Instant | None
     updated_at: Instant
     location_free: bool = False
+    closed: bool = False
 
 
 class GalleryDeleted(Event, frozen=True, kw_only=True):

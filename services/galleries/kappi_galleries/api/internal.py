@@ -23,6 +23,7 @@ from kappi_galleries.errors import (
     GalleryNotFound,
     GalleryPasswordRequired,
     GalleryPasswordWrong,
+    GalleryTakenDown,
     TooManyPasswordAttempts,
 )
 from kappi_galleries.use_cases.granting import Granting
@@ -161,7 +162,7 @@ _KEY = _operation(
     description="404 only for the key of a gallery that is deleted or expired.",
     body={"access_key": "kappi_mfrggzdfmztwq2lknnwg23tpoa"},
     required=("access_key",),
-    failures=problems(MalformedJson, GalleryKeyWrong, GalleryNotFound, ValidationFailed),
+    failures=problems(MalformedJson, GalleryKeyWrong, GalleryTakenDown, GalleryNotFound, ValidationFailed),
 )
 _OWNER = _operation(
     summary="Grant an owner to manage",
@@ -169,7 +170,14 @@ _OWNER = _operation(
     "exists or not.",
     body={"gallery_id": "01985c3e-9d3f-7d4e-b1d2-3c4d5e6f7a8b", "token": "eyJhbGciOiJFZERTQSJ9.e30.c2ln"},
     required=("gallery_id", "token"),
-    failures=problems(MalformedJson, AccessTokenInvalid, GalleryNotFound, ValidationFailed, KeysUnavailable),
+    failures=problems(
+        MalformedJson,
+        AccessTokenInvalid,
+        GalleryTakenDown,
+        GalleryNotFound,
+        ValidationFailed,
+        KeysUnavailable,
+    ),
 )
 _JWKS: dict[str, Any] = {
     "summary": "The keys grants are signed with",

@@ -1,4 +1,4 @@
-"""What this service remembers of accounts: that they are gone."""
+"""What this service remembers of accounts: that they are gone, or suspended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.models import deleted_accounts
+from kappi_galleries.models import deleted_accounts, suspended_accounts
 from kappi_galleries.repository.advisory_locks import lock_of
 
 
@@ -24,13 +24,39 @@ class AccountRows:
         self._connection = connection
 
     async def admit(self, account_id: UUID) -> bool:
-        """Whether the account may get a gallery in this transaction; False when it was deleted."""
+        """Whether the account may get a gallery in this transaction; False when it was deleted or is
+        suspended."""
         await self._connection.execute(select(func.pg_advisory_xact_lock_shared(lock_of(account_id))))
         # A statement of its own: it must see what was committed while the lock was waited for.
         found = await self._connection.execute(
-            select(deleted_accounts.c.account_id).where(deleted_accounts.c.account_id == account_id)
+            select(deleted_accounts.c.account_id)
+            .where(deleted_accounts.c.account_id == account_id)
+            .union_all(
+                select(suspended_accounts.c.account_id).where(
+                    suspended_accounts.c.account_id == account_id, suspended_accounts.c.suspended
+                )
+            )
+            .limit(1)
         )
         return found.one_or_none() is None
+
+    async def note_suspension(self, account_id: UUID, *, suspended: bool, sequence: int) -> bool:
+        """Keep what the newest event says. False when this one is older."""
+        await self._connection.execute(select(func.pg_advisory_xact_lock(lock_of(account_id))))
+        statement = insert(suspended_accounts).values(
+            account_id=account_id, suspended=suspended, sequence=sequence
+        )
+        noted = await self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[suspended_accounts.c.account_id],
+                set_={
+                    "suspended": statement.excluded.suspended,
+                    "sequence": statement.excluded.sequence,
+                },
+                where=suspended_accounts.c.sequence <= statement.excluded.sequence,
+            )
+        )
+        return bool(noted.rowcount)
 
     async def bury(self, account_id: UUID, *, deleted_at: datetime) -> None:
         """Leave a tombstone; again is the same as once."""

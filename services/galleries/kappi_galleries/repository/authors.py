@@ -19,10 +19,13 @@ from kappi_galleries.posts_domain import Caller
 HOLD = """
   SELECT account_id FROM authors
   WHERE account_id = $1 AND deleted_at IS NULL AND (named_at >= $3 OR display_name IS NOT DISTINCT FROM $2)
+    AND NOT EXISTS (SELECT FROM suspended_accounts s WHERE s.account_id = $1 AND s.suspended)
   FOR SHARE"""
 """For a CTE: one row if the author may write and no newer name is to be noted. $1 to $3: see `held`."""
 _NOTE = """
-INSERT INTO authors AS a (account_id, display_name, named_at) VALUES ($1, $2, $3)
+INSERT INTO authors AS a (account_id, display_name, named_at)
+SELECT $1::uuid, $2::text, $3::timestamptz
+WHERE NOT EXISTS (SELECT FROM suspended_accounts s WHERE s.account_id = $1 AND s.suspended)
 ON CONFLICT (account_id) DO UPDATE SET
   display_name = CASE WHEN a.named_at <= $3 THEN $2 ELSE a.display_name END,
   named_at = greatest(a.named_at, $3)
@@ -37,7 +40,8 @@ def held(caller: Caller) -> tuple[UUID, str | None, datetime]:
 
 
 async def note_author(asyncpg: Any, caller: Caller) -> bool:
-    """Know an author, by the newest name its tokens told; False when the account was deleted."""
+    """Know an author, by the newest name its tokens told; False when the account was deleted or
+    is suspended."""
     return bool(await asyncpg.fetchval(_NOTE, *held(caller)))
 
 

@@ -19,7 +19,8 @@ from kappi_galleries.models import galleries, gallery_items, used_codes
 
 _COLUMNS = """
 id, code, owner_id, visibility, title, password_hash IS NOT NULL AS password_protected, expires_at,
-created_at, updated_at, deleted_at, version, item_count, size_bytes, location_free
+created_at, updated_at, deleted_at, version, item_count, size_bytes, location_free, takedown_id,
+takedown_reason, owner_suspended
 """
 _CREATE = """
 WITH taken AS (
@@ -38,6 +39,7 @@ _SHARED_BY_CODE = f"""
 SELECT {_COLUMNS}, password_hash FROM galleries
 WHERE code = $1 AND visibility = 'shared'
   AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+  AND takedown_id IS NULL AND NOT owner_suspended
 """  # noqa: S608 - column names, not input
 _BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
 _BY_OWNER = f"SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2"  # noqa: S608 - as above
@@ -46,6 +48,9 @@ SELECT {_COLUMNS} FROM galleries
 WHERE owner_id = $1 AND deleted_at IS NULL AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - as above
+_ENDING = "FROM galleries WHERE deleted_at IS NULL AND expires_at > $1 AND expires_at <= $2"
+_COUNT_ENDING = f"SELECT count(*) {_ENDING}"
+_SOME_ENDING = f"SELECT {_COLUMNS} {_ENDING} ORDER BY expires_at, id LIMIT $3"
 _REHASH = "UPDATE galleries SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
 _columns = (
@@ -53,7 +58,8 @@ _columns = (
         galleries.c[name]
         for name in (
             *("id", "code", "owner_id", "visibility", "title", "expires_at", "created_at", "updated_at"),
-            *("deleted_at", "version", "item_count", "size_bytes", "location_free"),
+            *("deleted_at", "version", "item_count", "size_bytes", "location_free", "takedown_id"),
+            *("takedown_reason", "owner_suspended"),
         )
     ),
     galleries.c.password_hash.is_not(None).label("password_protected"),
@@ -118,6 +124,16 @@ class GalleryQueries:
         records = await self._database.hot.fetch(_PAGE_OF_OWNER, owner_id, before, limit)
         return [Gallery(**record) for record in records]
 
+    async def count_ending(self, *, after: datetime, until: datetime) -> int:
+        """How many living galleries have their deadline between the two."""
+        count: int = await self._database.hot.fetchval(_COUNT_ENDING, after, until)
+        return count
+
+    async def ending(self, *, after: datetime, until: datetime, limit: int) -> list[Gallery]:
+        """Some of those, the earliest deadline first."""
+        records = await self._database.hot.fetch(_SOME_ENDING, after, until, limit)
+        return [Gallery(**record) for record in records]
+
     async def rehash(self, gallery_id: UUID, *, old: str, new: str) -> None:
         """Another hash of the same password, unless the password was changed meanwhile."""
         await self._database.hot.execute(_REHASH, gallery_id, old, new)
@@ -165,6 +181,14 @@ class GalleryRows:
         """The gallery, tombstones included; nobody else changes it until the commit."""
         return await self._lock(galleries.c.id == gallery_id)
 
+    async def lock_by_code(self, code: str) -> Gallery | None:
+        """The gallery that has this code, tombstones included; locked as above."""
+        return await self._lock(galleries.c.code == code)
+
+    async def lock_by_takedown(self, takedown_id: UUID) -> Gallery | None:
+        """The gallery that is down by this decision, if there is one; locked as above."""
+        return await self._lock(galleries.c.takedown_id == takedown_id)
+
     async def lock_of_item(self, media_id: UUID, *, named: Collection[UUID]) -> list[Gallery]:
         """The named galleries and the one an item counts in, tombstones included, locked as above.
 
@@ -190,6 +214,21 @@ class GalleryRows:
         )
         return [Gallery(**row._mapping) for row in found]
 
+    async def lock_some_to_change(self, owner_id: UUID, *, suspended: bool, limit: int) -> list[Gallery]:
+        """Living galleries of an account that do not say yet whether it is suspended; locked as above."""
+        found = await self._connection.execute(
+            select(*_columns)
+            .where(
+                galleries.c.owner_id == owner_id,
+                galleries.c.deleted_at.is_(None),
+                galleries.c.owner_suspended.is_not(suspended),
+            )
+            .order_by(galleries.c.id)
+            .limit(limit)
+            .with_for_update()
+        )
+        return [Gallery(**row._mapping) for row in found]
+
     async def update(self, gallery: Gallery, *, secrets: Secrets | None = None) -> None:
         """Write what can change of a locked gallery. secrets: those that change with it."""
         await self._connection.execute(
@@ -204,6 +243,9 @@ class GalleryRows:
                 updated_at=gallery.updated_at,
                 version=gallery.version,
                 location_free=gallery.location_free,
+                takedown_id=gallery.takedown_id,
+                takedown_reason=gallery.takedown_reason,
+                owner_suspended=gallery.owner_suspended,
                 **(secrets or {}),
             )
         )
@@ -219,6 +261,8 @@ class GalleryRows:
             .values(
                 title=None,
                 password_hash=None,
+                takedown_id=None,
+                takedown_reason=None,
                 item_count=0,
                 size_bytes=0,
                 updated_at=deleted_at,

@@ -26,4 +26,5 @@ def updated(gallery: Gallery) -> GalleryUpdated:
         expires_at=gallery.expires_at,
         updated_at=gallery.updated_at,
         location_free=gallery.location_free,
+        closed=gallery.is_closed,
     )

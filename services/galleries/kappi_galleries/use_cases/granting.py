@@ -16,7 +16,7 @@ from kappi_contracts.grants import Grant, PublicGallery, Right
 from kappi_galleries import metrics
 from kappi_galleries.credentials import access_key_hash, read_code
 from kappi_galleries.domain import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
-from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound
+from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
 from kappi_galleries.links import Links
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.use_cases.unlocking import Unlocking
@@ -70,16 +70,21 @@ class Granting:
         return self._seal(gallery, "view", now=self._clock())
 
     async def for_owner(self, gallery_id: UUID, claims: AccountClaims) -> SealedGrant:
-        """A grant to manage. claims: of a verified token. Raises GalleryNotFound for what is not theirs."""
+        """A grant to manage. claims: of a verified token.
+
+        Raises GalleryNotFound for what is not theirs, GalleryTakenDown.
+        """
         now = self._clock()
         gallery = await self._queries.by_owner(gallery_id, claims.account_id)
-        if gallery is None or gallery.is_gone(now):
+        if gallery is None or gallery.is_gone(now) or gallery.owner_suspended:
             raise _refusal(GalleryNotFound())
+        _check_open(gallery)
         token_ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
         return self._seal(gallery, "manage", now=now, tier=claims.tier, ends_at=token_ends_at)
 
     async def for_access_key(self, access_key: str) -> SealedGrant:
-        """A grant to manage. Raises GalleryKeyWrong; GalleryNotFound when the key's own gallery is gone."""
+        """A grant to manage. Raises GalleryKeyWrong; GalleryNotFound when the key's own gallery is
+        gone; GalleryTakenDown."""
         now = self._clock()
         key_hash = access_key_hash(access_key)
         gallery = None if key_hash is None else await self._queries.by_access_key(key_hash)
@@ -87,6 +92,7 @@ class Granting:
             raise _refusal(GalleryKeyWrong())
         if gallery.is_gone(now):
             raise _refusal(GalleryNotFound())
+        _check_open(gallery)
         return self._seal(gallery, "manage", now=now)
 
     def _seal(
@@ -128,6 +134,12 @@ class Granting:
             version=gallery.version,
             location_free=gallery.location_free,
         )
+
+
+def _check_open(gallery: Gallery) -> None:
+    """Raises GalleryTakenDown."""
+    if gallery.takedown_id is not None:
+        raise _refusal(GalleryTakenDown(gallery.takedown_reason))
 
 
 def _refusal(problem: Problem) -> Problem:

@@ -77,11 +77,58 @@ function fields(schema, depth) {
   return list;
 }
 
+// An example as it is written in the description, or one made from the schema.
+function sample(schema, depth) {
+  const real = resolve(schema);
+  if (real.examples && real.examples.length) return real.examples[0];
+  if (real.example !== undefined) return real.example;
+  if (real.const !== undefined) return real.const;
+  if (real.enum) return real.enum[0];
+  const choice = (real.anyOf || real.oneOf || real.allOf || []).find((one) => resolve(one).type !== "null");
+  if (choice) return sample(choice, depth);
+  const type = Array.isArray(real.type) ? real.type[0] : real.type;
+  if (type === "array") return depth > DEPTH ? [] : [sample(real.items || {}, depth + 1)];
+  if (real.properties) {
+    const shown = depth > DEPTH ? [] : Object.entries(real.properties);
+    return Object.fromEntries(shown.map(([name, value]) => [name, sample(value, depth + 1)]));
+  }
+  const formats = { uuid: "01a227a1-0000-7000-8000-000000000000", "date-time": "2026-05-01T12:00:00Z", uri: "$KAPPI/…", binary: "…" };
+  const plain = { string: "…", integer: real.minimum ?? 0, number: real.minimum ?? 0, boolean: false, object: {}, null: null };
+  return formats[real.format] ?? plain[type] ?? null;
+}
+
+function exampleOf(media) {
+  const named = Object.values(media.examples || {}).map((one) => resolve(one).value);
+  return media.example ?? named[0] ?? sample(media.schema || {}, 0);
+}
+
 function content(holder) {
   return Object.entries((holder && holder.content) || {}).map(([type, media]) => {
     const schema = media.schema || {};
-    return element("div", "", element("p", "type", `${type}: ${typeName(schema)}`), fields(schema, 0));
+    const isJson = type.endsWith("json");
+    return element("div", "", element("p", "type", `${type}: ${typeName(schema)}`), fields(schema, 0),
+      isJson ? element("details", "", element("summary", "", "Example"), element("pre", "", JSON.stringify(exampleOf(media), null, 2))) : null);
   });
+}
+
+// The call as one line of a shell, with the first way of showing credentials.
+function command(method, path, operation) {
+  const words = [`curl -sS${method === "get" ? "" : ` -X ${method.toUpperCase()}`} "$KAPPI${path.replace(/\{(\w+)\}/g, (_, name) => "$" + name.toUpperCase())}"`];
+  const schemes = new Map(shownSchemes());
+  const way = (operation.security || []).find((one) => Object.keys(one).every((name) => schemes.has(name))) || {};
+  for (const name of Object.keys(way)) {
+    const shown = schemeName(schemes.get(name));
+    words.push(`-H "${shown.includes(":") ? shown + " $TOKEN" : `${shown}: $${shown.replace(/^X-/, "").replaceAll("-", "_").toUpperCase()}`}"`);
+  }
+  const body = resolve(operation.requestBody).content || {};
+  const [type, media] = Object.entries(body).find(([one]) => one.endsWith("json")) || Object.entries(body)[0] || [];
+  if (type && type.endsWith("json")) {
+    words.push(`-H 'content-type: ${type}'`, `-d '${JSON.stringify(exampleOf(media)).replaceAll("'", "'\\''")}'`);
+  } else if (type) {
+    const flag = type.startsWith("multipart") ? "-F" : "-d";
+    for (const [name, value] of Object.entries(exampleOf(media) || {})) words.push(`${flag} '${name}=${value === "…" && flag === "-F" ? "@file.jpg" : value}'`);
+  }
+  return element("pre", "", words.join(" \\\n  "));
 }
 
 function parameters(operation) {
@@ -113,10 +160,53 @@ function credentials(operation) {
   return ways.length ? [element("h4", "", "Credentials"), element("p", "", ways.join(", or "))] : [];
 }
 
+const codes = new Map();
+
+// Failures are described as "`code`: title; `code`: title".
+function note(status, description, operation) {
+  if (!/^[45]/.test(status)) return;
+  for (const [, code, title] of String(description || "").matchAll(/`([a-z0-9_]+)`: ([^;]+)/g)) {
+    if (!codes.has(code)) codes.set(code, { status, title: title.trim(), users: [] });
+    codes.get(code).users.push(operation);
+  }
+}
+
+function showCodes() {
+  for (const [code, { status, title, users }] of [...codes].sort()) {
+    const links = users.map((operation) => {
+      const link = element("a", "", `${operation.method.toUpperCase()} ${operation.path}`);
+      link.href = "#" + operation.anchor;
+      return element("li", "", link);
+    });
+    const row = element("tr", "", element("td", "", element("code", "", code), element("span", "type", " " + status)),
+      element("td", "", element("details", "", element("summary", "", title), element("ul", "users", ...links))));
+    row.id = "code-" + code;
+    document.getElementById("codes").append(row);
+  }
+  document.getElementById("errors").hidden = codes.size === 0;
+}
+
+// Every word must be in the operation, wherever.
+function search() {
+  const words = document.getElementById("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  let found = 0;
+  for (const article of document.querySelectorAll("article")) {
+    const fits = words.every((word) => article.textContent.toLowerCase().includes(word));
+    article.hidden = !fits;
+    document.querySelector(`#contents a[href="#${article.id}"]`).parentElement.hidden = !fits;
+    found += fits ? 1 : 0;
+  }
+  for (const row of document.querySelectorAll("#codes tr")) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  for (const heading of document.querySelectorAll("#contents h2")) heading.hidden = !heading.nextElementSibling.querySelector("li:not([hidden])");
+  document.querySelector("nav").classList.toggle("searching", words.length > 0);
+  document.getElementById("found").textContent = words.length ? (found === 1 ? "1 call" : `${found} calls`) : "";
+}
+
 function responses(operation) {
   const rows = Object.entries(operation.responses || {}).map(([status, given]) => {
     const one = resolve(given);
     const inside = content(one);
+    note(status, one.description, operation);
     const head = element("span", "", element("code", "", status), " ", ...prose(one.description).firstChild.childNodes);
     return inside.length ? element("details", "", element("summary", "", head), ...inside) : element("div", "", head);
   });
@@ -128,11 +218,12 @@ function show(path, method, operation) {
   const title = element("h3", "", element("span", "method", method.toUpperCase()), element("span", "path", path));
   const article = element("article", "", title);
   article.id = id;
+  Object.assign(operation, { method, path, anchor: id });
   if (operation.summary) article.append(element("p", "", operation.summary));
   if (operation.description && operation.description !== operation.summary) article.append(prose(operation.description));
   article.append(...credentials(operation), ...parameters(operation));
   if (operation.requestBody) article.append(element("h4", "", "Body"), ...content(resolve(operation.requestBody)));
-  article.append(...responses(operation));
+  article.append(element("h4", "", "Call"), command(method, path, operation), ...responses(operation));
   const link = element("a", "", `${method.toUpperCase()} ${path}`);
   link.href = "#" + id;
   return [article, element("li", "", link)];
@@ -143,7 +234,7 @@ function render(document_) {
   document.getElementById("about").replaceChildren(prose(api.info.description));
   const security = document.getElementById("security");
   for (const [, scheme] of shownSchemes()) {
-    security.append(element("p", "", element("code", "", schemeName(scheme)), " ", scheme.description || ""));
+    security.append(element("p", "", element("code", "", schemeName(scheme)), " ", ...prose(scheme.description).firstChild.childNodes));
   }
   const groups = new Map();
   for (const [path, operations] of Object.entries(api.paths)) {
@@ -157,6 +248,8 @@ function render(document_) {
     document.getElementById("operations").append(element("h2", "", tag), ...shown.map(([article]) => article));
     document.getElementById("contents").append(element("h2", "", tag), element("ul", "", ...shown.map(([, link]) => link)));
   }
+  showCodes();
+  document.getElementById("search").addEventListener("input", search);
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 

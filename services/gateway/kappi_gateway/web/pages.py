@@ -13,7 +13,10 @@ from kappi_gateway.router import Router
 from kappi_gateway.static import Page, send_page
 
 PAGES = {"/": "landing", "/g/{code}": "gallery", "/docs": "docs"}
+MISSING = "missing"
+_STYLED_AS = {MISSING: "landing"}
 _STYLE, _SCRIPT = "/*style*/", "/*script*/"
+_ROOT = 'href="/'
 
 
 def add_pages(router: Router[Endpoint], *, media_origins: Sequence[str]) -> None:
@@ -22,12 +25,16 @@ def add_pages(router: Router[Endpoint], *, media_origins: Sequence[str]) -> None
         router.add("GET", template, _endpoint(build_page(name, media_origins)))
 
 
-def build_page(name: str, media_origins: Sequence[str]) -> Page:
-    """One page with its policy."""
+def build_page(name: str, media_origins: Sequence[str], *, path: str = "") -> Page:
+    """One page with its policy. path: of the public URL, for a page that is shown at any depth below it."""
     folder = files(__package__)
-    style = (folder / "base.css").read_text("utf-8") + (folder / f"{name}.css").read_text("utf-8")
-    script = (folder / f"{name}.js").read_text("utf-8")
+    style = (folder / "base.css").read_text("utf-8") + (
+        folder / f"{_STYLED_AS.get(name, name)}.css"
+    ).read_text("utf-8")
+    script_file = folder / f"{name}.js"
+    script = script_file.read_text("utf-8") if script_file.is_file() else ""
     html = (folder / f"{name}.html").read_text("utf-8").replace(_STYLE, style).replace(_SCRIPT, script)
+    html = html.replace(_ROOT, f'href="{path}/')
     body = html.encode()
     return Page.of(
         body,
@@ -38,7 +45,7 @@ def build_page(name: str, media_origins: Sequence[str]) -> Page:
             (b"referrer-policy", b"no-referrer"),  # the address of a gallery is the key to it
             (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
             (b"cross-origin-opener-policy", b"same-origin"),
-            (b"x-robots-tag", b"noindex" if name == "gallery" else b"all"),
+            (b"x-robots-tag", b"noindex" if name in {"gallery", MISSING} else b"all"),
         ),
     )
 

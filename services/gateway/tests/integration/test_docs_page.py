@@ -44,3 +44,61 @@ async def test_each_call_says_what_it_takes(page: Page, with_accounts: Stack) ->
         in await page.run(shown.format("get-v1-media-id-"))
     )
     assert "OAuth2" not in await page.run("document.body.innerText")
+
+
+FAILING = {"404": {"description": "`gallery_not_found`: There is no such gallery; `other`: Another"}}
+BODY = {
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "title": {"type": "string", "examples": ["Ada's trip"]},
+                    "sizes": {"type": "array", "items": {"type": "integer", "minimum": 16}},
+                },
+            }
+        }
+    }
+}
+
+
+async def test_each_call_has_examples(page: Page, with_accounts: Stack) -> None:
+    answers = {"200": {"description": "ok", "content": {"application/json": {"example": {"id": "01a2"}}}}}
+    with_accounts.galleries.always(document("post", "/v1/galleries", requestBody=BODY, responses=answers))
+    with_accounts.media.always(document("get", "/v1/media/{id}"))
+    with_accounts.identity.always(document("get", "/v1/me"))
+    await page.open(f"http://127.0.0.1:{with_accounts.port}/docs")
+    await page.shows("document.querySelectorAll('article').length", 3)
+    shown = await page.run(
+        "[...document.querySelectorAll('#post-v1-galleries pre')].map((one) => one.textContent)"
+    )
+    assert shown[0] == '{\n  "title": "Ada\'s trip",\n  "sizes": [\n    16\n  ]\n}'
+    assert shown[1] == (
+        'curl -sS -X POST "$KAPPI/v1/galleries" \\\n'
+        "  -H 'content-type: application/json' \\\n"
+        """  -d '{"title":"Ada'\\''s trip","sizes":[16]}'"""
+    )
+    assert '"id": "01a2"' in shown[2]
+    call = await page.run("document.querySelector('#get-v1-media-id- pre').textContent")
+    assert call == 'curl -sS "$KAPPI/v1/media/$ID" \\\n  -H "X-Gallery-Key: $GALLERY_KEY"'
+
+
+async def test_calls_are_searched_and_codes_are_listed(page: Page, with_accounts: Stack) -> None:
+    with_accounts.galleries.always(document("get", "/v1/galleries", responses=FAILING))
+    with_accounts.media.always(document("get", "/v1/media/{id}", description="A *picture*."))
+    with_accounts.identity.always(document("get", "/v1/me"))
+    await page.open(f"http://127.0.0.1:{with_accounts.port}/docs")
+    await page.shows("document.querySelectorAll('article').length", 3)
+    codes = "[...document.querySelectorAll('#codes tr')].map((row) => row.id)"
+    assert {"code-gallery_not_found", "code-other"} <= set(await page.run(codes))
+    users = "[...document.querySelectorAll('#code-other a')].map((link) => link.getAttribute('href'))"
+    assert await page.run(users) == ["#get-v1-galleries"]
+
+    await page.run(
+        "document.getElementById('search').value = 'Picture media';"
+        "document.getElementById('search').dispatchEvent(new Event('input'))"
+    )
+    visible = "[...document.querySelectorAll('article:not([hidden])')].map((one) => one.id)"
+    assert await page.run(visible) == ["get-v1-media-id-"]
+    assert await page.run("document.getElementById('found').textContent") == "1 call"
+    assert await page.run("document.getElementById('upload').textContent.includes('x-gallery-code')")

@@ -127,6 +127,26 @@ async def test_pages_of_others_may_read_answers(stack: Stack, target: str) -> No
     )
 
 
+@pytest.mark.parametrize("target", ["/nope", "/v1/nope", "/g/", "/g/abcd/nope"])
+async def test_a_browser_is_shown_a_page_where_there_is_nothing(stack: Stack, target: str) -> None:
+    shown = await stack.ask("GET", target, "Accept: text/html,application/xhtml+xml,*/*;q=0.8")
+    assert (shown.status, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing here" in shown.body.decode()
+    assert "<script" not in shown.body.decode()
+    assert "unsafe" not in shown.headers["content-security-policy"]
+    known = f"If-None-Match: {shown.headers['etag']}"
+    assert (await stack.ask("GET", target, "Accept: text/html", known)).status == 404
+    assert (await stack.ask("HEAD", target, "Accept: text/html")).body == b""
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
+async def test_a_program_gets_the_problem_document(stack: Stack, accept: str) -> None:
+    answer = await stack.ask("GET", "/nope", *([f"Accept: {accept}"] if accept else []))
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+    posted = await stack.ask("POST", "/nope", "Accept: text/html")
+    assert posted.headers["content-type"] == "application/problem+json"
+
+
 async def test_a_websocket_is_not_spoken(stack: Stack) -> None:
     raw = request(
         "GET", "/v1/g/abcd", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"

@@ -156,7 +156,10 @@ def test_what_only_a_gateway_can_do_wrong_is_not_told() -> None:
     shown = failing({"401": {"description": unauthenticated}, "403": {"description": "`right_missing`: No"}})
     assert shown["401"].startswith("`credentials_missing`: Needed; `gallery_password_required`")
     assert "grant" not in shown["401"]
-    assert shown["403"] == "`gallery_key_wrong`: The access key does not open this gallery"
+    assert shown["403"] == (
+        "`gallery_key_wrong`: The access key does not open this gallery; "
+        "`gallery_taken_down`: An administrator took the gallery down"
+    )
 
 
 def test_answers_that_are_no_failures_stay_as_they_are() -> None:

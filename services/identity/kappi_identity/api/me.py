@@ -18,8 +18,15 @@ from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer,
 from kappi_identity.api.accounts import refused_password
 from kappi_identity.api.paging import cut_page, read_cursor
 from kappi_identity.domain import TextRefused
-from kappi_identity.errors import PasswordWrong, SessionNotFound, TooManyLogins
-from kappi_identity.schemas import AccountAnswer, AccountPatch, PasswordChange, SessionAnswer, SessionPage
+from kappi_identity.errors import PasswordRequired, PasswordWrong, SessionNotFound, TooManyLogins
+from kappi_identity.schemas import (
+    AccountAnswer,
+    AccountDeletion,
+    AccountPatch,
+    PasswordChange,
+    SessionAnswer,
+    SessionPage,
+)
 from kappi_identity.use_cases.profile import Profile
 from kappi_identity.use_cases.sessions import Sessions
 
@@ -55,9 +62,14 @@ class MeApi:
             account = await self._profile.rename(account, display_name=body.display_name)
         return _answer(AccountAnswer.of(account))
 
-    async def remove(self, bearer: Bearer) -> Response:
+    async def remove(self, request: Request, bearer: Bearer, body: AccountDeletion | None = None) -> Response:
         caller = await self._access.caller(bearer)
-        await self._profile.delete(caller.account)
+        await self._profile.delete(
+            caller.account,
+            password=body.password if body is not None else None,
+            session_id=caller.session_id,
+            address=client_of(request).address,
+        )
         return Response(status_code=204)
 
     async def change_password(self, request: Request, bearer: Bearer, body: PasswordChange) -> Response:
@@ -112,11 +124,21 @@ _REMOVE: dict[str, Any] = {
     "operation_id": "deleteMe",
     "summary": "Delete one's account and everything it owns",
     "description": "At once for the account and its logins; galleries, pictures and files follow within "
-    "moments. It cannot be undone.",
+    "moments. It cannot be undone. A token whose log-in is some minutes old needs the `password`, too: "
+    "a refresh does not make a log-in younger. Where a client cannot send a body with `DELETE`, log in "
+    "again first.",
     "status_code": 204,
     "response_model": None,
     "response_description": "It is gone",
-    "responses": problems(*CALLER_PROBLEMS),
+    "responses": problems(
+        MalformedJson,
+        *CALLER_PROBLEMS,
+        PasswordRequired,
+        PasswordWrong,
+        ValidationFailed,
+        TooManyLogins,
+        PasswordsBusy,
+    ),
 }
 _PASSWORD: dict[str, Any] = {
     "operation_id": "changePassword",

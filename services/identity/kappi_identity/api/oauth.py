@@ -13,7 +13,13 @@ from starlette.responses import Response
 from kappi_identity.api.access import NO_STORE, client_of
 from kappi_identity.api.forms import FORM, read_form, required
 from kappi_identity.domain import SessionPolicy
-from kappi_identity.errors import InvalidGrant, OAuthFailure, TooManyLogins, UnsupportedGrantType
+from kappi_identity.errors import (
+    AccountSuspended,
+    InvalidGrant,
+    OAuthFailure,
+    TooManyLogins,
+    UnsupportedGrantType,
+)
 from kappi_identity.schemas import TokenAnswer
 from kappi_identity.tokens import TokenPair
 from kappi_identity.use_cases.keys import Keyring
@@ -96,7 +102,9 @@ _TOKEN: dict[str, Any] = {
     "known.",
     "response_model": TokenAnswer,
     "response_description": "The tokens",
-    "responses": problems(OAuthFailure, InvalidGrant, UnsupportedGrantType, TooManyLogins, PasswordsBusy),
+    "responses": problems(
+        OAuthFailure, InvalidGrant, AccountSuspended, UnsupportedGrantType, TooManyLogins, PasswordsBusy
+    ),
     "openapi_extra": _form(
         {
             "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},

@@ -12,8 +12,11 @@ from starlette_admin import BaseAdmin
 
 from kappi_identity.panel.guard import PanelGuard
 from kappi_identity.panel.login import PATH, PanelLogin
+from kappi_identity.panel.takedowns import TakedownsView
 from kappi_identity.panel.views import AccountsView, TiersView
 from kappi_identity.repository.accounts import AccountQueries
+from kappi_identity.repository.takedowns import TakedownQueries
+from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.tiers import Tiers
 
 _NAME = "admin"
@@ -26,6 +29,8 @@ def panel_app(
     login: PanelLogin,
     tiers: Tiers,
     accounts: AccountQueries,
+    moderation: Moderation,
+    takedowns: TakedownQueries,
     cookie_secret: str,
     public_url: str,
 ) -> App:
@@ -42,7 +47,8 @@ def panel_app(
         additional_loaders=[DictLoader(_TEMPLATES)],
     )
     panel.add_view(TiersView(tiers))
-    panel.add_view(AccountsView(accounts, tiers))
+    panel.add_view(AccountsView(accounts, tiers, moderation))
+    panel.add_view(TakedownsView(takedowns, moderation))
     site = Starlette()
     panel.mount_to(site)
     # Inside the library's catch-all, which would answer 500 first.

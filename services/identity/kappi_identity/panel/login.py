@@ -16,7 +16,7 @@ from starlette_admin.helpers import index_url, safe_redirect_url
 
 from kappi_identity.api.access import client_of
 from kappi_identity.domain import AccountId, SessionPolicy
-from kappi_identity.errors import InvalidGrant, SessionNotFound
+from kappi_identity.errors import AccountSuspended, InvalidGrant, SessionNotFound
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.use_cases.login import WRONG, Login
 from kappi_identity.use_cases.sessions import Sessions
@@ -64,7 +64,7 @@ class PanelLogin(AuthProvider):
                 client=client_of(request, device_token=request.cookies.get(DEVICE_COOKIE)),
                 policy=self._policy,
             )
-        except InvalidGrant as refused:
+        except (InvalidGrant, AccountSuspended) as refused:
             raise LoginFailed(WRONG) from refused
         except Problem as refused:
             raise LoginFailed(f"{refused.title}. {refused.detail}") from refused
@@ -87,6 +87,7 @@ class PanelLogin(AuthProvider):
         account = await self._accounts.of_session(account_id, session_id, now=self._clock())
         if account is None or account.role != "admin":
             return None
+        request.state.admin_id = account.id
         return AdminUser(username=account.email or "")
 
     async def logout(self, request: Request) -> Response:

@@ -15,10 +15,12 @@ from starlette_admin.exceptions import ActionFailed, FormValidationError
 from starlette_admin.fields import BaseField, IntegerField
 from starlette_admin.filters.base import FilterGroup
 
-from kappi_identity.domain import Account
+from kappi_identity.domain import Account, AccountId, TextRefused
+from kappi_identity.moderation import MAX_REASON_CHARACTERS, clean_reason
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.schemas import TierCreate
 from kappi_identity.tiers import ANONYMOUS_TIER, Tier
+from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.tiers import Tiers
 
 MAX_PAGE = 100
@@ -47,7 +49,7 @@ class TierLine:
         )
 
 
-class _View(BaseModelView):
+class View(BaseModelView):
     """Without what would go around the use cases: import, export, filters, sorting."""
 
     exporters: Sequence[Any] = ()
@@ -65,7 +67,7 @@ class _View(BaseModelView):
         return False
 
 
-class TiersView(_View):
+class TiersView(View):
     key = "tiers"
     menu_label = "Tiers"
     display_name = "Tier"
@@ -77,7 +79,7 @@ class TiersView(_View):
 
     def __init__(self, tiers: Tiers) -> None:
         self._tiers = tiers
-        self.fields: Sequence[BaseField] = _plain(
+        self.fields: Sequence[BaseField] = plain(
             StringField("name", required=True, maxlength=50),
             StringField(
                 "rendition_sizes",
@@ -122,14 +124,14 @@ class TiersView(_View):
         try:
             return TierLine.of(await self._tiers.create(asked.name, asked.rules()))
         except Problem as problem:
-            _refuse("name", problem)
+            refuse("name", problem)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> TierLine:
         rules = _read({**data, "name": str(pk)}).rules()
         try:
             return TierLine.of(await self._tiers.change(str(pk), lambda _: rules))
         except Problem as problem:
-            _refuse("rendition_sizes", problem)
+            refuse("rendition_sizes", problem)
 
     async def delete(self, request: Request, pks: list[Any]) -> int:
         for pk in pks:
@@ -143,7 +145,7 @@ class TiersView(_View):
         return str(obj.name)
 
 
-class AccountsView(_View):
+class AccountsView(View):
     key = "accounts"
     menu_label = "Accounts"
     display_name = "Account"
@@ -151,15 +153,23 @@ class AccountsView(_View):
     pk_attr = "id"
     searchable_fields: Sequence[str] | None = ("email", "display_name")
 
-    def __init__(self, accounts: AccountQueries, tiers: Tiers) -> None:
+    def __init__(self, accounts: AccountQueries, tiers: Tiers, moderation: Moderation) -> None:
         self._accounts = accounts
         self._tiers = tiers
-        self.fields: Sequence[BaseField] = _plain(
+        self._moderation = moderation
+        self.fields: Sequence[BaseField] = plain(
             StringField("id", exclude_from_list=True),
             StringField("email", read_only=True),
             StringField("display_name", read_only=True),
             StringField("role", read_only=True),
             EnumField("tier", required=True, choices_loader=_tier_choices),
+            StringField(
+                "suspension_reason",
+                label="Suspended because",
+                maxlength=MAX_REASON_CHARACTERS,
+                help_text="Suspends the account: it cannot log in and is told this, and its galleries are "
+                "not shown. Empty: not suspended",
+            ),
             DateTimeField("created_at", exclude_from_edit=True),
         )
         super().__init__()
@@ -188,7 +198,7 @@ class AccountsView(_View):
 
     async def find_by_pk(self, request: Request, pk: Any) -> Account | None:
         await self._load_tiers(request)
-        account_id = _uuid(pk)
+        account_id = uuid_of(pk)
         return None if account_id is None else await self._accounts.find(account_id)
 
     async def find_by_pks(self, request: Request, pks: list[Any]) -> Sequence[Account]:
@@ -199,10 +209,23 @@ class AccountsView(_View):
         raise ActionFailed("Accounts are made by signing up.")
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Account:
+        account_id = UUID(str(pk))
         try:
-            return await self._tiers.move(UUID(str(pk)), str(data.get("tier") or ""))
+            account = await self._tiers.move(account_id, str(data.get("tier") or ""))
         except Problem as problem:
-            _refuse("tier", problem)
+            refuse("tier", problem)
+        reason = str(data.get("suspension_reason") or "").strip()
+        if reason == (account.suspension_reason or ""):
+            return account
+        admin_id: AccountId = request.state.admin_id
+        try:
+            if not reason:
+                return await self._moderation.reinstate(account_id, by=admin_id)
+            return await self._moderation.suspend(account_id, reason=clean_reason(reason), by=admin_id)
+        except TextRefused as refused:
+            raise FormValidationError({"suspension_reason": str(refused)}) from refused
+        except Problem as problem:
+            refuse("suspension_reason", problem)
 
     async def delete(self, request: Request, pks: list[Any]) -> NoReturn:
         raise ActionFailed("Accounts are deleted by their owners.")
@@ -220,7 +243,7 @@ def _tier_choices(request: Request) -> list[tuple[str, str]]:
     return [(name, name) for name in names if name != ANONYMOUS_TIER]
 
 
-def _plain(*fields: BaseField) -> tuple[BaseField, ...]:
+def plain(*fields: BaseField) -> tuple[BaseField, ...]:
     for field in fields:
         field.filters = []
     return fields
@@ -245,11 +268,11 @@ def _read(data: dict[str, Any]) -> TierCreate:
     return asked
 
 
-def _refuse(field: str, problem: Problem) -> NoReturn:
+def refuse(field: str, problem: Problem) -> NoReturn:
     raise FormValidationError({field: f"{problem.title}. {problem.detail}"}) from problem
 
 
-def _uuid(pk: Any) -> UUID | None:
+def uuid_of(pk: Any) -> UUID | None:
     try:
         return UUID(str(pk))
     except ValueError:

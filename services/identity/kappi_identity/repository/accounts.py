@@ -15,7 +15,10 @@ from kappi_identity.domain import Account, Role
 from kappi_identity.emails import EmailAddress
 from kappi_identity.models import accounts
 
-_NAMES = ("id", "email", "display_name", "role", "tier", "version", "created_at", "deleted_at")
+_NAMES = (
+    *("id", "email", "display_name", "role", "tier", "version", "created_at", "deleted_at"),
+    *("suspended_at", "suspension_reason"),
+)
 _COLUMNS = ", ".join(f"accounts.{name}" for name in _NAMES)
 _CREDENTIALS = f"""
 SELECT {_COLUMNS}, password_hash, EXISTS (
@@ -24,7 +27,7 @@ SELECT {_COLUMNS}, password_hash, EXISTS (
 """  # noqa: S608 - column names, not input
 _OF_SESSION = f"""
 SELECT {_COLUMNS} FROM accounts JOIN sessions ON sessions.account_id = accounts.id
-WHERE accounts.id = $1 AND accounts.deleted_at IS NULL
+WHERE accounts.id = $1 AND accounts.deleted_at IS NULL AND accounts.suspended_at IS NULL
   AND sessions.id = $2 AND sessions.revoked_at IS NULL AND sessions.expires_at > $3
 """  # noqa: S608 - as above
 _columns = tuple(accounts.c[name] for name in _NAMES)
@@ -132,6 +135,14 @@ class AccountRows:
     async def set_tier(self, account_id: UUID, tier: str, *, version: int) -> None:
         await self._write(account_id, tier=tier, version=version)
 
+    async def set_suspension(self, account: Account) -> None:
+        await self._write(
+            account.id,
+            suspended_at=account.suspended_at,
+            suspension_reason=account.suspension_reason,
+            version=account.version,
+        )
+
     async def bury(self, account_id: UUID, *, deleted_at: datetime, version: int) -> None:
         """Leave a tombstone: nothing that tells whose account it was."""
         await self._write(
@@ -140,6 +151,8 @@ class AccountRows:
             email_normalised=None,
             display_name=None,
             password_hash=None,
+            suspended_at=None,
+            suspension_reason=None,
             deleted_at=deleted_at,
             version=version,
         )

@@ -14,7 +14,7 @@ from kappi_chassis.passwords import Passwords, PasswordsBusy
 from kappi_identity import metrics
 from kappi_identity.domain import Account, Session, SessionId, SessionPolicy, normal_password
 from kappi_identity.emails import normal_form
-from kappi_identity.errors import InvalidGrant, TooManyLogins
+from kappi_identity.errors import AccountSuspended, InvalidGrant, TooManyLogins
 from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountQueries, AccountRows, Credentials
 from kappi_identity.repository.sessions import SessionRows, TokenRows
@@ -190,7 +190,7 @@ class Login:
     async def with_password(
         self, email: str, password: str, *, client: Client, policy: SessionPolicy
     ) -> TokenPair:
-        """A new session's tokens. Raises InvalidGrant, TooManyLogins, PasswordsBusy."""
+        """A new session's tokens. Raises InvalidGrant, AccountSuspended, TooManyLogins, PasswordsBusy."""
         refresh_token = new_refresh_token()
         checked = await self._check.check(email, password, client=client)
         opened = await self._open(
@@ -231,6 +231,8 @@ class Login:
             if locked is None or locked.password_hash != credentials.password_hash:
                 # Deleted, or given another password, since it was checked.
                 raise InvalidGrant(WRONG)
+            if locked.account.suspended_at is not None:
+                raise AccountSuspended(locked.account.suspension_reason)
             if rehashed is not None:
                 await accounts.set_password(locked.account.id, rehashed)
             session = Session(

@@ -92,7 +92,7 @@ class Refreshing:
             )
             return None
         account = await AccountRows(connection).find(session.account_id)
-        if account is None:
+        if account is None or account.suspended_at is not None:
             return None
         refresh_token = await self._replace(connection, presented, session=session, verdict=verdict)
         return _Traded(account=account, session=session, refresh_token=refresh_token)

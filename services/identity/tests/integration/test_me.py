@@ -240,3 +240,38 @@ async def test_a_login_while_the_account_is_deleted_leaves_no_session(
     )
     assert await database.hot.fetchval("SELECT count(*) FROM sessions") == 0
     assert await database.hot.fetchval("SELECT count(*) FROM refresh_tokens") == 0
+
+
+async def test_an_old_log_in_deletes_with_the_password_alone(
+    http: Any, sign_up: Any, refresh: Any, clock: Any
+) -> None:
+    ada = await sign_up()
+    clock.pass_by(timedelta(minutes=5, seconds=1))
+    token = (await refresh(ada.refresh_token)).json["access_token"]
+    required = await http("DELETE", ME, token=token)
+    assert (required.status, required.code) == (403, "password_required")
+    wrong = await http("DELETE", ME, token=token, body={"password": "not it"})
+    assert (wrong.status, wrong.code) == (403, "password_wrong")
+    empty = await http("DELETE", ME, token=token, body={})
+    assert (empty.status, empty.code) == (422, "validation_failed")
+    assert (await http("GET", ME, token=token)).status == 200
+    assert (await http("DELETE", ME, token=token, body={"password": PASSWORD})).status == 204
+    assert (await http("GET", ME, token=token)).code == "access_token_invalid"
+
+
+async def test_a_log_in_minutes_old_is_enough(http: Any, sign_up: Any, log_in: Any, clock: Any) -> None:
+    ada = await sign_up()
+    clock.pass_by(timedelta(hours=1))
+    again = (await log_in(ada.email)).json["access_token"]
+    clock.pass_by(timedelta(minutes=5))
+    assert (await http("DELETE", ME, token=again)).status == 204
+
+
+async def test_guessing_the_password_by_deleting_is_throttled(
+    make_http: Any, sign_up: Any, clock: Any
+) -> None:
+    ada = await sign_up()
+    http = make_http(login_burst_per_client=3)
+    guesses = [await http("DELETE", ME, token=ada.access_token, body={"password": "no"}) for _ in range(4)]
+    assert [answer.code for answer in guesses] == ["password_wrong"] * 3 + ["too_many_logins"]
+    assert (await http("GET", ME, token=ada.access_token)).status == 200

@@ -14,12 +14,17 @@ PUBLIC: dict[tuple[str, str], set[str]] = {
         *("idempotency_key_invalid", "idempotency_key_reused"),
     },
     ("/v1/oauth/token", "post"): {
-        *("invalid_request", "invalid_grant", "unsupported_grant_type", "too_many_logins", "busy"),
+        *("invalid_request", "invalid_grant", "account_suspended", "unsupported_grant_type"),
+        *("too_many_logins", "busy"),
     },
     ("/v1/oauth/revoke", "post"): {"invalid_request"},
     ("/v1/me", "get"): _CALLER,
     ("/v1/me", "patch"): {*_CALLER, "malformed_json", "validation_failed"},
-    ("/v1/me", "delete"): _CALLER,
+    ("/v1/me", "delete"): {
+        *_CALLER,
+        *("malformed_json", "validation_failed", "password_required", "password_wrong"),
+        *("too_many_logins", "busy"),
+    },
     ("/v1/me/password", "put"): {
         *_CALLER,
         *("malformed_json", "validation_failed", "password_wrong", "too_many_logins", "busy"),
@@ -42,6 +47,20 @@ PUBLIC: dict[tuple[str, str], set[str]] = {
         *("malformed_json", "validation_failed", "account_not_found", "tier_not_found"),
         "tier_not_for_accounts",
     },
+    ("/v1/admin/accounts/{account_id}/suspension", "put"): {
+        *_ADMIN,
+        *("malformed_json", "validation_failed", "account_not_found", "admin_not_suspendable"),
+    },
+    ("/v1/admin/accounts/{account_id}/suspension", "delete"): {
+        *_ADMIN,
+        *("validation_failed", "account_not_found"),
+    },
+    ("/v1/admin/takedowns", "get"): {*_ADMIN, "validation_failed"},
+    ("/v1/admin/takedowns", "post"): {
+        *_ADMIN,
+        *("malformed_json", "validation_failed", "idempotency_key_invalid", "idempotency_key_reused"),
+    },
+    ("/v1/admin/takedowns/{takedown_id}", "delete"): {*_ADMIN, "validation_failed", "takedown_not_found"},
 }
 
 

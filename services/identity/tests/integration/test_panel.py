@@ -328,3 +328,41 @@ async def test_the_page_for_a_new_password_names_its_own_script_alone(http: Any)
     assert "'unsafe-inline'" not in policy
     assert policy.count("'sha256-") == 2
     assert answer.header("referrer-policy") == "no-referrer"
+
+
+async def test_an_account_is_suspended_and_reinstated(browser: Browser, sign_up: Any, log_in: Any) -> None:
+    ada = await sign_up()
+    await browser.log_in()
+    await browser.get(f"/admin/accounts/edit?pk={ada.id}")
+    form = {"tier": "Basic", "suspension_reason": "Reported as spam"}
+    assert (await browser.post(f"/admin/accounts/edit?pk={ada.id}", form)).status == 303
+    assert (await log_in(ada.email)).code == "account_suspended"
+    shown = (await browser.get(f"/admin/accounts/edit?pk={ada.id}")).body.decode()
+    assert "Reported as spam" in shown
+    assert (
+        await browser.post(f"/admin/accounts/edit?pk={ada.id}", {**form, "suspension_reason": ""})
+    ).status == 303
+    assert (await log_in(ada.email)).status == 200
+
+
+async def test_a_gallery_is_taken_down_and_that_is_lifted(
+    browser: Browser, published: Any, http: Any, admin: Any
+) -> None:
+    await browser.log_in()
+    await browser.get("/admin/takedowns/create")
+    refused = await browser.post("/admin/takedowns/create", {"gallery": "no gallery", "reason": " "})
+    assert refused.status == 422
+    assert "Give the id or the code" in refused.body.decode()
+    form = {"gallery": "K7WQ", "reason": "Reported as spam"}
+    assert (await browser.post("/admin/takedowns/create", form)).status == 303
+    listed = (await browser.get("/admin/takedowns/list")).body.decode()
+    assert "k7wq" in listed
+    assert "Reported as spam" in listed
+    (made,) = (await http("GET", "/v1/admin/takedowns", token=admin.access_token)).json["items"]
+    gone = await browser.act(f"/admin/_api/takedowns/row-action?pk={made['id']}&name=delete")
+    assert gone.status == 200
+    (lifted,) = (await http("GET", "/v1/admin/takedowns", token=admin.access_token)).json["items"]
+    assert lifted["lifted_by"] == lifted["ordered_by"]
+    told = [event["lifted"] for topic, _, event in await published() if topic == "GalleryTakedownChanged"]
+    assert told == [False, True]
+    assert (await browser.get(f"/admin/takedowns/edit?pk={made['id']}")).status == 403

@@ -27,7 +27,10 @@ async def test_an_account_is_made_and_told_to_others(http: Any, clock: Any, publ
     assert answer.status == 201
     assert answer.header("cache-control") == "no-store"
     account = answer.json
-    assert set(account) == {"id", "email", "display_name", "tier", "role", "created_at"}
+    assert set(account) == {
+        *("id", "email", "display_name", "tier", "role", "created_at"),
+        *("suspended_at", "suspension_reason"),
+    }
     assert (account["display_name"], account["tier"], account["role"]) == ("Ada", "Traveller", "user")
     assert account["email"].lower() == "ada@example.com"
     assert datetime.fromisoformat(account["created_at"]) == clock.now

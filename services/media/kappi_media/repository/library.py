@@ -138,7 +138,10 @@ SELECT found.at, found.item_id FROM unnest($18::uuid[]) AS c (id) CROSS JOIN LAT
 WHERE (found.at, found.item_id) {past} ($19, $20)
 ORDER BY found.at {order}, found.item_id {order} LIMIT $21
 """
-_ITEMS = f"SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'"  # noqa: S608 - column names
+_ITEMS = f"""
+SELECT {ITEM} FROM items i WHERE i.id = ANY($1) AND i.status <> 'rejected'
+  AND NOT EXISTS (SELECT FROM contents c WHERE c.gallery_id = i.gallery_id AND c.closed)
+"""  # noqa: S608 - column names
 _MOST_USED = """
 (SELECT key, shown, item_count FROM library_names
   WHERE owner_id = $1 AND kind = $2 AND item_count = $3 AND key > $4 ORDER BY key LIMIT $5)

@@ -17,7 +17,7 @@ from kappi_media.models import contents, items, links
 _FOLLOW = """
 SELECT i.gallery_id, l.media_id, i.folder, i.filename, i.status, c.location_free, l.expires_at
 FROM links l JOIN items i ON i.id = l.media_id JOIN contents c ON c.gallery_id = i.gallery_id
-WHERE l.token_hash = $1 AND i.status <> 'rejected'
+WHERE l.token_hash = $1 AND i.status <> 'rejected' AND NOT c.closed
 """
 _LIVE = """
 SELECT id, media_id, gallery_id, valid_for_s, expires_at, created_at FROM links

@@ -189,7 +189,7 @@ class LocationFreeQueries:
 
 
 async def note_face(
-    connection: AsyncConnection, gallery_id: GalleryId, *, location_free: bool, version: int
+    connection: AsyncConnection, gallery_id: GalleryId, *, location_free: bool, closed: bool, version: int
 ) -> None:
     """Remember what a gallery's viewers get, as of a version of the gallery; older news changes nothing.
 
@@ -198,5 +198,5 @@ async def note_face(
     await connection.execute(
         update(contents)
         .where(contents.c.gallery_id == gallery_id, contents.c.face_version < version)
-        .values(location_free=location_free, face_version=version)
+        .values(location_free=location_free, closed=closed, face_version=version)
     )

@@ -26,8 +26,8 @@ async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -
 
 
 async def note_change(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> None:
-    """The inbox effect of GalleryUpdated: a claimed gallery's bytes are the account's from here on, and links
-    lead to what the gallery's viewers get.
+    """The inbox effect of GalleryUpdated: a claimed gallery's bytes are the account's, links lead
+    to what the gallery's viewers get, and nowhere while it is closed.
 
     An owner needs no sequence: nobody but nobody's gallery ever changes hands.
     """
@@ -35,7 +35,13 @@ async def note_change(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> N
     gallery_id = GalleryId(event.gallery_id)
     if event.owner_id is not None:
         await adopt(unit.connection, gallery_id, owner_id=AccountId(event.owner_id))
-    await note_face(unit.connection, gallery_id, location_free=event.location_free, version=envelope.sequence)
+    await note_face(
+        unit.connection,
+        gallery_id,
+        location_free=event.location_free,
+        closed=event.closed,
+        version=envelope.sequence,
+    )
 
 
 async def clear_link(unit: UnitOfWork, envelope: Envelope[LinkExpired]) -> None:

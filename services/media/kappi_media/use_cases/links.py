@@ -84,7 +84,13 @@ class CreateLink:
     async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> bytes:
         gallery_id, face = GalleryId(order.grant.gallery_id), order.grant.gallery
         # Whoever follows a link brings no grant that would tell.
-        await note_face(unit.connection, gallery_id, location_free=face.location_free, version=face.version)
+        await note_face(
+            unit.connection,
+            gallery_id,
+            location_free=face.location_free,
+            closed=False,  # there would be no grant
+            version=face.version,
+        )
         if not await hold_item(unit.connection, order.media_id, gallery_id):
             raise errors.MediaNotFound
         # Whole seconds, because the store's signed URLs end on one.

@@ -65,7 +65,11 @@ class MoveTarget:
                 await adopt(unit.connection, gallery_id, owner_id=owner_id)
             # The links of an item come along, and bring no grant that would tell.
             await note_face(
-                unit.connection, gallery_id, location_free=face.location_free, version=face.version
+                unit.connection,
+                gallery_id,
+                location_free=face.location_free,
+                closed=False,  # there would be no grant
+                version=face.version,
             )
 
 

@@ -31,9 +31,14 @@ JPEG = encode(quadrants(64, 48), "JPEG")
 Search = Callable[..., Any]
 
 
-def claimed(gallery: Gallery, owner_id: UUID, at: datetime) -> GalleryUpdated:
+def claimed(gallery: Gallery, owner_id: UUID, at: datetime, *, closed: bool = False) -> GalleryUpdated:
     return GalleryUpdated(
-        gallery_id=gallery.id, owner_id=owner_id, visibility="shared", expires_at=None, updated_at=at
+        gallery_id=gallery.id,
+        owner_id=owner_id,
+        visibility="shared",
+        expires_at=None,
+        updated_at=at,
+        closed=closed,
     )
 
 
@@ -244,3 +249,13 @@ async def test_only_an_account_has_a_library(
         assert (missing.status, missing.code) == (401, "credentials_missing")
         bad = {"Authorization": bearer(new_id())["Authorization"] + "x"}
         assert (await http("GET", path, headers=bad)).code == "access_token_invalid"
+
+
+async def test_a_closed_gallery_is_in_no_library_until_it_is_open_again(
+    client: Client, home: Gallery, owner: UUID, search: Search, tell: Teller, clock: Clock
+) -> None:
+    await client.upload(home, JPEG, filename="a.jpg")
+    assert await search() == ["a.jpg"]
+    for sequence, closed, names in ((2, True, []), (3, False, ["a.jpg"]), (2, True, ["a.jpg"])):
+        await tell(claimed(home, owner, clock(), closed=closed), sequence=sequence)
+        assert await search() == names

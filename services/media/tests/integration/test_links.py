@@ -19,6 +19,7 @@ from kappi_contracts.events import (
     AccountCreated,
     AccountTierChanged,
     GalleryDeleted,
+    GalleryUpdated,
     LinkExpired,
     TierChanged,
 )
@@ -420,3 +421,23 @@ async def test_a_code_makes_no_links(client: Client, http: Http, owned: Gallery)
             "POST", f"/v1/media/{item['id']}/links", grant=owned.grant(right), body={"valid_for": 300}
         )
         assert (answer.status, answer.code) == (403, "right_missing")
+
+
+async def test_links_of_a_closed_gallery_lead_nowhere_until_it_is_open_again(
+    client: Client, http: Http, owned: Gallery, owner_id: UUID, tell: Teller, clock: Clock
+) -> None:
+    item = await client.upload(owned, JPEG)
+    made = (await make(http, owned, item["id"])).json
+    for sequence, closed in ((2, True), (3, False)):
+        change = GalleryUpdated(
+            gallery_id=owned.id,
+            owner_id=owner_id,
+            visibility="shared",
+            expires_at=None,
+            updated_at=clock(),
+            closed=closed,
+        )
+        await tell(change, sequence=sequence)
+        followed = await follow(http, made["link"])
+        assert followed.status == (404 if closed else 302)
+    assert followed.status == 302

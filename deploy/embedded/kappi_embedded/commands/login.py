@@ -1,0 +1,52 @@
+"""`kappi login` and `kappi logout`: the account that shares and gets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from rich.markup import escape
+
+from kappi_embedded.client.api import ApiError, Unreachable
+from kappi_embedded.client.logins import Logins, logins_folder
+from kappi_embedded.commands.passwords import NoPassword
+from kappi_embedded.commands.terminal import fail, failed, out
+from kappi_embedded.stack import NotRunning, find_url
+
+
+def login(
+    email: str, *, url: str | None, read_password: Callable[[], str], environ: Mapping[str, str]
+) -> int:
+    """read_password: `prompted` or `from_stdin`. Returns the exit status."""
+    folder = logins_folder(environ)
+    try:
+        base_url = find_url(environ, url)
+        logins = Logins(folder, clock=time.time)
+        asyncio.run(logins.log_in(base_url, email, read_password()))
+    except (NotRunning, NoPassword, ApiError, Unreachable) as error:
+        return failed(error)
+    except OSError as error:
+        return fail(f"cannot write to {folder}: {error.strerror or error}")
+    out.print(
+        f"Logged in at {escape(base_url)} as {escape(email)}: `kappi share` makes galleries of this account."
+    )
+    return 0
+
+
+def logout(*, url: str | None, environ: Mapping[str, str]) -> int:
+    """Returns the exit status."""
+    folder = logins_folder(environ)
+    try:
+        base_url = find_url(environ, url)
+        ended = asyncio.run(Logins(folder, clock=time.time).log_out(base_url))
+    except NotRunning as error:
+        return fail(str(error))
+    except (ApiError, Unreachable) as error:
+        return fail(f"logged out here, but {error}: the log-in there ends by itself")
+    except OSError as error:
+        return fail(f"cannot write to {folder}: {error.strerror or error}")
+    out.print(
+        f"Logged out {escape(ended.email)}." if ended else f"No account was logged in at {escape(base_url)}."
+    )
+    return 0

@@ -1,0 +1,99 @@
+"""What administrators decided against misuse, applied to galleries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from kappi_chassis.clock import Clock
+from kappi_chassis.inbox import record
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
+
+from kappi_galleries.credentials import read_code
+from kappi_galleries.domain import Gallery
+from kappi_galleries.repository.accounts import AccountRows
+from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.use_cases.announcing import updated
+
+PAGE = 100
+
+_log = get_logger(__name__)
+
+
+class Takedowns:
+    """The effect of `GalleryTakedownChanged`."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+
+    async def apply(self, unit: UnitOfWork, envelope: Envelope[GalleryTakedownChanged]) -> None:
+        """Close the gallery that is named, or open the one that is down by this decision."""
+        order = envelope.data
+        rows = GalleryRows(unit.connection)
+        if order.lifted:
+            gallery = await rows.lock_by_takedown(order.takedown_id)
+            closing: dict[str, Any] = {"takedown_id": None, "takedown_reason": None}
+        else:
+            gallery = await _named(rows, order.gallery)
+            closing = {"takedown_id": order.takedown_id, "takedown_reason": order.reason}
+        if gallery is None or gallery.deleted_at is not None:
+            _log.info("takedown.no_gallery", takedown_id=str(order.takedown_id))
+            return
+        await _change(unit, replace(gallery, **closing), clock=self._clock)
+        event = "gallery.opened" if order.lifted else "gallery.taken_down"
+        _log.info(event, gallery_id=str(gallery.id), takedown_id=str(order.takedown_id))
+
+
+class Suspensions:
+    """The handler of `AccountSuspensionChanged`: a transaction for each page, as `AccountDeletion` does."""
+
+    def __init__(self, *, outbox: Outbox, clock: Clock, consumer: str, page: int = PAGE) -> None:
+        """consumer: the name its events are recorded under. page: galleries per transaction."""
+        self._outbox = outbox
+        self._clock = clock
+        self._consumer = consumer
+        self._page = page
+
+    async def handle(self, envelope: Envelope[AccountSuspensionChanged]) -> bool:
+        """False for a duplicate."""
+        change = envelope.data
+        async with self._outbox.begin() as unit:
+            # First, and committed: from here on a suspended account gets no gallery.
+            is_newest = await AccountRows(unit.connection).note_suspension(
+                change.account_id, suspended=change.suspended, sequence=envelope.sequence
+            )
+        while True:
+            async with self._outbox.begin() as unit:
+                changed = await self._change_page(unit, change) if is_newest else 0
+                is_last = changed < self._page
+                is_new = is_last and await record(
+                    unit.connection, consumer=self._consumer, event_id=envelope.id
+                )
+            if is_last:
+                return is_new
+
+    async def _change_page(self, unit: UnitOfWork, change: AccountSuspensionChanged) -> int:
+        found = await GalleryRows(unit.connection).lock_some_to_change(
+            change.account_id, suspended=change.suspended, limit=self._page
+        )
+        for gallery in found:
+            await _change(unit, replace(gallery, owner_suspended=change.suspended), clock=self._clock)
+        return len(found)
+
+
+async def _named(rows: GalleryRows, text: str) -> Gallery | None:
+    """By its id or its code."""
+    try:
+        return await rows.lock(UUID(text))
+    except ValueError:
+        return await rows.lock_by_code(read_code(text))
+
+
+async def _change(unit: UnitOfWork, gallery: Gallery, *, clock: Clock) -> None:
+    changed = replace(gallery, version=gallery.version + 1, updated_at=clock())
+    await GalleryRows(unit.connection).update(changed)
+    await unit.publish(updated(changed), sequence=changed.version)

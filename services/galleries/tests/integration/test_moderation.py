@@ -1,0 +1,161 @@
+"""What administrators decided: a gallery that is down and those of a suspended account are not shown."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
+
+from .posting import Poster
+
+pytestmark = pytest.mark.integration
+
+GALLERIES, VIEW, KEY, OWNER = (
+    "/v1/galleries",
+    "/internal/grants/view",
+    "/internal/grants/key",
+    "/internal/grants/owner",
+)
+REASON = "Reported as spam"
+
+
+@pytest.fixture
+def takedown(record: Any, processor: Any, clock: Any) -> Any:
+    """`await takedown(id, gallery, lifted=…, sequence=…)`: the event takes effect."""
+
+    async def apply(takedown_id: UUID, gallery: str, *, lifted: bool = False) -> None:
+        event = GalleryTakedownChanged(
+            takedown_id=takedown_id, gallery=gallery, reason=REASON, lifted=lifted, changed_at=clock.now
+        )
+        await processor.process(record(event, sequence=2 if lifted else 1))
+
+    return apply
+
+
+@pytest.fixture
+def suspension(record: Any, processor: Any, clock: Any, account: Any) -> Any:
+    async def apply(*, suspended: bool, sequence: int) -> None:
+        event = AccountSuspensionChanged(account_id=account.id, suspended=suspended, changed_at=clock.now)
+        await processor.process(record(event, sequence=sequence))
+
+    return apply
+
+
+async def _updates(published: Any) -> list[tuple[str, bool]]:
+    return [
+        (event["gallery_id"], event.get("closed", False))
+        for topic, _, event in await published()
+        if topic == "GalleryUpdated"
+    ]
+
+
+@pytest.mark.parametrize("by", ["id", "code"])
+async def test_a_gallery_that_is_down_is_not_shown_and_its_manager_is_told_why(
+    http: Any, takedown: Any, published: Any, by: str
+) -> None:
+    gallery = (await http("POST", GALLERIES, body={"title": "Lisbon"})).json
+    path, key, takedown_id = f"{GALLERIES}/{gallery['id']}", gallery["access_key"], uuid4()
+    await takedown(takedown_id, gallery[by])
+
+    assert (await http("POST", VIEW, body={"code": gallery["code"]})).json["code"] == "gallery_not_found"
+    managed = await http("POST", KEY, body={"access_key": key})
+    assert (managed.status, managed.json["code"], managed.json["detail"]) == (
+        403,
+        "gallery_taken_down",
+        REASON,
+    )
+    told = (await http("GET", path, key=key)).json
+    assert (told["takedown_reason"], told["title"]) == (REASON, "Lisbon")
+    renamed = await http("PATCH", path, key=key, body={"title": "Porto"})
+    assert renamed.json["takedown_reason"] == REASON
+
+    await takedown(takedown_id, gallery[by], lifted=True)
+    assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 200
+    assert (await http("POST", KEY, body={"access_key": key})).status == 200
+    assert (await http("GET", path, key=key)).json["takedown_reason"] is None
+    assert await _updates(published) == [
+        (gallery["id"], True),
+        (gallery["id"], True),
+        (gallery["id"], False),
+    ]
+
+
+async def test_what_names_no_gallery_changes_nothing(http: Any, takedown: Any, published: Any) -> None:
+    gallery = (await http("POST", GALLERIES)).json
+    for named in ("nosuchcode", str(uuid4())):
+        await takedown(uuid4(), named)
+    await takedown(uuid4(), gallery["code"], lifted=True)
+    assert await _updates(published) == []
+    assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 200
+
+
+async def test_a_gallery_that_is_down_may_be_deleted(http: Any, takedown: Any, database: Any) -> None:
+    gallery = (await http("POST", GALLERIES)).json
+    await takedown(uuid4(), gallery["id"])
+    path = f"{GALLERIES}/{gallery['id']}"
+    assert (await http("DELETE", path, key=gallery["access_key"])).status == 204
+    row = await database.hot.fetchrow("SELECT takedown_id, takedown_reason FROM galleries")
+    assert tuple(row) == (None, None)
+
+
+async def test_galleries_of_a_suspended_account_are_not_found_until_it_is_reinstated(
+    http: Any, account: Any, other: Any, suspension: Any, published: Any
+) -> None:
+    own = [(await http("POST", GALLERIES, token=account.token)).json for _ in range(3)]
+    foreign = (await http("POST", GALLERIES, token=other.token)).json
+    anonymous = (await http("POST", GALLERIES)).json
+    await suspension(suspended=True, sequence=2)
+
+    for gallery in own:
+        answer = await http("POST", VIEW, body={"code": gallery["code"]})
+        assert answer.json["code"] == "gallery_not_found"
+    asked = {"gallery_id": own[0]["id"], "token": account.token}
+    assert (await http("POST", OWNER, body=asked)).json["code"] == "gallery_not_found"
+    assert (await http("POST", GALLERIES, token=account.token)).json["code"] == "access_token_invalid"
+    claim = f"{GALLERIES}/{anonymous['id']}/claim"
+    claimed = await http("POST", claim, token=account.token, key=anonymous["access_key"])
+    assert claimed.json["code"] == "access_token_invalid"
+    assert (await http("POST", VIEW, body={"code": foreign["code"]})).status == 200
+    assert sorted(await _updates(published)) == sorted((gallery["id"], True) for gallery in own)
+
+    await suspension(suspended=False, sequence=3)
+    await suspension(suspended=True, sequence=2)  # told late
+    for gallery in own:
+        assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 200
+    assert (await http("POST", OWNER, body=asked)).status == 200
+    assert (await http("POST", GALLERIES, token=account.token)).status == 201
+
+
+async def test_many_galleries_are_closed_page_by_page(
+    http: Any, account: Any, outbox: Any, clock: Any, database: Any, published: Any
+) -> None:
+    from kappi_chassis.clock import new_id
+    from kappi_contracts.envelope import Envelope
+    from kappi_galleries.use_cases.moderation import Suspensions
+
+    for _ in range(5):
+        assert (await http("POST", GALLERIES, token=account.token)).status == 201
+    event = AccountSuspensionChanged(account_id=account.id, suspended=True, changed_at=clock.now)
+    envelope = Envelope(id=new_id(), source="/identity", time=clock.now, sequence=2, data=event)
+    handler = Suspensions(outbox=outbox, clock=clock, consumer="galleries", page=2)
+    assert await handler.handle(envelope)
+    assert not await handler.handle(envelope), "told twice"
+    assert await database.hot.fetchval("SELECT count(*) FROM galleries WHERE owner_suspended") == 5
+    assert len(await _updates(published)) == 5
+
+
+async def test_a_suspended_account_neither_posts_nor_comments_until_it_is_reinstated(
+    http: Any, account: Any, other: Any, suspension: Any
+) -> None:
+    poster = Poster(http)
+    post = await poster.post(other)
+    await poster.comment(account, post["id"])
+    await suspension(suspended=True, sequence=2)
+    for refused in (await poster.send(account), await poster.send_comment(account, post["id"], "Again")):
+        assert (refused.status, refused.json["code"]) == (401, "access_token_invalid")
+    assert (await poster.read(post["id"]))["comment_count"] == 1
+    await suspension(suspended=False, sequence=3)
+    await poster.post(account)
+    await poster.comment(account, post["id"])

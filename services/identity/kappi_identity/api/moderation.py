@@ -1,0 +1,150 @@
+"""What administrators do against misuse: suspend accounts, take galleries down."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request
+from kappi_chassis.http import json_response
+from kappi_chassis.http.app import problems
+from kappi_chassis.idempotency import (
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+    IdempotentCall,
+    StoredAnswer,
+)
+from kappi_chassis.problems import MalformedJson, ValidationFailed
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
+from kappi_identity.api.admin import AccountIdPath
+from kappi_identity.api.paging import cut_page, read_cursor
+from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, AdminRequired, TakedownNotFound
+from kappi_identity.moderation import Takedown
+from kappi_identity.repository.takedowns import TakedownQueries
+from kappi_identity.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
+from kappi_identity.use_cases.moderation import Moderation
+
+CREATE_SCOPE = "POST /v1/admin/takedowns"
+TakedownIdPath = Annotated[UUID, Path(description="The take-down's id")]
+
+
+class ModerationApi:
+    def __init__(
+        self, *, access: Access, moderation: Moderation, takedowns: TakedownQueries, idempotency_secret: bytes
+    ) -> None:
+        self._access = access
+        self._moderation = moderation
+        self._takedowns = takedowns
+        self._idempotency_secret = idempotency_secret
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Administration"])
+        suspension = "/v1/admin/accounts/{account_id}/suspension"
+        router.add_api_route(suspension, self.suspend, methods=["PUT"], **_SUSPEND)
+        router.add_api_route(suspension, self.reinstate, methods=["DELETE"], **_REINSTATE)
+        router.add_api_route("/v1/admin/takedowns", self.list, methods=["GET"], **_LIST)
+        router.add_api_route("/v1/admin/takedowns", self.take_down, methods=["POST"], **_TAKE_DOWN)
+        router.add_api_route("/v1/admin/takedowns/{takedown_id}", self.lift, methods=["DELETE"], **_LIFT)
+        return router
+
+    async def suspend(self, bearer: Bearer, account_id: AccountIdPath, body: Suspension) -> Response:
+        caller = await self._access.admin(bearer)
+        account = await self._moderation.suspend(account_id, reason=body.reason, by=caller.account.id)
+        return _answer(AccountAnswer.of(account))
+
+    async def reinstate(self, bearer: Bearer, account_id: AccountIdPath) -> Response:
+        caller = await self._access.admin(bearer)
+        return _answer(AccountAnswer.of(await self._moderation.reinstate(account_id, by=caller.account.id)))
+
+    async def list(self, bearer: Bearer, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        await self._access.admin(bearer)
+        found = await self._takedowns.page(containing=None, before=read_cursor(cursor), limit=limit + 1)
+        page, next_cursor = cut_page(found, limit=limit)
+        items = [TakedownAnswer.of(takedown) for takedown in page]
+        return _answer(TakedownPage(items=items, next_cursor=next_cursor))
+
+    async def take_down(
+        self, request: Request, bearer: Bearer, body: TakedownCreate, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        by = (await self._access.admin(bearer)).account.id
+        if idempotency_key is None:
+            answer = _created(await self._moderation.take_down(body.gallery, reason=body.reason, by=by))
+        else:
+            call = IdempotentCall(
+                secret=self._idempotency_secret,
+                key=idempotency_key,
+                scope=f"{CREATE_SCOPE} {by}",
+                body=await request.body(),
+            )
+            answer = await self._moderation.take_down_once(
+                call, body.gallery, reason=body.reason, by=by, render=_created
+            )
+        return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
+
+    async def lift(self, bearer: Bearer, takedown_id: TakedownIdPath) -> Response:
+        caller = await self._access.admin(bearer)
+        await self._moderation.lift(takedown_id, by=caller.account.id)
+        return Response(status_code=204)
+
+
+def _created(takedown: Takedown) -> StoredAnswer:
+    return StoredAnswer(201, TakedownAnswer.of(takedown).model_dump_json().encode())
+
+
+def _answer(document: BaseModel) -> Response:
+    return json_response(document.model_dump_json().encode(), headers=dict(NO_STORE))
+
+
+_ADMIN_PROBLEMS = (*CALLER_PROBLEMS, AdminRequired)
+_SUSPEND: dict[str, Any] = {
+    "operation_id": "suspendAccount",
+    "summary": "Suspend an account",
+    "description": "Ends its log-ins and allows none; logging in tells the reason. Its galleries are not "
+    "found any more within moments. Nothing is deleted. An access token that was issued before lasts some "
+    "minutes for what needs no gallery.",
+    "response_model": AccountAnswer,
+    "response_description": "The account after the change",
+    "responses": problems(
+        MalformedJson, *_ADMIN_PROBLEMS, AccountNotFound, AdminNotSuspendable, ValidationFailed
+    ),
+}
+_REINSTATE: dict[str, Any] = {
+    "operation_id": "reinstateAccount",
+    "summary": "Take a suspension back",
+    "description": "The account logs in again, and its galleries are back within moments.",
+    "response_model": AccountAnswer,
+    "response_description": "The account after the change",
+    "responses": problems(*_ADMIN_PROBLEMS, AccountNotFound, ValidationFailed),
+}
+_LIST: dict[str, Any] = {
+    "operation_id": "listTakedowns",
+    "summary": "What was taken down, by which administrator and why",
+    "description": "Newest first, with those that were lifted.",
+    "response_model": TakedownPage,
+    "response_description": "A page of take-downs",
+    "responses": problems(*_ADMIN_PROBLEMS, ValidationFailed),
+}
+_TAKE_DOWN: dict[str, Any] = {
+    "operation_id": "takeGalleryDown",
+    "summary": "Take a gallery down",
+    "description": "Within moments what is in it is not shown, and its code answers like one that does not "
+    "exist. Its manager is told the reason. Nothing is deleted. What names no gallery has no effect.",
+    "status_code": 201,
+    "response_model": TakedownAnswer,
+    "response_description": "The take-down",
+    "responses": problems(
+        MalformedJson, IdempotencyKeyInvalid, *_ADMIN_PROBLEMS, ValidationFailed, IdempotencyKeyReused
+    ),
+}
+_LIFT: dict[str, Any] = {
+    "operation_id": "liftTakedown",
+    "summary": "Take a take-down back",
+    "description": "The gallery is back within moments. Again is the same as once.",
+    "status_code": 204,
+    "response_model": None,
+    "response_description": "It is lifted",
+    "responses": problems(*_ADMIN_PROBLEMS, TakedownNotFound, ValidationFailed),
+}
