@@ -57,6 +57,9 @@ def clear(width: int, height: int) -> Image.Image:
 def _clear_animation(path: Path) -> None:
     frame = clear(72, 48)
     frame.save(path, "AVIF", save_all=True, append_images=[frame.rotate(180), frame], duration=80)
+    body = path.read_bytes()
+    times_at = body.index(b"mvhd") + 8  # of this very moment, which a page cannot say each time
+    path.write_bytes(body[:times_at] + bytes(16) + body[times_at + 16 :])
 
 
 def _turned_by_exif() -> bytes:
