@@ -58,6 +58,7 @@ def clear(width: int, height: int) -> Image.Image:
 def _clear_animation(path: Path) -> None:
     frame = clear(72, 48)
     frame.save(path, "AVIF", save_all=True, append_images=[frame.rotate(180), frame], duration=80)
+<<<<<<< HEAD
     path.write_bytes(_undated(path.read_bytes()))
 
 
@@ -69,6 +70,11 @@ def _undated(film: bytes) -> bytes:
             times = found.end() + 4  # after version and flags
             undated[times : times + (16 if film[found.end()] else 8)] = bytes(16 if film[found.end()] else 8)
     return bytes(undated)
+=======
+    body = path.read_bytes()
+    times_at = body.index(b"mvhd") + 8  # of this very moment, which a page cannot say each time
+    path.write_bytes(body[:times_at] + bytes(16) + body[times_at + 16 :])
+>>>>>>> pictures
 
 
 def _turned_by_exif() -> bytes:
