@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -58,23 +57,9 @@ def clear(width: int, height: int) -> Image.Image:
 def _clear_animation(path: Path) -> None:
     frame = clear(72, 48)
     frame.save(path, "AVIF", save_all=True, append_images=[frame.rotate(180), frame], duration=80)
-<<<<<<< HEAD
-    path.write_bytes(_undated(path.read_bytes()))
-
-
-def _undated(film: bytes) -> bytes:
-    """Without the time it was made at, which would be that of each run."""
-    undated = bytearray(film)
-    for name in (b"mvhd", b"tkhd", b"mdhd"):
-        for found in re.finditer(re.escape(name), film):
-            times = found.end() + 4  # after version and flags
-            undated[times : times + (16 if film[found.end()] else 8)] = bytes(16 if film[found.end()] else 8)
-    return bytes(undated)
-=======
     body = path.read_bytes()
     times_at = body.index(b"mvhd") + 8  # of this very moment, which a page cannot say each time
     path.write_bytes(body[:times_at] + bytes(16) + body[times_at + 16 :])
->>>>>>> pictures
 
 
 def _turned_by_exif() -> bytes:
