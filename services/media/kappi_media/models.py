@@ -180,6 +180,7 @@ items = Table(
     ),
     # Ids are UUIDv7: this is the order of a gallery's page and the index of its keyset.
     Index("ix_items_gallery_id_id", "gallery_id", "id"),
+    Index("ix_items_gallery_id_sha256", "gallery_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
     Index("ix_items_live_id", "gallery_id", "live_id", postgresql_where=text("live_id IS NOT NULL")),
     # Few, whatever there is in all: every tick asks for them.
     Index("ix_items_unprobed", "id", postgresql_where=text("status = 'processing' AND width IS NULL")),

@@ -99,8 +99,9 @@ class BatchDeclaration(RequestBody, frozen=True, kw_only=True):
 
 
 class ItemChanges(RequestBody, frozen=True, kw_only=True):
-    """What to change; what is left out stays, null clears."""
+    """What to change; what is left out stays, null clears. filename: what the original is downloaded as."""
 
+    filename: Filename | UnsetType = UNSET
     caption: Caption | UnsetType | None = UNSET
     tags: Tags | UnsetType | None = UNSET
     location: Location | UnsetType | None = UNSET
@@ -149,7 +150,8 @@ class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
 
     expires_at: of the signed URLs; ask for the upload to get fresh ones. expires_in: seconds until then.
     state: only in the answer to a repeated request, where the upload has ended since; then there is nothing
-    to send.
+    to send. duplicate_of: an item
+    of the gallery with the declared SHA-256; a client that does not want it twice aborts the upload.
     """
 
     id: UUID
@@ -160,6 +162,7 @@ class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
     state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
+    duplicate_of: UUID | UnsetType = UNSET
 
 
 class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from kappi_chassis.problems import FieldError, ValidationFailed
+from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.grants import Grant
 from msgspec import UNSET
 from starlette.responses import Response
@@ -91,6 +92,7 @@ class ItemApi:
                 location=changes.location or None,
                 attributes=changes.attributes or {},
             ),
+            filename=safe_filename(changes.filename) if changes.filename is not UNSET else None,
             fields=frozenset(
                 name for name in changes.__struct_fields__ if getattr(changes, name) is not UNSET
             ),

@@ -25,6 +25,7 @@ changed AS (
     location = CASE WHEN 'location' = ANY($3) THEN $6 ELSE i.location END,
     attributes = CASE WHEN 'attributes' = ANY($3) THEN $7 ELSE i.attributes END,
     told_by_file = i.told_by_file - $3,
+    filename = coalesce($8, i.filename),
     version = i.version + 1
   FROM home WHERE i.id = $1 AND i.gallery_id = home.gallery_id
   RETURNING i.*),
@@ -75,9 +76,16 @@ class ItemQueries:
         return None if record is None else (Item._make(record[1:]), record["owner_id"])
 
     async def describe(
-        self, media_id: MediaId, gallery_id: GalleryId, *, description: Description, fields: frozenset[str]
+        self,
+        media_id: MediaId,
+        gallery_id: GalleryId,
+        *,
+        description: Description,
+        filename: str | None = None,
+        fields: frozenset[str],
     ) -> Item | None:
-        """Replace the named fields of an item's description; the item after it, None when there is none."""
+        """Replace the named fields of an item's description, and its name where one is given; the item after
+        it, None when there is none."""
         record = await self._database.hot.fetchrow(
             _DESCRIBE,
             media_id,
@@ -87,6 +95,7 @@ class ItemQueries:
             description.tags,
             description.location,
             description.attributes,
+            filename,
         )
         return item_of(record)
 

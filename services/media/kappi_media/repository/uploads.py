@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, NamedTuple
@@ -73,6 +73,10 @@ LEFT JOIN contents c ON c.gallery_id = $1
 LEFT JOIN accounts a ON a.id = $2
 LEFT JOIN promise_budgets p ON p.holder = $3
 LEFT JOIN promise_budgets g ON g.holder = $1
+"""
+_SAME_FILES = """
+SELECT DISTINCT ON (sha256) sha256, id FROM items
+WHERE gallery_id = $1 AND sha256 = ANY($2) AND status <> 'rejected' ORDER BY sha256, id
 """
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
 _FIND_ALL = f"SELECT {_COLUMNS} FROM uploads WHERE id = ANY($1) AND gallery_id = $2"  # noqa: S608 - as above
@@ -165,6 +169,10 @@ class UploadQueries:
         """Record a batch, and charge its owner or the budgets for it, in one statement; all of it or
         nothing."""
         return await _promise(self._database.hot, batch)
+
+    async def same_files(self, gallery_id: GalleryId, digests: Collection[bytes]) -> dict[bytes, UUID]:
+        """The first item of the gallery for each of these SHA-256 that it has."""
+        return dict(await self._database.hot.fetch(_SAME_FILES, gallery_id, list(digests)))
 
     async def find(self, upload_id: UploadId, gallery_id: GalleryId) -> Upload | None:
         record = await self._database.hot.fetchrow(_FIND, upload_id, gallery_id)

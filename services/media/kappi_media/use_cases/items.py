@@ -51,11 +51,20 @@ class Items:
         return handout
 
     async def describe(
-        self, media_id: MediaId, gallery_id: GalleryId, *, description: Description, fields: frozenset[str]
+        self,
+        media_id: MediaId,
+        gallery_id: GalleryId,
+        *,
+        description: Description,
+        filename: str | None,
+        fields: frozenset[str],
     ) -> Item:
-        """Replace the named fields of its description. Raises MediaNotFound."""
+        """Replace the named fields of its description, and its name where one is given. Raises
+        MediaNotFound."""
         return _there(
-            await self._items.describe(media_id, gallery_id, description=description, fields=fields)
+            await self._items.describe(
+                media_id, gallery_id, description=description, filename=filename, fields=fields
+            )
         )
 
     async def delete(self, media_id: MediaId, gallery_id: GalleryId) -> None:

@@ -17,6 +17,7 @@ from kappi_chassis.storage import ContentBinding, ObjectStore, UrlSigner
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_chassis.time_left import seconds_left
 from kappi_contracts.keys import original_key
+from msgspec import structs
 from msgspec.json import decode, encode
 
 from kappi_media import metrics
@@ -247,7 +248,23 @@ class SignBatch:
             for upload in uploads
         ]
         metrics.UPLOADS_SIGNED.inc(len(promised))
-        return encode(PromisedBatch(uploads=promised))
+        return encode(PromisedBatch(uploads=await self._with_duplicates(uploads, promised)))
+
+    async def _with_duplicates(
+        self, uploads: Sequence[Upload], promised: list[PromisedUpload]
+    ) -> list[PromisedUpload]:
+        """Those whose file the gallery has already say so."""
+        digests = {upload.sha256 for upload in uploads if upload.sha256 is not None}
+        if not digests:
+            return promised
+        known = await self._uploads.same_files(uploads[0].gallery_id, digests)
+        if not known:
+            return promised
+        same = [None if upload.sha256 is None else known.get(upload.sha256) for upload in uploads]
+        return [
+            one if media_id in (None, one.media_id) else structs.replace(one, duplicate_of=media_id)
+            for one, media_id in zip(promised, same, strict=True)
+        ]
 
     async def _begun(self, uploads: Sequence[Upload]) -> Sequence[Upload]:
         """The same, those in parts begun as far as the store is there to begin them."""

@@ -105,10 +105,23 @@ async def test_describing_changes_what_is_named_and_nothing_else(
     assert {name: read[name] for name in nothing} == nothing
 
 
+async def test_an_item_gets_another_name(client: Client, http: Http, gallery: Gallery) -> None:
+    item = await client.upload(gallery, JPEG, caption="old")
+    path, before = f"/v1/media/{item['id']}", (await client.view(gallery)).headers["etag"]
+    answer = await http("PATCH", path, grant=gallery.grant(), body={"filename": "a/日の出.jpg"})
+    assert (answer.json["filename"], answer.json["caption"]) == ("a_日の出.jpg", "old")
+    found = await get(answer.json["original"]["url"])
+    assert "a_日の出.jpg" in unquote(found.headers["content-disposition"])
+    page = await client.view(gallery, if_none_match=before)
+    assert page.json["items"][0]["filename"] == "a_日の出.jpg"
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
         ({"caption": "x" * 2001}, "caption"),
+        ({"filename": ""}, "filename"),
+        ({"filename": None}, "filename"),
         ({"tags": "alps"}, "tags"),
         ({"tags": [""]}, "tags.0"),
         ({"attributes": {"x": "y" * 5000}}, "attributes"),

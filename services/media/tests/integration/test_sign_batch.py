@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kappi_chassis.db import Database
 from kappi_media.testing.harness import Client, Clock, Gallery, Http
+from kappi_media.testing.samples import encode, quadrants
 
 GIB = 1 << 30
 
@@ -343,3 +344,33 @@ async def test_other_galleries_uploads_do_not_exist(
         answer = await http(method, path, grant=stranger.grant())
         assert (answer.status, answer.code) == (404, "upload_not_found")
     assert (await http("GET", f"/v1/uploads/{promised['id']}", grant=gallery.grant())).status == 200
+
+
+async def test_a_file_that_the_gallery_has_already_is_named(
+    client: Client, http: Http, gallery: Gallery, make_gallery: Callable[..., Gallery]
+) -> None:
+    body = encode(quadrants(16, 16), "JPEG")
+    digest = hashlib.sha256(body).hexdigest()
+    item = await client.upload(gallery, body, sha256=digest)
+    again = await client.sign(
+        gallery, jpeg(len(body), sha256=digest.upper()), jpeg(len(body), sha256="0" * 64), jpeg(len(body))
+    )
+    assert [upload.get("duplicate_of") for upload in again] == [item["id"], None, None]
+    # It is the client that decides: all can be sent.
+    assert await client.put(again[0], body) == 200
+    assert (await client.complete(gallery, again[0]["id"])).status == 200
+    (elsewhere,) = await client.sign(make_gallery(), jpeg(len(body), sha256=digest))
+    assert "duplicate_of" not in elsewhere
+
+
+async def test_a_repeated_request_is_no_duplicate_of_its_own_item(
+    client: Client, http: Http, gallery: Gallery
+) -> None:
+    body = encode(quadrants(16, 16), "JPEG")
+    wish = {"files": [jpeg(len(body), sha256=hashlib.sha256(body).hexdigest())]}
+    path, headers = f"/v1/galleries/{gallery.id}/uploads", {"idempotency-key": "batch-of-today"}
+    (upload,) = (await http("POST", path, grant=gallery.grant(), body=wish, headers=headers)).json["uploads"]
+    assert await client.put(upload, body) == 200
+    assert (await client.complete(gallery, upload["id"])).status == 200
+    (again,) = (await http("POST", path, grant=gallery.grant(), body=wish, headers=headers)).json["uploads"]
+    assert (again["state"], again.get("duplicate_of")) == ("completed", None)
