@@ -72,7 +72,7 @@ def _small(
     image = image.crop(0, 0, *size)
     width, height = displayed(image)
     scale = least_scale(sizes, width, height)
-    if _is_raw(samples) or samples.compression == tag.JPEG:
+    if _is_plain(samples) or samples.compression == tag.JPEG:
         image = _meant(image, samples, shrink=int(1 / scale))
     small = image.thumbnail_image(
         ANY_WIDTH, height=math.ceil(height * scale), size="down", **conversion(image)
@@ -83,7 +83,7 @@ def _small(
     return small
 
 
-def _is_raw(samples: Samples) -> bool:
+def _is_plain(samples: Samples) -> bool:
     """Whether libvips is shown plain numbers: it has opinions of its own on what the rest means."""
     ready_made = samples.photometric in (tag.PALETTE, tag.YCBCR) or samples.compression == tag.JPEG
     return samples.bits >= 8 and not ready_made
@@ -92,7 +92,7 @@ def _is_raw(samples: Samples) -> bool:
 def _layers(read: Bytes, directory: TiffDirectory, samples: Samples) -> Iterator[list[Piece]]:
     """The file as libvips is shown it; once for each plane that is needed, where samples stand in planes."""
     replaced: dict[int, Field | None] = {tag.EXTRA: None}  # libvips divides by an opacity that it knows of
-    if _is_raw(samples):
+    if _is_plain(samples):
         replaced[tag.PHOTOMETRIC] = directory.short(tag.PHOTOMETRIC, tag.RGB)
     for side, tile_side in zip(_SIZE, _TILE_SIZE, strict=True):
         tile = integer(directory.tags, tile_side) or 0
@@ -176,7 +176,7 @@ def _meant(image: pyvips.Image, samples: Samples, *, shrink: int) -> pyvips.Imag
         image = (image >> 16).cast("ushort")
     colour = image.extract_band(0, n=samples.colours)
     top = 255 if image.format == "uchar" else _DEEP
-    if samples.photometric == tag.WHITE_IS_ZERO and _is_raw(samples):
+    if samples.photometric == tag.WHITE_IS_ZERO and _is_plain(samples):
         colour = (top - colour).cast(image.format)
     if samples.photometric in _LAB:
         colour = _from_lab(colour, samples)

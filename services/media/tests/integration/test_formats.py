@@ -11,7 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 import av
+import numpy as np
 import pytest
+import tifffile
 from kappi_contracts.events import AccountCreated
 from kappi_media.ground import Ground, build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
@@ -134,9 +136,19 @@ def zipped() -> bytes:
     return out.getvalue()
 
 
+def heights(*, signed: bool) -> bytes:
+    """Metres above the sea: numbers that are no shades, told by their values or by their format."""
+    out = io.BytesIO()
+    pixels = np.linspace(-400, 8_848, 5_400).reshape(60, 90).astype("i2" if signed else "f4")
+    tifffile.imwrite(out, pixels, photometric="minisblack")
+    return out.getvalue()
+
+
 HOSTILE = {
     "a ZIP in a JPEG": (encode(quadrants(60, 40), "JPEG") + zipped(), "image/jpeg", "polyglot"),
     "a HEIC bomb": (Heif(properties=(ispe(30_000, 30_000),)).build(), "image/heic", "too_many_pixels"),
+    "a TIFF of heights": (heights(signed=False), "image/tiff", "unsupported_type"),
+    "signed samples": (heights(signed=True), "image/tiff", "unsupported_type"),
     "half a TIFF": (encode(quadrants(60, 40), "TIFF")[:900], "image/tiff", "truncated"),
     "a film of nothing": (matroska(cluster()), "video/webm", "corrupt"),
 }
