@@ -6,7 +6,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from kappi_chassis.clock import new_id
+from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
+from kappi_galleries.use_cases.moderation import Suspensions
 
 from .posting import Poster
 
@@ -131,10 +134,6 @@ async def test_galleries_of_a_suspended_account_are_not_found_until_it_is_reinst
 async def test_many_galleries_are_closed_page_by_page(
     http: Any, account: Any, outbox: Any, clock: Any, database: Any, published: Any
 ) -> None:
-    from kappi_chassis.clock import new_id
-    from kappi_contracts.envelope import Envelope
-    from kappi_galleries.use_cases.moderation import Suspensions
-
     for _ in range(5):
         assert (await http("POST", GALLERIES, token=account.token)).status == 201
     event = AccountSuspensionChanged(account_id=account.id, suspended=True, changed_at=clock.now)
