@@ -67,6 +67,7 @@ _SHORTEST_S: Final = 1e-6  # a timer of zero would never go off
 # What jobs import, and what these import when they meet a file that needs it.
 _LIBRARIES: Final = (
     "kappi_media.rendering.picture",
+    "kappi_media.rendering.animation",
     "kappi_media.rendering.encoding",
     "kappi_media.rendering.placeholder",
     "kappi_media.rendering.bmp",
@@ -176,10 +177,17 @@ def _undecodable(said: str) -> Refused:
 
 
 def _done(job: RenderJob, fetch: Fetch) -> Done:
+    from kappi_media.rendering.animation import animation
     from kappi_media.rendering.encoding import encoded, resized
     from kappi_media.rendering.placeholder import placeholder
 
     sizes = [RenditionSize(height=s.height, cover_width=s.cover_width) for s in job.sizes]
+    if job.fmt == "webp" and len(sizes) == 1:
+        moving = animation(
+            _file(job, fetch), content_type=job.content_type, size=sizes[0], max_pixels=job.max_pixels
+        )
+        if moving is not None:
+            return Done(images=(WireImage(body=moving.body, width=moving.width, height=moving.height),))
     base = _base(job, fetch, sizes)
     images = [resized(base, size) for size in sizes]
     files = [encoded(image, job.fmt) for image in images]
@@ -193,13 +201,8 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
     """The upright picture, at least as large as the largest size needs it."""
     from kappi_media.rendering import picture
 
-    video = job.content_type.startswith("video/")
-    file = RangedFile(
-        fetch,
-        size_bytes=job.size_bytes,
-        block_bytes=_VIDEO_BLOCK_BYTES if video else _PICTURE_BLOCK_BYTES,
-    )
-    if video:
+    file = _file(job, fetch)
+    if _is_video(job):
         return _poster(file, job, sizes)
     if job.content_type == "image/bmp":
         from kappi_media.rendering.bmp import load_bmp
@@ -216,6 +219,15 @@ def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvip
 
         return load_tiff(file, sizes=sizes, max_pixels=job.max_pixels)
     return picture.load_picture(file, content_type=job.content_type, sizes=sizes, max_pixels=job.max_pixels)
+
+
+def _is_video(job: RenderJob) -> bool:
+    return job.content_type.startswith("video/")
+
+
+def _file(job: RenderJob, fetch: Fetch) -> RangedFile:
+    block_bytes = _VIDEO_BLOCK_BYTES if _is_video(job) else _PICTURE_BLOCK_BYTES
+    return RangedFile(fetch, size_bytes=job.size_bytes, block_bytes=block_bytes)
 
 
 def _poster(

@@ -1,0 +1,55 @@
+"""Animated pictures stay animated where WebP is asked for, on the code a decoder process runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from kappi_contracts.keys import RenditionFormat
+from kappi_media.rendering import animation as module
+from kappi_media.rendering.wire import WireSize
+from kappi_media.testing.rendered import assert_upright, rendered
+from kappi_media.testing.samples import animation, encode, quadrants
+from PIL import Image
+
+FMT: RenditionFormat = "webp"
+LOW = WireSize(height=100)
+
+
+def frames(picture: Image.Image) -> int:
+    return int(getattr(picture, "n_frames", 1))
+
+
+@pytest.mark.parametrize("fmt", ["GIF", "WEBP"])
+async def test_all_frames_are_shown_for_their_time(fmt: Literal["GIF", "WEBP"]) -> None:
+    (picture,) = await rendered(animation(fmt, 300, 200), LOW, fmt=FMT)
+    assert (picture.size, frames(picture)) == ((150, 100), 3)
+    assert_upright(picture, tolerance=40)
+    picture.seek(1)
+    assert picture.convert("RGB").getpixel((75, 50)) == (255, 255, 255)
+    assert picture.info["duration"] == 80
+    (large,) = await rendered(animation(fmt, 300, 200), WireSize(height=2048), fmt=FMT)
+    assert (large.size, frames(large)) == ((300, 200), 3), "never enlarged"
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "fmt"),
+    [
+        (animation("GIF", 300, 200), LOW, "jpeg"),
+        (animation("GIF", 300, 200), WireSize(height=90, cover_width=90), FMT),
+        (encode(quadrants(300, 200), "GIF"), LOW, FMT),
+        (encode(quadrants(300, 200), "WEBP"), LOW, FMT),
+        (animation("PNG", 300, 200), LOW, FMT),
+    ],
+    ids=["jpeg", "cover", "one frame", "still", "png"],
+)
+async def test_else_it_is_the_first_frame(body: bytes, size: WireSize, fmt: RenditionFormat) -> None:
+    (picture,) = await rendered(body, size, fmt=fmt)
+    assert frames(picture) == 1
+    assert_upright(picture, tolerance=40)
+
+
+async def test_one_with_too_many_pixels_in_its_frames_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SHOWN_PIXELS", 3 * 150 * 100 - 1)
+    (picture,) = await rendered(animation("GIF", 300, 200), LOW, fmt=FMT)
+    assert (picture.size, frames(picture)) == ((150, 100), 1)
