@@ -283,8 +283,8 @@ RENDITION: dict[str, Any] = {
         "An item lists URLs of this operation for sizes that are not made yet. They are signed: they need no "
         "credential, live as long as the other URLs beside them, and lead to the JPEG.\n\n"
         "JPEG, unless `Accept` names `image/avif` or `image/webp` and gives it no lower quality than JPEG; "
-        "of the two, at the same quality, AVIF. A wildcard means JPEG. A GIF or WebP that moves does so as WebP, "
-        "too, unless its frames are very many or large."
+        "of the two, at the same quality, AVIF. A wildcard means JPEG. A GIF or WebP that moves does so as "
+        "WebP, too, unless its frames are very many or large."
     ),
     "status_code": 302,
     "response_class": Response,  # no body, so none is documented
