@@ -29,6 +29,7 @@ async def test_an_anonymous_gallery_comes_with_code_link_and_key(http: Any, cloc
     assert set(gallery) == {
         *("id", "code", "url", "title", "visibility", "password_protected", "expires_at", "created_at"),
         *("updated_at", "item_count", "size_bytes", "location_free", "access_key", "takedown_reason"),
+        "expires_in",
     }
     assert len(gallery["code"]) == 4
     assert set(gallery["code"]) <= set(ALPHABET)
@@ -50,7 +51,8 @@ async def test_everything_is_optional(http: Any, request_: dict[str, Any]) -> No
 
 
 async def test_a_shorter_life_may_be_asked_for(http: Any) -> None:
-    assert _seconds(await http("POST", CREATE, body={"expires_in": 3_600})) == 3_600
+    answer = await http("POST", CREATE, body={"expires_in": 3_600})
+    assert _seconds(answer) == answer.json["expires_in"] == 3_600
 
 
 async def test_the_event_is_committed_with_the_gallery(http: Any, published: Any) -> None:
