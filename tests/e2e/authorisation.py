@@ -377,7 +377,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ADMINISTRATOR,
         "200",
         "/v1/admin/accounts/{other}/tier",
-        json={"tier": "Basic"},
+        json={"tier": "Premium"},
     ),
     Operation(
         "PUT /v1/admin/accounts/{id}/suspension",

@@ -2,7 +2,7 @@
 
     KAPPI_TEST_REFRESH_EXAMPLES=1 .venv/bin/pytest -n0 --slow=none -k embedded tests/e2e/test_surface.py \
         tests/e2e/test_authorisation.py tests/e2e/test_refusals.py tests/e2e/test_accounts.py \
-        tests/e2e/test_renditions.py
+        tests/e2e/test_renditions.py tests/e2e/test_moderation.py
 
 and then docs/openapi.json is refreshed, which holds them.
 

@@ -22,6 +22,7 @@ StackKind = Literal["embedded", "real"]
 
 DEFAULTS: Mapping[str, str] = {
     **GENEROUS,
+    "KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME": "PT1H",  # longer than all tests of one stack take
     # A gallery can then outlive a tick at the end of everybody else's thirty days.
     "KAPPI_GALLERIES_ANONYMOUS_LIFETIME_CAP": "P60D",
 }

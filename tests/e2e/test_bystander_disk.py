@@ -262,7 +262,7 @@ async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
             version.write_text(right)
             await _until_well(bystander)
         await eventually(lambda: _assert_up(small_stack), _RECOVERS_S)
-        await bystander.upload_file()
+        await eventually(bystander.upload_file, _RECOVERS_S)
 
 
 async def test_a_stack_that_is_killed_on_a_full_disk_starts_and_shows_what_it_has(

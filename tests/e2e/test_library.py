@@ -99,9 +99,11 @@ async def test_items_move_to_another_gallery_of_their_owner(
     described = await phone.ask("PATCH", path, headers=shelf.owner.key, json={"caption": "Moved"})
     assert described.ok()["gallery_id"] == peaks.id
     for item in (before, after):
-        for url in [item["original"]["url"], *(one["url"] for one in item["renditions"].values())]:
-            # Of the store, or, where a size is not made yet, of what makes it.
-            assert (await phone.insist("GET", url)).status in (200, 302)
+        urls = [item["original"]["url"], *(one["url"] for one in item["renditions"].values())]
+        for url in urls:
+            # Of the store, or, where a size is not made yet, of what makes it, which a move brings to an end.
+            makes = 302 if item is after else 403
+            assert (await phone.insist("GET", url)).status == (makes if "/v1/media/" in url else 200)
         assert (await phone.ask("GET", item["original"]["url"])).body == PHOTO
     assert await _search(phone, shelf.owner, f"gallery_id={peaks.id}") == ["sunrise.jpg"]
     assert await _search(phone, shelf.owner, f"gallery_id={shelf.alps.id}") == ["京都.jpg"]

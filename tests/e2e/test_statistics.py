@@ -169,7 +169,7 @@ async def test_an_account_is_told_what_it_stores(stack: StackUnderTest, phone: P
     assert found["library"] == {**both, "kinds": {"image": both}, "types": {"image/png": both}}
     assert found["totals"] == found["library"]
     assert sum(day["item_count"] for day in found["days"]) == 2
-    assert found["quota"] == {"used_bytes": 2 * size, "reserved_bytes": 0, "limit_bytes": 15 << 30}
+    assert found["quota"] == {"used_bytes": 2 * size, "reserved_bytes": 0, "limit_bytes": 50 << 30}
 
     (await phone.ask("DELETE", f"/v1/media/{media_id}", headers=owner.key)).ok(204)
     assert (await stored())["library"]["item_count"] == 1

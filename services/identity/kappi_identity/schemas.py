@@ -163,6 +163,8 @@ class PasswordChange(RequestBody):
 class AccountDeletion(RequestBody):
     """Not needed within minutes of a log-in."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"password": "quiet harbour lamp"}]})
+
     password: CurrentPassword
 
 
