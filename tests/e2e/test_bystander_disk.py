@@ -14,13 +14,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
 from kappi_chassis.disk import disk_space
 from kappi_chassis.testing.eventually import eventually
+from kappi_contracts.keys import gallery_prefix
 
-from tests.e2e import accounts, posts
+from tests.e2e import accounts, evidence, posts
 from tests.e2e.accounts import Person
 from tests.e2e.bystander import ATTACKER, PICTURE, Served, assert_unharmed
 from tests.e2e.disks import MIB, SmallDisk, fill_up, mounted, small_disk
@@ -226,6 +228,8 @@ async def test_one_client_without_account_fills_the_disk_and_everybody_else_goes
 
         await eventually(lambda: _assert_takes(bystander), _RECOVERS_S)
         await bystander.upload_file()
+        # The next tests need the room, and end the server that the purge needs.
+        await eventually(lambda: _assert_purged(small_stack, filler), _RECOVERS_S)
 
 
 async def test_a_disk_that_others_fill_stops_nothing_for_longer_than_it_is_full(
@@ -344,6 +348,11 @@ async def _give_back(filler: Filler, phone: Phone, disk: SmallDisk) -> None:
     gone = await phone.ask("DELETE", f"/v1/galleries/{filler.gallery.id}", headers=filler.gallery.key)
     assert gone.status == 204
     (disk.folder / "rest").unlink(missing_ok=True)
+
+
+async def _assert_purged(stack: StackUnderTest, filler: Filler) -> None:
+    assert filler.gallery is not None
+    assert await evidence.objects_under(stack, gallery_prefix(UUID(filler.gallery.id))) == []
 
 
 def _fill_logs(logs: Path) -> Path:
