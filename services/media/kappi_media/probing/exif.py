@@ -128,7 +128,7 @@ def plausible_place(latitude: float, longitude: float, altitude: float | None) -
 
 
 def _taken_at(tags: ExifTags, annotations: Annotations) -> tuple[datetime | None, timezone | None]:
-    """When the picture was made, whoever says so, before when it was digitized, before when it was saved."""
+    """When the picture was made, in any block; else when it was digitized; else when it was saved."""
     # Some makers, and TIFF/EP, have all of it in the first directory.
     exif = {**tags.main, **tags.exif}
     candidates = (

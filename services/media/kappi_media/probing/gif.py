@@ -81,7 +81,7 @@ async def _walk(reader: BlockReader, limits: ProbeLimits, *, start: int) -> _Fra
             frames.loops = frames.loops or label[1:] in _LOOP_EXTENSIONS
             end = await _skip_blocks(reader, position + 2, limits)
             if label[1:] == _XMP_EXTENSION and not frames.metadata.xmp:
-                # The packet as it is, then bytes that lead whoever counts it as blocks to its end.
+                # The packet as it is, then bytes that lead a reader of blocks to its end.
                 packet_at = position + 2 + len(_XMP_EXTENSION)
                 size = min(end - packet_at, MAX_XMP_BYTES)
                 frames.metadata.xmp = [await reader.read_upto(packet_at, size)]
