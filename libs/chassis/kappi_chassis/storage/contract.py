@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class StorageUnavailable(Exception):
@@ -37,8 +37,7 @@ class StorageRefused(Exception):
     """The store says the request itself is wrong (an over-long key, say): trying again will not help."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContentBinding:
+class ContentBinding(NamedTuple):
     """What a signed upload is bound to; the store refuses anything else.
 
     size_bytes: exact Content-Length. sha256: 32 raw digest bytes, where the client declared them.
@@ -51,8 +50,7 @@ class ContentBinding:
     sha256: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
+class SignedRequest(NamedTuple):
     """A request someone without credentials may make until `expires_at`, with exactly these headers.
 
     An upload is bound to its `Content-Length` too. It is not among `headers`, because every HTTP client

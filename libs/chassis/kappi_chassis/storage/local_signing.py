@@ -108,7 +108,7 @@ class LocalUrlSigner:
             query = f"{query}&sha256={binding.sha256.hex()}"
             headers["x-amz-checksum-sha256"] = b64encode(binding.sha256).decode()
         url = self._signed("PUT", key, query)
-        return SignedRequest(url=url, http_method="PUT", headers=headers, expires_at=expires_at)
+        return SignedRequest(url, "PUT", headers, expires_at)
 
     def sign_part(
         self, key: str, *, upload_id: str, number: int, size_bytes: int, now: datetime, lifetime: timedelta

@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kappi_chassis.storage.contract import SignedRequest
@@ -49,7 +49,7 @@ def _call(request: SignedRequest, body: bytes | None, headers: Mapping[str, str]
 
 def without(request: SignedRequest, header: str) -> SignedRequest:
     """The same request, one header forgotten."""
-    return replace(request, headers={k: v for k, v in request.headers.items() if k != header})
+    return request._replace(headers={k: v for k, v in request.headers.items() if k != header})
 
 
 def begun(request: SignedRequest, **headers: str) -> socket.socket:

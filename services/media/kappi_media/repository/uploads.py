@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, NamedTuple
@@ -32,11 +32,18 @@ id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rej
 expires_at, created_at, part_size_bytes, multipart_id
 """
 
+
+def _same_files(*, digests: str) -> str:
+    """Of the gallery $1: the first item for each digest. digests: the parameter that has them."""
+    return f"""SELECT DISTINCT ON (sha256) sha256, id FROM items
+WHERE gallery_id = $1 AND sha256 = ANY({digests}) AND status <> 'rejected' ORDER BY sha256, id"""  # noqa: S608 - a parameter's name
+
+
 # `made` for a gallery's first upload, `home` for all others. The share lock lets batches go side by side, and
 # makes the deletion of the gallery wait for them: it must see every row it has to remove. An owner's batches
 # meet at the account's row, which is why the quota is exact; batches for anonymous galleries meet at the rows
 # of their budgets.
-_PROMISE = """
+_PROMISE = f"""
 WITH made AS (
   INSERT INTO contents (gallery_id, owner_id) VALUES ($1, $5) ON CONFLICT DO NOTHING RETURNING gallery_id),
 home AS MATERIALIZED (
@@ -51,17 +58,21 @@ charged AS (
   UPDATE accounts a SET reserved_bytes = a.reserved_bytes + $6 FROM open
   WHERE a.id = $5 AND a.deleted_at IS NULL
     AND ($7::bigint IS NULL OR a.reserved_bytes + a.used_bytes + $6 <= $7)
-  RETURNING a.id)
-INSERT INTO uploads (
-  id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
-  part_size_bytes, posted, address_id, uploader_address)
-SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
-       f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8, $14
-FROM open, json_to_recordset($4::text::json) AS f (
-  id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text, description jsonb,
-  expires_at timestamptz, part_size_bytes bigint, posted boolean)
-WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
-"""
+  RETURNING a.id),
+promised AS (
+  INSERT INTO uploads (
+    id, media_id, gallery_id, filename, content_type, size_bytes, sha256, description, expires_at, created_at,
+    part_size_bytes, posted, address_id, uploader_address)
+  SELECT f.id, f.media_id, open.gallery_id, f.filename, f.content_type, f.size_bytes, decode(f.sha256, 'hex'),
+         f.description, coalesce(f.expires_at, $2), $3, f.part_size_bytes, coalesce(f.posted, false), $8, $14
+  FROM open, json_to_recordset($4::text::json) AS f (
+    id uuid, media_id uuid, filename text, content_type text, size_bytes bigint, sha256 text,
+    description jsonb, expires_at timestamptz, part_size_bytes bigint, posted boolean)
+  WHERE $5::uuid IS NULL OR EXISTS (SELECT 1 FROM charged)
+  RETURNING id)
+SELECT (SELECT count(*) FROM promised), array_agg(same.sha256), array_agg(same.id)
+FROM ({_same_files(digests="$15")}) AS same
+"""  # noqa: S608 - a statement from above
 _WHY_NOT = """
 SELECT c.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL AS deleted, c.gallery_id IS NOT NULL AS known,
        c.owner_id, coalesce(c.claim_until > $4, false) AS being_claimed,
@@ -74,10 +85,7 @@ LEFT JOIN accounts a ON a.id = $2
 LEFT JOIN promise_budgets p ON p.holder = $3
 LEFT JOIN promise_budgets g ON g.holder = $1
 """
-_SAME_FILES = """
-SELECT DISTINCT ON (sha256) sha256, id FROM items
-WHERE gallery_id = $1 AND sha256 = ANY($2) AND status <> 'rejected' ORDER BY sha256, id
-"""
+_SAME_FILES = _same_files(digests="$2")
 _FIND = f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 AND gallery_id = $2"  # noqa: S608 - column names
 _FIND_ALL = f"SELECT {_COLUMNS} FROM uploads WHERE id = ANY($1) AND gallery_id = $2"  # noqa: S608 - as above
 _END = """
@@ -112,6 +120,10 @@ class Refusal(Enum):
     OTHER_OWNER = "other_owner"
     OWNER_UNKNOWN = "owner_unknown"
     OVER_QUOTA = "over_quota"
+
+
+SameFiles = dict[bytes, UUID]
+"""The first item of a gallery for each SHA-256 that it has, of those asked for."""
 
 
 class BudgetSpent(NamedTuple):
@@ -165,13 +177,12 @@ class UploadQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def promise(self, batch: PromisedFiles) -> Refusal | BudgetSpent | None:
-        """Record a batch, and charge its owner or the budgets for it, in one statement; all of it or
-        nothing."""
+    async def promise(self, batch: PromisedFiles) -> SameFiles | Refusal | BudgetSpent:
+        """Record a batch, and charge its owner or the budgets for it, in one statement; all of it or nothing.
+        It tells which of the declared files the gallery has already."""
         return await _promise(self._database.hot, batch)
 
-    async def same_files(self, gallery_id: GalleryId, digests: Collection[bytes]) -> dict[bytes, UUID]:
-        """The first item of the gallery for each of these SHA-256 that it has."""
+    async def same_files(self, gallery_id: GalleryId, digests: Collection[bytes]) -> SameFiles:
         return dict(await self._database.hot.fetch(_SAME_FILES, gallery_id, list(digests)))
 
     async def find(self, upload_id: UploadId, gallery_id: GalleryId) -> Upload | None:
@@ -201,12 +212,19 @@ class UploadQueries:
         return sequence is not None
 
 
-async def promise_within(connection: AsyncConnection, batch: PromisedFiles) -> Refusal | BudgetSpent | None:
+def digests_of(uploads: Iterable[Upload]) -> list[bytes]:
+    """The SHA-256 that are declared."""
+    return [upload.sha256 for upload in uploads if upload.sha256 is not None]
+
+
+async def promise_within(
+    connection: AsyncConnection, batch: PromisedFiles
+) -> SameFiles | Refusal | BudgetSpent:
     """`UploadQueries.promise` as part of a transaction that has already begun."""
     return await _promise(await driver_of(connection), batch)
 
 
-async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | BudgetSpent | None:
+async def _promise(asyncpg: Any, batch: PromisedFiles) -> SameFiles | Refusal | BudgetSpent:
     first = batch.declared[0].upload
     size_bytes = batch.size_bytes
     counted, limits = None, (0, 0, 0, 0)
@@ -214,8 +232,9 @@ async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | BudgetSpent 
         counted, (of_address, of_gallery) = batch.address_id, batch.budgets
         limits = (*of_address, *of_gallery)
     rows = encode([_row(one, first.expires_at, posted=batch.posted) for one in batch.declared]).decode()
+    digests = digests_of(one.upload for one in batch.declared)
     for _ in range(_ATTEMPTS):
-        status = await asyncpg.execute(
+        promised, same_digests, same_ids = await asyncpg.fetchrow(
             _PROMISE,
             first.gallery_id,
             first.expires_at,
@@ -228,9 +247,10 @@ async def _promise(asyncpg: Any, batch: PromisedFiles) -> Refusal | BudgetSpent 
             len(batch.declared),
             *limits,
             address_party(batch.address_id),
+            digests,
         )
-        if status != "INSERT 0 0":
-            return None
+        if promised:
+            return dict(zip(same_digests or (), same_ids or (), strict=True))
         row = await asyncpg.fetchrow(_WHY_NOT, first.gallery_id, batch.owner_id, counted, first.created_at)
         why_not = _refusal(batch, size_bytes, row)
         if why_not is not None:

@@ -25,7 +25,7 @@ from kappi_media.errors import (
 )
 from kappi_media.repository.ownership import adopt
 from kappi_media.repository.promises import forget_unused, free_ended, free_ended_of
-from kappi_media.repository.uploads import BudgetSpent, PromisedFiles, Refusal
+from kappi_media.repository.uploads import BudgetSpent, PromisedFiles, Refusal, SameFiles
 
 T = TypeVar("T")
 URL_LIVES_COUNTED: Final = 2
@@ -41,21 +41,22 @@ class OwnerUnknown(Exception):
         self.owner_id = owner_id
 
 
-def check_promised(files: PromisedFiles, refusal: Refusal | BudgetSpent | None) -> None:
+def check_promised(files: PromisedFiles, answer: SameFiles | Refusal | BudgetSpent) -> SameFiles:
     """Raises what stood in the way, if anything did: GalleryNotFound (deleted), GalleryKeyWrong (it has
     another owner by now), ClaimInProgress, QuotaExceeded, TooMuchPromised, OwnerUnknown."""
-    if refusal is Refusal.GALLERY_DELETED:
-        raise GalleryNotFound
-    if refusal is Refusal.BEING_CLAIMED:
+    if isinstance(answer, dict):
+        return answer
+    if isinstance(answer, BudgetSpent):
+        raise _too_much(files, answer)
+    if answer is Refusal.BEING_CLAIMED:
         raise ClaimInProgress("Try again in a moment.", retry_after_s=1)
-    if refusal is Refusal.OTHER_OWNER:
+    if answer is Refusal.OTHER_OWNER:
         raise GalleryKeyWrong("The gallery belongs to an account now.")
-    if refusal is Refusal.OVER_QUOTA:
+    if answer is Refusal.OVER_QUOTA:
         raise QuotaExceeded(f"It may hold {files.quota_bytes} bytes, pending uploads included.")
-    if refusal is Refusal.OWNER_UNKNOWN and files.owner_id is not None:
+    if answer is Refusal.OWNER_UNKNOWN and files.owner_id is not None:
         raise OwnerUnknown(files.owner_id)
-    if isinstance(refusal, BudgetSpent):
-        raise _too_much(files, refusal)
+    raise GalleryNotFound
 
 
 class Promising:

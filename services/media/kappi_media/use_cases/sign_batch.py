@@ -41,7 +41,13 @@ from kappi_media.errors import (
 )
 from kappi_media.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
 from kappi_media.probing import ACCEPTED
-from kappi_media.repository.uploads import PromisedFiles, UploadQueries, promise_within
+from kappi_media.repository.uploads import (
+    PromisedFiles,
+    SameFiles,
+    UploadQueries,
+    digests_of,
+    promise_within,
+)
 from kappi_media.schemas import (
     FileDeclaration,
     MultipartUpload,
@@ -81,6 +87,13 @@ class Batch(NamedTuple):
     connection: Connection = "normal"
 
 
+class _Promised(NamedTuple):
+    """same: the files of these that the gallery has already."""
+
+    uploads: Sequence[Upload]
+    same: SameFiles
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseTerms:
     """lifetime: of a promise of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
@@ -101,24 +114,23 @@ class UploadSigner:
 
     def sign(self, upload: Upload, *, now: datetime) -> tuple[SignedUpload, datetime]:
         """The request that carries the upload out, and when it expires."""
-        (signed,) = self.sign_all([upload], now=now)
-        return signed
+        (signed,), expires_at = self.sign_all([upload], now=now)
+        return signed, expires_at
 
-    def sign_all(
-        self, uploads: Sequence[Upload], *, now: datetime
-    ) -> Iterator[tuple[SignedUpload, datetime]]:
-        """As `sign`, for uploads that expire together."""
-        if not uploads:
-            return
+    def sign_all(self, uploads: Sequence[Upload], *, now: datetime) -> tuple[list[SignedUpload], datetime]:
+        """As `sign`, for uploads that expire together: at least one."""
         lifetime = url_lifetime_left(uploads[0].expires_at, now=now, lifetime=self._lifetime)
-        for upload in uploads:
-            signed = self._signer.sign_put(
+        signed = [
+            self._signer.sign_put(
                 original_key(upload.gallery_id, upload.media_id),
                 binding=ContentBinding(upload.content_type, upload.size_bytes, upload.sha256),
                 now=now,
                 lifetime=lifetime,
             )
-            yield SignedUpload(url=signed.url, http_method="PUT", headers=signed.headers), signed.expires_at
+            for upload in uploads
+        ]
+        requests = [SignedUpload(url=one.url, http_method="PUT", headers=one.headers) for one in signed]
+        return requests, signed[0].expires_at
 
 
 class SignBatch:
@@ -157,9 +169,9 @@ class SignBatch:
         """
         files = await self._files(batch)
 
-        async def promise() -> list[Upload]:
-            check_promised(files, await self._uploads.promise(files))
-            return [one.upload for one in files.declared]
+        async def promise() -> _Promised:
+            same = check_promised(files, await self._uploads.promise(files))
+            return _Promised([one.upload for one in files.declared], same)
 
         return await self._answer(await self._promising(files, promise))
 
@@ -170,25 +182,25 @@ class SignBatch:
         """
         files = await self._files(batch)
 
-        async def promise() -> list[Upload]:
+        async def promise() -> _Promised:
             async with self._outbox.begin() as unit:
                 stored = await call.claim(unit.connection)
                 if stored is None:
-                    check_promised(files, await promise_within(unit.connection, files))
+                    same = check_promised(files, await promise_within(unit.connection, files))
                     uploads = [one.upload for one in files.declared]
                     ids = encode([upload.id for upload in uploads])
                     await call.store(unit.connection, StoredAnswer(CREATED, ids))
-                    return uploads
+                    return _Promised(uploads, same)
             return await self._promised_before(batch, stored)
 
         return await self._answer(await self._promising(files, promise))
 
-    async def _promised_before(self, batch: Batch, stored: StoredAnswer) -> list[Upload]:
+    async def _promised_before(self, batch: Batch, stored: StoredAnswer) -> _Promised:
         ids = [UploadId(each) for each in decode(stored.body, type=list[UUID])]
         uploads = await self._uploads.find_all(ids, batch.gallery_id)
         if len(uploads) != len(ids):
             raise UploadNotFound("Those uploads were abandoned and swept: declare the files again.")
-        return uploads
+        return _Promised(uploads, await self._uploads.same_files(batch.gallery_id, digests_of(uploads)))
 
     async def _files(self, batch: Batch) -> PromisedFiles:
         declared = self._declare(batch)
@@ -231,40 +243,26 @@ class SignBatch:
             for file in batch.files
         ]
 
-    async def _answer(self, uploads: Sequence[Upload]) -> bytes:
-        uploads = await self._begun(uploads)
+    async def _answer(self, batch: _Promised) -> bytes:
+        uploads = await self._begun(batch.uploads)
         now = self._clock()
         in_parts = sum(upload.part_size_bytes is not None for upload in uploads)
         parts_each = min(MAX_SIGNED_PARTS, SIGNED_PARTS_PER_BATCH // in_parts) if in_parts else 0
-        singles = self._signer.sign_all(
+        in_one = self._in_one(
             [upload for upload in uploads if upload.part_size_bytes is None and upload.is_open(now)], now=now
         )
         promised = [
             _ended(upload, now=now)
             if not upload.is_open(now)
-            else _in_one(upload, next(singles), now=now)
+            else next(in_one)
             if upload.part_size_bytes is None
             else self._in_parts(upload, parts_each, now=now)
             for upload in uploads
         ]
         metrics.UPLOADS_SIGNED.inc(len(promised))
-        return encode(PromisedBatch(uploads=await self._with_duplicates(uploads, promised)))
-
-    async def _with_duplicates(
-        self, uploads: Sequence[Upload], promised: list[PromisedUpload]
-    ) -> list[PromisedUpload]:
-        """Those whose file the gallery has already say so."""
-        digests = {upload.sha256 for upload in uploads if upload.sha256 is not None}
-        if not digests:
-            return promised
-        known = await self._uploads.same_files(uploads[0].gallery_id, digests)
-        if not known:
-            return promised
-        same = [None if upload.sha256 is None else known.get(upload.sha256) for upload in uploads]
-        return [
-            one if media_id in (None, one.media_id) else structs.replace(one, duplicate_of=media_id)
-            for one, media_id in zip(promised, same, strict=True)
-        ]
+        if batch.same:
+            promised = _with_duplicates(promised, batch)
+        return encode(PromisedBatch(uploads=promised))
 
     async def _begun(self, uploads: Sequence[Upload]) -> Sequence[Upload]:
         """The same, those in parts begun as far as the store is there to begin them."""
@@ -281,6 +279,22 @@ class SignBatch:
             upload if upload.id not in begun else upload._replace(multipart_id=begun[upload.id])
             for upload in uploads
         ]
+
+    def _in_one(self, uploads: Sequence[Upload], *, now: datetime) -> Iterator[PromisedUpload]:
+        """uploads: open, those of one PUT."""
+        if not uploads:
+            return
+        signed, expires_at = self._signer.sign_all(uploads, now=now)
+        expires_in = seconds_left(expires_at, now=now)
+        for upload, single in zip(uploads, signed, strict=True):
+            yield PromisedUpload(
+                id=upload.id,
+                media_id=upload.media_id,
+                method="single",
+                expires_at=expires_at,
+                expires_in=expires_in,
+                single=single,
+            )
 
     def _in_parts(self, upload: Upload, limit: int, *, now: datetime) -> PromisedUpload:
         plan = plan_of(upload)
@@ -299,16 +313,13 @@ class SignBatch:
         )
 
 
-def _in_one(upload: Upload, signed: tuple[SignedUpload, datetime], *, now: datetime) -> PromisedUpload:
-    single, expires_at = signed
-    return PromisedUpload(
-        id=upload.id,
-        media_id=upload.media_id,
-        method="single",
-        expires_at=expires_at,
-        expires_in=seconds_left(expires_at, now=now),
-        single=single,
-    )
+def _with_duplicates(promised: list[PromisedUpload], batch: _Promised) -> list[PromisedUpload]:
+    """Those whose file the gallery has already say so."""
+    same = [None if upload.sha256 is None else batch.same.get(upload.sha256) for upload in batch.uploads]
+    return [
+        one if media_id in (None, one.media_id) else structs.replace(one, duplicate_of=media_id)
+        for one, media_id in zip(promised, same, strict=True)
+    ]
 
 
 def _ended(upload: Upload, *, now: datetime) -> PromisedUpload:

@@ -578,6 +578,7 @@ async def test_a_store_that_is_away_is_tried_again(
         assert store.refusals > 1
 
     monkeypatch.setattr(moving, "FIRST_PAUSE", timedelta(0))
+    monkeypatch.setattr(moving, "ATTEMPTS", 1_000_000)  # however long this test is kept waiting
 
     async def is_moved() -> None:
         assert await shown(client, album) == ([media_id], 1)

@@ -58,7 +58,7 @@ async def test_browsers_may_ask_first(sign_put: SignPut) -> None:
         "access-control-request-method": "PUT",
         "access-control-request-headers": "content-type,if-none-match,x-amz-checksum-sha256",
     }
-    answer = await call(replace(request, headers=asked), http_method="OPTIONS")
+    answer = await call(request._replace(headers=asked), http_method="OPTIONS")
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "PUT" in answer.headers["access-control-allow-methods"]
@@ -71,7 +71,7 @@ async def test_every_answer_may_be_read_by_browsers(
 ) -> None:
     put = await call(sign_put(3), b"abc")
     get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
-    for answer in (put, await call(get), await call(replace(get, url=get.url + "0"))):
+    for answer in (put, await call(get), await call(get._replace(url=get.url + "0"))):
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "etag" in answer.headers["access-control-expose-headers"]
 
@@ -147,7 +147,7 @@ async def test_nothing_told_beyond_the_code(
     assert answer.body.endswith(
         b"<Error><Code>NoSuchKey</Code><Message>There is no such object.</Message></Error>"
     )
-    elsewhere = await call(replace(get, url=get.url.replace("/store/", "/other/")))
+    elsewhere = await call(get._replace(url=get.url.replace("/store/", "/other/")))
     assert elsewhere.status == 404
 
 
@@ -385,7 +385,7 @@ async def test_no_signature_in_any_log(
     await call(put, b"abc")
     get = served_local_store.signer.sign_get(key, now=now, lifetime=LIFETIME)
     await call(get)
-    await call(replace(get, url=get.url[:-1] + ("0" if get.url[-1] != "0" else "1")))
+    await call(get._replace(url=get.url[:-1] + ("0" if get.url[-1] != "0" else "1")))
     told = caplog.text + "".join(capfd.readouterr())
     for secret in (put.url[-20:], get.url[-20:-1], "signature="):
         assert secret not in told

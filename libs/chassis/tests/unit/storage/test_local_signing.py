@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
@@ -83,7 +82,7 @@ def test_a_part_is_no_other_part(change: Callable[[str], str]) -> None:
     verify(request)
     assert change(request.url) != request.url
     with pytest.raises(SignatureRejected):
-        verify(replace(request, url=change(request.url)))
+        verify(request._replace(url=change(request.url)))
 
 
 @given(data=st.data())
@@ -92,7 +91,7 @@ def test_one_changed_character_is_noticed(data: st.DataObject) -> None:
     begin = request.url.index("/store/") + len("/store/")
     at = data.draw(st.integers(begin, len(request.url) - 1))
     char = data.draw(st.sampled_from("0123456789abcdefxyz%&=+/.-").filter(lambda c: c != request.url[at]))
-    changed = replace(request, url=request.url[:at] + char + request.url[at + 1 :])
+    changed = request._replace(url=request.url[:at] + char + request.url[at + 1 :])
     if unquote(changed.url) == unquote(request.url):  # %2f for %2F: the same URL (RFC 3986, 6.2.2.1)
         assert verify(changed) == verify(request)
         return
@@ -103,7 +102,7 @@ def test_one_changed_character_is_noticed(data: st.DataObject) -> None:
 def test_the_same_url_spelled_otherwise_is_the_same() -> None:
     request = SIGNER.sign_put("galleries/a/b", binding=BINDING, now=NOW, lifetime=LIFETIME)
     assert "image%2Fjpeg" in request.url
-    assert verify(replace(request, url=request.url.replace("%2F", "%2f"))).binding == BINDING
+    assert verify(request._replace(url=request.url.replace("%2F", "%2f"))).binding == BINDING
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_changed_queries_are_noticed(change: Callable[[str], str]) -> None:
     request = SIGNER.sign_put("k", binding=BINDING, now=NOW, lifetime=LIFETIME)
     verify(request)
     with pytest.raises(SignatureRejected):
-        verify(replace(request, url=change(request.url)))
+        verify(request._replace(url=change(request.url)))
 
 
 def test_a_get_is_no_put_and_the_reverse() -> None:
