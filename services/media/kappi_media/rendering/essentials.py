@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from kappi_media.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
@@ -24,9 +25,12 @@ MAX_PARTS: Final = 1 << 20
 """Chunks, segments or blocks of one file."""
 
 
-def essentials(file: RangedFile, *, content_type: str) -> RangedFile:
-    """Raises RenderRejected where there is no end of parts."""
-    reader = _READERS.get(content_type)
+def essentials(file: RangedFile, *, content_type: str, all_frames: bool = False) -> RangedFile:
+    """all_frames: of an animation, which the first stands for otherwise.
+
+    Raises RenderRejected where there is no end of parts.
+    """
+    reader = (_READERS_OF_ALL if all_frames else _READERS).get(content_type)
     if reader is None:
         return file
     pieces = list(joined(reader(Bytes(file))))
@@ -51,7 +55,11 @@ _PNG_ONCE: Final = {
 }
 
 
-def _png(read: Bytes) -> Iterator[Piece]:
+_PNG_PICTURE: Final = frozenset({b"IDAT"})
+_PNG_FRAMES: Final = frozenset({b"IDAT", b"acTL", b"fcTL", b"fdAT"})
+
+
+def _png(read: Bytes, picture: frozenset[bytes] = _PNG_PICTURE) -> Iterator[Piece]:
     yield (0, min(8, read.size))
     once = dict(_PNG_ONCE)
     position = 8
@@ -61,7 +69,7 @@ def _png(read: Bytes) -> Iterator[Piece]:
             return
         length, name = struct.unpack(">I4s", head)
         end = min(position + 12 + length, read.size)
-        if name == b"IDAT" or (name in once and length <= once.pop(name) and _is_sane(read, name, position)):
+        if name in picture or (name in once and length <= once.pop(name) and _is_sane(read, name, position)):
             yield (position, end)
         elif name == b"IEND":
             yield (position, end)
@@ -207,5 +215,9 @@ _READERS: Final[dict[str, Callable[[Bytes], Iterator[Piece]]]] = {
     "image/png": _png,
     "image/jpeg": _jpeg,
     "image/gif": _gif,
+    "image/webp": _webp,
+}
+_READERS_OF_ALL: Final[dict[str, Callable[[Bytes], Iterator[Piece]]]] = {
+    "image/png": partial(_png, picture=_PNG_FRAMES),
     "image/webp": _webp,
 }

@@ -125,7 +125,7 @@ def register_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
-def animation(fmt: Literal["GIF", "WEBP", "PNG"], width: int, height: int) -> bytes:
+def animation(fmt: Literal["GIF", "WEBP", "PNG", "AVIF"], width: int, height: int) -> bytes:
     """Three frames: the quadrants, then white, then black."""
     out = io.BytesIO()
     more = [Image.new("RGB", (width, height), shade) for shade in ("white", "black")]

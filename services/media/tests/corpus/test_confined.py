@@ -56,3 +56,17 @@ async def test_every_format_is_decoded_and_every_format_is_written(
             (image,) = await renderer.render(source, facts, [RenditionSize(height=60)], fmt=written)
             picture = Image.open(io.BytesIO(image.body), formats=[written.upper()])
             assert picture.size == (image.width, image.height), (fmt, written)
+
+
+async def test_what_moves_moves_in_webp(
+    renderer: Renderer, files: Mapping[str, tuple[MediaFormat, bytes]]
+) -> None:
+    frames = {}
+    for name, (fmt, body) in files.items():
+        if "animated" in name:
+            source = BytesSource(body)
+            size = [RenditionSize(height=40)]
+            (image,) = await renderer.render(source, await probe(source, fmt), size, fmt="webp")
+            frames[name] = getattr(Image.open(io.BytesIO(image.body)), "n_frames", 1)
+    assert set(frames) >= {"animated.avif", "animated.gif", "animated.png", "animated.webp"}
+    assert min(frames.values()) > 1, frames
