@@ -6,15 +6,18 @@ that kill or starve it. The contract suites hold all brokers and stores to one b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_chassis.testing.plugin import server_plan
 from kappi_media.testing.photos import installed_photographs, real_photos
 
+from tests.e2e.browser import Page, browsing, find_browser
 from tests.e2e.phone import Phone
 from tests.e2e.recording import RECORDING
 from tests.e2e.stacks import StackKind, StackUnderTest, running_stack
@@ -100,3 +103,18 @@ def _running(
         else {}
     )
     return running_stack(kind, tmp_path_factory.mktemp(f"stack-{kind}"), settings=settings, **real)
+
+
+@pytest.fixture
+def browser_options() -> Sequence[str]:
+    return ()
+
+
+@pytest.fixture
+async def page(tmp_path: Path, browser_options: Sequence[str]) -> AsyncIterator[Page]:
+    if find_browser() is None:
+        if os.environ.get(REQUIRE_REAL):
+            pytest.fail(f"{REQUIRE_REAL} is set, but there is no browser: apt-get install chromium")
+        pytest.skip("there is no browser here: apt-get install chromium")
+    async with browsing(tmp_path, *browser_options) as page:
+        yield page

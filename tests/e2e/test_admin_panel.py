@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_media.testing.samples import encode, quadrants
 from PIL import Image
 
 from tests.e2e.accounts import Person, create_gallery, make_admin, sign_up, until_media_ready
-from tests.e2e.browser import Page, browsing, find_browser
+from tests.e2e.browser import Page
 from tests.e2e.phone import File, Phone
 from tests.e2e.stacks import StackUnderTest
 
@@ -22,16 +18,6 @@ PHOTO = File("tram.jpg", "image/jpeg", encode(quadrants(1200, 900), "JPEG"))
 _SAVE = ".card-footer button[type=submit]:not([name])"
 EFFECT_S = 10.0
 """A change of a tier takes effect within seconds."""
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    if find_browser() is None:
-        if os.environ.get(REQUIRE_REAL):
-            pytest.fail(f"{REQUIRE_REAL} is set, but there is no browser: apt-get install chromium")
-        pytest.skip("there is no browser here: apt-get install chromium")
-    async with browsing(tmp_path) as page:
-        yield page
 
 
 @pytest.mark.timeout(240)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 from kappi_chassis.embedded.ports import LOOPBACK, free_port
-from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_chassis.testing.processes import ManagedProcess
 from kappi_chassis.testing.programs import require_program
 from kappi_media.testing.samples import encode, quadrants
 
 from tests.e2e.accounts import make_admin
-from tests.e2e.browser import Page, browsing, find_browser
+from tests.e2e.browser import Page
 from tests.e2e.phone import Phone
 from tests.e2e.stacks import StackUnderTest
 
@@ -114,13 +112,8 @@ def behind(proxy: Proxy, own_stack: StackUnderTest) -> Iterator[StackUnderTest]:
 
 
 @pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    if find_browser() is None:
-        if os.environ.get(REQUIRE_REAL):
-            pytest.fail(f"{REQUIRE_REAL} is set, but there is no browser: apt-get install chromium")
-        pytest.skip("there is no browser here: apt-get install chromium")
-    async with browsing(tmp_path, "--ignore-certificate-errors") as page:
-        yield page
+def browser_options() -> Sequence[str]:
+    return ["--ignore-certificate-errors"]
 
 
 @pytest.mark.timeout(240)

@@ -15,12 +15,11 @@ import boto3
 import pytest
 from aiohttp import web
 from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
 
 from tests.clients.examples import examples
 from tests.clients.toolchains import npm_packages
-from tests.e2e.browser import Page, browsing, find_browser
+from tests.e2e.browser import Page
 from tests.e2e.phone import Gallery, Phone
 from tests.e2e.stacks import StackUnderTest
 
@@ -98,16 +97,6 @@ async def origin(bundle: Path) -> AsyncIterator[str]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    if find_browser() is None:
-        if os.environ.get(REQUIRE_REAL):
-            pytest.fail(f"{REQUIRE_REAL} is set, but there is no browser: apt-get install chromium")
-        pytest.skip("there is no browser here: apt-get install chromium")
-    async with browsing(tmp_path) as page:
-        yield page
 
 
 @pytest.fixture

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_media.testing.samples import encode, quadrants
 
 from tests.e2e.accounts import sign_up
-from tests.e2e.browser import Page, browsing, find_browser
+from tests.e2e.browser import Page
 from tests.e2e.phone import File, Phone
 from tests.e2e.posts import create
 from tests.e2e.stacks import StackUnderTest
@@ -31,16 +29,6 @@ document.querySelectorAll("#grid img").length === {PICTURES}
 @pytest.fixture(scope="module")
 def own_settings() -> Mapping[str, str]:
     return {"KAPPI_HOST": "0.0.0.0"}
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    if find_browser() is None:
-        if os.environ.get(REQUIRE_REAL):
-            pytest.fail(f"{REQUIRE_REAL} is set, but there is no browser: apt-get install chromium")
-        pytest.skip("there is no browser here: apt-get install chromium")
-    async with browsing(tmp_path) as page:
-        yield page
 
 
 def by_second_address(stack: StackUnderTest) -> str:
