@@ -42,7 +42,7 @@ class Gallery:
 
 
 class World:
-    """gateway: the public door. services: the processes behind it, to measure them without the door.
+    """gateway: the gateway. services: the processes behind it, to measure them without the gateway.
 
     introduction: headers by which services know one another. pids: of the whole stack, at the moment of the
     call.

@@ -31,12 +31,12 @@ def function_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def telling(function_path: None) -> Any:
-    return importlib.import_module("metadata_function.telling")
+def webhook(function_path: None) -> Any:
+    return importlib.import_module("metadata_function.webhook")
 
 
 @dataclass(slots=True)
-class Door:
+class FakeEndpoint:
     """Stands where Kappi does. answers: statuses to give, one after the other, then 200."""
 
     url: str = ""
@@ -46,17 +46,17 @@ class Door:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    door = Door()
+def endpoint() -> Iterator[FakeEndpoint]:
+    endpoint = FakeEndpoint()
 
     class Answers(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            door.shown.append(self.headers["Authorization"])
-            door.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            status = door.answers.pop(0) if door.answers else 200
+            endpoint.shown.append(self.headers["Authorization"])
+            endpoint.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status = endpoint.answers.pop(0) if endpoint.answers else 200
             self.send_response(status)
             if status == 307:
-                self.send_header("location", f"{door.url}/elsewhere")
+                self.send_header("location", f"{endpoint.url}/elsewhere")
             self.send_header("content-length", "0")
             self.end_headers()
 
@@ -66,47 +66,47 @@ def door() -> Iterator[Door]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        door.url = f"http://127.0.0.1:{server.server_port}/internal/store-events"
-        yield door
+        endpoint.url = f"http://127.0.0.1:{server.server_port}/internal/store-events"
+        yield endpoint
         server.shutdown()
         thread.join()
 
 
 class TestTelling:
-    def test_shows_the_token_and_reads_it_once(self, telling: Any, door: Door) -> None:
+    def test_shows_the_token_and_reads_it_once(self, webhook: Any, endpoint: FakeEndpoint) -> None:
         reads: list[str] = []
 
         def read_token() -> str:
             reads.append(TOKEN)
             return TOKEN
 
-        teller = telling.Teller(door.url, read_token=read_token)
+        webhook = webhook.Webhook(endpoint.url, read_token=read_token)
         for number in range(3):
-            teller.tell({"Records": [number]})
-        assert door.shown == [f"Bearer {TOKEN}"] * 3
-        assert door.bodies[2] == {"Records": [2]}
+            webhook.send({"Records": [number]})
+        assert endpoint.shown == [f"Bearer {TOKEN}"] * 3
+        assert endpoint.bodies[2] == {"Records": [2]}
         assert len(reads) == 1
 
-    def test_reads_a_token_again_that_was_changed(self, telling: Any, door: Door) -> None:
+    def test_reads_a_token_again_that_was_changed(self, webhook: Any, endpoint: FakeEndpoint) -> None:
         tokens = iter(["old", "new"])
-        door.answers = [401]
-        telling.Teller(door.url, read_token=lambda: next(tokens)).tell({})
-        assert door.shown == ["Bearer old", "Bearer new"]
+        endpoint.answers = [401]
+        webhook.Webhook(endpoint.url, read_token=lambda: next(tokens)).send({})
+        assert endpoint.shown == ["Bearer old", "Bearer new"]
 
     @pytest.mark.parametrize("answers", [[401, 401], [404], [422], [500], [503], [307]])
     def test_says_when_it_was_not_taken_and_nothing_secret(
-        self, telling: Any, door: Door, answers: list[int]
+        self, webhook: Any, endpoint: FakeEndpoint, answers: list[int]
     ) -> None:
         asked = len(answers)
-        door.answers = answers
-        with pytest.raises(telling.NotTold) as refused:
-            telling.Teller(door.url, read_token=lambda: TOKEN).tell({})
+        endpoint.answers = answers
+        with pytest.raises(webhook.DeliveryFailed) as refused:
+            webhook.Webhook(endpoint.url, read_token=lambda: TOKEN).send({})
         assert TOKEN not in repr(refused.value)
-        assert len(door.shown) == asked, "a redirect is not followed"
+        assert len(endpoint.shown) == asked, "a redirect is not followed"
 
-    def test_says_when_nobody_answers(self, telling: Any) -> None:
-        with pytest.raises(telling.NotTold, match="no answer"):
-            telling.Teller("http://127.0.0.1:1/internal/store-events", read_token=lambda: TOKEN).tell({})
+    def test_says_when_nobody_answers(self, webhook: Any) -> None:
+        with pytest.raises(webhook.DeliveryFailed, match="no answer"):
+            webhook.Webhook("http://127.0.0.1:1/internal/store-events", read_token=lambda: TOKEN).send({})
 
 
 pytestmark = pytest.mark.integration
@@ -127,7 +127,7 @@ def bucket(emulator: Emulator) -> str:
 
 @pytest.fixture
 def handler(
-    function_path: None, emulator: Emulator, door: Door, monkeypatch: pytest.MonkeyPatch
+    function_path: None, emulator: Emulator, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
     """The module, as a function of its own environment."""
     secret = emulator.client("secretsmanager").create_secret(Name=uuid4().hex, SecretString=TOKEN)
@@ -137,7 +137,7 @@ def handler(
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "KAPPI_STORE_EVENTS_URL": door.url,
+        "KAPPI_STORE_EVENTS_URL": endpoint.url,
         "KAPPI_STORE_EVENTS_SECRET": secret["ARN"],
     }
     for name, value in environment.items():
@@ -173,16 +173,16 @@ def tags(emulator: Emulator, bucket: str, key: str) -> dict[str, str]:
 
 
 def test_what_it_finds_it_writes_and_tells(
-    handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], door: Door
+    handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], endpoint: FakeEndpoint
 ) -> None:
     key = put(JPEG)
     told = event(bucket, key)
     assert handler.handle(told, None) == {"originals": 1, "tagged": 1}
     assert tags(emulator, bucket, key) == tags_of(TaggedFacts("image", 300, 200))
-    assert door.bodies == [told]
+    assert endpoint.bodies == [told]
     # Once more: nothing is left to write, Kappi is told all the same.
     assert handler.handle(told, None) == {"originals": 1, "tagged": 0}
-    assert len(door.bodies) == 2
+    assert len(endpoint.bodies) == 2
 
 
 def test_tags_of_others_stay(handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str]) -> None:
@@ -224,12 +224,17 @@ def test_a_large_film_is_read_in_a_few_pieces(
 
 @pytest.mark.parametrize("body", [b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", JPEG[:60]])
 def test_what_is_no_picture_is_told_and_not_tagged(
-    handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], door: Door, body: bytes
+    handler: Any,
+    emulator: Emulator,
+    bucket: str,
+    put: Callable[..., str],
+    endpoint: FakeEndpoint,
+    body: bytes,
 ) -> None:
     key = put(body)
     assert handler.handle(event(bucket, key), None) == {"originals": 1, "tagged": 0}
     assert tags(emulator, bucket, key) == {}
-    assert len(door.bodies) == 1
+    assert len(endpoint.bodies) == 1
 
 
 def test_what_is_gone_harms_nothing(
@@ -241,7 +246,12 @@ def test_what_is_gone_harms_nothing(
 
 
 def test_one_failure_keeps_no_other_from_being_done_and_is_raised(
-    handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], door: Door, capsys: Any
+    handler: Any,
+    emulator: Emulator,
+    bucket: str,
+    put: Callable[..., str],
+    endpoint: FakeEndpoint,
+    capsys: Any,
 ) -> None:
     there = put(JPEG)
     told = event(bucket, there)
@@ -249,16 +259,21 @@ def test_one_failure_keeps_no_other_from_being_done_and_is_raised(
     with pytest.raises(handler.Unfinished, match="1 of 2"):
         handler.handle(told, None)
     assert tags(emulator, bucket, there)["kappi-width"] == "300"
-    assert len(door.bodies) == 1
+    assert len(endpoint.bodies) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"NoSuchBucket"} == {line["code"] for line in lines if line["event"] == "original.failed"}
 
 
 def test_kappi_that_is_away_is_raised_and_the_tags_stay(
-    handler: Any, emulator: Emulator, bucket: str, put: Callable[..., str], door: Door, capsys: Any
+    handler: Any,
+    emulator: Emulator,
+    bucket: str,
+    put: Callable[..., str],
+    endpoint: FakeEndpoint,
+    capsys: Any,
 ) -> None:
     key = put(JPEG)
-    door.answers = [503]
+    endpoint.answers = [503]
     with pytest.raises(handler.Unfinished, match="not told"):
         handler.handle(event(bucket, key), None)
     assert tags(emulator, bucket, key)["kappi-width"] == "300"
@@ -266,12 +281,16 @@ def test_kappi_that_is_away_is_raised_and_the_tags_stay(
 
 
 def test_a_secret_that_cannot_be_read_is_raised(
-    handler: Any, bucket: str, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch, door: Door
+    handler: Any,
+    bucket: str,
+    put: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    endpoint: FakeEndpoint,
 ) -> None:
     monkeypatch.setenv("KAPPI_STORE_EVENTS_SECRET", "arn:aws:secretsmanager:us-east-1:000000000000:secret:no")
     with pytest.raises(handler.Unfinished, match="token"):
         handler.handle(event(bucket, put(JPEG)), None)
-    assert door.bodies == []
+    assert endpoint.bodies == []
 
 
 def test_without_an_address_only_tags_are_written(
@@ -280,12 +299,12 @@ def test_without_an_address_only_tags_are_written(
     bucket: str,
     put: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
-    door: Door,
+    endpoint: FakeEndpoint,
 ) -> None:
     monkeypatch.setenv("KAPPI_STORE_EVENTS_URL", "")
     key = put(JPEG)
     assert handler.handle(event(bucket, key), None) == {"originals": 1, "tagged": 1}
-    assert door.bodies == []
+    assert endpoint.bodies == []
 
 
 @pytest.mark.parametrize("told", [{}, [], None, {"Records": [{}]}, {"Records": "all"}])
@@ -295,12 +314,14 @@ def test_what_it_cannot_read_is_put_aside_for_an_operator(handler: Any, told: An
     assert '"event.unreadable"' in capsys.readouterr().out
 
 
-def test_the_stores_test_message_and_removals_ask_for_nothing(handler: Any, bucket: str, door: Door) -> None:
+def test_the_stores_test_message_and_removals_ask_for_nothing(
+    handler: Any, bucket: str, endpoint: FakeEndpoint
+) -> None:
     nothing = {"originals": 0, "tagged": 0}
     assert handler.handle({"Service": "Amazon S3", "Event": "s3:TestEvent"}, None) == nothing
     key = original_key(uuid4(), uuid4())
     assert handler.handle(event(bucket, key, name="ObjectRemoved:Delete"), None) == nothing
-    assert door.bodies == []
+    assert endpoint.bodies == []
 
 
 def test_an_object_that_changes_while_it_is_read_is_left_to_another_attempt(

@@ -16,7 +16,7 @@ from kappi_chassis.testing.processes import ManagedProcess, answers_http
 
 from tests.deploy.composition import ROOT, Container
 from tests.deploy.known_settings import SERVICES
-from tests.deploy.servers import Ground, environment_of, start_kafka, start_postgres, start_seaweedfs
+from tests.deploy.servers import Dependencies, environment_of, start_kafka, start_postgres, start_seaweedfs
 
 _JOB_TIMEOUT_S = 120.0
 _START_TIMEOUT_S = 60.0
@@ -51,7 +51,7 @@ class Composed:
 
     composition: Mapping[str, Container]
     runner: Runner
-    ground: Ground
+    deps: Dependencies
     addresses: dict[str, str] = field(default_factory=dict)
     ops_ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
@@ -66,11 +66,11 @@ class Composed:
         for name in _in_order(self.composition):
             container = self.composition[name]
             if name == "postgres":
-                self.addresses |= start_postgres(container, self.ground)
+                self.addresses |= start_postgres(container, self.deps)
             elif name == "kafka":
-                self.addresses |= start_kafka(container, self.ground)
+                self.addresses |= start_kafka(container, self.deps)
             elif name == "seaweedfs":
-                self.addresses |= start_seaweedfs(container, self.ground, addresses=self.addresses)
+                self.addresses |= start_seaweedfs(container, self.deps, addresses=self.addresses)
             elif container.is_job:
                 done = self.run(container)
                 assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
@@ -107,16 +107,16 @@ class Composed:
         ops_port = self.ops_ports[container.name]
         process = ManagedProcess(
             self.runner.argv(container.command, self._environment(container)),
-            log=self.ground.folder / f"{container.name}.log",
+            log=self.deps.folder / f"{container.name}.log",
             ready=lambda: answers_http(f"http://{LOOPBACK}:{ops_port}/readyz"),
             start_timeout_s=_START_TIMEOUT_S,
         )
         process.start()
-        self.ground.running.callback(process.kill)
+        self.deps.running.callback(process.kill)
         self.processes[container.name] = process
 
     def _environment(self, container: Container) -> dict[str, str]:
-        files = self.runner.files(self.ground.secrets, self.ground.folder)
+        files = self.runner.files(self.deps.secrets, self.deps.folder)
         environment = environment_of(container, addresses=self.addresses, files=files)
         if container.name in SERVICES:
             prefix = f"KAPPI_{container.name.upper()}_"
@@ -139,7 +139,7 @@ def composed(
         system = Composed(
             composition,
             runner=runner,
-            ground=Ground(folder=folder, secrets=secrets / "deploy/docker/secrets", running=running),
+            deps=Dependencies(folder=folder, secrets=secrets / "deploy/docker/secrets", running=running),
         )
         system.start()
         yield system

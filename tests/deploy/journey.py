@@ -39,7 +39,7 @@ async def check_journey(system: Composed) -> None:
 
 def _share_in_parts(system: Composed) -> None:
     """A picture above the threshold of multipart uploads, there and back by the command."""
-    folder = system.ground.folder / "large"
+    folder = system.deps.folder / "large"
     folder.mkdir()
     picture = folder / "noise.png"
     # Noise does not compress: about 21 MiB.

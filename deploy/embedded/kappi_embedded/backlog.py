@@ -91,7 +91,7 @@ class BacklogReader:
         return Backlog(unsent=unsent, behind=behind, produced=sum(end for _, end in bounds.values()))
 
     async def dead_letters(self) -> int:
-        """Letters buried and not replayed."""
+        """Dead letters that were not replayed."""
         known = await self._partitions({topic.name + DLQ_SUFFIX for topic in TOPICS})
         partitions = [partition for found in known.values() for partition in found]
         return await self._behind(REPLAY_GROUP, partitions, await self._bounds(partitions))

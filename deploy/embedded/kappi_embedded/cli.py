@@ -114,15 +114,15 @@ def share(
     After `kappi login` the gallery is the account's and does not expire. Interrupted, by whatever it may
     be, the same command goes on where it stopped.
     """
-    from kappi_embedded.commands.share import Wish
+    from kappi_embedded.commands.share import ShareRequest
     from kappi_embedded.commands.share import share as run
-    from kappi_embedded.moments import BadMoment, parse_duration
+    from kappi_embedded.time_args import BadMoment, parse_duration
 
     try:
         expires_in_s = int(parse_duration(expires_in).total_seconds()) if expires_in is not None else None
     except BadMoment as error:
         raise typer.BadParameter(str(error), param_hint="--expires-in") from error
-    wish = Wish(
+    request = ShareRequest(
         paths=files,
         title=title,
         expires_in_s=expires_in_s,
@@ -133,7 +133,7 @@ def share(
         afresh=afresh,
         as_json=as_json,
     )
-    raise typer.Exit(run(wish, url=url, environ=os.environ))
+    raise typer.Exit(run(request, url=url, environ=os.environ))
 
 
 @app.command()

@@ -93,7 +93,7 @@ class Replayer:
         clocks = [await reader.clock(service) for service in self._databases]
         if not (await reader.read()).empty or any(self._data.signals.iterdir()):
             return
-        # The embedded broker forgets dead letters too; a replay buries them again.
+        # The embedded broker forgets dead letters too; a replay writes them again.
         if await reader.dead_letters() > 0:
             return
         try:

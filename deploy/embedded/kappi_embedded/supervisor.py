@@ -38,7 +38,7 @@ _POSTGRES_FAILURES = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
-# The public door first, so that nothing new comes in; then those it talked to.
+# The gateway first, so that nothing new comes in; then those it talked to.
 _DRAIN_ORDER = (("gateway",), ("identity", "galleries", "media", "janitor", "store"), ("replayer",))
 
 

@@ -125,7 +125,7 @@ def _note(message: Any, report: TickReport, trace: str) -> None:
     try:
         envelope = decode(message.value, message.headers)
     except MalformedEvent:
-        return  # its consumers bury it
+        return  # its consumers send it to the dead-letter topic
     if envelope.id in report.seen:
         return
     report.seen.add(envelope.id)

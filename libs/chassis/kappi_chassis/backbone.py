@@ -7,9 +7,9 @@ from typing import Any
 
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
 from kappi_chassis.bus.connection import require_authentic_events
-from kappi_chassis.bus.foreign import ForeignHandler, ForeignProcessor
-from kappi_chassis.bus.gaps import OnGap, gap_signal
+from kappi_chassis.bus.external_topic import ForeignHandler, ForeignProcessor
 from kappi_chassis.bus.processor import Handler
+from kappi_chassis.bus.retention_gap import OnGap, loss_of_records
 from kappi_chassis.bus.topics import TopicDeclaration
 from kappi_chassis.db import Database
 from kappi_chassis.db.housekeeping import Housekeeping
@@ -70,7 +70,7 @@ class Backbone:
             self.processor(handlers, group=group),
             name=group,
             concurrency=concurrency,
-            on_gap=gap_signal(self.platform),
+            on_gap=loss_of_records(self.platform),
         )
 
     def consumes_foreign(

@@ -36,7 +36,7 @@ class NoPlace(Exception):
 
 
 @dataclass(eq=False, slots=True)
-class _Place:
+class _Waiter:
     address: str
     names: tuple[str, ...]
     turn: asyncio.Future[None]
@@ -53,8 +53,8 @@ class FairQueue:
     def __init__(self, *, places: int, share: int) -> None:
         self._places = places
         self._share = share
-        self._at_work: _Place | None = None
-        self._waiting: OrderedDict[str, deque[_Place]] = OrderedDict()
+        self._at_work: _Waiter | None = None
+        self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._held: Counter[str] = Counter()
         self._taken = 0
 
@@ -74,13 +74,13 @@ class FairQueue:
             for place in line:
                 place.turn.cancel()
 
-    def _enter(self, shares: Shares) -> _Place:
+    def _enter(self, shares: Shares) -> _Waiter:
         names = shares.names()
         if any(self._held[name] >= self._share for name in names):
             raise NoPlace("share")
         if self._taken >= self._places:
             self._make_room(shares.address)
-        place = _Place(shares.address, names, asyncio.get_running_loop().create_future())
+        place = _Waiter(shares.address, names, asyncio.get_running_loop().create_future())
         self._held.update(names)
         self._taken += 1
         self._waiting.setdefault(place.address, deque()).append(place)
@@ -97,7 +97,7 @@ class FairQueue:
         if not displaced.turn.done():
             displaced.turn.set_exception(NoPlace("queue"))
 
-    def _leave(self, place: _Place) -> None:
+    def _leave(self, place: _Waiter) -> None:
         if place is self._at_work:
             self._give_up(place)
             self._next()
@@ -122,7 +122,7 @@ class FairQueue:
                 self._at_work = place
                 place.turn.set_result(None)
 
-    def _give_up(self, place: _Place) -> None:
+    def _give_up(self, place: _Waiter) -> None:
         self._taken -= 1
         for name in place.names:
             self._held[name] -= 1

@@ -70,7 +70,7 @@ class IdempotentCall:
         row = (await connection.execute(self._kept())).one_or_none()
         return None if row is None else self._open(row)
 
-    async def claim(self, connection: AsyncConnection) -> StoredAnswer | None:
+    async def begin(self, connection: AsyncConnection) -> StoredAnswer | None:
         """The answer to repeat, or None: go on, and `store` in this transaction.
 
         A concurrent request with the same key waits here until the first one committed or rolled back.

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 import uvloop
 
-from kappi_chassis.descriptors import raise_descriptor_limit
 from kappi_chassis.http.connections import ConnectionLimits
 from kappi_chassis.http.edge import App
 from kappi_chassis.http.server import HttpServer
 from kappi_chassis.observability.health import Health, ops_app
 from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.rlimits import raise_file_limit
 from kappi_chassis.settings import ServiceSettings
 
 STOP_TIMEOUT = timedelta(seconds=15)
@@ -27,7 +27,7 @@ STOP_TIMEOUT = timedelta(seconds=15)
 YOUNG_OBJECTS = 10_000
 """New containers before the garbage collector looks for cycles among them. Python's own 700 are fewer than
 one answer about a hundred files is made of."""
-SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean one wish
+SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean the same
 
 _log = get_logger(__name__)
 
@@ -95,7 +95,7 @@ class Service:
 
     def main(self) -> None:
         """Run until told to stop. Raises SystemExit(1) when the start or a task failed."""
-        raise_descriptor_limit()
+        raise_file_limit()
         _spare_garbage_collector()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

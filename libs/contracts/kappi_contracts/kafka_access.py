@@ -61,7 +61,7 @@ def _of_service(service: str, prefix: str) -> Iterator[Rule]:
         if topic.owner != service:
             yield Rule("topic", prefix + topic.name, ("Read",))
     if service == "gateway":
-        return  # it reads without a group, and buries nothing
+        return  # it reads without a group, and writes no dead letters
     for topic in consumed:
         yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Write",))
     if consumed:

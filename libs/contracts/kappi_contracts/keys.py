@@ -31,7 +31,7 @@ def original_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) ->
     return folder_prefix(gallery_id, media_id, folder) + "original"
 
 
-def location_free_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
+def gps_free_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
     """Of the copy that does not tell where the original was made."""
     return folder_prefix(gallery_id, media_id, folder) + "location-free"
 

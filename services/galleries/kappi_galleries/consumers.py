@@ -12,8 +12,8 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
 
 from kappi_galleries.use_cases.account_deletion import AccountDeletion
-from kappi_galleries.use_cases.counting import count_deleted, count_moved, count_ready
 from kappi_galleries.use_cases.expiry import Expiry
+from kappi_galleries.use_cases.item_counters import count_deleted, count_moved, count_ready
 from kappi_galleries.use_cases.moderation import Suspensions, Takedowns
 from kappi_galleries.use_cases.post_upkeep import PurgeComments
 from kappi_galleries.use_cases.statistics import count_accesses
@@ -34,7 +34,7 @@ def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[Handler] = ()) -
         "MediaMoved": once(outbox, consumer=GROUP, effect=count_moved),
         "MediaDeleted": once(outbox, consumer=GROUP, effect=count_deleted),
         "MediaAccessed": once(outbox, consumer=GROUP, effect=count_accesses),
-        "GalleryExpired": once(outbox, consumer=GROUP, effect=Expiry(clock=clock).judge),
+        "GalleryExpired": once(outbox, consumer=GROUP, effect=Expiry(clock=clock).handle),
         "AccountDeleted": AccountDeletion(outbox=outbox, clock=clock, consumer=GROUP).handle,
         "AccountSuspensionChanged": Suspensions(outbox=outbox, clock=clock, consumer=GROUP).handle,
         "GalleryTakedownChanged": once(outbox, consumer=GROUP, effect=Takedowns(clock=clock).apply),

@@ -39,24 +39,24 @@ from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.repository.posts import PostQueries
 from kappi_galleries.repository.statistics import StatisticsQueries
 from kappi_galleries.settings import GalleriesSettings
-from kappi_galleries.use_cases.account_creation import AccountGalleryCreation
-from kappi_galleries.use_cases.claiming import GalleryClaiming
+from kappi_galleries.use_cases.account_creation import CreateAccountGallery
+from kappi_galleries.use_cases.claiming import ClaimGallery
 from kappi_galleries.use_cases.comments import Comments
-from kappi_galleries.use_cases.creation import GalleryCreation
-from kappi_galleries.use_cases.granting import Granting
+from kappi_galleries.use_cases.creation import CreateGallery
+from kappi_galleries.use_cases.gallery_password import AttemptLimit, GalleryPasswordCheck
+from kappi_galleries.use_cases.issue_grants import IssueGrants
 from kappi_galleries.use_cases.management import GalleryManagement
-from kappi_galleries.use_cases.post_creation import PostCreation
+from kappi_galleries.use_cases.post_creation import CreatePost
 from kappi_galleries.use_cases.post_upkeep import PostUpkeep
 from kappi_galleries.use_cases.posts import Posts
 from kappi_galleries.use_cases.rotation import Rotation
 from kappi_galleries.use_cases.statistics import ShowStatistics, StatisticsSweep
-from kappi_galleries.use_cases.unlocking import AttemptLimit, Unlocking
 
 NAME = "galleries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class Dependencies:
     """What everything stands on; tests put their own clock, ids and accounts here."""
 
     database: Database
@@ -69,41 +69,39 @@ class Ground:
     new_id: NewId = new_id
 
 
-def build_app(ground: Ground, settings: GalleriesSettings) -> App:
+def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
     """The service's HTTP side."""
     app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
     links = Links(settings.public_url)
     codes = CodeScheme(alphabet=settings.code_alphabet, length=settings.code_length)
-    callers = Callers(ground.accounts)
+    callers = Callers(deps.accounts)
     calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
     ownership = OwnershipApi(
-        claiming=GalleryClaiming(outbox=ground.outbox, room=ground.claim_room, clock=ground.clock),
-        rotation=Rotation(
-            outbox=ground.outbox, codes=codes, clock=ground.clock, new_access_key=new_access_key
-        ),
+        claiming=ClaimGallery(outbox=deps.outbox, room=deps.claim_room, clock=deps.clock),
+        rotation=Rotation(outbox=deps.outbox, codes=codes, clock=deps.clock, new_access_key=new_access_key),
         callers=callers,
         calls=calls,
         links=links,
-        clock=ground.clock,
+        clock=deps.clock,
     )
     app.include_router(
-        _gallery_api(ground, settings, links=links, codes=codes, callers=callers, calls=calls).router()
+        _gallery_api(deps, settings, links=links, codes=codes, callers=callers, calls=calls).router()
     )
     app.include_router(ownership.router())
-    app.include_router(_post_api(ground, settings, links=links, callers=callers, calls=calls).router())
+    app.include_router(_post_api(deps, settings, links=links, callers=callers, calls=calls).router())
     show = ShowStatistics(
-        GalleryQueries(ground.database),
-        statistics=StatisticsQueries(ground.database),
+        GalleryQueries(deps.database),
+        statistics=StatisticsQueries(deps.database),
         step=settings.statistics_step,
-        clock=ground.clock,
+        clock=deps.clock,
     )
     app.include_router(StatisticsApi(show=show, callers=callers).router())
-    _internal_api(ground, settings, links=links).mount(app)
+    _internal_api(deps, settings, links=links).mount(app)
     return Edge(app, max_in_flight=settings.max_in_flight)
 
 
 def _gallery_api(
-    ground: Ground,
+    deps: Dependencies,
     settings: GalleriesSettings,
     *,
     links: Links,
@@ -111,59 +109,59 @@ def _gallery_api(
     callers: Callers,
     calls: IdempotentCalls,
 ) -> GalleryApi:
-    queries = GalleryQueries(ground.database)
+    queries = GalleryQueries(deps.database)
     lifetimes = LifetimePolicy(default=settings.anonymous_lifetime, longest=settings.anonymous_lifetime_cap)
     return GalleryApi(
-        creation=GalleryCreation(
+        creation=CreateGallery(
             queries=queries,
-            outbox=ground.outbox,
+            outbox=deps.outbox,
             codes=codes,
             lifetimes=lifetimes,
-            clock=ground.clock,
-            new_id=ground.new_id,
+            clock=deps.clock,
+            new_id=deps.new_id,
             new_access_key=new_access_key,
         ),
-        account_creation=AccountGalleryCreation(
-            outbox=ground.outbox,
+        account_creation=CreateAccountGallery(
+            outbox=deps.outbox,
             codes=codes,
-            passwords=ground.passwords,
-            clock=ground.clock,
-            new_id=ground.new_id,
+            passwords=deps.passwords,
+            clock=deps.clock,
+            new_id=deps.new_id,
         ),
         management=GalleryManagement(
             queries=queries,
-            outbox=ground.outbox,
-            passwords=ground.passwords,
+            outbox=deps.outbox,
+            passwords=deps.passwords,
             lifetimes=lifetimes,
             codes=codes,
-            clock=ground.clock,
+            clock=deps.clock,
         ),
         callers=callers,
         calls=calls,
         links=links,
-        clock=ground.clock,
+        clock=deps.clock,
     )
 
 
 def _post_api(
-    ground: Ground, settings: GalleriesSettings, *, links: Links, callers: Callers, calls: IdempotentCalls
+    deps: Dependencies, settings: GalleriesSettings, *, links: Links, callers: Callers, calls: IdempotentCalls
 ) -> PostApi:
-    queries = PostQueries(ground.database)
+    queries = PostQueries(deps.database)
     return PostApi(
-        creation=PostCreation(
+        creation=CreatePost(
             queries,
-            pictures=ground.pictures,
-            outbox=ground.outbox,
-            clock=ground.clock,
-            new_id=ground.new_id,
+            pictures=deps.pictures,
+            outbox=deps.outbox,
+            clock=deps.clock,
+            new_id=deps.new_id,
         ),
-        posts=Posts(queries, outbox=ground.outbox, clock=ground.clock),
+        posts=Posts(queries, outbox=deps.outbox, clock=deps.clock),
         comments=Comments(
-            CommentQueries(ground.database),
+            CommentQueries(deps.database),
             posts=queries,
-            outbox=ground.outbox,
-            clock=ground.clock,
-            new_id=ground.new_id,
+            outbox=deps.outbox,
+            clock=deps.clock,
+            new_id=deps.new_id,
         ),
         callers=callers,
         calls=calls,
@@ -172,31 +170,33 @@ def _post_api(
     )
 
 
-def build_handlers(ground: Ground, settings: GalleriesSettings) -> Mapping[str, Handler]:
+def build_handlers(deps: Dependencies, settings: GalleriesSettings) -> Mapping[str, Handler]:
     """The service's side of the bus."""
     upkeep = PostUpkeep(
-        ground.database,
-        ground.outbox,
+        deps.database,
+        deps.outbox,
         draft_lifetime=settings.post_draft_lifetime,
-        clock=ground.clock,
+        clock=deps.clock,
     )
-    sweep = StatisticsSweep(ground.outbox, retention=settings.statistics_retention)
-    return handlers(ground.outbox, clock=ground.clock, on_tick=[upkeep, sweep.handle])
+    sweep = StatisticsSweep(deps.outbox, retention=settings.statistics_retention)
+    return handlers(deps.outbox, clock=deps.clock, on_tick=[upkeep, sweep.handle])
 
 
-def _internal_api(ground: Ground, settings: GalleriesSettings, *, links: Links) -> InternalApi:
+def _internal_api(deps: Dependencies, settings: GalleriesSettings, *, links: Links) -> InternalApi:
     key = SigningKey.from_pem(settings.grant_key_pem())
-    queries = GalleryQueries(ground.database)
-    unlocking = Unlocking(
+    queries = GalleryQueries(deps.database)
+    password_check = GalleryPasswordCheck(
         queries=queries,
-        attempts=AttemptQueries(ground.database),
-        passwords=ground.passwords,
+        attempts=AttemptQueries(deps.database),
+        passwords=deps.passwords,
         limit=AttemptLimit(burst=settings.unlock_burst, refill=settings.unlock_refill),
         secret=settings.idempotency_secret.get_secret_value().encode(),
-        clock=ground.clock,
+        clock=deps.clock,
     )
-    granting = Granting(queries=queries, unlocking=unlocking, key=key, links=links, clock=ground.clock)
-    return InternalApi(granting=granting, accounts=ground.accounts, key=key)
+    issue_grants = IssueGrants(
+        queries=queries, password_check=password_check, key=key, links=links, clock=deps.clock
+    )
+    return InternalApi(issue_grants=issue_grants, accounts=deps.accounts, key=key)
 
 
 def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
@@ -212,7 +212,7 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
     introduction = internal_headers(platform)
     media = MediaService(settings.media_url, headers=introduction)
     backbone.service.owns(media)
-    ground = Ground(
+    deps = Dependencies(
         database=backbone.database,
         outbox=backbone.outbox,
         accounts=AccountVerifier(
@@ -222,8 +222,8 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
         pictures=media,
         claim_room=media,
     )
-    backbone.serves(build_app(ground, settings))
-    backbone.consumes(build_handlers(ground, settings), group=GROUP)
+    backbone.serves(build_app(deps, settings))
+    backbone.consumes(build_handlers(deps, settings), group=GROUP)
     return backbone.service
 
 

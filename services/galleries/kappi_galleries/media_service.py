@@ -71,7 +71,7 @@ class _Words(NamedTuple):
 
     refusals: Mapping[str, type[Problem]]
     unavailable: type[Unavailable]
-    patience: aiohttp.ClientTimeout
+    timeout: aiohttp.ClientTimeout
 
 
 _OF_PICTURES = _Words(
@@ -168,7 +168,7 @@ class MediaService:
         }
         try:
             async with self._session.request(
-                method, f"{self._url}/internal/{target}", data=body, headers=headers, timeout=words.patience
+                method, f"{self._url}/internal/{target}", data=body, headers=headers, timeout=words.timeout
             ) as response:
                 if response.status >= 300:
                     raise _refusal(response.status, await response.read(), words)

@@ -1,1 +1,1 @@
-"""The one public door: routing, credentials, limits, problem documents, one OpenAPI, the web page."""
+"""The public entry: routing, credentials, limits, problem documents, one OpenAPI, the web page."""

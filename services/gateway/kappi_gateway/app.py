@@ -7,10 +7,10 @@ from collections.abc import Awaitable
 from kappi_chassis.http.edge import App, Message, Receive, Scope, Send
 from kappi_chassis.problems import NotFound
 
-from kappi_gateway.call import Call, Endpoint
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.headers import RawHeaders, first
-from kappi_gateway.limits import PlaceLimit
+from kappi_gateway.limits import ConcurrencyLimit
+from kappi_gateway.request import Endpoint, Request
 from kappi_gateway.router import Router
 from kappi_gateway.static import Page, send_page
 
@@ -44,7 +44,7 @@ class Gateway:
         router: Router[Endpoint],
         *,
         addresses: ClientAddresses,
-        places: PlaceLimit,
+        places: ConcurrencyLimit,
         missing: Page,
     ) -> None:
         self._router = router
@@ -66,11 +66,11 @@ class Gateway:
         except NotFound:
             if not _shows_pages(method, scope["headers"]):
                 raise
-            call = Call(scope, receive, send, [], scope["headers"], method, address)
-            await send_page(call, self._missing, status=NotFound.status)
+            request = Request(scope, receive, send, [], scope["headers"], method, address)
+            await send_page(request, self._missing, status=NotFound.status)
             return
         with self._places.held(address):
-            await endpoint(Call(scope, receive, send, parameters, scope["headers"], method, address))
+            await endpoint(Request(scope, receive, send, parameters, scope["headers"], method, address))
 
     async def _options(self, scope: Scope, send: Send) -> None:
         allow = self._router.allowed(scope["raw_path"]).encode()

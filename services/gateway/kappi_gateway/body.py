@@ -11,7 +11,7 @@ from kappi_chassis.problems import BadRequest, PayloadTooLarge, Problem
 
 from kappi_gateway.errors import RequestTimeout
 from kappi_gateway.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
-from kappi_gateway.pace import Leeway, Pace
+from kappi_gateway.minimum_rate import MinimumRate, RateAllowance
 
 GRACE_S = 0.5
 """What anybody may fall behind; who does by more needs a place among the slow ones of its address."""
@@ -38,13 +38,13 @@ class RequestBody:
         *,
         length: int | None,
         limit_bytes: int | None,
-        pace: Pace,
+        rate: MinimumRate,
         slow: Slow = nullcontext,
         too_large: type[PayloadTooLarge] = PayloadTooLarge,
     ) -> None:
         self._receive = receive
         self._limit_bytes = limit_bytes
-        self._leeway = Leeway(pace)
+        self._leeway = RateAllowance(rate)
         self._slow = slow
         self._too_large = too_large
         self._on_end: Callable[[], None] | None = None
@@ -125,7 +125,7 @@ def declared_body(
     receive: Receive,
     *,
     limit_bytes: int | None,
-    pace: Pace,
+    rate: MinimumRate,
     slow: Slow = nullcontext,
     too_large: type[PayloadTooLarge] = PayloadTooLarge,
 ) -> RequestBody | None:
@@ -150,7 +150,7 @@ def declared_body(
         receive,
         length=None if chunked else length,
         limit_bytes=limit_bytes,
-        pace=pace,
+        rate=rate,
         slow=slow,
         too_large=too_large,
     )

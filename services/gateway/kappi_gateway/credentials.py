@@ -11,7 +11,6 @@ from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.accounts import Role
 
 from kappi_gateway import metrics
-from kappi_gateway.call import Call
 from kappi_gateway.client_address import limit_key
 from kappi_gateway.errors import (
     CredentialsMissing,
@@ -21,11 +20,12 @@ from kappi_gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from kappi_gateway.granting import Granting
-from kappi_gateway.grants import GrantCache, Granted, GrantKey, KeptGrant, SecretDigests
+from kappi_gateway.grant_cache import GrantCache, Granted, GrantKey, KeptGrant, SecretDigests
+from kappi_gateway.grant_client import GrantClient
 from kappi_gateway.headers import AUTHORIZATION, GALLERY_CODE, GALLERY_KEY, GALLERY_PASSWORD, first, text
 from kappi_gateway.limits import GuessLimit
-from kappi_gateway.owners import GALLERIES, OWNER, Owners, bearer
+from kappi_gateway.owner_grants import GALLERIES, OWNER, OwnerGrants, bearer
+from kappi_gateway.request import Request
 from kappi_gateway.routes import Credential, Limit, Route
 
 # Looking up a metric's child costs more than counting; these two are counted with every request.
@@ -63,20 +63,20 @@ class Credentials:
 
     def __init__(
         self,
-        granting: Granting,
+        grant_client: GrantClient,
         *,
         cache: GrantCache,
         guesses: GuessLimit,
         digests: SecretDigests,
-        owners: Owners | None,
+        owner_grants: OwnerGrants | None,
     ) -> None:
-        self._granting = granting
+        self._grant_client = grant_client
         self._cache = cache
         self._guesses = guesses
         self._digests = digests
-        self._owners = owners
+        self._owner_grants = owner_grants
 
-    async def obtain(self, route: Route, call: Call) -> Granted | None:
+    async def obtain(self, route: Route, request: Request) -> Granted | None:
         """The grant a route asks for, None when it asks for none.
 
         Raises GalleryKeyMissing, CredentialsMissing, AccessTokenInvalid, GalleryNotFound and what else is
@@ -84,67 +84,70 @@ class Credentials:
         """
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
-            return await self._by_code(call.parameters[0], call)
+            return await self._by_code(request.parameters[0], request)
         if rule in {Credential.NONE, Credential.ACCOUNT}:
             return None
-        if route.takes_signature and _SIGNATURE in call.scope["query_string"]:
+        if route.takes_signature and _SIGNATURE in request.scope["query_string"]:
             return None
-        access_key = first(call.headers, GALLERY_KEY)
-        shown = first(call.headers, GALLERY_CODE) if rule is Credential.VIEWER else None
-        if (access_key or shown) and self._owners is not None:
+        access_key = first(request.headers, GALLERY_KEY)
+        shown = first(request.headers, GALLERY_CODE) if rule is Credential.VIEWER else None
+        if (access_key or shown) and self._owner_grants is not None:
             # A token that is sent must be good, whatever else is sent: galleries and identity say so, too.
-            await self._owners.account_of(call.headers)
+            await self._owner_grants.account_of(request.headers)
         if access_key:
             return await self._by_key(text(access_key))
         if shown:
-            return await self._by_code(shown, call)
-        token = None if self._owners is None else bearer(call.headers)
-        if token is not None and self._owners is not None:
-            return await self._owners.obtain(
-                token, collection=route.collection, thing_id=call.parameters[0].decode("ascii")
+            return await self._by_code(shown, request)
+        token = None if self._owner_grants is None else bearer(request.headers)
+        if token is not None and self._owner_grants is not None:
+            return await self._owner_grants.obtain(
+                token, collection=route.collection, thing_id=request.parameters[0].decode("ascii")
             )
         if rule is Credential.MANAGER:
             raise GalleryKeyMissing("Send the access key in X-Gallery-Key, or the owner's access token.")
         raise CredentialsMissing("Send X-Gallery-Key, X-Gallery-Code, or the owner's access token.")
 
-    async def has_token(self, call: Call) -> bool:
+    async def has_token(self, request: Request) -> bool:
         """Whether a good one was sent. Raises AccessTokenInvalid, KeysUnavailable."""
-        return self._owners is not None and await self._owners.account_of(call.headers) is not None
+        return (
+            self._owner_grants is not None
+            and await self._owner_grants.account_of(request.headers) is not None
+        )
 
-    async def of_named_gallery(self, call: Call, body: bytes) -> Granted | None:
+    async def of_named_gallery(self, request: Request, body: bytes) -> Granted | None:
         """A grant to manage the gallery that something is to be moved to; None where a body says no such
         thing, or no token is sent.
 
         What else is wrong with the body its service says. Raises as `obtain` does.
         """
-        token = None if self._owners is None else bearer(call.headers)
+        token = None if self._owner_grants is None else bearer(request.headers)
         try:
             named = _named.decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        if token is None or named.gallery_id is None or named.action != MOVE or self._owners is None:
+        if token is None or named.gallery_id is None or named.action != MOVE or self._owner_grants is None:
             return None
-        return await self._owners.obtain(token, collection=GALLERIES, thing_id=str(named.gallery_id))
+        return await self._owner_grants.obtain(token, collection=GALLERIES, thing_id=str(named.gallery_id))
 
-    async def after_a_move(self, route: Route, call: Call, granted: Granted) -> Granted | None:
+    async def after_a_move(self, route: Route, request: Request, granted: Granted) -> Granted | None:
         """A grant of the gallery that a thing which was not found is in now; None where it was not moved.
 
         Raises as `obtain` does.
         """
-        if granted.key.kind != OWNER or self._owners is None:
+        if granted.key.kind != OWNER or self._owner_grants is None:
             return None
-        if not self._owners.forget_place(
-            collection=route.collection, thing_id=call.parameters[0].decode("ascii")
+        if not self._owner_grants.forget_place(
+            collection=route.collection, thing_id=request.parameters[0].decode("ascii")
         ):
             return None
-        found = await self.obtain(route, call)
+        found = await self.obtain(route, request)
         return None if found is None or found.grant.gallery_id == granted.grant.gallery_id else found
 
-    async def role_of(self, call: Call) -> Role | None:
+    async def role_of(self, request: Request) -> Role | None:
         """What a good token says of its account; None without one. Never refuses, hardly waits."""
-        if self._owners is None or first(call.headers, AUTHORIZATION) is None:
+        if self._owner_grants is None or first(request.headers, AUTHORIZATION) is None:
             return None
-        return await self._owners.role_of(call.headers)
+        return await self._owner_grants.role_of(request.headers)
 
     def drop(self, granted: Granted) -> None:
         """The service did not accept it."""
@@ -154,34 +157,34 @@ class Credentials:
         """The gallery has changed."""
         self._cache.drop_gallery(gallery_id)
 
-    async def limited_subject(self, limit: Limit, call: Call) -> str:
+    async def limited_subject(self, limit: Limit, request: Request) -> str:
         """Whom a call counts for: the account of a good token, where an account makes things; anyone else is
         an address. Raises AccessTokenInvalid, KeysUnavailable."""
-        if limit in _BY_ACCOUNT and self._owners is not None:
-            account_id = await self._owners.account_of(call.headers)
+        if limit in _BY_ACCOUNT and self._owner_grants is not None:
+            account_id = await self._owner_grants.account_of(request.headers)
             if account_id is not None:
                 return f"account {account_id}"
-        return limit_key(call.address)
+        return limit_key(request.address)
 
-    async def _by_code(self, raw_code: bytes, call: Call) -> Granted:
+    async def _by_code(self, raw_code: bytes, request: Request) -> Granted:
         code = normal_code(raw_code)
-        self._guesses.check(call.address, code)
+        self._guesses.check(request.address, code)
         if code is None:
-            self._guesses.spend(call.address)
+            self._guesses.spend(request.address)
             raise GalleryNotFound
-        raw_password = first(call.headers, GALLERY_PASSWORD)
+        raw_password = first(request.headers, GALLERY_PASSWORD)
         password = None if raw_password is None else text(raw_password)
         key = GrantKey("view", code, b"" if password is None else self._digests(password))
         kept = self._cache.find(key)
         if kept is not None:
             _VIEWS_CACHED.inc()
-            self._guesses.found(call.address, code)
+            self._guesses.found(request.address, code)
             return Granted(key, kept, cached=True)
         question = {"code": code}
         if password is not None:
             # Tries are counted per gallery and client, over all replicas: only galleries can.
-            question |= {"password": password, "client": limit_key(call.address)}
-        return Granted(key, await self._look_up(call.address, key, question), cached=False)
+            question |= {"password": password, "client": limit_key(request.address)}
+        return Granted(key, await self._look_up(request.address, key, question), cached=False)
 
     async def _look_up(self, address: str, key: GrantKey, question: dict[str, str]) -> KeptGrant:
         """Whoever asks pays first and is refunded for a code that exists: many guesses at once must not
@@ -191,7 +194,7 @@ class Credentials:
         if pays:
             self._guesses.spend(address)
         try:
-            grant = await self._cache.obtain(key, lambda: self._granting.ask("view", question))
+            grant = await self._cache.obtain(key, lambda: self._grant_client.ask("view", question))
         except GrantRefused as refused:
             if refused.status == GalleryNotFound.status:
                 if not pays:
@@ -219,5 +222,7 @@ class Credentials:
         if kept is not None:
             _KEYS_CACHED.inc()
             return Granted(key, kept, cached=True)
-        grant = await self._cache.obtain(key, lambda: self._granting.ask("key", {"access_key": access_key}))
+        grant = await self._cache.obtain(
+            key, lambda: self._grant_client.ask("key", {"access_key": access_key})
+        )
         return Granted(key, grant, cached=False)

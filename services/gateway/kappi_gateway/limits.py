@@ -132,7 +132,7 @@ class GuessLimit:
         self._buckets.give_back(limit_key(address))
 
 
-class CallLimit:
+class RateLimit:
     """So many calls of a kind, or things made by them; calls that came to nothing are free.
 
     name: of the limit in metrics. refusal: raised beyond it. is_free: by the status of the answer, and the
@@ -169,7 +169,7 @@ class CallLimit:
             self._buckets.owe(subject, things - 1)
 
 
-class PlaceLimit:
+class ConcurrencyLimit:
     """Calls under way at once for one address, where how often they are made says little of what they cost.
 
     name: of the limit in metrics. refusal: raised beyond it.

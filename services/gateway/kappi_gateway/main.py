@@ -26,11 +26,9 @@ from kappi_contracts.accounts import JWKS_PATH
 
 from kappi_gateway.app import Gateway, below, leads_to_archive, leads_to_rendition, with_cors, with_hsts
 from kappi_gateway.base_urls import BaseUrls
-from kappi_gateway.call import Endpoint
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.credentials import Credentials
-from kappi_gateway.door import leads_to_panel, leads_to_store, panel_door, store_door
 from kappi_gateway.errors import (
     TooManyAccounts,
     TooManyArchives,
@@ -43,20 +41,22 @@ from kappi_gateway.errors import (
     TooManySlow,
     TooManyUploads,
 )
-from kappi_gateway.forward import Forward, Terms
-from kappi_gateway.granting import Granting
-from kappi_gateway.grants import GrantCache, SecretDigests
-from kappi_gateway.limits import CallLimit, GuessLimit, Monotonic, PlaceLimit, TokenBuckets
-from kappi_gateway.locations import Locations
+from kappi_gateway.gallery_lookup import GalleryLookup
+from kappi_gateway.grant_cache import GrantCache, SecretDigests
+from kappi_gateway.grant_client import GrantClient
+from kappi_gateway.limits import ConcurrencyLimit, GuessLimit, Monotonic, RateLimit, TokenBuckets
 from kappi_gateway.openapi import OpenApi
-from kappi_gateway.owners import Owners
-from kappi_gateway.patience import with_patience
+from kappi_gateway.owner_grants import OwnerGrants
+from kappi_gateway.passthrough import leads_to_panel, leads_to_store, panel_passthrough, store_passthrough
+from kappi_gateway.proxy import ProxyLimits, ProxyRoute
+from kappi_gateway.request import Endpoint
 from kappi_gateway.router import Router
 from kappi_gateway.routes import ROUTES, Carries, Limit, Service
 from kappi_gateway.settings import GatewaySettings
+from kappi_gateway.slow_clients import with_slow_client_limits
 from kappi_gateway.store_errors import in_s3_form
 from kappi_gateway.transfers import Transfers
-from kappi_gateway.upstream import Patience, Upstreams
+from kappi_gateway.upstream import Timeouts, Upstreams
 from kappi_gateway.web.pages import MISSING, add_pages, build_page
 
 
@@ -95,10 +95,10 @@ def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str
         addresses[Service.IDENTITY] = settings.identity_url
     if settings.store_url is not None:
         addresses[Service.STORE] = settings.store_url
-    patience = Patience(connect=settings.connect_timeout, read=settings.read_timeout)
+    timeout = Timeouts(connect=settings.connect_timeout, read=settings.read_timeout)
     return Upstreams(
         addresses,
-        patience=patience,
+        timeout=timeout,
         connections=settings.upstream_connections,
         introduction=introduction or {},
     )
@@ -119,8 +119,8 @@ def build_app(
     )
     wiring = _Wiring(settings, upstreams, cache, monotonic, clock, base_urls)
     router = wiring.router()
-    places = PlaceLimit(settings.requests_per_address, name="requests", refusal=TooManyAtOnce)
-    rendition_places = PlaceLimit(
+    places = ConcurrencyLimit(settings.requests_per_address, name="requests", refusal=TooManyAtOnce)
+    rendition_places = ConcurrencyLimit(
         settings.rendition_requests_per_address, name="renditions", refusal=TooManyAtOnce
     )
     missing = build_page(
@@ -138,7 +138,7 @@ def build_app(
     api = behind(leads_to_archive, Edge(gateway, max_in_flight=settings.max_archives), otherwise=api)
     app = with_cors(api)
     if settings.identity_url is not None:
-        panel = panel_door(
+        panel = panel_passthrough(
             upstreams,
             addresses=addresses,
             body_limit_bytes=settings.json_body_limit_bytes,
@@ -155,7 +155,7 @@ def build_app(
             silence_s=settings.client_silence.total_seconds(),
         )
         store = Edge(
-            store_door(upstreams, addresses=addresses, transfers=transfers),
+            store_passthrough(upstreams, addresses=addresses, transfers=transfers),
             max_in_flight=settings.max_transfers,
         )
         app = behind(leads_to_store, in_s3_form(store), otherwise=app)
@@ -163,10 +163,10 @@ def build_app(
         app = with_hsts(app, addresses=addresses, max_age_s=int(settings.hsts_max_age.total_seconds()))
     if base_urls.path:
         app = below(base_urls.path, app)
-    patient = with_patience(
+    patient = with_slow_client_limits(
         app,
         addresses=addresses,
-        slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
+        slow=ConcurrencyLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
         silence_s=settings.client_silence.total_seconds(),
     )
     return dated(patient)
@@ -186,20 +186,22 @@ class _Wiring:
         guessing = self._buckets(settings.guess_burst, settings.guesses_per_minute / 60)
         credentials = self._credentials(GuessLimit(guessing, max_found=settings.found_codes))
         limits = self._limits(guessing)
-        terms = Terms(
+        terms = ProxyLimits(
             body_limit_bytes=settings.json_body_limit_bytes,
             file_body_limits_bytes={
                 Carries.SMALL_FILE: settings.file_body_limit_bytes,
                 Carries.PICTURE: settings.picture_body_limit_bytes,
             },
             client_silence=settings.client_silence,
-            archives=PlaceLimit(settings.archives_per_address, name="archives", refusal=TooManyArchives),
-            files=PlaceLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
-            pictures_of_account=PlaceLimit(
+            archives=ConcurrencyLimit(
+                settings.archives_per_address, name="archives", refusal=TooManyArchives
+            ),
+            files=ConcurrencyLimit(settings.files_per_address, name="files", refusal=TooManyFiles),
+            pictures_of_account=ConcurrencyLimit(
                 settings.pictures_per_account, name="pictures", refusal=TooManyFiles
             ),
-            pictures=PlaceLimit(settings.pictures_per_address, name="pictures", refusal=TooManyFiles),
-            slow=PlaceLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
+            pictures=ConcurrencyLimit(settings.pictures_per_address, name="pictures", refusal=TooManyFiles),
+            slow=ConcurrencyLimit(settings.slow_per_address, name="slow", refusal=TooManySlow),
             archive_silence=settings.archive_silence,
             picture_silence=settings.picture_silence,
             archive_bytes_per_s=settings.archive_bytes_per_s,
@@ -207,7 +209,7 @@ class _Wiring:
         router: Router[Endpoint] = Router()
         for route in ROUTES:
             if upstreams.knows(route.service):
-                forward = Forward(
+                proxy = ProxyRoute(
                     route,
                     upstreams=upstreams,
                     credentials=credentials,
@@ -215,7 +217,7 @@ class _Wiring:
                     terms=terms,
                     base_urls=self.base_urls,
                 )
-                router.add(route.method, route.template, forward)
+                router.add(route.method, route.template, proxy)
         openapi = OpenApi(
             upstreams,
             refresh=settings.openapi_refresh,
@@ -227,63 +229,65 @@ class _Wiring:
         return router
 
     def _credentials(self, guesses: GuessLimit) -> Credentials:
-        granting = Granting(self.upstreams, lifetime=self.settings.grant_lifetime)
+        grant_client = GrantClient(self.upstreams, lifetime=self.settings.grant_lifetime)
         digests = SecretDigests(secrets.token_bytes(32))
-        owners: Owners | None = None
+        owner_grants: OwnerGrants | None = None
         if self.settings.identity_url is not None:
-            owners = Owners(
+            owner_grants = OwnerGrants(
                 self._verifier(self.settings.identity_url),
-                granting=granting,
-                locations=Locations(self.upstreams, size=self.settings.locations_cached),
+                grant_client=grant_client,
+                gallery_lookup=GalleryLookup(self.upstreams, size=self.settings.locations_cached),
                 cache=self.cache,
                 digests=digests,
                 clock=self.clock,
             )
-        return Credentials(granting, cache=self.cache, guesses=guesses, digests=digests, owners=owners)
+        return Credentials(
+            grant_client, cache=self.cache, guesses=guesses, digests=digests, owner_grants=owner_grants
+        )
 
     def _verifier(self, identity_url: str) -> AccountVerifier:
         published = self.settings.account_jwks_url or identity_url + JWKS_PATH
         fetch = http_fetch(published, headers=self.upstreams.introduction)
         return AccountVerifier(JwksSource(fetch), clock=self.clock)
 
-    def _limits(self, guessing: TokenBuckets) -> Mapping[Limit, CallLimit]:
+    def _limits(self, guessing: TokenBuckets) -> Mapping[Limit, RateLimit]:
         settings = self.settings
         creating = self._buckets(settings.creation_burst, settings.creations_per_hour / 3600)
         signing_up = self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600)
         return {
             # A key that was used tells something of another's call, and so does a taken address: neither is
             # free.
-            Limit.CREATION: CallLimit(
+            Limit.CREATION: RateLimit(
                 creating,
                 name="galleries",
                 refusal=TooManyGalleries,
                 is_free=lambda status, code: status != 201 and code != IdempotencyKeyReused.code,
             ),
-            Limit.SIGN_UP: CallLimit(
+            Limit.SIGN_UP: RateLimit(
                 signing_up,
                 name="accounts",
                 refusal=TooManyAccounts,
                 is_free=lambda status, code: status not in (201, 409) and code != IdempotencyKeyReused.code,
             ),
-            Limit.POST: CallLimit(
+            Limit.POST: RateLimit(
                 self._buckets(settings.post_burst, settings.posts_per_hour / 3600),
                 name="posts",
                 refusal=TooManyPosts,
                 is_free=lambda status, _: status in (401, 503),
             ),
-            Limit.COMMENT: CallLimit(
+            Limit.COMMENT: RateLimit(
                 self._buckets(settings.comment_burst, settings.comments_per_minute / 60),
                 name="comments",
                 refusal=TooManyComments,
                 is_free=lambda status, _: status != 201,
             ),
-            Limit.SIGNING: CallLimit(
+            Limit.SIGNING: RateLimit(
                 self._buckets(settings.signing_burst, settings.signings_per_minute / 60),
                 name="uploads",
                 refusal=TooManyUploads,
                 is_free=lambda status, _: status >= 500,
             ),
-            Limit.GUESS: CallLimit(
+            Limit.GUESS: RateLimit(
                 guessing, name="guesses", refusal=TooManyGuesses, is_free=lambda status, _: status != 404
             ),
         }

@@ -12,9 +12,9 @@ import msgspec
 from aiohttp import ClientError
 from kappi_chassis.observability.logs import get_logger
 
-from kappi_gateway.call import Call
 from kappi_gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.openapi_merge import Document, merge
+from kappi_gateway.request import Request
 from kappi_gateway.routes import ROUTES, Service
 from kappi_gateway.static import Page, send_page
 from kappi_gateway.upstream import Upstreams
@@ -44,14 +44,14 @@ class OpenApi:
         self._tried_at = float("-inf")
         self._refreshing = asyncio.Lock()
 
-    async def __call__(self, call: Call) -> None:
+    async def __call__(self, request: Request) -> None:
         """Raises UpstreamUnavailable while no service has ever answered."""
         async with self._refreshing:
             if self._monotonic() - self._tried_at > self._refresh_s or len(self._parts) < len(self._sources):
                 await self._refresh()
         if self._page is None:
             raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
-        await send_page(call, self._page)
+        await send_page(request, self._page)
 
     async def _refresh(self) -> None:
         found = await asyncio.gather(*(self._fetch(service) for service in self._sources))

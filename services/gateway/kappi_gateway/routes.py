@@ -91,7 +91,7 @@ class Route:
         )
 
     @property
-    def promises(self) -> bool:
+    def reserves(self) -> bool:
         """Whether it has an upload promised, which the media service counts for the client's address."""
         return self.limit is Limit.SIGNING or self.carries is Carries.SMALL_FILE
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 
-from kappi_gateway.call import Call
 from kappi_gateway.headers import first
+from kappi_gateway.request import Request
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -38,24 +38,24 @@ class Page:
         return cls(body=body, gzipped=gzipped, etag=weak, headers=headers)
 
 
-async def send_page(call: Call, page: Page, *, status: int = 200) -> None:
+async def send_page(request: Request, page: Page, *, status: int = 200) -> None:
     """Answer with the page, or 304 when the client has it. status: of a page that is no error's, 200."""
-    known = first(call.headers, b"if-none-match")
+    known = first(request.headers, b"if-none-match")
     if (
         status == 200
         and known is not None
         and (known == b"*" or page.etag in (tag.strip() for tag in known.split(b",")))
     ):
-        await call.send({"type": "http.response.start", "status": 304, "headers": list(page.headers)})
-        await call.send({"type": "http.response.body", "body": b""})
+        await request.send({"type": "http.response.start", "status": 304, "headers": list(page.headers)})
+        await request.send({"type": "http.response.body", "body": b""})
         return
     body, headers = page.body, list(page.headers)
-    if page.gzipped is not None and _takes_gzip(first(call.headers, b"accept-encoding")):
+    if page.gzipped is not None and _takes_gzip(first(request.headers, b"accept-encoding")):
         body = page.gzipped
         headers.append((b"content-encoding", b"gzip"))
     headers.append((b"content-length", str(len(body)).encode()))
-    await call.send({"type": "http.response.start", "status": status, "headers": headers})
-    await call.send({"type": "http.response.body", "body": body})
+    await request.send({"type": "http.response.start", "status": status, "headers": headers})
+    await request.send({"type": "http.response.body", "body": body})
 
 
 def _takes_gzip(accept_encoding: bytes | None) -> bool:

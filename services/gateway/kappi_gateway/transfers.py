@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from kappi_gateway import metrics
 from kappi_gateway.errors import ClientStalled, RequestTimeout, TooManyTransfers
-from kappi_gateway.limits import PlaceLimit
-from kappi_gateway.pace import Pace
+from kappi_gateway.limits import ConcurrencyLimit
+from kappi_gateway.minimum_rate import MinimumRate
 
 
 class Transfers:
@@ -19,31 +19,31 @@ class Transfers:
         self._at_once = at_once
         self._bytes_per_s = bytes_per_s
         self._silence_s = silence_s
-        self._uploads = PlaceLimit(per_address, name="store_uploads", refusal=TooManyTransfers)
-        self._downloads = PlaceLimit(per_address, name="store_downloads", refusal=TooManyTransfers)
+        self._uploads = ConcurrencyLimit(per_address, name="store_uploads", refusal=TooManyTransfers)
+        self._downloads = ConcurrencyLimit(per_address, name="store_downloads", refusal=TooManyTransfers)
 
     @contextmanager
-    def upload(self, address: str) -> Iterator[Pace]:
+    def upload(self, address: str) -> Iterator[MinimumRate]:
         """A place, and the pace to be kept. Raises TooManyTransfers."""
-        with self._under_way(self._uploads, "upload", address) as pace:
-            yield pace
+        with self._under_way(self._uploads, "upload", address) as rate:
+            yield rate
 
     @contextmanager
-    def download(self, address: str) -> Iterator[Pace]:
+    def download(self, address: str) -> Iterator[MinimumRate]:
         """As `upload`."""
-        with self._under_way(self._downloads, "download", address) as pace:
-            yield pace
+        with self._under_way(self._downloads, "download", address) as rate:
+            yield rate
 
     @contextmanager
-    def _under_way(self, places: PlaceLimit, direction: str, address: str) -> Iterator[Pace]:
+    def _under_way(self, places: ConcurrencyLimit, direction: str, address: str) -> Iterator[MinimumRate]:
         with places.held(address), metrics.TRANSFERS.labels(direction).track_inprogress():
             try:
-                yield Pace(self._silence_s, rises_to=self._asked_of(places, address))
+                yield MinimumRate(self._silence_s, rises_to=self._asked_of(places, address))
             except (ClientStalled, RequestTimeout):
                 metrics.TRANSFERS_CUT.labels(direction).inc()
                 raise
 
-    def _asked_of(self, places: PlaceLimit, address: str) -> Callable[[], float]:
+    def _asked_of(self, places: ConcurrencyLimit, address: str) -> Callable[[], float]:
         """The transfers of one address share its line, so they share what is asked of it: a slow line is
         never cut for what its client sends at once. When more than half of all places are taken, each
         transfer must be worth its own."""

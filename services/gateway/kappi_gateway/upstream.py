@@ -47,7 +47,7 @@ Body = bytes | Stream | None
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """connect: for a connection, waiting for a free one included. read: longest silence of a service."""
 
     connect: timedelta
@@ -64,7 +64,7 @@ class Upstreams:
         self,
         addresses: Mapping[Service, str],
         *,
-        patience: Patience,
+        timeout: Timeouts,
         connections: int,
         introduction: Mapping[str, str],
         monotonic: Callable[[], float] = time.monotonic,
@@ -74,9 +74,9 @@ class Upstreams:
         self.introduction = introduction
         self._monotonic = monotonic
         self._answered_at = dict.fromkeys(self._addresses, float("-inf"))
-        connect_s = patience.connect.total_seconds()
+        connect_s = timeout.connect.total_seconds()
         self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=connect_s, sock_connect=connect_s, sock_read=patience.read.total_seconds()
+            total=None, connect=connect_s, sock_connect=connect_s, sock_read=timeout.read.total_seconds()
         )
         self._session: aiohttp.ClientSession | None = None
 
@@ -122,7 +122,7 @@ class Upstreams:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                timeout=self._timeout if silence is None else self._patient(silence),
+                timeout=self._timeout if silence is None else self._with_timeout(silence),
                 read_bufsize=READ_AHEAD_BYTES if service is Service.STORE else None,
             )
         except aiohttp.SocketTimeoutError as error:
@@ -142,7 +142,7 @@ class Upstreams:
             raise UpstreamUnavailable("Try again later.", retry_after_s=RETRY_AFTER_S)
         return response
 
-    def _patient(self, silence: timedelta) -> aiohttp.ClientTimeout:
+    def _with_timeout(self, silence: timedelta) -> aiohttp.ClientTimeout:
         connect_s = self._timeout.connect
         return aiohttp.ClientTimeout(
             total=None, connect=connect_s, sock_connect=connect_s, sock_read=silence.total_seconds()

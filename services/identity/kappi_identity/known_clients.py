@@ -19,7 +19,7 @@ from kappi_chassis.http.client_address import address_subject
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_identity.domain import Account
-from kappi_identity.emails import normal_form
+from kappi_identity.email_address import normal_form
 from kappi_identity.repository.accounts import Credentials
 from kappi_identity.repository.known_addresses import KnownAddressRows
 from kappi_identity.tokens import derived_secret

@@ -19,7 +19,7 @@ from kappi_identity.api.forms import on_oauth_failure
 from kappi_identity.api.me import MeApi
 from kappi_identity.api.moderation import ModerationApi
 from kappi_identity.api.oauth import OAuthApi
-from kappi_identity.assembly import Assembly, Ground
+from kappi_identity.bootstrap import Assembly, Dependencies
 from kappi_identity.errors import OAuthFailure
 from kappi_identity.panel.app import WithPanel, panel_app
 from kappi_identity.panel.login import PanelLogin
@@ -30,15 +30,15 @@ from kappi_identity.web.page import mount_reset_page
 NAME = "identity"
 
 
-def build_app(ground: Ground, settings: IdentitySettings, assembly: Assembly | None = None) -> App:
+def build_app(deps: Dependencies, settings: IdentitySettings, assembly: Assembly | None = None) -> App:
     """The service's HTTP side."""
-    parts = assembly or Assembly(ground, settings)
+    parts = assembly or Assembly(deps, settings)
 
     async def published() -> bytes:
         return msgspec.json.encode(await parts.keyring.published())
 
-    verifier = AccountVerifier(JwksSource(published), clock=ground.clock)
-    access = Access(verifier=verifier, accounts=parts.accounts, clock=ground.clock)
+    verifier = AccountVerifier(JwksSource(published), clock=deps.clock)
+    access = Access(verifier=verifier, accounts=parts.accounts, clock=deps.clock)
     idempotency_secret = settings.idempotency_secret.get_secret_value().encode()
     app = create_app(title="Identity", description="Accounts, sessions, tokens and tiers.")
     app.add_exception_handler(OAuthFailure, on_oauth_failure)
@@ -46,9 +46,9 @@ def build_app(ground: Ground, settings: IdentitySettings, assembly: Assembly | N
         sign_up=parts.sign_up(), reset=parts.password_reset(), idempotency_secret=idempotency_secret
     )
     oauth = OAuthApi(
-        login=parts.login(), refreshing=parts.refreshing(), keyring=parts.keyring, policy=parts.policy
+        login=parts.login(), refresh_tokens=parts.refresh_tokens(), keyring=parts.keyring, policy=parts.policy
     )
-    me = MeApi(access=access, profile=parts.profile(), sessions=parts.sessions, clock=ground.clock)
+    me = MeApi(access=access, profile=parts.profile(), sessions=parts.sessions, clock=deps.clock)
     admin = AdminApi(
         access=access, tiers=parts.tiers, accounts=parts.accounts, idempotency_secret=idempotency_secret
     )
@@ -61,11 +61,11 @@ def build_app(ground: Ground, settings: IdentitySettings, assembly: Assembly | N
     for api in (accounts, oauth, me, admin, moderation):
         app.include_router(api.router())
     mount_reset_page(app)
-    with_panel = WithPanel(app, panel=_panel(ground, settings, parts))
+    with_panel = WithPanel(app, panel=_panel(deps, settings, parts))
     return Edge(with_panel, max_in_flight=settings.max_in_flight)
 
 
-def _panel(ground: Ground, settings: IdentitySettings, parts: Assembly) -> App:
+def _panel(deps: Dependencies, settings: IdentitySettings, parts: Assembly) -> App:
     secret = settings.key_secret.get_secret_value().encode()
     login = PanelLogin(
         login=parts.login(),
@@ -74,7 +74,7 @@ def _panel(ground: Ground, settings: IdentitySettings, parts: Assembly) -> App:
         policy=parts.panel_policy,
         device_known_for=settings.login_known_for,
         secret=derived_secret(secret, "panel sessions"),
-        clock=ground.clock,
+        clock=deps.clock,
     )
     return panel_app(
         login=login,
@@ -90,16 +90,16 @@ def _panel(ground: Ground, settings: IdentitySettings, parts: Assembly) -> App:
 def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
     """The whole service; nothing connects before it runs."""
     backbone = Backbone(NAME, platform, settings)
-    ground = Ground(database=backbone.database, outbox=backbone.outbox)
-    parts = Assembly(ground, settings)
+    deps = Dependencies(database=backbone.database, outbox=backbone.outbox)
+    parts = Assembly(deps, settings)
     service = backbone.service
     service.closes(parts.passwords)
-    backbone.serves(build_app(ground, settings, parts))
+    backbone.serves(build_app(deps, settings, parts))
     if "worker" in settings.roles:
-        upkeep = parts.upkeep()
-        service.runs("announce-tiers", upkeep.announce_tiers)
-        service.runs("signing-keys", upkeep.move_keys)
-        service.runs("leftovers", upkeep.remove_leftovers)
+        background_jobs = parts.background_jobs()
+        service.runs("announce-tiers", background_jobs.announce_tiers)
+        service.runs("signing-keys", background_jobs.move_keys)
+        service.runs("leftovers", background_jobs.remove_expired_rows)
         service.runs("reset-mailer", parts.reset_mailer().run)
     return service
 

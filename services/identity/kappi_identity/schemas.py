@@ -23,7 +23,7 @@ from kappi_identity.domain import (
     TextRefused,
     clean_display_name,
 )
-from kappi_identity.emails import MAX_EMAIL_CHARACTERS, read_email
+from kappi_identity.email_address import MAX_EMAIL_CHARACTERS, read_email
 from kappi_identity.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
 from kappi_identity.tiers import (
     MAX_FILE_BYTES,

@@ -25,7 +25,7 @@ from mode.supervisors import CrashingSupervisor
 
 from kappi_janitor.errors import StreamsNotReady, StreamsStopped
 from kappi_janitor.faust_transport import FAUST_LOGGER, Transport
-from kappi_janitor.lane import Lane
+from kappi_janitor.partition_queue import PartitionQueue
 
 COMMIT_INTERVAL_S = 1.0
 KEYS_AT_ONCE = 8
@@ -55,7 +55,7 @@ class JanitorApp(faust.App):
 
 @dataclass(frozen=True, slots=True)
 class FaustDelivery:
-    """A Faust event as the lane knows it."""
+    """A Faust event as the queue knows it."""
 
     record: Record
     event: Any
@@ -83,7 +83,7 @@ class Streams:
     async def run(self) -> None:
         """Until cancelled; then stops within seconds and commits what is sealed. Waits for a broker first.
 
-        Raises StreamsStopped when Faust ended by itself: a dead letter that could not be buried, a consumer
+        Raises StreamsStopped when Faust ended by itself: a dead letter that could not be written, a consumer
         that died. The process must end with it; whatever was not acknowledged comes again.
         """
         assigned = metrics.CONSUMER_ASSIGNED.labels(self._processor.group)
@@ -151,16 +151,16 @@ class Streams:
 
     def _agent(self, app: JanitorApp, topic: str) -> Callable[[Any], Awaitable[None]]:
         async def consume(stream: Any) -> None:
-            lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}
+            queues: dict[int, tuple[PartitionQueue, asyncio.Task[None]]] = {}
             async with asyncio.TaskGroup() as group:
                 async for event in stream.noack().events():
                     record = _record(topic, event)
-                    if record.partition not in lanes:
-                        lane = Lane(self._processor, concurrency=KEYS_AT_ONCE, depth=LANE_DEPTH)
-                        lanes[record.partition] = (lane, group.create_task(lane.run()))
-                    lane, _ = lanes[record.partition]
-                    await lane.submit(FaustDelivery(record=record, event=event, app=app))
-                for _, working in lanes.values():  # the stream has ended: Faust stops
+                    if record.partition not in queues:
+                        queue = PartitionQueue(self._processor, concurrency=KEYS_AT_ONCE, depth=LANE_DEPTH)
+                        queues[record.partition] = (queue, group.create_task(queue.run()))
+                    queue, _ = queues[record.partition]
+                    await queue.submit(FaustDelivery(record=record, event=event, app=app))
+                for _, working in queues.values():  # the stream has ended: Faust stops
                     working.cancel()
 
         return consume

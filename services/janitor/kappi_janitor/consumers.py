@@ -10,8 +10,8 @@ from kappi_chassis.inbox import once
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 
-from kappi_janitor.deletion import OrderPurge
 from kappi_janitor.due_dates import RecordDueDate, RecordDueLink
+from kappi_janitor.purge_requests import RequestPurge
 from kappi_janitor.sweep import Sweep
 
 GROUP = "janitor"
@@ -22,7 +22,7 @@ def handlers(
     *,
     record_due_date: RecordDueDate,
     record_due_link: RecordDueLink,
-    order_purge: OrderPurge,
+    order_purge: RequestPurge,
     sweep: Sweep,
     wake_purger: Callable[[], None],
 ) -> Mapping[str, Handler]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from kappi_chassis.backbone import Backbone
 from kappi_chassis.bus import Processor
-from kappi_chassis.bus.gaps import gap_signal
 from kappi_chassis.bus.mac import EventMac
 from kappi_chassis.bus.processor import DeadLetterSink
+from kappi_chassis.bus.retention_gap import loss_of_records
 from kappi_chassis.clock import Clock, NewId, new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.observability.logs import configure_logging
@@ -20,8 +20,8 @@ from kappi_chassis.storage.settings import StorageSettings, build_store
 
 from kappi_janitor.app import Streams
 from kappi_janitor.consumers import GROUP, handlers
-from kappi_janitor.deletion import OrderPurge
 from kappi_janitor.due_dates import RecordDueDate, RecordDueLink
+from kappi_janitor.purge_requests import RequestPurge
 from kappi_janitor.purger import PurgePolicy, Purger
 from kappi_janitor.settings import JanitorSettings
 from kappi_janitor.sweep import Sweep, SweepPolicy
@@ -31,7 +31,7 @@ NAME = "janitor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class Dependencies:
     """What everything stands on; tests put their own clock, ids and store here."""
 
     database: Database
@@ -41,20 +41,20 @@ class Ground:
     new_id: NewId = new_id
 
 
-def build_purger(ground: Ground, settings: JanitorSettings) -> Purger:
+def build_purger(deps: Dependencies, settings: JanitorSettings) -> Purger:
     """What empties the store."""
     return Purger(
-        ground.database,
-        ground.outbox,
-        ground.store,
+        deps.database,
+        deps.outbox,
+        deps.store,
         policy=_purge_policy(settings),
-        clock=ground.clock,
-        new_id=ground.new_id,
+        clock=deps.clock,
+        new_id=deps.new_id,
     )
 
 
 def build_processor(
-    ground: Ground,
+    deps: Dependencies,
     settings: JanitorSettings,
     *,
     purger: Purger,
@@ -64,49 +64,49 @@ def build_processor(
 ) -> Processor:
     """The event side. prefix: the deployment's, so that its groups too are its own. mac: of its events."""
     sweep = Sweep(
-        ground.database,
-        ground.outbox,
+        deps.database,
+        deps.outbox,
         policy=_sweep_policy(settings),
-        clock=ground.clock,
+        clock=deps.clock,
         wake_purger=purger.wake,
     )
     return Processor(
         group=prefix + GROUP,
         handlers=handlers(
-            ground.outbox,
-            record_due_date=RecordDueDate(ground.database),
-            record_due_link=RecordDueLink(ground.database),
-            order_purge=OrderPurge(clock=ground.clock, new_id=ground.new_id),
+            deps.outbox,
+            record_due_date=RecordDueDate(deps.database),
+            record_due_link=RecordDueLink(deps.database),
+            order_purge=RequestPurge(clock=deps.clock, new_id=deps.new_id),
             sweep=sweep,
             wake_purger=purger.wake,
         ),
         dead_letters=dead_letters,
         mac=mac,
-        clock=ground.clock,
+        clock=deps.clock,
     )
 
 
 def build(platform: PlatformSettings, settings: JanitorSettings, storage: StorageSettings) -> Service:
     """The whole service; nothing connects before it runs. Raises StorageNotConfigured."""
     backbone = Backbone(NAME, platform, settings)
-    ground = Ground(database=backbone.database, outbox=backbone.outbox, store=build_store(storage))
+    deps = Dependencies(database=backbone.database, outbox=backbone.outbox, store=build_store(storage))
     service = backbone.service
-    service.closes(ground.store)
+    service.closes(deps.store)
     if "worker" in settings.roles:
-        purger = build_purger(ground, settings)
+        purger = build_purger(deps, settings)
         processor = build_processor(
-            ground,
+            deps,
             settings,
             purger=purger,
             dead_letters=backbone.dead_letters,
             prefix=platform.topic_prefix,
             mac=backbone.connection.mac,
         )
-        streams = Streams(backbone.connection, processor, on_gap=gap_signal(platform))
+        streams = Streams(backbone.connection, processor, on_gap=loss_of_records(platform))
         service.health.add("streams", streams.ready)
         service.runs("streams", backbone.with_topics(streams.run))
         service.runs("purger", purger.run)
-        service.runs("timer", Timer(ground.outbox, every=settings.tick_interval, clock=ground.clock).run)
+        service.runs("timer", Timer(deps.outbox, every=settings.tick_interval, clock=deps.clock).run)
     return service
 
 

@@ -19,7 +19,7 @@ from kappi_contracts.events import ObjectsPurged, PostPurged
 
 from kappi_janitor import metrics, repository
 from kappi_janitor.domain import Lease, PostScope, next_sweep, retry_pause
-from kappi_janitor.emptying import empty_prefix
+from kappi_janitor.prefix_deletion import delete_prefix
 
 MAX_ERROR_CHARACTERS = 500
 
@@ -106,7 +106,7 @@ class Purger:
             if not ours:  # after the commit: the count stands
                 raise _LeaseLost
 
-        await empty_prefix(self._store, lease.scope.prefix, on_removed=on_removed)
+        await delete_prefix(self._store, lease.scope.prefix, on_removed=on_removed)
         await self._record(lease, began_at)
 
     async def _record(self, lease: Lease, began_at: datetime) -> None:

@@ -73,7 +73,7 @@ async def record_deletion(
     return bool(result.rowcount)
 
 
-async def claim_due(
+async def expire_due(
     connection: AsyncConnection, *, at: datetime, tick_id: UUID, limit: int
 ) -> list[DueGallery]:
     """Claim up to `limit` galleries due by `at` that this tick has not claimed yet, longest due first."""
@@ -108,7 +108,7 @@ async def record_due_link(
     return bool(result.rowcount)
 
 
-async def claim_due_links(
+async def expire_due_links(
     connection: AsyncConnection, *, at: datetime, now: datetime, limit: int
 ) -> list[DueLink]:
     """Claim, once and for all, up to `limit` links due by `at`, longest due first. now: the wall clock."""
@@ -307,7 +307,7 @@ async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: dat
     )
 
 
-async def bring_forward(connection: AsyncConnection, *, at: datetime, now: datetime) -> int:
+async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime) -> int:
     """Make every unfinished purge that is due by `at` due now; returns how many."""
     result = await connection.execute(
         update(purges)
@@ -317,7 +317,7 @@ async def bring_forward(connection: AsyncConnection, *, at: datetime, now: datet
     return result.rowcount
 
 
-async def bring_forward_item(connection: AsyncConnection, media_id: UUID, *, now: datetime) -> None:
+async def expedite_item(connection: AsyncConnection, media_id: UUID, *, now: datetime) -> None:
     """Make the purges of folders that an item left, in whichever gallery, due now."""
     await connection.execute(
         update(purges)
@@ -348,7 +348,7 @@ async def take_turn(connection: AsyncConnection, starts_at: datetime) -> bool:
     return bool(result.rowcount)
 
 
-async def forget(
+async def prune(
     connection: AsyncConnection,
     *,
     purges_before: datetime,

@@ -58,8 +58,8 @@ class Sweep:
     async def __call__(self, envelope: Envelope[Any]) -> bool:
         """Always True: a tick that finds nothing to do was not in vain."""
         tick: JanitorTick = envelope.data
-        galleries = await _page_by_page(lambda: self._claim_galleries(tick, envelope.id))
-        links = await _page_by_page(lambda: self._claim_links(tick))
+        galleries = await _page_by_page(lambda: self._expire_galleries(tick, envelope.id))
+        links = await _page_by_page(lambda: self._expire_links(tick))
         hurried = await self._hurry(tick)
         await self._forget()
         _log.info(
@@ -72,9 +72,9 @@ class Sweep:
         )
         return True
 
-    async def _claim_galleries(self, tick: JanitorTick, tick_id: UUID) -> int:
+    async def _expire_galleries(self, tick: JanitorTick, tick_id: UUID) -> int:
         async with self._outbox.begin() as unit:
-            page = await repository.claim_due(
+            page = await repository.expire_due(
                 unit.connection, at=tick.at, tick_id=tick_id, limit=self._policy.page
             )
             for gallery in page:
@@ -88,9 +88,9 @@ class Sweep:
         metrics.GALLERIES_CLAIMED.inc(len(page))
         return len(page)
 
-    async def _claim_links(self, tick: JanitorTick) -> int:
+    async def _expire_links(self, tick: JanitorTick) -> int:
         async with self._outbox.begin() as unit:
-            page = await repository.claim_due_links(
+            page = await repository.expire_due_links(
                 unit.connection, at=tick.at, now=self._clock(), limit=self._policy.page
             )
             for link in page:
@@ -108,7 +108,7 @@ class Sweep:
     async def _hurry(self, tick: JanitorTick) -> int:
         now = self._clock()
         async with self._database.transaction() as connection:
-            hurried = await repository.bring_forward(connection, at=tick.at, now=now)
+            hurried = await repository.expedite(connection, at=tick.at, now=now)
             overdue, failing = await repository.count_unfinished(connection, now=now)
         metrics.PURGES_OVERDUE.set(overdue)
         metrics.PURGE_FAILING.set(failing)
@@ -121,7 +121,7 @@ class Sweep:
         more = True
         while more:
             async with self._database.transaction() as connection:
-                more = await repository.forget(
+                more = await repository.prune(
                     connection,
                     purges_before=now - self._policy.purge_retention,
                     tombstones_before=now - self._policy.tombstone_retention,

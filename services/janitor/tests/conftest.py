@@ -22,7 +22,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.topics import BY_CE_TYPE
 from kappi_janitor import repository
-from kappi_janitor.main import Ground, build_processor, build_purger
+from kappi_janitor.main import Dependencies, build_processor, build_purger
 from kappi_janitor.purger import Purger
 from kappi_janitor.settings import JanitorSettings
 from sqlalchemy import text
@@ -42,13 +42,13 @@ class Clock:
 
 
 @dataclass(slots=True)
-class Graveyard:
+class RecordingDeadLetters:
     """Dead letters, in memory."""
 
-    buried: list[tuple[Record, BaseException]] = field(default_factory=list)
+    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
 
-    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.buried.append((record, error))
+    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
+        self.letters.append((record, error))
 
 
 class FaultyStore:
@@ -114,10 +114,10 @@ class Published:
 class Janitor:
     """The service's inside, driven by hand."""
 
-    ground: Ground
+    deps: Dependencies
     processor: Processor
     purger: Purger
-    graveyard: Graveyard
+    dead_letters: RecordingDeadLetters
     clock: Clock
     store: FaultyStore
 
@@ -162,7 +162,7 @@ class Janitor:
         ]
 
     async def query(self, statement: str, **values: Any) -> list[Any]:
-        async with self.ground.database.transaction() as connection:
+        async with self.deps.database.transaction() as connection:
             return list(await connection.execute(text(statement), values))
 
     async def fill(self, prefix: str, *, objects: int) -> None:
@@ -261,15 +261,15 @@ def make_janitor(database: Database, settings: JanitorSettings, clock: Clock) ->
 
     def make(store: Any) -> Janitor:
         faulty = FaultyStore(store)
-        ground = Ground(database=database, outbox=Outbox(database), store=faulty, clock=clock)
-        graveyard = Graveyard()
-        purger = build_purger(ground, settings)
-        processor = build_processor(ground, settings, purger=purger, dead_letters=graveyard)
+        deps = Dependencies(database=database, outbox=Outbox(database), store=faulty, clock=clock)
+        dead_letters = RecordingDeadLetters()
+        purger = build_purger(deps, settings)
+        processor = build_processor(deps, settings, purger=purger, dead_letters=dead_letters)
         return Janitor(
-            ground=ground,
+            deps=deps,
             processor=processor,
             purger=purger,
-            graveyard=graveyard,
+            dead_letters=dead_letters,
             clock=clock,
             store=faulty,
         )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from kappi_chassis.bus.foreign import ForeignHandler, ForeignRecord
+from kappi_chassis.bus.external_topic import ForeignHandler, ForeignRecord
 from kappi_chassis.bus.processor import Handler, Poison, Transient
 from kappi_chassis.clock import Clock
 from kappi_chassis.inbox import Effect, once
@@ -20,9 +20,9 @@ from kappi_media.errors import StoreUnavailable
 from kappi_media.store_events import UnreadableStoreEvent, read_message
 from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_change
 from kappi_media.use_cases.post_pictures import forget_picture
+from kappi_media.use_cases.process_upload import UploadWorker, queue_upload
 from kappi_media.use_cases.projection import note_account_deletion, note_account_tier, note_tier
 from kappi_media.use_cases.store_notifications import CompleteArrivals
-from kappi_media.worker import UploadWorker, queue_upload
 
 GROUP = "media"
 STORE_GROUP = "media-store-events"

@@ -70,18 +70,18 @@ class DeclaredUpload(NamedTuple):
     description: Description
 
 
-class PromiseBudget(NamedTuple):
+class ReservationBudget(NamedTuple):
     """What may be promised and not completed at once."""
 
     files: int
     bytes: int
 
 
-class PromiseBudgets(NamedTuple):
+class ReservationBudgets(NamedTuple):
     """address: of one client address, over all anonymous galleries. gallery: of one anonymous gallery."""
 
-    address: PromiseBudget
-    gallery: PromiseBudget
+    address: ReservationBudget
+    gallery: ReservationBudget
 
 
 class Charge(NamedTuple):
@@ -134,7 +134,7 @@ class Item(NamedTuple):
     told_by_file: dict[str, Any] | None = None
 
 
-class Handout(Enum):
+class ServedVariant(Enum):
     """What somebody who may have originals gets for one."""
 
     ORIGINAL = auto()
@@ -148,7 +148,7 @@ class Handout(Enum):
     """That copy cannot be made."""
 
 
-UNMADE = frozenset({Handout.NOTHING_YET, Handout.NOTHING})
+UNMADE = frozenset({ServedVariant.NOTHING_YET, ServedVariant.NOTHING})
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class QuotaExceeded(Forbidden):
     code, title = "quota_exceeded", "The account has no room for this"
 
 
-class TooMuchPromised(TooManyRequests):
+class ReservationBudgetExceeded(TooManyRequests):
     code, title = "too_much_promised", "Too much is promised and not completed"
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from kappi_chassis.base_url import told
 
-from kappi_media.domain import Handout, Item
+from kappi_media.domain import Item, ServedVariant
 from kappi_media.presentation import present_to_viewer
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
@@ -48,13 +48,13 @@ class ItemFragments:
         *,
         as_of: datetime,
         rules: TierRules,
-        handouts: Mapping[UUID, Handout] = MappingProxyType({}),
+        variants: Mapping[UUID, ServedVariant] = MappingProxyType({}),
     ) -> dict[UUID, msgspec.Raw]:
-        """Encode items, and keep them. handouts: what is given for their originals, where not these."""
+        """Encode items, and keep them. variants: what is given for their originals, where not these."""
         made: dict[UUID, msgspec.Raw] = {}
         for item in items:
-            handout = handouts.get(item.id, Handout.ORIGINAL)
-            shown = present_to_viewer(item, self._urls, as_of=as_of, rules=rules, handout=handout)
+            variant = variants.get(item.id, ServedVariant.ORIGINAL)
+            shown = present_to_viewer(item, self._urls, as_of=as_of, rules=rules, variant=variant)
             fragment = msgspec.Raw(_encoder.encode(shown))
             made[item.id] = fragment
             if as_of == self._as_of:

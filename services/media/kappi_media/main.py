@@ -34,16 +34,8 @@ from kappi_media.api.store_events import PATH as STORE_EVENTS_PATH
 from kappi_media.api.store_events import StoreEventApi
 from kappi_media.api.uploads import UploadApi
 from kappi_media.api.view import ViewApi
-from kappi_media.consumers import (
-    GROUP,
-    STORE_GROUP,
-    WORKER_GROUP,
-    handlers,
-    store_handler,
-    worker_handlers,
-)
-from kappi_media.ground import (
-    Ground,
+from kappi_media.bootstrap import (
+    Dependencies,
     build_accesses,
     build_archives,
     build_arrivals,
@@ -53,20 +45,28 @@ from kappi_media.ground import (
     build_mover,
     build_multiparts,
     build_post_pictures,
-    build_promising,
     build_renditions,
+    build_reservation,
     build_scan,
     build_tier,
     build_worker,
     probe_limits,
     tick_steps,
 )
+from kappi_media.consumers import (
+    GROUP,
+    STORE_GROUP,
+    WORKER_GROUP,
+    handlers,
+    store_handler,
+    worker_handlers,
+)
 from kappi_media.page_cache import PageCache
 from kappi_media.rendering.confinement_report import ConfinementReport
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.repository.accesses import AccessQueries
-from kappi_media.repository.homes import HomeQueries
+from kappi_media.repository.gallery_lookup import GalleryLookupQueries
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.library import LibraryQueries
 from kappi_media.repository.library_catch_up import CatchUpQueries
@@ -89,16 +89,16 @@ from kappi_media.use_cases.change_many import ChangeMany
 from kappi_media.use_cases.claims import ReserveClaim
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.gps_free import GpsFreeCopies
 from kappi_media.use_cases.items import Items
 from kappi_media.use_cases.links import CreateLink, Links
-from kappi_media.use_cases.location_free import LocationFreeCopies
 from kappi_media.use_cases.move_items import AwaitMoves, MoveTarget
 from kappi_media.use_cases.multipart import PartSigner
 from kappi_media.use_cases.post_file import PostFile
 from kappi_media.use_cases.post_pictures import ShowPostPicture, StorePostPicture
 from kappi_media.use_cases.renditions import MakeRendition, Renditions, WaitingBounds
 from kappi_media.use_cases.search_library import SearchLibrary
-from kappi_media.use_cases.sign_batch import PromiseTerms, SignBatch, UploadSigner
+from kappi_media.use_cases.sign_batch import ReservationTerms, SignBatch, UploadSigner
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 from kappi_media.use_cases.view_gallery import ViewGallery
@@ -109,13 +109,13 @@ FINDER_MEMORY_BYTES = 768 << 20
 
 
 def build_app(
-    ground: Ground,
+    deps: Dependencies,
     settings: MediaSettings,
     make: MakeRendition,
     facts: FactsOnRead | None = None,
     *,
     archives: Archives | None = None,
-    copies: LocationFreeCopies | None = None,
+    copies: GpsFreeCopies | None = None,
     pictures: StorePostPicture | None = None,
     recorder: AccessRecorder | None = None,
     wake_mover: Callable[[], None] = lambda: None,
@@ -123,33 +123,33 @@ def build_app(
     """The service's HTTP side. make, facts, archives, copies, and what `pictures` decodes with: closed by the
     caller, after the last call. recorder: what notes accesses; without one none is noted. wake_mover:
     tells it that there is something to move."""
-    tokens = TokenVerifier(JwksSource(ground.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
-    gate = GrantGate(GrantVerifier(tokens, clock=ground.clock), clock=ground.clock)
+    tokens = TokenVerifier(JwksSource(deps.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
+    gate = GrantGate(GrantVerifier(tokens, clock=deps.clock), clock=deps.clock)
     on_request = RenditionUrls(
         public_url=settings.public_url, secret=settings.idempotency_secret.get_secret_value().encode()
     )
     urls = DownloadUrls(
-        ground.signer,
-        clock=ground.clock,
+        deps.signer,
+        clock=deps.clock,
         lifetime=settings.download_lifetime,
         bucket=settings.url_bucket,
         on_request=on_request,
         scanned_only=settings.clamd_address is not None,
     )
-    tier = build_tier(ground)
+    tier = build_tier(deps)
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
     # Routes are tried in this order: the hottest first.
-    copies = copies or build_copies(ground)
+    copies = copies or build_copies(deps)
     recorder = recorder or CountNothing()
-    _view(ground, settings, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
-    _uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    _small_uploads(ground, settings, gate=gate, tier=tier, urls=urls).register(app)
-    accounts = AccountGate(AccountVerifier(JwksSource(ground.account_keys), clock=ground.clock))
-    search = SearchLibrary(LibraryQueries(ground.database), clock=ground.clock)
+    _view(deps, settings, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
+    _uploads(deps, settings, gate=gate, tier=tier, urls=urls).register(app)
+    _small_uploads(deps, settings, gate=gate, tier=tier, urls=urls).register(app)
+    accounts = AccountGate(AccountVerifier(JwksSource(deps.account_keys), clock=deps.clock))
+    search = SearchLibrary(LibraryQueries(deps.database), clock=deps.clock)
     LibraryApi(accounts, tier=tier, search=search, urls=urls).register(app)
-    _bulk(ground, settings, accounts, gate=gate, wake_mover=wake_mover).register(app)
+    _bulk(deps, settings, accounts, gate=gate, wake_mover=wake_mover).register(app)
     _items(
-        ground,
+        deps,
         settings,
         make,
         facts,
@@ -160,20 +160,20 @@ def build_app(
         on_request=on_request,
         recorder=recorder,
     ).register(app)
-    _links(ground, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
-    archives = archives or build_archives(ground, settings, copies)
+    _links(deps, settings, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
+    archives = archives or build_archives(deps, settings, copies)
     ArchiveApi(gate, tier=tier, archives=archives, recorder=recorder).register(app)
     PostPictureApi(
-        store=pictures or build_post_pictures(ground, settings, Renderer()),
-        show=ShowPostPicture(PostPictureQueries(ground.database), store=ground.store),
+        store=pictures or build_post_pictures(deps, settings, Renderer()),
+        show=ShowPostPicture(PostPictureQueries(deps.database), store=deps.store),
         at_once=settings.post_pictures_at_once,
     ).register(app)
-    _statistics(ground, settings, accounts, gate=gate, tier=tier).register(app)
-    reserve_claim = ReserveClaim(ground.outbox, tier=tier, clock=ground.clock)
-    InternalApi(HomeQueries(ground.database), reserve_claim=reserve_claim).register(app)
+    _statistics(deps, settings, accounts, gate=gate, tier=tier).register(app)
+    reserve_claim = ReserveClaim(deps.outbox, tier=tier, clock=deps.clock)
+    InternalApi(GalleryLookupQueries(deps.database), reserve_claim=reserve_claim).register(app)
     if settings.store_events_token is not None:
         token = settings.store_events_token.get_secret_value()
-        StoreEventApi(build_arrivals(ground), token=token).register(app)
+        StoreEventApi(build_arrivals(deps), token=token).register(app)
     add_components(app)
     # Whoever waits for a decoder must not keep those out who only look at a page.
     return behind(
@@ -184,13 +184,13 @@ def build_app(
 
 
 def _uploads(
-    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+    deps: Dependencies, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
 ) -> UploadApi:
     secret = settings.idempotency_secret.get_secret_value().encode()
-    uploads = UploadQueries(ground.database)
-    multiparts = build_multiparts(ground)
-    signer = UploadSigner(ground.signer, lifetime=settings.upload_url_lifetime)
-    part_signer = PartSigner(ground.signer, lifetime=settings.upload_url_lifetime)
+    uploads = UploadQueries(deps.database)
+    multiparts = build_multiparts(deps)
+    signer = UploadSigner(deps.signer, lifetime=settings.upload_url_lifetime)
+    part_signer = PartSigner(deps.signer, lifetime=settings.upload_url_lifetime)
     return UploadApi(
         gate,
         addresses=ClientAddresses(secret),
@@ -198,59 +198,59 @@ def _uploads(
         sign_batch=SignBatch(
             uploads,
             multiparts=multiparts,
-            store=ground.store,
-            outbox=ground.outbox,
-            promising=build_promising(ground, settings),
+            store=deps.store,
+            outbox=deps.outbox,
+            quota_reservation=build_reservation(deps, settings),
             signer=signer,
             part_signer=part_signer,
-            terms=PromiseTerms(
+            terms=ReservationTerms(
                 lifetime=settings.upload_lifetime,
                 multipart_lifetime=settings.multipart_upload_lifetime,
                 multipart_above_bytes=settings.multipart_threshold_bytes,
                 budgets=settings.promise_budgets,
             ),
-            clock=ground.clock,
-            new_id=ground.new_id,
+            clock=deps.clock,
+            new_id=deps.new_id,
         ),
         look=LookAtUpload(
-            uploads, multiparts=multiparts, signer=signer, part_signer=part_signer, clock=ground.clock
+            uploads, multiparts=multiparts, signer=signer, part_signer=part_signer, clock=deps.clock
         ),
         sign_parts=SignParts(
             uploads,
             multiparts=multiparts,
-            store=ground.store,
+            store=deps.store,
             part_signer=part_signer,
-            clock=ground.clock,
+            clock=deps.clock,
         ),
-        complete=build_complete(ground),
-        abort=AbortUpload(uploads, multiparts=multiparts, outbox=ground.outbox, clock=ground.clock),
+        complete=build_complete(deps),
+        abort=AbortUpload(uploads, multiparts=multiparts, outbox=deps.outbox, clock=deps.clock),
         urls=urls,
         idempotency_secret=secret,
     )
 
 
 def _small_uploads(
-    ground: Ground, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
+    deps: Dependencies, settings: MediaSettings, *, gate: GrantGate, tier: GoverningTier, urls: DownloadUrls
 ) -> SmallUploadApi:
     secret = settings.idempotency_secret.get_secret_value().encode()
-    uploads = UploadQueries(ground.database)
+    uploads = UploadQueries(deps.database)
     return SmallUploadApi(
         gate,
         addresses=ClientAddresses(secret),
         tier=tier,
         post=PostFile(
             uploads,
-            complete=build_complete(ground),
+            complete=build_complete(deps),
             abort=AbortUpload(
-                uploads, multiparts=build_multiparts(ground), outbox=ground.outbox, clock=ground.clock
+                uploads, multiparts=build_multiparts(deps), outbox=deps.outbox, clock=deps.clock
             ),
-            store=ground.store,
-            outbox=ground.outbox,
-            promising=build_promising(ground, settings),
+            store=deps.store,
+            outbox=deps.outbox,
+            quota_reservation=build_reservation(deps, settings),
             budgets=settings.promise_budgets,
             lifetime=settings.upload_lifetime,
-            clock=ground.clock,
-            new_id=ground.new_id,
+            clock=deps.clock,
+            new_id=deps.new_id,
         ),
         urls=urls,
         idempotency_secret=secret,
@@ -260,7 +260,7 @@ def _small_uploads(
 
 
 def _bulk(
-    ground: Ground,
+    deps: Dependencies,
     settings: MediaSettings,
     accounts: AccountGate,
     *,
@@ -270,19 +270,19 @@ def _bulk(
     return BulkApi(
         accounts,
         grants=gate,
-        change_many=ChangeMany(ground.outbox, clock=ground.clock),
-        move_target=MoveTarget(ground.outbox),
-        await_moves=AwaitMoves(MoveQueries(ground.database), wake=wake_mover),
+        change_many=ChangeMany(deps.outbox, clock=deps.clock),
+        move_target=MoveTarget(deps.outbox),
+        await_moves=AwaitMoves(MoveQueries(deps.database), wake=wake_mover),
         idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
     )
 
 
 def _items(
-    ground: Ground,
+    deps: Dependencies,
     settings: MediaSettings,
     make: MakeRendition,
     facts: FactsOnRead | None,
-    copies: LocationFreeCopies,
+    copies: GpsFreeCopies,
     *,
     gate: GrantGate,
     tier: GoverningTier,
@@ -290,15 +290,15 @@ def _items(
     on_request: RenditionUrls,
     recorder: AccessRecorder,
 ) -> ItemApi:
-    queries = ItemQueries(ground.database)
-    items = Items(queries, urls=urls, copies=copies, outbox=ground.outbox, clock=ground.clock, facts=facts)
+    queries = ItemQueries(deps.database)
+    items = Items(queries, urls=urls, copies=copies, outbox=deps.outbox, clock=deps.clock, facts=facts)
     renditions = Renditions(
         queries,
-        stored=RenditionQueries(ground.database),
+        stored=RenditionQueries(deps.database),
         make=make,
         urls=urls,
         on_request=on_request,
-        clock=ground.clock,
+        clock=deps.clock,
     )
     return ItemApi(
         gate,
@@ -312,9 +312,9 @@ def _items(
 
 
 def _links(
-    ground: Ground,
+    deps: Dependencies,
     settings: MediaSettings,
-    copies: LocationFreeCopies,
+    copies: GpsFreeCopies,
     *,
     gate: GrantGate,
     tier: GoverningTier,
@@ -322,35 +322,40 @@ def _links(
     recorder: AccessRecorder,
 ) -> LinkApi:
     links = Links(
-        LinkQueries(ground.database),
-        items=ItemQueries(ground.database),
+        LinkQueries(deps.database),
+        items=ItemQueries(deps.database),
         urls=urls,
         copies=copies,
-        clock=ground.clock,
+        clock=deps.clock,
     )
     create = CreateLink(
-        outbox=ground.outbox, public_url=settings.public_url, clock=ground.clock, new_id=ground.new_id
+        outbox=deps.outbox, public_url=settings.public_url, clock=deps.clock, new_id=deps.new_id
     )
     secret = settings.idempotency_secret.get_secret_value().encode()
     return LinkApi(gate, tier=tier, create=create, links=links, recorder=recorder, idempotency_secret=secret)
 
 
 def _statistics(
-    ground: Ground, settings: MediaSettings, accounts: AccountGate, *, gate: GrantGate, tier: GoverningTier
+    deps: Dependencies,
+    settings: MediaSettings,
+    accounts: AccountGate,
+    *,
+    gate: GrantGate,
+    tier: GoverningTier,
 ) -> StatisticsApi:
     return StatisticsApi(
         gate,
         accounts=accounts,
-        usage=ShowUsage(UsageQueries(ground.database), tier=tier, clock=ground.clock),
-        accesses=ShowAccesses(AccessQueries(ground.database), step=settings.statistics_step),
+        usage=ShowUsage(UsageQueries(deps.database), tier=tier, clock=deps.clock),
+        accesses=ShowAccesses(AccessQueries(deps.database), step=settings.statistics_step),
     )
 
 
 def _view(
-    ground: Ground,
+    deps: Dependencies,
     settings: MediaSettings,
     facts: FactsOnRead | None,
-    copies: LocationFreeCopies,
+    copies: GpsFreeCopies,
     *,
     gate: GrantGate,
     tier: GoverningTier,
@@ -358,14 +363,14 @@ def _view(
     recorder: AccessRecorder,
 ) -> ViewApi:
     cache = PageCache(max_bytes=settings.view_cache_bytes)
-    view = ViewGallery(ViewQueries(ground.database), urls=urls, cache=cache, copies=copies, facts=facts)
+    view = ViewGallery(ViewQueries(deps.database), urls=urls, cache=cache, copies=copies, facts=facts)
     return ViewApi(gate, tier=tier, view=view, recorder=recorder)
 
 
 def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageSettings) -> Service:
     """The whole service; nothing connects before it runs. Raises StorageNotConfigured."""
     backbone = Backbone(NAME, platform, settings)
-    ground = Ground(
+    deps = Dependencies(
         database=backbone.database,
         outbox=backbone.outbox,
         store=build_store(storage),
@@ -382,15 +387,15 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         seconds=settings.anonymous_decoder_budget, window=settings.anonymous_decoder_window
     )
     renderer = Renderer(max_parallel=settings.decoder_processes, limits=limits, budget=budget)
-    for resource in (ground.store, ground.joins, ground.hashing):
+    for resource in (deps.store, deps.joins, deps.hashing):
         backbone.service.closes(resource)
     backbone.service.closes(renderer)
     bounds = WaitingBounds(settings.renditions_waiting, settings.renditions_waiting_of_one)
-    make = build_renditions(ground, renderer, bounds)
+    make = build_renditions(deps, renderer, bounds)
     backbone.service.closes(make)
     facts = None
     if settings.fill_from_tags:
-        facts = FactsOnRead(build_facts(ground, settings), patience=settings.tags_patience)
+        facts = FactsOnRead(build_facts(deps, settings), timeout=settings.tags_patience)
         backbone.service.closes(facts)
     bulk = build_store(storage)
     backbone.service.closes(bulk)
@@ -401,17 +406,17 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         budget=budget,
     )
     backbone.service.closes(finder)
-    copies = build_copies(ground, finder.find_location)
+    copies = build_copies(deps, finder.find_location)
     backbone.service.closes(copies)
-    archives = build_archives(ground, settings, copies, store=bulk)
+    archives = build_archives(deps, settings, copies, store=bulk)
     backbone.service.closes(archives)
-    recorder = _recorder(backbone, ground, settings)
-    pictures = build_post_pictures(ground, settings, renderer)
+    recorder = _recorder(backbone, deps, settings)
+    pictures = build_post_pictures(deps, settings, renderer)
     copying = build_store(storage)
     backbone.service.closes(copying)
-    mover = build_mover(ground, store=copying)
+    mover = build_mover(deps, store=copying)
     app = build_app(
-        ground,
+        deps,
         settings,
         make,
         facts,
@@ -422,18 +427,18 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         wake_mover=mover.wake,
     )
     backbone.serves(app, but=[STORE_EVENTS_PATH.encode()])
-    backbone.consumes(handlers(ground.outbox, on_tick_first=tick_steps(ground, settings)), group=GROUP)
+    backbone.consumes(handlers(deps.outbox, on_tick_first=tick_steps(deps, settings)), group=GROUP)
     if settings.store_events_topic is not None:
-        store_events = store_handler(build_arrivals(ground))
+        store_events = store_handler(build_arrivals(deps))
         backbone.consumes_foreign(settings.store_events_topic, store_events, group=STORE_GROUP)
     worker = build_worker(
-        ground,
+        deps,
         renderer,
         concurrency=settings.worker_concurrency,
         budget=budget,
         limits=probe_limits(settings),
         write_tags=settings.write_tags,
-        scan=build_scan(ground, settings),
+        scan=build_scan(deps, settings),
     )
     if {"api", "worker"} & set(settings.roles):
         report = ConfinementReport(memory_bytes=settings.decoder_memory_bytes)
@@ -441,18 +446,18 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
     if "worker" in settings.roles:
         backbone.service.runs("uploads", worker.run)
         backbone.service.runs("moves", mover.run)
-        backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(ground.database)).run)
-        backbone.service.runs("usage", CatchUpUsage(UsageQueries(ground.database)).run)
-    backbone.consumes(worker_handlers(ground.outbox, worker, clock=ground.clock), group=WORKER_GROUP)
+        backbone.service.runs("library", CatchUpLibrary(CatchUpQueries(deps.database)).run)
+        backbone.service.runs("usage", CatchUpUsage(UsageQueries(deps.database)).run)
+    backbone.consumes(worker_handlers(deps.outbox, worker, clock=deps.clock), group=WORKER_GROUP)
     return backbone.service
 
 
-def _recorder(backbone: Backbone, ground: Ground, settings: MediaSettings) -> AccessRecorder:
+def _recorder(backbone: Backbone, deps: Dependencies, settings: MediaSettings) -> AccessRecorder:
     """Notes accesses in the `api` role, which alone answers any."""
     if not settings.statistics or "api" not in settings.roles:
         return CountNothing()
     counter = AccessCounter(max_keys=settings.statistics_keys)
-    flush = build_accesses(ground, settings, counter)
+    flush = build_accesses(deps, settings, counter)
     backbone.service.closes(flush)
     backbone.service.runs("accesses", flush.run)
     return CountAccesses(counter)

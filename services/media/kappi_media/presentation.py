@@ -10,12 +10,12 @@ from kappi_chassis.time_left import seconds_left
 from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
-from kappi_media.domain import UNMADE, GalleryContents, Handout, Item
+from kappi_media.domain import UNMADE, GalleryContents, Item, ServedVariant
 from kappi_media.schemas import CameraView, ItemView, PlaceView, SharedGallery, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 
-_AS_UPLOADED = frozenset({Handout.ORIGINAL, Handout.UNCHANGED})
+_AS_UPLOADED = frozenset({ServedVariant.ORIGINAL, ServedVariant.UNCHANGED})
 
 
 def present_item(
@@ -24,16 +24,16 @@ def present_item(
     *,
     as_of: datetime,
     rules: TierRules,
-    handout: Handout = Handout.ORIGINAL,
+    variant: ServedVariant = ServedVariant.ORIGINAL,
 ) -> ItemView:
     """To those who may upload to its gallery, as the rules of its tier allow. as_of: from `urls.as_of()`.
-    handout: for its original.
+    variant: for its original.
 
     The bytes of a rejected item are on their way out: it has no URLs.
     """
     gives_original = rules.original_access and urls.may_go_to_its_uploader(item.status)
-    tells_place = gives_original and handout is Handout.ORIGINAL
-    caption, tags = _words(item, handout=handout)
+    tells_place = gives_original and variant is ServedVariant.ORIGINAL
+    caption, tags = _words(item, variant=variant)
     return ItemView(
         id=item.id,
         gallery_id=item.gallery_id,
@@ -43,7 +43,7 @@ def present_item(
         status=item.status,
         size=item.size_bytes,
         # Of what is handed out, not of what is kept back.
-        sha256=item.sha256.hex() if item.sha256 is not None and handout in _AS_UPLOADED else None,
+        sha256=item.sha256.hex() if item.sha256 is not None and variant in _AS_UPLOADED else None,
         width=item.width,
         height=item.height,
         duration_ms=item.duration_ms,
@@ -60,7 +60,7 @@ def present_item(
         attributes=item.attributes,
         placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
         created_at=item.created_at,
-        original=_original(item, urls, as_of=as_of, handout=handout) if gives_original else None,
+        original=_original(item, urls, as_of=as_of, variant=variant) if gives_original else None,
         renditions=_renditions(item, urls, as_of=as_of, rules=rules),
         rejection_reason=item.rejection_reason or UNSET,
     )
@@ -72,15 +72,15 @@ def present_to_viewer(
     *,
     as_of: datetime,
     rules: TierRules,
-    handout: Handout = Handout.ORIGINAL,
+    variant: ServedVariant = ServedVariant.ORIGINAL,
 ) -> ItemView:
     """As `present_item`, without the original of an item that nothing has looked at yet. It is not ready
     before what is handed out for its original is there."""
     if item.status != "ready":
-        handout = Handout.NOTHING_YET
-    elif handout is Handout.NOTHING_YET:
+        variant = ServedVariant.NOTHING_YET
+    elif variant is ServedVariant.NOTHING_YET:
         item = item._replace(status="processing")
-    return present_item(item, urls, as_of=as_of, rules=rules, handout=handout)
+    return present_item(item, urls, as_of=as_of, rules=rules, variant=variant)
 
 
 def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> dict[str, SignedUrl]:
@@ -92,19 +92,19 @@ def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierR
     return listed
 
 
-def _words(item: Item, *, handout: Handout) -> tuple[str | None, list[str]]:
-    """Caption and tags. Those read in the file may name the place that the handout does not tell."""
+def _words(item: Item, *, variant: ServedVariant) -> tuple[str | None, list[str]]:
+    """Caption and tags. Those read in the file may name the place that the variant does not tell."""
     told = item.told_by_file
-    if told is None or handout is Handout.ORIGINAL:
+    if told is None or variant is ServedVariant.ORIGINAL:
         return item.caption, item.tags
     caption = None if told.get("caption") else item.caption
     return caption, [tag for tag in item.tags if tag not in told.get("tags", ())]
 
 
-def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, handout: Handout) -> SignedUrl | None:
-    if handout in UNMADE:
+def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, variant: ServedVariant) -> SignedUrl | None:
+    if variant in UNMADE:
         return None
-    sign = urls.original if handout in _AS_UPLOADED else urls.location_free
+    sign = urls.original if variant in _AS_UPLOADED else urls.location_free
     return sign(item, as_of=as_of)
 
 

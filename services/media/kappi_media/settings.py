@@ -9,7 +9,7 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from kappi_media.domain import PromiseBudget, PromiseBudgets
+from kappi_media.domain import ReservationBudget, ReservationBudgets
 from kappi_media.scanning import ClamdAddress
 
 
@@ -199,11 +199,11 @@ class MediaSettings(DatabaseSettings):
     )
 
     @property
-    def promise_budgets(self) -> PromiseBudgets:
+    def promise_budgets(self) -> ReservationBudgets:
         """Of what is promised to anonymous galleries."""
-        return PromiseBudgets(
-            address=PromiseBudget(self.promised_files_per_address, self.promised_bytes_per_address),
-            gallery=PromiseBudget(self.promised_files_per_gallery, self.promised_bytes_per_gallery),
+        return ReservationBudgets(
+            address=ReservationBudget(self.promised_files_per_address, self.promised_bytes_per_address),
+            gallery=ReservationBudget(self.promised_files_per_gallery, self.promised_bytes_per_gallery),
         )
 
     @property

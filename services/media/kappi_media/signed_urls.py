@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
 from kappi_chassis.time_left import seconds_left
-from kappi_contracts.keys import RenditionFormat, location_free_key, original_key, rendition_key
+from kappi_contracts.keys import RenditionFormat, gps_free_key, original_key, rendition_key
 
 from kappi_media.domain import Item, ItemStatus, start_of_bucket
 from kappi_media.rendition_urls import RenditionUrls
@@ -60,7 +60,7 @@ class DownloadUrls:
 
     def location_free(self, item: Item, *, as_of: datetime) -> SignedUrl:
         """The copy that does not tell where the original was made, under the original's file name."""
-        return self._signed(location_free_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
+        return self._signed(gps_free_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
 
     def object(self, key: str, *, filename: str, as_of: datetime) -> SignedUrl:
         """Whatever lies under a key, under a file name."""

@@ -54,13 +54,13 @@ class Api:
         base_url: str,
         *,
         connections: int = 8,
-        patience_s: float = 0.0,
+        timeout_s: float = 0.0,
         authorization: Authorization | None = None,
     ) -> None:
         self.base_url = base_url
         self._authorization = authorization
         self._connections = connections
-        self.patience_s = patience_s
+        self.timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -100,7 +100,7 @@ class Api:
 
         Raises ApiError, Unreachable and what `authorization` raises.
         """
-        give_up_at = time.monotonic() + self.patience_s
+        give_up_at = time.monotonic() + self.timeout_s
         for attempt in itertools.count(1):
             last = attempt >= ATTEMPTS and time.monotonic() >= give_up_at
             sent = {**(await self._authorization() if self._authorization else {}), **(headers or {})}

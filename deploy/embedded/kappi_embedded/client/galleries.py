@@ -28,12 +28,12 @@ class Gallery:
         return {"X-Gallery-Key": self.access_key} if self.access_key is not None else {}
 
 
-async def create_gallery(api: Api, wish: Mapping[str, Any], *, idempotency_key: str) -> Gallery:
-    """wish: fields of the call. The same key makes the same gallery. Raises ApiError, Unreachable."""
+async def create_gallery(api: Api, request: Mapping[str, Any], *, idempotency_key: str) -> Gallery:
+    """fields: those of the call. The same key makes the same gallery. Raises ApiError, Unreachable."""
     created = await api.call(
         "POST",
         "/v1/galleries",
-        json={name: value for name, value in wish.items() if value is not None},
+        json={name: value for name, value in request.items() if value is not None},
         headers={"Idempotency-Key": idempotency_key},
     )
     return Gallery(created["id"], created["code"], created["url"], created.get("access_key"))

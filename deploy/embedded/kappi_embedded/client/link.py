@@ -22,10 +22,10 @@ class Link:
     clock: monotonic seconds.
     """
 
-    def __init__(self, pace: Pace, *, clock: Callable[[], float], patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, pace: Pace, *, clock: Callable[[], float], timeout_s: float = PATIENCE_S) -> None:
         self.pace = pace
         self._clock = clock
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._busy = 0
         self._rhythm = Rhythm()
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -33,7 +33,7 @@ class Link:
         self._refused_since: float | None = None
 
     @asynccontextmanager
-    async def lane(self) -> AsyncIterator[Pace]:
+    async def connection(self) -> AsyncIterator[Pace]:
         """Held while one request's body is on its way; first come, first served."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -79,7 +79,7 @@ class Link:
         """
         now = self._clock()
         self._silent_since = now if self._silent_since is None else self._silent_since
-        if (silent_s := now - self._silent_since) > self._patience_s:
+        if (silent_s := now - self._silent_since) > self._timeout_s:
             raise Unreachable(f"nothing reached the object store for {silent_s:.0f} seconds: {reason}")
         await self._pause(attempt)
 
@@ -93,7 +93,7 @@ class Link:
         now = self._clock()
         self._refused_since = now if self._refused_since is None else self._refused_since
         refused_s = now - self._refused_since
-        if refused_s > self._patience_s and attempt >= ATTEMPTS:
+        if refused_s > self._timeout_s and attempt >= ATTEMPTS:
             raise Unreachable(f"the object store took nothing for {refused_s:.0f} seconds: {reason}")
         await self._pause(attempt)
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from kappi_embedded.client.api import Api
-from kappi_embedded.client.promises import Parts, signed_parts
-from kappi_embedded.client.putting import SignedPut
+from kappi_embedded.client.part_upload import SignedPut
+from kappi_embedded.client.upload_state import Parts, signed_parts
 
 _ASKED_AT_ONCE = 100
 

@@ -11,7 +11,7 @@ import os
 from typing import Protocol
 
 from kappi_embedded.client.files import LocalFile
-from kappi_embedded.client.promises import Parts, PresentPart
+from kappi_embedded.client.upload_state import Parts, PresentPart
 
 _CHUNK_BYTES = 1 << 20
 

@@ -11,11 +11,11 @@ from typing import Protocol
 from kappi_embedded.client.api import ATTEMPTS, Api, ApiError
 from kappi_embedded.client.files import FileChanged, LocalFile
 from kappi_embedded.client.link import Link
+from kappi_embedded.client.part_upload import BUFFERED_BYTES, LinkBroke, Reply, SignedPut, Slice, Store
 from kappi_embedded.client.part_urls import PartUrls
 from kappi_embedded.client.present_parts import Acknowledged, reliable_parts
-from kappi_embedded.client.promises import COMPLETED, PENDING, Parts, Promise, promise_of
-from kappi_embedded.client.putting import BUFFERED_BYTES, LinkBroke, Reply, SignedPut, Slice, Store
-from kappi_embedded.client.together import together
+from kappi_embedded.client.raise_first import raise_first
+from kappi_embedded.client.upload_state import COMPLETED, PENDING, Parts, UploadState, upload_state_of
 from kappi_embedded.client.words import refusal
 
 # If-None-Match: the answer to an earlier attempt was lost on its way.
@@ -94,9 +94,9 @@ class Uploader:
         self._progress = progress
         self._clock = clock
 
-    async def look(self, upload_id: str) -> Promise:
+    async def look(self, upload_id: str) -> UploadState:
         """How an upload stands, with fresh URLs. Raises ApiError, Unreachable."""
-        return promise_of(await self._api.call("GET", f"/v1/uploads/{upload_id}", headers=self._headers))
+        return upload_state_of(await self._api.call("GET", f"/v1/uploads/{upload_id}", headers=self._headers))
 
     async def abort(self, upload_id: str) -> None:
         """Give an upload up; one that is over or gone stays so. Raises ApiError, Unreachable."""
@@ -106,19 +106,19 @@ class Uploader:
             if error.status not in {404, 409}:
                 raise
 
-    async def resume(self, file: LocalFile, promise: Promise, acknowledged: Acknowledged) -> None:
+    async def resume(self, file: LocalFile, upload: UploadState, acknowledged: Acknowledged) -> None:
         """As `upload`, of a file that an earlier run may have sent and not completed."""
-        if promise.single is not None:
+        if upload.single is not None:
             try:
-                await self._complete(promise)
+                await self._complete(upload)
             except _Outdated:
                 pass  # nothing has arrived; of parts the store itself would have told
             else:
                 self._progress.resumed(file.size_bytes)
                 return
-        await self.upload(file, promise, acknowledged)
+        await self.upload(file, upload, acknowledged)
 
-    async def upload(self, file: LocalFile, promise: Promise, acknowledged: Acknowledged) -> None:
+    async def upload(self, file: LocalFile, upload: UploadState, acknowledged: Acknowledged) -> None:
         """Put what is missing and complete.
 
         acknowledged: of the upload's parts, by this and earlier runs; it is added to.
@@ -127,49 +127,49 @@ class Uploader:
         """
         tally = _Tally(self._progress)
         try:
-            await self._upload(file, promise, acknowledged, tally)
+            await self._upload(file, upload, acknowledged, tally)
         except (FileChanged, OSError, Rejected) as error:
-            await self.abort(promise.id)  # nobody will ask for it again: its parts would stay for days
+            await self.abort(upload.id)  # nobody will ask for it again: its parts would stay for days
             tally.set(0)
             raise _rejected(error) from error
 
     async def _upload(
-        self, file: LocalFile, promise: Promise, acknowledged: Acknowledged, tally: _Tally
+        self, file: LocalFile, upload: UploadState, acknowledged: Acknowledged, tally: _Tally
     ) -> None:
         outdated_times = 0
         for attempt in itertools.count(1):
-            if promise.state == COMPLETED:
+            if upload.state == COMPLETED:
                 tally.begin(file.size_bytes)
                 return
             try:
-                await self._put(file, promise, acknowledged, tally)
-                await self._complete(promise)
+                await self._put(file, upload, acknowledged, tally)
+                await self._complete(upload)
             except _Outdated as outdated:
                 outdated_times += 1
                 if outdated_times == ATTEMPTS:
                     raise Rejected(str(outdated)) from outdated
-                promise = await self.look(promise.id)
+                upload = await self.look(upload.id)
             except _UnknownToStore as unknown:
-                promise = await self.look(promise.id)
-                if promise.state == PENDING:  # then it is the store that fails
+                upload = await self.look(upload.id)
+                if upload.state == PENDING:  # then it is the store that fails
                     self._progress.waiting(str(unknown))
                     await self._link.pause_refused(attempt, reason=str(unknown))
             else:
                 return
 
     async def _put(
-        self, file: LocalFile, promise: Promise, acknowledged: Acknowledged, tally: _Tally
+        self, file: LocalFile, upload: UploadState, acknowledged: Acknowledged, tally: _Tally
     ) -> None:
-        if promise.parts is not None:
-            await self._put_parts(_Work(file, promise.id, promise.parts, acknowledged), tally)
-        elif promise.single is not None:
-            await self._put_whole(file, promise, promise.single, tally)
+        if upload.parts is not None:
+            await self._put_parts(_Work(file, upload.id, upload.parts, acknowledged), tally)
+        elif upload.single is not None:
+            await self._put_whole(file, upload, upload.single, tally)
         else:
-            raise Rejected(f"its upload is {promise.state}")
+            raise Rejected(f"its upload is {upload.state}")
         file.must_be_unchanged(file.path.stat())
 
-    async def _complete(self, promise: Promise) -> None:
-        path = f"/v1/uploads/{promise.id}/complete"
+    async def _complete(self, upload: UploadState) -> None:
+        path = f"/v1/uploads/{upload.id}/complete"
         try:
             await self._api.call("POST", path, headers=self._headers)
         except ApiError as error:
@@ -179,11 +179,13 @@ class Uploader:
                 raise Rejected(refusal(error)) from error
             raise
 
-    async def _put_whole(self, file: LocalFile, promise: Promise, request: SignedPut, tally: _Tally) -> None:
+    async def _put_whole(
+        self, file: LocalFile, upload: UploadState, request: SignedPut, tally: _Tally
+    ) -> None:
         async def sign(dead: SignedPut | None) -> SignedPut:
             nonlocal request
             if dead is not None:
-                single = (await self.look(promise.id)).single
+                single = (await self.look(upload.id)).single
                 if single is None:
                     raise _Outdated("its upload takes no bytes any more")
                 request = single
@@ -204,7 +206,7 @@ class Uploader:
             for number in left:
                 tally.add(await self._put_part(work, number, urls))
 
-        await together(one_after_the_other() for _ in range(self._link.pace.widest))
+        await raise_first(one_after_the_other() for _ in range(self._link.pace.widest))
 
     async def _put_part(self, work: _Work, number: int, urls: PartUrls) -> int:
         async def sign(dead: SignedPut | None) -> SignedPut:
@@ -260,7 +262,7 @@ class Uploader:
             if moved > BUFFERED_BYTES:
                 self._link.moved()
 
-        async with self._link.lane() as pace:
+        async with self._link.connection() as pace:
             request = await sign(dead)  # now: a URL might die while it waits for its turn
             began = self._clock()
             try:

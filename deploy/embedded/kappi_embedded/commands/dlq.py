@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import Producer
-from kappi_chassis.bus.dead_letters import DeadLetter, DeadLetterDesk
+from kappi_chassis.bus.dead_letters import DeadLetter, DeadLetterAdmin
 
 from kappi_embedded.commands.terminal import fail, out, plural
 from kappi_embedded.stack import NotRunning, Stack, find_stack
@@ -55,15 +55,15 @@ def _foreign(environ: Mapping[str, str]) -> list[str]:
 
 
 async def _letters(stack: Stack, foreign: Sequence[str]) -> list[DeadLetter]:
-    async with DeadLetterDesk(stack.connection, foreign=foreign) as desk:
-        return [letter async for letter in desk.letters()]
+    async with DeadLetterAdmin(stack.connection, foreign=foreign) as admin:
+        return [letter async for letter in admin.letters()]
 
 
 async def _replay(stack: Stack, foreign: Sequence[str]) -> int:
     producer = Producer(stack.connection, source="/operator")
     try:
-        async with DeadLetterDesk(stack.connection, foreign=foreign) as desk:
-            return await desk.replay(producer)
+        async with DeadLetterAdmin(stack.connection, foreign=foreign) as admin:
+            return await admin.replay(producer)
     finally:
         await producer.close()
 

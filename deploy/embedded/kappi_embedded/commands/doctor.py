@@ -79,7 +79,7 @@ async def _findings(stack: Stack, environ: Mapping[str, str]) -> AsyncIterator[F
         yield Finding("supervisor", True, f"pid {stack.note.pid}, since {stack.note.started_at}")
         for name in stack.note.services:
             yield await _service(stack.note, name)
-        yield await _try("public door", lambda: _door(stack.note), "look at the gateway's log")
+        yield await _try("gateway", lambda: _gateway(stack.note), "look at the gateway's log")
     for name, url in stack.databases.items():
         yield await _try(f"database {name}", lambda url=url: _database(url), "is PostgreSQL running there?")  # type: ignore[misc]
     yield await _try("broker", lambda: _broker(stack), "is it running at KAPPI_KAFKA_BOOTSTRAP?")
@@ -112,7 +112,7 @@ async def _try(what: str, check: Callable[[], Awaitable[str]], hint: str) -> Fin
         return Finding(what, False, f"cannot be reached: {error or type(error).__name__}", hint)
 
 
-async def _door(note: RunNote | None) -> str:
+async def _gateway(note: RunNote | None) -> str:
     assert note is not None
     async with aiohttp.ClientSession() as session, session.get(f"{note.url}/openapi.json") as answer:
         document = await answer.json()

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kappi_embedded.client.api import Api, ApiError, Authorization, Unreachable
+from kappi_embedded.client.download import Download, NotACode, Outcome, is_gallery_id, parse_code
 from kappi_embedded.client.galleries import owned_items, viewed_items
-from kappi_embedded.client.getting import Getting, NotACode, Outcome, is_gallery_id, parse_code
 from kappi_embedded.client.logins import LoggedOut, Logins, logins_folder
 from kappi_embedded.commands.passwords import NoPassword, read_password
-from kappi_embedded.commands.terminal import GettingBars, err, fail, failed, out, plural, shown
+from kappi_embedded.commands.terminal import DownloadBars, err, fail, failed, out, plural, shown
 from kappi_embedded.stack import NotRunning, find_url
 
 
@@ -55,8 +55,8 @@ async def _get(
                 asked = _shown(read_password("-", prompt="Password of the gallery: "))
                 items = [item async for item in viewed_items(api, code, headers=asked)]
                 headers |= asked
-        with GettingBars() as bars:
-            return await Getting(api, headers, folder, bars).get(items)
+        with DownloadBars() as bars:
+            return await Download(api, headers, folder, bars).get(items)
 
 
 def _authorization(base_url: str, environ: Mapping[str, str]) -> Authorization:

@@ -12,10 +12,10 @@ from kappi_chassis.clock import utc_now
 
 from kappi_embedded.backlog import BacklogReader
 from kappi_embedded.commands.terminal import fail, out, plural
-from kappi_embedded.moments import BadMoment, parse_moment
 from kappi_embedded.plan import WITH_DATABASE
 from kappi_embedded.replaying import BEGINNING, UnknownTopic, owners, replay_paced
 from kappi_embedded.stack import NotRunning, Stack, find_stack
+from kappi_embedded.time_args import BadMoment, parse_moment
 
 _PUBLISHING = tuple(service.name for service in WITH_DATABASE)
 

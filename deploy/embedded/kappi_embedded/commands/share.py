@@ -33,9 +33,9 @@ from kappi_embedded.client.link import PATIENCE_S
 from kappi_embedded.client.logins import LoggedOut, Login, Logins, logins_folder
 from kappi_embedded.client.meter import Meter, size
 from kappi_embedded.client.pace import Connection
-from kappi_embedded.client.sharing import Outcome, Sharing
+from kappi_embedded.client.share import Outcome, Share
 from kappi_embedded.commands.passwords import NoPassword, read_password
-from kappi_embedded.commands.terminal import SharingBars, err, fail, failed, out, plural, shown
+from kappi_embedded.commands.terminal import ShareBars, err, fail, failed, out, plural, shown
 from kappi_embedded.stack import NotRunning, find_url
 
 _WAIT_S = 600.0
@@ -48,7 +48,7 @@ class LoginNeeded(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ShareRequest:
     """What to share and how.
 
     private, password: of the gallery of an account; the password as `read_password` takes it.
@@ -67,14 +67,14 @@ class Wish:
     as_json: bool
 
 
-def share(wish: Wish, *, url: str | None, environ: Mapping[str, str]) -> int:
+def share(request: ShareRequest, *, url: str | None, environ: Mapping[str, str]) -> int:
     """Returns the exit status: 1 when any file was refused or is not ready, 130 after Ctrl-C."""
     logins = Logins(logins_folder(environ), clock=time.time)
     try:
         base_url = find_url(environ, url)
         login = logins.find(base_url)
-        wish = _checked(wish, login)
-        found = find_files(wish.paths)
+        request = _checked(request, login)
+        found = find_files(request.paths)
     except (NotRunning, NoPassword, LoginNeeded) as error:
         return fail(str(error))
     except OSError as error:
@@ -86,19 +86,19 @@ def share(wish: Wish, *, url: str | None, environ: Mapping[str, str]) -> int:
         err.print(f"Leaving out {plural(len(found.skipped), 'file')}: neither photo nor video.")
     identity = Identity(
         base_url,
-        tuple(str(path.resolve()) for path in wish.paths),
-        wish.title,
-        wish.expires_in_s,
+        tuple(str(path.resolve()) for path in request.paths),
+        request.title,
+        request.expires_in_s,
         account=account,
-        private=wish.private,
+        private=request.private,
     )
     folder = journals_folder(environ)
     try:
         with ExitStack() as held:
-            journal = _open_journal(held, folder, identity, afresh=wish.afresh)
+            journal = _open_journal(held, folder, identity, afresh=request.afresh)
             authorization = (lambda: logins.authorization(base_url)) if login is not None else None
             api = Api(base_url, authorization=authorization)
-            return asyncio.run(_share(wish, found, api, journal, account=account))
+            return asyncio.run(_share(request, found, api, journal, account=account))
     except SharedAlready as error:
         return fail(str(error))
     except JournalUnwritable as error:
@@ -110,17 +110,17 @@ def share(wish: Wish, *, url: str | None, environ: Mapping[str, str]) -> int:
         return _INTERRUPTED
 
 
-def _checked(wish: Wish, login: Login | None) -> Wish:
-    """The wish with its password read. Raises LoginNeeded, NoPassword."""
-    if login is None and (wish.private or wish.password is not None):
+def _checked(request: ShareRequest, login: Login | None) -> ShareRequest:
+    """The request with its password read. Raises LoginNeeded, NoPassword."""
+    if login is None and (request.private or request.password is not None):
         raise LoginNeeded("only the gallery of an account is private or has a password: `kappi login` first")
-    if login is not None and wish.expires_in_s is not None:
+    if login is not None and request.expires_in_s is not None:
         raise LoginNeeded(
             f"galleries of {login.email} do not expire: leave out --expires-in, or `kappi logout` first"
         )
-    if wish.password is None:
-        return wish
-    return replace(wish, password=read_password(wish.password, prompt="Password of the gallery: "))
+    if request.password is None:
+        return request
+    return replace(request, password=read_password(request.password, prompt="Password of the gallery: "))
 
 
 def _open_journal(held: ExitStack, folder: Path, identity: Identity, *, afresh: bool) -> Journal:
@@ -141,22 +141,24 @@ def _new_note() -> Note:
     return Note(begun_at=utc_now().isoformat(timespec="seconds"), creation_key=secrets.token_hex(16))
 
 
-async def _share(wish: Wish, found: Found, api: Api, journal: Journal, *, account: str | None) -> int:
+async def _share(
+    request: ShareRequest, found: Found, api: Api, journal: Journal, *, account: str | None
+) -> int:
     size_bytes = sum(file.size_bytes for file in found.files)
     gallery: Gallery | None = None
     outcome = Outcome()
-    bars = SharingBars(files=len(found.files), size_bytes=size_bytes)
+    bars = ShareBars(files=len(found.files), size_bytes=size_bytes)
     processed = True
     try:
         async with api:
             earlier = journal.note.gallery
-            gallery = await _gallery(api, wish, journal)
-            api.patience_s = PATIENCE_S  # somebody is there: when they are away, it is the link
+            gallery = await _gallery(api, request, journal)
+            api.timeout_s = PATIENCE_S  # somebody is there: when they are away, it is the link
             with bars:
-                sharing = Sharing(api, gallery, bars, journal=journal, connection=wish.connection)
+                sharing = Share(api, gallery, bars, journal=journal, connection=request.connection)
                 outcome = sharing.outcome
                 await sharing.share(found.files)
-                if wish.wait:
+                if request.wait:
                     processed = await sharing.wait_until_processed(timeout_s=_WAIT_S)
             is_new = earlier is None or earlier["id"] != gallery.id
             if is_new and not outcome.shared:
@@ -172,13 +174,13 @@ async def _share(wish: Wish, found: Found, api: Api, journal: Journal, *, accoun
     finally:
         # Whatever happened: the key is shown once, and without it the gallery cannot even be deleted.
         if gallery is not None or outcome.rejected:
-            _print(wish, gallery, outcome, bars.meter, account=account)
+            _print(request, gallery, outcome, bars.meter, account=account)
     if not processed:
         err.print("Some items are still being processed: they will appear in the gallery.")
     return status
 
 
-async def _gallery(api: Api, wish: Wish, journal: Journal) -> Gallery:
+async def _gallery(api: Api, request: ShareRequest, journal: Journal) -> Gallery:
     """The one an earlier call made, while it is there; else a new one. Raises ApiError, Unreachable."""
     if journal.note.gallery is not None:
         gallery = Gallery(**journal.note.gallery)
@@ -191,10 +193,10 @@ async def _gallery(api: Api, wish: Wish, journal: Journal) -> Gallery:
     gallery = await create_gallery(
         api,
         {
-            "title": wish.title,
-            "expires_in": wish.expires_in_s,
-            "visibility": "private" if wish.private else None,
-            "password": wish.password,
+            "title": request.title,
+            "expires_in": request.expires_in_s,
+            "visibility": "private" if request.private else None,
+            "password": request.password,
         },
         idempotency_key=journal.note.creation_key,
     )
@@ -204,9 +206,9 @@ async def _gallery(api: Api, wish: Wish, journal: Journal) -> Gallery:
 
 
 def _print(
-    wish: Wish, gallery: Gallery | None, outcome: Outcome, meter: Meter, *, account: str | None
+    request: ShareRequest, gallery: Gallery | None, outcome: Outcome, meter: Meter, *, account: str | None
 ) -> None:
-    if wish.as_json:
+    if request.as_json:
         out.print(json.dumps(_document(gallery, outcome, meter), indent=2), markup=False)
         return
     if gallery is not None:

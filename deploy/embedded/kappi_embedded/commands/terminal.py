@@ -88,7 +88,7 @@ class _Bars:
         self._progress.console.print(f"[yellow]![/yellow] {escape(text)}")
 
 
-class SharingBars(_Bars):
+class ShareBars(_Bars):
     """See `client.sharing.Progress`. Without a terminal: a line now and then, and one per finished file."""
 
     def __init__(self, *, files: int, size_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -157,7 +157,7 @@ class SharingBars(_Bars):
             self._line(f"stored {self.meter.line()}{trouble}")
 
 
-class GettingBars(_Bars):
+class DownloadBars(_Bars):
     """See `client.getting.Progress`."""
 
     def __init__(self) -> None:

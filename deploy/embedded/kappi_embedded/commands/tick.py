@@ -15,9 +15,9 @@ from kappi_galleries.commands import ending_galleries
 
 from kappi_embedded.backlog import BacklogReader
 from kappi_embedded.commands.terminal import err, fail, out, plural
-from kappi_embedded.moments import BadMoment, parse_moment
 from kappi_embedded.stack import NotRunning, Stack, find_stack
 from kappi_embedded.ticking import Ticker, TickReport, send_tick
+from kappi_embedded.time_args import BadMoment, parse_moment
 
 _LISTED = 20
 Confirm = Callable[[str], bool]

@@ -15,11 +15,11 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.client import api as api_module
 from kappi_embedded.client import link as link_module
 from kappi_embedded.client.api import Api, ApiError, Unreachable
+from kappi_embedded.client.download import Download
 from kappi_embedded.client.files import LocalFile, find_files
 from kappi_embedded.client.galleries import Gallery
-from kappi_embedded.client.getting import Getting
 from kappi_embedded.client.journal import Journal, Note
-from kappi_embedded.client.sharing import Sharing
+from kappi_embedded.client.share import Share
 
 pytestmark = pytest.mark.integration
 
@@ -195,9 +195,9 @@ def photos(tmp_path: Path) -> list[LocalFile]:
     return find_files([tmp_path / "a.jpg"]).files
 
 
-def sharing(api: Api, quiet: Quiet) -> Sharing:
+def sharing(api: Api, quiet: Quiet) -> Share:
     journal = Journal(None, Note(begun_at="now", creation_key="k"), clock=time.monotonic)
-    return Sharing(api, Gallery("g", "abcd", "http://x/g/abcd", "key"), quiet, journal=journal)
+    return Share(api, Gallery("g", "abcd", "http://x/g/abcd", "key"), quiet, journal=journal)
 
 
 async def test_a_call_is_repeated_as_the_same_call(troubled: Troubled, api: Api) -> None:
@@ -250,7 +250,7 @@ async def test_a_file_that_arrived_before_the_kill_is_only_completed(
     troubled.puts.append(BODY)
     quiet = Quiet()
     gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
-    outcome = await Sharing(api, gallery, quiet, journal=journal).share(photos)
+    outcome = await Share(api, gallery, quiet, journal=journal).share(photos)
     assert [shared.media_id for shared in outcome.shared] == [MEDIA_ID]
     assert len(troubled.puts) == 1, "it was sent again"
     assert (quiet.there_before, quiet.bytes) == (len(BODY), 0)
@@ -264,7 +264,7 @@ async def test_a_file_that_had_not_arrived_is_sent(
     known.upload_id, known.media_id = "u", MEDIA_ID
     quiet = Quiet()
     gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
-    await Sharing(api, gallery, quiet, journal=journal).share(photos)
+    await Share(api, gallery, quiet, journal=journal).share(photos)
     assert troubled.puts == [BODY]
     assert (quiet.there_before, quiet.bytes) == (0, len(BODY))
 
@@ -302,7 +302,7 @@ def item(troubled: Troubled, **more: object) -> dict[str, Any]:
 async def test_a_broken_download_goes_on_where_it_broke(troubled: Troubled, api: Api, tmp_path: Path) -> None:
     quiet = Quiet()
     known = item(troubled, sha256=hashlib.sha256(BODY).hexdigest())
-    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([known])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([known])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert troubled.ranges[0] is None
     assert re.fullmatch(r"bytes=[1-9]\d*-", troubled.ranges[1] or "")
@@ -311,14 +311,14 @@ async def test_a_broken_download_goes_on_where_it_broke(troubled: Troubled, api:
 
 async def test_a_url_that_died_is_replaced(troubled: Troubled, api: Api, tmp_path: Path) -> None:
     troubled.troubles = [403]
-    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
 
 
 async def test_bytes_that_are_not_the_originals_are_not_kept(
     troubled: Troubled, api: Api, tmp_path: Path
 ) -> None:
-    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
         [item(troubled, sha256="0" * 64)]
     )
     assert outcome.saved == []
@@ -331,12 +331,12 @@ async def test_bytes_that_are_not_the_originals_are_not_kept(
 
 
 async def test_an_item_without_an_original_is_reported(troubled: Troubled, api: Api, tmp_path: Path) -> None:
-    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get(
         [item(troubled, original=None)]
     )
     assert outcome.unready == [MEDIA_ID]
     withheld = item(troubled, original=None, status="ready")
-    outcome = await Getting(api, {}, tmp_path / "got", Quiet()).get([withheld])
+    outcome = await Download(api, {}, tmp_path / "got", Quiet()).get([withheld])
     assert (outcome.unready, outcome.withheld) == ([], [MEDIA_ID])
 
 
@@ -349,7 +349,7 @@ async def test_a_download_is_gone_on_with_only_while_it_is_the_same_file(
     (home / f".{MEDIA_ID}.kappi-etag").write_text('"another"')
     troubled.etag = '"this"'
     troubled.ranges.append("")  # the line does not break this time
-    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, home, Quiet()).get([item(troubled)])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, home, Quiet()).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert troubled.if_ranges == ['"another"']
     assert [path.name for path in home.iterdir()] == ["a.jpg"]
@@ -361,7 +361,7 @@ async def test_a_line_that_breaks_again_and_again_gets_there(
     troubled.etag = '"this"'
     troubled.breaks_after = 30_000
     quiet = Quiet()
-    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([item(troubled)])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", quiet).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert len(troubled.ranges) > 2 * api_module.ATTEMPTS
     assert set(troubled.if_ranges[1:]) == {'"this"'}
@@ -372,6 +372,6 @@ async def test_a_store_that_refuses_is_not_asked_for_ever(
     troubled: Troubled, api: Api, tmp_path: Path
 ) -> None:
     troubled.troubles = [500] * 50
-    outcome = await Getting(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
+    outcome = await Download(api, {"X-Gallery-Code": "abcd"}, tmp_path / "got", Quiet()).get([item(troubled)])
     assert "HTTP status 500" in outcome.failed[0][1]
     assert len(troubled.ranges) == api_module.ATTEMPTS

@@ -174,7 +174,7 @@ async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedSta
     assert doctor.returncode == 1
     assert "1 dead letter" in doctor.stdout
     assert "1 dead letter sent back" in kappi(embedded_stack, "dlq", "replay").stdout
-    # It is no event, so whoever gets it buries it again.
+    # It is no event, so each consumer sends it to the dead-letter topic again.
     await embedded_stack.wait_idle()
     assert "1 dead letter." in kappi(embedded_stack, "dlq", "list").stdout
     assert kappi(embedded_stack, "dlq", "list", "--all").stdout.count("replayed") == 1
@@ -201,7 +201,9 @@ async def bury_something(connection: KafkaConnection) -> None:
     signed = connection.mac.signed(topic="MediaReady", key=b"k", value=b"{", headers=())
     record = Record(topic="MediaReady", partition=0, offset=3, key=b"k", value=b"{", headers=signed)
     try:
-        await DeadLetters(producer, connection).bury(record, group="galleries", error=ValueError("the cause"))
+        await DeadLetters(producer, connection).send_to_dlq(
+            record, group="galleries", error=ValueError("the cause")
+        )
     finally:
         await producer.close()
 

@@ -17,13 +17,13 @@ from aiohttp import web
 from kappi_embedded.client import api as api_module
 from kappi_embedded.client import journal as journal_module
 from kappi_embedded.client import link as link_module
-from kappi_embedded.client import putting, uploading
+from kappi_embedded.client import part_upload, uploading
 from kappi_embedded.client.api import ATTEMPTS, Api, ApiError, Unreachable
 from kappi_embedded.client.files import LocalFile, find_files
 from kappi_embedded.client.galleries import Gallery
 from kappi_embedded.client.journal import Journal, JournalUnwritable, Note, read_note
-from kappi_embedded.client.putting import Reply, SignedPut, Slice
-from kappi_embedded.client.sharing import Outcome, Sharing
+from kappi_embedded.client.part_upload import Reply, SignedPut, Slice
+from kappi_embedded.client.share import Outcome, Share
 from kappi_embedded.data_dir import write_private
 
 pytestmark = pytest.mark.integration
@@ -206,11 +206,11 @@ def sharing(
     note: Path | None = None,
     connection: Any = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Sharing:
+) -> Share:
     earlier = read_note(note) if note is not None else None
     journal = Journal(note, earlier or Note(begun_at="then", creation_key="k"), clock=time.monotonic)
     gallery = Gallery("g", "abcd", "http://x/g/abcd", "key")
-    return Sharing(api, gallery, watcher, journal=journal, connection=connection, clock=clock)
+    return Share(api, gallery, watcher, journal=journal, connection=connection, clock=clock)
 
 
 async def share(api: Api, film: LocalFile, watcher: Watcher, **more: Any) -> Outcome:
@@ -270,7 +270,7 @@ async def test_a_part_that_only_seems_to_be_there_is_sent_again(
     """Some stores keep what had come of a part when its sender was killed, and list it as whole."""
     store.on_part = refusing_after(store, 4)
     first = sharing(api, Watcher(), note=tmp_path / "note")
-    first._link._patience_s = 0.1
+    first._link._timeout_s = 0.1
     with pytest.raises(Unreachable):
         await first.share([film])
     half = BODY[4 * PART_BYTES : 4 * PART_BYTES + 1000]
@@ -291,7 +291,7 @@ async def test_parts_that_were_noted_are_relied_on_whatever_their_etags_are(
     monkeypatch.setattr("hashlib.md5", lambda body=b"", **_: hashlib.sha1(body))
     store.on_part = refusing_after(store, 4)
     first = sharing(api, Watcher(), note=tmp_path / "note")
-    first._link._patience_s = 0.1
+    first._link._timeout_s = 0.1
     with pytest.raises(Unreachable):
         await first.share([film])
     monkeypatch.setattr("kappi_embedded.client.present_parts._is", lambda *_: False)
@@ -417,7 +417,7 @@ async def test_a_connection_that_stands_still_is_given_up(
     watcher = Watcher()
     patient = sharing(api, watcher)
     monkeypatch.setattr(patient._store, "_stalled_s", 0.3)
-    monkeypatch.setattr(putting, "ANSWERED_S", 0.3)
+    monkeypatch.setattr(part_upload, "ANSWERED_S", 0.3)
     await patient.share([film])
     assert store.body == BODY
     assert any("stood still" in reason for reason in watcher.waits)
@@ -467,7 +467,7 @@ async def test_what_was_there_of_a_file_that_is_refused_is_taken_back(
 ) -> None:
     store.on_part = refusing_after(store, 2)
     first = sharing(api, Watcher(), note=tmp_path / "note")
-    first._link._patience_s = 0.1
+    first._link._timeout_s = 0.1
     with pytest.raises(Unreachable):
         await first.share([film])
     store.on_part = lambda request, number: web.Response(status=400) if number == 5 else None
@@ -741,7 +741,7 @@ async def test_a_store_that_knows_a_pending_upload_no_more_is_given_up_at_last_a
 ) -> None:
     store.on_part = lambda request, number: s3_error(404, "NoSuchUpload")
     impatient = sharing(api, Watcher(), connection="slow")
-    impatient._link._patience_s = 0.1
+    impatient._link._timeout_s = 0.1
     with pytest.raises(Unreachable, match="took nothing for"):
         await impatient.share([film])
     assert store.state == "pending"
@@ -823,7 +823,7 @@ async def test_parts_of_one_file_are_on_their_way_at_once(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     """The first goes alone; of the others none arrives before two are on their way."""
-    together = asyncio.Event()
+    raise_first = asyncio.Event()
     flying: set[int] = set()
 
     async def wait_for_another(request: web.Request, number: int) -> None:
@@ -831,9 +831,9 @@ async def test_parts_of_one_file_are_on_their_way_at_once(
             return
         flying.add(number)
         if len(flying) >= 2:
-            together.set()
+            raise_first.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(together.wait(), 1.0)
+            await asyncio.wait_for(raise_first.wait(), 1.0)
         await request.read()
         flying.discard(number)
 
@@ -841,7 +841,7 @@ async def test_parts_of_one_file_are_on_their_way_at_once(
     outcome = await share(api, film, Watcher())
     assert not outcome.rejected
     assert store.body == BODY
-    assert together.is_set()
+    assert raise_first.is_set()
 
 
 async def test_credentials_that_stopped_working_end_it(store: PartStore, api: Api, film: LocalFile) -> None:
@@ -862,4 +862,4 @@ async def test_credentials_that_stopped_working_end_it(store: PartStore, api: Ap
 
 
 def test_a_stall_is_shorter_than_patience() -> None:
-    assert putting.STALLED_S * 2 < link_module.PATIENCE_S
+    assert part_upload.STALLED_S * 2 < link_module.PATIENCE_S

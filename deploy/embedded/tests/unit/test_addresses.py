@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_embedded.client.addresses import BadAddress, base_url
-from kappi_embedded.client.getting import NotACode, parse_code
+from kappi_embedded.client.download import NotACode, parse_code
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from kappi_embedded.client.files import LocalFile, find_files
 from kappi_embedded.client.journal import PartsNoted
 from kappi_embedded.client.present_parts import reliable_parts
-from kappi_embedded.client.promises import Parts, PresentPart
+from kappi_embedded.client.upload_state import Parts, PresentPart
 
 PART_BYTES = 4
 BODIES = {1: b"abcd", 2: b"efgh", 3: b"ij"}

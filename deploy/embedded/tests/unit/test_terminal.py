@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from kappi_embedded.client.files import LocalFile
-from kappi_embedded.commands.terminal import SharingBars
+from kappi_embedded.commands.terminal import ShareBars
 
 MB = 1_000_000
 FILM = LocalFile(Path("/film.mp4"), 60 * MB, "video/mp4", 0)
@@ -24,7 +24,7 @@ def clock() -> Clock:
 def test_without_a_terminal_it_is_a_line_now_and_then(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with SharingBars(files=2, size_bytes=100 * MB, clock=clock) as bars:
+    with ShareBars(files=2, size_bytes=100 * MB, clock=clock) as bars:
         bars.resumed(20 * MB)
         for _ in range(240):
             clock.now += 0.125
@@ -40,7 +40,7 @@ def test_without_a_terminal_it_is_a_line_now_and_then(
 
 
 def test_what_is_only_on_its_way_is_not_stored(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with SharingBars(files=1, size_bytes=60 * MB, clock=clock) as bars:
+    with ShareBars(files=1, size_bytes=60 * MB, clock=clock) as bars:
         bars.moved(50 * MB)
         clock.now = 20.0
         bars.waiting("the connection stood still")
@@ -51,7 +51,7 @@ def test_what_is_only_on_its_way_is_not_stored(clock: Clock, capsys: pytest.Capt
 
 
 def test_a_refused_file_is_not_waited_for(clock: Clock) -> None:
-    with SharingBars(files=2, size_bytes=100 * MB, clock=clock) as bars:
+    with ShareBars(files=2, size_bytes=100 * MB, clock=clock) as bars:
         bars.rejected(FILM, "the file is empty")
     assert bars.meter.total_bytes == 40 * MB
 
@@ -60,7 +60,7 @@ def test_on_a_terminal_it_is_a_bar_that_says_what_is_on_its_way(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    bars = SharingBars(files=1, size_bytes=60 * MB, clock=clock)
+    bars = ShareBars(files=1, size_bytes=60 * MB, clock=clock)
     bars.resumed(10 * MB)
     bars.moved(5 * MB)
     uploading = bars._progress.tasks[1]

@@ -1,7 +1,7 @@
 """The aiokafka consumer: fetches, keeps order per key, commits an offset after its record's fate is sealed.
 
-Life cycle: poll -> hand to the partition's lane -> process keys side by side -> advance its mark -> commit.
-The poll never waits for a record, so a lane that waits out a failure does not cost the group membership; a
+Life cycle: poll -> hand to the partition's queue -> process keys side by side -> advance its mark -> commit.
+The poll never waits for a record, so a queue that waits out a failure does not cost the group membership; a
 partition with too much in progress is paused instead (back-pressure).
 """
 
@@ -17,9 +17,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from kappi_chassis.bus.connection import KafkaConnection
-from kappi_chassis.bus.gaps import OnGap
-from kappi_chassis.bus.lane import Lane, Spawn
+from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
+from kappi_chassis.bus.retention_gap import OnGap
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 
@@ -59,7 +59,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._processor = processor
         self._concurrency = concurrency
         self._on_gap = on_gap
-        self._lanes: dict[TopicPartition, Lane] = {}
+        self._queues: dict[TopicPartition, PartitionQueue] = {}
         self._expected: dict[TopicPartition, int] = {}
         self._joined = False
         self._turned_at = time.monotonic()
@@ -71,7 +71,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
 
     @property
     def assigned(self) -> bool:
-        return bool(self._lanes)
+        return bool(self._queues)
 
     async def ready(self) -> None:
         """A health check. Raises ConsumerStuck."""
@@ -83,7 +83,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def run(self) -> None:
         """Until cancelled; a broker that is away is waited out.
 
-        Raises an ExceptionGroup when a dead letter could not be buried: nothing may be skipped silently.
+        Raises an ExceptionGroup when a dead letter could not be written: nothing may be skipped silently.
         """
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)  # seen, also if it never joins
         while True:
@@ -98,7 +98,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             await asyncio.sleep(RETRY_S)
 
     async def _session(self) -> Exception:
-        """From connecting until the broker fails us; returns why. A lane that fails ends all at once."""
+        """From connecting until the broker fails us; returns why. A queue that fails ends all at once."""
         kafka = self._connect()
         async with asyncio.TaskGroup() as group:
             self._kafka, self._spawn = kafka, group.create_task
@@ -137,7 +137,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         return kafka
 
     async def _leave(self) -> None:
-        await self._stop_lanes(list(self._lanes))
+        await self._stop_queues(list(self._queues))
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
                 await self._kafka.stop()
@@ -147,19 +147,19 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def _poll_once(self) -> None:
         found = await self._kafka.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
         self._turned_at = time.monotonic()
-        # Nothing is awaited until all of it is in its lane: a rebalance in between would mix assignments.
+        # Nothing is awaited until all of it is in its queue: a rebalance in between would mix assignments.
         for partition, messages in found.items():
             self._watch_for_gap(partition, messages[0].offset, messages[-1].offset + 1)
             # aiokafka may deliver before it tells of the assignment.
-            lane = self._lanes.get(partition) or self._add_lane(partition)
-            lane.submit(self._record(message) for message in messages)
-        for partition, lane in self._lanes.items():
-            if lane.full and not lane.paused:
+            queue = self._queues.get(partition) or self._add_queue(partition)
+            queue.submit(self._record(message) for message in messages)
+        for partition, queue in self._queues.items():
+            if queue.full and not queue.paused:
                 self._kafka.pause(partition)
-                lane.paused = True
-            elif lane.paused and lane.has_room:
+                queue.paused = True
+            elif queue.paused and queue.has_room:
                 self._kafka.resume(partition)
-                lane.paused = False
+                queue.paused = False
 
     def _record(self, message: Any) -> Record:
         return Record(
@@ -174,10 +174,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def _commit_regularly(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_EVERY_S)
-            for partition, lane in self._lanes.items():
+            for partition, queue in self._queues.items():
                 if (end := self._end_of(partition)) is not None:
-                    metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(lane.behind(end))
-            await self._commit(dict(self._lanes))
+                    metrics.CONSUMER_LAG.labels(*self._labels(partition)).set(queue.behind(end))
+            await self._commit(dict(self._queues))
 
     def _end_of(self, partition: TopicPartition) -> int | None:
         try:
@@ -189,11 +189,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     def _labels(self, partition: TopicPartition) -> tuple[str, str]:
         return self._connection.unprefixed(partition.topic), str(partition.partition)
 
-    async def _commit(self, lanes: Mapping[TopicPartition, Lane]) -> None:
+    async def _commit(self, queues: Mapping[TopicPartition, PartitionQueue]) -> None:
         moved = {
-            partition: lane.next_offset
-            for partition, lane in lanes.items()
-            if lane.next_offset is not None and lane.next_offset != lane.committed
+            partition: queue.next_offset
+            for partition, queue in queues.items()
+            if queue.next_offset is not None and queue.next_offset != queue.committed
         }
         if not moved:
             return
@@ -207,7 +207,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             _log.warning("consumer.commit_failed", error=str(error), error_type=type(error).__name__)
         else:
             for partition, offset in moved.items():
-                lanes[partition].committed = offset
+                queues[partition].committed = offset
 
     def _watch_for_gap(self, partition: TopicPartition, first: int, following: int) -> None:
         expected = self._expected.get(partition)
@@ -247,32 +247,32 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         }
         await self._look_for_gaps({tp: offset for tp, offset in wanted.items() if offset is not None})
 
-    def _add_lane(self, partition: TopicPartition) -> Lane:
-        lane = Lane(self._processor, slots=self._slots, spawn=self._spawn)
-        self._lanes[partition] = lane
-        return lane
+    def _add_queue(self, partition: TopicPartition) -> PartitionQueue:
+        queue = PartitionQueue(self._processor, slots=self._slots, spawn=self._spawn)
+        self._queues[partition] = queue
+        return queue
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """aiokafka calls this when the group gave us partitions. It swallows what this raises."""
-        partitions = [partition for partition in assigned if partition not in self._lanes]
+        partitions = [partition for partition in assigned if partition not in self._queues]
         for partition in partitions:
-            self._add_lane(partition)
+            self._add_queue(partition)
         self._joined = True
-        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(len(self._lanes))
-        _log.info("consumer.assigned", group=self._processor.group, partitions=len(self._lanes))
-        self._beside(self._look_for_gaps_at_start(self._lanes))
+        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(len(self._queues))
+        _log.info("consumer.assigned", group=self._processor.group, partitions=len(self._queues))
+        self._beside(self._look_for_gaps_at_start(self._queues))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """aiokafka calls this before the group gives our partitions to others."""
-        await self._stop_lanes(revoked)
+        await self._stop_queues(revoked)
 
-    async def _stop_lanes(self, partitions: Iterable[TopicPartition]) -> None:
+    async def _stop_queues(self, partitions: Iterable[TopicPartition]) -> None:
         self._joined = False
-        stopped = {tp: lane for tp in list(partitions) if (lane := self._lanes.pop(tp, None)) is not None}
-        await asyncio.gather(*(lane.stop() for lane in stopped.values()))
+        stopped = {tp: queue for tp in list(partitions) if (queue := self._queues.pop(tp, None)) is not None}
+        await asyncio.gather(*(queue.stop() for queue in stopped.values()))
         await self._commit(stopped)
         for partition in stopped:
             self._expected.pop(partition, None)
             with suppress(KeyError):
                 metrics.CONSUMER_LAG.remove(*self._labels(partition))
-        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(len(self._lanes))
+        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(len(self._queues))

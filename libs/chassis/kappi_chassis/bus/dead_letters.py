@@ -29,7 +29,7 @@ class DeadLetters:
         self._connection = connection
         self._clock = clock
 
-    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
         """Raises KafkaError or OSError when the broker does not take it."""
         why = {
             "dlq_error": str(error)[:MAX_ERROR_CHARACTERS],
@@ -51,7 +51,7 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A buried record, as read back. headers include the `dlq_*` ones.
+    """A dead letter, as read back. headers include the `dlq_*` ones.
 
     authentic: it has a MAC of this deployment, or is of a topic that others write to. No other is sent back.
     """
@@ -69,8 +69,8 @@ class DeadLetter:
         return dict(self.headers).get(f"dlq_{name}", b"").decode(errors="replace")
 
 
-class DeadLetterDesk:
-    """The operator's side: look at what was buried, send it back once its cause is mended.
+class DeadLetterAdmin:
+    """The operator's side: lists dead letters, and sends them back once their cause is mended.
 
     foreign: topics of somebody else's that are read beside those of the registry.
     """
@@ -80,7 +80,7 @@ class DeadLetterDesk:
         self._foreign = foreign
         self._consumer: AIOKafkaConsumer | None = None
 
-    async def __aenter__(self) -> DeadLetterDesk:
+    async def __aenter__(self) -> DeadLetterAdmin:
         consumer = AIOKafkaConsumer(
             **self._connection.client_options(),
             group_id=self._connection.topic(REPLAY_GROUP),
@@ -167,6 +167,6 @@ class DeadLetterDesk:
 
 
 def failed_at(letter: DeadLetter) -> datetime:
-    """When it was buried; the epoch where the header is missing."""
+    """When it became a dead letter; the epoch where the header is missing."""
     text = letter.why("failed_at")
     return datetime.fromisoformat(text) if text else datetime.fromtimestamp(0, UTC)

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from kappi_contracts.envelope import Envelope, Headers, MalformedEvent, decode
 
+from kappi_chassis.bus.future_events import acts_too_early
 from kappi_chassis.bus.mac import EventMac
-from kappi_chassis.bus.moments import acts_too_early
 from kappi_chassis.clock import Clock, utc_now
 from kappi_chassis.db.failures import data_is_unstorable, database_is_away
 from kappi_chassis.observability import metrics
@@ -57,7 +57,7 @@ class Record:
 
 
 class DeadLetterSink(Protocol):
-    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
         """Keep the record where an operator finds it; returns once the broker acknowledged it."""
         ...
 
@@ -76,12 +76,12 @@ class Incoming(Protocol):
 
 
 class Processor:
-    """Seals the fate of one record after another.
+    """Handles records one after another, until each is done or a dead letter.
 
     handlers: by topic name. A handler returns False for a duplicate. What it raises decides: what
     `is_transient` is tried again for ever with growing pauses; what `is_poison` and malformed records are
-    buried at once; anything unexpected is buried after a few attempts, because a bug must not block a
-    partition for good.
+    sent to the dead-letter topic at once; anything unexpected after a few attempts, because a bug must not
+    block a partition for good.
 
     mac: of the deployment's events. A record without a good one, or one that `acts_too_early`, is dropped and
     counted: its writer decides how many there are, so they must not fill the dead letters or the log. Events
@@ -112,7 +112,7 @@ class Processor:
         try:
             envelope = self._read(record)
         except MalformedEvent as error:
-            await self._bury(record, error)
+            await self._send_to_dlq(record, error)
             fate = "dead_lettered"
         except RecordRefused as refusal:
             self._tell(record, refusal)
@@ -162,13 +162,13 @@ class Processor:
                 failure = error
             unexpected += not is_transient(failure)
             if is_poison(failure) or unexpected >= UNEXPECTED_ATTEMPTS:
-                await self._bury(record, failure)
+                await self._send_to_dlq(record, failure)
                 return "dead_lettered"
             _note_retry(record, envelope, failure, backoff_s)
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
-    async def _bury(self, record: Record, error: BaseException) -> None:
+    async def _send_to_dlq(self, record: Record, error: BaseException) -> None:
         _log.error(
             "consumer.dead_lettered",
             topic=record.topic,
@@ -177,7 +177,7 @@ class Processor:
             error=str(error),
             error_type=type(error).__name__,
         )
-        await self._dead_letters.bury(record, group=self.group, error=error)
+        await self._dead_letters.send_to_dlq(record, group=self.group, error=error)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from kappi_chassis.http.connections import ConnectionLimits, Connections
 from kappi_chassis.http.date_header import date_now
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
-from kappi_chassis.http.gathering import GatheringTransport
+from kappi_chassis.http.write_coalescing import CoalescingTransport
 from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_body
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -48,7 +48,7 @@ class HeadTimeout(Problem):
 class BoundedHttpProtocol(HttpToolsProtocol):
     """connections: those of its port."""
 
-    transport: GatheringTransport
+    transport: CoalescingTransport
     _head_bytes = 0
     _head_tail = b""  # of a head that comes in several pieces: its end may be in two of them
     _in_head = False
@@ -70,7 +70,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        super().connection_made(GatheringTransport(transport, self.loop))
+        super().connection_made(CoalescingTransport(transport, self.loop))
         refusal = self._connections.open(self)
         if refusal is None:
             self._start_head_timer()

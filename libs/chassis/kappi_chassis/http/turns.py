@@ -15,9 +15,9 @@ class Turns:
     patience_s: how long a request waits. refusal: what is told after that. retry_after_s: as in the header.
     """
 
-    def __init__(self, at_once: int, *, patience_s: float, refusal: str, retry_after_s: int) -> None:
+    def __init__(self, at_once: int, *, timeout_s: float, refusal: str, retry_after_s: int) -> None:
         self._places = asyncio.Semaphore(at_once)
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._refusal = refusal
         self._retry_after_s = retry_after_s
 
@@ -25,7 +25,7 @@ class Turns:
     async def taken(self) -> AsyncIterator[None]:
         """Raises Overloaded when there is no turn in time."""
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 await self._places.acquire()
         except TimeoutError as error:
             raise Overloaded(self._refusal, retry_after_s=self._retry_after_s) from error

@@ -205,13 +205,13 @@ def _settled(rows: Sequence[Any], outcomes: Sequence[BaseException | None]) -> t
     broken: set[tuple[str, str]] = set()
     acknowledged, refused = [], []
     for row, failure in zip(rows, outcomes, strict=True):
-        lane = (row["topic"], row["key"])
-        if lane in broken:
+        topic_and_key = (row["topic"], row["key"])
+        if topic_and_key in broken:
             continue
         if failure is None:
             acknowledged.append(row)
             continue
-        broken.add(lane)
+        broken.add(topic_and_key)
         if isinstance(failure, EventRefused):
             refused.append(row)
     return acknowledged, refused

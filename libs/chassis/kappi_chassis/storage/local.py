@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
+from kappi_chassis.storage.blocking_pool import BlockingPool
 from kappi_chassis.storage.content_type import header_content_type
 from kappi_chassis.storage.contract import (
     DeleteReport,
@@ -24,10 +25,9 @@ from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter, OpenObje
 from kappi_chassis.storage.local_folders import translated_os_errors
 from kappi_chassis.storage.local_listing import objects_under
 from kappi_chassis.storage.local_multipart import MultipartTree
-from kappi_chassis.storage.local_space import Claim, LocalSpace
+from kappi_chassis.storage.local_space import LocalSpace, SpaceReservation
 from kappi_chassis.storage.local_tombstones import ObjectDeleted, Tombstones
-from kappi_chassis.storage.offload import BlockingPool
-from kappi_chassis.storage.pieces import in_pieces
+from kappi_chassis.storage.rechunk import rechunk
 from kappi_chassis.storage.tag_rules import checked_tags
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ class LocalObjectStore:
         return await self.blocking(lambda: self._put(key, body, content_type))
 
     def _put(self, key: str, body: bytes, content_type: str) -> ObjectHead:
-        writer = self._writer(key, content_type, self._space.claim(len(body), use="service"))
+        writer = self._writer(key, content_type, self._space.reserve(len(body), use="service"))
         try:
             writer.write(body)
             return writer.publish(replace=True)
@@ -127,10 +127,10 @@ class LocalObjectStore:
     ) -> ObjectHead:
         """See `ObjectStore.put_stream`."""
         writer = await self.blocking(
-            lambda: self._writer(key, content_type, self._space.claim(0, use="service"))
+            lambda: self._writer(key, content_type, self._space.reserve(0, use="service"))
         )
         try:
-            async with aclosing(in_pieces(chunks, size_of=lambda _: _WRITE_BYTES)) as pieces:
+            async with aclosing(rechunk(chunks, size_of=lambda _: _WRITE_BYTES)) as pieces:
                 async for piece in pieces:
                     await self.blocking(partial(writer.write, piece))
             return await self.blocking(partial(writer.publish, replace=replace))
@@ -148,7 +148,7 @@ class LocalObjectStore:
             given_up.set()  # a thread that still copies then does so for no caller
 
     def _copy(self, source: str, target: str, *, given_up: Callable[[], bool]) -> ObjectHead:
-        room = self._space.claim(self._tree.head(source).size_bytes, use="service")
+        room = self._space.reserve(self._tree.head(source).size_bytes, use="service")
         try:
             return self._tree.copy(source, target, given_up=given_up)
         finally:
@@ -171,7 +171,7 @@ class LocalObjectStore:
 
     def _join(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
         # No more than one part is there twice.
-        room = self._space.claim(max((part.size_bytes for part in parts), default=0), use="service")
+        room = self._space.reserve(max((part.size_bytes for part in parts), default=0), use="service")
         try:
             return self._multiparts.complete(key, upload_id=upload_id, parts=parts)
         finally:
@@ -274,7 +274,7 @@ class LocalObjectStore:
         StorageFull, as its `write` does.
         """
         return await self.blocking(
-            lambda: self._writer(key, content_type, self._space.claim(size_bytes, use="upload"))
+            lambda: self._writer(key, content_type, self._space.reserve(size_bytes, use="upload"))
         )
 
     async def part_writer(self, key: str, *, size_bytes: int) -> ObjectWriter:
@@ -299,11 +299,11 @@ class LocalObjectStore:
         await self.blocking(self._space.look)
         return self._space
 
-    def _writer(self, key: str, content_type: str, room: Claim) -> ObjectWriter:
+    def _writer(self, key: str, content_type: str, room: SpaceReservation) -> ObjectWriter:
         return ObjectWriter(self._tree, key, content_type=_checked_content_type(content_type), room=room)
 
     def _part_writer(self, key: str, size_bytes: int) -> ObjectWriter:
-        room = self._space.claim(size_bytes, use="upload")
+        room = self._space.reserve(size_bytes, use="upload")
         return ObjectWriter(self._tree, key, content_type=_PART_CONTENT_TYPE, room=room, hashed_by="md5")
 
 

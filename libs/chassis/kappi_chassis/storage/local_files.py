@@ -27,7 +27,7 @@ from kappi_chassis.storage.contract import ObjectHead, ObjectMissing, StorageUna
 from kappi_chassis.storage.local_copy import append
 from kappi_chassis.storage.local_folders import KeyedFolder, link_and_unlink
 from kappi_chassis.storage.local_footer import FOOTER_BYTES, Footer, finish, head_of
-from kappi_chassis.storage.local_space import Claim
+from kappi_chassis.storage.local_space import SpaceReservation
 
 
 class _Tags(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class ObjectWriter:
         key: str,
         *,
         content_type: str,
-        room: Claim,
+        room: SpaceReservation,
         hashed_by: Literal["sha256", "md5"] = "sha256",
     ) -> None:
         """hashed_by: what the ETag is made of. A part's is its MD5, as clients know it from S3.

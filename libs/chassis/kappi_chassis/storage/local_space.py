@@ -44,7 +44,7 @@ class LocalSpace:
         self._fresh_until = float("-inf")
         self._written_bytes = 0
         # Weak: a write whose end is never told, because its thread was given up, must not count for ever.
-        self._claims: WeakSet[Claim] = WeakSet()
+        self._reservations: WeakSet[SpaceReservation] = WeakSet()
 
     @property
     def is_fresh(self) -> bool:
@@ -80,14 +80,14 @@ class LocalSpace:
         with self._lock:
             self._expect_room(size_bytes, "upload")
 
-    def claim(self, size_bytes: int, *, use: Use) -> Claim:
+    def reserve(self, size_bytes: int, *, use: Use) -> SpaceReservation:
         """Room for what is about to be written. Blocks. Raises StorageFull, OSError."""
         self.look()
-        claim = Claim(self, size_bytes, use=use)
+        reserve = SpaceReservation(self, size_bytes, use=use)
         with self._lock:
             self._expect_room(size_bytes, use)
-            self._claims.add(claim)
-        return claim
+            self._reservations.add(reserve)
+        return reserve
 
     def spend(self, size_bytes: int, use: Use) -> None:
         """So much is written now. Blocks. Raises StorageFull, OSError: it must not be."""
@@ -98,8 +98,8 @@ class LocalSpace:
             self._written_bytes += size_bytes
 
     def _expect_room(self, size_bytes: int, use: Use) -> None:
-        claimed_bytes = sum(claim.left_bytes for claim in self._claims)
-        if self.free_bytes - claimed_bytes - size_bytes < self._kept_bytes(use):
+        reserved_bytes = sum(reserve.left_bytes for reserve in self._reservations)
+        if self.free_bytes - reserved_bytes - size_bytes < self._kept_bytes(use):
             raise _refusal(use)
 
     def _kept_bytes(self, use: Use) -> int:
@@ -113,7 +113,7 @@ class LocalSpace:
             return self._measure(self._folder)
 
 
-class Claim:
+class SpaceReservation:
     """Room for one write, which may become longer than was said. left_bytes: what is still to come."""
 
     def __init__(self, space: LocalSpace, size_bytes: int, *, use: Use) -> None:

@@ -24,7 +24,7 @@ from kappi_chassis.storage.contract import (
     StorageUnavailable,
     StoredPart,
 )
-from kappi_chassis.storage.pieces import in_pieces
+from kappi_chassis.storage.rechunk import rechunk
 from kappi_chassis.storage.s3_client import S3Address, S3Connection
 from kappi_chassis.storage.s3_errors import error_code, error_status, is_unsupported
 from kappi_chassis.storage.s3_multipart import S3Multiparts, piece_size, tagging_of
@@ -184,7 +184,7 @@ class S3ObjectStore:
     ) -> ObjectHead:
         """See `ObjectStore.put_stream`. One request below 5 MiB, a multipart upload from there on."""
         _check_content_type(content_type)
-        async with aclosing(in_pieces(chunks, size_of=piece_size)) as pieces:
+        async with aclosing(rechunk(chunks, size_of=piece_size)) as pieces:
             led = [await anext(pieces)]
             if len(led[0]) < piece_size(1):  # all there is
                 condition = {} if replace else {"IfNoneMatch": "*"}

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kappi_chassis.storage.offload import BlockingPool
+from kappi_chassis.storage.blocking_pool import BlockingPool
 from kappi_chassis.storage.s3_errors import translated_errors
 from kappi_chassis.storage.s3_signing import Addressing
 from kappi_chassis.storage.sigv4 import Credentials
@@ -72,11 +72,11 @@ class S3Connection:
             client = await self._pool.run(self._connect)
         return await self._patient_pool.run_to_its_end(_translated, partial(work, client), key)
 
-    async def run_patiently(self, work: Callable[[S3Client], T], key: str) -> T:
+    async def run_with_long_timeout(self, work: Callable[[S3Client], T], key: str) -> T:
         """The same for what may take minutes in one call, and is not tried twice."""
         client = self._patient_client
         if client is None:
-            client = await self._patient_pool.run(self._connect_patiently)
+            client = await self._patient_pool.run(self._connect_with_long_timeout)
         return await self._patient_pool.run(_translated, partial(work, client), key)
 
     def use(self, client: S3Client) -> None:
@@ -101,7 +101,7 @@ class S3Connection:
                 )
             return self._client
 
-    def _connect_patiently(self) -> S3Client:
+    def _connect_with_long_timeout(self) -> S3Client:
         with self._connecting:
             if self._patient_client is None:
                 self._patient_client = make_client(

@@ -94,7 +94,7 @@ class S3Multiparts:
             for part in sorted(parts, key=lambda part: part.number)
         ]
         work = partial(self._join, key=key, upload_id=upload_id, chosen=chosen, create_only=create_only)
-        await self._connection.run_patiently(work, key)
+        await self._connection.run_with_long_timeout(work, key)
 
     def _join(
         self, client: S3Client, *, key: str, upload_id: str, chosen: list[dict[str, Any]], create_only: bool

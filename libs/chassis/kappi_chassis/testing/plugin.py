@@ -130,8 +130,8 @@ def pytest_configure_node(node: Any) -> None:
     run = node.config.stash[_RUN]
     if not run.desks:
         run.desks.append(ServerDesk(run.servers))
-    desk = run.desks[0]
-    node.workerinput["kappi_desk"] = (desk.location, desk.key.hex())
+    admin = run.desks[0]
+    node.workerinput["kappi_desk"] = (admin.location, admin.key.hex())
     node.workerinput["kappi_run"] = run.id
     node.workerinput["kappi_plan"] = asdict(run.plan)
 
@@ -140,8 +140,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     run = config.stash.get(_RUN, None)
     if run is None or run.servers is None:
         return
-    for desk in run.desks:
-        desk.close()
+    for admin in run.desks:
+        admin.close()
     if run.plan.postgres == "given" and run.servers.started("postgres"):
         # Somebody's server lives on: leave nothing there.
         _database_pool(run).drop_templates()

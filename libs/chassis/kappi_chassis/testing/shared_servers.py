@@ -1,7 +1,7 @@
 """One server of each kind per run, started on first use and shared by all workers.
 
 They are children of the process pytest was started as, the one that outlives every worker: when it dies,
-however it dies, so do they. Workers ask for addresses at its desk, a Unix socket.
+however it dies, so do they. Workers ask for addresses at its Unix socket.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ class ServerDesk:
 
     def __init__(self, servers: SharedServers) -> None:
         self._servers = servers
-        self._folder = tempfile.mkdtemp(prefix="kappi-desk-")
+        self._folder = tempfile.mkdtemp(prefix="kappi-servers-")
         self.location = f"{self._folder}/s"
         self.key = secrets.token_bytes(32)
         self._listener = Listener(self.location, family="AF_UNIX", authkey=self.key)
         self._open = True
-        self._thread = threading.Thread(target=self._serve, name="server-desk", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="shared-servers", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -114,11 +114,11 @@ class ServerDesk:
 
 def ask(location: str, key: bytes, kind: str) -> str:
     """The address of the run's server of this kind, started if it is the first. Raises ServerFailed."""
-    with Client(location, family="AF_UNIX", authkey=key) as desk:
-        desk.send(kind)
-        if not desk.poll(_PATIENCE_S):
+    with Client(location, family="AF_UNIX", authkey=key) as admin:
+        admin.send(kind)
+        if not admin.poll(_PATIENCE_S):
             raise ServerFailed(f"{kind}: no answer in {_PATIENCE_S:.0f} s")
-        outcome, text = desk.recv()
+        outcome, text = admin.recv()
     if outcome != "address":
         raise ServerFailed(f"{kind}: {text}")
     return str(text)

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from kappi_chassis.bus import Consumer, KafkaConnection, Poison, Producer, Transient
-from kappi_chassis.bus.dead_letters import DeadLetterDesk
+from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.bus.processor import Record
 from kappi_chassis.inbox import once
 from kappi_chassis.outbox import Outbox, Relay, UnitOfWork, replay
@@ -232,7 +232,7 @@ async def test_a_transient_failure_waits_and_keeps_order(
 
 
 @pytest.mark.parametrize("error", [Poison("never"), ZeroDivisionError("a bug")], ids=["poison", "bug"])
-async def test_poison_is_buried_and_the_next_record_flows(
+async def test_poison_becomes_a_dead_letter_and_the_next_record_flows(
     error: Exception,
     outbox: Outbox,
     relay: Relay,
@@ -259,19 +259,19 @@ async def test_poison_is_buried_and_the_next_record_flows(
 
     await eventually(flowed, deadline_s=30)
 
-    async def buried() -> None:
-        async with DeadLetterDesk(connection) as desk:
-            letters = [letter async for letter in desk.letters()]
+    async def letters() -> None:
+        async with DeadLetterAdmin(connection) as admin:
+            letters = [letter async for letter in admin.letters()]
         assert [letter.key for letter in letters] == [str(bad).encode()]
         assert letters[0].why("error") == str(error)
         assert letters[0].why("error_type") == type(error).__name__
         assert letters[0].why("topic") == "GalleryDeleted"
 
-    await eventually(buried, deadline_s=30)
+    await eventually(letters, deadline_s=30)
     mended.set()
-    async with DeadLetterDesk(connection) as desk:
-        assert await desk.replay(producer) == 1
-        assert await desk.replay(producer) == 0
+    async with DeadLetterAdmin(connection) as admin:
+        assert await admin.replay(producer) == 1
+        assert await admin.replay(producer) == 0
 
     async def replayed() -> None:
         assert bad in seen.galleries
@@ -279,25 +279,25 @@ async def test_poison_is_buried_and_the_next_record_flows(
     await eventually(replayed, deadline_s=30)
 
 
-async def test_a_record_that_is_no_event_is_buried(
+async def test_a_record_that_is_no_event_becomes_a_dead_letter(
     connection: KafkaConnection, producer: Producer, make_consumer: ConsumerMaker, running: Background
 ) -> None:
     running.start(make_consumer(Seen()).run())
     await producer.send(connection.topic("GalleryDeleted"), key=b"k", value=b"not json", headers=())
 
-    async def buried() -> None:
-        async with DeadLetterDesk(connection) as desk:
-            letters = [letter async for letter in desk.letters()]
+    async def letters() -> None:
+        async with DeadLetterAdmin(connection) as admin:
+            letters = [letter async for letter in admin.letters()]
         assert [letter.value for letter in letters] == [b"not json"]
 
-    await eventually(buried, deadline_s=30)
+    await eventually(letters, deadline_s=30)
 
 
 async def test_a_consumer_that_cannot_bury_stops(
     connection: KafkaConnection, producer: Producer, make_consumer: ConsumerMaker
 ) -> None:
     class NoGrave:
-        async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
             raise OSError(f"no dead letters for {record.topic}, {group}, {error}")
 
     consumer: Consumer = make_consumer(Seen(), dead_letters=NoGrave())

@@ -132,7 +132,7 @@ async def test_a_consumer_that_waits_for_a_silent_broker_tells_that_it_reads_not
 async def test_nothing_is_skipped_when_others_join_and_leave(
     every_broker: BrokerUnderTest, topic_prefix: str, running: Background
 ) -> None:
-    """Two rebalances while lanes are busy: every record is handled, and counts as done only then."""
+    """Two rebalances while queues are busy: every record is handled, and counts as done only then."""
     if every_broker.kind == "embedded":
         pytest.skip("the in-process broker refuses a member that syncs after the group's leader")
     kafka = KafkaConnection(
@@ -250,7 +250,7 @@ async def test_a_lane_that_fails_ends_the_consumer_at_once(
     release = asyncio.Event()
 
     class NoGrave:
-        async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+        async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
             await release.wait()
             raise RuntimeError("no dead letters")
 
@@ -259,7 +259,7 @@ async def test_a_lane_that_fails_ends_the_consumer_at_once(
     await sender.send(TOPIC, key=b"k", value=b"not json", headers=())
 
     def taken() -> None:
-        assert any(lane.behind(1) for lane in consumer._lanes.values())
+        assert any(queue.behind(1) for queue in consumer._queues.values())
 
     await eventually(taken, deadline_s=30)
     broker.interrupt()
@@ -316,11 +316,11 @@ async def test_records_the_broker_dropped_are_told(
     for _ in range(14):
         await sender.send(TOPIC, key=b"k", value=bytes(900_000), headers=())
 
-    class Grave:
-        async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+    class DeadLettersOfTest:
+        async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
             """They are no events; nobody minds."""
 
-    running.start(make(Seen(), dead_letters=Grave(), on_gap=on_gap).run())
+    running.start(make(Seen(), dead_letters=DeadLettersOfTest(), on_gap=on_gap).run())
 
     def noticed() -> None:
         assert told == [TOPIC]
@@ -361,7 +361,7 @@ def _idle(consumer: Consumer) -> None:
 async def test_a_partition_with_too_much_open_is_paused_and_resumed(
     sender: Producer, make: Maker, running: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kappi_chassis.bus.lane.DEPTH", 10)
+    monkeypatch.setattr("kappi_chassis.bus.partition_queue.DEPTH", 10)
     seen, release = Seen(), asyncio.Event()
 
     async def waits(envelope: Envelope[Any]) -> bool:
@@ -373,7 +373,7 @@ async def test_a_partition_with_too_much_open_is_paused_and_resumed(
     await publish(sender, 60, key="k")
 
     def paused() -> None:
-        assert any(lane.paused for lane in consumer._lanes.values())
+        assert any(queue.paused for queue in consumer._queues.values())
 
     await eventually(paused, deadline_s=30)
     release.set()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 
 class NoDeadLetters:
-    async def bury(self, record: Any, *, group: str, error: BaseException) -> None:
+    async def send_to_dlq(self, record: Any, *, group: str, error: BaseException) -> None:
         raise AssertionError("nothing here is poison")
 
 

@@ -24,7 +24,7 @@ def call(
 
 async def perform(database: Database, request: IdempotentCall, answer: StoredAnswer = ANSWER) -> StoredAnswer:
     async with database.transaction() as connection:
-        stored = await request.claim(connection)
+        stored = await request.begin(connection)
         if stored is not None:
             return stored
         await connection.execute(text("INSERT INTO effects DEFAULT VALUES"))
@@ -64,7 +64,7 @@ async def test_concurrent_retries_have_one_effect(database: Database) -> None:
 async def test_a_failed_request_may_be_tried_again(database: Database) -> None:
     async def fails() -> None:
         async with database.transaction() as connection:
-            assert await call().claim(connection) is None
+            assert await call().begin(connection) is None
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -111,7 +111,7 @@ async def test_a_waiting_retry_takes_over_when_the_first_one_fails(database: Dat
 
     async def first() -> None:
         async with database.transaction() as connection:
-            assert await call().claim(connection) is None
+            assert await call().begin(connection) is None
             claimed.set()
             await fail.wait()
             raise LookupError

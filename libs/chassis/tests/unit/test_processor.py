@@ -38,11 +38,11 @@ def record(*, topic: str = "GalleryDeleted", headers: Any = None) -> Record:
     )
 
 
-class Graves:
+class DeadLettersOfTest:
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
 
-    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
+    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
         self.errors.append(error)
 
 
@@ -61,8 +61,8 @@ class Failing:
 
 
 @pytest.fixture
-def graves() -> Graves:
-    return Graves()
+def dead_letters() -> DeadLettersOfTest:
+    return DeadLettersOfTest()
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +70,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kappi_chassis.bus.processor.FIRST_BACKOFF_S", 0.0)
 
 
-async def run(handler: Failing, graves: Graves, found: Record | None = None) -> None:
+async def run(handler: Failing, dead_letters: DeadLettersOfTest, found: Record | None = None) -> None:
     topic = found.topic if found else "GalleryDeleted"
-    processor = Processor(group="tests", handlers={topic: handler}, dead_letters=graves)
+    processor = Processor(group="tests", handlers={topic: handler}, dead_letters=dead_letters)
     async with asyncio.timeout(10):
         await processor.process(found or record())
 
@@ -95,11 +95,13 @@ async def run(handler: Failing, graves: Graves, found: Record | None = None) -> 
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_waiting_mends_is_tried_again_for_ever(error: Exception, graves: Graves) -> None:
+async def test_what_waiting_mends_is_tried_again_for_ever(
+    error: Exception, dead_letters: DeadLettersOfTest
+) -> None:
     handler = Failing(*[error] * 8)
-    await run(handler, graves)
+    await run(handler, dead_letters)
     assert handler.calls == 9
-    assert graves.errors == []
+    assert dead_letters.errors == []
 
 
 @pytest.mark.parametrize(
@@ -112,10 +114,12 @@ async def test_what_waiting_mends_is_tried_again_for_ever(error: Exception, grav
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_never_works_is_buried_at_once(error: Exception, graves: Graves) -> None:
+async def test_what_never_works_becomes_a_dead_letter_at_once(
+    error: Exception, dead_letters: DeadLettersOfTest
+) -> None:
     handler = Failing(error)
-    await run(handler, graves)
-    assert (handler.calls, graves.errors) == (1, [error])
+    await run(handler, dead_letters)
+    assert (handler.calls, dead_letters.errors) == (1, [error])
 
 
 @pytest.mark.parametrize(
@@ -130,13 +134,15 @@ async def test_what_never_works_is_buried_at_once(error: Exception, graves: Grav
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_bug_is_buried_after_a_few_attempts(error: BaseException, graves: Graves) -> None:
+async def test_a_bug_becomes_a_dead_letter_after_a_few_attempts(
+    error: BaseException, dead_letters: DeadLettersOfTest
+) -> None:
     handler = Failing(*[error] * 50)
-    await run(handler, graves)
-    assert (handler.calls, graves.errors) == (5, [error])
+    await run(handler, dead_letters)
+    assert (handler.calls, dead_letters.errors) == (5, [error])
 
 
-async def test_cancelling_the_consumer_is_no_failure(graves: Graves) -> None:
+async def test_cancelling_the_consumer_is_no_failure(dead_letters: DeadLettersOfTest) -> None:
     begun = asyncio.Event()
 
     async def hangs(_: Envelope[Any]) -> bool:
@@ -144,13 +150,13 @@ async def test_cancelling_the_consumer_is_no_failure(graves: Graves) -> None:
         await asyncio.Event().wait()
         return True
 
-    processor = Processor(group="tests", handlers={"GalleryDeleted": hangs}, dead_letters=graves)
+    processor = Processor(group="tests", handlers={"GalleryDeleted": hangs}, dead_letters=dead_letters)
     task = asyncio.create_task(processor.process(record()))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert graves.errors == []
+    assert dead_letters.errors == []
 
 
 @pytest.mark.parametrize(
@@ -163,10 +169,12 @@ async def test_cancelling_the_consumer_is_no_failure(graves: Graves) -> None:
     ],
     ids=["another topic's event", "no id", "null headers", "a time without offset"],
 )
-async def test_what_is_no_event_of_the_topic_is_buried(found: Record, graves: Graves) -> None:
+async def test_what_is_no_event_of_the_topic_becomes_a_dead_letter(
+    found: Record, dead_letters: DeadLettersOfTest
+) -> None:
     handler = Failing()
-    await run(handler, graves, found)
-    assert (handler.calls, len(graves.errors)) == (0, 1)
+    await run(handler, dead_letters, found)
+    assert (handler.calls, len(dead_letters.errors)) == (0, 1)
 
 
 def test_nothing_is_both_transient_and_poison() -> None:
@@ -174,9 +182,13 @@ def test_nothing_is_both_transient_and_poison() -> None:
         assert not (is_transient(error) and is_poison(error))
 
 
-async def test_a_flood_of_forged_records_is_dropped_and_counted_and_tells_itself_once(graves: Graves) -> None:
+async def test_a_flood_of_forged_records_is_dropped_and_counted_and_tells_itself_once(
+    dead_letters: DeadLettersOfTest,
+) -> None:
     handler, mac = Failing(), EventMac(["a-secret-of-the-deployment"])
-    processor = Processor(group="tests", handlers={"GalleryDeleted": handler}, dead_letters=graves, mac=mac)
+    processor = Processor(
+        group="tests", handlers={"GalleryDeleted": handler}, dead_letters=dead_letters, mac=mac
+    )
     refused = metrics.CONSUMER_RECORD_SECONDS.labels("GalleryDeleted", "refused")
     before = sum(bucket.get() for bucket in refused._buckets)
     forged = [record(), record(headers=()), record(headers=(*EVENT.headers(), ("kappi_mac", b"0" * 64)))]
@@ -185,7 +197,7 @@ async def test_a_flood_of_forged_records_is_dropped_and_counted_and_tells_itself
             for each in forged:
                 await processor.process(each)
     assert handler.calls == 0
-    assert not graves.errors
+    assert not dead_letters.errors
     assert sum(bucket.get() for bucket in refused._buckets) == before + 300
     assert [(line["event"], line["topic"]) for line in logs] == [("consumer.refused", "GalleryDeleted")]
     assert str(EVENT.data.gallery_id) not in str(logs)

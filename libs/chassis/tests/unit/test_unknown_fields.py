@@ -13,7 +13,7 @@ from kappi_chassis.http.unknown_fields import RequestBody
 from starlette.responses import Response
 
 
-class Wish(RequestBody):
+class Order(RequestBody):
     title: str | None = None
 
 
@@ -21,7 +21,7 @@ async def listed(request: Request, limit: Annotated[int, Query(ge=1)] = 1) -> Re
     return Response()
 
 
-async def wished(request: Request, body: Wish) -> Response:
+async def ordered(request: Request, body: Order) -> Response:
     return Response()
 
 
@@ -76,7 +76,7 @@ def client() -> Client:
     app: FastAPI = create_app(title="test")
     router = APIRouter()
     router.add_api_route("/v1/things", listed, methods=["GET"])
-    router.add_api_route("/v1/things", wished, methods=["POST"])
+    router.add_api_route("/v1/things", ordered, methods=["POST"])
     router.add_api_route("/v1/things/done", done, methods=["POST"])
     router.add_api_route("/internal/things", listed, methods=["GET"])
     app.include_router(router)

@@ -30,8 +30,8 @@ from kappi_galleries.schemas import (
     GalleryPageAnswer,
     GalleryPatch,
 )
-from kappi_galleries.use_cases.account_creation import AccountGalleryCreation, AccountGalleryWish
-from kappi_galleries.use_cases.creation import CreatedGallery, GalleryCreation, GalleryWish
+from kappi_galleries.use_cases.account_creation import CreateAccountGallery, NewAccountGallery
+from kappi_galleries.use_cases.creation import CreatedGallery, CreateGallery, NewGallery
 from kappi_galleries.use_cases.management import (
     GalleryChange,
     GalleryManagement,
@@ -54,8 +54,8 @@ class GalleryApi:
     def __init__(
         self,
         *,
-        creation: GalleryCreation,
-        account_creation: AccountGalleryCreation,
+        creation: CreateGallery,
+        account_creation: CreateAccountGallery,
         management: GalleryManagement,
         callers: Callers,
         calls: IdempotentCalls,
@@ -88,16 +88,16 @@ class GalleryApi:
         idempotency_key: SecretIdempotencyKey = None,
     ) -> Response:
         account_id = await self._callers.account_if_any(request)
-        wish = body or GalleryCreate()
+        new = body or GalleryCreate()
         if account_id is None:
-            answer = await self._create_anonymous(request, wish, idempotency_key)
+            answer = await self._create_anonymous(request, new, idempotency_key)
         else:
             call = await self._calls.read_secret(
                 request, idempotency_key, scope=CREATE_SCOPE, caller=str(account_id)
             )
             answer = await self._account_creation.create(
                 account_id,
-                _account_wish(wish),
+                _new_account_gallery(new),
                 shares=_shares(request, account_id),
                 call=call,
                 render=self._created,
@@ -153,12 +153,12 @@ class GalleryApi:
     async def _create_anonymous(
         self, request: Request, body: GalleryCreate, idempotency_key: str | None
     ) -> StoredAnswer:
-        wish = _anonymous_wish(body)
+        new = _new_gallery(body)
         call = await self._calls.read_secret(request, idempotency_key, scope=CREATE_SCOPE, caller="")
         try:
             if call is None:
-                return self._created_anonymous(await self._creation.create(wish))
-            return await self._creation.create_once(call, wish, render=self._created_anonymous)
+                return self._created_anonymous(await self._creation.create(new))
+            return await self._creation.create_once(call, new, render=self._created_anonymous)
         except LifetimeRefused as refused:
             raise _refused_lifetime(refused) from refused
 
@@ -181,20 +181,18 @@ def _shares(request: Request, account_id: UUID | None) -> Shares:
     )
 
 
-def _anonymous_wish(body: GalleryCreate) -> GalleryWish:
+def _new_gallery(body: GalleryCreate) -> NewGallery:
     wanted = {"visibility": body.visibility == "private", "password": body.password is not None}
     refused = [field for field, asked in wanted.items() if asked]
     if refused:
         raise AccountRequired(*refused)
-    return GalleryWish(
-        title=body.title, lifetime_s=body.expires_in, location_free=body.location_free or False
-    )
+    return NewGallery(title=body.title, lifetime_s=body.expires_in, location_free=body.location_free or False)
 
 
-def _account_wish(body: GalleryCreate) -> AccountGalleryWish:
+def _new_account_gallery(body: GalleryCreate) -> NewAccountGallery:
     if body.expires_in is not None:
         raise ExpiryNotForAccounts
-    return AccountGalleryWish(
+    return NewAccountGallery(
         title=body.title,
         visibility=body.visibility or "shared",
         password=body.password,

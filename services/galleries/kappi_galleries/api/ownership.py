@@ -20,7 +20,7 @@ from kappi_galleries.domain import Gallery
 from kappi_galleries.links import Links
 from kappi_galleries.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
 from kappi_galleries.use_cases.access import Manager
-from kappi_galleries.use_cases.claiming import GalleryClaiming
+from kappi_galleries.use_cases.claiming import ClaimGallery
 from kappi_galleries.use_cases.rotation import Rotation
 
 
@@ -30,7 +30,7 @@ class OwnershipApi:
     def __init__(
         self,
         *,
-        claiming: GalleryClaiming,
+        claiming: ClaimGallery,
         rotation: Rotation,
         callers: Callers,
         calls: IdempotentCalls,

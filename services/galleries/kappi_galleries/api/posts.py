@@ -28,7 +28,7 @@ from kappi_galleries.posts_schemas import (
     PostPageAnswer,
 )
 from kappi_galleries.use_cases.comments import Comments
-from kappi_galleries.use_cases.post_creation import PostCreation
+from kappi_galleries.use_cases.post_creation import CreatePost
 from kappi_galleries.use_cases.posts import Posts
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
@@ -46,7 +46,7 @@ class PostApi:
     def __init__(
         self,
         *,
-        creation: PostCreation,
+        creation: CreatePost,
         posts: Posts,
         comments: Comments,
         callers: Callers,

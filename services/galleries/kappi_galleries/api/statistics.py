@@ -37,7 +37,7 @@ class StatisticsApi:
         self._show = show
         self._turns = Turns(
             AT_ONCE,
-            patience_s=PATIENCE_S,
+            timeout_s=PATIENCE_S,
             refusal="Too many statistics are being read.",
             retry_after_s=1,
         )

@@ -58,7 +58,7 @@ class AccountRows:
         )
         return bool(noted.rowcount)
 
-    async def bury(self, account_id: UUID, *, deleted_at: datetime) -> None:
+    async def tombstone(self, account_id: UUID, *, deleted_at: datetime) -> None:
         """Leave a tombstone; again is the same as once."""
         await self._connection.execute(select(func.pg_advisory_xact_lock(lock_of(account_id))))
         await self._connection.execute(

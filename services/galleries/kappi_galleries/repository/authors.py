@@ -45,7 +45,7 @@ async def note_author(asyncpg: Any, caller: Caller) -> bool:
     return bool(await asyncpg.fetchval(_NOTE, *held(caller)))
 
 
-async def bury_author(connection: AsyncConnection, account_id: UUID, *, deleted_at: datetime) -> None:
+async def tombstone_author(connection: AsyncConnection, account_id: UUID, *, deleted_at: datetime) -> None:
     """Leave a tombstone, also where there was nothing; again is the same as once."""
     gone = {"display_name": None, "deleted_at": deleted_at}
     await connection.execute(

@@ -153,11 +153,11 @@ async def mend_count(connection: AsyncConnection, post_id: PostId) -> int | None
 
 
 async def purge_some_of_post(connection: AsyncConnection, post_id: PostId, *, limit: int) -> int:
-    """Remove up to `limit` comments of a post, if it is buried; returns how many."""
-    buried = await connection.execute(
+    """Remove up to `limit` comments of a post, if it has a tombstone; returns how many."""
+    tombstoned = await connection.execute(
         select(posts.c.id).where(posts.c.id == post_id, posts.c.state == "deleted").with_for_update()
     )
-    if buried.one_or_none() is None:
+    if tombstoned.one_or_none() is None:
         return 0
     some = select(comments.c.id).where(comments.c.post_id == post_id).limit(limit)
     result = await connection.execute(delete(comments).where(comments.c.id.in_(some)))
@@ -166,7 +166,7 @@ async def purge_some_of_post(connection: AsyncConnection, post_id: PostId, *, li
 
 @dataclass(frozen=True, slots=True)
 class TakenComment:
-    """A comment that was removed. sequence: its post's version after that; None where the post is buried."""
+    """A comment that was removed. sequence: its post's version after that; None: the post has a tombstone."""
 
     id: CommentId
     post_id: PostId

@@ -250,7 +250,7 @@ class GalleryRows:
             )
         )
 
-    async def bury(self, gallery_id: GalleryId, *, deleted_at: datetime, version: int) -> None:
+    async def tombstone(self, gallery_id: GalleryId, *, deleted_at: datetime, version: int) -> None:
         """Leave a tombstone of a locked gallery: its content and its items' rows go.
 
         Those of moved items stay (see `is_kept`).

@@ -165,7 +165,7 @@ class PostRows:
         )
         return [(PostId(row.id), row.author_id) for row in found]
 
-    async def bury(self, post_id: PostId, *, version: int) -> None:
+    async def tombstone(self, post_id: PostId, *, version: int) -> None:
         """Show a locked post no more; its comments go later."""
         await self._connection.execute(
             update(posts)
@@ -174,7 +174,7 @@ class PostRows:
         )
 
     async def remove(self, post_id: PostId) -> bool:
-        """Forget a draft, or a buried post without comments; False where there is none."""
+        """Forget a draft, or a post with a tombstone without comments; False where there is none."""
         result = await self._connection.execute(
             delete(posts).where(posts.c.id == post_id, posts.c.state != "live")
         )

@@ -127,7 +127,7 @@ class StatisticsRows:
             delete(access_item_days).where(access_item_days.c.media_id == media_id)
         )
 
-    async def bury(self, gallery_id: UUID) -> None:
+    async def tombstone(self, gallery_id: UUID) -> None:
         """Remove a deleted gallery's counters; where there are many, most of them are left to a tick."""
         if await self._clear(gallery_id, limit=BURIED_AT_ONCE) < BURIED_AT_ONCE:
             return
@@ -135,7 +135,7 @@ class StatisticsRows:
             insert(buried_statistics).values(gallery_id=gallery_id).on_conflict_do_nothing()
         )
 
-    async def clear_buried(self, *, limit: int) -> bool:
+    async def clear_tombstoned(self, *, limit: int) -> bool:
         """Remove up to `limit` rows of each table of one deleted gallery.
 
         False when no gallery is left that no other transaction is busy with.

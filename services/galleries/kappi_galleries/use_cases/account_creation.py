@@ -16,15 +16,15 @@ from kappi_chassis.passwords import Passwords
 from kappi_galleries import metrics
 from kappi_galleries.credentials import CodeScheme
 from kappi_galleries.domain import Gallery, GalleryId, Visibility
+from kappi_galleries.events import created
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
-from kappi_galleries.use_cases.announcing import created
 from kappi_galleries.use_cases.answering import answer_once, answered_before
-from kappi_galleries.use_cases.coding import take_free_code
+from kappi_galleries.use_cases.code_allocation import take_free_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountGalleryWish:
+class NewAccountGallery:
     """What an account may choose. password: in the form it is hashed in, None for none."""
 
     title: str | None = None
@@ -33,7 +33,7 @@ class AccountGalleryWish:
     location_free: bool = False
 
 
-class AccountGalleryCreation:
+class CreateAccountGallery:
     """Makes galleries that have an owner, no access key and no end."""
 
     def __init__(
@@ -48,7 +48,7 @@ class AccountGalleryCreation:
     async def create(
         self,
         owner_id: UUID,
-        wish: AccountGalleryWish,
+        new: NewAccountGallery,
         *,
         shares: Shares,
         call: IdempotentCall | None,
@@ -60,16 +60,16 @@ class AccountGalleryCreation:
         IdempotencyKeyReused.
         """
         password_hash = None
-        if wish.password is not None:
+        if new.password is not None:
             known = await answered_before(self._outbox, call)
             if known is not None:
                 return known
-            password_hash = await self._passwords.hash(wish.password, shares=shares)
+            password_hash = await self._passwords.hash(new.password, shares=shares)
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
             if not await AccountRows(unit.connection).admit(owner_id):
                 raise AccessTokenInvalid
-            gallery = await self._insert(unit, self._draft(owner_id, wish), password_hash=password_hash)
+            gallery = await self._insert(unit, self._draft(owner_id, new), password_hash=password_hash)
             return render(gallery)
 
         return await answer_once(self._outbox, call, act)
@@ -85,15 +85,15 @@ class AccountGalleryCreation:
         metrics.CREATED.labels("account").inc()
         return gallery
 
-    def _draft(self, owner_id: UUID, wish: AccountGalleryWish) -> Gallery:
+    def _draft(self, owner_id: UUID, new: NewAccountGallery) -> Gallery:
         now = self._clock()
         return Gallery(
             id=GalleryId(self._new_id()),
             code=None,
             owner_id=owner_id,
-            visibility=wish.visibility,
-            title=wish.title,
-            password_protected=wish.password is not None,
+            visibility=new.visibility,
+            title=new.title,
+            password_protected=new.password is not None,
             expires_at=None,
             created_at=now,
             updated_at=now,
@@ -101,5 +101,5 @@ class AccountGalleryCreation:
             version=1,
             item_count=0,
             size_bytes=0,
-            location_free=wish.location_free,
+            location_free=new.location_free,
         )

@@ -14,12 +14,12 @@ from kappi_contracts.events import CommentDeleted
 
 from kappi_galleries import metrics
 from kappi_galleries.repository.accounts import AccountRows
-from kappi_galleries.repository.authors import bury_author
+from kappi_galleries.repository.authors import tombstone_author
 from kappi_galleries.repository.comments import take_some_of_author
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.posts import PostRows
 from kappi_galleries.use_cases.deletion import delete
-from kappi_galleries.use_cases.posts import bury
+from kappi_galleries.use_cases.posts import tombstone
 
 PAGE = 100
 COMMENT_PAGE = 500
@@ -45,8 +45,8 @@ class AccountDeletion:
         account_id: UUID = envelope.data.account_id
         async with self._outbox.begin() as unit:
             # First, and committed: from here on the account gets no gallery, and posts and comments nothing.
-            await AccountRows(unit.connection).bury(account_id, deleted_at=envelope.data.deleted_at)
-            await bury_author(unit.connection, account_id, deleted_at=envelope.data.deleted_at)
+            await AccountRows(unit.connection).tombstone(account_id, deleted_at=envelope.data.deleted_at)
+            await tombstone_author(unit.connection, account_id, deleted_at=envelope.data.deleted_at)
         await self._delete_posts(account_id)
         await self._delete_comments(account_id)
         total = 0
@@ -75,7 +75,7 @@ class AccountDeletion:
             async with self._outbox.begin() as unit:
                 found = await PostRows(unit.connection).lock_some_of_author(account_id, limit=self._page)
                 for post_id, version in found:
-                    await bury(
+                    await tombstone(
                         unit,
                         post_id,
                         author_id=account_id,

@@ -16,7 +16,7 @@ async def answer_once(
     call: None where the client sent no key. Raises what `act` does, and IdempotencyKeyReused.
     """
     async with outbox.begin() as unit:
-        known = None if call is None else await call.claim(unit.connection)
+        known = None if call is None else await call.begin(unit.connection)
         if known is not None:
             return known
         answer = await act(unit)

@@ -18,11 +18,11 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_galleries import metrics
 from kappi_galleries.domain import Gallery
 from kappi_galleries.errors import GalleryNotFound
+from kappi_galleries.events import updated
 from kappi_galleries.media_service import ClaimRoom
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import key_hash_of, matching
-from kappi_galleries.use_cases.announcing import updated
 from kappi_galleries.use_cases.answering import answer_once
 
 
@@ -30,7 +30,7 @@ class _RoomNeeded(Exception):
     """The gallery may be claimed, once there is room for it."""
 
 
-class GalleryClaiming:
+class ClaimGallery:
     """From then on the gallery has an owner and no end, and its access key opens nothing."""
 
     def __init__(self, *, outbox: Outbox, room: ClaimRoom, clock: Clock) -> None:

@@ -12,14 +12,14 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_galleries import metrics
 from kappi_galleries.credentials import CodeScheme, access_key_hash
 from kappi_galleries.domain import Gallery, GalleryId, LifetimePolicy
+from kappi_galleries.events import created
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
-from kappi_galleries.use_cases.announcing import created
 from kappi_galleries.use_cases.answering import answer_once
-from kappi_galleries.use_cases.coding import take_free_code
+from kappi_galleries.use_cases.code_allocation import take_free_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GalleryWish:
+class NewGallery:
     """What somebody without an account may choose. lifetime_s: seconds from now, None for the default."""
 
     title: str | None = None
@@ -35,7 +35,7 @@ class CreatedGallery:
     access_key: str
 
 
-class GalleryCreation:
+class CreateGallery:
     """Makes galleries whose code the database alone keeps unique: no code is looked up before it is taken."""
 
     def __init__(
@@ -57,12 +57,12 @@ class GalleryCreation:
         self._new_id = new_id
         self._new_access_key = new_access_key
 
-    async def create(self, wish: GalleryWish) -> CreatedGallery:
+    async def create(self, new: NewGallery) -> CreatedGallery:
         """Create in a transaction of its own: one round trip for each code tried, so mostly one.
 
         Raises LifetimeRefused, CodesExhausted.
         """
-        draft, key_hash = self._draft(wish)
+        draft, key_hash = self._draft(new)
         event = self._outbox.row(created(draft.gallery))
 
         async def take(code: str) -> bool:
@@ -75,7 +75,7 @@ class GalleryCreation:
         return replace(draft, gallery=replace(draft.gallery, code=code))
 
     async def create_once(
-        self, call: IdempotentCall, wish: GalleryWish, *, render: Callable[[CreatedGallery], StoredAnswer]
+        self, call: IdempotentCall, new: NewGallery, *, render: Callable[[CreatedGallery], StoredAnswer]
     ) -> StoredAnswer:
         """Create and keep the rendered answer in one transaction, or return the answer kept before.
 
@@ -83,12 +83,12 @@ class GalleryCreation:
         """
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
-            return render(await self._create_within(unit, wish))
+            return render(await self._create_within(unit, new))
 
         return await answer_once(self._outbox, call, act)
 
-    async def _create_within(self, unit: UnitOfWork, wish: GalleryWish) -> CreatedGallery:
-        draft, key_hash = self._draft(wish)
+    async def _create_within(self, unit: UnitOfWork, new: NewGallery) -> CreatedGallery:
+        draft, key_hash = self._draft(new)
         rows = GalleryRows(unit.connection)
 
         async def take(code: str) -> bool:
@@ -100,7 +100,7 @@ class GalleryCreation:
         metrics.CREATED.labels("anonymous").inc()
         return replace(draft, gallery=gallery)
 
-    def _draft(self, wish: GalleryWish) -> tuple[CreatedGallery, bytes]:
+    def _draft(self, new: NewGallery) -> tuple[CreatedGallery, bytes]:
         now = self._clock()
         access_key = self._new_access_key()
         key_hash = access_key_hash(access_key)
@@ -110,15 +110,15 @@ class GalleryCreation:
             code=None,
             owner_id=None,
             visibility="shared",
-            title=wish.title,
+            title=new.title,
             password_protected=False,
-            expires_at=self._lifetimes.deadline(wish.lifetime_s, now=now),
+            expires_at=self._lifetimes.deadline(new.lifetime_s, now=now),
             created_at=now,
             updated_at=now,
             deleted_at=None,
             version=1,
             item_count=0,
             size_bytes=0,
-            location_free=wish.location_free,
+            location_free=new.location_free,
         )
         return CreatedGallery(gallery=gallery, access_key=access_key), key_hash

@@ -22,8 +22,8 @@ async def delete(
 ) -> None:
     """Turn a gallery that is locked in this transaction into its tombstone, and publish that."""
     version = gallery.version + 1
-    await GalleryRows(unit.connection).bury(gallery.id, deleted_at=now, version=version)
-    await StatisticsRows(unit.connection).bury(gallery.id)
+    await GalleryRows(unit.connection).tombstone(gallery.id, deleted_at=now, version=version)
+    await StatisticsRows(unit.connection).tombstone(gallery.id)
     await unit.publish(
         GalleryDeleted(
             gallery_id=gallery.id,

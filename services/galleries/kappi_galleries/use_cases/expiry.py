@@ -22,7 +22,7 @@ class Expiry:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
-    async def judge(self, unit: UnitOfWork, envelope: Envelope[GalleryExpired]) -> None:
+    async def handle(self, unit: UnitOfWork, envelope: Envelope[GalleryExpired]) -> None:
         """Due is decided at the event's `as_of`, by the deadline stored here, not the one in the event.
 
         Raises Poison for a gallery this service never had.

@@ -15,10 +15,10 @@ from kappi_galleries import metrics
 from kappi_galleries.credentials import CodeScheme
 from kappi_galleries.domain import Gallery, LifetimePolicy, Visibility
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, GalleryNotFound
+from kappi_galleries.events import updated
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
 from kappi_galleries.use_cases.access import Manager, lock_managed, read_managed
-from kappi_galleries.use_cases.announcing import updated
-from kappi_galleries.use_cases.coding import with_new_code
+from kappi_galleries.use_cases.code_allocation import with_new_code
 from kappi_galleries.use_cases.deletion import delete
 
 

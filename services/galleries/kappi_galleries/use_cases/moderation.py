@@ -15,9 +15,9 @@ from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChan
 
 from kappi_galleries.credentials import read_code
 from kappi_galleries.domain import Gallery
+from kappi_galleries.events import updated
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
-from kappi_galleries.use_cases.announcing import updated
 
 PAGE = 100
 

@@ -77,7 +77,7 @@ class _Draft:
     created_at: datetime
 
 
-class PostCreation:
+class CreatePost:
     """Every method raises AccessTokenInvalid for an account that was deleted."""
 
     def __init__(
@@ -171,7 +171,7 @@ class PostCreation:
     ) -> tuple[StoredAnswer, bool]:
         """The answer, and whether it tells of this draft: a request with the same key may have been first."""
         async with self._outbox.begin() as unit:
-            known = None if call is None else await call.claim(unit.connection)
+            known = None if call is None else await call.begin(unit.connection)
             if known is not None:
                 return known, False
             if not await publish_draft(unit.connection, draft.post_id, caller, caption=caption):
@@ -227,7 +227,7 @@ class PostCreation:
 
     async def _repeat(self, call: IdempotentCall) -> StoredAnswer:
         async with self._outbox.begin() as unit:
-            known = await call.claim(unit.connection)
+            known = await call.begin(unit.connection)
             if known is None:  # forgotten just now, after its time
                 raise Unavailable("Send it again.", retry_after_s=1)
         return known

@@ -62,7 +62,7 @@ class Posts:
             author_id, version = locked
             if author_id != caller.account_id and not caller.is_admin:
                 raise PostNotYours
-            await bury(
+            await tombstone(
                 unit,
                 post_id,
                 author_id=author_id,
@@ -73,7 +73,7 @@ class Posts:
         metrics.POSTS.labels("deleted").inc()
 
 
-async def bury(
+async def tombstone(
     unit: UnitOfWork,
     post_id: PostId,
     *,
@@ -83,6 +83,6 @@ async def bury(
     now: datetime,
 ) -> None:
     """Show a post that is locked in this transaction no more, and tell of it. version: before this."""
-    await PostRows(unit.connection).bury(post_id, version=version + 1)
+    await PostRows(unit.connection).tombstone(post_id, version=version + 1)
     event = PostDeleted(post_id=post_id, author_id=author_id, reason=reason, deleted_at=now)
     await unit.publish(event, sequence=version + 1)

@@ -14,11 +14,11 @@ from kappi_galleries import metrics
 from kappi_galleries.credentials import CodeScheme
 from kappi_galleries.domain import Gallery
 from kappi_galleries.errors import GalleryNotFound
+from kappi_galleries.events import updated
 from kappi_galleries.repository.galleries import GalleryRows, Secrets
 from kappi_galleries.use_cases.access import Manager, key_hash_of, lock_managed
-from kappi_galleries.use_cases.announcing import updated
 from kappi_galleries.use_cases.answering import answer_once
-from kappi_galleries.use_cases.coding import with_new_code
+from kappi_galleries.use_cases.code_allocation import with_new_code
 
 
 class Rotation:

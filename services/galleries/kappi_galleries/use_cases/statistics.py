@@ -101,15 +101,15 @@ class StatisticsSweep:
         self._batch = batch
 
     async def handle(self, envelope: Envelope[JanitorTick]) -> bool:
-        while await self._clear_buried():
+        while await self._clear_tombstoned():
             pass
         while await self._forget(envelope.data.at):
             pass
         return True
 
-    async def _clear_buried(self) -> bool:
+    async def _clear_tombstoned(self) -> bool:
         async with self._outbox.begin() as unit:
-            return await StatisticsRows(unit.connection).clear_buried(limit=self._batch)
+            return await StatisticsRows(unit.connection).clear_tombstoned(limit=self._batch)
 
     async def _forget(self, as_of: datetime) -> int:
         """as_of: the tick's instant, not the wall clock."""

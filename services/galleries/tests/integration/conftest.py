@@ -28,7 +28,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
-from kappi_galleries.main import Ground, build_app, build_handlers
+from kappi_galleries.main import Dependencies, build_app, build_handlers
 from kappi_galleries.media_service import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
 
@@ -148,13 +148,13 @@ class Account:
 
 
 @dataclass(slots=True)
-class Graveyard:
+class RecordingDeadLetters:
     """Dead letters, in memory."""
 
-    buried: list[tuple[Record, BaseException]] = field(default_factory=list)
+    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
 
-    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.buried.append((record, error))
+    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
+        self.letters.append((record, error))
 
 
 class KeptPictures:
@@ -291,7 +291,7 @@ def room() -> Room:
 
 
 @pytest.fixture
-def ground(
+def deps(
     database: Database,
     outbox: Outbox,
     clock: Clock,
@@ -299,11 +299,11 @@ def ground(
     identity_key: SigningKey,
     pictures: KeptPictures,
     room: Room,
-) -> Ground:
+) -> Dependencies:
     async def keys() -> bytes:
         return msgspec.json.encode(jwks_document(identity_key))
 
-    return Ground(
+    return Dependencies(
         database=database,
         outbox=outbox,
         accounts=AccountVerifier(JwksSource(keys), clock=clock),
@@ -315,15 +315,15 @@ def ground(
 
 
 @pytest.fixture
-def make_http(ground: Ground, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
+def make_http(deps: Dependencies, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
     """`make_http(code_alphabet="ab", …)`: the app under other settings."""
-    return lambda **changed: Http(build_app(ground, make_settings(**changed)))
+    return lambda **changed: Http(build_app(deps, make_settings(**changed)))
 
 
 @pytest.fixture
-def http_on(ground: Ground, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
+def http_on(deps: Dependencies, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
     """`http_on(passwords=…)`: the app on other ground."""
-    return lambda **changed: Http(build_app(replace(ground, **changed), make_settings()))
+    return lambda **changed: Http(build_app(replace(deps, **changed), make_settings()))
 
 
 @pytest.fixture
@@ -332,19 +332,19 @@ def http(make_http: Callable[..., Http]) -> Http:
 
 
 @pytest.fixture
-def graveyard() -> Graveyard:
-    return Graveyard()
+def dead_letters() -> RecordingDeadLetters:
+    return RecordingDeadLetters()
 
 
 @pytest.fixture
 def processor(
-    ground: Ground, graveyard: Graveyard, make_settings: Callable[..., GalleriesSettings]
+    deps: Dependencies, dead_letters: RecordingDeadLetters, make_settings: Callable[..., GalleriesSettings]
 ) -> Processor:
     return Processor(
         group=GROUP,
-        handlers=build_handlers(ground, make_settings()),
-        dead_letters=graveyard,
-        clock=ground.clock,
+        handlers=build_handlers(deps, make_settings()),
+        dead_letters=dead_letters,
+        clock=deps.clock,
     )
 
 

@@ -104,7 +104,7 @@ async def test_their_items_are_forgotten_and_stay_forgotten(
     own: Any,
     database: Any,
     clock: Any,
-    graveyard: Any,
+    dead_letters: Any,
 ) -> None:
     (gallery,) = await own(account)
 
@@ -128,7 +128,7 @@ async def test_their_items_are_forgotten_and_stay_forgotten(
     await processor.process(ready())
 
     assert await database.hot.fetchval("SELECT count(*) FROM gallery_items") == 0
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_a_thousand_galleries_go_in_pages(
@@ -147,7 +147,7 @@ async def test_a_thousand_galleries_go_in_pages(
 
 
 async def test_once_is_enough(
-    processor: Any, deleted: Any, own: Any, account: Any, database: Any, published: Any, graveyard: Any
+    processor: Any, deleted: Any, own: Any, account: Any, database: Any, published: Any, dead_letters: Any
 ) -> None:
     await own(account, 2)
     same = deleted(id=uuid4())
@@ -158,26 +158,28 @@ async def test_once_is_enough(
     assert len(await _deletions(published)) == 2
     assert await database.hot.fetchval("SELECT count(*) FROM deleted_accounts") == 1
     assert await database.hot.fetchval("SELECT count(*) FROM inbox") == 2
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_an_account_this_service_never_saw_is_no_poison(
-    processor: Any, deleted: Any, graveyard: Any, published: Any
+    processor: Any, deleted: Any, dead_letters: Any, published: Any
 ) -> None:
     await processor.process(deleted())
-    assert not graveyard.buried
+    assert not dead_letters.letters
     assert await published() == []
 
 
-async def test_an_event_without_an_account_is_buried(processor: Any, deleted: Any, graveyard: Any) -> None:
+async def test_an_event_without_an_account_becomes_a_dead_letter(
+    processor: Any, deleted: Any, dead_letters: Any
+) -> None:
     good = deleted()
     for value in (b"{}", b'{"account_id": "x", "deleted_at": "2026-05-01T00:00:00Z"}', b"nonsense", None):
         await processor.process(Record(good.topic, 0, 0, good.key, value, good.headers))
-    assert len(graveyard.buried) == 4
+    assert len(dead_letters.letters) == 4
 
 
 async def test_a_crash_between_pages_is_picked_up_where_it_was(
-    ground: Any,
+    deps: Any,
     processor: Any,
     deleted: Any,
     fill: Any,
@@ -201,7 +203,7 @@ async def test_a_crash_between_pages_is_picked_up_where_it_was(
             raise Killed  # its page is not committed
         return count
 
-    deletion = AccountDeletion(outbox=ground.outbox, clock=ground.clock, consumer="galleries", page=10)
+    deletion = AccountDeletion(outbox=deps.outbox, clock=deps.clock, consumer="galleries", page=10)
     monkeypatch.setattr(AccountDeletion, "_delete_page", dying)
     with pytest.raises(Killed):
         await deletion.handle(decode(record_.value, record_.headers))

@@ -172,7 +172,14 @@ async def test_a_claim_and_an_expiry_at_once_end_in_one_of_two_ways(
 
 
 async def test_an_expiry_that_comes_after_the_claim_is_ignored(
-    processor: Any, record: Any, http: Any, account: Any, gallery: Any, claim: Any, clock: Any, graveyard: Any
+    processor: Any,
+    record: Any,
+    http: Any,
+    account: Any,
+    gallery: Any,
+    claim: Any,
+    clock: Any,
+    dead_letters: Any,
 ) -> None:
     await claim(account)
     clock.pass_by(2 * MONTH)
@@ -182,7 +189,7 @@ async def test_an_expiry_that_comes_after_the_claim_is_ignored(
     )
 
     assert (await http("GET", path(gallery), token=account.token)).status == 200
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_an_account_that_was_deleted_claims_nothing(

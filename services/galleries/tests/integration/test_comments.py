@@ -181,16 +181,16 @@ class TestPostDeleted:
         return tuple(row)
 
     async def test_all_of_it_goes_and_again_is_the_same_as_once(
-        self, processor: Any, deleted: Any, database: Any, graveyard: Any
+        self, processor: Any, deleted: Any, database: Any, dead_letters: Any
     ) -> None:
         assert await self._left(database) == (1, 5)
         for _ in range(2):
             await processor.process(deleted)
         assert await self._left(database) == (0, 0)
-        assert graveyard.buried == []
+        assert dead_letters.letters == []
 
     async def test_a_crash_between_two_pages_loses_nothing(
-        self, ground: Any, processor: Any, deleted: Any, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, deps: Any, processor: Any, deleted: Any, database: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         purge = purge_some_of_post
         calls = 0
@@ -203,7 +203,7 @@ class TestPostDeleted:
             return await purge(*arguments, **{**named, "limit": 2})
 
         monkeypatch.setattr(post_upkeep, "purge_some_of_post", crash)
-        handler = post_upkeep.PurgeComments(ground.outbox, page=2)
+        handler = post_upkeep.PurgeComments(deps.outbox, page=2)
         with pytest.raises(ConnectionError):
             await handler(cast("Any", decode(deleted.value, deleted.headers)))
         assert await self._left(database) == (1, 3)
@@ -353,7 +353,7 @@ async def test_a_tick_mends_counts_that_are_wrong_and_says_so(
 
 
 async def test_every_page_of_posts_is_checked(
-    ground: Any,
+    deps: Any,
     poster: Poster,
     account: Any,
     database: Any,
@@ -365,7 +365,7 @@ async def test_every_page_of_posts_is_checked(
         await poster.post(account)
     await database.hot.execute("UPDATE posts SET comment_count = 3")
     upkeep = post_upkeep.PostUpkeep(
-        ground.database, ground.outbox, draft_lifetime=timedelta(hours=1), clock=ground.clock
+        deps.database, deps.outbox, draft_lifetime=timedelta(hours=1), clock=deps.clock
     )
     assert await upkeep.check_counts() == (5, 5)
     assert await upkeep.check_counts() == (5, 0)

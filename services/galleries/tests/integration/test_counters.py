@@ -75,7 +75,7 @@ async def test_a_counter_does_not_move_the_gallerys_version(
 
 
 async def test_a_record_delivered_again_after_a_crash_counts_once(
-    processor: Any, record: Any, gallery: Any, counters: Any, graveyard: Any, database: Any
+    processor: Any, record: Any, gallery: Any, counters: Any, dead_letters: Any, database: Any
 ) -> None:
     # Committed, but the offset was not: the broker hands over the very same record.
     again = record(ready(gallery, uuid4()))
@@ -84,7 +84,7 @@ async def test_a_record_delivered_again_after_a_crash_counts_once(
 
     assert await counters() == (1, 100)
     assert await database.hot.fetchval("SELECT count(*) FROM inbox") == 1
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_the_same_record_in_two_consumers_at_once_counts_once(
@@ -122,7 +122,7 @@ async def test_a_deletion_that_overtakes_its_item_wins(
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_counters_are_exact_under_duplicates_disorder_and_concurrency(
-    processor: Any, record: Any, gallery: Any, counters: Any, graveyard: Any, seed: int
+    processor: Any, record: Any, gallery: Any, counters: Any, dead_letters: Any, seed: int
 ) -> None:
     chance = random.Random(seed)
     records: list[Record] = []
@@ -146,11 +146,11 @@ async def test_counters_are_exact_under_duplicates_disorder_and_concurrency(
     await asyncio.gather(*(processor.process(each) for each in records))
 
     assert await counters() == (expected_items, expected_bytes)
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_an_item_of_a_deleted_gallery_leaves_no_row(
-    processor: Any, record: Any, gallery: Any, http: Any, database: Any, graveyard: Any
+    processor: Any, record: Any, gallery: Any, http: Any, database: Any, dead_letters: Any
 ) -> None:
     await processor.process(record(ready(gallery, uuid4())))
     await http("DELETE", f"/v1/galleries/{gallery['id']}", key=gallery["access_key"])
@@ -161,11 +161,11 @@ async def test_an_item_of_a_deleted_gallery_leaves_no_row(
 
     assert await database.hot.fetchval("SELECT count(*) FROM gallery_items") == 0
     assert await database.hot.fetchval("SELECT item_count FROM galleries") == 0
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
-async def test_poison_is_buried_and_the_next_record_is_handled(
-    processor: Any, record: Any, gallery: Any, counters: Any, graveyard: Any
+async def test_poison_becomes_a_dead_letter_and_the_next_record_is_handled(
+    processor: Any, record: Any, gallery: Any, counters: Any, dead_letters: Any
 ) -> None:
     good = record(ready(gallery, uuid4()))
     broken = Record(good.topic, 0, 1, good.key, b'{"media_id": 7}', good.headers)
@@ -175,5 +175,5 @@ async def test_poison_is_buried_and_the_next_record_is_handled(
     for each in (broken, unknown, nowhere, good):
         await processor.process(each)
 
-    assert [buried for buried, _ in graveyard.buried] == [broken, unknown, nowhere]
+    assert [letters for letters, _ in dead_letters.letters] == [broken, unknown, nowhere]
     assert await counters() == (1, 100)

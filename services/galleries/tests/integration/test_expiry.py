@@ -69,7 +69,7 @@ async def test_a_claim_as_of_a_moment_before_the_deadline_is_ignored(
 
 
 async def test_an_extended_gallery_is_not_deleted(
-    processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any, graveyard: Any
+    processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any, dead_letters: Any
 ) -> None:
     clock.pass_by(MONTH - timedelta(hours=1))
     await http(
@@ -82,7 +82,7 @@ async def test_an_extended_gallery_is_not_deleted(
 
     assert [topic for topic, _, _ in await published()] == ["GalleryCreated", "GalleryUpdated"]
     assert await _read(http, gallery) == 200
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_an_accounts_gallery_never_expires(
@@ -129,9 +129,9 @@ async def test_a_claim_and_an_extension_at_once_end_in_one_of_two_ways(
         assert await _read(http, gallery) == 404
 
 
-async def test_a_claim_about_a_gallery_nobody_had_is_buried(
-    processor: Any, record: Any, clock: Any, graveyard: Any, gallery: Any
+async def test_a_claim_about_a_gallery_nobody_had_becomes_a_dead_letter(
+    processor: Any, record: Any, clock: Any, dead_letters: Any, gallery: Any
 ) -> None:
     stray = record(expired({**gallery, "id": str(uuid4())}, as_of=clock.now))
     await processor.process(stray)
-    assert [buried for buried, _ in graveyard.buried] == [stray]
+    assert [letters for letters, _ in dead_letters.letters] == [stray]

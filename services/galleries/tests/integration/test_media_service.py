@@ -45,8 +45,8 @@ async def test_room_is_reserved(answers: tuple[MediaService, list[web.Response],
     media, to_come, asked = answers
     to_come.append(web.Response(status=204))
     await media.reserve(GALLERY, ACCOUNT, accept_tier=True)
-    wish = {"account_id": str(ACCOUNT), "accept_tier": True}
-    assert asked == [("POST", f"/internal/galleries/{GALLERY}/claim", wish)]
+    new = {"account_id": str(ACCOUNT), "accept_tier": True}
+    assert asked == [("POST", f"/internal/galleries/{GALLERY}/claim", new)]
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def _life(item: Item, source: Any, target: Any) -> list[tuple[Event, int]]:
 
 @pytest.mark.parametrize("length", [2, 3], ids=["moved", "deleted"])
 async def test_every_order_with_duplicates_ends_the_same(
-    hear: Any, new_gallery: Any, counters: Any, graveyard: Any, length: int
+    hear: Any, new_gallery: Any, counters: Any, dead_letters: Any, length: int
 ) -> None:
     for order in permutations(range(length)):
         source, target = await new_gallery(), await new_gallery()
@@ -194,7 +194,7 @@ async def test_every_order_with_duplicates_ends_the_same(
             await hear(*life[index])
         end = ONE if length == 2 else NOTHING
         assert await counters(source, target) == [NOTHING, end], order
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 @pytest.mark.parametrize("gone", ["source", "target"])
@@ -204,7 +204,7 @@ async def test_every_order_ends_the_same_when_a_gallery_is_deleted_meanwhile(
     new_gallery: Any,
     remove: Any,
     counters: Any,
-    graveyard: Any,
+    dead_letters: Any,
     database: Any,
     gone: str,
     length: int,
@@ -224,7 +224,7 @@ async def test_every_order_ends_the_same_when_a_gallery_is_deleted_meanwhile(
             "SELECT item_count, size_bytes FROM galleries WHERE id = $1", UUID(deleted["id"])
         )
         assert tuple(tombstone) == NOTHING
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -261,20 +261,20 @@ async def test_an_item_that_was_moved_on_outlives_the_gallery_between(
 
 @pytest.mark.parametrize("unknown", ["source", "target"])
 async def test_a_gallery_that_never_was_is_poison(
-    hear: Any, item: Item, source: Any, counters: Any, graveyard: Any, unknown: str
+    hear: Any, item: Item, source: Any, counters: Any, dead_letters: Any, unknown: str
 ) -> None:
     await hear(item.ready(source), 1)
     nowhere = {"id": str(uuid4())}
     await hear(item.moved(nowhere, source) if unknown == "source" else item.moved(source, nowhere), 2)
 
-    assert [str(error) for _, error in graveyard.buried] == [f"no gallery {nowhere['id']}"]
+    assert [str(error) for _, error in dead_letters.letters] == [f"no gallery {nowhere['id']}"]
     assert await counters(source) == [ONE]
     await hear(item.deleted(source), 3)
     assert await counters(source) == [NOTHING]
 
 
 async def test_two_events_of_one_item_at_once_are_applied_one_after_the_other(
-    hear: Any, new_gallery: Any, counters: Any, graveyard: Any
+    hear: Any, new_gallery: Any, counters: Any, dead_letters: Any
 ) -> None:
     """They name different galleries, so that no gallery's lock holds them apart."""
     source, target, last = [await new_gallery() for _ in range(3)]
@@ -287,7 +287,7 @@ async def test_two_events_of_one_item_at_once_are_applied_one_after_the_other(
     await asyncio.gather(*(hear(*each) for each in (*events, *events[::-1])))
 
     assert await counters(source, target, last) == [NOTHING, NOTHING, (10, 1_000)]
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_an_event_waits_for_another_of_its_item_that_names_another_gallery(

@@ -222,7 +222,7 @@ def test_any_course_of_events(
 
 @pytest.fixture
 def http_in_a_loop_of_its_own(
-    url: str, make_settings: Any, identity_key: Any, clock: Any, graveyard: Any, pictures: Any, room: Any
+    url: str, make_settings: Any, identity_key: Any, clock: Any, dead_letters: Any, pictures: Any, room: Any
 ) -> Any:
     """The service on a database, driven from outside any event loop."""
     import msgspec
@@ -233,7 +233,7 @@ def http_in_a_loop_of_its_own(
     from kappi_chassis.outbox import Outbox
     from kappi_chassis.passwords import Passwords
     from kappi_galleries.consumers import GROUP
-    from kappi_galleries.main import Ground, build_app, build_handlers
+    from kappi_galleries.main import Dependencies, build_app, build_handlers
 
     from .conftest import Http
 
@@ -244,7 +244,7 @@ def http_in_a_loop_of_its_own(
         database = Database(url, pool_size=2)
         runner.run(database.start())
         passwords = Passwords(time_cost=1, memory_kib=8, longest_queue=64, share=64)
-        ground = Ground(
+        deps = Dependencies(
             database=database,
             outbox=Outbox(database),
             accounts=AccountVerifier(JwksSource(keys), clock=clock),
@@ -254,12 +254,12 @@ def http_in_a_loop_of_its_own(
             clock=clock,
         )
         processor = Processor(
-            group=GROUP, handlers=build_handlers(ground, make_settings()), dead_letters=graveyard
+            group=GROUP, handlers=build_handlers(deps, make_settings()), dead_letters=dead_letters
         )
 
         async def clean() -> None:
             await database.hot.execute("TRUNCATE posts, comments, authors, outbox, deleted_accounts")
 
-        yield runner.run, Http(build_app(ground, make_settings())), processor.process, clean
+        yield runner.run, Http(build_app(deps, make_settings())), processor.process, clean
         runner.run(passwords.close())
         runner.run(database.close())

@@ -106,14 +106,14 @@ async def test_accesses_are_told_by_day_kind_trait_and_item(
 
 
 async def test_a_record_delivered_again_after_a_crash_counts_once(
-    processor: Any, record: Any, http: Any, gallery: Any, graveyard: Any
+    processor: Any, record: Any, http: Any, gallery: Any, dead_letters: Any
 ) -> None:
     # Committed, but the offset was not: the broker hands over the very same record.
     again = record(accessed(gallery, views=3))
     await asyncio.gather(*(processor.process(again) for _ in range(4)))
     await processor.process(again)
     assert (await stats(http, gallery))["totals"]["count"] == 3
-    assert not graveyard.buried
+    assert not dead_letters.letters
 
 
 async def test_a_crash_before_the_commit_leaves_nothing_and_repeats(
@@ -163,16 +163,16 @@ async def test_events_of_many_galleries_meet_at_the_totals_and_none_is_lost(
     assert not {gallery["id"] for gallery in galleries} & set(answer.body.decode().split('"'))
 
 
-async def test_a_gallery_that_never_was_is_poison(processor: Any, record: Any, graveyard: Any) -> None:
+async def test_a_gallery_that_never_was_is_poison(processor: Any, record: Any, dead_letters: Any) -> None:
     await processor.process(record(accessed({"id": str(uuid4())})))
-    assert len(graveyard.buried) == 1
+    assert len(dead_letters.letters) == 1
 
 
 async def test_a_count_of_nothing_or_less_is_poison(
-    processor: Any, record: Any, gallery: Any, graveyard: Any
+    processor: Any, record: Any, gallery: Any, dead_letters: Any
 ) -> None:
     await processor.process(record(accessed(gallery, views=-3)))
-    assert len(graveyard.buried) == 1
+    assert len(dead_letters.letters) == 1
 
 
 async def test_an_event_that_names_a_thing_twice_is_added_up(
@@ -256,7 +256,7 @@ async def test_sweep_and_deletion_take_tables_in_one_order(
         rows = StatisticsRows(connection)
         for act in (
             rows.forget(before=TODAY - timedelta(days=9), limit=9),
-            rows.bury(UUID(gallery["id"])),
+            rows.tombstone(UUID(gallery["id"])),
         ):
             taken: list[str] = []
 
@@ -267,9 +267,9 @@ async def test_sweep_and_deletion_take_tables_in_one_order(
             await act
             event.remove(connection.sync_connection, "before_cursor_execute", note)
             orders.append(taken)
-    forgotten, buried = orders
-    assert set(buried) == set(TABLES)
-    assert [table for table in forgotten if table in TABLES] == buried
+    forgotten, letters = orders
+    assert set(letters) == set(TABLES)
+    assert [table for table in forgotten if table in TABLES] == letters
 
 
 async def test_statistics_are_read_by_two_at_once_and_grants_never_wait(

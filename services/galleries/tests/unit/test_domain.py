@@ -127,7 +127,7 @@ class Tally:
                 self.counted[gallery_id] += change
         self.known = after
 
-    def bury(self, gallery_id: GalleryId) -> None:
+    def send_to_dlq(self, gallery_id: GalleryId) -> None:
         self.counted.pop(gallery_id, None)
         if self.known is not None and self.known.gallery_id == gallery_id and not self.known.moved:
             self.known = None
@@ -206,10 +206,10 @@ def courses(draw: st.DrawFn) -> Course:
     if is_deleted:
         events.append(gone(len(way) + 1, gallery_id=way[-1]))
     again = draw(st.lists(st.sampled_from(events), max_size=3))
-    buried = draw(st.lists(st.sampled_from([A, B, C]), max_size=2, unique=True))
-    steps: list[CountedItem | GalleryId] = [*events, *again, *buried]
+    letters = draw(st.lists(st.sampled_from([A, B, C]), max_size=2, unique=True))
+    steps: list[CountedItem | GalleryId] = [*events, *again, *letters]
     return Course(
-        steps=draw(st.permutations(steps)), end=None if is_deleted or way[-1] in buried else way[-1]
+        steps=draw(st.permutations(steps)), end=None if is_deleted or way[-1] in letters else way[-1]
     )
 
 
@@ -220,7 +220,7 @@ def test_a_moved_item_counts_where_it_is_in_any_order(course: Course) -> None:
         if isinstance(step, CountedItem):
             tally.apply(step)
         else:
-            tally.bury(step)
+            tally.send_to_dlq(step)
         assert all(sum_.items in (0, 1) and sum_.size_bytes >= 0 for sum_ in tally.counted.values())
         assert len(tally.told) <= 1
     assert tally.told == ({} if course.end is None else {course.end: (1, 100)})

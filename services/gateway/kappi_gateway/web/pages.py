@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from importlib.resources import files
 
-from kappi_gateway.call import Call, Endpoint
+from kappi_gateway.request import Endpoint, Request
 from kappi_gateway.router import Router
 from kappi_gateway.static import Page, send_page
 
@@ -72,7 +72,7 @@ def _hash(text: str) -> str:
 
 
 def _endpoint(page: Page) -> Endpoint:
-    async def answer(call: Call) -> None:
-        await send_page(call, page)
+    async def answer(request: Request) -> None:
+        await send_page(request, page)
 
     return answer

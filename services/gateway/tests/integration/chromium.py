@@ -31,7 +31,7 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
 
-    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+    async def request(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command; events that come meanwhile are passed over."""
         number = next(self._numbers)
         await self._socket.send_str(json.dumps({"id": number, "method": method, "params": parameters}))
@@ -45,7 +45,7 @@ class Page:
 
     async def run(self, script: str) -> Any:
         """The value of an expression in the page, awaited when it is a promise."""
-        answer = await self.call(
+        answer = await self.request(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
         )
         assert "exceptionDetails" not in answer, answer
@@ -60,11 +60,11 @@ class Page:
         await eventually(seen, deadline_s=ANSWER_S)
 
     async def before_each_page(self, script: str) -> None:
-        await self.call("Page.enable")
-        await self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        await self.request("Page.enable")
+        await self.request("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     async def open(self, url: str) -> None:
-        await self.call("Page.navigate", url=url)
+        await self.request("Page.navigate", url=url)
 
 
 @asynccontextmanager

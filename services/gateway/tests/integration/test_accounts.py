@@ -218,12 +218,12 @@ async def test_the_end_of_an_account_drops_its_grants(owned: Stack) -> None:
 
 
 @pytest.mark.parametrize("call", ["claim", "rotate-code", "rotate-key"])
-async def test_changes_of_a_gallery_go_to_galleries_and_drop_grants(owned: Stack, call: str) -> None:
+async def test_changes_of_a_gallery_go_to_galleries_and_drop_grants(owned: Stack, request: str) -> None:
     await owned.ask("GET", "/v1/g/abcd")
     line = owned.bearer()
-    answer = await owned.ask("POST", f"/v1/galleries/{GALLERY_ID}/{call}", line, "X-Gallery-Key: k")
+    answer = await owned.ask("POST", f"/v1/galleries/{GALLERY_ID}/{request}", line, "X-Gallery-Key: k")
     seen = owned.galleries.seen[-1]
-    assert (answer.status, seen.raw_path) == (200, f"/v1/galleries/{GALLERY_ID}/{call}".encode())
+    assert (answer.status, seen.raw_path) == (200, f"/v1/galleries/{GALLERY_ID}/{request}".encode())
     assert (f"Authorization: {seen.headers['authorization']}", seen.headers["x-gallery-key"]) == (line, "k")
     assert len(owned.cache) == 0
 

@@ -11,7 +11,7 @@ import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
 from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.errors import TooManyArchives
-from kappi_gateway.limits import PlaceLimit
+from kappi_gateway.limits import ConcurrencyLimit
 from kappi_gateway.testing import DEADLINE_S, Reply, exchange, request
 from kappi_gateway.testing_stack import Stack, StackFactory
 
@@ -157,7 +157,7 @@ async def test_others_of_that_name_are_none_of_it(stack: Stack) -> None:
 
 
 def test_addresses_are_counted_each_for_itself() -> None:
-    limit = PlaceLimit(1, name="archives", refusal=TooManyArchives)
+    limit = ConcurrencyLimit(1, name="archives", refusal=TooManyArchives)
     with limit.held("192.0.2.1"), limit.held("192.0.2.2"), limit.held("2001:db8::1"):
         for taken in ("192.0.2.1", "2001:db8::2"):
             with pytest.raises(TooManyArchives), limit.held(taken):
@@ -167,7 +167,7 @@ def test_addresses_are_counted_each_for_itself() -> None:
 
 
 def test_what_fails_gives_its_place_back() -> None:
-    limit = PlaceLimit(1, name="archives", refusal=TooManyArchives)
+    limit = ConcurrencyLimit(1, name="archives", refusal=TooManyArchives)
     error: Any = RuntimeError()
     with pytest.raises(RuntimeError), limit.held("192.0.2.1"):
         raise error

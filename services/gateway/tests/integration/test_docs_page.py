@@ -79,8 +79,8 @@ async def test_each_call_has_examples(page: Page, with_accounts: Stack) -> None:
         """  -d '{"title":"Ada'\\''s trip","sizes":[16]}'"""
     )
     assert '"id": "01a2"' in shown[2]
-    call = await page.run("document.querySelector('#get-v1-media-id- pre').textContent")
-    assert call == 'curl -sS "$KAPPI/v1/media/$ID" \\\n  -H "X-Gallery-Key: $GALLERY_KEY"'
+    request = await page.run("document.querySelector('#get-v1-media-id- pre').textContent")
+    assert request == 'curl -sS "$KAPPI/v1/media/$ID" \\\n  -H "X-Gallery-Key: $GALLERY_KEY"'
 
 
 async def test_calls_are_searched_and_codes_are_listed(page: Page, with_accounts: Stack) -> None:

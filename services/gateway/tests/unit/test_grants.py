@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from kappi_gateway.grants import GrantCache, GrantKey, KeptGrant
+from kappi_gateway.grant_cache import GrantCache, GrantKey, KeptGrant
 
 A, B = UUID(int=1), UUID(int=2)
 

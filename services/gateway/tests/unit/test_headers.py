@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 from kappi_gateway.credentials import normal_code
-from kappi_gateway.forward import safe_query
 from kappi_gateway.headers import (
     TO_GALLERIES,
     TO_IDENTITY,
@@ -11,6 +10,7 @@ from kappi_gateway.headers import (
     answering,
     passing,
 )
+from kappi_gateway.proxy import safe_query
 
 
 def test_no_list_lets_internal_headers_through() -> None:

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 from kappi_gateway.errors import RequestTimeout, TooManyTransfers
-from kappi_gateway.limits import PlaceLimit
-from kappi_gateway.pace import Leeway, Pace
+from kappi_gateway.limits import ConcurrencyLimit
+from kappi_gateway.minimum_rate import MinimumRate, RateAllowance
 from kappi_gateway.settings import GatewaySettings
 from kappi_gateway.transfers import Transfers
 from prometheus_client import REGISTRY
@@ -29,9 +29,9 @@ def transfers() -> Transfers:
     )
 
 
-def cut_after_s(pace: Pace, bytes_per_s: float, *, for_s: float = HOUR_S) -> float:
+def cut_after_s(rate: MinimumRate, bytes_per_s: float, *, for_s: float = HOUR_S) -> float:
     """When a client that steadily moves so much is given up; infinite for never."""
-    leeway, passed_s = Leeway(pace), 0.0
+    leeway, passed_s = RateAllowance(rate), 0.0
     while passed_s < for_s:
         if leeway.left_s < PIECE_S:
             return passed_s
@@ -41,10 +41,10 @@ def cut_after_s(pace: Pace, bytes_per_s: float, *, for_s: float = HOUR_S) -> flo
 
 
 def test_a_slow_line_is_never_cut(transfers: Transfers) -> None:
-    with transfers.upload("192.0.2.1") as pace:
-        assert cut_after_s(pace, 30_000) == float("inf")
-    with transfers.download("192.0.2.1") as pace:
-        assert cut_after_s(pace, 30_000) == float("inf")
+    with transfers.upload("192.0.2.1") as rate:
+        assert cut_after_s(rate, 30_000) == float("inf")
+    with transfers.download("192.0.2.1") as rate:
+        assert cut_after_s(rate, 30_000) == float("inf")
 
 
 @pytest.mark.parametrize("at_once", [2, 3, 6])
@@ -55,8 +55,8 @@ def test_what_shares_a_slow_line_is_not_cut_either(transfers: Transfers, at_once
 
 
 def test_a_slow_line_may_pause(transfers: Transfers) -> None:
-    with transfers.upload("192.0.2.1") as pace:
-        leeway = Leeway(pace)
+    with transfers.upload("192.0.2.1") as rate:
+        leeway = RateAllowance(rate)
         for _ in range(20):
             for _ in range(240):
                 leeway.moved(15_000, waited_s=0.5)
@@ -65,10 +65,10 @@ def test_a_slow_line_may_pause(transfers: Transfers) -> None:
 
 
 def test_what_crawls_is_cut_and_the_longer_it_lasts_the_sooner(transfers: Transfers) -> None:
-    with transfers.upload("192.0.2.1") as pace:
-        assert 60 < cut_after_s(pace, 4_000) < 240
-        assert 240 < cut_after_s(pace, 16_000) < 1_200
-        asked = [pace.bytes_per_s(minute * 60) for minute in range(8)]
+    with transfers.upload("192.0.2.1") as rate:
+        assert 60 < cut_after_s(rate, 4_000) < 240
+        assert 240 < cut_after_s(rate, 16_000) < 1_200
+        asked = [rate.bytes_per_s(minute * 60) for minute in range(8)]
         assert asked == [4096 * step for step in (1, 2, 3, 4, 5, 6, 6, 6)]
 
 
@@ -76,10 +76,10 @@ def test_where_places_are_scarce_each_must_be_worth_its_own(transfers: Transfers
     with ExitStack() as stack:
         for number in range(4):
             for _ in range(64):
-                pace = stack.enter_context(transfers.upload(f"192.0.2.{number}"))
-        assert cut_after_s(pace, 5_000) == float("inf"), "half of all places are free"
+                rate = stack.enter_context(transfers.upload(f"192.0.2.{number}"))
+        assert cut_after_s(rate, 5_000) == float("inf"), "half of all places are free"
         stack.enter_context(transfers.download("192.0.2.9"))
-        assert cut_after_s(pace, 5_000) < 300
+        assert cut_after_s(rate, 5_000) < 300
 
 
 def test_an_address_has_its_places_and_no_more(transfers: Transfers) -> None:
@@ -115,13 +115,13 @@ def test_what_is_cut_is_counted(transfers: Transfers) -> None:
 
 
 def test_other_bodies_are_asked_for_the_same_all_along() -> None:
-    pace = Pace(timedelta(seconds=60).total_seconds())
-    assert {pace.bytes_per_s(waited_s) for waited_s in (0, 60, 3600)} == {4096}
-    assert cut_after_s(pace, 4_200) == float("inf")
+    rate = MinimumRate(timedelta(seconds=60).total_seconds())
+    assert {rate.bytes_per_s(waited_s) for waited_s in (0, 60, 3600)} == {4096}
+    assert cut_after_s(rate, 4_200) == float("inf")
 
 
 def test_places_are_counted() -> None:
-    limit = PlaceLimit(2, name="uploads", refusal=TooManyTransfers)
+    limit = ConcurrencyLimit(2, name="uploads", refusal=TooManyTransfers)
     with limit.held("192.0.2.1"), limit.held("192.0.2.1"), limit.held("192.0.2.2"):
         assert (limit.running, limit.running_of("192.0.2.1"), limit.running_of("192.0.2.3")) == (3, 2, 0)
         with pytest.raises(TooManyTransfers), limit.held("192.0.2.1"):

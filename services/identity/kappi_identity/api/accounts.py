@@ -21,7 +21,7 @@ from starlette.responses import Response
 from kappi_identity.api.access import NO_STORE, SecretIdempotencyKey
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import Account, TextRefused, check_password, normal_password
-from kappi_identity.emails import read_email
+from kappi_identity.email_address import read_email
 from kappi_identity.errors import EmailTaken, ResetTokenInvalid, SignUpClosed, TooManyResets
 from kappi_identity.schemas import AccountAnswer, AccountCreate, ResetBody, ResetRequestBody
 from kappi_identity.use_cases.password_reset import PasswordReset
@@ -47,9 +47,9 @@ class AccountApi:
     async def create(
         self, request: Request, body: AccountCreate, idempotency_key: SecretIdempotencyKey = None
     ) -> Response:
-        wish, address = _wish(body), client_address(request)
+        new, address = _new_account(body), client_address(request)
         if idempotency_key is None:
-            answer = _created(await self._sign_up.create(wish, address=address))
+            answer = _created(await self._sign_up.create(new, address=address))
         else:
             call = SecretIdempotentCall(
                 secret=self._idempotency_secret,
@@ -57,7 +57,7 @@ class AccountApi:
                 scope=CREATE_SCOPE,
                 body=await request.body(),
             )
-            answer = await self._sign_up.create_once(call, wish, address=address, render=_created)
+            answer = await self._sign_up.create_once(call, new, address=address, render=_created)
         return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
 
     async def request_reset(self, request: Request, body: ResetRequestBody) -> Response:
@@ -78,7 +78,7 @@ def refused_password(refused: TextRefused) -> ValidationFailed:
     return ValidationFailed("Look at: password.", errors=(error,))
 
 
-def _wish(body: AccountCreate) -> NewAccount:
+def _new_account(body: AccountCreate) -> NewAccount:
     email, password = read_email(body.email), normal_password(body.password)
     try:
         check_password(password, email=email.shown, common=common_passwords())

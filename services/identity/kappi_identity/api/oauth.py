@@ -24,7 +24,7 @@ from kappi_identity.schemas import TokenAnswer
 from kappi_identity.tokens import TokenPair
 from kappi_identity.use_cases.keys import Keyring
 from kappi_identity.use_cases.login import Login
-from kappi_identity.use_cases.refreshing import Refreshing
+from kappi_identity.use_cases.refresh_tokens import RefreshTokens
 
 BEARER = "Bearer"
 # Verifiers refetch when they meet a key they do not know; caches on the way need not be asked often.
@@ -33,10 +33,10 @@ _JWKS_HEADERS = {"Cache-Control": "public, max-age=60"}
 
 class OAuthApi:
     def __init__(
-        self, *, login: Login, refreshing: Refreshing, keyring: Keyring, policy: SessionPolicy
+        self, *, login: Login, refresh_tokens: RefreshTokens, keyring: Keyring, policy: SessionPolicy
     ) -> None:
         self._login = login
-        self._refreshing = refreshing
+        self._refresh_tokens = refresh_tokens
         self._keyring = keyring
         self._policy = policy
 
@@ -53,11 +53,11 @@ class OAuthApi:
         if grant_type == "password":
             return _tokens(await self._by_password(request, form))
         if grant_type == "refresh_token":
-            return _tokens(await self._refreshing.refresh(required(form, "refresh_token")))
+            return _tokens(await self._refresh_tokens.refresh(required(form, "refresh_token")))
         raise UnsupportedGrantType("Use `password` or `refresh_token`.")
 
     async def revoke(self, request: Request) -> Response:
-        await self._refreshing.revoke(required(await read_form(request), "token"))
+        await self._refresh_tokens.revoke(required(await read_form(request), "token"))
         return Response(status_code=200, headers=dict(NO_STORE))
 
     async def jwks(self) -> Response:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_identity.domain import Account, Role
-from kappi_identity.emails import EmailAddress
+from kappi_identity.email_address import EmailAddress
 from kappi_identity.models import accounts
 
 _NAMES = (
@@ -143,7 +143,7 @@ class AccountRows:
             version=account.version,
         )
 
-    async def bury(self, account_id: UUID, *, deleted_at: datetime, version: int) -> None:
+    async def tombstone(self, account_id: UUID, *, deleted_at: datetime, version: int) -> None:
         """Leave a tombstone: nothing that tells whose account it was."""
         await self._write(
             account_id,

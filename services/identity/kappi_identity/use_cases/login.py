@@ -13,7 +13,7 @@ from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_identity import metrics
 from kappi_identity.domain import Account, Session, SessionId, SessionPolicy, normal_password
-from kappi_identity.emails import normal_form
+from kappi_identity.email_address import normal_form
 from kappi_identity.errors import AccountSuspended, InvalidGrant, TooManyLogins
 from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountQueries, AccountRows, Credentials

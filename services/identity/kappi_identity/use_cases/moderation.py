@@ -87,7 +87,7 @@ class Moderation:
     ) -> StoredAnswer:
         """The rendered answer, or the one kept before. Raises IdempotencyKeyReused."""
         async with self._outbox.begin() as unit:
-            stored = await call.claim(unit.connection)
+            stored = await call.begin(unit.connection)
             if stored is not None:
                 return stored
             takedown = await self._take_down_within(unit, gallery, reason=reason, by=by)

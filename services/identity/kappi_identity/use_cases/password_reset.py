@@ -23,10 +23,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from kappi_identity import metrics
 from kappi_identity.common_passwords import common_passwords
 from kappi_identity.domain import check_password, normal_password
-from kappi_identity.emails import normal_form
+from kappi_identity.email_address import normal_form
 from kappi_identity.errors import ResetTokenInvalid, TooManyResets
 from kappi_identity.known_clients import KnownClients
-from kappi_identity.mail import MailMaker, MailTransport, MailUndelivered
+from kappi_identity.mailer import MailMaker, MailTransport, MailUndelivered
 from kappi_identity.repository.accounts import AccountQueries, AccountRows
 from kappi_identity.repository.resets import ResetQueries, ResetRequest, ResetRows
 from kappi_identity.repository.sessions import SessionRows

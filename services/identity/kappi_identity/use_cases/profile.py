@@ -99,7 +99,7 @@ class Profile:
             elif locked.password_hash != checked.credentials.password_hash:
                 raise PasswordWrong("It was changed meanwhile.")
             version = locked.account.version + 1
-            await accounts.bury(account.id, deleted_at=now, version=version)
+            await accounts.tombstone(account.id, deleted_at=now, version=version)
             await SessionRows(unit.connection).remove_all(account.id)
             await ResetRows(unit.connection).remove_all(account.id)
             await KnownAddressRows(unit.connection).forget_all(account.id)

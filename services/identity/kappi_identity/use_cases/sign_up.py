@@ -16,7 +16,7 @@ from kappi_contracts.events import AccountCreated
 
 from kappi_identity import metrics
 from kappi_identity.domain import Account, AccountId, Role
-from kappi_identity.emails import EmailAddress
+from kappi_identity.email_address import EmailAddress
 from kappi_identity.errors import EmailTaken, SignUpClosed
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.tiers import TierRows
@@ -46,19 +46,19 @@ class SignUp:
         self._clock = clock
         self._new_id = new_id
 
-    async def create(self, wish: NewAccount, *, address: str, role: Role = "user") -> Account:
+    async def create(self, new: NewAccount, *, address: str, role: Role = "user") -> Account:
         """address: of the caller, whose turn the password takes. Raises EmailTaken,
         PasswordsBusy, SignUpClosed."""
-        password_hash = await self._hash(wish, address)
+        password_hash = await self._hash(new, address)
         async with self._outbox.begin() as unit:
-            account = await self._create_within(unit, wish, password_hash=password_hash, role=role)
+            account = await self._create_within(unit, new, password_hash=password_hash, role=role)
         metrics.ACCOUNTS_CREATED.inc()
         return account
 
     async def create_once(
         self,
         call: IdempotentCall,
-        wish: NewAccount,
+        new: NewAccount,
         *,
         address: str,
         render: Callable[[Account], StoredAnswer],
@@ -71,22 +71,22 @@ class SignUp:
             known = await call.repeated(unit.connection)
         if known is not None:
             return known
-        password_hash = await self._hash(wish, address)
+        password_hash = await self._hash(new, address)
         async with self._outbox.begin() as unit:
-            known = await call.claim(unit.connection)
+            known = await call.begin(unit.connection)
             if known is not None:
                 return known
-            account = await self._create_within(unit, wish, password_hash=password_hash, role="user")
+            account = await self._create_within(unit, new, password_hash=password_hash, role="user")
             answer = render(account)
             await call.store(unit.connection, answer)
         metrics.ACCOUNTS_CREATED.inc()
         return answer
 
-    async def _hash(self, wish: NewAccount, address: str) -> str:
-        return await self._passwords.hash(wish.password, shares=Shares(address=address_subject(address)))
+    async def _hash(self, new: NewAccount, address: str) -> str:
+        return await self._passwords.hash(new.password, shares=Shares(address=address_subject(address)))
 
     async def _create_within(
-        self, unit: UnitOfWork, wish: NewAccount, *, password_hash: str, role: Role
+        self, unit: UnitOfWork, new: NewAccount, *, password_hash: str, role: Role
     ) -> Account:
         tier = await TierRows(unit.connection).hold(self._tier)
         if tier is None or tier.deleted_at is not None:
@@ -94,8 +94,8 @@ class SignUp:
             raise SignUpClosed("The tier of new accounts does not exist.", retry_after_s=60)
         account = Account(
             id=AccountId(self._new_id()),
-            email=wish.email.shown,
-            display_name=wish.display_name,
+            email=new.email.shown,
+            display_name=new.display_name,
             role=role,
             tier=tier.name,
             version=1,
@@ -103,7 +103,7 @@ class SignUp:
             deleted_at=None,
         )
         rows = AccountRows(unit.connection)
-        if not await rows.insert(account, email=wish.email, password_hash=password_hash):
+        if not await rows.insert(account, email=new.email, password_hash=password_hash):
             raise EmailTaken("Log in, or ask for a new password.")
         await unit.publish(
             AccountCreated(account_id=account.id, tier=account.tier, created_at=account.created_at),

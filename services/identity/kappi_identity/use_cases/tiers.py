@@ -65,7 +65,7 @@ class Tiers:
         Raises as `create` does, and IdempotencyKeyReused.
         """
         async with self._outbox.begin() as unit:
-            known = await call.claim(unit.connection)
+            known = await call.begin(unit.connection)
             if known is not None:
                 return known
             answer = render(await self._create_within(unit, name, rules))

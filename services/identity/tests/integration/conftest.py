@@ -18,8 +18,8 @@ from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_identity.assembly import Assembly, Ground
-from kappi_identity.mail import MailUndelivered
+from kappi_identity.bootstrap import Assembly, Dependencies
+from kappi_identity.mailer import MailUndelivered
 from kappi_identity.main import build_app
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.use_cases.admins import Admins
@@ -187,19 +187,19 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def ground(database: Database, clock: Clock, mailbox: Mailbox) -> Ground:
-    return Ground(database=database, outbox=Outbox(database), clock=clock, mail=mailbox)
+def deps(database: Database, clock: Clock, mailbox: Mailbox) -> Dependencies:
+    return Dependencies(database=database, outbox=Outbox(database), clock=clock, mail=mailbox)
 
 
 @pytest.fixture
 async def assemble(
-    ground: Ground, make_settings: Callable[..., IdentitySettings]
+    deps: Dependencies, make_settings: Callable[..., IdentitySettings]
 ) -> AsyncIterator[Callable[..., Assembly]]:
     """`assemble(password_time_cost=2, …)`: the use cases under other settings."""
     made: list[Assembly] = []
 
     def assemble(**changed: Any) -> Assembly:
-        made.append(Assembly(ground, make_settings(**changed)))
+        made.append(Assembly(deps, make_settings(**changed)))
         return made[-1]
 
     yield assemble
@@ -214,17 +214,17 @@ def parts(assemble: Callable[..., Assembly]) -> Assembly:
 
 @pytest.fixture
 def make_http(
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., IdentitySettings],
     assemble: Callable[..., Assembly],
 ) -> Callable[..., Http]:
     """`make_http(login_burst_per_account=2, …)`: the app of another replica, under other settings."""
-    return lambda **changed: Http(build_app(ground, make_settings(**changed), assemble(**changed)))
+    return lambda **changed: Http(build_app(deps, make_settings(**changed), assemble(**changed)))
 
 
 @pytest.fixture
-def http(ground: Ground, make_settings: Callable[..., IdentitySettings], parts: Assembly) -> Http:
-    return Http(build_app(ground, make_settings(), parts))
+def http(deps: Dependencies, make_settings: Callable[..., IdentitySettings], parts: Assembly) -> Http:
+    return Http(build_app(deps, make_settings(), parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +273,9 @@ def sign_up(http: Http, log_in: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-async def admin(parts: Assembly, ground: Ground, log_in: Callable[..., Any]) -> Someone:
+async def admin(parts: Assembly, deps: Dependencies, log_in: Callable[..., Any]) -> Someone:
     """An administrator, logged in."""
-    admins = Admins(outbox=ground.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
+    admins = Admins(outbox=deps.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
     account = await admins.create("root@example.com", PASSWORD)
     tokens = (await log_in("root@example.com")).json
     return Someone(str(account.id), "root@example.com", tokens["access_token"], tokens["refresh_token"])

@@ -157,10 +157,10 @@ async def test_with_another_password_all_but_the_client_that_set_it_are_stranger
 
 
 async def test_a_password_that_an_operator_sets_makes_every_client_a_stranger(
-    sign_up: Any, attempt: Any, besieged: Any, parts: Any, ground: Any
+    sign_up: Any, attempt: Any, besieged: Any, parts: Any, deps: Any
 ) -> None:
     await sign_up()
-    admins = Admins(outbox=ground.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
+    admins = Admins(outbox=deps.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
     await admins.create(EMAIL, NEW)
     await besieged()
     assert (await attempt(NEW)).status == 429

@@ -101,5 +101,5 @@ async def test_poison_goes_to_the_dead_letters_and_the_next_record_is_handled(
     broken = Record(topic="GalleryCreated", partition=0, offset=7, key=b"k", value=b"{", headers=headers)
     await janitor.processor.process(broken)
     await janitor.hear(gallery.created(), sequence=1)
-    assert [record.offset for record, _ in janitor.graveyard.buried] == [7]
+    assert [record.offset for record, _ in janitor.dead_letters.letters] == [7]
     assert (await state(janitor, gallery))[1] == 1

@@ -157,7 +157,7 @@ async def test_two_ticks_at_once_claim_each_link_once(janitor: Any) -> None:
     found = await claimed(janitor)
     assert len(found) == 30
     assert set(found) == links
-    assert janitor.graveyard.buried == []
+    assert janitor.dead_letters.letters == []
 
 
 async def test_poison_goes_to_the_dead_letters_and_the_next_link_is_kept(janitor: Any) -> None:
@@ -165,7 +165,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_next_link_is_kept(janitor
     broken = Record(topic="LinkCreated", partition=0, offset=7, key=b"k", value=b"{", headers=headers)
     await janitor.processor.process(broken)
     links = await create_many(janitor, 1)
-    assert [record.offset for record, _ in janitor.graveyard.buried] == [7]
+    assert [record.offset for record, _ in janitor.dead_letters.letters] == [7]
     assert {row.link_id for row in await janitor.query("SELECT link_id FROM due_links")} == links
 
 

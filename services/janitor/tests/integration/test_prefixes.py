@@ -24,7 +24,7 @@ ITEM = media_prefix(GALLERY_ID, MEDIA_ID)
 async def enter(janitor: Any, prefix: str) -> None:
     scope = GalleryScope(gallery_id=GALLERY_ID, media_id=None, prefix=prefix)
     now = janitor.clock()
-    async with janitor.ground.database.transaction() as connection:
+    async with janitor.deps.database.transaction() as connection:
         await repository.request_purge(connection, purge_id=new_id(), scope=scope, now=now, not_before=now)
 
 

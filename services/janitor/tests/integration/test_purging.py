@@ -34,7 +34,7 @@ from kappi_contracts.keys import (
     post_picture_key,
     post_prefix,
 )
-from kappi_janitor import emptying, purger
+from kappi_janitor import prefix_deletion, purger
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -42,7 +42,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emptying, "KEY_PAUSE_S", 0.0)
+    monkeypatch.setattr(prefix_deletion, "KEY_PAUSE_S", 0.0)
 
 
 async def delete_gallery(janitor: Any, gallery_id: UUID, *, sequence: int = 2) -> None:
@@ -391,14 +391,14 @@ async def test_a_bug_in_one_purge_does_not_stop_the_others(
     janitor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cursed, fine = new_id(), new_id()
-    real = emptying.empty_prefix
+    real = prefix_deletion.delete_prefix
 
     async def trips(store: Any, prefix: str, **options: Any) -> None:
         if prefix == gallery_prefix(cursed):
             raise KeyError("a bug")
         await real(store, prefix, **options)
 
-    monkeypatch.setattr(purger, "empty_prefix", trips)
+    monkeypatch.setattr(purger, "delete_prefix", trips)
     async with Background() as running:
         running.start(janitor.purger.run())
         await delete_gallery(janitor, cursed)

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from kappi_chassis.bus import DeadLetters, KafkaConnection, Processor, Producer, Transient
-from kappi_chassis.bus.dead_letters import DeadLetterDesk
+from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.clock import new_id
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
@@ -260,8 +260,8 @@ async def test_poison_goes_to_the_dead_letters_and_the_topic_goes_on(
     ids = await kafka.send(deletion())
     await seen.saw(ids)
     await committed_becomes(kafka, "GalleryDeleted", 4)
-    async with DeadLetterDesk(kafka.connection) as desk:
-        letters = [letter async for letter in desk.letters() if "GalleryDeleted" in letter.topic]
+    async with DeadLetterAdmin(kafka.connection) as admin:
+        letters = [letter async for letter in admin.letters() if "GalleryDeleted" in letter.topic]
     values = [letter.value for letter in letters]
     assert b"not JSON" in values
     assert None in values
@@ -270,7 +270,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_topic_goes_on(
 
 async def test_a_failed_burial_ends_the_app_and_skips_nothing(kafka: Kafka, running: Background) -> None:
     class NoGrave:
-        async def bury(self, *_: Any, **__: Any) -> None:
+        async def send_to_dlq(self, *_: Any, **__: Any) -> None:
             raise ConnectionError("the broker does not take it")
 
     seen = Seen()

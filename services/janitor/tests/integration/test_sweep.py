@@ -130,7 +130,7 @@ async def test_two_ticks_at_once_share_the_work_without_deadlock(janitor: Any) -
     at = janitor.clock() + 2 * DAY
     await asyncio.gather(janitor.hear(tick(at)), janitor.hear(tick(at)))
     assert set(await claimed(janitor)) == galleries
-    assert janitor.graveyard.buried == []
+    assert janitor.dead_letters.letters == []
 
 
 async def test_old_rows_are_forgotten_by_the_wall_clock_not_by_the_tick(janitor: Any) -> None:

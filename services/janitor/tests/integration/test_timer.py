@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 
 def timer(janitor: Any, *, every: timedelta = HOUR) -> Timer:
-    return Timer(Outbox(janitor.ground.database), every=every, clock=janitor.clock)
+    return Timer(Outbox(janitor.deps.database), every=every, clock=janitor.clock)
 
 
 async def test_replicas_emit_one_tick_per_turn_between_them(janitor: Any) -> None:
@@ -46,7 +46,7 @@ async def test_a_crash_between_the_turn_and_its_tick_loses_no_tick(janitor: Any)
         def row(self, event: Any) -> Any:
             raise asyncio.CancelledError
 
-    broken = Timer(DiesBeforeCommit(janitor.ground.database), every=HOUR, clock=janitor.clock)
+    broken = Timer(DiesBeforeCommit(janitor.deps.database), every=HOUR, clock=janitor.clock)
     try:
         await broken.emit()
     except asyncio.CancelledError:

@@ -209,7 +209,7 @@ async def test_a_tick_from_the_future_brings_it_forward(janitor: Any) -> None:
     assert await stored(janitor) == set()
 
 
-async def test_poison_is_buried_and_the_next_record_is_handled(janitor: Any) -> None:
+async def test_poison_becomes_a_dead_letter_and_the_next_record_is_handled(janitor: Any) -> None:
     await janitor.hear(unused(janitor, folder=-1))
     good = await janitor.hear(unused(janitor, folder=1))
     value = msgspec.json.encode({"media_id": 7})
@@ -217,7 +217,7 @@ async def test_poison_is_buried_and_the_next_record_is_handled(janitor: Any) -> 
     await janitor.processor.process(broken)
     await janitor.hear(unused(janitor, folder=2))
 
-    (_, refused), (record, _) = janitor.graveyard.buried
+    (_, refused), (record, _) = janitor.dead_letters.letters
     assert isinstance(refused, Poison)
     assert record == broken
     rows = await janitor.query("SELECT prefix FROM purges ORDER BY prefix")

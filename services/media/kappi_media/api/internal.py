@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from kappi_media.api.reading import decode, read_body
 from kappi_media.domain import AccountId, GalleryId
-from kappi_media.repository.homes import Collection, HomeQueries
+from kappi_media.repository.gallery_lookup import Collection, GalleryLookupQueries
 from kappi_media.use_cases.claims import ReserveClaim
 
 _encoder = msgspec.json.Encoder()
@@ -40,7 +40,7 @@ class InternalApi:
     """`GET /internal/{media,uploads,links}/{id}`: the gallery a thing is in.
     `POST /internal/galleries/{id}/claim`: reserves room for it in an account's quota."""
 
-    def __init__(self, homes: HomeQueries, *, reserve_claim: ReserveClaim) -> None:
+    def __init__(self, homes: GalleryLookupQueries, *, reserve_claim: ReserveClaim) -> None:
         self._homes = homes
         self._reserve_claim = reserve_claim
 

@@ -16,10 +16,10 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from kappi_media.api import operations
-from kappi_media.api.accepting import rendition_format
 from kappi_media.api.access import ClientAddresses, GrantGate, share_of
+from kappi_media.api.content_negotiation import rendition_format
 from kappi_media.api.reading import check_attributes, decode, read_body
-from kappi_media.domain import Description, GalleryId, Handout, MediaId
+from kappi_media.domain import Description, GalleryId, MediaId, ServedVariant
 from kappi_media.presentation import present_item, present_to_viewer
 from kappi_media.rendering.sizes import is_size
 from kappi_media.schemas import ItemChanges, SignedUrl
@@ -71,13 +71,13 @@ class ItemApi:
     async def look(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "view")
         item = await self._items.find(MediaId(media_id), GalleryId(grant.gallery_id))
-        handout = Handout.ORIGINAL
+        variant = ServedVariant.ORIGINAL
         if _is_told_no_places(grant):
-            handout = await self._items.location_free_handout(item)
+            variant = await self._items.gps_free_variant(item)
         self._recorder.granted("item_view", request, grant, media_id=media_id)
         present = present_item if grant.allows("contribute") else present_to_viewer
         rules = await self._tier.of(grant)
-        return JsonResponse(present(item, self._urls, as_of=self._urls.as_of(), rules=rules, handout=handout))
+        return JsonResponse(present(item, self._urls, as_of=self._urls.as_of(), rules=rules, variant=variant))
 
     async def describe(self, media_id: ItemIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")

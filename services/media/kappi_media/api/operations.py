@@ -99,7 +99,7 @@ SIGN_BATCH: dict[str, Any] = {
                 errors.UnsupportedContentType,
                 ValidationFailed,
                 IdempotencyKeyReused,
-                errors.TooMuchPromised,
+                errors.ReservationBudgetExceeded,
                 InsufficientStorage,
                 errors.StoreUnavailable,
             ),

@@ -53,7 +53,7 @@ class PostPictureApi:
         self._show = show
         self._turns = Turns(
             at_once,
-            patience_s=PATIENCE_S,
+            timeout_s=PATIENCE_S,
             refusal="Too many files are being received.",
             retry_after_s=5,
         )

@@ -19,7 +19,7 @@ from kappi_chassis.problems import (
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
 from kappi_media.api.operations import ACCESS, IDEMPOTENCY_KEY, TAG
-from kappi_media.posted.body import MalformedBase64
+from kappi_media.direct_upload.body import MalformedBase64
 
 _FORM: dict[str, Any] = {
     "schema": {
@@ -87,7 +87,7 @@ POST_FILE: dict[str, Any] = {
             errors.ContentMismatch,
             ValidationFailed,
             IdempotencyKeyReused,
-            errors.TooMuchPromised,
+            errors.ReservationBudgetExceeded,
             InsufficientStorage,
             errors.StoreUnavailable,
             Overloaded,

@@ -17,11 +17,11 @@ from starlette.responses import Response
 
 from kappi_media.api import small_upload_operations
 from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
+from kappi_media.direct_upload.body import PostedBody
+from kappi_media.direct_upload.form_body import FormBody
+from kappi_media.direct_upload.json_body import JsonBody
 from kappi_media.domain import GalleryId
 from kappi_media.errors import FileTooLarge, GalleryKeyWrong
-from kappi_media.posted.body import PostedBody
-from kappi_media.posted.form_body import FormBody
-from kappi_media.posted.json_body import JsonBody
 from kappi_media.presentation import present_item
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -61,7 +61,7 @@ class SmallUploadApi:
         self._max_file_bytes = max_file_bytes
         self._turns = Turns(
             at_once,
-            patience_s=PATIENCE_S,
+            timeout_s=PATIENCE_S,
             refusal="Too many files are being received.",
             retry_after_s=5,
         )

@@ -13,7 +13,7 @@ from kappi_media import metrics
 from kappi_media.rendering.failures import DecoderNotStarted
 from kappi_media.rendering.process import DecoderProcess
 
-_PATIENCE: Final = timedelta(minutes=5)
+_START_TIME_LIMIT: Final = timedelta(minutes=5)
 _log = get_logger(__name__)
 
 
@@ -45,6 +45,6 @@ class ConfinementReport:
     async def _missing(self) -> list[str]:
         process = await DecoderProcess.start(memory_bytes=self._memory_bytes)
         try:
-            return list((await process.readiness(patience=_PATIENCE)).missing)
+            return list((await process.readiness(wall_time_limit=_START_TIME_LIMIT)).missing)
         finally:
             await process.close()

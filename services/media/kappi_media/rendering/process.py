@@ -89,9 +89,9 @@ class DecoderProcess:
     def running(self) -> bool:
         return self._process.returncode is None
 
-    async def readiness(self, *, patience: timedelta) -> Ready:
+    async def readiness(self, *, wall_time_limit: timedelta) -> Ready:
         """What it says once it can decode, of a process that has no job yet. Raises DecoderNotStarted."""
-        answer = await self._answer_within(patience.total_seconds(), to=None)
+        answer = await self._answer_within(wall_time_limit.total_seconds(), to=None)
         if not isinstance(answer, Ready):
             raise DecoderNotStarted("answers what it was not asked")
         self._ready = True
@@ -103,7 +103,7 @@ class DecoderProcess:
         source: RangedSource,
         *,
         time_limit: timedelta,
-        patience: timedelta,
+        wall_time_limit: timedelta,
         read_limit_bytes: int,
     ) -> Result:
         """time_limit: of the processor's time. patience: on the clock, where others starve the process.
@@ -112,7 +112,7 @@ class DecoderProcess:
         Raises RenderRejected, DecoderCrashed, DecoderUnavailable, and whatever the source raises.
         """
         clock = asyncio.get_running_loop().time
-        seconds_left = patience.total_seconds()
+        seconds_left = wall_time_limit.total_seconds()
         order = encode(Order(job=job, cpu_seconds=time_limit.total_seconds()))
         said = order if self._ready else None
         while True:

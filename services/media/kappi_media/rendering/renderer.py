@@ -15,7 +15,7 @@ from kappi_contracts.keys import RenditionFormat
 
 from kappi_media import metrics
 from kappi_media.fair_places import FairPlaces
-from kappi_media.location_free.edits import MAX_READ_BYTES, Patch, Unremovable
+from kappi_media.gps_free.edits import MAX_READ_BYTES, Patch, Unremovable
 from kappi_media.probing.facts import Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat
 from kappi_media.probing.probe import DEFAULT_LIMITS
@@ -57,7 +57,7 @@ class RenderLimits:
     memory_bytes: int = 2 << 30
     time: timedelta = timedelta(seconds=30)
     probe_time: timedelta = timedelta(seconds=30)
-    patience: timedelta = timedelta(minutes=5)
+    wall_time_limit: timedelta = timedelta(minutes=5)
     picture_bytes: int = 1 << 30
     video_read_bytes: int = 256 << 20
 
@@ -221,7 +221,7 @@ class Renderer:
                 job,
                 source,
                 time_limit=time_limit,
-                patience=self._limits.patience,
+                wall_time_limit=self._limits.wall_time_limit,
                 read_limit_bytes=job.limits.max_read_bytes
                 if isinstance(job, ProbeJob)
                 else job.max_read_bytes,

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from kappi_contracts.keys import RenditionFormat
 
-from kappi_media.location_free.edits import Patch
+from kappi_media.gps_free.edits import Patch
 from kappi_media.probing.facts import Probe, ProbeLimits
 from kappi_media.probing.rejection import RejectReason
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from kappi_chassis.confinement.confine import confine
 
-from kappi_media.location_free.blocking import find_location_blocking
-from kappi_media.location_free.edits import Unremovable
+from kappi_media.gps_free.blocking import find_location_blocking
+from kappi_media.gps_free.edits import Unremovable
 from kappi_media.probing.blocking import probe_blocking
 from kappi_media.probing.formats import format_of
 from kappi_media.probing.rejection import ProbeRejected, Rejected, RejectReason

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from kappi_chassis.db import Database
-from kappi_contracts.keys import location_free_key, original_key
+from kappi_contracts.keys import gps_free_key, original_key
 
 from kappi_media.archive.checksums import Checksum
 from kappi_media.archive.layout import ArchiveFile, StoredFile
@@ -96,5 +96,5 @@ def _file(
 
 def _copy(gallery_id: GalleryId, *fields: Any) -> ArchiveFile:
     file = _file(gallery_id, *fields)
-    key = location_free_key(gallery_id, file.stored.media_id, fields[-1])
+    key = gps_free_key(gallery_id, file.stored.media_id, fields[-1])
     return file._replace(stored=file.stored._replace(key=key))

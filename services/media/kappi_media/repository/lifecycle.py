@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_media.domain import AccountId, Charge, GalleryId
 from kappi_media.models import access_log, contents, deleted_media, items, outbox, uploads
 from kappi_media.repository.ownership import end_claim, held_by, release_all
-from kappi_media.repository.promises import OpenPromise, give_back, leave_counted
+from kappi_media.repository.reservations import OpenReservation, give_back, leave_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def take_abandoned(
         if owner_id is not None:
             reserved[owner_id] += row.size_bytes
         if row.address_id is not None:
-            promised.append(OpenPromise(row.address_id, row.gallery_id, row.size_bytes))
+            promised.append(OpenReservation(row.address_id, row.gallery_id, row.size_bytes))
     await release_all(connection, {owner: Charge(size, 0) for owner, size in reserved.items()})
     if promised:
         await give_back(connection, promised)

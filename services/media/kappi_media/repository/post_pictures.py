@@ -131,7 +131,7 @@ class PostPictureQueries:
         return OwnItem(GalleryId(record["gallery_id"]), record["folder"], record["size_bytes"], probe)
 
 
-async def bury_picture(connection: AsyncConnection, post_id: PostId) -> None:
+async def tombstone_picture(connection: AsyncConnection, post_id: PostId) -> None:
     """Leave a tombstone, also where there was nothing, and end the charge for the picture."""
     tombstone = insert(post_pictures).values(post_id=post_id, state="deleted", size_bytes=0)
     inserted = await connection.execute(tombstone.on_conflict_do_nothing().returning(post_pictures.c.post_id))

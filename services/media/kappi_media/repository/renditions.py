@@ -96,7 +96,7 @@ class RenditionQueries:
     async def stored(self, wanted: WantedRendition) -> bool:
         return bool(await self._database.hot.fetchval(_STORED, wanted.media_id, wanted.size, wanted.fmt))
 
-    async def claim(
+    async def lease(
         self, wanted: WantedRendition, *, now: datetime, until: datetime
     ) -> RenditionState | None:
         """Take the making of a rendition on, unless it is there or taken. None: no such ready item."""

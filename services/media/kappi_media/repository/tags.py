@@ -67,7 +67,7 @@ class TagQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(
+    async def lease(
         self, media_ids: Sequence[MediaId], *, now: datetime, missed_before: datetime
     ) -> list[tuple[MediaId, GalleryId]]:
         """Those that wait and that nobody looked at since `missed_before`. They count as looked at."""

@@ -83,7 +83,7 @@ async def keep_account_tier(
     )
 
 
-async def bury_account(
+async def tombstone_account(
     connection: AsyncConnection, account_id: AccountId, *, at: datetime, sequence: int
 ) -> None:
     """Leave the tombstone, also where there was nothing. What it is charged for goes with its galleries."""

@@ -20,8 +20,8 @@ from kappi_media.domain import (
     DeclaredUpload,
     Description,
     GalleryId,
-    PromiseBudget,
-    PromiseBudgets,
+    ReservationBudget,
+    ReservationBudgets,
     Upload,
     UploadId,
 )
@@ -130,11 +130,11 @@ class BudgetSpent(NamedTuple):
     """The budget that a batch is beyond. open: what counts for it now."""
 
     whose: Literal["address", "gallery"]
-    open: PromiseBudget
-    limit: PromiseBudget
+    open: ReservationBudget
+    limit: ReservationBudget
 
 
-class PromisedFiles(NamedTuple):
+class FilesToReserve(NamedTuple):
     """A batch of one gallery. owner_id: whom to charge. quota_bytes: of the owner; None for no limit.
     address_id: of the client.
 
@@ -147,7 +147,7 @@ class PromisedFiles(NamedTuple):
     owner_id: AccountId | None
     quota_bytes: int | None
     address_id: AddressId
-    budgets: PromiseBudgets | None = None
+    budgets: ReservationBudgets | None = None
     posted: bool = False
 
     @property
@@ -177,10 +177,10 @@ class UploadQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def promise(self, batch: PromisedFiles) -> SameFiles | Refusal | BudgetSpent:
+    async def reserve(self, batch: FilesToReserve) -> SameFiles | Refusal | BudgetSpent:
         """Record a batch, and charge its owner or the budgets for it, in one statement; all of it or nothing.
         It tells which of the declared files the gallery has already."""
-        return await _promise(self._database.hot, batch)
+        return await _reserve(self._database.hot, batch)
 
     async def same_files(self, gallery_id: GalleryId, digests: Collection[bytes]) -> SameFiles:
         return dict(await self._database.hot.fetch(_SAME_FILES, gallery_id, list(digests)))
@@ -217,14 +217,14 @@ def digests_of(uploads: Iterable[Upload]) -> list[bytes]:
     return [upload.sha256 for upload in uploads if upload.sha256 is not None]
 
 
-async def promise_within(
-    connection: AsyncConnection, batch: PromisedFiles
+async def reserve_within(
+    connection: AsyncConnection, batch: FilesToReserve
 ) -> SameFiles | Refusal | BudgetSpent:
     """`UploadQueries.promise` as part of a transaction that has already begun."""
-    return await _promise(await driver_of(connection), batch)
+    return await _reserve(await driver_of(connection), batch)
 
 
-async def _promise(asyncpg: Any, batch: PromisedFiles) -> SameFiles | Refusal | BudgetSpent:
+async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal | BudgetSpent:
     first = batch.declared[0].upload
     size_bytes = batch.size_bytes
     counted, limits = None, (0, 0, 0, 0)
@@ -261,7 +261,7 @@ async def _promise(asyncpg: Any, batch: PromisedFiles) -> SameFiles | Refusal | 
     return Refusal.GALLERY_DELETED if batch.owner_id is None else Refusal.OVER_QUOTA
 
 
-def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | BudgetSpent | None:
+def _refusal(batch: FilesToReserve, size_bytes: int, row: Any) -> Refusal | BudgetSpent | None:
     """None: as far as can be seen now, nothing stands in the way."""
     if row["deleted"]:
         return Refusal.GALLERY_DELETED
@@ -278,7 +278,7 @@ def _refusal(batch: PromisedFiles, size_bytes: int, row: Any) -> Refusal | Budge
     return None if batch.budgets is None else _spent(batch, batch.budgets, row)
 
 
-def _spent(batch: PromisedFiles, budgets: PromiseBudgets, row: Any) -> BudgetSpent | None:
+def _spent(batch: FilesToReserve, budgets: ReservationBudgets, row: Any) -> BudgetSpent | None:
     files, size_bytes = len(batch.declared), batch.size_bytes
     for spent in (
         BudgetSpent("gallery", _open(row, "gallery"), budgets.gallery),
@@ -289,8 +289,8 @@ def _spent(batch: PromisedFiles, budgets: PromiseBudgets, row: Any) -> BudgetSpe
     return None
 
 
-def _open(row: Any, whose: str) -> PromiseBudget:
-    return PromiseBudget(row[f"{whose}_files"], row[f"{whose}_bytes"])
+def _open(row: Any, whose: str) -> ReservationBudget:
+    return ReservationBudget(row[f"{whose}_files"], row[f"{whose}_bytes"])
 
 
 def _row(one: DeclaredUpload, usual_expiry: datetime, *, posted: bool) -> _Row:

@@ -85,9 +85,9 @@ class ClamdAddress:
 class Clamd:
     """patience: longest silence of clamd, at connecting, while it reads, and while it thinks."""
 
-    def __init__(self, address: ClamdAddress, *, patience: timedelta) -> None:
+    def __init__(self, address: ClamdAddress, *, timeout: timedelta) -> None:
         self._address = address
-        self._patience_s = patience.total_seconds()
+        self._timeout_s = timeout.total_seconds()
 
     async def scan(self, chunks: AsyncIterator[bytes]) -> Verdict:
         """What clamd thinks of the content.
@@ -98,7 +98,7 @@ class Clamd:
         # right after its answer when it has heard enough.
         with socket.socket(self._address.family) as line:
             line.setblocking(False)
-            await self._patiently(_loop().sock_connect(line, self._address.target), "cannot be reached")
+            await self._within_timeout(_loop().sock_connect(line, self._address.target), "cannot be reached")
             with suppress(ConnectionError):
                 await self._tell(line, chunks)
             return _verdict(await self._reply(line))
@@ -111,7 +111,7 @@ class Clamd:
 
     async def _send(self, line: socket.socket, data: bytes) -> None:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 await _loop().sock_sendall(line, data)
         except TimeoutError as error:
             raise ScannerUnavailable("clamd does not read on") from error
@@ -119,15 +119,15 @@ class Clamd:
     async def _reply(self, line: socket.socket) -> bytes:
         reply = b""
         while not reply.endswith(b"\x00"):
-            piece = await self._patiently(_loop().sock_recv(line, _MAX_REPLY_BYTES), "says nothing")
+            piece = await self._within_timeout(_loop().sock_recv(line, _MAX_REPLY_BYTES), "says nothing")
             if not piece or len(reply) > _MAX_REPLY_BYTES:
                 raise ScannerUnavailable("clamd broke off")
             reply += piece
         return reply
 
-    async def _patiently(self, doing: Awaitable[T], failure: str) -> T:
+    async def _within_timeout(self, doing: Awaitable[T], failure: str) -> T:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 return await doing
         except OSError as error:  # TimeoutError is one
             raise ScannerUnavailable(f"clamd {failure}") from error

@@ -22,9 +22,9 @@ from kappi_contracts.events import Event
 from kappi_contracts.grants import GRANT_HEADER, Grant, PublicGallery, Right
 from kappi_contracts.topics import BY_NAME
 
+from kappi_media.bootstrap import Dependencies
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
-from kappi_media.ground import Ground
-from kappi_media.worker import UploadWorker
+from kappi_media.use_cases.process_upload import UploadWorker
 
 
 class Teller(Protocol):
@@ -130,13 +130,13 @@ class Http:
 
 
 @dataclass(slots=True)
-class Graveyard:
+class RecordingDeadLetters:
     """Dead letters, in memory."""
 
-    buried: list[tuple[Record, BaseException]] = field(default_factory=list)
+    letters: list[tuple[Record, BaseException]] = field(default_factory=list)
 
-    async def bury(self, record: Record, *, group: str, error: BaseException) -> None:
-        self.buried.append((record, error))
+    async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
+        self.letters.append((record, error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +244,11 @@ def redelivered(event: Published) -> Record:
 class Worker:
     """The worker of completed uploads: a record is heard, and what it queued is worked off."""
 
-    def __init__(self, ground: Ground, worker: UploadWorker, graveyard: Graveyard) -> None:
-        self._database = ground.database
+    def __init__(self, deps: Dependencies, worker: UploadWorker, dead_letters: RecordingDeadLetters) -> None:
+        self._database = deps.database
         self._worker = worker
-        known = worker_handlers(ground.outbox, worker, clock=ground.clock)
-        self.hears = Processor(group=WORKER_GROUP, handlers=known, dead_letters=graveyard)
+        known = worker_handlers(deps.outbox, worker, clock=deps.clock)
+        self.hears = Processor(group=WORKER_GROUP, handlers=known, dead_letters=dead_letters)
 
     async def process(self, record: Record) -> None:
         """Returns when nothing is queued any more."""

@@ -13,8 +13,8 @@ import pillow_heif
 from kappi_chassis.testing.programs import require_program
 from PIL import Image
 
-from kappi_media.location_free.find import find_location
-from kappi_media.location_free.patching import patched
+from kappi_media.gps_free.find import find_location
+from kappi_media.gps_free.patching import patched
 from kappi_media.probing import BytesSource
 
 TIMEOUT_S: Final = 60

@@ -19,7 +19,7 @@ from kappi_media.errors import ArchiveBusy, ArchiveEmpty, GalleryNotFound, Origi
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.tiers import TierRules
-from kappi_media.use_cases.location_free import LocationFreeCopies
+from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 LAID_OUT_AT_ONCE = 1_000
 """More files are laid out on a thread: it takes about 20 µs each."""
@@ -38,7 +38,7 @@ class Archives:
         queries: ArchiveQueries,
         *,
         view: ViewQueries,
-        copies: LocationFreeCopies,
+        copies: GpsFreeCopies,
         store: ObjectStore,
         at_once: int,
         window_bytes: int,

@@ -83,7 +83,7 @@ class ChangeMany:
         self, owner_id: AccountId, ids: list[UUID], change: Change, call: IdempotentCall | None
     ) -> list[BulkOutcome]:
         async with self._outbox.begin() as unit:
-            stored = await call.claim(unit.connection) if call is not None else None
+            stored = await call.begin(unit.connection) if call is not None else None
             if stored is not None:
                 return decode(stored.body, type=list[BulkOutcome])
             others = await self._carry_out(unit, owner_id, ids, change)

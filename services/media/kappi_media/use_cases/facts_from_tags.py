@@ -50,7 +50,7 @@ class FactsFromTags:
         A store that does not answer, or knows no tags, is a look that found nothing.
         """
         now = self._clock()
-        claimed = await self._tags.claim(media_ids, now=now, missed_before=now - self.retry_after)
+        claimed = await self._tags.lease(media_ids, now=now, missed_before=now - self.retry_after)
         async with asyncio.TaskGroup() as group:
             looks = [group.create_task(self._look(media_id, home)) for media_id, home in claimed]
         found: defaultdict[GalleryId, dict[MediaId, TaggedFacts]] = defaultdict(dict)
@@ -97,9 +97,9 @@ class FactsOnRead:
     found.
     """
 
-    def __init__(self, facts: FactsFromTags, *, patience: timedelta) -> None:
+    def __init__(self, facts: FactsFromTags, *, timeout: timedelta) -> None:
         self._facts = facts
-        self._patience_s = patience.total_seconds()
+        self._timeout_s = timeout.total_seconds()
         self._holds_s = facts.retry_after.total_seconds()
         self._looked_at: OrderedDict[MediaId, float] = OrderedDict()
         self._looking: set[asyncio.Task[set[MediaId]]] = set()
@@ -115,7 +115,7 @@ class FactsOnRead:
         task = asyncio.create_task(self._facts.fill(unseen), name="facts-on-read")
         self._looking.add(task)
         task.add_done_callback(self._ended)
-        await asyncio.wait((task,), timeout=self._patience_s)
+        await asyncio.wait((task,), timeout=self._timeout_s)
         return task.done() and not task.cancelled() and task.exception() is None and bool(task.result())
 
     async def close(self) -> None:

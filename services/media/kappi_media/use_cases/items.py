@@ -6,14 +6,14 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
-from kappi_media.domain import UNMADE, Description, GalleryId, Handout, Item, MediaId
+from kappi_media.domain import UNMADE, Description, GalleryId, Item, MediaId, ServedVariant
 from kappi_media.errors import MediaNotFound, MediaNotReady, OriginalNotInTier
 from kappi_media.repository.items import ItemQueries
 from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
-from kappi_media.use_cases.location_free import LocationFreeCopies
+from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 
 class Items:
@@ -24,7 +24,7 @@ class Items:
         items: ItemQueries,
         *,
         urls: DownloadUrls,
-        copies: LocationFreeCopies,
+        copies: GpsFreeCopies,
         outbox: Outbox,
         clock: Clock,
         facts: FactsOnRead | None = None,
@@ -43,12 +43,12 @@ class Items:
             item = _there(await self._items.find(media_id, gallery_id))
         return item
 
-    async def location_free_handout(self, item: Item) -> Handout:
+    async def gps_free_variant(self, item: Item) -> ServedVariant:
         """What a viewer is given for its original where places are not told; a copy is made from now on."""
-        handout = (await self._copies.handouts([item.id]))[item.id]
-        if handout in UNMADE and item.status == "ready":
+        variant = (await self._copies.variants([item.id]))[item.id]
+        if variant in UNMADE and item.status == "ready":
             self._copies.want(item.gallery_id, [item.id])
-        return handout
+        return variant
 
     async def describe(
         self,
@@ -100,7 +100,7 @@ class Items:
     ) -> SignedUrl:
         """A copy that does not tell where the original was made, made if need be.
 
-        Raises as `download` and as `LocationFreeCopies` do.
+        Raises as `download` and as `GpsFreeCopies` do.
         """
         item = await self._downloadable(media_id, gallery_id, rules=rules)
         handed = await self._copies(media_id, gallery_id)

@@ -10,9 +10,9 @@ from kappi_contracts.events import GalleryDeleted, GalleryUpdated, LinkExpired, 
 
 from kappi_media import metrics
 from kappi_media.domain import AccountId, GalleryId, LinkId
+from kappi_media.repository.gps_free import note_face
 from kappi_media.repository.lifecycle import close_gallery, publish_all, take_abandoned
 from kappi_media.repository.links import remove_if_over
-from kappi_media.repository.location_free import note_face
 from kappi_media.repository.ownership import adopt
 
 SWEEP_BATCH = 500

@@ -21,13 +21,13 @@ from kappi_contracts.keys import original_key
 from kappi_media import errors, metrics
 from kappi_media.domain import GalleryId, LinkId, MediaId
 from kappi_media.paging import cursor_after
+from kappi_media.repository.gps_free import note_face
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import Link, LinkQueries, add_link, hold_item
-from kappi_media.repository.location_free import note_face
 from kappi_media.schemas import LinkPage, LinkView, NewLink, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
-from kappi_media.use_cases.location_free import LocationFreeCopies
+from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 CREATED = 201
 TOKEN_BYTES = 24
@@ -74,7 +74,7 @@ class CreateLink:
         """As above, once per Idempotency-Key: a repetition gets the first answer."""
         _check(order.rules)
         async with self._outbox.begin() as unit:
-            stored = await call.claim(unit.connection)
+            stored = await call.begin(unit.connection)
             if stored is not None:
                 return with_seconds_left(stored.body, now=self._clock())
             answer = await self._create_within(unit, order)
@@ -139,7 +139,7 @@ class Links:
         *,
         items: ItemQueries,
         urls: DownloadUrls,
-        copies: LocationFreeCopies,
+        copies: GpsFreeCopies,
         clock: Clock,
     ) -> None:
         self._copies = copies
@@ -181,7 +181,7 @@ class Links:
         """A URL of the original that ends with the link at the latest.
 
         In a gallery that tells no places: of the copy that does not. Raises LinkNotFound, LinkExpired,
-        MediaNotReady (it is still to be checked), and as `LocationFreeCopies` does.
+        MediaNotReady (it is still to be checked), and as `GpsFreeCopies` does.
         """
         target = await self._links.target(hash_of(token))
         now = self._clock()

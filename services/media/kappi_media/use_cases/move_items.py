@@ -19,8 +19,8 @@ from kappi_contracts.grants import Grant
 from kappi_media.domain import AccountId, GalleryId
 from kappi_media.errors import GalleryNotFound, MediaNotFound, MediaNotReady, MoveFailed, TooManyMoves
 from kappi_media.repository.bulk import HeldItem
+from kappi_media.repository.gps_free import note_face
 from kappi_media.repository.lifecycle import publish_each
-from kappi_media.repository.location_free import note_face
 from kappi_media.repository.moves import (
     Leftovers,
     MoveQueries,

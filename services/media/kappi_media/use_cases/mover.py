@@ -18,11 +18,11 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectHead, ObjectMissing, ObjectStore
 from kappi_contracts.events import MediaMoved, ObjectsUnused
-from kappi_contracts.keys import location_free_key, original_key, rendition_key
+from kappi_contracts.keys import gps_free_key, original_key, rendition_key
 
 from kappi_media import metrics
-from kappi_media.claims import renewing
 from kappi_media.domain import GalleryId
+from kappi_media.lease import renewing
 from kappi_media.repository.moves import CopiedObjects, LeasedMove, MoveQueries, PendingMove, RequestedMove
 from kappi_media.use_cases.move_items import KEPT_FOR, unused_folder
 
@@ -187,7 +187,7 @@ def _keys_of(move: PendingMove, gallery_id: GalleryId, folder: int | None) -> li
     """The original first, then the copy without its place, then renditions."""
     keys = [original_key(gallery_id, move.media_id, folder)]
     if move.location_free:
-        keys.append(location_free_key(gallery_id, move.media_id, folder))
+        keys.append(gps_free_key(gallery_id, move.media_id, folder))
     return keys + [
         rendition_key(gallery_id, move.media_id, size, fmt, folder=folder) for size, fmt in move.renditions
     ]

@@ -29,9 +29,9 @@ from kappi_chassis.storage import (
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
-from kappi_media.claims import renewing
 from kappi_media.domain import Upload, UploadId, url_lifetime_left
 from kappi_media.errors import UploadIncomplete
+from kappi_media.lease import renewing
 from kappi_media.parts import PartPlan
 from kappi_media.repository.multipart import MultipartQueries
 from kappi_media.schemas import CompletedPart, SignedPart

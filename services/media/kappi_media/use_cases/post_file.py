@@ -23,6 +23,7 @@ from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
 
 from kappi_media.content_types import content_type_of, is_taken
+from kappi_media.direct_upload.body import PostedBody
 from kappi_media.domain import (
     AccountId,
     AddressId,
@@ -31,7 +32,7 @@ from kappi_media.domain import (
     GalleryId,
     Item,
     MediaId,
-    PromiseBudgets,
+    ReservationBudgets,
     Upload,
     UploadId,
 )
@@ -44,14 +45,13 @@ from kappi_media.errors import (
     UploadNotFound,
 )
 from kappi_media.measured_content import MeasuredContent
-from kappi_media.posted.body import PostedBody
 from kappi_media.probing import MediaFormat, is_supported, sniff
 from kappi_media.repository.small_uploads import settle
-from kappi_media.repository.uploads import PromisedFiles, UploadQueries
+from kappi_media.repository.uploads import FilesToReserve, UploadQueries
 from kappi_media.schemas import PostedFile
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.complete import CompleteUpload
-from kappi_media.use_cases.promising import Promising, check_promised
+from kappi_media.use_cases.quota_reservation import QuotaReservation, check_reserved
 from kappi_media.use_cases.room import check_room, store_problem
 from kappi_media.use_cases.uploads import AbortUpload
 
@@ -103,7 +103,7 @@ class _Inflow:
 
 class PostFile:
     """lifetime: of a promise whose file never came whole, until it is swept. budgets: as in
-    `PromiseTerms`."""
+    `ReservationTerms`."""
 
     def __init__(
         self,
@@ -113,8 +113,8 @@ class PostFile:
         abort: AbortUpload,
         store: ObjectStore,
         outbox: Outbox,
-        promising: Promising,
-        budgets: PromiseBudgets,
+        quota_reservation: QuotaReservation,
+        budgets: ReservationBudgets,
         lifetime: timedelta,
         clock: Clock,
         new_id: NewId,
@@ -124,7 +124,7 @@ class PostFile:
         self._abort = abort
         self._store = store
         self._outbox = outbox
-        self._promising = promising
+        self._quota_reservation = quota_reservation
         self._budgets = budgets
         self._lifetime = lifetime
         self._clock = clock
@@ -134,7 +134,7 @@ class PostFile:
         """The new item; with `call_of`, the one that the first request of this call made.
 
         Where it fails, nothing is left: no item, no reservation, and the object goes.
-        Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, TooMuchPromised,
+        Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, ReservationBudgetExceeded,
         GalleryNotFound, GalleryKeyWrong, InsufficientStorage, StoreUnavailable, IdempotencyKeyReused,
         UploadNotFound (the first one's item was deleted), and what the body does.
         """
@@ -145,7 +145,7 @@ class PostFile:
         if fmt is None or not is_supported(fmt):
             raise await _refusal(inflow, fmt)
         await check_room(self._store, order.at_most_bytes)
-        upload = await self._promise(order, fmt)
+        upload = await self._reserve(order, fmt)
         ours = False
         try:
             received = await self._store_original(upload, inflow)
@@ -166,12 +166,12 @@ class PostFile:
     async def _repeat(self, order: FileOrder, received: _Received, call_of: CallOf) -> Item:
         """Nothing is stored again: what was sent is only compared with the first time."""
         async with self._outbox.begin() as unit:
-            stored = await call_of(received.fingerprint).claim(unit.connection)
+            stored = await call_of(received.fingerprint).begin(unit.connection)
             if stored is None:  # forgotten just now, after its time
                 raise Unavailable("Send it again.", retry_after_s=1)
         return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
 
-    async def _promise(self, order: FileOrder, fmt: MediaFormat) -> Upload:
+    async def _reserve(self, order: FileOrder, fmt: MediaFormat) -> Upload:
         now = self._clock()
         upload = Upload(
             id=UploadId(self._new_id()),
@@ -186,7 +186,7 @@ class PostFile:
             expires_at=now + self._lifetime,
             created_at=now,
         )
-        files = PromisedFiles(
+        files = FilesToReserve(
             [DeclaredUpload(upload, Description())],
             order.owner_id,
             order.rules.quota_bytes if order.owner_id is not None else None,
@@ -195,10 +195,10 @@ class PostFile:
             posted=True,
         )
 
-        async def promise() -> None:
-            check_promised(files, await self._uploads.promise(files))
+        async def reserve() -> None:
+            check_reserved(files, await self._uploads.reserve(files))
 
-        await self._promising(files, promise)
+        await self._quota_reservation(files, reserve)
         return upload
 
     async def _store_original(self, upload: Upload, inflow: _Inflow) -> _Received:
@@ -219,7 +219,7 @@ class PostFile:
         async with self._outbox.begin() as unit:
             call = call_of(received.fingerprint) if call_of is not None else None
             if call is not None:
-                stored = await call.claim(unit.connection)
+                stored = await call.begin(unit.connection)
                 if stored is not None:
                     return _upload_id_in(stored)
             if not await settle(unit.connection, declared):

@@ -43,7 +43,7 @@ from kappi_media.repository.post_pictures import (
     NotReserved,
     PostPictureQueries,
     ShownPicture,
-    bury_picture,
+    tombstone_picture,
 )
 from kappi_media.shares import Share
 from kappi_media.stored_renditions import Decoding
@@ -235,7 +235,7 @@ class ShowPostPicture:
 
 async def forget_picture(unit: UnitOfWork, envelope: Envelope[PostDeleted]) -> None:
     """The inbox effect of PostDeleted: the picture is shown no more and charged no more."""
-    await bury_picture(unit.connection, PostId(envelope.data.post_id))
+    await tombstone_picture(unit.connection, PostId(envelope.data.post_id))
 
 
 def _unusable(post_id: PostId, rejected: Rejected) -> Problem:

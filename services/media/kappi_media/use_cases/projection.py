@@ -7,7 +7,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountCreated, AccountDeleted, AccountTierChanged, TierChanged
 
 from kappi_media.domain import AccountId
-from kappi_media.repository.tiers import bury_account, keep_account_tier, keep_tier
+from kappi_media.repository.tiers import keep_account_tier, keep_tier, tombstone_account
 from kappi_media.tiers import TierRules
 
 
@@ -38,6 +38,6 @@ async def note_account_tier(
 async def note_account_deletion(unit: UnitOfWork, envelope: Envelope[AccountDeleted]) -> None:
     """The inbox effect of AccountDeleted. The galleries service deletes the galleries, one event each."""
     event = envelope.data
-    await bury_account(
+    await tombstone_account(
         unit.connection, AccountId(event.account_id), at=event.deleted_at, sequence=envelope.sequence
     )

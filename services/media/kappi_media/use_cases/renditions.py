@@ -16,7 +16,6 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import RenditionFormat, original_key
 
 from kappi_media import metrics
-from kappi_media.claims import renewing
 from kappi_media.domain import AddressId, GalleryId, Item, MediaId
 from kappi_media.errors import (
     MediaNotFound,
@@ -26,6 +25,7 @@ from kappi_media.errors import (
     RenditionsBusy,
     RenditionUrlInvalid,
 )
+from kappi_media.lease import renewing
 from kappi_media.probing import Rejected, RejectReason
 from kappi_media.rendering.failures import DecoderKilled, DecoderStalled, DecoderUnavailable
 from kappi_media.rendition_urls import RenditionUrls
@@ -38,7 +38,7 @@ from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
 from kappi_media.tiers import TierRules
-from kappi_media.use_cases.late_objects import purge_again
+from kappi_media.use_cases.repurge import purge_again
 from kappi_media.use_cases.room import store_problem
 
 LEASE = timedelta(seconds=45)
@@ -130,7 +130,7 @@ class MakeRendition:
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             now = self._clock()
-            state = await self._renditions.claim(wanted, now=now, until=now + LEASE)
+            state = await self._renditions.lease(wanted, now=now, until=now + LEASE)
             if state is None:
                 raise MediaNotFound
             if state.stored:

@@ -1,4 +1,4 @@
-"""Promise a batch of uploads: one statement, and a signed URL for each file."""
+"""Reserve a batch of uploads: one statement, and a signed URL for each file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from kappi_media.domain import (
     Description,
     GalleryId,
     MediaId,
-    PromiseBudgets,
+    ReservationBudgets,
     Upload,
     UploadId,
     url_lifetime_left,
@@ -42,11 +42,11 @@ from kappi_media.errors import (
 from kappi_media.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
 from kappi_media.probing import ACCEPTED
 from kappi_media.repository.uploads import (
-    PromisedFiles,
+    FilesToReserve,
     SameFiles,
     UploadQueries,
     digests_of,
-    promise_within,
+    reserve_within,
 )
 from kappi_media.schemas import (
     FileDeclaration,
@@ -63,7 +63,7 @@ from kappi_media.use_cases.multipart import (
     missing_parts,
     plan_of,
 )
-from kappi_media.use_cases.promising import Promising, check_promised
+from kappi_media.use_cases.quota_reservation import QuotaReservation, check_reserved
 from kappi_media.use_cases.room import check_room
 
 CREATED = 201
@@ -95,14 +95,14 @@ class _Promised(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromiseTerms:
+class ReservationTerms:
     """lifetime: of a promise of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
     multipart_above_bytes: larger files go in parts. budgets: of what is promised to anonymous galleries."""
 
     lifetime: timedelta
     multipart_lifetime: timedelta
     multipart_above_bytes: int
-    budgets: PromiseBudgets
+    budgets: ReservationBudgets
 
 
 class UploadSigner:
@@ -143,10 +143,10 @@ class SignBatch:
         multiparts: Multiparts,
         store: ObjectStore,
         outbox: Outbox,
-        promising: Promising,
+        quota_reservation: QuotaReservation,
         signer: UploadSigner,
         part_signer: PartSigner,
-        terms: PromiseTerms,
+        terms: ReservationTerms,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -154,7 +154,7 @@ class SignBatch:
         self._multiparts = multiparts
         self._store = store
         self._outbox = outbox
-        self._promising = promising
+        self._quota_reservation = quota_reservation
         self._signer = signer
         self._part_signer = part_signer
         self._terms = terms
@@ -164,16 +164,16 @@ class SignBatch:
     async def __call__(self, batch: Batch) -> bytes:
         """The encoded `PromisedBatch`. All or nothing.
 
-        Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, TooMuchPromised, GalleryNotFound
+        Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound
         (deleted), GalleryKeyWrong (it has another owner by now), InsufficientStorage, StoreUnavailable.
         """
         files = await self._files(batch)
 
-        async def promise() -> _Promised:
-            same = check_promised(files, await self._uploads.promise(files))
+        async def reserve() -> _Promised:
+            same = check_reserved(files, await self._uploads.reserve(files))
             return _Promised([one.upload for one in files.declared], same)
 
-        return await self._answer(await self._promising(files, promise))
+        return await self._answer(await self._quota_reservation(files, reserve))
 
     async def idempotently(self, batch: Batch, call: IdempotentCall) -> bytes:
         """As above, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
@@ -182,18 +182,18 @@ class SignBatch:
         """
         files = await self._files(batch)
 
-        async def promise() -> _Promised:
+        async def reserve() -> _Promised:
             async with self._outbox.begin() as unit:
-                stored = await call.claim(unit.connection)
+                stored = await call.begin(unit.connection)
                 if stored is None:
-                    same = check_promised(files, await promise_within(unit.connection, files))
+                    same = check_reserved(files, await reserve_within(unit.connection, files))
                     uploads = [one.upload for one in files.declared]
                     ids = encode([upload.id for upload in uploads])
                     await call.store(unit.connection, StoredAnswer(CREATED, ids))
                     return _Promised(uploads, same)
             return await self._promised_before(batch, stored)
 
-        return await self._answer(await self._promising(files, promise))
+        return await self._answer(await self._quota_reservation(files, reserve))
 
     async def _promised_before(self, batch: Batch, stored: StoredAnswer) -> _Promised:
         ids = [UploadId(each) for each in decode(stored.body, type=list[UUID])]
@@ -202,10 +202,10 @@ class SignBatch:
             raise UploadNotFound("Those uploads were abandoned and swept: declare the files again.")
         return _Promised(uploads, await self._uploads.same_files(batch.gallery_id, digests_of(uploads)))
 
-    async def _files(self, batch: Batch) -> PromisedFiles:
+    async def _files(self, batch: Batch) -> FilesToReserve:
         declared = self._declare(batch)
         await check_room(self._store, sum(file.size for file in batch.files))
-        return PromisedFiles(
+        return FilesToReserve(
             declared,
             batch.owner_id,
             # Nobody's galleries have no account that could be full.

@@ -19,7 +19,7 @@ from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
 from kappi_media.compression import Coding, compress
-from kappi_media.domain import UNMADE, GalleryContents, GalleryId, Handout, Item
+from kappi_media.domain import UNMADE, GalleryContents, GalleryId, Item, ServedVariant
 from kappi_media.errors import GalleryNotFound
 from kappi_media.item_fragments import ItemFragments
 from kappi_media.page_cache import PageCache
@@ -30,7 +30,7 @@ from kappi_media.schemas import SharedGallery
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.tiers import TierRules
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
-from kappi_media.use_cases.location_free import LocationFreeCopies
+from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 _encoder = msgspec.json.Encoder()
 
@@ -71,7 +71,7 @@ class ViewGallery:
         *,
         urls: DownloadUrls,
         cache: PageCache,
-        copies: LocationFreeCopies,
+        copies: GpsFreeCopies,
         facts: FactsOnRead | None = None,
     ) -> None:
         self._view = view
@@ -134,8 +134,8 @@ class ViewGallery:
             items = await self._view.items(missing)
             if self._facts is not None and await self._facts(items):
                 items = await self._view.items(missing)
-            handouts = await self._handouts(gallery, items)
-            shown |= fragments.make(items, as_of=as_of, rules=rules, handouts=handouts)
+            variants = await self._variants(gallery, items)
+            shown |= fragments.make(items, as_of=as_of, rules=rules, variants=variants)
         document = _Page(
             gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
             # One that was deleted between the two reads is left out; the version has moved on by then.
@@ -144,14 +144,14 @@ class ViewGallery:
         )
         return compress(_encoder.encode(document), page.coding)
 
-    async def _handouts(self, gallery: PublicGallery, items: Sequence[Item]) -> Mapping[UUID, Handout]:
+    async def _variants(self, gallery: PublicGallery, items: Sequence[Item]) -> Mapping[UUID, ServedVariant]:
         """What is given for originals where not these; copies that are not there yet are made from now on."""
         if not gallery.location_free:
             return {}
-        handouts = await self._copies.handouts([item.id for item in items])
-        unmade = [item.id for item in items if item.status == "ready" and handouts[item.id] in UNMADE]
+        variants = await self._copies.variants([item.id for item in items])
+        unmade = [item.id for item in items if item.status == "ready" and variants[item.id] in UNMADE]
         self._copies.want(GalleryId(gallery.id), unmade)
-        return handouts
+        return variants
 
 
 def names(header: str, etag: str) -> bool:

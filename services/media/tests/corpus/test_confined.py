@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 from kappi_contracts.keys import RenditionFormat
-from kappi_media.location_free.find import find_location
+from kappi_media.gps_free.find import find_location
 from kappi_media.probing import SNIFF_BYTES, BytesSource, MediaFormat, probe, sniff
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize

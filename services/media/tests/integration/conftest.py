@@ -27,16 +27,25 @@ from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
+from kappi_media.bootstrap import Dependencies, build_accesses, build_renditions, build_worker
 from kappi_media.consumers import GROUP, handlers
 from kappi_media.domain import start_of_bucket
-from kappi_media.ground import Ground, build_accesses, build_renditions, build_worker
 from kappi_media.main import build_app
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.statistics.recorder import CountAccesses
-from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Http, Published, Teller, Worker
+from kappi_media.testing.harness import (
+    Client,
+    Clock,
+    Gallery,
+    Http,
+    Published,
+    RecordingDeadLetters,
+    Teller,
+    Worker,
+)
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.renditions import MakeRendition
 
@@ -165,7 +174,7 @@ def outbox(database: Database) -> Outbox:
 
 
 @pytest.fixture
-def ground(
+def deps(
     database: Database,
     outbox: Outbox,
     store: TroubledStore,
@@ -173,11 +182,11 @@ def ground(
     grant_key: SigningKey,
     account_keys: Fetch,
     clock: Clock,
-) -> Ground:
+) -> Dependencies:
     async def grant_keys() -> bytes:
         return msgspec.json.encode(jwks_document(grant_key))
 
-    return Ground(
+    return Dependencies(
         database=database,
         outbox=outbox,
         store=store,
@@ -189,19 +198,19 @@ def ground(
 
 
 @pytest.fixture
-async def make_rendition(ground: Ground, renderer: Renderer) -> AsyncIterator[MakeRendition]:
+async def make_rendition(deps: Dependencies, renderer: Renderer) -> AsyncIterator[MakeRendition]:
     """What makes renditions on request, with real decoders."""
-    make = build_renditions(ground, renderer)
+    make = build_renditions(deps, renderer)
     yield make
     await make.close()
 
 
 @pytest.fixture
 def make_http(
-    ground: Ground, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
+    deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> Callable[..., Http]:
     """`make_http(max_in_flight=10, …)`: the app under other settings."""
-    return lambda **changed: Http(build_app(ground, make_settings(**changed), make_rendition))
+    return lambda **changed: Http(build_app(deps, make_settings(**changed), make_rendition))
 
 
 @pytest.fixture
@@ -210,20 +219,22 @@ def counter() -> AccessCounter:
 
 
 @pytest.fixture
-def flush(ground: Ground, make_settings: Callable[..., MediaSettings], counter: AccessCounter) -> AccessFlush:
+def flush(
+    deps: Dependencies, make_settings: Callable[..., MediaSettings], counter: AccessCounter
+) -> AccessFlush:
     """What writes the counter down."""
-    return build_accesses(ground, make_settings(), counter)
+    return build_accesses(deps, make_settings(), counter)
 
 
 @pytest.fixture
 def counting_http(
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
     make_rendition: MakeRendition,
     counter: AccessCounter,
 ) -> Http:
     """The app with statistics on."""
-    return Http(build_app(ground, make_settings(), make_rendition, recorder=CountAccesses(counter)))
+    return Http(build_app(deps, make_settings(), make_rendition, recorder=CountAccesses(counter)))
 
 
 @pytest.fixture
@@ -237,16 +248,14 @@ def client(http: Http) -> Client:
 
 
 @pytest.fixture
-def graveyard() -> Graveyard:
-    return Graveyard()
+def dead_letters() -> RecordingDeadLetters:
+    return RecordingDeadLetters()
 
 
 @pytest.fixture
-def processor(ground: Ground, graveyard: Graveyard) -> Processor:
+def processor(deps: Dependencies, dead_letters: RecordingDeadLetters) -> Processor:
     """The consumer of everything but the work on originals."""
-    return Processor(
-        group=GROUP, handlers=handlers(ground.outbox), dead_letters=graveyard, clock=ground.clock
-    )
+    return Processor(group=GROUP, handlers=handlers(deps.outbox), dead_letters=dead_letters, clock=deps.clock)
 
 
 @pytest.fixture
@@ -257,9 +266,9 @@ async def renderer() -> AsyncIterator[Renderer]:
 
 
 @pytest.fixture
-def worker(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Worker:
+def worker(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDeadLetters) -> Worker:
     """The worker of UploadCompleted, with real decoders."""
-    return Worker(ground, build_worker(ground, renderer, concurrency=4), graveyard)
+    return Worker(deps, build_worker(deps, renderer, concurrency=4), dead_letters)
 
 
 @pytest.fixture
@@ -281,12 +290,12 @@ def record(clock: Clock) -> Callable[..., Record]:
 
 
 @pytest.fixture
-def tell(processor: Processor, record: Callable[..., Record], graveyard: Graveyard) -> Teller:
+def tell(processor: Processor, record: Callable[..., Record], dead_letters: RecordingDeadLetters) -> Teller:
     """`await tell(event, sequence=…)`: the service has heard of it."""
 
     async def told(event: Event, *, sequence: int = 1) -> None:
         await processor.process(record(event, sequence=sequence))
-        assert graveyard.buried == []
+        assert dead_letters.letters == []
 
     return told
 

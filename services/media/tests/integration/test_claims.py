@@ -57,8 +57,8 @@ def allow(tell: Teller, clock: Clock) -> Allow:
     return make
 
 
-async def reserve(http: Http, gallery: Gallery, account_id: UUID, **wish: Any) -> Answer:
-    body = {"account_id": account_id, **wish}
+async def reserve(http: Http, gallery: Gallery, account_id: UUID, **request: Any) -> Answer:
+    body = {"account_id": account_id, **request}
     return await http("POST", f"/internal/galleries/{gallery.id}/claim", body=body)
 
 

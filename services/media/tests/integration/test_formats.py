@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from kappi_contracts.events import AccountCreated
-from kappi_media.ground import Ground, build_worker, probe_limits
+from kappi_media.bootstrap import Dependencies, build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.containers import Heif, cluster, ispe, matroska
@@ -23,8 +23,8 @@ from kappi_media.testing.harness import (
     Client,
     Clock,
     Gallery,
-    Graveyard,
     Published,
+    RecordingDeadLetters,
     Teller,
     Worker,
     redelivered,
@@ -182,14 +182,14 @@ async def test_limits_are_settings(
     reason: str,
     client: Client,
     gallery: Gallery,
-    ground: Ground,
+    deps: Dependencies,
     renderer: Renderer,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     published: Publications,
     make_settings: Callable[..., MediaSettings],
 ) -> None:
     limits = probe_limits(make_settings(**setting))
-    worker = Worker(ground, build_worker(ground, renderer, concurrency=1, limits=limits), graveyard)
+    worker = Worker(deps, build_worker(deps, renderer, concurrency=1, limits=limits), dead_letters)
     item = await worked(client, gallery, worker, published, body=body, content_type=content_type)
     assert (item["status"], item["rejection_reason"]) == ("rejected", reason)
 

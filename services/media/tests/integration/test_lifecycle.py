@@ -9,7 +9,15 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted, JanitorTick
-from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, Worker, redelivered
+from kappi_media.testing.harness import (
+    Client,
+    Clock,
+    Gallery,
+    Published,
+    RecordingDeadLetters,
+    Worker,
+    redelivered,
+)
 from kappi_media.testing.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -125,7 +133,7 @@ async def test_a_deletion_amid_signing_and_completing_leaves_nothing_behind(
     record: Any,
     clock: Clock,
     database: Database,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     published: Publications,
 ) -> None:
     for _ in range(8):
@@ -149,7 +157,7 @@ async def test_a_deletion_amid_signing_and_completing_leaves_nothing_behind(
         told = {event.key for event in await published("UploadCompleted")}
         made = [answer.json["id"] for answer in completed if answer.status == 200]
         assert set(made) <= told
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
 
 
 async def test_a_first_batch_and_a_deletion_at_once_leave_nothing_behind(

@@ -23,7 +23,7 @@ from kappi_contracts.events import (
     LinkExpired,
     TierChanged,
 )
-from kappi_media.ground import Ground
+from kappi_media.bootstrap import Dependencies
 from kappi_media.main import build_app
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import (
@@ -142,11 +142,11 @@ class Standing:
 
 @pytest.fixture
 def at(
-    ground: Ground, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
+    deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> Callable[[datetime], Http]:
     """`at(instant)`: the app at that instant."""
     return lambda instant: Http(
-        build_app(replace(ground, clock=Standing(instant)), make_settings(), make_rendition)
+        build_app(replace(deps, clock=Standing(instant)), make_settings(), make_rendition)
     )
 
 

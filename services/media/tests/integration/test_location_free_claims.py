@@ -13,23 +13,23 @@ from kappi_chassis.db import Database
 from kappi_chassis.problems import Problem
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.eventually import eventually
+from kappi_media.bootstrap import Dependencies, build_copies
 from kappi_media.domain import GalleryId, MediaId
 from kappi_media.errors import LocationFreePending
-from kappi_media.ground import Ground, build_copies
-from kappi_media.location_free.edits import Patch, Unremovable
+from kappi_media.gps_free.edits import Patch, Unremovable
 from kappi_media.probing import RangedSource
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.testing.harness import Client, Clock, Gallery
 from kappi_media.testing.samples import Shot, encode, quadrants
-from kappi_media.use_cases import location_free
-from kappi_media.use_cases.location_free import AT_ONCE, LocationFreeCopies
+from kappi_media.use_cases import gps_free
+from kappi_media.use_cases.gps_free import AT_ONCE, GpsFreeCopies
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
 
 
 @pytest.fixture
-async def copies(ground: Ground) -> AsyncIterator[LocationFreeCopies]:
-    copies = build_copies(ground)
+async def copies(deps: Dependencies) -> AsyncIterator[GpsFreeCopies]:
+    copies = build_copies(deps)
     yield copies
     await copies.close()
 
@@ -43,14 +43,14 @@ async def items(client: Client, gallery: Gallery, database: Database) -> list[Me
 
 
 async def test_copies_of_the_dead_do_not_hold_up_the_others(
-    copies: LocationFreeCopies,
+    copies: GpsFreeCopies,
     gallery: Gallery,
     items: list[MediaId],
     database: Database,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.3)
     free, *held = items
     await database.hot.execute(
         "INSERT INTO rendition_claims (media_id, size, held_until) SELECT unnest($1::uuid[]), $2, $3",
@@ -69,35 +69,35 @@ async def test_copies_of_the_dead_do_not_hold_up_the_others(
 
 
 async def test_a_photographs_copy_is_made_by_somebody_else_two_minutes_after_its_maker_died(
-    copies: LocationFreeCopies,
-    ground: Ground,
+    copies: GpsFreeCopies,
+    deps: Dependencies,
     gallery: Gallery,
     items: list[MediaId],
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dead = build_copies(ground)
+    dead = build_copies(deps)
     monkeypatch.setattr(dead, "_make", _dies)
     with pytest.raises(_Died):
         await dead(items[0], GalleryId(gallery.id))
-    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.3)
     with pytest.raises(LocationFreePending):
         await copies(items[0], GalleryId(gallery.id))
-    monkeypatch.setattr(location_free, "PATIENCE_S", 20.0)
+    monkeypatch.setattr(gps_free, "PATIENCE_S", 20.0)
     clock.pass_by(timedelta(minutes=2))
-    somebody_else = build_copies(ground)  # not who may still be at the end of its patience
+    somebody_else = build_copies(deps)  # not who may still be at the end of its patience
     assert (await somebody_else(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
 
 async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_given_a_rest(
-    copies: LocationFreeCopies,
-    ground: Ground,
+    copies: GpsFreeCopies,
+    deps: Dependencies,
     gallery: Gallery,
     items: list[MediaId],
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(location_free, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.3)
     begun = 0
 
     async def killed(_: RangedSource) -> tuple[Patch, ...]:
@@ -106,20 +106,20 @@ async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_gi
         clock.pass_by(timedelta(minutes=5))  # it had stalled: longer than its claim was held
         raise DecoderKilled("ended with -9")
 
-    unwell = build_copies(ground, killed)
+    unwell = build_copies(deps, killed)
     for _ in range(3):
         with pytest.raises(LocationFreePending):
             await unwell(items[0], GalleryId(gallery.id))
     await unwell.close()
     assert begun == 1, "what a file makes of a decoder is not repeated for all who ask"
-    clock.pass_by(location_free.REST)
-    monkeypatch.setattr(location_free, "PATIENCE_S", 20.0)
+    clock.pass_by(gps_free.REST)
+    monkeypatch.setattr(gps_free, "PATIENCE_S", 20.0)
     assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
 
 @pytest.mark.parametrize("ending", ["released", "impossible", "killed"])
 async def test_one_that_lost_its_claim_leaves_the_next_ones_alone(
-    ground: Ground,
+    deps: Dependencies,
     gallery: Gallery,
     items: list[MediaId],
     clock: Clock,
@@ -134,7 +134,7 @@ async def test_one_that_lost_its_claim_leaves_the_next_ones_alone(
         await go_on.wait()
         raise failures[ending]
 
-    lost = build_copies(ground, slow)
+    lost = build_copies(deps, slow)
     first = asyncio.ensure_future(lost(items[0], GalleryId(gallery.id)))
     await asyncio.wait_for(begun.wait(), 20)
     next_ones = clock() + timedelta(hours=1)

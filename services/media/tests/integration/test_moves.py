@@ -18,8 +18,8 @@ from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectHead, StorageRefused
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import AccountCreated, GalleryDeleted, ObjectsUnused
-from kappi_contracts.keys import folder_prefix, location_free_key, original_key, rendition_key
-from kappi_media.ground import Ground, build_copies, build_mover, build_renditions, tick_steps
+from kappi_contracts.keys import folder_prefix, gps_free_key, original_key, rendition_key
+from kappi_media.bootstrap import Dependencies, build_copies, build_mover, build_renditions, tick_steps
 from kappi_media.repository.links import add_link
 from kappi_media.repository.moves import MoveQueries
 from kappi_media.settings import MediaSettings
@@ -98,8 +98,8 @@ def move(
 
 
 @pytest.fixture
-def mover(ground: Ground) -> Mover:
-    return build_mover(ground)
+def mover(deps: Dependencies) -> Mover:
+    return build_mover(deps)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ async def test_an_item_moves_with_all_that_belongs_to_it(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    ground: Ground,
+    deps: Dependencies,
     database: Database,
     published: Publications,
     bearer: Callable[[UUID], dict[str, str]],
@@ -187,7 +187,7 @@ async def test_an_item_moves_with_all_that_belongs_to_it(
     clock: Clock,
 ) -> None:
     media_id, stays = await ready(home, caption="Tower", tags=["Paris"]), await ready(home)
-    copies = build_copies(ground)
+    copies = build_copies(deps)
     await copies(UUID(media_id), home.id)  # type: ignore[arg-type]
     await copies.close()
     link = (
@@ -452,7 +452,7 @@ async def test_a_switch_waits_for_what_ends_its_move(
     owner: UUID,
     ready: Ready,
     move: Move,
-    ground: Ground,
+    deps: Dependencies,
     published: Publications,
     store: TroubledStore,
     monkeypatch: pytest.MonkeyPatch,
@@ -473,12 +473,12 @@ async def test_a_switch_waits_for_what_ends_its_move(
 
     with monkeypatch.context() as patched:
         patched.setattr(store, "copy", slow)
-        async with running(build_mover(ground)):
+        async with running(build_mover(deps)):
             await copied.wait()
             if meanwhile == "another request":
                 await move(third, media_id)
             else:
-                unused = ground.outbox.row(
+                unused = deps.outbox.row(
                     ObjectsUnused(
                         media_id=UUID(media_id), gallery_id=album.id, folder=1, purge_after=utc_now()
                     )
@@ -559,7 +559,7 @@ async def test_a_gallery_that_is_deleted_meanwhile(
 
 async def test_a_store_that_is_away_is_tried_again(
     client: Client,
-    ground: Ground,
+    deps: Dependencies,
     home: Gallery,
     album: Gallery,
     ready: Ready,
@@ -592,7 +592,7 @@ async def test_a_store_that_is_away_is_tried_again(
 
 async def test_a_mover_that_is_killed_before_the_switch_is_made_up_for(
     client: Client,
-    ground: Ground,
+    deps: Dependencies,
     home: Gallery,
     album: Gallery,
     ready: Ready,
@@ -663,15 +663,15 @@ async def test_what_is_not_there_beside_the_original_is_made_again(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    ground: Ground,
+    deps: Dependencies,
     store: TroubledStore,
 ) -> None:
     media_id = await ready(home)
-    copies = build_copies(ground)
+    copies = build_copies(deps)
     await copies(UUID(media_id), home.id)  # type: ignore[arg-type]
     await copies.close()
     await store.delete_batch(
-        [rendition_key(home.id, UUID(media_id), "400"), location_free_key(home.id, UUID(media_id))]
+        [rendition_key(home.id, UUID(media_id), "400"), gps_free_key(home.id, UUID(media_id))]
     )
     await move(album, media_id)
     await deliver()
@@ -691,7 +691,7 @@ async def test_what_is_made_for_the_old_place_is_not_shown_in_the_new_one(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    ground: Ground,
+    deps: Dependencies,
     renderer: Any,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
@@ -707,7 +707,7 @@ async def test_what_is_made_for_the_old_place_is_not_shown_in_the_new_one(
                 await deliver()
             return await renderer.render(*args, **more)
 
-    make = build_renditions(ground, Slow())  # type: ignore[arg-type]
+    make = build_renditions(deps, Slow())  # type: ignore[arg-type]
     wanted = WantedRendition(UUID(media_id), home.id, "200", "webp")  # type: ignore[arg-type]
     answer = await asyncio.gather(make(wanted, NO_SHARE), return_exceptions=True)
     await make.close()
@@ -805,7 +805,7 @@ async def test_moves_are_forgotten_after_a_day(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
     clock: Clock,
     database: Database,
@@ -816,7 +816,7 @@ async def test_moves_are_forgotten_after_a_day(
     await move(album, await ready(home))
 
     async def left_after(span: timedelta) -> int:
-        for step in tick_steps(ground, make_settings()):
+        for step in tick_steps(deps, make_settings()):
             await step(clock() + span)
         return int(await database.hot.fetchval("SELECT count(*) FROM moves"))
 
@@ -882,14 +882,14 @@ async def test_moves_in_both_directions_at_once_keep_counts_exact(
     move: Move,
     database: Database,
     http: Http,
-    ground: Ground,
+    deps: Dependencies,
     bearer: Callable[[UUID], dict[str, str]],
     owner: UUID,
 ) -> None:
     here = [await ready(home) for _ in range(4)]
     there = [await ready(album) for _ in range(4)]
     await asyncio.gather(*(move(album, one) for one in here), *(move(home, one) for one in there))
-    async with running(*(build_mover(ground) for _ in range(3))):
+    async with running(*(build_mover(deps) for _ in range(3))):
         await asyncio.gather(
             http("DELETE", f"/v1/media/{here[0]}", grant=home.grant()),
             move(home, here[1]),

@@ -30,7 +30,7 @@ from kappi_chassis.testing.signed_calls import Answer as StoreAnswer
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.ground import Ground
+from kappi_media.bootstrap import Dependencies
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
@@ -65,7 +65,7 @@ def store(place: StorePlace) -> TroubledStore:
 
 
 @pytest.fixture
-def ground(
+def deps(
     database: Database,
     outbox: Outbox,
     store: TroubledStore,
@@ -73,11 +73,11 @@ def ground(
     grant_key: SigningKey,
     account_keys: Fetch,
     clock: Clock,
-) -> Ground:
+) -> Dependencies:
     async def grant_keys() -> bytes:
         return msgspec.json.encode(jwks_document(grant_key))
 
-    return Ground(
+    return Dependencies(
         database=database,
         outbox=outbox,
         store=store,
@@ -104,7 +104,7 @@ class Sender:
         self._http = http
         self._gallery = gallery
 
-    async def promise(self, *files: dict[str, Any], **more: Any) -> list[Any]:
+    async def reserve(self, *files: dict[str, Any], **more: Any) -> list[Any]:
         answer = await self._http(
             "POST",
             f"/v1/galleries/{self._gallery.id}/uploads",
@@ -117,7 +117,7 @@ class Sender:
         return uploads
 
     async def begin(self, body: bytes = FILE, **more: Any) -> Any:
-        (promised,) = await self.promise(large(body, **more))
+        (promised,) = await self.reserve(large(body, **more))
         assert promised["method"] == "multipart"
         return promised
 
@@ -168,7 +168,7 @@ def key_of(gallery: Gallery, upload: Any) -> str:
 async def test_a_large_file_is_promised_in_parts(
     sender: Sender, clock: Clock, database: Database, store: TroubledStore, gallery: Gallery
 ) -> None:
-    small, promised = await sender.promise(large(FILE[:THRESHOLD]), large())
+    small, promised = await sender.reserve(large(FILE[:THRESHOLD]), large())
     assert small["method"] == "single"
     assert set(promised) == {"id", "media_id", "method", "expires_at", "expires_in", "multipart"}
     multipart = promised["multipart"]
@@ -294,7 +294,7 @@ async def test_bodies_that_cannot_be(sender: Sender, http: Http, gallery: Galler
 async def test_parts_of_uploads_that_are_none_or_over(
     sender: Sender, http: Http, gallery: Gallery, clock: Clock, make_gallery: Callable[..., Gallery]
 ) -> None:
-    (single,) = await sender.promise(large(JPEG))
+    (single,) = await sender.reserve(large(JPEG))
     refused = await sender.sign(single, 1)
     assert (refused.status, refused.code) == (409, "upload_not_multipart")
 
@@ -373,7 +373,7 @@ async def test_a_store_that_is_away_delays_the_parts_only(
     sender: Sender, store: TroubledStore, database: Database
 ) -> None:
     store.down = True
-    first, second = await sender.promise(large(), large())
+    first, second = await sender.reserve(large(), large())
     assert (first["multipart"]["parts"], first["multipart"]["part_count"]) == ([], 3)
     for answer in (await sender.look(first), await sender.sign(first, 1), await sender.complete(first)):
         assert (answer.status, answer.code) in {(503, "store_unavailable"), (409, "upload_incomplete")}
@@ -709,7 +709,7 @@ async def test_an_abort_while_the_store_is_away_is_an_abort(
 
 async def test_a_repeated_request_gets_the_same_parts(sender: Sender, store: TroubledStore) -> None:
     async def ask() -> Any:
-        return (await sender.promise(large(), headers={"Idempotency-Key": "9a6f0e-parts"}))[0]
+        return (await sender.reserve(large(), headers={"Idempotency-Key": "9a6f0e-parts"}))[0]
 
     store.down = True
     first = await ask()
@@ -724,10 +724,10 @@ async def test_a_repeated_request_gets_the_same_parts(sender: Sender, store: Tro
 
 async def test_a_batch_shares_its_part_urls_out(sender: Sender) -> None:
     size = 5 << 30
-    (alone,) = await sender.promise(large(size=size))
+    (alone,) = await sender.reserve(large(size=size))
     assert alone["multipart"]["part_count"] == 1024
     assert len(alone["multipart"]["parts"]) == 100
-    many = await sender.promise(*[large(size=2 << 30)] * 20)
+    many = await sender.reserve(*[large(size=2 << 30)] * 20)
     assert {len(one["multipart"]["parts"]) for one in many} == {25}
     state = (await sender.look(many[0])).json
     assert len(state["multipart"]["parts"]) == 100

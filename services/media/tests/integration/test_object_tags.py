@@ -20,9 +20,9 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
+from kappi_media.bootstrap import Dependencies, build_facts, build_worker, tick_steps
 from kappi_media.consumers import GROUP, handlers
 from kappi_media.domain import MediaId
-from kappi_media.ground import Ground, build_facts, build_worker, tick_steps
 from kappi_media.main import build_app
 from kappi_media.object_tags import TaggedFacts, tags_of
 from kappi_media.rendering.renderer import Renderer
@@ -33,9 +33,9 @@ from kappi_media.testing.harness import (
     Client,
     Clock,
     Gallery,
-    Graveyard,
     Http,
     Published,
+    RecordingDeadLetters,
     Worker,
     redelivered,
 )
@@ -75,26 +75,26 @@ def store(served_store: Any) -> SlowStore:
 
 
 @pytest.fixture
-def facts(ground: Ground, make_settings: Callable[..., MediaSettings]) -> FactsFromTags:
-    return build_facts(ground, make_settings())
+def facts(deps: Dependencies, make_settings: Callable[..., MediaSettings]) -> FactsFromTags:
+    return build_facts(deps, make_settings())
 
 
 @pytest.fixture
 async def on_read(facts: FactsFromTags) -> AsyncIterator[FactsOnRead]:
     """As patient as a test on a busy machine has to be."""
-    on_read = FactsOnRead(facts, patience=timedelta(seconds=30))
+    on_read = FactsOnRead(facts, timeout=timedelta(seconds=30))
     yield on_read
     await on_read.close()
 
 
 @pytest.fixture
 def http(
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
     make_rendition: MakeRendition,
     on_read: FactsOnRead,
 ) -> Http:
-    return Http(build_app(ground, make_settings(), make_rendition, on_read))
+    return Http(build_app(deps, make_settings(), make_rendition, on_read))
 
 
 def key_of(gallery: Gallery, item: Mapping[str, Any]) -> str:
@@ -144,7 +144,7 @@ async def test_the_worker_has_the_last_word(
     gallery: Gallery,
     store: SlowStore,
     worker: Worker,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     published: Publications,
 ) -> None:
     item = await client.upload(gallery, JPEG)
@@ -152,7 +152,7 @@ async def test_the_worker_has_the_last_word(
     assert (await client.view(gallery)).json["items"][0]["width"] == 4032
     (completed,) = await published("UploadCompleted")
     await worker.process(redelivered(completed))
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
     (shown,) = (await client.view(gallery)).json["items"]
     assert seen(shown) == ("image", "ready", 64, 48, None)
     (ready,) = await published("MediaReady")
@@ -242,11 +242,11 @@ async def test_the_store_is_asked_once_however_many_read(
 
 
 async def test_replicas_share_a_look_that_found_nothing_until_it_is_old(
-    client: Client, gallery: Gallery, store: SlowStore, ground: Ground, clock: Clock
+    client: Client, gallery: Gallery, store: SlowStore, deps: Dependencies, clock: Clock
 ) -> None:
     item = await client.upload(gallery, JPEG)
     replicas = [
-        FactsFromTags(TagQueries(ground.database), store=store, clock=clock, retry_after=timedelta(hours=1))
+        FactsFromTags(TagQueries(deps.database), store=store, clock=clock, retry_after=timedelta(hours=1))
         for _ in range(5)
     ]
     id_ = MediaId(UUID(item["id"]))
@@ -261,15 +261,15 @@ async def test_replicas_share_a_look_that_found_nothing_until_it_is_old(
 
 
 async def test_a_reader_does_not_wait_for_a_slow_store(
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
     make_rendition: MakeRendition,
     facts: FactsFromTags,
     gallery: Gallery,
     store: SlowStore,
 ) -> None:
-    hasty = FactsOnRead(facts, patience=timedelta(milliseconds=20))
-    client = Client(Http(build_app(ground, make_settings(), make_rendition, hasty)))
+    hasty = FactsOnRead(facts, timeout=timedelta(milliseconds=20))
+    client = Client(Http(build_app(deps, make_settings(), make_rendition, hasty)))
     item = await client.upload(gallery, JPEG)
     await store.set_tags(key_of(gallery, item), tags_of(PHOTO))
     store.open.clear()
@@ -323,9 +323,9 @@ async def test_a_tick_fills_what_nobody_read(
     client: Client,
     gallery: Gallery,
     make_gallery: Callable[..., Gallery],
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     record: Any,
     clock: Clock,
     store: SlowStore,
@@ -336,8 +336,8 @@ async def test_a_tick_fills_what_nobody_read(
         for _ in range(3):
             item = await client.upload(home, JPEG)
             await store.set_tags(key_of(home, item), tags_of(PHOTO))
-    known = handlers(ground.outbox, on_tick_first=tick_steps(ground, make_settings()))
-    processor = Processor(group=GROUP, handlers=known, dead_letters=graveyard, clock=ground.clock)
+    known = handlers(deps.outbox, on_tick_first=tick_steps(deps, make_settings()))
+    processor = Processor(group=GROUP, handlers=known, dead_letters=dead_letters, clock=deps.clock)
     await processor.process(
         record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=7, hours=7), origin="operator"))
     )
@@ -346,15 +346,17 @@ async def test_a_tick_fills_what_nobody_read(
     await processor.process(
         record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=6), origin="operator"))
     )
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
     assert await database.hot.fetchval("SELECT count(*) FROM items WHERE width = 4032") == 6
     rows = await database.hot.fetch("SELECT version, item_count FROM contents")
     assert [tuple(row) for row in rows] == [(4, 3), (4, 3)]
 
 
-async def test_the_settings_turn_it_off(ground: Ground, make_settings: Callable[..., MediaSettings]) -> None:
-    without = tick_steps(ground, make_settings(fill_from_tags=False))
-    assert len(without) == len(tick_steps(ground, make_settings())) - 1
+async def test_the_settings_turn_it_off(
+    deps: Dependencies, make_settings: Callable[..., MediaSettings]
+) -> None:
+    without = tick_steps(deps, make_settings(fill_from_tags=False))
+    assert len(without) == len(tick_steps(deps, make_settings())) - 1
 
 
 async def test_the_command_fills_and_writes_everything(
@@ -408,8 +410,8 @@ async def test_the_command_as_an_operator_runs_it(
 
 
 @pytest.fixture
-def tagging_worker(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Worker:
-    return Worker(ground, build_worker(ground, renderer, concurrency=4, write_tags=True), graveyard)
+def tagging_worker(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDeadLetters) -> Worker:
+    return Worker(deps, build_worker(deps, renderer, concurrency=4, write_tags=True), dead_letters)
 
 
 async def test_the_worker_writes_what_it_found(
@@ -432,14 +434,14 @@ async def test_tags_that_cannot_be_written_keep_no_item_from_being_ready(
     gallery: Gallery,
     store: SlowStore,
     tagging_worker: Worker,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     published: Publications,
 ) -> None:
     item = await client.upload(gallery, JPEG)
     await store.set_tags(key_of(gallery, item), {f"team-{number}": "x" for number in range(8)})
     (completed,) = await published("UploadCompleted")
     await tagging_worker.process(redelivered(completed))
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
     assert len(await published("MediaReady")) == 1
     assert len(await store.tags(key_of(gallery, item))) == 8
 

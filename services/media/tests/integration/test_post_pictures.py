@@ -14,7 +14,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.storage import StorageUnavailable
 from kappi_contracts.events import AccountCreated, AccountDeleted, PostDeleted, TierChanged
 from kappi_contracts.keys import post_original_key, post_picture_key, post_prefix
-from kappi_media.ground import Ground, build_post_pictures
+from kappi_media.bootstrap import Dependencies, build_post_pictures
 from kappi_media.main import build_app
 from kappi_media.probing import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled
@@ -41,7 +41,7 @@ async def decoding() -> AsyncIterator[Renderer]:
 
 @pytest.fixture
 def app(
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
     make_rendition: MakeRendition,
     decoding: Renderer,
@@ -50,8 +50,8 @@ def app(
 
     def make(decoding: Any = decoding, **changed: Any) -> Http:
         settings = make_settings(**changed)
-        pictures = build_post_pictures(ground, settings, decoding)
-        return Http(build_app(ground, settings, make_rendition, pictures=pictures))
+        pictures = build_post_pictures(deps, settings, decoding)
+        return Http(build_app(deps, settings, make_rendition, pictures=pictures))
 
     return make
 
@@ -468,7 +468,7 @@ class TestPostDeleted:
         await assert_nothing_left(database, store, author_id, post_id)
 
     async def test_one_of_a_process_that_died_gives_its_reservation_back(
-        self, end: Callable[[UUID], Awaitable[None]], author_id: UUID, database: Database, ground: Ground
+        self, end: Callable[[UUID], Awaitable[None]], author_id: UUID, database: Database, deps: Dependencies
     ) -> None:
         from kappi_media.domain import AccountId, PostId
         from kappi_media.repository.post_pictures import PostPictureQueries

@@ -16,8 +16,8 @@ from kappi_chassis.db import Database
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated, JanitorTick
 from kappi_contracts.keys import original_key
+from kappi_media.bootstrap import Dependencies, tick_steps
 from kappi_media.consumers import handlers
-from kappi_media.ground import Ground, tick_steps
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
 from kappi_media.testing.samples import encode, quadrants
@@ -90,11 +90,11 @@ def tight(make_http: Callable[..., Http]) -> Http:
 
 
 @pytest.fixture
-def tick(ground: Ground, make_settings: Callable[..., MediaSettings], clock: Clock, record: Any) -> Any:
+def tick(deps: Dependencies, make_settings: Callable[..., MediaSettings], clock: Clock, record: Any) -> Any:
     """`await tick()`: what the service does on one, all of it."""
 
     async def tick() -> None:
-        on_tick = handlers(ground.outbox, on_tick_first=tick_steps(ground, make_settings()))["JanitorTick"]
+        on_tick = handlers(deps.outbox, on_tick_first=tick_steps(deps, make_settings()))["JanitorTick"]
         event = JanitorTick(schedule="hourly", at=clock(), origin="timer")
         await on_tick(Envelope(id=new_id(), source="/tests", time=clock(), sequence=1, data=event))
 

@@ -18,13 +18,22 @@ from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key
+from kappi_media.bootstrap import Dependencies, build_arrivals, build_worker, tick_steps
 from kappi_media.consumers import GROUP, handlers
-from kappi_media.ground import Ground, build_arrivals, build_worker, tick_steps
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings
 from kappi_media.store_events import Arrival
-from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, Worker, redelivered
+from kappi_media.testing.harness import (
+    Answer,
+    Client,
+    Clock,
+    Gallery,
+    Http,
+    RecordingDeadLetters,
+    Worker,
+    redelivered,
+)
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import checksums
@@ -46,10 +55,10 @@ class Scene:
     gallery: Gallery
     http: Http
     store: TroubledStore
-    ground: Ground
+    deps: Dependencies
     settings: MediaSettings
     renderer: Renderer
-    graveyard: Graveyard
+    dead_letters: RecordingDeadLetters
     clock: Clock
     record: Callable[..., Any]
     published: Callable[..., Awaitable[list[Any]]]
@@ -58,7 +67,7 @@ class Scene:
     def client(self) -> Client:
         return Client(self.http)
 
-    async def promise(self, **declared: Any) -> Any:
+    async def reserve(self, **declared: Any) -> Any:
         file = {"filename": "a.jpg", "content_type": "image/jpeg", "size": SIZE, **declared}
         (promised,) = await self.client.sign(self.gallery, file)
         return promised
@@ -78,7 +87,7 @@ class Scene:
             await self.store.put(key, JPEG, content_type="image/jpeg")
 
     async def upload(self, **declared: Any) -> Any:
-        promised = await self.promise(**declared)
+        promised = await self.reserve(**declared)
         await self.put(promised)
         assert (await self.client.complete(self.gallery, promised["id"])).status == 200
         return promised
@@ -96,31 +105,31 @@ class Scene:
         )
 
     async def work(self, scan: Any = None) -> None:
-        process = build_worker(self.ground, self.renderer, concurrency=4, scan=scan)
-        worker = Worker(self.ground, process, self.graveyard)
+        process = build_worker(self.deps, self.renderer, concurrency=4, scan=scan)
+        worker = Worker(self.deps, process, self.dead_letters)
         for event in await self.published("UploadCompleted"):
             await worker.process(redelivered(event))
             await worker.process(redelivered(event))
 
     async def tick(self, at: Any) -> None:
-        known = handlers(self.ground.outbox, on_tick_first=tick_steps(self.ground, self.settings))
+        known = handlers(self.deps.outbox, on_tick_first=tick_steps(self.deps, self.settings))
         processor = Processor(
-            group=GROUP, handlers=known, dead_letters=self.graveyard, clock=self.ground.clock
+            group=GROUP, handlers=known, dead_letters=self.dead_letters, clock=self.deps.clock
         )
         await processor.process(self.record(JanitorTick(schedule="hourly", at=at, origin="operator")))
 
     async def hear(self, event: Any) -> None:
         processor = Processor(
             group=GROUP,
-            handlers=handlers(self.ground.outbox),
-            dead_letters=self.graveyard,
-            clock=self.ground.clock,
+            handlers=handlers(self.deps.outbox),
+            dead_letters=self.dead_letters,
+            clock=self.deps.clock,
         )
         await processor.process(self.record(event))
 
     async def told_by_the_store(self, promised: Any) -> None:
         told = Arrival("bucket", self.gallery.id, UUID(promised["media_id"]))
-        await build_arrivals(self.ground)([told, told], way="kafka")
+        await build_arrivals(self.deps)([told, told], way="kafka")
 
 
 async def completed(scene: Scene) -> None:
@@ -133,7 +142,7 @@ async def ready(scene: Scene) -> None:
 
 
 async def completed_from_all_sides(scene: Scene) -> None:
-    promised = await scene.promise()
+    promised = await scene.reserve()
     await scene.put(promised)
     await asyncio.gather(
         *(scene.client.complete(scene.gallery, promised["id"]) for _ in range(5)),
@@ -143,7 +152,7 @@ async def completed_from_all_sides(scene: Scene) -> None:
 
 
 async def completed_by_the_store(scene: Scene) -> None:
-    promised = await scene.promise()
+    promised = await scene.reserve()
     await scene.put(promised)
     if "multipart" in promised:
         await scene.client.complete(scene.gallery, promised["id"])
@@ -151,7 +160,7 @@ async def completed_by_the_store(scene: Scene) -> None:
 
 
 async def completed_by_a_tick_after_its_time(scene: Scene) -> None:
-    await scene.put(await scene.promise())
+    await scene.put(await scene.reserve())
     await scene.tick(scene.clock() + LONG_AFTER)
 
 
@@ -171,7 +180,7 @@ KEEPING = [
 
 
 async def aborted(scene: Scene) -> None:
-    promised = await scene.promise()
+    promised = await scene.reserve()
     await scene.put(promised)
     for _ in range(2):
         assert (await scene.abort(promised)).status == 204
@@ -179,13 +188,13 @@ async def aborted(scene: Scene) -> None:
 
 
 async def abandoned(scene: Scene) -> None:
-    await scene.promise()
+    await scene.reserve()
     for _ in range(2):
         await scene.tick(scene.clock() + LONG_AFTER)
 
 
 async def of_another_type(scene: Scene) -> None:
-    promised = await scene.promise()
+    promised = await scene.reserve()
     await scene.put(promised, b"MZ" + bytes(SIZE - 2))
     for _ in range(2):
         assert (await scene.client.complete(scene.gallery, promised["id"])).status == 422
@@ -193,13 +202,13 @@ async def of_another_type(scene: Scene) -> None:
 
 
 async def of_another_checksum(scene: Scene) -> None:
-    promised = await scene.promise(sha256="0" * 64)
+    promised = await scene.reserve(sha256="0" * 64)
     await scene.smuggle(promised)
     assert (await scene.client.complete(scene.gallery, promised["id"])).status == 422
 
 
 async def of_another_checksum_found_late(scene: Scene) -> None:
-    promised = await scene.promise(sha256="0" * 64)
+    promised = await scene.reserve(sha256="0" * 64)
     await scene.smuggle(promised)
     assert (await scene.client.complete(scene.gallery, promised["id"])).status == 200
     await scene.work()
@@ -225,7 +234,7 @@ async def deleted(scene: Scene) -> None:
 
 async def deleted_with_its_gallery(scene: Scene) -> None:
     await scene.upload()
-    await scene.promise()
+    await scene.reserve()
     for _ in range(2):
         await scene.hear(
             GalleryDeleted(
@@ -273,9 +282,9 @@ def scene(
     make_http: Callable[..., Http],
     make_settings: Callable[..., MediaSettings],
     store: TroubledStore,
-    ground: Ground,
+    deps: Dependencies,
     renderer: Renderer,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     clock: Clock,
     record: Callable[..., Any],
     published: Callable[..., Awaitable[list[Any]]],
@@ -285,10 +294,10 @@ def scene(
         make_gallery(owner_id=new_id(), expires_at=None),
         make_http(**in_parts),
         store,
-        ground,
+        deps,
         make_settings(store_events_topic="store", **in_parts),
         renderer,
-        graveyard,
+        dead_letters,
         clock,
         record,
         published,
@@ -304,20 +313,23 @@ async def charged(database: Database, scene: Scene) -> tuple[int, int]:
 
 @pytest.mark.parametrize("end", KEEPING, ids=lambda end: end.__name__)
 async def test_an_item_is_charged_once(
-    scene: Scene, database: Database, graveyard: Graveyard, end: Callable[[Scene], Awaitable[None]]
+    scene: Scene,
+    database: Database,
+    dead_letters: RecordingDeadLetters,
+    end: Callable[[Scene], Awaitable[None]],
 ) -> None:
     await end(scene)
     assert await charged(database, scene) == (0, SIZE)
     assert await database.hot.fetchval("SELECT count(*) FROM items") == 1
     assert len(await scene.published("UploadCompleted")) == 1
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
 
 
 @pytest.mark.parametrize("end", RELEASING, ids=lambda end: end.__name__)
 async def test_what_did_not_become_an_item_is_not_charged(
     scene: Scene,
     database: Database,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     end: Callable[[Scene], Awaitable[None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -325,4 +337,4 @@ async def test_what_did_not_become_an_item_is_not_charged(
         monkeypatch.setattr(checksums, "INLINE_LIMIT_BYTES", 1)
     await end(scene)
     assert await charged(database, scene) == (0, 0)
-    assert graveyard.buried == []
+    assert dead_letters.letters == []

@@ -20,7 +20,7 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
 from kappi_contracts.keys import RenditionFormat, rendition_key
-from kappi_media.ground import Ground, build_renditions
+from kappi_media.bootstrap import Dependencies, build_renditions
 from kappi_media.main import build_app
 from kappi_media.probing import Probe, RangedSource
 from kappi_media.probing.rejection import RejectReason, RenderRejected
@@ -98,14 +98,14 @@ Replica = Callable[..., Http]
 
 
 @pytest.fixture
-async def replica(ground: Ground, make_settings: Callable[..., MediaSettings]) -> AsyncIterator[Replica]:
+async def replica(deps: Dependencies, make_settings: Callable[..., MediaSettings]) -> AsyncIterator[Replica]:
     """`replica(counting)`: one more process of the service, with a renderer of its own."""
     makers = []
 
     def start(counting: Counting, bounds: WaitingBounds = DEFAULT_BOUNDS, **changed: Any) -> Http:
-        make = build_renditions(ground, counting, bounds)
+        make = build_renditions(deps, counting, bounds)
         makers.append(make)
-        return Http(build_app(ground, make_settings(**changed), make))
+        return Http(build_app(deps, make_settings(**changed), make))
 
     yield start
     for make in makers:
@@ -658,7 +658,7 @@ async def test_an_item_deleted_meanwhile_is_purged_once_more(
 
 
 async def test_a_stop_gives_up_and_leaves_the_way_free(
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
     gallery: Gallery,
     ready: Ready,
@@ -667,8 +667,8 @@ async def test_a_stop_gives_up_and_leaves_the_way_free(
     media_id = await ready(gallery)
     counting = Counting()
     counting.go.clear()
-    make = build_renditions(ground, counting)
-    app = Http(build_app(ground, make_settings(), make))
+    make = build_renditions(deps, counting)
+    app = Http(build_app(deps, make_settings(), make))
     waiting = asyncio.ensure_future(ask(app, gallery, media_id, 200))
     await eventually(counting.begun)
     await make.close()

@@ -13,11 +13,19 @@ import pytest
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.processes import ManagedProcess
 from kappi_chassis.testing.programs import require_program
-from kappi_media.ground import Ground, build_scan, build_worker
+from kappi_media.bootstrap import Dependencies, build_scan, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Clamd, ClamdAddress, Infected, NotScannable, ScannerUnavailable
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Client, Gallery, Graveyard, Http, Published, Worker, redelivered
+from kappi_media.testing.harness import (
+    Client,
+    Gallery,
+    Http,
+    Published,
+    RecordingDeadLetters,
+    Worker,
+    redelivered,
+)
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 
@@ -67,12 +75,12 @@ def settings(make_settings: Callable[..., MediaSettings], clamd: ManagedProcess)
 
 
 @pytest.fixture
-def scanning(ground: Ground, renderer: Renderer, graveyard: Graveyard) -> Scanned:
+def scanning(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDeadLetters) -> Scanned:
     """`scanning(settings)`: the worker, as these settings make it."""
 
     def make(settings: MediaSettings) -> Worker:
-        process = build_worker(ground, renderer, concurrency=4, scan=build_scan(ground, settings))
-        return Worker(ground, process, graveyard)
+        process = build_worker(deps, renderer, concurrency=4, scan=build_scan(deps, settings))
+        return Worker(deps, process, dead_letters)
 
     return make
 
@@ -131,33 +139,33 @@ async def test_an_infected_original_is_rejected_and_nobody_ever_gets_it(
     assert (refused.status, refused.code) == (404, "media_not_found")
 
 
-async def scan(ground: Ground, settings: MediaSettings, body: bytes) -> None:
-    await ground.store.put("galleries/x/y/original", body, content_type="image/jpeg")
-    step = build_scan(ground, settings)
+async def scan(deps: Dependencies, settings: MediaSettings, body: bytes) -> None:
+    await deps.store.put("galleries/x/y/original", body, content_type="image/jpeg")
+    step = build_scan(deps, settings)
     assert step is not None
     await step("galleries/x/y/original", size_bytes=len(body))
 
 
-async def test_eicar(ground: Ground, settings: MediaSettings) -> None:
+async def test_eicar(deps: Dependencies, settings: MediaSettings) -> None:
     with pytest.raises(Infected) as found:
-        await scan(ground, settings, EICAR)
+        await scan(deps, settings, EICAR)
     assert (found.value.reason, "Kappi.Eicar" in found.value.detail) == ("infected", True)
 
 
 async def test_what_is_larger_than_clamd_takes(
-    ground: Ground, make_settings: Any, clamd: ManagedProcess
+    deps: Dependencies, make_settings: Any, clamd: ManagedProcess
 ) -> None:
     body = JPEG + bytes(STREAM_MAX_BYTES)
     for max_bytes in (100 << 20, STREAM_MAX_BYTES):  # clamd itself says so; nothing is sent
         told = {"clamd_address": str(clamd.log.parent / "s"), "clamd_max_bytes": max_bytes}
-        await scan(ground, make_settings(**told, clamd_oversize="pass"), body)
+        await scan(deps, make_settings(**told, clamd_oversize="pass"), body)
         with pytest.raises(NotScannable):
-            await scan(ground, make_settings(**told, clamd_oversize="reject"), body)
+            await scan(deps, make_settings(**told, clamd_oversize="reject"), body)
 
 
-async def test_many_at_once_take_their_turn(ground: Ground, settings: MediaSettings) -> None:
+async def test_many_at_once_take_their_turn(deps: Dependencies, settings: MediaSettings) -> None:
     outcomes = await asyncio.gather(
-        *(scan(ground, settings, MARKED) for _ in range(20)), return_exceptions=True
+        *(scan(deps, settings, MARKED) for _ in range(20)), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} == {Infected}
 
@@ -169,7 +177,7 @@ async def test_a_scanner_that_is_away_leaves_the_item_waiting(
     make_settings: Callable[..., MediaSettings],
     clamd: ManagedProcess,
     published: Publications,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
 ) -> None:
     clamd.kill()
     settings = make_settings(clamd_address=str(clamd.log.parent / "s"))
@@ -181,7 +189,7 @@ async def test_a_scanner_that_is_away_leaves_the_item_waiting(
         shown = await client.http("GET", f"/v1/media/{item['id']}", grant=gallery.grant("view"))
         return str(shown.json["status"])
 
-    scanner = Clamd(ClamdAddress.parse(settings.clamd_address or ""), patience=timedelta(seconds=1))
+    scanner = Clamd(ClamdAddress.parse(settings.clamd_address or ""), timeout=timedelta(seconds=1))
 
     async def nothing() -> Any:
         yield b""
@@ -193,21 +201,21 @@ async def test_a_scanner_that_is_away_leaves_the_item_waiting(
     clamd.start()
     await processing
     assert await status() == "ready"
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
 
 
 async def test_a_store_that_goes_away_meanwhile_is_the_stores_failure(
-    ground: Ground, settings: MediaSettings, store: TroubledStore
+    deps: Dependencies, settings: MediaSettings, store: TroubledStore
 ) -> None:
     store.down = True
-    step = build_scan(ground, settings)
+    step = build_scan(deps, settings)
     assert step is not None
     with pytest.raises(StorageUnavailable):
         await step("galleries/x/y/original", size_bytes=10)
 
 
 async def test_without_a_scanner_originals_go_out_at_once(
-    http: Http, gallery: Gallery, ground: Ground
+    http: Http, gallery: Gallery, deps: Dependencies
 ) -> None:
     item = await Client(http).upload(gallery, JPEG)
     assert item["original"]["url"].startswith("http")

@@ -367,10 +367,14 @@ async def test_a_repeated_request_is_no_duplicate_of_its_own_item(
     client: Client, http: Http, gallery: Gallery
 ) -> None:
     body = encode(quadrants(16, 16), "JPEG")
-    wish = {"files": [jpeg(len(body), sha256=hashlib.sha256(body).hexdigest())]}
+    request = {"files": [jpeg(len(body), sha256=hashlib.sha256(body).hexdigest())]}
     path, headers = f"/v1/galleries/{gallery.id}/uploads", {"idempotency-key": "batch-of-today"}
-    (upload,) = (await http("POST", path, grant=gallery.grant(), body=wish, headers=headers)).json["uploads"]
+    (upload,) = (await http("POST", path, grant=gallery.grant(), body=request, headers=headers)).json[
+        "uploads"
+    ]
     assert await client.put(upload, body) == 200
     assert (await client.complete(gallery, upload["id"])).status == 200
-    (again,) = (await http("POST", path, grant=gallery.grant(), body=wish, headers=headers)).json["uploads"]
+    (again,) = (await http("POST", path, grant=gallery.grant(), body=request, headers=headers)).json[
+        "uploads"
+    ]
     assert (again["state"], again.get("duplicate_of")) == ("completed", None)

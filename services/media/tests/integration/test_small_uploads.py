@@ -22,7 +22,7 @@ from kappi_chassis.testing.s3_server import S3Server
 from kappi_contracts.events import AccountCreated, GalleryDeleted, JanitorTick, TierChanged
 from kappi_contracts.keys import original_key
 from kappi_media.api.small_upload_operations import POST_FILE
-from kappi_media.ground import Ground, build_arrivals
+from kappi_media.bootstrap import Dependencies, build_arrivals
 from kappi_media.store_events import Arrival
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
@@ -312,8 +312,8 @@ class _Leaving(TroubledStore):
 
 
 @pytest.fixture
-def leaving(store: TroubledStore, ground: Ground) -> None:
-    object.__setattr__(ground, "store", _Leaving(store))
+def leaving(store: TroubledStore, deps: Dependencies) -> None:
+    object.__setattr__(deps, "store", _Leaving(store))
 
 
 async def test_a_store_that_goes_away_is_said_so(leaving: None, post: Post, database: Database) -> None:
@@ -538,10 +538,10 @@ async def test_the_tier_limits_the_file(
 
 
 async def test_the_store_telling_of_it_too_early_changes_nothing(
-    post: Post, store: TroubledStore, ground: Ground, published: Publications, gallery: Gallery
+    post: Post, store: TroubledStore, deps: Dependencies, published: Publications, gallery: Gallery
 ) -> None:
     put = store.put_stream
-    arrivals = build_arrivals(ground)
+    arrivals = build_arrivals(deps)
 
     async def put_and_tell(key: str, chunks: AsyncIterator[bytes], **more: Any) -> ObjectHead:
         head = await put(key, chunks, **more)
@@ -617,7 +617,7 @@ async def test_a_file_whose_process_died_is_swept_like_any_abandoned_upload(
     owned: Gallery,
     allow: Callable[..., Awaitable[None]],
     monkeypatch: pytest.MonkeyPatch,
-    ground: Ground,
+    deps: Dependencies,
     tell: Teller,
     clock: Clock,
     database: Database,
@@ -638,7 +638,7 @@ async def test_a_file_whose_process_died_is_swept_like_any_abandoned_upload(
     assert left.status == 499
     assert (await account(database, owned.owner_id))[0] > 0
     clock.pass_by(timedelta(hours=1))
-    assert await build_arrivals(ground).overlooked(clock(), older_than=timedelta(0)) == 0
+    assert await build_arrivals(deps).overlooked(clock(), older_than=timedelta(0)) == 0
 
     clock.pass_by(timedelta(hours=24))
     await tell(JanitorTick(schedule="hourly", at=clock(), origin="timer"))

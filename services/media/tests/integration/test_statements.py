@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
-from kappi_media.ground import Ground, build_facts
+from kappi_media.bootstrap import Dependencies, build_facts
 from kappi_media.main import build_app
 from kappi_media.repository.tags import _WAITING
 from kappi_media.settings import MediaSettings
@@ -66,12 +66,12 @@ async def counting(database: Database) -> AsyncIterator[Counting]:
 
 @pytest.fixture
 async def looking(
-    ground: Ground, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
+    deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> AsyncIterator[Http]:
     """The app that reads the tags of originals."""
     settings = make_settings()
-    facts = FactsOnRead(build_facts(ground, settings), patience=timedelta(seconds=30))
-    yield Http(build_app(ground, settings, make_rendition, facts))
+    facts = FactsOnRead(build_facts(deps, settings), timeout=timedelta(seconds=30))
+    yield Http(build_app(deps, settings, make_rendition, facts))
     await facts.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted
 from kappi_media.access_log_cursors import cursor_after
-from kappi_media.ground import Ground, tick_steps
+from kappi_media.bootstrap import Dependencies, tick_steps
 from kappi_media.repository.accesses import MAX_LINES_PER_HOUR, AccessQueries, LogPosition
 from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
@@ -360,7 +360,7 @@ async def test_a_deleted_gallery_has_no_log_and_gets_none(
 
 
 async def test_a_tick_forgets_lines_after_ninety_days(
-    ground: Ground,
+    deps: Dependencies,
     make_settings: Callable[..., MediaSettings],
     flush: AccessFlush,
     counter: AccessCounter,
@@ -369,7 +369,7 @@ async def test_a_tick_forgets_lines_after_ninety_days(
 ) -> None:
     counter.count("view", uuid4(), traits=GERMAN, network="203.0.113.0/24")
     await flush.flush()
-    steps = tick_steps(ground, make_settings(fill_from_tags=False))
+    steps = tick_steps(deps, make_settings(fill_from_tags=False))
     for days, left in ((89, 1), (91, 0)):
         for step in steps:
             await step(clock() + timedelta(days=days))

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from kappi_chassis.bus import Processor, Record
-from kappi_chassis.bus.foreign import ForeignProcessor
+from kappi_chassis.bus.external_topic import ForeignProcessor
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
@@ -23,10 +23,19 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key, rendition_key
+from kappi_media.bootstrap import Dependencies, build_arrivals, tick_steps
 from kappi_media.consumers import GROUP, STORE_GROUP, BeforeSweep, handlers, store_handler
-from kappi_media.ground import Ground, build_arrivals, tick_steps
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Graveyard, Http, Published, Teller
+from kappi_media.testing.harness import (
+    Answer,
+    Client,
+    Clock,
+    Gallery,
+    Http,
+    Published,
+    RecordingDeadLetters,
+    Teller,
+)
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.complete import CompleteUpload
@@ -47,10 +56,10 @@ def http(make_http: Callable[..., Http]) -> Http:
 
 
 @pytest.fixture
-def topic(ground: Ground, graveyard: Graveyard) -> ForeignProcessor:
+def topic(deps: Dependencies, dead_letters: RecordingDeadLetters) -> ForeignProcessor:
     """The consumer of the store's topic."""
-    handler = store_handler(build_arrivals(ground))
-    return ForeignProcessor(group=STORE_GROUP, topic=TOPIC, handler=handler, dead_letters=graveyard)
+    handler = store_handler(build_arrivals(deps))
+    return ForeignProcessor(group=STORE_GROUP, topic=TOPIC, handler=handler, dead_letters=dead_letters)
 
 
 def key_of(gallery: Gallery, promised: Any) -> str:
@@ -360,7 +369,11 @@ async def test_without_a_token_in_the_settings_there_is_no_such_place(make_http:
 
 
 async def test_the_topic_leads_to_the_same(
-    client: Client, gallery: Gallery, topic: Processor, graveyard: Graveyard, published: Publications
+    client: Client,
+    gallery: Gallery,
+    topic: Processor,
+    dead_letters: RecordingDeadLetters,
+    published: Publications,
 ) -> None:
     first, second = await client.sign(gallery, FILE, FILE)
     bodies = [message(key_of(gallery, one)) for one in (first, second)]
@@ -370,16 +383,16 @@ async def test_the_topic_leads_to_the_same(
     for body in (bodies[1], bodies[0], bodies[1], bodies[0]):
         await topic.process(record_of(body))
     assert sorted(event.key for event in await published()) == sorted([first["media_id"], second["media_id"]])
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\x00\x01protobuf", b"{}"])
-async def test_poison_on_the_topic_is_buried(
-    topic: Processor, graveyard: Graveyard, value: bytes | None
+async def test_poison_on_the_topic_becomes_a_dead_letter(
+    topic: Processor, dead_letters: RecordingDeadLetters, value: bytes | None
 ) -> None:
     before = counted("kafka", "unreadable")
     await topic.process(record_of(value))
-    ((record, _),) = graveyard.buried
+    ((record, _),) = dead_letters.letters
     assert record.value == value
     assert counted("kafka", "unreadable") == before + 1
 
@@ -403,14 +416,18 @@ class TestTick:
 
     @pytest.fixture
     def tick(
-        self, ground: Ground, make_settings: Callable[..., MediaSettings], graveyard: Graveyard, record: Any
+        self,
+        deps: Dependencies,
+        make_settings: Callable[..., MediaSettings],
+        dead_letters: RecordingDeadLetters,
+        record: Any,
     ) -> Callable[..., Awaitable[None]]:
         async def tick(at: Any, *, patient: bool = False, **changed: Any) -> None:
             settings = make_settings(**changed)
-            known = handlers(ground.outbox, on_tick_first=tick_steps(ground, settings))
-            processor = Processor(group=GROUP, handlers=known, dead_letters=graveyard, clock=ground.clock)
+            known = handlers(deps.outbox, on_tick_first=tick_steps(deps, settings))
+            processor = Processor(group=GROUP, handlers=known, dead_letters=dead_letters, clock=deps.clock)
             await processor.process(record(JanitorTick(schedule="hourly", at=at, origin="operator")))
-            assert graveyard.buried == []
+            assert dead_letters.letters == []
 
         return tick
 
@@ -512,9 +529,9 @@ class TestParts:
         return promised
 
     @pytest.fixture
-    def first(self, ground: Ground, make_settings: Callable[..., MediaSettings]) -> BeforeSweep:
+    def first(self, deps: Dependencies, make_settings: Callable[..., MediaSettings]) -> BeforeSweep:
         """What a tick does first."""
-        return tick_steps(ground, make_settings(store_events_token=TOKEN))[0]
+        return tick_steps(deps, make_settings(store_events_token=TOKEN))[0]
 
     async def test_the_store_and_the_client_at_once_make_one_item(
         self, client: Client, gallery: Gallery, http: Http, sent: Any, published: Publications

@@ -16,7 +16,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.bus import KafkaConnection, Producer
-from kappi_chassis.bus.dead_letters import DeadLetterDesk
+from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.db import Database
 from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
 from kappi_chassis.storage.s3_client import S3Address, make_client
@@ -187,7 +187,7 @@ class Phone:
         self._address = address
         self.gallery = gallery
 
-    async def promise(self) -> Any:
+    async def reserve(self) -> Any:
         file = {"filename": "a.jpg", "size": len(JPEG), "content_type": "image/jpeg"}
         return (await self._ask("POST", f"/v1/galleries/{self.gallery.id}/uploads", {"files": [file]}))[
             "uploads"
@@ -199,7 +199,7 @@ class Phone:
             assert answer.status == 200, await answer.text()
 
     async def send(self) -> str:
-        promised = await self.promise()
+        promised = await self.reserve()
         await self.put(promised)
         return str(promised["media_id"])
 
@@ -325,7 +325,7 @@ async def all_that_is_sent_arrives_once(
 
     await eventually(ready, PATIENCE_S)
     # What comes while the service is away is done when it is back, and nothing is done twice.
-    late = await phone.promise()
+    late = await phone.reserve()
     service.kill()
     await phone.put(late)
     service.start()
@@ -345,7 +345,7 @@ async def test_poison_goes_to_the_dead_letters_and_blocks_nothing(
     producer = Producer(connection, source="/a-store")
     with media(KAPPI_MEDIA_STORE_EVENTS_TOPIC=TOPIC), store():
         make_bucket(server)
-        promised = await phone.promise()
+        promised = await phone.reserve()
         await phone.put(promised)
         key = original_key(phone.gallery.id, UUID(promised["media_id"]))
         told = {"bucket": {"name": "kappi"}, "object": {"key": key.replace("/", "%2F")}}
@@ -359,8 +359,8 @@ async def test_poison_goes_to_the_dead_letters_and_blocks_nothing(
 
         await eventually(ready, PATIENCE_S)
     await producer.close()
-    async with DeadLetterDesk(connection, foreign=[TOPIC]) as desk:
-        (buried,) = [letter async for letter in desk.letters()]
-    assert (buried.value, buried.why("topic")) == (b"\x0a\x05proto", TOPIC)
-    async with DeadLetterDesk(connection) as desk:
-        assert [letter async for letter in desk.letters()] == []
+    async with DeadLetterAdmin(connection, foreign=[TOPIC]) as admin:
+        (letters,) = [letter async for letter in admin.letters()]
+    assert (letters.value, letters.why("topic")) == (b"\x0a\x05proto", TOPIC)
+    async with DeadLetterAdmin(connection) as admin:
+        assert [letter async for letter in admin.letters()] == []

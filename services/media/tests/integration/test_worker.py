@@ -17,8 +17,7 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
-from kappi_media import worker as worker_module
-from kappi_media.ground import Ground, build_worker
+from kappi_media.bootstrap import Dependencies, build_worker
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
 from kappi_media.rendering.failures import (
     DecoderKilled,
@@ -30,10 +29,19 @@ from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSiz
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.upload_jobs import UploadJobQueries
 from kappi_media.shares import NO_SHARE, Share
-from kappi_media.testing.harness import Client, Clock, Gallery, Graveyard, Published, Worker, redelivered
+from kappi_media.testing.harness import (
+    Client,
+    Clock,
+    Gallery,
+    Published,
+    RecordingDeadLetters,
+    Worker,
+    redelivered,
+)
 from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
 from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.worker import ATTEMPTS, FIRST_PAUSE, LEASE, STALL_COUNTS
+from kappi_media.use_cases import process_upload as worker_module
+from kappi_media.use_cases.process_upload import ATTEMPTS, FIRST_PAUSE, LEASE, STALL_COUNTS
 from PIL import Image
 
 SHOT = Shot(
@@ -147,7 +155,7 @@ async def test_a_duplicate_does_nothing(
     worker: Worker,
     published: Publications,
     store: TroubledStore,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
 ) -> None:
     await client.upload(gallery, SMALL)
     event = await completed(published)
@@ -160,7 +168,7 @@ async def test_a_duplicate_does_nothing(
     # The same upload told by another event, as after a restored backup.
     await worker.process(redelivered(replace(event, id=new_id())))
     assert [event.topic for event in await published()] == ["UploadCompleted", "MediaReady"]
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
 
 
 async def test_an_upload_told_after_its_gallerys_deletion_is_only_purged(
@@ -229,23 +237,23 @@ async def never(*_: Any, **__: Any) -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def worker_with(rendering: Any, ground: Ground, graveyard: Graveyard) -> Worker:
-    return Worker(ground, build_worker(ground, rendering, concurrency=4), graveyard)
+def worker_with(rendering: Any, deps: Dependencies, dead_letters: RecordingDeadLetters) -> Worker:
+    return Worker(deps, build_worker(deps, rendering, concurrency=4), dead_letters)
 
 
 async def test_an_item_deleted_during_the_work_is_purged_once_more(
     client: Client,
     gallery: Gallery,
-    ground: Ground,
-    graveyard: Graveyard,
+    deps: Dependencies,
+    dead_letters: RecordingDeadLetters,
     published: Publications,
     store: TroubledStore,
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
     worker = worker_with(
         Interrupted(lambda: client.http("DELETE", f"/v1/media/{media_id}", grant=gallery.grant())),
-        ground,
-        graveyard,
+        deps,
+        dead_letters,
     )
     await worker.process(redelivered(await completed(published)))
     # The rendition was put after the item was deleted: the second event has it removed.
@@ -259,14 +267,18 @@ async def test_an_item_deleted_during_the_work_is_purged_once_more(
 
 
 async def test_an_item_described_during_the_work_keeps_its_description(
-    client: Client, gallery: Gallery, ground: Ground, graveyard: Graveyard, published: Publications
+    client: Client,
+    gallery: Gallery,
+    deps: Dependencies,
+    dead_letters: RecordingDeadLetters,
+    published: Publications,
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
     path = f"/v1/media/{media_id}"
     worker = worker_with(
         Interrupted(lambda: client.http("PATCH", path, grant=gallery.grant(), body={"caption": "new"})),
-        ground,
-        graveyard,
+        deps,
+        dead_letters,
     )
     await worker.process(redelivered(await completed(published)))
     item = await read_item(client, gallery, media_id)
@@ -311,7 +323,7 @@ async def test_a_store_that_is_away_is_waited_for(
     worker: Worker,
     published: Publications,
     store: TroubledStore,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     impatient(monkeypatch)
@@ -327,16 +339,16 @@ async def test_a_store_that_is_away_is_waited_for(
     store.down = False
     await asyncio.wait_for(working, 20)
     assert (await read_item(client, gallery, media_id))["status"] == "ready"
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
 
 
 @pytest.mark.parametrize("failure", [DecoderNotStarted, DecoderLacksLibrary, DecoderKilled])
 async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while(
     client: Client,
     gallery: Gallery,
-    ground: Ground,
+    deps: Dependencies,
     published: Publications,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     monkeypatch: pytest.MonkeyPatch,
     failure: type[Exception],
 ) -> None:
@@ -350,9 +362,11 @@ async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while
             failures_left -= 1
             raise failure("out of memory")
 
-    await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(await completed(published)))
+    await worker_with(Interrupted(unwell), deps, dead_letters).process(
+        redelivered(await completed(published))
+    )
     assert (await read_item(client, gallery, media_id))["status"] == "ready"
-    assert graveyard.buried == []
+    assert dead_letters.letters == []
 
 
 @pytest.mark.parametrize(
@@ -361,9 +375,9 @@ async def test_an_original_is_not_condemned_for_a_decoder_that_fails_for_a_while
 async def test_an_original_that_ends_its_decoder_each_time_is_given_up(
     client: Client,
     gallery: Gallery,
-    ground: Ground,
+    deps: Dependencies,
     published: Publications,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     monkeypatch: pytest.MonkeyPatch,
     failure: type[Exception],
     times: int,
@@ -378,7 +392,7 @@ async def test_an_original_that_ends_its_decoder_each_time_is_given_up(
         raise failure("ended with -9")
 
     event = await completed(published)
-    await worker_with(Interrupted(unwell), ground, graveyard).process(redelivered(event))
+    await worker_with(Interrupted(unwell), deps, dead_letters).process(redelivered(event))
     assert tried == times
     item = await read_item(client, gallery, media_id)
     assert (item["status"], item["rejection_reason"]) == ("rejected", "too_complex")
@@ -389,9 +403,9 @@ async def test_an_original_that_ends_its_decoder_each_time_is_given_up(
 async def test_an_original_that_ends_the_worker_each_time_is_given_up(
     client: Client,
     gallery: Gallery,
-    ground: Ground,
+    deps: Dependencies,
     published: Publications,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -405,14 +419,14 @@ async def test_an_original_that_ends_the_worker_each_time_is_given_up(
         tried += 1
         await asyncio.Event().wait()
 
-    await worker_with(Interrupted(deadly), ground, graveyard).hears.process(
+    await worker_with(Interrupted(deadly), deps, dead_letters).hears.process(
         redelivered(await completed(published))
     )
     with monkeypatch.context() as patched:
         patched.setattr(UploadJobQueries, "postpone", never)
         patched.setattr(worker_module, "LEAVE_WITHIN_S", 0.01)
         for life in range(1, ATTEMPTS + 1):
-            dying = asyncio.ensure_future(build_worker(ground, Interrupted(deadly), concurrency=1).run())
+            dying = asyncio.ensure_future(build_worker(deps, Interrupted(deadly), concurrency=1).run())
 
             def begun(life: int = life) -> None:
                 assert tried == life
@@ -421,7 +435,7 @@ async def test_an_original_that_ends_the_worker_each_time_is_given_up(
             dying.cancel()
             await asyncio.wait([dying])
             clock.pass_by(LEASE)
-    running = asyncio.ensure_future(build_worker(ground, Interrupted(deadly), concurrency=1).run())
+    running = asyncio.ensure_future(build_worker(deps, Interrupted(deadly), concurrency=1).run())
 
     async def given_up() -> None:
         item = await read_item(client, gallery, media_id)
@@ -436,10 +450,10 @@ async def test_an_original_that_ends_the_worker_each_time_is_given_up(
 async def test_a_worker_that_is_stopped_leaves_its_work_to_the_next_at_once(
     client: Client,
     gallery: Gallery,
-    ground: Ground,
+    deps: Dependencies,
     worker: Worker,
     published: Publications,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     database: Database,
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
@@ -450,7 +464,7 @@ async def test_a_worker_that_is_stopped_leaves_its_work_to_the_next_at_once(
         begun.set()
         await asyncio.Event().wait()
 
-    stopped = asyncio.ensure_future(worker_with(Interrupted(long), ground, graveyard).process(event))
+    stopped = asyncio.ensure_future(worker_with(Interrupted(long), deps, dead_letters).process(event))
     await asyncio.wait_for(begun.wait(), 20)
     stopped.cancel()
     await asyncio.wait([stopped])
@@ -463,10 +477,10 @@ async def test_a_worker_that_is_stopped_leaves_its_work_to_the_next_at_once(
 async def test_a_fault_of_ours_costs_nobody_an_original(
     client: Client,
     gallery: Gallery,
-    ground: Ground,
+    deps: Dependencies,
     worker: Worker,
     published: Publications,
-    graveyard: Graveyard,
+    dead_letters: RecordingDeadLetters,
     database: Database,
     clock: Clock,
 ) -> None:
@@ -477,7 +491,7 @@ async def test_a_fault_of_ours_costs_nobody_an_original(
 
     media_id = (await client.upload(gallery, SMALL))["id"]
     event = redelivered(await completed(published))
-    broken = asyncio.ensure_future(worker_with(Interrupted(bug), ground, graveyard).process(event))
+    broken = asyncio.ensure_future(worker_with(Interrupted(bug), deps, dead_letters).process(event))
 
     async def put_off() -> None:
         assert await database.hot.fetchval("SELECT failures FROM upload_jobs") == 1
@@ -490,14 +504,14 @@ async def test_a_fault_of_ours_costs_nobody_an_original(
     await worker.process(event)
     assert (await read_item(client, gallery, media_id))["status"] == "ready"
     await worker.hears.process(replace(event, value=b"{"))
-    assert [type(error).__name__ for _, error in graveyard.buried] == ["MalformedEvent"]
+    assert [type(error).__name__ for _, error in dead_letters.letters] == ["MalformedEvent"]
 
 
 async def test_no_more_items_are_worked_on_at_once_than_set(
     client: Client,
     make_gallery: Callable[..., Gallery],
-    ground: Ground,
-    graveyard: Graveyard,
+    deps: Dependencies,
+    dead_letters: RecordingDeadLetters,
     record: Any,
     published: Publications,
 ) -> None:
@@ -519,7 +533,7 @@ async def test_no_more_items_are_worked_on_at_once_than_set(
         await asyncio.sleep(0.01)
         busy -= 1
 
-    worker = Worker(ground, build_worker(ground, Interrupted(count), concurrency=2), graveyard)
+    worker = Worker(deps, build_worker(deps, Interrupted(count), concurrency=2), dead_letters)
     *queued, last = await published("UploadCompleted")
     for event in queued:
         await worker.hears.process(redelivered(event))
@@ -529,7 +543,7 @@ async def test_no_more_items_are_worked_on_at_once_than_set(
 
 
 async def test_an_event_of_an_upload_nobody_knows_is_only_purged(
-    worker: Worker, record: Any, clock: Clock, published: Publications, graveyard: Graveyard
+    worker: Worker, record: Any, clock: Clock, published: Publications, dead_letters: RecordingDeadLetters
 ) -> None:
     media_id, gallery_id = new_id(), new_id()
     event = UploadCompleted(
@@ -543,4 +557,4 @@ async def test_an_event_of_an_upload_nobody_knows_is_only_purged(
     )
     await worker.process(record(event))
     assert [e.topic for e in await published()] == ["MediaDeleted"]
-    assert graveyard.buried == []
+    assert dead_letters.letters == []

@@ -198,7 +198,7 @@ async def test_a_file_that_cannot_even_be_closed_is_removed(tmp_path: Path) -> N
     """What is buffered is written when a file is closed, for which there is no room either."""
     tree = files.ObjectTree(tmp_path)
     tree.prepare(stale_before=datetime.now(UTC))
-    room = LocalSpace(tmp_path, reserve_bytes=0).claim(3, use="upload")
+    room = LocalSpace(tmp_path, reserve_bytes=0).reserve(3, use="upload")
     writer = files.ObjectWriter(tree, "a", content_type="text/plain", room=room)
     writer.write(b"abc")
     full = os.open("/dev/full", os.O_WRONLY)

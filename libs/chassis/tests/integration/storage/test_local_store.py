@@ -38,7 +38,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def write(tree: ObjectTree, key: str, body: bytes, *, replace: bool) -> None:
-    room = LocalSpace(tree.objects).claim(len(body), use="service")
+    room = LocalSpace(tree.objects).reserve(len(body), use="service")
     writer = ObjectWriter(tree, key, content_type="text/plain", room=room)
     try:
         writer.write(body)

@@ -64,18 +64,18 @@ def test_uploads_stop_at_the_reserve_and_services_at_half_of_it(space: LocalSpac
     with pytest.raises(StorageFull):
         space.check(200 * MIB + 1)
     with pytest.raises(StorageFull):
-        space.claim(200 * MIB + 1, use="upload")
-    space.claim(250 * MIB, use="service").release()
+        space.reserve(200 * MIB + 1, use="upload")
+    space.reserve(250 * MIB, use="service").release()
     with pytest.raises(StorageFull):
-        space.claim(250 * MIB + 1, use="service")
+        space.reserve(250 * MIB + 1, use="service")
 
 
 def test_what_running_uploads_have_still_to_write_counts_as_taken(space: LocalSpace) -> None:
-    first = space.claim(150 * MIB, use="upload")
+    first = space.reserve(150 * MIB, use="upload")
     first.spend(100 * MIB)
     with pytest.raises(StorageFull):
-        space.claim(51 * MIB, use="upload")
-    second = space.claim(50 * MIB, use="upload")
+        space.reserve(51 * MIB, use="upload")
+    second = space.reserve(50 * MIB, use="upload")
     with pytest.raises(StorageFull):
         space.check(1)
     first.release()
@@ -85,30 +85,30 @@ def test_what_running_uploads_have_still_to_write_counts_as_taken(space: LocalSp
 
 
 def test_a_claim_that_was_dropped_counts_no_longer(space: LocalSpace) -> None:
-    claim = space.claim(200 * MIB, use="upload")
+    reserve = space.reserve(200 * MIB, use="upload")
     with pytest.raises(StorageFull):
         space.check(1)
-    del claim
+    del reserve
     gc.collect()
     space.check(200 * MIB)
 
 
 def test_a_running_upload_ends_when_others_took_the_space(space: LocalSpace, disk: Disk) -> None:
-    upload = space.claim(50 * MIB, use="upload")
+    upload = space.reserve(50 * MIB, use="upload")
     upload.spend(MIB)
     disk.free_bytes = 100 * MIB  # as a log that grew
     upload.spend(MIB)  # not looked at again within a second
     disk.now_s = 1.0
     with pytest.raises(StorageFull):
         upload.spend(MIB)
-    service = space.claim(0, use="service")
+    service = space.reserve(0, use="service")
     service.spend(50 * MIB)
     with pytest.raises(StorageFull):
         service.spend(1)
 
 
 def test_what_was_written_since_the_last_look_is_counted(space: LocalSpace, disk: Disk) -> None:
-    upload = space.claim(0, use="upload")
+    upload = space.reserve(0, use="upload")
     upload.spend(200 * MIB)
     assert space.free_bytes == 100 * MIB
     with pytest.raises(StorageFull):
@@ -120,7 +120,7 @@ def test_what_was_written_since_the_last_look_is_counted(space: LocalSpace, disk
 
 def test_the_disk_is_asked_once_a_second(space: LocalSpace, disk: Disk) -> None:
     for _ in range(100):
-        space.claim(MIB, use="upload").release()
+        space.reserve(MIB, use="upload").release()
     assert disk.looks == 1
     disk.now_s = 1.0
     space.look()

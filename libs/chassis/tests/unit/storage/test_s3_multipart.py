@@ -21,7 +21,7 @@ from kappi_chassis.storage import (
     s3_multipart,
 )
 from kappi_chassis.storage.part_numbers import MAX_PARTS
-from kappi_chassis.storage.pieces import in_pieces
+from kappi_chassis.storage.rechunk import rechunk
 from kappi_chassis.storage.s3 import S3ObjectStore
 from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.s3_multipart import piece_size
@@ -325,7 +325,7 @@ async def test_pieces_are_the_same_bytes(chunk: int, total: int) -> None:
         for at in range(0, total, chunk):
             yield content[at : at + chunk]
 
-    pieces = [piece async for piece in in_pieces(chunks(), size_of=lambda number: 3 + number)]
+    pieces = [piece async for piece in rechunk(chunks(), size_of=lambda number: 3 + number)]
     assert b"".join(pieces) == content
     assert all(len(piece) == 3 + number for number, piece in enumerate(pieces[:-1], start=1))
     assert 0 < len(pieces[-1]) <= 3 + len(pieces) or total == 0
@@ -338,7 +338,7 @@ async def test_whoever_lets_go_of_a_piece_has_one_in_memory() -> None:
 
     tracemalloc.start()
     try:
-        async for piece in in_pieces(chunks(), size_of=lambda _: 1 << 20):
+        async for piece in rechunk(chunks(), size_of=lambda _: 1 << 20):
             del piece
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:

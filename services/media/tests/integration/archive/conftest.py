@@ -10,7 +10,7 @@ from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectStore
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.s3_server import S3Server
-from kappi_media.ground import Ground, build_archives, build_copies
+from kappi_media.bootstrap import Dependencies, build_archives, build_copies
 from kappi_media.main import build_app
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.archives import WINDOW, Shelf
@@ -36,16 +36,16 @@ async def any_store(
 
 @pytest.fixture
 async def make_app(
-    ground: Ground, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
+    deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> AsyncIterator[Callable[..., Any]]:
     """`make_app(store, archives_at_once=…)`: the service with archives out of that store."""
     made: list[Archives] = []
-    copies = build_copies(ground)
+    copies = build_copies(deps)
 
     def make(store: ObjectStore, **changed: Any) -> Any:
         settings = make_settings(**{"archive_window_bytes": WINDOW, **changed})
-        made.append(build_archives(ground, settings, copies, store=store))
-        return build_app(ground, settings, make_rendition, archives=made[-1], copies=copies)
+        made.append(build_archives(deps, settings, copies, store=store))
+        return build_app(deps, settings, make_rendition, archives=made[-1], copies=copies)
 
     yield make
     for archives in made:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kappi_media.location_free.edits import Unremovable
+from kappi_media.gps_free.edits import Unremovable
 from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, RejectReason, RenderRejected, probe
 from kappi_media.rendering import process
 from kappi_media.rendering.failures import (
@@ -124,7 +124,7 @@ async def test_a_library_that_cannot_be_loaded_is_no_files_fault(install: Instal
 
 async def test_a_decoder_that_never_gets_ready_is_no_files_fault(install: Install) -> None:
     install("import time; time.sleep(60)")
-    renderer = Renderer(limits=RenderLimits(patience=timedelta(seconds=0.2)))
+    renderer = Renderer(limits=RenderLimits(wall_time_limit=timedelta(seconds=0.2)))
     with pytest.raises(DecoderNotStarted):
         await render(renderer, BytesSource(BODY))
     await renderer.close()
@@ -211,7 +211,7 @@ async def impatient_renderer() -> Renderer:
     """Its decoder has started, which takes as long as it takes. From now on it has two seconds."""
     renderer = Renderer()
     await read_header(renderer, BytesSource(BODY))
-    renderer._limits = RenderLimits(patience=timedelta(seconds=2))
+    renderer._limits = RenderLimits(wall_time_limit=timedelta(seconds=2))
     return renderer
 
 

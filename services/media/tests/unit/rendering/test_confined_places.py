@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from kappi_media.location_free.edits import Patch, Unremovable
-from kappi_media.location_free.find import find_location
+from kappi_media.gps_free.edits import Patch, Unremovable
+from kappi_media.gps_free.find import find_location
 from kappi_media.probing import BytesSource
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.wire import Located, Result

@@ -89,7 +89,7 @@ async def renderer() -> AsyncIterator[Renderer]:
 async def missing_here() -> set[str]:
     """Layers that this platform lacks."""
     decoder = await DecoderProcess.start(memory_bytes=2 << 30)
-    missing = set((await decoder.readiness(patience=timedelta(minutes=1))).missing)
+    missing = set((await decoder.readiness(wall_time_limit=timedelta(minutes=1))).missing)
     await decoder.close()
     for layer in missing:
         print(f"this platform has no {layer}: what it refuses was not tried")  # noqa: T201
@@ -171,7 +171,7 @@ def test_a_decoder_of_a_running_service_holds_no_descriptor_but_its_pipes(
 async def test_every_thread_of_a_decoder_is_confined() -> None:
     missing = await missing_here()
     decoder = await DecoderProcess.start(memory_bytes=2 << 30)
-    await decoder.readiness(patience=timedelta(minutes=1))
+    await decoder.readiness(wall_time_limit=timedelta(minutes=1))
     threads = _statuses(decoder.pid)
     await decoder.close()
     assert len(threads) > 1, "libvips works in threads of its own"

@@ -35,7 +35,7 @@ def serve(tmp_path: Path) -> Serve:
         path = tmp_path / "clamd.ctl"
         server = await asyncio.start_unix_server(handle, path)
         try:
-            yield Clamd(ClamdAddress.parse(str(path)), patience=timedelta(seconds=2))
+            yield Clamd(ClamdAddress.parse(str(path)), timeout=timedelta(seconds=2))
         finally:
             server.close()
 
@@ -143,7 +143,7 @@ async def test_one_that_does_not_read_is_given_up(serve: Serve) -> None:
 @pytest.mark.parametrize("address", ["/nowhere/clamd.ctl", "127.0.0.1:1"])
 async def test_one_that_is_not_there(address: str) -> None:
     with pytest.raises(ScannerUnavailable):
-        await Clamd(ClamdAddress.parse(address), patience=timedelta(seconds=1)).scan(content())
+        await Clamd(ClamdAddress.parse(address), timeout=timedelta(seconds=1)).scan(content())
 
 
 async def test_what_the_source_raises_passes_through(serve: Serve) -> None:

@@ -1,0 +1,91 @@
+"""One partition's work in progress: a key's records in order, different keys side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from kappi_chassis.bus.processor import Processor, Record
+
+DEPTH = 1_000
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class PendingOffset:
+    """A record's place in the partition, until everything up to it is sealed."""
+
+    __slots__ = ("done", "offset")
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        self.done = False
+
+
+class PartitionQueue:
+    """Hands records to the processor and knows how far all fates are sealed.
+
+    slots: shared by the consumer's queues; bounds what is processed at once. A record that waits out a
+    failure keeps its slot and holds the mark; other keys go on, until DEPTH records are open.
+    """
+
+    def __init__(self, processor: Processor, *, slots: asyncio.Semaphore, spawn: Spawn) -> None:
+        self.next_offset: int | None = None
+        """Every record before it is sealed. None before the first one."""
+        self.committed: int | None = None
+        self.paused = False
+        self._processor = processor
+        self._slots = slots
+        self._spawn = spawn
+        self._open: deque[PendingOffset] = deque()
+        self._queues: dict[bytes | None, deque[tuple[PendingOffset, Record]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def full(self) -> bool:
+        return len(self._open) >= DEPTH
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._open) <= DEPTH // 2
+
+    def behind(self, end: int) -> int:
+        """Records not sealed yet. end: the offset the partition's next record will get."""
+        reached = self._open[0].offset if self._open else self.next_offset
+        return 0 if reached is None else max(0, end - reached)
+
+    def submit(self, records: Iterable[Record]) -> None:
+        """Begin with them at once. In the order of their offsets."""
+        for record in records:
+            place = PendingOffset(record.offset)
+            self._open.append(place)
+            queue = self._queues.get(record.key)
+            if queue is not None:
+                queue.append((place, record))
+                continue
+            self._queues[record.key] = queue = deque([(place, record)])
+            task = self._spawn(self._work(record.key, queue))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End what is being processed; it stays unsealed."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self, key: bytes | None, queue: deque[tuple[PendingOffset, Record]]) -> None:
+        while queue:
+            place, record = queue.popleft()
+            async with self._slots:
+                await self._processor.process(record)
+            place.done = True
+            self._advance()
+        del self._queues[key]
+
+    def _advance(self) -> None:
+        while self._open and self._open[0].done:
+            self.next_offset = self._open.popleft().offset + 1

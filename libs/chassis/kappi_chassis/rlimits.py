@@ -1,0 +1,18 @@
+"""How many connections and files this process may have open."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+from typing import Final
+
+WANTED: Final = 1 << 16
+
+
+def raise_file_limit() -> None:
+    """To what the machine allows: shells begin with 1,024, fewer than the requests that are taken at once."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED if most == resource.RLIM_INFINITY else min(WANTED, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(OSError, ValueError):  # the kernel's own limit may be lower still
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,0 +1,31 @@
+"""Bytes that come in chunks of any length, regrouped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+
+async def rechunk(
+    chunks: AsyncIterator[bytes], *, size_of: Callable[[int], int]
+) -> AsyncGenerator[bytearray]:
+    """The same bytes in pieces: the n-th (from 1) has `size_of(n)` bytes, the last one what is left.
+
+    An empty stream has one empty piece. A piece is the caller's: whoever lets go of it before asking for the
+    next one has one of them in memory.
+    """
+    piece = bytearray()
+    number, wanted = 1, size_of(1)
+    async for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            if (
+                len(piece) == wanted
+            ):  # here, not below: the last piece must be known as such, and never be empty
+                yield piece
+                piece = bytearray()
+                number += 1
+                wanted = size_of(number)
+            taken = wanted - len(piece)
+            piece += rest[:taken]
+            rest = rest[taken:]
+    yield piece

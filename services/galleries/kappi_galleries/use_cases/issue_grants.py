@@ -1,0 +1,147 @@
+"""Turning a code, an access key or an owner's token into a grant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from kappi_chassis.auth import SigningKey
+from kappi_chassis.auth.grants import GRANT_LIFETIME, seal_grant
+from kappi_chassis.clock import Clock
+from kappi_chassis.problems import Problem
+from kappi_contracts.accounts import AccountClaims
+from kappi_contracts.grants import Grant, PublicGallery, Right
+
+from kappi_galleries import metrics
+from kappi_galleries.credentials import access_key_hash, read_code
+from kappi_galleries.domain import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
+from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
+from kappi_galleries.links import Links
+from kappi_galleries.repository.galleries import GalleryQueries
+from kappi_galleries.use_cases.gallery_password import GalleryPasswordCheck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedGrant:
+    """A grant as a token. expires_in: seconds it may be used."""
+
+    grant: str
+    expires_in: int
+    gallery_id: UUID
+
+
+class IssueGrants:
+    """Answers who may do what, once; whoever gets the grant asks nobody again while it lasts."""
+
+    def __init__(
+        self,
+        *,
+        queries: GalleryQueries,
+        password_check: GalleryPasswordCheck,
+        key: SigningKey,
+        links: Links,
+        clock: Clock,
+    ) -> None:
+        self._queries = queries
+        self._password_check = password_check
+        self._key = key
+        self._links = links
+        self._clock = clock
+
+    async def for_code(self, code: str, *, password: str | None, client: str | None) -> SealedGrant:
+        """A grant to view. client: whom wrong passwords are counted for.
+
+        Raises GalleryNotFound, the same for every gallery this code does not lead to, and as
+        `Unlocking.check` does.
+        """
+        shared = await self._queries.shared_by_code(read_code(code), now=self._clock())
+        if shared is None:
+            raise _refusal(GalleryNotFound())
+        gallery = shared.gallery
+        if shared.password_hash is not None:
+            try:
+                await self._password_check.check(
+                    gallery.id, password_hash=shared.password_hash, password=password, client=client
+                )
+            except Problem as problem:
+                raise _refusal(problem) from None
+        # Read again: a password may have waited long for its turn.
+        return self._seal(gallery, "view", now=self._clock())
+
+    async def for_owner(self, gallery_id: UUID, claims: AccountClaims) -> SealedGrant:
+        """A grant to manage. claims: of a verified token.
+
+        Raises GalleryNotFound for what is not theirs, GalleryTakenDown.
+        """
+        now = self._clock()
+        gallery = await self._queries.by_owner(gallery_id, claims.account_id)
+        if gallery is None or gallery.is_gone(now) or gallery.owner_suspended:
+            raise _refusal(GalleryNotFound())
+        _check_open(gallery)
+        token_ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
+        return self._seal(gallery, "manage", now=now, tier=claims.tier, ends_at=token_ends_at)
+
+    async def for_access_key(self, access_key: str) -> SealedGrant:
+        """A grant to manage. Raises GalleryKeyWrong; GalleryNotFound when the key's own gallery is
+        gone; GalleryTakenDown."""
+        now = self._clock()
+        key_hash = access_key_hash(access_key)
+        gallery = None if key_hash is None else await self._queries.by_access_key(key_hash)
+        if gallery is None:
+            raise _refusal(GalleryKeyWrong())
+        if gallery.is_gone(now):
+            raise _refusal(GalleryNotFound())
+        _check_open(gallery)
+        return self._seal(gallery, "manage", now=now)
+
+    def _seal(
+        self,
+        gallery: Gallery,
+        right: Right,
+        *,
+        now: datetime,
+        tier: str | None = None,
+        ends_at: datetime | None = None,
+    ) -> SealedGrant:
+        # A grant must not outlive what it was given for: the gallery, or the token.
+        ends = [end - now for end in (gallery.expires_at, ends_at) if end is not None]
+        lifetime = min(GRANT_LIFETIME, *ends) if ends else GRANT_LIFETIME
+        grant = Grant(
+            gallery_id=gallery.id,
+            right=right,
+            tier=ANONYMOUS_TIER if gallery.owner_id is None else tier or UNKNOWN_TIER,
+            gallery=self._public(gallery),
+            owner_id=gallery.owner_id,
+        )
+        metrics.GRANTS.labels(right).inc()
+        return SealedGrant(
+            grant=seal_grant(self._key, grant, now=now, lifetime=lifetime),
+            expires_in=int(lifetime.total_seconds()),
+            gallery_id=gallery.id,
+        )
+
+    def _public(self, gallery: Gallery) -> PublicGallery:
+        return PublicGallery(
+            id=gallery.id,
+            code=gallery.shown_code,
+            url=self._links.to(gallery),
+            title=gallery.title,
+            visibility=gallery.visibility,
+            password_protected=gallery.password_protected,
+            expires_at=gallery.expires_at,
+            created_at=gallery.created_at,
+            version=gallery.version,
+            location_free=gallery.location_free,
+        )
+
+
+def _check_open(gallery: Gallery) -> None:
+    """Raises GalleryTakenDown."""
+    if gallery.takedown_id is not None:
+        raise _refusal(GalleryTakenDown(gallery.takedown_reason))
+
+
+def _refusal(problem: Problem) -> Problem:
+    metrics.GRANT_REFUSALS.labels(problem.code).inc()
+    return problem

@@ -1,0 +1,96 @@
+"""Asking the galleries service for a grant, which it gives or refuses (ADR-0003)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from aiohttp import ClientError, ClientResponse
+from kappi_chassis.observability import context
+
+from kappi_gateway import metrics
+from kappi_gateway.errors import GrantRefused, UpstreamUnavailable
+from kappi_gateway.grant_cache import KeptGrant
+from kappi_gateway.routes import Service
+from kappi_gateway.upstream import Upstreams
+
+MARGIN_S = 10.0
+"""A grant is not reused in its last seconds: it has to live until the service has looked at it."""
+
+Kind = Literal["view", "key", "owner"]
+_REFUSAL_HEADERS = frozenset({b"content-type", b"retry-after", b"www-authenticate"})
+
+
+class _Answer(msgspec.Struct):
+    grant: str
+    expires_in: float
+    gallery_id: UUID
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+
+
+class GrantClient:
+    """lifetime: how long a grant is reused at most."""
+
+    def __init__(self, upstreams: Upstreams, *, lifetime: timedelta) -> None:
+        self._upstreams = upstreams
+        self._lifetime_s = lifetime.total_seconds()
+
+    async def ask(self, kind: Kind, question: dict[str, str]) -> KeptGrant:
+        """Raises GrantRefused, UpstreamUnavailable, UpstreamTimeout."""
+        response = await self._upstreams.send(
+            Service.GALLERIES,
+            "POST",
+            f"/internal/grants/{kind}",
+            headers=[("content-type", "application/json"), *traced()],
+            body=msgspec.json.encode(question),
+        )
+        body = await whole(response)
+        if response.status == 200:
+            metrics.GRANTS.labels(kind, "asked").inc()
+            return self._read(body)
+        if not 400 <= response.status < 500:
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1)
+        metrics.GRANTS.labels(kind, "refused").inc()
+        raise GrantRefused(response.status, _document(body), _refusal_headers(response))
+
+    def _read(self, body: bytes) -> KeptGrant:
+        try:
+            answer = _decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+        reusable_s = min(self._lifetime_s, answer.expires_in - MARGIN_S)
+        return KeptGrant(token=answer.grant, gallery_id=answer.gallery_id, reusable_s=reusable_s)
+
+
+def traced() -> list[tuple[str, str]]:
+    """Headers by which a question belongs to the request it is asked for."""
+    return [
+        ("x-request-id", context.request_id.get()),
+        ("traceparent", context.traceparent.get() or ""),
+    ]
+
+
+async def whole(response: ClientResponse) -> bytes:
+    """The body of an answer. Raises UpstreamUnavailable when it breaks off."""
+    try:
+        return await response.read()
+    except (ClientError, TimeoutError) as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+    finally:
+        response.release()
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise UpstreamUnavailable("Try again in a moment.", retry_after_s=1) from error
+
+
+def _refusal_headers(response: ClientResponse) -> tuple[tuple[bytes, bytes], ...]:
+    lowered = ((name.lower(), value) for name, value in response.raw_headers)
+    return tuple((name, value) for name, value in lowered if name in _REFUSAL_HEADERS)

@@ -1,0 +1,47 @@
+"""Emptying one prefix of the object store. Knows nothing of the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from kappi_chassis.storage import ObjectStore
+
+from kappi_janitor import metrics
+from kappi_janitor.domain import check_purged_prefix
+from kappi_janitor.errors import KeysRefused, LeftBehind
+
+KEY_ATTEMPTS = 4
+KEY_PAUSE_S = 0.2
+
+OnRemoved = Callable[[int], Awaitable[None]]
+
+
+async def delete_prefix(store: ObjectStore, prefix: str, *, on_removed: OnRemoved) -> None:
+    """Remove every version of every object, and unfinished multipart uploads, under a prefix.
+
+    on_removed: told after each batch (<= 1,000) how many it removed; what it raises ends the work. Nothing
+    there is a success. Raises ValueError for a prefix that must not be purged, before anything is removed;
+    KeysRefused when single keys keep failing, LeftBehind when the prefix fills up again meanwhile,
+    StorageUnavailable, StorageRefused: these leave the rest for another time.
+    """
+    check_purged_prefix(prefix)
+    # First, so that no part finishes into an object behind our back.
+    await store.abort_multipart_uploads(prefix)
+    fruitless = 0
+    while True:
+        report = await store.delete_versions_page(prefix)
+        if not report.deleted and not report.failed:
+            break
+        if report.deleted:
+            metrics.PURGED_OBJECTS.inc(report.deleted)
+            await on_removed(report.deleted)
+        if report.failed:
+            # A page begins where the last one did: what failed is in it again.
+            fruitless = 0 if report.deleted else fruitless + 1
+            if fruitless >= KEY_ATTEMPTS:
+                raise KeysRefused(report.failed)
+            await asyncio.sleep(KEY_PAUSE_S * fruitless)
+    remaining = await store.list_page(prefix, limit=1)
+    if remaining.objects:
+        raise LeftBehind(f"{prefix} still holds {remaining.objects[0].key}")

@@ -1,0 +1,325 @@
+"""The media worker: what a completed upload shows, and its picture for the grid (ADR-0033).
+
+The event only queues the work, in the database, from where it is leased in fair turns: a file that takes long
+holds up nothing but what its own uploader sent after it. Every step may be repeated: the rendition has one
+key, and an item leaves `processing` a single time, in the statement that also records the event and ends the
+work. No network call happens inside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from kappi_chassis.bus.processor import is_transient
+from kappi_chassis.clock import Clock
+from kappi_chassis.inbox import Effect
+from kappi_chassis.leased_work import LeasedWork
+from kappi_chassis.observability.context import traceparent, work_caused_by
+from kappi_chassis.observability.logs import get_logger
+from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.storage import ObjectMissing, ObjectStore
+from kappi_contracts.envelope import Envelope
+from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
+
+from kappi_media import metrics
+from kappi_media.domain import GalleryId, MediaId
+from kappi_media.fair_places import SPARE
+from kappi_media.lease import renewing
+from kappi_media.object_tags import TaggedFacts
+from kappi_media.probing import (
+    DEFAULT_LIMITS,
+    SNIFF_BYTES,
+    Probe,
+    ProbeLimits,
+    Rejected,
+    RejectReason,
+    identify,
+)
+from kappi_media.rendering.failures import (
+    DecoderKilled,
+    DecoderStalled,
+    DecoderUnavailable,
+)
+from kappi_media.repository.processing import (
+    ProcessingQueries,
+    forget_job,
+    item_exists,
+    next_sequence_of_gone,
+)
+from kappi_media.repository.upload_jobs import LeasedUpload, Room, UploadJobQueries, add_job
+from kappi_media.scanning import ScanOriginal, ScanRefused
+from kappi_media.shares import DecoderBudget
+from kappi_media.stored_renditions import Decoding, KeptGridPicture, RenditionMaker, WantedRendition
+from kappi_media.stored_source import StoredSource
+from kappi_media.tiers import GRID_SIZE
+from kappi_media.use_cases.checksums import ChecksumWrong, LateChecksum
+from kappi_media.use_cases.tag_originals import TagOriginal
+
+ATTEMPTS: Final = 6
+"""Of a file that ends its decoder, or the worker. With the pauses in between, a minute: longer than a machine
+is out of memory by accident."""
+STALL_COUNTS: Final = 3
+"""A stall has held a decoder for minutes: it counts as so many attempts."""
+FIRST_PAUSE: Final = timedelta(seconds=2)
+LONGEST_PAUSE: Final = timedelta(seconds=30)
+"""While the store, the scanner or the decoders are away."""
+LONGEST_FAULT_PAUSE: Final = timedelta(hours=1)
+"""A fault of ours is mended some time: nothing that was acknowledged is given up for it."""
+POLL: Final = timedelta(seconds=1)
+LEASE: Final = timedelta(seconds=20)
+RENEW_EVERY_S: Final = 6.0
+LEAVE_WITHIN_S: Final = 2.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    probe: Probe
+    grid: KeptGridPicture
+
+
+def queue_upload(clock: Clock) -> Effect:
+    """The inbox effect of UploadCompleted: the worker is to look at it. One that is gone meanwhile is told
+    once more, because an attempt that died may have stored a rendition after its purge."""
+
+    async def effect(unit: UnitOfWork, envelope: Envelope[UploadCompleted]) -> None:
+        event = envelope.data
+        if await item_exists(unit.connection, MediaId(event.media_id)):
+            await add_job(unit.connection, event, traceparent=traceparent.get())
+        else:
+            await _tell_gone(unit, MediaId(event.media_id), GalleryId(event.gallery_id), clock)
+
+    return effect
+
+
+class ProcessUpload:
+    """Looks at one completed upload.
+
+    limits: of what is taken. tag: writes an item's facts on its original. scan: asks a virus scanner first,
+    where there is one. late_checksum: looks at what completing could not.
+    """
+
+    def __init__(
+        self,
+        processing: ProcessingQueries,
+        *,
+        outbox: Outbox,
+        store: ObjectStore,
+        decoding: Decoding,
+        late_checksum: LateChecksum,
+        clock: Clock,
+        limits: ProbeLimits = DEFAULT_LIMITS,
+        tag: TagOriginal | None = None,
+        scan: ScanOriginal | None = None,
+    ) -> None:
+        self._processing = processing
+        self._outbox = outbox
+        self._store = store
+        self._decoding = decoding
+        self._limits = limits
+        self._maker = RenditionMaker(rendering=decoding, store=store)
+        self._late_checksum = late_checksum
+        self._clock = clock
+        self._tag = tag
+        self._scan = scan
+
+    async def __call__(self, job: LeasedUpload) -> None:
+        """Raises StorageUnavailable, ScannerUnavailable, ScanFailed, DecoderUnavailable: it is to be tried
+        again."""
+        taken = await self._processing.take_up(job.media_id, job.gallery_id)
+        if not taken.waiting:
+            return await self._nothing_to_do(job)
+        if job.attempts > ATTEMPTS:
+            reason = RejectReason.TOO_COMPLEX.value
+            return await self._reject(
+                job, reason=reason, detail="ended its decoder, or the worker, each time"
+            )
+        try:
+            made = await self._make(job)
+        except Rejected as rejected:
+            return await self._reject(job, reason=rejected.reason.value, detail=rejected.detail)
+        except ChecksumWrong:
+            return await self._reject(job, reason="checksum_mismatch", detail="not the declared SHA-256")
+        except ScanRefused as refused:
+            return await self._reject(job, reason=refused.reason, detail=refused.detail)
+        except ObjectMissing:
+            return await self._reject(job, reason="missing", detail="no original in the store")
+        return await self._ready(job, made)
+
+    async def _make(self, job: LeasedUpload) -> _Made:
+        started = time.perf_counter()
+        source = StoredSource(self._store, job.object_key, size_bytes=job.size_bytes)
+        fmt = identify(job.content_type, await source.read(0, SNIFF_BYTES))
+        await self._late_checksum(job.media_id, job.object_key)
+        if self._scan is not None:
+            await self._scan(job.object_key, size_bytes=job.size_bytes)
+        facts = await self._decoding.probe(source, fmt, self._limits, share=job.share)
+        wanted = WantedRendition(job.media_id, job.gallery_id, GRID_SIZE)
+        grid = await self._maker.make_grid(source, facts, wanted, share=job.share)
+        metrics.PROCESSING_SECONDS.labels(facts.kind).observe(time.perf_counter() - started)
+        return _Made(facts, grid)
+
+    async def _ready(self, job: LeasedUpload, made: _Made) -> None:
+        facts, now = made.probe, self._clock()
+        ready = MediaReady(
+            media_id=job.media_id,
+            gallery_id=job.gallery_id,
+            kind=facts.kind,
+            content_type=facts.content_type,
+            size_bytes=job.size_bytes,
+            width=facts.width,
+            height=facts.height,
+            duration_ms=facts.duration_ms,
+            ready_at=now,
+        )
+        done = await self._processing.ready(
+            job.media_id, job.gallery_id, probe=facts, grid=made.grid, event=self._outbox.row(ready)
+        )
+        if not done:
+            await self._nothing_to_do(job)
+            return
+        self._outbox.wake()
+        metrics.ITEMS_PROCESSED.labels("ready").inc()
+        metrics.READY_SECONDS.observe(max(0.0, (now - job.completed_at).total_seconds()))
+        if self._tag is not None:
+            await self._tag(job.object_key, TaggedFacts.of(facts))
+
+    async def _reject(self, job: LeasedUpload, *, reason: str, detail: str) -> None:
+        _log.info("media.rejected", media_id=str(job.media_id), reason=reason, detail=detail)
+        rejected = MediaRejected(
+            media_id=job.media_id, gallery_id=job.gallery_id, reason=reason, rejected_at=self._clock()
+        )
+        done = await self._processing.rejected(
+            job.media_id, job.gallery_id, reason=reason, event=self._outbox.row(rejected)
+        )
+        if not done:
+            await self._nothing_to_do(job)
+            return
+        self._outbox.wake()
+        metrics.ITEMS_PROCESSED.labels("rejected").inc()
+
+    async def _nothing_to_do(self, job: LeasedUpload) -> None:
+        """Done by another worker, or gone. A gone item's rendition may have been put after its purge, by this
+        attempt or by one that died: its prefix is to be purged once more."""
+        async with self._outbox.begin() as unit:
+            await forget_job(unit.connection, job.media_id)
+            if await item_exists(unit.connection, job.media_id):
+                metrics.ITEMS_PROCESSED.labels("repeated").inc()
+            else:
+                await _tell_gone(unit, job.media_id, job.gallery_id, self._clock)
+
+
+class UploadWorker:
+    """Many replicas may run one: leases keep them apart, and doing the work twice is doing it once.
+
+    concurrency: items at once, and a spare one for a gallery and a client none of whose is worked on. budget:
+    what anonymous galleries may take of the decoders; those beyond it leave one place to others.
+    """
+
+    def __init__(
+        self,
+        jobs: UploadJobQueries,
+        *,
+        process: ProcessUpload,
+        budget: DecoderBudget,
+        clock: Clock,
+        concurrency: int,
+    ) -> None:
+        self._jobs = jobs
+        self._process = process
+        self._budget = budget
+        self._clock = clock
+        self._late_places = max(1, concurrency - 1)
+        self._late = 0
+        self._work = LeasedWork(
+            "upload", take=self._take, work=self._work_on, at_once=concurrency + SPARE, poll=POLL
+        )
+
+    def wake(self) -> None:
+        """There may be something to do. Call after the commit; polling forgives a miss."""
+        self._work.wake()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._work.run()
+
+    async def _take(self, places: int) -> list[LeasedUpload]:
+        now = self._clock()
+        oldest = await self._jobs.oldest()
+        metrics.UPLOAD_JOB_AGE_SECONDS.set(0.0 if oldest is None else (now - oldest).total_seconds())
+        if oldest is None:
+            return []
+        room = Room(places, further=places - SPARE, late=min(places - SPARE, self._late_places - self._late))
+        leased = await self._jobs.take(
+            room,
+            now=now,
+            until=now + LEASE,
+            spent=self._budget.levels(),
+            budget_s=self._budget.seconds,
+        )
+        self._late += sum(job.late for job in leased)
+        return leased
+
+    async def _work_on(self, job: LeasedUpload) -> None:
+        try:
+            with work_caused_by(job.traceparent):
+                async with renewing("upload", lambda: self._renew(job), every_s=RENEW_EVERY_S):
+                    await self._process(job)
+        except asyncio.CancelledError:
+            # The next worker need not wait for the lease to end, and the file did nothing.
+            with suppress(Exception):
+                async with asyncio.timeout(LEAVE_WITHIN_S):
+                    await self._jobs.postpone(job.media_id, due_at=self._clock(), attempts=-1, failures=0)
+            raise
+        except Exception as error:  # noqa: BLE001 - one file that hits a bug must not stop the others
+            await self._postpone(job, error)
+        finally:
+            self._late -= job.late
+
+    async def _renew(self, job: LeasedUpload) -> bool:
+        return await self._jobs.renew(job.media_id, until=self._clock() + LEASE)
+
+    async def _postpone(self, job: LeasedUpload, error: Exception) -> None:
+        cause, attempts, longest = _meaning(error)
+        metrics.UPLOAD_JOB_RETRIES.labels(cause).inc()
+        pause = min(longest, FIRST_PAUSE * 2 ** min(job.failures, 12))
+        _log.warning(
+            "upload.postponed",
+            media_id=str(job.media_id),
+            cause=cause,
+            attempt=job.attempts,
+            retry_in_s=pause.total_seconds(),
+            error=str(error),
+            error_type=type(error).__name__,
+        )
+        try:
+            await self._jobs.postpone(job.media_id, due_at=self._clock() + pause, attempts=attempts)
+        except Exception as failure:
+            if not is_transient(failure):
+                raise
+            _log.warning("upload.lost_database", error=str(failure))  # its lease runs out by itself
+
+
+def _meaning(error: Exception) -> tuple[str, int, timedelta]:
+    """What failed, how often that counts beside the attempt itself, and the longest pause after it."""
+    if isinstance(error, DecoderStalled):
+        return "stalled", STALL_COUNTS - 1, LONGEST_PAUSE
+    if isinstance(error, DecoderKilled):
+        return "killed", 0, LONGEST_PAUSE
+    if isinstance(error, DecoderUnavailable):
+        return "decoder", -1, LONGEST_PAUSE
+    if is_transient(error):
+        return "away", -1, LONGEST_PAUSE
+    return "failed", -1, LONGEST_FAULT_PAUSE
+
+
+async def _tell_gone(unit: UnitOfWork, media_id: MediaId, gallery_id: GalleryId, clock: Clock) -> None:
+    deleted = MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=clock())
+    await unit.publish(deleted, sequence=await next_sequence_of_gone(unit.connection, media_id))
+    metrics.ITEMS_PROCESSED.labels("gone").inc()
