@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kappi_chassis.db import Database
 
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.repository.galleries import GalleryQueries
 
 _POOL_SIZE = 2

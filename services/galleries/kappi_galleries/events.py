@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kappi_contracts.events import GalleryCreated, GalleryUpdated
 
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 
 
 def created(gallery: Gallery) -> GalleryCreated:

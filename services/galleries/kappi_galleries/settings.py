@@ -10,7 +10,7 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from kappi_galleries.credentials import ALPHABET
+from kappi_galleries.domain.credentials import ALPHABET
 
 
 class GalleriesSettings(DatabaseSettings):

@@ -12,10 +12,10 @@ from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
-from kappi_identity.domain import Account
-from kappi_identity.key_schedule import KeyPolicy
+from kappi_identity.domain.accounts import Account
+from kappi_identity.domain.key_schedule import KeyPolicy
+from kappi_identity.domain.tokens import KeySeal
 from kappi_identity.settings import IdentitySettings
-from kappi_identity.tokens import KeySeal
 from kappi_identity.use_cases.admins import Admins
 from kappi_identity.use_cases.keys import RETIRE_GRACE, KeyRotation
 from kappi_identity.use_cases.sign_up import SignUp

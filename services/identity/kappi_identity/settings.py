@@ -10,7 +10,7 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from kappi_identity.tiers import DEFAULT_TIER
+from kappi_identity.domain.tiers import DEFAULT_TIER
 
 MIN_PUBLISH_AHEAD = timedelta(seconds=300)
 """As long as verifiers keep a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""

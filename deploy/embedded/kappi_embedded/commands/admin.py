@@ -9,7 +9,7 @@ import asyncpg
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.problems import Problem
 from kappi_identity.commands import create_admin
-from kappi_identity.domain import Account, TextRefused
+from kappi_identity.domain.accounts import Account, TextRefused
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 

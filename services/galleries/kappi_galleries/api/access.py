@@ -11,8 +11,8 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
 from kappi_contracts.accounts import AccountClaims
 
+from kappi_galleries.domain.posts import Caller
 from kappi_galleries.errors import AdminRequired, GalleryKeyMissing
-from kappi_galleries.posts_domain import Caller
 from kappi_galleries.use_cases.access import Manager
 
 KEY_HEADER = "X-Gallery-Key"

@@ -11,6 +11,14 @@ from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReuse
 from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import MalformedJson, Overloaded, ValidationFailed
 
+from kappi_galleries.api.schemas import (
+    AccessKeyAnswer,
+    GalleryAnswer,
+    GalleryCodeAnswer,
+    GalleryCreatedAnswer,
+    GalleryPageAnswer,
+)
+from kappi_galleries.api.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 from kappi_galleries.errors import (
     AccountRequired,
     AdminRequired,
@@ -25,14 +33,6 @@ from kappi_galleries.errors import (
     GalleryNotFound,
     TierWithholds,
 )
-from kappi_galleries.schemas import (
-    AccessKeyAnswer,
-    GalleryAnswer,
-    GalleryCodeAnswer,
-    GalleryCreatedAnswer,
-    GalleryPageAnswer,
-)
-from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 
 _TOKEN = (AccessTokenInvalid, KeysUnavailable)
 _MANAGER = (GalleryKeyMissing, *_TOKEN, GalleryKeyWrong, GalleryNotFound, ValidationFailed)

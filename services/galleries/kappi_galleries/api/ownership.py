@@ -16,9 +16,9 @@ from kappi_galleries.api import operations
 from kappi_galleries.api.access import KEY_HEADER, AccountToken, Callers, GalleryKey, present
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
 from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
-from kappi_galleries.domain import Gallery
-from kappi_galleries.links import Links
-from kappi_galleries.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
+from kappi_galleries.api.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
+from kappi_galleries.domain.galleries import Gallery
+from kappi_galleries.domain.links import Links
 from kappi_galleries.use_cases.access import Manager
 from kappi_galleries.use_cases.claiming import ClaimGallery
 from kappi_galleries.use_cases.rotation import Rotation

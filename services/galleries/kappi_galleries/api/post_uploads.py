@@ -12,8 +12,8 @@ from kappi_chassis.http.unknown_fields import refuse_unknown_fields
 from kappi_chassis.problems import FieldError, Overloaded, PayloadTooLarge, ValidationFailed
 from pydantic import BaseModel, ValidationError
 
+from kappi_galleries.api.posts_schemas import Caption, PostFromItem
 from kappi_galleries.errors import PictureTooLarge
-from kappi_galleries.posts_schemas import Caption, PostFromItem
 
 MAX_PICTURE_BYTES = 100 << 20
 """Of a post's picture, as the API promises; the account's tier may allow less."""

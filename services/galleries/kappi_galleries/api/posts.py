@@ -15,18 +15,18 @@ from starlette.responses import Response
 
 from kappi_galleries.api import post_operations
 from kappi_galleries.api.access import AccountToken, Callers
+from kappi_galleries.api.cursors import cursor_after, cursor_after_post, position_of, post_position_of
 from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_galleries.api.post_uploads import PostForm, UploadPlaces, read_item_post
-from kappi_galleries.cursors import cursor_after, cursor_after_post, position_of, post_position_of
-from kappi_galleries.links import Links
-from kappi_galleries.posts_domain import Caller, Comment, CommentId, Post, PostId
-from kappi_galleries.posts_schemas import (
+from kappi_galleries.api.posts_schemas import (
     CommentAnswer,
     CommentCreate,
     CommentPageAnswer,
     PostAnswer,
     PostPageAnswer,
 )
+from kappi_galleries.domain.links import Links
+from kappi_galleries.domain.posts import Caller, Comment, CommentId, Post, PostId
 from kappi_galleries.use_cases.comments import Comments
 from kappi_galleries.use_cases.post_creation import CreatePost
 from kappi_galleries.use_cases.posts import Posts

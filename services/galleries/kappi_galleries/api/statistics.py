@@ -13,7 +13,7 @@ from starlette.responses import Response
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
-from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
+from kappi_galleries.api.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 from kappi_galleries.use_cases.statistics import ShowStatistics
 
 AT_ONCE: Final = 2

@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_galleries.domain.posts import Caller
 from kappi_galleries.models import authors
-from kappi_galleries.posts_domain import Caller
 
 HOLD = """
   SELECT account_id FROM authors

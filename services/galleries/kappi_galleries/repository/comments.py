@@ -16,8 +16,8 @@ from kappi_chassis.outbox import OutboxRow
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_galleries.domain.posts import Author, Caller, Comment, CommentId, DeletableComment, PostId
 from kappi_galleries.models import comments, posts
-from kappi_galleries.posts_domain import Author, Caller, Comment, CommentId, DeletableComment, PostId
 from kappi_galleries.repository.authors import HOLD, held, note_author
 
 _ADD = f"""

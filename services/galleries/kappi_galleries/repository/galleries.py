@@ -14,7 +14,7 @@ from sqlalchemy import CursorResult, Row, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.domain import Gallery, GalleryId
+from kappi_galleries.domain.galleries import Gallery, GalleryId
 from kappi_galleries.models import galleries, gallery_items, used_codes
 
 _COLUMNS = """

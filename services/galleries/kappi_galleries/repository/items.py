@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.domain import CountedItem, CounterChange, GalleryId, MediaId
+from kappi_galleries.domain.galleries import CountedItem, CounterChange, GalleryId, MediaId
 from kappi_galleries.models import galleries, gallery_items
 from kappi_galleries.repository.advisory_locks import lock_of
 

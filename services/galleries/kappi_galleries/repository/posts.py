@@ -12,8 +12,7 @@ from kappi_chassis.db import Database, driver_of
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.models import posts
-from kappi_galleries.posts_domain import (
+from kappi_galleries.domain.posts import (
     LAST_COMMENTS,
     Author,
     Caller,
@@ -23,6 +22,7 @@ from kappi_galleries.posts_domain import (
     Post,
     PostId,
 )
+from kappi_galleries.models import posts
 from kappi_galleries.repository.authors import HOLD, held, note_author
 
 _DRAFT = f"""

@@ -14,8 +14,8 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_galleries.domain.statistics import DailyCount, ItemCount
 from kappi_galleries.models import access_item_days, buried_statistics
-from kappi_galleries.statistics import DailyCount, ItemCount
 
 BURIED_AT_ONCE: Final = 500
 """Rows of each table that a deletion itself removes."""

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from kappi_galleries.credentials import access_key_hash
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.credentials import access_key_hash
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
 

@@ -14,8 +14,8 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme
-from kappi_galleries.domain import Gallery, GalleryId, Visibility
+from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.galleries import Gallery, GalleryId, Visibility
 from kappi_galleries.events import created
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows

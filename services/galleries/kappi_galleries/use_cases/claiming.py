@@ -16,10 +16,10 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import GalleryNotFound
 from kappi_galleries.events import updated
-from kappi_galleries.media_service import ClaimRoom
+from kappi_galleries.media_client import ClaimRoom
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import key_hash_of, matching

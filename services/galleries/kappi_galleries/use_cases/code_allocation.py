@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import CodesExhausted
 from kappi_galleries.repository.galleries import GalleryRows
 

@@ -14,8 +14,8 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import CommentAdded, CommentDeleted
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.posts import Caller, Comment, CommentId, PostId
 from kappi_galleries.errors import CommentNotFound, CommentNotYours, PostNotFound
-from kappi_galleries.posts_domain import Caller, Comment, CommentId, PostId
 from kappi_galleries.repository.comments import CommentQueries, add_within
 from kappi_galleries.repository.posts import PostQueries
 from kappi_galleries.use_cases.answering import answer_once

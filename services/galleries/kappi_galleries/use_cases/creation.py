@@ -10,8 +10,8 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme, access_key_hash
-from kappi_galleries.domain import Gallery, GalleryId, LifetimePolicy
+from kappi_galleries.domain.credentials import CodeScheme, access_key_hash
+from kappi_galleries.domain.galleries import Gallery, GalleryId, LifetimePolicy
 from kappi_galleries.events import created
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
 from kappi_galleries.use_cases.answering import answer_once

@@ -8,7 +8,7 @@ from typing import Literal
 from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.events import GalleryDeleted
 
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.statistics import StatisticsRows
 

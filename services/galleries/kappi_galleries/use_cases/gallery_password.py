@@ -14,7 +14,7 @@ from kappi_chassis.fair_queue import Shares
 from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_galleries import metrics
-from kappi_galleries.domain import PasswordRefused, read_password
+from kappi_galleries.domain.galleries import PasswordRefused, read_password
 from kappi_galleries.errors import GalleryPasswordRequired, GalleryPasswordWrong, TooManyPasswordAttempts
 from kappi_galleries.repository.attempts import AttemptQueries
 from kappi_galleries.repository.galleries import GalleryQueries

@@ -14,10 +14,10 @@ from kappi_contracts.accounts import AccountClaims
 from kappi_contracts.grants import Grant, PublicGallery, Right
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import access_key_hash, read_code
-from kappi_galleries.domain import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
+from kappi_galleries.domain.credentials import access_key_hash, read_code
+from kappi_galleries.domain.galleries import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
+from kappi_galleries.domain.links import Links
 from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
-from kappi_galleries.links import Links
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.use_cases.gallery_password import GalleryPasswordCheck
 

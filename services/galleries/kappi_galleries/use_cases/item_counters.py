@@ -10,7 +10,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaMoved, MediaReady
 
 from kappi_galleries import metrics
-from kappi_galleries.domain import CountedItem, GalleryId, MediaId, count, is_kept, newest
+from kappi_galleries.domain.galleries import CountedItem, GalleryId, MediaId, count, is_kept, newest
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.items import ItemRows
 from kappi_galleries.repository.statistics import StatisticsRows

@@ -12,8 +12,8 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme
-from kappi_galleries.domain import Gallery, LifetimePolicy, Visibility
+from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.galleries import Gallery, LifetimePolicy, Visibility
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, GalleryNotFound
 from kappi_galleries.events import updated
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets

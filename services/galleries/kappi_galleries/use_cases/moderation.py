@@ -13,8 +13,8 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
 
-from kappi_galleries.credentials import read_code
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.credentials import read_code
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.events import updated
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows

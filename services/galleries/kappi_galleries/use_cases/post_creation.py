@@ -21,9 +21,9 @@ from kappi_chassis.problems import Problem, Unavailable
 from kappi_contracts.events import PostCreated, PostDeleted
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.posts import Caller, Post, PostId
 from kappi_galleries.errors import PicturesUnavailable
-from kappi_galleries.media_service import MediaRefused, Pictures
-from kappi_galleries.posts_domain import Caller, Post, PostId
+from kappi_galleries.media_client import MediaRefused, Pictures
 from kappi_galleries.repository.posts import PostQueries, PostRows, publish_draft
 
 CallOf = Callable[[bytes], IdempotentCall]

@@ -12,7 +12,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick, PostDeleted
 
 from kappi_galleries import metrics
-from kappi_galleries.posts_domain import PostId
+from kappi_galleries.domain.posts import PostId
 from kappi_galleries.repository.comments import CommentQueries, mend_count, purge_some_of_post
 from kappi_galleries.repository.posts import PostRows
 

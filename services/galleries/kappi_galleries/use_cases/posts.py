@@ -12,8 +12,8 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import PostDeleted
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.posts import Caller, ListPosition, Post, PostId
 from kappi_galleries.errors import PostNotFound, PostNotYours
-from kappi_galleries.posts_domain import Caller, ListPosition, Post, PostId
 from kappi_galleries.repository.posts import PostQueries, PostRows
 
 

@@ -11,8 +11,8 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import GalleryNotFound
 from kappi_galleries.events import updated
 from kappi_galleries.repository.galleries import GalleryRows, Secrets

@@ -15,10 +15,10 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick, MediaAccessed
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.statistics import ItemCount, Sums, by_day, for_owner
 from kappi_galleries.errors import GalleryNotFound
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
 from kappi_galleries.repository.statistics import StatisticsQueries, StatisticsRows
-from kappi_galleries.statistics import ItemCount, Sums, by_day, for_owner
 from kappi_galleries.use_cases.access import Manager, read_managed
 
 RETENTION: Final = timedelta(days=730)

@@ -26,10 +26,10 @@ from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
+from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
-from kappi_galleries.main import Dependencies, build_app, build_handlers
-from kappi_galleries.media_service import MediaRefused
+from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
 
 PUBLIC_URL = "https://kappi.example"

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
 from kappi_contracts.events import AccountDeleted, GalleryExpired
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 from kappi_galleries.errors import ClaimFileTooLarge, ClaimInProgress, ClaimOverQuota, ClaimsUnavailable
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from kappi_galleries.credentials import ALPHABET, access_key_hash
+from kappi_galleries.domain.credentials import ALPHABET, access_key_hash
 
 CLIENTS = 16
 CREATE = "/v1/galleries"

@@ -11,7 +11,7 @@ import pytest
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
 from kappi_chassis.clock import utc_now
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER, Grant
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 
 VIEW, KEY = "/internal/grants/view", "/internal/grants/key"
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 
 pytestmark = pytest.mark.integration
 

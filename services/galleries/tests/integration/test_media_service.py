@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from kappi_chassis.problems import Problem
 from kappi_galleries.errors import ClaimsUnavailable
-from kappi_galleries.media_service import MediaService
+from kappi_galleries.media_client import MediaService
 
 GALLERY, ACCOUNT = uuid4(), uuid4()
 

@@ -232,8 +232,8 @@ def http_in_a_loop_of_its_own(
     from kappi_chassis.db import Database
     from kappi_chassis.outbox import Outbox
     from kappi_chassis.passwords import Passwords
+    from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
     from kappi_galleries.consumers import GROUP
-    from kappi_galleries.main import Dependencies, build_app, build_handlers
 
     from .conftest import Http
 

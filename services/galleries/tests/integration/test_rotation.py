@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kappi_galleries.credentials import ALPHABET, access_key_hash, new_access_key
+from kappi_galleries.domain.credentials import ALPHABET, access_key_hash, new_access_key
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from kappi_galleries.credentials import (
+from kappi_galleries.domain.credentials import (
     ALPHABET,
     LONGEST_CODE,
     CodeScheme,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_galleries.domain import (
+from kappi_galleries.domain.galleries import (
     CountedItem,
     CounterChange,
     Gallery,
@@ -23,7 +23,7 @@ from kappi_galleries.domain import (
     newest,
     read_password,
 )
-from kappi_galleries.links import Links
+from kappi_galleries.domain.links import Links
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POLICY = LifetimePolicy(default=timedelta(days=7), longest=timedelta(days=30))

@@ -14,7 +14,7 @@ from kappi_chassis.http.client_address import client_address
 from kappi_chassis.idempotency import MAX_LENGTH, MIN_LENGTH, MIN_SECRET_LENGTH, SECRET_KEY
 from starlette.requests import Request
 
-from kappi_identity.domain import Account, SessionId, describe_device
+from kappi_identity.domain.accounts import Account, SessionId, describe_device
 from kappi_identity.errors import AdminRequired
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.use_cases.login import Client

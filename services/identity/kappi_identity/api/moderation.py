@@ -21,10 +21,10 @@ from starlette.responses import Response
 from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
 from kappi_identity.api.admin import AccountIdPath
 from kappi_identity.api.paging import cut_page, read_cursor
+from kappi_identity.api.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
+from kappi_identity.domain.moderation import Takedown
 from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, AdminRequired, TakedownNotFound
-from kappi_identity.moderation import Takedown
 from kappi_identity.repository.takedowns import TakedownQueries
-from kappi_identity.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
 from kappi_identity.use_cases.moderation import Moderation
 
 CREATE_SCOPE = "POST /v1/admin/takedowns"

@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from kappi_identity.api.access import NO_STORE, client_of
 from kappi_identity.api.forms import FORM, read_form, required
-from kappi_identity.domain import SessionPolicy
+from kappi_identity.api.schemas import TokenAnswer
+from kappi_identity.domain.accounts import SessionPolicy
+from kappi_identity.domain.tokens import TokenPair
 from kappi_identity.errors import (
     AccountSuspended,
     InvalidGrant,
@@ -20,8 +22,6 @@ from kappi_identity.errors import (
     TooManyLogins,
     UnsupportedGrantType,
 )
-from kappi_identity.schemas import TokenAnswer
-from kappi_identity.tokens import TokenPair
 from kappi_identity.use_cases.keys import Keyring
 from kappi_identity.use_cases.login import Login
 from kappi_identity.use_cases.refresh_tokens import RefreshTokens

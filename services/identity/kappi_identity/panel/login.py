@@ -15,7 +15,7 @@ from starlette_admin.auth import AdminUser, AuthProvider, LoginFailed
 from starlette_admin.helpers import index_url, safe_redirect_url
 
 from kappi_identity.api.access import client_of
-from kappi_identity.domain import AccountId, SessionPolicy
+from kappi_identity.domain.accounts import AccountId, SessionPolicy
 from kappi_identity.errors import AccountSuspended, InvalidGrant, SessionNotFound
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.use_cases.login import WRONG, Login

@@ -15,11 +15,11 @@ from starlette_admin.exceptions import ActionFailed, FormValidationError
 from starlette_admin.fields import BaseField, IntegerField
 from starlette_admin.filters.base import FilterGroup
 
-from kappi_identity.domain import Account, AccountId, TextRefused
-from kappi_identity.moderation import MAX_REASON_CHARACTERS, clean_reason
+from kappi_identity.api.schemas import TierCreate
+from kappi_identity.domain.accounts import Account, AccountId, TextRefused
+from kappi_identity.domain.moderation import MAX_REASON_CHARACTERS, clean_reason
+from kappi_identity.domain.tiers import ANONYMOUS_TIER, Tier
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.schemas import TierCreate
-from kappi_identity.tiers import ANONYMOUS_TIER, Tier
 from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.tiers import Tiers
 

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import Account, Role
-from kappi_identity.email_address import EmailAddress
+from kappi_identity.domain.accounts import Account, Role
+from kappi_identity.domain.email_address import EmailAddress
 from kappi_identity.models import accounts
 
 _NAMES = (

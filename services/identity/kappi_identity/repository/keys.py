@@ -10,7 +10,7 @@ from kappi_chassis.db import Database
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.key_schedule import KeyState, PublishedKey
+from kappi_identity.domain.key_schedule import KeyState, PublishedKey
 from kappi_identity.models import signing_keys
 
 _ACTIVE = "SELECT kid, sealed_private FROM signing_keys WHERE state = 'active'"

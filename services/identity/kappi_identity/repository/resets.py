@@ -8,7 +8,7 @@ from kappi_chassis.db import Database
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import AccountId
+from kappi_identity.domain.accounts import AccountId
 from kappi_identity.models import password_resets
 
 _REQUEST = """

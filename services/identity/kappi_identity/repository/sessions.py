@@ -9,7 +9,7 @@ from kappi_chassis.db import Database
 from sqlalchemy import and_, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import RefreshToken, Session, SessionId
+from kappi_identity.domain.accounts import RefreshToken, Session, SessionId
 from kappi_identity.models import refresh_tokens, sessions
 
 _columns = tuple(

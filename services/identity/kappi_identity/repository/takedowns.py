@@ -9,9 +9,9 @@ from kappi_chassis.db import Database
 from sqlalchemy import ColumnElement, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import AccountId
+from kappi_identity.domain.accounts import AccountId
+from kappi_identity.domain.moderation import Takedown
 from kappi_identity.models import takedowns
-from kappi_identity.moderation import Takedown
 
 
 class TakedownQueries:

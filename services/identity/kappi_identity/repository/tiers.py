@@ -8,8 +8,8 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_identity.domain.tiers import Tier, TierRules
 from kappi_identity.models import tiers
-from kappi_identity.tiers import Tier, TierRules
 
 _RULES = ("original_access", "expiring_links", "max_file_bytes", "quota_bytes")
 

@@ -7,9 +7,9 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import Account, check_password, normal_password
-from kappi_identity.email_address import read_email
+from kappi_identity.domain.accounts import Account, check_password, normal_password
+from kappi_identity.domain.common_passwords import common_passwords
+from kappi_identity.domain.email_address import read_email
 from kappi_identity.errors import EmailTaken
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.known_addresses import KnownAddressRows

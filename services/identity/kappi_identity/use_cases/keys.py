@@ -12,9 +12,9 @@ from kappi_chassis.db import Database
 from kappi_chassis.observability.logs import get_logger
 
 from kappi_identity import metrics
-from kappi_identity.key_schedule import KeyPolicy, KeyState, PublishedKey, due_steps
+from kappi_identity.domain.key_schedule import KeyPolicy, KeyState, PublishedKey, due_steps
+from kappi_identity.domain.tokens import KeySeal
 from kappi_identity.repository.keys import KeyQueries, KeyRows
-from kappi_identity.tokens import KeySeal
 
 CACHE_S = 10.0
 """How long a replica goes on signing with a key after another one took over."""

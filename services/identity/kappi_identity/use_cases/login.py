@@ -12,15 +12,15 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, Session, SessionId, SessionPolicy, normal_password
-from kappi_identity.email_address import normal_form
+from kappi_identity.domain.accounts import Account, Session, SessionId, SessionPolicy, normal_password
+from kappi_identity.domain.email_address import normal_form
+from kappi_identity.domain.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.errors import AccountSuspended, InvalidGrant, TooManyLogins
-from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountQueries, AccountRows, Credentials
 from kappi_identity.repository.sessions import SessionRows, TokenRows
-from kappi_identity.throttle import Limit, Throttle
-from kappi_identity.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.use_cases.keys import Keyring
+from kappi_identity.use_cases.known_clients import KnownClients
+from kappi_identity.use_cases.throttle import Limit, Throttle
 
 WRONG = "Email address or password are not right."
 

@@ -13,9 +13,9 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, AccountId
+from kappi_identity.domain.accounts import Account, AccountId
+from kappi_identity.domain.moderation import Takedown, TakedownId
 from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, TakedownNotFound
-from kappi_identity.moderation import Takedown, TakedownId
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows

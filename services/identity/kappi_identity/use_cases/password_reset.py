@@ -21,17 +21,17 @@ from kappi_chassis.passwords import Passwords
 from sqlalchemy.exc import SQLAlchemyError
 
 from kappi_identity import metrics
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import check_password, normal_password
-from kappi_identity.email_address import normal_form
+from kappi_identity.domain.accounts import check_password, normal_password
+from kappi_identity.domain.common_passwords import common_passwords
+from kappi_identity.domain.email_address import normal_form
+from kappi_identity.domain.tokens import new_reset_token, token_hash
 from kappi_identity.errors import ResetTokenInvalid, TooManyResets
-from kappi_identity.known_clients import KnownClients
 from kappi_identity.mailer import MailMaker, MailTransport, MailUndelivered
 from kappi_identity.repository.accounts import AccountQueries, AccountRows
 from kappi_identity.repository.resets import ResetQueries, ResetRequest, ResetRows
 from kappi_identity.repository.sessions import SessionRows
-from kappi_identity.throttle import Limit, Throttle
-from kappi_identity.tokens import new_reset_token, token_hash
+from kappi_identity.use_cases.known_clients import KnownClients
+from kappi_identity.use_cases.throttle import Limit, Throttle
 
 RETRY_IN = timedelta(seconds=15)
 GIVE_UP_AFTER = timedelta(hours=2)

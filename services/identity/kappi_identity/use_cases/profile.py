@@ -12,14 +12,14 @@ from kappi_chassis.passwords import Passwords
 from kappi_contracts.events import AccountDeleted
 
 from kappi_identity import metrics
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import Account, SessionId, check_password, normal_password
+from kappi_identity.domain.accounts import Account, SessionId, check_password, normal_password
+from kappi_identity.domain.common_passwords import common_passwords
 from kappi_identity.errors import InvalidGrant, PasswordRequired, PasswordWrong
-from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.known_addresses import KnownAddressRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows
+from kappi_identity.use_cases.known_clients import KnownClients
 from kappi_identity.use_cases.login import Checked, PasswordCheck
 
 _log = get_logger(__name__)

@@ -10,11 +10,11 @@ from kappi_chassis.outbox import Outbox
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, RefreshVerdict, Session, SessionPolicy, judge_refresh
+from kappi_identity.domain.accounts import Account, RefreshVerdict, Session, SessionPolicy, judge_refresh
+from kappi_identity.domain.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.errors import InvalidGrant
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.sessions import SessionRows, TokenRows
-from kappi_identity.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.use_cases.keys import Keyring
 
 _log = get_logger(__name__)

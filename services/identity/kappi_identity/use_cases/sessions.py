@@ -8,7 +8,7 @@ from uuid import UUID
 from kappi_chassis.clock import Clock
 from kappi_chassis.db import Database
 
-from kappi_identity.domain import AccountId, Session
+from kappi_identity.domain.accounts import AccountId, Session
 from kappi_identity.errors import SessionNotFound
 from kappi_identity.repository.sessions import SessionQueries, SessionRows
 

@@ -15,8 +15,8 @@ from kappi_chassis.passwords import Passwords
 from kappi_contracts.events import AccountCreated
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, AccountId, Role
-from kappi_identity.email_address import EmailAddress
+from kappi_identity.domain.accounts import Account, AccountId, Role
+from kappi_identity.domain.email_address import EmailAddress
 from kappi_identity.errors import EmailTaken, SignUpClosed
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.tiers import TierRows

@@ -12,7 +12,8 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import AccountTierChanged, TierChanged
 
-from kappi_identity.domain import Account
+from kappi_identity.domain.accounts import Account
+from kappi_identity.domain.tiers import ANONYMOUS_TIER, Tier, TierRules
 from kappi_identity.errors import (
     AccountNotFound,
     TierInUse,
@@ -23,7 +24,6 @@ from kappi_identity.errors import (
 )
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.tiers import TierQueries, TierRows
-from kappi_identity.tiers import ANONYMOUS_TIER, Tier, TierRules
 
 RuleChange = Callable[[TierRules], TierRules]
 

@@ -18,9 +18,8 @@ from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_identity.bootstrap import Assembly, Dependencies
+from kappi_identity.bootstrap import Dependencies, UseCases, build_app
 from kappi_identity.mailer import MailUndelivered
-from kappi_identity.main import build_app
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.use_cases.admins import Admins
 
@@ -194,21 +193,21 @@ def deps(database: Database, clock: Clock, mailbox: Mailbox) -> Dependencies:
 @pytest.fixture
 async def assemble(
     deps: Dependencies, make_settings: Callable[..., IdentitySettings]
-) -> AsyncIterator[Callable[..., Assembly]]:
+) -> AsyncIterator[Callable[..., UseCases]]:
     """`assemble(password_time_cost=2, …)`: the use cases under other settings."""
-    made: list[Assembly] = []
+    made: list[UseCases] = []
 
-    def assemble(**changed: Any) -> Assembly:
-        made.append(Assembly(deps, make_settings(**changed)))
+    def assemble(**changed: Any) -> UseCases:
+        made.append(UseCases(deps, make_settings(**changed)))
         return made[-1]
 
     yield assemble
-    for assembly in made:
-        await assembly.passwords.close()
+    for use_cases in made:
+        await use_cases.passwords.close()
 
 
 @pytest.fixture
-def parts(assemble: Callable[..., Assembly]) -> Assembly:
+def parts(assemble: Callable[..., UseCases]) -> UseCases:
     return assemble()
 
 
@@ -216,14 +215,14 @@ def parts(assemble: Callable[..., Assembly]) -> Assembly:
 def make_http(
     deps: Dependencies,
     make_settings: Callable[..., IdentitySettings],
-    assemble: Callable[..., Assembly],
+    assemble: Callable[..., UseCases],
 ) -> Callable[..., Http]:
     """`make_http(login_burst_per_account=2, …)`: the app of another replica, under other settings."""
     return lambda **changed: Http(build_app(deps, make_settings(**changed), assemble(**changed)))
 
 
 @pytest.fixture
-def http(deps: Dependencies, make_settings: Callable[..., IdentitySettings], parts: Assembly) -> Http:
+def http(deps: Dependencies, make_settings: Callable[..., IdentitySettings], parts: UseCases) -> Http:
     return Http(build_app(deps, make_settings(), parts))
 
 
@@ -273,7 +272,7 @@ def sign_up(http: Http, log_in: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-async def admin(parts: Assembly, deps: Dependencies, log_in: Callable[..., Any]) -> Someone:
+async def admin(parts: UseCases, deps: Dependencies, log_in: Callable[..., Any]) -> Someone:
     """An administrator, logged in."""
     admins = Admins(outbox=deps.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
     account = await admins.create("root@example.com", PASSWORD)

@@ -13,7 +13,7 @@ from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import FRESH_S
 from kappi_identity import commands
-from kappi_identity.tokens import KeySeal, KeySecretWrong
+from kappi_identity.domain.tokens import KeySeal, KeySecretWrong
 
 JWKS = "/.well-known/jwks.json"
 AHEAD = timedelta(minutes=10)

@@ -7,7 +7,7 @@ from typing import Any
 
 from alembic import command
 from kappi_chassis.db.migrations import alembic_config
-from kappi_identity.tiers import PROTECTED_TIERS
+from kappi_identity.domain.tiers import PROTECTED_TIERS
 
 
 async def test_models_and_migrations_agree(url: str) -> None:

@@ -14,7 +14,7 @@ from kappi_chassis.auth import SigningKey
 from kappi_chassis.clock import Clock, NewId
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 
-from kappi_identity.domain import Account, SessionId
+from kappi_identity.domain.accounts import Account, SessionId
 
 REFRESH_PREFIX = "kappi_rt_"
 RESET_PREFIX = "kappi_pw_"

@@ -14,8 +14,8 @@ from kappi_chassis.observability import context
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.problems import Problem, Unavailable
 
+from kappi_galleries.domain.posts import PostId
 from kappi_galleries.errors import CLAIM_REFUSALS, PICTURE_REFUSALS, ClaimsUnavailable, PicturesUnavailable
-from kappi_galleries.posts_domain import PostId
 
 CONNECT_S = 2.0
 SILENCE_S = 110.0

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from kappi_galleries.domain import (
+from kappi_galleries.domain.galleries import (
     MAX_PASSWORD_CHARACTERS,
     MAX_TITLE_CHARACTERS,
     MIN_LIFETIME,
@@ -22,7 +22,7 @@ from kappi_galleries.domain import (
     clean_title,
     read_password,
 )
-from kappi_galleries.links import Links
+from kappi_galleries.domain.links import Links
 
 _ACCESS_KEY = "kappi_mfrggzdfmztwq2lknnwg23tpoa"
 _MIN_LIFETIME_S = int(MIN_LIFETIME.total_seconds())

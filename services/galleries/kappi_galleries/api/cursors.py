@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from kappi_chassis.problems import FieldError, ValidationFailed
 
-from kappi_galleries.posts_domain import ListPosition, PostId
+from kappi_galleries.domain.posts import ListPosition, PostId
 
 _MAX_COUNT: Final = 1 << 63
 _SNAPSHOT: Final = re.compile(r"(\d{1,19}):(\d{1,19}):((?:\d{1,19}(?:,\d{1,19})*)?)", re.ASCII)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from kappi_identity.domain import TextRefused
+from kappi_identity.domain.accounts import TextRefused
 
 ANONYMOUS_TIER, DEFAULT_TIER = "Anonymous", "Traveller"
 PROTECTED_TIERS = frozenset({ANONYMOUS_TIER, DEFAULT_TIER, "Basic", "Premium", "Enterprise"})

@@ -11,7 +11,7 @@ from kappi_chassis.http.unknown_fields import RequestBody
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from kappi_galleries.posts_domain import (
+from kappi_galleries.domain.posts import (
     MAX_CAPTION_CHARACTERS,
     MAX_COMMENT_CHARACTERS,
     Author,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from kappi_chassis.base_url import base_url, link_base_url
 
-from kappi_galleries.domain import Gallery
-from kappi_galleries.posts_domain import PostId
+from kappi_galleries.domain.galleries import Gallery
+from kappi_galleries.domain.posts import PostId
 
 
 @dataclass(frozen=True, slots=True)

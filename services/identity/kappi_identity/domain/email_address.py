@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
-from kappi_identity.domain import TextRefused
+from kappi_identity.domain.accounts import TextRefused
 
 MAX_EMAIL_CHARACTERS = 254
 

@@ -18,11 +18,11 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.http.client_address import address_subject
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import Account
-from kappi_identity.email_address import normal_form
+from kappi_identity.domain.accounts import Account
+from kappi_identity.domain.email_address import normal_form
+from kappi_identity.domain.tokens import derived_secret
 from kappi_identity.repository.accounts import Credentials
 from kappi_identity.repository.known_addresses import KnownAddressRows
-from kappi_identity.tokens import derived_secret
 
 DEVICE_PREFIX = "kappi_dt_"
 _DEVICE_BYTES = 16

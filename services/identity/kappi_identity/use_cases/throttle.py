@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from kappi_chassis.clock import Clock
 
+from kappi_identity.domain.tokens import derived_secret
 from kappi_identity.repository.throttle import ThrottleQueries
-from kappi_identity.tokens import derived_secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

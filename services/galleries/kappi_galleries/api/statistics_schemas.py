@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from kappi_galleries.statistics import Sums
+from kappi_galleries.domain.statistics import Sums
 from kappi_galleries.use_cases.statistics import Shown
 
 Kinds = Annotated[

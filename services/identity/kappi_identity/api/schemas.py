@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from kappi_identity.domain import (
+from kappi_identity.domain.accounts import (
     MAX_DISPLAY_NAME_CHARACTERS,
     MAX_PASSWORD_CHARACTERS,
     MIN_PASSWORD_CHARACTERS,
@@ -23,9 +23,9 @@ from kappi_identity.domain import (
     TextRefused,
     clean_display_name,
 )
-from kappi_identity.email_address import MAX_EMAIL_CHARACTERS, read_email
-from kappi_identity.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
-from kappi_identity.tiers import (
+from kappi_identity.domain.email_address import MAX_EMAIL_CHARACTERS, read_email
+from kappi_identity.domain.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
+from kappi_identity.domain.tiers import (
     MAX_FILE_BYTES,
     MAX_NAME_CHARACTERS,
     MAX_QUOTA_BYTES,

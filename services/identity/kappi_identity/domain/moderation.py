@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NewType
 from uuid import UUID
 
-from kappi_identity.domain import AccountId, TextRefused
+from kappi_identity.domain.accounts import AccountId, TextRefused
 
 TakedownId = NewType("TakedownId", UUID)
 
