@@ -11,9 +11,9 @@ from typing import Final
 
 from kappi_chassis.base_url import base_url
 
-from kappi_media.domain import Item
+from kappi_media.domain.media import Item
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.errors import RenditionUrlInvalid
-from kappi_media.schemas import SignedUrl
 
 EXPIRES, SIGNATURE = "expires", "signature"
 _SIGNATURE_BYTES: Final = 16

@@ -9,9 +9,9 @@ from kappi_chassis.storage import UrlSigner
 from kappi_chassis.time_left import seconds_left
 from kappi_contracts.keys import RenditionFormat, gps_free_key, original_key, rendition_key
 
-from kappi_media.domain import Item, ItemStatus, start_of_bucket
+from kappi_media.domain.media import Item, ItemStatus, start_of_bucket
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.rendition_urls import RenditionUrls
-from kappi_media.schemas import SignedUrl
 
 
 class DownloadUrls:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from kappi_media import errors
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain import AccountId, MediaId, PostId
+from kappi_media.domain.media import AccountId, MediaId, PostId
 from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, StorePostPicture
 
 PostIdPath = Annotated[UUID, Path(alias="id", description="Id of the post")]

@@ -15,7 +15,7 @@ from kappi_chassis.problems import Unavailable
 from sqlalchemy import ARRAY, Text, TextClause, Uuid, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, Charge, ItemStatus
+from kappi_media.domain.media import AccountId, Charge, ItemStatus
 from kappi_media.models import contents, deleted_media, items, uploads
 from kappi_media.repository.ownership import release_all
 

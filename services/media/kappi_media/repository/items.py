@@ -7,7 +7,7 @@ from datetime import datetime
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 
-from kappi_media.domain import AccountId, Description, GalleryId, Item, MediaId
+from kappi_media.domain.media import AccountId, Description, GalleryId, Item, MediaId
 from kappi_media.repository.item_columns import ITEM, item_of
 
 _FIND = f"SELECT {ITEM} FROM items i WHERE i.id = $1 AND i.gallery_id = $2"  # noqa: S608 - column names

@@ -17,7 +17,7 @@ from kappi_contracts.keys import RenditionFormat
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, GalleryId, MediaId
+from kappi_media.domain.media import AccountId, GalleryId, MediaId
 from kappi_media.models import accounts, contents, moves, object_folders
 from kappi_media.repository.processing import PAIR
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, Charge, GalleryId, MediaId, PostId
+from kappi_media.domain.media import AccountId, Charge, GalleryId, MediaId, PostId
 from kappi_media.models import post_pictures
 from kappi_media.probing import Probe
 from kappi_media.repository.ownership import charge

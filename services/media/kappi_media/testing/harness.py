@@ -22,7 +22,7 @@ from kappi_contracts.events import Event
 from kappi_contracts.grants import GRANT_HEADER, Grant, PublicGallery, Right
 from kappi_contracts.topics import BY_NAME
 
-from kappi_media.bootstrap import Dependencies
+from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.use_cases.process_upload import UploadWorker
 

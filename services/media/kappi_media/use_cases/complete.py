@@ -13,7 +13,8 @@ from kappi_contracts.events import MediaRejected, UploadCompleted
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, Item, Upload, UploadId
+from kappi_media.domain.declarations import CompletedPart
+from kappi_media.domain.media import GalleryId, Item, Upload, UploadId
 from kappi_media.errors import (
     ContentMismatch,
     GalleryNotFound,
@@ -27,7 +28,6 @@ from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identif
 from kappi_media.repository.completion import CompletionQueries, StoredOriginal
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.uploads import UploadQueries
-from kappi_media.schemas import CompletedPart
 from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.checksums import sha256_in_time
 from kappi_media.use_cases.multipart import Multiparts

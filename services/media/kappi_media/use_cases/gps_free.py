@@ -19,7 +19,8 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import gps_free_key, original_key
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, MediaId, ServedVariant
+from kappi_media.domain.media import GalleryId, MediaId, ServedVariant
+from kappi_media.domain.shares import DecoderBudget, Share
 from kappi_media.errors import (
     LocationFreePending,
     LocationNotRemovable,
@@ -32,7 +33,6 @@ from kappi_media.gps_free.patching import patched
 from kappi_media.probing import RangedSource
 from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
 from kappi_media.repository.gps_free import CopyState, GpsFreeQueries, KeptCopy
-from kappi_media.shares import DecoderBudget, Share
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.repurge import purge_again

@@ -16,7 +16,10 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import RenditionFormat, original_key
 
 from kappi_media import metrics
-from kappi_media.domain import AddressId, GalleryId, Item, MediaId
+from kappi_media.domain.media import AddressId, GalleryId, Item, MediaId
+from kappi_media.domain.shares import Party, Share, address_party
+from kappi_media.domain.tiers import TierRules
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.errors import (
     MediaNotFound,
     MediaNotReady,
@@ -25,19 +28,16 @@ from kappi_media.errors import (
     RenditionsBusy,
     RenditionUrlInvalid,
 )
-from kappi_media.lease import renewing
 from kappi_media.probing import Rejected, RejectReason
 from kappi_media.rendering.failures import DecoderKilled, DecoderStalled, DecoderUnavailable
 from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.renditions import RenditionQueries, RenditionState
-from kappi_media.schemas import SignedUrl
-from kappi_media.shares import Party, Share, address_party
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
-from kappi_media.tiers import TierRules
+from kappi_media.use_cases.lease import renewing
 from kappi_media.use_cases.repurge import purge_again
 from kappi_media.use_cases.room import store_problem
 

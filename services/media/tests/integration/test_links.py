@@ -23,8 +23,8 @@ from kappi_contracts.events import (
     LinkExpired,
     TierChanged,
 )
-from kappi_media.bootstrap import Dependencies
-from kappi_media.main import build_app
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import (
     Answer,

@@ -19,11 +19,12 @@ from kappi_chassis.storage import ObjectHead, StorageRefused
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import AccountCreated, GalleryDeleted, ObjectsUnused
 from kappi_contracts.keys import folder_prefix, gps_free_key, original_key, rendition_key
-from kappi_media.bootstrap import Dependencies, build_copies, build_mover, build_renditions, tick_steps
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_copies, build_mover, build_renditions, tick_steps
+from kappi_media.domain.shares import NO_SHARE
 from kappi_media.repository.links import add_link
 from kappi_media.repository.moves import MoveQueries
 from kappi_media.settings import MediaSettings
-from kappi_media.shares import NO_SHARE
 from kappi_media.stored_renditions import WantedRendition
 from kappi_media.testing.harness import (
     Answer,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from kappi_media import schemas, statistics_schemas
+from kappi_media.api import schemas, statistics_schemas
 from kappi_media.testing.harness import Http
 
 ACCESS = {"credentials_missing", "grant_invalid", "right_missing", "gallery_not_found"}

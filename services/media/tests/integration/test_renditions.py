@@ -20,8 +20,10 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
 from kappi_contracts.keys import RenditionFormat, rendition_key
-from kappi_media.bootstrap import Dependencies, build_renditions
-from kappi_media.main import build_app
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_renditions
+from kappi_media.domain.shares import NO_SHARE, Share
 from kappi_media.probing import Probe, RangedSource
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled
@@ -29,7 +31,6 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.settings import MediaSettings
-from kappi_media.shares import NO_SHARE, Share
 from kappi_media.testing.harness import (
     Answer,
     Client,

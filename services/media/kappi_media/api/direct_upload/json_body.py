@@ -13,9 +13,9 @@ import msgspec
 from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES, BesideTooLarge
 from kappi_chassis.problems import MalformedJson
 
+from kappi_media.api.direct_upload.base64_text import Base64Text
 from kappi_media.api.reading import check_attributes, decode
-from kappi_media.direct_upload.base64_text import Base64Text
-from kappi_media.schemas import PostedFile
+from kappi_media.domain.declarations import PostedFile
 
 CONTENT_KEY: Final = "content_base64"
 _QUOTE, _BACKSLASH, _COLON, _COMMA = b'"\\:,'

@@ -10,10 +10,12 @@ from kappi_chassis.time_left import seconds_left
 from kappi_contracts.grants import PublicGallery
 from msgspec import UNSET
 
-from kappi_media.domain import UNMADE, GalleryContents, Item, ServedVariant
-from kappi_media.schemas import CameraView, ItemView, PlaceView, SharedGallery, SignedUrl
+from kappi_media.api.schemas import CameraView, ItemView, PlaceView, SharedGallery, UploadStatus
+from kappi_media.domain.media import UNMADE, GalleryContents, Item, ServedVariant
+from kappi_media.domain.tiers import TierRules
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
-from kappi_media.tiers import TierRules
+from kappi_media.use_cases.uploads import UploadInProgress
 
 _AS_UPLOADED = frozenset({ServedVariant.ORIGINAL, ServedVariant.UNCHANGED})
 
@@ -81,6 +83,27 @@ def present_to_viewer(
     elif variant is ServedVariant.NOTHING_YET:
         item = item._replace(status="processing")
     return present_item(item, urls, as_of=as_of, rules=rules, variant=variant)
+
+
+def present_upload(seen: UploadInProgress) -> UploadStatus:
+    upload = seen.upload
+    is_over = upload.state == "pending" and not upload.is_open(seen.seen_at)
+    return UploadStatus(
+        id=upload.id,
+        media_id=upload.media_id,
+        gallery_id=upload.gallery_id,
+        state="expired" if is_over else upload.state,
+        method="single" if upload.part_size_bytes is None else "multipart",
+        filename=upload.filename,
+        content_type=upload.content_type,
+        size=upload.size_bytes,
+        expires_at=seen.expires_at,
+        expires_in=seconds_left(seen.expires_at, now=seen.seen_at),
+        created_at=upload.created_at,
+        single=seen.single or UNSET,
+        multipart=seen.multipart or UNSET,
+        rejection_reason=upload.rejection_reason or UNSET,
+    )
 
 
 def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> dict[str, SignedUrl]:

@@ -11,10 +11,10 @@ from uuid import UUID
 import msgspec
 from kappi_chassis.base_url import told
 
-from kappi_media.domain import Item, ServedVariant
-from kappi_media.presentation import present_to_viewer
+from kappi_media.api.presentation import present_to_viewer
+from kappi_media.domain.media import Item, ServedVariant
+from kappi_media.domain.tiers import TierRules
 from kappi_media.signed_urls import DownloadUrls
-from kappi_media.tiers import TierRules
 
 KEPT_ITEMS = 10_000
 

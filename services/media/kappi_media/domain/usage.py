@@ -1,12 +1,10 @@
-"""What the calls about statistics answer."""
+"""What an account stores, as it is shown to its owner."""
 
 from __future__ import annotations
 
 from datetime import date
 
 import msgspec
-
-from kappi_media.schemas import Instant
 
 
 class AmountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,22 +45,3 @@ class AccountStats(msgspec.Struct, frozen=True, kw_only=True):
     days: list[DayUsageView]
     library: UsageView
     quota: QuotaView
-
-
-class AccessView(msgspec.Struct, frozen=True, kw_only=True):
-    """Accesses of one kind from one network in one hour. hour: its beginning, UTC. kind: `view`,
-    `item_view`, `preview`, `download`, `archive`, `link`; an open set. network: a /24 of IPv4 or a /48 of
-    IPv6; `other` for networks beyond the first two hundred of an hour, `unknown` without an address. count:
-    rounded up to a multiple of five."""
-
-    hour: Instant
-    kind: str
-    network: str
-    count: int
-
-
-class AccessPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines of the log, the newest first. next_cursor: null on the last page."""
-
-    items: list[AccessView]
-    next_cursor: str | None

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from kappi_media.direct_upload.body import MalformedBase64
+from kappi_media.api.direct_upload.body import MalformedBase64
 
 _ESCAPE, _UNICODE_ESCAPE_BYTES = 0x5C, 6
 # Some encoders break lines; a line break means nothing here (RFC 2045).

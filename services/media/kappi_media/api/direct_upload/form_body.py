@@ -12,7 +12,7 @@ from kappi_chassis.problems import FieldError
 
 from kappi_media.api.faults import faults_of
 from kappi_media.api.reading import check_attributes, refusal
-from kappi_media.schemas import PostedFile
+from kappi_media.domain.declarations import PostedFile
 
 _TEXTS: Final = frozenset({"caption", "location", "sha256"})
 _FIELDS: Final = _TEXTS | {"tags", "attributes"}

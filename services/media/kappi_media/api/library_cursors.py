@@ -11,7 +11,7 @@ from uuid import UUID
 
 from kappi_chassis.problems import FieldError, ValidationFailed
 
-from kappi_media.library import Order, Position
+from kappi_media.domain.library import Order, Position
 
 _ORDERS: Final = tuple(Order)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

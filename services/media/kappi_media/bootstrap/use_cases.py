@@ -1,20 +1,14 @@
-"""What the media service stands on, and what is built on it: use cases, given their collaborators.
-
-`main.py` puts them behind HTTP and onto the bus; tests take one of them, on a ground of their own.
-"""
+"""The use cases, given their collaborators. A test builds one of them on its own `Dependencies`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from kappi_chassis.auth.verifier import Fetch
-from kappi_chassis.clock import Clock, NewId, new_id, utc_now
-from kappi_chassis.db import Database
-from kappi_chassis.outbox import Outbox
-from kappi_chassis.storage import ObjectHead, ObjectStore, UrlSigner
+from kappi_chassis.storage import ObjectStore
 
+from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.consumers import BeforeSweep
+from kappi_media.domain.shares import DecoderBudget
 from kappi_media.gps_free.find import find_location
 from kappi_media.probing import DEFAULT_LIMITS, ProbeLimits
 from kappi_media.repository.accesses import AccessQueries
@@ -36,8 +30,6 @@ from kappi_media.repository.uploads import UploadQueries
 from kappi_media.repository.view import ViewQueries
 from kappi_media.scanning import Clamd, ClamdAddress, ScanOriginal
 from kappi_media.settings import MediaSettings
-from kappi_media.shares import DecoderBudget
-from kappi_media.single_flight import SingleFlight
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.stored_renditions import Decoding, Rendering, RenditionMaker
@@ -60,26 +52,6 @@ from kappi_media.use_cases.tag_originals import TagOriginal
 
 TICK_LOOKS_BACK = timedelta(hours=6)
 """Beyond an upload's lifetime, for items without facts; `python -m kappi_media.tagging fill` looks at all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
-    """What everything stands on; tests put their own clock, ids, store and keys here.
-
-    grant_keys, account_keys: the published keys of grants and of access tokens.
-    joins, hashing: what is under way with the parts and bytes of uploads, see `Multiparts`, `CompleteUpload`.
-    """
-
-    database: Database
-    outbox: Outbox
-    store: ObjectStore
-    signer: UrlSigner
-    grant_keys: Fetch
-    account_keys: Fetch
-    clock: Clock = utc_now
-    new_id: NewId = new_id
-    joins: SingleFlight[str, ObjectHead] = field(default_factory=SingleFlight)
-    hashing: SingleFlight[str, bytes | None] = field(default_factory=SingleFlight)
 
 
 def build_copies(deps: Dependencies, find: FindLocation = find_location) -> GpsFreeCopies:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from kappi_media.domain import AddressId
+from kappi_media.domain.media import AddressId
 
 Party = UUID | int
 """An account, an anonymous gallery, or a client's address (`address_party`)."""

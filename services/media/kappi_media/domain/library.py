@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from kappi_media.domain import AccountId, GalleryId, Kind
+from kappi_media.domain.media import AccountId, GalleryId, Kind
 
 EARTH_RADIUS_KM: Final = 6371.0088
 MAX_WITHIN_KM: Final = 1_000.0

@@ -2,92 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from kappi_media.parts import MAX_PARTS, Connection
-from kappi_media.probing.facts import MAX_CAPTION_CHARS, MAX_KEYWORD_CHARS, MAX_KEYWORDS
+from kappi_media.domain.bulk import BulkOutcome
+from kappi_media.domain.declarations import (
+    Attributes,
+    Caption,
+    CompletedPart,
+    FileDeclaration,
+    Filename,
+    Location,
+    PartNumber,
+    RequestBody,
+    Tags,
+)
+from kappi_media.domain.parts import MAX_PARTS, Connection
+from kappi_media.domain.upload_plan import (
+    Instant,
+    MultipartUpload,
+    PromisedUpload,
+    SignedPart,
+    SignedUpload,
+    SignedUrl,
+)
 
 MAX_BATCH = 100
 MAX_PART_NUMBERS = 100
-MAX_TAGS = MAX_KEYWORDS
 MAX_BULK_IDS = 1_000
-MAX_ATTRIBUTES_BYTES = 4_096
-MAX_ATTRIBUTES_DEPTH = 64
 MIN_LINK_S, MAX_LINK_S = 300, 30_000
-
-Instant = Annotated[datetime, Meta(tz=True)]
-"""A UTC instant. Only of one with a zone does msgspec's schema say that it is a time."""
-
-Filename = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=255,
-        description="Any script; path separators are replaced",
-        examples=["DSC_0412.jpg"],
-    ),
-]
-SizeBytes = Annotated[int, Meta(ge=1, description="Exact size in bytes", examples=[4183212])]
-ContentType = Annotated[str, Meta(min_length=3, max_length=100, examples=["image/jpeg"])]
-Sha256Hex = Annotated[
-    str,
-    Meta(
-        pattern="^[0-9A-Fa-f]{64}$",
-        description="SHA-256 of the content, 64 hexadecimal digits; checked when given",
-    ),
-]
-PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS, examples=[1])]
-Caption = Annotated[str, Meta(max_length=MAX_CAPTION_CHARS, examples=["Sunrise at the pass"])]
-Tag = Annotated[str, Meta(min_length=1, max_length=MAX_KEYWORD_CHARS)]
-Tags = Annotated[list[Tag], Meta(max_length=MAX_TAGS, examples=[["alps", "2026"]])]
-Location = Annotated[str, Meta(max_length=200, description="A place name", examples=["Chamonix"])]
-Attributes = Annotated[
-    dict[str, Any],
-    Meta(
-        description=f"Free-form JSON of your own, {MAX_ATTRIBUTES_BYTES} bytes at most, nested "
-        f"{MAX_ATTRIBUTES_DEPTH} deep at most",
-        examples=[{"album": "day 3"}],
-    ),
-]
-
-
-class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every JSON body that clients send, and of the objects in it.
-
-    A field that may be left out may be null, because some generated clients send null for what is not given.
-    """
-
-
-class FileDeclaration(RequestBody, frozen=True, kw_only=True):
-    """One file about to be uploaded. The signed URL takes exactly this content type and size."""
-
-    filename: Filename
-    size: SizeBytes
-    content_type: ContentType
-    sha256: Sha256Hex | None = None
-    caption: Caption | None = None
-    tags: Tags | None = None
-    location: Location | None = None
-    attributes: Attributes | None = None
-
-
-class PostedFile(RequestBody, frozen=True, kw_only=True):
-    """A small file in the body itself. content_type: told from the file's name and its first bytes where it
-    is left out."""
-
-    filename: Filename
-    content_base64: Annotated[str, Meta(description="The file in base64, with padding")]
-    content_type: ContentType | None = None
-    sha256: Sha256Hex | None = None
-    caption: Caption | None = None
-    tags: Tags | None = None
-    location: Location | None = None
-    attributes: Attributes | None = None
 
 
 class BatchDeclaration(RequestBody, frozen=True, kw_only=True):
@@ -108,63 +54,6 @@ class ItemChanges(RequestBody, frozen=True, kw_only=True):
     attributes: Attributes | UnsetType | None = UNSET
 
 
-class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that puts the file into the store: this method, these headers exactly, the file as body."""
-
-    url: str
-    http_method: Literal["PUT"]
-    headers: dict[str, str]
-
-
-class SignedPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A PUT of one part, with nothing but these headers; its answer's `ETag` names what came."""
-
-    number: int
-    url: str
-    headers: dict[str, str]
-
-
-class PresentPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A part the store has. size: in bytes."""
-
-    number: int
-    size: int
-    etag: str
-
-
-class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """The file in parts 1 to `part_count`, each of `part_size` bytes but the last, which has the rest.
-
-    present: parts the store has, where it was asked. parts: signed URLs of the first that are missing; ask
-    for those of others when their turn comes. Empty while the store is away.
-    """
-
-    part_size: int
-    part_count: int
-    present: list[PresentPart] | UnsetType = UNSET
-    parts: list[SignedPart]
-
-
-class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload to carry out: `single` or `multipart`, as `method` says.
-
-    expires_at: of the signed URLs; ask for the upload to get fresh ones. expires_in: seconds until then.
-    state: only in the answer to a repeated request, where the upload has ended since; then there is nothing
-    to send. duplicate_of: an item
-    of the gallery with the declared SHA-256; a client that does not want it twice aborts the upload.
-    """
-
-    id: UUID
-    media_id: UUID
-    method: Literal["single", "multipart"]
-    expires_at: Instant
-    expires_in: int
-    single: SignedUpload | UnsetType = UNSET
-    multipart: MultipartUpload | UnsetType = UNSET
-    state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
-    duplicate_of: UUID | UnsetType = UNSET
-
-
 class PromisedBatch(msgspec.Struct, frozen=True, kw_only=True):
     """In the order of the files asked for."""
 
@@ -183,13 +72,6 @@ class SignedParts(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[SignedPart]
     expires_at: Instant
     expires_in: int
-
-
-class CompletedPart(RequestBody, frozen=True, kw_only=True):
-    """A part as its sender believes it came. etag: with or without the quotes of the header."""
-
-    number: PartNumber
-    etag: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Completion(RequestBody, frozen=True, kw_only=True):
@@ -220,17 +102,6 @@ class UploadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     single: SignedUpload | UnsetType = UNSET
     multipart: MultipartUpload | UnsetType = UNSET
     rejection_reason: str | UnsetType = UNSET
-
-
-class SignedUrl(msgspec.Struct, frozen=True):
-    """A GET without credentials until `expires_at`; Range and conditional requests work.
-
-    expires_in: seconds that are left when the answer comes, at least: some answers are kept for minutes.
-    """
-
-    url: str
-    expires_at: Instant
-    expires_in: int
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,15 +233,6 @@ class BulkChange(RequestBody, frozen=True, kw_only=True):
     action: Literal["tag", "untag", "move", "delete"]
     tags: Tags | None = None
     gallery_id: UUID | None = None
-
-
-class BulkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item. pending: it will be moved soon. code: why it was refused, as in a problem
-    document."""
-
-    id: UUID
-    status: Literal["done", "pending", "refused"]
-    code: str | UnsetType = UNSET
 
 
 class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
