@@ -48,7 +48,8 @@ class RunningService:
 class RunNote:
     """What `run.json` says once everything is ready. s3_endpoint: None where the store is a folder.
 
-    event_secret: of the services that run, as their environment has it.
+    phone_url: what reaches it from elsewhere in the network, if anything does. event_secret: of the services
+    that run, as their environment has it.
     """
 
     pid: int
@@ -59,6 +60,7 @@ class RunNote:
     embedded_postgres: bool
     event_secret: str
     s3_endpoint: str | None
+    phone_url: str | None = None
     postgres_pid: int | None = None
     databases: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, RunningService] = field(default_factory=dict)

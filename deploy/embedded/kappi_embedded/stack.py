@@ -60,6 +60,17 @@ def find_url(environ: Mapping[str, str], given: str | None) -> str:
     )
 
 
+def find_phone_url(environ: Mapping[str, str], given: str | None) -> str | None:
+    """Where others in this network reach what `find_url` finds, if it runs here and is open to them.
+
+    Raises NotRunning.
+    """
+    if given or environ.get("KAPPI_URL"):
+        return None
+    note = running_note(environ)
+    return note.phone_url if note is not None else None
+
+
 def find_stack(environ: Mapping[str, str]) -> Stack:
     """The broker and databases: of what runs here, else those the environment names. Raises NotRunning."""
     note = running_note(environ)

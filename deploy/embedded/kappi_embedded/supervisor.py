@@ -21,6 +21,7 @@ from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, RunningService, RunNote
 from kappi_embedded.environment import Addresses, Environments
 from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
+from kappi_embedded.network import phone_url
 from kappi_embedded.plan import Plan, ServiceSpec
 from kappi_embedded.servers import EmbeddedServers
 from kappi_embedded.supervised import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SupervisedService
@@ -302,6 +303,7 @@ class Supervisor:
         return RunNote(
             pid=os.getpid(),
             url=self._plan.public_url,
+            phone_url=phone_url(self._plan),
             started_at=self._started_at,
             kafka_bootstrap=addresses.kafka_bootstrap,
             embedded_broker=self._plan.needs_broker,

@@ -57,7 +57,9 @@ def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
     """The service's HTTP side."""
     app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
     links = Links(settings.public_url)
-    codes = CodeScheme(alphabet=settings.code_alphabet, length=settings.code_length)
+    codes = CodeScheme(
+        alphabet=settings.code_alphabet, length=settings.code_length, a_day=settings.code_changes_per_day
+    )
     callers = Callers(deps.accounts)
     calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
     ownership = OwnershipApi(

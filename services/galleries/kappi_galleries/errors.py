@@ -80,6 +80,10 @@ class TooManyPasswordAttempts(TooManyRequests):
     code, title = "too_many_password_attempts", "Too many wrong passwords"
 
 
+class TooManyCodes(TooManyRequests):
+    code, title = "too_many_codes", "The gallery was given too many new codes"
+
+
 class CodesExhausted(Unavailable):
     code, title = "codes_exhausted", "No free code was found"
 

@@ -12,6 +12,9 @@ CREATED = Counter(
 CODE_COLLISIONS = Counter(
     "kappi_galleries_code_collisions_total", "Drawn codes that were taken, each answered by a longer one"
 )
+CODE_REFUSALS = Counter(
+    "kappi_galleries_refused_codes_total", "New codes refused to galleries that had their share of a day"
+)
 DELETED = Counter("kappi_galleries_deleted_galleries_total", "Galleries deleted", ("reason",))
 EXPIRY_CLAIMS = Counter(
     "kappi_galleries_expiry_claims_total",

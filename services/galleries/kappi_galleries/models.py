@@ -37,7 +37,7 @@ galleries = Table(
     Column("expires_at", DateTime(timezone=True)),
     # Viewers get copies of originals that do not tell where they were taken.
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
-    # By which decision of an administrator it is down, and what its manager is told of it.
+    # By which decision of an administrator it is down, the newest that stands, and what its manager is told.
     Column("takedown_id", Uuid),
     Column("takedown_reason", Text),
     Column("owner_suspended", Boolean, nullable=False, server_default=text("false")),
@@ -66,7 +66,16 @@ galleries = Table(
         name="anonymous_is_open",
     ),
     Index("ix_galleries_owner_id", "owner_id", "id", postgresql_where=text("deleted_at IS NULL")),
-    Index("ix_galleries_takedown_id", "takedown_id", postgresql_where=text("takedown_id IS NOT NULL")),
+)
+
+standing_takedowns = Table(
+    "standing_takedowns",
+    metadata,
+    # Each is lifted by itself: a gallery is down while any is here.
+    Column("takedown_id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("ix_standing_takedowns_gallery_id", "gallery_id"),
 )
 
 used_codes = Table(
@@ -74,6 +83,15 @@ used_codes = Table(
     metadata,
     # Every code ever handed out, also those that were rotated away: an old link never opens another gallery.
     Column("code", Text, primary_key=True),
+    # Of one that took the place of another: a gallery gets so many a day.
+    Column("gallery_id", Uuid),
+    Column("taken_at", DateTime(timezone=True)),
+    Index(
+        "ix_used_codes_gallery_id_taken_at",
+        "gallery_id",
+        "taken_at",
+        postgresql_where=text("gallery_id IS NOT NULL"),
+    ),
 )
 
 gallery_items = Table(

@@ -55,6 +55,12 @@ class GalleriesSettings(DatabaseSettings):
     )
     code_alphabet: str = Field(default=ALPHABET, min_length=1)
     code_length: int = Field(default=4, ge=1, le=16, description="Characters of a code's first attempt")
+    code_changes_per_day: int = Field(
+        default=24,
+        ge=1,
+        description="New codes that a gallery gets in place of its old ones: none is handed out twice, so "
+        "each makes short codes rarer for all; more are answered 429 `too_many_codes`",
+    )
     password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
     password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
     password_queue: int = Field(

@@ -7,6 +7,7 @@ connection was made to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -16,6 +17,9 @@ from kappi_chassis.http.edge import Scope
 
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.headers import FORWARDED_HOST, HOST, first, text
+
+_HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
+"""A name or an address, as `Host` has it (RFC 9110, 7.2)."""
 
 
 class BaseUrls:
@@ -61,7 +65,7 @@ class BaseUrls:
         if base_url is not None:
             return urlsplit(base_url)
         host = self._host_of(scope)
-        if host is None or (self._public_host and not self._own_addresses):
+        if host is None or not _HOST.fullmatch(host) or (self._public_host and not self._own_addresses):
             return self._public
         return SplitResult(self._addresses.scheme_of(scope), text(host), self.path, "", "")
 

@@ -32,6 +32,7 @@ from kappi_galleries.errors import (
     GalleryKeyWrong,
     GalleryNotFound,
     TierWithholds,
+    TooManyCodes,
 )
 
 _TOKEN = (AccessTokenInvalid, KeysUnavailable)
@@ -87,7 +88,13 @@ CHANGE: dict[str, Any] = {
     "response_model": GalleryAnswer,
     "response_description": "The gallery after the change",
     "responses": problems(
-        MalformedJson, *_MANAGER, AccountRequired, CodesExhausted, ExpiryNotForAccounts, PasswordsBusy
+        MalformedJson,
+        *_MANAGER,
+        AccountRequired,
+        TooManyCodes,
+        CodesExhausted,
+        ExpiryNotForAccounts,
+        PasswordsBusy,
     ),
 }
 REMOVE: dict[str, Any] = {
@@ -150,7 +157,7 @@ ROTATE_CODE: dict[str, Any] = {
     "description": "The old code and link stop working and are never given to another gallery.",
     "response_model": GalleryCodeAnswer,
     "response_description": "The new code",
-    "responses": problems(*_MANAGER, *_IDEMPOTENCY, CodesExhausted),
+    "responses": problems(*_MANAGER, *_IDEMPOTENCY, TooManyCodes, CodesExhausted),
 }
 ROTATE_KEY: dict[str, Any] = {
     "operation_id": "rotateGalleryKey",

@@ -22,10 +22,12 @@ Draw = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeScheme:
-    """How codes are drawn. length: characters of the first attempt."""
+    """How codes are drawn. length: characters of the first attempt. a_day: how many a gallery gets in place
+    of others."""
 
     alphabet: str = ALPHABET
     length: int = 4
+    a_day: int = 24
     draw: Draw = secrets.choice
 
     def attempts(self) -> Iterator[str]:

@@ -19,12 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_galleries.domain.posts import Author, Caller, Comment, CommentId, DeletableComment, PostId
 from kappi_galleries.models import comments, posts
 from kappi_galleries.repository.authors import HOLD, held, note_author
+from kappi_galleries.repository.posts import SHOWN
 
 _ADD = f"""
 WITH author AS MATERIALIZED ({HOLD}),
 counted AS (
   UPDATE posts p SET comment_count = p.comment_count + 1, version = p.version + 1 FROM author
-  WHERE p.id = $4 AND p.state = 'live'
+  WHERE p.id = $4 AND {SHOWN}
   RETURNING p.version),
 added AS (
   INSERT INTO comments (id, post_id, author_id, text, created_at) SELECT $5, $4, $1, $6, $7 FROM counted)
@@ -53,16 +54,16 @@ SELECT c.post_id, c.author_id, p.author_id AS post_author_id
 FROM comments c JOIN posts p ON p.id = c.post_id
 WHERE c.id = $1 AND p.state = 'live'
 """
-_PAGE = """
+_PAGE = f"""
 SELECT p.id AS post_id, c.id, c.author_id, a.display_name, c.text, c.created_at
 FROM posts p
 LEFT JOIN LATERAL (
   SELECT id, author_id, text, created_at FROM comments
   WHERE post_id = p.id AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3) c ON true
 LEFT JOIN authors a ON a.account_id = c.author_id
-WHERE p.id = $1 AND p.state = 'live'
+WHERE p.id = $1 AND {SHOWN}
 ORDER BY c.id DESC
-"""
+"""  # noqa: S608 - as above
 # Count and comments in one snapshot: they differ in no moment that anybody can see.
 _MISCOUNTED = """
 SELECT id, comment_count = counted AS exact FROM (

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import CursorResult, Row, delete, or_, select, update
+from sqlalchemy import CursorResult, Row, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_galleries.domain.galleries import Gallery, GalleryId
-from kappi_galleries.models import galleries, gallery_items, used_codes
+from kappi_galleries.models import galleries, gallery_items, standing_takedowns, used_codes
 
 _COLUMNS = """
 id, code, owner_id, visibility, title, password_hash IS NOT NULL AS password_protected, expires_at,
@@ -42,10 +42,13 @@ WHERE code = $1 AND visibility = 'shared'
   AND takedown_id IS NULL AND NOT owner_suspended
 """  # noqa: S608 - column names, not input
 _BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
-_BY_OWNER = f"SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2"  # noqa: S608 - as above
+# An access token outlives the suspension of its account by minutes.
+_BY_OWNER = f"""
+SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2 AND NOT owner_suspended
+"""  # noqa: S608 - as above
 _PAGE_OF_OWNER = f"""
 SELECT {_COLUMNS} FROM galleries
-WHERE owner_id = $1 AND deleted_at IS NULL AND ($2::uuid IS NULL OR id < $2)
+WHERE owner_id = $1 AND deleted_at IS NULL AND NOT owner_suspended AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - as above
 _ENDING = "FROM galleries WHERE deleted_at IS NULL AND expires_at > $1 AND expires_at <= $2"
@@ -149,6 +152,21 @@ class GalleryRows:
         """False when it was ever handed out before; the transaction stays usable."""
         return await self._changed(insert(used_codes).values(code=code).on_conflict_do_nothing())
 
+    async def take_another_code(self, code: str, gallery_id: GalleryId, *, at: datetime) -> bool:
+        """As `take_code`, in place of the code that the gallery has."""
+        taken = insert(used_codes).values(code=code, gallery_id=gallery_id, taken_at=at)
+        return await self._changed(taken.on_conflict_do_nothing())
+
+    async def other_codes_since(self, gallery_id: GalleryId, since: datetime) -> tuple[int, datetime | None]:
+        """How many codes the gallery was given in place of others, and when the first of them."""
+        found = await self._connection.execute(
+            select(func.count(), func.min(used_codes.c.taken_at)).where(
+                used_codes.c.gallery_id == gallery_id, used_codes.c.taken_at > since
+            )
+        )
+        count, first = found.one()
+        return count, first
+
     async def insert(self, gallery: Gallery, *, secrets: Secrets) -> bool:
         """A new gallery, whose code is taken with it. False when the code is not free."""
         if gallery.code is None or not await self.take_code(gallery.code):
@@ -174,8 +192,12 @@ class GalleryRows:
         return await self._lock(galleries.c.access_key_hash == key_hash)
 
     async def lock_by_owner(self, gallery_id: UUID, owner_id: UUID) -> Gallery | None:
-        """The gallery, tombstones included, if it is this account's; locked as above."""
-        return await self._lock((galleries.c.id == gallery_id) & (galleries.c.owner_id == owner_id))
+        """The gallery, tombstones included, if it is of this account, which is not suspended; locked."""
+        return await self._lock(
+            (galleries.c.id == gallery_id)
+            & (galleries.c.owner_id == owner_id)
+            & galleries.c.owner_suspended.is_(False)
+        )
 
     async def lock(self, gallery_id: UUID) -> Gallery | None:
         """The gallery, tombstones included; nobody else changes it until the commit."""
@@ -187,7 +209,10 @@ class GalleryRows:
 
     async def lock_by_takedown(self, takedown_id: UUID) -> Gallery | None:
         """The gallery that is down by this decision, if there is one; locked as above."""
-        return await self._lock(galleries.c.takedown_id == takedown_id)
+        decided = select(standing_takedowns.c.gallery_id).where(
+            standing_takedowns.c.takedown_id == takedown_id
+        )
+        return await self._lock(galleries.c.id == decided.scalar_subquery())
 
     async def lock_of_item(self, media_id: UUID, *, named: Collection[UUID]) -> list[Gallery]:
         """The named galleries and the one an item counts in, tombstones included, locked as above.
@@ -269,6 +294,9 @@ class GalleryRows:
                 deleted_at=deleted_at,
                 version=version,
             )
+        )
+        await self._connection.execute(
+            delete(standing_takedowns).where(standing_takedowns.c.gallery_id == gallery_id)
         )
         await self._connection.execute(
             delete(gallery_items).where(

@@ -49,19 +49,22 @@ LEFT JOIN LATERAL (
 LEFT JOIN authors ca ON ca.account_id = c.author_id
 ORDER BY p.comment_count DESC, p.id DESC, c.id DESC
 """  # noqa: S608 - as above
+SHOWN = """p.state = 'live'
+    AND NOT EXISTS (SELECT FROM suspended_accounts s WHERE s.account_id = p.author_id AND s.suspended)"""
+"""Whether everybody sees a post `p`: those of a suspended account are hidden until it is reinstated."""
 _PAGE_COLUMNS = "id, author_id, caption, comment_count, created_at"
 _FIRST_PAGE = f"""
 WITH page AS MATERIALIZED (
-  SELECT {_PAGE_COLUMNS}, pg_current_snapshot()::text AS snapshot FROM posts
-  WHERE state = 'live' ORDER BY comment_count DESC, id DESC LIMIT $1)
+  SELECT {_PAGE_COLUMNS}, pg_current_snapshot()::text AS snapshot FROM posts p
+  WHERE {SHOWN} ORDER BY comment_count DESC, id DESC LIMIT $1)
 {_SHOWN}
 """  # noqa: S608 - as above
 # Left out: posts that stood at or before the place where the last page ended, and fell behind it since the
 # first page was read. The reader has met them.
 _NEXT_PAGE = f"""
 WITH page AS MATERIALIZED (
-  SELECT {_PAGE_COLUMNS}, $4::text AS snapshot FROM posts
-  WHERE state = 'live' AND (comment_count, id) < ($2, $3)
+  SELECT {_PAGE_COLUMNS}, $4::text AS snapshot FROM posts p
+  WHERE {SHOWN} AND (comment_count, id) < ($2, $3)
     AND (dropped_xid IS NULL OR dropped_at < now() - interval '1 day' OR (dropped_from, id) < ($2, $3)
          OR pg_visible_in_snapshot(dropped_xid::text::xid8, $4::text::pg_snapshot))
   ORDER BY comment_count DESC, id DESC LIMIT $1)
@@ -69,10 +72,10 @@ WITH page AS MATERIALIZED (
 """  # noqa: S608 - as above
 _ONE = f"""
 WITH page AS MATERIALIZED (
-  SELECT {_PAGE_COLUMNS}, NULL AS snapshot FROM posts WHERE id = $1 AND state = 'live')
+  SELECT {_PAGE_COLUMNS}, NULL AS snapshot FROM posts p WHERE id = $1 AND {SHOWN})
 {_SHOWN}
 """  # noqa: S608 - as above
-_AUTHOR = "SELECT author_id FROM posts WHERE id = $1 AND state = 'live'"
+_AUTHOR = f"SELECT author_id FROM posts p WHERE id = $1 AND {SHOWN}"  # noqa: S608 - as above
 
 
 class PostQueries:

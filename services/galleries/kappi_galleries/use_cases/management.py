@@ -98,7 +98,7 @@ class GalleryManagement:
         shares: whose places a new password takes.
 
         Raises GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused, PasswordsBusy,
-        CodesExhausted.
+        TooManyCodes, CodesExhausted.
         """
         now = self._clock()
         secrets = await self._hashed(gallery_id, manager, change=change, shares=shares)
@@ -113,7 +113,7 @@ class GalleryManagement:
                 return gallery
             if changed.visibility == "shared" != gallery.visibility and not change.keep_code:
                 # A link that was withdrawn must not come back to life by itself.
-                changed = await with_new_code(changed, rows, self._codes)
+                changed = await with_new_code(changed, rows, self._codes, now=now)
             changed = replace(changed, version=gallery.version + 1, updated_at=now)
             await rows.update(changed, secrets=secrets)
             await unit.publish(updated(changed), sequence=changed.version)

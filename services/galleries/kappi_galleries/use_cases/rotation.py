@@ -40,12 +40,13 @@ class Rotation:
         call: IdempotentCall | None,
         render: Callable[[Gallery], StoredAnswer],
     ) -> StoredAnswer:
-        """The old code is never handed out again. Raises CodesExhausted, IdempotencyKeyReused."""
+        """The old code is never handed out again. Raises TooManyCodes, CodesExhausted,
+        IdempotencyKeyReused."""
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
             rows = GalleryRows(unit.connection)
             gallery = await self._lock(rows, gallery_id, manager)
-            changed = await with_new_code(gallery, rows, self._codes)
+            changed = await with_new_code(gallery, rows, self._codes, now=self._clock())
             changed = await self._write(unit, changed, secrets={})
             metrics.ROTATED.labels("code").inc()
             return render(changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -64,6 +65,32 @@ async def test_so_does_its_owner_also_while_it_is_private(http: Any, account: An
     assert hidden.json == {"code": None, "url": None}
     assert len({mine["code"], rotated.json["code"], shown.json["code"]}) == 3
     assert [await _looks(http, each.json["code"]) for each in (rotated, shown)] == [404, 200]
+
+
+async def test_a_gallery_gets_so_many_new_codes_a_day(
+    make_http: Any, account: Any, other: Any, clock: Any
+) -> None:
+    http = make_http(code_changes_per_day=2)
+    mine, foreign = [
+        (await http("POST", "/v1/galleries", token=each.token)).json for each in (account, other)
+    ]
+
+    async def rotate(gallery: Any, token: str) -> Any:
+        return await http("POST", path(gallery, "/rotate-code"), token=token)
+
+    async def show(visibility: str, **more: bool) -> Any:
+        return await http("PATCH", path(mine), token=account.token, body={"visibility": visibility, **more})
+
+    assert (await rotate(mine, account.token)).status == 200
+    clock.pass_by(timedelta(hours=1))
+    assert ((await show("private")).status, (await show("shared")).status) == (200, 200)
+    for refused in (await rotate(mine, account.token), [await show("private"), await show("shared")][1]):
+        assert outcome(refused) == (429, "too_many_codes")
+        assert int(refused.headers["retry-after"]) == 23 * 3600
+    assert (await show("shared", keep_code=True)).status == 200
+    assert (await rotate(foreign, other.token)).status == 200, "another gallery has its own"
+    clock.pass_by(timedelta(hours=23))
+    assert [(await rotate(mine, account.token)).status for _ in range(2)] == [200, 429]
 
 
 @pytest.mark.parametrize("what", ["/rotate-code", "/rotate-key"])

@@ -92,6 +92,14 @@ def test_a_page_may_be_by_any_host_where_no_proxy_is_in_front(settings: dict[str
 
 
 @pytest.mark.parametrize(
+    "host", ["", "box;script-src *", "box.local:80@evil.example", "box/x", "[::1", "\xff"]
+)
+def test_what_is_no_host_names_no_page(host: str) -> None:
+    asked = scope(f"Host: {host}")
+    assert base_urls(own_addresses=True).of_page(asked).geturl() == "http://localhost:8000"
+
+
+@pytest.mark.parametrize(
     ("given", "kept"),
     [
         ("https://kappi.example/", "https://kappi.example"),
