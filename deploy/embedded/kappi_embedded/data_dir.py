@@ -7,7 +7,8 @@ secrets/        made once: grant key, the seal of identity's keys, idempotency a
 mail/           what would be sent where there is no SMTP server, as .eml files
 shares/         of `kappi share`: what it needs to go on with one that was interrupted
 ballast         nothing but space, given up where a full disk keeps PostgreSQL from starting
-postgres/ objects/ logs/ signals/
+objects/files/  what was uploaded, as plain files, and what was made of it
+postgres/ logs/ signals/
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
 from kappi_embedded.network import phone_url
 from kappi_embedded.plan import Plan, ServiceSpec
 from kappi_embedded.servers import EmbeddedServers
+from kappi_embedded.store_folder import prepare_store_folder
 from kappi_embedded.supervised import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SupervisedService
 
 _PREPARE = ServiceSpec("prepare", module="kappi_embedded.prepare", package="kappi_embedded")
@@ -88,6 +89,8 @@ class Supervisor:
         )
         self._console.done("postgres", "" if self._plan.needs_postgres else "given by the environment")
         await self._prepare()
+        if not self._plan.uses_s3:
+            await prepare_store_folder(self._data.objects, self._console)
         for spec in self._plan.services:
             self._supervise(spec)
         await self._all_ready()

@@ -17,6 +17,7 @@ from kappi_chassis.embedded.accounts import NoAccount
 from kappi_chassis.embedded.broker import BrokerUnavailable
 from kappi_chassis.embedded.ports import NoFreePorts, can_listen
 from kappi_chassis.embedded.postgres import PostgresUnavailable
+from kappi_chassis.storage.contract import StorageUnavailable
 
 from kappi_embedded.ballast import Ballast
 from kappi_embedded.console import Console
@@ -38,6 +39,7 @@ _EXPLAINED = (
     PostgresUnavailable,
     ServiceFailed,
     StartFailed,
+    StorageUnavailable,
     OSError,
     asyncpg.PostgresError,
 )
