@@ -3,7 +3,7 @@
 One object is one file that has the bytes of the object and no others, so that a copy of the folder is a copy
 of what people uploaded. Content type, ETag and SHA-256 are an attribute of the file (`local_metadata`). One
 atomic step (link or rename) makes the object appear whole, with its metadata, or not at all; a file for the
-metadata would need two, and a second fsync. ADR-NEW (plain files).
+metadata would need two, and a second fsync. ADR-0041.
 
 Tags, which change while the object does not, are files of their own in a tree beside; they name the ETag they
 belong to, so that those left over from another object say nothing.
