@@ -14,7 +14,7 @@ from kappi_galleries.domain.credentials import ALPHABET
 
 
 class GalleriesSettings(DatabaseSettings):
-    """What the galleries service can be told."""
+    """The settings of the galleries service."""
 
     model_config = SettingsConfigDict(
         env_prefix="KAPPI_GALLERIES_", frozen=True, extra="ignore", populate_by_name=True
@@ -95,7 +95,7 @@ class GalleriesSettings(DatabaseSettings):
         return self
 
     def grant_key_pem(self) -> str:
-        """The signing key's text. Raises OSError when its file cannot be read."""
+        """Returns the signing key's text. Raises OSError when its file cannot be read."""
         if self.grant_key is not None:
             return self.grant_key.get_secret_value()
         assert self.grant_key_file is not None
