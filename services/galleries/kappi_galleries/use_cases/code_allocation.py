@@ -1,4 +1,4 @@
-"""Finding a free code without ever looking one up: the database says whether it could be taken."""
+"""Finds a free code without looking one up: the database decides whether it could be taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kappi_galleries.repository.galleries import GalleryRows
 
 
 async def take_free_code(codes: CodeScheme, take: Callable[[str], Awaitable[bool]]) -> str:
-    """The first code that `take` takes. Raises CodesExhausted."""
+    """Returns the first code for which `take` returns True. Raises CodesExhausted."""
     for code in codes.attempts():
         if await take(code):
             return code
@@ -22,8 +22,8 @@ async def take_free_code(codes: CodeScheme, take: Callable[[str], Awaitable[bool
 
 
 async def with_new_code(gallery: Gallery, rows: GalleryRows, codes: CodeScheme) -> Gallery:
-    """The gallery with another code; its old one is never handed out again. Raises CodesExhausted."""
+    """Returns the gallery with another code; its old one is never used again. Raises CodesExhausted."""
     if gallery.code is not None:
-        # Recorded when it was handed out, unless that was while an older release still ran.
+        # The code was recorded when it was assigned, unless an older release was still running then.
         await rows.take_code(gallery.code)
     return replace(gallery, code=await take_free_code(codes, rows.take_code))
