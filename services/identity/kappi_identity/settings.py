@@ -13,11 +13,11 @@ from pydantic_settings import SettingsConfigDict
 from kappi_identity.domain.tiers import DEFAULT_TIER
 
 MIN_PUBLISH_AHEAD = timedelta(seconds=300)
-"""As long as verifiers keep a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
+"""The time for which verifiers cache a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
 
 
 class IdentitySettings(DatabaseSettings):
-    """What the identity service can be told."""
+    """The settings of the identity service."""
 
     model_config = SettingsConfigDict(
         env_prefix="KAPPI_IDENTITY_", frozen=True, extra="ignore", populate_by_name=True
@@ -139,7 +139,7 @@ class IdentitySettings(DatabaseSettings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.reset_refill_per_account > self.reset_lifetime:
-            # Else mails that others asked for could keep an owner without a token that is still good.
+            # Otherwise mails that other clients request could leave the owner without a valid token.
             raise ValueError("a mailed token must be good until the next one may be asked for")
         if (self.mail_dir is None) == (self.smtp_host is None):
             raise ValueError("set one of KAPPI_IDENTITY_SMTP_HOST and KAPPI_IDENTITY_MAIL_DIR")
