@@ -157,7 +157,7 @@ async def _write(services: Services, rate: int, count: int) -> tuple[dict[UUID, 
                 writing.create_task(write())
         elapsed_s = time.monotonic() - began
         async with asyncio.timeout(PATIENCE_S):
-            while await service.database.hot.fetchval(_UNSENT):  # noqa: ASYNC110 - the relay tells nobody
+            while await service.database.hot.fetchval(_UNSENT):  # noqa: ASYNC110 - the relay sends no signal
                 await asyncio.sleep(0.1)
     return committed, elapsed_s
 
@@ -193,7 +193,7 @@ async def _consume(end: Connection, services: Services, count: int) -> None:
         consumer = Consumer(services.connection, processor)
         beside.start(consumer.run())
         async with asyncio.timeout(PATIENCE_S):
-            while not consumer.assigned:  # noqa: ASYNC110 - nor does the consumer
+            while not consumer.assigned:  # noqa: ASYNC110 - the consumer sends no signal
                 await asyncio.sleep(0.05)
         end.send(None)
         await all_done.wait()

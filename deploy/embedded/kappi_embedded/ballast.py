@@ -49,7 +49,7 @@ class Ballast:
         if not await asyncio.to_thread(self.is_short):
             return
         self._console.warn("postgres waits for room")
-        while await asyncio.to_thread(self.is_short):  # noqa: ASYNC110 - only time tells
+        while await asyncio.to_thread(self.is_short):  # noqa: ASYNC110 - freed space sends no signal
             await asyncio.sleep(_POLL_S)
 
     def keep(self) -> None:

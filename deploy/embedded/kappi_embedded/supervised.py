@@ -124,7 +124,7 @@ class SupervisedService:
 
     async def _await_ready(self, *, again: bool) -> None:
         if self._ops_port is not None:
-            while not await is_ready(self._ops_port):  # noqa: ASYNC110 - another process gets ready
+            while not await is_ready(self._ops_port):  # noqa: ASYNC110 - readiness is in another process
                 await asyncio.sleep(_READY_POLL_S)
         self.ready.set()
         self._changed()

@@ -154,7 +154,7 @@ class EmbeddedStack:
     async def wait_ready(self, *, timeout_s: float = 30.0) -> None:
         """Wait until every service runs and is ready, for example after a `kill`. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            while not await self._all_ready():  # noqa: ASYNC110 - other processes get ready
+            while not await self._all_ready():  # noqa: ASYNC110 - readiness is in other processes
                 await asyncio.sleep(_POLL_S)
 
     async def wait_idle(self, *, timeout_s: float = 60.0) -> None:
