@@ -65,8 +65,8 @@ class ForkClient:
         ours, theirs = socket.socketpair()
         output = await log.open_pipe()
         try:
-            # The main thread starts the process and lives as long as this one, because the death signal
-            # follows the thread.
+            # Started by the main thread, which lives as long as this process: the kernel sends the death
+            # signal when the starting thread ends.
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; returns at once
                 # -P: nothing is imported from the current folder.
                 [sys.executable, "-P", "-m", "kappi_embedded.forkserver", str(os.getpid()), PADDING],

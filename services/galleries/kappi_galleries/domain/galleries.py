@@ -16,7 +16,7 @@ ANONYMOUS_TIER = "anonymous"
 UNKNOWN_TIER = "Traveller"
 """The tier named in a grant where the owner's tier is not known.
 
-Limits are applied by the owner's account, not by this name.
+Services that apply a tier look it up by the owner's account, not by this name.
 """
 
 MAX_TITLE_CHARACTERS = 200

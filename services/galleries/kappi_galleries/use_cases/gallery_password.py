@@ -94,7 +94,7 @@ class GalleryPasswordCheck:
         return await self._passwords.matches(read, stored=password_hash, shares=shares)
 
     async def _rehash(self, gallery_id: UUID, password: str, old: str, shares: Shares) -> None:
-        # A later login can rehash the password, when fewer passwords wait.
+        # The next right password can be rehashed instead, when fewer passwords wait.
         with suppress(PasswordsBusy):
             new = await self._passwords.hash(read_password(password), shares=shares)
             await self._queries.rehash(gallery_id, old=old, new=new)

@@ -27,7 +27,7 @@ from kappi_identity.use_cases.login import Login
 from kappi_identity.use_cases.refresh_tokens import RefreshTokens
 
 BEARER = "Bearer"
-# Verifiers fetch the keys again when they meet an unknown key, so intermediate caches need few requests.
+# Verifiers fetch the keys again when they meet an unknown key, so caches in between may keep the answer.
 _JWKS_HEADERS = {"Cache-Control": "public, max-age=60"}
 
 
