@@ -1,4 +1,4 @@
-"""The galleries service's metrics: one closed list."""
+"""The metrics of the galleries service, as one closed list."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ITEM_EVENTS = Counter(
 POSTS = Counter(
     "kappi_galleries_posts_total",
     "Posts",
-    ("outcome",),  # created, refused (its picture), abandoned (before anybody saw it), deleted
+    ("outcome",),  # created, refused (its picture), abandoned (before its publication), deleted
 )
 COMMENTS = Counter(
     "kappi_galleries_comments_total",

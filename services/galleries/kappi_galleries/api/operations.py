@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the public operations."""
+"""The OpenAPI descriptions of the public operations on galleries."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ CLAIM: dict[str, Any] = {
     "pending uploads included, counts for the account's quota: where there is no room for it, or a file is "
     "larger than the account's tier allows, nothing is changed. Nor is it where the tier withholds what the "
     "gallery's viewers have now, the originals for instance, unless `accept_tier` is sent.",
-    # Both, which FastAPI would describe as one or the other.
+    # Both schemes are required; FastAPI would describe them as alternatives.
     "openapi_extra": {"security": [{"AccountToken": [], "GalleryKey": []}]},
     "response_model": GalleryAnswer,
     "response_description": "The gallery, now the account's",

@@ -1,4 +1,4 @@
-"""Finding a free code without ever looking one up: the database says whether it could be taken."""
+"""Finds a free code without looking one up: the database decides whether it could be taken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY: Final = timedelta(days=1)
 
 
 async def take_free_code(codes: CodeScheme, take: Callable[[str], Awaitable[bool]]) -> str:
-    """The first code that `take` takes. Raises CodesExhausted."""
+    """Returns the first code for which `take` returns True. Raises CodesExhausted."""
     for code in codes.attempts():
         if await take(code):
             return code
@@ -37,7 +37,7 @@ async def with_new_code(gallery: Gallery, rows: GalleryRows, codes: CodeScheme, 
         wait_s = max(1, math.ceil((first + DAY - now).total_seconds()))
         raise TooManyCodes(f"A gallery gets {codes.a_day} a day.", retry_after_s=wait_s)
     if gallery.code is not None:
-        # Recorded when it was handed out, unless that was while an older release still ran.
+        # The code was recorded when it was assigned, unless an older release was still running then.
         await rows.take_code(gallery.code)
 
     async def take(code: str) -> bool:

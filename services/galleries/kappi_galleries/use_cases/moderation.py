@@ -1,4 +1,4 @@
-"""What administrators decided against misuse, applied to galleries."""
+"""Applies administrators' decisions against misuse to galleries."""
 
 from __future__ import annotations
 
@@ -52,20 +52,23 @@ class Takedowns:
 
 
 class Suspensions:
-    """The handler of `AccountSuspensionChanged`: a transaction for each page, as `AccountDeletion` does."""
+    """The handler of `AccountSuspensionChanged`.
+
+    It uses a transaction for each page, as `AccountDeletion` does.
+    """
 
     def __init__(self, *, outbox: Outbox, clock: Clock, consumer: str, page: int = PAGE) -> None:
-        """consumer: the name its events are recorded under. page: galleries per transaction."""
+        """consumer: the name under which events are recorded. page: galleries per transaction."""
         self._outbox = outbox
         self._clock = clock
         self._consumer = consumer
         self._page = page
 
     async def handle(self, envelope: Envelope[AccountSuspensionChanged]) -> bool:
-        """False for a duplicate."""
+        """Returns False for a duplicate."""
         change = envelope.data
         async with self._outbox.begin() as unit:
-            # First, and committed: from here on a suspended account gets no gallery.
+            # Committed first: from then on a suspended account gets no gallery.
             is_newest = await AccountRows(unit.connection).note_suspension(
                 change.account_id, suspended=change.suspended, sequence=envelope.sequence
             )
@@ -89,7 +92,7 @@ class Suspensions:
 
 
 async def _named(rows: GalleryRows, text: str) -> Gallery | None:
-    """By its id or its code."""
+    """Returns the gallery with this id or code, locked."""
     try:
         return await rows.lock(UUID(text))
     except ValueError:

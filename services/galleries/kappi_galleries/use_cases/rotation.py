@@ -1,4 +1,4 @@
-"""Replacing a code or an access key that got into the wrong hands."""
+"""Replaces a code or an access key that has leaked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from kappi_galleries.use_cases.code_allocation import with_new_code
 
 
 class Rotation:
-    """The old secret stops working with the commit. Every method raises as `access` tells."""
+    """Replaces secrets; the old secret stops working with the commit.
+
+    Every method raises as `access` describes.
+    """
 
     def __init__(
         self, *, outbox: Outbox, codes: CodeScheme, clock: Clock, new_access_key: Callable[[], str]
@@ -61,10 +64,10 @@ class Rotation:
         call: IdempotentCall | None,
         render: Callable[[str], StoredAnswer],
     ) -> StoredAnswer:
-        """Only a holder of the old key may, so only an anonymous gallery's can be rotated.
+        """Replace the access key. The old key is needed, so only an anonymous gallery's key can be replaced.
 
-        Whoever loses the answer has neither key any more, unless they sent an `Idempotency-Key`. render: gets
-        the only copy of the new key. Raises IdempotencyKeyReused.
+        A client that loses the answer has neither key any more, unless it sent an `Idempotency-Key`. render:
+        receives the only copy of the new key. Raises IdempotencyKeyReused.
         """
 
         async def act(unit: UnitOfWork) -> StoredAnswer:

@@ -1,4 +1,4 @@
-"""What administrators decided: a gallery that is down and those of a suspended account are not shown."""
+"""Administrators' decisions: galleries that are down, and those of suspended accounts, are not shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REASON = "Reported as spam"
 
 @pytest.fixture
 def takedown(record: Any, processor: Any, clock: Any) -> Any:
-    """`await takedown(id, gallery, lifted=…, sequence=…)`: the event takes effect."""
+    """Returns `await takedown(id, gallery, lifted=…, sequence=…)`: the event takes effect."""
 
     async def apply(takedown_id: UUID, gallery: str, *, lifted: bool = False, reason: str = REASON) -> None:
         event = GalleryTakedownChanged(
@@ -155,7 +155,7 @@ async def test_galleries_of_a_suspended_account_are_not_found_until_it_is_reinst
     assert sorted(await _updates(published)) == sorted((gallery["id"], True) for gallery in own)
 
     await suspension(suspended=False, sequence=3)
-    await suspension(suspended=True, sequence=2)  # told late
+    await suspension(suspended=True, sequence=2)  # delivered late
     for gallery in own:
         assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 200
     assert (await http("POST", OWNER, body=asked)).status == 200

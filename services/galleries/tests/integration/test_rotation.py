@@ -1,4 +1,4 @@
-"""New codes and new access keys for old ones."""
+"""Replacing codes and access keys by new ones."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_nobody_else_rotates(
     if what == "/rotate-code":
         refusals += [(each, {"token": other.token}, (404, "gallery_not_found")) for each in (mine, nowhere)]
     else:
-        # An account's gallery has no key that its owner could rotate.
+        # An account's gallery has no key that its owner could replace.
         refusals += [(mine, {"token": account.token}, (401, "gallery_key_missing"))]
 
     for target, credentials, expected in refusals:
@@ -171,7 +171,7 @@ async def test_when_no_code_is_free_the_old_one_stays(make_http: Any, published:
 async def test_a_gallery_of_an_older_release_keeps_its_code_to_itself(make_http: Any, database: Any) -> None:
     http = make_http(code_alphabet="a", code_length=1)
     gallery = (await http("POST", "/v1/galleries")).json
-    # Created while the migration was in and the replica was not.
+    # The gallery was created after the migration, by a replica of the older release.
     await database.hot.execute("DELETE FROM used_codes")
 
     second = (await http("POST", "/v1/galleries")).json
@@ -212,7 +212,8 @@ async def test_a_lost_new_key_comes_back_to_whoever_repeats_the_request(
         *(http("POST", path(gallery, "/rotate-key"), key=old, headers=headers) for _ in range(2))
     )
     new = first.json["access_key"]
-    # Neither another key nor the old one without the same Idempotency-Key learns it.
+    # A client with another key, or with the old one but without the same Idempotency-Key, does not get the
+    # new key.
     stranger = await http("POST", path(gallery, "/rotate-key"), key=new_access_key(), headers=headers)
     without = await http("POST", path(gallery, "/rotate-key"), key=old)
 

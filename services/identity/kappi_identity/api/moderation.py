@@ -1,4 +1,4 @@
-"""What administrators do against misuse: suspend accounts, take galleries down."""
+"""The administrators' endpoints against misuse: suspending accounts and taking galleries down."""
 
 from __future__ import annotations
 
