@@ -1,7 +1,7 @@
-"""Which headers pass the gateway, in both directions.
+"""The headers that pass the gateway, in both directions.
 
-Requests: a list of what may pass, so that nothing a client invents reaches a service, least of all
-`X-Kappi-…`. Answers: everything but what belongs to the connection it came over (RFC 9110, 7.6.1).
+Requests have a list of allowed headers, so that no header a client invents reaches a service, above all no
+`X-Kappi-…`. Answers pass all headers except those of the single connection (RFC 9110, 7.6.1).
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ def _passing(*names: str) -> dict[bytes, str]:
 
 
 TO_IDENTITY: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
-"""For the service that looks after accounts."""
+"""For the service that manages accounts."""
 
 TO_PANEL: Mapping[bytes, str] = _passing(
     "cookie", "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "x-csrftoken", "x-requested-with"
 )
-"""For the admin panel, a web page with a session of its own."""
+"""For the admin panel, a web page with its own session."""
 
 TO_GALLERIES: Mapping[bytes, str] = _passing("authorization", "idempotency-key", "x-gallery-key")
-"""For the service that looks at the client's own credentials."""
+"""For the service that checks the client's own credentials."""
 
 WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
-"""For a service that gets a grant, or needs none: the credential it was traded for ends here."""
+"""For a service that gets a grant or needs none: the credential exchanged for the grant does not pass."""
 
 OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
 """For a call whose account the service itself reads from the token."""
@@ -64,7 +64,7 @@ ROLE = "x-kappi-role"
 """The role in the access token of a viewer, for statistics only (ADR-0024): it gives no right."""
 
 SIGNED = "x-kappi-signed"
-"""How many files an answer of the media service signs: what the call counts for. Ends here."""
+"""Number of files that an answer of the media service signs, for the limit; the client does not get it."""
 
 TO_STORE: Mapping[bytes, str] = _passing(
     "access-control-request-headers",
@@ -74,7 +74,7 @@ TO_STORE: Mapping[bytes, str] = _passing(
     "origin",
     "x-amz-checksum-sha256",
 )
-"""For the object store, whose signed URLs are credential enough."""
+"""For the object store, whose signed URLs are the whole credential."""
 
 _CONNECTION_ONLY = frozenset(
     {
