@@ -26,9 +26,8 @@ class Backbone:
     """Database, outbox, relay, producer and dead letters of one service, in the roles that its settings name.
 
     name: also the CloudEvents source (`/name`) and the default consumer group. Nothing connects before
-    `service`
-    runs. The API starts and runs without a broker: only the relay and the consumers wait for it. Raises
-    SecretMissing.
+    `service` runs. The API starts and runs without a broker: only the relay and the consumers wait for it.
+    Raises SecretMissing.
     """
 
     def __init__(self, name: str, platform: PlatformSettings, settings: DatabaseSettings) -> None:

@@ -28,8 +28,7 @@ class DayRange:
         """Returns the range of the query's `from` and `to`, each `YYYY-MM-DD`.
 
         Without `to` it ends today; without `from` it is the thirty days up to `to`. Raises ValidationFailed
-        for text
-        that is not a day, for an end before the start, and for more than 366 days.
+        for text that is not a day, for an end before the start, and for more than 366 days.
         """
         end = _day("to", last) if last is not None else now.date()
         start = _day("from", first) if first is not None else _thirty_days_until(end)

@@ -52,10 +52,8 @@ class JwksSource:
     """A key set, refetched when it is old or when a token names a missing key (rotation).
 
     A known key is used at once, however old, and the set is refetched in the background: no request waits for
-    the
-    issuer, and none fails while it is down. Only a token with an unknown key waits. All tokens with invented
-    keys
-    together cause one fetch every few seconds.
+    the issuer, and none fails while it is down. Only a token with an unknown key waits. All tokens with
+    invented keys together cause one fetch every few seconds.
     """
 
     def __init__(self, fetch: Fetch, *, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -26,12 +26,9 @@ def confine() -> tuple[str, ...]:
     """Restricts this process for ever to computing and its open descriptors.
 
     Afterwards it cannot open, change or list files, make sockets, start programs or processes, or see, trace
-    or
-    signal other processes. Call it after all libraries are loaded, before the first untrusted byte is read,
-    and
-    before any thread is started. Memory stays readable, so the process must be a program of its own and not a
-    fork
-    of one that holds secrets.
+    or signal other processes. Call it after all libraries are loaded, before the first untrusted byte is
+    read, and before any thread is started. Memory stays readable, so the process must be a program of its own
+    and not a fork of one that holds secrets.
 
     Returns the names from `LAYERS` that this platform lacks.
     """
