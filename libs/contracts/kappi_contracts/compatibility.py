@@ -11,10 +11,8 @@ def breaking_changes(old: Schema, new: Schema) -> list[str]:
     """Returns the reasons why `new` may not replace `old`, one sentence each; empty if it may.
 
     Both directions count: old data must fit the new model (no new required field, no narrower type) and new
-    data
-    must fit the old model (no field removed or made optional, no wider type). So a field may only be added,
-    and
-    only as optional.
+    data must fit the old model (no field removed or made optional, no wider type). So a field may only be
+    added, and only as optional.
     """
     return [*_compare("", old, new)]
 

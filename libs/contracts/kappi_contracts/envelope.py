@@ -31,8 +31,7 @@ class Envelope(Generic[E]):
     """An event with its CloudEvents attributes.
 
     sequence: position in its aggregate's history, starting at 1; consumers apply only events newer than the
-    last.
-    traceparent: W3C Trace Context of the request or consumer that caused it.
+    last. traceparent: W3C Trace Context of the request or consumer that caused it.
     """
 
     id: UUID

@@ -38,8 +38,8 @@ _PREFLIGHT = [
 class Gateway:
     """The ASGI app for every path except /store/ and /admin.
 
-    places: limits the requests of one address at once, within the places that the chassis' edge has.
-    missing: page shown to a browser for a path that does not exist.
+    places: limits the requests of one address at once, within the places that the chassis' edge has. missing:
+    page shown to a browser for a path that does not exist.
     """
 
     def __init__(

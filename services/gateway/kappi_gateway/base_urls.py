@@ -1,8 +1,8 @@
 """The base URL of the links in an answer: the public URL, or the address that the client used.
 
 A client can write anything into `Host`, and links built from it end up in caches and chats of other people.
-So an address counts only if the settings list it, or if it is the address of this machine that the
-connection was made to.
+So an address counts only if the settings list it, or if it is the address of this machine that the connection
+was made to.
 """
 
 from __future__ import annotations

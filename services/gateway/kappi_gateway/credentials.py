@@ -83,8 +83,7 @@ class Credentials:
         """Returns the grant that a route needs, None if it needs none.
 
         Raises GalleryKeyMissing, CredentialsMissing, AccessTokenInvalid, GalleryNotFound and the other "not
-        found"
-        errors, TooManyGuesses, GrantRefused, UpstreamUnavailable, UpstreamTimeout, KeysUnavailable.
+        found" errors, TooManyGuesses, GrantRefused, UpstreamUnavailable, UpstreamTimeout, KeysUnavailable.
         """
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
@@ -123,8 +122,7 @@ class Credentials:
         """Returns a grant to manage the gallery that the body names as the target of a move.
 
         None if the body asks for no move or no token is sent. Other faults of the body are left to its
-        service.
-        Raises as `obtain` does.
+        service. Raises as `obtain` does.
         """
         token = None if self._owner_grants is None else bearer(request.headers)
         try:
@@ -167,8 +165,8 @@ class Credentials:
     async def limited_subject(self, limit: Limit, request: Request) -> str:
         """Returns the key by which a limit counts this request.
 
-        That is the account of a valid token for limits on things that accounts make, else the address.
-        Raises AccessTokenInvalid, KeysUnavailable.
+        That is the account of a valid token for limits on things that accounts make, else the address. Raises
+        AccessTokenInvalid, KeysUnavailable.
         """
         if limit in _BY_ACCOUNT and self._owner_grants is not None:
             account_id = await self._owner_grants.account_of(request.headers)
@@ -200,10 +198,8 @@ class Credentials:
         """Asks galleries for the grant of a code and counts wrong guesses.
 
         The request that asks pays a guess first and gets it back if the code exists, so that many guesses at
-        once
-        cannot all pass the check. A request that joins a running lookup, or found the code before, pays only
-        if
-        the code does not exist.
+        once cannot all pass the check. A request that joins a running lookup, or found the code before, pays
+        only if the code does not exist.
         """
         pays = not self._cache.is_being_asked(key) and not self._guesses.has_found(address, key.code)
         if pays:

@@ -133,8 +133,7 @@ class GrantCache:
         """Drops every grant of a gallery that has changed.
 
         Running lookups may be older than the change, and their gallery is not known yet: their answers reach
-        the
-        waiting callers but are not cached, and later callers do not join them.
+        the waiting callers but are not cached, and later callers do not join them.
         """
         self._flights.clear()
         for key in self._by_gallery.pop(gallery_id, set()):

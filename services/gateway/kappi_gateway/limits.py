@@ -91,11 +91,9 @@ class GuessLimit:
     """Limits failed lookups of codes.
 
     An address without tokens is refused even for codes that exist, otherwise the difference would reveal
-    them.
-    Codes that the address found before reveal nothing new and pass, so other clients of a shared address can
-    go
-    on while one of them guesses. max_found: codes remembered for all addresses together; the least recently
-    used are forgotten first.
+    them. Codes that the address found before reveal nothing new and pass, so other clients of a shared
+    address can go on while one of them guesses. max_found: codes remembered for all addresses together; the
+    least recently used are forgotten first.
     """
 
     def __init__(self, buckets: TokenBuckets, *, max_found: int = 100_000) -> None:

@@ -16,10 +16,8 @@ class MinimumRate:
     """The rate that a client must keep.
 
     silence_s: time for which a client may fall behind, hence also its longest pause. slowest_bytes_per_s:
-    rate
-    at the beginning of a body. rises_to: returns the rate to reach in the end, as of now; None to keep the
-    first
-    rate. The rate rises by `slowest_bytes_per_s` with each minute spent waiting for the client.
+    rate at the beginning of a body. rises_to: returns the rate to reach in the end, as of now; None to keep
+    the first rate. The rate rises by `slowest_bytes_per_s` with each minute spent waiting for the client.
     """
 
     silence_s: float

@@ -18,12 +18,12 @@ def make_exact(document: Document) -> None:
     """Changes the document in place:
 
     - Each integer is `int32` if its maximum fits, else `int64`. Without a format a generated Java client read
-    5,368,709,120 as 1,073,741,824.
+      5,368,709,120 as 1,073,741,824.
     - Each number is `double`: a geographic position needs more digits than a `float` has.
     - A nullable value says so in its type, so that generators make no class for it.
     - A parameter is never null: it is left out.
     - A field has no default: a generated client would send the default and so overwrite fields that a PATCH
-    should keep.
+      should keep.
     - Each enumeration of strings has a type.
     - No schema has the `title` that the services derive from a name.
     """

@@ -76,8 +76,7 @@ class OwnerGrants:
         """Returns the role in the client's token, None without a valid one.
 
         A token seen before costs a lookup in memory. If keys must be fetched, a view waits for them only
-        briefly
-        and then counts as one without a token.
+        briefly and then counts as one without a token.
         """
         try:
             token = bearer(headers)

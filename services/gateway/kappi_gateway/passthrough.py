@@ -42,8 +42,8 @@ class PassthroughRoute:
 
     route: name in metrics. passing: the client's headers that are passed on. body_limit_bytes: None for no
     limit. introduces: headers that describe the client to the service. under_way: holds a place for the
-    request
-    and returns the minimum rate. large: bodies and answers may take as long as the client's line needs.
+    request and returns the minimum rate. large: bodies and answers may take as long as the client's line
+    needs.
     """
 
     service: Service

@@ -51,14 +51,11 @@ class ProxyLimits:
     """Limits for proxied requests.
 
     body_limit_bytes: of a request body. file_body_limits_bytes: of a body that carries a file.
-    client_silence:
-    longest pause of a client. archives: concurrent archives of one address. files, pictures: concurrent
-    bodies
-    of one address that carry one; pictures_of_account: of one account. slow: clients of one address that the
-    gateway waits for in the middle of their bodies. archive_silence, picture_silence: longest pause of a
-    service
-    in an archive, and before the answer to a picture. archive_bytes_per_s: of the slowest reader of an
-    archive.
+    client_silence: longest pause of a client. archives: concurrent archives of one address. files, pictures:
+    concurrent bodies of one address that carry one; pictures_of_account: of one account. slow: clients of one
+    address that the gateway waits for in the middle of their bodies. archive_silence, picture_silence:
+    longest pause of a service in an archive, and before the answer to a picture. archive_bytes_per_s: of the
+    slowest reader of an archive.
     """
 
     body_limit_bytes: int
@@ -261,8 +258,7 @@ class ProxyRoute:
         """Repeats a request on a thing that was not found, if it may have been moved to another gallery.
 
         The gateway caches the gallery of a thing. Raises UpstreamUnavailable if the thing was moved and the
-        body
-        cannot be sent again.
+        body cannot be sent again.
         """
         if self._route.names_gallery:
             return missing

@@ -26,8 +26,7 @@ async def stream_response(
 
     head_only: the client asked with HEAD. rate: minimum rate of a reading client; time in which the service
     sends nothing does not count. Raises UpstreamBroke or ClientStalled when it had to end early: the
-    connection
-    must then be cut.
+    connection must then be cut.
     """
     empty = response.status in WITHOUT_BODY
     await send(

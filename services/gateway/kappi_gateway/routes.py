@@ -65,12 +65,10 @@ class Route:
     accepts_body: False drops any body that a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
     minutes and may pause; it is counted apart from the others. takes_signature: with a signature in the
-    query,
-    the service checks it and no credential. names_gallery: if the body moves something to a `gallery_id`, a
-    grant
-    to manage that gallery is sent, too. drops_query: the query is dropped, because other programs add their
-    own
-    parameters to links that people pass on; all other operations refuse unknown parameters.
+    query, the service checks it and no credential. names_gallery: if the body moves something to a
+    `gallery_id`, a grant to manage that gallery is sent, too. drops_query: the query is dropped, because
+    other programs add their own parameters to links that people pass on; all other operations refuse unknown
+    parameters.
     """
 
     method: Method

@@ -26,8 +26,7 @@ def with_slow_client_limits(
     """Returns the app with a `send` that raises ClientStalled.
 
     It is raised after a silence, or if too many clients of the address are waited for. Downloads may last on
-    any
-    slow line and need no place here: they have their own limits.
+    any slow line and need no place here: they have their own limits.
     """
 
     async def patient(scope: Scope, receive: Receive, send: Send) -> None:

@@ -52,8 +52,7 @@ class Transfers:
 
         The transfers of one address share its line, so they share the required rate: a slow line is never cut
         because its client sends several files at once. When more than half of all places are taken, each
-        transfer
-        must reach the rate alone.
+        transfer must reach the rate alone.
         """
 
         def bytes_per_s() -> float:

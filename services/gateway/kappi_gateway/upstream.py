@@ -153,8 +153,7 @@ class Upstreams:
         """Readiness check: returns if any service can be reached, raises UpstreamUnavailable if none can.
 
         One unreachable service must not take the gateway out of rotation: the others still work through it,
-        and all
-        replicas would fail at once. If no service can be reached, this replica is cut off.
+        and all replicas would fail at once. If no service can be reached, this replica is cut off.
         """
         reached = await asyncio.gather(*(self._reachable(service) for service in self._addresses))
         if not any(reached):

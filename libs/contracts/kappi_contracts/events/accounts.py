@@ -62,8 +62,8 @@ class TierChanged(Event, frozen=True, kw_only=True):
     """The rules of a tier after a change. rendition_sizes: heights in pixels, ascending.
 
     name: as spelled when the tier was first created, even if it was deleted and created again; names that
-    differ
-    only in case are one tier. quota_bytes: None for no limit. deleted: no account has the tier any more.
+    differ only in case are one tier. quota_bytes: None for no limit. deleted: no account has the tier any
+    more.
     """
 
     aggregate: ClassVar[str] = "name"

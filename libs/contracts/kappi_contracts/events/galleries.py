@@ -21,8 +21,7 @@ class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The public fields or the deadline of a gallery changed; carries the state after the change.
 
     location_free: viewers get copies of originals without the place of capture. closed: the content is not
-    shown,
-    because an administrator took the gallery down or suspended its owner.
+    shown, because an administrator took the gallery down or suspended its owner.
     """
 
     aggregate: ClassVar[str] = "gallery_id"

@@ -55,8 +55,7 @@ class MediaDeleted(Event, frozen=True, kw_only=True):
     """The item was deleted; its bytes may be removed.
 
     The deletion of a gallery has no MediaDeleted per item. An item of a deleted gallery may still get one,
-    its
-    first or a repeated one, when bytes of it arrived late.
+    its first or a repeated one, when bytes of it arrived late.
     """
 
     aggregate: ClassVar[str] = "media_id"
@@ -133,8 +132,7 @@ class MediaAccessed(Event, frozen=True, kw_only=True):
     """Numbers of accesses to a gallery since the last count.
 
     Additive: apply every event once, in any order. day: UTC. Each list is a separate count; there are no
-    counts
-    per combination. kinds, items: of all accesses. traits: of views alone.
+    counts per combination. kinds, items: of all accesses. traits: of views alone.
     """
 
     aggregate: ClassVar[str] = "gallery_id"

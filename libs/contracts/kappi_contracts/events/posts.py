@@ -19,8 +19,7 @@ class PostDeleted(Event, frozen=True, kw_only=True):
     """A post was deleted: its picture may be removed, and its comments are gone.
 
     The comments of a deleted post have no events of their own. `abandoned`: the picture never arrived
-    completely,
-    and no PostCreated was ever published.
+    completely, and no PostCreated was ever published.
     """
 
     aggregate: ClassVar[str] = "post_id"
