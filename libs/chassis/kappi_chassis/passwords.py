@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class PasswordsBusy(Unavailable):
-    """As many passwords wait as may, in all or for this address or account."""
+    """The queue of passwords is full, or this address or account holds its share of it."""
 
     code, title = "busy", "Too many passwords are being checked at the moment"
 

@@ -1,4 +1,4 @@
-"""`expires_in` beside `expires_at`, for clients whose clock is wrong."""
+"""`expires_in`, which accompanies `expires_at` for clients with a wrong clock."""
 
 from __future__ import annotations
 

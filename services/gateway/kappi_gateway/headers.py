@@ -127,9 +127,9 @@ def passing(headers: RawHeaders, allowed: Mapping[bytes, str]) -> list[tuple[str
 
 
 def answering(raw: RawHeaders, *, without_length: bool) -> list[tuple[bytes, bytes]]:
-    """The service's headers that go back to the client.
+    """Returns the service's headers that are passed to the client.
 
-    without_length: for 204 and 304, whose Content-Length speaks of a body that is not there.
+    without_length: for 204 and 304, whose Content-Length describes a body that is not sent.
     """
     passed: list[tuple[bytes, bytes]] = []
     for name, value in raw:

@@ -55,7 +55,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _in_head = False
     _in_body = False
     _in_new_body = False  # the length of the body is not known yet
-    _body_left = 0  # of a body of known length
+    _body_left = 0  # of a body with a known length
     _head_timer: asyncio.TimerHandle | None = None
     _refused = False
     _ignored_bytes = 0

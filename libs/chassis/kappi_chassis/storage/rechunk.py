@@ -18,9 +18,8 @@ async def rechunk(
     async for chunk in chunks:
         rest = memoryview(chunk)
         while rest:
-            if (
-                len(piece) == wanted
-            ):  # here, not below: the last piece must be recognized as such, and never be empty
+            # Here, not below: the last piece must be recognized as such, and never be empty.
+            if len(piece) == wanted:
                 yield piece
                 piece = bytearray()
                 number += 1

@@ -148,7 +148,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for admin in run.desks:
         admin.close()
     if run.plan.postgres == "given" and run.servers.started("postgres"):
-        # The server belongs to someone else and continues to run: no template may stay there.
+        # This server outlives the run, so no template may stay on it.
         _database_pool(run).drop_templates()
     run.servers.close()
 
