@@ -96,7 +96,7 @@ _ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b""})
 
 
 def text(value: bytes) -> str:
-    """A header's value as text. Raises HeaderUnreadable when it is neither ASCII nor UTF-8."""
+    """Returns a header's value as text. Raises HeaderUnreadable if it is not UTF-8."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -104,7 +104,7 @@ def text(value: bytes) -> str:
 
 
 def first(headers: RawHeaders, wanted: bytes) -> bytes | None:
-    """The value of the first header of that (lower-case) name."""
+    """Returns the value of the first header of that (lower-case) name, None without one."""
     for name, value in headers:
         if name == wanted:
             return value
@@ -112,7 +112,7 @@ def first(headers: RawHeaders, wanted: bytes) -> bytes | None:
 
 
 def passing(headers: RawHeaders, allowed: Mapping[bytes, str]) -> list[tuple[str, str]]:
-    """The client's headers that go on to the service. Raises HeaderUnreadable."""
+    """Returns the client's headers that are passed to the service. Raises HeaderUnreadable."""
     passed: list[tuple[str, str]] = []
     nominated: set[str] = set()
     for name, value in headers:

@@ -19,7 +19,7 @@ _one_at_a_time = threading.Lock()  # Alembic keeps the current migration in modu
 
 def alembic_config(package: str, url: str) -> Config:
     """Returns Alembic's configuration. package: the service's import name, for example `kappi_media`."""
-    from alembic.config import Config  # only migrators pay for the import
+    from alembic.config import Config  # only migrators need the import
 
     config = Config()
     folder = str(files(package) / "migrations")

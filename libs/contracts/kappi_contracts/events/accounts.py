@@ -27,7 +27,7 @@ class AccountTierChanged(Event, frozen=True, kw_only=True):
 class AccountSuspensionChanged(Event, frozen=True, kw_only=True):
     """An administrator suspended an account or ended its suspension.
 
-    While it is suspended, its galleries are not shown and it cannot create anything.
+    While it is suspended, its galleries are not shown and it gets no new galleries, posts or comments.
     """
 
     aggregate: ClassVar[str] = "account_id"

@@ -47,7 +47,7 @@ def build_page(name: str, media_origins: Sequence[str], *, path: str = "") -> Pa
         etag=blake2b(body, digest_size=12).hexdigest(),
         extra=(
             (b"content-security-policy", _policy(style, script, media_origins).encode()),
-            (b"referrer-policy", b"no-referrer"),  # the address of a gallery is the key to it
+            (b"referrer-policy", b"no-referrer"),  # the address of a gallery gives access to it
             (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
             (b"cross-origin-opener-policy", b"same-origin"),
             (b"x-robots-tag", b"noindex" if name in {"gallery", MISSING} else b"all"),
