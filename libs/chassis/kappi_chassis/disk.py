@@ -25,7 +25,9 @@ class DiskSpace:
 
 
 def disk_space(path: Path) -> DiskSpace:
-    """Returns the space of the file system of `path`, which must exist. Blocks: a network file system may be
-    slow."""
+    """Returns the space of the file system of `path`, which must exist.
+
+    Blocks: a network file system may be slow.
+    """
     found = os.statvfs(path)
     return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)

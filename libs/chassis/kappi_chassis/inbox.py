@@ -22,8 +22,10 @@ Handler = Callable[[Envelope[Any]], Awaitable[bool]]
 
 
 async def record(connection: AsyncConnection, *, consumer: str, event_id: UUID) -> bool:
-    """Records an event as handled; False if it already was. Waits for a concurrent transaction with the same
-    id."""
+    """Records an event as handled; False if it already was.
+
+    Waits for a concurrent transaction with the same id.
+    """
     result = await connection.execute(_RECORD, {"consumer": consumer, "event_id": event_id})
     return bool(result.rowcount)
 

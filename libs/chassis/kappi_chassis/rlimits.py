@@ -10,8 +10,7 @@ WANTED: Final = 1 << 16
 
 
 def raise_file_limit() -> None:
-    """Raises the limit to the allowed maximum: shells start with 1,024, fewer than the requests accepted at
-    once."""
+    """Raises the limit to the maximum: shells start with 1,024, fewer than the requests accepted at once."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED if most == resource.RLIM_INFINITY else min(WANTED, most)
     if now != resource.RLIM_INFINITY and now < wanted:

@@ -1,5 +1,4 @@
-"""The life cycle of a service process: start in order, run its roles, drain on SIGTERM, stop in reverse
-order."""
+"""The life cycle of a service process: start in order, run its roles, drain on SIGTERM, stop in reverse."""
 
 from __future__ import annotations
 
@@ -26,8 +25,10 @@ from kappi_chassis.settings import ServiceSettings
 STOP_TIMEOUT = timedelta(seconds=15)
 """Time for tasks and resources to end after the last request."""
 YOUNG_OBJECTS = 10_000
-"""Number of new containers before the garbage collector looks for cycles among them. Python's default of 700
-is less than an answer about a hundred files needs."""
+"""Number of new containers before the garbage collector looks for cycles among them.
+
+Python's default of 700 is less than an answer about a hundred files needs.
+"""
 SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean the same stop
 
 _log = get_logger(__name__)
@@ -202,8 +203,10 @@ async def _for_ever(name: str, task: Callable[[], Coroutine[Any, Any, None]]) ->
 
 
 async def _start_unless(told: asyncio.Future[Any], resource: Resource) -> bool:
-    """Starts it. If the process is asked to stop meanwhile, the start is cancelled and the result is
-    False."""
+    """Starts it.
+
+    If the process is asked to stop meanwhile, the start is cancelled and the result is False.
+    """
     starting = asyncio.ensure_future(resource.start())
     try:
         await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)

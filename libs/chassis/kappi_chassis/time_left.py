@@ -17,8 +17,7 @@ def seconds_left(expires_at: datetime, *, now: datetime) -> int:
 
 
 def with_seconds_left(document: bytes, *, now: datetime) -> bytes:
-    """Returns a JSON object that was encoded earlier with its `expires_in` as of now, for a repeated stored
-    answer.
+    """Returns a JSON object that was encoded earlier, its `expires_in` as of now, for a repeated answer.
 
     Within `UNCHANGED_S` it stays unchanged: a request repeated at once gets the very same answer.
     """

@@ -54,8 +54,7 @@ class Envelope(Generic[E]):
         return _encoder.encode(self.data)
 
     def headers(self) -> Headers:
-        """Returns the Kafka headers of the binary content mode (CloudEvents Kafka protocol binding 1.0,
-        3.2)."""
+        """Returns the Kafka headers in binary content mode (CloudEvents Kafka protocol binding 1.0, 3.2)."""
         headers = [
             ("content-type", b"application/json"),
             ("ce_specversion", b"1.0"),

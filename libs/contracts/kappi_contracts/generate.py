@@ -28,8 +28,10 @@ def documents() -> dict[str, str]:
 
 
 def main(folder: Path = HOME) -> int:
-    """Writes the documents. A version without a release is also frozen under `released/`. Returns the exit
-    status."""
+    """Writes the documents.
+
+    A version without a release is also frozen under `released/`. Returns the exit status.
+    """
     for name, text in documents().items():
         if name.startswith("schemas/"):
             released = folder / "released" / name.removeprefix("schemas/")

@@ -19,8 +19,10 @@ Operation = Literal["Read", "Write", "Describe", "Create"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An allowed set of operations on a topic, a group or the cluster. prefixed: on all names with this
-    prefix."""
+    """An allowed set of operations on a topic, a group or the cluster.
+
+    prefixed: on all names with this prefix.
+    """
 
     resource: Literal["topic", "group", "cluster"]
     name: str

@@ -17,8 +17,10 @@ def gallery_prefix(gallery_id: UUID) -> str:
 
 
 def media_prefix(gallery_id: UUID, media_id: UUID) -> str:
-    """Returns the prefix of all folders of an item in a gallery. Ids have one length, so no other item
-    matches."""
+    """Returns the prefix of all folders of an item in a gallery.
+
+    Ids have one length, so no other item matches.
+    """
     return f"{gallery_prefix(gallery_id)}{media_id}"
 
 

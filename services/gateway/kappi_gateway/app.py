@@ -89,8 +89,10 @@ def _shows_pages(method: str, headers: RawHeaders) -> bool:
 
 
 def with_cors(app: App) -> App:
-    """Adds the CORS headers. It wraps even the chassis' edge, because a page must be able to read errors
-    too."""
+    """Adds the CORS headers.
+
+    It wraps even the chassis' edge, because a page must be able to read errors too.
+    """
 
     async def cors(scope: Scope, receive: Receive, send: Send) -> None:
         def send_with_cors(message: Message) -> Awaitable[None]:

@@ -1,5 +1,4 @@
-"""The body of a request on its way to a service: whole if it came in one piece, else streamed; limited in
-size."""
+"""The body of a request on its way to a service: whole if it came in one piece, else streamed."""
 
 from __future__ import annotations
 
@@ -18,8 +17,10 @@ GRACE_S = 0.5
 """Seconds that any client may fall behind. A client further behind needs a slow place of its address."""
 
 Slow = Callable[[], AbstractContextManager[None]]
-"""Returns a context that is held while the gateway waits for a slow client. Raises the problem to answer
-with."""
+"""Returns a context that is held while the gateway waits for a slow client.
+
+Raises the problem to answer with.
+"""
 
 
 class ClientLeft(Exception):

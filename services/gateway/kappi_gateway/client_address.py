@@ -1,5 +1,4 @@
-"""The client's address: the peer's, or the one in a trusted proxy's `X-Forwarded-For` (older than RFC
-7239)."""
+"""The client's address: the peer's, or that in a trusted proxy's `X-Forwarded-For` (older than RFC 7239)."""
 
 from __future__ import annotations
 
@@ -30,13 +29,14 @@ class ClientAddresses:
         return self.trusts_some and self._is_trusted(peer)
 
     def key_of_peer(self, peer: str) -> str | None:
-        """Returns the key for connection limits; None for a trusted proxy, which connects for many
-        clients."""
+        """Returns the key of connection limits; None for a trusted proxy, which connects for many clients."""
         return None if self.trusts(peer) else limit_key(peer)
 
     def of(self, peer: str, forwarded_for: str | None) -> str:
-        """Returns the nearest address that is not a trusted proxy. Any client may have written the ones
-        beyond it."""
+        """Returns the nearest address that is not a trusted proxy.
+
+        Any client may have written the ones beyond it.
+        """
         if forwarded_for is None or not self.trusts(peer):
             return peer
         client = peer

@@ -10,8 +10,10 @@ from kappi_chassis.http.edge import Receive
 from kappi_gateway import metrics
 
 WATCH_AFTER_S = 0.01
-"""Seconds before watching starts. Watching costs a task, and most answers take less, so they never pay for
-it."""
+"""Seconds before watching starts.
+
+Watching costs a task, and most answers take less, so they never pay for it.
+"""
 
 
 class ClientDisconnect:

@@ -95,8 +95,7 @@ class Credentials:
         access_key = first(request.headers, GALLERY_KEY)
         shown = first(request.headers, GALLERY_CODE) if rule is Credential.VIEWER else None
         if (access_key or shown) and self._owner_grants is not None:
-            # A token that is sent must be valid, whatever else is sent: galleries and identity apply the same
-            # rule.
+            # A token that is sent must be valid, whatever else is sent, as in galleries and identity.
             await self._owner_grants.account_of(request.headers)
         if access_key:
             return await self._by_key(text(access_key))
@@ -134,8 +133,7 @@ class Credentials:
         return await self._owner_grants.obtain(token, collection=GALLERIES, thing_id=str(named.gallery_id))
 
     async def after_a_move(self, route: Route, request: Request, granted: Granted) -> Granted | None:
-        """Returns a grant of the gallery that now holds an item which was not found; None if it was not
-        moved.
+        """Returns a grant of the gallery that now holds an item that was not found; None if it did not move.
 
         Raises as `obtain` does.
         """

@@ -26,8 +26,8 @@ class UpstreamTimeout(Problem):
 
 
 class UpstreamBroke(CutOff):
-    """The service stopped in the middle of its answer: the gateway's answer must be cut off too, not look
-    complete."""
+    """The service stopped in the middle of its answer: the gateway's must be cut off too, not end
+    normally."""
 
 
 class ClientStalled(CutOff):
@@ -55,8 +55,7 @@ class GalleryNotFound(NotFound):
 
 
 class MediaNotFound(NotFound):
-    """The same words as the media service's: an owner's token must not separate foreign items from unknown
-    ones."""
+    """The same words as the media service's: an owner's token must not reveal that a foreign item exists."""
 
     code, title = "media_not_found", "There is no such item"
 

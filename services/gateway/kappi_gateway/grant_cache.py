@@ -103,8 +103,7 @@ class GrantCache:
         return key in self._flights
 
     async def obtain(self, key: GrantKey, ask: Ask) -> KeptGrant:
-        """Returns the answer to `ask`, shared by all concurrent calls for the same key. Raises what `ask`
-        raises.
+        """Returns the answer to `ask`, shared by all concurrent calls for one key. Raises as `ask` does.
 
         The lookup is cancelled when all its callers have left.
         """

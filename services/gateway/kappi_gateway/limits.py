@@ -156,8 +156,10 @@ class RateLimit:
         self._is_free = is_free
 
     def pay(self, subject: str) -> None:
-        """Takes a token before the call. Raises the refusal with the seconds until the next call is
-        allowed."""
+        """Takes a token before the call.
+
+        Raises the refusal with the seconds until the next call is allowed.
+        """
         wait_s = self._buckets.wait_s(subject)
         if wait_s > 0:
             metrics.LIMITED.labels(self._name).inc()

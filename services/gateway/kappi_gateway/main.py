@@ -89,8 +89,10 @@ def main() -> None:
 
 
 def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str] | None = None) -> Upstreams:
-    """Builds the clients of the configured services, not yet started. introduction: headers that prove the
-    caller."""
+    """Builds the clients of the configured services, not yet started.
+
+    introduction: headers that prove the caller.
+    """
     addresses = {Service.GALLERIES: settings.galleries_url, Service.MEDIA: settings.media_url}
     if settings.identity_url is not None:
         addresses[Service.IDENTITY] = settings.identity_url

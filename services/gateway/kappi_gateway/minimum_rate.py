@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SLOWEST_BYTES_PER_S = 4096
-"""Bytes a second that even a poor telephone line reaches between pauses. A client that sends single bytes
-would otherwise hold a request's place for ever."""
+"""Bytes a second that even a poor telephone line reaches between pauses.
+
+A client that sends single bytes would otherwise hold a request's place for ever.
+"""
 RISES_EVERY_S = 60.0
 
 

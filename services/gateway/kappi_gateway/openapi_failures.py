@@ -59,8 +59,7 @@ _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_BY_CODE),
 }
 _TOKENS = _of(AccessTokenInvalid, KeysUnavailable)
-# Problems between the gateway and a service, which cannot reach a client: the gateway always sends a suitable
-# grant.
+# Problems between gateway and service that cannot reach a client: the gateway sends a suitable grant.
 _HIDDEN = {"grant_invalid", "right_missing"}
 _HIDDEN_BY: Mapping[Credential, set[str]] = {
     Credential.NONE: set(),

@@ -1,5 +1,4 @@
-"""Merges the services' OpenAPI documents: only listed routes, and different schemas of one name stay
-separate."""
+"""Merges the services' OpenAPI documents: only listed routes; different schemas of one name stay apart."""
 
 from __future__ import annotations
 
@@ -142,8 +141,10 @@ def _tag(route: Route) -> str:
 
 
 def _public(operation: Document, route: Route, *, names: Mapping[str, str]) -> Document:
-    """Returns the operation as the public document shows it. names: path parameters, the service's to the
-    public."""
+    """Returns the operation as the public document shows it.
+
+    names: path parameters, the service's to the public.
+    """
     public = dict(operation)
     public["tags"] = [_tag(route)]
     parameters = [
@@ -195,8 +196,7 @@ def _schemas(document: Document) -> dict[str, Any]:
 
 
 def _renamed(service: Service, parts: Mapping[Service, Document]) -> Document:
-    """Returns the document with the service's name before schema names that another service uses
-    differently."""
+    """Returns the document with the service's name before schema names that another service uses, too."""
     own = _schemas(parts[service])
     clashing = {
         name
@@ -230,8 +230,7 @@ def _without_suffixes(document: Document) -> Document:
 
 
 def _substituted(node: Any, references: Mapping[str, str]) -> Any:
-    """Returns a deep copy with the strings in `references` replaced, in `$ref` and in discriminator
-    mappings."""
+    """Returns a deep copy with the strings in `references` replaced, in `$ref` and discriminator mappings."""
     if isinstance(node, dict):
         return {name: _substituted(value, references) for name, value in node.items()}
     if isinstance(node, list):

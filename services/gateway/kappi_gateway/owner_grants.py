@@ -67,8 +67,10 @@ class OwnerGrants:
         self._clock = clock
 
     async def account_of(self, headers: RawHeaders) -> UUID | None:
-        """Returns the account of the client's token, None without one. Raises AccessTokenInvalid,
-        KeysUnavailable."""
+        """Returns the account of the client's token, None without one.
+
+        Raises AccessTokenInvalid, KeysUnavailable.
+        """
         token = bearer(headers)
         return None if token is None else (await self._verifier.open(token)).account_id
 
@@ -117,8 +119,10 @@ class OwnerGrants:
         return Granted(key, grant, cached=False)
 
     def forget_place(self, *, collection: str, thing_id: str) -> bool:
-        """Forgets the thing's gallery, so that the next `obtain` asks for it. False for things that cannot be
-        moved."""
+        """Forgets the thing's gallery, so that the next `obtain` asks for it.
+
+        False for things that cannot be moved.
+        """
         if collection == GALLERIES:
             return False
         with suppress(ValueError):

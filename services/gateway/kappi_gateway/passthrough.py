@@ -123,8 +123,10 @@ class Passthrough:
 
 
 def store_passthrough(upstreams: Upstreams, *, addresses: ClientAddresses, transfers: Transfers) -> App:
-    """Passes /store/… to the object store. The signed URL is the credential, so the client's identity is
-    irrelevant."""
+    """Passes /store/… to the object store.
+
+    The signed URL is the credential, so the client's identity is irrelevant.
+    """
 
     def under_way(scope: Scope) -> AbstractContextManager[MinimumRate]:
         place = transfers.upload if scope["method"] in _WITH_BODY else transfers.download

@@ -166,7 +166,7 @@ class ProxyRoute:
         return nullcontext() if self._places is None else self._places.held(request.address)
 
     def _place_of_subject(self, paid: _Paid | None) -> AbstractContextManager[None]:
-        """Holds a place of the account: pictures take long to arrive, so an account may send few from all
+        """Holds a place of the account: pictures arrive slowly, so an account sends few from all its
         addresses."""
         if paid is None or self._places_of_subject is None:
             return nullcontext()
@@ -225,8 +225,7 @@ class ProxyRoute:
         body: RequestBody | None,
         refusal: ClientResponse,
     ) -> ClientResponse:
-        """Repeats a request once whose cached grant was refused, because it was too old or its key was
-        rotated.
+        """Repeats a request once whose cached grant was refused: it was too old, or its key was rotated.
 
         Grants are internal, so a client never gets an answer about a refused one.
         """
@@ -306,8 +305,10 @@ class ProxyRoute:
         )
 
     def _target(self, request: Request) -> str:
-        """Returns path and query for the service. Raises NotFound for a parameter with other than plain
-        characters."""
+        """Returns path and query for the service.
+
+        Raises NotFound for a parameter with other than plain characters.
+        """
         if self._route.credential is Credential.CODE_IN_PATH:
             code = normal_code(request.parameters[0])
             path = self._route.template.replace("{code}", code or "-")
@@ -336,8 +337,10 @@ async def _says_grant_invalid(response: ClientResponse) -> bool:
 
 
 async def _problem_code(response: ClientResponse) -> str:
-    """Returns the problem's code, an empty string if there is no problem document. Raises UpstreamUnavailable
-    when it breaks off."""
+    """Returns the problem's code, an empty string if there is no problem document.
+
+    Raises UpstreamUnavailable when it breaks off.
+    """
     try:
         return msgspec.json.decode(await response.read(), type=_ProblemCode).code
     except msgspec.MsgspecError:

@@ -1,5 +1,4 @@
-"""Refusals on the way to the object store in S3's format, because S3 clients do not read problem
-documents."""
+"""Refusals on the way to the object store in S3's format, as S3 clients do not read problem documents."""
 
 from __future__ import annotations
 

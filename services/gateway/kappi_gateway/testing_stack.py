@@ -49,8 +49,10 @@ class Stack:
     def token(
         self, *, key: SigningKey | None = None, lasts: timedelta = timedelta(minutes=10), **other: Any
     ) -> str:
-        """Returns an access token as the identity service would sign it. key: another signer. other:
-        claims."""
+        """Returns an access token as the identity service would sign it.
+
+        key: another signer. other: claims.
+        """
         now = datetime.now(UTC)
         return (key or self.issuer).sign(
             {

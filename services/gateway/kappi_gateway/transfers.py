@@ -1,5 +1,4 @@
-"""Uploads to the embedded store and downloads from it: few per address at a time, each with a minimum
-rate."""
+"""Uploads to the embedded store and downloads from it: few per address at once, each with a minimum rate."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ RETRY_AFTER_S = 1
 
 READ_AHEAD_BYTES = 16 << 10
 """Bytes read ahead of an object whose client reads slowly: up to twice that, plus one read of the system.
-Other answers are buffered whole, which is cheaper."""
+
+Other answers are buffered whole, which is cheaper.
+"""
 
 _AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 _log = get_logger(__name__)
@@ -48,8 +50,10 @@ Body = bytes | Stream | None
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """connect: time to get a connection, waiting for a free one included. read: longest silence of a
-    service."""
+    """connect: time to get a connection, waiting for a free one included.
+
+    read: longest silence of a service.
+    """
 
     connect: timedelta
     read: timedelta

@@ -16,8 +16,7 @@ _SCHEME = "bearer"
 
 
 class AccessTokenInvalid(Unauthenticated):
-    """Raised for a malformed, expired, altered or revoked token and for an unpublished key, without telling
-    which."""
+    """Raised alike for a malformed, expired, altered or revoked token and for an unpublished key."""
 
     code, title = "access_token_invalid", "The access token is not valid"
 

@@ -1,5 +1,4 @@
-"""Verification of tokens with a published key set, which is cached so that no request waits for another
-service."""
+"""Verification of tokens with a published key set, cached so that no request waits for another service."""
 
 from __future__ import annotations
 
@@ -36,8 +35,10 @@ class KeysUnavailable(Unavailable):
 
 
 def http_fetch(url: str, *, headers: Mapping[str, str] | None = None) -> Fetch:
-    """Returns a function that fetches a JWKS over HTTP. Fetches are rare, so the standard library in a thread
-    is enough."""
+    """Returns a function that fetches a JWKS over HTTP.
+
+    Fetches are rare, so the standard library in a thread is enough.
+    """
     request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - a setting, not input
 
     def get() -> bytes:
@@ -65,8 +66,10 @@ class JwksSource:
         self._refreshing: asyncio.Task[None] | None = None
 
     async def key(self, kid: str) -> jwt.PyJWK | None:
-        """Returns the key; None if the issuer has no such key. Raises KeysUnavailable before the first
-        success."""
+        """Returns the key; None if the issuer has no such key.
+
+        Raises KeysUnavailable before the first success.
+        """
         known = self._keys.get(kid)
         if known is None:
             if refreshing := self._refresh():

@@ -50,8 +50,7 @@ def _leave_root() -> None:
 
 
 def _drop_privileges() -> None:
-    """Drops all capabilities, prevents programs from gaining any, and keeps other processes' debuggers
-    out."""
+    """Drops all capabilities, keeps programs from gaining any, and keeps other processes' debuggers out."""
     call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     call("capset", struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
     call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)

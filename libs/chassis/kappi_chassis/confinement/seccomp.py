@@ -88,8 +88,10 @@ def allow_only_computing() -> None:
 
 
 def _program(machine: str) -> bytes:
-    """Returns the filter in classic BPF. A test jumps over one number of instructions if true, another if
-    false."""
+    """Returns the filter in classic BPF.
+
+    A test jumps over one number of instructions if true, another if false.
+    """
     column = list(_MACHINES).index(machine)
     architecture, _ = _MACHINES[machine]
     refuse = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
@@ -101,8 +103,7 @@ def _program(machine: str) -> bytes:
     ]
     for numbers in _ALLOWED.values():
         code += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ALLOW)]
-    # A filter cannot read the flags of clone3, which lie in memory. The C library uses clone if it is
-    # missing.
+    # A filter cannot read the flags of clone3 in memory. The C library uses clone if clone3 is missing.
     code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     # Allows a new thread, never a new process.
     code += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT_AT)]

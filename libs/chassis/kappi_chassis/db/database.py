@@ -21,8 +21,10 @@ class Database:
     """Two connection pools for one database; nothing connects before `start`."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        """url: `postgresql://user:password@host:port/name`. pool_size: greatest number of connections per
-        pool."""
+        """url: `postgresql://user:password@host:port/name`.
+
+        pool_size: greatest number of connections per pool.
+        """
         self.url = url
         self._pool_size = pool_size
         self._engine: AsyncEngine | None = None

@@ -55,8 +55,10 @@ class Housekeeping:
         self._idempotency_retention = idempotency_retention
 
     async def run(self) -> None:
-        """Runs until cancelled. The first round comes after a wait, so that a replay at start finds all
-        events."""
+        """Runs until cancelled.
+
+        The first round comes after a wait, so that a replay at start finds all events.
+        """
         while True:
             await asyncio.sleep(EVERY_S)
             try:

@@ -16,8 +16,10 @@ _QUOTED = re.compile(r"[\"']([^\"']+)[\"']")
 
 
 def versions_folder(package: str) -> Path:
-    """Returns the folder of a service's migrations. Raises ModuleNotFoundError if there is no package or
-    folder."""
+    """Returns the folder of a service's migrations.
+
+    Raises ModuleNotFoundError if there is no package or folder.
+    """
     spec = importlib.util.find_spec(package)
     places = spec.submodule_search_locations if spec is not None else None
     folder = Path(next(iter(places))) / "migrations" / "versions" if places else None

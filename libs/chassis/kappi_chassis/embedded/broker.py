@@ -51,8 +51,10 @@ def _library() -> ctypes.CDLL:
 
 
 class EmbeddedBroker:
-    """One broker, from construction to `close()`. `bootstrap` is its `host:port` on the loopback
-    interface."""
+    """One broker, from construction to `close()`.
+
+    `bootstrap` is its `host:port` on the loopback interface.
+    """
 
     def __init__(self) -> None:
         self._lib = _library()
@@ -76,8 +78,10 @@ class EmbeddedBroker:
             self._lib.rd_kafka_mock_topic_create(self._running(), name.encode(), partitions, 1)
 
     def interrupt(self) -> None:
-        """Drops every connection and accepts none until `resume()`; topics and offsets stay. For tests of
-        outages."""
+        """Drops every connection and accepts none until `resume()`; topics and offsets stay.
+
+        For tests of outages.
+        """
         with self._lock:
             self._lib.rd_kafka_mock_broker_set_down(self._running(), _BROKER_ID)
 

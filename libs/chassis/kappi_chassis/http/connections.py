@@ -56,8 +56,10 @@ class Connections:
         self._groups: dict[Connection, tuple[_Group, ...]] = {}
 
     def open(self, connection: Connection) -> Problem | None:
-        """Counts a new connection, which waits. Returns the problem to answer with if there is no place for
-        it."""
+        """Counts a new connection, which waits.
+
+        Returns the problem to answer with if there is no place for it.
+        """
         groups = (self._all, *self._own_group(connection.peer))
         for group in groups:
             if group.count >= group.most and not self._make_room(group):

@@ -1,5 +1,4 @@
-"""The `Date` of an answer (RFC 9110, 6.6.1), from which a client with a wrong clock computes how long URLs
-live."""
+"""The `Date` of an answer (RFC 9110, 6.6.1): a client with a wrong clock needs it for the life of URLs."""
 
 from __future__ import annotations
 

@@ -23,11 +23,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SLOW_REQUEST_S = 1.0
 LASTS = "kappi.lasts"
-"""Set by an app in the scope of an answer that takes as long as its client reads. Metrics and the log of slow
-requests then measure only the time until the answer begins."""
+"""Set by an app in the scope of an answer that takes as long as its client reads.
+
+Metrics and the log of slow requests then measure only the time until the answer begins.
+"""
 PACED = "kappi.paced"
-"""Set by an app in the scope of a request that takes as long as its client sends, so that it is not logged as
-slow."""
+"""Set by an app in the scope of a request that takes as long as its client sends; not logged as slow."""
 CLIENT_LEFT = 499
 """Status in metrics for a request whose client left before the answer began; it is never sent."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -39,8 +40,10 @@ _log = get_logger(__name__)
 
 
 class CutOff(Exception):
-    """A begun answer that cannot be completed: the connection is closed. The cause was logged or counted
-    before."""
+    """A begun answer that cannot be completed: the connection is closed.
+
+    The cause was logged or counted before.
+    """
 
 
 async def send_problem(send: Send, problem: Problem) -> None:

@@ -165,8 +165,10 @@ def field_fault(field: str, message: str) -> BadRequest:
 
 
 def _disposition(header: str) -> tuple[str, dict[str, str]]:
-    """Returns kind and parameters. The parser's own function decodes a header as latin-1; names here are
-    UTF-8."""
+    """Returns kind and parameters.
+
+    The parser's own function decodes a header as latin-1; names here are UTF-8.
+    """
     kind, options = parse_options_header(header.encode("utf-8").decode("latin-1"))
     texts = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in options.items()}
     for name in ("name", "filename"):

@@ -18,8 +18,7 @@ from kappi_chassis.settings import PlatformSettings, SecretMissing, ServiceSetti
 
 HEADER = "x-kappi-internal"
 CHALLENGE = "Kappi-Internal"
-"""The scheme in `WWW-Authenticate` of a refusal, by which the gateway recognizes that it is itself
-refused."""
+"""The scheme in `WWW-Authenticate` of a refusal, by which the gateway sees that it is itself refused."""
 TELL_EVERY_S = 10.0
 
 _HEADER = HEADER.encode()

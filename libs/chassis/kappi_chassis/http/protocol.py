@@ -181,8 +181,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # Other protocols are not supported: the request is answered as if it had not asked for an
-            # upgrade.
+            # Other protocols are not supported: the request is answered as if it had asked for none.
             taken = upgrade.args[0] or taken
             if self._body_after_upgrade:
                 self._body_after_upgrade = False
@@ -247,8 +246,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 class _AfterHead:
-    """Callbacks of a parser that pass all calls to the protocol, except those of the first head, which was
-    made up."""
+    """Callbacks of a parser that pass all calls to the protocol, except those of the invented first head."""
 
     def __init__(self, protocol: BoundedHttpProtocol) -> None:
         self._protocol = protocol

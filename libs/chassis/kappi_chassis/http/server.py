@@ -18,8 +18,10 @@ BACKLOG = 2_048
 
 
 class HttpServer:
-    """One listening port. `serve` runs until `stop`; accepted requests are finished within
-    `drain_timeout`."""
+    """One listening port.
+
+    `serve` runs until `stop`; accepted requests are finished within `drain_timeout`.
+    """
 
     def __init__(
         self,

@@ -17,8 +17,7 @@ _NO_TRACE = "0" * 32
 
 
 def continue_trace(incoming: str | None) -> str:
-    """Returns a traceparent for work caused by `incoming`: same trace, new span; a new trace if it is
-    invalid."""
+    """Returns a traceparent for work caused by `incoming`: same trace, new span; a new trace if invalid."""
     match = _TRACEPARENT.fullmatch(incoming) if incoming else None
     if match is None or match[1] == _NO_TRACE:
         return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

@@ -34,8 +34,7 @@ class Health:
         self._checks[name] = check
 
     def watch(self, name: str, check: Check) -> None:
-        """Adds a dependency that is only reported: requests can be answered without it, so readiness ignores
-        it."""
+        """Adds a dependency that is only reported: requests work without it, so readiness ignores it."""
         self._checks[name] = check
         self._advisory.add(name)
 

@@ -66,8 +66,10 @@ class Outbox:
         self._nudge: Callable[[], bool] | None = None
 
     def relayed_by(self, nudge: Callable[[], bool]) -> None:
-        """Registers a relay in this process, which is woken directly. nudge: False while another process
-        relays."""
+        """Registers a relay in this process, which is woken directly.
+
+        nudge: False while another process relays.
+        """
         self._nudge = nudge
 
     def row(self, event: Event) -> OutboxRow:
@@ -83,8 +85,8 @@ class Outbox:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
-        """Begins the transaction of one use case; it commits on leaving and wakes the relay after a
-        publication."""
+        """Begins a use case's transaction; it commits on leaving and wakes the relay if events were
+        published."""
         async with self._database.transaction() as connection:
             unit = UnitOfWork(connection, self)
             yield unit
@@ -92,8 +94,10 @@ class Outbox:
             self.wake()
 
     def wake(self) -> None:
-        """Wakes the relay soon, without waiting. Call it after the commit; polling makes up for a missed
-        call."""
+        """Wakes the relay soon, without waiting.
+
+        Call it after the commit; polling makes up for a missed call.
+        """
         if self._nudge is None or not self._nudge():
             self._wanted.set()
 

@@ -70,8 +70,7 @@ class EventSink(Protocol):
 
 
 class Relay:
-    """Sends the events of the outbox. Several may run; the holder of the advisory lock works, the others
-    stand by.
+    """Sends the events of the outbox. Several may run; the holder of the advisory lock works, others wait.
 
     If the lock is lost while sending, two relays may overlap briefly. Each sends a key's events in order, so
     a consumer still receives them *for the first time* in order; the others are duplicates. An event that the
@@ -87,14 +86,18 @@ class Relay:
         self._counted_at = float("-inf")
 
     def nudge(self) -> bool:
-        """Wakes the relay after a commit in this process. Returns False if another process relays, which
-        needs a NOTIFY."""
+        """Wakes the relay after a commit in this process.
+
+        Returns False if another process relays, which needs a NOTIFY.
+        """
         self._wake.set()
         return self._working
 
     async def run(self) -> None:
-        """Runs until cancelled. A lost connection or broker is waited for: no event is marked before its
-        ack."""
+        """Runs until cancelled.
+
+        A lost connection or broker is waited for: no event is marked before its ack.
+        """
         while True:
             try:
                 await self._session()
@@ -164,8 +167,7 @@ class Relay:
             metrics.OUTBOX_SENT.labels(row["topic"]).inc()
 
     async def _send_alone(self, connection: Any, row: Any) -> None:
-        """Sends one row alone: a broker refuses a batch as a whole, so only a lone row's refusal is its own
-        fault."""
+        """Sends one row alone: a broker refuses whole batches, so only then the row itself is at fault."""
         (outcome,) = await self._sink.send_batch([row])
         if outcome is None:
             await self._mark(connection, [row])
@@ -194,8 +196,7 @@ class Relay:
         await asyncio.sleep(RETRY_S)
 
     async def _measure(self, connection: Any, rows: Sequence[Any]) -> None:
-        """Sets the gauges: a page that is not full is the whole backlog; a longer one is counted
-        periodically."""
+        """Sets the gauges: a page that is not full is the whole backlog; a longer one is counted at times."""
         self._tell_age(rows)
         if len(rows) < BATCH:
             metrics.OUTBOX_PENDING.set(len(rows))
@@ -209,8 +210,10 @@ class Relay:
 
 
 def _settled(rows: Sequence[Any], outcomes: Sequence[BaseException | None]) -> tuple[list[Any], list[Any]]:
-    """Returns the rows to mark, and those to send alone. After a key's first failure its later events
-    wait."""
+    """Returns the rows to mark, and those to send alone.
+
+    After a key's first failure its later events wait.
+    """
     broken: set[tuple[str, str]] = set()
     acknowledged, refused = [], []
     for row, failure in zip(rows, outcomes, strict=True):

@@ -110,8 +110,10 @@ class StoredPart:
 
 @dataclass(frozen=True, slots=True)
 class DeleteReport:
-    """The outcome of one batch. A key that did not exist counts as deleted. failed: key to the store's
-    reason."""
+    """The outcome of one batch.
+
+    A key that did not exist counts as deleted. failed: key to the store's reason.
+    """
 
     deleted: int
     failed: dict[str, str] = field(default_factory=dict)
@@ -134,8 +136,8 @@ class UrlSigner(Protocol):
     def sign_part(
         self, key: str, *, upload_id: str, number: int, size_bytes: int, now: datetime, lifetime: timedelta
     ) -> SignedRequest:
-        """Returns a PUT of one part of a multipart upload, bound to its exact length; it replaces an existing
-        part.
+        """Returns a PUT of one part of a multipart upload, bound to its exact length; it replaces an older
+        one.
 
         upload_id: from `ObjectStore.create_multipart`. number: 1 to 10,000, else ValueError. The store
         answers 404 for an upload that has ended, and an `ETag` for a stored part. The URL may be used
@@ -201,8 +203,7 @@ class ObjectStore(Protocol):
     async def put_stream(
         self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
     ) -> ObjectHead:
-        """Stores an object of any length as it arrives, a few MiB in memory; it is not visible before its
-        end.
+        """Stores an object of any length as it arrives, a few MiB in memory; visible only when complete.
 
         An exception of `chunks` passes through and leaves no object behind. replace False raises
         ObjectExistsAlready if the object exists.
@@ -222,8 +223,7 @@ class ObjectStore(Protocol):
         ...
 
     async def create_multipart(self, key: str, *, content_type: str) -> str:
-        """Begins a multipart upload; returns the store's id of it. An object of this key may exist or appear
-        meanwhile.
+        """Begins a multipart upload; returns the store's id of it. The key may have an object, now or later.
 
         Raises StorageRefused for an impossible key or content type.
         """

@@ -63,6 +63,5 @@ def _cut(name: str) -> str:
 def _ascii_of(name: str) -> str:
     decomposed = unicodedata.normalize("NFKD", name)
     letters = "".join(char for char in decomposed if not unicodedata.combining(char))
-    # `%` is replaced, too: some browsers percent-decode the plain form. Python's `email` takes `<>` for
-    # quotes.
+    # `%` is replaced, as some browsers percent-decode the plain form. Python's `email` takes `<>` for quotes.
     return "".join(char if " " <= char <= "~" and char not in '"%\\/:<>' else "_" for char in letters)

@@ -69,8 +69,7 @@ def failed_condition(headers: Mapping[str, str], *, etag: str, last_modified: da
 
 
 def range_counts(if_range: str | None, *, etag: str, last_modified: datetime | None) -> bool:
-    """Whether a range applies to these bytes: without `If-Range`, or if it has this tag or exactly this
-    date."""
+    """Whether a range applies to these bytes: without `If-Range`, or if it has this tag or this very date."""
     if if_range is None or if_range.strip() == f'"{etag}"':
         return True
     return last_modified is not None and http_date(if_range) == last_modified.replace(microsecond=0)

@@ -85,8 +85,10 @@ class S3ObjectStore:
             return await self._connection.run(work, key)
 
     async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
-        """See `ObjectStore.read`. One request, except for ranges beyond the end (all ranges of an empty
-        object)."""
+        """See `ObjectStore.read`.
+
+        One request, except for ranges beyond the end (all ranges of an empty object).
+        """
         if start < 0 or length < 1:
             raise ValueError("A range begins at 0 or later and holds at least one byte")
         found = await self._connection.run(partial(self._read, key=key, start=start, length=length), key)
@@ -133,8 +135,7 @@ class S3ObjectStore:
         if answer is None:
             return
         body: StreamingBody = answer["Body"]
-        # The store may ignore the range (see `_read`): the bytes before it are dropped, those after it not
-        # read.
+        # The store may ignore the range (see `_read`): bytes before it are dropped, those after it not read.
         to_drop = start if byte_range is not None and "ContentRange" not in answer else 0
         left = length
         try:
@@ -147,7 +148,7 @@ class S3ObjectStore:
                     yield wanted
                     left = None if left is None else left - len(wanted)
         finally:
-            # Closing drops the connection if bytes are left: that is cheaper than reading them, and does not
+            # Closing drops the connection if bytes are left, which is cheaper than reading and does not
             # block.
             body.close()
 

@@ -156,8 +156,7 @@ def make_client(
 
 
 def _ask_for_checksum(params: dict[str, Any], **_: object) -> None:
-    # The ChecksumMode argument is not used: with it botocore would compare a range with the whole object's
-    # sum.
+    # Without the ChecksumMode argument: with it botocore would compare a range with the whole object's sum.
     params["headers"]["x-amz-checksum-mode"] = "ENABLED"
 
 

@@ -46,8 +46,10 @@ def is_unsupported(error: ClientError) -> bool:
 
 @contextmanager
 def translated_errors(key: str | None = None) -> Iterator[None]:
-    """Translates botocore's failures into the contract's. key: the requested object; a 404 then means its
-    absence."""
+    """Translates botocore's failures into the contract's.
+
+    key: the requested object; a 404 then means its absence.
+    """
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,

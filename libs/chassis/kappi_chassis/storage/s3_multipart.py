@@ -180,8 +180,7 @@ class S3Multiparts:
             ) as upload_id:
                 parts = await self._copy_parts(source, target, upload_id=upload_id, part_bytes=part_bytes)
             # The upload is not aborted from here on: the store may continue to join after a failed call, and
-            # with some stores an abort then loses the object's bytes (ADR-0014). Its prefix is swept in the
-            # end.
+            # in some stores an abort then loses the object's bytes (ADR-0014). Its prefix is swept later.
             await self.join(target, upload_id=upload_id, parts=parts, create_only=False)
         except MultipartMissing as error:
             raise StorageUnavailable("the unfinished copy was dropped") from error
@@ -237,8 +236,7 @@ class S3Multiparts:
         try:
             yield upload_id
         except BaseException:
-            # After any failure, cancellation included. An upload that cannot be aborted now is swept with its
-            # prefix.
+            # After any failure, or a cancellation. An upload that cannot be aborted is swept with its prefix.
             await asyncio.shield(self._forget(key, upload_id=upload_id))
             raise
 

@@ -37,8 +37,7 @@ class StorageSettings(BaseSettings):
     s3_bucket: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key: SecretStr | None = None
-    """Without keys, AWS's default chain is used (instance role, web identity of a pod, profile, `AWS_*`), and
-    renewed."""
+    """Without keys: AWS's default chain (instance role, web identity of a pod, profile, `AWS_*`), renewed."""
     s3_secret_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
     s3_addressing: Addressing = Addressing.PATH

@@ -54,8 +54,7 @@ class _Frame:
 
 
 def encode_path(key: str) -> str:
-    """Percent-encodes an object key for the path; `/` stays, nothing is normalized (S3 keys may hold
-    `//`)."""
+    """Percent-encodes an object key for a path; `/` stays, nothing is normalized (S3 keys may hold `//`)."""
     return key if _plain_path(key) else quote(key, safe="/~")
 
 
@@ -167,8 +166,7 @@ class QuerySigner:
 
 
 def _merge(frame: _Frame, query: tuple[tuple[str, str], ...]) -> tuple[str, str]:
-    """Returns the canonical (sorted) and the URL form (given parameters first, then signature) of the query
-    string."""
+    """Returns the canonical (sorted) and the URL form (given parameters, then signature) of the query."""
     extra = [(encode_query(name), encode_query(value)) for name, value in query]
     given = "&".join([f"{name}={value}" for name, value in extra])
     url_query = f"{given}&{frame.url_query}"

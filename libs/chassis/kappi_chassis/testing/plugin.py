@@ -101,8 +101,7 @@ def _set_how_examples_are_drawn() -> None:
 
 
 def _log_plain_tracebacks() -> None:
-    """Logs plain tracebacks: with `rich` installed, structlog's default takes five seconds to draw one in
-    colours."""
+    """Logs plain tracebacks: with `rich` installed, structlog takes five seconds to draw one in colours."""
     import structlog
 
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -110,8 +109,7 @@ def _log_plain_tracebacks() -> None:
 
 
 def _let_programs_be_interrupted() -> None:
-    """Restores Ctrl-C: a shell makes background processes ignore it, and a test's child processes would
-    inherit that."""
+    """Restores Ctrl-C: shells make background processes ignore it, and a test's children inherit that."""
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         and threading.current_thread() is threading.main_thread()
@@ -121,8 +119,8 @@ def _let_programs_be_interrupted() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Fails a test that changed the thread's scheduling: child processes inherit it, and a real-time one
-    starves all others."""
+    """Fails a test that changed its thread's scheduling: children inherit it, and real-time starves
+    others."""
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         pytest.fail("the test left its thread with a scheduling policy that is not the usual one")
@@ -130,8 +128,7 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Prepares a worker; pytest-xdist calls it in the process pytest was started as, before the worker
-    starts."""
+    """Prepares a worker before its start; pytest-xdist calls it in the process that pytest was started as."""
     run = node.config.stash[_RUN]
     if not run.desks:
         run.desks.append(ServerDesk(run.servers))

@@ -52,8 +52,10 @@ class ManagedProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts and blocks until ready. Raises ChildNotReady with the end of the log, and ends the process
-        then."""
+        """Starts and blocks until ready.
+
+        Raises ChildNotReady with the end of the log, and ends the process then.
+        """
         if self.is_running():
             raise RuntimeError("already running")
         process = spawn(self._program)
@@ -65,8 +67,10 @@ class ManagedProcess:
         self._process = process
 
     def stop(self, *, grace_s: float = 15.0) -> int:
-        """Sends SIGTERM, and SIGKILL after grace_s seconds. Returns the exit status; a signal's is
-        negative."""
+        """Sends SIGTERM, and SIGKILL after grace_s seconds.
+
+        Returns the exit status; a signal's is negative.
+        """
         return end(self._started(), (signal.SIGTERM, grace_s))
 
     def kill(self) -> None:

@@ -13,8 +13,10 @@ _DAEMONS = "/usr/sbin"  # Debian installs servers here, and only root's PATH con
 
 
 def require_program(name: str) -> str:
-    """Returns the program's path. Skips the test if it is missing, fails it if the run requires real
-    servers."""
+    """Returns the program's path.
+
+    Skips the test if it is missing, fails it if the run requires real servers.
+    """
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_DAEMONS}")
     if path is None:
         missing = f"{name} is not installed"

@@ -75,8 +75,10 @@ class SharedServers:
 
 
 class ServerDesk:
-    """The socket by which workers ask the process that owns the servers. `location` and `key` are for
-    `ask`."""
+    """The socket by which workers ask the process that owns the servers.
+
+    `location` and `key` are for `ask`.
+    """
 
     def __init__(self, servers: SharedServers) -> None:
         self._servers = servers
@@ -101,8 +103,7 @@ class ServerDesk:
             if not self._open:
                 caller.close()
                 return
-            # One thread per question, so that a slow start of a JVM does not delay a question about a
-            # database.
+            # One thread per question, so that the slow start of a JVM does not delay a database's address.
             threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
 
     def _answer(self, caller: Connection[tuple[str, str], str]) -> None:

@@ -10,8 +10,7 @@ import pytest
 MINUTES_5 = timedelta(minutes=5)
 BODY = bytes(range(256)) * 40
 # A plain key, then keys with all characters that were ever encoded wrongly. Keys with `//`, dot segments, or
-# another key as their folder are left out: stores that map keys to paths cannot hold those, and Kappi has
-# none.
+# another key as their folder are left out: stores that map keys to paths cannot hold them, nor has Kappi any.
 KEYS = [
     "original",
     "日本 語/お土産の写真.jpg",

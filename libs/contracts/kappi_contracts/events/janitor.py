@@ -60,8 +60,10 @@ class ObjectsPurged(Event, frozen=True, kw_only=True):
 
 
 class PostPurged(Event, frozen=True, kw_only=True):
-    """No object is left of a post's picture. objects: number that this purge removed, all versions
-    counted."""
+    """No object is left of a post's picture.
+
+    objects: number that this purge removed, all versions counted.
+    """
 
     aggregate: ClassVar[str] = "post_id"
     post_id: UUID

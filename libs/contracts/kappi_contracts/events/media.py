@@ -38,8 +38,7 @@ class MediaReady(Event, frozen=True, kw_only=True):
 
 
 class MediaRejected(Event, frozen=True, kw_only=True):
-    """The uploaded file is not of its declared type, or not a picture or film at all; its bytes may be
-    removed.
+    """The uploaded file is not of its declared type, or no picture or film at all; its bytes may be removed.
 
     reason: stable and machine-readable, an open set (`type_mismatch`, `corrupt`, `too_many_pixels`, ...).
     """
@@ -66,8 +65,7 @@ class MediaDeleted(Event, frozen=True, kw_only=True):
 
 
 class MediaMoved(Event, frozen=True, kw_only=True):
-    """A ready item is now in `gallery_id` and no longer in `from_gallery_id`; both galleries have one
-    owner."""
+    """A ready item was moved from `from_gallery_id` to `gallery_id`; both galleries have one owner."""
 
     aggregate: ClassVar[str] = "media_id"
     media_id: UUID
@@ -91,8 +89,10 @@ class ObjectsUnused(Event, frozen=True, kw_only=True):
 
 
 class LinkCreated(Event, frozen=True, kw_only=True):
-    """An expiring link to an item was created. expires_at: UTC; it never changes. No event has the link
-    itself."""
+    """An expiring link to an item was created.
+
+    expires_at: UTC; it never changes. No event has the link itself.
+    """
 
     aggregate: ClassVar[str] = "link_id"
     link_id: UUID

@@ -23,15 +23,19 @@ _ROOT = 'href="/'
 
 
 def add_pages(router: Router[Endpoint], *, media_origins: Sequence[str]) -> None:
-    """Adds the pages to the router. media_origins: origins of the object store that serve pictures and
-    films."""
+    """Adds the pages to the router.
+
+    media_origins: origins of the object store that serve pictures and films.
+    """
     for template, name in PAGES.items():
         router.add("GET", template, _endpoint(build_page(name, media_origins)))
 
 
 def build_page(name: str, media_origins: Sequence[str], *, path: str = "") -> Page:
-    """Builds one page with its policy. path: of the public URL, for a page that is shown at any depth below
-    it."""
+    """Builds one page with its policy.
+
+    path: of the public URL, for a page that is shown at any depth below it.
+    """
     folder = files(__package__)
     style = (folder / "base.css").read_text("utf-8") + (
         folder / f"{_STYLED_AS.get(name, name)}.css"

@@ -1,5 +1,4 @@
-"""Access tokens: verified here, exchanged for grants of the account's galleries, passed on if a route needs
-them."""
+"""Access tokens: verified here, exchanged for grants of the account's galleries, passed on if needed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Long answers: streamed as they arrive, counted apart, allowed to pause, with the client's method and
-ranges."""
+"""Long answers: streamed, counted apart, allowed to pause, with the client's method and ranges."""
 
 from __future__ import annotations
 

@@ -147,8 +147,7 @@ async def test_ready_as_soon_as_one_service_is_there(make_stack: StackFactory) -
 async def test_a_service_that_does_not_know_the_gateway_is_away_for_clients(
     service: str, stack: Stack
 ) -> None:
-    """Only the operator can correct a wrong KAPPI_INTERNAL_SECRET, so a client's answer does not mention
-    it."""
+    """Only the operator can correct a wrong KAPPI_INTERNAL_SECRET, so a client's answer omits it."""
     refusal = problem_reply(401, "caller_unknown")
     challenge = (b"www-authenticate", CHALLENGE.encode())
     getattr(stack, service).always(replace(refusal, headers=(*refusal.headers, challenge)))

@@ -1,5 +1,4 @@
-"""Bodies stream both ways; a client that leaves and a service that breaks off are noticed on the other
-side."""
+"""Bodies stream both ways; a client that leaves and a service that breaks off are noticed."""
 
 from __future__ import annotations
 

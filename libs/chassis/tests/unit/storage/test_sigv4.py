@@ -232,8 +232,7 @@ def test_a_signed_part_is_botocores(token: str | None, addressing: Addressing, k
 
 
 def test_the_key_of_the_day_follows_the_day() -> None:
-    """One signer used before and after midnight, in both directions: a stale derived key would fail only
-    then."""
+    """One signer over midnight, in both directions: a stale derived key would fail only then."""
     credentials = Credentials("AK", "SK")
     signer = QuerySigner(endpoint="https://h", region="r", credentials=credentials)
     for now in (NOW, NOW + timedelta(seconds=2), NOW):
