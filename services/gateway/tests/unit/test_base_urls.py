@@ -1,4 +1,4 @@
-"""Which addresses a request may name, and which are only claimed."""
+"""The addresses in a request that are accepted, and those that are ignored."""
 
 from __future__ import annotations
 
