@@ -1,4 +1,4 @@
-"""The parts that the use cases of every service need."""
+"""The dependencies that the use cases of every service need."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kappi_chassis.outbox import Outbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceDependencies:
-    """Base of each service's `Dependencies`, which adds the parts that only it has.
+    """Base of each service's `Dependencies`, which adds the service's own.
 
-    A test puts its own clock, ids and fakes in.
+    A test replaces clock, ids and other parts.
     """
 
     database: Database

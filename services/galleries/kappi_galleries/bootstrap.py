@@ -1,4 +1,6 @@
-"""The use cases put together, behind HTTP and on the bus; tests put their own parts in `Dependencies`."""
+"""Builds the service from its use cases, for HTTP and for the bus; tests replace parts through
+`Dependencies`.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +56,12 @@ class Dependencies(ServiceDependencies):
 
 
 def build_app(deps: Dependencies, settings: GalleriesSettings) -> App:
-    """The service's HTTP side."""
+    """Returns the application that serves the HTTP endpoints."""
     app = create_app(title="Galleries", description="Galleries, their codes, access keys and grants.")
     links = Links(settings.public_url)
-    codes = CodeScheme(alphabet=settings.code_alphabet, length=settings.code_length)
+    codes = CodeScheme(
+        alphabet=settings.code_alphabet, length=settings.code_length, a_day=settings.code_changes_per_day
+    )
     callers = Callers(deps.accounts)
     calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
     ownership = OwnershipApi(
@@ -155,7 +159,7 @@ def _post_api(
 
 
 def build_handlers(deps: Dependencies, settings: GalleriesSettings) -> Mapping[str, Handler]:
-    """The service's side of the bus."""
+    """Returns the event handlers by topic."""
     upkeep = PostUpkeep(
         deps.database,
         deps.outbox,

@@ -1,4 +1,4 @@
-"""Runs the galleries service: `python -m kappi_galleries.main`."""
+"""Entry point of the galleries service: `python -m kappi_galleries.main`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "galleries"
 
 
 def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
-    """The whole service; nothing connects before it runs."""
+    """Returns the whole service; nothing connects before it runs."""
     backbone = Backbone(NAME, platform, settings)
     passwords = Passwords(
         time_cost=settings.password_time_cost,
@@ -50,7 +50,7 @@ def build(platform: PlatformSettings, settings: GalleriesSettings) -> Service:
 
 
 def main() -> None:
-    """Read the settings and run until told to stop."""
+    """Read the settings and run until the process is told to stop."""
     platform = PlatformSettings()
     settings = GalleriesSettings()  # type: ignore[call-arg]  # required fields come from the environment
     configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)

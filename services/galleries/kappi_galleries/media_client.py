@@ -1,5 +1,6 @@
-"""The media service: it stores the pictures of posts and makes what is shown of them (ADR-0022), and knows
-whether an account has room for a gallery."""
+"""Client of the media service, which stores and renders the pictures of posts (ADR-0022) and decides whether
+an account has room for a gallery.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ from kappi_galleries.errors import CLAIM_REFUSALS, PICTURE_REFUSALS, ClaimsUnava
 
 CONNECT_S = 2.0
 SILENCE_S = 110.0
-"""Longest silence of the media service: the largest picture takes most of it."""
+"""Longest silence of the media service. The largest picture takes most of it."""
 RETRY_AFTER_S = 2
 CLAIM_PATIENCE_S = 15.0
-"""Shorter than the gateway waits for an answer."""
+"""Shorter than the gateway's timeout for an answer."""
 _BYTES, _JSON = "application/octet-stream", "application/json"
 
 _log = get_logger(__name__)
@@ -31,34 +32,38 @@ _log = get_logger(__name__)
 class Pictures(Protocol):
     """Stores the picture of a post whose draft is committed.
 
-    Raises MediaRefused, after which nothing is kept; PicturesUnavailable, after which something may be.
+    Raises MediaRefused when nothing is kept, and PicturesUnavailable when something may be kept.
     """
 
     async def store(
         self, post_id: PostId, account_id: UUID, content: AsyncIterator[bytes], *, at_most_bytes: int | None
     ) -> None:
-        """The original, as it comes. at_most_bytes: where it is known. Raises what `content` does, too."""
+        """Store the original unchanged. at_most_bytes: an upper bound of its size, where known.
+
+        Raises also the failures of `content`.
+        """
         ...
 
     async def use_item(self, post_id: PostId, account_id: UUID, media_id: UUID) -> None:
-        """The picture that an item of the account's shows."""
+        """Use the picture of one of the account's items."""
         ...
 
 
 class ClaimRoom(Protocol):
-    """Room in an account's quota for a gallery that it claims."""
+    """Reserves room in an account's quota for a gallery that it claims."""
 
     async def reserve(self, gallery_id: UUID, account_id: UUID, *, accept_tier: bool) -> None:
-        """Hold it for some minutes, in which the claim is to be committed. Again is the same as once.
+        """Reserve the room for some minutes, in which the claim must be committed. Repeating it has no
+        further effect.
 
-        accept_tier: also where the account's tier withholds what viewers have now. Raises one of
-        `CLAIM_REFUSALS`, after which nothing is held; ClaimsUnavailable.
+        accept_tier: reserve even where the account's tier withholds what viewers have now. Raises one of
+        `CLAIM_REFUSALS`, in which case nothing is reserved, and ClaimsUnavailable.
         """
         ...
 
 
 class MediaRefused(Exception):
-    """The media service's own word that it has kept, or changed, nothing. problem: what is answered."""
+    """The media service stated that it kept or changed nothing. problem: the failure for the client."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.code)
@@ -66,8 +71,9 @@ class MediaRefused(Exception):
 
 
 class _Words(NamedTuple):
-    """How long the media service is waited for, and what is answered where it refuses, by its code, or does
-    not answer."""
+    """The timeout of a call to the media service, the failures it refuses with, by code, and the failure for
+    no answer.
+    """
 
     refusals: Mapping[str, type[Problem]]
     unavailable: type[Unavailable]
@@ -92,7 +98,7 @@ class _Refusal(msgspec.Struct):
 
 
 class _Content:
-    """A body that remembers why it ended early: the client library hides what its body raised."""
+    """A request body that stores the exception it ended with, because the HTTP client hides it."""
 
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
@@ -102,13 +108,15 @@ class _Content:
         try:
             async for piece in self._pieces:
                 yield piece
-        except Exception as failure:  # handed to the caller by `failure`
+        except Exception as failure:  # read by `store` from `failure`
             self.failure = failure
             raise
 
 
 class MediaService:
-    """`Pictures` and `ClaimRoom` over HTTP. url: of the media service. headers: what it knows us by."""
+    """`Pictures` and `ClaimRoom` over HTTP. url: the media service's address. headers: those that identify
+    this service.
+    """
 
     def __init__(self, url: str, *, headers: Mapping[str, str]) -> None:
         self._url = url.rstrip("/")

@@ -1,6 +1,6 @@
-"""Ways straight through to one service, whatever lies behind a prefix: the object store, the admin panel.
+"""Passes all requests below a prefix to one service: the object store, the admin panel.
 
-Path and query go on byte for byte, bodies and answers stream, both of any size the passage allows.
+Path and query are passed byte for byte. Bodies and answers stream, up to the size that the route allows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kappi_gateway.upstream import Upstreams
 
 STORE_PREFIX = b"/store/"
 PANEL_PREFIX = b"/admin"
-RESET_PAGE = b"/reset-password"  # where a mailed token leads
+RESET_PAGE = b"/reset-password"  # target of the link in password reset mails
 _WITH_BODY = frozenset({"PUT", "POST"})
 _DOTS = frozenset({b".", b".."})
 
@@ -38,11 +38,12 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class PassthroughRoute:
-    """Where a passthrough leads, and what it lets through.
+    """The service a passthrough leads to, and the requests it lets through.
 
-    route: its name in metrics. passing: headers of the client that go on. body_limit_bytes: None for none.
-    introduces: headers by which the service learns who is asking. under_way: a place for the request, and the
-    pace to be kept. large: bodies and answers take as long as the client's line does.
+    route: name in metrics. passing: the client's headers that are passed on. body_limit_bytes: None for no
+    limit. introduces: headers that describe the client to the service. under_way: holds a place for the
+    request and returns the minimum rate. large: bodies and answers may take as long as the client's line
+    needs.
     """
 
     service: Service
@@ -56,14 +57,14 @@ class PassthroughRoute:
 
 
 class Passthrough:
-    """An ASGI app."""
+    """The ASGI app of one passthrough."""
 
     def __init__(self, passage: PassthroughRoute, *, upstreams: Upstreams) -> None:
         self._passage = passage
         self._upstreams = upstreams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises Problem, before the answer has begun."""
+        """Raises Problem before the answer has begun."""
         if scope["type"] != "http":
             return
         scope["kappi.route"] = self._passage.route
@@ -122,7 +123,10 @@ class Passthrough:
 
 
 def store_passthrough(upstreams: Upstreams, *, addresses: ClientAddresses, transfers: Transfers) -> App:
-    """/store/…: the signed URL is the credential, so who asks does not matter."""
+    """Passes /store/… to the object store.
+
+    The signed URL is the credential, so the client's identity is irrelevant.
+    """
 
     def under_way(scope: Scope) -> AbstractContextManager[MinimumRate]:
         place = transfers.upload if scope["method"] in _WITH_BODY else transfers.download
@@ -150,12 +154,15 @@ def panel_passthrough(
     places: ConcurrencyLimit,
     base_urls: BaseUrls,
 ) -> App:
-    """Identity's own pages, /admin and below it and the one for a new password: they have cookies and forms,
-    so the API's freedom towards other origins must not reach them. places: of one address."""
+    """Passes identity's own pages: /admin, all below it, and the page for a new password.
+
+    They use cookies and forms, so they must not get the API's CORS headers. places: concurrency limit per
+    address.
+    """
 
     def introduce(scope: Scope) -> Headers:
         address = addresses.of_request(scope)
-        # The panel compares it with where a form came from, and builds absolute addresses of it.
+        # The panel compares this URL with the origin of a form, and builds absolute URLs from it.
         base = base_urls.of_page(scope)
         return [
             ("traceparent", context.traceparent.get() or ""),
@@ -198,6 +205,6 @@ def leads_to_store(raw_path: bytes) -> bool:
 
 
 def _climbs(raw_path: bytes) -> bool:
-    """Whether a server that tidies paths up could read it as one outside the prefix."""
+    """Whether a server that normalizes paths could read it as a path outside the prefix."""
     decoded = unquote_to_bytes(raw_path).replace(b"\\", b"/")
     return not _DOTS.isdisjoint(decoded.split(b"/"))

@@ -1,4 +1,4 @@
-"""The use cases put together, behind HTTP, and for operators' commands."""
+"""Builds the use cases for HTTP and for operators' commands."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ class Dependencies(ServiceDependencies):
 
 
 class UseCases:
-    """Nothing connects here, and the thread for passwords comes with the first of them."""
+    """The use cases of the service.
+
+    Nothing connects here; the thread for passwords starts with the first password.
+    """
 
     def __init__(self, deps: Dependencies, settings: IdentitySettings) -> None:
         self._deps = deps
@@ -106,7 +109,7 @@ class UseCases:
 
     @property
     def panel_policy(self) -> SessionPolicy:
-        """A login to the panel lasts its time and is never refreshed."""
+        """The policy of panel sessions, which have a fixed length and are never refreshed."""
         lasting = self._settings.panel_session
         return SessionPolicy(idle=lasting, longest=lasting, retry_grace=self.policy.retry_grace)
 
@@ -233,7 +236,7 @@ def _reset_limits(settings: IdentitySettings) -> ResetLimits:
 
 
 def build_app(deps: Dependencies, settings: IdentitySettings, use_cases: UseCases | None = None) -> App:
-    """The service's HTTP side."""
+    """Returns the application that serves the HTTP endpoints."""
     parts = use_cases or UseCases(deps, settings)
 
     async def published() -> bytes:

@@ -1,4 +1,4 @@
-"""Runs the identity service: `python -m kappi_identity.main`."""
+"""Entry point of the identity service: `python -m kappi_identity.main`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "identity"
 
 
 def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
-    """The whole service; nothing connects before it runs."""
+    """Returns the whole service; nothing connects before it runs."""
     backbone = Backbone(NAME, platform, settings)
     deps = Dependencies(database=backbone.database, outbox=backbone.outbox)
     parts = UseCases(deps, settings)
@@ -31,7 +31,7 @@ def build(platform: PlatformSettings, settings: IdentitySettings) -> Service:
 
 
 def main() -> None:
-    """Read the settings and run until told to stop."""
+    """Read the settings and run until the process is told to stop."""
     platform = PlatformSettings()
     settings = IdentitySettings()  # type: ignore[call-arg]  # required fields come from the environment
     configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)

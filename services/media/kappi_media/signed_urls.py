@@ -45,6 +45,10 @@ class DownloadUrls:
         """The instant that everything handed out now is signed with."""
         return start_of_bucket(self._clock(), self._bucket)
 
+    def as_of_end(self, expires_at: datetime) -> datetime:
+        """The instant that what ends then was signed with."""
+        return expires_at - self._lifetime
+
     def kept_until(self, as_of: datetime) -> datetime:
         """The end of the bucket: an answer of `as_of` is given until then."""
         return as_of + self._bucket

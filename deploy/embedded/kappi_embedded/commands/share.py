@@ -36,7 +36,7 @@ from kappi_embedded.client.pace import Connection
 from kappi_embedded.client.share import Outcome, Share
 from kappi_embedded.commands.passwords import NoPassword, read_password
 from kappi_embedded.commands.terminal import ShareBars, err, fail, failed, out, plural, shown
-from kappi_embedded.stack import NotRunning, find_url
+from kappi_embedded.stack import NotRunning, find_phone_url, find_url
 
 _WAIT_S = 600.0
 _INTERRUPTED = 130  # as a shell says it of a program that Ctrl-C ended
@@ -67,11 +67,26 @@ class ShareRequest:
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """base_url: as this command calls the deployment. elsewhere: as others in the network do."""
+
+    base_url: str
+    elsewhere: str
+
+    def seen_from_elsewhere(self, gallery: Gallery) -> Gallery:
+        """A link is for others, and `localhost` names another machine there."""
+        if gallery.url is None or not gallery.url.startswith(f"{self.base_url}/"):
+            return gallery
+        return replace(gallery, url=self.elsewhere + gallery.url.removeprefix(self.base_url))
+
+
 def share(request: ShareRequest, *, url: str | None, environ: Mapping[str, str]) -> int:
     """Returns the exit status: 1 when any file was refused or is not ready, 130 after Ctrl-C."""
     logins = Logins(logins_folder(environ), clock=time.time)
     try:
         base_url = find_url(environ, url)
+        phone_url = find_phone_url(environ, url)
         login = logins.find(base_url)
         request = _checked(request, login)
         found = find_files(request.paths)
@@ -98,7 +113,8 @@ def share(request: ShareRequest, *, url: str | None, environ: Mapping[str, str])
             journal = _open_journal(held, folder, identity, afresh=request.afresh)
             authorization = (lambda: logins.authorization(base_url)) if login is not None else None
             api = Api(base_url, authorization=authorization)
-            return asyncio.run(_share(request, found, api, journal, account=account))
+            links = Links(base_url, phone_url or base_url)
+            return asyncio.run(_share(request, found, api, journal, account=account, links=links))
     except SharedAlready as error:
         return fail(str(error))
     except JournalUnwritable as error:
@@ -142,7 +158,7 @@ def _new_note() -> Note:
 
 
 async def _share(
-    request: ShareRequest, found: Found, api: Api, journal: Journal, *, account: str | None
+    request: ShareRequest, found: Found, api: Api, journal: Journal, *, account: str | None, links: Links
 ) -> int:
     size_bytes = sum(file.size_bytes for file in found.files)
     gallery: Gallery | None = None
@@ -174,7 +190,9 @@ async def _share(
     finally:
         # Whatever happened: the key is shown once, and without it the gallery cannot even be deleted.
         if gallery is not None or outcome.rejected:
-            _print(request, gallery, outcome, bars.meter, account=account)
+            _print(
+                request, gallery and links.seen_from_elsewhere(gallery), outcome, bars.meter, account=account
+            )
     if not processed:
         err.print("Some items are still being processed: they will appear in the gallery.")
     return status

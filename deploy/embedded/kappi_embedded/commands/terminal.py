@@ -1,4 +1,4 @@
-"""Progress and results, on a terminal or in a log."""
+"""Prints progress and results, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from kappi_embedded.client.meter import Meter, size
 from kappi_embedded.client.words import explained
 
 _LINE_EVERY_S = 10.0
-_BARS_FROM_WIDTH = 80  # columns; below, the words need the room
+_BARS_FROM_WIDTH = 80  # columns; a narrower terminal leaves the space to the text
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
+        stream.reconfigure(errors="backslashreplace")  # file names may contain any bytes
 
 
 def fail(message: str) -> int:
-    """Say what went wrong; returns the exit status."""
+    """Print an error. Returns the exit status."""
     err.print(f"[red]Error:[/red] {escape(message)}")
     return 1
 
 
 def failed(error: Exception) -> int:
-    """As `fail`, of what a call to the API, or a step before it, ended with."""
+    """Print the error that ended a call to the API, or a step before it. Returns the exit status."""
     return fail(explained(error) if isinstance(error, ApiError) else str(error))
 
 
@@ -56,7 +56,7 @@ def plural(count: int, noun: str) -> str:
 
 
 class _Bars:
-    """Bars on a terminal; where there is none, one line per finished file."""
+    """Progress bars on a terminal; elsewhere one line per finished file."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
@@ -89,7 +89,10 @@ class _Bars:
 
 
 class ShareBars(_Bars):
-    """See `client.sharing.Progress`. Without a terminal: a line now and then, and one per finished file."""
+    """The progress of an upload (see `client.share.Progress`).
+
+    Without a terminal it prints a line at intervals and one per finished file.
+    """
 
     def __init__(self, *, files: int, size_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -158,7 +161,7 @@ class ShareBars(_Bars):
 
 
 class DownloadBars(_Bars):
-    """See `client.getting.Progress`."""
+    """The progress of a download (see `client.download.Progress`)."""
 
     def __init__(self) -> None:
         super().__init__()

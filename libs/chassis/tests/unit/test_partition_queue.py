@@ -1,4 +1,4 @@
-"""A partition's work: order per key, and a mark that never passes what is unfinished."""
+"""A partition's queue: order per key, and a committed offset that never passes unfinished records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kappi_chassis.bus.processor import Record
 
 
 class Slow:
-    """A processor that finishes records when told."""
+    """A processor that finishes records when the test says so."""
 
     def __init__(self) -> None:
         self.order: list[int] = []

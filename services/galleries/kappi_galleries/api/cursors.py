@@ -1,4 +1,4 @@
-"""Cursors: where the next page begins, opaque to clients."""
+"""Cursors, which encode the place where the next page begins and are opaque to clients."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ _SNAPSHOT: Final = re.compile(r"(\d{1,19}):(\d{1,19}):((?:\d{1,19}(?:,\d{1,19})*
 
 
 def cursor_after(last: UUID) -> str:
-    """The cursor of the page after the one that ends with this id."""
+    """Returns the cursor of the page after the one that ends with this id."""
     return _packed(last.bytes)
 
 
 def position_of(cursor: str) -> UUID:
-    """The id a cursor was made of. Raises ValidationFailed for one that this service did not hand out."""
+    """Returns the id that a cursor encodes.
+
+    Raises ValidationFailed for a cursor that this service did not issue.
+    """
     try:
         return UUID(bytes=_unpacked(cursor))
     except ValueError as error:
@@ -31,13 +34,16 @@ def position_of(cursor: str) -> UUID:
 
 
 def cursor_after_post(position: ListPosition) -> str:
-    """The cursor of the page of posts after the one that ends there."""
+    """Returns the cursor of the page of posts after the one that ends at this position."""
     parts = (position.comment_count, position.post_id.hex, position.snapshot)
     return _packed(msgspec.json.encode(parts))
 
 
 def post_position_of(cursor: str) -> ListPosition:
-    """The place a cursor was made of. Raises ValidationFailed for one that this service did not hand out."""
+    """Returns the position that a cursor encodes.
+
+    Raises ValidationFailed for a cursor that this service did not issue.
+    """
     try:
         count, hexadecimal, snapshot = msgspec.json.decode(_unpacked(cursor), type=tuple[int, str, str])
         post_id = PostId(UUID(hex=hexadecimal))
@@ -49,7 +55,7 @@ def post_position_of(cursor: str) -> ListPosition:
 
 
 def is_snapshot(text: str) -> bool:
-    """Whether PostgreSQL reads this as a snapshot: `xmin:xmax:xip,xip`, ascending."""
+    """Whether PostgreSQL reads this text as a snapshot: `xmin:xmax:xip,xip`, ascending."""
     found = _SNAPSHOT.fullmatch(text)
     if found is None:
         return False
@@ -65,7 +71,7 @@ def _packed(raw: bytes) -> str:
 
 
 def _unpacked(cursor: str) -> bytes:
-    """Raises ValueError."""
+    """Returns the decoded bytes. Raises ValueError."""
     return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
 
 

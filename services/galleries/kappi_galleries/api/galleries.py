@@ -1,4 +1,4 @@
-"""The public endpoints of galleries: parse, call one use case, answer."""
+"""The public endpoints of galleries."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Cursor = Annotated[str | None, Query(description="`next_cursor` of the page befo
 
 
 class GalleryApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(
         self,

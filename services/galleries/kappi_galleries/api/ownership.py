@@ -1,4 +1,4 @@
-"""The public endpoints that move a gallery into other hands, or out of the wrong ones."""
+"""The public endpoints that change a gallery's owner or replace its secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kappi_galleries.use_cases.rotation import Rotation
 
 
 class OwnershipApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of posts and comments."""
+"""The OpenAPI descriptions of the operations on posts and comments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public endpoints of posts and comments: parse, call one use case, answer."""
+"""The public endpoints of posts and comments."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Cursor = Annotated[str | None, Query(description="`next_cursor` of the page befo
 
 
 class PostApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(
         self,

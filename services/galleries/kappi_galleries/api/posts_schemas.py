@@ -1,4 +1,4 @@
-"""Posts and comments as they go in and out over HTTP."""
+"""The HTTP request and response bodies of posts and comments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP."""
+"""The HTTP request and response bodies of galleries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics that this service answers: accesses to a gallery, and to all."""
+"""The public endpoints of statistics: accesses to one gallery and to all galleries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kappi_galleries.use_cases.statistics import ShowStatistics
 
 AT_ONCE: Final = 2
 PATIENCE_S: Final = 1.0
-"""Statistics read at once, and how long a request waits for its turn."""
+"""Statistics read at once, and the seconds that a request waits for its turn."""
 
 _DAY = {"format": "date"}
 First = Annotated[
@@ -31,7 +31,7 @@ Last = Annotated[
 
 
 class StatisticsApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(self, *, show: ShowStatistics, callers: Callers) -> None:
         self._show = show

@@ -1,4 +1,4 @@
-"""What the calls about statistics answer."""
+"""The HTTP response bodies of statistics."""
 
 from __future__ import annotations
 

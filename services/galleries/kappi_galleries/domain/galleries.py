@@ -1,4 +1,4 @@
-"""The rules of a gallery: titles, lifetimes, when it is open, when it is due, how its items are counted."""
+"""The rules of a gallery: titles, lifetimes, when it is open or due, and how its items are counted."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ Visibility = Literal["shared", "private"]
 
 ANONYMOUS_TIER = "anonymous"
 UNKNOWN_TIER = "Traveller"
-"""Named where the owner's tier is not at hand; who applies tiers goes by the owner's account."""
+"""The tier named in a grant where the owner's tier is not known.
+
+Services that apply a tier look it up by the owner's account, not by this name.
+"""
 
 MAX_TITLE_CHARACTERS = 200
 MAX_PASSWORD_CHARACTERS = 1_024
 MIN_LIFETIME = timedelta(hours=1)
 
-# Controls, halves of surrogate pairs, line and paragraph separators. Format characters stay: emoji need them.
+# Control characters, surrogates, line and paragraph separators. Format characters stay allowed: emoji need
+# them.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 class TitleRefused(ValueError):
-    """A title that is too long or holds characters no title has. code: stable, for machines."""
+    """A title is too long or holds characters that no title may have. code: stable, for machines."""
 
     def __init__(self, code: Literal["too_long", "control_character"], message: str) -> None:
         super().__init__(message)
@@ -33,15 +37,15 @@ class TitleRefused(ValueError):
 
 
 class PasswordRefused(ValueError):
-    """A text that cannot be a password."""
+    """A text cannot be a password."""
 
 
 class LifetimeRefused(ValueError):
-    """A lifetime outside what is allowed."""
+    """A lifetime is outside the allowed range."""
 
 
 def clean_title(text: str) -> str | None:
-    """The title without surrounding white space; None where nothing is left. Raises TitleRefused."""
+    """Returns the title without surrounding white space; None where nothing is left. Raises TitleRefused."""
     title = text.strip()
     if len(title) > MAX_TITLE_CHARACTERS:
         raise TitleRefused("too_long", f"A title has at most {MAX_TITLE_CHARACTERS} characters.")
@@ -51,9 +55,10 @@ def clean_title(text: str) -> str | None:
 
 
 def read_password(text: str) -> str:
-    """A password in the one form it is hashed in, however a device composes its characters.
+    """Returns a password in the one form in which it is hashed, whichever way a device composes its
+    characters.
 
-    Raises PasswordRefused. Source: RFC 8265, 4.2 (OpaqueString), unassigned code points allowed.
+    Raises PasswordRefused. Source: RFC 8265, 4.2 (OpaqueString), with unassigned code points allowed.
     """
     if not 1 <= len(text) <= MAX_PASSWORD_CHARACTERS:
         raise PasswordRefused(f"A password has 1 to {MAX_PASSWORD_CHARACTERS} characters.")
@@ -66,13 +71,15 @@ def read_password(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifetimePolicy:
-    """How long anonymous galleries live. default: where nothing is asked for. longest: at most, from now."""
+    """The lifetimes of anonymous galleries. default: used where none is asked for. longest: the limit,
+    counted from now.
+    """
 
     default: timedelta
     longest: timedelta
 
     def deadline(self, seconds: int | None, *, now: datetime) -> datetime:
-        """The end of a life of so many seconds from now; None for the default. Raises LifetimeRefused."""
+        """Returns the instant that is `seconds` from now; None means the default. Raises LifetimeRefused."""
         if seconds is None:
             return now + self.default
         shortest_s, longest_s = int(MIN_LIFETIME.total_seconds()), int(self.longest.total_seconds())
@@ -83,12 +90,13 @@ class LifetimePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gallery:
-    """A gallery as stored. A deleted one is a tombstone: id, code and deletion time, its content gone.
+    """A gallery as stored. A deleted gallery is a tombstone: it keeps its id, code and deletion time, but no
+    content.
 
-    version: grows with every change of the gallery itself, not with its items. size_bytes: of the
-    originals of its ready items. location_free: viewers get copies of originals that do not tell where they
-    were taken. takedown_id, takedown_reason: of the decision by which an administrator took it down.
-    owner_suspended: its owner's account is suspended.
+    version: grows with every change of the gallery itself, not with its items. size_bytes: the sum of the
+    originals of its ready items. location_free: viewers get copies of originals that do not hold where they
+    were taken. takedown_id, takedown_reason: the decision by which an administrator took the gallery down.
+    owner_suspended: the owner's account is suspended.
     """
 
     id: GalleryId
@@ -111,20 +119,23 @@ class Gallery:
 
     @property
     def is_closed(self) -> bool:
-        """Whether what is in it is not shown, to its manager neither."""
+        """Whether the gallery's content is hidden from all callers, its manager included."""
         return self.takedown_id is not None or self.owner_suspended
 
     @property
     def shown_code(self) -> str | None:
-        """The code while it opens something; a private gallery keeps its own hidden."""
+        """The code while it opens the gallery; None for a private gallery."""
         return self.code if self.visibility == "shared" else None
 
     def is_gone(self, now: datetime) -> bool:
-        """Deleted, or past its deadline and merely not swept yet: nobody sees a difference."""
+        """Whether the gallery is deleted or past its deadline.
+
+        Both are the same to clients, since the sweep comes later.
+        """
         return self.deleted_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
     def is_due(self, as_of: datetime) -> bool:
-        """Whether it must be deleted as of an instant: only an anonymous gallery ever expires."""
+        """Whether the gallery must be deleted as of an instant. Only an anonymous gallery expires."""
         return (
             self.owner_id is None
             and self.deleted_at is None
@@ -135,7 +146,7 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterChange:
-    """What is added to a gallery's counters; either may be negative."""
+    """The amounts that are added to a gallery's counters; either may be negative."""
 
     items: int = 0
     size_bytes: int = 0
@@ -149,10 +160,11 @@ class CounterChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedItem:
-    """What is known of one item, or what one event says of it.
+    """The known state of one item, or the state that one event reports.
 
-    gallery_id, sequence: of the newest event that was applied; the item counts there, if that gallery lives.
-    moved: whether any event told of a move or of another gallery, so that a late one may name that gallery.
+    gallery_id, sequence: those of the newest applied event; the item counts in that gallery while the gallery
+    lives. moved: whether any event reported a move or another gallery, so that a late event may name that
+    gallery.
     """
 
     gallery_id: GalleryId
@@ -163,14 +175,14 @@ class CountedItem:
 
     @property
     def counts(self) -> CounterChange:
-        """What the item adds to its gallery's counters."""
+        """The amounts that the item adds to its gallery's counters."""
         return (
             CounterChange() if self.state == "deleted" else CounterChange(items=1, size_bytes=self.size_bytes)
         )
 
 
 def newest(known: CountedItem | None, news: CountedItem) -> CountedItem:
-    """What is known of an item after an event, which may be older than what was known before.
+    """Returns the state of an item after an event, which may be older than the known state.
 
     A deletion is final: it leaves a tombstone that outlives a late or repeated `MediaReady` or `MediaMoved`.
     """
@@ -182,7 +194,9 @@ def newest(known: CountedItem | None, news: CountedItem) -> CountedItem:
 
 
 def count(known: CountedItem | None, after: CountedItem) -> dict[GalleryId, CounterChange]:
-    """What is added to the counters of each gallery when an item is known anew; a deleted one has none."""
+    """Returns the change of each gallery's counters when an item's state changes; a deleted item counts
+    nothing.
+    """
     if known is None:
         return {after.gallery_id: after.counts}
     changes = {known.gallery_id: -known.counts}
@@ -191,9 +205,9 @@ def count(known: CountedItem | None, after: CountedItem) -> dict[GalleryId, Coun
 
 
 def is_kept(item: CountedItem, *, gallery_alive: bool) -> bool:
-    """Whether an item is remembered. gallery_alive: whether its gallery is.
+    """Whether an item's row is kept. gallery_alive: whether the item's gallery is alive.
 
-    In a deleted gallery nothing counts, and a late event that names it changes nothing. But an item that was
-    moved may be named in another gallery, which is alive, by an event that is older than the move.
+    In a deleted gallery nothing counts, and a late event that names it changes nothing. But for an item that
+    was moved, an event that is older than the move may name another gallery, which is alive.
     """
     return gallery_alive or item.moved

@@ -1,4 +1,4 @@
-"""The links people share."""
+"""The public links of galleries and posts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kappi_galleries.domain.posts import PostId
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """public_url: where people reach the gateway, for example `https://kappi.example`."""
+    """Builds public links. public_url: the gateway's public address, for example `https://kappi.example`."""
 
     public_url: str
 
     def to(self, gallery: Gallery) -> str | None:
-        """The gallery's page; None while its code opens nothing."""
+        """Returns the address of the gallery's page; None while its code opens nothing."""
         if gallery.shown_code is None:
             return None
         return f"{link_base_url(self.public_url)}/g/{gallery.shown_code}"
 
     def image_of(self, post_id: PostId) -> str:
-        """The picture of a post, for everybody and as long as the post is there."""
+        """Returns the public address of a post's picture, which works as long as the post exists."""
         return f"{base_url(self.public_url)}/v1/posts/{post_id}/image"

@@ -1,4 +1,4 @@
-"""The rules of posts and comments: what they are, how long their texts may be, who may delete."""
+"""The rules of posts and comments: their fields, the limits of their texts, and the permission to delete."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CommentId = NewType("CommentId", UUID)
 
 MAX_CAPTION_CHARACTERS = 2_000
 MAX_COMMENT_CHARACTERS = 2_000
-"""Unicode code points, as the other limits of texts."""
+"""In Unicode code points, like the limits of other texts."""
 LAST_COMMENTS = 2
 
 
 class TextRefused(ValueError):
-    """A text that cannot be kept. code: stable, for machines."""
+    """A text cannot be stored. code: stable, for machines."""
 
     def __init__(self, code: Literal["blank", "nul_character"], message: str) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class TextRefused(ValueError):
 
 
 def check_text(text: str) -> str:
-    """The text, exactly as it was written. Raises TextRefused."""
+    """Returns the text exactly as it was written. Raises TextRefused."""
     if "\x00" in text:
         raise TextRefused("nul_character", "A text may not hold the character U+0000.")
     if not text.strip():
@@ -43,7 +43,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The account that calls. named_at: when the token that tells its name was issued."""
+    """The account that calls. named_at: when the token that holds its name was issued."""
 
     account_id: UUID
     display_name: str | None
@@ -80,10 +80,10 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class ListPosition:
-    """Where a page of the list of posts ended.
+    """The place where a page of the list of posts ended.
 
-    comment_count, post_id: of its last post. snapshot: of the database, when the first page was read, in
-    PostgreSQL's own form.
+    comment_count, post_id: those of the page's last post. snapshot: the database snapshot in which the first
+    page was read, in PostgreSQL's own form.
     """
 
     comment_count: int
@@ -93,7 +93,7 @@ class ListPosition:
 
 @dataclass(frozen=True, slots=True)
 class DeletableComment:
-    """What decides whether a comment may be deleted, and by whom."""
+    """The facts that decide which callers may delete a comment."""
 
     post_id: PostId
     author_id: UUID

@@ -1,4 +1,4 @@
-"""What owners and administrators are told of counted accesses. Free of I/O (ADR-0024)."""
+"""The rules for showing counted accesses to owners and administrators, free of I/O (ADR-0024)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APP: Final = "app"
 
 
 class DailyCount(NamedTuple):
-    """Accesses of a day that have a value of a trait in common. `kind` is a trait here, too."""
+    """The number of accesses of one day that share a value of a trait. `kind` is a trait, too."""
 
     day: date
     trait: str
@@ -27,7 +27,7 @@ class DailyCount(NamedTuple):
 
 
 class ItemCount(NamedTuple):
-    """Accesses of one kind to one item."""
+    """The number of accesses of one kind to one item."""
 
     media_id: UUID
     kind: str
@@ -36,7 +36,7 @@ class ItemCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Accesses by each trait on its own."""
+    """The sums of accesses by each trait, not crossed."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
@@ -56,16 +56,17 @@ class Sums:
 
 
 def by_day(counts: Sequence[DailyCount]) -> list[tuple[date, Sums]]:
-    """counts: in order of days."""
+    """Returns the sums of each day. counts: ordered by day."""
     return [(day, Sums().add(found)) for day, found in groupby(counts, key=lambda count: count.day)]
 
 
 def for_owner(counts: Iterable[DailyCount], *, step: int, today: date) -> list[DailyCount]:
-    """Counts that do not show a single viewer by a rare trait, or by a look before and after a visit.
+    """Returns counts that reveal no single viewer, neither by a rare trait nor by a comparison before and
+    after a visit.
 
-    Each value of language, role and app is cut to a multiple of `step` per day, and what remains is `other`:
-    from `today` on everything, so that a day is told once it is over and does not change any more.
-    An administrator is a user: there may be one only.
+    Each value of language, role and app is cut to a multiple of `step` per day, and the remainder is counted
+    as `other`. From `today` on all of them are `other`, so that a day is shown after it is over and does not
+    change any more. An administrator is counted as a user, since there may be only one.
     """
     shown: Counter[tuple[date, str, str]] = Counter()
     for day, trait, value, times in _merged(counts):

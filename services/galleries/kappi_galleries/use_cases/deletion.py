@@ -1,4 +1,4 @@
-"""Saying *deleted*: the one place that does, whoever asked for it."""
+"""The one place that deletes a gallery and publishes `GalleryDeleted`, whatever the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def delete(
     reason: Literal["requested", "expired", "account_deleted"],
     now: datetime,
 ) -> None:
-    """Turn a gallery that is locked in this transaction into its tombstone, and publish that."""
+    """Turn a gallery that is locked in this transaction into a tombstone, and publish the deletion."""
     version = gallery.version + 1
     await GalleryRows(unit.connection).tombstone(gallery.id, deleted_at=now, version=version)
     await StatisticsRows(unit.connection).tombstone(gallery.id)

@@ -128,7 +128,7 @@ async def test_changes_at_once_each_get_a_sequence_of_their_own(
         )
     )
 
-    # In the order the relay will send them.
+    # The order in which the relay will send them.
     assert [sequence for _, sequence, _ in await published()] == list(range(1, 14))
 
 

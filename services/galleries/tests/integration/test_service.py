@@ -1,4 +1,4 @@
-"""The whole service as it is wired, on a real database and a real broker."""
+"""The whole wired service, on a real database and a real broker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BROKER_PATIENCE_S = 40.0
 
 @pytest.fixture
 def clock(clock: Any) -> Any:
-    """A service that runs by itself runs by the wall clock."""
+    """Returns the clock set to the current time, because a wired service runs by the wall clock."""
     clock.now = utc_now()
     return clock
 
@@ -73,7 +73,7 @@ def send(producer: Producer, connection: KafkaConnection) -> Callable[[Record], 
 
 @pytest.fixture
 async def service(platform: PlatformSettings, make_settings: Any) -> AsyncIterator[Callable[[], Any]]:
-    """`await service()` runs the wired service in this process and returns its address."""
+    """Returns `await service()`, which runs the wired service in this process and returns its address."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as running:
 
@@ -201,7 +201,7 @@ async def test_a_consumer_that_died_after_its_commit_and_before_its_offset_count
 
     address = await service()
     async with aiohttp.ClientSession() as session:
-        # The same key, so the same partition: once this is seen, the repetition was too.
+        # The same key, hence the same partition: once this is seen, the repetition was too.
         await send(record(ready(gallery, media_id, size_bytes=80), sequence=2))
 
         async def counted() -> None:
@@ -216,7 +216,7 @@ async def test_a_consumer_that_died_after_its_commit_and_before_its_offset_count
 
 @pytest.fixture
 def process(make_settings: Any, platform: PlatformSettings, tmp_path: Path, identity_key: SigningKey) -> Any:
-    """The service as a process of its own; `process(kafka=…)` with another broker's address."""
+    """Returns `process(kafka=…)`: the service as its own process, with another broker's address."""
 
     def make(*, kafka: str | None = None) -> tuple[ManagedProcess, str]:
         settings = make_settings()
@@ -283,7 +283,7 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
 
 
 async def _protected(session: aiohttp.ClientSession, address: str, *, token: str, password: str) -> list[str]:
-    """An account's gallery made, looked at and managed; returns the secrets of the answers."""
+    """Create an account's gallery, view and manage it. Returns the grants in the answers."""
     headers = {"Authorization": f"Bearer {token}"}
     body = {"title": "Lisbon", "password": password}
     async with session.post(f"{address}/v1/galleries", json=body, headers=headers) as answer:

@@ -1,4 +1,4 @@
-"""What an owner is told of counts, so that nobody is made out."""
+"""The counts shown to an owner identify no single viewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing up, and a new password for who forgot theirs."""
+"""The endpoints for signing up and for resetting a forgotten password."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class AccountApi:
 
 
 def refused_password(refused: TextRefused) -> ValidationFailed:
-    """What is wrong with a new password, as an error of its field."""
+    """Returns a refused new password as an error of its field."""
     error = FieldError(field="password", code=refused.code, message=str(refused))
     return ValidationFailed("Look at: password.", errors=(error,))
 

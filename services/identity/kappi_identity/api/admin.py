@@ -1,4 +1,4 @@
-"""What administrators do: tiers, and who has which."""
+"""The administrators' endpoints for tiers and for the tiers of accounts."""
 
 from __future__ import annotations
 

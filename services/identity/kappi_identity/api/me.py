@@ -1,4 +1,4 @@
-"""What the owner of an account does with it."""
+"""The endpoints of an account's owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/v1/oauth/…` and the published keys."""
+"""The endpoints `/v1/oauth/…` and the published keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from kappi_identity.use_cases.login import Login
 from kappi_identity.use_cases.refresh_tokens import RefreshTokens
 
 BEARER = "Bearer"
-# Verifiers refetch when they meet a key they do not know; caches on the way need not be asked often.
+# Verifiers fetch the keys again when they meet an unknown key, so caches in between may keep the answer.
 _JWKS_HEADERS = {"Cache-Control": "public, max-age=60"}
 
 

@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP."""
+"""The HTTP request and response bodies."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _TIER_EXAMPLE: JsonDict = {
 
 
 def refused_as_field(read: Callable[[Any], R]) -> Callable[[Any], R]:
-    """A rule of the domain as a validator: what it refuses becomes an error of the field."""
+    """Returns a validator made of a domain rule; a refusal becomes an error of the field."""
 
     def validate(value: Any) -> R:
         try:
@@ -267,7 +267,7 @@ class TierPatch(RequestBody):
         json_schema_extra={"examples": [{"rendition_sizes": [200, 400, 1_200], "quota_bytes": None}]}
     )
 
-    # Null would mean nothing for these: a default that is never used says "not sent".
+    # Null would mean nothing for these fields, so a default that is never used stands for "not sent".
     rendition_sizes: Sizes = Field(default=[])
     original_access: Flag = False
     expiring_links: Flag = False

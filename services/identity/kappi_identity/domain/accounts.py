@@ -17,12 +17,13 @@ MAX_DEVICE_CHARACTERS = 200
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 256
 
-# Controls, halves of surrogate pairs, line and paragraph separators. Format characters stay: emoji need them.
+# Control characters, surrogates, line and paragraph separators. Format characters stay allowed: emoji need
+# them.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 class TextRefused(ValueError):
-    """A text that cannot be what it was sent as. code: stable, for machines."""
+    """A text that breaks the rules of its field. code: stable, for machines."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -30,7 +31,7 @@ class TextRefused(ValueError):
 
 
 def clean_display_name(text: str) -> str | None:
-    """The name without surrounding white space; None where nothing is left. Raises TextRefused."""
+    """Returns the name without surrounding white space; None where nothing is left. Raises TextRefused."""
     name = text.strip()
     if len(name) > MAX_DISPLAY_NAME_CHARACTERS:
         raise TextRefused("too_long", f"A name has at most {MAX_DISPLAY_NAME_CHARACTERS} characters.")
@@ -40,7 +41,7 @@ def clean_display_name(text: str) -> str | None:
 
 
 def describe_device(user_agent: str | None) -> str | None:
-    """What a session list shows of the program that logged in; None where it said nothing."""
+    """Returns the text that a session list shows for the client program; None where it named none."""
     shown = "".join(
         character
         for character in user_agent or ""
@@ -50,14 +51,18 @@ def describe_device(user_agent: str | None) -> str | None:
 
 
 def normal_password(text: str) -> str:
-    """One form for what different keyboards send for the same characters (NIST SP 800-63B, 3.1.1.2)."""
+    """Returns one form for the same characters, which keyboards encode differently (NIST SP 800-63B,
+    3.1.1.2).
+    """
     return unicodedata.normalize("NFKC", text)
 
 
 def check_password(password: str, *, email: str, common: frozenset[str]) -> None:
-    """Length, and whether anybody would try it first; no rules of composition (NIST SP 800-63B).
+    """Check the length of a password and refuse common ones; there are no rules of composition (NIST SP
+    800-63B).
 
-    password: as `normal_password` gives it. common: case-folded passwords to refuse. Raises TextRefused.
+    password: as `normal_password` returns it. common: the case-folded passwords to refuse. Raises
+    TextRefused.
     """
     if len(password) < MIN_PASSWORD_CHARACTERS:
         raise TextRefused("too_short", f"A password has at least {MIN_PASSWORD_CHARACTERS} characters.")
@@ -74,10 +79,10 @@ def check_password(password: str, *, email: str, common: frozenset[str]) -> None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account as stored. A deleted one is a tombstone without any personal data.
+    """An account as stored. A deleted account is a tombstone without any personal data.
 
-    version: grows with every published change. suspended_at: None for one that may log in. suspension_reason:
-    what it is told.
+    version: grows with every published change. suspended_at: None for an account that may log in.
+    suspension_reason: the text shown to its owner.
     """
 
     id: AccountId
@@ -94,7 +99,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One login, which is one family of refresh tokens. last_used_at: when it last got tokens."""
+    """One login, which is one family of refresh tokens. last_used_at: when it last received tokens."""
 
     id: SessionId
     account_id: AccountId
@@ -110,9 +115,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPolicy:
-    """How long a login lasts. idle: without a refresh. longest: however often it is refreshed.
+    """The lifetime of a session. idle: without a refresh. longest: in total, however often it is refreshed.
 
-    retry_grace: how long after a refresh its repetition counts as one whose answer got lost.
+    retry_grace: the time after a refresh in which its repetition counts as a retry after a lost answer.
     """
 
     idle: timedelta
@@ -127,8 +132,8 @@ class SessionPolicy:
 class RefreshToken:
     """A refresh token as stored, by its hash.
 
-    used_at: when it was first traded. superseded_at: when a repetition of the trade it came from gave
-    another one in its place. successor_used: whether the token it was traded for was used itself.
+    used_at: when it was first exchanged. superseded_at: when a retry of the exchange that issued it returned
+    another token in its place. successor_used: whether the token it was exchanged for was used itself.
     """
 
     used_at: datetime | None
@@ -140,11 +145,11 @@ RefreshVerdict = Literal["rotate", "retry", "theft"]
 
 
 def judge_refresh(token: RefreshToken, *, now: datetime, grace: timedelta) -> RefreshVerdict:
-    """What presenting a known token of a live session means (RFC 9700, 4.14.2).
+    """Returns the meaning of a known token that is presented in a live session (RFC 9700, 4.14.2).
 
-    rotate: it is the newest. retry: it was just traded and nobody used what it was traded for, so that the
-    answer may have got lost on the way: trade again, and the first answer's token becomes void. theft: two
-    parties hold tokens of this family; one of them stole it, and nobody can tell which.
+    rotate: it is the newest token. retry: it was just exchanged and its successor is unused, so the answer
+    may have been lost; it is exchanged again, and the first answer's token becomes void. theft: two parties
+    hold tokens of this family; one of them stole it, and which one cannot be determined.
     """
     if token.superseded_at is not None:
         return "theft"

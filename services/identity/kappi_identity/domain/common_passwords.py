@@ -1,4 +1,4 @@
-"""Passwords that anybody tries first: the long ones at the top of every published list."""
+"""The passwords that attackers try first: the long ones at the top of every published list."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from importlib.resources import files
 
 @cache
 def common_passwords() -> frozenset[str]:
-    """Case-folded."""
+    """Returns the common passwords, case-folded."""
     return frozenset(files(__package__).joinpath("common_passwords.txt").read_text().split())

@@ -1,4 +1,4 @@
-"""Email addresses: what counts as one, and when two are the same."""
+"""The rules of email addresses: which texts are addresses, and which addresses are the same."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ MAX_EMAIL_CHARACTERS = 254
 
 @dataclass(frozen=True, slots=True)
 class EmailAddress:
-    """shown: as its owner writes it. normalised: what makes it unique; see `read_email`."""
+    """An email address. shown: as its owner writes it. normalised: the unique form; see `read_email`."""
 
     shown: str
     normalised: str
 
 
 def read_email(text: str) -> EmailAddress:
-    """An address somebody typed. Raises TextRefused.
+    """Returns a typed address. Raises TextRefused.
 
-    Addresses that differ only in case or in how Unicode spells the same characters are one account: mail
-    systems that tell them apart are rarer than people who forget which they signed up with.
+    Addresses that differ only in case or in the Unicode form of the same characters are one account. Mail
+    systems that distinguish them are rarer than people that forget which form they signed up with.
     """
     trimmed = text.strip()
     if len(trimmed) > MAX_EMAIL_CHARACTERS:
@@ -40,7 +40,10 @@ def read_email(text: str) -> EmailAddress:
 
 
 def normal_form(text: str) -> str:
-    """How an address would be stored, for looking it up; also of texts that are none, which find nothing."""
+    """Returns the stored form of an address, for look-ups.
+
+    A text that is no address gets a form that finds nothing.
+    """
     try:
         return read_email(text).normalised
     except TextRefused:

@@ -1,7 +1,7 @@
-"""When signing keys are made, used and forgotten (pure).
+"""The schedule by which signing keys are created, used and removed (pure).
 
-A key is published before it signs, so that every verifier's cached set holds it, and stays published after it
-signed, until the last token it signed has expired: nobody is logged out by a rotation.
+A key is published before it signs, so that every verifier's cached set holds it. It stays published after it
+signed, until the last token it signed has expired. So a rotation logs no client out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KeyState = Literal["next", "active", "retiring"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedKey:
-    """A signing key without its private half. retire_after: when nothing it signed is valid any more."""
+    """A signing key without its private half. retire_after: when no token it signed is valid any more."""
 
     kid: str
     state: KeyState
@@ -27,10 +27,11 @@ class PublishedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPolicy:
-    """publish_ahead: how long a key is published before it signs; longer than verifiers cache.
+    """The durations of the schedule. publish_ahead: how long a key is published before it signs; longer than
+    verifiers cache.
 
-    retire_for: how long a key is published after another one took over; longer than any token lives.
-    rotate_every: age at which a key is replaced without anybody asking.
+    retire_for: how long a key stays published after its successor took over; longer than any token lives.
+    rotate_every: the age at which a key is replaced automatically.
     """
 
     publish_ahead: timedelta
@@ -40,7 +41,7 @@ class KeyPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySteps:
-    """What is due. create: publish a new key. activate, forget: ids of keys."""
+    """The steps that are due. create: publish a new key. activate, forget: ids of keys."""
 
     create: bool
     activate: str | None
@@ -48,7 +49,7 @@ class KeySteps:
 
 
 def due_steps(keys: Sequence[PublishedKey], *, policy: KeyPolicy, now: datetime) -> KeySteps:
-    """What a replica that looks at the keys at `now` has to do; most often nothing."""
+    """Returns the steps that are due at `now`; most often none."""
     upcoming = next((key for key in keys if key.state == "next"), None)
     active = next((key for key in keys if key.state == "active"), None)
     aged = active is not None and (active.activated_at or active.created_at) + policy.rotate_every <= now

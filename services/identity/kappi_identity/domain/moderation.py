@@ -1,4 +1,4 @@
-"""What administrators decide against misuse: take-downs of galleries, and the reasons they give."""
+"""The rules of administrators' decisions against misuse: takedowns of galleries, and their reasons."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _GALLERY = re.compile(r"[a-z0-9-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takedown:
-    """The decision that a gallery is not shown. gallery: its id, or its code at that time.
+    """The decision that a gallery is not shown. gallery: its id, or its code at the time of the decision.
 
-    lifted_at: None while it holds.
+    lifted_at: None while the decision holds.
     """
 
     id: TakedownId
@@ -35,7 +35,7 @@ class Takedown:
 
 
 def clean_reason(text: str) -> str:
-    """What the owner is told. Raises TextRefused."""
+    """Returns the reason that is shown to the owner. Raises TextRefused."""
     reason = text.strip()
     if not reason:
         raise TextRefused("too_short", "Say why: the owner is told.")
@@ -47,7 +47,7 @@ def clean_reason(text: str) -> str:
 
 
 def clean_gallery(text: str) -> str:
-    """An id or a code, or a link that ends with one. Raises TextRefused."""
+    """Returns the id or code in a text, which may be a link that ends with it. Raises TextRefused."""
     named = text.strip().rstrip("/").rpartition("/")[2].lower()
     if _GALLERY.fullmatch(named) is None:
         raise TextRefused("invalid", "Give the id or the code of a gallery, or its link.")

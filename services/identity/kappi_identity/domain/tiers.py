@@ -1,4 +1,4 @@
-"""The rules of tiers (pure, as `domain.py`)."""
+"""The rules of tiers (pure)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from kappi_identity.domain.accounts import TextRefused
 
 ANONYMOUS_TIER, DEFAULT_TIER = "Anonymous", "Traveller"
 PROTECTED_TIERS = frozenset({ANONYMOUS_TIER, DEFAULT_TIER, "Basic", "Premium", "Enterprise"})
-"""Seeded; other services rely on them being there."""
+"""These tiers are seeded; other services rely on them."""
 
 MAX_NAME_CHARACTERS = 50
 MIN_SIZE_PX, MAX_SIZE_PX = 16, 4_096
 MAX_SIZES = 20
 MAX_FILE_BYTES = 5 * 1024**4
 MAX_QUOTA_BYTES = 1024**5
-# ASCII, so that Python and PostgreSQL agree on what differs in case only.
+# ASCII only, so that Python and PostgreSQL fold case alike.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _-]*")
 
 
 def clean_tier_name(text: str) -> str:
-    """Raises TextRefused."""
+    """Returns the name with single spaces. Raises TextRefused."""
     name = " ".join(text.split())
     if len(name) > MAX_NAME_CHARACTERS:
         raise TextRefused("too_long", f"A tier's name has at most {MAX_NAME_CHARACTERS} characters.")
@@ -32,7 +32,7 @@ def clean_tier_name(text: str) -> str:
 
 
 def clean_sizes(sizes: list[int]) -> tuple[int, ...]:
-    """Ascending, each once. Raises TextRefused."""
+    """Returns the sizes ascending, each once. Raises TextRefused."""
     ordered = tuple(sorted(set(sizes)))
     if len(ordered) > MAX_SIZES:
         raise TextRefused("too_many", f"A tier has at most {MAX_SIZES} sizes.")
@@ -43,7 +43,7 @@ def clean_sizes(sizes: list[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRules:
-    """What a tier allows. rendition_sizes: heights in pixels. quota_bytes: None for no limit."""
+    """The rules of a tier. rendition_sizes: heights in pixels. quota_bytes: None for no limit."""
 
     rendition_sizes: tuple[int, ...]
     original_access: bool
@@ -54,7 +54,7 @@ class TierRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A tier as stored. A deleted one stays as a tombstone, so that its version never starts again."""
+    """A tier as stored. A deleted tier stays as a tombstone, so that its version never starts again."""
 
     name: str
     rules: TierRules

@@ -1,4 +1,4 @@
-"""What is handed out to be shown again: access tokens, refresh tokens, tokens for a new password."""
+"""Tokens that clients present: access tokens, refresh tokens and password-reset tokens."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ _NONCE_BYTES = 12
 
 
 def new_refresh_token() -> str:
-    """256 random bits behind a prefix that secret scanners can look for."""
+    """Returns 256 random bits behind a prefix that secret scanners can look for."""
     return REFRESH_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
 
 
 def new_reset_token() -> str:
-    """256 random bits behind a prefix that secret scanners can look for."""
+    """Returns 256 random bits behind a prefix that secret scanners can look for."""
     return RESET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
 
 
 def token_hash(token: str) -> bytes:
-    """What is stored of a token. A plain SHA-256: 256 random bits cannot be searched."""
+    """Returns the hash that is stored of a token.
+
+    A plain SHA-256 suffices: 256 random bits cannot be searched.
+    """
     return hashlib.sha256(token.encode(errors="replace")).digest()
 
 
 def derived_secret(secret: bytes, purpose: str) -> bytes:
-    """A key of 32 bytes for one purpose; knowing it tells nothing about the secret or the others."""
+    """Returns a key of 32 bytes for one purpose; it reveals neither the secret nor the other keys."""
     return hmac.digest(secret, f"kappi identity: {purpose}".encode(), "sha256")
 
 
@@ -47,7 +50,7 @@ class KeySecretWrong(Exception):
 
 
 class KeySeal:
-    """Seals private keys for the database, so that a copy of it cannot sign (AES-256-GCM)."""
+    """Encrypts private keys for the database (AES-256-GCM), so that a copy of the database cannot sign."""
 
     def __init__(self, secret: bytes) -> None:
         self._box = AESGCM(derived_secret(secret, "signing keys"))
@@ -57,7 +60,7 @@ class KeySeal:
         return nonce + self._box.encrypt(nonce, key.to_pem().encode(), key.kid.encode())
 
     def open(self, sealed: bytes, *, kid: str) -> SigningKey:
-        """Raises KeySecretWrong."""
+        """Returns the decrypted key. Raises KeySecretWrong."""
         try:
             pem = self._box.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], kid.encode())
         except InvalidTag as error:
@@ -67,9 +70,9 @@ class KeySeal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPair:
-    """The answer to a login or a refresh. expires_in: seconds the access token is good.
+    """The answer to a login or a refresh. expires_in: seconds for which the access token is valid.
 
-    device_token: of a login only; what the device shows at its next one.
+    device_token: only after a login; the device presents it at its next login.
     """
 
     access_token: str
@@ -79,7 +82,7 @@ class TokenPair:
 
 
 class AccessTokens:
-    """Seals what `AccountClaims` reads."""
+    """Seals the access tokens that `AccountClaims` reads."""
 
     def __init__(self, *, lifetime: timedelta, clock: Clock, new_id: NewId) -> None:
         self._lifetime = lifetime

@@ -1,4 +1,4 @@
-"""What the panel shows of galleries that were taken down."""
+"""The panel's view of takedowns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kappi_identity.use_cases.moderation import Moderation
 
 
 class TakedownsView(View):
-    """Creating one takes a gallery down, deleting one lifts it: the line stays."""
+    """Creating an entry takes a gallery down, and deleting it lifts the takedown; the entry stays."""
 
     key = "takedowns"
     menu_label = "Take-downs"

@@ -21,7 +21,9 @@ class TakedownQueries:
     async def page(
         self, *, containing: str | None, before: UUID | None, limit: int, skip: int = 0
     ) -> Sequence[Takedown]:
-        """Newest first, lifted ones too. containing: a part of the gallery or the reason, in any case."""
+        """Returns takedowns, newest first, lifted ones included. containing: a part of the gallery or the
+        reason, in any case.
+        """
         condition = _matching(containing)
         if before is not None:
             condition &= takedowns.c.id < before

@@ -1,4 +1,4 @@
-"""Making administrators: an operator's command, never an endpoint and never a default."""
+"""Creating administrators: only an operator's command does it, never an endpoint or a default."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Admins:
         self._passwords = passwords
 
     async def create(self, email: str, password: str) -> Account:
-        """An administrator with this address and password.
+        """Create an administrator with this address and password.
 
-        Whoever has the address already becomes one, with the new password, and logs in again everywhere.
-        Raises TextRefused.
+        An existing account of the address becomes one. It gets the new password and must log in again
+        everywhere. Raises TextRefused.
         """
         address, chosen = read_email(email), normal_password(password)
         check_password(chosen, email=address.shown, common=common_passwords())

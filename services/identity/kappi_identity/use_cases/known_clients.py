@@ -1,7 +1,7 @@
-"""Clients that logged in to an account before: by the address they came from, or by a token of their device.
+"""Clients that logged in to an account before, identified by their address or by a token of their device.
 
-Guesses of strangers are counted for all of them together; a known client has a count of its own, so that
-guessing does not lock the owner out. Source: OWASP, Slow Down Online Guessing Attacks with Device Cookies.
+The guesses of all unknown clients share one count. A known client has its own count, so that guessing does
+not lock the owner out. Source: OWASP, Slow Down Online Guessing Attacks with Device Cookies.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from kappi_identity.repository.known_addresses import KnownAddressRows
 DEVICE_PREFIX = "kappi_dt_"
 _DEVICE_BYTES = 16
 _ISSUED = struct.Struct(">Q")
-_MAC_BYTES = 24  # of 32: plenty, and the token needs no padding
+_MAC_BYTES = 24  # of 32; this is long enough, and the token needs no padding
 _TOKEN_BYTES = _DEVICE_BYTES + _ISSUED.size + _MAC_BYTES
 
 
 class KnownClients:
-    """lifetime: how long after a log-in its client is known. most_addresses: remembered of one account."""
+    """Stores and recognises known clients. lifetime: how long a client is known after a login.
+    most_addresses: the limit per account.
+    """
 
     def __init__(self, *, secret: bytes, lifetime: timedelta, most_addresses: int, clock: Clock) -> None:
         self._of_addresses = derived_secret(secret, "known addresses")
@@ -43,16 +45,19 @@ class KnownClients:
 
     @property
     def since(self) -> datetime:
-        """A client that did not log in since then is not known any more."""
+        """A client is known only if it logged in after this instant."""
         return self._clock() - self._lifetime
 
     def address_hash(self, email_normalised: str, address: str) -> bytes:
-        """What is stored of an address: it tells neither the address nor which accounts it has in common."""
+        """Returns the stored form of an address.
+
+        It reveals neither the address nor the accounts that share it.
+        """
         named = f"{email_normalised}\n{address_subject(address)}".encode(errors="replace")
         return hmac.digest(self._of_addresses, named, "sha256")
 
     async def remember(self, connection: AsyncConnection, account: Account, *, address: str) -> None:
-        """The account, locked, was proven to be used from there."""
+        """Store the address from which the account, which is locked, was proven to be used."""
         assert account.email is not None
         await KnownAddressRows(connection).remember(
             account.id,
@@ -62,14 +67,16 @@ class KnownClients:
         )
 
     async def remember_only(self, connection: AsyncConnection, account: Account, *, address: str) -> None:
-        """As `remember`; every other address is a stranger's again, and every device."""
+        """As `remember`; every other address and every device becomes unknown."""
         await KnownAddressRows(connection).forget_all(account.id)
         await self.remember(connection, account, address=address)
 
     def device_token(self, account_id: UUID, password_hash: str, *, device: bytes | None) -> str:
-        """A token to show at the next log-in. device: as `device_of` read it, None for a new one.
+        """Returns a token that the device presents at its next login. device: from `device_of`, None for a
+        new one.
 
-        Nothing is stored of it, and it ends with the password, so that tokens cannot be collected for later.
+        The token is not stored, and it becomes void with the password, so that tokens cannot be collected for
+        later use.
         """
         issued = _ISSUED.pack(int(self._clock().timestamp()))
         named = (device or secrets.token_bytes(_DEVICE_BYTES)) + issued
@@ -77,7 +84,7 @@ class KnownClients:
         return DEVICE_PREFIX + base64.urlsafe_b64encode(named + mac).decode()
 
     def device_of(self, token: str | None, credentials: Credentials) -> bytes | None:
-        """The device that the token names; None for a token that is not this account's, or too old."""
+        """Returns the device in the token; None for a token that is not this account's, or is too old."""
         try:
             raw = base64.b64decode((token or "").removeprefix(DEVICE_PREFIX), altchars=b"-_", validate=True)
         except (ValueError, binascii.Error):

@@ -1,4 +1,4 @@
-"""Slowing down who tries too often, by account and by client address, over all replicas."""
+"""Limits frequent attempts, by account and by client address, over all replicas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from kappi_identity.repository.throttle import ThrottleQueries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A bucket. name: what is limited. burst: so many at once. refill: after how long one more is allowed."""
+    """A bucket. name: the limited action. burst: attempts at once. refill: the time after which one more is
+    allowed.
+    """
 
     name: str
     burst: int
@@ -27,7 +29,9 @@ class Limit:
 
 
 class Throttle:
-    """Counts in the database, under keyed hashes: no address and no email is stored for it."""
+    """Counts attempts in the database under keyed hashes, so that no address and no email is stored
+    for it.
+    """
 
     def __init__(self, queries: ThrottleQueries, *, secret: bytes, clock: Clock) -> None:
         self._queries = queries
@@ -35,13 +39,13 @@ class Throttle:
         self._clock = clock
 
     async def take(self, limit: Limit, subject: str) -> bool:
-        """Count an attempt; False when the subject has none left, and then it does not count."""
+        """Count an attempt. Returns False when the subject has none left; the attempt is then not counted."""
         return await self._queries.take(
             self._key(limit, subject), burst=limit.burst, refill=limit.refill, now=self._clock()
         )
 
     async def give_back(self, limit: Limit, subject: str) -> None:
-        """Uncount one attempt, because it turned out to be harmless."""
+        """Take back the count of an attempt that was harmless."""
         await self._queries.give_back(self._key(limit, subject))
 
     def _key(self, limit: Limit, subject: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What operators do with the database's address alone."""
+"""The operators' commands, which need only the database's address."""
 
 from __future__ import annotations
 

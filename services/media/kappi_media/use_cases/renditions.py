@@ -251,7 +251,7 @@ class Renditions:
             raise MediaNotFound
         if not rules.allows(size):
             raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
-        return await self._of(item, size=size, fmt=fmt, share=share)
+        return await self._of(item, size=size, fmt=fmt, share=share, as_of=self._urls.as_of())
 
     async def signed(
         self, media_id: MediaId, *, size: str, expires: str, signature: str, address_id: AddressId
@@ -262,17 +262,21 @@ class Renditions:
         if found is None:
             raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
         item, owner_id = found
-        self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
+        ends_at = self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
         share = Share(owner_id or item.gallery_id, address_party(address_id), anonymous=owner_id is None)
-        return await self._of(item, size=size, fmt="jpeg", share=share), item.gallery_id
+        # It asks for no credential again, so what it leads to must not outlast it.
+        as_of = self._urls.as_of_end(ends_at)
+        return await self._of(item, size=size, fmt="jpeg", share=share, as_of=as_of), item.gallery_id
 
-    async def _of(self, item: Item, *, size: str, fmt: RenditionFormat, share: Share) -> SignedUrl:
+    async def _of(
+        self, item: Item, *, size: str, fmt: RenditionFormat, share: Share, as_of: datetime
+    ) -> SignedUrl:
         wanted = WantedRendition(item.id, item.gallery_id, size, fmt, item.folder)
         if not await self._is_stored(wanted, item):
             if item.status != "ready":
                 raise MediaNotReady("Try again in a moment.")
             await self._make(wanted, share)
-        return self._urls.rendition(item, size, as_of=self._urls.as_of(), fmt=fmt)
+        return self._urls.rendition(item, size, as_of=as_of, fmt=fmt)
 
     async def _is_stored(self, wanted: WantedRendition, item: Item) -> bool:
         if wanted.fmt == "jpeg":

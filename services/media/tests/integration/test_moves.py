@@ -558,6 +558,26 @@ async def test_a_gallery_that_is_deleted_meanwhile(
     assert used == len(PHOTO)
 
 
+@pytest.mark.parametrize("closed", ["home", "album"])
+async def test_a_gallery_that_is_closed_meanwhile_keeps_what_it_has(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    tell: Teller,
+    clock: Clock,
+    closed: str,
+) -> None:
+    media_id, stays = await ready(home), await ready(album)
+    await move(album, media_id)
+    await tell({"home": home, "album": album}[closed].updated(clock(), closed=True), sequence=2)
+    await deliver()
+    assert await shown(client, home) == ([media_id], 1)
+    assert await shown(client, album) == ([stays], 1)
+
+
 async def test_a_store_that_is_away_is_tried_again(
     client: Client,
     deps: Dependencies,

@@ -390,6 +390,19 @@ class TestOfItems:
             assert (answer.status, answer.code) == (404, "media_not_found")
             await assert_nothing_left(database, store, stranger, post_id)
 
+    async def test_items_of_a_closed_gallery_do_not_exist(
+        self,
+        http: Http,
+        item: Callable[..., Awaitable[UUID]],
+        gallery: Gallery,
+        author_id: UUID,
+        tell: Teller,
+    ) -> None:
+        media_id = await item()
+        await tell(gallery.updated(Clock()(), closed=True), sequence=2)
+        _, answer = await use_item(http, author_id, media_id)
+        assert (answer.status, answer.code) == (404, "media_not_found")
+
     async def test_items_of_nobody_do_not_exist(
         self, http: Http, make_gallery: Callable[..., Gallery], author_id: UUID
     ) -> None:
