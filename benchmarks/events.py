@@ -43,7 +43,7 @@ RATES: Final = (500, 2_000)
 """Events per second."""
 GROUP: Final = "benchmark"
 WARM_UP_S: Final = 1.0
-PATIENCE_S: Final = 60.0
+TIMEOUT_S: Final = 60.0
 _EMBEDDED_FETCH_WAIT_MS: Final = 25  # as in `kappi up`
 _KEEP: Final = """
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
@@ -128,7 +128,7 @@ async def _create_tables(url: str) -> None:
 
 async def _told(end: Connection) -> Any:
     """Returns the next message of the other process. Raises TimeoutError."""
-    if not await asyncio.to_thread(end.poll, PATIENCE_S):
+    if not await asyncio.to_thread(end.poll, TIMEOUT_S):
         raise TimeoutError("the consumer does not answer")
     return end.recv()
 
@@ -156,7 +156,7 @@ async def _write(services: Services, rate: int, count: int) -> tuple[dict[UUID, 
                 await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
                 writing.create_task(write())
         elapsed_s = time.monotonic() - began
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while await service.database.hot.fetchval(_UNSENT):  # noqa: ASYNC110 - the relay sends no signal
                 await asyncio.sleep(0.1)
     return committed, elapsed_s
@@ -192,7 +192,7 @@ async def _consume(end: Connection, services: Services, count: int) -> None:
         )
         consumer = Consumer(services.connection, processor)
         beside.start(consumer.run())
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not consumer.assigned:  # noqa: ASYNC110 - the consumer sends no signal
                 await asyncio.sleep(0.05)
         end.send(None)

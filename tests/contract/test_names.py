@@ -73,7 +73,7 @@ def test_the_terms_of_the_glossary_are_in_order_and_once() -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("media/uses.py", "class ConcurrencyLimit: ..."),
+        ("media/uses.py", "class PlaceLimit: ..."),
         ("media/uses.py", "def check_place_limit(): ..."),
         ("media/uses.py", "PLACE_LIMIT = 3"),
         ("media/uses.py", "import media.place_limit"),

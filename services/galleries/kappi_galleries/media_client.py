@@ -22,7 +22,7 @@ CONNECT_S = 2.0
 SILENCE_S = 110.0
 """Longest silence of the media service. The largest picture takes most of it."""
 RETRY_AFTER_S = 2
-CLAIM_PATIENCE_S = 15.0
+CLAIM_TIMEOUT_S = 15.0
 """Shorter than the gateway's timeout for an answer."""
 _BYTES, _JSON = "application/octet-stream", "application/json"
 
@@ -88,7 +88,7 @@ _OF_PICTURES = _Words(
 _OF_CLAIMS = _Words(
     CLAIM_REFUSALS,
     ClaimsUnavailable,
-    aiohttp.ClientTimeout(total=CLAIM_PATIENCE_S, connect=CONNECT_S, sock_connect=CONNECT_S),
+    aiohttp.ClientTimeout(total=CLAIM_TIMEOUT_S, connect=CONNECT_S, sock_connect=CONNECT_S),
 )
 
 

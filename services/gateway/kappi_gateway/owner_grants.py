@@ -36,7 +36,7 @@ from kappi_gateway.headers import AUTHORIZATION, RawHeaders, first, text
 
 GALLERIES = "galleries"
 OWNER: Final = "owner"
-ROLE_PATIENCE_S = 0.05
+ROLE_TIMEOUT_S = 0.05
 _OWNERS_CACHED = metrics.GRANTS.labels("owner", "cached")
 _MISSING: Mapping[str, type[NotFound]] = {
     GALLERIES: GalleryNotFound,
@@ -84,7 +84,7 @@ class OwnerGrants:
             token = bearer(headers)
             if token is None:
                 return None
-            async with asyncio.timeout(ROLE_PATIENCE_S):
+            async with asyncio.timeout(ROLE_TIMEOUT_S):
                 return (await self._verifier.open(token)).role
         except (AccessTokenInvalid, HeaderUnreadable, KeysUnavailable, TimeoutError):
             return None

@@ -59,29 +59,29 @@ class PassthroughRoute:
 class Passthrough:
     """The ASGI app of one passthrough."""
 
-    def __init__(self, passage: PassthroughRoute, *, upstreams: Upstreams) -> None:
-        self._passage = passage
+    def __init__(self, route: PassthroughRoute, *, upstreams: Upstreams) -> None:
+        self._route = route
         self._upstreams = upstreams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises Problem before the answer has begun."""
         if scope["type"] != "http":
             return
-        scope["kappi.route"] = self._passage.route
+        scope["kappi.route"] = self._route.route
         method: str = scope["method"]
-        if method not in self._passage.methods:
-            allow = ", ".join(self._passage.methods)
+        if method not in self._route.methods:
+            allow = ", ".join(self._route.methods)
             raise MethodNotAllowed(f"Allowed here: {allow}.", headers={"Allow": allow})
-        if self._passage.large:
+        if self._route.large:
             scope[PACED if method in _WITH_BODY else LASTS] = True
-        with suppress(ClientLeft), self._passage.under_way(scope) as rate:
+        with suppress(ClientLeft), self._route.under_way(scope) as rate:
             await self._pass(scope, receive, send, rate)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, rate: MinimumRate) -> None:
         body: RequestBody | None = None
         if scope["method"] in _WITH_BODY:
             body = declared_body(
-                scope["headers"], receive, limit_bytes=self._passage.body_limit_bytes, rate=rate
+                scope["headers"], receive, limit_bytes=self._route.body_limit_bytes, rate=rate
             )
         with ClientDisconnect(receive) as disconnect:
             if body is None:
@@ -93,9 +93,9 @@ class Passthrough:
     async def _exchange(
         self, scope: Scope, send: Send, *, body: RequestBody | None, rate: MinimumRate
     ) -> None:
-        headers = passing(scope["headers"], self._passage.passing)
+        headers = passing(scope["headers"], self._route.passing)
         headers.append(("x-request-id", context.request_id.get()))
-        headers += self._passage.introduces(scope)
+        headers += self._route.introduces(scope)
         if body is not None and body.length is not None:
             headers.append(("content-length", str(body.length)))
         elif body is None and scope["method"] in _WITH_BODY:
@@ -104,7 +104,7 @@ class Passthrough:
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
         response = await self._upstreams.send(
-            self._passage.service,
+            self._route.service,
             scope["method"],
             target,
             headers=headers,
@@ -114,7 +114,7 @@ class Passthrough:
             await stream_response(
                 response,
                 send,
-                service=self._passage.service,
+                service=self._route.service,
                 head_only=scope["method"] == "HEAD",
                 rate=rate,
             )
@@ -132,7 +132,7 @@ def store_passthrough(upstreams: Upstreams, *, addresses: ClientAddresses, trans
         place = transfers.upload if scope["method"] in _WITH_BODY else transfers.download
         return place(addresses.of_request(scope))
 
-    passage = PassthroughRoute(
+    route = PassthroughRoute(
         service=Service.STORE,
         route="/store/{key}",
         methods=("GET", "HEAD", "OPTIONS", "PUT"),
@@ -142,7 +142,7 @@ def store_passthrough(upstreams: Upstreams, *, addresses: ClientAddresses, trans
         under_way=under_way,
         large=True,
     )
-    return Passthrough(passage, upstreams=upstreams)
+    return Passthrough(route, upstreams=upstreams)
 
 
 def panel_passthrough(
@@ -177,7 +177,7 @@ def panel_passthrough(
         with places.held(addresses.of_request(scope)):
             yield MinimumRate(client_silence.total_seconds())
 
-    passage = PassthroughRoute(
+    route = PassthroughRoute(
         service=Service.IDENTITY,
         route="identity pages",
         methods=("GET", "HEAD", "POST"),
@@ -186,7 +186,7 @@ def panel_passthrough(
         introduces=introduce,
         under_way=under_way,
     )
-    passthrough = Passthrough(passage, upstreams=upstreams)
+    passthrough = Passthrough(route, upstreams=upstreams)
 
     async def below_admin(scope: Scope, receive: Receive, send: Send) -> None:
         if _climbs(scope["raw_path"]):

@@ -128,7 +128,7 @@ class ProxyRoute:
         self._reading = (
             MinimumRate(silence_s, terms.archive_bytes_per_s) if route.lasts else MinimumRate(silence_s)
         )
-        self._patience = (
+        self._timeout = (
             terms.archive_silence
             if route.lasts
             else terms.picture_silence
@@ -289,7 +289,7 @@ class ProxyRoute:
         # A HEAD is sent as a GET whose body is dropped, except for archives, where that would be gigabytes.
         method = request.method if self._route.lasts else self._route.method
         return await self._upstreams.send(
-            self._route.service, method, target, headers=headers, body=payload, silence=self._patience
+            self._route.service, method, target, headers=headers, body=payload, silence=self._timeout
         )
 
     def _declared(self, request: Request) -> RequestBody | None:

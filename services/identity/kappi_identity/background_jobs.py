@@ -18,7 +18,7 @@ from kappi_identity.use_cases.tiers import Tiers
 
 TIERS_EVERY_S = 15.0
 KEYS_EVERY_S = 15.0
-LEFTOVERS_EVERY_S = 600.0
+EXPIRED_ROWS_EVERY_S = 600.0
 THROTTLE_MEMORY = timedelta(days=1)
 
 _log = get_logger(__name__)
@@ -54,13 +54,13 @@ class BackgroundJobs:
 
     async def remove_expired_rows(self) -> None:
         """Remove expired rows; runs until cancelled."""
-        await _repeated("leftovers.remove", self._leftovers, every_s=LEFTOVERS_EVERY_S)
+        await _repeated("leftovers.remove", self._expired_rows, every_s=EXPIRED_ROWS_EVERY_S)
 
     async def _keys(self) -> None:
         await self._rotation.ensure_active()
         await self._rotation.move_along()
 
-    async def _leftovers(self) -> None:
+    async def _expired_rows(self) -> None:
         await remove_expired_rows(
             self._database,
             now=self._clock(),

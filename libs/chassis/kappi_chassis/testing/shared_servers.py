@@ -20,7 +20,7 @@ from kappi_chassis.testing.plan import RealServerMissing, ServerPlan
 from kappi_chassis.testing.postgres_server import start_postgres
 from kappi_chassis.testing.s3_server import start_s3
 
-_PATIENCE_S = 90.0
+_TIMEOUT_S = 90.0
 
 
 class ServerFailed(RuntimeError):
@@ -119,8 +119,8 @@ def ask(location: str, key: bytes, kind: str) -> str:
     """Returns the address of the run's server of this kind, started on first use. Raises ServerFailed."""
     with Client(location, family="AF_UNIX", authkey=key) as admin:
         admin.send(kind)
-        if not admin.poll(_PATIENCE_S):
-            raise ServerFailed(f"{kind}: no answer in {_PATIENCE_S:.0f} s")
+        if not admin.poll(_TIMEOUT_S):
+            raise ServerFailed(f"{kind}: no answer in {_TIMEOUT_S:.0f} s")
         outcome, text = admin.recv()
     if outcome != "address":
         raise ServerFailed(f"{kind}: {text}")

@@ -293,7 +293,7 @@ async def test_a_record_that_is_no_event_becomes_a_dead_letter(
     await eventually(letters, deadline_s=30)
 
 
-async def test_a_consumer_that_cannot_bury_stops(
+async def test_a_consumer_that_cannot_write_a_dead_letter_stops(
     connection: KafkaConnection, producer: Producer, make_consumer: ConsumerMaker
 ) -> None:
     class NoGrave:

@@ -243,7 +243,7 @@ async def test_it_ends_in_bounded_time_while_the_broker_is_away(
     assert running.cancelled()
 
 
-async def test_a_lane_that_fails_ends_the_consumer_at_once(
+async def test_a_queue_that_fails_ends_the_consumer_at_once(
     broker: EmbeddedBroker, sender: Producer, make: Maker
 ) -> None:
     """It does not wait for the broker's answer to the poll."""

@@ -45,7 +45,7 @@ async def test_a_slow_key_holds_the_mark_and_nobody_else() -> None:
     assert (queue.next_offset, queue.behind(6)) == (6, 0)
 
 
-async def test_a_stopped_lane_seals_nothing_more() -> None:
+async def test_a_stopped_queue_finishes_nothing_more() -> None:
     processor = Slow()
     processor.release[0] = asyncio.Event()
     queue = queue_of(processor, slots=1)

@@ -66,14 +66,14 @@ Password = Annotated[
         json_schema_extra={"format": "password", "maxLength": MAX_PASSWORD_CHARACTERS},
     ),
 ]
-VisibilityWish = Annotated[
+VisibilityChoice = Annotated[
     Literal["shared", "private"] | None,
     Field(
         description="`shared`: whoever has the code may look. `private`, for the gallery of an account: "
         "nobody but its owner, and to everybody else it does not exist"
     ),
 ]
-LocationFreeWish = Annotated[
+LocationFreeChoice = Annotated[
     Annotated[bool, Field(strict=True)] | None,
     Field(
         description="Whether whoever comes by the code gets copies of originals that do not tell where they "
@@ -88,10 +88,10 @@ class GalleryCreate(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon in May"}]})
 
     title: Title = None
-    visibility: VisibilityWish = None
+    visibility: VisibilityChoice = None
     password: Password = None
     expires_in: LifetimeSeconds = None
-    location_free: LocationFreeWish = None
+    location_free: LocationFreeChoice = None
 
 
 class GalleryPatch(RequestBody):
@@ -100,10 +100,10 @@ class GalleryPatch(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Lisbon", "expires_in": 2_592_000}]})
 
     title: Title = None
-    visibility: VisibilityWish = None
+    visibility: VisibilityChoice = None
     password: Password = None
     expires_in: LifetimeSeconds = None
-    location_free: LocationFreeWish = None
+    location_free: LocationFreeChoice = None
     keep_code: bool = Field(
         default=False,
         strict=True,

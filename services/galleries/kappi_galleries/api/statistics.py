@@ -17,7 +17,7 @@ from kappi_galleries.api.statistics_schemas import GalleryStatsAnswer, TotalStat
 from kappi_galleries.use_cases.statistics import ShowStatistics
 
 AT_ONCE: Final = 2
-PATIENCE_S: Final = 1.0
+TIMEOUT_S: Final = 1.0
 """Statistics read at once, and the seconds that a request waits for its turn."""
 
 _DAY = {"format": "date"}
@@ -37,7 +37,7 @@ class StatisticsApi:
         self._show = show
         self._turns = Turns(
             AT_ONCE,
-            timeout_s=PATIENCE_S,
+            timeout_s=TIMEOUT_S,
             refusal="Too many statistics are being read.",
             retry_after_s=1,
         )

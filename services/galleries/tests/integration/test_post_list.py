@@ -57,7 +57,7 @@ async def test_by_comments_then_the_newest(poster: Poster, stock: Any) -> None:
         assert [post["id"] for post in await poster.walk(limit=limit)] == [second, third, first, fourth]
 
 
-class CountingPool:
+class CountedPool:
     """Stores the statements that were executed."""
 
     def __init__(self, pool: Any) -> None:
@@ -73,7 +73,7 @@ async def test_a_page_is_one_query(
     poster: Poster, stock: Any, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await stock([3] * 5)
-    pool = CountingPool(database.hot)
+    pool = CountedPool(database.hot)
     monkeypatch.setattr(type(database), "hot", property(lambda _: pool))
     page = await poster.page(limit=3)
     await poster.page(limit=3, cursor=page["next_cursor"])

@@ -28,7 +28,7 @@ from kappi_contracts.events import GalleryExpired, MediaReady
 from kappi_galleries.main import build
 
 THEN = datetime(2026, 5, 1, tzinfo=UTC)
-BROKER_PATIENCE_S = 40.0
+BROKER_TIMEOUT_S = 40.0
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ async def _messages(
     await consumer.start()
     found: list[Any] = []
     try:
-        async with asyncio.timeout(BROKER_PATIENCE_S):
+        async with asyncio.timeout(BROKER_TIMEOUT_S):
             while not until(found):
                 for messages in (await consumer.getmany(timeout_ms=100)).values():
                     found += messages
@@ -160,7 +160,7 @@ async def test_events_go_out_come_in_and_decide(
             _, seen = await _read(session, address, gallery)
             assert (seen["item_count"], seen["size_bytes"]) == (2, 120)
 
-        await eventually(counted, BROKER_PATIENCE_S)
+        await eventually(counted, BROKER_TIMEOUT_S)
         (letter,) = await _messages(connection, "MediaReady.dlq", until=lambda found: len(found) == 1)
         assert letter.value == b"{}"
         assert dict(letter.headers)["dlq_error_type"] == b"MalformedEvent"
@@ -178,7 +178,7 @@ async def test_events_go_out_come_in_and_decide(
             status, _ = await _read(session, address, gallery)
             assert status == 404
 
-        await eventually(gone, BROKER_PATIENCE_S)
+        await eventually(gone, BROKER_TIMEOUT_S)
         (deletion,) = await _messages(connection, "GalleryDeleted", until=lambda found: len(found) == 1)
         assert json.loads(deletion.value)["reason"] == "expired"
         assert dict(deletion.headers)["ce_sequence"] == b"2"
@@ -208,7 +208,7 @@ async def test_a_consumer_that_died_after_its_commit_and_before_its_offset_count
             _, seen = await _read(session, address, gallery)
             assert seen["size_bytes"] == 80
 
-        await eventually(counted, BROKER_PATIENCE_S)
+        await eventually(counted, BROKER_TIMEOUT_S)
         _, seen = await _read(session, address, gallery)
         assert seen["item_count"] == 1
     assert await database.hot.fetchval("SELECT count(*) FROM inbox") == 2
@@ -266,7 +266,7 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
             async def busy() -> None:
                 assert len(acknowledged) >= 200
 
-            await eventually(busy, BROKER_PATIENCE_S)
+            await eventually(busy, BROKER_TIMEOUT_S)
             managed.kill()
         await asyncio.to_thread(managed.start)
         async with aiohttp.ClientSession() as session:

@@ -25,7 +25,7 @@ from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.envelope import decode
 
-BROKER_PATIENCE_S = 40.0
+BROKER_TIMEOUT_S = 40.0
 PASSWORD = "correct horse battery staple"
 
 
@@ -79,7 +79,7 @@ async def _messages(
     await consumer.start()
     found: list[Any] = []
     try:
-        async with asyncio.timeout(BROKER_PATIENCE_S):
+        async with asyncio.timeout(BROKER_TIMEOUT_S):
             while not until(found):
                 for messages in (await consumer.getmany(timeout_ms=100)).values():
                     found += messages
@@ -175,7 +175,7 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
             async def busy() -> None:
                 assert len(acknowledged) >= 20
 
-            await eventually(busy, BROKER_PATIENCE_S)
+            await eventually(busy, BROKER_TIMEOUT_S)
             managed.kill()
         await asyncio.to_thread(managed.start)
         wanted = set(acknowledged)

@@ -26,7 +26,7 @@ from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.post_file import CallOf, FileOrder, PostedBody, PostFile
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """Longest wait of a file for its turn."""
 _PIECE_BYTES = 64 << 10
 # How much of a body is file, at most and at least. Line breaks and escapes make base64 longer.
@@ -60,7 +60,7 @@ class SmallUploadApi:
         self._max_file_bytes = max_file_bytes
         self._turns = Turns(
             at_once,
-            timeout_s=PATIENCE_S,
+            timeout_s=TIMEOUT_S,
             refusal="Too many files are being received.",
             retry_after_s=5,
         )

@@ -35,7 +35,7 @@ from kappi_media.use_cases.room import store_problem
 from kappi_media.use_cases.uploads import find_upload
 
 # With `checksums.INLINE_TIMEOUT_S`, which may follow, shorter than the gateway waits for an answer.
-_JOIN_PATIENCE_S = 12.0
+_JOIN_TIMEOUT_S = 12.0
 
 _WHY = {
     "size_mismatch": "The size in the store is not the one declared.",
@@ -122,7 +122,7 @@ class CompleteUpload:
     async def _join(self, upload: Upload, parts: Sequence[CompletedPart]) -> None:
         """Raises UploadIncomplete, InsufficientStorage, StoreUnavailable."""
         try:
-            async with asyncio.timeout(_JOIN_PATIENCE_S):
+            async with asyncio.timeout(_JOIN_TIMEOUT_S):
                 await self._multiparts.join(upload, parts)
         except UploadIncomplete:
             metrics.COMPLETIONS.labels("incomplete").inc()

@@ -50,7 +50,7 @@ AT_ONCE = 4
 a whole original through it."""
 MAX_WANTED = 2_000
 """Copies that wait to be made because somebody saw their items; more are asked for again by the next look."""
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 """How long somebody waits for a copy; it goes on being made without them."""
 POLL_S = 0.2
 
@@ -102,7 +102,7 @@ class GpsFreeCopies:
         Raises MediaNotReady, MediaNotFound, LocationNotRemovable, LocationFreePending, StoreUnavailable.
         """
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 return await self._under_way(media_id, lambda: self._see_to_it(media_id, gallery_id))
         except TimeoutError as error:
             raise _pending() from error
@@ -140,7 +140,7 @@ class GpsFreeCopies:
         if not waiting:
             return
         self.want(gallery_id, waiting)
-        give_up_at = time.monotonic() + PATIENCE_S
+        give_up_at = time.monotonic() + TIMEOUT_S
         while await self._copies.waiting(gallery_id, now=self._clock()):
             if time.monotonic() > give_up_at or self._making is None or self._making.done():
                 raise _pending()
@@ -167,7 +167,7 @@ class GpsFreeCopies:
                     group.create_task(one(media_id, gallery_id))
 
     async def _see_to_it(self, media_id: MediaId, gallery_id: GalleryId) -> ServedCopy:
-        give_up_at = time.monotonic() + PATIENCE_S
+        give_up_at = time.monotonic() + TIMEOUT_S
         while True:
             now = self._clock()
             state = await self._copies.lease(media_id, gallery_id, now=now, lease_of=_lease_of)

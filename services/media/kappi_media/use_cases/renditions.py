@@ -53,7 +53,7 @@ REST = timedelta(minutes=1)
 """Of a picture whose decoder was killed, or stalled."""
 ANSWER_WITHIN_S = 25.0
 """Whoever waits is told to come back before the gateway gives up on us; the making goes on."""
-PATIENCE_S = 15.0
+TIMEOUT_S = 15.0
 """How long to wait for another replica."""
 POLL_S = 0.1
 
@@ -127,7 +127,7 @@ class MakeRendition:
             self._of_parties += Counter()  # forgets those that have none
 
     async def _see_to_it(self, wanted: WantedRendition, share: Share) -> None:
-        give_up_at = time.monotonic() + PATIENCE_S
+        give_up_at = time.monotonic() + TIMEOUT_S
         while True:
             now = self._clock()
             state = await self._renditions.lease(wanted, now=now, until=now + LEASE)
