@@ -18,7 +18,12 @@ DEFAULT_TARGET = HERE.parents[1] / "dist" / "metadata-function.zip"
 HANDLER = "metadata_function.handler.handle"
 
 # What of the service the function is made of: nothing that needs a package.
-_MODULES = ("kappi_media/__init__.py", "kappi_media/object_tags.py", "kappi_media/store_events.py")
+_MODULES = (
+    "kappi_media/__init__.py",
+    "kappi_media/domain/__init__.py",
+    "kappi_media/domain/object_tags.py",
+    "kappi_media/domain/store_events.py",
+)
 _PACKAGES = ("kappi_media/probing",)
 _FIRST_DAY_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 _PLAIN_FILE = 0o100644 << 16

@@ -217,13 +217,13 @@ async def test_the_end_of_an_account_drops_its_grants(owned: Stack) -> None:
     assert len(owned.cache) == 1
 
 
-@pytest.mark.parametrize("call", ["claim", "rotate-code", "rotate-key"])
-async def test_changes_of_a_gallery_go_to_galleries_and_drop_grants(owned: Stack, request: str) -> None:
+@pytest.mark.parametrize("action", ["claim", "rotate-code", "rotate-key"])
+async def test_changes_of_a_gallery_go_to_galleries_and_drop_grants(owned: Stack, action: str) -> None:
     await owned.ask("GET", "/v1/g/abcd")
     line = owned.bearer()
-    answer = await owned.ask("POST", f"/v1/galleries/{GALLERY_ID}/{request}", line, "X-Gallery-Key: k")
+    answer = await owned.ask("POST", f"/v1/galleries/{GALLERY_ID}/{action}", line, "X-Gallery-Key: k")
     seen = owned.galleries.seen[-1]
-    assert (answer.status, seen.raw_path) == (200, f"/v1/galleries/{GALLERY_ID}/{request}".encode())
+    assert (answer.status, seen.raw_path) == (200, f"/v1/galleries/{GALLERY_ID}/{action}".encode())
     assert (f"Authorization: {seen.headers['authorization']}", seen.headers["x-gallery-key"]) == (line, "k")
     assert len(owned.cache) == 0
 
