@@ -12,7 +12,9 @@ from tests.deploy.composition import ROOT
 
 _IMAGE = ROOT / "deploy/docker/requirements.lock"
 _LOCKS = (_IMAGE, ROOT / "deploy/docker/build.lock", ROOT / ".ci/deploy-tools.lock")
-_PACKAGES = sorted([*ROOT.glob("services/*/pyproject.toml"), *ROOT.glob("libs/*/pyproject.toml")])
+_PACKAGES = sorted(
+    path for folder in ("clients", "libs", "services") for path in ROOT.glob(f"{folder}/*/pyproject.toml")
+)
 
 
 def pins(lock: Path) -> set[tuple[str, str]]:
