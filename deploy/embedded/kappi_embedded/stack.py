@@ -1,4 +1,4 @@
-"""Finding the stack a command is meant for."""
+"""The running system that a command is for."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _EMBEDDED_FETCH_WAIT_MS = 25
 
 
 class NotRunning(RuntimeError):
-    """Nothing to talk to; the message says how to get something."""
+    """No system runs that the command could use; the message says how to start one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """connection: to its broker. databases: URLs with passwords, by service."""
+    """A running system. connection: to its broker. databases: URLs with passwords, by service."""
 
     connection: KafkaConnection
     databases: Mapping[str, str]
@@ -31,7 +31,10 @@ class Stack:
 
 
 def running_note(environ: Mapping[str, str]) -> RunNote | None:
-    """What runs in the data folder, if anything. Raises NotRunning while it is not ready or not readable."""
+    """Returns the note of what runs in the data folder, or None.
+
+    Raises NotRunning while it starts or stops, and where it is not readable.
+    """
     data = DataDir(data_dir_from(environ))
     try:
         note = data.read_note()
@@ -46,7 +49,7 @@ def running_note(environ: Mapping[str, str]) -> RunNote | None:
 
 
 def find_url(environ: Mapping[str, str], given: str | None) -> str:
-    """The public address, without a final slash. given: from the command line. Raises NotRunning."""
+    """Returns the public address, without a final slash. given: from the command line. Raises NotRunning."""
     if url := given or environ.get("KAPPI_URL"):
         try:
             return base_url(url)
@@ -61,7 +64,7 @@ def find_url(environ: Mapping[str, str], given: str | None) -> str:
 
 
 def find_stack(environ: Mapping[str, str]) -> Stack:
-    """The broker and databases: of what runs here, else those the environment names. Raises NotRunning."""
+    """Returns broker and databases of what runs here, else those of the environment. Raises NotRunning."""
     note = running_note(environ)
     if note is not None:
         found = {"KAPPI_KAFKA_BOOTSTRAP": note.kafka_bootstrap, "KAPPI_EVENT_SECRET": note.event_secret}
@@ -81,7 +84,7 @@ def find_stack(environ: Mapping[str, str]) -> Stack:
 
 
 def find_database(environ: Mapping[str, str], service: str) -> str:
-    """The database of a service that runs here, else the one the environment names. Raises NotRunning."""
+    """Returns the database of a service that runs here, else that of the environment. Raises NotRunning."""
     note = running_note(environ)
     name = BY_NAME[service].database_url_name
     url = note.databases.get(service) if note is not None else environ.get(name)
@@ -94,7 +97,7 @@ def find_database(environ: Mapping[str, str], service: str) -> str:
 
 
 def _platform(environ: Mapping[str, str]) -> PlatformSettings:
-    """From the environment given, which need not be this process's. Raises NotRunning."""
+    """Reads settings from `environ`, which may be that of another process. Raises NotRunning."""
     names = {field: f"KAPPI_{field.upper()}" for field in PlatformSettings.model_fields}
     given: dict[str, Any] = {field: environ[name] for field, name in names.items() if name in environ}
     try:

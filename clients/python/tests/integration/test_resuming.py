@@ -172,7 +172,7 @@ async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PartStore]:
     made = PartStore()
     runner = web.AppRunner(made.app(), shutdown_timeout=0.1)
     await runner.setup()
-    # Little room to receive, so that a server that does not read is noticed at once.
+    # A small receive buffer, so that the client notices at once when the server does not read.
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     await web.SockSite(runner, listening).start()
@@ -270,7 +270,7 @@ async def test_only_what_is_missing_is_sent(
 async def test_a_part_that_only_seems_to_be_there_is_sent_again(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path
 ) -> None:
-    """Some stores keep what had come of a part when its sender was killed, and list it as whole."""
+    """Some stores keep the bytes that arrived of a part of a killed sender, and list the part as whole."""
     store.on_part = refusing_after(store, 4)
     first = sharing(api, film, Watcher(), note=tmp_path / "note")
     first.deadline._deadline_s = 0.1
@@ -290,7 +290,7 @@ async def test_a_part_that_only_seems_to_be_there_is_sent_again(
 async def test_parts_that_were_noted_are_relied_on_whatever_their_etags_are(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An encrypted bucket's ETags are no digests of anything the client has."""
+    """The ETags of an encrypted bucket are no digests of bytes that the client has."""
     monkeypatch.setattr("hashlib.md5", lambda body=b"", **_: hashlib.sha1(body))
     store.on_part = refusing_after(store, 4)
     first = sharing(api, film, Watcher(), note=tmp_path / "note")
@@ -312,7 +312,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def refusing_after(store: PartStore, kept: int) -> Callable[[web.Request, int], Any]:
-    """Takes the first parts, and refuses the others once those are there."""
+    """Returns a handler that takes the first parts and then refuses the others."""
 
     async def refuse(_: web.Request, number: int) -> web.StreamResponse | None:
         if number <= kept:
@@ -418,10 +418,10 @@ async def test_a_connection_that_stands_still_is_given_up(
 
     store.on_part = stall
     watcher = Watcher()
-    patient = sharing(api, film, watcher)
-    monkeypatch.setattr(patient.store, "_stalled_s", 0.3)
+    upload = sharing(api, film, watcher)
+    monkeypatch.setattr(upload.store, "_stalled_s", 0.3)
     monkeypatch.setattr(object_store, "ANSWERED_S", 0.3)
-    await patient.send()
+    await upload.send()
     assert store.body == BODY
     assert any("stood still" in reason for reason in watcher.waits)
     never.set()
@@ -441,9 +441,9 @@ async def test_a_slow_connection_is_not_a_stalled_one(
 
     store.on_part = dawdle
     watcher = Watcher()
-    patient = sharing(api, film, watcher)
-    monkeypatch.setattr(patient.store, "_stalled_s", 2.0)
-    await patient.send()
+    upload = sharing(api, film, watcher)
+    monkeypatch.setattr(upload.store, "_stalled_s", 2.0)
+    await upload.send()
     assert store.body == BODY
     assert watcher.waits == []
 
@@ -560,15 +560,15 @@ async def test_an_upload_that_was_swept_is_declared_anew(
     assert store.body == BODY
 
 
-async def test_hope_is_given_up_at_last_and_the_journal_stays(
+async def test_the_upload_ends_at_the_deadline_and_the_journal_stays(
     store: PartStore, api: Api, film: LocalFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.on_part = refusing_after(store, 2)
     watcher = Watcher()
-    impatient = sharing(api, film, watcher, note=tmp_path / "note")
-    impatient.deadline._deadline_s = 0.2
+    short = sharing(api, film, watcher, note=tmp_path / "note")
+    short.deadline._deadline_s = 0.2
     with pytest.raises(Unreachable, match="took nothing for"):
-        await impatient.send()
+        await short.send()
     assert watcher.on_the_way == 0
     store.on_part = lambda request, number: None
     store.seen.clear()
@@ -578,7 +578,7 @@ async def test_hope_is_given_up_at_last_and_the_journal_stays(
 
 
 class Clock:
-    """Stands still but where a test moves it."""
+    """A clock that only a test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -587,7 +587,7 @@ class Clock:
         return self.now
 
 
-async def test_long_hashing_leaves_patience_for_the_link(
+async def test_long_hashing_does_not_use_up_the_deadline(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -609,7 +609,7 @@ async def cut(request: web.Request) -> None:
     raise asyncio.CancelledError
 
 
-async def test_a_part_that_takes_longer_than_patience_is_sent_again_after_a_cut(
+async def test_a_part_that_takes_longer_than_the_deadline_is_sent_again_after_a_cut(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every attempt of the third part takes longer, and moves bytes all the while."""
@@ -630,10 +630,10 @@ async def test_a_part_that_takes_longer_than_patience_is_sent_again_after_a_cut(
     assert store.body == BODY
 
 
-async def test_a_link_that_takes_only_what_buffers_hold_is_given_up(
+async def test_a_network_that_takes_only_what_buffers_hold_is_given_up(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
-    """As of a balancer with nothing behind it: it is connected to, and lets go."""
+    """A load balancer without a server behind it accepts connections and closes them."""
     clock = Clock()
 
     async def let_go(request: web.Request, number: int) -> None:
@@ -650,7 +650,7 @@ def s3_error(status: int, code: str) -> web.Response:
     return web.Response(status=status, text=body, content_type="application/xml")
 
 
-async def test_a_store_that_waited_in_vain_for_a_body_is_a_broken_link(
+async def test_a_store_that_got_no_body_in_time_counts_as_a_cut(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     times = [1, 2]
@@ -663,13 +663,13 @@ async def test_a_store_that_waited_in_vain_for_a_body_is_a_broken_link(
 
     store.on_part = tired
     watcher = Watcher()
-    patient = sharing(api, film, watcher)
-    await patient.send()
-    outcome = patient.result
+    upload = sharing(api, film, watcher)
+    await upload.send()
+    outcome = upload.result
     assert not outcome.rejected
     assert store.body == BODY
     assert watcher.waits == ["RequestTimeout it is."] * 2
-    assert patient.slots.has_been_cut
+    assert upload.slots.has_been_cut
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "RequestExpired"])
@@ -744,17 +744,17 @@ async def test_a_store_that_knows_a_pending_upload_no_more_is_given_up_at_last_a
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
     store.on_part = lambda request, number: s3_error(404, "NoSuchUpload")
-    impatient = sharing(api, film, Watcher(), connection="slow")
-    impatient.deadline._deadline_s = 0.1
+    short = sharing(api, film, Watcher(), connection="slow")
+    short.deadline._deadline_s = 0.1
     with pytest.raises(Unreachable, match="took nothing for"):
-        await impatient.send()
+        await short.send()
     assert store.state == "pending"
 
 
 async def test_a_url_is_asked_for_when_its_part_is_next(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it dies while it waits, on a line that takes one part at a time."""
+    """A URL that waits for its part can expire, since one part is sent at a time."""
     shared = sharing(api, film, Watcher())
     shared.slots.cut()  # four parts wait, one of them goes
     dead: set[str] = set()
@@ -793,7 +793,7 @@ async def test_a_url_is_asked_for_when_its_part_is_next(
 async def test_a_part_is_refused_for_dead_urls_only_if_they_are_so_in_a_row(
     store: PartStore, api: Api, film: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bad line: the link breaks under every fresh URL, and by the time it is back that is dead."""
+    """Each new URL meets a cut, and has expired when the connection is back."""
     monkeypatch.setattr(file_upload, "BUFFERED_BYTES", 128 * 1024)
     clock = Clock()
     left = [403, None] * 8
@@ -827,7 +827,7 @@ async def test_a_file_whose_fresh_urls_are_dead_too_is_refused(
 async def test_parts_of_one_file_are_on_their_way_at_once(
     store: PartStore, api: Api, film: LocalFile
 ) -> None:
-    """The first goes alone; of the others none arrives before two are on their way."""
+    """The first part is sent alone. The others arrive only when two are on their way."""
     raise_first = asyncio.Event()
     flying: set[int] = set()
 
@@ -866,5 +866,5 @@ async def test_credentials_that_stopped_working_end_it(store: PartStore, api: Ap
         await runner.cleanup()
 
 
-def test_a_stall_is_shorter_than_patience() -> None:
+def test_a_stall_is_noticed_well_before_the_deadline() -> None:
     assert object_store.STALLED_S * 2 < retry.DEADLINE_S

@@ -52,7 +52,7 @@ class Quiet(UploadProgress, DownloadProgress):
 
 
 class Troubled:
-    """An API and a store whose next answers are troubles, in order; then they work."""
+    """An API and a store. Their next answers are the errors in `troubles`, and then they work."""
 
     def __init__(self) -> None:
         self.troubles: list[int] = []
@@ -141,9 +141,9 @@ class Troubled:
             assert request.transport is not None
             request.transport.abort()
             return answer
-        if len(self.ranges) == 1:  # the first time the line breaks halfway
+        if len(self.ranges) == 1:  # the first connection is cut halfway
             await answer.write(BODY[begin : len(BODY) // 2])
-            await asyncio.sleep(0.05)  # what the client had not read by then it would lose
+            await asyncio.sleep(0.05)  # so that the client has read all of it
             assert request.transport is not None
             request.transport.abort()
             return answer
@@ -335,7 +335,7 @@ async def test_a_download_is_gone_on_with_only_while_it_is_the_same_file(
     (home / f".{MEDIA_ID}.kappi-part").write_bytes(b"another version's beginning")
     (home / f".{MEDIA_ID}.kappi-etag").write_text('"another"')
     troubled.etag = '"this"'
-    troubled.ranges.append("")  # the line does not break this time
+    troubled.ranges.append("")  # no cut this time
     outcome = await Download(api, {"X-Gallery-Code": "abcd"}, home, Quiet()).get([item(troubled)])
     assert [path.read_bytes() for path in outcome.saved] == [BODY]
     assert troubled.if_ranges == ['"another"']

@@ -19,6 +19,6 @@ def test_what_cannot_be_understood_is_no_log_in(tmp_path: Path, text: str | None
 def test_the_folder_is_where_the_system_has_configuration() -> None:
     assert logins_folder({"HOME": "/home/ada"}) == Path("/home/ada/.config/kappi")
     assert logins_folder({"HOME": "/home/ada", "XDG_CONFIG_HOME": "/etc/ada"}) == Path("/etc/ada/kappi")
-    # The specification has relative paths ignored.
+    # The specification says that relative paths are ignored.
     relative = {"HOME": "/home/ada", "XDG_CONFIG_HOME": "ada"}
     assert logins_folder(relative) == Path("/home/ada/.config/kappi")

@@ -36,6 +36,6 @@ def test_what_was_acknowledged_or_has_its_digest_is_there(photo: LocalFile) -> N
 
 
 def test_parts_that_the_store_has_joined_are_all_there(photo: LocalFile) -> None:
-    """Somebody completed the upload and could not say so: what is listed has the object's ETag."""
+    """An earlier completion made the object, and its answer was lost. All parts have that ETag."""
     joined = f"{md5(b'of all')}-{len(BODIES)}"
     assert reliable_parts(photo, listed(dict.fromkeys(BODIES, joined)), noted({})) == {1: 4, 2: 4, 3: 2}

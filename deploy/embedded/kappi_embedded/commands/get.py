@@ -1,4 +1,4 @@
-"""`kappi get`: everything in a gallery, in original quality."""
+"""`kappi get`: downloads the originals of a gallery."""
 
 from __future__ import annotations
 

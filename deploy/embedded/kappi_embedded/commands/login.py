@@ -1,4 +1,4 @@
-"""`kappi login` and `kappi logout`: the account that shares and gets."""
+"""`kappi login` and `kappi logout`: the account of `kappi share` and `kappi get`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kappi_embedded.stack import NotRunning, find_url
 def login(
     email: str, *, url: str | None, read_password: Callable[[], str], environ: Mapping[str, str]
 ) -> int:
-    """read_password: `prompted` or `from_stdin`. Returns the exit status."""
+    """Logs in and returns the exit status. read_password: `prompted` or `from_stdin`."""
     folder = logins_folder(environ)
     try:
         base_url = find_url(environ, url)
@@ -33,7 +33,7 @@ def login(
 
 
 def logout(*, url: str | None, environ: Mapping[str, str]) -> int:
-    """Returns the exit status."""
+    """Logs out and returns the exit status."""
     folder = logins_folder(environ)
     try:
         base_url = find_url(environ, url)

@@ -1,4 +1,4 @@
-"""`kappi share`: a gallery from files, gone on with where an earlier call of the same stopped."""
+"""`kappi share`: creates a gallery from files, and continues an earlier call that was interrupted."""
 
 from __future__ import annotations
 
