@@ -83,12 +83,16 @@ class Client:
 
         The same call continues an upload that was interrupted: bytes that the store has are not sent again,
         and a NewGallery is created once. connection: `slow`, `normal` or `fast`; None adapts to the
-        network. wait_s: seconds; 0 does not wait. What the server refuses is in the result.
+        network. wait_s: seconds; 0 does not wait. What the server refuses is in the result. Where no file
+        is a photo or video, no gallery is created.
 
         Raises UploadRunning while another process does the same, and JournalUnwritable.
         """
         given = [Path(path) for path in paths]
         found = await asyncio.to_thread(find_files, given)
+        if not found.files:
+            known = gallery if isinstance(gallery, Gallery) else None
+            return UploadResult(known, skipped=found.skipped, processed=True)
         with self._journal(given, gallery) as journal:
             async with self._api(gallery) as api:
                 upload = Upload(
@@ -99,6 +103,7 @@ class Client:
                     progress=progress or UploadProgress(),
                     connection=connection,
                 )
+                upload.result.skipped = found.skipped
                 return await upload.run(wait_s=wait_s)
 
     async def download(
@@ -112,15 +117,18 @@ class Client:
         """Downloads all originals of a gallery into a folder, and verifies sizes and SHA-256.
 
         The same call continues a download that was interrupted, and leaves complete files as they are.
-        gallery: a Gallery, a code, a link, or the id of one of the account's galleries. password: of the
-        gallery. Raises NotACode.
+        gallery: a Gallery, a code, a link, also of another deployment, or the id of one of the account's
+        galleries. password: of the gallery. Raises NotACode.
         """
         shown = {} if password is None else {"X-Gallery-Password": password}
-        code = parse_code(gallery)[1] if isinstance(gallery, str) else gallery.code or gallery.id
+        if isinstance(gallery, str):
+            linked_url, code = parse_code(gallery)
+        else:
+            linked_url, code = None, gallery.code or gallery.id
         owned = is_gallery_id(code)
         if owned and self.account is None:
             raise LoggedOut("only the account that has the gallery gets it by its id: `kappi login` first")
-        async with self._api() if owned else Api(self.url) as api:
+        async with self._api() if owned else Api(linked_url or self.url) as api:
             if owned:
                 headers: Mapping[str, str] = {}
                 items = [item async for item in owned_items(api, code)]

@@ -52,12 +52,14 @@ class UploadResult:
     """The result of an upload, filled while it runs.
 
     gallery: None before it is known, and where every file of a new gallery was refused. rejected: each file
-    with the reason. processed: whether the server has processed every item.
+    with the reason. skipped: files in folders that are neither photo nor video. processed: whether the server
+    has processed every item.
     """
 
     gallery: Gallery | None = None
     uploaded: list[UploadedFile] = field(default_factory=list)
     rejected: list[tuple[LocalFile, str]] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
     processed: bool = False
 
 
