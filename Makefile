@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PACKAGES := clients/python libs/contracts libs/chassis services/gateway services/galleries services/identity services/media services/janitor deploy/embedded
 STAMP  := $(VENV)/.installed
+DOCS   ?= .tools/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-slow coverage test-fast real-servers lint types fmt bench lock schemas clean
+.PHONY: help install up test test-slow coverage test-fast real-servers lint types fmt bench lock schemas examples pages site docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -41,9 +42,10 @@ real-servers: install ## fetch a real Kafka and a real S3 server for the tests, 
 test-fast: install ## run the unit tests only
 	@$(BIN)/python -m pytest -q -n auto -m "not integration and not e2e and not slow"
 
-lint: install ## ruff, format check, import arrows, house rules
+lint: install ## ruff, format check, import arrows, house rules, licences of dependencies
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
-	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_house_rules.py
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_house_rules.py tests/contract/test_names.py && \
+	  $(BIN)/python .ci/licences.py requirements.lock
 
 types: install ## mypy --strict
 	@$(BIN)/mypy && $(BIN)/mypy .ci/*.py
@@ -58,15 +60,41 @@ schemas: install ## regenerate event schemas, AsyncAPI and the settings page
 	@$(BIN)/python -m kappi_contracts.generate
 	@$(BIN)/python -m kappi_embedded.settings_reference docs/settings.md
 
+examples: install ## record the examples of the OpenAPI document anew, from a running stack (minutes); then: make docs
+	@KAPPI_TEST_REFRESH_EXAMPLES=1 $(BIN)/python -m pytest -q -n0 --slow=none -k embedded $(addprefix tests/e2e/test_,\
+	  surface.py authorisation.py refusals.py accounts.py renditions.py moderation.py)
+
+pages: schemas ## write every generated page anew: the above, formats, authorisation, OpenAPI, topics and users of Kafka
+	@KAPPI_TEST_REFRESH_FORMATS=1 KAPPI_TEST_REFRESH_AUTHORISATION=1 KAPPI_TEST_REFRESH_OPENAPI=1 \
+	  KAPPI_TEST_REFRESH_TOPICS=1 $(BIN)/python -m pytest -q -n0 --slow=none \
+	  "tests/e2e/test_surface.py::test_the_committed_openapi_is_the_running_one[embedded]" \
+	  tests/contract/test_authorisation.py::test_the_page_is_the_matrix \
+	  tests/deploy/test_kafka_topics.py::test_the_file_is_the_registry \
+	  services/media/tests/corpus/test_corpus.py::test_the_page_about_formats_says_what_is_read
+
+site: $(DOCS)/.installed ## build the site of the documentation in dist/site; a broken link fails
+	@$(BIN)/python .ci/site_pages.py
+	@$(DOCS)/bin/zensical build --strict
+	@echo "The site is in dist/site."
+
+docs: pages site ## both of these: what to run after a change of the surface, a setting or an event
+
+$(DOCS)/.installed: .ci/docs.lock | install
+	@rm -rf $(DOCS) && $(BIN)/python -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@$(BIN)/python .ci/licences.py $< $(DOCS)/lib/python3.*/site-packages
+	@touch $@
+
 # Each lock holds every hash of every platform, and no index address. It is complete, so it is installed with
 # --no-deps: pip's resolver looks up `coverage[toml]` anew, takes what came out since, and fails for want of a hash.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 OWN := $(foreach name,client contracts chassis embedded galleries gateway identity janitor media,--no-emit-package kappi-$(name))
-lock: install ## re-pin requirements.lock, and what the image and the tests of deploy/ take (needs uv)
+lock: install ## re-pin requirements.lock, and what the image, the tests of deploy/ and the site take (needs uv)
 	@$(PIN) $(OWN) --group dev pyproject.toml -o requirements.lock
 	@$(PIN) $(OWN) --no-annotate $(wildcard services/*/pyproject.toml) deploy/docker/requirements.in -o deploy/docker/requirements.lock
 	@$(PIN) --no-annotate deploy/docker/build.in -o deploy/docker/build.lock
 	@$(PIN) --no-annotate .ci/deploy-tools.in -o .ci/deploy-tools.lock
+	@$(PIN) --no-annotate --group docs -o .ci/docs.lock
 
 clean: ## remove the environment and caches, not the data
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage*
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .coverage*

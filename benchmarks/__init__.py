@@ -1,1 +1,1 @@
-"""What Kappi does per second, and how long it takes: measured on the whole running stack (`make bench`)."""
+"""Measures the throughput and latency of Kappi on the whole running stack (`make bench`)."""

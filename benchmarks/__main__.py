@@ -1,6 +1,7 @@
-"""`python -m benchmarks [SCENARIO…] [--seconds N]`: start the embedded stack, measure, print, append.
+"""`python -m benchmarks [SCENARIO…] [--seconds N]`: starts the embedded stack, measures, prints, appends to
+the results.
 
-The load generator shares the machine with what it measures; figures say what the whole machine does.
+The load generator shares the machine with the stack, so the figures are those of the whole machine.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _options() -> argparse.Namespace:
 
 
 def _start() -> Iterable[Row]:
-    """How long `kappi up` takes, first and again, and how much the idle stack holds."""
+    """Measures the start time of `kappi up`, first and repeated, and the memory of the idle stack."""
     with tempfile.TemporaryDirectory(prefix="kappi-bench-") as folder:
         stack = EmbeddedStack(Path(folder) / "data", settings=DURABLE)
         for load in ("first", "warm", "warm"):

@@ -1,4 +1,4 @@
-"""An account of the system under measurement."""
+"""Accounts on the measured system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.world import World
 
 
 class Account:
-    """Signed up, and logged in anew when asked to: access tokens last for minutes."""
+    """An account that signs up and can log in again, because access tokens last for minutes."""
 
     def __init__(self, world: World, account_id: UUID, credentials: dict[str, str]) -> None:
         self.id = account_id

@@ -1,6 +1,7 @@
-"""From a commit to its consumer: outbox, relay, broker and inbox, on a database and brokers of their own.
+"""Measures the way from a commit to its consumer: outbox, relay, broker and inbox, on their own database and
+brokers.
 
-Who writes and relays is one process, who consumes another, as two services are.
+One process writes and relays, and another consumes, as two services do.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from benchmarks.row import Row
 
 RATES: Final = (500, 2_000)
-"""Events a second."""
+"""Events per second."""
 GROUP: Final = "benchmark"
 WARM_UP_S: Final = 1.0
-PATIENCE_S: Final = 60.0
-_EMBEDDED_FETCH_WAIT_MS: Final = 25  # `kappi up`'s
+TIMEOUT_S: Final = 60.0
+_EMBEDDED_FETCH_WAIT_MS: Final = 25  # as in `kappi up`
 _KEEP: Final = """
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 VALUES ($1, $2, $3, $4, $5, $6, 1)
@@ -52,7 +53,7 @@ _UNSENT: Final = "SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)"
 
 
 def rows(seconds: float) -> Iterator[Row]:
-    """On the broker of `kappi up`, and on Apache Kafka where `make real-servers` has been run."""
+    """Measures on the broker of `kappi up`, and on Apache Kafka if `make real-servers` has been run."""
     root = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory(prefix="kappi-bench-") as folder, ExitStack() as running:
         postgres = EmbeddedPostgres(Path(folder) / "postgres")
@@ -79,7 +80,7 @@ def rows(seconds: float) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the two of a measurement share."""
+    """The addresses that both processes of a measurement share."""
 
     connection: KafkaConnection
     url: str
@@ -94,7 +95,7 @@ async def _measure(services: Services, kind: str, rate: int, seconds: float) -> 
     )
     consumer.start()
     try:
-        await _told(ours)  # that it has its part in the group
+        await _told(ours)  # the consumer has its part in the group
         committed, elapsed_s = await _write(services, rate, count)
         began, done = await _told(ours)
     finally:
@@ -126,16 +127,16 @@ async def _create_tables(url: str) -> None:
 
 
 async def _told(end: Connection) -> Any:
-    """What the other process says. Raises TimeoutError."""
-    if not await asyncio.to_thread(end.poll, PATIENCE_S):
+    """Returns the next message of the other process. Raises TimeoutError."""
+    if not await asyncio.to_thread(end.poll, TIMEOUT_S):
         raise TimeoutError("the consumer does not answer")
     return end.recv()
 
 
 async def _write(services: Services, rate: int, count: int) -> tuple[dict[UUID, float], float]:
-    """So many commits of one event each, at their rate whatever became of those before.
+    """Commit `count` times one event each, at a fixed rate, whatever the earlier commits take.
 
-    Returns the instants of the commits by event, in their order, and how long it took.
+    Returns the instants of the commits by event, in their order, and the elapsed time in seconds.
     """
     committed: dict[UUID, float] = {}
     async with _Service(services) as service, Background() as beside:
@@ -155,8 +156,8 @@ async def _write(services: Services, rate: int, count: int) -> tuple[dict[UUID, 
                 await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
                 writing.create_task(write())
         elapsed_s = time.monotonic() - began
-        async with asyncio.timeout(PATIENCE_S):
-            while await service.database.hot.fetchval(_UNSENT):  # noqa: ASYNC110 - the relay tells nobody
+        async with asyncio.timeout(TIMEOUT_S):
+            while await service.database.hot.fetchval(_UNSENT):  # noqa: ASYNC110 - the relay sends no signal
                 await asyncio.sleep(0.1)
     return committed, elapsed_s
 
@@ -167,7 +168,9 @@ def _consume_in_process(end: Connection, services: Services, count: int) -> None
 
 
 async def _consume(end: Connection, services: Services, count: int) -> None:
-    """Tells when it has its part in the group, and in the end when each event came and was done, by id."""
+    """Report when the consumer has its part in the group, and in the end when each event arrived and was
+    handled, by id.
+    """
     began: dict[UUID, float] = {}
     done: dict[UUID, float] = {}
     all_done = asyncio.Event()
@@ -189,8 +192,8 @@ async def _consume(end: Connection, services: Services, count: int) -> None:
         )
         consumer = Consumer(services.connection, processor)
         beside.start(consumer.run())
-        async with asyncio.timeout(PATIENCE_S):
-            while not consumer.assigned:  # noqa: ASYNC110 - nor does the consumer
+        async with asyncio.timeout(TIMEOUT_S):
+            while not consumer.assigned:  # noqa: ASYNC110 - the consumer sends no signal
                 await asyncio.sleep(0.05)
         end.send(None)
         await all_done.wait()
@@ -198,11 +201,11 @@ async def _consume(end: Connection, services: Services, count: int) -> None:
 
 
 async def _no_effect(_: UnitOfWork, __: Envelope[Any]) -> None:
-    """The inbox alone: what any consumer writes."""
+    """Do nothing: only the inbox is written, as by every consumer."""
 
 
 class _Service:
-    """What a service has of its own for events; an async context."""
+    """A service's own parts for events; an async context manager."""
 
     def __init__(self, services: Services) -> None:
         self.database = Database(services.url)
@@ -234,5 +237,5 @@ def _event() -> MediaReady:
 
 
 def _percentile_ms(ordered: list[float], percent: float) -> float:
-    """Of seconds in ascending order."""
+    """Returns a percentile in milliseconds. ordered: seconds in ascending order."""
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1e3, 1)

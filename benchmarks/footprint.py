@@ -1,4 +1,4 @@
-"""How much memory the idle stack holds, by process."""
+"""Measures the memory of the idle stack, by process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ MIB = 1 << 20
 
 
 def footprint(note: RunNote) -> str:
-    """Resident (RSS, shared pages counted in each process) and proportional (PSS, counted once) MiB."""
+    """Returns resident MiB (RSS, shared pages counted in each process) and proportional MiB (PSS, counted
+    once).
+    """
     pids = stack_pids(note)
     resident = proportional = 0
     for pid in pids:
@@ -24,7 +26,7 @@ def footprint(note: RunNote) -> str:
 
 
 def stack_pids(note: RunNote) -> set[int]:
-    """Every process of a running stack, at this moment."""
+    """Returns the pids of all current processes of a running stack."""
     roots = {note.pid, *(service.pid for service in note.services.values())}
     if note.postgres_pid is not None:
         roots.add(note.postgres_pid)
@@ -35,7 +37,7 @@ def _smaps(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return []  # it ended meanwhile
+        return []  # the process ended in the meantime
 
 
 def _parents() -> dict[int, int]:

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.library [--items N] [--small N] [--seconds S]`: search libraries through the gateway.
+"""`python -m benchmarks.library [--items N] [--small N] [--seconds S]`: measures library searches through the
+gateway.
 
-Two libraries of one database, a large and a small one, are loaded by COPY. Each filter, and each pair of
-them, is asked for its first page at 100 requests a second; of the small library, each filter alone, to see
-what grows. The load generator shares the machine with what it measures.
+Two libraries of one database, a large and a small one, are loaded by COPY. The first page of each filter, and
+of each pair of filters, is requested at 100 requests a second. On the small library each filter is measured
+alone, to show which times grow with the library. The load generator shares the machine with the stack.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ORDERS: Final = ("-taken_at", "taken_at", "-created_at", "created_at")
 
 
 def filters(gallery_id: UUID, latitude: float, longitude: float) -> dict[str, str]:
-    """Common and rare ones, by name; those of a kind begin with the same word."""
+    """Returns common and rare filters by name; the names of one kind begin with the same word."""
     near = f"{latitude:.4f},{longitude:.4f}"
     box = ",".join(
         f"{side:.4f}" for side in (longitude - 0.5, latitude - 0.5, longitude + 0.5, latitude + 0.5)
@@ -68,7 +69,7 @@ def filters(gallery_id: UUID, latitude: float, longitude: float) -> dict[str, st
 
 
 def pairs(named: dict[str, str]) -> dict[str, str]:
-    """Every two of different kinds."""
+    """Returns all pairs of filters of different kinds."""
     kind_of = {name: name.split(" ")[0].removesuffix("s") for name in named}
     return {
         f"{one} + {other}": f"{named[one]}&{named[other]}"
@@ -78,10 +79,10 @@ def pairs(named: dict[str, str]) -> dict[str, str]:
 
 
 class Reader(Account):
-    """An account with its library, and what asks for its pages."""
+    """An account with a library, and requests for its pages."""
 
     async def measure(self, query: str, *, seconds: float) -> tuple[float, float, int]:
-        """p50, p99 in milliseconds, and answers that were none."""
+        """Returns p50 and p99 in milliseconds, and the number of failed requests."""
         gateway = self.world.gateway
         ask = request("GET", f"/v1/media?{query}", host=gateway.authority, headers=self.headers)
         outcome = await fixed_rate(
@@ -91,7 +92,7 @@ class Reader(Account):
         return outcome.percentile_ms(50), outcome.percentile_ms(99), failed
 
     async def found(self, query: str) -> tuple[int, bool]:
-        """Items on the first page, and whether there is another."""
+        """Returns the number of items on the first page, and whether there is a next page."""
         page = await self.world.ask("GET", f"{self.world.gateway.url}/v1/media?{query}", headers=self.headers)
         return len(page["items"]), page["next_cursor"] is not None
 

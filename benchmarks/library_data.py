@@ -1,4 +1,6 @@
-"""A library of any size, written by COPY: 100 galleries of one account, common and rare of everything."""
+"""Loads a library of any size by COPY: 100 galleries of one account, with common and rare values of every
+kind.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ _INDEXES: Final = (
 
 
 def word(number: int) -> str:
-    """One of many that look like words."""
+    """Returns one of many texts that look like words."""
     letters = "bcdfghjklmnpqrstvwxz"
     vowels = "aeiou"
     return "".join(
@@ -40,7 +42,7 @@ def word(number: int) -> str:
 
 
 async def load(database_url: str, owner_id: UUID, *, items: int) -> list[UUID]:
-    """Fill the media database; returns the galleries. Anything of that account must not be there yet."""
+    """Fill the media database and return the galleries. The account must have no data before."""
     chooser = random.Random(owner_id.int)
     galleries = [_id(chooser, _FIRST) for _ in range(GALLERIES)]
     pool = await asyncpg.create_pool(
@@ -69,7 +71,9 @@ async def load(database_url: str, owner_id: UUID, *, items: int) -> list[UUID]:
 
 
 async def _enter(pool: Any, galleries: list[UUID]) -> None:
-    """What the triggers would do, in chunks, and its indexes afterwards: both are faster in bulk."""
+    """Write what the triggers would write, in chunks, and create the indexes afterwards; both are faster in
+    bulk.
+    """
     await pool.execute("DROP INDEX ix_library_grams, ix_library_terms_term_taken_at_item_id")
     await pool.execute("ALTER TABLE library_terms DROP CONSTRAINT pk_library_terms")
     rows = await pool.fetch("SELECT id FROM items WHERE gallery_id = ANY($1) ORDER BY id", galleries)
@@ -113,7 +117,7 @@ def _rows(chooser: random.Random, galleries: list[UUID], items: int) -> Iterator
         created_at = _FIRST + timedelta(seconds=number * _SPAN_S / items)
         place = _often_small(chooser, _PLACES)
         tags = {f"tag-{_often_small(chooser, _TAGS)}", f"tag-{_often_small(chooser, _TAGS)}"}
-        # Each has one half of the library, and none has both.
+        # Each of the two tags covers one half of the library, and no item has both.
         tags.add("half-even" if number % 2 == 0 else "half-odd")
         if number % 100_000 == 7:
             tags.add("rare")
@@ -145,12 +149,12 @@ def _rows(chooser: random.Random, galleries: list[UUID], items: int) -> Iterator
 
 
 def _often_small(chooser: random.Random, below: int) -> int:
-    """The first ones are common, the last ones rare."""
+    """Returns a number below the limit; small numbers are common, large ones rare."""
     return int(below * chooser.random() ** 3)
 
 
 def _id(chooser: random.Random, at: datetime) -> UUID:
-    """A UUIDv7 of that instant."""
+    """Returns a UUIDv7 of that instant."""
     random_bits = chooser.getrandbits(74)
     value = int(at.timestamp() * 1000) << 80 | 0x7 << 76 | (random_bits >> 62) << 64
     return UUID(int=value | 0b10 << 62 | random_bits & (1 << 62) - 1)

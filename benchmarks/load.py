@@ -1,6 +1,6 @@
-"""A small HTTP/1.1 load generator: keep-alive connections, closed loop or fixed rate.
+"""A small HTTP/1.1 load generator with keep-alive connections, in a closed loop or at a fixed rate.
 
-Written on asyncio protocols because a general client costs more than the server it measures.
+It is written on asyncio protocols, because a general client costs more than the measured server.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from typing import cast
 
 MakeRequest = Callable[[int], bytes]
-"""Number of the request -> its bytes on the wire."""
+"""Returns a request's bytes from its number."""
 
 
 @dataclass
 class Outcome:
-    """Latencies in seconds, statuses counted."""
+    """The result of a measurement: latencies in seconds, and counted statuses."""
 
     latencies_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     elapsed_s: float = 0.0
     late: int = 0
-    """Requests of a fixed rate that found no free connection in time."""
+    """Requests at a fixed rate that found no free connection in time."""
 
     @property
     def per_second(self) -> float:
@@ -38,7 +38,10 @@ class Outcome:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection, one request at a time; reads just enough to find the answer's end."""
+    """One keep-alive connection with one request at a time.
+
+    It parses only enough to find the answer's end.
+    """
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -58,7 +61,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error or ConnectionResetError("closed in the middle"))
 
     async def ask(self, request: bytes) -> int:
-        """Send and wait for the whole answer; returns its status."""
+        """Send a request and wait for the whole answer. Returns its status."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._buffer.clear()
@@ -104,7 +107,7 @@ async def closed_loop(
     seconds: float,
     warmup_s: float = 0.5,
 ) -> Outcome:
-    """Every connection asks again as soon as it was answered."""
+    """Measure a closed loop: every connection sends its next request as soon as it was answered."""
     outcome = Outcome()
     clients = [await connect(host, port) for _ in range(connections)]
     numbers = iter(range(1 << 60))
@@ -127,7 +130,7 @@ async def closed_loop(
 
 
 async def counted(host: str, port: int, requests: list[bytes], *, connections: int) -> Outcome:
-    """Each of the given requests once, spread over the connections."""
+    """Measure each of the given requests once, spread over the connections."""
     outcome = Outcome()
     waiting = iter(requests)
     clients = [await connect(host, port) for _ in range(connections)]
@@ -155,9 +158,9 @@ async def fixed_rate(
     seconds: float,
     connections: int = 64,
 ) -> Outcome:
-    """Requests leave on a schedule, whether or not earlier ones were answered.
+    """Measure requests that are sent on a schedule, whether or not earlier ones were answered.
 
-    Latency counts from the scheduled instant, so that a stall is not hidden by asking less meanwhile.
+    Latency counts from the scheduled instant, so that a stall is not hidden by fewer requests during it.
     """
     outcome = Outcome()
     free: asyncio.Queue[Connection] = asyncio.Queue()
@@ -187,7 +190,7 @@ async def fixed_rate(
 def request(
     method: str, path: str, *, host: str, headers: dict[str, str] | None = None, body: bytes = b""
 ) -> bytes:
-    """The bytes of a request."""
+    """Returns the bytes of a request."""
     lines = [f"{method} {path} HTTP/1.1", f"host: {host}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if body or method in ("POST", "PUT", "PATCH"):

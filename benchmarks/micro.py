@@ -1,4 +1,4 @@
-"""Single operations in one process: signing a URL, beside boto3; encoding an event."""
+"""Measures single operations in one process: signing a URL, compared with boto3, and encoding an event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIFETIME = timedelta(minutes=15)
 
 
 def rows() -> Iterator[Row]:
-    """Best of some rounds each."""
+    """Measures each operation; the best of some rounds counts."""
     now = datetime.now(UTC)
     key = original_key(GALLERY, MEDIA)
     binding = ContentBinding("image/jpeg", 4_000_000)

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.posts [--posts N] [--comments N] [--seconds S]`: posts through the gateway.
+"""`python -m benchmarks.posts [--posts N] [--comments N] [--seconds S]`: measures posts through the gateway.
 
 Posts and comments are loaded by COPY, some posts with many more comments than others. Pages of the list and
-new comments are asked for together at 100 a second each; then as many comments as twenty times 100,000 an
-hour, after which every count is compared with its comments. The load generator shares the machine with what
-it measures.
+new comments are requested together at 100 a second each. Then comments are sent at twenty times 100,000 an
+hour, after which every count is compared with its comments. The load generator shares the machine with the
+stack.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ _FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def load(url: str, accounts: list[UUID], *, posts: int, comments: int) -> list[UUID]:
-    """Fill the galleries database; returns the posts' ids. The k-th post has in proportion to 1/k."""
+    """Fill the galleries database and return the posts' ids.
+
+    The k-th post has a number of comments in proportion to 1/k.
+    """
     chooser = random.Random(posts)
     ids = [_id(chooser, number) for number in range(posts)]
     authors = [*accounts, *(_id(chooser, number) for number in range(AUTHORS))]
@@ -147,7 +150,7 @@ async def measure(stack: EmbeddedStack, options: argparse.Namespace) -> list[Row
 
 
 async def _pages(world: World) -> MakeRequest:
-    """First pages and later ones, as many people would ask for them."""
+    """Returns requests for first and later pages, as many readers would send them."""
     paths = ["/v1/posts"]
     while len(paths) < CURSORS:
         page = await world.ask("GET", world.gateway.url + paths[-1])
@@ -159,7 +162,7 @@ async def _pages(world: World) -> MakeRequest:
 
 
 def _comments(world: World, accounts: list[Account], ids: list[UUID]) -> MakeRequest:
-    """By many accounts, on every post; each fifth on the same one."""
+    """Returns comments by many accounts on every post; each fifth is on the same post."""
     body = json.dumps({"text": "Where is this? It looks like the pass above the village."}).encode()
 
     def make(number: int) -> bytes:
@@ -194,7 +197,7 @@ async def _wrong_counts(url: str) -> int:
 
 
 async def _print_plans(url: str, ids: list[UUID]) -> None:
-    """How PostgreSQL answers the statements of these calls."""
+    """Print PostgreSQL's plans of the statements of these calls."""
     connection = await asyncpg.connect(url)
     try:
         snapshot = await connection.fetchval("SELECT pg_current_snapshot()::text")
@@ -216,7 +219,7 @@ async def _print_plans(url: str, ids: list[UUID]) -> None:
 
 
 def _id(chooser: random.Random, number: int) -> UUID:
-    """A UUIDv7, a millisecond after the one before it."""
+    """Returns a UUIDv7, one millisecond after the one before it."""
     instant = int((_FIRST + timedelta(milliseconds=number)).timestamp() * 1000)
     return UUID(
         int=instant << 80 | 7 << 76 | chooser.getrandbits(12) << 64 | 2 << 62 | chooser.getrandbits(62)

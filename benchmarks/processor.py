@@ -1,4 +1,4 @@
-"""Who keeps the processors busy while something is measured."""
+"""Measures the processor time of each kind of process during a measurement."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from types import TracebackType
 from typing import Final
 
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
-_EVERY_S: Final = 0.5  # decoders come and go: what the last one used must be read before it is gone
+_EVERY_S: Final = 0.5  # decoders are short-lived: their last reading must come before their end
 _DECODER: Final = "kappi_media.rendering.worker"
 
 
 class ProcessorTime:
-    """`async with ProcessorTime(pids) as busy: …`, then `busy.seconds()`. pids: of this moment."""
+    """Use as `async with ProcessorTime(pids) as busy: …`, then `busy.seconds()`. pids: returns the current
+    pids.
+    """
 
     def __init__(self, pids: Callable[[], set[int]]) -> None:
         self._pids = pids
@@ -39,7 +41,7 @@ class ProcessorTime:
         self._sample(at_start=False)
 
     def seconds(self) -> dict[str, float]:
-        """Used by each kind of process, the busiest first."""
+        """Returns the seconds used by each kind of process, the busiest first."""
         used: defaultdict[str, float] = defaultdict(float)
         for pid, seconds in self._last.items():
             used[self._roles[pid]] += seconds - self._first[pid]
@@ -57,13 +59,13 @@ class ProcessorTime:
                 continue
             if pid not in self._roles:
                 self._roles[pid] = "client" if pid == os.getpid() else _role(pid)
-                # One that began meanwhile has used all of its time meanwhile.
+                # A process that began during the measurement used all of its time in it.
                 self._first[pid] = seconds if at_start else 0.0
             self._last[pid] = seconds
 
 
 def _seconds(pid: int) -> float | None:
-    """Used so far, in user and in system mode; None when it has ended."""
+    """Returns the seconds used so far, in user and in system mode; None when the process has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """per_second counts answers of the expected status only."""
+    """One line of the results. per_second: counts only answers of the expected status."""
 
     scenario: str
     via: str

@@ -1,4 +1,4 @@
-"""What is measured. Each scenario prepares its world, then yields rows for the table."""
+"""The measured scenarios. Each prepares its world, then yields rows for the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.world import Endpoint, Gallery, World, batch_of, camera_picture,
 
 CONNECTIONS = (1, 16, 64)
 VIEW_ITEMS = 100
-LOGIN_ACCOUNTS = 40  # so that no account is asked so often that it is throttled
+LOGIN_ACCOUNTS = 40  # so many that no account is throttled
 JSON = {"content-type": "application/json"}
 
 
@@ -50,7 +50,7 @@ async def _swept(
 
 
 async def gallery_view(world: World, seconds: float) -> AsyncIterator[Row]:
-    """`GET /v1/g/{code}` of 100 items, body cached, as a phone asks for it."""
+    """Measures `GET /v1/g/{code}` of 100 items with a cached body, as a phone requests it."""
     gallery = await world.filled(small_pictures(VIEW_ITEMS))
     for encoding in ("zstd", "identity"):
         headers = {"accept-encoding": encoding}
@@ -71,7 +71,7 @@ async def gallery_view(world: World, seconds: float) -> AsyncIterator[Row]:
 
 
 async def gallery_view_uncached(world: World, seconds: float) -> AsyncIterator[Row]:
-    """The same on a stack whose page cache is off: rows read, URLs signed, JSON written each time."""
+    """Measures the same without the page cache: rows are read, URLs signed and JSON written each time."""
     gallery = await world.filled(small_pictures(VIEW_ITEMS))
     headers = {"accept-encoding": "identity", **await world.grant(gallery, manage=False)}
     media = world.services["media"]
@@ -83,7 +83,7 @@ async def gallery_view_uncached(world: World, seconds: float) -> AsyncIterator[R
 
 
 async def creation(world: World, seconds: float) -> AsyncIterator[Row]:
-    """`POST /v1/galleries`."""
+    """Measures `POST /v1/galleries`."""
     body = msgspec.json.encode({"title": "Benchmark"})
     for via, endpoint in (("gateway", world.gateway), ("galleries", world.services["galleries"])):
         headers = JSON if via == "gateway" else {**JSON, **world.introduction}
@@ -93,7 +93,7 @@ async def creation(world: World, seconds: float) -> AsyncIterator[Row]:
 
 
 async def signing(world: World, seconds: float) -> AsyncIterator[Row]:
-    """`POST /v1/galleries/{id}/uploads` of 100 files."""
+    """Measures `POST /v1/galleries/{id}/uploads` of 100 files."""
     body = msgspec.json.encode(batch_of([4_000_000 + number for number in range(100)]))
     gallery = await world.new_gallery()
     path = f"/v1/galleries/{gallery.id}/uploads"
@@ -111,7 +111,7 @@ async def signing(world: World, seconds: float) -> AsyncIterator[Row]:
 
 
 async def completion(world: World, _: float) -> AsyncIterator[Row]:
-    """`POST /v1/uploads/{id}/complete`, each upload once; the worker is busy with them at the same time."""
+    """Measures `POST /v1/uploads/{id}/complete`, once per upload, while the worker processes them."""
     for connections in CONNECTIONS:
         count = 200 if connections == 1 else 600
         gallery = await world.new_gallery()
@@ -139,7 +139,9 @@ async def completion(world: World, _: float) -> AsyncIterator[Row]:
 
 
 async def complete_to_ready(world: World, _: float) -> AsyncIterator[Row]:
-    """One 12-megapixel photograph after another: from the answer to *complete* until it is seen `ready`."""
+    """Measures one 12-megapixel photograph after another, from the answer to *complete* until its status is
+    `ready`.
+    """
     picture = camera_picture(4000, 3000)
     outcome = Outcome()
     gallery = await world.new_gallery()
@@ -168,7 +170,9 @@ async def complete_to_ready(world: World, _: float) -> AsyncIterator[Row]:
 
 
 async def login_storm(world: World, seconds: float) -> AsyncIterator[Row]:
-    """The gallery page at 100/s alone, then beside 20 logins a second: argon2 must not be felt by viewers."""
+    """Measures the gallery page at 100/s alone, then beside 20 logins a second, because argon2 must not slow
+    down viewers.
+    """
     gallery = await world.filled(small_pictures(VIEW_ITEMS))
     view = request(
         "GET", f"/v1/g/{gallery.code}", host=world.gateway.authority, headers={"accept-encoding": "zstd"}
@@ -199,7 +203,7 @@ async def login_storm(world: World, seconds: float) -> AsyncIterator[Row]:
 
 
 async def _login_of_new_account(world: World) -> bytes:
-    """The request that logs an account in which was made for it."""
+    """Returns the login request of an account that was created for it."""
     email, password = f"{secrets.token_hex(8)}@example.com", secrets.token_hex(12)
     await world.ask("POST", f"{world.gateway.url}/v1/accounts", body={"email": email, "password": password})
     form = urlencode({"grant_type": "password", "username": email, "password": password}).encode()

@@ -1,6 +1,7 @@
-"""What counting costs a view: stacks side by side, with statistics and without, asked in turns.
+"""Measures the cost of counting a view: stacks with and without statistics run side by side and are measured
+in turns.
 
-A second stack without statistics tells how far two equal ones differ.
+A second stack without statistics shows how much two equal stacks differ.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _AGENTS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/125.0 Safari/537.36",
     "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0",
 )
-# To media itself; the gateway writes the address of the peer instead.
+# Used for requests to media itself; the gateway replaces them by the address of the peer.
 _ADDRESSES = tuple(f"203.0.{number}.7" for number in range(50))
 
 
 def rows(settings: Mapping[str, str], seconds: float) -> Iterable[Row]:
-    """One row for each way and side; `note` holds the median of the ratios of the rounds."""
+    """Returns one row for each way and side; `note` holds the median of the ratios of the rounds."""
     with ExitStack() as stacks:
         running = {
             side: stacks.enter_context(
@@ -88,7 +89,7 @@ def _world(stack: EmbeddedStack) -> World:
 async def _way(
     worlds: Mapping[str, World], galleries: Mapping[str, Gallery], *, via: str, seconds: float
 ) -> AsyncIterator[Row]:
-    """Rounds take the sides in every order, so that none is always the first."""
+    """Measures one way. The rounds take the sides in every order, so that none is always the first."""
     rates: dict[str, list[float]] = {side: [] for side in SIDES}
     costs: dict[str, list[float]] = {side: [] for side in SIDES}
     failed = dict.fromkeys(rates, 0)
@@ -102,7 +103,7 @@ async def _way(
                 )
             rates[side].append(outcome.per_second)
             used_s = sum(used for role, used in busy.seconds().items() if role != "client")
-            # The half second of warming up is paid for as well, on every side.
+            # The half second of warming up is included as well, on every side.
             costs[side].append(used_s / max(1, sum(outcome.statuses.values())))
             failed[side] += sum(outcome.statuses.values()) - outcome.statuses[200]
     for side in SIDES:
@@ -117,12 +118,14 @@ async def _way(
 
 
 def _ratio(found: Mapping[str, list[float]], side: str) -> float:
-    """Of a side to the one without statistics, by rounds: what disturbs one mostly disturbs the other."""
+    """Returns the median ratio of a side to the one without statistics, by rounds: a disturbance mostly
+    affects both sides of a round.
+    """
     return median(it / off for off, it in zip(found[OFF], found[side], strict=True))
 
 
 async def _asked(world: World, gallery: Gallery, *, via: str) -> tuple[Endpoint, MakeRequest]:
-    """Callers of different languages, apps and networks, one after the other."""
+    """Returns requests of different languages, apps and networks, one after the other."""
     endpoint = world.gateway if via == "gateway" else world.services["media"]
     grant = {} if via == "gateway" else await world.grant(gallery, manage=False)
     asks = [

@@ -1,4 +1,6 @@
-"""The grid's pictures: one decoding against libvips' own program, and a thousand photographs to `ready`."""
+"""Measures the grid's pictures: one decoding compared with libvips' own program, and a thousand photographs
+to `ready`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ async def thumbnails(world: World, _: float) -> AsyncIterator[Row]:
 
 
 async def one_decoding() -> list[Row]:
-    """A 12-megapixel JPEG to 400 pixels in a decoder process and by vipsthumbnail, in turns."""
+    """Measures a 12-megapixel JPEG to 400 pixels in a decoder process and by vipsthumbnail, in turns."""
     picture = camera_picture(*_MEGAPIXELS_12)
     facts = await probe(BytesSource(picture), MediaFormat.JPEG)
     renderer = Renderer()
@@ -67,7 +69,7 @@ async def one_decoding() -> list[Row]:
 
 
 async def _in_turns(contestants: dict[str, Callable[[], Awaitable[None]]]) -> dict[str, list[float]]:
-    """Seconds of each, round by round; the first round starts processes and does not count."""
+    """Returns the seconds of each, round by round. The first round starts processes and does not count."""
     taken: dict[str, list[float]] = {who: [] for who in contestants}
     for _ in range(ROUNDS + 1):
         for who, make in contestants.items():
@@ -92,7 +94,10 @@ def _row(who: str, times: list[float], *, own: float) -> Row:
 
 
 async def thousand_to_ready(world: World) -> Row:
-    """All are in the store, then all are completed at once: until the last has its grid picture."""
+    """Measures the time until the last photograph has its grid picture.
+
+    All are uploaded first, then completed at once.
+    """
     pictures = [camera_picture(*_MEGAPIXELS_12, seed=seed) for seed in range(4)]
     each = PHOTOGRAPHS // GALLERIES
     uploads = []

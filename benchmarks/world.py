@@ -1,4 +1,4 @@
-"""The running system under measurement, and a client that prepares it: galleries, uploads, items."""
+"""The measured system, and a client that prepares galleries, uploads and items on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READY_DEADLINE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests of a scenario go."""
+    """The address that a scenario's requests go to."""
 
     host: str
     port: int
@@ -42,10 +42,11 @@ class Gallery:
 
 
 class World:
-    """gateway: the gateway. services: the processes behind it, to measure them without the gateway.
+    """The measured system. gateway: the gateway. services: the processes behind it, to measure them without
+    it.
 
-    introduction: headers by which services know one another. pids: of the whole stack, at the moment of the
-    call.
+    introduction: the headers by which services identify themselves to each other. pids: returns the current
+    pids of the whole stack.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class World:
     async def ask(
         self, method: str, url: str, *, headers: dict[str, str] | None = None, body: Any = None
     ) -> Any:
-        """JSON in, JSON out. Raises RuntimeError with the answer when it is no success."""
+        """Send JSON and return JSON. Raises RuntimeError with the answer when it is no success."""
         assert self._session is not None
         sent = {"content-type": "application/json", **(headers or {})}
         data = None if body is None else msgspec.json.encode(body)
@@ -88,7 +89,7 @@ class World:
         return Gallery(made["id"], made["code"], made["access_key"])
 
     async def sign(self, gallery: Gallery, pictures: list[bytes]) -> list[Any]:
-        """Sign a batch for these pictures; returns the uploads of the answer."""
+        """Sign a batch for these pictures. Returns the uploads of the answer."""
         answer = await self.ask(
             "POST",
             f"{self.gateway.url}/v1/galleries/{gallery.id}/uploads",
@@ -108,7 +109,7 @@ class World:
                 raise RuntimeError(f"the store answered {answer.status}")
 
     async def uploaded(self, gallery: Gallery, pictures: list[bytes]) -> list[str]:
-        """Sign and put, not complete; returns upload ids."""
+        """Sign and upload, without completing. Returns upload ids."""
         ids: list[str] = []
         for start in range(0, len(pictures), 100):
             page = pictures[start : start + 100]
@@ -126,7 +127,7 @@ class World:
         )
 
     async def filled(self, pictures: list[bytes]) -> Gallery:
-        """A gallery with these pictures, all ready."""
+        """Returns a gallery with these pictures, all ready."""
         gallery = await self.new_gallery()
         ids = await self.uploaded(gallery, pictures)
         await asyncio.gather(*(self.complete(gallery, upload_id) for upload_id in ids))
@@ -152,7 +153,7 @@ class World:
                 await asyncio.sleep(every_s)
 
     async def grant(self, gallery: Gallery, *, manage: bool) -> dict[str, str]:
-        """The headers that the gateway would add, to ask media without the gateway."""
+        """Returns the headers that the gateway would add, for requests to media without the gateway."""
         kind, body = (
             ("key", {"access_key": gallery.access_key}) if manage else ("view", {"code": gallery.code})
         )
@@ -171,7 +172,7 @@ def batch_of(sizes: list[int]) -> Any:
 
 
 def small_pictures(count: int, *, seed: int = 1) -> list[bytes]:
-    """Distinct JPEGs of a few kilobytes."""
+    """Returns distinct JPEGs of a few kilobytes."""
     chooser = random.Random(seed)
     pictures = []
     for _ in range(count):
@@ -183,7 +184,7 @@ def small_pictures(count: int, *, seed: int = 1) -> list[bytes]:
 
 
 def camera_picture(width: int, height: int, *, seed: int = 1) -> bytes:
-    """A JPEG that compresses like a photograph: gradients under noise."""
+    """Returns a JPEG that compresses like a photograph: gradients under noise."""
     noise = Image.effect_noise((width // 4, height // 4), 40).resize((width, height))
     base = Image.merge(
         "RGB",

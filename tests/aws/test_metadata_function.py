@@ -40,7 +40,7 @@ from tests.aws.test_template import build
 pytestmark = pytest.mark.integration
 
 TOKEN = "a token of the store's own"
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 JPEG = encode(quadrants(300, 200), "JPEG")
 NO_JPEG = b"MZ" + b"\x00" * 500
 
@@ -217,7 +217,7 @@ async def test_from_event_to_tags_to_database(
             assert _facts(seen[video["media_id"]]) == ("processing", "video", 320, 180)
             assert abs(seen[video["media_id"]]["duration_ms"] - 2000) <= 100
 
-        await eventually(shown, PATIENCE_S)
+        await eventually(shown, TIMEOUT_S)
         assert await asyncio.to_thread(tags_of, deployed, key_of(app, photo)) == {
             "kappi-kind": "image",
             "kappi-width": "300",
@@ -236,7 +236,7 @@ async def test_from_event_to_tags_to_database(
             assert {item["status"] for item in page["items"]} == {"ready"}
             assert {item["width"] for item in page["items"]} == {300, 320}
 
-        await eventually(ready, PATIENCE_S)
+        await eventually(ready, TIMEOUT_S)
         found = await database.hot.fetchval("SELECT count(*) FROM outbox WHERE topic = 'UploadCompleted'")
         assert found == 2
 
@@ -258,7 +258,7 @@ async def test_a_file_that_lies_is_refused_by_kappi_itself(
             found = await app.ask("GET", f"/v1/uploads/{promised['id']}")
             assert (found["state"], found.get("rejection_reason")) == ("rejected", "type_mismatch")
 
-        await eventually(refused, PATIENCE_S)
+        await eventually(refused, TIMEOUT_S)
     assert await asyncio.to_thread(tags_of, deployed, key_of(app, promised)) == {}
     told = {"event": "original.rejected", "key": key_of(app, promised), "reason": "type_mismatch"}
     assert told in await asyncio.to_thread(deployed.logged)
@@ -288,13 +288,13 @@ async def test_kappi_may_be_away_for_a_moment(
             events = [line["event"] for line in await asyncio.to_thread(deployed.logged)]
             assert "event.not_told" in events
 
-        await eventually(tagged_but_not_told, PATIENCE_S)
+        await eventually(tagged_but_not_told, TIMEOUT_S)
         await asyncio.to_thread(process.start)
 
         async def completed() -> None:
             assert await database.hot.fetchval("SELECT count(*) FROM items") == 1
 
-        await eventually(completed, PATIENCE_S)
+        await eventually(completed, TIMEOUT_S)
     outcomes = [
         line["outcome"]
         for line in await asyncio.to_thread(deployed.logged)
@@ -321,4 +321,4 @@ async def test_what_it_gave_up_on_is_kept_for_an_operator(deployed: Deployed, ap
         keys = [event["requestPayload"]["Records"][0]["s3"]["object"]["key"] for event in failed]
         assert key in keys
 
-    await eventually(kept, PATIENCE_S)
+    await eventually(kept, TIMEOUT_S)

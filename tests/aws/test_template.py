@@ -61,7 +61,7 @@ def test_the_zip_needs_nothing_that_is_not_in_it_but_botocore(tmp_path: Path) ->
     zipped = build(tmp_path / "function.zip")
     program = (
         f"import sys; sys.path.insert(0, {str(zipped)!r});"
-        "import kappi_media.object_tags, kappi_media.store_events, kappi_media.probing;"
+        "import kappi_media.domain.object_tags, kappi_media.domain.store_events, kappi_media.probing;"
         "assert kappi_media.__file__.startswith(sys.path[0]), kappi_media.__file__;"
         "import metadata_function.webhook, metadata_function.log"
     )

@@ -19,10 +19,10 @@ from kappi_chassis.observability.secret_shapes import holds_secret, without_secr
 from kappi_chassis.storage.local_signing import LocalUrlSigner
 from kappi_chassis.storage.s3_signing import Addressing, S3UrlSigner
 from kappi_chassis.storage.sigv4 import Credentials
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
+from kappi_identity.domain.tokens import new_refresh_token, new_reset_token
 from kappi_identity.mailer import reset_link
 from kappi_identity.panel.login import COOKIE
-from kappi_identity.tokens import new_refresh_token, new_reset_token
 from kappi_media.use_cases.links import TOKEN_BYTES
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from tests.deploy.composition import ROOT, Container
 from tests.deploy.tools import deploy_tool
 
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def start_postgres(container: Container, deps: Dependencies) -> dict[str, str]:
             "PGPORT": str(address.port),
         },
         check=True,
-        timeout=_PATIENCE_S,
+        timeout=_TIMEOUT_S,
     )
     return {"postgres:5432": f"{LOOPBACK}:{address.port}"}
 
@@ -94,7 +94,7 @@ def launch_kafka(
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     ]
     tool = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(settings)]
-    subprocess.run([*tool, *format_with], check=True, capture_output=True, timeout=_PATIENCE_S)
+    subprocess.run([*tool, *format_with], check=True, capture_output=True, timeout=_TIMEOUT_S)
     _start(
         [*java, "kafka.Kafka", str(settings)],
         name="kafka",
@@ -154,7 +154,7 @@ def _start(
     argv: Sequence[str], *, name: str, deps: Dependencies, ready: Callable[[], bool], cwd: Path | None = None
 ) -> None:
     process = ManagedProcess(
-        argv, log=deps.folder / f"{name}.log", ready=ready, cwd=cwd, start_timeout_s=_PATIENCE_S
+        argv, log=deps.folder / f"{name}.log", ready=ready, cwd=cwd, start_timeout_s=_TIMEOUT_S
     )
     process.start()
     deps.running.callback(process.kill)  # nobody wants its data: no orderly end

@@ -285,7 +285,7 @@ class TestPorts:
             assert {ip_network(peer["ipBlock"]["cidr"]) for peer in rule["from"]} == set(trusted)
 
 
-class TestPatience:
+class TestTimeouts:
     """A proxy in front waits for as long as the gateway lets an answer pause."""
 
     def test_nginx(self) -> None:

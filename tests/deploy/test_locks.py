@@ -11,7 +11,12 @@ import pytest
 from tests.deploy.composition import ROOT
 
 _IMAGE = ROOT / "deploy/docker/requirements.lock"
-_LOCKS = (_IMAGE, ROOT / "deploy/docker/build.lock", ROOT / ".ci/deploy-tools.lock")
+_LOCKS = (
+    _IMAGE,
+    ROOT / "deploy/docker/build.lock",
+    ROOT / ".ci/deploy-tools.lock",
+    ROOT / ".ci/docs.lock",
+)
 _PACKAGES = sorted(
     path for folder in ("clients", "libs", "services") for path in ROOT.glob(f"{folder}/*/pyproject.toml")
 )

@@ -90,8 +90,8 @@ async def move_to_tier(phone: Phone, admin: Person, person: Person, tier: str) -
     assert answer.ok()["tier"] == tier
 
 
-async def create_gallery(phone: Phone, owner: Person, **wish: Any) -> OwnGallery:
-    answer = await phone.insist("POST", "/v1/galleries", json=wish, headers=owner.key)
+async def create_gallery(phone: Phone, owner: Person, **fields: Any) -> OwnGallery:
+    answer = await phone.insist("POST", "/v1/galleries", json=fields, headers=owner.key)
     gallery = answer.ok(201)
     assert "access_key" not in gallery
     assert gallery["expires_at"] is None

@@ -12,7 +12,7 @@ import jwt
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.data_dir import DataDir
-from kappi_identity.tokens import KeySeal
+from kappi_identity.domain.tokens import KeySeal
 from kappi_media.testing.samples import encode, quadrants
 
 from tests.e2e import evidence

@@ -19,7 +19,7 @@ from kappi_chassis.testing.processes import ManagedProcess
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ARTEFACTS = Path(__file__).resolve().parents[2] / "test-artefacts"
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 _SIZE = "1280,900"
 _FLAGS = (
     "--headless=new",
@@ -100,7 +100,7 @@ class Page:
             assert value, f"not so: {expression}; the page says: {await self._text()}"
             return value
 
-        return await eventually(true, _PATIENCE_S)
+        return await eventually(true, _TIMEOUT_S)
 
     async def write(self, selector: str, text: str) -> None:
         """Into a field, in place of what is there."""
@@ -155,7 +155,7 @@ class Page:
         return str(text)
 
     async def _until_loaded(self) -> None:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             await self._loaded.wait()
 
     async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class Page:
         if self._session_id is not None:
             message["sessionId"] = self._session_id
         await self._socket.send_json(message)
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             document = await answer
         assert "error" not in document, (method, document["error"])
         result: dict[str, Any] = document["result"]

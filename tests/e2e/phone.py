@@ -21,7 +21,7 @@ from kappi_chassis.testing.eventually import eventually
 
 from tests.e2e.recording import RECORDING
 
-PATIENCE_S = 90.0
+TIMEOUT_S = 90.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _TRY_AGAIN = {429, 500, 502, 503, 504}
 _AWAY = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, OSError)
@@ -167,7 +167,7 @@ class Phone:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Again and again until somebody who is not overwhelmed answers. Raises TimeoutError."""
-        deadline, pause_s = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
+        deadline, pause_s = time.monotonic() + TIMEOUT_S, _FIRST_PAUSE_S
         while True:
             try:
                 answer = await self.ask(method, url, json=json, body=body, headers=headers)
@@ -182,11 +182,11 @@ class Phone:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def create_gallery(self, *, idempotency_key: str | None = None, **wish: Any) -> Gallery:
+    async def create_gallery(self, *, idempotency_key: str | None = None, **fields: Any) -> Gallery:
         created = await self.insist(
             "POST",
             "/v1/galleries",
-            json=wish,
+            json=fields,
             headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)},
         )
         gallery = created.ok(201)
@@ -225,7 +225,7 @@ class Phone:
 
     async def deliver(self, gallery: Gallery, upload: Mapping[str, Any], file: File) -> str:
         """Put and complete, until the completion is acknowledged; returns the media id."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         single = upload["single"]
         while time.monotonic() < deadline:
             stored = await self.insist("PUT", single["url"], body=file.body, headers=single["headers"])

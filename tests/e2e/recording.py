@@ -1,10 +1,6 @@
 """The examples of the OpenAPI document, taken from what tests ask and are answered.
 
-    KAPPI_TEST_REFRESH_EXAMPLES=1 .venv/bin/pytest -n0 --slow=none -k embedded tests/e2e/test_surface.py \
-        tests/e2e/test_authorisation.py tests/e2e/test_refusals.py tests/e2e/test_accounts.py \
-        tests/e2e/test_renditions.py tests/e2e/test_moderation.py
-
-and then docs/openapi.json is refreshed, which holds them.
+`make examples` records them, then `make docs` refreshes docs/openapi.json, which holds them.
 
 Of an operation the answer that shows most is kept, of a code the problem that names most. What the run does
 not meet stays as it was.

@@ -188,8 +188,8 @@ def _days(operation: str, path: str, headers: Mapping[str, str]) -> list[Refusal
     ]
 
 
-def _created(name: str, code: str, *, names: str, **wish: Any) -> Refusal:
-    return Refusal(f"{CREATE}: {name}", CREATE, "/v1/galleries", 422, code, json=wish, names=names)
+def _created(name: str, code: str, *, names: str, **fields: Any) -> Refusal:
+    return Refusal(f"{CREATE}: {name}", CREATE, "/v1/galleries", 422, code, json=fields, names=names)
 
 
 def _signed(

@@ -79,7 +79,7 @@ async def _hashes_for(stack: StackUnderTest, attacker: Phone) -> Callable[[], Co
     person = await sign_up(stack, attacker, "hasty")
     gallery = await create_gallery(attacker, person, password="hasty too")
     once = {"Idempotency-Key": secrets.token_hex(16)}
-    (await attacker.ask("POST", "/v1/accounts", json=_wish("first"), headers=once)).ok(201)
+    (await attacker.ask("POST", "/v1/accounts", json=_body("first"), headers=once)).ok(201)
 
     async def change() -> Answer:
         body = {"current_password": person.password, "password": person.password}
@@ -90,7 +90,7 @@ async def _hashes_for(stack: StackUnderTest, attacker: Phone) -> Callable[[], Co
         return await attacker.ask("PATCH", f"/v1/galleries/{gallery.id}", json=body, headers=gallery.key)
 
     async def repeat() -> Answer:
-        return await attacker.ask("POST", "/v1/accounts", json=_wish("other"), headers=once)
+        return await attacker.ask("POST", "/v1/accounts", json=_body("other"), headers=once)
 
     async def attack() -> None:
         while True:
@@ -109,7 +109,7 @@ async def _hashed(stack: StackUnderTest, phone: Phone, service: str) -> int:
     return int(float(found[1]))
 
 
-def _wish(name: str) -> dict[str, str]:
+def _body(name: str) -> dict[str, str]:
     return {"email": f"{name}-{secrets.token_hex(4)}@example.com", "password": secrets.token_hex(8)}
 
 
@@ -209,7 +209,7 @@ async def test_a_key_that_others_may_choose_brings_no_access_key(own_stack: Stac
     async with Phone(own_stack.base_url, secrets=own_stack.secrets) as phone:
         for key in ("20261129", "0" * 40, "holiday"):
             headers = {"Idempotency-Key": key}
-            for path, body in (("/v1/galleries", {}), ("/v1/accounts", _wish("short"))):
+            for path, body in (("/v1/galleries", {}), ("/v1/accounts", _body("short"))):
                 answer = await phone.ask("POST", path, json=body, headers=headers)
                 detail = answer.problem(400, "idempotency_key_invalid")["detail"]
                 assert "128 random bits" in detail

@@ -77,8 +77,8 @@ async def tells_place(body: bytes) -> bool:
 
 @pytest.mark.parametrize("from_the_start", [True, False])
 async def test_viewers_of_a_gallery_without_places_never_get_one(phone: Phone, from_the_start: bool) -> None:
-    wish: dict[str, Any] = {"location_free": True} if from_the_start else {}
-    gallery = await phone.create_gallery(**wish)
+    fields: dict[str, Any] = {"location_free": True} if from_the_start else {}
+    gallery = await phone.create_gallery(**fields)
     await phone.upload(gallery, File("placed.jpg", "image/jpeg", PLACED))
     (item,) = await phone.until_ready(gallery, 1)
     if not from_the_start:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from kappi_media.object_tags import TagsUnreadable
+from kappi_media.domain.object_tags import TagsUnreadable
+from kappi_media.domain.store_events import UnreadableStoreEvent, originals, understand
 from kappi_media.probing import Rejected
-from kappi_media.store_events import UnreadableStoreEvent, originals, understand
 
 from metadata_function.log import log
 from metadata_function.originals import ObjectGone, Originals

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
-from kappi_media.object_tags import TaggedFacts, with_facts
+from kappi_media.domain.object_tags import TaggedFacts, with_facts
 from kappi_media.probing import SNIFF_BYTES, ProbeRejected, RejectReason, identify, probe
 from kappi_media.probing.source import BLOCK_BYTES
 

@@ -1,1 +1,1 @@
-"""The whole of Kappi on one machine, and the `kappi` command."""
+"""Runs the whole of Kappi on one machine, and provides the `kappi` command."""

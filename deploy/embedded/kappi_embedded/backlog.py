@@ -1,4 +1,4 @@
-"""How much work is still on its way: events not sent, records not consumed, uploads not worked on."""
+"""Counts the pending work: events not sent, records not consumed, uploads not processed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_contracts.kafka_access import REPLAY_GROUP
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 
-# The gateway reads under a name of its own per process and from now on: it never has a backlog.
+# The gateway consumes under a group name of its own per process, from the newest record on, so it never has a
+# backlog.
 _WITHOUT_BACKLOG = {"gateway"}
-# What media's worker hears, apart so that a flood of uploads never delays a deletion.
+# The events of media's worker, which has its own group so that a flood of uploads never delays a deletion.
 _WORKER_GROUPS = {("UploadCompleted", "media"): "media-worker"}
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """unsent: events in outboxes; behind: records no group has finished, and uploads that wait for media's
-    worker; produced: records ever sent."""
+    """The pending work. unsent: events in outboxes. behind: records that no group has finished, and uploads
+    that wait for media's worker. produced: all records ever sent.
+    """
 
     unsent: int
     behind: int
@@ -39,7 +41,7 @@ class Backlog:
 
 
 def consumer_groups() -> dict[str, tuple[str, ...]]:
-    """Topics by consumer group, from the registry."""
+    """Returns the topics of each consumer group, from the registry."""
     groups: dict[str, list[str]] = {}
     for topic in TOPICS:
         for consumer in topic.consumers:
@@ -49,10 +51,10 @@ def consumer_groups() -> dict[str, tuple[str, ...]]:
 
 
 class BacklogReader:
-    """Connections for asking again and again; use as an async context."""
+    """Holds connections for repeated reads; an async context manager."""
 
     def __init__(self, connection: KafkaConnection, databases: Mapping[str, str]) -> None:
-        """databases: URLs of those with an outbox, by service."""
+        """databases: the URLs of the databases with an outbox, by service."""
         self._connection = connection
         self._urls = databases
         self._databases: dict[str, Any] = {}
@@ -62,7 +64,7 @@ class BacklogReader:
     async def __aenter__(self) -> Self:
         await self._admin.start()
         await self._consumer.start()
-        # aiokafka's stop() cancels itself where a task of start() has not run yet.
+        # aiokafka's stop() cancels itself if a task of start() has not run yet.
         await asyncio.sleep(0)
         return self
 
@@ -75,7 +77,11 @@ class BacklogReader:
             await database.close(timeout=2)
 
     async def read(self) -> Backlog:
-        """Outboxes first: what leaves them meanwhile is seen as not consumed. Raises KafkaError, OSError."""
+        """Returns the backlog. Outboxes are read first, so that an event that leaves one in the meantime
+        counts as not consumed.
+
+        Raises KafkaError, OSError.
+        """
         unsent = 0
         for service in self._urls:
             unsent += await self._ask(service, "SELECT count(*) FROM outbox WHERE sent_at IS NULL")
@@ -85,24 +91,24 @@ class BacklogReader:
         behind = 0
         for group, names in groups.items():
             behind += await self._behind(group, [tp for name in names for tp in known.get(name, ())], bounds)
-        # Last: a record is not behind any more once its upload is queued.
+        # Read last: a record is not behind any more once its upload is queued.
         if "media" in self._urls:
             behind += await self._ask("media", "SELECT count(*) FROM upload_jobs")
         return Backlog(unsent=unsent, behind=behind, produced=sum(end for _, end in bounds.values()))
 
     async def dead_letters(self) -> int:
-        """Dead letters that were not replayed."""
+        """Returns the number of dead letters that were not replayed."""
         known = await self._partitions({topic.name + DLQ_SUFFIX for topic in TOPICS})
         partitions = [partition for found in known.values() for partition in found]
         return await self._behind(REPLAY_GROUP, partitions, await self._bounds(partitions))
 
     async def clock(self, service: str) -> datetime:
-        """The time on the database's clock."""
+        """Returns the time of the database's clock."""
         now: datetime = await self._ask(service, "SELECT clock_timestamp()")
         return now
 
     async def settle(self, *, timeout_s: float) -> bool:
-        """Wait until nothing is on its way any more, seen twice; whether that came to be in time."""
+        """Wait until two successive reads show no pending work. Returns whether that happened in time."""
         deadline = time.monotonic() + timeout_s
         before: Backlog | None = None
         while time.monotonic() < deadline:
@@ -122,7 +128,7 @@ class BacklogReader:
         return await database.fetchval(statement)
 
     async def _partitions(self, names: set[str]) -> dict[str, list[TopicPartition]]:
-        """By unprefixed name; topics that do not exist yet are left out."""
+        """Returns the partitions by unprefixed topic name; topics that do not exist yet are left out."""
         existing = set(await self._admin.list_topics())
         wanted = sorted(existing & {self._connection.topic(name) for name in names})
         described = await self._admin.describe_topics(wanted) if wanted else []
@@ -154,6 +160,6 @@ class BacklogReader:
         for partition in written:
             begin, end = bounds[partition]
             found = committed.get(partition)
-            # What the broker dropped cannot be waited for: a gap is replayed, not consumed.
+            # Records that the broker dropped cannot be waited for: a gap is replayed, not consumed.
             behind += max(0, end - max(begin, found.offset if found is not None else 0))
         return behind

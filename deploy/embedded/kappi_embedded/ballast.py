@@ -1,7 +1,7 @@
-"""Room for PostgreSQL on a full disk: without any it cannot start, and nothing can be read.
+"""Reserves disk space for PostgreSQL, which cannot start on a full disk; without it nothing can be read.
 
-The ballast is a file of nothing. It is removed where a full disk keeps PostgreSQL from starting, and made
-again once there is room.
+The ballast is a file without content. It is removed when a full disk keeps PostgreSQL from starting, and
+created again once there is space.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from kappi_chassis.disk import DiskSpace, disk_space
 from kappi_embedded.console import Console
 
 NEEDED_BYTES: Final = 16 << 20
-"""What PostgreSQL must find to start: a segment of its log. It goes on with that, as old ones are reused."""
+"""The free space that PostgreSQL needs to start: one segment of its log.
+
+It continues with that, since old segments are reused.
+"""
 BALLAST_BYTES: Final = 2 * NEEDED_BYTES
 _POLL_S = 1.0
 _MIB = 1 << 20
 
 
 class Ballast:
-    """path: of the file, on the disk that PostgreSQL is on. reserve_bytes: what must be free for uploads;
-    None for the default share of the disk."""
+    """The reserved space. path: the file, on PostgreSQL's disk. reserve_bytes: the free space that uploads
+    require; None for the default share of the disk.
+    """
 
     def __init__(self, path: Path, *, console: Console, reserve_bytes: int | None = None) -> None:
         self._path = path
@@ -32,24 +36,24 @@ class Ballast:
         self._reserve_bytes = reserve_bytes
 
     def is_short(self) -> bool:
-        """Whether PostgreSQL cannot start, or go on for long, for want of room."""
+        """Whether the disk has too little space for PostgreSQL to start or to run for long."""
         return self._space().free_bytes < NEEDED_BYTES
 
     async def make_room(self) -> None:
-        """Returns once PostgreSQL has room to start; on a full disk that takes the ballast, or waiting."""
+        """Return once PostgreSQL has space to start. On a full disk this removes the ballast or waits."""
         if not await asyncio.to_thread(self.is_short):
             return
         space = await asyncio.to_thread(self._space)
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
-        self._explain(space)  # not before: what is said may go to a file on the same disk
+        self._explain(space)  # not earlier, because the output may go to a file on the same disk
         if not await asyncio.to_thread(self.is_short):
             return
         self._console.warn("postgres waits for room")
-        while await asyncio.to_thread(self.is_short):  # noqa: ASYNC110 - only time tells
+        while await asyncio.to_thread(self.is_short):  # noqa: ASYNC110 - freed space sends no signal
             await asyncio.sleep(_POLL_S)
 
     def keep(self) -> None:
-        """Make the file where it is missing and would leave as much again. Blocks. Raises OSError."""
+        """Create the file if it is missing and as much space remains after it. Blocks. Raises OSError."""
         if self._path.exists() or self._space().free_bytes < 2 * BALLAST_BYTES:
             return
         draft = self._path.with_suffix(".new")

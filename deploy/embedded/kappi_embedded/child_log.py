@@ -1,7 +1,7 @@
-"""A child's output: kept in a file that is rotated by size, its warnings shown briefly on the console.
+"""Writes a child's output to a file that is rotated by size, and shows its warnings briefly on the console.
 
-Where the file cannot be written (a full disk), lines are dropped and counted, and the log says how many once
-it can be written again. The pipe is read all the same: a child that waits for its log would stand still.
+When the file cannot be written (a full disk), lines are dropped and counted, and the log states their number
+once it can be written again. The pipe is read even then, because a child that waits for its log would stop.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from kappi_chassis.disk import disk_space
 
 LIMIT_BYTES = 8 * 1024 * 1024
 _LOGS_SHARE = 400
-"""Of a small disk, each file may have so small a part: there are two for each of some ten processes."""
+"""The divisor of a small disk's size that limits each file; some ten processes have two files each."""
 _LONGEST_LINE_BYTES = 256 * 1024
 _NOTEWORTHY = (b'"level":"warning"', b'"level":"error"', b'"level":"critical"')
-# The supervisor asks until the answer is yes; that it was no is no news.
+# The supervisor asks repeatedly until the service is ready, so this answer is normal.
 _EXPECTED = (b'"event":"health.not_ready"',)
 _ROUTINE = {"event", "level", "service", "time", "logger", "request_id", "trace_id", "exception", "stack"}
 _SHOWN_CHARACTERS = 200
 
 
 class ChildLog:
-    """One service's log over all its restarts. warn: told of each line worth a look."""
+    """The log of one service over all its restarts. warn: called with each noteworthy line."""
 
     def __init__(self, name: str, folder: Path, *, warn: Callable[[str], None]) -> None:
         self.path = folder / f"{name}.log"
@@ -47,7 +47,7 @@ class ChildLog:
         return bool(self._pipes)
 
     async def open_pipe(self) -> int:
-        """The writing end of a new pipe into this log; the caller passes it on and closes it."""
+        """Returns the writing end of a new pipe into this log; the caller passes it on and closes it."""
         read_end, write_end = os.pipe()
         loop = asyncio.get_running_loop()
         _, pipe = await loop.connect_read_pipe(lambda: _Pipe(self), os.fdopen(read_end, "rb", 0))
@@ -55,7 +55,7 @@ class ChildLog:
         return write_end
 
     def close(self) -> None:
-        """What still comes is not read any more."""
+        """Stop reading; later output is lost."""
         for pipe in list(self._pipes):
             pipe.close()
         self._close_file()
@@ -64,7 +64,7 @@ class ChildLog:
         self._pipes.discard(pipe)
 
     def take(self, line: bytes) -> None:
-        """Keep a line, without its end, or count it as dropped."""
+        """Write a line, given without its end, or count it as dropped."""
         try:
             self._write(line + b"\n" if not self._dropped else self._gap() + line + b"\n")
         except OSError as error:
@@ -78,7 +78,7 @@ class ChildLog:
             self._warn(f"{self._name}: {brief(line)}")
 
     def _write(self, text: bytes) -> None:
-        """All of it or nothing. Raises OSError."""
+        """Write all of the text or nothing. Raises OSError."""
         if self._file is None:
             self._file = self.path.open("ab", buffering=0)
             self._size = self._file.tell()
@@ -92,7 +92,7 @@ class ChildLog:
             self.path.replace(self.path.with_suffix(".log.1"))
 
     def _gap(self) -> bytes:
-        """What the log says of the lines it lacks, as the services' own lines are."""
+        """Returns the log entry that states the number of dropped lines, in the services' own format."""
         entry = {
             "lines": self._dropped,
             "service": self._name,
@@ -109,7 +109,10 @@ class ChildLog:
 
 
 class _Pipe(asyncio.Protocol):
-    """One process's output. A killed one may leave children that write on beside its successor."""
+    """The output of one process.
+
+    A killed process may leave children that still write beside its successor.
+    """
 
     def __init__(self, log: ChildLog) -> None:
         self._log = log
@@ -138,7 +141,7 @@ class _Pipe(asyncio.Protocol):
 
 
 def brief(line: bytes) -> str:
-    """A structured log line in the words of a console."""
+    """Returns a structured log line in short form for the console."""
     try:
         entry = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The `kappi` command. Each command imports what it needs when it is called, so that help comes at once."""
+"""The `kappi` command. Each command imports what it needs when it is called, so that help is fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NARROWEST_HELP, _WIDEST_HELP = 20, 100
 
 
 class _Group(TyperGroup):
-    """Lists its commands with the whole first paragraph of their help, which click would cut to the width."""
+    """Lists commands with the whole first paragraph of their help, which click would cut to the width."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
@@ -25,7 +25,7 @@ class _Group(TyperGroup):
 
 
 def _typer(help_text: str | None = None) -> typer.Typer:
-    """Without rich's tables: on a narrow terminal they cut off the names of options."""
+    """Returns a typer application without rich's tables, which cut off option names on a narrow terminal."""
     return typer.Typer(
         cls=_Group,
         help=help_text,
@@ -279,7 +279,7 @@ def version() -> None:
 
 
 def main() -> None:
-    # Given, because click itself takes no less than 50 columns.
+    # The width is given explicitly, because click itself uses at least 50 columns.
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST_HELP), _WIDEST_HELP) - 2
     try:
         app(prog_name="kappi", terminal_width=width)

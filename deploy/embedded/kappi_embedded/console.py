@@ -1,4 +1,7 @@
-"""What `kappi up` says. Plain text and a little colour: a table library would cost the supervisor 10 MB."""
+"""The output of `kappi up`: plain text and a little colour.
+
+A table library would cost the supervisor 10 MB.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _TICK, _TICK_ASCII = "✓", "ok"
 
 
 class Console:
-    """Lines on one stream; colours only on a terminal."""
+    """Writes lines to one stream, with colours only on a terminal."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -37,10 +40,10 @@ class Console:
             self._stream.write(f"{text}\n")
             self._stream.flush()
         except (OSError, UnicodeEncodeError):
-            return  # no reader any more, a full disk, or not this script: the stack runs on
+            return  # the reader is gone, the disk full, or the encoding too small: the stack runs on
 
     def done(self, what: str, detail: str = "") -> None:
-        """A step of the start-up is over."""
+        """Report a finished step of the start-up."""
         timing = self._in(_DIM, f"{self.elapsed_s:5.1f} s")
         self.say(f"  {self._in(_GREEN, self._tick)} {what:<12} {timing}  {detail}".rstrip())
 
@@ -51,7 +54,7 @@ class Console:
         self.say(f"{self._in(_RED, 'Error:')} {text}")
 
     def draw(self, lines: str) -> None:
-        """Light blocks on dark, also where the terminal writes dark on light."""
+        """Print light blocks on dark, even where the terminal shows dark text on light."""
         self.say("\n".join(f"  {self._in(_LIGHT_ON_DARK, line)}" for line in lines.splitlines()))
 
     def strong(self, text: str) -> str:

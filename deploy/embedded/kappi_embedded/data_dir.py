@@ -1,4 +1,4 @@
-"""The data folder: who holds it, its secrets, and the note by which other commands find the stack.
+"""The data folder: its lock, its secrets, and the note by which other commands find the stack.
 
 lock            held by the running supervisor
 run.json        addresses and pids while it runs (owner only: it holds database passwords and a secret)
@@ -7,7 +7,8 @@ secrets/        made once: grant key, the seal of identity's keys, idempotency a
 mail/           what would be sent where there is no SMTP server, as .eml files
 shares/         of `kappi share`: what it needs to go on with one that was interrupted
 ballast         nothing but space, given up where a full disk keeps PostgreSQL from starting
-postgres/ objects/ logs/ signals/
+objects/files/  what was uploaded, as plain files, and what was made of it
+postgres/ logs/ signals/
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ class DataDirInUse(RuntimeError):
 
 
 class DataDirUnusable(RuntimeError):
-    """The folder cannot be made or written; the message says why."""
+    """The folder cannot be created or written; the message states the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningService:
-    """port: the service's own; ops_port: health and metrics. pid 0: not running at the moment."""
+    """One running service. port: its own port. ops_port: health and metrics. pid 0: it is not running now."""
 
     pid: int
     port: int
@@ -46,9 +47,11 @@ class RunningService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNote:
-    """What `run.json` says once everything is ready. s3_endpoint: None where the store is a folder.
+    """The content of `run.json`, written once everything is ready. s3_endpoint: None where the store is a
+    folder.
 
-    event_secret: of the services that run, as their environment has it.
+    phone_url: what reaches it from elsewhere in the network, if anything does. event_secret: of the services
+    that run, as their environment has it.
     """
 
     pid: int
@@ -59,13 +62,14 @@ class RunNote:
     embedded_postgres: bool
     event_secret: str
     s3_endpoint: str | None
+    phone_url: str | None = None
     postgres_pid: int | None = None
     databases: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, RunningService] = field(default_factory=dict)
 
 
 class DataDir:
-    """Paths and small files of one data folder."""
+    """The paths and small files of one data folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -82,7 +86,7 @@ class DataDir:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder and hold it as long as this process lives. Raises DataDirInUse, DataDirUnusable."""
+        """Create the folder and hold its lock within the context. Raises DataDirInUse, DataDirUnusable."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for private in (self.objects, self.logs, self.signals, self.mail, self.secrets):
@@ -99,14 +103,14 @@ class DataDir:
                     f"Kappi already runs on {self.root}: stop it first, "
                     "or set KAPPI_DATA_DIR to another folder"
                 )
-            self.run_note.unlink(missing_ok=True)  # of one that was killed
+            self.run_note.unlink(missing_ok=True)  # left behind by a killed supervisor
             try:
                 yield
             finally:
                 self.run_note.unlink(missing_ok=True)
 
     def in_use(self) -> bool:
-        """Whether a supervisor holds the folder right now."""
+        """Whether a supervisor holds the folder now."""
         try:
             with self._lock.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -117,26 +121,26 @@ class DataDir:
         return False
 
     def secret(self, name: str) -> str:
-        """A random text, made once and kept."""
+        """Returns a random text that is created once and kept."""
         return self._kept(name, lambda: secrets.token_urlsafe(_SECRET_BYTES)).read_text().strip()
 
     def identity_key_secret(self) -> str:
-        """Under which identity's signing keys are sealed in its database; made once and kept."""
+        """Returns the secret that seals identity's signing keys in its database; created once and kept."""
         return self.secret("identity-key")
 
     def event_secret(self) -> str:
-        """With which the stack's events are signed; made once and kept."""
+        """Returns the secret that signs the stack's events; created once and kept."""
         return self.secret("events")
 
     def grant_key(self) -> Path:
-        """An Ed25519 private key in PEM, made once and kept."""
+        """Returns the file of an Ed25519 private key in PEM, created once and kept."""
         return self._kept("grant-key.pem", _new_ed25519)
 
     def write_note(self, note: RunNote) -> None:
         write_private(self.run_note, json.dumps(asdict(note), indent=2))
 
     def read_note(self) -> RunNote | None:
-        """None: nothing runs here. A note left behind by a killed supervisor counts as nothing."""
+        """Returns the note; None where nothing runs. The note of a killed supervisor does not count."""
         if not self.in_use():
             return None
         try:
@@ -144,7 +148,7 @@ class DataDir:
         except FileNotFoundError:
             return None
         if not _runs(found["pid"]):
-            return None  # its successor holds the folder already and is about to forget it
+            return None  # the supervisor's successor holds the folder already and will remove the note
         services = {name: RunningService(**service) for name, service in found.pop("services").items()}
         return RunNote(**found, services=services)
 
@@ -156,7 +160,7 @@ class DataDir:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, readable by its owner only from its first byte on."""
+    """Replace a file in one step; only its owner can read it from the first byte on."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -171,7 +175,8 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _locked(file: IO[bytes]) -> bool:
-    # More than once: a command that asks whether the folder is in use holds it for an instant.
+    # Several attempts, because a command that checks whether the folder is in use holds the lock for an
+    # instant.
     for _ in range(_LOCK_ATTEMPTS):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,12 +193,12 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # somebody else's
+        return True  # it belongs to another user
     return True
 
 
 def _new_ed25519() -> str:
-    # Once in the life of a data folder: not worth its memory in every supervisor.
+    # Imported here: it runs once in the life of a data folder and is not worth memory in every supervisor.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

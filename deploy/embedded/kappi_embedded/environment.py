@@ -1,4 +1,6 @@
-"""The environment of each service process: defaults of one machine, under whatever the caller set."""
+"""Builds the environment of each service process: defaults for one machine, overridden by the caller's
+variables.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,17 @@ from kappi_contracts.accounts import JWKS_PATH
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 
-# The embedded broker answers a fetch that found nothing only when its time is over, however soon a record
-# comes: a short wait is latency saved, a shorter one is CPU burnt by idle consumers.
+# The embedded broker answers a fetch that found nothing only at the end of its wait, even if a record arrives
+# earlier. A short wait saves latency; a shorter one would make idle consumers burn CPU.
 _FETCH_WAIT_MS = 25
-_DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor's patience
-# A generous pool per service would only be memory: PostgreSQL's processes are the stack's biggest.
+_DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor waits
+# A larger pool per service would only cost memory: PostgreSQL's processes are the largest of the stack.
 _POOL_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where the pieces listen. services: (port, ops port) by name."""
+    """The addresses of the stack's parts. services: (port, ops port) by name."""
 
     services: Mapping[str, tuple[int, int]]
     kafka_bootstrap: str
@@ -33,7 +35,7 @@ class Addresses:
 
 
 class Environments:
-    """Builds a child's variables. Each gets its own secrets only."""
+    """Builds the variables of each child, which receives only its own secrets."""
 
     def __init__(self, plan: Plan, data: DataDir, environ: Mapping[str, str]) -> None:
         self._plan = plan
@@ -60,7 +62,7 @@ class Environments:
         return defaults | given
 
     def of_platform(self, addresses: Addresses) -> dict[str, str]:
-        """What every process of the stack shares."""
+        """Returns the variables that every process of the stack shares."""
         platform = {
             "KAPPI_KAFKA_BOOTSTRAP": addresses.kafka_bootstrap,
             "KAPPI_PUBLIC_URL": self._plan.public_url,
@@ -69,7 +71,7 @@ class Environments:
         if self._plan.needs_broker:
             platform |= {
                 "KAPPI_KAFKA_CREATE_TOPICS": "false",
-                # So long the share of a consumer that died waits, until its successor gets it.
+                # The share of a consumer that died waits this long until another consumer gets it.
                 "KAPPI_KAFKA_SESSION_TIMEOUT_MS": "3000",
                 "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_FETCH_WAIT_MS),
                 "KAPPI_GAP_SIGNAL_DIR": str(self._data.signals),
@@ -85,11 +87,11 @@ class Environments:
         }
 
     def of_databases(self, addresses: Addresses) -> dict[str, str]:
-        """Every service's database, for the processes that prepare and replay."""
+        """Returns the URL of every service's database, for the processes that prepare and replay."""
         return {f"KAPPI_{name.upper()}_DATABASE_URL": url for name, url in addresses.databases.items()}
 
     def _of_deployment(self, service: ServiceSpec) -> dict[str, str]:
-        """Secrets of internal calls and of events, for those that have a part in them."""
+        """Returns the secrets of internal calls and of events, for the services that use them."""
         own = {}
         if service.name != "janitor":
             own["KAPPI_INTERNAL_SECRET"] = self._data.secret("internal")
@@ -164,12 +166,12 @@ class Environments:
             own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = self._s3_origin()
         else:
             own["KAPPI_GATEWAY_STORE_URL"] = addresses.url("store")
-            # A page that was come to by another name has pictures from there.
+            # A page opened under another name still loads its pictures from this origin.
             own["KAPPI_GATEWAY_MEDIA_ORIGINS"] = _origin_of(self._plan.public_url)
         return own
 
     def _s3_origin(self) -> str:
-        """Where a browser fetches pictures from."""
+        """Returns the origin from which a browser fetches pictures."""
         region = self._environ.get("KAPPI_S3_REGION") or "us-east-1"
         endpoint = (
             self._environ.get("KAPPI_S3_PUBLIC_ENDPOINT")

@@ -1,4 +1,4 @@
-"""The supervisor's side of the forkserver: ask for children, hear of their end."""
+"""The supervisor's side of the forkserver: requests children and receives reports of their end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kappi_embedded.process_title import PADDING
 
 _HEADER = struct.Struct("!I")
 _REPLY_TIMEOUT_S = 30.0
-# glibc gives each thread an arena of its own, of which idle services would keep the peaks.
+# glibc gives each thread an arena of its own, in which idle services would keep their peak memory.
 _MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
@@ -30,7 +30,7 @@ class ForkserverLost(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """status: the exit status, negative for a signal's number."""
+    """The end of a child. status: the exit status, or a signal's number negated."""
 
     name: str
     pid: int
@@ -61,13 +61,14 @@ class ForkClient:
         return self._process.pid if self._process is not None else None
 
     async def start(self, log: ChildLog, environ: Mapping[str, str]) -> None:
-        """Start the process; it imports while the caller goes on (the first `fork` waits for it)."""
+        """Start the process. It imports while the caller continues; the first `fork` waits for it."""
         ours, theirs = socket.socketpair()
         output = await log.open_pipe()
         try:
-            # By the main thread, which lives as long as the process: the death signal follows the thread.
+            # Started by the main thread, which lives as long as this process: the kernel sends the death
+            # signal when the starting thread ends.
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; returns at once
-                # -P: nothing of the folder we are called from is ever imported.
+                # -P: nothing is imported from the current folder.
                 [sys.executable, "-P", "-m", "kappi_embedded.forkserver", str(os.getpid()), PADDING],
                 stdin=theirs.fileno(),
                 stdout=output,
@@ -83,7 +84,7 @@ class ForkClient:
         self._reading = asyncio.create_task(self._read(ours), name="forkserver")
 
     async def fork(self, name: str, module: str, *, env: Mapping[str, str], log: ChildLog) -> int:
-        """A new child that runs module.main(); returns its pid. Raises ForkserverLost."""
+        """Start a child that runs module.main(). Returns its pid. Raises ForkserverLost."""
         async with self._turn:
             if not self._is_ready:
                 await self._reply()
@@ -93,7 +94,7 @@ class ForkClient:
             output = await log.open_pipe()
             try:
                 request = {"name": name, "module": module, "env": dict(env)}
-                # A copy in blocking mode: a request is larger than a socket's buffer on some systems.
+                # A copy in blocking mode, because a request is larger than a socket's buffer on some systems.
                 with self._control.dup() as blocking:
                     blocking.setblocking(True)
                     try:
@@ -108,7 +109,7 @@ class ForkClient:
             return pid
 
     async def close(self) -> None:
-        """End it; children that still run are killed."""
+        """End the forkserver; children that still run are killed."""
         self._closing = True
         if self._control is not None:
             self._control.close()
@@ -144,7 +145,7 @@ class ForkClient:
     async def _receive(self, loop: asyncio.AbstractEventLoop, control: socket.socket) -> bytes:
         try:
             return await loop.sock_recv(control, 65_536)
-        except OSError:  # reset: the same as its end
+        except OSError:  # a reset means the end, too
             return b""
 
     def _dispatch(self, message: dict[str, Any]) -> None:
@@ -155,7 +156,7 @@ class ForkClient:
 
 
 def _take_frame(received: bytes) -> tuple[bytes, bytes] | None:
-    """(body, the rest), or None while it is incomplete."""
+    """Returns (body, rest), or None while the frame is incomplete."""
     if len(received) < _HEADER.size:
         return None
     (length,) = _HEADER.unpack_from(received)

@@ -1,13 +1,14 @@
 """A process that imports the shared libraries once and forks the services from itself.
 
-Why: five interpreters that each import FastAPI, SQLAlchemy and aiokafka need three times the memory and three
-times the start-up CPU of five copies of one (copy-on-write). It never starts a thread or an event loop, so
-forking it is safe; each service is still a process of its own, killed and restarted alone.
+Five interpreters that each import FastAPI, SQLAlchemy and aiokafka need three times the memory and three
+times the start-up CPU of five copies of one (copy-on-write). This process never starts a thread or an event
+loop, so forking it is safe. Each service is still a process of its own, killed and restarted alone.
 
     python -m kappi_embedded.forkserver PARENT_PID PADDING
 
-Standard input is a Unix stream socket. Requests: a frame (see `send_frame`) with the child's output as a file
-descriptor. Answers and reports: frames of JSON. End of file: the supervisor is gone, and so is everything.
+Standard input is a Unix stream socket. Requests are frames (see `send_frame`) with the child's output as a
+file descriptor. Answers and reports are frames of JSON. End of file means that the supervisor is gone, and
+everything ends.
 """
 
 from __future__ import annotations
@@ -44,17 +45,20 @@ PRELOAD = (
     "kappi_contracts.topics",
     "pydantic_settings",
 )
-"""What most services import anyway. Nothing here may start a thread or draw a random number on import."""
+"""The modules that most services import anyway.
+
+None of them may start a thread or draw a random number on import.
+"""
 
 _HEADER = struct.Struct("!I")
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # only the supervisor decides when this ends
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # only the supervisor ends this process
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a fresh child becomes."""
+    """The service that a new child becomes."""
 
     name: str
     module: str
@@ -77,7 +81,7 @@ class Order:
 
 
 class Forkserver:
-    """The loop: fork on request, report who ended."""
+    """The loop that forks on request and reports the end of children."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -87,7 +91,10 @@ class Forkserver:
         os.set_blocking(self._wake_read, False)
 
     def serve(self) -> Order | None:
-        """In the server: returns None when the supervisor is gone. In a child: returns what it is to be."""
+        """Run the loop.
+
+        In the server, returns None when the supervisor is gone; in a child, returns its order.
+        """
         signal.signal(signal.SIGCHLD, _noticed)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         with selectors.DefaultSelector() as selector:
@@ -108,7 +115,7 @@ class Forkserver:
                     return order
 
     def _fork(self, request: dict[str, Any], output: int | None) -> Order | None:
-        """The order in the child, None in the server."""
+        """Returns the order in the child, None in the server."""
         if output is None:
             raise ValueError("a request without its output")
         pid = os.fork()
@@ -151,26 +158,26 @@ class Forkserver:
     def _report(self, **message: object) -> None:
         try:
             send_frame(self._control, message)
-        except OSError:  # the supervisor left; the next read sees it too
+        except OSError:  # the supervisor left; the next read detects it too
             self._end_all()
             raise
 
     def _end_all(self) -> None:
-        """Where the kernel does not do it by itself (see `die_with`)."""
+        """Kill all children, for systems whose kernel does not do it (see `die_with`)."""
         for pid in self._names:
             os.kill(pid, signal.SIGKILL)
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends (Linux)."""
+    """Have the kernel kill this process when its parent ends for any reason (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # the parent died before the line above
         os._exit(1)
 
 
 def send_frame(control: socket.socket, message: object, *, descriptor: int | None = None) -> None:
-    """One JSON message, with a file descriptor if given. Raises OSError."""
+    """Send one JSON message, with a file descriptor if given. Raises OSError."""
     body = json.dumps(message).encode()
     data = _HEADER.pack(len(body)) + body
     ancillary = []
@@ -181,7 +188,7 @@ def send_frame(control: socket.socket, message: object, *, descriptor: int | Non
 
 
 def receive_frame(control: socket.socket) -> tuple[dict[str, Any], int | None] | None:
-    """The next message and its descriptor; None at the end of the stream."""
+    """Returns the next message and its descriptor; None at the end of the stream."""
     data, descriptors, _, _ = socket.recv_fds(control, _HEADER.size, 1)
     if not data:
         return None
@@ -205,7 +212,7 @@ def _exactly(control: socket.socket, length: int) -> bytes:
 
 
 def _noticed(_: int, __: FrameType | None) -> None:
-    """Nothing to do here: the wake-up descriptor tells the loop."""
+    """Do nothing: the wake-up descriptor informs the loop."""
 
 
 def main() -> None:
@@ -214,12 +221,12 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     for module in PRELOAD:
         importlib.import_module(module)
-    # Garbage collection writes to what it visits, which would unshare these pages one by one.
+    # Garbage collection writes to the objects it visits, which would unshare these pages one by one.
     gc.collect()
     gc.freeze()
     set_title("kappi: forkserver", short="kappi-fork")
     order = None
-    # A supervisor that leaves while something is reported to it is gone like one that says goodbye.
+    # A supervisor may leave while a report is sent to it; that is a normal end.
     with socket.socket(fileno=os.dup(0)) as control, suppress(ConnectionError):
         order = Forkserver(control).serve()
     if order is not None:

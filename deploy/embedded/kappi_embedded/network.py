@@ -1,4 +1,4 @@
-"""How phones in the same network reach this machine."""
+"""Finds the address by which phones in the same network reach this machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kappi_chassis.settings import is_loopback
 
 from kappi_embedded.plan import ANY_ADDRESS, Plan
 
-# An address that belongs to no machine (RFC 5737): connecting a datagram socket sends nothing.
+# An address that belongs to no machine (RFC 5737). Connecting a datagram socket sends nothing.
 _ELSEWHERE = ("192.0.2.1", 9)
 
 
 def network_address() -> str | None:
-    """This machine's IPv4 address on the interface that leads out; None without a network."""
+    """Returns this machine's IPv4 address on the outgoing interface; None without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(_ELSEWHERE)
@@ -25,7 +25,9 @@ def network_address() -> str | None:
 
 
 def phone_url(plan: Plan) -> str | None:
-    """What to open on a phone; None where the plan lets none in, or this machine is in no network."""
+    """Returns the address for a phone; None where the plan is closed to other machines, or this machine has
+    no network.
+    """
     if not plan.has_no_other_name:
         return plan.public_url
     if not plan.is_open:
@@ -35,7 +37,7 @@ def phone_url(plan: Plan) -> str | None:
 
 
 def qr_code(text: str) -> str:
-    """Lines of half blocks: what is light in the code is drawn, what is dark is left out."""
+    """Returns lines of half blocks that draw the light parts of the code."""
     import segno
 
     drawn = io.StringIO()

@@ -1,4 +1,4 @@
-"""What the stack is made of, and what of it the environment replaces by something bigger."""
+"""The parts of the stack, and which of them the environment replaces by other servers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound to
 
 
 class BadSetting(ValueError):
-    """A setting cannot be used; the message names it and says what to give."""
+    """A setting cannot be used; the message names it and the accepted values."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """One service process. groups: its consumer groups and the topics each reads."""
+    """One service process."""
 
     name: str
     module: str
@@ -64,8 +64,9 @@ WITH_DATABASE: tuple[ServiceSpec, ...] = tuple(service for service in SERVICES i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Read once from the environment. data_dir is absolute; database_urls holds only what was given.
-    store_reserve_bytes: None for the default."""
+    """The plan, read once from the environment. data_dir is absolute. database_urls: only those that were
+    given. store_reserve_bytes: None for the default.
+    """
 
     data_dir: Path
     host: str
@@ -79,20 +80,22 @@ class Plan:
 
     @property
     def is_open(self) -> bool:
-        """Whether other machines reach it."""
+        """Whether other machines can reach the stack."""
         return self.host in ANY_ADDRESS or not is_loopback(self.host)
 
     @property
     def has_no_other_name(self) -> bool:
-        """Whether the public URL is only what this machine calls the gateway's own port: clients come to that
-        directly then, by whichever address."""
+        """Whether the public URL is only this machine's own name for the gateway's port.
+
+        Clients then reach the gateway directly, under any address of the machine.
+        """
         parts = urlsplit(self.public_url)
         plain = parts.scheme == "http" and parts.port == self.port and not parts.path
         return plain and is_loopback(parts.hostname or "")
 
     @property
     def services(self) -> tuple[ServiceSpec, ...]:
-        """The store process serves the local folder; an S3 needs none."""
+        """The services to run. The store process serves the local folder; an S3 store needs none."""
         return tuple(service for service in SERVICES if service.name != "store" or not self.uses_s3)
 
     @property
@@ -105,12 +108,12 @@ class Plan:
 
 
 def data_dir_from(environ: Mapping[str, str]) -> Path:
-    """The folder all state is in, absolute."""
+    """Returns the folder that holds all state, absolute."""
     return Path(environ.get("KAPPI_DATA_DIR") or "data").expanduser().absolute()
 
 
 def read_plan(environ: Mapping[str, str]) -> Plan:
-    """Raises BadSetting."""
+    """Returns the plan. Raises BadSetting."""
     host = environ.get("KAPPI_HOST") or DEFAULT_HOST
     port = _port(environ.get("KAPPI_PORT") or str(DEFAULT_PORT))
     reachable = "localhost" if host in ANY_ADDRESS | {"127.0.0.1", "::1"} else host

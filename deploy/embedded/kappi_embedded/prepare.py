@@ -1,4 +1,4 @@
-"""A short-lived process of the start-up: every database at its newest schema."""
+"""A short-lived process at start-up that migrates every database to its newest schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = get_logger(__name__)
 
 
 async def prepare() -> None:
-    # One after another: Alembic keeps the migration at hand in module globals.
+    # One after another, because Alembic keeps the current migration in module globals.
     for service in WITH_DATABASE:
         await _prepare_one(service)
 

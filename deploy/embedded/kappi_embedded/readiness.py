@@ -1,4 +1,4 @@
-"""Asking a service's operations port, without an HTTP library."""
+"""Queries a service's operations port, without an HTTP library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST_BODY_BYTES = 64 * 1024
 
 
 async def ask(ops_port: int, path: str) -> tuple[int, bytes]:
-    """(status, body) of a GET; status 0 when nobody answers properly."""
+    """Returns (status, body) of a GET; status 0 without a proper answer."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(LOOPBACK, ops_port)
@@ -32,6 +32,6 @@ async def ask(ops_port: int, path: str) -> tuple[int, bytes]:
 
 
 async def is_ready(ops_port: int) -> bool:
-    """Whether the service says it may get work."""
+    """Whether the service reports that it may get work."""
     status, _ = await ask(ops_port, "/readyz")
     return status == 200

@@ -1,6 +1,7 @@
-"""A process beside the embedded broker, which keeps nothing over a restart: it has the outboxes sent again.
+"""A process that has the outboxes sent again, because the embedded broker loses everything at a restart.
 
-At start everything since the last moment known to be settled, later any topic of which records were lost.
+At start it replays everything since the last instant known to be settled, and later each topic that lost
+records.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from kappi_embedded.replaying import BEGINNING, UnknownTopic, owners, replay_pac
 _WATCH_S = 0.5
 _SETTLE_EVERY_S = 10.0
 _RETRY_S = 1.0
-# Far longer than any transaction: an event occurs before the commit that makes it visible.
+# Far longer than any transaction, because an event occurs before the commit that makes it visible.
 _MARGIN = timedelta(minutes=2)
 
-# Both servers are ours: one that is away is being started again.
+# The supervisor runs both servers, so one that is away is being restarted.
 _OUTAGES = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _log = get_logger(__name__)
 
 
 class Replayer:
-    """See the module. databases: URLs by service."""
+    """Replays lost events (see the module). databases: URLs by service."""
 
     def __init__(self, connection: KafkaConnection, databases: Mapping[str, str], data: DataDir) -> None:
         self._connection = connection
@@ -43,7 +44,7 @@ class Replayer:
         self._data = data
 
     async def run(self) -> None:
-        """Until cancelled. A lost database or broker is waited out, then it begins again."""
+        """Run until cancelled. After a lost database or broker it waits and begins again."""
         while True:
             try:
                 async with BacklogReader(self._connection, self._databases) as reader:
@@ -71,7 +72,10 @@ class Replayer:
             await asyncio.sleep(_WATCH_S)
 
     def _lost_topics(self) -> list[str]:
-        """What consumers left notes about. The notes go now: a loss during the replay leaves a new one."""
+        """Returns the topics that consumers left notes about, and removes the notes first.
+
+        A loss during the replay leaves a new note.
+        """
         notes = sorted(self._data.signals.iterdir())
         for note in notes:
             note.unlink(missing_ok=True)
@@ -89,21 +93,21 @@ class Replayer:
             _log.info("replayer.gap_closed", topic=topic, events=count)
 
     async def _note_settled(self, reader: BacklogReader) -> None:
-        """Write down a moment before which everything is consumed, so that the next start replays less."""
+        """Store an instant before which everything is consumed, so that the next start replays less."""
         clocks = [await reader.clock(service) for service in self._databases]
         if not (await reader.read()).empty or any(self._data.signals.iterdir()):
             return
-        # The embedded broker forgets dead letters too; a replay writes them again.
+        # The embedded broker loses dead letters too; a replay writes them again.
         if await reader.dead_letters() > 0:
             return
         try:
             write_private(self._data.settled, (min(clocks) - _MARGIN).isoformat())
-        except OSError as error:  # a full disk: the next start replays more
+        except OSError as error:  # on a full disk the next start replays more
             _log.info("replayer.not_noted", error=error.strerror)
 
 
 def settled_until(path: Path) -> datetime:
-    """What was noted; the beginning of time where nothing readable was."""
+    """Returns the stored instant; the beginning of time where none is readable."""
     try:
         found = datetime.fromisoformat(path.read_text())
     except (FileNotFoundError, ValueError):

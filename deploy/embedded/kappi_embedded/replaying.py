@@ -1,4 +1,4 @@
-"""Sending again what the outboxes hold, in pages that neither the broker nor its readers choke on."""
+"""Sends the events in the outboxes again, in pages that do not overload the broker or its consumers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kappi_contracts.topics import BY_NAME
 from kappi_embedded.backlog import BacklogReader
 
 BEGINNING = datetime.fromtimestamp(0, UTC)
-# About half a megabyte of events; the embedded broker forgets beyond 5 MB per partition.
+# About half a megabyte of events; the embedded broker drops records beyond 5 MB per partition.
 PAGE = 500
 _POLL_S = 0.05
 
 
 class UnknownTopic(ValueError):
-    """Not a topic of the registry."""
+    """The name is not a topic of the registry."""
 
 
 async def replay_paced(
@@ -30,7 +30,10 @@ async def replay_paced(
     topics: Sequence[str] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Replay one service's outbox; returns how many events. progress: told the count of each page."""
+    """Replay one service's outbox.
+
+    Returns the number of events. progress: called with the count of each page.
+    """
     url = databases[service]
     sent_before = await reader.clock(service)
     total = 0
@@ -42,7 +45,7 @@ async def replay_paced(
 
 
 def owners(topics: Iterable[str]) -> dict[str, list[str]]:
-    """The topics by the service that owns them. Raises UnknownTopic."""
+    """Returns the topics by the service that owns them. Raises UnknownTopic."""
     found: dict[str, list[str]] = {}
     for name in topics:
         if name not in BY_NAME:
@@ -52,8 +55,11 @@ def owners(topics: Iterable[str]) -> dict[str, list[str]]:
 
 
 async def _consumed(reader: BacklogReader) -> None:
-    """Wait until the readers are at most a page behind. For as long as it takes: a reader that waits for
-    its database loses records if the broker's memory fills meanwhile."""
+    """Wait, without a limit, until the consumers are at most a page behind.
+
+    Sending more while a consumer waits for its database would fill the broker's memory, and records would be
+    lost.
+    """
     while True:
         now = await reader.read()
         if now.unsent == 0 and now.behind <= PAGE:

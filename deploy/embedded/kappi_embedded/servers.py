@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL and broker, each only where the environment names no other."""
+"""The embedded PostgreSQL and broker, each used only if the environment names no other."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from kappi_chassis.embedded.postgres import DURABLE, THROWAWAY, EmbeddedPostgres
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.plan import WITH_DATABASE, Plan
 
-# For tests: what is committed survives kill -9, also of the server itself, and no power cut.
+# For tests: a commit survives kill -9, even of the server itself, but no power cut.
 _UNSYNCED = {**THROWAWAY, "synchronous_commit": "on"}
 
 _MIB = 1 << 20
 _LOG_SHARE = 16
-# PostgreSQL's own least (two segments) and, on a disk that has room, what it need not hurry with.
+# The minimum is PostgreSQL's own (two segments). The others limit the log on a disk with enough space.
 _LEAST_LOG_MIB, _MOST_LOG_MIB, _KEPT_LOG_MIB = 32, 512, 80
 
 
 def log_sizes(disk_bytes: int) -> dict[str, str]:
-    """How large PostgreSQL's write-ahead log may become between checkpoints: a small part of the disk."""
+    """Returns the limits of PostgreSQL's write-ahead log between checkpoints: a small part of the disk."""
     most_mib = min(max(disk_bytes // _LOG_SHARE // _MIB, _LEAST_LOG_MIB), _MOST_LOG_MIB)
     return {"max_wal_size": f"{most_mib}MB", "min_wal_size": f"{min(_KEPT_LOG_MIB, most_mib)}MB"}
 
 
 class EmbeddedServers:
-    """Starts and stops what the plan needs of them."""
+    """Starts and stops the servers that the plan needs."""
 
     def __init__(self, plan: Plan, data: DataDir) -> None:
         self._plan = plan
@@ -41,27 +41,27 @@ class EmbeddedServers:
             self.postgres = EmbeddedPostgres(data.postgres, settings=settings)
 
     def start_broker(self) -> str:
-        """Its address, or the one given. Raises BrokerUnavailable."""
+        """Returns the broker's address, or the one given. Raises BrokerUnavailable."""
         if self._plan.kafka_bootstrap is not None:
             return self._plan.kafka_bootstrap
-        # Topics appear on first use: making them beforehand takes a tenth of a second each.
+        # Topics are created on first use, because creating them in advance takes a tenth of a second each.
         self.broker = EmbeddedBroker()
         return self.broker.bootstrap
 
     async def start_postgres(self) -> None:
-        """Blocks a thread, not the loop, for up to a minute. Raises PostgresUnavailable and its kin."""
+        """Start PostgreSQL in a thread, for up to a minute. Raises PostgresUnavailable and its subclasses."""
         if self.postgres is None:
             return
         starting = asyncio.create_task(asyncio.to_thread(self.postgres.start))
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The thread cannot be cancelled, and a server it has yet to start must not be left behind.
+            # The thread cannot be cancelled, and a server that it starts later must not be left behind.
             await asyncio.wait([starting])
             raise
 
     async def databases(self) -> dict[str, str]:
-        """Every service's database URL; the embedded ones are created where missing."""
+        """Returns every service's database URL; missing embedded databases are created."""
         urls = dict(self._plan.database_urls)
         for service in WITH_DATABASE:
             if service.name not in urls and self.postgres is not None:
@@ -70,7 +70,7 @@ class EmbeddedServers:
         return urls
 
     async def restart_postgres(self) -> None:
-        """After its death. It gets another port. Raises PostgresUnavailable."""
+        """Start PostgreSQL again after its death, on another port. Raises PostgresUnavailable."""
         if self.postgres is not None:
             await asyncio.to_thread(self.postgres.stop)
             await self.start_postgres()

@@ -1,4 +1,4 @@
-"""`python -m kappi_embedded.settings_reference`: docs/settings.md, written from the settings' own classes."""
+"""`python -m kappi_embedded.settings_reference`: writes docs/settings.md from the settings' classes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ given wins.
 
 
 def document() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     parts = [HEAD]
     for title, settings in SECTIONS:
         parts.append(f"## {title}\n")
@@ -56,7 +56,7 @@ def _rows(settings: type[BaseSettings]) -> Iterator[str]:
 
 
 def _variables(prefix: str, name: str, field: FieldInfo) -> str:
-    """As it is written; the first that is set wins."""
+    """Returns the variable's names in writing order; the first that is set wins."""
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
         return " or ".join(f"`{choice}`" for choice in alias.choices if isinstance(choice, str))

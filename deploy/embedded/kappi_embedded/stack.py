@@ -1,4 +1,4 @@
-"""The running system that a command is for."""
+"""Finds the stack that a command addresses."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _EMBEDDED_FETCH_WAIT_MS = 25
 
 
 class NotRunning(RuntimeError):
-    """No system runs that the command could use; the message says how to start one."""
+    """There is no stack to address; the message states what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running system. connection: to its broker. databases: URLs with passwords, by service."""
+    """The stack of a command. connection: to its broker. databases: URLs with passwords, by service."""
 
     connection: KafkaConnection
     databases: Mapping[str, str]
@@ -31,9 +31,9 @@ class Stack:
 
 
 def running_note(environ: Mapping[str, str]) -> RunNote | None:
-    """Returns the note of what runs in the data folder, or None.
+    """Returns the note of what runs in the data folder; None if nothing runs.
 
-    Raises NotRunning while it starts or stops, and where it is not readable.
+    Raises NotRunning while it is not ready or not readable.
     """
     data = DataDir(data_dir_from(environ))
     try:
@@ -63,8 +63,19 @@ def find_url(environ: Mapping[str, str], given: str | None) -> str:
     )
 
 
+def find_phone_url(environ: Mapping[str, str], given: str | None) -> str | None:
+    """Where others in this network reach what `find_url` finds, if it runs here and is open to them.
+
+    Raises NotRunning.
+    """
+    if given or environ.get("KAPPI_URL"):
+        return None
+    note = running_note(environ)
+    return note.phone_url if note is not None else None
+
+
 def find_stack(environ: Mapping[str, str]) -> Stack:
-    """Returns broker and databases of what runs here, else those of the environment. Raises NotRunning."""
+    """Returns the stack that runs here, otherwise the one the environment names. Raises NotRunning."""
     note = running_note(environ)
     if note is not None:
         found = {"KAPPI_KAFKA_BOOTSTRAP": note.kafka_bootstrap, "KAPPI_EVENT_SECRET": note.event_secret}
@@ -84,7 +95,10 @@ def find_stack(environ: Mapping[str, str]) -> Stack:
 
 
 def find_database(environ: Mapping[str, str], service: str) -> str:
-    """Returns the database of a service that runs here, else that of the environment. Raises NotRunning."""
+    """Returns the database URL of a service that runs here, otherwise the environment's.
+
+    Raises NotRunning.
+    """
     note = running_note(environ)
     name = BY_NAME[service].database_url_name
     url = note.databases.get(service) if note is not None else environ.get(name)
@@ -97,7 +111,7 @@ def find_database(environ: Mapping[str, str], service: str) -> str:
 
 
 def _platform(environ: Mapping[str, str]) -> PlatformSettings:
-    """Reads settings from `environ`, which may be that of another process. Raises NotRunning."""
+    """Returns the settings in the given environment, which need not be this process's. Raises NotRunning."""
     names = {field: f"KAPPI_{field.upper()}" for field in PlatformSettings.model_fields}
     given: dict[str, Any] = {field: environ[name] for field, name in names.items() if name in environ}
     try:

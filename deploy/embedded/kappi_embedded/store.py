@@ -1,4 +1,4 @@
-"""The local object store as a process of its own, behind the gateway's `/store/`."""
+"""Runs the local object store as a process of its own, behind the gateway's `/store/`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from pydantic_settings import SettingsConfigDict
 
 _LOOK_EVERY_S = 5.0
 _LITTLE_BYTES = 16 << 20
-"""With less than this, the files of most cameras are refused."""
+"""With less free space than this, the files of most cameras are refused."""
 
 _log = get_logger(__name__)
 
 
 class SpaceWatch:
-    """Keeps the metrics of free space current, and says when uploads are refused and when no longer."""
+    """Keeps the metrics of free space current, and logs when uploads are refused and when they are accepted
+    again.
+    """
 
     def __init__(self, store: LocalObjectStore) -> None:
         self._store = store
         self._full = False
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Check the space until cancelled."""
         while True:
-            with suppress(StorageUnavailable):  # readiness tells of that
+            with suppress(StorageUnavailable):  # readiness reports it
                 await self.look()
             await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -50,13 +52,13 @@ class SpaceWatch:
 
 
 class StoreSettings(ServiceSettings):
-    """`KAPPI_STORE_*`."""
+    """The settings `KAPPI_STORE_*`."""
 
     model_config = SettingsConfigDict(env_prefix="KAPPI_STORE_", frozen=True, extra="ignore")
 
 
 def build(platform: PlatformSettings, settings: StoreSettings, storage: StorageSettings) -> Service:
-    """Wire the process. Raises StorageNotConfigured, SecretMissing."""
+    """Returns the wired process. Raises StorageNotConfigured, SecretMissing."""
     if storage.local_store_dir is None or not storage.local_store_url or storage.local_store_secret is None:
         raise StorageNotConfigured("The store process needs KAPPI_LOCAL_STORE_DIR, _URL and _SECRET")
     store = build_local_store(storage)

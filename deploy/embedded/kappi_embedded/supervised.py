@@ -1,4 +1,4 @@
-"""One service under supervision: started, watched until ready, started again when it ends, drained."""
+"""One supervised service: started, watched until ready, restarted when it ends, drained."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ Say = Callable[[str], None]
 
 
 class ServiceFailed(RuntimeError):
-    """A service ended again and again before it was ever ready; the message ends with its last output."""
+    """A service ended repeatedly before it was ever ready; the message ends with its last output."""
 
 
 class SupervisedService:
-    """fork: starts the process and returns its pid. changed: called when pid or readiness changed.
+    """Supervises one service. fork: starts the process and returns its pid. changed: called when pid or
+    readiness changed.
 
     ops_port: None where the process has none; it then counts as ready as soon as it runs.
     """
@@ -58,12 +59,15 @@ class SupervisedService:
         self._wanted_again = False
 
     def ended(self, end: Ended) -> None:
-        """The forkserver says that the process is gone."""
+        """Receive the forkserver's report that the process is gone."""
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(end)
 
     async def run(self) -> None:
-        """Until `stop`. Raises ServiceFailed: it never became ready, and trying on will not help."""
+        """Run the service until `stop`.
+
+        Raises ServiceFailed when it never became ready, since further attempts would not help.
+        """
         backoff_s, failures, ever_ready = FIRST_BACKOFF_S, 0, False
         while not self._asked_to_stop():
             began = time.monotonic()
@@ -85,12 +89,12 @@ class SupervisedService:
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
     async def stop(self, *, grace_s: float) -> None:
-        """Drain: SIGTERM, then SIGKILL once grace_s has passed. For good."""
+        """Drain for good: SIGTERM, then SIGKILL after grace_s seconds."""
         self._stopping = True
         await self._end(grace_s)
 
     async def restart(self, *, grace_s: float) -> None:
-        """Drain and start again at once, with what its environment is by then."""
+        """Drain and start again at once, with the environment current at that time."""
         self._wanted_again = True
         await self._end(grace_s)
 
@@ -98,7 +102,7 @@ class SupervisedService:
         return self._stopping
 
     def kill(self) -> None:
-        """SIGKILL, for good."""
+        """Send SIGKILL; the service is not restarted."""
         self._stopping = True
         self._signal(signal.SIGKILL)
 
@@ -107,7 +111,7 @@ class SupervisedService:
         self.pid = await self._fork(self.spec)
         self._changed()
         readiness = asyncio.create_task(self._await_ready(again=again), name=f"ready-{self.spec.name}")
-        if self._stopping:  # asked to stop while it was being forked
+        if self._stopping:  # `stop` was called during the fork
             self._signal(signal.SIGTERM)
         try:
             return await self._ended
@@ -120,7 +124,7 @@ class SupervisedService:
 
     async def _await_ready(self, *, again: bool) -> None:
         if self._ops_port is not None:
-            while not await is_ready(self._ops_port):  # noqa: ASYNC110 - another process gets ready
+            while not await is_ready(self._ops_port):  # noqa: ASYNC110 - readiness is in another process
                 await asyncio.sleep(_READY_POLL_S)
         self.ready.set()
         self._changed()

@@ -1,4 +1,6 @@
-"""`kappi up`: start everything in order, keep it running, drain it in the opposite order."""
+"""The supervisor of `kappi up`: starts everything in order, keeps it running, drains it in the opposite
+order.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, RunningService, RunNote
 from kappi_embedded.environment import Addresses, Environments
 from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
+from kappi_embedded.network import phone_url
 from kappi_embedded.plan import Plan, ServiceSpec
 from kappi_embedded.servers import EmbeddedServers
+from kappi_embedded.store_folder import prepare_store_folder
 from kappi_embedded.supervised import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SupervisedService
 
 _PREPARE = ServiceSpec("prepare", module="kappi_embedded.prepare", package="kappi_embedded")
@@ -38,16 +42,16 @@ _POSTGRES_FAILURES = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
-# The gateway first, so that nothing new comes in; then those it talked to.
+# The gateway comes first, so that no new requests arrive; then the services that it calls.
 _DRAIN_ORDER = (("gateway",), ("identity", "galleries", "media", "janitor", "store"), ("replayer",))
 
 
 class StartFailed(RuntimeError):
-    """The stack could not be started; the message says why."""
+    """The stack could not be started; the message states the reason."""
 
 
 class Supervisor:
-    """One stack, from `start` to `stop`. Everything runs on one event loop."""
+    """One stack, from `start` to `stop`, on one event loop."""
 
     def __init__(
         self, plan: Plan, data: DataDir, ballast: Ballast, *, console: Console, environ: Mapping[str, str]
@@ -73,7 +77,7 @@ class Supervisor:
         self._noted = True
 
     async def start(self) -> None:
-        """Returns when every service is ready. Raises StartFailed and what the servers raise."""
+        """Return when every service is ready. Raises StartFailed and what the servers raise."""
         # The forkserver imports while the servers start.
         await self._new_client()
         starting = asyncio.create_task(self._start_postgres())
@@ -87,6 +91,8 @@ class Supervisor:
         )
         self._console.done("postgres", "" if self._plan.needs_postgres else "given by the environment")
         await self._prepare()
+        if not self._plan.uses_s3:
+            await prepare_store_folder(self._data.objects, self._console)
         for spec in self._plan.services:
             self._supervise(spec)
         await self._all_ready()
@@ -96,7 +102,7 @@ class Supervisor:
         self._note()
 
     async def watch(self) -> None:
-        """Until cancelled: notice what no service notices. Raises StartFailed."""
+        """Watch, until cancelled, for failures that no service detects. Raises StartFailed."""
         postgres = self._servers.postgres
         for number in itertools.count():
             await asyncio.sleep(_POSTGRES_POLL_S)
@@ -110,7 +116,7 @@ class Supervisor:
                 await self._revive_postgres()
 
     async def stop(self) -> None:
-        """Drain in order: the gateway, the services, then the servers under them."""
+        """Drain in order: the gateway, the services, then the servers below them."""
         self._stopping = True
         for names in _DRAIN_ORDER:
             grace_s = _REPLAYER_GRACE_S if names == ("replayer",) else _DRAIN_GRACE_S
@@ -127,7 +133,7 @@ class Supervisor:
             log.close()
 
     def kill(self) -> None:
-        """The impatient way: services end where they are. `stop` then finds little left to do."""
+        """Kill all services at once. `stop` then has little left to do."""
         for service in self._services.values():
             service.kill()
 
@@ -178,7 +184,7 @@ class Supervisor:
                     if task in waiting:
                         self._console.done(waiting.pop(task))
                     else:
-                        await task  # raises what made it fail
+                        await task  # raises the cause of its failure
         finally:
             for task in waiting:
                 task.cancel()
@@ -216,7 +222,10 @@ class Supervisor:
         await client.close()
 
     def _forkserver_lost(self, client: ForkClient) -> None:
-        """It was killed, and the kernel killed its children with it: they start again on a new one."""
+        """Have the services start again on a new forkserver.
+
+        When it was killed, the kernel killed its children with it.
+        """
         if self._client is not client or self._stopping:
             return
         self._client = None
@@ -232,7 +241,7 @@ class Supervisor:
             self._services[end.name].ended(end)
 
     async def _keep_house(self) -> None:
-        """What a full disk kept from being done before, and what keeps it from filling."""
+        """Write the note and the ballast that a full disk prevented before, and trim PostgreSQL's log."""
         if not self._noted:
             self._note()
         if self._servers.postgres is not None:
@@ -246,7 +255,7 @@ class Supervisor:
         await self._servers.start_postgres()
 
     async def _revive_postgres(self) -> None:
-        """Again and again: as long as this lasts, services say that the database is away."""
+        """Restart PostgreSQL, repeatedly if needed. Meanwhile services report that the database is away."""
         self._console.warn("postgres ended; starting it again")
         backoff_s = FIRST_BACKOFF_S
         while True:
@@ -260,7 +269,7 @@ class Supervisor:
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
             else:
                 break
-        # It listens elsewhere now, and services read their settings once.
+        # PostgreSQL has a new port now, and services read their settings once.
         await asyncio.gather(
             *(
                 service.restart(grace_s=_REPLAYER_GRACE_S)
@@ -285,7 +294,7 @@ class Supervisor:
         return self._logs[name]
 
     def _note(self) -> None:
-        """Write down what runs, for the other commands; later, where the disk is full."""
+        """Write the note of what runs, for the other commands. On a full disk it is written later."""
         if self._addresses is None or not self._up or self._stopping:
             return
         try:
@@ -302,6 +311,7 @@ class Supervisor:
         return RunNote(
             pid=os.getpid(),
             url=self._plan.public_url,
+            phone_url=phone_url(self._plan),
             started_at=self._started_at,
             kafka_bootstrap=addresses.kafka_bootstrap,
             embedded_broker=self._plan.needs_broker,

@@ -53,7 +53,7 @@ GENEROUS: Mapping[str, str] = {
     "KAPPI_IDENTITY_PASSWORD_SHARE": "64",
     "KAPPI_IDENTITY_RESET_BURST_PER_ADDRESS": "1000000",
 }
-"""Limits per address out of the way: all of a test's clients are one address."""
+"""Raises the limits per address, because all clients of a test share one address."""
 
 _START_TIMEOUT_S = 90.0
 _COMMAND_TIMEOUT_S = 90.0
@@ -61,10 +61,10 @@ _POLL_S = 0.05
 
 
 class EmbeddedStack:
-    """`kappi up` as a child process on free ports. It ends with this process, however that ends.
+    """`kappi up` as a child process on free ports. It ends with this process, for whatever reason that ends.
 
-    settings: on top of the embedded defaults; KAPPI_KAFKA_BOOTSTRAP, KAPPI_<SERVICE>_DATABASE_URL and
-    KAPPI_S3_* put other servers in place. This process's own KAPPI_* are not passed on.
+    settings: added to the embedded defaults; KAPPI_KAFKA_BOOTSTRAP, KAPPI_<SERVICE>_DATABASE_URL and
+    KAPPI_S3_* select other servers. This process's own KAPPI_* variables are not passed on.
     """
 
     def __init__(self, data_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
@@ -85,7 +85,7 @@ class EmbeddedStack:
 
     @property
     def note(self) -> RunNote:
-        """Pids and addresses of this moment. Raises LookupError: it does not run."""
+        """The current pids and addresses. Raises LookupError when the stack does not run."""
         note = self._data.read_note()
         if note is None:
             raise LookupError("the stack does not run")
@@ -93,7 +93,7 @@ class EmbeddedStack:
 
     @property
     def introduction(self) -> dict[str, str]:
-        """Headers by which the services know one another."""
+        """The headers by which services identify themselves to each other."""
         return {HEADER: self._data.secret("internal")}
 
     @property
@@ -101,7 +101,7 @@ class EmbeddedStack:
         return self._process is not None and self._process.is_running()
 
     def start(self) -> None:
-        """Blocks until everything is ready. Raises ChildNotReady with the end of its output."""
+        """Block until everything is ready. Raises ChildNotReady with the end of its output."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self._process = ManagedProcess(
             [*_without_own_settings(self.env), sys.executable, "-m", "kappi_embedded.cli", "up"],
@@ -113,7 +113,7 @@ class EmbeddedStack:
         self._process.start()
 
     def stop(self) -> int:
-        """Drain, as Ctrl-C does; returns the exit status."""
+        """Drain, as Ctrl-C does. Returns the exit status."""
         return self._started().stop(grace_s=30)
 
     def restart(self) -> None:
@@ -123,7 +123,7 @@ class EmbeddedStack:
         self.start()
 
     def crash(self) -> None:
-        """kill -9 of the supervisor, and wait until nothing of it is left."""
+        """Kill the supervisor with SIGKILL, and wait until all its processes are gone."""
         pids = descendants(self.note.pid)
         self._started().kill()
         deadline = time.monotonic() + 20
@@ -133,7 +133,7 @@ class EmbeddedStack:
             time.sleep(_POLL_S)
 
     def kill(self, service: str) -> int:
-        """kill -9 of one service, which the supervisor starts again; returns the pid it had."""
+        """Kill one service with SIGKILL, which the supervisor restarts. Returns its pid."""
         pid = self.note.services[service].pid
         if pid:
             with suppress(ProcessLookupError):
@@ -141,30 +141,30 @@ class EmbeddedStack:
         return pid
 
     def database_url(self, service: str) -> str:
-        """`postgresql://` of a service's database; changes when PostgreSQL is started again."""
+        """Returns the `postgresql://` URL of a service's database, which changes when PostgreSQL restarts."""
         return self.note.databases[service]
 
     def connection(self) -> KafkaConnection:
         return self.stack().connection
 
     def stack(self) -> Stack:
-        """What the `kappi` commands work with."""
+        """Returns the stack in the form that the `kappi` commands use."""
         return find_stack(self.env)
 
     async def wait_ready(self, *, timeout_s: float = 30.0) -> None:
-        """Until every service runs and is ready, after a `kill` say. Raises TimeoutError."""
+        """Wait until every service runs and is ready, for example after a `kill`. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            while not await self._all_ready():  # noqa: ASYNC110 - other processes get ready
+            while not await self._all_ready():  # noqa: ASYNC110 - readiness is in other processes
                 await asyncio.sleep(_POLL_S)
 
     async def wait_idle(self, *, timeout_s: float = 60.0) -> None:
-        """Until no event is unsent or unhandled. Raises TimeoutError."""
+        """Wait until no event is unsent or unhandled. Raises TimeoutError."""
         async with BacklogReader(*self._backlog()) as reader:
             if not await reader.settle(timeout_s=timeout_s):
                 raise TimeoutError(f"not idle after {timeout_s:.0f} s: {await reader.read()}")
 
     async def tick(self, at: datetime, *, timeout_s: float = 60.0) -> TickReport:
-        """What `kappi tick --at` does. Raises TimeoutError when it does not settle."""
+        """Do what `kappi tick --at` does. Raises TimeoutError when it does not settle."""
         connection, databases = self._backlog()
         async with BacklogReader(connection, databases) as reader:
             report = await Ticker(connection, reader).tick(at, timeout_s=timeout_s)
@@ -188,7 +188,9 @@ class EmbeddedStack:
 
 
 def call_kappi(*arguments: str, env: Mapping[str, str], typed: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command to its end. env: all there is. typed: the standard input, which is no terminal."""
+    """Run the command to its end. env: its whole environment. typed: the standard input, which is no
+    terminal.
+    """
     return subprocess.run(  # noqa: S603 - our own module
         [sys.executable, "-m", "kappi_embedded.cli", *arguments],
         env=dict(env),
@@ -201,23 +203,25 @@ def call_kappi(*arguments: str, env: Mapping[str, str], typed: str = "") -> subp
 
 
 def _without_own_settings(kept: Iterable[str]) -> list[str]:
-    """ManagedProcess adds to this process's environment; this takes away what must not pass."""
+    """Returns the prefix that removes this process's own settings, since ManagedProcess adds to its
+    environment.
+    """
     stray = sorted(name for name in os.environ if name.startswith("KAPPI_") and name not in kept)
     return ["env", *(part for name in stray for part in ("-u", name))]
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Whether a process runs; a zombie does not count."""
     return _status(pid)[0] not in {"", "Z"}
 
 
 def parent_of(pid: int) -> int:
-    """0: there is no such process."""
+    """Returns the parent's pid; 0 when there is no such process."""
     return int(_status(pid)[1])
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes that come from this one and whose parents still live."""
+    """Returns all descendants of this process that are connected to it by living parents."""
     everyone = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
     children: dict[int, list[int]] = {}
     for each in everyone:
@@ -229,7 +233,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def _status(pid: int) -> tuple[str, str]:
-    """(state, parent), see proc_pid_stat(5)."""
+    """Returns (state, parent), see proc_pid_stat(5)."""
     try:
         fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -239,7 +243,7 @@ def _status(pid: int) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def stack_settings() -> Mapping[str, str]:
-    """Override in a test module for settings of its own."""
+    """Returns the stack's settings; a test module may override this fixture."""
     return GENEROUS
 
 
@@ -247,7 +251,7 @@ def stack_settings() -> Mapping[str, str]:
 def embedded_stack(
     tmp_path_factory: pytest.TempPathFactory, stack_settings: Mapping[str, str]
 ) -> Iterator[EmbeddedStack]:
-    """The running stack, one per module; a test that stops it starts it again."""
+    """Yields the running stack, one per module. A test that stops it starts it again."""
     stack = EmbeddedStack(tmp_path_factory.mktemp("stack") / "data", settings=stack_settings)
     stack.start()
     try:

@@ -1,4 +1,4 @@
-"""Sending the janitor a tick and watching what it leads to."""
+"""Sends a tick to the janitor and watches its effects."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _POLL_MS = 100
 
 @dataclass(slots=True)
 class TickReport:
-    """What a tick led to: events by name, objects purged. settled: nothing is on its way any more.
+    """The effects of a tick: events by name, and purged objects. settled: no work is pending any more.
 
-    seen: ids of the events counted. The replayer sends those of a new topic again.
+    seen: the ids of the counted events, because the replayer sends those of a new topic again.
     """
 
     at: datetime
@@ -43,8 +43,9 @@ class TickReport:
 
 
 async def send_tick(connection: KafkaConnection, at: datetime, *, trace: str) -> None:
-    """Publish a tick; returns once the broker has it. at: UTC, taken for now by the janitor. trace: a W3C
-    traceparent, under which its effects are found. Raises KafkaError, OSError."""
+    """Publish a tick and return once the broker has it. at: UTC, the janitor's current time for this tick.
+    trace: a W3C traceparent by which its effects are found. Raises KafkaError, OSError.
+    """
     now = utc_now()
     envelope = Envelope(
         id=new_id(),
@@ -63,14 +64,14 @@ async def send_tick(connection: KafkaConnection, at: datetime, *, trace: str) ->
 
 
 class Ticker:
-    """One deployment's tick. reader: to see when its effects are over."""
+    """Sends ticks to one deployment. reader: reports when the effects are complete."""
 
     def __init__(self, connection: KafkaConnection, reader: BacklogReader) -> None:
         self._connection = connection
         self._reader = reader
 
     async def tick(self, at: datetime, *, timeout_s: float) -> TickReport:
-        """Send a tick and follow it. at: as for `send_tick`. Raises KafkaError, OSError."""
+        """Send a tick and follow its effects. at: as for `send_tick`. Raises KafkaError, OSError."""
         report = TickReport(at)
         trace = continue_trace(None)
         async with self._listening() as consumer:
@@ -80,7 +81,7 @@ class Ticker:
                 await _collect(consumer, report, trace, deadline)
                 settled = await self._reader.settle(timeout_s=min(1.0, deadline - time.monotonic()))
                 await _collect(consumer, report, trace, deadline)
-                # The janitor empties prefixes beside the stream, so a quiet stream is not enough.
+                # The janitor empties prefixes outside the stream, so a quiet stream is not enough.
                 report.settled = settled and report.deleted <= report.purged
         return report
 
@@ -95,7 +96,8 @@ class Ticker:
         )
         await consumer.start()
         try:
-            # Positions are found on first use: before the tick, or its effects may be behind them.
+            # Positions are determined on first use. This must happen before the tick, because its effects may
+            # be behind a later position.
             for partition in consumer.assignment():
                 await consumer.position(partition)
             yield consumer
@@ -104,7 +106,7 @@ class Ticker:
 
 
 async def _collect(consumer: AIOKafkaConsumer, report: TickReport, trace: str, deadline: float) -> None:
-    """Note all that is there by now: an empty poll may come between two partitions' records."""
+    """Note all records present now. An empty poll may come between two partitions' records."""
     ends = await consumer.end_offsets(consumer.assignment())
     while time.monotonic() < deadline and await _is_behind(consumer, ends):
         found = await consumer.getmany(timeout_ms=_POLL_MS)
@@ -133,7 +135,7 @@ def _note(message: Any, report: TickReport, trace: str) -> None:
     ours = envelope.traceparent is not None and envelope.traceparent[3:35] == trace[3:35]
     data: Any = envelope.data
     if name == "ObjectsPurged":
-        # Purges that were waiting are hurried by a tick, and belong to the trace that asked for them.
+        # A tick also hurries purges that were waiting, which belong to the trace of their own request.
         report.events[name] += 1
         report.objects += data.objects
         report.purged.add(data.media_id or data.gallery_id)

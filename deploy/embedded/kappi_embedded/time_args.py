@@ -1,4 +1,4 @@
-"""Moments as people type them."""
+"""Parses times and durations from the command line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _DURATION = re.compile(r"(\d{1,6})([smhdw])")
 
 
 class BadMoment(ValueError):
-    """Not a moment; the message says what one looks like."""
+    """The text is no time; the message shows the accepted forms."""
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90s`, `15m`, `36h`, `31d`, `2w`. Raises BadMoment."""
+    """Returns the duration in a text such as `90s`, `15m`, `36h`, `31d` or `2w`. Raises BadMoment."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise BadMoment(f"{text!r} is no length of time: write 90s, 15m, 36h, 31d or 2w")
@@ -22,7 +22,11 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_moment(text: str, *, now: datetime) -> datetime:
-    """An RFC 3339 time with its offset, or a duration from now: `+31d`, `-2h`. UTC. Raises BadMoment."""
+    """Returns a time in UTC from an RFC 3339 time with its offset, or from a duration from now: `+31d`,
+    `-2h`.
+
+    Raises BadMoment.
+    """
     text = text.strip()
     if text[:1] in {"+", "-"}:
         duration = parse_duration(text[1:])

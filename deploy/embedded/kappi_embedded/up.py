@@ -1,4 +1,4 @@
-"""The `kappi up` command: hold the folder, run the supervisor, listen to signals."""
+"""The `kappi up` command: holds the data folder, runs the supervisor, handles signals."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kappi_chassis.embedded.accounts import NoAccount
 from kappi_chassis.embedded.broker import BrokerUnavailable
 from kappi_chassis.embedded.ports import NoFreePorts, can_listen
 from kappi_chassis.embedded.postgres import PostgresUnavailable
+from kappi_chassis.storage.contract import StorageUnavailable
 
 from kappi_embedded.ballast import Ballast
 from kappi_embedded.console import Console
@@ -38,6 +39,7 @@ _EXPLAINED = (
     PostgresUnavailable,
     ServiceFailed,
     StartFailed,
+    StorageUnavailable,
     OSError,
     asyncpg.PostgresError,
 )
@@ -45,13 +47,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class PortTaken(StartFailed):
-    """Somebody else listens on the one port that is meant for outside."""
+    """Another process listens on the public port."""
 
 
 def up(environ: Mapping[str, str]) -> int:
-    """Run the whole stack until told to stop. Returns the exit status."""
+    """Run the whole stack until the process is told to stop. Returns the exit status."""
     console = Console()
-    os.umask(0o077)  # what the stack keeps is its owner's alone, whatever process of it writes
+    os.umask(0o077)  # only the owner may read the stack's files, whichever of its processes writes them
     try:
         plan = read_plan(environ)
         data = DataDir(plan.data_dir)
@@ -75,7 +77,10 @@ async def _run(plan: Plan, data: DataDir, *, console: Console, environ: Mapping[
 async def _run_once(
     plan: Plan, data: DataDir, ballast: Ballast, *, console: Console, environ: Mapping[str, str]
 ) -> bool:
-    """Whether it was told to stop; False where it failed for want of room on the disk."""
+    """Run the stack once.
+
+    Returns whether it was told to stop; False where it failed because the disk is full.
+    """
     supervisor = Supervisor(plan, data, ballast, console=console, environ=environ)
     working = asyncio.create_task(_work(supervisor, plan, console), name="supervisor")
     asked = _listen(console, working, supervisor)
@@ -100,7 +105,7 @@ async def _work(supervisor: Supervisor, plan: Plan, console: Console) -> None:
 
 
 def _listen(console: Console, working: asyncio.Task[None], supervisor: Supervisor) -> asyncio.Event:
-    """First signal: drain. Second: do not wait for anybody."""
+    """Handle signals: the first one drains, the second one stops without waiting."""
     asked = asyncio.Event()
 
     def hear() -> None:
@@ -157,7 +162,7 @@ def _invite_phones(plan: Plan, console: Console) -> None:
 
 
 def _command(plan: Plan) -> str:
-    """How to call kappi from the caller's shell so that it finds this stack."""
+    """Returns the command that calls kappi from the caller's shell so that it finds this stack."""
     called = sys.argv[0]
     command = "kappi" if shutil.which("kappi") == called else os.path.relpath(called)
     if not Path(command).name.startswith("kappi"):
@@ -168,7 +173,7 @@ def _command(plan: Plan) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be said from here."""
+    """Returns a path in its shortest form, relative to the current folder where possible."""
     with suppress(ValueError):
         return f"./{path.relative_to(Path.cwd())}"
     return str(path)

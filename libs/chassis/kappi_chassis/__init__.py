@@ -1,1 +1,1 @@
-"""The microservice chassis: what every service needs and none should write again."""
+"""The chassis: the code that every service needs."""

@@ -1,4 +1,4 @@
-"""What every service with a database and events is built on, wired once."""
+"""The common wiring of every service with a database and events."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Task = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Backbone:
-    """Database, outbox, relay, producer and dead letters of one service, in the roles its settings name.
+    """Database, outbox, relay, producer and dead letters of one service, in the roles that its settings name.
 
     name: also the CloudEvents source (`/name`) and the default consumer group. Nothing connects before
-    `service` runs, and the API starts and stays up without a broker: only the relay and the consumers wait.
+    `service` runs. The API starts and runs without a broker: only the relay and the consumers wait for it.
     Raises SecretMissing.
     """
 
@@ -56,14 +56,14 @@ class Backbone:
             self._relay(settings)
 
     def serves(self, app: App, *, but: Collection[bytes] = ()) -> None:
-        """The app behind the service's own port, for the other services alone.
+        """Serves the app on the service's own port, for the other services alone.
 
-        but: raw paths that ask for a credential of their own. Raises SecretMissing.
+        but: raw paths that need a credential of their own instead. Raises SecretMissing.
         """
         self.service.serves(only_internal(app, self.platform, self._settings, but=but))
 
     def consumes(self, handlers: Mapping[str, Handler], *, group: str, concurrency: int = 8) -> None:
-        """Run the handlers, by topic, in the `worker` role. group: gets the deployment's topic prefix."""
+        """Runs the handlers, by topic, in the `worker` role. group: gets the deployment's topic prefix."""
         if "worker" not in self.roles:
             return
         self._consume(
@@ -76,7 +76,7 @@ class Backbone:
     def consumes_foreign(
         self, topic: str, handler: ForeignHandler, *, group: str, concurrency: int = 8
     ) -> None:
-        """As `consumes`, for a topic that somebody else writes to in a form of their own.
+        """Runs a handler for a topic that another system writes to in its own format; else as `consumes`.
 
         topic, group: get the deployment's topic prefix.
         """
@@ -89,12 +89,12 @@ class Backbone:
             handler=handler,
             dead_letters=self.dead_letters,
         )
-        # Nobody here can replay what the broker lost.
+        # This system cannot replay records that the broker lost.
         self._consume(processor, name=group, concurrency=concurrency, on_gap=None)
 
     def _consume(self, processor: Processor, *, name: str, concurrency: int, on_gap: OnGap | None) -> None:
         consumer = Consumer(self.connection, processor, concurrency=concurrency, on_gap=on_gap)
-        # A process that also answers requests goes on doing so while the broker is away.
+        # A process that also answers requests must stay ready while the broker is away.
         check = self.service.health.watch if "api" in self.roles else self.service.health.add
         check(f"consumer-{name}", consumer.ready)
         self.service.runs(f"consumer-{name}", self.with_topics(consumer.run))
@@ -108,7 +108,7 @@ class Backbone:
         )
 
     def with_topics(self, task: Task) -> Task:
-        """The task, begun once the broker answered and its topics are declared."""
+        """Returns the task, started once the broker has answered and the topics are declared."""
 
         async def run() -> None:
             await self._topics.done()

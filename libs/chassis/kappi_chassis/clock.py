@@ -1,4 +1,4 @@
-"""Time and ids, injected so that logic never reads the wall clock by itself."""
+"""Time and ids, injected so that logic never reads the wall clock itself."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _IS_SAFE = SafeUUID.unknown
 
 
 def utc_now() -> datetime:
-    """The wall clock, aware, UTC."""
+    """Returns the wall clock's time, aware, UTC."""
     return datetime.now(UTC)
 
 
 def new_id() -> UUID:
-    """A UUIDv7: sorts by creation time, so that it clusters in indexes (RFC 9562)."""
+    """Returns a UUIDv7, which sorts by creation time and so clusters in indexes (RFC 9562)."""
     # UUID's own constructor takes six times as long, and a batch of uploads needs two hundred.
     made = object.__new__(UUID)
     object.__setattr__(made, "int", uuid7().int)

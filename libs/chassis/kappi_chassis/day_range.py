@@ -1,4 +1,4 @@
-"""A span of UTC days, as calls that answer by day are asked for."""
+"""The range of UTC days in the query of an operation that answers per day."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class DayRange:
-    """first, last: both inclusive."""
+    """A range of days. first, last: both inclusive."""
 
     first: date
     last: date
 
     @classmethod
     def read(cls, first: str | None, last: str | None, *, now: datetime) -> DayRange:
-        """What `from` and `to` of a query ask for, each `YYYY-MM-DD`.
+        """Returns the range of the query's `from` and `to`, each `YYYY-MM-DD`.
 
-        Without `to`, until today; without `from`, the thirty days that end with `to`. Raises ValidationFailed
-        for what is no day, for an end before its beginning, and for more than 366 days.
+        Without `to` it ends today; without `from` it is the thirty days up to `to`. Raises ValidationFailed
+        for text that is not a day, for an end before the start, and for more than 366 days.
         """
         end = _day("to", last) if last is not None else now.date()
         start = _day("from", first) if first is not None else _thirty_days_until(end)
@@ -45,7 +45,7 @@ def _thirty_days_until(end: date) -> date:
 
 
 def _day(field: str, text: str) -> date:
-    # fromisoformat reads other forms as well, as 20260531.
+    # fromisoformat accepts other forms as well, such as 20260531.
     if _DAY.fullmatch(text) is not None:
         with suppress(ValueError):
             return date.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""How much room a file system has."""
+"""Free space of a file system."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ _RESERVED_SHARE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """free_bytes: what an unprivileged process may still write."""
+    """Space of a file system. free_bytes: bytes that an unprivileged process may still write."""
 
     free_bytes: int
     total_bytes: int
 
     @property
     def default_reserve_bytes(self) -> int:
-        """What uploads leave free where no setting says how much: a quarter, at most 2 GiB."""
+        """Bytes that uploads leave free by default: a quarter of the total, at most 2 GiB."""
         return min(MOST_RESERVED_BYTES, self.total_bytes // _RESERVED_SHARE)
 
 
 def disk_space(path: Path) -> DiskSpace:
-    """Of the file system of `path`, which must exist. Blocks: a network file system may take its time."""
+    """Returns the space of the file system of `path`, which must exist.
+
+    Blocks: a network file system may be slow.
+    """
     found = os.statvfs(path)
     return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)

@@ -1,4 +1,4 @@
-"""One expensive thing at a time, in turn between the callers that ask for it."""
+"""Runs one expensive call at a time and takes turns between the callers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Limit = Literal["share", "queue"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """What the places of a caller count for. address: of its network, whose turn it is then.
+    """The limits that a caller's places count for. address: of its network; the addresses take turns.
 
-    account: what else bounds it, from whatever addresses its calls come.
+    account: a further limit for the calls of one account from all addresses.
     """
 
     address: str
@@ -28,7 +28,7 @@ class Shares:
 
 
 class NoPlace(Exception):
-    """limit: "share" where an address or account holds all it may, "queue" where there is no place at all."""
+    """limit: "share" if an address or account holds its maximum, "queue" if no place is left at all."""
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
@@ -43,11 +43,12 @@ class _Waiter:
 
 
 class FairQueue:
-    """Addresses are served in turn (round robin), each its oldest call first.
+    """Serves addresses in turn (round robin), each with its oldest call first.
 
-    places: calls at work or waiting at most. share: of them, for one address or account. Where no place is
-    left, a call of an address that waits less takes the newest one of the address that waits most (the rule
-    of stochastic fairness queueing), so that few addresses cannot keep the others out.
+    places: greatest number of calls running or waiting. share: greatest number for one address or account. If
+    no place is left, a call replaces the newest one of the address with most waiting calls, if its own
+    address has fewer (the rule of stochastic fairness queueing), so that few addresses cannot keep the others
+    out.
     """
 
     def __init__(self, *, places: int, share: int) -> None:
@@ -60,7 +61,7 @@ class FairQueue:
 
     @asynccontextmanager
     async def turn(self, shares: Shares) -> AsyncIterator[None]:
-        """Waits for the turn and has it until the end. Raises NoPlace."""
+        """Waits for the turn and holds it until the end. Raises NoPlace."""
         place = self._enter(shares)
         try:
             await place.turn
@@ -69,7 +70,7 @@ class FairQueue:
             self._leave(place)
 
     def close(self) -> None:
-        """Cancel every call that waits."""
+        """Cancels every waiting call."""
         for line in self._waiting.values():
             for place in line:
                 place.turn.cancel()

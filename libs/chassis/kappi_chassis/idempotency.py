@@ -1,9 +1,9 @@
 """`Idempotency-Key`: a retried POST gets the first answer again, and its effect happens once.
 
-The claim and the answer live in the transaction of the effect, so a crash leaves all of it or nothing. A
-stored answer may hold a secret that the database must never show (an access key), so it is sealed under a
-key derived from the client's Idempotency-Key, of which only a hash is kept.
-Source: draft-ietf-httpapi-idempotency-key-header.
+The key's row and the answer are written in the transaction of the effect, so a crash leaves all of it or
+nothing. A stored answer may hold a secret that the database must never show (an access key), so it is
+encrypted under a key derived from the client's Idempotency-Key, of which only a hash is stored. Source:
+draft-ietf-httpapi-idempotency-key-header.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECRET_KEY = (
     f"At least 128 random bits, such as a UUID or 32 random hexadecimal digits: {MIN_SECRET_LENGTH} to "
     f"{MAX_LENGTH} printable characters, not digits alone"
 )
-"""What an `Idempotency-Key` has to be where the answer holds a secret."""
+"""Requirements for an `Idempotency-Key` if the answer holds a secret."""
 _NONCE_BYTES = 12
 _table = idempotency_table(MetaData())
 
@@ -59,22 +59,23 @@ class IdempotentCall:
         seed = hmac.digest(secret, f"{scope}\n{key}".encode(), "sha256")
         self._key_hash = hashlib.sha256(b"lookup" + seed).digest()
         self._sealing_key = hashlib.sha256(b"seal" + seed).digest()
-        # Keyed: a body may hold a password, and a bare hash of that can be guessed.
+        # The hash is keyed, because a body may hold a password, which could be guessed from a plain hash.
         self._fingerprint = hmac.digest(seed, b"body" + body, "sha256")
 
     async def repeated(self, connection: AsyncConnection) -> StoredAnswer | None:
-        """The answer to repeat, or None while the key is not known: then `claim` decides.
+        """Returns the answer to repeat, or None if the key is unknown; `begin` then decides.
 
-        For a call that costs much before the transaction of its effect. Raises IdempotencyKeyReused.
+        It is for a call that costs much before the transaction of its effect. Raises IdempotencyKeyReused.
         """
         row = (await connection.execute(self._kept())).one_or_none()
         return None if row is None else self._open(row)
 
     async def begin(self, connection: AsyncConnection) -> StoredAnswer | None:
-        """The answer to repeat, or None: go on, and `store` in this transaction.
+        """Returns the answer to repeat, or None: the caller then continues and calls `store` in this
+        transaction.
 
-        A concurrent request with the same key waits here until the first one committed or rolled back.
-        Raises IdempotencyKeyReused.
+        A concurrent request with the same key waits here until the first one committed or rolled back. Raises
+        IdempotencyKeyReused.
         """
         claimed = await connection.execute(
             insert(_table)
@@ -86,7 +87,7 @@ class IdempotentCall:
         return self._open((await connection.execute(self._kept())).one())
 
     async def is_known(self, connection: AsyncConnection) -> bool:
-        """Whether the key was used before, whatever the body: for a call whose body is still to be read."""
+        """Whether the key was used before with any body, for a call whose body is not read yet."""
         found = await connection.execute(select(_table.c.status).where(_table.c.key_hash == self._key_hash))
         return found.first() is not None
 
@@ -128,7 +129,8 @@ class IdempotentCall:
 class SecretIdempotentCall(IdempotentCall):
     """A call whose answer, or whose body, holds a secret.
 
-    A repetition of the key and the body gets that answer, so the key must not be one that others choose, too.
+    A repetition of key and body gets the same answer, so the key must not be one that other clients may
+    choose.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Consume once in effect: the event's id is recorded in the transaction of its effect (ADR-0002)."""
+"""Effects happen once: the event's id is recorded in the transaction of its effect (ADR-0002)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ _RECORD = insert(inbox_table(MetaData())).on_conflict_do_nothing()
 
 Effect = Callable[[UnitOfWork, Envelope[Any]], Awaitable[None]]
 Handler = Callable[[Envelope[Any]], Awaitable[bool]]
-"""Handles one event; returns False when it was a duplicate and nothing was done."""
+"""Handles one event; returns False for a duplicate, which has no effect."""
 
 
 async def record(connection: AsyncConnection, *, consumer: str, event_id: UUID) -> bool:
-    """Note an event as handled; False when it already was. Waits for a concurrent holder of the same id."""
+    """Records an event as handled; False if it already was.
+
+    Waits for a concurrent transaction with the same id.
+    """
     result = await connection.execute(_RECORD, {"consumer": consumer, "event_id": event_id})
     return bool(result.rowcount)
 
 
 def once(outbox: Outbox, *, consumer: str, effect: Effect) -> Handler:
-    """Make a handler whose database effect happens once, however often the event is delivered."""
+    """Returns a handler whose database effect happens once, however often the event is delivered."""
 
     async def handle(envelope: Envelope[Any]) -> bool:
         async with outbox.begin() as unit:

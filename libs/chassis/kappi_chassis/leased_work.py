@@ -1,4 +1,4 @@
-"""Working through a ledger whose rows are leased: several at once, by as many processes as there are."""
+"""Works on the due rows of a table, which are leased, several at once, in any number of processes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _log = get_logger(__name__)
 
 
 class LeasedWork(Generic[Lease]):
-    """take: leases up to so many rows that are due; a database that is away is asked again later. work: on
-    one of them; what it raises ends everything. poll: how often it looks when it is not woken."""
+    """A loop that leases and processes rows.
+
+    take: leases up to a number of due rows; a temporary database failure is retried later. work: processes
+    one row; its exception ends the loop. poll: time between looks without a wake-up.
+    """
 
     def __init__(
         self,
@@ -38,11 +41,11 @@ class LeasedWork(Generic[Lease]):
         self._at_work: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """The ledger may hold something due. Call after the commit; polling forgives a miss."""
+        """Looks for due rows at once. Call it after the commit; polling makes up for a missed call."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """Until cancelled. What is under way then is taken up by another process once its lease is over."""
+        """Runs until cancelled. Another process takes up the unfinished rows after their lease."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wanted.clear()

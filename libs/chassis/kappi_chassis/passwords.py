@@ -1,4 +1,4 @@
-"""Hashing and checking passwords: argon2id, off the event loop, one at a time, in turn between callers."""
+"""Hashes and checks passwords: argon2id, off the event loop, one at a time, callers in turn."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ T = TypeVar("T")
 
 
 class PasswordsBusy(Unavailable):
-    """As many passwords wait to be hashed or checked as may, in all or for this address or account."""
+    """The queue of passwords is full, or this address or account holds its share of it."""
 
     code, title = "busy", "Too many passwords are being checked at the moment"
 
 
 class Passwords:
-    """One thread at a low priority: a storm of passwords takes only the processor time nobody else wants.
+    """One thread at a low priority, so that many passwords take only idle processor time.
 
-    time_cost, memory_kib: of argon2id (RFC 9106). longest_queue: passwords in hand at most, share: of them
-    for one address or account; beyond either every method raises PasswordsBusy. Addresses are served in turn:
-    a caller waits for one password of each other address, however many those have sent. A password whose
-    client left before its turn costs nothing any more.
+    time_cost, memory_kib: of argon2id (RFC 9106). longest_queue: greatest number of passwords in work or
+    waiting; share: greatest number for one address or account; beyond either every method raises
+    PasswordsBusy. Addresses are served in turn: a caller waits for one password of each other address,
+    however many those have sent. A password whose client left before its turn costs nothing.
     """
 
     def __init__(self, *, time_cost: int, memory_kib: int, longest_queue: int, share: int) -> None:
@@ -60,22 +60,22 @@ class Passwords:
         )
 
     async def hash(self, password: str, *, shares: Shares) -> str:
-        """The encoded hash, parameters and salt included. shares: whose places it takes."""
+        """Returns the encoded hash, parameters and salt included. shares: the limits that it counts for."""
         return await self._run(lambda: self._hasher.hash(password), shares)
 
     async def matches(self, password: str, *, stored: str | None, shares: Shares) -> bool:
-        """Whether it is the password `stored` was made of. shares: whose places it takes.
+        """Whether `stored` is the hash of the password. shares: the limits that it counts for.
 
-        stored: None where there is nothing to compare with: takes as long as if there were, and is False.
+        stored: None if there is no hash to compare with: the check then takes the same time and is False.
         """
         return await self._run(lambda: self._matches(password, stored or self._nobodys), shares)
 
     def is_outdated(self, stored: str) -> bool:
-        """Whether it was made with other parameters than those of now."""
+        """Whether it was made with other parameters than the present ones."""
         return self._hasher.check_needs_rehash(stored)
 
     async def close(self) -> None:
-        """Forget what is queued. Does not wait for the password that is being worked on."""
+        """Drops the queued passwords. Does not wait for the one in work."""
         self._queue.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -99,7 +99,7 @@ class Passwords:
 
 
 def _nobodys_hash(*, time_cost: int, memory_kib: int) -> str:
-    """A well-formed hash that no password has: what it costs to check depends on its parameters alone."""
+    """Returns a well-formed hash of no password: the cost of a check depends on its parameters alone."""
 
     def drawn(size: int) -> str:
         return base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
@@ -109,7 +109,7 @@ def _nobodys_hash(*, time_cost: int, memory_kib: int) -> str:
 
 
 def _step_back() -> None:
-    """Lower the priority of this thread alone, which Linux lets one do."""
+    """Lowers the priority of this thread alone, which only Linux allows."""
     if sys.platform == "linux":
         with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,7 +1,7 @@
-"""Expected failures and the problem documents they become (RFC 9457).
+"""Expected failures and the problem documents made of them (RFC 9457).
 
-A service raises a subclass of `Problem` with a stable `code`; the chassis alone turns it into HTTP.
-Codes are part of the public contract: clients switch on them, so they never change meaning.
+A service raises a subclass of `Problem` with a stable `code`; the chassis alone turns it into HTTP. Codes are
+part of the public contract: clients rely on them, so they never change meaning.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class FieldError:
 class Problem(Exception):
     """An expected failure with an HTTP meaning.
 
-    detail: a sentence for the developer who reads it: what was wrong and what to do next.
-    retry_after_s: seconds, becomes the `Retry-After` header.
+    detail: a sentence for developers: the fault and what to do next. retry_after_s: seconds, becomes the
+    `Retry-After` header.
     """
 
     status: ClassVar[int] = 500
@@ -59,7 +59,7 @@ class MalformedJson(BadRequest):
 
 
 class Unauthenticated(Problem):
-    """Bears a challenge, as every 401 must (RFC 9110, section 15.5.2)."""
+    """Has a challenge, as every 401 must (RFC 9110, section 15.5.2)."""
 
     status, code, title = 401, "credentials_missing", "Credentials are needed"
 
@@ -112,7 +112,7 @@ class TooManyRequests(Problem):
 
 
 class InsufficientStorage(Problem):
-    """Of uploads alone; everything else works."""
+    """The store is full; only uploads fail."""
 
     status, code, title = 507, "storage_full", "The store has no room at the moment"
 
@@ -126,7 +126,10 @@ class Overloaded(Unavailable):
 
 
 def problem_body(problem: Problem, request_id: str, *, status: int | None = None) -> bytes:
-    """The JSON of a problem document; `type` is a stable URN made from the code. status: if not its own."""
+    """Returns the JSON of a problem document; `type` is a stable URN made from the code.
+
+    status: replaces the problem's own if given.
+    """
     document: dict[str, Any] = {
         "type": f"urn:kappi:problem:{problem.code}",
         "title": problem.title,

@@ -1,4 +1,4 @@
-"""How many connections and files this process may have open."""
+"""The limit of open connections and files of this process."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ WANTED: Final = 1 << 16
 
 
 def raise_file_limit() -> None:
-    """To what the machine allows: shells begin with 1,024, fewer than the requests that are taken at once."""
+    """Raises the limit to the maximum: shells start with 1,024, fewer than the requests accepted at once."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED if most == resource.RLIM_INFINITY else min(WANTED, most)
     if now != resource.RLIM_INFINITY and now < wanted:
-        with suppress(OSError, ValueError):  # the kernel's own limit may be lower still
+        with suppress(OSError, ValueError):  # the kernel's own limit may be still lower
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,4 +1,4 @@
-"""The life of a service process: start in order, run its roles, drain on SIGTERM, stop in reverse order."""
+"""The life cycle of a service process: start in order, run its roles, drain on SIGTERM, stop in reverse."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from kappi_chassis.rlimits import raise_file_limit
 from kappi_chassis.settings import ServiceSettings
 
 STOP_TIMEOUT = timedelta(seconds=15)
-"""For tasks and resources to end, once requests are finished."""
+"""Time for tasks and resources to end after the last request."""
 YOUNG_OBJECTS = 10_000
-"""New containers before the garbage collector looks for cycles among them. Python's own 700 are fewer than
-one answer about a hundred files is made of."""
-SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean the same
+"""Number of new containers before the garbage collector looks for cycles among them.
+
+Python's default of 700 is less than an answer about a hundred files needs.
+"""
+SAME_CTRL_C_S = 1.0  # a terminal's SIGINT and a supervisor's signal mean the same stop
 
 _log = get_logger(__name__)
 
 
 class Resource(Protocol):
-    """Something with a start and an end: a pool, a producer."""
+    """A part with a start and an end: a pool, a producer."""
 
     async def start(self) -> None: ...
 
@@ -41,28 +43,28 @@ class Resource(Protocol):
 
 
 class Closable(Protocol):
-    """Something with an end only."""
+    """A part with an end only."""
 
     async def close(self) -> None: ...
 
 
 class _OnDemand:
-    """A resource that is not started with the process: one that is away is waited out by whoever needs it."""
+    """A resource that connects on first use: its users wait if it is away, not the start of the process."""
 
     def __init__(self, resource: Closable) -> None:
         self.close = resource.close
 
     async def start(self) -> None:
-        """Nothing yet."""
+        """Does nothing."""
 
 
 class Service:
-    """Collects what a service is made of, then runs it.
+    """Collects the parts of a service, then runs it.
 
     Order: resources start; background tasks and the ops port run; the public port opens last. On SIGTERM or
-    SIGINT: readiness goes false, `drain_delay` passes, the public port finishes what it accepted, tasks are
-    cancelled, resources close. A background task that fails or returns ends the process with status 1: the
-    supervisor restarts it, and whatever it did not acknowledge happens again.
+    SIGINT: readiness becomes false, `drain_delay` passes, the public port finishes accepted requests, tasks
+    are cancelled, resources close. A background task that fails or returns ends the process with status 1:
+    the supervisor restarts it, and unacknowledged work is repeated.
     """
 
     def __init__(self, name: str, settings: ServiceSettings) -> None:
@@ -76,37 +78,39 @@ class Service:
         self._told_at = 0.0
 
     def owns(self, resource: Resource) -> None:
-        """Started in this order, closed in the opposite one."""
+        """Adds a resource. Resources start in the order of these calls and close in reverse."""
         self._resources.append(resource)
 
     def closes(self, resource: Closable) -> None:
-        """Something that connects when it is first needed, closed in the opposite order of these calls."""
+        """Adds a part that connects on first use. It closes in the reverse order of these calls."""
         self._resources.append(_OnDemand(resource))
 
     def runs(self, name: str, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """A task for the whole life of the process."""
+        """Adds a task for the whole life of the process."""
         self._tasks.append((name, task))
 
     def serves(self, app: App, *, connections: ConnectionLimits | None = None) -> None:
-        """The app behind the service's own port, only in the `api` role. connections: None for as many as the
-        settings say in all, whatever their addresses."""
+        """Sets the app of the service's own port, for the `api` role.
+
+        connections: None for the settings' total, without a limit per address.
+        """
         self._app = app
         self._connections = connections or ConnectionLimits(in_all=self._settings.max_connections)
 
     def main(self) -> None:
-        """Run until told to stop. Raises SystemExit(1) when the start or a task failed."""
+        """Runs until asked to stop. Raises SystemExit(1) if the start or a task failed."""
         raise_file_limit()
         _spare_garbage_collector()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self.run())
         except Exception as failure:
-            # Through the log, which redacts; the interpreter would print it as it is.
+            # The log redacts the exception; the interpreter would print it unredacted.
             _log.critical("service.failed", exc_info=True)
             raise SystemExit(1) from failure
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. What then takes too long is cut off, at once on a second Ctrl-C."""
+        """Runs until SIGTERM or SIGINT. A stop that takes too long is cut off, at once on a second Ctrl-C."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         limit_s = (self._settings.drain_delay + self._settings.drain_timeout + STOP_TIMEOUT).total_seconds()
@@ -124,7 +128,7 @@ class Service:
         await self.run_until(stopping.wait)
 
     async def run_until(self, stopping: Callable[[], Awaitable[Any]]) -> None:
-        """stopping: returns when the service should drain, also while it is still starting."""
+        """stopping: returns when the service should drain, even while it is still starting."""
         ops = self._server(ops_app(self.health), host=self._settings.ops_host, port=self._settings.ops_port)
         told = asyncio.ensure_future(stopping())
         try:
@@ -179,11 +183,11 @@ class Service:
 
 
 class TaskEnded(Exception):
-    """A task for the whole life of the process returned."""
+    """A task for the whole life of the process has returned."""
 
 
 def _spare_garbage_collector() -> None:
-    """What is there by now, code above all, stays: it is not looked through for cycles again and again."""
+    """Exempts present objects, mostly code, from the garbage collector's repeated searches for cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
@@ -199,7 +203,10 @@ async def _for_ever(name: str, task: Callable[[], Coroutine[Any, Any, None]]) ->
 
 
 async def _start_unless(told: asyncio.Future[Any], resource: Resource) -> bool:
-    """Start it, unless the process is told to stop meanwhile: then give up and return False."""
+    """Starts it.
+
+    If the process is asked to stop meanwhile, the start is cancelled and the result is False.
+    """
     starting = asyncio.ensure_future(resource.start())
     try:
         await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)

@@ -15,15 +15,14 @@ ALL_ROLES: frozenset[Role] = frozenset({"api", "worker", "relay"})
 
 
 def words(value: Any) -> Any:
-    """For fields that are lists: the environment writes them comma-separated, and an empty one as nothing.
-    Use it with `NoDecode`."""
+    """Splits a comma-separated list of the environment; an empty one has no items. Use it with `NoDecode`."""
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",")] if value.strip() else []
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address. host: a name or an IP address, without the port."""
+    """Whether only this machine can reach an address. host: a name or an IP address, without the port."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -31,18 +30,18 @@ def is_loopback(host: str) -> bool:
 
 
 class SecretMissing(ValueError):
-    """A secret of the deployment is not set where other machines reach what it protects."""
+    """A secret of the deployment is not set although other machines can reach what it protects."""
 
 
 _Secret = Annotated[SecretStr, Field(min_length=16)]
 Secrets = Annotated[tuple[_Secret, ...], NoDecode, BeforeValidator(words), Field(max_length=2)]
-"""The first is used, both are accepted: so that one can be replaced while everything runs."""
+"""One or two secrets: the first is used, both are accepted, so that one can be replaced without a stop."""
 
 
 class PlatformSettings(BaseSettings):
-    """What all services share: where the broker is, how to log, what they know one another by."""
+    """Settings shared by all services: broker, logs, secrets between services."""
 
-    # What is refused may be a secret, and would be shown.
+    # A refused value may be a secret and would be printed.
     model_config = SettingsConfigDict(
         env_prefix="KAPPI_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
@@ -113,7 +112,7 @@ class ServiceSettings(BaseSettings):
 
 
 class DatabaseSettings(ServiceSettings):
-    """A service with a database of its own."""
+    """Settings of a service with its own database."""
 
     database_url: SecretStr
     database_pool_size: int = 10

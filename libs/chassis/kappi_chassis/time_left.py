@@ -1,4 +1,4 @@
-"""`expires_in` beside `expires_at`: for clients whose clock is wrong."""
+"""`expires_in`, which accompanies `expires_at` for clients with a wrong clock."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ UNCHANGED_S = 10
 
 @lru_cache(maxsize=256)  # the same for every upload of an answer
 def seconds_left(expires_at: datetime, *, now: datetime) -> int:
-    """Whole seconds until then; 0 once it is over."""
+    """Returns the whole seconds until `expires_at`; 0 after it."""
     return max(0, int((expires_at - now).total_seconds()))
 
 
 def with_seconds_left(document: bytes, *, now: datetime) -> bytes:
-    """A JSON object that was encoded earlier, its `expires_in` as of now: a stored answer is given again.
+    """Returns a JSON object that was encoded earlier, its `expires_in` as of now, for a repeated answer.
 
-    Within `UNCHANGED_S` it stays as it was: a request that is repeated at once gets the very same answer.
+    Within `UNCHANGED_S` it stays unchanged: a request repeated at once gets the very same answer.
     """
     answer = msgspec.json.decode(document)
     if not isinstance(answer, dict) or answer.get("expires_in") is None:

@@ -1,1 +1,1 @@
-"""What the services say to each other: events, topics, grants. No behaviour, no I/O."""
+"""Contracts between the services: events, topics, tokens, object keys. No behaviour, no I/O."""

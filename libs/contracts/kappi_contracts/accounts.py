@@ -1,4 +1,4 @@
-"""Access tokens: what the identity service says about whoever bears one, for some minutes."""
+"""The claims of access tokens, which the identity service issues for some minutes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Role = Literal["user", "admin"]
 
 
 class AccountClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """The claims of an access token (RFC 9068 in spirit). issued_at, expires_at: seconds since 1970, UTC.
+    """The claims of an access token (modelled on RFC 9068). issued_at, expires_at: seconds since 1970, UTC.
 
-    tier: name of the account's tier when the token was issued; compare it ignoring case. session_id: the
-    login the token came from. token_id: unique per token. display_name: as it was when the token was issued;
-    None where the account has none.
+    tier: name of the account's tier when the token was issued; names are compared ignoring case. session_id:
+    the login that the token came from. token_id: unique per token. display_name: as it was when the token was
+    issued; None if the account has none.
     """
 
     account_id: UUID = msgspec.field(name="sub")

@@ -1,4 +1,4 @@
-"""Is a changed event schema still readable by old consumers, and old data by new ones?"""
+"""Compatibility check of event schemas: old consumers must read new data, and new consumers old data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ Schema = dict[str, Any]
 
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
-    """Why `new` may not replace `old`, one sentence each; empty when it may.
+    """Returns the reasons why `new` may not replace `old`, one sentence each; empty if it may.
 
-    Both directions count: old data must fit the new model (no new required field, no narrower type) and
-    new data must fit the old model (no field removed or made optional, no wider type). So a field may
-    only be added, and only optional.
+    Both directions count: old data must fit the new model (no new required field, no narrower type) and new
+    data must fit the old model (no field removed or made optional, no wider type). So a field may only be
+    added, and only as optional.
     """
     return [*_compare("", old, new)]
 

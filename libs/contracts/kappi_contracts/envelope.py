@@ -23,15 +23,15 @@ _REQUIRED = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_s
 
 
 class MalformedEvent(Exception):
-    """A record that is no event of ours, or whose data does not fit its model: poison, never retried."""
+    """A record that is not a known event, or whose data does not fit its model. It is never retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope(Generic[E]):
     """An event with its CloudEvents attributes.
 
-    sequence: position in its aggregate's history, starting at 1; consumers apply only what is newer.
-    traceparent: W3C Trace Context of the request or consumer that caused it.
+    sequence: position in its aggregate's history, starting at 1; consumers apply only events newer than the
+    last. traceparent: W3C Trace Context of the request or consumer that caused it.
     """
 
     id: UUID
@@ -50,11 +50,11 @@ class Envelope(Generic[E]):
         return self.data.key()
 
     def value(self) -> bytes:
-        """The Kafka value: the data as JSON, UTF-8."""
+        """Returns the Kafka value: the data as JSON, UTF-8."""
         return _encoder.encode(self.data)
 
     def headers(self) -> Headers:
-        """The Kafka headers of the binary content mode (CloudEvents Kafka protocol binding 1.0, 3.2)."""
+        """Returns the Kafka headers in binary content mode (CloudEvents Kafka protocol binding 1.0, 3.2)."""
         headers = [
             ("content-type", b"application/json"),
             ("ce_specversion", b"1.0"),
@@ -71,7 +71,7 @@ class Envelope(Generic[E]):
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope[Event]:
-    """Read a record back. Raises MalformedEvent when it is not a known event or does not fit its model."""
+    """Decodes a record. Raises MalformedEvent if it is not a known event or does not fit its model."""
     found = {name: content for name, content in headers if content is not None}  # Kafka allows null headers
     missing = [name for name in _REQUIRED if name not in found]
     if missing:

@@ -1,4 +1,4 @@
-"""`python -m kappi_contracts.generate [FOLDER]`: write schemas and AsyncAPI; refuse a breaking change."""
+"""`python -m kappi_contracts.generate [FOLDER]` writes schemas and AsyncAPI; it refuses a breaking change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rendered(document: Document) -> str:
 
 
 def documents() -> dict[str, str]:
-    """Relative path -> text of everything generated."""
+    """Returns the text of every generated file by its relative path."""
     files = {"asyncapi.json": rendered(asyncapi())}
     for topic in TOPICS:
         for version in topic.versions:
@@ -28,7 +28,10 @@ def documents() -> dict[str, str]:
 
 
 def main(folder: Path = HOME) -> int:
-    """Write the documents. A version seen for the first time is also frozen under `released/`."""
+    """Writes the documents.
+
+    A version without a release is also frozen under `released/`. Returns the exit status.
+    """
     for name, text in documents().items():
         if name.startswith("schemas/"):
             released = folder / "released" / name.removeprefix("schemas/")

@@ -1,4 +1,4 @@
-"""Grants: what the galleries service lets the bearer do with one gallery for about a minute (ADR-0003)."""
+"""The claims of grants: rights on one gallery, given by the galleries service for a minute (ADR-0003)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _RANK: dict[Right, int] = {"view": 0, "contribute": 1, "manage": 2}
 
 
 class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
-    """What anyone who may view a gallery sees of it. `version` grows with every change.
+    """The fields of a gallery that each of its viewers sees. `version` grows with every change.
 
-    location_free: viewers get copies of originals that do not tell where they were taken.
+    location_free: viewers get copies of originals without the place of capture.
     """
 
     id: UUID
@@ -37,9 +37,9 @@ class PublicGallery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """The claims of a grant token. tier: name of the tier whose rules apply to what is asked.
+    """The claims of a grant token. tier: name of the tier whose rules apply to the request.
 
-    owner_id: the account that owns the gallery, None where anonymous.
+    owner_id: the account that owns the gallery, None if anonymous.
     """
 
     gallery_id: UUID

@@ -1,4 +1,4 @@
-"""Who may do what on Kafka: a user for each service and one for operators, by the registry (ADR-0032)."""
+"""Access rules for Kafka from the topic registry: a user per service and one for operators (ADR-0032)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS, consumed_by, owned_by
 
 SERVICES = ("gateway", "identity", "galleries", "media", "janitor")
 OPERATOR = "operator"
-"""Makes topics, and looks after dead letters: `create-topics`, `kappi dlq`, `kappi tick`."""
+"""Creates topics and manages dead letters: `create-topics`, `kappi dlq`, `kappi tick`."""
 USERS = (*SERVICES, OPERATOR)
 REPLAY_GROUP = "kappi-dlq-replay"
 
@@ -19,7 +19,10 @@ Operation = Literal["Read", "Write", "Describe", "Create"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a user may do with a topic, a group or the cluster. prefixed: with all whose names begin so."""
+    """An allowed set of operations on a topic, a group or the cluster.
+
+    prefixed: on all names with this prefix.
+    """
 
     resource: Literal["topic", "group", "cluster"]
     name: str
@@ -28,16 +31,16 @@ class Rule:
 
 
 def username(user: str) -> str:
-    """The name by which Kafka knows a user: `kappi-galleries`."""
+    """Returns the Kafka user name: `kappi-galleries`."""
     return f"kappi-{user}"
 
 
 def rules_of(user: str, *, prefix: str = "", foreign: Sequence[str] = ()) -> Iterator[Rule]:
-    """Everything the user may do.
+    """Yields all rules of a user.
 
     prefix: of the deployment's topics and groups. foreign: topics that an object store writes to, for media.
     """
-    # How far each group is: `kappi replay` paces itself by it, in the pod of any service.
+    # The lag of each group: `kappi replay` adapts its rate to it, in the pod of any service.
     yield Rule("topic", prefix, ("Describe",), prefixed=True) if prefix else Rule("topic", "*", ("Describe",))
     yield Rule("group", prefix, ("Describe",), prefixed=True) if prefix else Rule("group", "*", ("Describe",))
     if user == OPERATOR:
@@ -61,7 +64,7 @@ def _of_service(service: str, prefix: str) -> Iterator[Rule]:
         if topic.owner != service:
             yield Rule("topic", prefix + topic.name, ("Read",))
     if service == "gateway":
-        return  # it reads without a group, and writes no dead letters
+        return  # it reads without a group and writes no dead letters
     for topic in consumed:
         yield Rule("topic", prefix + topic.name + DLQ_SUFFIX, ("Write",))
     if consumed:

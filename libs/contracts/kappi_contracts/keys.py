@@ -1,4 +1,4 @@
-"""Where things lie in the object store: a gallery, an item or a post is one prefix (ADR-0005, ADR-0022)."""
+"""Keys of the object store: a gallery, an item or a post is one prefix (ADR-0005, ADR-0022)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ RenditionFormat = Literal["jpeg", "webp", "avif"]
 _EXTENSIONS: dict[RenditionFormat, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif"}
 
 
-@lru_cache(maxsize=1024)  # keys of one gallery are made by the hundred, and a UUID's text is slow
+@lru_cache(maxsize=1024)  # keys of one gallery are made by the hundred, and formatting a UUID is slow
 def gallery_prefix(gallery_id: UUID) -> str:
     return f"galleries/{gallery_id}/"
 
 
 def media_prefix(gallery_id: UUID, media_id: UUID) -> str:
-    """Of every folder an item ever had in a gallery. No other item's begins with it: ids have one length."""
+    """Returns the prefix of all folders of an item in a gallery.
+
+    Ids have one length, so no other item matches.
+    """
     return f"{gallery_prefix(gallery_id)}{media_id}"
 
 
 def folder_prefix(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
-    """Of an item's objects. folder: None until it is moved; each move has a new number (ADR-0025)."""
+    """Returns the prefix of an item's objects.
+
+    folder: None until the item is moved; each move has a new number (ADR-0025).
+    """
     name = "" if folder is None else f".{folder}"
     return f"{gallery_prefix(gallery_id)}{media_id}{name}/"
 
@@ -32,7 +38,7 @@ def original_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) ->
 
 
 def gps_free_key(gallery_id: UUID, media_id: UUID, folder: int | None = None) -> str:
-    """Of the copy that does not tell where the original was made."""
+    """Returns the key of the copy without the place of capture."""
     return folder_prefix(gallery_id, media_id, folder) + "location-free"
 
 
@@ -44,12 +50,12 @@ def rendition_key(
     *,
     folder: int | None = None,
 ) -> str:
-    """size: `400` (height) or `600x600` (cover), as in the public API."""
+    """Returns the key of a rendition. size: `400` (height) or `600x600` (cover), as in the public API."""
     return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{size}.{_EXTENSIONS[fmt]}"
 
 
 POST_PICTURE_SIZE = "600x600"
-"""The one size a post is shown in: the picture's middle, as a JPEG."""
+"""The one size in which a post is shown: the middle of the picture, as a JPEG."""
 
 
 def post_prefix(post_id: UUID) -> str:
@@ -61,5 +67,5 @@ def post_original_key(post_id: UUID) -> str:
 
 
 def post_picture_key(post_id: UUID) -> str:
-    """Of the JPEG that the post is shown as."""
+    """Returns the key of the JPEG that the post shows."""
     return f"{post_prefix(post_id)}{POST_PICTURE_SIZE}.jpg"

@@ -1,4 +1,4 @@
-"""The documents made from the models: JSON Schemas, AsyncAPI 3."""
+"""Documents generated from the models: JSON Schemas and AsyncAPI 3."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CE_HEADERS = {
 
 
 def json_schema(event: type[Event]) -> Document:
-    """JSON Schema 2020-12 of one event version's data."""
+    """Returns the JSON Schema 2020-12 of one event version's data."""
     (reference,), components = msgspec.json.schema_components([event], ref_template="#/$defs/{name}")
     name = reference["$ref"].rsplit("/", 1)[-1]
     schema = components.pop(name)
@@ -40,7 +40,7 @@ def json_schema(event: type[Event]) -> Document:
 
 
 def asyncapi() -> Document:
-    """AsyncAPI 3.0 of the whole event surface, from the registry."""
+    """Returns the AsyncAPI 3.0 document of all events, from the registry."""
     messages = {version.ce_type(): _message(version) for topic in TOPICS for version in topic.versions}
     operations: Document = {}
     for topic in TOPICS:

@@ -1,4 +1,4 @@
-"""The topic registry: who owns a topic, its key, partitions, retention, and who reads it (ADR-0004)."""
+"""The topic registry: owner, key, partitions, retention and consumers of each topic (ADR-0004)."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ BY_CE_TYPE: dict[str, type[Event]] = {
 
 
 def consumed_by(service: str) -> Iterator[Topic]:
-    """Topics that `service` reads, in registry order."""
+    """Returns the topics that `service` reads, in registry order."""
     return (topic for topic in TOPICS if service in topic.consumers)
 
 
 def owned_by(service: str) -> Iterator[Topic]:
-    """Topics that `service` alone may publish to."""
+    """Returns the topics that `service` alone may publish to."""
     return (topic for topic in TOPICS if topic.owner == service)

@@ -1,4 +1,4 @@
-"""The committed documents say what the models say, and a release is never broken."""
+"""The committed documents match the models, and no change breaks a release."""
 
 from __future__ import annotations
 

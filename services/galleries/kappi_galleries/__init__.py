@@ -1,1 +1,3 @@
-"""Galleries: their codes, access keys, life and counters, and the grants that open them."""
+"""The galleries service: galleries with their codes, access keys, lifetimes and counters, and the grants that
+open them.
+"""

@@ -1,4 +1,4 @@
-"""What operators ask without the service running: with the database's address."""
+"""Queries that an operator runs with the database's address, without the running service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kappi_chassis.db import Database
 
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.repository.galleries import GalleryQueries
 
 _POOL_SIZE = 2
@@ -15,7 +15,9 @@ _POOL_SIZE = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndingGalleries:
-    """Galleries whose deadline lies in a span of time. first: some of them, the earliest first."""
+    """The galleries whose deadline lies in a span of time. count: all of them. first: some of them, the
+    earliest deadline first.
+    """
 
     count: int
     first: list[Gallery]
@@ -24,7 +26,7 @@ class EndingGalleries:
 async def ending_galleries(
     database_url: str, *, after: datetime, until: datetime, limit: int
 ) -> EndingGalleries:
-    """Those that live and whose deadline is later than `after` and not later than `until`."""
+    """Returns the living galleries whose deadline is later than `after` and not later than `until`."""
     database = Database(database_url, pool_size=_POOL_SIZE)
     await database.start()
     try:

@@ -1,4 +1,4 @@
-"""Which event has which effect here."""
+"""The effects of the events that this service consumes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ GROUP = "galleries"
 
 
 def handlers(outbox: Outbox, *, clock: Clock, on_tick: Sequence[Handler] = ()) -> Mapping[str, Handler]:
-    """By topic; each happens once in effect. on_tick: what a tick does, one after the other."""
+    """Returns the handlers by topic; each event has its effect once. on_tick: the steps of a tick, run one
+    after the other.
+    """
 
     async def tick(envelope: Envelope[JanitorTick]) -> bool:
         for step in on_tick:

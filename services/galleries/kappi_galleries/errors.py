@@ -1,4 +1,4 @@
-"""Expected failures, with the codes clients switch on."""
+"""The expected failures, with the stable codes that clients act on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class GalleryKeyMissing(Unauthenticated):
 
 
 class GalleryKeyWrong(Forbidden):
-    """Unknown keys and keys of other galleries alike, whether the gallery asked for exists or not."""
+    """The key is unknown or belongs to another gallery.
+
+    The answer is the same whether the requested gallery exists or not.
+    """
 
     code, title = "gallery_key_wrong", "The access key does not open this gallery"
 
@@ -33,19 +36,19 @@ class AdminRequired(Forbidden):
 
 
 class GalleryNotFound(NotFound):
-    """Unknown, private, expired and deleted galleries, and those of other accounts, alike."""
+    """The gallery is unknown, private, expired, deleted or another account's; the answer is the same."""
 
     code, title = "gallery_not_found", "There is no such gallery"
 
 
 class GalleryTakenDown(Forbidden):
-    """Told to its manager. detail: the administrator's reason."""
+    """The answer to the manager of a gallery that was taken down. detail: the administrator's reason."""
 
     code, title = "gallery_taken_down", "An administrator took the gallery down"
 
 
 class AccountRequired(Unprocessable):
-    """fields: those asked for that an anonymous gallery cannot have."""
+    """An anonymous gallery cannot have these features. fields: the requested fields that need an account."""
 
     code, title = "account_required", "Only an account's gallery can have this"
 
@@ -80,12 +83,16 @@ class TooManyPasswordAttempts(TooManyRequests):
     code, title = "too_many_password_attempts", "Too many wrong passwords"
 
 
+class TooManyCodes(TooManyRequests):
+    code, title = "too_many_codes", "The gallery was given too many new codes"
+
+
 class CodesExhausted(Unavailable):
     code, title = "codes_exhausted", "No free code was found"
 
 
 class PostNotFound(NotFound):
-    """Never made, deleted, or its picture still being stored: one answer."""
+    """The post never existed, was deleted, or its picture is still being stored; the answer is the same."""
 
     code, title = "post_not_found", "There is no such post"
 
@@ -115,7 +122,7 @@ class PictureUnusable(Unprocessable):
 
 
 class MediaNotFound(NotFound):
-    """Unknown items, and those of other accounts, alike."""
+    """The item is unknown or belongs to another account; the answer is the same."""
 
     code, title = "media_not_found", "There is no such item"
 
@@ -149,7 +156,7 @@ PICTURE_REFUSALS: dict[str, type[Problem]] = {
         InsufficientStorage,
     )
 }
-"""What the media service refuses a picture for, by its code."""
+"""The failures by which the media service refuses a picture, by code."""
 
 
 class ClaimOverQuota(Conflict):
@@ -183,4 +190,4 @@ CLAIM_REFUSALS: dict[str, type[Problem]] = {
         TierWithholds,
     )
 }
-"""What the media service refuses to reserve room for a claim for, by its code."""
+"""The failures by which the media service refuses to reserve room for a claim, by code."""

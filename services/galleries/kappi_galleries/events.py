@@ -1,10 +1,10 @@
-"""What is said of a gallery that was made or changed."""
+"""Builds the events about created and changed galleries."""
 
 from __future__ import annotations
 
 from kappi_contracts.events import GalleryCreated, GalleryUpdated
 
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 
 
 def created(gallery: Gallery) -> GalleryCreated:
@@ -18,7 +18,9 @@ def created(gallery: Gallery) -> GalleryCreated:
 
 
 def updated(gallery: Gallery) -> GalleryUpdated:
-    """Also after its code, key or password changed: whoever keeps grants drops them."""
+    """Returns the event of a change, including one of code, key or password; services that cache grants then
+    drop them.
+    """
     return GalleryUpdated(
         gallery_id=gallery.id,
         owner_id=gallery.owner_id,

@@ -1,4 +1,4 @@
-"""The galleries service's metrics: one closed list."""
+"""The metrics of the galleries service, as one closed list."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ CREATED = Counter(
 )
 CODE_COLLISIONS = Counter(
     "kappi_galleries_code_collisions_total", "Drawn codes that were taken, each answered by a longer one"
+)
+CODE_REFUSALS = Counter(
+    "kappi_galleries_refused_codes_total", "New codes refused to galleries that had their share of a day"
 )
 DELETED = Counter("kappi_galleries_deleted_galleries_total", "Galleries deleted", ("reason",))
 EXPIRY_CLAIMS = Counter(
@@ -40,7 +43,7 @@ ITEM_EVENTS = Counter(
 POSTS = Counter(
     "kappi_galleries_posts_total",
     "Posts",
-    ("outcome",),  # created, refused (its picture), abandoned (before anybody saw it), deleted
+    ("outcome",),  # created, refused (its picture), abandoned (before its publication), deleted
 )
 COMMENTS = Counter(
     "kappi_galleries_comments_total",

@@ -27,7 +27,7 @@ galleries = Table(
     "galleries",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # Kept by the tombstone, so that an old link never opens somebody else's gallery.
+    # The tombstone keeps the code, so that an old link never opens another gallery.
     Column("code", Text),
     Column("owner_id", Uuid),
     Column("visibility", Text, nullable=False),
@@ -35,9 +35,9 @@ galleries = Table(
     Column("access_key_hash", LargeBinary),
     Column("password_hash", Text),
     Column("expires_at", DateTime(timezone=True)),
-    # Viewers get copies of originals that do not tell where they were taken.
+    # Viewers get copies of originals that do not hold where they were taken.
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
-    # By which decision of an administrator it is down, and what its manager is told of it.
+    # By which decision of an administrator it is down, the newest that stands, and what its manager is told.
     Column("takedown_id", Uuid),
     Column("takedown_reason", Text),
     Column("owner_suspended", Boolean, nullable=False, server_default=text("false")),
@@ -66,14 +66,33 @@ galleries = Table(
         name="anonymous_is_open",
     ),
     Index("ix_galleries_owner_id", "owner_id", "id", postgresql_where=text("deleted_at IS NULL")),
-    Index("ix_galleries_takedown_id", "takedown_id", postgresql_where=text("takedown_id IS NOT NULL")),
+)
+
+standing_takedowns = Table(
+    "standing_takedowns",
+    metadata,
+    # Each is lifted by itself: a gallery is down while any is here.
+    Column("takedown_id", Uuid, primary_key=True),
+    Column("gallery_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("ix_standing_takedowns_gallery_id", "gallery_id"),
 )
 
 used_codes = Table(
     "used_codes",
     metadata,
-    # Every code ever handed out, also those that were rotated away: an old link never opens another gallery.
+    # Every code that was ever given to a gallery, replaced ones included, so that an old link never opens
+    # another gallery.
     Column("code", Text, primary_key=True),
+    # Of one that took the place of another: a gallery gets so many a day.
+    Column("gallery_id", Uuid),
+    Column("taken_at", DateTime(timezone=True)),
+    Index(
+        "ix_used_codes_gallery_id_taken_at",
+        "gallery_id",
+        "taken_at",
+        postgresql_where=text("gallery_id IS NOT NULL"),
+    ),
 )
 
 gallery_items = Table(
@@ -84,7 +103,8 @@ gallery_items = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    # An event told of another gallery too: the row outlives its gallery, or a late event would count again.
+    # An event named another gallery, too. The row outlives its gallery, since a late event would count again
+    # otherwise.
     Column("moved", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("state IN ('ready', 'deleted')", name="state_known"),
     Index("ix_gallery_items_gallery_id", "gallery_id"),
@@ -93,7 +113,7 @@ gallery_items = Table(
 deleted_accounts = Table(
     "deleted_accounts",
     metadata,
-    # An access token outlives its account by minutes: what it creates must not.
+    # An access token outlives its account by minutes. The row stops it from creating galleries in that time.
     Column("account_id", Uuid, primary_key=True),
     Column("deleted_at", DateTime(timezone=True), nullable=False),
 )
@@ -101,7 +121,8 @@ deleted_accounts = Table(
 suspended_accounts = Table(
     "suspended_accounts",
     metadata,
-    # As the newest event says: it is kept after a suspension ended, so that an older one changes nothing.
+    # The state in the newest event. The row is kept after a suspension ends, so that an older event changes
+    # nothing.
     Column("account_id", Uuid, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
     Column("suspended", Boolean, nullable=False),
@@ -110,11 +131,11 @@ suspended_accounts = Table(
 authors = Table(
     "authors",
     metadata,
-    # Accounts that posted or commented, with the name their access token told last. A deleted one stays as a
-    # tombstone: its token outlives it by minutes.
+    # Accounts that posted or commented, with the name in their latest access token. A deleted account stays
+    # as a tombstone, because its token outlives it by minutes.
     Column("account_id", Uuid, primary_key=True),
     Column("display_name", Text),
-    # When the token that told the name was issued.
+    # When the token that holds the name was issued.
     Column("named_at", DateTime(timezone=True), nullable=False),
     Column("deleted_at", DateTime(timezone=True)),
     CheckConstraint("deleted_at IS NULL OR display_name IS NULL", name="tombstone_is_bare"),
@@ -125,14 +146,16 @@ posts = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("author_id", Uuid, nullable=False),
-    # draft: its picture is being stored, and it is not visible. deleted: its comments are being removed.
+    # draft: the picture is being stored, and the post is not visible. deleted: the comments are being
+    # removed.
     Column("state", Text, nullable=False),
     Column("caption", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("version", BigInteger, nullable=False, server_default=text("0")),
     Column("comment_count", BigInteger, nullable=False, server_default=text("0")),
-    # The largest count it fell from within a day, when it fell last, and the transaction that did it. A
-    # reader of the list is not shown a post that fell behind the place where the reader met it (ADR-0022).
+    # The largest count that the post fell from within a day, the time of its last fall, and the transaction
+    # that caused it. A reader of the list is not shown again a post that fell behind the place where it was
+    # shown before (ADR-0022).
     Column("dropped_from", BigInteger),
     Column("dropped_at", DateTime(timezone=True)),
     Column("dropped_xid", BigInteger),
@@ -152,7 +175,7 @@ posts = Table(
 comments = Table(
     "comments",
     metadata,
-    # UUIDv7: the order of a post's comments.
+    # UUIDv7, which gives the order of a post's comments.
     Column("id", Uuid, primary_key=True),
     Column("post_id", Uuid, ForeignKey("posts.id"), nullable=False),
     Column("author_id", Uuid, nullable=False),
@@ -165,14 +188,14 @@ comments = Table(
 password_attempts = Table(
     "password_attempts",
     metadata,
-    # A keyed hash of gallery and client: no address is stored.
+    # A keyed hash of gallery and client, so that no address is stored.
     Column("subject_hash", LargeBinary, primary_key=True),
     Column("spent_until", DateTime(timezone=True), nullable=False),
     Index("ix_password_attempts_spent_until", "spent_until"),
 )
 
-# How often a gallery was looked at and taken home on a UTC day (ADR-0024); of its items, and by traits of its
-# viewers. Three tables, because what they count is not crossed.
+# The accesses to a gallery on a UTC day (ADR-0024), by kind, by item and by viewer trait. They are three
+# tables because these counts are not crossed.
 access_days = Table(
     "access_days",
     metadata,
@@ -206,7 +229,7 @@ access_trait_days = Table(
     Index("ix_access_trait_days_day", "day"),
 )
 
-# Over all galleries, deleted ones included: names none. trait: `kind` as well.
+# The sums over all galleries, deleted ones included; no gallery is named. trait: may also be `kind`.
 access_total_days = Table(
     "access_total_days",
     metadata,
@@ -216,7 +239,7 @@ access_total_days = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# Deleted galleries with many counters, which the next tick removes.
+# Deleted galleries that still have many counters, which the next tick removes.
 buried_statistics = Table(
     "buried_statistics",
     metadata,

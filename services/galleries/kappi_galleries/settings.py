@@ -10,11 +10,11 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from kappi_galleries.credentials import ALPHABET
+from kappi_galleries.domain.credentials import ALPHABET
 
 
 class GalleriesSettings(DatabaseSettings):
-    """What the galleries service can be told."""
+    """The settings of the galleries service."""
 
     model_config = SettingsConfigDict(
         env_prefix="KAPPI_GALLERIES_", frozen=True, extra="ignore", populate_by_name=True
@@ -25,15 +25,15 @@ class GalleriesSettings(DatabaseSettings):
     public_url: str = Field(
         default="http://127.0.0.1:8000",
         validation_alias=AliasChoices("KAPPI_GALLERIES_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
-        description="Where people reach the gateway; the links handed out begin with it",
+        description="Public address of the gateway; the links of galleries begin with it",
     )
     grant_key: SecretStr | None = Field(
         default=None, description="Ed25519 private key that seals grants, PKCS#8 PEM"
     )
-    grant_key_file: Path | None = Field(default=None, description="The same, as a file")
+    grant_key_file: Path | None = Field(default=None, description="File that holds this key instead")
     account_jwks_url: str = Field(
         default="http://127.0.0.1:8001/.well-known/jwks.json",
-        description="Where the identity service publishes the keys of its access tokens",
+        description="Address at which the identity service publishes the keys of its access tokens",
     )
     media_url: str = Field(
         default="http://127.0.0.1:8003",
@@ -45,26 +45,34 @@ class GalleriesSettings(DatabaseSettings):
     post_draft_lifetime: timedelta = Field(
         default=timedelta(hours=24),
         ge=timedelta(hours=1),
-        description="After it a post whose picture never came whole is swept",
+        description="Age at which a post whose picture was not stored completely is removed",
     )
     anonymous_lifetime: timedelta = Field(
-        default=timedelta(days=30), description="Life of an anonymous gallery that asks for none"
+        default=timedelta(days=30), description="Lifetime of an anonymous gallery whose creation names none"
     )
     anonymous_lifetime_cap: timedelta = Field(
-        default=timedelta(days=30), description="The longest life that may be asked for, from now"
+        default=timedelta(days=30), description="Longest lifetime that a request may name, counted from now"
     )
     code_alphabet: str = Field(default=ALPHABET, min_length=1)
     code_length: int = Field(default=4, ge=1, le=16, description="Characters of a code's first attempt")
+    code_changes_per_day: int = Field(
+        default=24,
+        ge=1,
+        description="New codes that a gallery gets in place of its old ones: none is handed out twice, so "
+        "each makes short codes rarer for all; more are answered 429 `too_many_codes`",
+    )
     password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
     password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
     password_queue: int = Field(
-        default=64, ge=1, description="Passwords waiting to be checked at most; more are answered 503 `busy`"
+        default=64,
+        ge=1,
+        description="Most passwords that wait to be checked; further ones are answered 503 `busy`",
     )
     password_share: int = Field(
         default=8,
         ge=1,
-        description="Of them, for one address or account; addresses are served in turn, so that one that "
-        "sends many delays the others by one password each",
+        description="Most waiting passwords of one address or account; addresses are served in turn, so that "
+        "an address that sends many delays each other one by one password",
     )
     unlock_burst: int = Field(
         default=10, ge=1, description="Wrong passwords a client may send to a gallery at once"
@@ -72,16 +80,19 @@ class GalleriesSettings(DatabaseSettings):
     unlock_refill: timedelta = Field(
         default=timedelta(minutes=1),
         gt=timedelta(0),
-        description="After how long it may send one more",
+        description="Time after which a client may send one more wrong password",
     )
 
     statistics_retention: timedelta = Field(
-        default=timedelta(days=730), gt=timedelta(0), description="Of daily counters of accesses"
+        default=timedelta(days=730),
+        gt=timedelta(0),
+        description="Time for which daily counters of accesses are kept",
     )
     statistics_step: int = Field(
         default=5,
         ge=1,
-        description="Language, role and app of a gallery's viewers are told in steps of this many a day",
+        description="Step to which daily counts by language, role and app are rounded down for a gallery's "
+        "manager, so that no single viewer is identified",
     )
 
     @model_validator(mode="after")
@@ -95,7 +106,7 @@ class GalleriesSettings(DatabaseSettings):
         return self
 
     def grant_key_pem(self) -> str:
-        """The signing key's text. Raises OSError when its file cannot be read."""
+        """Returns the signing key's text. Raises OSError when its file cannot be read."""
         if self.grant_key is not None:
             return self.grant_key.get_secret_value()
         assert self.grant_key_file is not None

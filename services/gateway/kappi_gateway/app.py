@@ -1,4 +1,4 @@
-"""The gateway as an ASGI app: finds the endpoint, knows whose request it is, speaks CORS."""
+"""The gateway as an ASGI app: finds the endpoint, finds the client's address, adds the CORS headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kappi_gateway.router import Router
 from kappi_gateway.static import Page, send_page
 
 _CORS = (
-    # No cookies anywhere: whoever holds a code, key or token holds the right, from any origin.
+    # The API uses no cookies: a code, key or token is the whole credential, so it is valid from any origin.
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
@@ -36,8 +36,11 @@ _PREFLIGHT = [
 
 
 class Gateway:
-    """Everything but /store/ and /admin. places: of one address, of those that its edge has. missing: what a
-    browser is shown where there is nothing."""
+    """The ASGI app for every path except /store/ and /admin.
+
+    places: limits the requests of one address at once, within the places that the chassis' edge has. missing:
+    page shown to a browser for a path that does not exist.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class Gateway:
         self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises Problem; the chassis' edge around it answers with it."""
+        """Raises Problem, which the chassis' edge around this app turns into the answer."""
         if scope["type"] != "http":
             return
         method: str = scope["method"]
@@ -81,12 +84,15 @@ class Gateway:
 
 
 def _shows_pages(method: str, headers: RawHeaders) -> bool:
-    """A browser that was led here, not a program: those ask for JSON, or for anything."""
+    """Whether the client is a browser that followed a link. Programs ask for JSON or for any type."""
     return method in {"GET", "HEAD"} and b"text/html" in (first(headers, b"accept") or b"")
 
 
 def with_cors(app: App) -> App:
-    """Outside even the chassis' edge: a page must be able to read errors and refusals too."""
+    """Adds the CORS headers.
+
+    It wraps even the chassis' edge, because a page must be able to read errors too.
+    """
 
     async def cors(scope: Scope, receive: Receive, send: Send) -> None:
         def send_with_cors(message: Message) -> Awaitable[None]:
@@ -100,7 +106,7 @@ def with_cors(app: App) -> App:
 
 
 def with_hsts(app: App, *, addresses: ClientAddresses, max_age_s: int) -> App:
-    """Tells browsers that came over HTTPS to come by nothing else (RFC 6797; over HTTP it must not)."""
+    """Adds Strict-Transport-Security to answers over HTTPS; over HTTP the header is forbidden (RFC 6797)."""
     header = (b"strict-transport-security", f"max-age={max_age_s}".encode())
 
     async def hsts(scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +125,7 @@ def with_hsts(app: App, *, addresses: ClientAddresses, max_age_s: int) -> App:
 
 
 def below(path: str, app: App) -> App:
-    """The app below a path. A proxy in front may leave it in what it passes on, or take it off."""
+    """Serves the app below a path. A proxy in front may pass the path on or strip it; both work."""
     prefix = path.encode()
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +141,7 @@ def below(path: str, app: App) -> App:
 
 
 async def _move_to(path: str, send: Send) -> None:
-    """The links of a page are relative to its address, so that must end as it should."""
+    """Redirects to `path`. The links of a page are relative to its address, so the final slash matters."""
     headers = [(b"location", path.encode()), (b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 308, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

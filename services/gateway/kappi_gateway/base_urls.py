@@ -1,12 +1,13 @@
-"""Where the URLs of an answer begin: the public URL, or the address that the client came by.
+"""The base URL of the links in an answer: the public URL, or the address that the client used.
 
-A client says in `Host` what it likes, and what it says ends in the answers that others read from caches and
-chats. So an address counts only if the settings list it, or if it is the very one of this machine that the
-connection was made to.
+A client can write anything into `Host`, and links built from it end up in caches and chats of other people.
+So an address counts only if the settings list it, or if it is the address of this machine that the connection
+was made to.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -17,10 +18,16 @@ from kappi_chassis.http.edge import Scope
 from kappi_gateway.client_address import ClientAddresses
 from kappi_gateway.headers import FORWARDED_HOST, HOST, first, text
 
+_HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
+"""A name or an address, as `Host` has it (RFC 9110, 7.2)."""
+
 
 class BaseUrls:
-    """public_url: None where none is set. hosts: further ones, with the port where it is not the scheme's
-    own. own_addresses: whether those of this machine count, too. addresses: tell whose headers are believed.
+    """Finds the base URL of a request.
+
+    public_url: None if none is set. hosts: further accepted hosts, with the port unless it is the scheme's
+    default. own_addresses: whether the addresses of this machine are accepted, too. addresses: decides which
+    peers' forwarding headers are believed.
     """
 
     def __init__(
@@ -39,11 +46,11 @@ class BaseUrls:
 
     @property
     def path(self) -> str:
-        """Of the public URL."""
+        """The path of the public URL."""
         return self._public.path
 
     def of_request(self, scope: Scope) -> str | None:
-        """None for the public URL."""
+        """Returns the base URL for this request, None for the public URL."""
         host = self._host_of(scope)
         if host is None or host == self._public_host:
             return None
@@ -53,15 +60,16 @@ class BaseUrls:
         return f"{self._addresses.scheme_of(scope)}://{named}{self.path}"
 
     def of_page(self, scope: Scope) -> SplitResult:
-        """Where a page is whose answers only its own client reads: by any host, where no proxy is in front.
+        """Returns the base URL of a page that only its own client reads.
 
-        This machine may have names of which nothing is known here. Raises HeaderUnreadable.
+        Without a proxy in front, any host is accepted, because this machine may have names that the gateway
+        cannot know. Raises HeaderUnreadable.
         """
         base_url = self.of_request(scope)
         if base_url is not None:
             return urlsplit(base_url)
         host = self._host_of(scope)
-        if host is None or (self._public_host and not self._own_addresses):
+        if host is None or not _HOST.fullmatch(host) or (self._public_host and not self._own_addresses):
             return self._public
         return SplitResult(self._addresses.scheme_of(scope), text(host), self.path, "", "")
 
@@ -69,13 +77,13 @@ class BaseUrls:
         if self._addresses.trusts_some and (client := scope["client"]) and self._addresses.trusts(client[0]):
             forwarded = first(scope["headers"], FORWARDED_HOST)
             if forwarded is not None:
-                return forwarded.rpartition(b",")[2].strip()  # that of the proxy next to us
+                return forwarded.rpartition(b",")[2].strip()  # set by the nearest proxy
         return first(scope["headers"], HOST)
 
 
 @lru_cache(maxsize=256)
 def _names_of(address: str, port: int) -> frozenset[str]:
-    """What a client may call the address that it is connected to."""
+    """Returns the host names by which a client may call the address that it is connected to."""
     try:
         ip = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A request's body on its way to a service: whole where it came whole, else streamed, within its limit."""
+"""The body of a request on its way to a service: whole if it came in one piece, else streamed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from kappi_gateway.headers import CONTENT_LENGTH, TRANSFER_ENCODING, RawHeaders
 from kappi_gateway.minimum_rate import MinimumRate, RateAllowance
 
 GRACE_S = 0.5
-"""What anybody may fall behind; who does by more needs a place among the slow ones of its address."""
+"""Seconds that any client may fall behind. A client further behind needs a slow place of its address."""
 
 Slow = Callable[[], AbstractContextManager[None]]
-"""Held while we wait for a client that has fallen behind. Raises what is to be answered instead."""
+"""Returns a context that is held while the gateway waits for a slow client.
+
+Raises the problem to answer with.
+"""
 
 
 class ClientLeft(Exception):
@@ -25,11 +28,11 @@ class ClientLeft(Exception):
 
 
 class RequestBody:
-    """What a client sends. After `open`, iterate for the pieces, or take `whole`.
+    """The body that a client sends. After `open`, iterate over its pieces or call `read_whole`.
 
-    length: as declared, None when chunked. limit_bytes: None for no limit. pace: to be kept; time in which
-    nobody reads does not count. slow: see there. `failure` tells afterwards why the iteration ended early,
-    if it did.
+    length: declared length in bytes, None if chunked. limit_bytes: None for no limit. rate: minimum rate of
+    the client; time in which the gateway does not read does not count. slow: see `Slow`. `failure`: the
+    reason why the iteration ended early, None if it did not.
     """
 
     def __init__(
@@ -54,9 +57,9 @@ class RequestBody:
         self.failure: ClientLeft | Problem | None = None
 
     async def open(self, on_end: Callable[[], None]) -> None:
-        """Read the first piece, with luck all. on_end: called when the body is complete.
+        """Reads the first piece, often the whole body. on_end: called when the body is complete.
 
-        Raises ClientLeft, PayloadTooLarge, RequestTimeout, and what `slow` does.
+        Raises ClientLeft, PayloadTooLarge, RequestTimeout, and what `slow` raises.
         """
         self._head, more = await self._next()
         self._check(len(self._head))
@@ -67,7 +70,7 @@ class RequestBody:
             on_end()
 
     async def read_whole(self) -> bytes:
-        """All of it, after `open`; for bodies that are small. Raises as `open` does."""
+        """Returns the whole body, after `open`; for small bodies. Raises as `open` does."""
         if self.whole is None:
             self.whole = b"".join([piece async for piece in self])
         return self.whole
@@ -104,7 +107,7 @@ class RequestBody:
         return piece, message.get("more_body", False)
 
     async def _message(self) -> Message:
-        """Raises TimeoutError, and what `slow` does."""
+        """Raises TimeoutError, and what `slow` raises."""
         left_s = self._leeway.left_s
         grace_s = max(0.0, GRACE_S - self._leeway.behind_s)
         try:
@@ -129,9 +132,10 @@ def declared_body(
     slow: Slow = nullcontext,
     too_large: type[PayloadTooLarge] = PayloadTooLarge,
 ) -> RequestBody | None:
-    """The body the headers announce, None when there is none. too_large: what is said of one over its limit.
+    """Returns the body that the headers announce, None if there is none.
 
-    Raises PayloadTooLarge before a byte of it is read, BadRequest for a length that is no number.
+    too_large: error class for a body over the limit. Raises PayloadTooLarge before a byte is read, and
+    BadRequest for a length that is not a number.
     """
     length: int | None = None
     chunked = False

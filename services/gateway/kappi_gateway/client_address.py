@@ -1,4 +1,4 @@
-"""Whose request it is: the peer's address, or what a trusted proxy says (RFC 7239's older cousin)."""
+"""The client's address: the peer's, or that in a trusted proxy's `X-Forwarded-For` (older than RFC 7239)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Address = IPv4Address | IPv6Address
 
 
 class ClientAddresses:
-    """Tells a client's address. trusted: networks of proxies whose word counts."""
+    """Finds a client's address. trusted: networks of the proxies whose forwarding headers are believed."""
 
     def __init__(self, trusted: Iterable[Network]) -> None:
         self._trusted = tuple(trusted)
@@ -29,11 +29,14 @@ class ClientAddresses:
         return self.trusts_some and self._is_trusted(peer)
 
     def key_of_peer(self, peer: str) -> str | None:
-        """What limits of connections count by; None for a trusted proxy, which connects for many clients."""
+        """Returns the key of connection limits; None for a trusted proxy, which connects for many clients."""
         return None if self.trusts(peer) else limit_key(peer)
 
     def of(self, peer: str, forwarded_for: str | None) -> str:
-        """The nearest address that is not one of our proxies; beyond it anyone may have written."""
+        """Returns the nearest address that is not a trusted proxy.
+
+        Any client may have written the ones beyond it.
+        """
         if forwarded_for is None or not self.trusts(peer):
             return peer
         client = peer
@@ -47,7 +50,7 @@ class ClientAddresses:
         return client
 
     def of_request(self, scope: Scope) -> str:
-        """Whose request it is. The scheme of the scope becomes that of the client's connection."""
+        """Returns the client's address and sets the scope's scheme to that of the client's connection."""
         client = scope["client"]
         peer: str = client[0] if client else UNKNOWN
         if not self.trusts(peer):
@@ -58,7 +61,7 @@ class ClientAddresses:
         return self.of(peer, chain.decode("latin-1"))
 
     def scheme_of(self, scope: Scope) -> str:
-        """Of the client's connection: `http` or `https`."""
+        """Returns the scheme of the client's connection: `http` or `https`."""
         client, scheme = scope["client"], str(scope["scheme"])
         if client and self.trusts(client[0]):
             forwarded = first(scope["headers"], FORWARDED_PROTO)
@@ -74,7 +77,7 @@ class ClientAddresses:
 
 
 limit_key = lru_cache(maxsize=16_384)(address_subject)
-"""What limits count by."""
+"""Returns the key of an address for limits (see `address_subject`)."""
 
 
 def _parse(text: str) -> _Address | None:

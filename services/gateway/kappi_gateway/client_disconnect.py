@@ -1,4 +1,4 @@
-"""Noticing that the client left, so that nobody works for it any more."""
+"""Detection of a client that has left, so that no work continues for it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from kappi_chassis.http.edge import Receive
 from kappi_gateway import metrics
 
 WATCH_AFTER_S = 0.01
-"""Watching costs a task, most answers take less than this: they never pay for it."""
+"""Seconds before watching starts.
+
+Watching costs a task, and most answers take less, so they never pay for it.
+"""
 
 
 class ClientDisconnect:
-    """Within it, the running task is cancelled when the client goes; outside, that looks like a normal end.
+    """Cancels the running task within the context when the client leaves; the context then ends normally.
 
-    Arm it once the request's body has been read: only one may call `receive` at a time.
+    Arm it after the request's body has been read, because only one task may call `receive` at a time.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -55,5 +58,5 @@ class ClientDisconnect:
         if not self.happened or working is None:
             return False
         metrics.CLIENTS_LEFT.inc()
-        # Someone else's cancellation (the process stops) that came on top of ours still counts.
+        # A cancellation from elsewhere (the process stops) that came on top of this one must still count.
         return working.uncancel() == 0 and kind is asyncio.CancelledError

@@ -1,8 +1,9 @@
-"""Changes of galleries and the end of accounts, as they happen: grants they make stale are dropped.
+"""Drops grants that become stale when a gallery changes or an account ends.
 
-Every instance has to hear of every change, and only of changes from now on, so this reads without a group,
-from the end, and commits nothing: there is nothing to redeliver, a missed change costs at most the time a
-grant is reused. After each interruption everything is dropped, because nobody knows what was missed.
+Every instance needs every change, but only changes from now on. So this consumer reads without a group, from
+the end, and commits nothing: there is nothing to redeliver, and a missed change costs at most the time for
+which a grant is reused. After each interruption all grants are dropped, because the missed changes are
+unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _log = get_logger(__name__)
 
 
 class GalleryChanges:
-    """Drops grants while it runs."""
+    """Reads the change topics and drops the grants concerned while it runs."""
 
     def __init__(self, connection: KafkaConnection, cache: GrantCache) -> None:
         self._connection = connection
@@ -37,7 +38,7 @@ class GalleryChanges:
         self._connected = False
 
     async def run(self) -> None:
-        """Until cancelled. The gateway works without the broker, so losing it is waited out."""
+        """Runs until cancelled. The gateway works without the broker, so a lost broker is waited for."""
         backoff_s = FIRST_BACKOFF_S
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Trading what a client shows for a grant (ADR-0003), and counting who guesses."""
+"""Exchanges a client's credential for a grant (ADR-0003) and counts wrong guesses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _CODE = re.compile(r"[a-z0-9]{1,64}")
 
 
 def normal_code(raw: bytes) -> str | None:
-    """A short code as its gallery knows it: trimmed, lower-case. None for what cannot be one.
+    """Returns a short code in its normal form: trimmed, lower-case. None for text that cannot be a code.
 
     raw: percent-encoded, as in a path.
     """
@@ -59,7 +59,10 @@ def normal_code(raw: bytes) -> str | None:
 
 
 class Credentials:
-    """owners: None where there are no accounts; then nobody looks at `Authorization` here."""
+    """Obtains grants for requests.
+
+    owner_grants: None without accounts; the gateway then ignores `Authorization`.
+    """
 
     def __init__(
         self,
@@ -77,10 +80,10 @@ class Credentials:
         self._owner_grants = owner_grants
 
     async def obtain(self, route: Route, request: Request) -> Granted | None:
-        """The grant a route asks for, None when it asks for none.
+        """Returns the grant that a route needs, None if it needs none.
 
-        Raises GalleryKeyMissing, CredentialsMissing, AccessTokenInvalid, GalleryNotFound and what else is
-        not there, TooManyGuesses, GrantRefused, UpstreamUnavailable, UpstreamTimeout, KeysUnavailable.
+        Raises GalleryKeyMissing, CredentialsMissing, AccessTokenInvalid, GalleryNotFound and the other "not
+        found" errors, TooManyGuesses, GrantRefused, UpstreamUnavailable, UpstreamTimeout, KeysUnavailable.
         """
         rule = route.credential
         if rule is Credential.CODE_IN_PATH:
@@ -92,7 +95,7 @@ class Credentials:
         access_key = first(request.headers, GALLERY_KEY)
         shown = first(request.headers, GALLERY_CODE) if rule is Credential.VIEWER else None
         if (access_key or shown) and self._owner_grants is not None:
-            # A token that is sent must be good, whatever else is sent: galleries and identity say so, too.
+            # A token that is sent must be valid, whatever else is sent, as in galleries and identity.
             await self._owner_grants.account_of(request.headers)
         if access_key:
             return await self._by_key(text(access_key))
@@ -108,17 +111,17 @@ class Credentials:
         raise CredentialsMissing("Send X-Gallery-Key, X-Gallery-Code, or the owner's access token.")
 
     async def has_token(self, request: Request) -> bool:
-        """Whether a good one was sent. Raises AccessTokenInvalid, KeysUnavailable."""
+        """Whether a valid access token was sent. Raises AccessTokenInvalid, KeysUnavailable."""
         return (
             self._owner_grants is not None
             and await self._owner_grants.account_of(request.headers) is not None
         )
 
     async def of_named_gallery(self, request: Request, body: bytes) -> Granted | None:
-        """A grant to manage the gallery that something is to be moved to; None where a body says no such
-        thing, or no token is sent.
+        """Returns a grant to manage the gallery that the body names as the target of a move.
 
-        What else is wrong with the body its service says. Raises as `obtain` does.
+        None if the body asks for no move or no token is sent. Other faults of the body are left to its
+        service. Raises as `obtain` does.
         """
         token = None if self._owner_grants is None else bearer(request.headers)
         try:
@@ -130,7 +133,7 @@ class Credentials:
         return await self._owner_grants.obtain(token, collection=GALLERIES, thing_id=str(named.gallery_id))
 
     async def after_a_move(self, route: Route, request: Request, granted: Granted) -> Granted | None:
-        """A grant of the gallery that a thing which was not found is in now; None where it was not moved.
+        """Returns a grant of the gallery that now holds an item that was not found; None if it did not move.
 
         Raises as `obtain` does.
         """
@@ -144,22 +147,25 @@ class Credentials:
         return None if found is None or found.grant.gallery_id == granted.grant.gallery_id else found
 
     async def role_of(self, request: Request) -> Role | None:
-        """What a good token says of its account; None without one. Never refuses, hardly waits."""
+        """Returns the role in a valid token; None without one. It never refuses and hardly ever waits."""
         if self._owner_grants is None or first(request.headers, AUTHORIZATION) is None:
             return None
         return await self._owner_grants.role_of(request.headers)
 
     def drop(self, granted: Granted) -> None:
-        """The service did not accept it."""
+        """Drops a grant that the service did not accept."""
         self._cache.drop(granted.key, granted.grant)
 
     def drop_gallery(self, gallery_id: UUID) -> None:
-        """The gallery has changed."""
+        """Drops all grants of a gallery that has changed."""
         self._cache.drop_gallery(gallery_id)
 
     async def limited_subject(self, limit: Limit, request: Request) -> str:
-        """Whom a call counts for: the account of a good token, where an account makes things; anyone else is
-        an address. Raises AccessTokenInvalid, KeysUnavailable."""
+        """Returns the key by which a limit counts this request.
+
+        That is the account of a valid token for limits on things that accounts make, else the address. Raises
+        AccessTokenInvalid, KeysUnavailable.
+        """
         if limit in _BY_ACCOUNT and self._owner_grants is not None:
             account_id = await self._owner_grants.account_of(request.headers)
             if account_id is not None:
@@ -182,14 +188,17 @@ class Credentials:
             return Granted(key, kept, cached=True)
         question = {"code": code}
         if password is not None:
-            # Tries are counted per gallery and client, over all replicas: only galleries can.
+            # Only galleries can count password tries per gallery and client over all replicas.
             question |= {"password": password, "client": limit_key(request.address)}
         return Granted(key, await self._look_up(request.address, key, question), cached=False)
 
     async def _look_up(self, address: str, key: GrantKey, question: dict[str, str]) -> KeptGrant:
-        """Whoever asks pays first and is refunded for a code that exists: many guesses at once must not
-        all pass the check. Those who only wait for the same answer, or found the code before, pay when it is
-        no."""
+        """Asks galleries for the grant of a code and counts wrong guesses.
+
+        The request that asks pays a guess first and gets it back if the code exists, so that many guesses at
+        once cannot all pass the check. A request that joins a running lookup, or found the code before, pays
+        only if the code does not exist.
+        """
         pays = not self._cache.is_being_asked(key) and not self._guesses.has_found(address, key.code)
         if pays:
             self._guesses.spend(address)
@@ -202,7 +211,7 @@ class Credentials:
                 self._guesses.missed(address, key.code)
                 raise GalleryNotFound from refused
             if pays:
-                # The code was right; wrong passwords are counted by galleries.
+                # The code was right; galleries counts wrong passwords.
                 self._guesses.refund(address)
             if refused.status == Unauthenticated.status:
                 self._guesses.found(address, key.code)

@@ -1,4 +1,4 @@
-"""Expected failures, with the codes clients switch on."""
+"""Expected failures, with the codes that clients rely on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class UpstreamTimeout(Problem):
 
 
 class UpstreamBroke(CutOff):
-    """The service broke off in the middle of its answer: ours must be cut too, never ended as if whole."""
+    """The service stopped in the middle of its answer: the gateway's must be cut off too, not end
+    normally."""
 
 
 class ClientStalled(CutOff):
@@ -38,7 +39,7 @@ class RequestTimeout(Problem):
 
 
 class FileTooLarge(PayloadTooLarge):
-    """As the media service says it."""
+    """The same words as the media service's."""
 
     code, title = "file_too_large", "A file is larger than the tier allows"
 
@@ -48,25 +49,25 @@ class HeaderUnreadable(BadRequest):
 
 
 class GalleryNotFound(NotFound):
-    """Word for word what the galleries service says, so that nobody can tell who refused."""
+    """The same words as the galleries service's, so that a client cannot see which of them refused."""
 
     code, title = "gallery_not_found", "There is no such gallery"
 
 
 class MediaNotFound(NotFound):
-    """As the media service says it: an owner's token must not tell foreign items from unknown ones."""
+    """The same words as the media service's: an owner's token must not reveal that a foreign item exists."""
 
     code, title = "media_not_found", "There is no such item"
 
 
 class UploadNotFound(NotFound):
-    """As the media service says it."""
+    """The same words as the media service's."""
 
     code, title = "upload_not_found", "There is no such upload"
 
 
 class LinkNotFound(NotFound):
-    """As the media service says it."""
+    """The same words as the media service's."""
 
     code, title = "link_not_found", "There is no such link"
 
@@ -104,7 +105,7 @@ class TooManyFiles(TooManyRequests):
 
 
 class TooManyTransfers(TooManyRequests):
-    """Told in the words of S3: `SlowDown`."""
+    """Answered with S3's error code `SlowDown`."""
 
     code, title = "too_many_transfers", "Too many transfers at once from one address"
 
@@ -126,7 +127,7 @@ class TooManyAccounts(TooManyRequests):
 
 
 class GrantRefused(Exception):
-    """The galleries service turned a credential down; its problem document is the answer.
+    """The galleries service refused a credential; its problem document is the answer.
 
     status: 4xx. headers: lower-case, only those that belong to the refusal.
     """
@@ -140,5 +141,5 @@ class GrantRefused(Exception):
         self._document = document
 
     def body_for(self, request_id: str) -> bytes:
-        """The document for one of those who asked the same at once: it names their own request."""
+        """Returns the document with the id of one request: several requests may share one refusal."""
         return msgspec.json.encode({**self._document, "request_id": request_id})

@@ -1,4 +1,4 @@
-"""Which gallery an item, an upload or a link belongs to: media knows. Only a move of the item changes it."""
+"""The gallery of an item, an upload or a link, asked from media. It changes only when the item is moved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _decoder = msgspec.json.Decoder(_Answer)
 
 
 class GalleryLookup:
-    """At most `size` remembered, the longest unused go first. What is not there is asked for again."""
+    """Caches at most `size` galleries, the least recently used go first. An unknown thing is not cached."""
 
     def __init__(self, upstreams: Upstreams, *, size: int) -> None:
         self._upstreams = upstreams
@@ -29,9 +29,9 @@ class GalleryLookup:
         self._known: OrderedDict[tuple[str, UUID], UUID] = OrderedDict()
 
     async def gallery_of(self, collection: str, thing_id: UUID) -> UUID | None:
-        """collection: `media`, `uploads` or `links`. None when there is no such thing.
+        """Returns the gallery of a thing, None if there is no such thing.
 
-        Raises UpstreamUnavailable, UpstreamTimeout.
+        collection: `media`, `uploads` or `links`. Raises UpstreamUnavailable, UpstreamTimeout.
         """
         key = (collection, thing_id)
         known = self._known.get(key)
@@ -46,7 +46,7 @@ class GalleryLookup:
         return found
 
     def forget(self, collection: str, thing_id: UUID) -> None:
-        """It may have been moved: the next look asks again."""
+        """Forgets a thing that may have been moved, so that the next lookup asks media again."""
         self._known.pop((collection, thing_id), None)
 
     async def _ask(self, collection: str, thing_id: UUID) -> UUID | None:

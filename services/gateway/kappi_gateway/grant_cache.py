@@ -1,7 +1,7 @@
-"""Grants kept for a while, so that a popular gallery does not ask the galleries service for each view.
+"""A cache of grants, so that a popular gallery does not ask the galleries service for each view.
 
-One miss at a time per credential: whoever comes meanwhile waits for the same answer. A refusal is never
-kept: a code that did not exist a moment ago may have been handed out since.
+Each credential has at most one lookup at a time; concurrent requests wait for the same answer. Refusals are
+never cached, because a code that did not exist may have been issued since.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Monotonic = Callable[[], float]
 
 
 class GrantKey(NamedTuple):
-    """What a grant was given for. digest: keyed hash of the secret part, b"" when there is none."""
+    """The credential a grant was given for. digest: keyed hash of the secret part, b"" when there is none."""
 
     kind: str
     code: str
@@ -29,8 +29,11 @@ class GrantKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeptGrant:
-    """A sealed grant. reusable_s: seconds it may be used again after it was given. account_id: the owner's
-    whose access token it was given for, if it was for one."""
+    """A sealed grant.
+
+    reusable_s: seconds for which it may be reused after it was given. account_id: the owner's account if the
+    grant was given for an access token, else None.
+    """
 
     token: str
     gallery_id: UUID
@@ -40,7 +43,7 @@ class KeptGrant:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A grant, and whether it came from the cache (then a refusal may only mean that it got old)."""
+    """A grant. cached: it came from the cache, so a refusal may only mean that it is too old."""
 
     key: GrantKey
     grant: KeptGrant
@@ -48,7 +51,7 @@ class Granted:
 
 
 class SecretDigests:
-    """Keyed hashes, under which passwords, access keys and tokens are remembered.
+    """Keyed hashes that stand for passwords, access keys and tokens in the cache.
 
     secret: random, of this process alone.
     """
@@ -72,7 +75,7 @@ class _Flight:
 
 
 class GrantCache:
-    """At most `size` grants, the longest unused go first."""
+    """Holds at most `size` grants; the least recently used go first."""
 
     def __init__(self, *, size: int, monotonic: Monotonic) -> None:
         self._size = size
@@ -85,7 +88,7 @@ class GrantCache:
         return len(self._kept)
 
     def find(self, key: GrantKey) -> KeptGrant | None:
-        """A grant that may still be used."""
+        """Returns a grant that may still be used, else None."""
         found = self._kept.get(key)
         if found is None:
             return None
@@ -100,9 +103,9 @@ class GrantCache:
         return key in self._flights
 
     async def obtain(self, key: GrantKey, ask: Ask) -> KeptGrant:
-        """The answer to `ask`, shared with everyone who wants the same meanwhile. Raises what `ask` raises.
+        """Returns the answer to `ask`, shared by all concurrent calls for one key. Raises as `ask` does.
 
-        When all of them have left, the question is withdrawn.
+        The lookup is cancelled when all its callers have left.
         """
         flight = self._flights.get(key)
         if flight is None:
@@ -119,17 +122,17 @@ class GrantCache:
                 flight.task.cancel()
 
     def drop(self, key: GrantKey, grant: KeptGrant) -> None:
-        """Forget this grant, which was refused; a newer one stays."""
+        """Drops a refused grant; a newer grant of the same key stays."""
         found = self._kept.get(key)
         if found is not None and found[0] is grant:
             metrics.GRANTS_DROPPED.labels("refused").inc()
             self._remove(key)
 
     def drop_gallery(self, gallery_id: UUID) -> None:
-        """Forget every grant of a gallery, which has changed.
+        """Drops every grant of a gallery that has changed.
 
-        Answers under way may be older than the change, and nobody knows yet which gallery they are of: they
-        reach those who wait for them, but are not kept, and nobody joins them any more.
+        Running lookups may be older than the change, and their gallery is not known yet: their answers reach
+        the waiting callers but are not cached, and later callers do not join them.
         """
         self._flights.clear()
         for key in self._by_gallery.pop(gallery_id, set()):
@@ -137,9 +140,9 @@ class GrantCache:
             del self._kept[key]
 
     def drop_account(self, account_id: UUID) -> None:
-        """Forget every grant given to an account, which is gone.
+        """Drops every grant of a deleted account.
 
-        Looks at all of them: accounts are deleted far more rarely than grants are kept.
+        It looks at all grants, because accounts are deleted far more rarely than grants are cached.
         """
         self._flights.clear()
         gone = [key for key, (grant, _) in self._kept.items() if grant.account_id == account_id]
@@ -148,7 +151,7 @@ class GrantCache:
             self._remove(key)
 
     def drop_all(self) -> None:
-        """Forget everything: changes may have been missed."""
+        """Drops all grants, because changes may have been missed."""
         self._flights.clear()
         self._kept.clear()
         self._by_gallery.clear()

@@ -1,4 +1,4 @@
-"""Asking the galleries service for a grant, which it gives or refuses (ADR-0003)."""
+"""Client of the galleries service for grants, which it gives or refuses (ADR-0003)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kappi_gateway.routes import Service
 from kappi_gateway.upstream import Upstreams
 
 MARGIN_S = 10.0
-"""A grant is not reused in its last seconds: it has to live until the service has looked at it."""
+"""A grant is not reused in its last seconds, because it must still be valid when the service checks it."""
 
 Kind = Literal["view", "key", "owner"]
 _REFUSAL_HEADERS = frozenset({b"content-type", b"retry-after", b"www-authenticate"})
@@ -33,14 +33,14 @@ _decoder = msgspec.json.Decoder(_Answer)
 
 
 class GrantClient:
-    """lifetime: how long a grant is reused at most."""
+    """Asks for grants. lifetime: longest time for which a grant is reused."""
 
     def __init__(self, upstreams: Upstreams, *, lifetime: timedelta) -> None:
         self._upstreams = upstreams
         self._lifetime_s = lifetime.total_seconds()
 
     async def ask(self, kind: Kind, question: dict[str, str]) -> KeptGrant:
-        """Raises GrantRefused, UpstreamUnavailable, UpstreamTimeout."""
+        """Returns a grant. Raises GrantRefused, UpstreamUnavailable, UpstreamTimeout."""
         response = await self._upstreams.send(
             Service.GALLERIES,
             "POST",
@@ -67,7 +67,7 @@ class GrantClient:
 
 
 def traced() -> list[tuple[str, str]]:
-    """Headers by which a question belongs to the request it is asked for."""
+    """Returns the headers that tie an internal request to the client's request."""
     return [
         ("x-request-id", context.request_id.get()),
         ("traceparent", context.traceparent.get() or ""),
@@ -75,7 +75,7 @@ def traced() -> list[tuple[str, str]]:
 
 
 async def whole(response: ClientResponse) -> bytes:
-    """The body of an answer. Raises UpstreamUnavailable when it breaks off."""
+    """Returns the whole body of an answer. Raises UpstreamUnavailable when it breaks off."""
     try:
         return await response.read()
     except (ClientError, TimeoutError) as error:

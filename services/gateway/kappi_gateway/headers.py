@@ -1,7 +1,7 @@
-"""Which headers pass the gateway, in both directions.
+"""The headers that pass the gateway, in both directions.
 
-Requests: a list of what may pass, so that nothing a client invents reaches a service, least of all
-`X-Kappi-…`. Answers: everything but what belongs to the connection it came over (RFC 9110, 7.6.1).
+Requests have a list of allowed headers, so that no header a client invents reaches a service, above all no
+`X-Kappi-…`. Answers pass all headers except those of the single connection (RFC 9110, 7.6.1).
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ def _passing(*names: str) -> dict[bytes, str]:
 
 
 TO_IDENTITY: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
-"""For the service that looks after accounts."""
+"""For the service that manages accounts."""
 
 TO_PANEL: Mapping[bytes, str] = _passing(
     "cookie", "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "x-csrftoken", "x-requested-with"
 )
-"""For the admin panel, a web page with a session of its own."""
+"""For the admin panel, a web page with its own session."""
 
 TO_GALLERIES: Mapping[bytes, str] = _passing("authorization", "idempotency-key", "x-gallery-key")
-"""For the service that looks at the client's own credentials."""
+"""For the service that checks the client's own credentials."""
 
 WITH_GRANT: Mapping[bytes, str] = _passing("idempotency-key")
-"""For a service that gets a grant, or needs none: the credential it was traded for ends here."""
+"""For a service that gets a grant or needs none: the credential exchanged for the grant does not pass."""
 
 OF_ACCOUNT: Mapping[bytes, str] = _passing("authorization", "idempotency-key")
 """For a call whose account the service itself reads from the token."""
@@ -64,7 +64,7 @@ ROLE = "x-kappi-role"
 """The role in the access token of a viewer, for statistics only (ADR-0024): it gives no right."""
 
 SIGNED = "x-kappi-signed"
-"""How many files an answer of the media service signs: what the call counts for. Ends here."""
+"""Number of files that an answer of the media service signs, for the limit; the client does not get it."""
 
 TO_STORE: Mapping[bytes, str] = _passing(
     "access-control-request-headers",
@@ -74,7 +74,7 @@ TO_STORE: Mapping[bytes, str] = _passing(
     "origin",
     "x-amz-checksum-sha256",
 )
-"""For the object store, whose signed URLs are credential enough."""
+"""For the object store, whose signed URLs are the whole credential."""
 
 _CONNECTION_ONLY = frozenset(
     {
@@ -96,7 +96,7 @@ _ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b""})
 
 
 def text(value: bytes) -> str:
-    """A header's value as text. Raises HeaderUnreadable when it is neither ASCII nor UTF-8."""
+    """Returns a header's value as text. Raises HeaderUnreadable if it is not UTF-8."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -104,7 +104,7 @@ def text(value: bytes) -> str:
 
 
 def first(headers: RawHeaders, wanted: bytes) -> bytes | None:
-    """The value of the first header of that (lower-case) name."""
+    """Returns the value of the first header of that (lower-case) name, None without one."""
     for name, value in headers:
         if name == wanted:
             return value
@@ -112,7 +112,7 @@ def first(headers: RawHeaders, wanted: bytes) -> bytes | None:
 
 
 def passing(headers: RawHeaders, allowed: Mapping[bytes, str]) -> list[tuple[str, str]]:
-    """The client's headers that go on to the service. Raises HeaderUnreadable."""
+    """Returns the client's headers that are passed to the service. Raises HeaderUnreadable."""
     passed: list[tuple[str, str]] = []
     nominated: set[str] = set()
     for name, value in headers:
@@ -127,9 +127,9 @@ def passing(headers: RawHeaders, allowed: Mapping[bytes, str]) -> list[tuple[str
 
 
 def answering(raw: RawHeaders, *, without_length: bool) -> list[tuple[bytes, bytes]]:
-    """The service's headers that go back to the client.
+    """Returns the service's headers that are passed to the client.
 
-    without_length: for 204 and 304, whose Content-Length speaks of a body that is not there.
+    without_length: for 204 and 304, whose Content-Length describes a body that is not sent.
     """
     passed: list[tuple[bytes, bytes]] = []
     for name, value in raw:

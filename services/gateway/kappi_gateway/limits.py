@@ -1,4 +1,4 @@
-"""Token buckets per client address, in bounded memory."""
+"""Limits per client address or account, in bounded memory: token buckets and limits of concurrency."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kappi_gateway.errors import TooManyGuesses
 
 Monotonic = Callable[[], float]
 
-# Who waited exactly as long as told must get the token, whatever binary fractions make of it.
+# A client that waited exactly as long as asked must get the token in spite of binary rounding.
 _ROUNDING = 1e-6
 PLACE_RETRY_AFTER_S = 5
 
@@ -28,10 +28,10 @@ class _Bucket:
 
 
 class TokenBuckets:
-    """One bucket per key. A key that is not remembered has a full one.
+    """One bucket per key; an unknown key has a full bucket.
 
-    capacity: tokens of a full bucket. refill_per_s: tokens a second. max_keys: the longest untouched is
-    forgotten first; whoever owns enough addresses to make us forget does not need to.
+    capacity: tokens of a full bucket. refill_per_s: tokens a second. max_keys: the least recently used key is
+    forgotten first. A client with enough addresses to push others out has no need to.
     """
 
     def __init__(self, *, capacity: float, refill_per_s: float, max_keys: int, monotonic: Monotonic) -> None:
@@ -45,7 +45,7 @@ class TokenBuckets:
         return len(self._buckets)
 
     def wait_s(self, key: str) -> float:
-        """Seconds until a token is there; 0 when one is."""
+        """Returns the seconds until a token is available; 0 if one is."""
         bucket = self._buckets.get(key)
         if bucket is None:
             return 0.0
@@ -54,7 +54,7 @@ class TokenBuckets:
         return missing / self._refill_per_s if missing > _ROUNDING else 0.0
 
     def take(self, key: str) -> None:
-        """Take a token; the bucket never holds less than none."""
+        """Takes a token; a bucket never goes below zero by this."""
         bucket = self._buckets.get(key)
         if bucket is None:
             self._buckets[key] = bucket = _Bucket(self._capacity, self._monotonic())
@@ -66,13 +66,13 @@ class TokenBuckets:
         bucket.tokens = max(0.0, bucket.tokens - 1.0)
 
     def owe(self, key: str, tokens: float) -> None:
-        """Take that many after a `take`, also where they are not there: the next wait is longer."""
+        """Takes further tokens after a `take`. The bucket may go below zero, so the next wait is longer."""
         bucket = self._buckets.get(key)
         if bucket is not None:
             bucket.tokens -= tokens
 
     def give_back(self, key: str) -> None:
-        """Undo one `take`."""
+        """Returns the token of one `take`."""
         bucket = self._buckets.get(key)
         if bucket is None:
             return
@@ -88,11 +88,12 @@ class TokenBuckets:
 
 
 class GuessLimit:
-    """Failed look-ups of codes. An address that spent its tokens is refused even for codes that exist:
-    else it would learn from the difference. The codes it has found before tell it nothing new, so they pass:
-    those who share its address go on while one of them guesses.
+    """Limits failed lookups of codes.
 
-    max_found: codes remembered of all addresses; the longest unused are forgotten first.
+    An address without tokens is refused even for codes that exist, otherwise the difference would reveal
+    them. Codes that the address found before reveal nothing new and pass, so other clients of a shared
+    address can go on while one of them guesses. max_found: codes remembered for all addresses together; the
+    least recently used are forgotten first.
     """
 
     def __init__(self, buckets: TokenBuckets, *, max_found: int = 100_000) -> None:
@@ -101,15 +102,17 @@ class GuessLimit:
         self._found: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def check(self, address: str, code: str | None = None) -> None:
-        """code: None for what cannot be one. Raises TooManyGuesses with the seconds until the next one is
-        allowed."""
+        """Raises TooManyGuesses with the seconds until the next guess is allowed.
+
+        code: None for text that cannot be a code.
+        """
         wait_s = self._buckets.wait_s(limit_key(address))
         if wait_s > 0 and (code is None or not self.has_found(address, code)):
             metrics.LIMITED.labels("guesses").inc()
             raise TooManyGuesses("Wait, then try again.", retry_after_s=math.ceil(wait_s))
 
     def found(self, address: str, code: str) -> None:
-        """The code opens something, and the address has been told so."""
+        """Records that the code exists and that the address has learned so."""
         pair = limit_key(address), code
         self._found[pair] = None
         self._found.move_to_end(pair)
@@ -120,23 +123,23 @@ class GuessLimit:
         return (limit_key(address), code) in self._found
 
     def missed(self, address: str, code: str) -> None:
-        """It opens nothing, or nothing any more."""
+        """Records that the code does not exist, or no longer."""
         self._found.pop((limit_key(address), code), None)
 
     def spend(self, address: str) -> None:
-        """A look-up failed, or is about to be made and may fail."""
+        """Takes a token for a lookup that failed, or is about to be made and may fail."""
         self._buckets.take(limit_key(address))
 
     def refund(self, address: str) -> None:
-        """The look-up that was paid for did not fail."""
+        """Returns the token of a lookup that did not fail."""
         self._buckets.give_back(limit_key(address))
 
 
 class RateLimit:
-    """So many calls of a kind, or things made by them; calls that came to nothing are free.
+    """Limits the rate of one kind of calls, or of the things that they make. Calls without effect are free.
 
-    name: of the limit in metrics. refusal: raised beyond it. is_free: by the status of the answer, and the
-    code of a 422 ("" for any other).
+    name: the limit's name in metrics. refusal: raised beyond the limit. is_free: decides by the status of the
+    answer and the problem code of a 422 ("" for any other status).
     """
 
     def __init__(
@@ -153,7 +156,10 @@ class RateLimit:
         self._is_free = is_free
 
     def pay(self, subject: str) -> None:
-        """Before the call. Raises the refusal with the seconds until the next one is allowed."""
+        """Takes a token before the call.
+
+        Raises the refusal with the seconds until the next call is allowed.
+        """
         wait_s = self._buckets.wait_s(subject)
         if wait_s > 0:
             metrics.LIMITED.labels(self._name).inc()
@@ -161,8 +167,11 @@ class RateLimit:
         self._buckets.take(subject)
 
     def settle(self, subject: str, *, status: int, code: str, things: int = 1) -> None:
-        """After it. code: of the problem, where the status alone does not tell what the call cost. things:
-        that it made, where more than one counts."""
+        """Corrects the payment after the call.
+
+        code: problem code where the status alone does not decide. things: number of things made, if each
+        counts.
+        """
         if self._is_free(status, code):
             self._buckets.give_back(subject)
         elif things > 1:
@@ -170,9 +179,9 @@ class RateLimit:
 
 
 class ConcurrencyLimit:
-    """Calls under way at once for one address, where how often they are made says little of what they cost.
+    """Limits the concurrent calls of one address, for calls whose cost does not depend on their rate.
 
-    name: of the limit in metrics. refusal: raised beyond it.
+    name: the limit's name in metrics. refusal: raised beyond the limit.
     """
 
     def __init__(self, at_once: int, *, name: str, refusal: type[TooManyRequests]) -> None:
@@ -183,16 +192,16 @@ class ConcurrencyLimit:
         self.running = 0
 
     def running_of(self, address: str) -> int:
-        """Places that an address has at this moment; `running` is of all."""
+        """Returns the number of places that an address holds now; `running` counts all addresses."""
         return self._running.get(limit_key(address), 0)
 
     def held(self, address: str) -> AbstractContextManager[None]:
-        """A place of an address. Entering it raises the refusal."""
+        """Holds a place for an address. Entering the context raises the refusal."""
         return self.held_by(limit_key(address))
 
     @contextmanager
     def held_by(self, key: str) -> Iterator[None]:
-        """A place of an account, or whatever the key names. Raises the refusal."""
+        """Holds a place for an account or any other key. Raises the refusal."""
         running = self._running.get(key, 0)
         if running >= self._at_once:
             metrics.LIMITED.labels(self._name).inc()

@@ -61,7 +61,7 @@ from kappi_gateway.web.pages import MISSING, add_pages, build_page
 
 
 def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
-    """The gateway's process, not yet running. Raises SecretMissing."""
+    """Builds the gateway's process without starting it. Raises SecretMissing."""
     require_authentic_events(platform)
     process = Process("gateway", settings)
     upstreams = build_upstreams(settings, introduction=internal_headers(platform))
@@ -82,14 +82,17 @@ def build(platform: PlatformSettings, settings: GatewaySettings) -> Process:
 
 
 def main() -> None:
-    """Run until told to stop."""
+    """Runs until the process is asked to stop."""
     platform, settings = PlatformSettings(), GatewaySettings()
     configure_logging(service="gateway", level=platform.log_level, renderer=platform.log_format)
     build(platform, settings).main()
 
 
 def build_upstreams(settings: GatewaySettings, *, introduction: Mapping[str, str] | None = None) -> Upstreams:
-    """The services, as the settings name them; to be started. introduction: headers they know us by."""
+    """Builds the clients of the configured services, not yet started.
+
+    introduction: headers that prove the caller.
+    """
     addresses = {Service.GALLERIES: settings.galleries_url, Service.MEDIA: settings.media_url}
     if settings.identity_url is not None:
         addresses[Service.IDENTITY] = settings.identity_url
@@ -112,7 +115,7 @@ def build_app(
     monotonic: Monotonic = time.monotonic,
     clock: Clock = utc_now,
 ) -> App:
-    """Everything the public port answers."""
+    """Builds the app of the public port."""
     addresses = ClientAddresses(settings.trusted_proxies)
     base_urls = BaseUrls(
         settings.public_url, addresses=addresses, hosts=settings.hosts, own_addresses=settings.own_addresses
@@ -127,8 +130,8 @@ def build_app(
         MISSING, settings.media_origins, path=urlsplit(settings.public_url or "").path.rstrip("/")
     )
     gateway = Gateway(router, addresses=addresses, places=places, missing=missing)
-    # Archives and transfers last for minutes, and many wait for a rendition that is being made: counted with
-    # the API's requests they would crowd them out.
+    # Archives and transfers last for minutes, and many requests wait for a rendition in the making: counted
+    # with the API's requests they would take all its places.
     api: App = Edge(gateway, max_in_flight=settings.max_in_flight)
     waiting = Edge(
         Gateway(router, addresses=addresses, places=rendition_places, missing=missing),
@@ -255,8 +258,8 @@ class _Wiring:
         creating = self._buckets(settings.creation_burst, settings.creations_per_hour / 3600)
         signing_up = self._buckets(settings.sign_up_burst, settings.sign_ups_per_hour / 3600)
         return {
-            # A key that was used tells something of another's call, and so does a taken address: neither is
-            # free.
+            # A reused idempotency key and a taken email address reveal something about another call, so
+            # neither is free.
             Limit.CREATION: RateLimit(
                 creating,
                 name="galleries",

@@ -1,4 +1,4 @@
-"""The gateway's metrics: one closed list. Request times and shedding are the chassis'."""
+"""The gateway's metrics in one closed list. Request times and load shedding are metrics of the chassis."""
 
 from __future__ import annotations
 

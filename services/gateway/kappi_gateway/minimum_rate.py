@@ -1,4 +1,4 @@
-"""How fast a client must send a body, or read one, and for how long it may fall behind."""
+"""The rate at which a client must send or read a body, and the time for which it may fall behind."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SLOWEST_BYTES_PER_S = 4096
-"""The worst of telephone lines, kept up but for pauses. A byte now and then would hold a request's place for
-ever."""
+"""Bytes a second that even a poor telephone line reaches between pauses.
+
+A client that sends single bytes would otherwise hold a request's place for ever.
+"""
 RISES_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class MinimumRate:
-    """silence_s: how long a client may fall behind, hence its longest pause, too. slowest_bytes_per_s: asked
-    for at the beginning of a body. rises_to: asked for at last, as of this moment; None for no more than at
-    the beginning. What is asked for rises by `slowest_bytes_per_s` with each minute that the client was
-    waited for."""
+    """The rate that a client must keep.
+
+    silence_s: time for which a client may fall behind, hence also its longest pause. slowest_bytes_per_s:
+    rate at the beginning of a body. rises_to: returns the rate to reach in the end, as of now; None to keep
+    the first rate. The rate rises by `slowest_bytes_per_s` with each minute spent waiting for the client.
+    """
 
     silence_s: float
     slowest_bytes_per_s: int = SLOWEST_BYTES_PER_S
     rises_to: Callable[[], float] | None = None
 
     def bytes_per_s(self, waited_s: float) -> float:
-        """What is asked for. waited_s: for this client, with this body."""
+        """Returns the required rate. waited_s: seconds spent waiting for this client during this body."""
         slowest = self.slowest_bytes_per_s
         if self.rises_to is None:
             return slowest
@@ -31,7 +35,7 @@ class MinimumRate:
 
 
 class RateAllowance:
-    """How long one client may still fall behind. Time in which it is not waited for does not count."""
+    """The time for which one client may still fall behind. Time not spent waiting for it does not count."""
 
     def __init__(self, rate: MinimumRate) -> None:
         self._pace = rate
@@ -43,7 +47,7 @@ class RateAllowance:
         return self._pace.silence_s - self.left_s
 
     def moved(self, size_bytes: int, *, waited_s: float) -> None:
-        """So much came, or was taken, after such a wait."""
+        """Records bytes sent or received after a wait."""
         self._waited_s += waited_s
         earned_s = size_bytes / self._pace.bytes_per_s(self._waited_s) - waited_s
         self.left_s = min(self._pace.silence_s, self.left_s + earned_s)

@@ -1,4 +1,4 @@
-"""One OpenAPI 3.1 document of the public surface, made from the services' own."""
+"""One OpenAPI 3.1 document of the public surface, built from the services' own documents."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _log = get_logger(__name__)
 
 
 class OpenApi:
-    """The endpoint of /openapi.json. refresh: how old the services' documents may get.
+    """The endpoint of /openapi.json. refresh: greatest age of the services' documents.
 
-    A service that does not answer keeps the part it had; one that never answered is left out until it does.
+    If a service does not answer, its last document is used; a service that never answered is left out.
     """
 
     def __init__(
         self, upstreams: Upstreams, *, refresh: timedelta, monotonic: Callable[[], float], path: str = ""
     ) -> None:
-        """path: of the public URL."""
+        """path: path of the public URL."""
         self._upstreams = upstreams
-        # Without any, the operations are below the root of the document's host.
+        # Without `servers`, the operations are below the root of the document's host.
         self._servers: Document = {"servers": [{"url": path}]} if path else {}
         self._refresh_s = refresh.total_seconds()
         self._monotonic = monotonic

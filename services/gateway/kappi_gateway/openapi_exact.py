@@ -1,4 +1,4 @@
-"""What generators of clients need to read from a schema, and what the services' own schemas leave open."""
+"""Makes the schemas of the services as exact as client generators need them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _IN_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
 def make_exact(document: Document) -> None:
-    """Change it in place:
+    """Changes the document in place:
 
-    - Each integer is `int32` where its maximum fits, else `int64`. Without a format a generated Java client
-      read 5,368,709,120 as 1,073,741,824.
-    - Each number is `double`: a place needs more digits than a `float` has.
-    - A value that may be null is told by its type, so that it needs no class of its own.
+    - Each integer is `int32` if its maximum fits, else `int64`. Without a format a generated Java client read
+      5,368,709,120 as 1,073,741,824.
+    - Each number is `double`: a geographic position needs more digits than a `float` has.
+    - A nullable value says so in its type, so that generators make no class for it.
     - A parameter is never null: it is left out.
-    - A field has no default: a generated client would send it, and a change would then change what was not
-      to be changed.
-    - Each enumeration of texts has a type.
-    - No schema has the `title` that the services make up from a name.
+    - A field has no default: a generated client would send the default and so overwrite fields that a PATCH
+      should keep.
+    - Each enumeration of strings has a type.
+    - No schema has the `title` that the services derive from a name.
     """
     for parameter in _parameters(document):
         parameter["schema"] = _never_null(parameter["schema"])
@@ -71,7 +71,7 @@ def _parameters(document: Document) -> Iterator[Document]:
 
 
 def _schemas_of(document: Document) -> Iterator[Document]:
-    """Every schema that is in no other."""
+    """Yields every schema that is not part of another."""
     yield from document["components"]["schemas"].values()
     yield from (parameter["schema"] for parameter in _parameters(document))
     for operations in document["paths"].values():
@@ -82,7 +82,7 @@ def _schemas_of(document: Document) -> Iterator[Document]:
 
 
 def _parts(schema: Document) -> Iterator[Document]:
-    """The schema and every schema in it, the inner ones first."""
+    """Yields all schemas within a schema, inner ones first, and the schema itself last."""
     inner = [schema[name] for name in _IN_SCHEMAS if isinstance(schema.get(name), dict)]
     inner += [each for name in _IN_LISTS for each in schema.get(name, ())]
     inner += schema.get("properties", {}).values()

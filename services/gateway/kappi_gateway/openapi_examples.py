@@ -1,4 +1,4 @@
-"""Examples in the document: what clients sent and were answered in test runs (`openapi_examples.json`)."""
+"""Examples in the document: requests and answers recorded in test runs (`openapi_examples.json`)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _JSON = "application/json"
 
 
 def add_examples(document: Document) -> None:
-    """Change it in place. A problem's example is named after its code; one that no run met is made up of what
-    is known of it."""
+    """Adds the examples in place.
+
+    A problem's example is named after its code; one that was never recorded is built from its code and title.
+    """
     recorded = _recorded()
     shown: Document = {}
     for operations in document["paths"].values():

@@ -1,4 +1,4 @@
-"""What an operation may fail with, seen from outside: the service's own failures and the gateway's."""
+"""The problems that a public operation may answer with: those of its service and those of the gateway."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.COMMENT: _of(errors.TooManyComments),
     Limit.SIGNING: _of(errors.TooManyUploads),
 }
-# The galleries service refuses these itself, when it is asked for a grant.
+# The galleries service refuses these itself when it is asked for a grant.
 _KEY = (
     Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),
     Failure(403, "gallery_taken_down", "An administrator took the gallery down"),
@@ -59,7 +59,7 @@ _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.VIEWER: (*_of(errors.CredentialsMissing), *_KEY, *_BY_CODE),
 }
 _TOKENS = _of(AccessTokenInvalid, KeysUnavailable)
-# Between the gateway and the service: it always sends a grant, one that is good for the call.
+# Problems between gateway and service that cannot reach a client: the gateway sends a suitable grant.
 _HIDDEN = {"grant_invalid", "right_missing"}
 _HIDDEN_BY: Mapping[Credential, set[str]] = {
     Credential.NONE: set(),
@@ -71,9 +71,10 @@ _HIDDEN_BY: Mapping[Credential, set[str]] = {
 
 
 def responses(operation: Document, route: Route, *, with_accounts: bool) -> Document:
-    """The operation's answers with every failure a client may see, and none it may not.
+    """Returns the operation's answers with every problem that a client may see and no other.
 
-    with_accounts: access tokens exist here. Order: by status; the service's failures before ours.
+    with_accounts: this deployment has access tokens. Order: by status; the service's problems before the
+    gateway's.
     """
     given: Document = operation.get("responses", {})
     failures = [failure for failure in _documented(given) if failure.code not in _HIDDEN_BY[route.credential]]
@@ -83,7 +84,7 @@ def responses(operation: Document, route: Route, *, with_accounts: bool) -> Docu
 
 
 def failures_of(status: str, answer: Document) -> list[Failure]:
-    """The failures that a documented answer lists."""
+    """Returns the problems that a documented answer lists."""
     return [Failure(int(status), found["code"], found["title"]) for found in _listed(status, answer)]
 
 
@@ -93,7 +94,7 @@ def _documented(given: Document) -> Iterator[Failure]:
 
 
 def _listed(status: str, answer: Document) -> list[re.Match[str]]:
-    """The failures that the house's way of describing them lists."""
+    """Returns the problems listed in a description in the form that `_described` writes."""
     if not status.isdigit() or int(status) < 400:
         return []
     return list(_LISTED.finditer(answer.get("description", "")))

@@ -1,4 +1,4 @@
-"""Merging OpenAPI documents: only what the route table lists, schemas of one name kept apart."""
+"""Merges the services' OpenAPI documents: only listed routes; different schemas of one name stay apart."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _SHOWN_AS_SECURITY = frozenset(
 )
 _TAGS = {Service.IDENTITY: "Accounts", Service.GALLERIES: "Galleries", Service.MEDIA: "Media"}
 _TAGS_BY_SEGMENT = {"posts": "Posts", "comments": "Posts", "stats": "Statistics", "accesses": "Statistics"}
-"""Where several services answer for one part of the product: by a word in the path."""
+"""Tags by a word in the path, for parts of the product that several services answer for."""
 _ALL_TAGS = (*_TAGS.values(), "Posts", "Statistics")
 _INFO: Document = {
     "title": "Kappi",
@@ -79,10 +79,10 @@ _INFO: Document = {
 
 
 def merge(parts: Mapping[Service, Document]) -> Document:
-    """The public document. parts: what each service says of itself, internal paths included.
+    """Returns the public document. parts: each service's own document, internal paths included.
 
-    The order is that of the route table, so equal parts give equal bytes. Without the identity service
-    there are no access tokens either.
+    The order is that of the route table, so equal parts give equal bytes. Without the identity service there
+    are no access tokens.
     """
     schemes = {
         name: scheme
@@ -127,7 +127,7 @@ def merge(parts: Mapping[Service, Document]) -> Document:
 
 
 def _shape(template: str) -> str:
-    """Services name the parameters of a path as they like; here a path has one set of names."""
+    """Returns a path template without parameter names, because each service chooses its own names."""
     return _NAMES.sub("{}", template)
 
 
@@ -141,7 +141,10 @@ def _tag(route: Route) -> str:
 
 
 def _public(operation: Document, route: Route, *, names: Mapping[str, str]) -> Document:
-    """names: of path parameters, the service's to ours."""
+    """Returns the operation as the public document shows it.
+
+    names: path parameters, the service's to the public.
+    """
     public = dict(operation)
     public["tags"] = [_tag(route)]
     parameters = [
@@ -158,9 +161,10 @@ def _public(operation: Document, route: Route, *, names: Mapping[str, str]) -> D
 
 
 def _security(operation: Document, route: Route, *, meant: Mapping[str, str]) -> list[Document]:
-    """Where the gateway trades nothing, the service itself says what it looks at.
+    """Returns the credentials of an operation. Without a grant, the service's own document says which it
+    reads.
 
-    meant: its names of schemes to ours.
+    meant: the service's scheme names to the public ones.
     """
     if route.credential is not Credential.NONE:
         return _SECURITY[route.credential]
@@ -176,7 +180,7 @@ def _security(operation: Document, route: Route, *, meant: Mapping[str, str]) ->
 
 
 def _meant_schemes(document: Document) -> dict[str, str]:
-    """Services name their schemes as they like; what a scheme looks at tells which of ours it is."""
+    """Maps a service's scheme names to the public ones, by the header that a scheme reads."""
     declared: Document = document.get("components", {}).get("securitySchemes", {})
     ours = {_looks_at(scheme): name for name, scheme in _SCHEMES.items()}
     return {name: ours[_looks_at(scheme)] for name, scheme in declared.items() if _looks_at(scheme) in ours}
@@ -192,7 +196,7 @@ def _schemas(document: Document) -> dict[str, Any]:
 
 
 def _renamed(service: Service, parts: Mapping[Service, Document]) -> Document:
-    """The document, its schemas named after the service where another means something else by that name."""
+    """Returns the document with the service's name before schema names that another service uses, too."""
     own = _schemas(parts[service])
     clashing = {
         name
@@ -212,7 +216,7 @@ def _renamed(service: Service, parts: Mapping[Service, Document]) -> Document:
 
 
 def _without_suffixes(document: Document) -> Document:
-    """The document, its schemas named after the thing alone: `Gallery`, not `GalleryAnswer`."""
+    """Returns the document with schemas named after the thing alone: `Gallery`, not `GalleryAnswer`."""
     own = _schemas(document)
     shorter = {name: _SUFFIX.sub("", name) for name in own if _SUFFIX.search(name)}
     if clashing := {name for name in shorter.values() if name in own}:
@@ -226,7 +230,7 @@ def _without_suffixes(document: Document) -> Document:
 
 
 def _substituted(node: Any, references: Mapping[str, str]) -> Any:
-    """A deep copy with the texts in `references` replaced: in `$ref` and in discriminator mappings alike."""
+    """Returns a deep copy with the strings in `references` replaced, in `$ref` and discriminator mappings."""
     if isinstance(node, dict):
         return {name: _substituted(value, references) for name, value in node.items()}
     if isinstance(node, list):

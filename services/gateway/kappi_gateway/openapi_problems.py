@@ -1,4 +1,4 @@
-"""Problems as schemas: one `Problem` for all of them, and for each operation the codes it may answer with."""
+"""Problems as schemas: one `Problem` for all, and per operation the codes that it may answer with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROBLEM, _FIELD_ERROR = "Problem", "FieldError"
 
 
 def add_problems(paths: Mapping[str, Document], schemas: Document) -> None:
-    """Put a reference in the place of each inlined problem. Changes both in place.
+    """Replaces each inlined problem by a reference. Changes both arguments in place.
 
     The codes of an operation are the enumeration `<Operation>ProblemCode`, to which `x-problem-codes` refers:
     generators take a `$ref` with anything beside it for an error.

@@ -1,4 +1,4 @@
-"""Access tokens of accounts: whose they are, and the grants they are traded for where the account owns."""
+"""Access tokens of accounts: their account, and the grants of its galleries that they are exchanged for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from kappi_gateway.headers import AUTHORIZATION, RawHeaders, first, text
 
 GALLERIES = "galleries"
 OWNER: Final = "owner"
-ROLE_PATIENCE_S = 0.05
+ROLE_TIMEOUT_S = 0.05
 _OWNERS_CACHED = metrics.GRANTS.labels("owner", "cached")
 _MISSING: Mapping[str, type[NotFound]] = {
     GALLERIES: GalleryNotFound,
@@ -47,7 +47,7 @@ _MISSING: Mapping[str, type[NotFound]] = {
 
 
 class OwnerGrants:
-    """Looks at the token itself first, so that a bad one costs a signature check and asks nobody."""
+    """Checks the token itself first, so that a bad token costs a signature check and no request."""
 
     def __init__(
         self,
@@ -67,31 +67,34 @@ class OwnerGrants:
         self._clock = clock
 
     async def account_of(self, headers: RawHeaders) -> UUID | None:
-        """Whose token the client sent, None when it sent none. Raises AccessTokenInvalid, KeysUnavailable."""
+        """Returns the account of the client's token, None without one.
+
+        Raises AccessTokenInvalid, KeysUnavailable.
+        """
         token = bearer(headers)
         return None if token is None else (await self._verifier.open(token)).account_id
 
     async def role_of(self, headers: RawHeaders) -> Role | None:
-        """The role in the token the client sent, None without a good one.
+        """Returns the role in the client's token, None without a valid one.
 
-        A token that was seen before costs a look-up. Keys that must be fetched first are not waited for
-        longer than a view may take: such a view counts as one without a token.
+        A token seen before costs a lookup in memory. If keys must be fetched, a view waits for them only
+        briefly and then counts as one without a token.
         """
         try:
             token = bearer(headers)
             if token is None:
                 return None
-            async with asyncio.timeout(ROLE_PATIENCE_S):
+            async with asyncio.timeout(ROLE_TIMEOUT_S):
                 return (await self._verifier.open(token)).role
         except (AccessTokenInvalid, HeaderUnreadable, KeysUnavailable, TimeoutError):
             return None
 
     async def obtain(self, token: str, *, collection: str, thing_id: str) -> Granted:
-        """A manage grant of the gallery that the thing is, or belongs to.
+        """Returns a manage grant of the gallery that is the thing or contains it.
 
-        collection: what thing_id, as in the path, is an id of. Raises AccessTokenInvalid, KeysUnavailable;
-        the collection's own NotFound, the same for what does not exist and what is somebody else's;
-        GrantRefused, UpstreamUnavailable, UpstreamTimeout.
+        collection: the kind of `thing_id`, as in the path. Raises AccessTokenInvalid, KeysUnavailable; the
+        collection's own NotFound, the same for an unknown thing and for one of another account; GrantRefused,
+        UpstreamUnavailable, UpstreamTimeout.
         """
         claims = await self._verifier.open(token)
         tried = None
@@ -102,7 +105,7 @@ class OwnerGrants:
             except GrantRefused as refused:
                 if refused.status != NotFound.status:
                     raise
-            # The gallery it was in may be deleted by now, and the thing in another.
+            # The remembered gallery may have been deleted meanwhile, and the thing moved to another.
             self.forget_place(collection=collection, thing_id=thing_id)
         raise _MISSING[collection]
 
@@ -116,7 +119,10 @@ class OwnerGrants:
         return Granted(key, grant, cached=False)
 
     def forget_place(self, *, collection: str, thing_id: str) -> bool:
-        """Whether the thing may have been moved to another gallery: then the next `obtain` asks which."""
+        """Forgets the thing's gallery, so that the next `obtain` asks for it.
+
+        False for things that cannot be moved.
+        """
         if collection == GALLERIES:
             return False
         with suppress(ValueError):
@@ -137,9 +143,10 @@ class OwnerGrants:
 
 
 def bearer(headers: RawHeaders) -> str | None:
-    """The access token, None without one. Raises AccessTokenInvalid when it is empty, HeaderUnreadable.
+    """Returns the access token, None without one. Raises HeaderUnreadable, and AccessTokenInvalid if it is
+    empty.
 
-    Another scheme is none of ours: it may be meant for a proxy that stands in front.
+    Another scheme of `Authorization` is ignored: it may be meant for a proxy in front.
     """
     authorization = first(headers, AUTHORIZATION)
     try:

@@ -1,6 +1,6 @@
-"""Ways straight through to one service, whatever lies behind a prefix: the object store, the admin panel.
+"""Passes all requests below a prefix to one service: the object store, the admin panel.
 
-Path and query go on byte for byte, bodies and answers stream, both of any size the passage allows.
+Path and query are passed byte for byte. Bodies and answers stream, up to the size that the route allows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kappi_gateway.upstream import Upstreams
 
 STORE_PREFIX = b"/store/"
 PANEL_PREFIX = b"/admin"
-RESET_PAGE = b"/reset-password"  # where a mailed token leads
+RESET_PAGE = b"/reset-password"  # target of the link in password reset mails
 _WITH_BODY = frozenset({"PUT", "POST"})
 _DOTS = frozenset({b".", b".."})
 
@@ -38,11 +38,12 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class PassthroughRoute:
-    """Where a passthrough leads, and what it lets through.
+    """The service a passthrough leads to, and the requests it lets through.
 
-    route: its name in metrics. passing: headers of the client that go on. body_limit_bytes: None for none.
-    introduces: headers by which the service learns who is asking. under_way: a place for the request, and the
-    pace to be kept. large: bodies and answers take as long as the client's line does.
+    route: name in metrics. passing: the client's headers that are passed on. body_limit_bytes: None for no
+    limit. introduces: headers that describe the client to the service. under_way: holds a place for the
+    request and returns the minimum rate. large: bodies and answers may take as long as the client's line
+    needs.
     """
 
     service: Service
@@ -56,31 +57,31 @@ class PassthroughRoute:
 
 
 class Passthrough:
-    """An ASGI app."""
+    """The ASGI app of one passthrough."""
 
-    def __init__(self, passage: PassthroughRoute, *, upstreams: Upstreams) -> None:
-        self._passage = passage
+    def __init__(self, route: PassthroughRoute, *, upstreams: Upstreams) -> None:
+        self._route = route
         self._upstreams = upstreams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises Problem, before the answer has begun."""
+        """Raises Problem before the answer has begun."""
         if scope["type"] != "http":
             return
-        scope["kappi.route"] = self._passage.route
+        scope["kappi.route"] = self._route.route
         method: str = scope["method"]
-        if method not in self._passage.methods:
-            allow = ", ".join(self._passage.methods)
+        if method not in self._route.methods:
+            allow = ", ".join(self._route.methods)
             raise MethodNotAllowed(f"Allowed here: {allow}.", headers={"Allow": allow})
-        if self._passage.large:
+        if self._route.large:
             scope[PACED if method in _WITH_BODY else LASTS] = True
-        with suppress(ClientLeft), self._passage.under_way(scope) as rate:
+        with suppress(ClientLeft), self._route.under_way(scope) as rate:
             await self._pass(scope, receive, send, rate)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, rate: MinimumRate) -> None:
         body: RequestBody | None = None
         if scope["method"] in _WITH_BODY:
             body = declared_body(
-                scope["headers"], receive, limit_bytes=self._passage.body_limit_bytes, rate=rate
+                scope["headers"], receive, limit_bytes=self._route.body_limit_bytes, rate=rate
             )
         with ClientDisconnect(receive) as disconnect:
             if body is None:
@@ -92,9 +93,9 @@ class Passthrough:
     async def _exchange(
         self, scope: Scope, send: Send, *, body: RequestBody | None, rate: MinimumRate
     ) -> None:
-        headers = passing(scope["headers"], self._passage.passing)
+        headers = passing(scope["headers"], self._route.passing)
         headers.append(("x-request-id", context.request_id.get()))
-        headers += self._passage.introduces(scope)
+        headers += self._route.introduces(scope)
         if body is not None and body.length is not None:
             headers.append(("content-length", str(body.length)))
         elif body is None and scope["method"] in _WITH_BODY:
@@ -103,7 +104,7 @@ class Passthrough:
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
         response = await self._upstreams.send(
-            self._passage.service,
+            self._route.service,
             scope["method"],
             target,
             headers=headers,
@@ -113,7 +114,7 @@ class Passthrough:
             await stream_response(
                 response,
                 send,
-                service=self._passage.service,
+                service=self._route.service,
                 head_only=scope["method"] == "HEAD",
                 rate=rate,
             )
@@ -122,13 +123,16 @@ class Passthrough:
 
 
 def store_passthrough(upstreams: Upstreams, *, addresses: ClientAddresses, transfers: Transfers) -> App:
-    """/store/…: the signed URL is the credential, so who asks does not matter."""
+    """Passes /store/… to the object store.
+
+    The signed URL is the credential, so the client's identity is irrelevant.
+    """
 
     def under_way(scope: Scope) -> AbstractContextManager[MinimumRate]:
         place = transfers.upload if scope["method"] in _WITH_BODY else transfers.download
         return place(addresses.of_request(scope))
 
-    passage = PassthroughRoute(
+    route = PassthroughRoute(
         service=Service.STORE,
         route="/store/{key}",
         methods=("GET", "HEAD", "OPTIONS", "PUT"),
@@ -138,7 +142,7 @@ def store_passthrough(upstreams: Upstreams, *, addresses: ClientAddresses, trans
         under_way=under_way,
         large=True,
     )
-    return Passthrough(passage, upstreams=upstreams)
+    return Passthrough(route, upstreams=upstreams)
 
 
 def panel_passthrough(
@@ -150,12 +154,15 @@ def panel_passthrough(
     places: ConcurrencyLimit,
     base_urls: BaseUrls,
 ) -> App:
-    """Identity's own pages, /admin and below it and the one for a new password: they have cookies and forms,
-    so the API's freedom towards other origins must not reach them. places: of one address."""
+    """Passes identity's own pages: /admin, all below it, and the page for a new password.
+
+    They use cookies and forms, so they must not get the API's CORS headers. places: concurrency limit per
+    address.
+    """
 
     def introduce(scope: Scope) -> Headers:
         address = addresses.of_request(scope)
-        # The panel compares it with where a form came from, and builds absolute addresses of it.
+        # The panel compares this URL with the origin of a form, and builds absolute URLs from it.
         base = base_urls.of_page(scope)
         return [
             ("traceparent", context.traceparent.get() or ""),
@@ -170,7 +177,7 @@ def panel_passthrough(
         with places.held(addresses.of_request(scope)):
             yield MinimumRate(client_silence.total_seconds())
 
-    passage = PassthroughRoute(
+    route = PassthroughRoute(
         service=Service.IDENTITY,
         route="identity pages",
         methods=("GET", "HEAD", "POST"),
@@ -179,7 +186,7 @@ def panel_passthrough(
         introduces=introduce,
         under_way=under_way,
     )
-    passthrough = Passthrough(passage, upstreams=upstreams)
+    passthrough = Passthrough(route, upstreams=upstreams)
 
     async def below_admin(scope: Scope, receive: Receive, send: Send) -> None:
         if _climbs(scope["raw_path"]):
@@ -198,6 +205,6 @@ def leads_to_store(raw_path: bytes) -> bool:
 
 
 def _climbs(raw_path: bytes) -> bool:
-    """Whether a server that tidies paths up could read it as one outside the prefix."""
+    """Whether a server that normalizes paths could read it as a path outside the prefix."""
     decoded = unquote_to_bytes(raw_path).replace(b"\\", b"/")
     return not _DOTS.isdisjoint(decoded.split(b"/"))

@@ -1,4 +1,4 @@
-"""What happens to a request of a listed route: credential, body, service, answer."""
+"""Handling of a request on a listed route: credential, body, service, answer."""
 
 from __future__ import annotations
 
@@ -48,12 +48,15 @@ _PRINTABLE_ASCII = bytes(range(0x21, 0x7F))
 
 @dataclass(frozen=True, slots=True)
 class ProxyLimits:
-    """body_limit_bytes: of a request to a service; file_body_limits_bytes: of one that carries a file.
-    client_silence: longest pause of a client. archives: answers that last, at once for one address. files,
-    pictures: bodies that carry one, at once for one address; pictures_of_account: for one account. slow:
-    clients that are waited for in the middle of their bodies. archive_silence, picture_silence: longest pause
-    of a service in an archive, and before the answer to a picture. archive_bytes_per_s: of the slowest reader
-    of an archive."""
+    """Limits for proxied requests.
+
+    body_limit_bytes: of a request body. file_body_limits_bytes: of a body that carries a file.
+    client_silence: longest pause of a client. archives: concurrent archives of one address. files, pictures:
+    concurrent bodies of one address that carry one; pictures_of_account: of one account. slow: clients of one
+    address that the gateway waits for in the middle of their bodies. archive_silence, picture_silence:
+    longest pause of a service in an archive, and before the answer to a picture. archive_bytes_per_s: of the
+    slowest reader of an archive.
+    """
 
     body_limit_bytes: int
     file_body_limits_bytes: Mapping[Carries, int]
@@ -77,7 +80,7 @@ def _places(route: Route, terms: ProxyLimits) -> ConcurrencyLimit | None:
 
 
 class _Paid:
-    """A call that counts against a limit. subject: whose."""
+    """A call that counts against a limit. subject: the address or account it counts for."""
 
     __slots__ = ("_limit", "subject")
 
@@ -125,7 +128,7 @@ class ProxyRoute:
         self._reading = (
             MinimumRate(silence_s, terms.archive_bytes_per_s) if route.lasts else MinimumRate(silence_s)
         )
-        self._patience = (
+        self._timeout = (
             terms.archive_silence
             if route.lasts
             else terms.picture_silence
@@ -134,7 +137,7 @@ class ProxyRoute:
         )
 
     async def __call__(self, request: Request) -> None:
-        """Raises Problem, before the answer has begun."""
+        """Raises Problem before the answer has begun."""
         body = self._declared(request)
         target = self._target(request)
         try:
@@ -145,7 +148,8 @@ class ProxyRoute:
                 paid = None if self._limit is None else await self._pay(self._limit, request)
                 reads_body = self._route.names_gallery and await self._credentials.has_token(request)
                 if body is not None:
-                    # Only now: a client that waits for 100 Continue need not send what would be refused.
+                    # The body is read only now: a client that waits for 100 Continue need not send a body
+                    # that would be refused.
                     await body.open(disconnect.arm)
                     if reads_body:
                         granted = await self._credentials.of_named_gallery(request, await body.read_whole())
@@ -162,7 +166,8 @@ class ProxyRoute:
         return nullcontext() if self._places is None else self._places.held(request.address)
 
     def _place_of_subject(self, paid: _Paid | None) -> AbstractContextManager[None]:
-        """Pictures take long to come, so an account has few on their way from all its addresses."""
+        """Holds a place of the account: pictures arrive slowly, so an account sends few from all its
+        addresses."""
         if paid is None or self._places_of_subject is None:
             return nullcontext()
         return self._places_of_subject.held_by(paid.subject)
@@ -220,9 +225,9 @@ class ProxyRoute:
         body: RequestBody | None,
         refusal: ClientResponse,
     ) -> ClientResponse:
-        """A grant that came from the cache may have got old, or its key been rotated: get a fresh one, once.
+        """Repeats a request once whose cached grant was refused: it was too old, or its key was rotated.
 
-        The client has no part in grants, so it never hears of one that did not work.
+        Grants are internal, so a client never gets an answer about a refused one.
         """
         if not await _says_grant_invalid(refusal):
             return refusal
@@ -249,9 +254,10 @@ class ProxyRoute:
         body: RequestBody | None,
         missing: ClientResponse,
     ) -> ClientResponse:
-        """Where a thing is, is remembered: what is not found there may be in another gallery by now.
+        """Repeats a request on a thing that was not found, if it may have been moved to another gallery.
 
-        Raises UpstreamUnavailable where it is, and the body cannot be sent once more.
+        The gateway caches the gallery of a thing. Raises UpstreamUnavailable if the thing was moved and the
+        body cannot be sent again.
         """
         if self._route.names_gallery:
             return missing
@@ -280,10 +286,10 @@ class ProxyRoute:
         if body is not None and body.length is not None:
             headers.append(("content-length", str(body.length)))
         payload = body if body is None or body.whole is None else body.whole
-        # A HEAD is asked as a GET whose body is dropped, but not where that would be gigabytes.
+        # A HEAD is sent as a GET whose body is dropped, except for archives, where that would be gigabytes.
         method = request.method if self._route.lasts else self._route.method
         return await self._upstreams.send(
-            self._route.service, method, target, headers=headers, body=payload, silence=self._patience
+            self._route.service, method, target, headers=headers, body=payload, silence=self._timeout
         )
 
     def _declared(self, request: Request) -> RequestBody | None:
@@ -299,7 +305,10 @@ class ProxyRoute:
         )
 
     def _target(self, request: Request) -> str:
-        """Path and query for the service. Raises NotFound for a parameter that is no plain word."""
+        """Returns path and query for the service.
+
+        Raises NotFound for a parameter with other than plain characters.
+        """
         if self._route.credential is Credential.CODE_IN_PATH:
             code = normal_code(request.parameters[0])
             path = self._route.template.replace("{code}", code or "-")
@@ -317,7 +326,7 @@ class ProxyRoute:
 
 
 def safe_query(query: bytes) -> str:
-    """The query as it came, but for bytes that do not belong into a request line: those are encoded."""
+    """Returns the query unchanged, except that bytes that are illegal in a request line are encoded."""
     if not query.translate(None, _PRINTABLE_ASCII):
         return query.decode("ascii")
     return "".join(chr(byte) if byte in _PRINTABLE_ASCII else f"%{byte:02X}" for byte in query)
@@ -328,7 +337,10 @@ async def _says_grant_invalid(response: ClientResponse) -> bool:
 
 
 async def _problem_code(response: ClientResponse) -> str:
-    """ "" for what is no problem document. Raises UpstreamUnavailable when it breaks off."""
+    """Returns the problem's code, an empty string if there is no problem document.
+
+    Raises UpstreamUnavailable when it breaks off.
+    """
     try:
         return msgspec.json.decode(await response.read(), type=_ProblemCode).code
     except msgspec.MsgspecError:

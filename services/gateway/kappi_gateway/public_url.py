@@ -1,4 +1,4 @@
-"""What may be the public URL: an address, with a path where a proxy serves the gateway below one."""
+"""Checks the public URL: an address, with a path if a proxy serves the gateway below one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OWN_SEGMENTS = frozenset(
 
 
 def checked_public_url(text: str) -> str:
-    """A public URL without a final slash. Raises ValueError with a sentence for people."""
+    """Returns a public URL without a final slash. Raises ValueError with a readable sentence."""
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{text!r} is no address such as https://kappi.example")

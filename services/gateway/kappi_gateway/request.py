@@ -1,4 +1,4 @@
-"""One request on its way through: what the client sent, and where its answer goes."""
+"""One request on its way through the gateway, and the channel of its answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kappi_chassis.http.edge import Receive, Scope, Send
 
 @dataclass(slots=True)
 class Request:
-    """parameters: of the path, raw, in the order of the template. address: whose request it is."""
+    """A client's request. parameters: of the path, raw, in the template's order. address: the client's."""
 
     scope: Scope
     receive: Receive

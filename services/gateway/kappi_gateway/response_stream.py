@@ -1,4 +1,4 @@
-"""A service's answer on its way to the client, piece by piece."""
+"""Streams a service's answer to the client, piece by piece."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _log = get_logger(__name__)
 async def stream_response(
     response: ClientResponse, send: Send, *, service: Service, head_only: bool, rate: MinimumRate
 ) -> None:
-    """Send it on, also when its body was read already. head_only: the client asked with HEAD. pace: of a
-    client that reads; time in which a service sends nothing does not count.
+    """Sends the answer on, even if its body was read already.
 
-    Raises UpstreamBroke or ClientStalled when it had to end early: the connection must be cut then.
+    head_only: the client asked with HEAD. rate: minimum rate of a reading client; time in which the service
+    sends nothing does not count. Raises UpstreamBroke or ClientStalled when it had to end early: the
+    connection must then be cut.
     """
     empty = response.status in WITHOUT_BODY
     await send(

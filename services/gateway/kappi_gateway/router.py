@@ -1,6 +1,6 @@
-"""Finding a route by walking a tree of path segments: one dictionary look-up per segment, no patterns.
+"""Finds a route in a tree of path segments: one dictionary lookup per segment, no patterns.
 
-Segments are compared as they came, undecoded: `%2F`, `..`, `//` and `%67` never turn into another route.
+Segments are compared undecoded: `%2F`, `..`, `//` and `%67` never match another route.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ class _Node(Generic[T]):
 
 
 class Router(Generic[T]):
-    """Maps (method, raw path) to whatever answers it. A literal segment wins over a parameter."""
+    """Maps method and raw path to a target. A literal segment wins over a parameter."""
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
 
     def add(self, method: str, template: str, target: T) -> None:
-        """template: `/v1/galleries/{id}`. A GET answers HEAD too. Raises ValueError when it is taken."""
+        """Adds a route. A GET route answers HEAD, too. Raises ValueError if the route is taken.
+
+        template: `/v1/galleries/{id}`.
+        """
         node = self._root
         for segment in template[1:].split("/"):
             if segment.startswith("{"):
@@ -46,7 +49,7 @@ class Router(Generic[T]):
         node.allow = ", ".join(sorted({*node.methods, "OPTIONS"}))
 
     def find(self, method: str, raw_path: bytes) -> tuple[T, str, list[bytes]]:
-        """(target, template, parameters in order, raw and never empty).
+        """Returns target, template, and the parameters in order, raw and never empty.
 
         Raises NotFound, MethodNotAllowed with `Allow`.
         """
@@ -57,7 +60,7 @@ class Router(Generic[T]):
         return target, node.template, parameters
 
     def allowed(self, raw_path: bytes) -> str:
-        """The `Allow` header of a path. Raises NotFound."""
+        """Returns the `Allow` header of a path. Raises NotFound."""
         return self._walk(raw_path)[0].allow
 
     def _walk(self, raw_path: bytes) -> tuple[_Node[T], list[bytes]]:

@@ -1,6 +1,6 @@
-"""The public surface as data: what is reachable from outside, at which service, with which credential.
+"""The public surface as data: which operation is public, at which service, with which credential.
 
-What is not listed here does not exist: `/internal/…` of a service cannot be named from outside.
+Only listed routes exist: `/internal/…` of a service cannot be reached from outside.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Method = str
 
 
 class Service(Enum):
-    """Who answers. The value is its name in metrics and in `KAPPI_GATEWAY_<NAME>_URL`."""
+    """A service behind the gateway. The value is its name in metrics and in `KAPPI_GATEWAY_<NAME>_URL`."""
 
     IDENTITY = "identity"
     GALLERIES = "galleries"
@@ -21,23 +21,25 @@ class Service(Enum):
 
 
 class Credential(Enum):
-    """What the gateway trades for a grant before it forwards (ADR-0003)."""
+    """The credential that the gateway exchanges for a grant before it forwards (ADR-0003)."""
 
     NONE = auto()
-    """Nothing; the service looks at the client's own headers."""
+    """Nothing; the service reads the client's own headers."""
     ACCOUNT = auto()
-    """Nothing; the service looks at the client's own access token, and at no other credential."""
+    """Nothing; the service reads the client's own access token, and no other credential."""
     CODE_IN_PATH = auto()
-    """The short code in the path, with X-Gallery-Password where protected: a view grant."""
+    """The short code in the path, with X-Gallery-Password if protected: a view grant."""
     MANAGER = auto()
     """X-Gallery-Key, or the owner's access token: a manage grant."""
     VIEWER = auto()
-    """A manager's, or X-Gallery-Code (with X-Gallery-Password): a manage or a view grant. What names a
-    gallery wins over the token, which says only who is asking."""
+    """A manager's credential, or X-Gallery-Code (with X-Gallery-Password): a manage or a view grant.
+
+    A credential of a gallery wins over the token, which then only identifies the account.
+    """
 
 
 class Limit(Enum):
-    """What an address, or an account, may not do endlessly."""
+    """A limit on what one address or account may do in a time."""
 
     NONE = auto()
     CREATION = auto()
@@ -49,23 +51,24 @@ class Limit(Enum):
 
 
 class Carries(Enum):
-    """A file in the body of a request, by how large it may be."""
+    """The kind of file in the body of a request; it decides the size limit."""
 
     SMALL_FILE = auto()
     PICTURE = auto()
-    """Of a post. Its answer comes once what is shown of it was made."""
+    """The picture of a post. The answer comes only after the shown sizes were made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation.
+    """One public operation.
 
-    accepts_body: False drops whatever body a client sends. carries: the file in the body, if any.
+    accepts_body: False drops any body that a client sends. carries: the file in the body, if any.
     changes_gallery: a success makes cached grants of the gallery in the path stale. lasts: the answer takes
-    minutes and may pause; it is counted apart from the others. takes_signature: where the query has one, the
-    service looks at it and at no credential. names_gallery: where the body moves something to a `gallery_id`,
-    a grant to manage that gallery goes along. drops_query: people pass its address on, and programs on the
-    way add parameters of theirs; no other call takes unknown ones.
+    minutes and may pause; it is counted apart from the others. takes_signature: with a signature in the
+    query, the service checks it and no credential. names_gallery: if the body moves something to a
+    `gallery_id`, a grant to manage that gallery is sent, too. drops_query: the query is dropped, because
+    other programs add their own parameters to links that people pass on; all other operations refuse unknown
+    parameters.
     """
 
     method: Method
@@ -92,12 +95,12 @@ class Route:
 
     @property
     def reserves(self) -> bool:
-        """Whether it has an upload promised, which the media service counts for the client's address."""
+        """Whether it reserves an upload, which the media service counts for the client's address."""
         return self.limit is Limit.SIGNING or self.carries is Carries.SMALL_FILE
 
     @property
     def collection(self) -> str:
-        """What the path's first parameter is an id of: `galleries`, `media`, `uploads`, `links`."""
+        """The kind of id in the path's first parameter: `galleries`, `media`, `uploads`, `links`."""
         return self.template.split("/")[2]
 
 

@@ -1,4 +1,4 @@
-"""`KAPPI_GATEWAY_…`: where the services are, how patient to be, how much one address may ask."""
+"""Settings `KAPPI_GATEWAY_…`: addresses of the services, timeouts, limits per address."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _split(read: Callable[[str], Any]) -> Callable[[Any], Any]:
 
 
 def _origin(text: str) -> str:
-    """An origin as a CSP source: anything longer could smuggle in another directive."""
+    """Returns an origin usable as a CSP source; a longer text could add another directive."""
     parts = urlsplit(text)
     plain = f"{parts.scheme}://{parts.netloc}"
     if parts.scheme not in {"http", "https"} or text.rstrip("/") != plain or set(plain) & set(" ;,'\""):
@@ -43,7 +43,7 @@ def _base_url(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    """A host as clients send it in `Host`."""
+    """Returns a host as clients send it in `Host`."""
     parts = urlsplit(f"//{text}")
     if parts.netloc != text or not parts.hostname or "@" in text or parts.port == 0:
         raise ValueError(f"a host looks like photos.lan or 192.0.2.7:8000, not {text!r}")

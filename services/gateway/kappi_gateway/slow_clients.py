@@ -1,7 +1,7 @@
-"""Waiting for clients that do not read: not for long, and for few of one address at a time.
+"""Limits the waiting for clients that do not read: in time, and in number per address.
 
-Whoever asks and does not read holds one of the places that all requests share, at its every answer: also an
-error, or one that another request on the same connection is due.
+A client that sends requests and does not read the answers holds a place that all requests share. This applies
+to every answer, also to an error and to an answer on a connection with further requests.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from kappi_gateway.passthrough import leads_to_store
 def with_slow_client_limits(
     app: App, *, addresses: ClientAddresses, slow: ConcurrencyLimit, silence_s: float
 ) -> App:
-    """The app, whose `send` raises ClientStalled after a silence, or where too many of an address are waited
-    for. Downloads, which last on any slow line, need no place: theirs are counted apart."""
+    """Returns the app with a `send` that raises ClientStalled.
+
+    It is raised after a silence, or if too many clients of the address are waited for. Downloads may last on
+    any slow line and need no place here: they have their own limits.
+    """
 
     async def patient(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,7 +41,7 @@ def with_slow_client_limits(
                     await send(message)
 
         async def send_in_time(message: Message) -> None:
-            # A server waits, if at all, before it writes: what is given up here can be sent again.
+            # A server waits before it writes, if at all, so a send that timed out here can be repeated.
             try:
                 async with asyncio.timeout(GRACE_S):
                     await send(message)

@@ -1,4 +1,4 @@
-"""Answers that lie ready in memory: compressed once, revalidated by ETag."""
+"""Answers held in memory: compressed once, revalidated by ETag."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ GZIP_LEVEL = 9
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """headers: all but Content-Length and Content-Encoding. gzipped: None where it does not pay."""
+    """A prepared answer.
+
+    headers: all but Content-Length and Content-Encoding. gzipped: None if compression is not worth it.
+    """
 
     body: bytes
     gzipped: bytes | None
@@ -25,7 +28,7 @@ class Page:
 
     @classmethod
     def of(cls, body: bytes, *, content_type: str, etag: str, extra: Headers = ()) -> Page:
-        """extra: further headers. etag: unquoted, changes with the content."""
+        """Builds a page. extra: further headers. etag: unquoted, changes with the content."""
         weak = f'W/"{etag}"'.encode()  # weak: one tag for the plain and the compressed form
         headers = (
             (b"content-type", content_type.encode()),
@@ -39,7 +42,7 @@ class Page:
 
 
 async def send_page(request: Request, page: Page, *, status: int = 200) -> None:
-    """Answer with the page, or 304 when the client has it. status: of a page that is no error's, 200."""
+    """Answers with the page, or with 304 if the client has it. status: other than 200 for an error page."""
     known = first(request.headers, b"if-none-match")
     if (
         status == 200

@@ -1,4 +1,4 @@
-"""Refusals on the way to the object store, in the words of S3: its clients read no problem documents."""
+"""Refusals on the way to the object store in S3's format, as S3 clients do not read problem documents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Problem(msgspec.Struct):
 
 
 def in_s3_form(app: App) -> App:
-    """The app, its problem documents told as S3 tells its errors; status and other headers stay."""
+    """Returns the app with its problem documents as S3 errors; status and other headers stay."""
 
     async def translating(scope: Scope, receive: Receive, send: Send) -> None:
         refused: Message | None = None

@@ -1,4 +1,4 @@
-"""For tests: services that say what a test wants, and a client that says what no library would."""
+"""For tests: services that answer as a test wants, and a client that sends bytes no library would send."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ Answer = Callable[[Seen], Awaitable[Reply]]
 
 @dataclass(slots=True)
 class FakeService:
-    """An ASGI app that remembers what it was asked.
+    """An ASGI app that records its requests.
 
-    answer: what it says. takes_over: speaks ASGI in its place.
+    answer: returns the reply. takes_over: ASGI app that handles requests instead.
     """
 
     answer: Answer | None = None
@@ -88,7 +88,7 @@ class FakeService:
 
 
 def grant_reply(*, grant: str = "grant-1", expires_in: float = 60, gallery_id: UUID = GALLERY_ID) -> Reply:
-    """What the galleries service answers to a good credential."""
+    """Returns what the galleries service answers to a valid credential."""
     document = {"grant": grant, "expires_in": expires_in, "gallery_id": gallery_id}
     return Reply(body=msgspec.json.encode(document))
 
@@ -100,7 +100,10 @@ def problem_reply(status: int, code: str) -> Reply:
 
 @asynccontextmanager
 async def serving(app: App) -> AsyncIterator[int]:
-    """The app on a free loopback port, which it yields. Without uvicorn's own loop: that stops in ticks."""
+    """Serves the app on a free loopback port, which it yields.
+
+    It does without uvicorn's own loop, which notices a stop only at its next tick.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -131,7 +134,10 @@ async def serving(app: App) -> AsyncIterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """headers: names lower-case. body: dechunked. complete: whether it ended as its framing promises."""
+    """An answer as it was received.
+
+    headers: names lower-case. body: dechunked. complete: whether it ended as its framing promises.
+    """
 
     status: int
     headers: dict[str, str]
@@ -144,7 +150,7 @@ class RawAnswer:
 
 
 async def exchange(port: int, request: bytes) -> RawAnswer:
-    """Send bytes as they are and read one answer."""
+    """Sends the bytes unchanged and reads one answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
@@ -183,7 +189,7 @@ async def _dechunked(reader: asyncio.StreamReader) -> bytes:
 
 
 def request(method: str, target: str, *lines: str, body: bytes = b"") -> bytes:
-    """A request's bytes. lines: header lines, as they are; Content-Length comes with a body."""
+    """Returns the bytes of a request. lines: header lines, unchanged; Content-Length comes with a body."""
     length = (f"Content-Length: {len(body)}",) if body else ()
     head = "\r\n".join((f"{method} {target} HTTP/1.1", "Host: kappi.example", *length, *lines, "", ""))
     return head.encode("latin-1") + body

@@ -1,4 +1,4 @@
-"""For tests: a whole gateway between a client and services that do what the test says."""
+"""For tests: a whole gateway between a client and services that answer as the test wants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ManualTime:
 
 @dataclass(slots=True)
 class Stack:
-    """A gateway between a client and services that do what the test says."""
+    """A gateway between a client and fake services."""
 
     port: int
     identity: FakeService
@@ -49,7 +49,10 @@ class Stack:
     def token(
         self, *, key: SigningKey | None = None, lasts: timedelta = timedelta(minutes=10), **other: Any
     ) -> str:
-        """An access token as the identity service would sign it. key: another signer. other: claims."""
+        """Returns an access token as the identity service would sign it.
+
+        key: another signer. other: claims.
+        """
         now = datetime.now(UTC)
         return (key or self.issuer).sign(
             {
@@ -67,11 +70,11 @@ class Stack:
         )
 
     def bearer(self, **other: Any) -> str:
-        """A header line with a token of `token`."""
+        """Returns a header line with a token of `token`."""
         return f"Authorization: Bearer {self.token(**other)}"
 
     def publish_keys(self, *keys: SigningKey) -> None:
-        """What the identity service answers, whatever it is asked."""
+        """Makes the identity service answer every request with these keys."""
         self.identity.always(Reply(body=msgspec.json.encode(jwks_document(*keys))))
 
     def grants_asked(self) -> list[Seen]:

@@ -1,4 +1,4 @@
-"""Uploads to the embedded store and downloads from it: few of one address at a time, and none that crawls."""
+"""Uploads to the embedded store and downloads from it: few per address at once, each with a minimum rate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from kappi_gateway.minimum_rate import MinimumRate
 
 
 class Transfers:
-    """at_once: of all addresses; what makes more is refused elsewhere. per_address: uploads, and as many
-    downloads. bytes_per_s: what a long transfer must reach."""
+    """Limits of transfers.
+
+    at_once: of all addresses; the edge refuses further ones. per_address: uploads, and as many downloads.
+    bytes_per_s: rate that a long transfer must reach.
+    """
 
     def __init__(self, *, at_once: int, per_address: int, bytes_per_s: int, silence_s: float) -> None:
         self._at_once = at_once
@@ -24,13 +27,13 @@ class Transfers:
 
     @contextmanager
     def upload(self, address: str) -> Iterator[MinimumRate]:
-        """A place, and the pace to be kept. Raises TooManyTransfers."""
+        """Holds a place and yields the minimum rate. Raises TooManyTransfers."""
         with self._under_way(self._uploads, "upload", address) as rate:
             yield rate
 
     @contextmanager
     def download(self, address: str) -> Iterator[MinimumRate]:
-        """As `upload`."""
+        """Does the same as `upload`, for a download."""
         with self._under_way(self._downloads, "download", address) as rate:
             yield rate
 
@@ -44,9 +47,12 @@ class Transfers:
                 raise
 
     def _asked_of(self, places: ConcurrencyLimit, address: str) -> Callable[[], float]:
-        """The transfers of one address share its line, so they share what is asked of it: a slow line is
-        never cut for what its client sends at once. When more than half of all places are taken, each
-        transfer must be worth its own."""
+        """Returns the function of the rate that a transfer must reach.
+
+        The transfers of one address share its line, so they share the required rate: a slow line is never cut
+        because its client sends several files at once. When more than half of all places are taken, each
+        transfer must reach the rate alone.
+        """
 
         def bytes_per_s() -> float:
             scarce = self._uploads.running + self._downloads.running > self._at_once / 2

@@ -1,4 +1,4 @@
-"""Speaking to the services: one pool of kept-alive connections, nothing decoded, nothing followed."""
+"""The HTTP client of the services: one pool of kept-alive connections, no decoding, no redirects."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from kappi_gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from kappi_gateway.routes import Service
 
 KEEP_ALIVE_S = 30.0
-"""Shorter than the services' 75 s, so that it is never they who close a connection we are about to use."""
+"""Shorter than the services' 75 s, so that a service never closes a connection that is about to be used."""
 PROVEN_FOR_S = 5.0
 PROBE_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1
 
 READ_AHEAD_BYTES = 16 << 10
-"""Of an object whose client reads slowly: twice that, and what the system hands over at once on top. Other
-answers come whole, which is cheaper."""
+"""Bytes read ahead of an object whose client reads slowly: up to twice that, plus one read of the system.
+
+Other answers are buffered whole, which is cheaper.
+"""
 
 _AUTOMATIC = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 _log = get_logger(__name__)
 
 
 class Stream(Protocol):
-    """A body that arrives while it is sent on. failure: why it ended early, the client's doing."""
+    """A body that is sent on while it arrives. failure: why it ended early through the client, else None."""
 
     @property
     def failure(self) -> Exception | None: ...
@@ -48,16 +50,19 @@ Body = bytes | Stream | None
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """connect: for a connection, waiting for a free one included. read: longest silence of a service."""
+    """connect: time to get a connection, waiting for a free one included.
+
+    read: longest silence of a service.
+    """
 
     connect: timedelta
     read: timedelta
 
 
 class Upstreams:
-    """The services behind the gateway. connections: at most so many at once, over all services.
+    """The services behind the gateway. connections: greatest number at once, over all services.
 
-    introduction: headers of every call, by which they know the gateway.
+    introduction: headers of every request, by which the services recognize the gateway.
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class Upstreams:
         self._session: aiohttp.ClientSession | None = None
 
     def knows(self, service: Service) -> bool:
-        """Whether the settings say where it is."""
+        """Whether the settings give its address."""
         return service in self._addresses
 
     async def start(self) -> None:
@@ -109,9 +114,9 @@ class Upstreams:
         body: Body = None,
         silence: timedelta | None = None,
     ) -> ClientResponse:
-        """The service's answer, its body still unread; the caller reads it or closes it.
+        """Returns the service's answer with its body unread; the caller reads it or closes it.
 
-        target: path and query, already encoded. silence: longest one of the service, if not the usual.
+        target: path and query, already encoded. silence: longest silence of the service, None for the usual.
         Raises UpstreamUnavailable, UpstreamTimeout, and the failure of a streamed body.
         """
         assert self._session is not None, "started before the first request"
@@ -149,10 +154,10 @@ class Upstreams:
         )
 
     async def check_any(self) -> None:
-        """Readiness: returns when any service can be reached, raises UpstreamUnavailable when none can.
+        """Readiness check: returns if any service can be reached, raises UpstreamUnavailable if none can.
 
-        One service being down must not take the gateway out of rotation: the others still work through it,
-        and every replica would go at once. When none can be reached, it is this replica that is cut off.
+        One unreachable service must not take the gateway out of rotation: the others still work through it,
+        and all replicas would fail at once. If no service can be reached, this replica is cut off.
         """
         reached = await asyncio.gather(*(self._reachable(service) for service in self._addresses))
         if not any(reached):

@@ -1,1 +1,1 @@
-"""Identity: accounts, sessions, tokens, tiers, and the panel they are administered with."""
+"""The identity service: accounts, sessions, tokens, tiers, and the admin panel."""

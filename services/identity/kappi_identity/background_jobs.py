@@ -1,4 +1,4 @@
-"""What a running service does by itself: tiers announced, keys moved along, leftovers removed."""
+"""The periodic jobs of a running service: announcing tiers, rotating keys, removing expired rows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kappi_identity.use_cases.tiers import Tiers
 
 TIERS_EVERY_S = 15.0
 KEYS_EVERY_S = 15.0
-LEFTOVERS_EVERY_S = 600.0
+EXPIRED_ROWS_EVERY_S = 600.0
 THROTTLE_MEMORY = timedelta(days=1)
 
 _log = get_logger(__name__)
 
 
 class BackgroundJobs:
-    """Many may run: every step is harmless to repeat."""
+    """Periodic jobs. Several replicas may run them, because every step is harmless to repeat."""
 
     def __init__(
         self,
@@ -45,22 +45,22 @@ class BackgroundJobs:
         self._clock = clock
 
     async def announce_tiers(self) -> None:
-        """Until cancelled; each tier that the migrations brought is announced once."""
+        """Announce each tier that a migration added, once; runs until cancelled."""
         await _repeated("tiers.announce", self._tiers.announce, every_s=TIERS_EVERY_S)
 
     async def move_keys(self) -> None:
-        """Until cancelled."""
+        """Rotate the signing keys; runs until cancelled."""
         await _repeated("signing_keys.move", self._keys, every_s=KEYS_EVERY_S)
 
     async def remove_expired_rows(self) -> None:
-        """Until cancelled."""
-        await _repeated("leftovers.remove", self._leftovers, every_s=LEFTOVERS_EVERY_S)
+        """Remove expired rows; runs until cancelled."""
+        await _repeated("leftovers.remove", self._expired_rows, every_s=EXPIRED_ROWS_EVERY_S)
 
     async def _keys(self) -> None:
         await self._rotation.ensure_active()
         await self._rotation.move_along()
 
-    async def _leftovers(self) -> None:
+    async def _expired_rows(self) -> None:
         await remove_expired_rows(
             self._database,
             now=self._clock(),

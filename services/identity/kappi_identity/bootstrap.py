@@ -1,19 +1,32 @@
-"""The use cases put together, for the service and for operators' commands alike."""
+"""Builds the use cases for HTTP and for operators' commands."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kappi_chassis.clock import Clock, NewId, new_id, utc_now
-from kappi_chassis.db import Database
-from kappi_chassis.outbox import Outbox
+import msgspec
+from kappi_chassis.auth import JwksSource
+from kappi_chassis.auth.accounts import AccountVerifier
+from kappi_chassis.dependencies import ServiceDependencies
+from kappi_chassis.http import Edge, create_app
+from kappi_chassis.http.edge import App
 from kappi_chassis.passwords import Passwords
 
+from kappi_identity.api.access import Access
+from kappi_identity.api.accounts import AccountApi
+from kappi_identity.api.admin import AdminApi
+from kappi_identity.api.forms import on_oauth_failure
+from kappi_identity.api.me import MeApi
+from kappi_identity.api.moderation import ModerationApi
+from kappi_identity.api.oauth import OAuthApi
 from kappi_identity.background_jobs import BackgroundJobs
-from kappi_identity.domain import SessionPolicy
-from kappi_identity.key_schedule import KeyPolicy
-from kappi_identity.known_clients import KnownClients
+from kappi_identity.domain.accounts import SessionPolicy
+from kappi_identity.domain.key_schedule import KeyPolicy
+from kappi_identity.domain.tokens import AccessTokens, KeySeal, derived_secret
+from kappi_identity.errors import OAuthFailure
 from kappi_identity.mailer import MailTransport, mail_transport, reset_mail_maker
+from kappi_identity.panel.app import WithPanel, panel_app
+from kappi_identity.panel.login import PanelLogin
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.repository.keys import KeyQueries
 from kappi_identity.repository.resets import ResetQueries
@@ -21,9 +34,8 @@ from kappi_identity.repository.takedowns import TakedownQueries
 from kappi_identity.repository.throttle import ThrottleQueries
 from kappi_identity.repository.tiers import TierQueries
 from kappi_identity.settings import IdentitySettings
-from kappi_identity.throttle import Limit, Throttle
-from kappi_identity.tokens import AccessTokens, KeySeal
 from kappi_identity.use_cases.keys import RETIRE_GRACE, Keyring, KeyRotation
+from kappi_identity.use_cases.known_clients import KnownClients
 from kappi_identity.use_cases.login import Login, LoginLimits, PasswordCheck
 from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.password_reset import PasswordReset, ResetLimits, ResetMailer
@@ -31,25 +43,24 @@ from kappi_identity.use_cases.profile import Profile
 from kappi_identity.use_cases.refresh_tokens import RefreshTokens
 from kappi_identity.use_cases.sessions import Sessions
 from kappi_identity.use_cases.sign_up import SignUp
+from kappi_identity.use_cases.throttle import Limit, Throttle
 from kappi_identity.use_cases.tiers import Tiers
+from kappi_identity.web.page import mount_reset_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
-    """What everything stands on; tests put their own clock, ids and mail here."""
-
-    database: Database
-    outbox: Outbox
-    clock: Clock = utc_now
-    new_id: NewId = new_id
+class Dependencies(ServiceDependencies):
     mail: MailTransport | None = None
 
 
-class Assembly:
-    """Nothing connects here, and the thread for passwords comes with the first of them."""
+class UseCases:
+    """The use cases of the service.
+
+    Nothing connects here; the thread for passwords starts with the first password.
+    """
 
     def __init__(self, deps: Dependencies, settings: IdentitySettings) -> None:
-        self._ground = deps
+        self._deps = deps
         self._settings = settings
         secret = settings.key_secret.get_secret_value().encode()
         clock, database = deps.clock, deps.database
@@ -98,12 +109,12 @@ class Assembly:
 
     @property
     def panel_policy(self) -> SessionPolicy:
-        """A login to the panel lasts its time and is never refreshed."""
+        """The policy of panel sessions, which have a fixed length and are never refreshed."""
         lasting = self._settings.panel_session
         return SessionPolicy(idle=lasting, longest=lasting, retry_grace=self.policy.retry_grace)
 
     def sign_up(self) -> SignUp:
-        deps = self._ground
+        deps = self._deps
         return SignUp(
             outbox=deps.outbox,
             passwords=self.passwords,
@@ -113,7 +124,7 @@ class Assembly:
         )
 
     def login(self) -> Login:
-        deps = self._ground
+        deps = self._deps
         return Login(
             outbox=deps.outbox,
             check=self._check,
@@ -127,15 +138,15 @@ class Assembly:
 
     def refresh_tokens(self) -> RefreshTokens:
         return RefreshTokens(
-            outbox=self._ground.outbox,
+            outbox=self._deps.outbox,
             keyring=self.keyring,
             access_tokens=self.access_tokens,
             policy=self.policy,
-            clock=self._ground.clock,
+            clock=self._deps.clock,
         )
 
     def profile(self) -> Profile:
-        deps = self._ground
+        deps = self._deps
         return Profile(
             outbox=deps.outbox,
             check=self._check,
@@ -146,7 +157,7 @@ class Assembly:
         )
 
     def password_reset(self) -> PasswordReset:
-        deps = self._ground
+        deps = self._deps
         return PasswordReset(
             outbox=deps.outbox,
             queries=self._resets,
@@ -160,7 +171,7 @@ class Assembly:
         )
 
     def reset_mailer(self) -> ResetMailer:
-        deps, settings = self._ground, self._settings
+        deps, settings = self._deps, self._settings
         return ResetMailer(
             database=deps.database,
             queries=self._resets,
@@ -172,12 +183,12 @@ class Assembly:
 
     def background_jobs(self) -> BackgroundJobs:
         return BackgroundJobs(
-            database=self._ground.database,
+            database=self._deps.database,
             tiers=self.tiers,
             rotation=self.rotation,
             session_idle=self._settings.session_idle,
             client_known_for=self._settings.login_known_for,
-            clock=self._ground.clock,
+            clock=self._deps.clock,
         )
 
 
@@ -221,4 +232,61 @@ def _reset_limits(settings: IdentitySettings) -> ResetLimits:
             burst=settings.reset_burst_per_address,
             refill=settings.reset_refill_per_address,
         ),
+    )
+
+
+def build_app(deps: Dependencies, settings: IdentitySettings, use_cases: UseCases | None = None) -> App:
+    """Returns the application that serves the HTTP endpoints."""
+    parts = use_cases or UseCases(deps, settings)
+
+    async def published() -> bytes:
+        return msgspec.json.encode(await parts.keyring.published())
+
+    verifier = AccountVerifier(JwksSource(published), clock=deps.clock)
+    access = Access(verifier=verifier, accounts=parts.accounts, clock=deps.clock)
+    idempotency_secret = settings.idempotency_secret.get_secret_value().encode()
+    app = create_app(title="Identity", description="Accounts, sessions, tokens and tiers.")
+    app.add_exception_handler(OAuthFailure, on_oauth_failure)
+    accounts = AccountApi(
+        sign_up=parts.sign_up(), reset=parts.password_reset(), idempotency_secret=idempotency_secret
+    )
+    oauth = OAuthApi(
+        login=parts.login(), refresh_tokens=parts.refresh_tokens(), keyring=parts.keyring, policy=parts.policy
+    )
+    me = MeApi(access=access, profile=parts.profile(), sessions=parts.sessions, clock=deps.clock)
+    admin = AdminApi(
+        access=access, tiers=parts.tiers, accounts=parts.accounts, idempotency_secret=idempotency_secret
+    )
+    moderation = ModerationApi(
+        access=access,
+        moderation=parts.moderation,
+        takedowns=parts.takedowns,
+        idempotency_secret=idempotency_secret,
+    )
+    for api in (accounts, oauth, me, admin, moderation):
+        app.include_router(api.router())
+    mount_reset_page(app)
+    with_panel = WithPanel(app, panel=_panel(deps, settings, parts))
+    return Edge(with_panel, max_in_flight=settings.max_in_flight)
+
+
+def _panel(deps: Dependencies, settings: IdentitySettings, parts: UseCases) -> App:
+    secret = settings.key_secret.get_secret_value().encode()
+    login = PanelLogin(
+        login=parts.login(),
+        sessions=parts.sessions,
+        accounts=parts.accounts,
+        policy=parts.panel_policy,
+        device_known_for=settings.login_known_for,
+        secret=derived_secret(secret, "panel sessions"),
+        clock=deps.clock,
+    )
+    return panel_app(
+        login=login,
+        tiers=parts.tiers,
+        accounts=parts.accounts,
+        moderation=parts.moderation,
+        takedowns=parts.takedowns,
+        cookie_secret=derived_secret(secret, "panel forms").hex(),
+        public_url=settings.public_url,
     )

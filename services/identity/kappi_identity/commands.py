@@ -1,4 +1,4 @@
-"""What operators do without the service running: with the database's address, and the secret of the keys."""
+"""Operators' commands that need the database's address and the key secret, but not the running service."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
-from kappi_identity.domain import Account
-from kappi_identity.key_schedule import KeyPolicy
+from kappi_identity.domain.accounts import Account
+from kappi_identity.domain.key_schedule import KeyPolicy
+from kappi_identity.domain.tokens import KeySeal
 from kappi_identity.settings import IdentitySettings
-from kappi_identity.tokens import KeySeal
 from kappi_identity.use_cases.admins import Admins
 from kappi_identity.use_cases.keys import RETIRE_GRACE, KeyRotation
 from kappi_identity.use_cases.sign_up import SignUp
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 
 async def create_admin(database_url: str, *, email: str, password: str) -> Account:
-    """An administrator with this address and password; an account that has the address becomes one.
+    """Create an administrator with this address and password; an existing account of the address becomes one.
 
-    The relay of a running service publishes what this queues. Raises TextRefused.
+    The relay of a running service publishes the queued event. Raises TextRefused.
     """
     async with _opened(database_url) as database:
         outbox = Outbox(database)
@@ -51,7 +51,7 @@ async def create_admin(database_url: str, *, email: str, password: str) -> Accou
 
 
 async def rotate_keys(database_url: str, *, key_secret: str) -> str:
-    """Publish the key that signs next, and return its id; it takes over by itself after the overlap.
+    """Publish the next signing key and return its id; it takes over automatically after the overlap.
 
     key_secret: the service's KAPPI_IDENTITY_KEY_SECRET.
     """
@@ -62,7 +62,7 @@ async def rotate_keys(database_url: str, *, key_secret: str) -> str:
 async def rotate_keys_now(
     database_url: str, *, key_secret: str, token_lifetime: timedelta | None = None
 ) -> str:
-    """Sign with a new key within moments, and return its id. See `KeyRotation.rotate_now`.
+    """Replace the signing key within seconds and return the new key's id. See `KeyRotation.rotate_now`.
 
     token_lifetime: the service's KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME, where it is not the default.
     """
@@ -94,7 +94,7 @@ async def _opened(database_url: str) -> AsyncIterator[Database]:
 
 
 def _default(name: str, kind: type[T]) -> T:
-    """What the service does unless told otherwise."""
+    """Returns the default of a setting of the service."""
     value = IdentitySettings.model_fields[name].default
     assert isinstance(value, kind)
     return value

@@ -1,4 +1,4 @@
-"""Expected failures, with the codes clients switch on."""
+"""The expected failures, with the stable codes that clients act on."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class PasswordRequired(Forbidden):
 
 
 class SessionNotFound(NotFound):
-    """Unknown sessions and those of other accounts alike."""
+    """The session is unknown or belongs to another account; the answer is the same."""
 
     code, title = "session_not_found", "There is no such session"
 
 
 class ResetTokenInvalid(NotFound):
-    """Unknown, used and expired tokens alike."""
+    """The token is unknown, used or expired; the answer is the same."""
 
     code, title = "reset_token_invalid", "The token for a new password is not valid"
 
@@ -88,21 +88,25 @@ class TooManyResets(TooManyRequests):
 
 
 class OAuthFailure(BadRequest):
-    """An error of the token endpoint. error: the member RFC 6749, 5.2 asks for, beside those of a problem."""
+    """An error of the token endpoint. error: the member that RFC 6749, 5.2 requires beside those of a
+    problem.
+    """
 
     error: ClassVar[str] = "invalid_request"
     code, title = "invalid_request", "The request is not what the token endpoint takes"
 
 
 class InvalidGrant(OAuthFailure):
-    """Wrong password, unknown account, and every kind of refresh token that is not good: one answer."""
+    """The password is wrong, the account is unknown, or a refresh token is not valid; the answer is
+    the same.
+    """
 
     error = "invalid_grant"
     code, title = "invalid_grant", "The credentials are not valid"
 
 
 class AccountSuspended(OAuthFailure):
-    """Told after the right password only. detail: the administrator's reason."""
+    """The answer after the right password only. detail: the administrator's reason."""
 
     error = "invalid_grant"
     code, title = "account_suspended", "The account is suspended"

@@ -1,4 +1,4 @@
-"""Sending mail: through an SMTP server, or into a folder where there is none."""
+"""Sends mail through an SMTP server or writes it into a folder."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ from kappi_chassis.clock import Clock, NewId
 from kappi_identity.settings import IdentitySettings
 
 RESET_PAGE = "/reset-password"
-# Addresses may hold any script; lines are not folded inside a link.
+# Addresses may hold any script, and lines must not be folded inside a link.
 SMTP_POLICY = policy.SMTPUTF8.clone(max_line_length=998)
 
 
 class MailUndelivered(Exception):
-    """It could not be handed over now; it may be tried again."""
+    """A mail could not be handed over now; sending may be tried again."""
 
 
 class MailTransport(Protocol):
-    """Where mails go."""
+    """Delivers mails."""
 
     async def send(self, message: EmailMessage) -> None:
-        """Returns once somebody else is responsible for it. Raises MailUndelivered."""
+        """Return once the mail is handed over. Raises MailUndelivered."""
         ...
 
 
 class MailFolder:
-    """Each mail becomes an `.eml` file that only the owner may read, complete from its first moment."""
+    """Writes each mail into an `.eml` file that only the owner may read; the file is complete as soon as it
+    exists.
+    """
 
     def __init__(self, folder: Path, *, new_id: NewId) -> None:
         self._folder = folder
@@ -60,7 +62,10 @@ class MailFolder:
 
 
 class SmtpServer:
-    """A connection for each mail: they are few. The standard library's client, in a thread of its own."""
+    """Sends mails over SMTP, with a connection for each, since they are few.
+
+    The standard library's client runs in its own thread.
+    """
 
     def __init__(self, settings: IdentitySettings) -> None:
         self._settings = settings
@@ -80,7 +85,7 @@ class SmtpServer:
                     )
                 server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
-            # Its text may quote the recipient; its type says enough.
+            # The error's text may quote the recipient; the type is enough.
             raise MailUndelivered(type(error).__name__) from error
 
     def _connected(self) -> smtplib.SMTP:
@@ -92,18 +97,18 @@ class SmtpServer:
 
 
 def mail_transport(settings: IdentitySettings, *, new_id: NewId) -> MailTransport:
-    """What the settings name."""
+    """Returns the transport that the settings select."""
     if settings.mail_dir is not None:
         return MailFolder(settings.mail_dir, new_id=new_id)
     return SmtpServer(settings)
 
 
 MailMaker = Callable[[str, str], EmailMessage]
-"""(recipient, token) -> the mail."""
+"""Takes the recipient and the token, and returns the mail."""
 
 
 def reset_mail_maker(settings: IdentitySettings, *, clock: Clock) -> MailMaker:
-    """Makes mails with a token for a new password."""
+    """Returns a function that builds mails with a password-reset token."""
     minutes = int(settings.reset_lifetime.total_seconds() // 60)
 
     def make(recipient: str, token: str) -> EmailMessage:
@@ -111,7 +116,7 @@ def reset_mail_maker(settings: IdentitySettings, *, clock: Clock) -> MailMaker:
         message["From"] = settings.mail_from
         message["To"] = recipient
         message["Date"] = format_datetime(clock())
-        # Without a domain it would name this machine.
+        # Without a domain the id would hold this machine's name.
         message["Message-ID"] = make_msgid(domain=urlsplit(settings.public_url).hostname)
         message["Subject"] = "Your new Kappi password"
         message["Auto-Submitted"] = "auto-generated"
@@ -127,5 +132,5 @@ def reset_mail_maker(settings: IdentitySettings, *, clock: Clock) -> MailMaker:
 
 
 def reset_link(public_url: str, token: str) -> str:
-    """The page where a new password is chosen. The token is a fragment: browsers send it to no server."""
+    """Returns the link to the reset page. The token is a fragment, which browsers send to no server."""
     return f"{public_url.rstrip('/')}{RESET_PAGE}#{token}"

@@ -1,4 +1,4 @@
-"""The identity service's metrics: one closed list."""
+"""The metrics of the identity service, as one closed list."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ tiers = Table(
     Column("max_file_bytes", BigInteger, nullable=False),
     Column("quota_bytes", BigInteger),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
-    # False for what a migration seeded and no event has told yet.
+    # False for a tier that a migration seeded and no event has announced yet.
     Column("announced", Boolean, nullable=False, server_default=text("true")),
     _moment("deleted_at", nullable=True),
     CheckConstraint("max_file_bytes > 0", name="files_have_bytes"),
@@ -80,7 +80,7 @@ takedowns = Table(
     "takedowns",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # As it was given: an id, or a code, which only the galleries service can look up.
+    # An id or a code, as it was given. Only the galleries service can look up a code.
     Column("gallery", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("ordered_by", Uuid, nullable=False),
@@ -108,7 +108,7 @@ refresh_tokens = Table(
     metadata,
     Column("token_hash", LargeBinary, primary_key=True),
     Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
-    # The token this one was given for; None for a login's first.
+    # The token this one was exchanged for; None for a session's first token.
     Column("parent_hash", LargeBinary),
     _moment("issued_at"),
     _moment("used_at", nullable=True),
@@ -137,7 +137,7 @@ reset_requests = Table(
     "reset_requests",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # Whoever asks leaves only this, whether there is such an account or not.
+    # A request stores only this, whether there is such an account or not.
     Column("email_normalised", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     _moment("requested_at"),

@@ -10,14 +10,14 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from kappi_identity.tiers import DEFAULT_TIER
+from kappi_identity.domain.tiers import DEFAULT_TIER
 
 MIN_PUBLISH_AHEAD = timedelta(seconds=300)
-"""As long as verifiers keep a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
+"""The time for which verifiers cache a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""
 
 
 class IdentitySettings(DatabaseSettings):
-    """What the identity service can be told."""
+    """The settings of the identity service."""
 
     model_config = SettingsConfigDict(
         env_prefix="KAPPI_IDENTITY_", frozen=True, extra="ignore", populate_by_name=True
@@ -28,7 +28,7 @@ class IdentitySettings(DatabaseSettings):
     public_url: str = Field(
         default="http://127.0.0.1:8000",
         validation_alias=AliasChoices("KAPPI_IDENTITY_PUBLIC_URL", "KAPPI_PUBLIC_URL"),
-        description="Where people reach the gateway",
+        description="Public address of the gateway",
     )
     key_secret: SecretStr = Field(
         min_length=16,
@@ -38,95 +38,100 @@ class IdentitySettings(DatabaseSettings):
     sign_up_tier: str = Field(
         default=DEFAULT_TIER,
         min_length=1,
-        description="The tier of a new account. While there is no tier of that name, none can be made",
+        description="Tier of new accounts. Without a tier of this name, no account can be created",
     )
 
     access_token_lifetime: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
     session_idle: timedelta = Field(
-        default=timedelta(days=30), description="A login ends after this long without a refresh"
+        default=timedelta(days=30), description="Time without a refresh after which a login ends"
     )
     session_longest: timedelta = Field(
-        default=timedelta(days=365), description="A login ends after this long, however much it is used"
+        default=timedelta(days=365),
+        description="Time after which a login ends, however often it is refreshed",
     )
     refresh_retry_grace: timedelta = Field(
         default=timedelta(seconds=10),
-        description="How long a refresh may be repeated because its answer got lost",
+        description="Time in which a refresh may be repeated because its answer was lost",
     )
     recent_login: timedelta = Field(
         default=timedelta(minutes=5),
         ge=timedelta(0),
-        description="How long after its log-in a client may delete the account without its password: bounds "
+        description="Time after a login in which the account may be deleted without its password; limits "
         "what a stolen token can do",
     )
     panel_session: timedelta = Field(
-        default=timedelta(hours=8), description="How long a login to the admin panel lasts"
+        default=timedelta(hours=8), description="Duration of a login to the admin panel"
     )
 
     key_publish_ahead: timedelta = Field(
         default=timedelta(minutes=10),
         ge=MIN_PUBLISH_AHEAD,
-        description="How long a new signing key is published before it signs",
+        description="Time for which a new signing key is published before it signs",
     )
     key_rotate_every: timedelta = Field(
-        default=timedelta(days=90), description="Age at which a signing key is replaced by itself"
+        default=timedelta(days=90), description="Age at which a signing key is replaced automatically"
     )
 
     password_time_cost: int = Field(default=2, ge=1, description="argon2id passes")
     password_memory_kib: int = Field(default=19_456, ge=8, description="argon2id memory, KiB")
     password_queue: int = Field(
-        default=64, ge=1, description="Passwords waiting to be checked at most; more are answered 503 `busy`"
+        default=64,
+        ge=1,
+        description="Most passwords that wait to be checked; further ones are answered 503 `busy`",
     )
     password_share: int = Field(
         default=8,
         ge=1,
-        description="Of them, for one address or account; addresses are served in turn, so that one that "
-        "sends many delays the others by one password each",
+        description="Most waiting passwords of one address or account; addresses are served in turn, so that "
+        "an address that sends many delays each other one by one password",
     )
 
     login_burst_per_account: int = Field(
         default=10,
         ge=1,
-        description="Wrong passwords for an account at once, of all clients together that it does not know: "
-        "bounds a guesser with many addresses",
+        description="Wrong passwords at once for an account, of all unknown clients together; limits "
+        "guessing from many addresses",
     )
     login_refill_per_account: timedelta = Field(
-        default=timedelta(minutes=1), gt=timedelta(0), description="After how long they get one more"
+        default=timedelta(minutes=1),
+        gt=timedelta(0),
+        description="Time after which unknown clients may send one more",
     )
     login_burst_per_client: int = Field(
         default=10,
         ge=1,
-        description="Wrong passwords for an account at once, of one address or device that logged in before: "
-        "guesses from elsewhere do not lock it out",
+        description="Wrong passwords at once for an account, of one address or device that logged in before; "
+        "guesses of other clients do not lock it out",
     )
     login_refill_per_client: timedelta = Field(
-        default=timedelta(minutes=1), gt=timedelta(0), description="After how long it gets one more"
+        default=timedelta(minutes=1), gt=timedelta(0), description="Time after which it may send one more"
     )
     login_known_for: timedelta = Field(
         default=timedelta(days=90),
         gt=timedelta(0),
-        description="How long after a log-in its address and its device are known to the account",
+        description="Time after a login for which its address and its device are known to the account",
     )
     login_known_addresses: int = Field(
-        default=20, ge=1, description="Addresses remembered of one account, the newest, as keyed hashes"
+        default=20, ge=1, description="Newest addresses that are stored of one account, as keyed hashes"
     )
     login_burst_per_address: int = Field(
         default=50,
         ge=1,
-        description="Wrong passwords at once from an address, for accounts that do not know it",
+        description="Wrong passwords at once from an address, for all accounts that do not know it",
     )
     login_refill_per_address: timedelta = Field(
-        default=timedelta(seconds=10), gt=timedelta(0), description="After how long it gets one more"
+        default=timedelta(seconds=10), gt=timedelta(0), description="Time after which it may send one more"
     )
     reset_burst_per_account: int = Field(default=3, ge=1)
     reset_refill_per_account: timedelta = timedelta(minutes=20)
     reset_burst_per_address: int = Field(default=10, ge=1)
     reset_refill_per_address: timedelta = timedelta(minutes=2)
     reset_lifetime: timedelta = Field(
-        default=timedelta(minutes=30), description="How long a mailed token for a new password is good"
+        default=timedelta(minutes=30), description="Validity of a mailed token for a new password"
     )
 
     mail_dir: Path | None = Field(
-        default=None, description="Put mails into this folder as .eml files instead of sending them"
+        default=None, description="Folder into which mails are written as .eml files instead of being sent"
     )
     mail_from: str = "Kappi <no-reply@kappi.invalid>"
     smtp_host: str | None = None
@@ -139,7 +144,7 @@ class IdentitySettings(DatabaseSettings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.reset_refill_per_account > self.reset_lifetime:
-            # Else mails that others asked for could keep an owner without a token that is still good.
+            # Otherwise mails that other clients request could leave the owner without a valid token.
             raise ValueError("a mailed token must be good until the next one may be asked for")
         if (self.mail_dir is None) == (self.smtp_host is None):
             raise ValueError("set one of KAPPI_IDENTITY_SMTP_HOST and KAPPI_IDENTITY_MAIL_DIR")

@@ -16,8 +16,8 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick, UploadCompleted
 
 from kappi_media import metrics
+from kappi_media.domain.store_events import UnreadableStoreEvent, read_message
 from kappi_media.errors import StoreUnavailable
-from kappi_media.store_events import UnreadableStoreEvent, read_message
 from kappi_media.use_cases.lifecycle import SweepAbandonedUploads, clear_link, forget_gallery, note_change
 from kappi_media.use_cases.post_pictures import forget_picture
 from kappi_media.use_cases.process_upload import UploadWorker, queue_upload

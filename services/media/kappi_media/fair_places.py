@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kappi_media import metrics
-from kappi_media.shares import DecoderBudget, Party, Share
+from kappi_media.domain.shares import DecoderBudget, Party, Share
 
 SPARE: Final = 1
 """Beyond `places`: for a share that holds none, so that it does not wait for the end of long work."""

@@ -11,9 +11,9 @@ from typing import Final
 
 from kappi_chassis.base_url import base_url
 
-from kappi_media.domain import Item
+from kappi_media.domain.media import Item
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.errors import RenditionUrlInvalid
-from kappi_media.schemas import SignedUrl
 
 EXPIRES, SIGNATURE = "expires", "signature"
 _SIGNATURE_BYTES: Final = 16
@@ -34,13 +34,15 @@ class RenditionUrls:
         path = f"/v1/media/{item.id}/renditions/{size}?{EXPIRES}={expires}&{SIGNATURE}={signature}"
         return SignedUrl(base_url(self._public_url) + path, expires_at, expires_in)
 
-    def check(self, item: Item, size: str, *, expires: str, signature: str, now: datetime) -> None:
-        """Raises RenditionUrlInvalid: not ours, not for this, or over."""
+    def check(self, item: Item, size: str, *, expires: str, signature: str, now: datetime) -> datetime:
+        """When it ends. Raises RenditionUrlInvalid: not ours, not for this, or over."""
         good = hmac.compare_digest(self._signature(item, size, expires).encode(), signature.encode())
         if not good or not (expires.isascii() and expires.isdigit() and len(expires) <= _SECOND_DIGITS):
             raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
-        if now >= datetime.fromtimestamp(int(expires), UTC):
+        ends_at = datetime.fromtimestamp(int(expires), UTC)
+        if now >= ends_at:
             raise RenditionUrlInvalid("Its time is over. Ask for the item again.")
+        return ends_at
 
     def _signature(self, item: Item, size: str, expires: str) -> str:
         # Each move of an item has a folder of its own: no URL of its old gallery is good in the new one.

@@ -9,7 +9,7 @@ from kappi_chassis.settings import DatabaseSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from kappi_media.domain import ReservationBudget, ReservationBudgets
+from kappi_media.domain.media import ReservationBudget, ReservationBudgets
 from kappi_media.scanning import ClamdAddress
 
 

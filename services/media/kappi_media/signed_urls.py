@@ -9,9 +9,9 @@ from kappi_chassis.storage import UrlSigner
 from kappi_chassis.time_left import seconds_left
 from kappi_contracts.keys import RenditionFormat, gps_free_key, original_key, rendition_key
 
-from kappi_media.domain import Item, ItemStatus, start_of_bucket
+from kappi_media.domain.media import Item, ItemStatus, start_of_bucket
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.rendition_urls import RenditionUrls
-from kappi_media.schemas import SignedUrl
 
 
 class DownloadUrls:
@@ -44,6 +44,10 @@ class DownloadUrls:
     def as_of(self) -> datetime:
         """The instant that everything handed out now is signed with."""
         return start_of_bucket(self._clock(), self._bucket)
+
+    def as_of_end(self, expires_at: datetime) -> datetime:
+        """The instant that what ends then was signed with."""
+        return expires_at - self._lifetime
 
     def kept_until(self, as_of: datetime) -> datetime:
         """The end of the bucket: an answer of `as_of` is given until then."""

@@ -1,1 +1,1 @@
-"""What each `kappi` command does, one module each, imported when it is called."""
+"""The `kappi` commands, one module each, which is imported when the command is called."""

@@ -1,4 +1,4 @@
-"""`kappi acls`: what each user may do on Kafka, as commands of Kafka's own tool."""
+"""`kappi acls`: prints each user's rights on Kafka as commands of Kafka's own tool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAMED = {"topic": "--topic", "group": "--group"}
 
 
 def acls(*, environ: Mapping[str, str]) -> int:
-    """Print them; returns the exit status. environ: of the deployment, for the names of its topics."""
+    """Print the commands. Returns the exit status. environ: the deployment's, for the names of its topics."""
     store = environ.get("KAPPI_MEDIA_STORE_EVENTS_TOPIC")
     for line in lines(prefix=environ.get("KAPPI_TOPIC_PREFIX", ""), foreign=[store] if store else []):
         sys.stdout.write(f"{line}\n")
@@ -20,7 +20,7 @@ def acls(*, environ: Mapping[str, str]) -> int:
 
 
 def lines(*, prefix: str = "", foreign: Sequence[str] = ()) -> Iterator[str]:
-    """A shell script that adds every rule; adding one again changes nothing."""
+    """Yields the lines of a shell script that adds every rule; adding a rule again changes nothing."""
     yield "#!/bin/sh"
     yield "# usage: kappi acls | sh -s -- --bootstrap-server HOST:PORT --command-config ADMIN.PROPERTIES"
     yield "set -eu"

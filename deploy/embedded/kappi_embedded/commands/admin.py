@@ -1,4 +1,4 @@
-"""`kappi admin create`: the first administrator, and every other that an operator makes."""
+"""`kappi admin create`: creates administrators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import asyncpg
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.problems import Problem
 from kappi_identity.commands import create_admin
-from kappi_identity.domain import Account, TextRefused
+from kappi_identity.domain.accounts import Account, TextRefused
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,7 +19,7 @@ from kappi_embedded.stack import NotRunning, find_database, find_url
 
 
 def create(email: str, *, read_password: Callable[[], str], environ: Mapping[str, str]) -> int:
-    """read_password: `prompted_twice` or `from_stdin`. Returns the exit status."""
+    """Create an administrator. read_password: `prompted_twice` or `from_stdin`. Returns the exit status."""
     configure_logging(service="kappi", level="WARNING", renderer="console")
     try:
         url = find_database(environ, "identity")
@@ -38,5 +38,5 @@ def _print(account: Account, environ: Mapping[str, str]) -> None:
     out.print(f"{escape(account.email or '')} is an administrator.")
     try:
         out.print(f"Log in at {escape(find_url(environ, None))}/admin")
-    except NotRunning:  # elsewhere, under an address nobody told us
+    except NotRunning:  # the service runs elsewhere, under an unknown address
         out.print("Log in at /admin")

@@ -1,4 +1,4 @@
-"""`kappi dlq`: records that could not be handled, and sending them back."""
+"""`kappi dlq`: lists records that could not be handled, and sends them back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_ERROR = 120
 
 
 def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
-    """Returns the exit status: 1 while there are letters to look at, so that scripts notice."""
+    """Print the dead letters. Returns the exit status: 1 while there are unreplayed letters, for scripts."""
     try:
         letters = asyncio.run(_letters(find_stack(environ), _foreign(environ)))
     except NotRunning as error:
@@ -37,7 +37,7 @@ def list_letters(*, include_replayed: bool, environ: Mapping[str, str]) -> int:
 
 
 def replay_letters(*, environ: Mapping[str, str]) -> int:
-    """Returns the exit status."""
+    """Send the dead letters back. Returns the exit status."""
     try:
         count = asyncio.run(_replay(find_stack(environ), _foreign(environ)))
     except NotRunning as error:
@@ -49,7 +49,7 @@ def replay_letters(*, environ: Mapping[str, str]) -> int:
 
 
 def _foreign(environ: Mapping[str, str]) -> list[str]:
-    """Topics that an object store writes to in its own form."""
+    """Returns the topics that an object store writes to in its own format."""
     topic = environ.get("KAPPI_MEDIA_STORE_EVENTS_TOPIC")
     return [topic] if topic else []
 
@@ -69,7 +69,7 @@ async def _replay(stack: Stack, foreign: Sequence[str]) -> int:
 
 
 def _print(letter: DeadLetter) -> None:
-    """Two lines, which a narrow terminal wraps."""
+    """Print a letter in two lines, which a narrow terminal wraps."""
     key = (letter.key or b"").decode(errors="replace")
     where = f"{letter.why('topic')} {letter.why('partition')}/{letter.why('offset')}"
     replayed = ", replayed" if letter.replayed else ""

@@ -1,4 +1,4 @@
-"""`kappi doctor`: what runs, what can be reached, which versions."""
+"""`kappi doctor`: reports what runs, what can be reached, and which versions are installed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, KafkaError, aiohttp.Cl
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. hint: what to do when it is not well."""
+    """One line of the report. hint: the action to take in case of a problem."""
 
     what: str
     well: bool
@@ -54,7 +54,7 @@ class Finding:
 
 
 def doctor(environ: Mapping[str, str]) -> int:
-    """Returns the exit status: 1 when anything is not well."""
+    """Print the report. Returns the exit status: 1 when there is any problem."""
     out.print(f"kappi {version('kappi-embedded')}, Python {platform.python_version()}, {platform.platform()}")
     out.print(f"[dim]{', '.join(_versions())}[/dim]")
     try:

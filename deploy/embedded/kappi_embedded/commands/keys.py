@@ -1,4 +1,4 @@
-"""`kappi keys rotate`: the keys that sign access tokens."""
+"""`kappi keys rotate`: replaces the keys that sign access tokens."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ _SECRET, _LIFETIME = "KAPPI_IDENTITY_KEY_SECRET", "KAPPI_IDENTITY_ACCESS_TOKEN_L
 
 
 def rotate(environ: Mapping[str, str]) -> int:
-    """Publish the next key; it takes over by itself, and nobody is logged out. Returns the exit status."""
+    """Publish the next key; it takes over automatically, and all logins stay valid.
+
+    Returns the exit status.
+    """
     return _rotated(environ, at_once=False)
 
 
 def rotate_now(environ: Mapping[str, str]) -> int:
-    """For a key that must not sign any more: a new one signs within moments. Returns the exit status."""
+    """Sign with a new key at once, where the old key must not sign any more. Returns the exit status."""
     return _rotated(environ, at_once=True)
 
 
@@ -51,7 +54,7 @@ def _rotated(environ: Mapping[str, str], *, at_once: bool) -> int:
 
 
 def _key_secret(environ: Mapping[str, str]) -> str:
-    """The one the service has. Raises NotRunning: nobody knows it here."""
+    """Returns the service's key secret. Raises NotRunning where it is not known."""
     if given := environ.get(_SECRET):
         return given
     if running_note(environ) is not None:
@@ -60,6 +63,6 @@ def _key_secret(environ: Mapping[str, str]) -> str:
 
 
 def _token_lifetime(environ: Mapping[str, str]) -> timedelta | None:
-    """None: the service's default. Raises ValidationError."""
+    """Returns the lifetime; None for the service's default. Raises ValidationError."""
     given = environ.get(_LIFETIME)
     return TypeAdapter(timedelta).validate_python(given) if given else None

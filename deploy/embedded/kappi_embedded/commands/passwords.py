@@ -1,4 +1,4 @@
-"""Passwords from a terminal or from the standard input."""
+"""Reads passwords from a terminal or from the standard input."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import unicodedata
 
 
 class NoPassword(RuntimeError):
-    """None was given, not twice the same, or not one that can be sent; the message says what to do."""
+    """There is no usable password: none was given, two differ, or it cannot be sent.
+
+    The message states what to do.
+    """
 
 
 def prompted(prompt: str = "Password: ") -> str:
-    """Typed, shown never. Raises NoPassword."""
+    """Returns a password typed without echo. Raises NoPassword."""
     if not sys.stdin.isatty():
         raise NoPassword("there is no terminal to type a password on: use --password-stdin")
     try:
@@ -22,7 +25,7 @@ def prompted(prompt: str = "Password: ") -> str:
 
 
 def prompted_twice() -> str:
-    """Typed twice, shown never. Raises NoPassword."""
+    """Returns a password typed twice without echo. Raises NoPassword."""
     password = prompted()
     if prompted("Once more: ") != password:
         raise NoPassword("these were two different passwords: try again")
@@ -30,12 +33,12 @@ def prompted_twice() -> str:
 
 
 def from_stdin() -> str:
-    """The first line of the standard input. Raises NoPassword."""
+    """Returns the first line of the standard input. Raises NoPassword."""
     return _checked(sys.stdin.readline().rstrip("\r\n"))
 
 
 def read_password(given: str, *, prompt: str) -> str:
-    """given: the password, or `-` to have it typed or read, where no list of processes shows it.
+    """Returns the password. given: the password, or `-` to read it where no process list shows it.
 
     Raises NoPassword.
     """

@@ -1,4 +1,4 @@
-"""`kappi replay`: have the outboxes' events sent again."""
+"""`kappi replay`: has the outboxes' events sent again."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _PUBLISHING = tuple(service.name for service in WITH_DATABASE)
 
 
 class UnknownService(ValueError):
-    """Not a service that has an outbox; the message names those."""
+    """The service has no outbox; the message names those that have one."""
 
 
 class NoSuchDatabase(ValueError):
-    """The events wanted are in a database we were given no address of."""
+    """The address of the database that holds the requested events is not known."""
 
 
 def replay(
     *, since: str | None, topics: Sequence[str], services: Sequence[str], environ: Mapping[str, str]
 ) -> int:
-    """since: RFC 3339 or `-2h`; None: everything kept. Returns the exit status."""
+    """Replay events. since: RFC 3339 or `-2h`; None: everything kept. Returns the exit status."""
     try:
         moment = parse_moment(since, now=utc_now()) if since is not None else BEGINNING
         stack = find_stack(environ)
@@ -52,7 +52,10 @@ async def _replay(stack: Stack, since: datetime, chosen: Mapping[str, list[str] 
 
 
 def _chosen(stack: Stack, *, topics: Sequence[str], services: Sequence[str]) -> dict[str, list[str] | None]:
-    """Topics by service, None for all of it. Raises UnknownTopic, UnknownService, NoSuchDatabase."""
+    """Returns the topics by service, None for all of a service.
+
+    Raises UnknownTopic, UnknownService, NoSuchDatabase.
+    """
     if unknown := [name for name in services if name not in _PUBLISHING]:
         raise UnknownService(
             f"there is no service {unknown[0]!r} that publishes events; there are: {', '.join(_PUBLISHING)}"

@@ -35,7 +35,7 @@ from rich.markup import escape
 
 from kappi_embedded.commands.passwords import NoPassword, read_password
 from kappi_embedded.commands.terminal import ShareBars, err, fail, failed, out, plural, shown
-from kappi_embedded.stack import NotRunning, find_url
+from kappi_embedded.stack import NotRunning, find_phone_url, find_url
 
 _WAIT_S = 600.0
 _INTERRUPTED = 130  # as a shell says it of a program that Ctrl-C ended
@@ -62,11 +62,26 @@ class ShareRequest:
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """base_url: the address that this command uses. elsewhere: the address for other machines."""
+
+    base_url: str
+    elsewhere: str
+
+    def seen_from_elsewhere(self, gallery: Gallery) -> Gallery:
+        """Returns the gallery with a link for other machines, where `localhost` would be wrong."""
+        if gallery.url is None or not gallery.url.startswith(f"{self.base_url}/"):
+            return gallery
+        return replace(gallery, url=self.elsewhere + gallery.url.removeprefix(self.base_url))
+
+
 def share(request: ShareRequest, *, url: str | None, environ: Mapping[str, str]) -> int:
     """Returns the exit status: 1 when any file was refused or is not ready, 130 after Ctrl-C."""
     logins = Logins(logins_folder(environ), clock=time.time)
     try:
         base_url = find_url(environ, url)
+        phone_url = find_phone_url(environ, url)
         login = logins.find(base_url)
         request = replace(request, gallery=_checked(request.gallery, login))
         found = find_files(request.paths)
@@ -86,7 +101,8 @@ def share(request: ShareRequest, *, url: str | None, environ: Mapping[str, str])
             journal = _open_journal(held, folder, identity, afresh=request.afresh)
             authorization = (lambda: logins.authorization(base_url)) if login is not None else None
             api = Api(base_url, authorization=authorization)
-            return asyncio.run(_share(request, found, api, journal, account=account))
+            links = Links(base_url, phone_url or base_url)
+            return asyncio.run(_share(request, found, api, journal, account=account, links=links))
     except UploadRunning as error:
         return fail(str(error))
     except JournalUnwritable as error:
@@ -124,7 +140,7 @@ def _open_journal(held: ExitStack, folder: Path, identity: Identity, *, afresh: 
 
 
 async def _share(
-    request: ShareRequest, found: Found, api: Api, journal: Journal, *, account: str | None
+    request: ShareRequest, found: Found, api: Api, journal: Journal, *, account: str | None, links: Links
 ) -> int:
     size_bytes = sum(file.size_bytes for file in found.files)
     bars = ShareBars(files=len(found.files), size_bytes=size_bytes)
@@ -152,7 +168,8 @@ async def _share(
     finally:
         # The key is shown once, and without it the gallery cannot even be deleted: so also after an error.
         if result.gallery is not None or result.rejected:
-            _print(request, result, bars.meter, account=account)
+            shown_gallery = result.gallery and links.seen_from_elsewhere(result.gallery)
+            _print(request, replace(result, gallery=shown_gallery), bars.meter, account=account)
     if late:
         err.print("Some items are still being processed: they will appear in the gallery.")
     return status

@@ -28,13 +28,13 @@ from rich.table import Column
 from kappi_embedded.commands.hints import explained
 
 _LINE_EVERY_S = 10.0
-_BARS_FROM_WIDTH = 80  # columns; below, the words need the room
+_BARS_FROM_WIDTH = 80  # columns; a narrower terminal leaves the space to the text
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
+        stream.reconfigure(errors="backslashreplace")  # file names may contain any bytes
 
 
 def fail(message: str) -> int:

@@ -1,4 +1,4 @@
-"""`kappi tick`: have the janitor do what is due, now or as if it were later."""
+"""`kappi tick`: has the janitor process what is due, now or as of a later time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from kappi_embedded.time_args import BadMoment, parse_moment
 
 _LISTED = 20
 Confirm = Callable[[str], bool]
-"""Whether the operator agrees to what is said."""
+"""Whether the operator agrees to the question."""
 
 
 def tick(at: str | None, *, timeout_s: float, confirm: Confirm, environ: Mapping[str, str]) -> int:
-    """at: RFC 3339 or `+31d`; None: now. confirm: `asked` or `agreed`, before galleries go early.
+    """Send a tick and follow it. at: RFC 3339 or `+31d`; None: now. confirm: `asked` or `agreed`, called
+    before galleries are deleted early.
 
-    Returns the exit status: 1 when it did not settle in time.
+    Returns the exit status: 1 when the effects did not settle in time.
     """
 
     async def follow(stack: Stack, moment: datetime) -> int:
@@ -39,7 +40,7 @@ def tick(at: str | None, *, timeout_s: float, confirm: Confirm, environ: Mapping
 
 
 def tick_unwatched(at: str | None, *, confirm: Confirm, environ: Mapping[str, str]) -> int:
-    """As `tick`, but what comes of it is not waited for: the exit status says that the broker has it."""
+    """As `tick`, without waiting for the effects: the exit status states that the broker has the tick."""
 
     async def send(stack: Stack, moment: datetime) -> int:
         await send_tick(stack.connection, moment, trace=continue_trace(None))
@@ -50,12 +51,12 @@ def tick_unwatched(at: str | None, *, confirm: Confirm, environ: Mapping[str, st
 
 
 def agreed(_: str) -> bool:
-    """For scripts: nothing is asked."""
+    """Agree without a question, for scripts."""
     return True
 
 
 def asked(question: str) -> bool:
-    """Raises NotConfirmed where there is no terminal."""
+    """Ask on the terminal. Raises NotConfirmed where there is none."""
     if not sys.stdin.isatty():
         raise NotConfirmed("add --yes to have them deleted")
     err.print(f"{question} [y/N] ", end="", markup=False)
@@ -63,7 +64,7 @@ def asked(question: str) -> bool:
 
 
 class NotConfirmed(RuntimeError):
-    """The tick was not sent; the message says what to do."""
+    """The tick was not sent; the message states what to do."""
 
 
 _Act = Callable[[Stack, datetime], Coroutine[None, None, int]]
@@ -84,7 +85,7 @@ def _at(at: str | None, act: _Act, *, confirm: Confirm, environ: Mapping[str, st
 
 
 def _confirm_early_ends(stack: Stack, now: datetime, moment: datetime, confirm: Confirm) -> None:
-    """List the galleries that would go before their time. Raises NotConfirmed."""
+    """List the galleries that would be deleted early, and ask. Raises NotConfirmed."""
     url = stack.databases.get("galleries")
     if url is None:
         raise NotConfirmed(

@@ -1,4 +1,4 @@
-"""The stack of this folder's tests."""
+"""The stack fixtures of this folder's tests."""
 
 from kappi_embedded.testing import embedded_stack, stack_settings
 

@@ -1,4 +1,4 @@
-"""What the forkserver's children run in tests."""
+"""The code that the forkserver's children run in tests."""
 
 import os
 import random

@@ -27,7 +27,7 @@ PASSWORD, OTHER_PASSWORD = "quiet harbour lamp", "another quiet harbour"
 
 @pytest.fixture(scope="module")
 def stack_settings() -> Mapping[str, str]:
-    """Logging in is how these tests look for a key."""
+    """Raises the limits of logins, because these tests log in to find out which key signs."""
     return {**GENEROUS, "KAPPI_IDENTITY_LOGIN_BURST_PER_ACCOUNT": "1000000"}
 
 
@@ -40,7 +40,7 @@ def kappi(
 def ask(
     stack: EmbeddedStack, path: str, *, form: Mapping[str, str] | None = None, token: str | None = None
 ) -> tuple[int, Any]:
-    """(status, body): a POST with a form, a GET without one."""
+    """Returns (status, body) of a POST with a form, or of a GET without one."""
     request = urllib.request.Request(
         stack.base_url + path,
         data=urllib.parse.urlencode(form).encode() if form is not None else None,
@@ -148,7 +148,7 @@ def config(tmp_path: Path) -> dict[str, str]:
 
 
 def sign_up(stack: EmbeddedStack, email: str) -> str:
-    """The account's id."""
+    """Returns the account's id."""
     request = urllib.request.Request(
         f"{stack.base_url}/v1/accounts",
         data=json.dumps({"email": email, "password": PASSWORD}).encode(),
@@ -160,7 +160,7 @@ def sign_up(stack: EmbeddedStack, email: str) -> str:
 
 
 def give_originals(stack: EmbeddedStack, account_id: str) -> None:
-    """By the tier."""
+    """Gives the account a tier with access to originals."""
     make_admin(stack, "tiers@example.com")
     request = urllib.request.Request(
         f"{stack.base_url}/v1/admin/accounts/{account_id}/tier",
@@ -176,7 +176,7 @@ def give_originals(stack: EmbeddedStack, account_id: str) -> None:
 
 
 def log_in(stack: EmbeddedStack, email: str, tmp_path: Path) -> Path:
-    """The file of the log-ins."""
+    """Returns the file of the stored logins."""
     done = kappi(stack, "login", email, "--password-stdin", typed=f"{PASSWORD}\n", env=config(tmp_path))
     assert done.returncode == 0, done.stderr
     return tmp_path / "config" / "kappi" / "logins.json"

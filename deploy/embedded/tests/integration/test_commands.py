@@ -40,7 +40,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def trip(tmp_path: Path) -> Path:
-    """A folder of photos: two of one name, one with a name in another script, and a text."""
+    """Returns a folder of photos: two with one name, one with a name in another script, and a text."""
     folder = tmp_path / "my trip"
     photo(folder / "IMG_1.jpg", shade=10)
     photo(folder / "день.png", shade=20)
@@ -88,7 +88,7 @@ def test_a_download_goes_on_where_it_stopped(embedded_stack: EmbeddedStack, tmp_
     folder = tmp_path / "got"
     folder.mkdir()
     (media_id,) = (item["media_id"] for item in gallery["items"])  # type: ignore[index]
-    # What is there is not fetched again: it shows, as these are not the original's bytes.
+    # The part that exists is not fetched again, which shows because its bytes are not the original's.
     (folder / f".{media_id}.kappi-part").write_bytes(b"\0" * 1_000)
     damaged = kappi(embedded_stack, "get", gallery["code"], folder)
     assert damaged.returncode == 1
@@ -183,7 +183,7 @@ async def test_dead_letters_are_listed_and_sent_back(embedded_stack: EmbeddedSta
 async def test_a_dead_letter_of_a_stranger_is_told_of_and_not_sent_back(
     embedded_stack: EmbeddedStack,
 ) -> None:
-    """Whatever writes to the broker may write to the dead letters, too."""
+    """A client that can write to the broker may be able to write to the dead-letter topics, too."""
     producer = Producer(embedded_stack.connection(), source="/stranger")
     try:
         for mac in (b"", b"0" * 64):
@@ -315,7 +315,7 @@ async def test_the_settled_moment_is_noted_when_nothing_is_on_its_way(embedded_s
         assert timedelta(minutes=1) < age < timedelta(minutes=5)
 
     if "1 dead letter" in kappi(embedded_stack, "dlq", "list").stdout:
-        embedded_stack.restart()  # the broker forgets it
+        embedded_stack.restart()  # the broker loses it
     await eventually(noted, 40)
 
 

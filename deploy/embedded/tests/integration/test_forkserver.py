@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 
 class Nursery:
-    """A forkserver and what it reported."""
+    """A forkserver and its reports."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,7 +65,7 @@ async def test_children_run_in_processes_and_environments_of_their_own(nursery: 
         assert "word=two" in nursery.output("second")
 
     await eventually(both_ended)
-    # What draws random numbers must not have been seeded before the fork.
+    # Random generators must not have been seeded before the fork.
     lines = [line for name in ("first", "second") for line in nursery.output(name).splitlines()]
     drawn = [line for line in lines if line.startswith("random=")]
     assert len(set(drawn)) == len(drawn) == 6

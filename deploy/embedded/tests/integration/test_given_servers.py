@@ -1,4 +1,4 @@
-"""Each embedded piece replaced by a server of its own, by settings alone."""
+"""Each embedded server is replaced by another one, by settings alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def given_stack(
         "KAPPI_TOPIC_PREFIX": f"given{uuid.uuid4().hex[:8]}.",
     }
     if _is_embedded(request, kafka_bootstrap):
-        settings["KAPPI_KAFKA_CREATE_TOPICS"] = "false"  # it knows no CreateTopics
+        settings["KAPPI_KAFKA_CREATE_TOPICS"] = "false"  # it does not support CreateTopics
     stack = EmbeddedStack(tmp_path_factory.mktemp("given") / "data", settings=settings)
     stack.start()
     yield stack

@@ -1,4 +1,4 @@
-"""`kappi up` from start to stop, and through the crashes in between: one stack, changed by each test."""
+"""`kappi up` from start to stop, with crashes in between: one stack, changed by each test."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def _is_open_to_others(path: Path) -> bool:
     try:
         return path.lstat().st_mode & 0o077 != 0
     except FileNotFoundError:
-        return False  # PostgreSQL makes and removes files all the time
+        return False  # PostgreSQL creates and removes files all the time
 
 
 def test_no_secret_is_shown(embedded_stack: EmbeddedStack) -> None:
@@ -161,10 +161,10 @@ async def test_a_killed_supervisor_leaves_nothing_and_its_successor_continues(
     embedded_stack: EmbeddedStack,
 ) -> None:
     created = create_gallery(embedded_stack, "kept")
-    embedded_stack.crash()  # raises unless every process of it is gone
+    embedded_stack.crash()  # raises unless all its processes are gone
     embedded_stack.start()
     assert title_of(embedded_stack, created["code"]) == "kept"
-    # The broker forgot everything: what the consumers had not read is sent again.
+    # The broker lost everything: the records that consumers had not read are sent again.
     await embedded_stack.wait_idle()
 
 

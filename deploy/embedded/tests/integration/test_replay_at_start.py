@@ -1,4 +1,6 @@
-"""The broker forgets, the outboxes do not: more than a page of events is sent again, in pages."""
+"""The broker loses its records and the outboxes do not: more than a page of events is sent again, in
+pages.
+"""
 
 import asyncio
 import json
@@ -39,7 +41,7 @@ async def ask(stack: EmbeddedStack, service: str, statement: str) -> Any:
 
 
 async def replayed(stack: EmbeddedStack, count: int) -> None:
-    """Wait until so many events of the galleries were replayed; the stack is up before that is done."""
+    """Wait until so many events of the galleries were replayed; the stack is ready before that."""
     log = stack.data_dir / "logs" / "replayer.log"
 
     def told() -> None:
@@ -56,7 +58,7 @@ async def test_a_crash_loses_no_event_and_repeats_no_effect(embedded_stack: Embe
     embedded_stack.start()
     await replayed(embedded_stack, GALLERIES)
     await embedded_stack.wait_idle()
-    # The janitor keeps one due date per gallery, whatever it heard how often.
+    # The janitor stores one due date per gallery, however often it received the event.
     assert await ask(embedded_stack, "janitor", "SELECT count(*) FROM due_galleries") == GALLERIES
     assert await ask(embedded_stack, "galleries", "SELECT count(*) FROM outbox") == GALLERIES
 

@@ -1,4 +1,4 @@
-"""Stopping under difficulties."""
+"""Stopping the stack in difficult situations."""
 
 import os
 import signal

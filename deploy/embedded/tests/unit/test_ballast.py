@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 class Disk:
-    """A disk of 400 MiB on which the ballast is the only file that counts."""
+    """A disk of 400 MiB on which only the ballast counts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +46,7 @@ async def test_with_room_it_is_kept_and_nothing_is_said(
 ) -> None:
     ballast.keep()
     assert disk.path.stat().st_size == BALLAST_BYTES
-    # Really taken, not a hole.
+    # The space is really allocated, not sparse.
     assert disk.path.stat().st_blocks * 512 >= BALLAST_BYTES
     await ballast.make_room()
     assert disk.path.exists()

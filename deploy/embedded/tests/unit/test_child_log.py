@@ -25,7 +25,7 @@ def log(tmp_path: Path, shown: list[str]) -> Iterator[ChildLog]:
 
 
 async def fed(log: ChildLog, *chunks: bytes) -> None:
-    """Through a pipe, to its end."""
+    """Write the chunks through a pipe and wait for its end."""
     end = await log.open_pipe()
     for chunk in chunks:
         await asyncio.to_thread(os.write, end, chunk)
@@ -34,7 +34,7 @@ async def fed(log: ChildLog, *chunks: bytes) -> None:
 
 
 async def fed_beside(log: ChildLog, chunk: bytes) -> None:
-    """Through a pipe of its own, while another is open."""
+    """Write the chunk through a pipe of its own, while another pipe is open."""
     end = await log.open_pipe()
     await asyncio.to_thread(os.write, end, chunk)
     os.close(end)
@@ -102,7 +102,7 @@ async def test_lines_a_full_disk_does_not_take_are_dropped_counted_and_told_of(
         "media: its log cannot be written, lines are dropped: No space left on device",
         "media: e ",
     ]
-    log.path.unlink()  # there is room again
+    log.path.unlink()  # there is space again
     await fed(log, b"kept\n", b"kept too\n")
     gap, *kept = log.path.read_bytes().splitlines()
     assert kept == [b"kept", b"kept too"]
@@ -113,7 +113,7 @@ async def test_lines_a_full_disk_does_not_take_are_dropped_counted_and_told_of(
 async def test_a_line_there_is_half_room_for_is_not_left_torn(
     log: ChildLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A short write is what a file system does with its last bytes."""
+    """A file system writes its last bytes in a short write."""
     await fed(log, b"whole\n")
     real, room = open, [8]
 

@@ -1,4 +1,4 @@
-"""What the command says by itself, without a stack."""
+"""The command's output without a stack."""
 
 import os
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""What the start-up believes of a service's migrations is what Alembic would say."""
+"""The start-up's view of a service's migrations agrees with Alembic's."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def purge(gallery_id: UUID) -> Message:
 
 
 class Polled:
-    """A consumer whose polls bring what is given, one partition at a time or nothing."""
+    """A consumer whose polls return the given records, one partition at a time, or nothing."""
 
     def __init__(self, polls: list[dict[TopicPartition, list[Message]]]) -> None:
         self._polls = polls

@@ -15,7 +15,7 @@ from kappi_embedded.supervised import ServiceFailed
 
 
 class Stack:
-    """In place of the supervisor: fails at its first starts, then runs."""
+    """Replaces the supervisor: fails at its first starts, then runs."""
 
     def __init__(self, *, failures: int) -> None:
         self.failures = failures

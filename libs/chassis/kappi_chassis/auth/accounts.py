@@ -1,4 +1,4 @@
-"""Access tokens of accounts, where they are read; the identity service alone issues them."""
+"""Verification of account access tokens; the identity service alone issues them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCHEME = "bearer"
 
 
 class AccessTokenInvalid(Unauthenticated):
-    """Malformed, expired, tampered with, revoked, or signed by a key nobody published: one answer."""
+    """Raised alike for a malformed, expired, altered or revoked token and for an unpublished key."""
 
     code, title = "access_token_invalid", "The access token is not valid"
 
@@ -33,7 +33,7 @@ class AccessTokenMissing(Unauthenticated):
 
 
 def bearer_token(authorization: str | None) -> str:
-    """The token of an `Authorization` header. Raises AccessTokenMissing, AccessTokenInvalid."""
+    """Returns the token of an `Authorization` header. Raises AccessTokenMissing, AccessTokenInvalid."""
     if not authorization:
         raise AccessTokenMissing
     scheme, _, token = authorization.strip().partition(" ")
@@ -45,7 +45,7 @@ def bearer_token(authorization: str | None) -> str:
 
 
 class AccountVerifier:
-    """Reads access tokens. A token seen before costs a dictionary look-up instead of a signature check."""
+    """Verifies access tokens. A token seen before costs a dictionary lookup instead of a signature check."""
 
     def __init__(self, source: JwksSource, *, clock: Clock) -> None:
         self._tokens = TokenVerifier(source, issuer=ACCESS_ISSUER, audience=ACCESS_AUDIENCE)
@@ -53,7 +53,7 @@ class AccountVerifier:
         self._seen: OrderedDict[str, AccountClaims] = OrderedDict()
 
     async def open(self, token: str) -> AccountClaims:
-        """Raises AccessTokenInvalid, KeysUnavailable."""
+        """Returns the token's claims. Raises AccessTokenInvalid, KeysUnavailable."""
         known = self._seen.get(token)
         if known is not None and self._lasts(known):
             return known

@@ -1,4 +1,4 @@
-"""Grants on both ends: the galleries service seals them, everyone else opens them (ADR-0003)."""
+"""Grants on both ends: the galleries service seals them, all other services open them (ADR-0003)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GrantInvalid(Unauthenticated):
 
 
 def seal_grant(key: SigningKey, grant: Grant, *, now: datetime, lifetime: timedelta = GRANT_LIFETIME) -> str:
-    """A grant as a signed token."""
+    """Returns a grant as a signed token."""
     return key.sign(
         {
             "iss": GRANT_ISSUER,
@@ -35,7 +35,7 @@ def seal_grant(key: SigningKey, grant: Grant, *, now: datetime, lifetime: timede
 
 
 class GrantVerifier:
-    """Opens grants. A token seen before costs a dictionary look-up instead of a signature check."""
+    """Opens grants. A token seen before costs a dictionary lookup instead of a signature check."""
 
     def __init__(self, tokens: TokenVerifier, *, clock: Clock) -> None:
         self._tokens = tokens
@@ -43,7 +43,7 @@ class GrantVerifier:
         self._seen: OrderedDict[str, tuple[Grant, float]] = OrderedDict()
 
     async def open(self, token: str) -> Grant:
-        """Raises GrantInvalid."""
+        """Returns the grant in a token. Raises GrantInvalid."""
         known = self._seen.get(token)
         if known is not None and known[1] > self._clock().timestamp():
             return known[0]

@@ -1,4 +1,4 @@
-"""Ed25519 signing keys and the JWKS they are published as (RFC 7517, RFC 8037, RFC 7638)."""
+"""Ed25519 signing keys, and the JWKS that publishes them (RFC 7517, RFC 8037, RFC 7638)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SigningKey:
 
     @classmethod
     def from_pem(cls, pem: str) -> SigningKey:
-        """pem: PKCS#8, unencrypted. Raises ValueError when it is no Ed25519 private key."""
+        """pem: PKCS#8, unencrypted. Raises ValueError or TypeError if it is not an Ed25519 private key."""
         key = load_pem_private_key(pem.encode(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
             raise TypeError(
@@ -48,7 +48,7 @@ class SigningKey:
         return self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A compact JWS of the claims."""
+        """Returns a compact JWS of the claims."""
         return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers={"kid": self.kid})
 
     def public_jwk(self) -> dict[str, str]:
@@ -56,7 +56,7 @@ class SigningKey:
 
 
 def jwks_document(*keys: SigningKey) -> dict[str, list[dict[str, str]]]:
-    """A JSON Web Key Set of the public halves."""
+    """Returns a JSON Web Key Set of the public halves."""
     return {"keys": [key.public_jwk() for key in keys]}
 
 

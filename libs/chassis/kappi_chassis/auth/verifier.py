@@ -1,4 +1,4 @@
-"""Verifying tokens against a published key set, cached, so that no request waits for another service."""
+"""Verification of tokens with a published key set, cached so that no request waits for another service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Fetch = Callable[[], Awaitable[bytes]]
 
 
 class TokenInvalid(Exception):
-    """The token is malformed, expired, for someone else, or not signed by a key we trust."""
+    """The token is malformed, expired, for another audience, or not signed by a trusted key."""
 
 
 class KeysUnavailable(Unavailable):
@@ -35,7 +35,10 @@ class KeysUnavailable(Unavailable):
 
 
 def http_fetch(url: str, *, headers: Mapping[str, str] | None = None) -> Fetch:
-    """Fetch a JWKS over HTTP: rare, so the standard library in a thread is enough."""
+    """Returns a function that fetches a JWKS over HTTP.
+
+    Fetches are rare, so the standard library in a thread is enough.
+    """
     request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - a setting, not input
 
     def get() -> bytes:
@@ -47,11 +50,11 @@ def http_fetch(url: str, *, headers: Mapping[str, str] | None = None) -> Fetch:
 
 
 class JwksSource:
-    """A key set, refetched when it is old or a token names a key it lacks (rotation).
+    """A key set, refetched when it is old or when a token names a missing key (rotation).
 
-    A known key is used at once, however old, and the set is fetched again behind it: no request waits for the
-    issuer, and none fails while it is down. Only a key nobody knows yet waits, and tokens with made-up keys
-    cause one fetch every few seconds between them.
+    A known key is used at once, however old, and the set is refetched in the background: no request waits for
+    the issuer, and none fails while it is down. Only a token with an unknown key waits. All tokens with
+    invented keys together cause one fetch every few seconds.
     """
 
     def __init__(self, fetch: Fetch, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -63,11 +66,14 @@ class JwksSource:
         self._refreshing: asyncio.Task[None] | None = None
 
     async def key(self, kid: str) -> jwt.PyJWK | None:
-        """The key; None where the issuer has no such key. Raises KeysUnavailable before the first success."""
+        """Returns the key; None if the issuer has no such key.
+
+        Raises KeysUnavailable before the first success.
+        """
         known = self._keys.get(kid)
         if known is None:
             if refreshing := self._refresh():
-                await asyncio.shield(refreshing)  # others wait for it too
+                await asyncio.shield(refreshing)  # other requests wait for it, too
             known = self._keys.get(kid)
         elif self._monotonic() - self._fetched_at > FRESH_S:
             self._refresh()
@@ -76,7 +82,7 @@ class JwksSource:
         return known
 
     def _refresh(self) -> asyncio.Task[None] | None:
-        """The fetch under way, or a new one unless the last is too recent."""
+        """Returns the running fetch, or starts one unless the last is too recent."""
         if self._refreshing is not None:
             return self._refreshing
         if self._keys and self._monotonic() - self._tried_at <= MIN_REFRESH_INTERVAL_S:
@@ -108,7 +114,7 @@ class _KeySet(msgspec.Struct):
 
 
 def _usable(entry: dict[str, Any]) -> jwt.PyJWK | None:
-    """None for keys of other kinds, which an issuer may publish beside ours (RFC 7517, section 5)."""
+    """Returns None for keys of other kinds, which an issuer may publish as well (RFC 7517, section 5)."""
     if entry.get("kty") != "OKP" or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str):
         return None
     try:
@@ -118,7 +124,7 @@ def _usable(entry: dict[str, Any]) -> jwt.PyJWK | None:
 
 
 class TokenVerifier:
-    """Checks signature, algorithm (EdDSA and nothing else), `iss`, `aud`, `exp`."""
+    """Checks signature, algorithm (EdDSA only), `iss`, `aud`, `exp`."""
 
     def __init__(self, source: JwksSource, *, issuer: str, audience: str) -> None:
         self._source = source
@@ -126,7 +132,7 @@ class TokenVerifier:
         self._audience = audience
 
     async def verify(self, token: str) -> dict[str, Any]:
-        """The claims. Raises TokenInvalid, KeysUnavailable."""
+        """Returns the claims. Raises TokenInvalid, KeysUnavailable."""
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError as error:

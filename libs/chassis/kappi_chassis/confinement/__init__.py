@@ -1,5 +1,5 @@
-"""Confinement of a process that works on files that are not trusted.
+"""Confinement of a process that works on untrusted files.
 
-`confine.py` says what holds afterwards. The numbers are those of the kernel's headers, written by hand: no
-kept package on PyPI brings libseccomp, and Landlock is two calls. Standard library only.
+`confine.py` describes the result. The numbers are those of the kernel's headers, written by hand: no
+maintained package on PyPI contains libseccomp, and Landlock is two calls. Standard library only.
 """

@@ -1,4 +1,4 @@
-"""The layers of confinement. Each holds without the others."""
+"""The layers of confinement. Each works without the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kappi_chassis.confinement.linux import call
 from kappi_chassis.confinement.seccomp import allow_only_computing
 
 ACCOUNT: Final = 61_000
-"""A user and a group that own nothing. Not `nobody`: servers run as that, and own files."""
+"""A user and a group that own nothing. It is not `nobody`: servers run as that user, and own files."""
 
 # <linux/prctl.h>, <linux/capability.h>
 _PR_SET_DUMPABLE: Final = 4
@@ -23,14 +23,14 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 
 
 def confine() -> tuple[str, ...]:
-    """Leave this process nothing but computing and the descriptors that it has open. There is no way back.
+    """Restricts this process for ever to computing and its open descriptors.
 
-    Afterwards no file can be opened, changed or listed, no socket made, no program or process started, and no
-    other process seen, traced or signalled. Call it when all libraries are loaded, before the first byte that
-    is not trusted is read, and before any thread is started. Memory stays readable, so the process must be a
-    program of its own and not a fork of one that holds secrets.
+    Afterwards it cannot open, change or list files, make sockets, start programs or processes, or see, trace
+    or signal other processes. Call it after all libraries are loaded, before the first untrusted byte is
+    read, and before any thread is started. Memory stays readable, so the process must be a program of its own
+    and not a fork of one that holds secrets.
 
-    Returns the names, of `LAYERS`, that this platform lacks.
+    Returns the names from `LAYERS` that this platform lacks.
     """
     missing = []
     for name, apply in LAYERS.items():
@@ -42,7 +42,7 @@ def confine() -> tuple[str, ...]:
 
 
 def _leave_root() -> None:
-    """Nothing to do for any other account."""
+    """Changes from root to ACCOUNT; other accounts stay."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(ACCOUNT, ACCOUNT, ACCOUNT)
@@ -50,14 +50,14 @@ def _leave_root() -> None:
 
 
 def _drop_privileges() -> None:
-    """No capability, none to be gained by a program, and closed to others' debuggers."""
+    """Drops all capabilities, keeps programs from gaining any, and keeps other processes' debuggers out."""
     call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     call("capset", struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
     call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _open_no_more() -> None:
-    """For files, sockets and all else that has a descriptor."""
+    """Forbids new descriptors, hence new files and sockets."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
@@ -67,6 +67,6 @@ LAYERS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
         "privileges": _drop_privileges,
         "landlock": allow_no_file,
         "descriptors": _open_no_more,
-        "seccomp": allow_only_computing,  # the last: it refuses all of the above
+        "seccomp": allow_only_computing,  # the last, because it refuses all of the above
     }
 )

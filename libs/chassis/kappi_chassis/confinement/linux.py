@@ -1,4 +1,4 @@
-"""Calls of the C library that Python has no function for."""
+"""Calls of C library functions that Python does not wrap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 
 def call(name: str, *arguments: int | bytes) -> int:
-    """What the C function of that name returns. Raises OSError where it fails, and on other systems."""
+    """Returns the result of the named C function. Raises OSError if it fails, and on other systems."""
     if sys.platform != "linux":
         raise OSError(errno.ENOSYS, f"{name}: not on this system")
     function = getattr(ctypes.CDLL(None, use_errno=True), name)

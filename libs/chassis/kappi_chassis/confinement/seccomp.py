@@ -1,7 +1,7 @@
-"""A seccomp filter (<linux/seccomp.h>): it allows the calls that computing needs.
+"""A seccomp filter (<linux/seccomp.h>) that allows only the system calls that computing needs.
 
-Any other call fails with EPERM. Libraries go on after that, where killing the process would turn a harmless
-attempt into a crash. A call of another architecture does kill the process, because no library makes one.
+Any other call fails with EPERM: libraries continue after that, while a killed process would turn a harmless
+attempt into a crash. A call of another architecture kills the process, because no library makes one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kappi_chassis.confinement.linux import call
 
 # <linux/audit.h>, and the number of seccomp(2).
 _MACHINES: Final = {"x86_64": (0xC000003E, 317), "aarch64": (0xC00000B7, 277)}
-# <asm/unistd.h>: the number on x86_64, on aarch64.
+# <asm/unistd.h>: the numbers on x86_64 and aarch64.
 _ALLOWED: Final = {
     # The pipes to the parent.
     "read": (0, 63),
@@ -30,7 +30,7 @@ _ALLOWED: Final = {
     "mremap": (25, 216),
     "madvise": (28, 233),
     "brk": (12, 214),
-    "sysinfo": (99, 179),  # glibc's qsort does not look whether it failed
+    "sysinfo": (99, 179),  # glibc's qsort does not check whether it failed
     # Threads.
     "futex": (202, 98),
     "set_robust_list": (273, 99),
@@ -65,14 +65,17 @@ _ALLOW: Final = 0x7FFF0000
 _ERRNO: Final = 0x00050000
 _KILL_PROCESS: Final = 0x80000000
 
-# <linux/bpf_common.h>, and where struct seccomp_data has its fields on a little-endian machine.
+# <linux/bpf_common.h>, and the offsets of struct seccomp_data on a little-endian machine.
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _INSTRUCTION: Final = struct.Struct("=HBBI")
 _CALL_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 
 
 def allow_only_computing() -> None:
-    """For all threads. Needs `no_new_privs`. Raises OSError where the kernel or the architecture has none."""
+    """Filters the calls of all threads.
+
+    Needs `no_new_privs`. Raises OSError if the kernel or the architecture has no filter.
+    """
     machine = os.uname().machine
     if machine not in _MACHINES or sys.maxsize < 1 << 32:
         raise OSError(errno.ENOSYS, f"no filter for {machine}")
@@ -85,7 +88,10 @@ def allow_only_computing() -> None:
 
 
 def _program(machine: str) -> bytes:
-    """In classic BPF: each test jumps over so many instructions if it holds, and if not."""
+    """Returns the filter in classic BPF.
+
+    A test jumps over one number of instructions if true, another if false.
+    """
     column = list(_MACHINES).index(machine)
     architecture, _ = _MACHINES[machine]
     refuse = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
@@ -97,12 +103,12 @@ def _program(machine: str) -> bytes:
     ]
     for numbers in _ALLOWED.values():
         code += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ALLOW)]
-    # A filter cannot read its flags, which lie in memory. Where it is missing, the C library uses clone.
+    # A filter cannot read the flags of clone3 in memory. The C library uses clone if clone3 is missing.
     code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-    # A thread, never a process.
+    # Allows a new thread, never a new process.
     code += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT_AT)]
     code += [(_ANY_BIT, 0, 1, _CLONE_THREAD), (_RETURN, 0, 0, _ALLOW), refuse]
-    # A signal to itself: how abort() ends a process.
+    # Allows a signal to the process itself, with which abort() ends it.
     code += [(_EQUAL, 0, 4, _TGKILL[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT_AT)]
     code += [(_EQUAL, 0, 1, os.getpid()), (_RETURN, 0, 0, _ALLOW), refuse]
     code.append(refuse)

@@ -1,4 +1,4 @@
-"""PostgreSQL: connections, the tables every service shares, migrations."""
+"""PostgreSQL: connections, the tables that every service has, migrations."""
 
 from kappi_chassis.db.database import Database, driver_of
 from kappi_chassis.db.tables import idempotency_table, inbox_table, naming_convention, outbox_table

@@ -18,17 +18,20 @@ CLOSE_TIMEOUT_S = 5.0
 
 
 class Database:
-    """Two pools on one database; nothing connects before `start`."""
+    """Two connection pools for one database; nothing connects before `start`."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        """url: `postgresql://user:password@host:port/name`. pool_size: connections per pool at most."""
+        """url: `postgresql://user:password@host:port/name`.
+
+        pool_size: greatest number of connections per pool.
+        """
         self.url = url
         self._pool_size = pool_size
         self._engine: AsyncEngine | None = None
         self._hot: asyncpg.Pool | None = None
 
     async def start(self) -> None:
-        """Raises OSError, PostgresError when the database does not answer."""
+        """Raises OSError, PostgresError if the database does not answer."""
         self._engine = create_async_engine(
             self.url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=self._pool_size,
@@ -49,7 +52,7 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Bounded in time: what is still borrowed by then is cut off."""
+        """Closes the pools in bounded time: connections still in use then are cut off."""
         if self._hot is not None:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -61,7 +64,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One use case, one transaction: commits on leaving, rolls back on an exception."""
+        """One use case is one transaction: it commits on leaving and rolls back on an exception."""
         if self._engine is None:
             raise RuntimeError("Database.start was not called")
         async with self._engine.begin() as connection:
@@ -80,10 +83,10 @@ class Database:
 
 
 async def driver_of(connection: AsyncConnection) -> Any:
-    """The asyncpg connection inside a transaction, for a statement written for asyncpg.
+    """Returns the asyncpg connection of a transaction, for a statement written for asyncpg.
 
-    SQLAlchemy begins the transaction with its own first statement; before it, asyncpg would commit each of
-    its statements alone.
+    SQLAlchemy begins the transaction with its own first statement; before that, asyncpg would commit each
+    statement alone.
     """
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
@@ -93,14 +96,19 @@ async def driver_of(connection: AsyncConnection) -> Any:
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:
-    """A connection the server ended while it was idle: the pool takes another. Asks nobody, unlike a ping."""
+    """Refuses a connection that the server closed while it was idle, so that the pool takes another.
+
+    Unlike a ping, this needs no round trip.
+    """
     if connection.driver_connection.is_closed():
         raise DisconnectionError("closed while idle")
 
 
 class _HotConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg publishes no types
-    """Goes back to its pool as it is: single statements leave no session state behind, and asyncpg's reset
-    is a second round trip after each of them."""
+    """A connection without reset on its return to the pool.
+
+    Single statements leave no session state, and asyncpg's reset is a second round trip after each of them.
+    """
 
     def get_reset_query(self) -> str:
         return ""

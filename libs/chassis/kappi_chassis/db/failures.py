@@ -1,4 +1,4 @@
-"""What an exception says about the database: come back later, or this data never fits."""
+"""Classification of database errors: temporary, or caused by data that can never be stored."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _AWAY = (
     asyncpg.OperatorInterventionError,  # shutdown, start-up, a statement cancelled
     asyncpg.PostgresSystemError,
     asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,  # a fail-over that has not reached us
-    asyncpg.InvalidAuthorizationSpecificationError,  # no fault of what is being done
-    asyncpg.InvalidCachedStatementError,  # a migration went by
-    asyncpg.InternalClientError,  # the connection was ended under a statement that had just begun
+    asyncpg.ReadOnlySQLTransactionError,  # a fail-over that this connection does not follow yet
+    asyncpg.InvalidAuthorizationSpecificationError,  # not caused by the statement
+    asyncpg.InvalidCachedStatementError,  # a migration changed the schema
+    asyncpg.InternalClientError,  # the connection was closed under a statement that had just begun
 )
 _UNSTORABLE = (
     asyncpg.CharacterNotInRepertoireError,  # U+0000 in a text
@@ -33,16 +33,16 @@ def database_is_away(error: BaseException) -> bool:
         return True
     cause = _driver_error(error)
     if isinstance(cause, asyncpg.InterfaceError):
-        # The driver has one class for closed connections and for calls that are wrong for ever; only its
-        # words tell them apart ("connection is closed", "pool is closing").
+        # The driver has one class for closed connections and for lasting misuse; only the message tells them
+        # apart ("connection is closed", "pool is closing").
         return "clos" in str(cause)
     return isinstance(cause, _AWAY)
 
 
 def data_is_unstorable(error: BaseException) -> bool:
-    """Whether a value itself was refused: a NUL, a lone surrogate, a number beyond its column."""
+    """Whether a value itself was refused: a NUL, a lone surrogate, a number too large for its column."""
     cause = _driver_error(error)
-    # The bare class is the driver's own: it could not encode an argument.
+    # The exact class is the driver's own: it could not encode an argument.
     return isinstance(cause, _UNSTORABLE) or type(cause) is asyncpg.DataError
 
 

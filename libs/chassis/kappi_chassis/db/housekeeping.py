@@ -1,4 +1,4 @@
-"""Forgetting: rows of the shared tables whose retention is over."""
+"""Deletes rows of the shared tables after their retention."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kappi_chassis.observability.logs import get_logger
 EVERY_S = 600.0
 BATCH = 5_000
 SENT_GRACE = timedelta(hours=1)
-"""However old an event is, it stays this long after it was last sent, so that a replay reaches everyone."""
+"""Time for which an event of any age stays after it was last sent, so that a replay reaches all consumers."""
 
 _log = get_logger(__name__)
 
-# Ids follow time, so the first young row ends the search: without that, a table in which nothing is due would
-# be read to its end each round.
+# Ids follow time, so the first young row ends the search: otherwise a table without due rows would be read to
+# its end each round.
 _OUTBOX = """
 DELETE FROM outbox WHERE id IN (
   SELECT id FROM outbox
@@ -39,7 +39,7 @@ DELETE FROM idempotency WHERE ctid IN (
 
 
 class Housekeeping:
-    """Prunes outbox, inbox and stored answers. Many may run: deleting twice is deleting once."""
+    """Prunes outbox, inbox and stored answers. Several instances may run: deleting twice is harmless."""
 
     def __init__(
         self,
@@ -55,7 +55,10 @@ class Housekeeping:
         self._idempotency_retention = idempotency_retention
 
     async def run(self) -> None:
-        """Until cancelled. The first round waits, so that a replay at start finds everything."""
+        """Runs until cancelled.
+
+        The first round comes after a wait, so that a replay at start finds all events.
+        """
         while True:
             await asyncio.sleep(EVERY_S)
             try:
@@ -75,7 +78,7 @@ class Housekeeping:
 
 
 async def _prune(connection: Any, statement: str, *limits: timedelta) -> None:
-    """In batches, each its own transaction, until nothing is left to forget."""
+    """Deletes in batches, each its own transaction, until no row is due."""
     deleted = BATCH
     while deleted == BATCH:
         status: str = await connection.execute(statement, *limits, BATCH)

@@ -28,7 +28,7 @@ _log = get_logger(__name__)
 
 
 class _Target(BaseSettings):
-    """One setting of the service's; its prefix is only known at run time."""
+    """The one setting needed here; its prefix is only known at run time."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -36,13 +36,13 @@ class _Target(BaseSettings):
 
 
 def database_url(package: str) -> str:
-    """What the service's own settings would say. Raises ValidationError: it is not set."""
+    """Returns the URL in the service's own setting. Raises ValidationError if it is not set."""
     prefix = package.upper() + "_"
     return _Target(_env_prefix=prefix).database_url.get_secret_value()  # type: ignore[call-arg]  # see above
 
 
 async def bring_up_to_date(package: str, url: str) -> bool:
-    """Migrate the database unless it is at the newest revision; returns whether it was not.
+    """Migrates the database unless it is at the newest revision; returns whether it migrated.
 
     Raises OSError, asyncpg.PostgresError, and what Alembic raises for a database newer than this code.
     """
@@ -58,7 +58,7 @@ async def bring_up_to_date(package: str, url: str) -> bool:
 async def until_migrated(
     package: str, url: str, *, at_most: timedelta = WAIT_AT_MOST, poll_s: float = _POLL_S
 ) -> None:
-    """Returns when the schema is the code's, or a newer one. A database that is away is waited for.
+    """Waits until the schema is the code's or a newer one, also while the database is away.
 
     Raises TimeoutError.
     """
@@ -78,7 +78,7 @@ async def until_migrated(
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 0: the schema is there; 1: it is not, and why is in the log; 2: called wrongly."""
+    """Returns the exit status: 0 if the schema is ready, 1 if not (the log says why), 2 for a wrong call."""
     match arguments:
         case ["--wait", package]:
             only_waits = True
@@ -110,7 +110,7 @@ async def _migrate(package: str, url: str) -> str:
     if current != newest_revisions(folder := versions_folder(package)) and not lacks_migrations(
         folder, current
     ):
-        return "newer_already"  # a release was taken back: it runs on the newer schema
+        return "newer_already"  # a release was rolled back and runs on the newer schema
     return "migrated" if await bring_up_to_date(package, url) else "up_to_date"
 
 

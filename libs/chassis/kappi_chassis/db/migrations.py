@@ -1,4 +1,4 @@
-"""Alembic without an ini file: each service keeps `migrations/` in its package, run by a job."""
+"""Alembic without an ini file: each service has `migrations/` in its package, run by a job."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 if TYPE_CHECKING:
     from alembic.config import Config
 
-MIGRATION_LOCK = 0x6B61_7070_69  # one migrator at a time, whoever starts first
-_one_at_a_time = threading.Lock()  # Alembic keeps the migration at hand in module globals
+MIGRATION_LOCK = 0x6B61_7070_69  # one migrator at a time, whichever starts first
+_one_at_a_time = threading.Lock()  # Alembic keeps the current migration in module globals
 
 
 def alembic_config(package: str, url: str) -> Config:
-    """package: the service's import name, for example `kappi_media`."""
-    from alembic.config import Config  # only migrators pay for the import
+    """Returns Alembic's configuration. package: the service's import name, for example `kappi_media`."""
+    from alembic.config import Config  # only migrators need the import
 
     config = Config()
     folder = str(files(package) / "migrations")
@@ -30,7 +30,7 @@ def alembic_config(package: str, url: str) -> Config:
 
 
 async def migrate(package: str, url: str) -> None:
-    """Bring a database to the newest schema. Safe to run from many places at once."""
+    """Migrates a database to the newest schema. Concurrent calls are safe."""
     from alembic import command
 
     def upgrade() -> None:
@@ -41,16 +41,16 @@ async def migrate(package: str, url: str) -> None:
 
 
 def run_env(metadata: MetaData) -> None:
-    """The body of every service's `migrations/env.py`.
+    """Runs the migrations: the body of every service's `migrations/env.py`.
 
-    Each migration is a transaction of its own, so that the locks of one end before the next one begins.
+    Each migration is a transaction of its own, so that its locks end before the next one begins.
     """
     from alembic import context
 
     url: str = context.config.attributes["url"]
 
     def apply(connection: Connection) -> None:
-        # Held by the session, which ends with the migrations.
+        # The session holds the lock and ends with the migrations.
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
         connection.commit()
         context.configure(

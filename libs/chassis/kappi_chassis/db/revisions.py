@@ -1,4 +1,4 @@
-"""Which schema a database has and which one the code expects, without importing Alembic or a service."""
+"""The schema revision of a database and that of the code, read without importing Alembic or a service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _QUOTED = re.compile(r"[\"']([^\"']+)[\"']")
 
 
 def versions_folder(package: str) -> Path:
-    """Where a service keeps its migrations. Raises ModuleNotFoundError: no such package, or it has none."""
+    """Returns the folder of a service's migrations.
+
+    Raises ModuleNotFoundError if there is no package or folder.
+    """
     spec = importlib.util.find_spec(package)
     places = spec.submodule_search_locations if spec is not None else None
     folder = Path(next(iter(places))) / "migrations" / "versions" if places else None
@@ -26,7 +29,7 @@ def versions_folder(package: str) -> Path:
 
 
 def newest_revisions(folder: Path) -> set[str]:
-    """The revisions that no other follows: Alembic's heads."""
+    """Returns the revisions without successor: Alembic's heads."""
     known, followed = _read(folder)
     return known - followed
 
@@ -34,14 +37,17 @@ def newest_revisions(folder: Path) -> set[str]:
 def lacks_migrations(folder: Path, current: set[str]) -> bool:
     """Whether a database at `current` is older than the code.
 
-    One with a revision the code has never heard of was migrated by a newer release: nothing to wait for.
+    A database with an unknown revision was migrated by a newer release and is not older.
     """
     known, followed = _read(folder)
     return current <= known and current != known - followed
 
 
 async def current_revisions(url: str) -> set[str]:
-    """Empty: never migrated. Raises OSError, TimeoutError, asyncpg.PostgresError."""
+    """Returns the database's revisions; empty if it was never migrated.
+
+    Raises OSError, TimeoutError, asyncpg.PostgresError.
+    """
     async with asyncio.timeout(_TIMEOUT_S):
         connection = await asyncpg.connect(url)
     try:
@@ -54,7 +60,7 @@ async def current_revisions(url: str) -> set[str]:
 
 
 def _read(folder: Path) -> tuple[set[str], set[str]]:
-    """(all revisions, those that another follows)."""
+    """Returns all revisions, and those with a successor."""
     known, followed = set(), set()
     for path in folder.glob("*.py"):
         text = path.read_text()

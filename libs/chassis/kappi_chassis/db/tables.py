@@ -28,7 +28,7 @@ naming_convention = {
 
 
 def outbox_table(metadata: MetaData) -> Table:
-    """Events committed with their cause, until the broker acknowledged them and their retention is over.
+    """Events committed with their cause, kept until the broker acknowledged them and their retention is over.
 
     The CloudEvents headers are columns, because a hot statement computes `sequence` inside the database.
     """
@@ -51,7 +51,7 @@ def outbox_table(metadata: MetaData) -> Table:
 
 
 def inbox_table(metadata: MetaData) -> Table:
-    """Events whose effect is committed, per consumer; the primary key is what makes a duplicate harmless."""
+    """Events whose effect is committed, per consumer; the primary key makes duplicates harmless."""
     return Table(
         "inbox",
         metadata,
@@ -63,7 +63,7 @@ def inbox_table(metadata: MetaData) -> Table:
 
 
 def idempotency_table(metadata: MetaData) -> Table:
-    """Answers given to requests with an `Idempotency-Key`; the body is sealed under the key itself."""
+    """Answers to requests with an `Idempotency-Key`; the body is encrypted under the key itself."""
     return Table(
         "idempotency",
         metadata,

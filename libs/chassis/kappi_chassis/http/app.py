@@ -1,4 +1,4 @@
-"""The FastAPI application of a service, with the house's errors."""
+"""The FastAPI application of a service, with the project's problem documents."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class ServiceApp(FastAPI):
-    """hot: the routes answered before FastAPI's middleware, router and dependencies (see `hot_route`)."""
+    """hot: routes answered before FastAPI's middleware, router and dependencies (see `hot_route`)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -109,8 +109,11 @@ class ServiceApp(FastAPI):
 
 
 class HotRoute:
-    """path: as FastAPI writes it; its parameters are path segments. known: the parameters of its query; None
-    where others are ignored."""
+    """A route outside FastAPI.
+
+    path: as FastAPI writes it; its parameters are path segments. known: the parameters of its query; None if
+    other parameters are ignored.
+    """
 
     def __init__(self, path: str, endpoint: Endpoint, *, method: str, known: Collection[str] | None) -> None:
         self.answer: App = FailureGuard(self._answer, meaning=meaning_of)
@@ -138,7 +141,7 @@ class HotRoute:
 
 
 def create_app(*, title: str, description: str = "") -> ServiceApp:
-    """A FastAPI app whose every error is a problem document and whose docs the gateway serves, not it."""
+    """Returns a FastAPI app that answers errors with problem documents. The gateway serves its docs."""
     app = ServiceApp(
         title=title,
         description=description,
@@ -150,7 +153,7 @@ def create_app(*, title: str, description: str = "") -> ServiceApp:
         responses={"default": problem_response("A problem document")},
         dependencies=[Depends(refuse_unknown)],
     )
-    # Inside Starlette's own catch-all, which would answer in plain text first.
+    # It is inside Starlette's own handler, which would answer in plain text first.
     app.add_middleware(FailureGuard, meaning=meaning_of)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -159,12 +162,12 @@ def create_app(*, title: str, description: str = "") -> ServiceApp:
 
 
 def problem_response(description: str) -> dict[str, Any]:
-    """An OpenAPI response that is a problem document."""
+    """Returns an OpenAPI response that is a problem document."""
     return {"description": description, "content": {PROBLEM_JSON: {"schema": PROBLEM_SCHEMA}}}
 
 
 def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI `responses` of an operation's expected failures, grouped by status, codes named."""
+    """Returns the OpenAPI `responses` of an operation's expected failures, grouped by status, codes named."""
     by_status: dict[int | str, list[str]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(f"`{kind.code}`: {kind.title}")
@@ -172,9 +175,9 @@ def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
 
 
 def hot_route(app: FastAPI, path: str, endpoint: Endpoint, *, method: str, openapi: dict[str, Any]) -> None:
-    """A route that FastAPI neither parses nor dispatches, documented by hand.
+    """Adds a route that FastAPI neither parses nor dispatches, documented by hand.
 
-    openapi: the OpenAPI operation object. For the few paths whose cost is mostly the framework's.
+    openapi: the OpenAPI operation object. It is for the few paths whose cost is mostly the framework's.
     """
     assert isinstance(app, ServiceApp)
     known = {given["name"] for given in openapi.get("parameters", ()) if given["in"] == "query"}
@@ -214,7 +217,7 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     found = error.errors()
     if any(item["type"] == "json_invalid" for item in found):
         return _answer(MalformedJson("The body could not be parsed as JSON."))
-    # What a client sends comes back here: field names in `loc`, one error per item of a long list.
+    # The client's own input is returned here: field names in `loc`, one error per item of a long list.
     fields = tuple(_fault(item) for item in found[:SHOWN_ERRORS])
     names = ", ".join(sorted({field.field for field in fields if field.field})) or "the body"
     unknown = any(field.code == UnknownField.code for field in fields)
@@ -231,7 +234,7 @@ def _fault(item: Mapping[str, Any]) -> FieldError:
 
 
 def meaning_of(error: Exception) -> Problem | None:
-    """What a database's refusal, or the absence of something we need, means to a client."""
+    """Returns the problem for a database's refusal or an unavailable dependency; None for any other error."""
     if data_is_unstorable(error):
         return ValidationFailed("A value holds a character, or is a number, that cannot be stored.")
     if isinstance(error, StorageFull):
@@ -244,7 +247,7 @@ def meaning_of(error: Exception) -> Problem | None:
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, (UnicodeDecodeError, RecursionError)):
-        # FastAPI's own words for a body that is no UTF-8, or nested beyond reason.
+        # FastAPI's own message for a body that is not UTF-8, or nested too deeply.
         return _answer(MalformedJson("The body could not be parsed as JSON."))
     kind = _BY_STATUS.get(error.status_code, Problem if error.status_code >= 500 else BadRequest)
     problem = kind(headers=dict(error.headers or {}))

@@ -1,4 +1,4 @@
-"""Where a request comes from, as the gateway saw it, and what limits count addresses by."""
+"""The client's address as the gateway sent it, and the key by which limits count addresses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ IPV6_SITE_BITS = 64
 
 
 def client_address(request: Request) -> str:
-    """The client's address, as the gateway names it; without one, the peer's."""
+    """Returns the client's address that the gateway sent; without one, the peer's."""
     forwarded = request.headers.get("x-forwarded-for", "")
     peer = request.client.host if request.client is not None else ""
     return forwarded.rpartition(",")[2].strip() or peer
 
 
 def address_subject(address: str) -> str:
-    """What addresses are limited by: an IPv4 address, or the /64 of an IPv6 one, which one host owns."""
+    """Returns the key for limits: an IPv4 address, or the /64 of an IPv6 one, which one host owns."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,8 +1,7 @@
-"""How many connections a port keeps, in all and for one address.
+"""Limits of the connections of a port, in all and per address.
 
-A connection costs its client nothing and this process a descriptor and some memory. Where places run out,
-the connection that has waited longest for a request is closed. Only where no connection waits is a new one
-refused.
+A connection costs its client nothing and this process a descriptor and some memory. If no place is left, the
+connection that has waited longest for a request is closed. A new connection is refused only if none waits.
 """
 
 from __future__ import annotations
@@ -20,8 +19,12 @@ RETRY_AFTER_S = 5
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """in_all: at once, at most half of the descriptors that this process may have. of_address: at once for
-    one key. key_of: what an address is counted by; None: not counted apart, since many clients share it."""
+    """Limits of concurrent connections.
+
+    in_all: greatest number, at most half of the descriptors of this process. of_address: greatest number for
+    one key. key_of: returns the key of an address; None for an address that many clients share, which has no
+    limit of its own.
+    """
 
     in_all: int = 10_000
     of_address: int | None = None
@@ -35,7 +38,7 @@ class Connection(Protocol):
     def peer(self) -> str | None: ...
 
     def evict(self) -> None:
-        """Close it; its place was given to another."""
+        """Closes the connection; its place was given to another."""
 
 
 class TooManyConnections(TooManyRequests):
@@ -53,7 +56,10 @@ class Connections:
         self._groups: dict[Connection, tuple[_Group, ...]] = {}
 
     def open(self, connection: Connection) -> Problem | None:
-        """Count a new connection, which waits. Returns what to tell it if there is no place for it."""
+        """Counts a new connection, which waits.
+
+        Returns the problem to answer with if there is no place for it.
+        """
         groups = (self._all, *self._own_group(connection.peer))
         for group in groups:
             if group.count >= group.most and not self._make_room(group):
@@ -68,21 +74,21 @@ class Connections:
         return None
 
     def waits(self, connection: Connection) -> None:
-        """It has no request that is being answered."""
+        """Marks a connection without a running request."""
         for group in self._groups.get(connection, ()):
             group.waiting[connection] = None
 
     def is_crowded(self, connection: Connection) -> bool:
-        """Whether those that wait have more than half of the places that its address has, or all have."""
+        """Whether waiting connections have more than half of the places of its address, or of all places."""
         return any(2 * len(group.waiting) > group.most for group in self._groups.get(connection, ()))
 
     def works(self, connection: Connection) -> None:
-        """The head of a request has come."""
+        """Marks a connection on which the head of a request arrived."""
         for group in self._groups.get(connection, ()):
             group.waiting.pop(connection, None)
 
     def close(self, connection: Connection) -> None:
-        """It is gone, or is being closed."""
+        """Forgets a connection that is closed or about to be."""
         self.works(connection)
         groups = self._groups.pop(connection, None)
         if groups is None:
@@ -113,7 +119,7 @@ class Connections:
 
 
 class _Group:
-    """Connections of one address, or all of them. waiting: those without a request, oldest first."""
+    """The connections of one address, or all. waiting: those without a request, oldest first."""
 
     __slots__ = ("count", "key", "most", "waiting")
 

@@ -1,4 +1,4 @@
-"""`Date` of an answer (RFC 9110, 6.6.1): a client with a wrong clock tells by it how long URLs live."""
+"""The `Date` of an answer (RFC 9110, 6.6.1): a client with a wrong clock needs it for the life of URLs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kappi_chassis.http.edge import App, Message, Receive, Scope, Send
 
 
 def date_now() -> bytes:
-    """The value of `Date` at this moment."""
+    """Returns the present value of `Date`."""
     return _date_of(int(time.time()))
 
 
 def dated(app: App) -> App:
-    """The app, whose answers have the time at which each of them begins."""
+    """Returns the app with a `Date` in each answer, the time at which the answer begins."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
         def send_dated(message: Message) -> Awaitable[None]:

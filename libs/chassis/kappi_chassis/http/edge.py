@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: ids, trace, metrics, load shedding, and every failure as a problem document."""
+"""The outermost ASGI layer: ids, trace, metrics, load shedding, and a problem document for every failure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SLOW_REQUEST_S = 1.0
 LASTS = "kappi.lasts"
-"""What an app sets in the scope of an answer that takes as long as its client reads. The service's own part,
-of which metrics and the log of slow requests tell, ends when the answer begins."""
+"""Set by an app in the scope of an answer that takes as long as its client reads.
+
+Metrics and the log of slow requests then measure only the time until the answer begins.
+"""
 PACED = "kappi.paced"
-"""What an app sets in the scope of a request that takes as long as its client sends: nobody calls it slow."""
+"""Set by an app in the scope of a request that takes as long as its client sends; not logged as slow."""
 CLIENT_LEFT = 499
-"""The status told for a request whose client was gone before the answer began; nobody is sent it."""
+"""Status in metrics for a request whose client left before the answer began; it is never sent."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 REQUEST_ID = b"x-request-id"
@@ -38,12 +40,14 @@ _log = get_logger(__name__)
 
 
 class CutOff(Exception):
-    """An answer that has begun cannot be ended: the connection is closed. What there is to say of it was
-    logged or counted where it happened."""
+    """A begun answer that cannot be completed: the connection is closed.
+
+    The cause was logged or counted before.
+    """
 
 
 async def send_problem(send: Send, problem: Problem) -> None:
-    """Answer with a problem document, on bare ASGI."""
+    """Answers with a problem document, on bare ASGI."""
     body = problem_body(problem, context.request_id.get())
     headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
     headers += [
@@ -54,7 +58,7 @@ async def send_problem(send: Send, problem: Problem) -> None:
 
 
 def safe_headers(problem: Problem) -> dict[str, str]:
-    """Its headers, with nothing in them that could end one and begin another."""
+    """Returns the problem's headers without characters that could end one and begin another."""
     return {
         name: _UNSAFE_IN_HEADER.sub("", value).encode("latin-1", "replace").decode("latin-1")
         for name, value in problem.headers.items()
@@ -62,9 +66,9 @@ def safe_headers(problem: Problem) -> dict[str, str]:
 
 
 class FailureGuard:
-    """Turns whatever an app raises into a problem document; where an answer has begun, into CutOff.
+    """Turns an app's exceptions into problem documents, or into CutOff if the answer has begun.
 
-    meaning: the problem behind an exception that is none, or None for a failure of ours.
+    meaning: returns the problem for another exception, None for an unexpected failure.
     """
 
     def __init__(self, app: App, *, meaning: Callable[[Exception], Problem | None] = lambda _: None) -> None:
@@ -85,7 +89,7 @@ class FailureGuard:
         try:
             await self._app(scope, receive, watch)
         except ClientDisconnect:
-            return  # nobody is left to be answered, and nothing failed
+            return  # the client has left, so there is no answer to send and no failure
         except CutOff:
             raise
         except Exception as error:
@@ -105,10 +109,10 @@ class FailureGuard:
 
 
 class Edge:
-    """Wraps an ASGI app. max_in_flight: requests beyond it are answered 503 before the app sees them.
+    """Wraps an ASGI app. max_in_flight: requests beyond it are answered 503 before they reach the app.
 
-    The route of a request, for metrics, is what the app leaves in `scope["kappi.route"]` or the router's
-    template: never the raw path, which would make a series per id.
+    The route in metrics is the app's `scope["kappi.route"]` or the router's template: never the raw path,
+    which would make a series per id.
     """
 
     def __init__(self, app: App, *, max_in_flight: int) -> None:
@@ -145,7 +149,7 @@ class Edge:
 
 
 def behind(leads_inside: Callable[[bytes], bool], inside: App, *, otherwise: App) -> App:
-    """Requests of some raw paths to one app, the rest to the other."""
+    """Returns an app that sends requests of some raw paths to one app and the others to the other."""
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
         app = inside if leads_inside(scope.get("raw_path", b"")) else otherwise
@@ -155,7 +159,7 @@ def behind(leads_inside: Callable[[bytes], bool], inside: App, *, otherwise: App
 
 
 class _Call:
-    """One request on its way out."""
+    """One request and its measurements."""
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self._scope = scope
@@ -179,7 +183,7 @@ class _Call:
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         metrics.HTTP_REQUEST_SECONDS.labels(method, route, str(self._status)).observe(elapsed_s)
         slow = elapsed_s > SLOW_REQUEST_S and PACED not in self._scope
-        # A full store is logged once, by itself: clients that go on sending must not fill the logs.
+        # A full store is logged once at its source: clients that continue to send must not fill the logs.
         failed = self._status >= 500 and self._status != InsufficientStorage.status
         if failed or slow:
             _log.warning(
@@ -192,7 +196,7 @@ class _Call:
 
 
 def route_of(scope: Scope) -> str:
-    """The route's template, or `unmatched`."""
+    """Returns the route's template, or `unmatched`."""
     named = scope.get("kappi.route")
     if named is not None:
         return str(named)

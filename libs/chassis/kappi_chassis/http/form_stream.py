@@ -1,4 +1,4 @@
-"""A multipart form with one file in it, read by a parser that keeps nothing of the file (RFC 7578)."""
+"""A multipart form with one file, parsed as a stream that keeps nothing of the file in memory (RFC 7578)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from kappi_chassis.problems import BadRequest, FieldError, PayloadTooLarge
 
 FILE_FIELD: Final = "file"
 MAX_BESIDE_BYTES: Final = 64 << 10
-"""All of a body that is not the file: fields, headers of form parts."""
+"""Limit of a body without its file: fields, headers of form parts."""
 _MAX_PART_HEADERS: Final = 16
 _MAX_PARTS: Final = 200
-# A file name of 255 escaped characters, and more: what reads one takes the square of its length.
+# Room for a file name of 255 escaped characters and more. The parser takes quadratic time for a name.
 _MAX_HEADER_BYTES: Final = 8 << 10
-# The three characters that browsers write so inside a quoted file name (WHATWG HTML, multipart/form-data).
+# The three characters that browsers escape like this inside a quoted file name (WHATWG HTML,
+# multipart/form-data).
 _ESCAPED_BY_BROWSERS: Final = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
 _GENERIC_TYPES: Final = frozenset({"", "application/octet-stream"})
 
@@ -29,7 +30,7 @@ class MalformedForm(BadRequest):
 
 
 class BesideTooLarge(PayloadTooLarge):
-    """The file may be fine; what is said about it is too long."""
+    """The fields around the file are too large; the file itself may be fine."""
 
     def __init__(self) -> None:
         super().__init__(f"What surrounds the file may have {MAX_BESIDE_BYTES} bytes.")
@@ -37,17 +38,17 @@ class BesideTooLarge(PayloadTooLarge):
 
 @dataclass(slots=True)
 class FormFile:
-    """What the form says of its file. content_type: None where it says nothing of use."""
+    """The form's data about its file. content_type: None if the form gives no useful one."""
 
     filename: str | None = None
     content_type: str | None = None
 
 
 class FormStream:
-    """A form on its way in.
+    """A form that is being received.
 
-    `content` is iterated once and gives the file; only then are `file` and `fields` complete, because fields
-    may follow the file. chunks: the body as it arrives. Raises MalformedForm for a boundary that is none.
+    Iterate over `content` once for the file; only then are `file` and `fields` complete, because fields may
+    follow the file. chunks: the body as it arrives. Raises MalformedForm for an unusable boundary.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], *, content_type: str) -> None:
@@ -72,11 +73,11 @@ class FormStream:
 
     @property
     def fields(self) -> Mapping[str, Sequence[str]]:
-        """The values of each field but the file, in the order they came."""
+        """The values of each field except the file, in the order of arrival."""
         return self._fields
 
     async def content(self) -> AsyncIterator[bytes]:
-        """The file's bytes. Raises MalformedForm, BesideTooLarge, and what `chunks` does."""
+        """Yields the file's bytes. Raises MalformedForm, BesideTooLarge, and what `chunks` raises."""
         async for chunk in self._chunks:
             try:
                 self._parser.write(chunk)
@@ -158,13 +159,16 @@ class FormStream:
 
 
 def field_fault(field: str, message: str) -> BadRequest:
-    """What is wrong with one field of a form."""
+    """Returns the problem for one field of a form."""
     error = FieldError(field=field, code=MalformedForm.code, message=message)
     return MalformedForm(f"Look at: {field}. {message}", errors=(error,))
 
 
 def _disposition(header: str) -> tuple[str, dict[str, str]]:
-    """Kind and parameters. The parser's own reader takes a header for latin-1; names here are UTF-8."""
+    """Returns kind and parameters.
+
+    The parser's own function decodes a header as latin-1; names here are UTF-8.
+    """
     kind, options = parse_options_header(header.encode("utf-8").decode("latin-1"))
     texts = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in options.items()}
     for name in ("name", "filename"):

@@ -1,7 +1,7 @@
-"""Calls between the services of a deployment: each bears the deployment's secret, and no other is answered.
+"""Calls between the services of a deployment: each carries the deployment's secret, and others are refused.
 
-The services trust what the gateway says of a client, its address for example, and the limits it kept. So
-their ports are for callers with the secret alone, every path of them, not only `/internal/…` (ADR-0032).
+The services trust the gateway's statements about a client, for example its address, and its limits. So their
+ports accept only callers with the secret, on every path, not only `/internal/…` (ADR-0032).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kappi_chassis.settings import PlatformSettings, SecretMissing, ServiceSetti
 
 HEADER = "x-kappi-internal"
 CHALLENGE = "Kappi-Internal"
-"""The scheme in `WWW-Authenticate` of a refusal: by it the gateway sees that it is refused, not a client."""
+"""The scheme in `WWW-Authenticate` of a refusal, by which the gateway sees that it is itself refused."""
 TELL_EVERY_S = 10.0
 
 _HEADER = HEADER.encode()
@@ -36,7 +36,7 @@ class CallerUnknown(Unauthenticated):
 
 
 def internal_headers(platform: PlatformSettings) -> dict[str, str]:
-    """What a service shows another with each call."""
+    """Returns the headers that a service sends with each call to another service."""
     if not platform.internal_secret:
         return {}
     return {HEADER: platform.internal_secret[0].get_secret_value()}
@@ -45,10 +45,10 @@ def internal_headers(platform: PlatformSettings) -> dict[str, str]:
 def only_internal(
     app: App, platform: PlatformSettings, settings: ServiceSettings, *, but: Collection[bytes] = ()
 ) -> App:
-    """The app behind a check of the caller's secret.
+    """Returns the app behind a check of the caller's secret.
 
-    but: raw paths that need no secret, as they ask for a credential of their own.
-    Raises SecretMissing for a service that other machines can reach and that has no secret to ask for.
+    but: raw paths that need no secret, because they require a credential of their own. Raises SecretMissing
+    for a service that other machines can reach and that has no secret to check.
     """
     accepted = [secret.get_secret_value().encode() for secret in platform.internal_secret]
     if accepted:
@@ -86,7 +86,7 @@ class _OnlyInternal:
         context.request_id.set(request_id)
         metrics.HTTP_CALLERS_REFUSED.inc()
         self._refused += 1
-        # Not a line for each: the caller decides how many there are.
+        # One log line for many refusals, because their number depends on the caller.
         if time.monotonic() - self._told_at > TELL_EVERY_S:
             self._told_at = time.monotonic()
             _log.warning("internal.refused", refused=self._refused, peer=(scope.get("client") or ("",))[0])

@@ -1,8 +1,9 @@
-"""uvicorn's HTTP protocol with what a public port needs: heads of requests are bounded in size and time, a
-connection has one request at a time, and what is no HTTP is refused with a problem document.
+"""uvicorn's HTTP protocol with the limits that a public port needs.
 
-uvicorn itself takes and keeps all requests that a client sends without waiting for answers (pipelining).
-Here the bytes after a request wait until it is answered: what was read already in a buffer, the rest unread.
+The head of a request is bounded in size and time, a connection has one request at a time, and input that is
+not HTTP is refused with a problem document. uvicorn itself accepts and keeps all requests that a client sends
+without waiting for answers (pipelining). Here the bytes after a request wait until it is answered: those
+already read in a buffer, the rest unread.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_bo
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
-CROWDED_HEAD_TIMEOUT_S = 5.0  # where many connections wait
-# A refused client that is still sending gets the time to hear why: closing at once resets the connection, and
-# the refusal may be lost with it.
+CROWDED_HEAD_TIMEOUT_S = 5.0  # limit while many connections wait
+# A refused client that is still sending gets time to read the refusal: closing at once resets the connection,
+# and the refusal may be lost with it.
 LINGER_S = 1.0
 LINGER_BYTES = 4 * 1024 * 1024
 
 
 _END = b"\r\n\r\n"
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-# A chunked body ends with `_END`, which it may hold as well: looking for it again and again costs more than
-# the few requests that come after an end in one piece.
+# A chunked body ends with `_END`, which it may also contain: searching for it repeatedly costs more than the
+# few requests that follow an end in one piece.
 _CHUNKED_PIECE_BYTES = 1024
 
 
@@ -46,20 +47,20 @@ class HeadTimeout(Problem):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """connections: those of its port."""
+    """connections: the connections of this port."""
 
     transport: CoalescingTransport
     _head_bytes = 0
-    _head_tail = b""  # of a head that comes in several pieces: its end may be in two of them
+    _head_tail = b""  # the end of a head in several pieces may be in two of them
     _in_head = False
     _in_body = False
-    _in_new_body = False  # whose length is not known yet
-    _body_left = 0  # of a body of known length
+    _in_new_body = False  # the length of the body is not known yet
+    _body_left = 0  # of a body with a known length
     _head_timer: asyncio.TimerHandle | None = None
     _refused = False
     _ignored_bytes = 0
     _unparsed = b""
-    _body_after_upgrade = False  # the parser takes the request for whole before its body
+    _body_after_upgrade = False  # the parser then considers the request complete before its body
 
     def __init__(self, *args: Any, connections: Connections | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -75,7 +76,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if refusal is None:
             self._start_head_timer()
             return
-        # At once, even if the client then does not hear why: places have run out.
+        # It is closed at once, even if the client then cannot read the refusal: no place is left.
         self._refused = True
         self.transport.write(_refusal(refusal))
         self.transport.close()
@@ -87,7 +88,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _cut(self) -> None:
-        """Close the connection in the middle of an answer, whether its client reads or not."""
+        """Closes the connection in the middle of an answer, whether its client reads or not."""
         self.cycle.disconnected = True
         self.transport.abort()
 
@@ -137,7 +138,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._connections.waits(self)
 
     def _parse(self, data: bytes) -> None:
-        """Parse up to the end of one request; the rest when that one is answered."""
+        """Parses up to the end of one request; the rest follows after its answer."""
         while data:
             if self._is_busy():
                 self._unparsed = data
@@ -159,13 +160,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.release_reading()
 
     def _is_busy(self) -> bool:
-        """Whether a request has come wholly and is not answered."""
+        """Whether a request has arrived completely and is not answered."""
         if self.pipeline:
             return True
         return not (self._in_head or self._in_body or self.cycle is None or self.cycle.response_complete)
 
     def _end_of_piece(self, data: bytes) -> int:
-        """How much to parse at once, so that hardly more than one request ends in it."""
+        """Returns the number of bytes to parse at once, so that hardly more than one request ends in them."""
         if self._body_left:
             return self._body_left
         tail, start = (b"", _CHUNKED_PIECE_BYTES) if self._in_body else (self._head_tail, 0)
@@ -173,14 +174,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return len(data) if found < 0 else found + len(_END) - len(tail)
 
     def _feed(self, piece: bytes) -> int:
-        """How many bytes of it were parsed."""
+        """Returns the number of bytes that were parsed."""
         taken = len(piece)
         if self._body_left:
             self._body_left -= taken
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # No other protocol is spoken here: the request is answered as if it had not asked for one.
+            # Other protocols are not supported: the request is answered as if it had asked for none.
             taken = upgrade.args[0] or taken
             if self._body_after_upgrade:
                 self._body_after_upgrade = False
@@ -194,7 +195,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 (int(value) for name, value in self.headers if name == b"content-length"), 0
             )
         elif self._in_head and not self.transport.is_closing():
-            # Only heads that come in several pieces get here; one piece is bounded by the read buffer.
+            # Only heads in several pieces get here; a single piece is bounded by the read buffer.
             self._head_tail = (self._head_tail + piece)[1 - len(_END) :]
             self._head_bytes += len(piece)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -204,9 +205,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return taken
 
     def _parse_body(self) -> None:
-        """Go on with a parser that did not see the request ask for another protocol.
+        """Continues with a parser that did not see the upgrade request.
 
-        Java's HTTP client asks for h2c with every request, those with a body included.
+        Java's HTTP client asks for h2c with every request, also with those that have a body.
         """
         head = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING)
         self.parser = httptools.HttpRequestParser(_AfterHead(self))
@@ -235,7 +236,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refused = True
         if self.cycle is not None and not self.cycle.response_complete:
             if self.cycle.response_started:
-                # Nothing may be written into the middle of an answer: the connection ends after it.
+                # A begun answer must not be interrupted by other bytes: the connection ends after it.
                 self.cycle.keep_alive = False
                 return
             self.cycle.disconnected = True
@@ -245,7 +246,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 class _AfterHead:
-    """What a parser calls: passes all on to the protocol, but for the first head, which was made up."""
+    """Callbacks of a parser that pass all calls to the protocol, except those of the invented first head."""
 
     def __init__(self, protocol: BoundedHttpProtocol) -> None:
         self._protocol = protocol
@@ -272,8 +273,10 @@ class _AfterHead:
 
 
 def cutting(app: App) -> App:
-    """The app, where a CutOff closes the connection. uvicorn would log it as a failure of the app, and wait
-    for a client that does not read."""
+    """Returns the app with a CutOff closing the connection.
+
+    Otherwise uvicorn would log it as a failure of the app, and wait for a client that does not read.
+    """
 
     async def cut_where_it_must(scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Answers as bytes: msgspec encodes, nothing walks the object a second time (see docs on performance)."""
+"""Answers as bytes: msgspec encodes them, and no object is walked a second time (see docs on performance)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _encoder = msgspec.json.Encoder()
 
 
 class JsonResponse(JSONResponse):
-    """A JSON response encoded by msgspec: structs, dataclasses, UUIDs and datetimes as they are.
+    """A JSON response encoded by msgspec: structs, dataclasses, UUIDs and datetimes need no conversion.
 
-    A JSONResponse by name only: FastAPI documents anything else as a string.
+    It derives from JSONResponse, because FastAPI documents any other class as a string.
     """
 
     def render(self, content: Any) -> bytes:
@@ -21,5 +21,5 @@ class JsonResponse(JSONResponse):
 
 
 def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Already encoded JSON."""
+    """Returns a response with already encoded JSON."""
     return Response(body, status_code=status, headers=headers, media_type="application/json")

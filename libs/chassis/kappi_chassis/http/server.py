@@ -1,4 +1,4 @@
-"""Serving: uvicorn inside our own life cycle, so that draining has an order (ADR-0006)."""
+"""The HTTP server: uvicorn inside the chassis' life cycle, so that draining has an order (ADR-0006)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ BACKLOG = 2_048
 
 
 class HttpServer:
-    """One listening port. `serve` runs until `stop`; what was accepted is finished within `drain_timeout`."""
+    """One listening port.
+
+    `serve` runs until `stop`; accepted requests are finished within `drain_timeout`.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 cutting(app),
-                # One set of connections per port, not per protocol: a protocol is one connection.
+                # One set of connections per port, because a protocol object is one connection.
                 http=partial(  # type: ignore[arg-type]  # uvicorn calls it, as it would a class
                     BoundedHttpProtocol, connections=Connections(connections or ConnectionLimits())
                 ),
@@ -44,7 +47,7 @@ class HttpServer:
                 lifespan="off",
                 server_header=False,
                 date_header=False,
-                proxy_headers=False,  # uvicorn would believe anyone on this machine; the gateway decides
+                proxy_headers=False,  # uvicorn would trust any local peer; the gateway decides
                 ws="none",
                 backlog=BACKLOG,
                 timeout_keep_alive=math.ceil(keep_alive.total_seconds()),
@@ -53,13 +56,13 @@ class HttpServer:
         )
 
     async def serve(self) -> None:
-        """Raises OSError when the port cannot be had."""
-        # Bound here: uvicorn would end the process from within, past everything that wants closing.
+        """Raises OSError if the port is not available."""
+        # Bound here, because uvicorn would end the process itself, without closing other parts.
         listening = _listen(self._host, self._port)
         try:
             await self._server.serve(sockets=[listening])
         except BaseException:
-            # Cancelled, or failed: nobody is waited for any more.
+            # Cancelled, or failed: open requests are not waited for.
             self._server.force_exit = True
             if self._server.started:
                 await self._server.shutdown(sockets=[listening])
@@ -73,7 +76,7 @@ class HttpServer:
 
 class _Server(uvicorn.Server):
     def install_signal_handlers(self) -> None:
-        """Signals belong to the runtime, which drains in order."""
+        """Does nothing, because signals belong to the runtime, which drains in order."""
 
     def capture_signals(self) -> Any:
         return nullcontext()

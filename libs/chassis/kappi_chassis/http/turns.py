@@ -1,4 +1,4 @@
-"""A bounded number of requests that do one expensive thing at once."""
+"""Limits how many requests do one expensive thing at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from kappi_chassis.problems import Overloaded
 
 
 class Turns:
-    """at_once: requests that have a turn; others wait for one.
+    """at_once: number of requests that have a turn; others wait for one.
 
-    patience_s: how long a request waits. refusal: what is told after that. retry_after_s: as in the header.
+    timeout_s: seconds that a request waits. refusal: detail of the problem after that. retry_after_s: as in
+    the header.
     """
 
     def __init__(self, at_once: int, *, timeout_s: float, refusal: str, retry_after_s: int) -> None:
@@ -23,7 +24,7 @@ class Turns:
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
-        """Raises Overloaded when there is no turn in time."""
+        """Raises Overloaded if no turn is free in time."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._places.acquire()

@@ -1,7 +1,7 @@
-"""Fields of a body and parameters of a query that an operation does not have are refused, each by its name.
+"""Refusal of body fields and query parameters that an operation does not have, each by its name.
 
-Without this a misspelt name is dropped in silence: `{"visiblity": "private"}` made a shared gallery. Internal
-paths stay tolerant, because services of two versions talk to each other while one of them is replaced.
+Without this a misspelt name is dropped silently: `{"visiblity": "private"}` made a shared gallery. Internal
+paths stay tolerant, because services of two versions call each other while one of them is replaced.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
 class RequestBody(BaseModel):
-    """Base of every JSON body that clients send. Answers and events are no such bodies."""
+    """Base of every JSON body that clients send, not of answers and events."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def shown(text: str) -> str:
-    """Text that came from a client, short and encodable."""
+    """Returns a client's text shortened and encodable."""
     return text[:_SHOWN_CHARACTERS].encode(errors="replace").decode()
 
 
 def unknown_field(path: str) -> FieldError:
-    """path: of the field, dotted."""
+    """Returns the error for an unknown field. path: of the field, dotted."""
     return FieldError(field=shown(path), code=UnknownField.code, message="There is no field of this name.")
 
 
 def refuse_unknown_fields(names: Iterable[str], *, known: Collection[str]) -> None:
-    """For the fields of a form. Raises UnknownField."""
+    """Raises UnknownField for unknown fields of a form."""
     _refuse(dict.fromkeys(name for name in names if name not in known), "There is no field of this name.")
 
 
 def refuse_unknown_parameters(query: bytes, *, known: Collection[str]) -> None:
-    """Raises UnknownField. query: as it came."""
+    """Raises UnknownField for unknown parameters of a query. query: undecoded."""
     if query:
         names = (name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
         _refuse(
@@ -56,9 +56,9 @@ def refuse_unknown_parameters(query: bytes, *, known: Collection[str]) -> None:
 
 
 async def refuse_unknown(request: Request) -> None:
-    """A dependency of every operation that FastAPI knows. Raises UnknownField.
+    """Raises UnknownField; a dependency of every FastAPI operation.
 
-    Where an operation takes no body, each field of a JSON object that is sent is unknown.
+    If an operation takes no body, each field of a JSON object that is sent is unknown.
     """
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or route.path.startswith(INTERNAL):

@@ -1,7 +1,7 @@
-"""One system call per answer instead of two.
+"""Joins small writes, so that an answer needs one system call instead of two.
 
-uvicorn writes an answer's head and body apart, and uvloop sends each at once: two system calls and two
-packets, a third of what a small answer costs.
+uvicorn writes an answer's head and body separately, and uvloop sends each at once: two system calls and two
+packets, a third of the cost of a small answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HOLD_BELOW_BYTES = 8 * 1024
 
 
 class CoalescingTransport(asyncio.Transport):
-    """Holds a small write until the next one, or until the loop turns, whichever comes first."""
+    """Holds a small write until the next one or the loop's next turn, whichever comes first."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class CoalescingTransport(asyncio.Transport):
             self._transport.resume_reading()
 
     def hold_reading(self) -> None:
-        """Read nothing until `release_reading`, whatever is said by `resume_reading` meanwhile."""
+        """Reads nothing until `release_reading`, even if `resume_reading` is called meanwhile."""
         self._holds_reading = True
         self._transport.pause_reading()
 

@@ -1,4 +1,4 @@
-"""Request and trace ids, carried by context variables through HTTP, Kafka and logs (W3C Trace Context)."""
+"""Request and trace ids in context variables, passed on through HTTP, Kafka and logs (W3C Trace Context)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_TRACE = "0" * 32
 
 
 def continue_trace(incoming: str | None) -> str:
-    """A traceparent for work caused by `incoming`: same trace, new span; a new trace when it is none."""
+    """Returns a traceparent for work caused by `incoming`: same trace, new span; a new trace if invalid."""
     match = _TRACEPARENT.fullmatch(incoming) if incoming else None
     if match is None or match[1] == _NO_TRACE:
         return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
@@ -25,7 +25,7 @@ def continue_trace(incoming: str | None) -> str:
 
 
 def accept_request_id(incoming: str | None) -> str:
-    """The caller's request id when it is harmless, else a new one."""
+    """Returns the caller's request id if it has an allowed form, else a new one."""
     if incoming and _REQUEST_ID.fullmatch(incoming):
         return incoming
     return secrets.token_hex(16)
@@ -38,7 +38,7 @@ def trace_id() -> str | None:
 
 @contextmanager
 def work_caused_by(incoming: str | None) -> Iterator[None]:
-    """Within it, logs and published events belong to the trace of `incoming`."""
+    """Within the context, logs and published events belong to the trace of `incoming`."""
     token = traceparent.set(continue_trace(incoming))
     try:
         yield

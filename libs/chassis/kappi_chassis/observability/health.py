@@ -1,4 +1,4 @@
-"""Liveness, readiness, metrics: a small ASGI app on a port of its own, never behind the gateway."""
+"""Liveness, readiness and metrics: a small ASGI app on a port of its own, never behind the gateway."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 
 
 class Health:
-    """Knows whether this process may get work: its dependencies answer and it is not draining."""
+    """The readiness of this process: its dependencies answer and it is not draining."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
@@ -30,20 +30,20 @@ class Health:
         self._draining = False
 
     def add(self, name: str, check: Check) -> None:
-        """check: returns when the dependency answers, raises otherwise."""
+        """Adds a dependency. check: returns if it answers, raises otherwise."""
         self._checks[name] = check
 
     def watch(self, name: str, check: Check) -> None:
-        """Like `add`, but only told: requests can be answered without it, so nobody loses readiness."""
+        """Adds a dependency that is only reported: requests work without it, so readiness ignores it."""
         self._checks[name] = check
         self._advisory.add(name)
 
     def drain(self) -> None:
-        """From now on not ready; what was accepted is finished."""
+        """Makes the process not ready; accepted requests are finished."""
         self._draining = True
 
     async def report(self) -> tuple[bool, dict[str, str]]:
-        """(ready, outcome per dependency)."""
+        """Returns readiness, and the outcome per dependency."""
         outcomes = await asyncio.gather(*(self._run(name, check) for name, check in self._checks.items()))
         states = dict(zip(self._checks, outcomes, strict=True))
         if self._draining:
@@ -56,7 +56,7 @@ class Health:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 await check()
         except Exception as error:  # noqa: BLE001 - whatever a dependency throws means "not ready"
-            # Once per outage: probes come every few seconds, for as long as it lasts.
+            # Logged once per outage, because probes come every few seconds.
             if name not in self._failing:
                 self._failing.add(name)
                 _log.warning(
@@ -70,7 +70,7 @@ class Health:
 
 
 def ops_app(health: Health) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """`/healthz`, `/readyz`, `/metrics`."""
+    """Returns the app of `/healthz`, `/readyz`, `/metrics`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -27,7 +27,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Drop secrets by field name, and signatures, credentials, tokens and keys inside any text."""
+    """Removes secrets by field name, and signatures, credentials, tokens and keys inside any text."""
     for name, value in event.items():
         event[name] = REDACTED if _is_secret(name) else _clean(value)
     return event
@@ -51,12 +51,12 @@ def _clean(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         match list(value):
             case [(str() | bytes()) as name, (str() | bytes())] if _is_secret(_text(name)):
-                return [_text(name), REDACTED]  # a header, as libraries keep them
+                return [_text(name), REDACTED]  # a header, as libraries represent it
             case parts:
                 return [_clean(each) for each in parts]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"[{len(value)} bytes]"
-    return without_secrets(str(value))  # an exception, an address: what is written is what they say
+    return without_secrets(str(value))  # an exception, an address: logged as its text
 
 
 def _text(name: Any) -> str:
@@ -64,7 +64,7 @@ def _text(name: Any) -> str:
 
 
 def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For people's eyes only: no text may end its line and write the next one."""
+    """Escapes line breaks for the console format, so that no text can end its line and forge the next one."""
     for name, value in event.items():
         if isinstance(value, str) and name != "exception":
             event[name] = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
@@ -84,7 +84,7 @@ def _to_json(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 
 def configure_logging(*, service: str, level: str, renderer: Literal["json", "console"]) -> None:
-    """Send everything, the standard library's loggers included, through one redacting pipeline to stdout."""
+    """Sends all logs, the standard library's included, through one redacting pipeline to stdout."""
 
     def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["service"] = service
@@ -100,7 +100,7 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
     ]
     final: list[Processor] = [_to_json]
     if renderer == "console":
-        # The pretty formatter of exceptions shows local variables: secrets.
+        # The default formatter of exceptions shows local variables, which hold secrets.
         console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         final = [_one_line, console]
     structlog.configure(
@@ -138,5 +138,5 @@ def configure_logging(*, service: str, level: str, renderer: Literal["json", "co
 
 
 def get_logger(name: str) -> Any:
-    """A structlog logger. Events are named `area.what_happened`, details go in keywords."""
+    """Returns a structlog logger. Events are named `area.what_happened`, details go in keywords."""
     return structlog.stdlib.get_logger(name)

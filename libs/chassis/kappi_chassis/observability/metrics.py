@@ -1,4 +1,4 @@
-"""The chassis' metrics: one closed list. Services declare theirs in their own `metrics.py`.
+"""The chassis' metrics in one closed list. Services declare theirs in their own `metrics.py`.
 
 Names are `kappi_<area>_<what>_<unit>`; labels never hold an id.
 """

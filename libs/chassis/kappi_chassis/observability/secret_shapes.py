@@ -1,7 +1,7 @@
-"""What a secret looks like in a text: one list for the redaction of logs and for the tests that search them.
+"""The shapes of secrets in text: one list for the redaction of logs and for the tests that search them.
 
 A token that the system makes begins with `kappi_`, or with `kappi_`, two letters and `_`, so that a new kind
-is known here before it exists. What has no shape of its own is known by the name before it.
+of token is covered here in advance. A secret without a shape of its own is recognized by the name before it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final
 
 REDACTED: Final = "[redacted]"
 
-_EQUALS: Final = r"(?:=|%(?:25)*3D)"  # also where a URL is a parameter of another
-# Only the end of a name: a text of word characters alone is then searched in linear time.
+_EQUALS: Final = r"(?:=|%(?:25)*3D)"  # also if a URL is a parameter of another
+# Only the end of a name is matched: a text of word characters alone is then searched in linear time.
 _NAME: Final = (
     r"(?:password|passwd|secret|access[_-]?key|gallery[_-]?key|token|signature|credential|kappi-grant)"
 )
@@ -32,9 +32,9 @@ SHAPES: Final[dict[str, str]] = {
     "quoted value": rf"({_NAME}\\*[\"']?\s*(?:[:=]|, )\s*b?\\*[\"'])[^\"'\\]+",
     "value of a parameter": rf"((?:{_NAME}|[?&](?:sig|key|grant)){_EQUALS})[^&\s\"'<>\\]+",
 }
-"""Each by what it is. The first group stays, the rest of a match is the secret."""
+"""Patterns by kind of secret. The first group stays, the rest of a match is the secret."""
 _ANY: Final = re.compile("|".join(SHAPES.values()), re.IGNORECASE)
-# One of these is near every secret; most texts hold none, and this is cheaper than the search.
+# One of these is near every secret; most texts hold none, and this test is cheaper than the search.
 _MARKS: Final = (
     *("=", "%", "@", ":", "$", "'", '"', "/l/"),
     *("eyJ", "kappi_", "KAPPI_", "earer", "EARER", "asic", "PRIVATE"),
@@ -42,7 +42,7 @@ _MARKS: Final = (
 
 
 def without_secrets(text: str) -> str:
-    """The text with every secret in it replaced. What was cleaned once stays as it is."""
+    """Returns the text with every secret replaced. A second call changes nothing."""
     return _ANY.sub(_mark, text) if any(mark in text for mark in _MARKS) else text
 
 

@@ -1,4 +1,4 @@
-"""Writing side of the outbox: publish inside a transaction, wake the relay after its commit."""
+"""The writing side of the outbox: it publishes inside a transaction and wakes the relay after the commit."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class UnitOfWork:
         self._outbox = outbox
 
     async def publish(self, event: Event, *, sequence: int) -> None:
-        """Queue an event. sequence: the aggregate's version after this change."""
+        """Queues an event. sequence: the aggregate's version after this change."""
         row = self._outbox.row(event)
         await self.connection.execute(_INSERT, {**row._asdict(), "sequence": sequence})
         self.published = True
@@ -66,11 +66,14 @@ class Outbox:
         self._nudge: Callable[[], bool] | None = None
 
     def relayed_by(self, nudge: Callable[[], bool]) -> None:
-        """A relay in this process is woken directly. nudge: False while another process relays."""
+        """Registers a relay in this process, which is woken directly.
+
+        nudge: False while another process relays.
+        """
         self._nudge = nudge
 
     def row(self, event: Event) -> OutboxRow:
-        """An event as column values, with a fresh id and the trace of the work at hand."""
+        """Returns an event as column values, with a new id and the trace of the current work."""
         return OutboxRow(
             event_id=self._new_id(),
             topic=event.topic_name(),
@@ -82,7 +85,8 @@ class Outbox:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
-        """One use case, one transaction; commits on leaving and wakes the relay if anything was published."""
+        """Begins a use case's transaction; it commits on leaving and wakes the relay if events were
+        published."""
         async with self._database.transaction() as connection:
             unit = UnitOfWork(connection, self)
             yield unit
@@ -90,12 +94,15 @@ class Outbox:
             self.wake()
 
     def wake(self) -> None:
-        """Tell the relay, soon and without waiting. Call after the commit; polling forgives a miss."""
+        """Wakes the relay soon, without waiting.
+
+        Call it after the commit; polling makes up for a missed call.
+        """
         if self._nudge is None or not self._nudge():
             self._wanted.set()
 
     async def run(self) -> None:
-        """Send the debounced notifications for relays of other processes.
+        """Sends the debounced notifications for relays of other processes.
 
         A NOTIFY inside each business transaction would halve inserts: it takes a global lock at commit.
         """

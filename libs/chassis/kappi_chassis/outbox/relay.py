@@ -1,4 +1,7 @@
-"""Relaying side of the outbox: committed events to the broker, in order per key, marked after its ack."""
+"""The relaying side of the outbox: it sends committed events to the broker, in order per key.
+
+An event is marked as sent after the broker's acknowledgement.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,9 @@ COUNT_EVERY_S = 5.0
 _log = get_logger(__name__)
 
 _SESSION = {
-    # A mark lost in a crash sends its event again, which consumers tolerate: not worth a disk flush.
+    # A mark lost in a crash sends its event again, which consumers tolerate, so it is not worth a disk flush.
     "synchronous_commit": "off",
-    # The server must notice a relay whose machine is gone, or its lock keeps every other one standing by.
+    # The server must notice a relay whose machine is gone, otherwise its lock keeps all others on standby.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -52,26 +55,26 @@ RETURNING id
 
 
 class EventRefused(Exception):
-    """The broker will never take this event as it is: too large."""
+    """The broker will never accept this event as it is: it is too large."""
 
 
 class EventSink(Protocol):
-    """Where the relay sends to: the bus."""
+    """The destination of the relay: the bus."""
 
     async def send_batch(self, rows: Sequence[Any]) -> list[BaseException | None]:
-        """Send in order; per row None once the broker acknowledged it, else why it did not.
+        """Sends in order; returns per row None after the broker's acknowledgement, else the failure.
 
-        EventRefused: no use in sending it again. It may be the fault of a neighbour in the same batch.
+        EventRefused means that the same batch fails again. The cause may be another row of the batch.
         """
         ...
 
 
 class Relay:
-    """Sends what the outbox holds. Many may run; the one with the advisory lock works, the rest stand by.
+    """Sends the events of the outbox. Several may run; the holder of the advisory lock works, others wait.
 
-    When the lock is lost while sending, two relays may overlap for a moment. Each sends a key's events in
-    order, so what a consumer sees of them *for the first time* is still in order; the rest are duplicates.
-    An event the broker refuses is parked (ADR-0009), so that it holds up nobody.
+    If the lock is lost while sending, two relays may overlap briefly. Each sends a key's events in order, so
+    a consumer still receives them *for the first time* in order; the others are duplicates. An event that the
+    broker refuses is parked (ADR-0009), so that it does not block others.
     """
 
     def __init__(self, url: str, sink: EventSink, *, clock: Clock = utc_now) -> None:
@@ -83,12 +86,18 @@ class Relay:
         self._counted_at = float("-inf")
 
     def nudge(self) -> bool:
-        """Something was committed in this process. False: another process relays, and must be told."""
+        """Wakes the relay after a commit in this process.
+
+        Returns False if another process relays, which needs a NOTIFY.
+        """
         self._wake.set()
         return self._working
 
     async def run(self) -> None:
-        """Until cancelled. A lost connection or broker is waited out: nothing is marked before its ack."""
+        """Runs until cancelled.
+
+        A lost connection or broker is waited for: no event is marked before its ack.
+        """
         while True:
             try:
                 await self._session()
@@ -105,12 +114,12 @@ class Relay:
         connection = await asyncpg.connect(
             self._url,
             timeout=STATEMENT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S,  # with the polling, what finds a half-dead connection
+            command_timeout=STATEMENT_TIMEOUT_S,  # with the polling, this detects a half-dead connection
             server_settings=_SESSION,
         )
         try:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", RELAY_LOCK):
-                # Whoever holds it may be stuck, and would not tell.
+                # The holder of the lock may hang and then reports no age.
                 self._tell_age(await connection.fetch(_UNSENT, 1))
                 await asyncio.sleep(STANDBY_S)
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
@@ -118,7 +127,7 @@ class Relay:
             await self._drain_forever(connection)
         finally:
             self._working = False
-            metrics.OUTBOX_PENDING.set(0)  # for another relay to tell
+            metrics.OUTBOX_PENDING.set(0)  # the relay in another process reports it
             metrics.OUTBOX_OLDEST_SECONDS.set(0)
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await connection.close(timeout=2)
@@ -158,7 +167,7 @@ class Relay:
             metrics.OUTBOX_SENT.labels(row["topic"]).inc()
 
     async def _send_alone(self, connection: Any, row: Any) -> None:
-        """A broker refuses a batch as a whole; only what it refuses alone is its own fault."""
+        """Sends one row alone: a broker refuses whole batches, so only then the row itself is at fault."""
         (outcome,) = await self._sink.send_batch([row])
         if outcome is None:
             await self._mark(connection, [row])
@@ -187,7 +196,7 @@ class Relay:
         await asyncio.sleep(RETRY_S)
 
     async def _measure(self, connection: Any, rows: Sequence[Any]) -> None:
-        """A page that is not full is all there is; a backlog is counted now and then."""
+        """Sets the gauges: a page that is not full is the whole backlog; a longer one is counted at times."""
         self._tell_age(rows)
         if len(rows) < BATCH:
             metrics.OUTBOX_PENDING.set(len(rows))
@@ -201,7 +210,10 @@ class Relay:
 
 
 def _settled(rows: Sequence[Any], outcomes: Sequence[BaseException | None]) -> tuple[list[Any], list[Any]]:
-    """(to mark, to try alone). After a key's first failure its later events wait, to be sent in order."""
+    """Returns the rows to mark, and those to send alone.
+
+    After a key's first failure its later events wait.
+    """
     broken: set[tuple[str, str]] = set()
     acknowledged, refused = [], []
     for row, failure in zip(rows, outcomes, strict=True):
@@ -225,11 +237,12 @@ async def replay(
     topics: Sequence[str] | None = None,
     limit: int = 5_000,
 ) -> int:
-    """Mark up to `limit` events that occurred since `since` as unsent, oldest first; returns how many.
+    """Marks up to `limit` events that occurred since `since` as unsent, oldest first; returns their number.
 
-    sent_before: the instant the replay began, the same on every page, so that what the relay has sent again
-    meanwhile is not taken twice. Call until it returns 0: pages keep a burst from outrunning the consumers.
-    Consumers are idempotent, so an event they already had does nothing. Parked events stay parked.
+    sent_before: the instant when the replay began, the same on every page, so that events sent again
+    meanwhile are not taken twice. Call it until it returns 0: pages keep a burst from outrunning the
+    consumers. Consumers are idempotent, so an event that they already had does nothing. Parked events stay
+    parked.
     """
     connection = await asyncpg.connect(url, command_timeout=60)
     try:

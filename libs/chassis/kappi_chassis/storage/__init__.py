@@ -1,4 +1,4 @@
-"""Object storage behind one contract: S3 for real deployments, a local folder for one machine."""
+"""Object storage with one contract: S3 for real deployments, a local folder for one machine."""
 
 from kappi_chassis.storage.contract import (
     ContentBinding,

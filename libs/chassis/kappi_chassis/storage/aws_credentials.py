@@ -1,7 +1,7 @@
-"""Credentials that AWS hands out and takes back: instance roles, IRSA, profiles, as boto3 finds them.
+"""Credentials that AWS issues for a time: instance roles, IRSA, profiles, as boto3 finds them.
 
-A signer works on the event loop and must not wait for anybody, so it takes the last known ones while fresh
-ones are fetched on a thread. botocore renews a quarter of an hour before the old ones end.
+A signer works on the event loop and must not wait, so it uses the last credentials while new ones are fetched
+on a thread. botocore renews them a quarter of an hour before they end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TRY_AGAIN_S = 10.0
 
 
 def boto3_chain() -> CredentialSource:
-    """What boto3's default chain finds now; asks again whenever called. Blocks. Raises StorageUnavailable."""
+    """Returns a source that asks boto3's default chain at each call. Blocks. Raises StorageUnavailable."""
     import boto3  # see s3_client.make_client
     from botocore.exceptions import BotoCoreError
 
@@ -41,10 +41,10 @@ def boto3_chain() -> CredentialSource:
 
 
 class RenewedCredentials:
-    """A `CredentialSource` that never waits but for its very first credentials, and then not often in vain:
-    whoever waits here holds up the event loop.
+    """A `CredentialSource` that waits only for its first credentials.
 
-    begin: makes what fetches credentials, may take long; called once, when the first are asked for.
+    That wait holds up the event loop, so a failed first attempt is not repeated at once. begin: returns the
+    function that fetches credentials, may take long; called once, on first use.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RenewedCredentials:
         self._looked_at = 0.0
 
     def __call__(self) -> Credentials:
-        """Raises StorageUnavailable as long as there were none ever."""
+        """Returns the credentials. Raises StorageUnavailable until the first were found."""
         if self._current is None:
             self._current = self._first()
         elif self._renewing is not None:
@@ -88,7 +88,7 @@ class RenewedCredentials:
         if not renewing.done():
             return
         self._renewing = None
-        # Where it failed, the old ones may be good for a while yet: the store says so if they are not.
+        # If the renewal failed, the old ones may still be valid for a time; otherwise the store refuses them.
         if renewing.exception() is None and renewing.result() != current:
             self._current = renewing.result()
 

@@ -1,4 +1,4 @@
-"""Blocking storage calls on a bounded set of threads, each bounded in time."""
+"""Blocking storage calls on a limited number of threads, each limited in time."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ T = TypeVar("T")
 
 
 class BlockingPool:
-    """A thread pool of its own, so that a slow store can starve nobody but its own callers."""
+    """A separate thread pool, so that a slow store can delay only its own callers."""
 
     def __init__(self, *, name: str, threads: int, timeout_s: float) -> None:
-        """timeout_s: for one call, the wait for a free thread included."""
+        """timeout_s: seconds for one call, including the wait for a free thread."""
         self.threads = threads
         self._timeout_s = timeout_s
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
 
     async def run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """`call(...)` on a thread. Raises StorageUnavailable when it takes too long or the pool is closed.
+        """Runs `call(...)` on a thread. Raises StorageUnavailable if it takes too long or the pool is closed.
 
         A call that has begun cannot be stopped: it ends by its own timeouts, and its result is dropped.
         """
         return await self._answer(self._submit(partial(call, *args, **kwargs)))
 
     async def run_to_its_end(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same; when it is cancelled, a call that has begun is waited for before it raises.
+        """Does the same as `run`, but a cancellation waits for the end of a call that has begun.
 
-        For calls that must be over before what follows them is done. A second cancellation does not wait.
+        It is for calls that must be over before the next step. A second cancellation does not wait.
         """
         future = self._submit(partial(call, *args, **kwargs))
         try:
@@ -46,7 +46,7 @@ class BlockingPool:
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         try:
             return self._executor.submit(call)
-        except RuntimeError as error:  # what ThreadPoolExecutor raises after shutdown
+        except RuntimeError as error:  # ThreadPoolExecutor raises it after shutdown
             raise StorageUnavailable("the store is closed") from error
 
     async def _answer(self, future: Future[T]) -> T:
@@ -57,5 +57,5 @@ class BlockingPool:
             raise StorageUnavailable(f"the store did not answer within {self._timeout_s} s") from error
 
     async def close(self) -> None:
-        """Wait for running calls, drop the queued ones."""
+        """Waits for running calls and drops the queued ones."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)

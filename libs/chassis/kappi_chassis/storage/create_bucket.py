@@ -1,7 +1,7 @@
-"""`python -m kappi_chassis.storage.create_bucket`: the bucket that `KAPPI_S3_*` names, as a job.
+"""`python -m kappi_chassis.storage.create_bucket` creates the bucket that `KAPPI_S3_*` names, as a job.
 
-It lets pages of every origin use signed URLs: whoever has such a URL may use it anywhere, and no cookie is
-involved. On AWS the CloudFormation stack makes the bucket, with more to it.
+It lets pages of every origin use signed URLs: a signed URL is valid from anywhere, and no cookie is involved.
+On AWS the CloudFormation stack makes the bucket, with further settings.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ CORS: Any = {
             "AllowedOrigins": ["*"],
             "AllowedMethods": ["GET", "HEAD", "PUT"],
             "AllowedHeaders": ["*"],
-            # ETag: a browser that uploads in parts must read each part's.
+            # ETag: a browser that uploads in parts must read that of each part.
             "ExposeHeaders": ["ETag", "Content-Range", "Content-Length", "Content-Disposition"],
             "MaxAgeSeconds": 3600,
         }
     ]
 }
-"""What a browser needs to put parts and to read ranges."""
+"""CORS rules that let a browser put parts and read ranges."""
 
 _ALREADY_OURS = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _log = get_logger(__name__)
 
 
 def create_bucket(client: S3Client, bucket: str, *, region: str) -> bool:
-    """Returns whether it was not there. Raises ClientError: it may not be made, or is somebody else's."""
+    """Creates the bucket; returns whether it did not exist.
+
+    Raises ClientError if it may not be created or belongs to another account.
+    """
     placed: Any = {} if region == AWS_DEFAULT_REGION else {"LocationConstraint": region}
     made = True
     try:
@@ -58,7 +61,7 @@ def create_bucket(client: S3Client, bucket: str, *, region: str) -> bool:
 
 
 def main() -> int:
-    """Exit status 0: the bucket is there; 1: it is not, and why is in the log."""
+    """Returns the exit status: 0 if the bucket exists, 1 if not (the log says why)."""
     platform, settings = PlatformSettings(), StorageSettings()
     configure_logging(service="bucket", level=platform.log_level, renderer=platform.log_format)
     try:

@@ -1,4 +1,4 @@
-"""The two pieces of HTTP a file server must get right: preconditions and byte ranges. RFC 9110, 13 and 14."""
+"""Preconditions and byte ranges of HTTP, for a file server. RFC 9110, 13 and 14."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _single_range = re.compile(r"bytes=\s*(\d{1,18})?-(\d{1,18})?\s*", re.ASCII).ful
 
 
 class RangeNotSatisfiable(Exception):
-    """The range asks for nothing that exists."""
+    """No byte of the requested range exists."""
 
 
 def requested_range(header: str | None, *, size_bytes: int) -> tuple[int, int] | None:
-    """(first, last) byte offsets, both inclusive; None means the whole.
+    """Returns the first and last byte offset, both inclusive; None means the whole.
 
     Several ranges and malformed ones count as none, as RFC 9110 allows. Raises RangeNotSatisfiable.
     """
@@ -48,10 +48,10 @@ def names_etag(header: str, etag: str, *, weak: bool) -> bool:
 
 
 def failed_condition(headers: Mapping[str, str], *, etag: str, last_modified: datetime | None) -> int | None:
-    """The status that a GET or HEAD ends with, 412 or 304; None where every condition holds.
+    """Returns the status of a GET or HEAD with a failed condition, 412 or 304; None if all conditions hold.
 
-    headers: by lower-case name. etag: bare, strong. last_modified: None where the answer has no such date;
-    conditions on dates then count as not sent, as they do beside one on tags. RFC 9110, 13.2.2.
+    headers: by lower-case name. etag: bare, strong. last_modified: None if the answer has no such date;
+    conditions on dates are then ignored, as they are beside one on tags. RFC 9110, 13.2.2.
     """
     modified = None if last_modified is None else last_modified.replace(microsecond=0)
     must = headers.get("if-match")
@@ -69,14 +69,14 @@ def failed_condition(headers: Mapping[str, str], *, etag: str, last_modified: da
 
 
 def range_counts(if_range: str | None, *, etag: str, last_modified: datetime | None) -> bool:
-    """Whether a range is one of these bytes: without `If-Range`, or with this tag or exactly this date."""
+    """Whether a range applies to these bytes: without `If-Range`, or if it has this tag or this very date."""
     if if_range is None or if_range.strip() == f'"{etag}"':
         return True
     return last_modified is not None and http_date(if_range) == last_modified.replace(microsecond=0)
 
 
 def http_date(header: str | None) -> datetime | None:
-    """A date in any of the three forms of RFC 9110, 5.6.7. None for what is none: it counts as not sent."""
+    """Parses a date in any of the three forms of RFC 9110, 5.6.7. None if invalid: it is then ignored."""
     if not header:
         return None
     try:

@@ -1,8 +1,9 @@
 """Objects as files: the blocking half of the local store.
 
-One object is one file: its bytes, then a footer of fixed size with content type, ETag and SHA-256. One file
-means one atomic step (link or rename) makes the object appear whole, with its facts, or not at all; a
-sidecar would need two. The footer is last, so bytes are read from offset 0 and listings need only `stat`.
+One object is one file that has the bytes of the object and no others, so that a copy of the folder is a copy
+of what people uploaded. Content type, ETag and SHA-256 are an attribute of the file (`local_metadata`). One
+atomic step (link or rename) makes the object appear whole, with its metadata, or not at all; a file for the
+metadata would need two, and a second fsync. ADR-0041.
 
 Tags, which change while the object does not, are files of their own in a tree beside; they name the ETag they
 belong to, so that those left over from another object say nothing.
@@ -26,7 +27,16 @@ import msgspec
 from kappi_chassis.storage.contract import ObjectHead, ObjectMissing, StorageUnavailable
 from kappi_chassis.storage.local_copy import append
 from kappi_chassis.storage.local_folders import KeyedFolder, link_and_unlink
-from kappi_chassis.storage.local_footer import FOOTER_BYTES, Footer, finish, head_of
+from kappi_chassis.storage.local_metadata import (
+    Metadata,
+    check_attributes,
+    etag_of,
+    finish,
+    head_of,
+    metadata_of,
+)
+from kappi_chassis.storage.local_migration import needs_migration
+from kappi_chassis.storage.local_paths import FILES_FOLDER
 from kappi_chassis.storage.local_space import SpaceReservation
 
 
@@ -43,8 +53,7 @@ class OpenObject:
     head: ObjectHead
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes, never the footer's."""
-        length = min(length, self.head.size_bytes - offset)
+        """At most `length` bytes."""
         return os.pread(self.file.fileno(), length, offset) if length > 0 else b""
 
     def close(self) -> None:
@@ -87,22 +96,22 @@ class ObjectWriter:
 
     def publish(self, *, replace: bool) -> ObjectHead:
         """Make it a durable object that is seen. Raises ObjectExistsAlready unless `replace`."""
-        footer, modified = self._finish()
+        metadata, modified = self._finish()
         self._tree.place(self._temporary, self._key, replace=replace)
         return ObjectHead(
             key=self._key,
             size_bytes=self.size_bytes,
-            etag=footer.etag,
-            content_type=footer.content_type,
+            etag=metadata.etag,
+            content_type=metadata.content_type,
             last_modified=datetime.fromtimestamp(modified, UTC),
-            sha256=footer.sha256,
+            sha256=metadata.sha256,
         )
 
     def publish_to(self, place: Callable[[Path], None]) -> str:
         """Make it durable and let `place` move the file where it belongs; returns the ETag."""
-        footer, _ = self._finish()
+        metadata, _ = self._finish()
         place(self._temporary)
-        return footer.etag
+        return metadata.etag
 
     def discard(self) -> None:
         """Forget what was written; harmless once published."""
@@ -111,31 +120,40 @@ class ObjectWriter:
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _finish(self) -> tuple[Footer, float]:
-        footer = Footer(
+    def _finish(self) -> tuple[Metadata, float]:
+        digest = self.digest()
+        metadata = Metadata(
             content_type=self._content_type,
-            etag=self._digest.hexdigest()[:32],
-            sha256=self.digest() if self._digest.name == "sha256" else None,
+            size_bytes=self.size_bytes,
+            etag=etag_of(digest),
+            sha256=digest if self._digest.name == "sha256" else None,
         )
-        finish(self._file, footer)
+        finish(self._file, metadata)
         modified = os.fstat(self._file.fileno()).st_mtime
         self._file.close()
-        return footer, modified
+        return metadata, modified
 
 
 class ObjectTree:
-    """The folder: `objects/` holds what is stored, `tags/` its tags, `incoming/` what is being written."""
+    """The folder: `files/` holds what is stored, `tags/` its tags, `incoming/` what is being written."""
 
     def __init__(self, root: Path) -> None:
-        self.objects = root / "objects"
+        self._root = root
+        self.objects = root / FILES_FOLDER
         self._files = KeyedFolder(self.objects)
         self._tags = KeyedFolder(root / "tags")
         self.incoming = root / "incoming"
 
     def prepare(self, *, stale_before: datetime) -> None:
-        """Make the folders and remove what writers that died left behind before `stale_before`."""
+        """Make the folders and remove what writers that died left behind before `stale_before`.
+
+        Raises StorageUnavailable for a folder that cannot be used, OSError.
+        """
+        if needs_migration(self._root):
+            raise StorageUnavailable("the folder is of an older version: `kappi up` migrates it")
         self.objects.mkdir(parents=True, exist_ok=True)
         self.incoming.mkdir(exist_ok=True)
+        check_attributes(self.incoming)
         for leftover in self.incoming.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process sweeps too, or it was published
                 if leftover.stat().st_mtime >= stale_before.timestamp():
@@ -177,9 +195,8 @@ class ObjectTree:
             file, temporary = self.temporary_file()
             try:
                 with file:
-                    # The footer, too: it says of the copy what it says of the source.
-                    append(opened.file, opened.head.size_bytes + FOOTER_BYTES, whole=file, given_up=given_up)
-                    os.fsync(file.fileno())
+                    append(opened.file, opened.head.size_bytes, whole=file, given_up=given_up)
+                    finish(file, metadata_of(opened.head))
                     copied_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
                 if given_up():
                     raise StorageUnavailable("the copy was given up")

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kappi_chassis.storage.contract import ListedObject
-from kappi_chassis.storage.local_footer import FOOTER_BYTES
 from kappi_chassis.storage.local_paths import CONTINUED_SUFFIX, OBJECT_SUFFIX, decoded_name, prefix_folder
 
 
@@ -81,6 +80,6 @@ def _listed(found: _Entry) -> ListedObject | None:
         return None
     return ListedObject(
         key=found.key.decode(),
-        size_bytes=status.st_size - FOOTER_BYTES,
+        size_bytes=status.st_size,
         last_modified=datetime.fromtimestamp(status.st_mtime, UTC),
     )

@@ -37,7 +37,8 @@ from kappi_chassis.storage.contract import (
 from kappi_chassis.storage.local_copy import append
 from kappi_chassis.storage.local_files import ObjectTree
 from kappi_chassis.storage.local_folders import sync_folder
-from kappi_chassis.storage.local_footer import Footer, finish, head_of
+from kappi_chassis.storage.local_metadata import Metadata, finish, read_metadata
+from kappi_chassis.storage.local_paths import MULTIPARTS_FOLDER
 
 _UPLOAD: Final = "upload"
 _PLAN: Final = "plan"
@@ -55,7 +56,7 @@ class MultipartTree:
     """Unfinished uploads of one folder."""
 
     def __init__(self, root: Path, objects: ObjectTree) -> None:
-        self._root = root / "multiparts"
+        self._root = root / MULTIPARTS_FOLDER
         self._objects = objects
 
     def prepare(self, *, stale_before: datetime) -> None:
@@ -123,8 +124,8 @@ class MultipartTree:
             (folder / _WHOLE).touch()
             sync_folder(folder)
             with (folder / _WHOLE).open("r+b", buffering=0) as whole:
-                _join(folder, plan, whole=whole)
-                finish(whole, Footer(content_type=upload.content_type, etag=_etag(plan), sha256=None))
+                size_bytes = _join(folder, plan, whole=whole)
+                finish(whole, Metadata(upload.content_type, size_bytes, _etag(plan), None))
             self._objects.place(folder / _WHOLE, key, replace=False)
             self._remove(folder)
         return self._objects.head(key)
@@ -207,13 +208,17 @@ def _read_upload(folder: Path) -> _Upload:
 
 
 def _stored(folder: Path) -> tuple[StoredPart, ...]:
-    return tuple(_stored_part(folder / name) for name in sorted(os.listdir(folder)) if _is_part(name))
+    parts = (_stored_part(folder / name) for name in sorted(os.listdir(folder)) if _is_part(name))
+    return tuple(part for part in parts if part is not None)
 
 
-def _stored_part(path: Path) -> StoredPart:
+def _stored_part(path: Path) -> StoredPart | None:
+    """Returns None for a file without metadata, which a client sends again as if it had never come."""
     with path.open("rb", buffering=0) as file:
-        head = head_of(path.name, file)
-    return StoredPart(number=int(path.name), size_bytes=head.size_bytes, etag=head.etag)
+        metadata = read_metadata(file.fileno())
+    if metadata is None:
+        return None
+    return StoredPart(number=int(path.name), size_bytes=metadata.size_bytes, etag=metadata.etag)
 
 
 def _planned(folder: Path) -> tuple[StoredPart, ...] | None:
@@ -240,8 +245,8 @@ def _named(parts: Sequence[StoredPart]) -> list[tuple[int, str]]:
     return sorted((part.number, part.etag) for part in parts)
 
 
-def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> None:
-    """Append what `whole` lacks of the plan's parts, wherever another left off."""
+def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> int:
+    """Append what `whole` lacks of the plan's parts, wherever another left off; returns its size."""
     offset = 0
     for part in plan:
         path = folder / f"{part.number:05d}"
@@ -260,7 +265,7 @@ def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> None:
         path.unlink()
         offset += part.size_bytes
     whole.truncate(offset)
-    whole.seek(offset)
+    return offset
 
 
 def _etag(plan: Sequence[StoredPart]) -> str:

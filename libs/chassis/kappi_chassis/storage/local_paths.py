@@ -17,6 +17,10 @@ from kappi_chassis.storage.contract import StorageRefused
 MAX_KEY_BYTES = 1024
 """S3's limit, kept here too so that a key which works locally works everywhere."""
 
+FILES_FOLDER = "files"
+"""The folder of the objects. Older versions kept theirs in `objects/` (see `local_migration`)."""
+MULTIPARTS_FOLDER = "multiparts"
+
 OBJECT_SUFFIX = "%."
 CONTINUED_SUFFIX = "%+"
 _EMPTY = "%_"

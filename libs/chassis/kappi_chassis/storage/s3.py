@@ -1,4 +1,4 @@
-"""`ObjectStore` on any S3, through boto3 on a bounded set of threads."""
+"""`ObjectStore` on any S3, through boto3 on a limited number of threads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 MAX_BATCH = 1000
-"""Keys per DeleteObjects and per page: the limit S3 itself sets."""
+"""Keys per DeleteObjects and per page: S3's own limit."""
 
 _COPY_PART_BYTES = 256 << 20
 """S3 copies up to 5 GiB in one call, but the answer must come within the client's read timeout."""
@@ -56,9 +56,9 @@ class S3ObjectStore:
         threads: int = 16,
         copy_part_bytes: int = _COPY_PART_BYTES,
     ) -> None:
-        """credentials: None for boto3's default chain. threads: calls at once, and connections kept.
+        """credentials: None for boto3's default chain. threads: concurrent calls, and connections kept.
 
-        copy_part_bytes: larger objects are copied in parts of so many; at least 5 MiB, at most 5 GiB.
+        copy_part_bytes: larger objects are copied in parts of this size; at least 5 MiB, at most 5 GiB.
         """
         self._bucket = address.bucket
         self._connection = S3Connection(address, credentials=credentials, threads=threads)
@@ -79,17 +79,20 @@ class S3ObjectStore:
         try:
             return await self._connection.run(work, key)
         except ObjectMissing:
-            # HEAD has no body, so its 404 may as well mean a missing bucket: GET tells which. Where it finds
-            # the object, that was stored this moment.
+            # HEAD has no body, so its 404 may also mean a missing bucket: GET tells the difference. If GET
+            # finds the object, it was stored just now.
             await self._connection.run(partial(self._read, key=key, start=0, length=1), key)
             return await self._connection.run(work, key)
 
     async def read(self, key: str, *, start: int = 0, length: int) -> RangedRead:
-        """See `ObjectStore.read`. One request, but for ranges beyond the end (an empty object's any)."""
+        """See `ObjectStore.read`.
+
+        One request, except for ranges beyond the end (all ranges of an empty object).
+        """
         if start < 0 or length < 1:
             raise ValueError("A range begins at 0 or later and holds at least one byte")
         found = await self._connection.run(partial(self._read, key=key, start=start, length=length), key)
-        # S3 has no empty range: it answers 416, and only HEAD tells the size then.
+        # S3 has no empty range: it answers 416, and only HEAD then gives the size.
         return found or RangedRead(head=await self.head(key), body=b"")
 
     def _read(self, client: S3Client, *, key: str, start: int, length: int) -> RangedRead | None:
@@ -106,7 +109,7 @@ class S3ObjectStore:
         return RangedRead(head=_head_of(key, answer, size_bytes=size_bytes), body=content)
 
     def _get(self, client: S3Client, key: str, *, byte_range: str | None) -> Mapping[str, Any] | None:
-        """The answer, its body still to be read; None when the range begins beyond the end."""
+        """Returns the answer with its body unread; None if the range begins beyond the end."""
         from botocore.exceptions import ClientError  # see make_client
 
         wanted: Mapping[str, Any] = {"Range": byte_range} if byte_range is not None else {}
@@ -132,7 +135,7 @@ class S3ObjectStore:
         if answer is None:
             return
         body: StreamingBody = answer["Body"]
-        # See `_read`: then what comes before is dropped, and what comes after left.
+        # The store may ignore the range (see `_read`): bytes before it are dropped, those after it not read.
         to_drop = start if byte_range is not None and "ContentRange" not in answer else 0
         left = length
         try:
@@ -145,7 +148,8 @@ class S3ObjectStore:
                     yield wanted
                     left = None if left is None else left - len(wanted)
         finally:
-            # Closing drops the connection if bytes are left: cheaper than reading them, and does not block.
+            # Closing drops the connection if bytes are left, which is cheaper than reading and does not
+            # block.
             body.close()
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> ObjectHead:
@@ -186,7 +190,7 @@ class S3ObjectStore:
         _check_content_type(content_type)
         async with aclosing(rechunk(chunks, size_of=piece_size)) as pieces:
             led = [await anext(pieces)]
-            if len(led[0]) < piece_size(1):  # all there is
+            if len(led[0]) < piece_size(1):  # the whole object
                 condition = {} if replace else {"IfNoneMatch": "*"}
                 return await self._put(key, led[0], content_type=content_type, condition=condition)
             if not replace:
@@ -197,12 +201,12 @@ class S3ObjectStore:
         return await self.head(key)
 
     async def copy(self, source: str, target: str) -> ObjectHead:
-        """See `ObjectStore.copy`. One request up to `copy_part_bytes`, a multipart upload from there on.
+        """See `ObjectStore.copy`. One request up to `copy_part_bytes`, a multipart upload beyond.
 
-        A cancellation waits for the requests that are under way, seconds as a rule.
+        A cancellation waits for the running requests, usually seconds.
         """
         found = await self.head(source)
-        if source == target:  # which S3 refuses
+        if source == target:  # S3 refuses it
             return found
         if found.size_bytes <= self._copy_part_bytes:
             await self._connection.run_aside(partial(self._copy, source=source, target=target), source)
@@ -220,7 +224,7 @@ class S3ObjectStore:
             raise StorageUnavailable("the copy was deleted as soon as it was made") from error
 
     def _copy(self, client: S3Client, *, source: str, target: str) -> None:
-        # Type and tags come along unless told otherwise.
+        # Type and tags are copied by default.
         client.copy_object(
             Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
         )
@@ -239,15 +243,15 @@ class S3ObjectStore:
     ) -> ObjectHead:
         """See `ObjectStore.complete_multipart`.
 
-        Create-only is the store's promise where it knows `If-None-Match` here, and a look beforehand where
-        it does not. ADR-0014.
+        The store ensures create-only if it supports `If-None-Match` here; otherwise a check beforehand does.
+        ADR-0014.
         """
         await self._expect_nothing(key)
         await self._multiparts.join(key, upload_id=upload_id, parts=parts, create_only=True)
         try:
             return await self.head(key)
         except ObjectMissing as error:
-            # The Versity gateway tells the slower of two that all went well while the faster is at it.
+            # The Versity gateway reports success to the slower of two calls while the faster one still works.
             raise StorageUnavailable("the parts are still being joined") from error
 
     async def _expect_nothing(self, key: str) -> None:
@@ -281,7 +285,7 @@ class S3ObjectStore:
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def _tags_if_any(self, client: S3Client, *, key: str) -> dict[str, str]:
-        """The same, none on a store that knows no tags."""
+        """Returns the same, empty for a store without tags."""
         from botocore.exceptions import ClientError  # see make_client
 
         try:
@@ -353,7 +357,7 @@ class S3ObjectStore:
         if not found:
             return DeleteReport(deleted=0)
         answer = client.delete_objects(Bucket=self._bucket, Delete={"Objects": found, "Quiet": True})
-        # Several versions of one key may fail: counted each, told once.
+        # Several versions of one key may fail: each is counted, the key is reported once.
         errors = [each for each in answer.get("Errors", []) if each.get("Code") not in _ALREADY_GONE]
         failed = {each.get("Key", ""): each.get("Code", "Unknown") for each in errors}
         return DeleteReport(deleted=len(found) - len(errors), failed=failed)
@@ -372,7 +376,7 @@ class S3ObjectStore:
 
 
 async def _led_by(first: list[bytearray], pieces: AsyncIterator[bytearray]) -> AsyncIterator[bytearray]:
-    """Those of `first`, taken out of it, then the others: nothing here keeps one that was handed over."""
+    """Yields those of `first`, removing them, then the others, and keeps no reference to a yielded one."""
     while first:
         yield first.pop(0)
     while (piece := await anext(pieces, None)) is not None:
@@ -389,7 +393,7 @@ def _check_content_type(content_type: str) -> None:
 
 def _head_of(key: str, answer: Mapping[str, Any], *, size_bytes: int) -> ObjectHead:
     checksum = answer.get("ChecksumSHA256")
-    # A "-3" suffix marks a checksum of part checksums: not the content's digest.
+    # A "-3" suffix marks a checksum of part checksums, which is not the content's digest.
     whole = checksum is not None and "-" not in checksum
     return ObjectHead(
         key=key,

@@ -1,4 +1,4 @@
-"""The way to an S3: its address, a boto3 client, and blocking calls on a bounded set of threads."""
+"""The connection to an S3: its address, a boto3 client, and blocking calls on a limited number of threads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _JOIN_THREADS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Address:
-    """Which bucket, where. endpoint: None means AWS itself, found by `region`."""
+    """The place of a bucket. endpoint: None means AWS itself, found by `region`."""
 
     bucket: str
     region: str
@@ -36,18 +36,18 @@ class S3Address:
 
 
 class S3Connection:
-    """Calls of one bucket. boto3 is imported on the first, so an embedded system never pays for it."""
+    """Calls on one bucket. boto3 is imported on the first call, so an embedded system never loads it."""
 
     def __init__(self, address: S3Address, *, credentials: Credentials | None, threads: int) -> None:
-        """credentials: None for boto3's default chain. threads: calls at once, and connections kept."""
+        """credentials: None for boto3's default chain. threads: concurrent calls, and connections kept."""
         self.bucket = address.bucket
         self._address = address
         self._credentials = credentials
         self._pool = BlockingPool(
             name="s3", threads=threads, timeout_s=_ATTEMPTS * (_CONNECT_TIMEOUT_S + _READ_TIMEOUT_S) + 5.0
         )
-        # Joining the parts of a large file takes some stores minutes, and so does copying it: neither must
-        # hold up everything else.
+        # Joining the parts of a large file takes some stores minutes, and so does copying it: neither may
+        # delay all other calls.
         self._patient_pool = BlockingPool(
             name="s3-join", threads=_JOIN_THREADS, timeout_s=_CONNECT_TIMEOUT_S + _JOIN_TIMEOUT_S + 5.0
         )
@@ -56,16 +56,16 @@ class S3Connection:
         self._connecting = Lock()
 
     async def run(self, work: Callable[[S3Client], T], key: str | None = None) -> T:
-        """`work(client)` on a thread, its failures told as the contract's."""
+        """Runs `work(client)` on a thread and translates its failures into the contract's."""
         client = self._client
         if client is None:
             client = await self._pool.run(self._connect)
         return await self._pool.run(_translated, partial(work, client), key)
 
     async def run_aside(self, work: Callable[[S3Client], T], key: str) -> T:
-        """The same on the few threads of `run_patiently`, for what keeps a thread for many seconds.
+        """Does the same on the few threads of `run_with_long_timeout`, for work of many seconds.
 
-        When it is cancelled, work that has begun is waited for.
+        A cancellation waits for work that has begun.
         """
         client = self._client
         if client is None:
@@ -73,18 +73,18 @@ class S3Connection:
         return await self._patient_pool.run_to_its_end(_translated, partial(work, client), key)
 
     async def run_with_long_timeout(self, work: Callable[[S3Client], T], key: str) -> T:
-        """The same for what may take minutes in one call, and is not tried twice."""
+        """Does the same for a single call that may take minutes; it is not retried."""
         client = self._patient_client
         if client is None:
             client = await self._patient_pool.run(self._connect_with_long_timeout)
         return await self._patient_pool.run(_translated, partial(work, client), key)
 
     def use(self, client: S3Client) -> None:
-        """Take this client for everything, as tests do."""
+        """Uses this client for all calls, as tests do."""
         self._client = self._patient_client = client
 
     async def close(self) -> None:
-        """Wait for running calls, then let go of the connections."""
+        """Waits for running calls, then closes the connections."""
         await self._pool.close()
         await self._patient_pool.close()
         for client in (self._client, self._patient_client):
@@ -122,10 +122,10 @@ def make_client(
     read_timeout_s: int = _READ_TIMEOUT_S,
     attempts: int = _ATTEMPTS,
 ) -> S3Client:
-    """A boto3 client with bounded timeouts, retries and connections.
+    """Returns a boto3 client with limited timeouts, retries and connections.
 
-    credentials: None for boto3's default chain, which renews what it finds.
-    boto3 is imported here: it takes 40 MB and 0.3 s, which a system on a local folder need not spend.
+    credentials: None for boto3's default chain, which renews what it finds. boto3 is imported here: it takes
+    40 MB and 0.3 s, which a system on a local folder need not spend.
     """
     import boto3
     from botocore.config import Config
@@ -138,11 +138,11 @@ def make_client(
         read_timeout=read_timeout_s,
         retries={"total_max_attempts": attempts, "mode": "standard"},
         max_pool_connections=connections,
-        # Not every S3 knows the newer default checksums in trailers; we send SHA-256 ourselves.
+        # Not every S3 supports the newer default checksums in trailers; SHA-256 is sent explicitly instead.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    # A session of our own: boto3's default session is shared and not safe to create clients from threads.
+    # Uses its own session: boto3's default session is shared and not safe to create clients from threads.
     session = boto3.session.Session()
     if credentials is not None:
         session = boto3.session.Session(
@@ -156,7 +156,7 @@ def make_client(
 
 
 def _ask_for_checksum(params: dict[str, Any], **_: object) -> None:
-    # Not the ChecksumMode argument: with it botocore would check a range against the whole object's sum.
+    # Without the ChecksumMode argument: with it botocore would compare a range with the whole object's sum.
     params["headers"]["x-amz-checksum-mode"] = "ENABLED"
 
 

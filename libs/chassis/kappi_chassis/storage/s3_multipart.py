@@ -1,4 +1,4 @@
-"""Multipart uploads on an S3, the clients' and our own."""
+"""Multipart uploads on an S3, those of clients and Kappi's own."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from kappi_chassis.storage.s3_errors import is_unsupported
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Some stores notice only when the parts are all there.
+# Some stores notice a too long key only when all parts have arrived.
 _MAX_KEY_BYTES = 1024
-_PIECE_BYTES = 5 << 20  # the least S3 takes
+_PIECE_BYTES = 5 << 20  # the smallest that S3 accepts
 _LARGE_PIECE_BYTES = 64 << 20
 _LARGE_PIECES_FROM = 2_001
 _COPIED_PARTS_AT_ONCE = 4
 _MAX_TAGGING_CHARS = 128
-"""The Versity gateway counts encoded characters against what a single name may have."""
+"""The Versity gateway compares the number of encoded characters with the limit of a single name."""
 
 
 def piece_size(number: int) -> int:
-    """Bytes of the n-th part of what Kappi stores itself: 5 MiB, and 64 MiB beyond the first 10 GiB.
+    """Returns the bytes of the n-th part of Kappi's own uploads: 5 MiB, and 64 MiB beyond the first 10 GiB.
 
-    That reaches 509 GiB within the 10,000 parts an object may have.
+    That reaches 509 GiB within the 10,000 parts that an object may have.
     """
     return _PIECE_BYTES if number < _LARGE_PIECES_FROM else _LARGE_PIECE_BYTES
 
 
 class S3Multiparts:
-    """See the operations of these names in `ObjectStore`; what it leaves out there is in `S3ObjectStore`."""
+    """See the operations of these names in `ObjectStore`; the missing part of them is in `S3ObjectStore`."""
 
     def __init__(self, connection: S3Connection) -> None:
         self._connection = connection
@@ -53,7 +53,7 @@ class S3Multiparts:
         self._joins_conditionally = True
 
     async def create(self, key: str, *, content_type: str, tagging: str = "") -> str:
-        """The store's id of a new upload. tagging: the object's tags, as `tagging_of` writes them."""
+        """Returns the store's id of a new upload. tagging: the object's tags, as `tagging_of` writes them."""
         if len(key.encode(errors="surrogatepass")) > _MAX_KEY_BYTES:
             raise StorageRefused(f"an object key is at most {_MAX_KEY_BYTES} bytes of UTF-8")
 
@@ -77,7 +77,7 @@ class S3Multiparts:
             page = client.list_parts(Bucket=self._bucket, Key=key, UploadId=upload_id, **marker)
             for part in page.get("Parts", []):
                 number = part["PartNumber"]
-                # SeaweedFS lists a part that came twice twice, the newer one last.
+                # SeaweedFS lists a part that was sent twice as two entries, the newer one last.
                 found[number] = StoredPart(
                     number=number, size_bytes=part["Size"], etag=part["ETag"].strip('"')
                 )
@@ -86,7 +86,7 @@ class S3Multiparts:
             marker = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
     async def join(self, key: str, *, upload_id: str, parts: Sequence[StoredPart], create_only: bool) -> None:
-        """Make the object. Raises as `ObjectStore.complete_multipart` does."""
+        """Makes the object. Raises as `ObjectStore.complete_multipart` does."""
         if not parts or len({part.number for part in parts}) != len(parts):
             raise StorageRefused("an object is made of at least one part, each named once")
         chosen = [
@@ -117,12 +117,12 @@ class S3Multiparts:
         except ClientError as error:
             if not is_unsupported(error):
                 raise
-            # Then the look before (`S3ObjectStore.complete_multipart`) is all there is. ADR-0014.
+            # Then the check beforehand (`S3ObjectStore.complete_multipart`) is the only protection. ADR-0014.
             self._joins_conditionally = False
             complete()
 
     async def abort(self, key: str, *, upload_id: str) -> bool:
-        """Whether there was one."""
+        """Aborts an upload; returns whether it existed."""
 
         def work(client: S3Client) -> None:
             client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
@@ -158,7 +158,7 @@ class S3Multiparts:
     async def put_pieces(
         self, key: str, pieces: AsyncIterator[bytearray], *, content_type: str, create_only: bool
     ) -> None:
-        """Store the pieces as one object, or nothing of it. One of them is in memory at a time."""
+        """Stores the pieces as one object, or nothing of it. One piece is in memory at a time."""
         parts: list[StoredPart] = []
         async with self._new_upload(key, content_type=content_type) as upload_id:
             async for piece in pieces:
@@ -168,10 +168,10 @@ class S3Multiparts:
             await self.join(key, upload_id=upload_id, parts=parts, create_only=create_only)
 
     async def copy(self, source: ObjectHead, target: str, *, tagging: str, part_bytes: int) -> None:
-        """Make `target` of parts of `source`, which must not change meanwhile.
+        """Makes `target` of parts of `source`, which must not change meanwhile.
 
-        tagging: see `create`. part_bytes: of each part, more where an object may not have so many.
-        Raises ObjectMissing (no source); StorageUnavailable, also when it was replaced meanwhile.
+        tagging: see `create`. part_bytes: size of each part; larger if an object may not have so many parts.
+        Raises ObjectMissing (no source); StorageUnavailable, also if it was replaced meanwhile.
         """
         part_bytes = max(part_bytes, -(-source.size_bytes // MAX_PARTS))
         try:
@@ -179,8 +179,8 @@ class S3Multiparts:
                 target, content_type=source.content_type, tagging=tagging
             ) as upload_id:
                 parts = await self._copy_parts(source, target, upload_id=upload_id, part_bytes=part_bytes)
-            # Not dropped from here on: the store may go on joining after a call that failed, and to drop an
-            # upload then costs some stores the object's bytes (ADR-0014). Its prefix is swept in the end.
+            # The upload is not aborted from here on: the store may continue to join after a failed call, and
+            # in some stores an abort then loses the object's bytes (ADR-0014). Its prefix is swept later.
             await self.join(target, upload_id=upload_id, parts=parts, create_only=False)
         except MultipartMissing as error:
             raise StorageUnavailable("the unfinished copy was dropped") from error
@@ -224,19 +224,19 @@ class S3Multiparts:
             return StoredPart(number=number, size_bytes=size_bytes, etag=etag)
 
         try:
-            # Which waits when cancelled: a part that came after its upload was dropped would stay.
+            # It waits when cancelled: a part that arrived after its upload was dropped would stay.
             return await self._connection.run_aside(work, source.key)
-        except ObjectExistsAlready as error:  # a condition did not hold: here it is that on the source
+        except ObjectExistsAlready as error:  # the failed condition here is the one on the source
             raise StorageUnavailable("the source was replaced while it was copied") from error
 
     @asynccontextmanager
     async def _new_upload(self, key: str, *, content_type: str, tagging: str = "") -> AsyncGenerator[str]:
-        """The id of a new upload, which is dropped when the context fails."""
+        """Yields the id of a new upload, which is aborted if the context fails."""
         upload_id = await self.create(key, content_type=content_type, tagging=tagging)
         try:
             yield upload_id
         except BaseException:
-            # Whatever it was, cancellation too. What cannot be aborted now is swept with its prefix.
+            # After any failure, or a cancellation. An upload that cannot be aborted is swept with its prefix.
             await asyncio.shield(self._forget(key, upload_id=upload_id))
             raise
 
@@ -262,7 +262,7 @@ class S3Multiparts:
 
 
 def tagging_of(tags: Mapping[str, str]) -> str:
-    """The tags as a header of a new upload, empty where not every store would take them there."""
+    """Returns the tags as a header of a new upload, empty if not every store would accept them there."""
     tagging = urlencode(tags, quote_via=quote, safe="")
     return tagging if len(tagging) <= _MAX_TAGGING_CHARS else ""
 

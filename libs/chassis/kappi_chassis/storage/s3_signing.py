@@ -1,4 +1,4 @@
-"""`UrlSigner` for any S3: our own SigV4 query signer, path-style or virtual-host style."""
+"""`UrlSigner` for any S3: a SigV4 query signer, path-style or virtual-host style."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PUT_HEADERS_WITH_SHA256 = (*_PUT_HEADERS, "x-amz-checksum-sha256")
 
 
 class Addressing(StrEnum):
-    """Where the bucket stands: in the path (`host/bucket/key`) or in the host (`bucket.host/key`)."""
+    """The position of the bucket: in the path (`host/bucket/key`) or in the host (`bucket.host/key`)."""
 
     PATH = "path"
     VIRTUAL = "virtual"
 
 
 class S3UrlSigner:
-    """Signs with the address clients reach, which may differ from the one the services use."""
+    """Signs with the address that clients use, which may differ from the one that the services use."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class S3UrlSigner:
         credentials: Credentials | CredentialSource,
         addressing: Addressing,
     ) -> None:
-        """credentials: fixed ones, or where to ask for those of the moment."""
+        """credentials: fixed ones, or a source of the current ones."""
         if addressing is Addressing.VIRTUAL:
             parts = urlsplit(endpoint)
             endpoint = urlunsplit(parts._replace(netloc=f"{bucket}.{parts.netloc}"))

@@ -1,4 +1,4 @@
-"""Which store, from the environment: S3 when it is named, else a folder."""
+"""The choice of the store from the environment: S3 if it is named, else a folder."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class StorageSettings(BaseSettings):
     )
 
     s3_endpoint: str | None = None
-    """None with a bucket set: AWS itself."""
+    """None with a bucket set means AWS itself."""
     s3_public_endpoint: str | None = None
-    """Where clients reach the store, when that is not `s3_endpoint`; signed URLs carry it."""
+    """The address of the store for clients, if it is not `s3_endpoint`; signed URLs contain it."""
     s3_bucket: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key: SecretStr | None = None
@@ -44,7 +44,7 @@ class StorageSettings(BaseSettings):
 
     local_store_dir: Path | None = None
     local_store_url: str | None = None
-    """Base URL clients reach the folder's server under, with a final slash."""
+    """Base URL by which clients reach the folder's server, with a final slash."""
     local_store_secret: SecretStr | None = None
     local_store_reserve_bytes: int | None = Field(
         default=None,
@@ -61,16 +61,16 @@ class StorageSettings(BaseSettings):
     )
 
     store_threads: int = 16
-    """Blocking calls in flight per process."""
+    """Concurrent blocking calls per process."""
 
     @property
     def uses_s3(self) -> bool:
-        """S3 wins over the folder as soon as an endpoint or a bucket is named."""
+        """Whether an endpoint or a bucket is named; S3 then wins over the folder."""
         return bool(self.s3_endpoint or self.s3_bucket)
 
 
 def build_store(settings: StorageSettings) -> ObjectStore:
-    """The store the settings name. Connects to nothing. Raises StorageNotConfigured."""
+    """Returns the configured store. Opens no connection. Raises StorageNotConfigured."""
     if settings.uses_s3:
         address, credentials = s3_place(settings)
         return S3ObjectStore(address, credentials=credentials, threads=settings.store_threads)
@@ -78,7 +78,7 @@ def build_store(settings: StorageSettings) -> ObjectStore:
 
 
 def build_local_store(settings: StorageSettings) -> LocalObjectStore:
-    """The store on a folder. Connects to nothing. Raises StorageNotConfigured."""
+    """Returns the store on a folder. Opens no connection. Raises StorageNotConfigured."""
     folder = _local_dir(settings)
     return LocalObjectStore(
         folder,
@@ -89,7 +89,7 @@ def build_local_store(settings: StorageSettings) -> LocalObjectStore:
 
 
 def build_signer(settings: StorageSettings) -> UrlSigner:
-    """The signer for the same store. Raises StorageNotConfigured."""
+    """Returns the signer for the same store. Raises StorageNotConfigured."""
     if settings.uses_s3:
         aws = f"https://s3.{settings.s3_region}.amazonaws.com"
         return S3UrlSigner(
@@ -109,7 +109,7 @@ def build_signer(settings: StorageSettings) -> UrlSigner:
 
 
 def s3_place(settings: StorageSettings) -> tuple[S3Address, Credentials | None]:
-    """Where the bucket is, and whose it is. Raises StorageNotConfigured."""
+    """Returns the bucket's address and credentials. Raises StorageNotConfigured."""
     address = S3Address(
         bucket=_bucket(settings),
         region=settings.s3_region,
@@ -126,7 +126,7 @@ def _bucket(settings: StorageSettings) -> str:
 
 
 def _credentials(settings: StorageSettings) -> Credentials | None:
-    """None: boto3's default chain is to find some."""
+    """Returns the credentials; None if boto3's default chain must find some."""
     access_key, secret_key = settings.s3_access_key, settings.s3_secret_key
     token = settings.s3_session_token
     if access_key is None and secret_key is None and token is None:

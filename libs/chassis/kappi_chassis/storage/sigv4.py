@@ -1,9 +1,9 @@
 """AWS Signature Version 4 in the query string: pre-signed URLs, made in a few microseconds.
 
 botocore builds a request object, a header map and four HMACs per URL. Almost all of that is the same for
-every URL of a response, so here everything that depends only on the instant, the lifetime and the names of
-the signed headers is computed once (`_Frame`); one URL then costs two SHA-256 and an HMAC. A test holds the
-output byte-identical to botocore's `S3SigV4QueryAuth`. Source: ADR-0005,
+every URL of a response, so everything that depends only on the instant, the lifetime and the names of the
+signed headers is computed once here (`_Frame`); one URL then costs two SHA-256 and an HMAC. A test checks
+that the output is byte-identical to botocore's `S3SigV4QueryAuth`. Source: ADR-0005,
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
 
@@ -33,7 +33,7 @@ _plain_path = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What signs a request. Secrets stay out of `repr`, hence out of logs and tracebacks."""
+    """The credentials for signing. Secrets stay out of `repr`, hence out of logs and tracebacks."""
 
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
@@ -42,30 +42,30 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Everything about a URL that does not depend on its path, header values or extra parameters."""
+    """All parts of a URL that do not depend on its path, header values or extra parameters."""
 
     canonical_query: str
     url_query: str
-    # The canonical headers and what follows them, with a %s for each header value but the host's.
+    # The canonical headers and what follows them, with a %s for each header value except the host's.
     canonical_tail: str
-    # The signing HMAC, already fed the string to sign up to the digest of the canonical request.
+    # The signing HMAC, already fed with the string to sign up to the digest of the canonical request.
     inner: _Hash
     outer: _Hash
 
 
 def encode_path(key: str) -> str:
-    """Percent-encode an object key for the path; `/` stays, nothing is normalised (S3 keys may hold `//`)."""
+    """Percent-encodes an object key for a path; `/` stays, nothing is normalized (S3 keys may hold `//`)."""
     return key if _plain_path(key) else quote(key, safe="/~")
 
 
-@lru_cache(maxsize=4096)  # content types and file names come again and again
+@lru_cache(maxsize=4096)  # content types and file names repeat
 def encode_query(value: str) -> str:
-    """Percent-encode a name or value for the canonical query string (RFC 3986 unreserved stay)."""
+    """Percent-encodes a name or value for the canonical query string (RFC 3986 unreserved stay)."""
     return quote(value, safe="~")
 
 
 class QuerySigner:
-    """Signs URLs of one endpoint with one set of credentials. Pure; may be shared between threads."""
+    """Signs URLs of one endpoint with one set of credentials. No I/O; may be shared between threads."""
 
     def __init__(self, *, endpoint: str, region: str, credentials: Credentials) -> None:
         """endpoint: scheme and authority, without a path (`https://s3.example.org`)."""
@@ -92,12 +92,12 @@ class QuerySigner:
         header_values: tuple[str, ...] = (),
         query: tuple[tuple[str, str], ...] = (),
     ) -> str:
-        """The signed URL.
+        """Returns the signed URL.
 
         path: begins with `/`, already encoded (`encode_path`). header_names: lower-case and sorted, without
-        `host`; header_values: theirs, without outer or repeated white space. query: further parameters to
-        sign, plain text, in the order they take in the URL. expires_s: seconds from `now`, 1 to 604,800.
-        Raises ValueError.
+        `host`; header_values: their values, without outer or repeated white space. query: further parameters
+        to sign, plain text, in the order of the URL. expires_s: seconds from `now`, 1 to 604,800. Raises
+        ValueError.
         """
         frame = self._frames.get((now, expires_s, header_names))
         if frame is None:
@@ -115,7 +115,7 @@ class QuerySigner:
         return f"{self._base}{path}?{url_query}&X-Amz-Signature={outer.hexdigest()}"
 
     def _remember_frame(self, now: datetime, expires_s: int, header_names: tuple[str, ...]) -> _Frame:
-        # Emptied whole when full: instants only move on, so old frames are never asked for again.
+        # All frames are dropped when full: instants only advance, so old frames are never needed again.
         if len(self._frames) >= _MAX_FRAMES:
             self._frames.clear()
         frame = self._make_frame(now, expires_s, header_names)
@@ -155,7 +155,7 @@ class QuerySigner:
         )
 
     def _key_of(self, day: str) -> bytes:
-        """The derived signing key, kept for the day it is good for."""
+        """Returns the derived signing key, kept for its day."""
         kept_day, key = self._signing_key
         if kept_day != day:
             key = f"AWS4{self._credentials.secret_key}".encode()
@@ -166,7 +166,7 @@ class QuerySigner:
 
 
 def _merge(frame: _Frame, query: tuple[tuple[str, str], ...]) -> tuple[str, str]:
-    """Canonical (sorted) and URL (given first, then signature) forms of the query string."""
+    """Returns the canonical (sorted) and the URL form (given parameters, then signature) of the query."""
     extra = [(encode_query(name), encode_query(value)) for name, value in query]
     given = "&".join([f"{name}={value}" for name, value in extra])
     url_query = f"{given}&{frame.url_query}"
@@ -178,7 +178,7 @@ def _merge(frame: _Frame, query: tuple[tuple[str, str], ...]) -> tuple[str, str]
 
 
 def hmac_contexts(key: bytes) -> tuple[_Hash, _Hash]:
-    """HMAC-SHA256 begun with `key` (32 bytes), as two plain contexts.
+    """Returns HMAC-SHA256 begun with `key` (32 bytes), as two plain contexts.
 
     Copying these costs a third of `hmac.new`, and the inner one can be fed in advance. RFC 2104.
     """

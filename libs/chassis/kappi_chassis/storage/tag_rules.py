@@ -1,4 +1,4 @@
-"""What a store takes as an object's tags: S3's own limits, kept by the local store too."""
+"""The rules for an object's tags: S3's own limits, which the local store follows, too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PUNCTUATION = frozenset("_.:/=+-@")
 
 
 def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """A copy of `tags`. Raises StorageRefused for those that S3 would not take."""
+    """Returns a copy of `tags`. Raises StorageRefused for tags that S3 would refuse."""
     if len(tags) > MAX_TAGS:
         raise StorageRefused(f"an object has at most {MAX_TAGS} tags")
     for name, value in tags.items():

@@ -1,4 +1,4 @@
-"""What the tests of every package stand on: real servers, databases, child processes, patience.
+"""The test kit of all packages: real servers, databases, child processes, waiting for outcomes.
 
-`plugin` is the pytest plugin; its fixtures are the way in. Product code never imports from here.
+`plugin` is the pytest plugin; tests use its fixtures. Product code never imports from here.
 """

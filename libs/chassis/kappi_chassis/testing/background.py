@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Background:
-    """Runs tasks during a test; leaving it cancels them, and a task that failed fails the test."""
+    """Runs tasks during a test. Leaving the context cancels them, and a failed task fails the test."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
@@ -30,7 +30,7 @@ class Background:
         return task
 
     async def stop(self, task: asyncio.Task[None]) -> None:
-        """End one early, as a crash would: no goodbye to anyone."""
+        """Ends one task early without any cleanup of its own, like a crash."""
         self._tasks.remove(task)
         task.cancel()
         await asyncio.wait([task])

@@ -1,4 +1,4 @@
-"""Servers in containers, where a Docker engine is at hand and already has their images."""
+"""Servers in containers, if a Docker engine is available and has their images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOCAL_SOCKET = "/var/run/docker.sock"
 
 
 def docker_has(image: str) -> bool:
-    """Whether an engine answers within a second and holds the image. None is pulled: that takes minutes."""
+    """Whether an engine answers within a second and has the image. It pulls no image, which takes minutes."""
     if "DOCKER_HOST" not in os.environ and not os.path.exists(_LOCAL_SOCKET):
         return False
     import docker  # type: ignore[import-untyped] # publishes no types
@@ -23,7 +23,7 @@ def docker_has(image: str) -> bool:
     from requests.exceptions import RequestException
     from testcontainers.core.config import testcontainers_config
 
-    # Ryuk removes what a killed run leaves behind.
+    # Ryuk removes the leftovers of a killed run.
     needed = [image] if testcontainers_config.ryuk_disabled else [image, testcontainers_config.ryuk_image]
     try:
         client = docker.from_env(timeout=_PROBE_TIMEOUT_S)
@@ -46,7 +46,7 @@ class Container:
         from testcontainers.core.container import DockerContainer
 
         self._container = DockerContainer(image)
-        # `with_bind_ports` would publish it on every interface of the machine; the engine takes pairs too.
+        # `with_bind_ports` would publish it on every interface of the machine; the engine accepts pairs, too.
         self._container.ports[f"{container_port}/tcp"] = (LOOPBACK, host_port)  # type: ignore[assignment]
         for name, value in env.items():
             self._container.with_env(name, value)

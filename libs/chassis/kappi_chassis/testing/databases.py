@@ -1,4 +1,4 @@
-"""Databases for tests: copied once from a migrated template, then emptied and used again."""
+"""Databases for tests: copied once from a migrated template, then emptied and reused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _TERMINATE_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-# What a test could change and deleting rows does not undo. Statistics are part of it: plans depend on them.
+# The state that a test could change and that deleting rows does not undo. Statistics are part of it, because
+# plans depend on them.
 _FINGERPRINT = """
 SELECT md5(string_agg(each, ' ' ORDER BY each)) FROM (
     SELECT (oid, relname, relkind)::text AS each FROM pg_class WHERE oid >= 16384
@@ -53,10 +54,10 @@ FROM pg_sequences
 
 @dataclass(frozen=True, slots=True)
 class _Pristine:
-    """A template's copy as it was made: how to notice that it changed, and how to make it so again.
+    """The first state of a template's copy, to detect changes and to restore it.
 
-    rows: by schema and table, of each table that has some, in COPY's text format.
-    statements: empty all tables and set all sequences back.
+    rows: by schema and table, of each table that has some, in COPY's text format. statements: empty all
+    tables and reset all sequences.
     """
 
     fingerprint: str
@@ -68,8 +69,8 @@ class _Pristine:
 class DatabasePool:
     """The databases of one test process on one server. admin_url: an address that may create databases.
 
-    prefix: begins every name, so that runs and workers that share a server stay apart.
-    template_prefix: begins templates' names; workers of one run share them.
+    prefix: start of every name, so that runs and workers that share a server stay apart. template_prefix:
+    start of templates' names; workers of one run share them.
     """
 
     def __init__(self, admin_url: str, *, prefix: str, template_prefix: str) -> None:
@@ -80,7 +81,7 @@ class DatabasePool:
         self._pristine: dict[str, _Pristine] = {}
 
     def take(self, template_key: str | None, prepare: Prepare | None) -> str:
-        """Name of a database that nothing else uses: empty, or as `prepare` left its template."""
+        """Returns the name of an unused database: empty, or as `prepare` left its template."""
         if template_key is None or prepare is None:
             return self._create()
         idle = self._idle.get(template_key)
@@ -92,9 +93,9 @@ class DatabasePool:
         return name
 
     def give_back(self, name: str, template_key: str | None) -> None:
-        """End all its connections. A template's copy is emptied and kept; any other database is dropped.
+        """Ends all its connections. A template's copy is emptied and kept; any other database is dropped.
 
-        A copy whose schema, settings or statistics a test changed, or that grew by megabytes, is dropped.
+        A copy is dropped if a test changed its schema, settings or statistics, or if it grew by megabytes.
         """
         pristine = self._pristine.get(template_key) if template_key is not None else None
         if pristine is not None and in_own_loop(_restore(self.url(name), pristine)):
@@ -103,17 +104,17 @@ class DatabasePool:
             self.drop(name)
 
     def drop(self, name: str) -> None:
-        """Drop a database, also one with open connections."""
+        """Drops a database, also one with open connections."""
         in_own_loop(self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
     def close(self) -> None:
-        """Drop the idle databases."""
+        """Drops the idle databases."""
         for name in itertools.chain.from_iterable(self._idle.values()):
             self.drop(name)
         self._idle.clear()
 
     def drop_templates(self) -> None:
-        """Drop every template of the run."""
+        """Drops every template of the run."""
         in_own_loop(self._drop_templates())
 
     def url(self, name: str) -> str:
@@ -169,14 +170,14 @@ class DatabasePool:
 
 
 class DatabaseMaker:
-    """Makes the databases of one test, or of one module, and takes them back at its end."""
+    """Makes the databases of one test or one module, and takes them back at its end."""
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
         self._taken: list[tuple[str, str | None]] = []
 
     def __call__(self, template_key: str | None = None, prepare: Prepare | None = None) -> str:
-        """Address of a database of its own: empty, or as the template that `prepare(address)` filled.
+        """Returns the address of a new database: empty, or as the template that `prepare(address)` filled.
 
         prepare: runs migrations, once per run and template_key, in a thread without an event loop.
         """
@@ -185,7 +186,7 @@ class DatabaseMaker:
         return self._pool.url(name)
 
     def close(self) -> None:
-        """Give back what this made; connections that are still open end."""
+        """Gives back its databases; open connections end."""
         while self._taken:
             self._pool.give_back(*self._taken.pop())
 
@@ -213,7 +214,7 @@ async def _describe(url: str) -> _Pristine:
 
 
 async def _restore(url: str, pristine: _Pristine) -> bool:
-    """Whether the database is now as it was made."""
+    """Restores the database; returns False if it cannot be restored to its first state."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(_TERMINATE_OTHERS)
@@ -224,7 +225,7 @@ async def _restore(url: str, pristine: _Pristine) -> bool:
         await connection.execute(pristine.statements)
         for (schema, table), rows in pristine.rows.items():
             await connection.copy_to_table(table, schema_name=schema, source=io.BytesIO(rows))
-    except asyncpg.InsufficientPrivilegeError:  # a given server, whose account may only create databases
+    except asyncpg.InsufficientPrivilegeError:  # an external server, whose account may only create databases
         return False
     finally:
         await connection.close()
@@ -232,11 +233,11 @@ async def _restore(url: str, pristine: _Pristine) -> bool:
 
 
 def with_database(url: str, name: str) -> str:
-    """The same server's address of another database."""
+    """Returns the same server's address of another database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from anywhere: a test's own event loop may be running in this thread."""
+    """Runs a coroutine to its end from any place: a test's own event loop may be running in this thread."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="databases") as thread:
         return thread.submit(asyncio.run, work).result()

@@ -19,10 +19,10 @@ async def eventually(assertion: Callable[[], Coroutine[Any, Any, T]], deadline_s
 @overload
 async def eventually(assertion: Callable[[], T], deadline_s: float = 10.0) -> T: ...
 async def eventually(assertion: Callable[[], Any], deadline_s: float = 10.0) -> Any:
-    """Call until it raises no AssertionError, and return what it returned.
+    """Calls `assertion` until it raises no AssertionError, and returns its result.
 
-    assertion: a function or coroutine function that asserts. After deadline_s its last AssertionError is
-    raised; any other exception at once.
+    assertion: a function or coroutine function that asserts. After deadline_s seconds its last AssertionError
+    is raised; any other exception at once.
     """
     deadline = time.monotonic() + deadline_s
     pause_s = _FIRST_PAUSE_S

@@ -26,24 +26,24 @@ BOOTSTRAP_VARIABLE = "KAPPI_TEST_KAFKA_BOOTSTRAP"
 KafkaSource = Literal["given", "docker", "java", "embedded"]
 _POM = Path("tests/servers/kafka/pom.xml")
 _START_TIMEOUT_S = 60.0
-_PARTITIONS = 4  # what the embedded broker gives a topic that nobody created
+_PARTITIONS = 4  # as many as the embedded broker gives a topic on first use
 
 # The quick compiler and the small collector: a broker for tests lives for minutes on a shared machine.
 _JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
 def jars(root: Path) -> Path:
-    """Where this version's jars are, or would be."""
+    """Returns the folder of this version's jars, existing or not."""
     return root / ".tools" / "kafka" / VERSION
 
 
 def runnable(root: Path) -> bool:
-    """Whether the jars and a Java are here."""
+    """Whether the jars and a Java are installed."""
     return jars(root).is_dir() and shutil.which("java") is not None
 
 
 def install(root: Path) -> Path:
-    """Fetch the jars unless they are here. Raises CalledProcessError, FileNotFoundError (no Maven)."""
+    """Fetches the jars unless they exist. Raises CalledProcessError, FileNotFoundError (no Maven)."""
     target = jars(root)
     if target.is_dir():
         return target
@@ -88,18 +88,18 @@ class KafkaServer:
         return f"{LOOPBACK}:{self._port}"
 
     def start(self) -> None:
-        """Format the storage on first use and start. Blocks for 2 to 5 s. Raises ChildNotReady."""
+        """Formats the storage on first use and starts. Blocks for 2 to 5 s. Raises ChildNotReady."""
         if not self._properties.exists():
             self._format()
         self._process.start()
 
     def stop(self) -> None:
         if self._process.is_running():
-            # Nobody wants the data of a test's broker: no orderly handover, which takes seconds.
+            # The data of a test's broker is not needed: no orderly shutdown, which takes seconds.
             self._process.kill()
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kills the broker with SIGKILL."""
         self._process.kill()
 
     def _format(self) -> None:
@@ -129,7 +129,7 @@ class KafkaServer:
         draft = self._folder / "format.properties"
         draft.write_text(text)
         subprocess.run(  # noqa: S603
-            # The equals sign: an id may begin with a dash.
+            # With an equals sign, because an id may begin with a dash.
             [
                 *self._java,
                 "kafka.tools.StorageTool",
@@ -147,7 +147,7 @@ class KafkaServer:
 def start_kafka(
     source: Literal["given", "docker", "java"], *, root: Path, folder: Path, running: ExitStack
 ) -> str:
-    """Address of a real broker. What ends it is pushed on `running`."""
+    """Returns the address of a real broker. The callback that ends it is pushed on `running`."""
     if source == "given":
         return os.environ[BOOTSTRAP_VARIABLE]
     if source == "docker":
@@ -162,7 +162,7 @@ def start_kafka(
 
 
 def _answering(bootstrap: str) -> str:
-    """Wait for a container's broker: Docker accepts connections on its port long before."""
+    """Waits for a container's broker: Docker accepts connections on its port long before."""
     from confluent_kafka.admin import AdminClient
 
     AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=_START_TIMEOUT_S)

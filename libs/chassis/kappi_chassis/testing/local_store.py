@@ -28,7 +28,7 @@ _POLL_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ServedLocalStore:
-    """root: the folder. The store belongs to no event loop, so any test may use it."""
+    """A running store. root: the folder. The store belongs to no event loop, so any test may use it."""
 
     root: Path
     store: LocalObjectStore
@@ -37,7 +37,7 @@ class ServedLocalStore:
     secret: str = field(repr=False)
 
     def environment(self) -> dict[str, str]:
-        """What makes a service use this store, see `StorageSettings`."""
+        """Returns the variables that make a service use this store (see `StorageSettings`)."""
         return {
             "KAPPI_LOCAL_STORE_DIR": str(self.root),
             "KAPPI_LOCAL_STORE_URL": self.base_url,
@@ -47,8 +47,10 @@ class ServedLocalStore:
 
 @contextmanager
 def serving_local_store(root: Path, *, space: LocalSpace | None = None) -> Iterator[ServedLocalStore]:
-    """A store on `root`, served by uvicorn in a thread while the context lasts. space: None for as much as
-    any test declares, whatever disk it runs on."""
+    """Serves a store on `root` by uvicorn in a thread while the context lasts.
+
+    space: None for more than any test needs, on any disk.
+    """
     ample = LocalSpace(root, measure=lambda _: AMPLE)
     store = LocalObjectStore(root, space=space or ample)
     secret = secrets.token_hex(32)

@@ -1,4 +1,4 @@
-"""Which server stands behind each kind of fixture in this run."""
+"""The choice of the servers behind the fixtures of this run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ HOW_TO_GET = "make real-servers"
 
 
 class RealServerMissing(RuntimeError):
-    """The run insists on real servers and one cannot be had."""
+    """The run requires real servers, and one is not available."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
-    """Decided once per run, by the process pytest was started as: every worker collects the same tests.
+    """The servers of a run.
 
-    given: the environment names its address. embedded, for PostgreSQL: a real one, from a wheel.
+    The process that pytest was started as chooses them once, so that all workers collect the same tests.
+    given: the environment has its address. embedded, for PostgreSQL: a real one, from a wheel.
     """
 
     postgres: PostgresSource
@@ -61,9 +62,9 @@ class ServerPlan:
 
 
 def plan_servers(root: Path) -> ServerPlan:
-    """Look what is here; nothing is started, fetched or waited for.
+    """Chooses by what is installed; it starts, fetches and awaits nothing.
 
-    Raises RealServerMissing: KAPPI_TEST_REQUIRE_REAL is set and a real server cannot be had.
+    Raises RealServerMissing if KAPPI_TEST_REQUIRE_REAL is set and a real server is not available.
     """
     plan = ServerPlan(postgres=_postgres(), kafka=_kafka(root), s3=s3_source(root))
     if os.environ.get(REQUIRE_REAL):

@@ -1,6 +1,6 @@
 """The pytest plugin: databases, brokers and object stores for tests that need real ones.
 
-Fixtures are listed by `pytest --fixtures -v`. A test that uses one is marked `integration` by itself.
+`pytest --fixtures -v` lists the fixtures. A test that uses one gets the mark `integration` automatically.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _SERVER_FIXTURES = frozenset(
 
 @dataclass(slots=True)
 class _Run:
-    """This process's part in the run: who it is, and how it gets an address."""
+    """This process's part in the run: its names, and its way to a server's address."""
 
     id: str
     worker: str
     plan: ServerPlan
     address: Callable[[str], str]
-    servers: SharedServers | None = None  # only where pytest was started
+    servers: SharedServers | None = None  # only in the process that pytest was started as
     desks: list[ServerDesk] = field(default_factory=list)
 
 
@@ -44,14 +44,14 @@ _RUN = pytest.StashKey[_Run]()
 
 @dataclass(frozen=True, slots=True)
 class BrokerUnderTest:
-    """kind: which implementation. bootstrap: `host:port`."""
+    """kind: the implementation. bootstrap: `host:port`."""
 
     kind: Literal["embedded", "kafka"]
     bootstrap: str
 
 
 def server_plan(config: pytest.Config) -> ServerPlan:
-    """Which servers this run has, for a conftest that parametrises by them."""
+    """Returns the servers of this run, for a conftest that parametrizes by them."""
     return config.stash[_RUN].plan
 
 
@@ -81,16 +81,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _set_how_examples_are_drawn() -> None:
-    """Where real servers are insisted on, which is in CI, from a fixed seed: luck should not judge a commit.
+    """Sets how Hypothesis draws examples.
 
-    Elsewhere they are drawn anew in each run, KAPPI_TEST_EXAMPLES of each property where it is set.
-    (Hypothesis also takes constants from the modules that are loaded, so a seed alone does not fix all.)
+    If real servers are required, as in CI, examples come from a fixed seed: chance should not decide about a
+    commit. Otherwise each run draws new ones, KAPPI_TEST_EXAMPLES per property if it is set. (Hypothesis also
+    takes constants from the loaded modules, so a seed alone does not fix all.)
     """
     from hypothesis import HealthCheck, settings
 
     settings.register_profile(
         "kappi",
-        # Hypothesis fails an example that takes 200 ms, which a busy machine makes of any.
+        # Hypothesis fails an example that takes 200 ms, which any may take on a busy machine.
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
         derandomize=bool(os.environ.get(REQUIRE_REAL)),
@@ -100,7 +101,7 @@ def _set_how_examples_are_drawn() -> None:
 
 
 def _log_plain_tracebacks() -> None:
-    """Where `rich` is installed, structlog's default takes five seconds to draw one in colours."""
+    """Logs plain tracebacks: with `rich` installed, structlog takes five seconds to draw one in colours."""
     import structlog
 
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -108,7 +109,7 @@ def _log_plain_tracebacks() -> None:
 
 
 def _let_programs_be_interrupted() -> None:
-    """A shell lets what it starts in the background ignore Ctrl-C, and whatever a test starts would, too."""
+    """Restores Ctrl-C: shells make background processes ignore it, and a test's children inherit that."""
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         and threading.current_thread() is threading.main_thread()
@@ -118,7 +119,8 @@ def _let_programs_be_interrupted() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """What a test starts inherits how this thread is scheduled, and a real-time one starves all others."""
+    """Fails a test that changed its thread's scheduling: children inherit it, and real-time starves
+    others."""
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         pytest.fail("the test left its thread with a scheduling policy that is not the usual one")
@@ -126,7 +128,7 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Called by pytest-xdist, where pytest was started, for each worker before it starts."""
+    """Prepares a worker before its start; pytest-xdist calls it in the process that pytest was started as."""
     run = node.config.stash[_RUN]
     if not run.desks:
         run.desks.append(ServerDesk(run.servers))
@@ -143,7 +145,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for admin in run.desks:
         admin.close()
     if run.plan.postgres == "given" and run.servers.started("postgres"):
-        # Somebody's server lives on: leave nothing there.
+        # This server outlives the run, so no template may stay on it.
         _database_pool(run).drop_templates()
     run.servers.close()
 
@@ -171,7 +173,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _slow_paths(config: pytest.Config) -> list[Path]:
-    """Raises UsageError: there is no such path."""
+    """Returns the paths in `--slow`. Raises UsageError if one does not exist."""
     choice: str = config.getoption("slow")
     if choice in {"all", "none", "only"}:
         return []
@@ -218,10 +220,10 @@ def database_pool(postgres_url: str, pytestconfig: pytest.Config) -> Iterator[Da
 
 @pytest.fixture
 def make_database(database_pool: DatabasePool) -> Iterator[DatabaseMaker]:
-    """`make_database()` is the address of an empty database, dropped after the test.
+    """`make_database()` returns the address of an empty database, dropped after the test.
 
-    `make_database("galleries", migrate)` is as `migrate(address)` left it: a copy of a template filled once
-    per run, emptied after the test and used again.
+    `make_database("galleries", migrate)` returns one as `migrate(address)` left it: a copy of a template
+    filled once per run, emptied after the test and reused.
     """
     maker = DatabaseMaker(database_pool)
     yield maker
@@ -238,7 +240,7 @@ def make_module_database(database_pool: DatabasePool) -> Iterator[DatabaseMaker]
 
 @pytest.fixture
 def database_url(make_database: DatabaseMaker) -> str:
-    """Address of an empty database of this test's own."""
+    """Address of an empty database for this test alone."""
     return make_database()
 
 
@@ -252,14 +254,14 @@ def _database_pool(run: _Run) -> DatabasePool:
 
 @pytest.fixture(scope="session")
 def embedded_broker() -> Iterator[EmbeddedBroker]:
-    """This worker's embedded broker. Shared: a test that interrupts or closes one makes its own."""
+    """This worker's embedded broker. It is shared: a test that interrupts or closes one makes its own."""
     with EmbeddedBroker() as broker:
         yield broker
 
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap(request: pytest.FixtureRequest) -> str:
-    """`host:port` of the most real broker this run has."""
+    """`host:port` of the most real broker of this run."""
     run = request.config.stash[_RUN]
     if run.plan.real_kafka:
         return run.address("kafka")
@@ -269,7 +271,7 @@ def kafka_bootstrap(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def every_broker(request: pytest.FixtureRequest) -> BrokerUnderTest:
-    """The test runs once per broker of this run: the embedded one, and Apache Kafka where there is one."""
+    """Runs the test once per broker of this run: the embedded one, and Apache Kafka if available."""
     if request.param == "kafka":
         return BrokerUnderTest(kind="kafka", bootstrap=request.config.stash[_RUN].address("kafka"))
     broker: EmbeddedBroker = request.getfixturevalue("embedded_broker")
@@ -280,7 +282,7 @@ def every_broker(request: pytest.FixtureRequest) -> BrokerUnderTest:
 def s3_server(pytestconfig: pytest.Config) -> S3Server:
     """A real S3 server that checks signatures: `create_bucket`, `store`, `signer`, `environment`.
 
-    Skips where there is none; a run that insists on real servers was refused before it came to that.
+    Skips if there is none; a run that requires real servers was refused before.
     """
     run = pytestconfig.stash[_RUN]
     if not run.plan.real_s3:
@@ -290,5 +292,5 @@ def s3_server(pytestconfig: pytest.Config) -> S3Server:
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """Begins the names of this test's topics and groups: nobody else's on a shared broker begin so."""
+    """Start of the names of this test's topics and groups, unique on a shared broker."""
     return f"t{uuid.uuid4().hex[:12]}."

@@ -23,7 +23,10 @@ _POLL_S = 0.1
 
 
 def start_postgres(source: PostgresSource, *, folder: Path, running: ExitStack) -> str:
-    """Address of a server whose account may create databases. What ends it is pushed on `running`."""
+    """Returns the address of a server whose account may create databases.
+
+    The callback that ends it is pushed on `running`.
+    """
     if source == "given":
         return os.environ[URL_VARIABLE]
     if source == "docker":
@@ -38,7 +41,7 @@ def start_postgres(source: PostgresSource, *, folder: Path, running: ExitStack) 
 
 
 def _answering(url: str) -> str:
-    # The image's own set-up restarts the server once: only a query tells.
+    # The image's own set-up restarts the server once, so only a query shows that it is ready.
     deadline = time.monotonic() + _CONTAINER_TIMEOUT_S
     while True:
         try:

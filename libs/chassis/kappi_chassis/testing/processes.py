@@ -15,10 +15,10 @@ from kappi_chassis.embedded.child import Program, await_ready, end, spawn, tail
 
 
 class ManagedProcess:
-    """A child process that dies with this one, whatever kills it.
+    """A child process that dies with this one, also by kill -9.
 
-    ready: polled after each start until true. Output of every run is appended to `log`.
-    env: added to this process's own environment.
+    ready: polled after each start until true. Output of every run is appended to `log`. env: added to this
+    process's own environment.
     """
 
     def __init__(
@@ -52,7 +52,10 @@ class ManagedProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start and block until ready. Raises ChildNotReady with the end of the log, and ends it then."""
+        """Starts and blocks until ready.
+
+        Raises ChildNotReady with the end of the log, and ends the process then.
+        """
         if self.is_running():
             raise RuntimeError("already running")
         process = spawn(self._program)
@@ -64,15 +67,18 @@ class ManagedProcess:
         self._process = process
 
     def stop(self, *, grace_s: float = 15.0) -> int:
-        """SIGTERM, then SIGKILL once grace_s has passed. Returns the exit status; a signal's is negative."""
+        """Sends SIGTERM, and SIGKILL after grace_s seconds.
+
+        Returns the exit status; a signal's is negative.
+        """
         return end(self._started(), (signal.SIGTERM, grace_s))
 
     def kill(self) -> None:
-        """kill -9: the process runs not another instruction."""
+        """Kills the process with SIGKILL, so that it runs no further instruction."""
         end(self._started())
 
     def restart(self) -> None:
-        """Stop in order, if it runs, and start again."""
+        """Stops the process in order, if it runs, and starts it again."""
         if self.is_running():
             self.stop()
         self.start()

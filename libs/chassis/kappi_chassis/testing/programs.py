@@ -9,11 +9,14 @@ import pytest
 
 from kappi_chassis.testing.plan import REQUIRE_REAL
 
-_DAEMONS = "/usr/sbin"  # where Debian keeps servers, and accounts but root's do not look
+_DAEMONS = "/usr/sbin"  # Debian installs servers here, and only root's PATH contains it
 
 
 def require_program(name: str) -> str:
-    """Its path. Skips the test when it is not installed, fails it where everything real is required."""
+    """Returns the program's path.
+
+    Skips the test if it is missing, fails it if the run requires real servers.
+    """
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_DAEMONS}")
     if path is None:
         missing = f"{name} is not installed"

@@ -53,14 +53,14 @@ class S3Server:
 
     @classmethod
     def at(cls, address: str) -> Self:
-        """From what `start_s3` returned."""
+        """Returns the server at an address from `start_s3`."""
         parts = json.loads(address)
         credentials = Credentials(access_key=parts["access_key"], secret_key=parts["secret_key"])
         return cls(endpoint=parts["endpoint"], region=parts["region"], credentials=credentials)
 
     @property
     def address(self) -> str:
-        """One string that holds all of it, to hand to other processes."""
+        """All of it in one string, for other processes."""
         return json.dumps(
             {
                 "endpoint": self.endpoint,
@@ -71,7 +71,7 @@ class S3Server:
         )
 
     def store(self, bucket: str) -> S3ObjectStore:
-        """A store on `bucket`; the caller closes it."""
+        """Returns a store on `bucket`; the caller closes it."""
         return S3ObjectStore(self._bucket_address(bucket), credentials=self.credentials)
 
     def signer(self, bucket: str) -> S3UrlSigner:
@@ -84,7 +84,7 @@ class S3Server:
         )
 
     def environment(self, bucket: str) -> dict[str, str]:
-        """What makes a service use `bucket`, see `StorageSettings`."""
+        """Returns the variables that make a service use `bucket` (see `StorageSettings`)."""
         return {
             "KAPPI_S3_ENDPOINT": self.endpoint,
             "KAPPI_S3_BUCKET": bucket,
@@ -94,7 +94,7 @@ class S3Server:
         }
 
     def create_bucket(self, *, versioned: bool = False) -> str:
-        """A new bucket with a random name. Blocks."""
+        """Creates a new bucket with a random name. Blocks."""
         bucket = f"kappi-test-{uuid.uuid4().hex[:20]}"
         client = make_client(self._bucket_address(bucket), credentials=self.credentials, connections=1)
         try:
@@ -110,7 +110,7 @@ class S3Server:
 
 
 def s3_source(root: Path | None = None) -> S3Source:
-    """Which server a run would take. Nothing is started or fetched. root: the project's."""
+    """Returns the server that a run would use. Starts and fetches nothing. root: the project's."""
     if os.environ.get(ENDPOINT_VARIABLE):
         return "given"
     if docker_has(IMAGE):
@@ -119,14 +119,14 @@ def s3_source(root: Path | None = None) -> S3Source:
 
 
 def find_versitygw(root: Path | None = None) -> Path | None:
-    """The program: the project's own, one in PATH, or one that `go install` left."""
+    """Returns the program: the project's own, one in PATH, or one that `go install` left."""
     in_path = shutil.which("versitygw")
     places = [(root or Path.cwd()) / _BINARY, *([Path(in_path)] if in_path else []), *_go_binaries()]
     return next((each for each in places if each.is_file() and os.access(each, os.X_OK)), None)
 
 
 def install_versitygw(target_dir: Path) -> Path:
-    """Build the pinned version into `target_dir`: minutes, once.
+    """Builds the pinned version into `target_dir`: takes minutes, once.
 
     Raises CalledProcessError, FileNotFoundError (no Go).
     """
@@ -142,9 +142,10 @@ def install_versitygw(target_dir: Path) -> Path:
 
 
 def start_s3(*, folder: Path, running: ExitStack, root: Path | None = None) -> str:
-    """Address of a real server, for `S3Server.at`. What ends it is pushed on `running`.
+    """Returns the address of a real server, for `S3Server.at`. The callback that ends it is pushed on
+    `running`.
 
-    folder: for its data. Raises FileNotFoundError where `s3_source` says there is none.
+    folder: for its data. Raises FileNotFoundError if `s3_source` finds none.
     """
     source = s3_source(root)
     if source == "given":
@@ -166,7 +167,7 @@ def start_s3(*, folder: Path, running: ExitStack, root: Path | None = None) -> s
 
 @contextmanager
 def running_s3_server(root: Path | None = None) -> Iterator[S3Server | None]:
-    """A server of the caller's own while the context lasts, or None where there is none. Says which it is."""
+    """Runs a server for the caller while the context lasts; yields None if there is none. Prints its kind."""
     source = s3_source(root)
     sys.stderr.write(f"S3 server: {source}\n")
     if source == "absent":
@@ -200,8 +201,8 @@ def _start_container(server: S3Server, *, running: ExitStack) -> None:
         IMAGE,
         container_port=7070,
         host_port=port,
-        # Everything in the image's own writable folders: metadata beside the data, as an overlay file system
-        # may refuse extended attributes.
+        # Everything is in the image's own writable folders: metadata beside the data, as an overlay file
+        # system may refuse extended attributes.
         env={**_root_account(server), "VGW_PORT": ":7070", "VGW_META_SIDECAR": "/mnt"},
         command="--keep-alive posix --versioning-dir /opt /srv",
     )
@@ -230,7 +231,7 @@ def _start_program(program: Path, server: S3Server, *, folder: Path, running: Ex
         start_timeout_s=_START_TIMEOUT_S,
     )
     process.start()
-    running.callback(process.kill)  # nobody wants its data: no orderly end
+    running.callback(process.kill)  # its data is not needed: no orderly shutdown
 
 
 def _root_account(server: S3Server) -> dict[str, str]:
@@ -254,7 +255,7 @@ def _answers_http(port: int) -> bool:
 
 
 def _keeps_attributes(folder: Path) -> bool:
-    """Whether files here may have extended attributes, which the gateway keeps its metadata in."""
+    """Whether files here may have extended attributes, in which the gateway keeps its metadata."""
     if not hasattr(os, "setxattr"):
         return False
     try:

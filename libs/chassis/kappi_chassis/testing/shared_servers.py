@@ -1,7 +1,7 @@
 """One server of each kind per run, started on first use and shared by all workers.
 
-They are children of the process pytest was started as, the one that outlives every worker: when it dies,
-however it dies, so do they. Workers ask for addresses at its Unix socket.
+They are children of the process that pytest was started as, which outlives every worker: they die with it,
+also by kill -9. Workers ask for addresses at its Unix socket.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kappi_chassis.testing.plan import RealServerMissing, ServerPlan
 from kappi_chassis.testing.postgres_server import start_postgres
 from kappi_chassis.testing.s3_server import start_s3
 
-_PATIENCE_S = 90.0
+_TIMEOUT_S = 90.0
 
 
 class ServerFailed(RuntimeError):
@@ -28,7 +28,7 @@ class ServerFailed(RuntimeError):
 
 
 class SharedServers:
-    """Starts each kind of server at most once. An address is a string; its form belongs to the kind."""
+    """Starts each kind of server at most once. An address is a string; its form depends on the kind."""
 
     def __init__(self, plan: ServerPlan, *, root: Path) -> None:
         self._plan = plan
@@ -43,7 +43,7 @@ class SharedServers:
         self._addresses: dict[str, str] = {}
 
     def address(self, kind: str) -> str:
-        """Start it unless it runs. Raises whatever its start raises."""
+        """Returns the server's address and starts it unless it runs. Raises what its start raises."""
         with self._locks[kind]:
             if kind not in self._addresses:
                 self._addresses[kind] = self._starters[kind]()
@@ -53,7 +53,7 @@ class SharedServers:
         return kind in self._addresses
 
     def close(self) -> None:
-        """End all of them. An address given out before is dead afterwards."""
+        """Ends all servers; their addresses are invalid afterwards."""
         self._running.close()
 
     def _folder(self, kind: str) -> Path:
@@ -75,7 +75,10 @@ class SharedServers:
 
 
 class ServerDesk:
-    """Where workers ask the process that owns the servers. `location` and `key` are for `ask`."""
+    """The socket by which workers ask the process that owns the servers.
+
+    `location` and `key` are for `ask`.
+    """
 
     def __init__(self, servers: SharedServers) -> None:
         self._servers = servers
@@ -100,7 +103,7 @@ class ServerDesk:
             if not self._open:
                 caller.close()
                 return
-            # A thread each: a JVM that takes seconds to start keeps nobody from a database.
+            # One thread per question, so that the slow start of a JVM does not delay a database's address.
             threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
 
     def _answer(self, caller: Connection[tuple[str, str], str]) -> None:
@@ -113,11 +116,11 @@ class ServerDesk:
 
 
 def ask(location: str, key: bytes, kind: str) -> str:
-    """The address of the run's server of this kind, started if it is the first. Raises ServerFailed."""
+    """Returns the address of the run's server of this kind, started on first use. Raises ServerFailed."""
     with Client(location, family="AF_UNIX", authkey=key) as admin:
         admin.send(kind)
-        if not admin.poll(_PATIENCE_S):
-            raise ServerFailed(f"{kind}: no answer in {_PATIENCE_S:.0f} s")
+        if not admin.poll(_TIMEOUT_S):
+            raise ServerFailed(f"{kind}: no answer in {_TIMEOUT_S:.0f} s")
         outcome, text = admin.recv()
     if outcome != "address":
         raise ServerFailed(f"{kind}: {text}")

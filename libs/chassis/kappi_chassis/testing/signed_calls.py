@@ -1,4 +1,4 @@
-"""Signed requests made over plain HTTP, as a client without credentials makes them."""
+"""Signed requests over plain HTTP, sent as by a client without credentials."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def call(
     headers: Mapping[str, str] | None = None,
     http_method: str | None = None,
 ) -> Answer:
-    """Make a signed request as a client without credentials would. headers: added to the signed ones."""
+    """Sends a signed request as a client without credentials would. headers: added to the signed ones."""
     return await asyncio.to_thread(
         _call, request, body, {**request.headers, **(headers or {})}, http_method or request.http_method
     )
@@ -48,12 +48,12 @@ def _call(request: SignedRequest, body: bytes | None, headers: Mapping[str, str]
 
 
 def without(request: SignedRequest, header: str) -> SignedRequest:
-    """The same request, one header forgotten."""
+    """Returns the same request without one header."""
     return request._replace(headers={k: v for k, v in request.headers.items() if k != header})
 
 
 def begun(request: SignedRequest, **headers: str) -> socket.socket:
-    """A plain connection on which the head of the request was sent, and no body yet; the caller closes it."""
+    """Opens a connection and sends the head of the request, but no body; the caller closes it."""
     url = urlsplit(request.url)
     connection = socket.create_connection((url.hostname or "", url.port or 80), timeout=10)
     lines = [f"{request.http_method} {url.path}?{url.query} HTTP/1.1", f"host: {url.netloc}"]
@@ -63,7 +63,7 @@ def begun(request: SignedRequest, **headers: str) -> socket.socket:
 
 
 def answer_to(connection: socket.socket) -> http.client.HTTPResponse:
-    """What comes back on it. Blocks."""
+    """Reads the answer. Blocks."""
     answer = http.client.HTTPResponse(connection)
     answer.begin()
     return answer

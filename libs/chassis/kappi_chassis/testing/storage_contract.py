@@ -1,7 +1,7 @@
-"""What every `ObjectStore` and `UrlSigner` pair must do, as one test class.
+"""The contract suite of every `ObjectStore` and `UrlSigner` pair, as one test class.
 
-Subclass `ObjectStoreContract` in a test module and give it the fixtures `store` and `signer`; signed URLs
-are then called over real HTTP. Keys live under a random prefix, so tests may share one bucket.
+Subclass `ObjectStoreContract` in a test module and give it the fixtures `store` and `signer`; signed URLs are
+then called over real HTTP. Keys live under a random prefix, so tests may share one bucket.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ BINDING = ContentBinding(content_type="image/jpeg", size_bytes=len(BODY), sha256
 
 
 class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartContract):
-    """Inherit, provide `store` and `signer`."""
+    """Subclasses provide `store` and `signer`."""
 
-    # What the services do themselves.
+    # Operations of the services themselves.
 
     async def test_ready(self, store: ObjectStore) -> None:
         await store.ready()
@@ -203,7 +203,7 @@ class ObjectStoreContract(StreamContract, TagContract, CopyContract, MultipartCo
     async def test_no_multipart_uploads_to_abort(self, store: ObjectStore, prefix: str) -> None:
         assert await store.abort_multipart_uploads(prefix) == 0
 
-    # What clients do with signed URLs.
+    # Operations of clients with signed URLs.
 
     @pytest.mark.parametrize("name", KEYS)
     async def test_signed_upload_and_download(

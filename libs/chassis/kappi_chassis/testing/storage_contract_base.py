@@ -1,4 +1,4 @@
-"""What the parts of the stores' contract suite have in common."""
+"""The common base of the stores' contract suite."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 MINUTES_5 = timedelta(minutes=5)
 BODY = bytes(range(256)) * 40
-# Plain, then everything that has ever been encoded wrongly. Neither `//` nor dot segments, nor a key that is
-# a folder of another: stores that map keys to paths cannot hold those, and Kappi's keys have none.
+# A plain key, then keys with all characters that were ever encoded wrongly. Keys with `//`, dot segments, or
+# another key as their folder are left out: stores that map keys to paths cannot hold them, nor has Kappi any.
 KEYS = [
     "original",
     "日本 語/お土産の写真.jpg",

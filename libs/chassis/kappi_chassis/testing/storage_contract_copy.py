@@ -1,4 +1,4 @@
-"""The part of the stores' contract about copies."""
+"""The part of the stores' contract suite about copies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kappi_chassis.storage.contract import (
 from kappi_chassis.testing.storage_contract_base import BODY, KEYS, ContractSuite
 
 PARTED = BODY * 1025
-"""Two parts of 5 MiB, the least S3 takes, and a rest."""
+"""Two parts of 5 MiB, the smallest that S3 accepts, and a rest."""
 TAGS = {"kind": "image", "Zone of": "+02:00 a/b_c=d@e", "ort": "Zürich 日本", "empty": ""}
 
 
@@ -27,7 +27,7 @@ async def _content(store: ObjectStore, key: str) -> bytes:
 
 
 class CopyContract(ContractSuite):
-    """Inherited once more by tests that have a store copy `PARTED` in parts."""
+    """A second subclass makes a store copy `PARTED` in parts."""
 
     @pytest.mark.parametrize("content", [b"", b"x", BODY, PARTED], ids=len)
     async def test_a_copy_is_the_same(self, store: ObjectStore, prefix: str, content: bytes) -> None:
@@ -81,7 +81,7 @@ class CopyContract(ContractSuite):
         await store.set_tags(prefix + "a", {"other": "1"})
         assert await store.tags(prefix + "b") == TAGS
         await store.delete_batch([prefix + "a"])
-        # A copy of the copy, as its ETag may be of parts.
+        # A copy of the copy, because its ETag may be that of parts.
         await store.copy(prefix + "b", prefix + "c")
         await store.delete_versions_page(prefix + "b")
         assert await _content(store, prefix + "c") == content
@@ -135,7 +135,7 @@ class CopyContract(ContractSuite):
         for delay_s in (0, 0.005, 0.02):
             await store.put(prefix + "a", PARTED, content_type="image/png")
             copying = asyncio.create_task(store.copy(prefix + "a", prefix + "b"))
-            await asyncio.sleep(delay_s)  # the moment of the change, not a wait for something
+            await asyncio.sleep(delay_s)  # the time of the change, not a wait for an outcome
             if fate == "replaced":
                 await store.put(prefix + "a", other, content_type="image/png")
             else:
@@ -152,7 +152,7 @@ class CopyContract(ContractSuite):
         await store.put(prefix + "a", PARTED, content_type="image/png")
         for delay_s in (0, 0.005, 0.02, 0.05):
             copying = asyncio.create_task(store.copy(prefix + "a", prefix + "b"))
-            await asyncio.sleep(delay_s)  # the moment of the cancellation, not a wait for something
+            await asyncio.sleep(delay_s)  # the time of the cancellation, not a wait for an outcome
             copying.cancel()
             await asyncio.wait([copying])
             for found in (await store.list_page(prefix + "b")).objects:

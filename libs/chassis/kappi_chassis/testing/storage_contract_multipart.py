@@ -1,4 +1,4 @@
-"""The part of the stores' contract about multipart uploads."""
+"""The part of the stores' contract suite about multipart uploads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from kappi_chassis.testing.signed_calls import Answer, call
 from kappi_chassis.testing.storage_contract_base import BODY, KEYS, MINUTES_5, ContractSuite
 
 PART_BYTES = 5 << 20
-"""The smallest that S3 takes for a part that is not the last."""
+"""The smallest size that S3 accepts for a part that is not the last."""
 FIRST, SECOND, LAST = (bytes([n]) * PART_BYTES for n in (1, 2, 3))
 
 
@@ -53,7 +53,7 @@ class MultipartContract(ContractSuite):
     async def test_a_signed_upload_permits_no_copy(
         self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, in_parts: bool
     ) -> None:
-        """Else whoever may upload could have any object under a key of their own (CVE-2026-54330)."""
+        """Otherwise a client that may upload could copy any object to its own key (CVE-2026-54330)."""
         theirs, mine = prefix + "theirs", prefix + "mine"
         await store.put(theirs, BODY, content_type="image/jpeg")
         source = urlsplit(signer.sign_get(theirs, now=now, lifetime=MINUTES_5).url).path
@@ -199,7 +199,7 @@ class MultipartContract(ContractSuite):
             return_exceptions=True,
         )
         failures = [each for each in outcomes if isinstance(each, BaseException)]
-        # A store may tell the slower ones that it is busy, or that they are right too; never anything else.
+        # A store may answer the slower calls that it is busy, or also with success, but nothing else.
         assert len(failures) < 4
         assert all(
             isinstance(each, ObjectExistsAlready | MultipartMissing | StorageUnavailable) for each in failures
@@ -260,7 +260,7 @@ class MultipartContract(ContractSuite):
         with pytest.raises(StorageRefused):
             await store.create_multipart(prefix + "a", content_type="a\nb")
 
-    # What a signed part is bound to.
+    # The properties that a signed part is bound to.
 
     @pytest.mark.parametrize("body", [BODY[:-1], BODY + b"!", b"", BODY * 2], ids=len)
     async def test_a_part_of_another_size_is_refused(

@@ -1,4 +1,4 @@
-"""The part of the stores' contract about objects that are read and stored as they come, and about tags."""
+"""The part of the stores' contract suite about streams and tags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kappi_chassis.storage.contract import (
 )
 from kappi_chassis.testing.storage_contract_base import BODY, KEYS, ContractSuite
 
-LARGE = BODY * 2100  # three of the pieces an S3 is sent
+LARGE = BODY * 2100  # three of the pieces that an S3 gets
 
 
 class _SenderGone(Exception):
@@ -199,7 +199,7 @@ class TagContract(ContractSuite):
 
     async def test_as_many_tags_as_can_be(self, store: ObjectStore, prefix: str) -> None:
         await store.put(prefix + "a", BODY, content_type="image/jpeg")
-        # All of them at their longest are more than some test servers' file attributes hold.
+        # All tags at their longest are more than some test servers' file attributes hold.
         tags = {f"name {n}": f"{n}" for n in range(9)} | {"n" * 128: "v" * 256}
         await store.set_tags(prefix + "a", tags)
         assert await store.tags(prefix + "a") == tags

@@ -1,4 +1,4 @@
-"""A service's database and bus, small: the shared tables and nothing else."""
+"""A small database and bus of a service: only the shared tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every broker of the run speaks what the bus needs; the embedded one has its own ways besides."""
+"""Every broker of the run supports what the bus needs; the embedded one also has operations of its own."""
 
 from __future__ import annotations
 

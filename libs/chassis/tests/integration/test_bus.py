@@ -1,4 +1,4 @@
-"""The bus from commit to effect, on every broker: the crash windows and the three fates of a record."""
+"""The bus from commit to effect, on every broker: the crash windows and the three results of a record."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def gallery_deleted(gallery_id: UUID | None = None) -> GalleryDeleted:
 
 
 class Seen:
-    """A handler that remembers what it was given."""
+    """A handler that records its events."""
 
     def __init__(self) -> None:
         self.events: list[Envelope[Any]] = []
@@ -70,7 +70,7 @@ async def test_a_committed_event_reaches_the_consumer(
 async def test_a_rolled_back_event_is_never_sent(
     outbox: Outbox, relay: Relay, make_consumer: ConsumerMaker, running: Background
 ) -> None:
-    seen, gallery_id = Seen(), uuid4()  # one key: what was never to be sent would come first
+    seen, gallery_id = Seen(), uuid4()  # one key: an event that should not be sent would come first
     running.start(relay.run())
     running.start(make_consumer(seen).run())
 
@@ -137,7 +137,7 @@ async def test_the_relay_sends_again_what_it_could_not_mark(
         await Relay(url, DiesBeforeMarking()).run()
     running.start(make_consumer(watch).run())
     running.start(Relay(url, producer).run())
-    await publish(outbox, gallery_id, sequence=2)  # of the same key: it comes after all that came before
+    await publish(outbox, gallery_id, sequence=2)  # the same key, so it comes after all earlier ones
 
     async def arrived() -> None:
         assert [event.sequence for event in delivered.events] == [1, 1, 2]
@@ -149,7 +149,7 @@ async def test_the_relay_sends_again_what_it_could_not_mark(
 async def test_a_crash_between_effect_and_offset_repeats_nothing(
     outbox: Outbox, relay: Relay, make_consumer: ConsumerMaker, running: Background
 ) -> None:
-    """The first consumer dies after its effect committed and before its offset did."""
+    """The first consumer dies after its effect was committed and before its offset was."""
     effects: Counter[UUID] = Counter()
     gallery_id = uuid4()
     committed = asyncio.Event()
@@ -190,7 +190,7 @@ async def test_a_crash_between_effect_and_offset_repeats_nothing(
 async def test_an_acknowledged_record_is_not_delivered_again(
     outbox: Outbox, relay: Relay, make_consumer: ConsumerMaker, running: Background
 ) -> None:
-    seen, again, gallery_id = Seen(), Seen(), uuid4()  # one key: what came before would come first
+    seen, again, gallery_id = Seen(), Seen(), uuid4()  # one key: earlier records would come first
     running.start(relay.run())
     first = running.start(make_consumer(seen).run())
     await publish(outbox, gallery_id, sequence=1)
@@ -293,7 +293,7 @@ async def test_a_record_that_is_no_event_becomes_a_dead_letter(
     await eventually(letters, deadline_s=30)
 
 
-async def test_a_consumer_that_cannot_bury_stops(
+async def test_a_consumer_that_cannot_write_a_dead_letter_stops(
     connection: KafkaConnection, producer: Producer, make_consumer: ConsumerMaker
 ) -> None:
     class NoGrave:

@@ -1,4 +1,4 @@
-"""The consumer's life: rebalances, outages, failures, gaps, and how it ends."""
+"""The consumer's life cycle: rebalances, outages, failures, gaps, and its end."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def publish(
 
 
 async def committed(kafka: KafkaConnection) -> int:
-    """Records the group is done with, over all partitions."""
+    """Returns the number of records that the group has finished, over all partitions."""
     reader = AIOKafkaConsumer(**kafka.client_options(), group_id=kafka.topic(GROUP), enable_auto_commit=False)
     await reader.start()
     try:
@@ -132,7 +132,7 @@ async def test_a_consumer_that_waits_for_a_silent_broker_tells_that_it_reads_not
 async def test_nothing_is_skipped_when_others_join_and_leave(
     every_broker: BrokerUnderTest, topic_prefix: str, running: Background
 ) -> None:
-    """Two rebalances while queues are busy: every record is handled, and counts as done only then."""
+    """Two rebalances while queues are busy: every record is handled, and is committed only then."""
     if every_broker.kind == "embedded":
         pytest.skip("the in-process broker refuses a member that syncs after the group's leader")
     kafka = KafkaConnection(
@@ -204,7 +204,7 @@ async def test_a_broker_outage_is_waited_out(
     seen = Seen()
     consumer = make(seen)
     broker.interrupt()
-    running.start(consumer.run())  # away at start
+    running.start(consumer.run())  # unreachable at the start
     with pytest.raises(ConsumerStuck):
         await consumer.ready()
     broker.resume()
@@ -243,10 +243,10 @@ async def test_it_ends_in_bounded_time_while_the_broker_is_away(
     assert running.cancelled()
 
 
-async def test_a_lane_that_fails_ends_the_consumer_at_once(
+async def test_a_queue_that_fails_ends_the_consumer_at_once(
     broker: EmbeddedBroker, sender: Producer, make: Maker
 ) -> None:
-    """Even while the broker keeps the poll waiting."""
+    """It does not wait for the broker's answer to the poll."""
     release = asyncio.Event()
 
     class NoGrave:
@@ -307,7 +307,7 @@ async def test_lag_and_share_are_told(
 async def test_records_the_broker_dropped_are_told(
     sender: Producer, make: Maker, running: Background
 ) -> None:
-    """The in-process broker keeps 5 MB of a partition; what this group wanted first is no longer there."""
+    """The in-process broker keeps 5 MB of a partition; the first records of this group are dropped."""
     told: list[str] = []
 
     async def on_gap(topic: str) -> None:
@@ -318,7 +318,7 @@ async def test_records_the_broker_dropped_are_told(
 
     class DeadLettersOfTest:
         async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-            """They are no events; nobody minds."""
+            """Drops the records, which are not events."""
 
     running.start(make(Seen(), dead_letters=DeadLettersOfTest(), on_gap=on_gap).run())
 
@@ -355,7 +355,7 @@ async def test_a_hole_in_the_offsets_alone_is_no_gap(
 
 
 def _idle(consumer: Consumer) -> None:
-    assert len(consumer._asides) == 1  # the committing one; nobody examines a gap any more
+    assert len(consumer._asides) == 1  # the committing one; no task examines a gap any more
 
 
 async def test_a_partition_with_too_much_open_is_paused_and_resumed(

@@ -1,4 +1,4 @@
-"""A consumer that is there before its broker."""
+"""A consumer that starts before its broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The databases that tests are given: used again, and as good as new."""
+"""The databases that tests get: reused, and in their first state again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: it ends with its owner, and what was committed is there again."""
+"""The embedded PostgreSQL: it ends with its owner, and committed data survives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kappi_chassis.testing.eventually import eventually
 
 pytestmark = pytest.mark.integration
 
-# Starts a server, writes a row, says the server's pid, then waits to be killed.
+# Starts a server, writes a row, prints the server's pid, then waits to be killed.
 _OWNER = """
 import asyncio, sys, time
 from pathlib import Path
@@ -157,7 +157,7 @@ async def test_starting_again_at_once_waits_for_the_orphan(
     owner: subprocess.Popen[str], data_dir: Path
 ) -> None:
     pid = _pid_from(owner)
-    os.kill(pid, signal.SIGSTOP)  # it cannot obey the signal it gets when its owner dies
+    os.kill(pid, signal.SIGSTOP)  # it cannot react to the signal that it gets when its owner dies
     owner.kill()
     owner.wait()
     assert _runs(pid)
@@ -197,7 +197,7 @@ async def test_the_log_is_kept_short_while_the_server_writes_it(
         with pytest.raises(asyncpg.UndefinedColumnError):
             await _fetch(server, database="postgres", query=f"SELECT {word}")
         server.trim_log()
-        assert word in log.read_text()  # short still
+        assert word in log.read_text()  # still short
     with pytest.raises(asyncpg.UndefinedColumnError):
         await _fetch(server, database="postgres", query="SELECT third /*" + "x" * 4_000 + "*/")
     server.trim_log()
@@ -258,7 +258,7 @@ async def test_works_with_programs_below_a_folder_that_is_closed_to_others(
     package = binaries().parents[1]
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    # Side by side: the programs find their libraries by a relative path.
+    # Both side by side, because the programs find their libraries by a relative path.
     for folder in (binaries().parent, package.with_name(f"{package.name}.libs")):
         shutil.copytree(folder, private / folder.relative_to(package.parent), symlinks=True)
     copied = private / binaries().relative_to(package.parent)

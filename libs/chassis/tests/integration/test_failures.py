@@ -1,4 +1,4 @@
-"""What real database errors mean, as SQLAlchemy wraps them and as asyncpg raises them."""
+"""The meaning of real database errors, as SQLAlchemy wraps them and as asyncpg raises them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_failed_statement_does_not_tell_its_values(database: Database) -
 
 
 async def test_the_drivers_own_statements_are_part_of_the_transaction(database: Database) -> None:
-    """Also the first one of it, which SQLAlchemy knows nothing of."""
+    """Even the first statement of a transaction, which SQLAlchemy did not send itself."""
     with suppress(ConnectionError):
         async with database.transaction() as connection:
             driver = await driver_of(connection)

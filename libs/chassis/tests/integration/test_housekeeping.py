@@ -46,7 +46,7 @@ async def test_only_what_is_old_and_sent_is_forgotten(url: str, database: Databa
 
 
 async def test_a_round_forgets_all_there_is_to_forget(url: str, database: Database) -> None:
-    """However much came in since the last round, or the tables grow for ever."""
+    """One round deletes any number of due rows; otherwise the tables could grow for ever."""
     async with database.transaction() as connection:
         for statement in (
             (

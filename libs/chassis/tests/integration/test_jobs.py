@@ -1,4 +1,4 @@
-"""The jobs of a deployment, as the programs they are: exit status, effect, and nothing on a second run."""
+"""The jobs of a deployment as real programs: exit status, effect, and no effect of a second run."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class TestMigrate:
         )
         assert waiter.stdout is not None
         try:
-            # It says that it waits, so it is not merely slow to start.
+            # It reports that it waits, so it is not merely slow to start.
             assert b"migrate.waiting" in await waiter.stdout.readline()
             assert not await has_table(database_url)
             first = await asyncio.to_thread(job, self.MODULE, package, env=env, path=tmp_path)
@@ -141,7 +141,8 @@ class TestTopics:
         self, every_broker: BrokerUnderTest, topic_prefix: str
     ) -> None:
         env = {"KAPPI_KAFKA_BOOTSTRAP": every_broker.bootstrap, "KAPPI_TOPIC_PREFIX": topic_prefix}
-        if every_broker.kind == "embedded":  # knows no CreateTopics, and the job must not pretend
+        # The embedded broker does not support CreateTopics, and the job must not pretend success.
+        if every_broker.kind == "embedded":
             assert (await asyncio.to_thread(job, self.MODULE, env=env)).returncode == 1
             return
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Migrations from awkward places: passwords and folders with percent signs, many migrators at once."""
+"""Migrations under difficult conditions: percent signs in passwords and folders, many migrators at once."""
 
 from __future__ import annotations
 

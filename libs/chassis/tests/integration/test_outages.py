@@ -1,4 +1,4 @@
-"""Brokers and connections that go away, and events no broker takes."""
+"""Outages of brokers and connections, and events that no broker accepts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def sender(bootstrap: KafkaConnection) -> AsyncIterator[Producer]:
 
 @pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing left behind that asyncio complains about when it is collected."""
+    """Fails if the test left something that asyncio complains about when it is collected."""
     yield
     gc.collect()
     assert [entry.getMessage() for entry in caplog.records if entry.name == "asyncio"] == []
@@ -92,7 +92,7 @@ async def unsent(url: str) -> int:
 async def test_what_was_given_up_is_never_sent_later(
     broker: EmbeddedBroker, bootstrap: KafkaConnection, sender: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A producer replaced during an outage must not deliver its leftovers behind the next one's back."""
+    """A producer replaced during an outage must not deliver its leftovers after the next one has started."""
     await send(sender, b"first")
     broker.interrupt()
     with monkeypatch.context() as impatient:
@@ -101,7 +101,7 @@ async def test_what_was_given_up_is_never_sent_later(
             await send(sender, b"given up")
     broker.resume()
     await send(sender, b"second")
-    # A leftover would come when its sender has noticed that the broker is back.
+    # A leftover would arrive once its sender has noticed that the broker is back.
     for number in range(10):
         await asyncio.sleep(0.1)
         await send(sender, b"later %d" % number)
@@ -265,7 +265,7 @@ async def test_a_relay_that_stands_by_tells_of_what_its_stuck_holder_does_not_se
 async def test_a_commit_wakes_the_relay_of_its_own_process(
     url: str, outbox: Outbox, sender: Producer, running: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No NOTIFY is sent here, and the polling is out of the way."""
+    """No NOTIFY is sent here, and the polling interval is too long to matter."""
     monkeypatch.setattr("kappi_chassis.outbox.relay.POLL_FLOOR_S", 3600.0)
     relay = Relay(url, sender)
     assert not relay.nudge()

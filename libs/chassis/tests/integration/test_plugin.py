@@ -1,4 +1,4 @@
-"""The pytest plugin, seen from runs of its own."""
+"""The pytest plugin, tested in separate pytest runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_unit(): pass
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     for name in _OF_THIS_RUN:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others' plugins take seconds to load
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins take seconds to load
     pytester.makeini(
         "[pytest]\naddopts = -p xdist -p kappi_chassis.testing.plugin\n"
         "markers =\n    integration: needs servers\n    slow: takes minutes\n"
@@ -185,7 +185,7 @@ async def test_a_template_that_failed_is_filled_anew(make_database: DatabaseMake
 def test_what_a_run_in_the_background_starts_can_be_interrupted(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shells have it ignore Ctrl-C, and that is handed on."""
+    """Shells make background processes ignore Ctrl-C, and child processes inherit that."""
     for name in _OF_THIS_RUN:
         monkeypatch.delenv(name, raising=False)
     pytester.makepyfile(

@@ -1,4 +1,4 @@
-"""Child processes that end when they should, and not before."""
+"""Child processes end when they should, and not before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics are declared as the registry says, on a broker that lets us."""
+"""Topics are declared as the registry lists them, on a broker that allows it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 async def test_every_topic_and_its_dead_letters_are_declared(
     every_broker: BrokerUnderTest, topic_prefix: str
 ) -> None:
-    if every_broker.kind == "embedded":  # knows no CreateTopics; a topic appears on first use
+    if every_broker.kind == "embedded":  # it does not support CreateTopics; a topic appears on first use
         return
     connection = KafkaConnection(bootstrap=every_broker.bootstrap, prefix=topic_prefix)
     declaration = TopicDeclaration(connection, wanted=True, replication_factor=-1)
     declaration.also("of-somebody-else")
     await declaration.done()
-    await TopicDeclaration(connection, wanted=True, replication_factor=-1).done()  # again, by another process
+    await TopicDeclaration(connection, wanted=True, replication_factor=-1).done()  # as by another process
     admin = AIOKafkaAdminClient(**connection.client_options())
     await admin.start()
     names = [connection.topic(topic.name) for topic in TOPICS]
     foreign = connection.topic("of-somebody-else")
 
     async def known() -> dict[str, int]:
-        """Once the broker has heard of them from the controller, which made them."""
+        """Returns the topics once the broker has learned of them from the controller, which created them."""
         topics = await admin.describe_topics(
             [*names, *(name + DLQ_SUFFIX for name in names), foreign, foreign + DLQ_SUFFIX]
         )
@@ -58,7 +58,7 @@ async def test_a_broker_that_is_away_is_waited_for() -> None:
 
 
 async def test_a_cluster_without_a_controller_is_waited_for(embedded_broker: EmbeddedBroker) -> None:
-    """The embedded broker never has one; a real one has none while it elects it."""
+    """The embedded broker never has one; a real cluster has none during an election."""
     connection = KafkaConnection(bootstrap=embedded_broker.bootstrap)
     with pytest.raises(NotControllerError):
         await declare_topics(connection)

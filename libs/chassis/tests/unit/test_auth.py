@@ -43,7 +43,7 @@ def grant() -> Grant:
 
 
 class Issuer:
-    """A key set that can be rotated, taken away, and counts how often it was fetched."""
+    """A key set that can be rotated and made unavailable, and that counts its fetches."""
 
     def __init__(self) -> None:
         self.keys = [SigningKey.generate()]
@@ -198,7 +198,7 @@ async def test_known_keys_outlive_an_issuer_that_is_down(
 
 
 async def test_a_known_key_never_waits_for_the_issuer(issuer: Issuer, now: list[float]) -> None:
-    """Old keys are fetched again behind the requests, once."""
+    """Old keys are refetched once in the background."""
     slow = asyncio.Event()
 
     async def fetch() -> bytes:

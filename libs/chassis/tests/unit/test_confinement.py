@@ -1,4 +1,4 @@
-"""What the layers of confinement allow and refuse, each in a process of its own."""
+"""The calls that the layers of confinement allow and refuse, each in a separate process."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ print(f"missing: {missing}", file=sys.stderr)
 
 
 def confined(code: str) -> subprocess.CompletedProcess[str]:
-    """What a process did that ran this once it was confined."""
+    """Returns the result of a process that ran this code after its confinement."""
     return subprocess.run([sys.executable, "-c", BEGIN + code], capture_output=True, text=True, check=False)
 
 
 def outcome(machine: str, number: int, argument: int = 0, *, architecture: int | None = None) -> int:
-    """What the filter for a machine says to a call: classic BPF, as the kernel runs it."""
+    """Returns the filter's result for a call on a machine: classic BPF, as the kernel runs it."""
     program = seccomp._program(machine)
     code = list(struct.iter_unpack("=HBBI", program))
     data = struct.pack("=IIQQ", number, architecture or ARCHITECTURES[machine], 0, argument)

@@ -1,4 +1,4 @@
-"""Which connections are kept where places run out."""
+"""The choice of the connections that are kept when places run out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_longest_waiting_one_makes_room() -> None:
     connections = Connections(ConnectionLimits(in_all=3))
     first, second, third = opened(connections, "a", "b", "c")
     connections.works(first)
-    connections.waits(first)  # answered: it waits anew
+    connections.waits(first)  # answered: it waits again
     (fourth,) = opened(connections, "d")
     assert [fake.evicted for fake in (first, second, third, fourth)] == [False, True, False, False]
 

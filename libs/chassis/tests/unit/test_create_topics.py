@@ -11,7 +11,7 @@ from kappi_chassis.bus import create_topics
 def test_the_job_makes_topics_of_others_that_are_read_and_their_dead_letters(
     monkeypatch: pytest.MonkeyPatch, named: list[str]
 ) -> None:
-    """Where services may not create topics, a message that cannot be read would have no place to go."""
+    """If services may not create topics, an unreadable message would otherwise have no dead-letter topic."""
     declared: list[Sequence[str]] = []
 
     async def declare(connection: Any, *, replication_factor: int, foreign: Sequence[str]) -> None:

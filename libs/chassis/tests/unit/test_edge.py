@@ -1,4 +1,4 @@
-"""The HTTP edge: ids, shedding, and every failure as a problem document that tells nothing internal."""
+"""The HTTP edge: ids, shedding, and every failure as a problem document without internal details."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_problem_codes_are_unique() -> None:
         return [base, *(found for child in base.__subclasses__() for found in kinds(child))]
 
     ours = [kind for kind in kinds(Problem) if kind.__module__.startswith("kappi_chassis.")]
-    # A kind may be told with its parent's code: the same failure in other words.
+    # A kind may share its parent's code: the same failure in other words.
     own = [
         kind for kind in ours if not any(kind.code == base.__dict__.get("code") for base in kind.__mro__[1:])
     ]
@@ -305,7 +305,7 @@ async def test_a_client_that_sends_for_long_makes_no_answer_slow(
 
     with capture_logs() as logged:
         await ask(Edge(app, max_in_flight=1), "PUT", "/")
-    # A store that is full says so by itself, once.
+    # A full store is logged once at its source.
     assert [entry["event"] for entry in logged] == (["http.answered"] if status == 503 else [])
 
 

@@ -1,4 +1,4 @@
-"""A MAC covers all that a consumer acts on, and only holders of the secret can make it."""
+"""A MAC covers all parts that a consumer acts on, and only holders of the secret can make it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_neither_topic_nor_key_nor_data_can_be_changed() -> None:
         replace(record, value=record.value + b" "),
         replace(record, value=None),
         replace(record, value=b""),
-        # What ends one part does not begin the next.
+        # The end of one part cannot become the start of the next.
         replace(record, topic=record.topic + record.key[:1].decode(), key=record.key[1:]),
         replace(record, key=record.key + record.value[:1], value=record.value[1:]),
     ):

@@ -1,4 +1,4 @@
-"""Patience with a deadline."""
+"""Waiting with a deadline."""
 
 from __future__ import annotations
 

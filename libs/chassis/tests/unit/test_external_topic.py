@@ -1,4 +1,4 @@
-"""Records of other programs: handed over unread, with the same three fates."""
+"""Records of other programs: passed on undecoded, with the same three results."""
 
 from __future__ import annotations
 

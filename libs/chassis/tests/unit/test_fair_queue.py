@@ -12,13 +12,13 @@ Call = Callable[..., "asyncio.Task[None]"]
 
 @pytest.fixture
 def served() -> list[str]:
-    """Who had a turn, in order."""
+    """Names of the calls that had a turn, in order."""
     return []
 
 
 @pytest.fixture
 def call(served: list[str]) -> Call:
-    """`call(queue, address, name)`: a call under way; it ends with the turn it gets."""
+    """`call(queue, address, name)` starts a call, which ends with the turn that it gets."""
 
     def call(
         queue: FairQueue, address: str, name: str = "", *, account: str | None = None
@@ -34,7 +34,7 @@ def call(served: list[str]) -> Call:
 
 
 async def _refusals(*tasks: asyncio.Task[None]) -> list[str]:
-    """Which limit each call met; "" for those that had their turn."""
+    """Returns the limit that refused each call; "" for those that had their turn."""
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     return [error.limit if isinstance(error, NoPlace) else "" for error in ended]
 

@@ -1,4 +1,4 @@
-"""As of a moment to come an event is acted on for an operator, and not for long."""
+"""Events with a time in the future are accepted from an operator only, and only within a limit."""
 
 from __future__ import annotations
 

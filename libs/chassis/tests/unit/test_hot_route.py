@@ -1,4 +1,4 @@
-"""Routes without FastAPI's machinery: named in metrics, documented by hand, their failures problems too."""
+"""Routes outside FastAPI: named in metrics, documented by hand, their failures are problems, too."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def an_app() -> Any:
 
 
 def call(app: Any, path: str, method: str = "GET") -> tuple[int, str]:
-    """Status, and the route's name as the metrics will have it."""
+    """Returns the status, and the route's name as in the metrics."""
     sent: list[Any] = []
     scope: Scope = {
         "type": "http",

@@ -1,4 +1,4 @@
-"""A service answers callers that show the deployment's secret, and no others."""
+"""A service answers only callers with the deployment's secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A partition's work: order per key, and a mark that never passes what is unfinished."""
+"""A partition's queue: order per key, and a committed offset that never passes unfinished records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kappi_chassis.bus.processor import Record
 
 
 class Slow:
-    """A processor that finishes records when told."""
+    """A processor that finishes records when the test says so."""
 
     def __init__(self) -> None:
         self.order: list[int] = []
@@ -45,7 +45,7 @@ async def test_a_slow_key_holds_the_mark_and_nobody_else() -> None:
     assert (queue.next_offset, queue.behind(6)) == (6, 0)
 
 
-async def test_a_stopped_lane_seals_nothing_more() -> None:
+async def test_a_stopped_queue_finishes_nothing_more() -> None:
     processor = Slow()
     processor.release[0] = asyncio.Event()
     queue = queue_of(processor, slots=1)

@@ -97,7 +97,7 @@ async def test_only_its_own_thread_steps_back(passwords: Passwords) -> None:
 async def test_a_storm_does_not_hold_up_the_event_loop(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hashing waits here for something that only the event loop does."""
+    """Hashing waits here for an action that only the event loop takes."""
     loop_goes_on = threading.Event()
 
     class Hasher:

@@ -61,7 +61,7 @@ def test_other_processes_find_a_given_port_taken_and_its_server_does_not() -> No
     port = free_port()
     other = subprocess.run([sys.executable, "-c", _LOOK, str(port)], capture_output=True, text=True)
     assert other.stderr.strip() == "taken"
-    for _ in range(2):  # a server that is started again, too
+    for _ in range(2):  # also a server that is started again
         with socket.create_server((LOOPBACK, port)):
             assert accepts_tcp(port)
             assert can_listen(LOOPBACK, port) is not None

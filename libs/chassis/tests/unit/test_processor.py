@@ -1,4 +1,4 @@
-"""The three fates of a record, by what its handler raises."""
+"""The three results of a record, by the exception of its handler."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DeadLettersOfTest:
 
 
 class Failing:
-    """Raises what it was given, one after the other, then handles."""
+    """Raises the given exceptions one after the other, then handles."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.calls = 0

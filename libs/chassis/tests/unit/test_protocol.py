@@ -1,4 +1,4 @@
-"""What reaches an app, and what is refused before it is a request."""
+"""Requests that reach an app, and input that is refused before it becomes a request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def serving(app: App, limits: ConnectionLimits | None = None) -> AsyncIterator[int]:
-    """A port."""
+    """Yields the port."""
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
     config.load()
     state, connections = ServerState(), Connections(limits or ConnectionLimits())
@@ -49,7 +49,7 @@ async def port() -> AsyncIterator[int]:
 
 
 async def answer_to(port: int, *pieces: bytes) -> bytes:
-    """What comes back until the server closes, or an answer is complete."""
+    """Returns the bytes received until the server closes or an answer is complete."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for piece in pieces:
@@ -121,7 +121,7 @@ async def test_where_many_wait_each_is_given_up_sooner(monkeypatch: pytest.Monke
 
 
 class Echo:
-    """Answers with the path and the body, once it may. begun: requests that reached it."""
+    """Answers with path and body once the test allows it. begun: requests that reached it."""
 
     def __init__(self) -> None:
         self.may_answer = asyncio.Event()

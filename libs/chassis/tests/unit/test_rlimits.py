@@ -1,4 +1,4 @@
-"""As many connections as the machine allows."""
+"""The limit of descriptors is raised to the machine's maximum."""
 
 from __future__ import annotations
 

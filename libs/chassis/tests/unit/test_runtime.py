@@ -1,4 +1,4 @@
-"""The life of a service: order of starting and stopping, and what a failing task does."""
+"""The life cycle of a service: order of starting and stopping, and the effect of a failing task."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_it_starts_serves_drains_and_closes_in_order() -> None:
     assert await asyncio.to_thread(status, settings.ops_port, "/healthz") == 200
     assert await asyncio.to_thread(status, settings.ops_port, "/readyz") == 200
     assert await asyncio.to_thread(status, settings.ops_port, "/metrics") == 200
-    assert await asyncio.to_thread(status, settings.port, "/metrics") == 200  # the app answers, not ops
+    assert await asyncio.to_thread(status, settings.port, "/metrics") == 200  # answered by the app
     reader, writer = await asyncio.open_connection("127.0.0.1", settings.port)
     writer.write(b"no HTTP at all\r\n\r\n")
     assert b"application/problem+json" in await reader.read()
@@ -168,7 +168,7 @@ async def test_a_task_that_returns_ends_the_process() -> None:
     service = Service("test", ServiceSettings(port=free_port(), ops_port=free_port()))
 
     async def returns() -> None:
-        """A consumer that stopped consuming, say."""
+        """For example a consumer that stopped consuming."""
 
     service.runs("worker", returns)
     with pytest.raises(ExceptionGroup) as failure:

@@ -1,4 +1,4 @@
-"""Settings as operators write them: lists comma-separated, and a word that does not exist refused."""
+"""Settings as operators write them: lists are comma-separated, and unknown words are refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_without_a_word_a_process_does_everything() -> None:
 
 
 def test_a_refused_setting_does_not_show_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be a secret, and the message goes to the log of the start."""
+    """The value may be a secret, and the message is logged at the start."""
     monkeypatch.setenv("KAPPI_MADE_UP_PORT", "hunter2")
     with pytest.raises(ValidationError) as refused:
         _Settings()

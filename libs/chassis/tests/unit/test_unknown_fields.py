@@ -1,4 +1,4 @@
-"""What an operation does not have is refused by name, and internal paths stay tolerant."""
+"""Unknown fields and parameters are refused by name, and internal paths stay tolerant."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Client:
         self._app = app
 
     def ask(self, method: str, path: str, body: Any = b"") -> Answer:
-        """body: as it is, or to be sent as JSON."""
+        """Sends a request. body: raw bytes, or a value to send as JSON."""
         sent: list[Any] = []
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         where, _, query = path.partition("?")

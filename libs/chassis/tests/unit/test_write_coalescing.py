@@ -9,7 +9,7 @@ from typing_extensions import Buffer
 
 
 class Wire(asyncio.Transport):
-    """Notes every system call there would be."""
+    """Records every system call that would be made."""
 
     def __init__(self) -> None:
         super().__init__()

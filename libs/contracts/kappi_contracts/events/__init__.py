@@ -1,4 +1,4 @@
-"""One frozen model per event version. A released version only ever gains optional fields (ADR-0004)."""
+"""One frozen model per event version. A released version may only gain optional fields (ADR-0004)."""
 
 from kappi_contracts.events.accounts import (
     AccountCreated,

@@ -7,7 +7,7 @@ from kappi_contracts.events.base import Event, Instant
 
 
 class AccountCreated(Event, frozen=True, kw_only=True):
-    """Somebody signed up. tier: name of the tier whose rules apply to the account."""
+    """An account was created. tier: name of the tier whose rules apply to the account."""
 
     aggregate: ClassVar[str] = "account_id"
     account_id: UUID
@@ -16,7 +16,7 @@ class AccountCreated(Event, frozen=True, kw_only=True):
 
 
 class AccountTierChanged(Event, frozen=True, kw_only=True):
-    """From here on the rules of another tier apply to the account."""
+    """The rules of another tier apply to the account from now on."""
 
     aggregate: ClassVar[str] = "account_id"
     account_id: UUID
@@ -25,8 +25,10 @@ class AccountTierChanged(Event, frozen=True, kw_only=True):
 
 
 class AccountSuspensionChanged(Event, frozen=True, kw_only=True):
-    """An administrator suspended the account, or took that back. While it is suspended its galleries are
-    not shown and it gets nothing new."""
+    """An administrator suspended an account or ended its suspension.
+
+    While it is suspended, its galleries are not shown and it gets no new galleries, posts or comments.
+    """
 
     aggregate: ClassVar[str] = "account_id"
     account_id: UUID
@@ -35,9 +37,9 @@ class AccountSuspensionChanged(Event, frozen=True, kw_only=True):
 
 
 class GalleryTakedownChanged(Event, frozen=True, kw_only=True):
-    """An administrator took a gallery down, or took that back. gallery: its id, or its code at that time.
+    """An administrator took a gallery down or ended the takedown. gallery: its id, or its code at that time.
 
-    reason: what the owner is told.
+    reason: text that the owner sees.
     """
 
     aggregate: ClassVar[str] = "takedown_id"
@@ -49,7 +51,7 @@ class GalleryTakedownChanged(Event, frozen=True, kw_only=True):
 
 
 class AccountDeleted(Event, frozen=True, kw_only=True):
-    """The owning service said *deleted*: everything the account owns may be removed everywhere."""
+    """An account was deleted: everything that it owns may be removed everywhere."""
 
     aggregate: ClassVar[str] = "account_id"
     account_id: UUID
@@ -59,8 +61,9 @@ class AccountDeleted(Event, frozen=True, kw_only=True):
 class TierChanged(Event, frozen=True, kw_only=True):
     """The rules of a tier after a change. rendition_sizes: heights in pixels, ascending.
 
-    name: as spelled when the tier was first made, also after it was deleted and made again; names that differ
-    in case only are one tier. quota_bytes: None where there is no limit. deleted: no account has it any more.
+    name: as spelled when the tier was first created, even if it was deleted and created again; names that
+    differ only in case are one tier. quota_bytes: None for no limit. deleted: no account has the tier any
+    more.
     """
 
     aggregate: ClassVar[str] = "name"

@@ -7,7 +7,7 @@ from kappi_contracts.events.base import Event, Instant
 
 
 class GalleryCreated(Event, frozen=True, kw_only=True):
-    """A gallery exists. expires_at: UTC, None where it never expires. owner_id: None where anonymous."""
+    """A gallery was created. expires_at: UTC, null if it never expires. owner_id: null if anonymous."""
 
     aggregate: ClassVar[str] = "gallery_id"
     gallery_id: UUID
@@ -18,10 +18,10 @@ class GalleryCreated(Event, frozen=True, kw_only=True):
 
 
 class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The public face or the deadline of a gallery changed; carries the state after the change.
+    """The public fields or the deadline of a gallery changed; carries the state after the change.
 
-    location_free: viewers get copies of originals that do not tell where they were taken. closed: what is
-    in it is not shown, because an administrator took it down or suspended its owner.
+    location_free: viewers get copies of originals without the place of capture. closed: the content is not
+    shown, because an administrator took the gallery down or suspended its owner.
     """
 
     aggregate: ClassVar[str] = "gallery_id"
@@ -35,7 +35,7 @@ class GalleryUpdated(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GalleryDeleted(Event, frozen=True, kw_only=True):
-    """The owning service said *deleted*: from here on its rows and bytes may be removed everywhere."""
+    """A gallery was deleted: its rows and bytes may be removed everywhere."""
 
     aggregate: ClassVar[str] = "gallery_id"
     gallery_id: UUID

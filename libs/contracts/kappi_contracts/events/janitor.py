@@ -6,11 +6,11 @@ from uuid import UUID
 from kappi_contracts.events.base import Event, Instant
 
 Origin = Literal["timer", "operator"]
-"""Whose tick it is, or comes of."""
+"""The source of the tick, or of the event that a tick caused."""
 
 
 class JanitorTick(Event, frozen=True, kw_only=True):
-    """Do what is due at `at` (UTC). Time comes with the tick, so that a test or an operator can set it."""
+    """Consumers do the work that is due at `at` (UTC). A test or an operator can set the time of a tick."""
 
     aggregate: ClassVar[str] = "schedule"
     acts_as_of: ClassVar[str] = "at"
@@ -20,9 +20,9 @@ class JanitorTick(Event, frozen=True, kw_only=True):
 
 
 class GalleryExpired(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The janitor's claim that a gallery was due as of `as_of`; the galleries service alone decides.
+    """The janitor found that a gallery was due as of `as_of`; the galleries service alone decides.
 
-    origin: of the tick; only an operator's may be as of a moment to come.
+    origin: source of the tick; only an operator's tick may have a time in the future.
     """
 
     aggregate: ClassVar[str] = "gallery_id"
@@ -34,9 +34,9 @@ class GalleryExpired(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LinkExpired(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The janitor's claim that an expiring link was over as of `as_of`; the media service alone decides.
+    """The janitor found that an expiring link was due as of `as_of`; the media service alone decides.
 
-    origin: of the tick; only an operator's may be as of a moment to come.
+    origin: source of the tick; only an operator's tick may have a time in the future.
     """
 
     aggregate: ClassVar[str] = "link_id"
@@ -49,7 +49,7 @@ class LinkExpired(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ObjectsPurged(Event, frozen=True, kw_only=True):
-    """Nothing is left under `prefix`. objects: how many this purge removed, all versions counted."""
+    """No object is left under `prefix`. objects: number that this purge removed, all versions counted."""
 
     aggregate: ClassVar[str] = "gallery_id"
     gallery_id: UUID
@@ -60,7 +60,10 @@ class ObjectsPurged(Event, frozen=True, kw_only=True):
 
 
 class PostPurged(Event, frozen=True, kw_only=True):
-    """Nothing is left of a post's picture. objects: how many this purge removed, all versions counted."""
+    """No object is left of a post's picture.
+
+    objects: number that this purge removed, all versions counted.
+    """
 
     aggregate: ClassVar[str] = "post_id"
     post_id: UUID

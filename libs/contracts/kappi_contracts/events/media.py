@@ -38,7 +38,7 @@ class MediaReady(Event, frozen=True, kw_only=True):
 
 
 class MediaRejected(Event, frozen=True, kw_only=True):
-    """The upload is not what it claimed to be, or not a medium at all; its bytes may be removed.
+    """The uploaded file is not of its declared type, or no picture or film at all; its bytes may be removed.
 
     reason: stable and machine-readable, an open set (`type_mismatch`, `corrupt`, `too_many_pixels`, ...).
     """
@@ -51,10 +51,10 @@ class MediaRejected(Event, frozen=True, kw_only=True):
 
 
 class MediaDeleted(Event, frozen=True, kw_only=True):
-    """The item is gone; its bytes may be removed.
+    """The item was deleted; its bytes may be removed.
 
-    The deletion of a gallery is not told item by item. An item of a deleted gallery may still be named, once
-    more or for the first time, when bytes of it came late.
+    The deletion of a gallery has no MediaDeleted per item. An item of a deleted gallery may still get one,
+    its first or a repeated one, when bytes of it arrived late.
     """
 
     aggregate: ClassVar[str] = "media_id"
@@ -65,7 +65,7 @@ class MediaDeleted(Event, frozen=True, kw_only=True):
 
 
 class MediaMoved(Event, frozen=True, kw_only=True):
-    """A ready item is in `gallery_id` now, no longer in `from_gallery_id`; both are its owner's."""
+    """A ready item was moved from `from_gallery_id` to `gallery_id`; both galleries have one owner."""
 
     aggregate: ClassVar[str] = "media_id"
     media_id: UUID
@@ -76,9 +76,9 @@ class MediaMoved(Event, frozen=True, kw_only=True):
 
 
 class ObjectsUnused(Event, frozen=True, kw_only=True):
-    """One folder of an item is not read any more after `purge_after`; what is in it may be removed then.
+    """One folder of an item is not read any more after `purge_after`; its objects may be removed then.
 
-    folder: as in the keys of the objects; null: the one they were uploaded to.
+    folder: as in the keys of the objects; null for the folder of the upload.
     """
 
     aggregate: ClassVar[str] = "media_id"
@@ -89,7 +89,10 @@ class ObjectsUnused(Event, frozen=True, kw_only=True):
 
 
 class LinkCreated(Event, frozen=True, kw_only=True):
-    """An expiring link to an item exists. expires_at: UTC; it never moves. The link itself is in no event."""
+    """An expiring link to an item was created.
+
+    expires_at: UTC; it never changes. No event has the link itself.
+    """
 
     aggregate: ClassVar[str] = "link_id"
     link_id: UUID
@@ -103,7 +106,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class TraitCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Views that have one trait in common. value: from a closed list, `other` or `unknown` beside it."""
+    """Number of views that have one trait in common. value: from a closed list, or `other` or `unknown`."""
 
     trait: Literal["language", "role", "app"]
     value: str
@@ -111,14 +114,14 @@ class TraitCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Accesses of one kind. kind: an open set (`view`, `item_view`, `preview`, `download`, ...)."""
+    """Number of accesses of one kind. kind: an open set (`view`, `item_view`, `preview`, `download`, ...)."""
 
     kind: str
     count: Count
 
 
 class ItemCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Accesses of one kind to one item. They are in the gallery's counts as well."""
+    """Number of accesses of one kind to one item. They are in the gallery's counts as well."""
 
     media_id: UUID
     kind: str
@@ -126,10 +129,10 @@ class ItemCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MediaAccessed(Event, frozen=True, kw_only=True):
-    """How often a gallery was looked at and taken home since the last count: many accesses, added up.
+    """Numbers of accesses to a gallery since the last count.
 
-    Additive: apply every event once, in any order. day: UTC. Each list is a count of its own; what they count
-    is not crossed. kinds, items: of all accesses. traits: of views alone.
+    Additive: apply every event once, in any order. day: UTC. Each list is a separate count; there are no
+    counts per combination. kinds, items: of all accesses. traits: of views alone.
     """
 
     aggregate: ClassVar[str] = "gallery_id"

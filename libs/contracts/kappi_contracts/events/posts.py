@@ -7,7 +7,7 @@ from kappi_contracts.events.base import Event, Instant
 
 
 class PostCreated(Event, frozen=True, kw_only=True):
-    """A post can be seen by everybody. Its caption is in no event."""
+    """A post was published. Its caption is in no event."""
 
     aggregate: ClassVar[str] = "post_id"
     post_id: UUID
@@ -16,10 +16,10 @@ class PostCreated(Event, frozen=True, kw_only=True):
 
 
 class PostDeleted(Event, frozen=True, kw_only=True):
-    """The owning service said *deleted*: the post's picture may be removed, and its comments are gone.
+    """A post was deleted: its picture may be removed, and its comments are gone.
 
-    The deletion of its comments is not told one by one. `abandoned`: its picture never came whole, and no
-    PostCreated was ever published.
+    The comments of a deleted post have no events of their own. `abandoned`: the picture never arrived
+    completely, and no PostCreated was ever published.
     """
 
     aggregate: ClassVar[str] = "post_id"
@@ -30,7 +30,7 @@ class PostDeleted(Event, frozen=True, kw_only=True):
 
 
 class CommentAdded(Event, frozen=True, kw_only=True):
-    """A post has one comment more. The comment's text is in no event.
+    """A comment was added to a post. The comment's text is in no event.
 
     author_id: the account that wrote the comment.
     """
@@ -44,7 +44,7 @@ class CommentAdded(Event, frozen=True, kw_only=True):
 
 
 class CommentDeleted(Event, frozen=True, kw_only=True):
-    """A post has one comment less.
+    """A comment of a post was deleted.
 
     author_id: the account that wrote the comment, not the one that deleted it.
     """

@@ -1,1 +1,1 @@
-"""The HTTP side: parse, call one use case, answer."""
+"""The HTTP side of the service: parse the request, call one use case, answer."""

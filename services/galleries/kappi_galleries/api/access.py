@@ -1,4 +1,4 @@
-"""Who is calling: what the headers say, the access token checked."""
+"""Identifies the caller from the headers and checks the access token."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
 from kappi_contracts.accounts import AccountClaims
 
+from kappi_galleries.domain.posts import Caller
 from kappi_galleries.errors import AdminRequired, GalleryKeyMissing
-from kappi_galleries.posts_domain import Caller
 from kappi_galleries.use_cases.access import Manager
 
 KEY_HEADER = "X-Gallery-Key"
@@ -23,7 +23,8 @@ _key_header = APIKeyHeader(
     description="The access key that the creation of an anonymous gallery returned",
     auto_error=False,
 )
-# Documents the scheme; the header is read by `bearer_token`, which tells a missing token from a strange one.
+# Documents the scheme only. `bearer_token` reads the header, because it distinguishes a missing token from a
+# malformed one.
 _bearer = HTTPBearer(
     scheme_name="AccountToken",
     bearerFormat="JWT",
@@ -36,21 +37,21 @@ AccountToken = Annotated[object, Security(_bearer)]
 
 
 class Callers:
-    """A token that is sent must be good, whatever else is sent and whatever is asked for."""
+    """Reads callers from requests. A token that is sent must be valid, whatever else is sent or asked for."""
 
     def __init__(self, accounts: AccountVerifier) -> None:
         self._accounts = accounts
 
     async def claims(self, request: Request) -> AccountClaims:
-        """Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
+        """Returns the claims of the token. Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
         return await self._accounts.open(bearer_token(request.headers.get("authorization")))
 
     async def account(self, request: Request) -> UUID:
-        """Raises as `claims` does."""
+        """Returns the account's id. Raises as `claims` does."""
         return (await self.claims(request)).account_id
 
     async def author(self, request: Request) -> Caller:
-        """Raises as `claims` does."""
+        """Returns the account as an author. Raises as `claims` does."""
         claims = await self.claims(request)
         return Caller(
             account_id=claims.account_id,
@@ -60,11 +61,11 @@ class Callers:
         )
 
     async def account_if_any(self, request: Request) -> UUID | None:
-        """None without an `Authorization` header. Raises as `account` does."""
+        """Returns None without an `Authorization` header. Raises as `account` does."""
         return await self.account(request) if "authorization" in request.headers else None
 
     async def admin(self, request: Request) -> None:
-        """As the token says, so a role that was taken away ends with the token, some minutes later.
+        """Check the token's role. A role that was taken away ends with the token, some minutes later.
 
         Raises AdminRequired, and as `account` does.
         """
@@ -73,7 +74,10 @@ class Callers:
             raise AdminRequired
 
     async def manager(self, request: Request, key: str | None) -> Manager:
-        """Raises GalleryKeyMissing with neither a token nor a key, and as `account` does."""
+        """Returns the caller as a manager.
+
+        Raises GalleryKeyMissing with neither a token nor a key, and as `account` does.
+        """
         account_id = await self.account_if_any(request)
         if account_id is None:
             return Manager(access_key=present(key))
@@ -81,7 +85,7 @@ class Callers:
 
 
 def present(key: str | None) -> str:
-    """Raises GalleryKeyMissing."""
+    """Returns the key. Raises GalleryKeyMissing."""
     if not key:
         raise GalleryKeyMissing(
             "Send the gallery's access key as X-Gallery-Key, or its owner's token as Authorization: Bearer."

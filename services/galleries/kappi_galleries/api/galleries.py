@@ -1,4 +1,4 @@
-"""The public endpoints of galleries: parse, call one use case, answer."""
+"""The public endpoints of galleries."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
+from kappi_galleries.api.cursors import cursor_after, position_of
 from kappi_galleries.api.idempotency import IdempotentCalls, SecretIdempotencyKey
-from kappi_galleries.cursors import cursor_after, position_of
-from kappi_galleries.domain import Gallery, LifetimeRefused
-from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
-from kappi_galleries.links import Links
-from kappi_galleries.schemas import (
+from kappi_galleries.api.schemas import (
     GalleryAnswer,
     GalleryCreate,
     GalleryCreatedAnswer,
     GalleryPageAnswer,
     GalleryPatch,
 )
+from kappi_galleries.domain.galleries import Gallery, LifetimeRefused
+from kappi_galleries.domain.links import Links
+from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
 from kappi_galleries.use_cases.account_creation import CreateAccountGallery, NewAccountGallery
 from kappi_galleries.use_cases.creation import CreatedGallery, CreateGallery, NewGallery
 from kappi_galleries.use_cases.management import (
@@ -49,7 +49,7 @@ Cursor = Annotated[str | None, Query(description="`next_cursor` of the page befo
 
 
 class GalleryApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(
         self,

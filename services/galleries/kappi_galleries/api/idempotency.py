@@ -22,7 +22,7 @@ _REPEATED = (
 
 
 def _header(description: str, *, shortest: int) -> Any:
-    # Described only: the call itself looks at the length, with a code of its own.
+    # This only documents the lengths. The call itself checks them, with a code of its own.
     lengths = {"minLength": shortest, "maxLength": MAX_LENGTH}
     return Header(description=description, json_schema_extra=lengths)
 
@@ -41,11 +41,13 @@ SecretIdempotencyKey = Annotated[
         shortest=MIN_SECRET_LENGTH,
     ),
 ]
-"""Of a call whose answer holds an access key."""
+"""The key of a call whose answer holds an access key."""
 
 
 class IdempotentCalls:
-    """secret: any, the same in every replica; hides stored answers."""
+    """Reads idempotent calls. secret: any value, the same in every replica; stored answers are encrypted with
+    it.
+    """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -53,7 +55,8 @@ class IdempotentCalls:
     async def read(
         self, request: Request, key: str | None, *, scope: str, caller: str
     ) -> IdempotentCall | None:
-        """The call to keep the answer of; None without a key. caller: what tells credentials apart.
+        """Returns the call under which the answer is stored; None without a key. caller: differs between
+        credentials.
 
         Raises IdempotencyKeyInvalid.
         """
@@ -73,9 +76,9 @@ class IdempotentCalls:
     def fingerprinted(
         self, key: str | None, *, scope: str, caller: str
     ) -> Callable[[bytes], IdempotentCall] | None:
-        """As `read`, for a body that is not kept: by what tells it from another one, once that is known.
+        """As `read`, for a body that is not held in memory: takes its fingerprint later, once that is known.
 
-        Raises IdempotencyKeyInvalid when it is called.
+        The returned function raises IdempotencyKeyInvalid.
         """
         if key is None:
             return None

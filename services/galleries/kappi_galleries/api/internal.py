@@ -1,4 +1,4 @@
-"""What the gateway and the other services ask. Never routed to the public."""
+"""The endpoints for the gateway and the other services. They are never routed to the public."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ _FIELD = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
 
 
 class ViewRequest(msgspec.Struct, frozen=True):
-    """code: as somebody typed it; case and surrounding white space do not matter.
+    """A request to view. code: as it was typed; case and surrounding white space do not matter.
 
-    client: whom wrong passwords are counted for: what limits count clients by, an address or its network.
+    client: the client that wrong passwords are counted for, namely the address or network by which limits
+    count.
     """
 
     code: str
@@ -48,14 +49,14 @@ class KeyRequest(msgspec.Struct, frozen=True):
 
 
 class OwnerRequest(msgspec.Struct, frozen=True):
-    """token: an access token, without the scheme before it."""
+    """An owner's request to manage. token: an access token, without the scheme before it."""
 
     gallery_id: UUID
     token: str
 
 
 class InternalApi:
-    """Grants, and the keys to check them with."""
+    """The endpoints that issue grants, and the keys that verify them."""
 
     def __init__(self, *, issue_grants: IssueGrants, accounts: AccountVerifier, key: SigningKey) -> None:
         self._issue_grants = issue_grants

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the public operations."""
+"""The OpenAPI descriptions of the public operations on galleries."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReuse
 from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import MalformedJson, Overloaded, ValidationFailed
 
+from kappi_galleries.api.schemas import (
+    AccessKeyAnswer,
+    GalleryAnswer,
+    GalleryCodeAnswer,
+    GalleryCreatedAnswer,
+    GalleryPageAnswer,
+)
+from kappi_galleries.api.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 from kappi_galleries.errors import (
     AccountRequired,
     AdminRequired,
@@ -24,15 +32,8 @@ from kappi_galleries.errors import (
     GalleryKeyWrong,
     GalleryNotFound,
     TierWithholds,
+    TooManyCodes,
 )
-from kappi_galleries.schemas import (
-    AccessKeyAnswer,
-    GalleryAnswer,
-    GalleryCodeAnswer,
-    GalleryCreatedAnswer,
-    GalleryPageAnswer,
-)
-from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 
 _TOKEN = (AccessTokenInvalid, KeysUnavailable)
 _MANAGER = (GalleryKeyMissing, *_TOKEN, GalleryKeyWrong, GalleryNotFound, ValidationFailed)
@@ -87,7 +88,13 @@ CHANGE: dict[str, Any] = {
     "response_model": GalleryAnswer,
     "response_description": "The gallery after the change",
     "responses": problems(
-        MalformedJson, *_MANAGER, AccountRequired, CodesExhausted, ExpiryNotForAccounts, PasswordsBusy
+        MalformedJson,
+        *_MANAGER,
+        AccountRequired,
+        TooManyCodes,
+        CodesExhausted,
+        ExpiryNotForAccounts,
+        PasswordsBusy,
     ),
 }
 REMOVE: dict[str, Any] = {
@@ -129,7 +136,7 @@ CLAIM: dict[str, Any] = {
     "pending uploads included, counts for the account's quota: where there is no room for it, or a file is "
     "larger than the account's tier allows, nothing is changed. Nor is it where the tier withholds what the "
     "gallery's viewers have now, the originals for instance, unless `accept_tier` is sent.",
-    # Both, which FastAPI would describe as one or the other.
+    # Both schemes are required; FastAPI would describe them as alternatives.
     "openapi_extra": {"security": [{"AccountToken": [], "GalleryKey": []}]},
     "response_model": GalleryAnswer,
     "response_description": "The gallery, now the account's",
@@ -150,7 +157,7 @@ ROTATE_CODE: dict[str, Any] = {
     "description": "The old code and link stop working and are never given to another gallery.",
     "response_model": GalleryCodeAnswer,
     "response_description": "The new code",
-    "responses": problems(*_MANAGER, *_IDEMPOTENCY, CodesExhausted),
+    "responses": problems(*_MANAGER, *_IDEMPOTENCY, TooManyCodes, CodesExhausted),
 }
 ROTATE_KEY: dict[str, Any] = {
     "operation_id": "rotateGalleryKey",

@@ -1,4 +1,4 @@
-"""The public endpoints that move a gallery into other hands, or out of the wrong ones."""
+"""The public endpoints that change a gallery's owner or replace its secrets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kappi_galleries.api import operations
 from kappi_galleries.api.access import KEY_HEADER, AccountToken, Callers, GalleryKey, present
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
 from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
-from kappi_galleries.domain import Gallery
-from kappi_galleries.links import Links
-from kappi_galleries.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
+from kappi_galleries.api.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
+from kappi_galleries.domain.galleries import Gallery
+from kappi_galleries.domain.links import Links
 from kappi_galleries.use_cases.access import Manager
 from kappi_galleries.use_cases.claiming import ClaimGallery
 from kappi_galleries.use_cases.rotation import Rotation
 
 
 class OwnershipApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(
         self,

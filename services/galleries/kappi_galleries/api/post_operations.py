@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of posts and comments."""
+"""The OpenAPI descriptions of the operations on posts and comments."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ from kappi_chassis.problems import (
     ValidationFailed,
 )
 
+from kappi_galleries.api.posts_schemas import (
+    CommentAnswer,
+    CommentPageAnswer,
+    PostAnswer,
+    PostFromItem,
+    PostPageAnswer,
+)
+from kappi_galleries.domain.posts import MAX_CAPTION_CHARACTERS
 from kappi_galleries.errors import (
     PICTURE_REFUSALS,
     CommentNotFound,
@@ -24,14 +32,6 @@ from kappi_galleries.errors import (
     PicturesUnavailable,
     PostNotFound,
     PostNotYours,
-)
-from kappi_galleries.posts_domain import MAX_CAPTION_CHARACTERS
-from kappi_galleries.posts_schemas import (
-    CommentAnswer,
-    CommentPageAnswer,
-    PostAnswer,
-    PostFromItem,
-    PostPageAnswer,
 )
 
 _TOKEN = (AccessTokenMissing, AccessTokenInvalid, KeysUnavailable)

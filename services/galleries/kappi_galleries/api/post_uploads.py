@@ -1,4 +1,4 @@
-"""A post's picture in the body of the request: a form with one file and a caption."""
+"""Reads a post's picture from the body of a request: a form with one file and a caption."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kappi_chassis.http.unknown_fields import refuse_unknown_fields
 from kappi_chassis.problems import FieldError, Overloaded, PayloadTooLarge, ValidationFailed
 from pydantic import BaseModel, ValidationError
 
+from kappi_galleries.api.posts_schemas import Caption, PostFromItem
 from kappi_galleries.errors import PictureTooLarge
-from kappi_galleries.posts_schemas import Caption, PostFromItem
 
 MAX_PICTURE_BYTES = 100 << 20
-"""Of a post's picture, as the API promises; the account's tier may allow less."""
+"""Limit of a post's picture, as the API promises; the account's tier may allow less."""
 MAX_JSON_BYTES = 64 << 10
 _PIECE_BYTES = 64 << 10
 
 
 class _Said(BaseModel):
-    """What the form says beside the file."""
+    """The form's fields beside the file."""
 
     caption: Caption = None
 
 
 class PostForm:
-    """`PictureUpload` of a multipart request. Raises MalformedForm, PictureTooLarge."""
+    """The `PictureUpload` of a multipart request. Raises MalformedForm, PictureTooLarge."""
 
     def __init__(self, request: Request, *, content_type: str) -> None:
         self._form = FormStream(_pieces(request), content_type=content_type)
@@ -38,7 +38,10 @@ class PostForm:
             raise _too_large()
 
     async def content(self) -> AsyncIterator[bytes]:
-        """Raises PictureTooLarge, MalformedForm, ValidationFailed (there is no file), ClientDisconnect."""
+        """Yields the picture.
+
+        Raises PictureTooLarge, MalformedForm, ValidationFailed (no file), ClientDisconnect.
+        """
         size_bytes = 0
         async for piece in self._form.content():
             size_bytes += len(piece)
@@ -50,7 +53,10 @@ class PostForm:
             raise ValidationFailed("Look at: file.", errors=(error,))
 
     def caption(self) -> str | None:
-        """Raises UnknownField, MalformedForm, ValidationFailed. An empty field is none."""
+        """Returns the caption; None for an empty field.
+
+        Raises UnknownField, MalformedForm, ValidationFailed.
+        """
         refuse_unknown_fields(self._form.fields, known=_Said.model_fields)
         values = self._form.fields.get("caption", ())
         if len(values) > 1:
@@ -62,7 +68,10 @@ class PostForm:
 
 
 async def read_item_post(request: Request) -> PostFromItem:
-    """The JSON body of a post made of an item. Raises PayloadTooLarge, MalformedJson, ValidationFailed."""
+    """Returns the JSON body of a post made of an item.
+
+    Raises PayloadTooLarge, MalformedJson, ValidationFailed.
+    """
     chunks, size_bytes = [], 0
     async for chunk in request.stream():
         size_bytes += len(chunk)
@@ -74,14 +83,14 @@ async def read_item_post(request: Request) -> PostFromItem:
 
 
 class UploadPlaces:
-    """Uploads that this process receives at once. Each holds a request's place for as long as it takes."""
+    """The uploads that this process receives at once. Each holds a request's place until it ends."""
 
     def __init__(self, at_once: int) -> None:
         self._free = at_once
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Raises Overloaded."""
+        """Take a place for the duration of the context. Raises Overloaded."""
         if not self._free:
             raise Overloaded("Too many pictures are being received.", retry_after_s=5)
         self._free -= 1
@@ -93,7 +102,7 @@ class UploadPlaces:
 
 @contextmanager
 def _told_as_of_a_body() -> Iterator[None]:
-    """What pydantic finds is told as it is for every other body."""
+    """Report pydantic's errors in the same form as for every other body."""
     try:
         yield
     except ValidationError as error:
@@ -106,7 +115,7 @@ def _too_large() -> PictureTooLarge:
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
+    """Yields the body in pieces of bounded size, however it arrives. Raises ClientDisconnect."""
     async for chunk in request.stream():
         for start in range(0, len(chunk), _PIECE_BYTES):
             yield chunk[start : start + _PIECE_BYTES]

@@ -1,4 +1,4 @@
-"""The public endpoints of posts and comments: parse, call one use case, answer."""
+"""The public endpoints of posts and comments."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from starlette.responses import Response
 
 from kappi_galleries.api import post_operations
 from kappi_galleries.api.access import AccountToken, Callers
+from kappi_galleries.api.cursors import cursor_after, cursor_after_post, position_of, post_position_of
 from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_galleries.api.post_uploads import PostForm, UploadPlaces, read_item_post
-from kappi_galleries.cursors import cursor_after, cursor_after_post, position_of, post_position_of
-from kappi_galleries.links import Links
-from kappi_galleries.posts_domain import Caller, Comment, CommentId, Post, PostId
-from kappi_galleries.posts_schemas import (
+from kappi_galleries.api.posts_schemas import (
     CommentAnswer,
     CommentCreate,
     CommentPageAnswer,
     PostAnswer,
     PostPageAnswer,
 )
+from kappi_galleries.domain.links import Links
+from kappi_galleries.domain.posts import Caller, Comment, CommentId, Post, PostId
 from kappi_galleries.use_cases.comments import Comments
 from kappi_galleries.use_cases.post_creation import CreatePost
 from kappi_galleries.use_cases.posts import Posts
@@ -41,7 +41,7 @@ Cursor = Annotated[str | None, Query(description="`next_cursor` of the page befo
 
 
 class PostApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(
         self,

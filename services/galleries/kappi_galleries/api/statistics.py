@@ -1,4 +1,4 @@
-"""Statistics that this service answers: accesses to a gallery, and to all."""
+"""The public endpoints of statistics: accesses to one gallery and to all galleries."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from starlette.responses import Response
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
-from kappi_galleries.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
+from kappi_galleries.api.statistics_schemas import GalleryStatsAnswer, TotalStatsAnswer
 from kappi_galleries.use_cases.statistics import ShowStatistics
 
 AT_ONCE: Final = 2
-PATIENCE_S: Final = 1.0
-"""Statistics read at once, and how long a request waits for its turn."""
+TIMEOUT_S: Final = 1.0
+"""Statistics read at once, and the seconds that a request waits for its turn."""
 
 _DAY = {"format": "date"}
 First = Annotated[
@@ -31,13 +31,13 @@ Last = Annotated[
 
 
 class StatisticsApi:
-    """The handlers, with what they call."""
+    """The endpoints' handlers and the use cases they call."""
 
     def __init__(self, *, show: ShowStatistics, callers: Callers) -> None:
         self._show = show
         self._turns = Turns(
             AT_ONCE,
-            timeout_s=PATIENCE_S,
+            timeout_s=TIMEOUT_S,
             refusal="Too many statistics are being read.",
             retry_after_s=1,
         )

@@ -1,4 +1,4 @@
-"""What this service remembers of accounts: that they are gone, or suspended."""
+"""Deleted and suspended accounts, as this service stores them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from kappi_galleries.repository.advisory_locks import lock_of
 
 
 class AccountRows:
-    """Accounts within one transaction.
+    """Deleted and suspended accounts within one transaction.
 
-    Whoever gives a gallery to an account holds a shared lock on the account until the commit, and its
-    deletion takes the exclusive one: so a gallery is there when the deletion looks for it, or never given.
+    A transaction that gives a gallery to an account holds a shared lock on the account until its commit, and
+    the account's deletion takes the exclusive lock. So the deletion finds the gallery, or the gallery is
+    never given.
     """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def admit(self, account_id: UUID) -> bool:
-        """Whether the account may get a gallery in this transaction; False when it was deleted or is
-        suspended."""
+        """Whether the account may get a gallery in this transaction; False when it is deleted or
+        suspended.
+        """
         await self._connection.execute(select(func.pg_advisory_xact_lock_shared(lock_of(account_id))))
-        # A statement of its own: it must see what was committed while the lock was waited for.
+        # A separate statement, because it must see what was committed while it waited for the lock.
         found = await self._connection.execute(
             select(deleted_accounts.c.account_id)
             .where(deleted_accounts.c.account_id == account_id)
@@ -41,7 +43,7 @@ class AccountRows:
         return found.one_or_none() is None
 
     async def note_suspension(self, account_id: UUID, *, suspended: bool, sequence: int) -> bool:
-        """Keep what the newest event says. False when this one is older."""
+        """Store the state of the newest event. Returns False when the stored event is newer."""
         await self._connection.execute(select(func.pg_advisory_xact_lock(lock_of(account_id))))
         statement = insert(suspended_accounts).values(
             account_id=account_id, suspended=suspended, sequence=sequence
@@ -59,7 +61,7 @@ class AccountRows:
         return bool(noted.rowcount)
 
     async def tombstone(self, account_id: UUID, *, deleted_at: datetime) -> None:
-        """Leave a tombstone; again is the same as once."""
+        """Store a tombstone of the account. Repeating it has no further effect."""
         await self._connection.execute(select(func.pg_advisory_xact_lock(lock_of(account_id))))
         await self._connection.execute(
             insert(deleted_accounts)

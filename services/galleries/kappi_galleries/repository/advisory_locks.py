@@ -1,4 +1,4 @@
-"""The numbers of advisory locks: one for each id of an account or an item."""
+"""The numbers of advisory locks, one for each id of an account or an item."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from uuid import UUID
 
 
 def lock_of(account_or_item: UUID) -> int:
-    """The random half of the id, as the bigint that advisory locks are named by."""
+    """Returns the random half of the id as the bigint that names an advisory lock."""
     return int.from_bytes(account_or_item.bytes[8:], signed=True)

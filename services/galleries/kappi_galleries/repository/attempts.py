@@ -1,4 +1,4 @@
-"""Attempts at passwords, counted for all replicas."""
+"""Attempts at passwords, counted over all replicas."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from kappi_chassis.db import Database
 
-# Each attempt pushes the moment at which all of them are forgotten; one that would push it too far does not
-# count and is refused. What is forgotten is swept by whoever comes by.
+# Each attempt moves the instant at which all attempts are forgotten. An attempt that would move it too far is
+# refused and not counted. Every call also deletes a few rows that are past that instant.
 _TAKE = """
 WITH swept AS (
   DELETE FROM password_attempts WHERE subject_hash IN (
@@ -31,18 +31,19 @@ class AttemptQueries:
     async def take(
         self, subject_hash: bytes, *, burst: int, refill: timedelta, now: datetime
     ) -> timedelta | None:
-        """Count one attempt. None when it was free to be made, else how long until the next one is.
+        """Count one attempt. Returns None when the attempt is allowed, otherwise the time until the next one
+        is.
 
-        burst: attempts at once. refill: after how long there is one more.
+        burst: attempts allowed at once. refill: the time after which one more is allowed.
         """
         hot = self._database.hot
         if await hot.fetchval(_TAKE, subject_hash, now, refill, refill * burst) is not None:
             return None
         spent_until: datetime | None = await hot.fetchval(_SPENT_UNTIL, subject_hash)
-        if spent_until is None:  # swept since
+        if spent_until is None:  # the row was swept in the meantime
             return timedelta(0)
         return spent_until + refill - refill * burst - now
 
     async def give_back(self, subject_hash: bytes, *, refill: timedelta) -> None:
-        """Uncount one attempt, which turned out to be none at guessing."""
+        """Undo the count of one attempt that was not a wrong guess."""
         await self._database.hot.execute(_GIVE_BACK, subject_hash, refill)

@@ -1,7 +1,7 @@
-"""Accounts that post and comment: their names, and that they are gone.
+"""Accounts that post and comment: their names and their tombstones.
 
 Adding a post or a comment takes a share lock on the author's row until the commit, and the account's deletion
-changes that row: what was added is there when the deletion looks for it, or is never added.
+changes that row. So the deletion finds what was added, or it is never added.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_galleries.domain.posts import Caller
 from kappi_galleries.models import authors
-from kappi_galleries.posts_domain import Caller
 
 HOLD = """
   SELECT account_id FROM authors
   WHERE account_id = $1 AND deleted_at IS NULL AND (named_at >= $3 OR display_name IS NOT DISTINCT FROM $2)
     AND NOT EXISTS (SELECT FROM suspended_accounts s WHERE s.account_id = $1 AND s.suspended)
   FOR SHARE"""
-"""For a CTE: one row if the author may write and no newer name is to be noted. $1 to $3: see `held`."""
+"""For a CTE: returns one row if the author may write and has no newer name to store. $1 to $3: see `held`."""
 _NOTE = """
 INSERT INTO authors AS a (account_id, display_name, named_at)
 SELECT $1::uuid, $2::text, $3::timestamptz
@@ -35,18 +35,20 @@ RETURNING true
 
 
 def held(caller: Caller) -> tuple[UUID, str | None, datetime]:
-    """The first three arguments of a statement with `HOLD` in it."""
+    """Returns the first three arguments of a statement that contains `HOLD`."""
     return caller.account_id, caller.display_name, caller.named_at
 
 
 async def note_author(asyncpg: Any, caller: Caller) -> bool:
-    """Know an author, by the newest name its tokens told; False when the account was deleted or
-    is suspended."""
+    """Store an author under the newest name of its tokens.
+
+    Returns False when the account is deleted or suspended.
+    """
     return bool(await asyncpg.fetchval(_NOTE, *held(caller)))
 
 
 async def tombstone_author(connection: AsyncConnection, account_id: UUID, *, deleted_at: datetime) -> None:
-    """Leave a tombstone, also where there was nothing; again is the same as once."""
+    """Store a tombstone of the author, even where there was no row. Repeating it has no further effect."""
     gone = {"display_name": None, "deleted_at": deleted_at}
     await connection.execute(
         insert(authors)

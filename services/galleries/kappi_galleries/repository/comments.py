@@ -1,4 +1,4 @@
-"""Comments, and the exact number of them that each post keeps.
+"""Comments, and the exact number of them that each post stores.
 
 A comment and its post's count change in one transaction. A deletion of comments locks their posts first, in
 the order of their ids, so that no two transactions wait for each other.
@@ -16,15 +16,16 @@ from kappi_chassis.outbox import OutboxRow
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_galleries.domain.posts import Author, Caller, Comment, CommentId, DeletableComment, PostId
 from kappi_galleries.models import comments, posts
-from kappi_galleries.posts_domain import Author, Caller, Comment, CommentId, DeletableComment, PostId
 from kappi_galleries.repository.authors import HOLD, held, note_author
+from kappi_galleries.repository.posts import SHOWN
 
 _ADD = f"""
 WITH author AS MATERIALIZED ({HOLD}),
 counted AS (
   UPDATE posts p SET comment_count = p.comment_count + 1, version = p.version + 1 FROM author
-  WHERE p.id = $4 AND p.state = 'live'
+  WHERE p.id = $4 AND {SHOWN}
   RETURNING p.version),
 added AS (
   INSERT INTO comments (id, post_id, author_id, text, created_at) SELECT $5, $4, $1, $6, $7 FROM counted)
@@ -32,7 +33,7 @@ INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $8, $9, $10, $11, $12, $13, version FROM counted
 RETURNING true
 """  # noqa: S608 - a constant, not input
-# What a reader of the list of posts must know of a post that fell (ADR-0022).
+# Records the fall of a post's count for readers of the list (ADR-0022).
 _DROP = """
   dropped_from = CASE WHEN p.dropped_at > now() - interval '1 day'
     THEN greatest(p.dropped_from, p.comment_count) ELSE p.comment_count END,
@@ -53,16 +54,16 @@ SELECT c.post_id, c.author_id, p.author_id AS post_author_id
 FROM comments c JOIN posts p ON p.id = c.post_id
 WHERE c.id = $1 AND p.state = 'live'
 """
-_PAGE = """
+_PAGE = f"""
 SELECT p.id AS post_id, c.id, c.author_id, a.display_name, c.text, c.created_at
 FROM posts p
 LEFT JOIN LATERAL (
   SELECT id, author_id, text, created_at FROM comments
   WHERE post_id = p.id AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3) c ON true
 LEFT JOIN authors a ON a.account_id = c.author_id
-WHERE p.id = $1 AND p.state = 'live'
+WHERE p.id = $1 AND {SHOWN}
 ORDER BY c.id DESC
-"""
+"""  # noqa: S608 - as above
 # Count and comments in one snapshot: they differ in no moment that anybody can see.
 _MISCOUNTED = """
 SELECT id, comment_count = counted AS exact FROM (
@@ -85,7 +86,7 @@ FROM unnest($1::uuid[], $2::bigint[]) AS fallen (id, by) WHERE p.id = fallen.id
 
 @dataclass(frozen=True, slots=True)
 class CheckedPosts:
-    """last: where to go on from; None after the last post."""
+    """The result of a check. last: the id after which to continue; None after the last post."""
 
     checked: int
     miscounted: list[PostId]
@@ -99,11 +100,17 @@ class CommentQueries:
         self._database = database
 
     async def add(self, caller: Caller, comment: Comment, *, event: OutboxRow) -> bool:
-        """Add a comment, count it and tell of it; False when its post, or the account, is gone."""
+        """Add a comment, count it and publish its event.
+
+        Returns False when its post or the account is gone.
+        """
         return await _add(self._database.hot, caller, comment, event=event)
 
     async def delete(self, comment_id: CommentId, post_id: PostId, *, event: OutboxRow) -> bool:
-        """Delete a comment, count it out and tell of it; False when it is gone already."""
+        """Delete a comment, subtract it from the count and publish its event.
+
+        Returns False when it is gone already.
+        """
         return bool(await self._database.hot.fetchval(_DELETE, post_id, comment_id, *event))
 
     async def deletable(self, comment_id: CommentId) -> DeletableComment | None:
@@ -111,7 +118,7 @@ class CommentQueries:
         return None if record is None else DeletableComment(PostId(record[0]), record[1], record[2])
 
     async def page(self, post_id: PostId, *, before: UUID | None, limit: int) -> list[Comment] | None:
-        """Comments of a post, the newest first; None where there is no such post."""
+        """Returns comments of a post, the newest first; None where there is no such post."""
         records = await self._database.hot.fetch(_PAGE, post_id, before, limit)
         if not records:
             return None
@@ -128,7 +135,7 @@ class CommentQueries:
         ]
 
     async def check(self, *, after: PostId | None, limit: int) -> CheckedPosts:
-        """Compare the counts of some posts with their comments, in the order of their ids."""
+        """Compare the counts of some posts with their comments, in the order of the posts' ids."""
         records = await self._database.hot.fetch(_MISCOUNTED, after, limit)
         return CheckedPosts(
             checked=len(records),
@@ -140,12 +147,12 @@ class CommentQueries:
 async def add_within(
     connection: AsyncConnection, caller: Caller, comment: Comment, *, event: OutboxRow
 ) -> bool:
-    """`CommentQueries.add` as part of a transaction that has already begun."""
+    """`CommentQueries.add` within a transaction that has already begun."""
     return await _add(await driver_of(connection), caller, comment, event=event)
 
 
 async def mend_count(connection: AsyncConnection, post_id: PostId) -> int | None:
-    """Count a post's comments anew under its lock; None when its count is exact."""
+    """Recount a post's comments under its lock. Returns the new count; None when the count is exact."""
     await connection.execute(select(posts.c.id).where(posts.c.id == post_id).with_for_update())
     driver = await driver_of(connection)
     mended: int | None = await driver.fetchval(_MEND, post_id)
@@ -153,7 +160,7 @@ async def mend_count(connection: AsyncConnection, post_id: PostId) -> int | None
 
 
 async def purge_some_of_post(connection: AsyncConnection, post_id: PostId, *, limit: int) -> int:
-    """Remove up to `limit` comments of a post, if it has a tombstone; returns how many."""
+    """Remove up to `limit` comments of a post that has a tombstone. Returns how many were removed."""
     tombstoned = await connection.execute(
         select(posts.c.id).where(posts.c.id == post_id, posts.c.state == "deleted").with_for_update()
     )
@@ -166,7 +173,9 @@ async def purge_some_of_post(connection: AsyncConnection, post_id: PostId, *, li
 
 @dataclass(frozen=True, slots=True)
 class TakenComment:
-    """A comment that was removed. sequence: its post's version after that; None: the post has a tombstone."""
+    """A removed comment. sequence: its post's version after the removal; None when the post has a
+    tombstone.
+    """
 
     id: CommentId
     post_id: PostId
@@ -176,9 +185,10 @@ class TakenComment:
 async def take_some_of_author(
     connection: AsyncConnection, account_id: UUID, *, limit: int
 ) -> tuple[list[TakenComment], bool]:
-    """Remove up to `limit` comments of an account, each counted out of its post; tell if there may be more.
+    """Remove up to `limit` comments of an account and subtract each from its post's count.
 
-    Fewer may be removed than were found, because others remove comments at the same time.
+    Returns the removed comments, and whether there may be more. Fewer may be removed than were found, because
+    other transactions remove comments at the same time.
     """
     mine = await connection.execute(
         select(comments.c.id, comments.c.post_id)
@@ -205,7 +215,7 @@ async def take_some_of_author(
 
 
 async def _lock_posts(connection: AsyncConnection, post_ids: set[UUID]) -> dict[UUID, int]:
-    """The versions of those that everybody sees."""
+    """Lock the posts. Returns the versions of the visible ones."""
     found = await connection.execute(
         select(posts.c.id, posts.c.version, posts.c.state)
         .where(posts.c.id.in_(post_ids))
@@ -224,5 +234,5 @@ async def _add(asyncpg: Any, caller: Caller, comment: Comment, *, event: OutboxR
     arguments = (*held(caller), comment.post_id, comment.id, comment.text, comment.created_at, *event)
     if await asyncpg.fetchval(_ADD, *arguments):
         return True
-    # The first comment of an account, or the first under a new name; or there is no such post.
+    # This is the account's first comment, or the first under a new name; or there is no such post.
     return await note_author(asyncpg, caller) and bool(await asyncpg.fetchval(_ADD, *arguments))

@@ -1,4 +1,4 @@
-"""Galleries. Hot statements go straight to asyncpg: one statement, one round trip."""
+"""SQL of galleries. Hot statements go straight to asyncpg: one statement, one round trip."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from sqlalchemy import CursorResult, Row, delete, or_, select, update
+from sqlalchemy import CursorResult, Row, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.domain import Gallery, GalleryId
-from kappi_galleries.models import galleries, gallery_items, used_codes
+from kappi_galleries.domain.galleries import Gallery, GalleryId
+from kappi_galleries.models import galleries, gallery_items, standing_takedowns, used_codes
 
 _COLUMNS = """
 id, code, owner_id, visibility, title, password_hash IS NOT NULL AS password_protected, expires_at,
@@ -42,10 +42,13 @@ WHERE code = $1 AND visibility = 'shared'
   AND takedown_id IS NULL AND NOT owner_suspended
 """  # noqa: S608 - column names, not input
 _BY_KEY = f"SELECT {_COLUMNS} FROM galleries WHERE access_key_hash = $1"  # noqa: S608 - as above
-_BY_OWNER = f"SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2"  # noqa: S608 - as above
+# An access token outlives the suspension of its account by minutes.
+_BY_OWNER = f"""
+SELECT {_COLUMNS} FROM galleries WHERE id = $1 AND owner_id = $2 AND NOT owner_suspended
+"""  # noqa: S608 - as above
 _PAGE_OF_OWNER = f"""
 SELECT {_COLUMNS} FROM galleries
-WHERE owner_id = $1 AND deleted_at IS NULL AND ($2::uuid IS NULL OR id < $2)
+WHERE owner_id = $1 AND deleted_at IS NULL AND NOT owner_suspended AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - as above
 _ENDING = "FROM galleries WHERE deleted_at IS NULL AND expires_at > $1 AND expires_at <= $2"
@@ -67,7 +70,7 @@ _columns = (
 
 
 class Secrets(TypedDict, total=False):
-    """What is stored of secrets; a key that is absent leaves its column as it is."""
+    """The stored forms of secrets; an absent key leaves its column unchanged."""
 
     access_key_hash: bytes | None
     password_hash: str | None
@@ -75,7 +78,9 @@ class Secrets(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class SharedGallery:
-    """A gallery that its code leads to. password_hash: of the password it asks for, None for none."""
+    """A gallery found by its code. password_hash: the hash of the password that viewers need; None
+    for none.
+    """
 
     gallery: Gallery
     password_hash: str | None
@@ -88,7 +93,7 @@ class GalleryQueries:
         self._database = database
 
     async def create(self, gallery: Gallery, *, access_key_hash: bytes, event: OutboxRow) -> bool:
-        """Insert an anonymous, shared gallery and its event; False when the code is taken."""
+        """Insert an anonymous, shared gallery and its event. Returns False when the code is taken."""
         sequence = await self._database.hot.fetchval(
             _CREATE,
             gallery.id,
@@ -103,7 +108,7 @@ class GalleryQueries:
         return sequence is not None
 
     async def shared_by_code(self, code: str, *, now: datetime) -> SharedGallery | None:
-        """The gallery this code leads to at `now` (UTC); the code as stored."""
+        """Returns the gallery that this code opens at `now` (UTC). code: in its stored form."""
         record = await self._database.hot.fetchrow(_SHARED_BY_CODE, code, now)
         if record is None:
             return None
@@ -112,45 +117,62 @@ class GalleryQueries:
         return SharedGallery(Gallery(**values), password_hash)
 
     async def by_access_key(self, key_hash: bytes) -> Gallery | None:
-        """The gallery of this key, tombstones included."""
+        """Returns the gallery of this key, tombstones included."""
         return _from_record(await self._database.hot.fetchrow(_BY_KEY, key_hash))
 
     async def by_owner(self, gallery_id: UUID, owner_id: UUID) -> Gallery | None:
-        """The gallery, tombstones included, if it is this account's."""
+        """Returns the gallery, tombstones included, if it belongs to this account."""
         return _from_record(await self._database.hot.fetchrow(_BY_OWNER, gallery_id, owner_id))
 
     async def page_of_owner(self, owner_id: UUID, *, before: UUID | None, limit: int) -> list[Gallery]:
-        """Living galleries of an account, the newest first. before: the last id of the page before."""
+        """Returns living galleries of an account, the newest first. before: the last id of the page
+        before.
+        """
         records = await self._database.hot.fetch(_PAGE_OF_OWNER, owner_id, before, limit)
         return [Gallery(**record) for record in records]
 
     async def count_ending(self, *, after: datetime, until: datetime) -> int:
-        """How many living galleries have their deadline between the two."""
+        """Returns how many living galleries have their deadline after `after` and not after `until`."""
         count: int = await self._database.hot.fetchval(_COUNT_ENDING, after, until)
         return count
 
     async def ending(self, *, after: datetime, until: datetime, limit: int) -> list[Gallery]:
-        """Some of those, the earliest deadline first."""
+        """Returns up to `limit` of these galleries, the earliest deadline first."""
         records = await self._database.hot.fetch(_SOME_ENDING, after, until, limit)
         return [Gallery(**record) for record in records]
 
     async def rehash(self, gallery_id: UUID, *, old: str, new: str) -> None:
-        """Another hash of the same password, unless the password was changed meanwhile."""
+        """Replace the hash of a password, unless the password was changed in the meantime."""
         await self._database.hot.execute(_REHASH, gallery_id, old, new)
 
 
 class GalleryRows:
-    """Galleries within one transaction. Lock first, then decide, then write."""
+    """Galleries within one transaction: lock first, then decide, then write."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def take_code(self, code: str) -> bool:
-        """False when it was ever handed out before; the transaction stays usable."""
+        """Take a code. Returns False when it was ever used before; the transaction stays usable."""
         return await self._changed(insert(used_codes).values(code=code).on_conflict_do_nothing())
 
+    async def take_another_code(self, code: str, gallery_id: GalleryId, *, at: datetime) -> bool:
+        """As `take_code`, in place of the code that the gallery has."""
+        taken = insert(used_codes).values(code=code, gallery_id=gallery_id, taken_at=at)
+        return await self._changed(taken.on_conflict_do_nothing())
+
+    async def other_codes_since(self, gallery_id: GalleryId, since: datetime) -> tuple[int, datetime | None]:
+        """How many codes the gallery was given in place of others, and when the first of them."""
+        found = await self._connection.execute(
+            select(func.count(), func.min(used_codes.c.taken_at)).where(
+                used_codes.c.gallery_id == gallery_id, used_codes.c.taken_at > since
+            )
+        )
+        count, first = found.one()
+        return count, first
+
     async def insert(self, gallery: Gallery, *, secrets: Secrets) -> bool:
-        """A new gallery, whose code is taken with it. False when the code is not free."""
+        """Insert a new gallery and take its code. Returns False when the code is not free."""
         if gallery.code is None or not await self.take_code(gallery.code):
             return False
         values = {
@@ -170,29 +192,40 @@ class GalleryRows:
         )
 
     async def lock_by_access_key(self, key_hash: bytes) -> Gallery | None:
-        """The gallery of this key, tombstones included; nobody else changes it until the commit."""
+        """Returns the gallery of this key, tombstones included.
+
+        No other transaction changes it until the commit.
+        """
         return await self._lock(galleries.c.access_key_hash == key_hash)
 
     async def lock_by_owner(self, gallery_id: UUID, owner_id: UUID) -> Gallery | None:
-        """The gallery, tombstones included, if it is this account's; locked as above."""
-        return await self._lock((galleries.c.id == gallery_id) & (galleries.c.owner_id == owner_id))
+        """The gallery, tombstones included, if it is of this account, which is not suspended; locked."""
+        return await self._lock(
+            (galleries.c.id == gallery_id)
+            & (galleries.c.owner_id == owner_id)
+            & galleries.c.owner_suspended.is_(False)
+        )
 
     async def lock(self, gallery_id: UUID) -> Gallery | None:
-        """The gallery, tombstones included; nobody else changes it until the commit."""
+        """Returns the gallery, tombstones included. No other transaction changes it until the commit."""
         return await self._lock(galleries.c.id == gallery_id)
 
     async def lock_by_code(self, code: str) -> Gallery | None:
-        """The gallery that has this code, tombstones included; locked as above."""
+        """Returns the gallery that has this code, tombstones included; locked as above."""
         return await self._lock(galleries.c.code == code)
 
     async def lock_by_takedown(self, takedown_id: UUID) -> Gallery | None:
         """The gallery that is down by this decision, if there is one; locked as above."""
-        return await self._lock(galleries.c.takedown_id == takedown_id)
+        decided = select(standing_takedowns.c.gallery_id).where(
+            standing_takedowns.c.takedown_id == takedown_id
+        )
+        return await self._lock(galleries.c.id == decided.scalar_subquery())
 
     async def lock_of_item(self, media_id: UUID, *, named: Collection[UUID]) -> list[Gallery]:
-        """The named galleries and the one an item counts in, tombstones included, locked as above.
+        """Returns the named galleries and the gallery in which an item counts, tombstones included, locked as
+        above.
 
-        In order of their ids, so that two transactions never wait for each other.
+        The locks are taken in the order of the ids, so that two transactions never wait for each other.
         """
         counted_in = select(gallery_items.c.gallery_id).where(gallery_items.c.media_id == media_id)
         found = await self._connection.execute(
@@ -204,7 +237,7 @@ class GalleryRows:
         return [Gallery(**row._mapping) for row in found]
 
     async def lock_some_of_owner(self, owner_id: UUID, *, limit: int) -> list[Gallery]:
-        """Living galleries of an account, locked as above."""
+        """Returns up to `limit` living galleries of an account, locked as above."""
         found = await self._connection.execute(
             select(*_columns)
             .where(galleries.c.owner_id == owner_id, galleries.c.deleted_at.is_(None))
@@ -215,7 +248,9 @@ class GalleryRows:
         return [Gallery(**row._mapping) for row in found]
 
     async def lock_some_to_change(self, owner_id: UUID, *, suspended: bool, limit: int) -> list[Gallery]:
-        """Living galleries of an account that do not say yet whether it is suspended; locked as above."""
+        """Returns living galleries of an account whose `owner_suspended` differs from `suspended`; locked as
+        above.
+        """
         found = await self._connection.execute(
             select(*_columns)
             .where(
@@ -230,7 +265,7 @@ class GalleryRows:
         return [Gallery(**row._mapping) for row in found]
 
     async def update(self, gallery: Gallery, *, secrets: Secrets | None = None) -> None:
-        """Write what can change of a locked gallery. secrets: those that change with it."""
+        """Write the changeable columns of a locked gallery. secrets: the secrets that change with it."""
         await self._connection.execute(
             update(galleries)
             .where(galleries.c.id == gallery.id)
@@ -251,9 +286,9 @@ class GalleryRows:
         )
 
     async def tombstone(self, gallery_id: GalleryId, *, deleted_at: datetime, version: int) -> None:
-        """Leave a tombstone of a locked gallery: its content and its items' rows go.
+        """Turn a locked gallery into a tombstone: its content and its items' rows are deleted.
 
-        Those of moved items stay (see `is_kept`).
+        The rows of moved items stay (see `is_kept`).
         """
         await self._connection.execute(
             update(galleries)
@@ -269,6 +304,9 @@ class GalleryRows:
                 deleted_at=deleted_at,
                 version=version,
             )
+        )
+        await self._connection.execute(
+            delete(standing_takedowns).where(standing_takedowns.c.gallery_id == gallery_id)
         )
         await self._connection.execute(
             delete(gallery_items).where(

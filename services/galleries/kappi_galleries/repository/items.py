@@ -1,4 +1,4 @@
-"""The counted items of galleries."""
+"""SQL of the counted items of galleries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.domain import CountedItem, CounterChange, GalleryId, MediaId
+from kappi_galleries.domain.galleries import CountedItem, CounterChange, GalleryId, MediaId
 from kappi_galleries.models import galleries, gallery_items
 from kappi_galleries.repository.advisory_locks import lock_of
 
@@ -14,13 +14,15 @@ _STATE = ("gallery_id", "sequence", "state", "size_bytes", "moved")
 
 
 class ItemRows:
-    """Counted items within one transaction. Lock the item, then its galleries, then read and write."""
+    """Counted items within one transaction: lock the item, then its galleries, then read and write."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def lock(self, media_id: MediaId) -> None:
-        """Until the commit no other event about the item is applied, whether or not it has a row."""
+        """Keep every other event about the item waiting until the commit, whether or not the item
+        has a row.
+        """
         await self._connection.execute(select(func.pg_advisory_xact_lock(lock_of(media_id))))
 
     async def find(self, media_id: MediaId) -> CountedItem | None:
@@ -31,7 +33,7 @@ class ItemRows:
         return None if row is None else CountedItem(**row._mapping)
 
     async def write(self, item: CountedItem, *, media_id: MediaId) -> None:
-        """Store what is known of an item that is locked in the same transaction."""
+        """Store the state of an item that is locked in the same transaction."""
         state = {name: getattr(item, name) for name in _STATE}
         await self._connection.execute(
             insert(gallery_items)
@@ -40,7 +42,7 @@ class ItemRows:
         )
 
     async def add(self, change: CounterChange, *, gallery_id: GalleryId) -> None:
-        """Move the counters of a gallery that is locked in the same transaction."""
+        """Change the counters of a gallery that is locked in the same transaction."""
         await self._connection.execute(
             update(galleries)
             .where(galleries.c.id == gallery_id)

@@ -1,4 +1,4 @@
-"""Posts: drafts, the list, one post, its end."""
+"""SQL of posts: drafts, the list, one post, deletion."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from kappi_chassis.db import Database, driver_of
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.models import posts
-from kappi_galleries.posts_domain import (
+from kappi_galleries.domain.posts import (
     LAST_COMMENTS,
     Author,
     Caller,
@@ -23,6 +22,7 @@ from kappi_galleries.posts_domain import (
     Post,
     PostId,
 )
+from kappi_galleries.models import posts
 from kappi_galleries.repository.authors import HOLD, held, note_author
 
 _DRAFT = f"""
@@ -30,7 +30,8 @@ WITH author AS MATERIALIZED ({HOLD})
 INSERT INTO posts (id, author_id, state, created_at) SELECT $4, account_id, 'draft', $5 FROM author
 RETURNING true
 """  # noqa: S608 - a constant, not input
-# The CTE locks; what it finds is a draft still, whatever the statement's snapshot says.
+# The CTE locks the author's row first. The update then finds the post only if it is still a draft, whatever
+# the statement's snapshot shows.
 _PUBLISH = f"""
 WITH author AS MATERIALIZED ({HOLD})
 UPDATE posts p SET state = 'live', caption = $5, version = 1 FROM author
@@ -49,19 +50,22 @@ LEFT JOIN LATERAL (
 LEFT JOIN authors ca ON ca.account_id = c.author_id
 ORDER BY p.comment_count DESC, p.id DESC, c.id DESC
 """  # noqa: S608 - as above
+SHOWN = """p.state = 'live'
+    AND NOT EXISTS (SELECT FROM suspended_accounts s WHERE s.account_id = p.author_id AND s.suspended)"""
+"""Whether everybody sees a post `p`: those of a suspended account are hidden until it is reinstated."""
 _PAGE_COLUMNS = "id, author_id, caption, comment_count, created_at"
 _FIRST_PAGE = f"""
 WITH page AS MATERIALIZED (
-  SELECT {_PAGE_COLUMNS}, pg_current_snapshot()::text AS snapshot FROM posts
-  WHERE state = 'live' ORDER BY comment_count DESC, id DESC LIMIT $1)
+  SELECT {_PAGE_COLUMNS}, pg_current_snapshot()::text AS snapshot FROM posts p
+  WHERE {SHOWN} ORDER BY comment_count DESC, id DESC LIMIT $1)
 {_SHOWN}
 """  # noqa: S608 - as above
-# Left out: posts that stood at or before the place where the last page ended, and fell behind it since the
-# first page was read. The reader has met them.
+# Leaves out posts that stood at or before the place where the last page ended and fell behind it since the
+# first page was read, because the reader has seen them.
 _NEXT_PAGE = f"""
 WITH page AS MATERIALIZED (
-  SELECT {_PAGE_COLUMNS}, $4::text AS snapshot FROM posts
-  WHERE state = 'live' AND (comment_count, id) < ($2, $3)
+  SELECT {_PAGE_COLUMNS}, $4::text AS snapshot FROM posts p
+  WHERE {SHOWN} AND (comment_count, id) < ($2, $3)
     AND (dropped_xid IS NULL OR dropped_at < now() - interval '1 day' OR (dropped_from, id) < ($2, $3)
          OR pg_visible_in_snapshot(dropped_xid::text::xid8, $4::text::pg_snapshot))
   ORDER BY comment_count DESC, id DESC LIMIT $1)
@@ -69,10 +73,10 @@ WITH page AS MATERIALIZED (
 """  # noqa: S608 - as above
 _ONE = f"""
 WITH page AS MATERIALIZED (
-  SELECT {_PAGE_COLUMNS}, NULL AS snapshot FROM posts WHERE id = $1 AND state = 'live')
+  SELECT {_PAGE_COLUMNS}, NULL AS snapshot FROM posts p WHERE id = $1 AND {SHOWN})
 {_SHOWN}
 """  # noqa: S608 - as above
-_AUTHOR = "SELECT author_id FROM posts WHERE id = $1 AND state = 'live'"
+_AUTHOR = f"SELECT author_id FROM posts p WHERE id = $1 AND {SHOWN}"  # noqa: S608 - as above
 
 
 class PostQueries:
@@ -82,7 +86,7 @@ class PostQueries:
         self._database = database
 
     async def draft(self, post_id: PostId, caller: Caller, *, now: datetime) -> bool:
-        """Begin a post; False when the account was deleted."""
+        """Create a draft. Returns False when the account was deleted or is suspended."""
         hot = self._database.hot
         if await hot.fetchval(_DRAFT, *held(caller), post_id, now):
             return True
@@ -91,12 +95,12 @@ class PostQueries:
         )
 
     async def find(self, post_id: PostId) -> Post | None:
-        """A post that everybody sees."""
+        """Returns a visible post."""
         found = _posts(await self._database.hot.fetch(_ONE, post_id))
         return found[0] if found else None
 
     async def first_page(self, *, limit: int) -> tuple[list[Post], str]:
-        """The first posts of the list, and the snapshot they were read in."""
+        """Returns the first posts of the list, and the snapshot in which they were read."""
         records = await self._database.hot.fetch(_FIRST_PAGE, limit)
         return _posts(records), records[0]["snapshot"] if records else ""
 
@@ -107,7 +111,7 @@ class PostQueries:
         return _posts(records)
 
     async def author_of(self, post_id: PostId) -> UUID | None:
-        """The author of a post that everybody sees."""
+        """Returns the author of a visible post."""
         found: UUID | None = await self._database.hot.fetchval(_AUTHOR, post_id)
         return found
 
@@ -115,36 +119,39 @@ class PostQueries:
 async def publish_draft(
     connection: AsyncConnection, post_id: PostId, caller: Caller, *, caption: str | None
 ) -> bool:
-    """Let everybody see a draft; False when it is none any more, or the account was deleted."""
+    """Make a draft visible.
+
+    Returns False when it is no draft any more, or the account was deleted or is suspended.
+    """
     asyncpg = await driver_of(connection)
     if await asyncpg.fetchval(_PUBLISH, *held(caller), post_id, caption):
         return True
-    # Another request may have noted a name that this one does not hold.
+    # Another request may have stored a name that differs from this one's.
     return await note_author(asyncpg, caller) and bool(
         await asyncpg.fetchval(_PUBLISH, *held(caller), post_id, caption)
     )
 
 
 class PostRows:
-    """Posts within one transaction. Lock first, then decide, then write."""
+    """Posts within one transaction: lock first, then decide, then write."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def lock_live(self, post_id: PostId) -> tuple[UUID, int] | None:
-        """Author and version of a post that everybody sees."""
+        """Returns author and version of a visible post, locked."""
         return await self._lock(post_id, state="live")
 
     async def lock_draft(self, post_id: PostId) -> tuple[UUID, int] | None:
         return await self._lock(post_id, state="draft")
 
     async def is_there(self, post_id: PostId) -> bool:
-        """Whether there is such a post, a draft, or what is left of one."""
+        """Whether a row exists: a post, a draft or a tombstone."""
         found = await self._connection.execute(select(posts.c.id).where(posts.c.id == post_id))
         return found.one_or_none() is not None
 
     async def lock_some_of_author(self, account_id: UUID, *, limit: int) -> list[tuple[PostId, int]]:
-        """Ids and versions of drafts and posts of an account."""
+        """Returns ids and versions of drafts and posts of an account, locked."""
         found = await self._connection.execute(
             select(posts.c.id, posts.c.version)
             .where(posts.c.author_id == account_id, posts.c.state != "deleted")
@@ -155,7 +162,10 @@ class PostRows:
         return [(PostId(row.id), row.version) for row in found]
 
     async def lock_old_drafts(self, *, before: datetime, limit: int) -> list[tuple[PostId, UUID]]:
-        """Ids and authors of drafts begun before the instant that no other transaction is busy with."""
+        """Returns ids and authors of drafts begun before the instant.
+
+        Drafts locked by other transactions are skipped.
+        """
         found = await self._connection.execute(
             select(posts.c.id, posts.c.author_id)
             .where(posts.c.state == "draft", posts.c.created_at < before)
@@ -166,7 +176,7 @@ class PostRows:
         return [(PostId(row.id), row.author_id) for row in found]
 
     async def tombstone(self, post_id: PostId, *, version: int) -> None:
-        """Show a locked post no more; its comments go later."""
+        """Turn a locked post into a tombstone; its comments are removed later."""
         await self._connection.execute(
             update(posts)
             .where(posts.c.id == post_id)
@@ -174,7 +184,7 @@ class PostRows:
         )
 
     async def remove(self, post_id: PostId) -> bool:
-        """Forget a draft, or a post with a tombstone without comments; False where there is none."""
+        """Remove the row of a draft or a tombstone without comments. Returns False where there is none."""
         result = await self._connection.execute(
             delete(posts).where(posts.c.id == post_id, posts.c.state != "live")
         )
@@ -191,7 +201,7 @@ class PostRows:
 
 
 def _posts(records: Iterable[Any]) -> list[Post]:
-    """Rows of `_SHOWN`: one for each comment, or one for a post without any."""
+    """Returns the posts in rows of `_SHOWN`: one row for each comment, or one for a post without comments."""
     return [_post(list(rows)) for _, rows in groupby(records, key=lambda record: record["id"])]
 
 

@@ -1,4 +1,4 @@
-"""Daily counters of accesses: added to, read, and forgotten."""
+"""SQL of the daily counters of accesses: adding, reading and removing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_galleries.domain.statistics import DailyCount, ItemCount
 from kappi_galleries.models import access_item_days, buried_statistics
-from kappi_galleries.statistics import DailyCount, ItemCount
 
 BURIED_AT_ONCE: Final = 500
-"""Rows of each table that a deletion itself removes."""
+"""Rows of each table that the deletion of a gallery removes itself."""
 
-# In order of the keys, so that two transactions never wait for each other; summed, so that an event that
-# names something twice is no failure.
+# Rows are added in the order of their keys, so that two transactions never wait for each other. They are
+# summed, so that an event may name the same key twice.
 _ADD_KINDS = text("""
 INSERT INTO access_days AS d (gallery_id, day, kind, count)
 SELECT :gallery_id, :day, e.kind, sum(e.count)
@@ -37,7 +37,7 @@ FROM unnest(CAST(:traits AS text[]), CAST(:values AS text[]), CAST(:counts AS bi
 GROUP BY e.trait, e.value ORDER BY e.trait, e.value
 ON CONFLICT (gallery_id, day, trait, value) DO UPDATE SET count = d.count + excluded.count
 """)
-# An item that is gone counts nothing any more, whatever order its events come in.
+# A deleted item counts nothing any more, whatever the order of its events.
 _ADD_ITEMS = text("""
 INSERT INTO access_item_days AS d (gallery_id, day, media_id, kind, count)
 SELECT :gallery_id, :day, e.media_id, e.kind, sum(e.count)
@@ -47,7 +47,7 @@ WHERE NOT EXISTS (SELECT FROM gallery_items i WHERE i.media_id = e.media_id AND 
 GROUP BY e.media_id, e.kind ORDER BY e.media_id, e.kind
 ON CONFLICT (gallery_id, day, media_id, kind) DO UPDATE SET count = d.count + excluded.count
 """)
-# Rows that events of all galleries meet at: the last statement of its transaction.
+# Events of all galleries update these rows, so this is the last statement of its transaction.
 _ADD_TOTALS = text("""
 INSERT INTO access_total_days AS d (day, trait, value, count)
 SELECT :day, e.trait, e.value, sum(e.count)
@@ -78,8 +78,8 @@ _OF_ALL = """
 SELECT day, trait, value, count FROM access_total_days
 WHERE day BETWEEN $1 AND $2 ORDER BY day, trait, value
 """
-# The order in which every transaction takes rows of these tables: as they are added, so when they go. Within
-# a table rows go in the order in which they lie, whichever of the two statements takes them.
+# The order in which every transaction locks rows of these tables, when adding and when removing. Within a
+# table both removing statements take rows in physical order.
 _OF_A_GALLERY: Final = ("access_days", "access_trait_days", "access_item_days")
 _TABLES: Final = (*_OF_A_GALLERY, "access_total_days")
 _FORGET = {
@@ -99,13 +99,13 @@ _CLEAR = {
 
 
 class StatisticsRows:
-    """Counters within one transaction. The gallery that is counted for is locked in it."""
+    """Counters within one transaction, which also holds the lock of the counted gallery."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def add(self, event: MediaAccessed) -> None:
-        """Add what an event counted; a statement for each table it has something for."""
+        """Add the counts of an event, with one statement for each table that they concern."""
         whose = {"gallery_id": event.gallery_id, "day": event.day}
         if event.kinds:
             await self._connection.execute(_ADD_KINDS, {**whose, **_kinds(event.kinds)})
@@ -122,7 +122,7 @@ class StatisticsRows:
             )
 
     async def forget_item(self, media_id: UUID) -> None:
-        """An item that is gone is in no list any more; its gallery was looked at all the same."""
+        """Remove the counters of a deleted item; the counters of its gallery stay."""
         await self._connection.execute(
             delete(access_item_days).where(access_item_days.c.media_id == media_id)
         )
@@ -138,7 +138,7 @@ class StatisticsRows:
     async def clear_tombstoned(self, *, limit: int) -> bool:
         """Remove up to `limit` rows of each table of one deleted gallery.
 
-        False when no gallery is left that no other transaction is busy with.
+        Returns False when no gallery is left that is not locked by another transaction.
         """
         gallery_id = await self._connection.scalar(
             select(buried_statistics.c.gallery_id).limit(1).with_for_update(skip_locked=True)
@@ -152,7 +152,7 @@ class StatisticsRows:
         return True
 
     async def forget(self, *, before: date, limit: int) -> int:
-        """Remove up to `limit` rows of each table of days before that one; returns how many."""
+        """Remove up to `limit` rows of each table for days before that one. Returns how many were removed."""
         removed = 0
         for statement in _FORGET.values():
             result = await self._connection.execute(statement, {"before": before, "limit": limit})
@@ -160,7 +160,7 @@ class StatisticsRows:
         return removed
 
     async def _clear(self, gallery_id: UUID, *, limit: int) -> int:
-        """How many went of the table that most went of."""
+        """Returns the number of rows removed from the table that lost the most."""
         most = 0
         for statement in _CLEAR.values():
             result = await self._connection.execute(statement, {"gallery_id": gallery_id, "limit": limit})
@@ -173,19 +173,19 @@ class StatisticsQueries:
         self._database = database
 
     async def of_gallery(self, gallery_id: UUID, *, first: date, last: date) -> Sequence[DailyCount]:
-        """In order of days, both ends included."""
+        """Returns the counts of a gallery in the order of days, both ends included."""
         records = await self._database.hot.fetch(_OF_GALLERY, gallery_id, first, last)
         return [DailyCount._make(record) for record in records]
 
     async def items_of_gallery(
         self, gallery_id: UUID, *, first: date, last: date, limit: int
     ) -> Sequence[ItemCount]:
-        """Of the `limit` items that were asked for most, the first of them first."""
+        """Returns the counts of the `limit` most accessed items, the most accessed first."""
         records = await self._database.hot.fetch(_ITEMS_OF_GALLERY, gallery_id, first, last, limit)
         return [ItemCount._make(record) for record in records]
 
     async def of_all(self, *, first: date, last: date) -> Sequence[DailyCount]:
-        """Over all galleries, in order of days."""
+        """Returns the counts over all galleries, in the order of days."""
         records = await self._database.hot.fetch(_OF_ALL, first, last)
         return [DailyCount._make(record) for record in records]
 

@@ -1,1 +1,1 @@
-"""What the galleries service does, one module per use case. One use case is one transaction."""
+"""The use cases of the galleries service, one per module. One use case is one transaction."""

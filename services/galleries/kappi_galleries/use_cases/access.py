@@ -1,4 +1,4 @@
-"""Who may manage a gallery: its owner, or whoever holds its access key."""
+"""The permission to manage a gallery: its owner has it, and the holder of its access key."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from kappi_galleries.credentials import access_key_hash
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.credentials import access_key_hash
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manager:
-    """Who says to be one. account_id: of a token that was verified. access_key: as it was sent.
+    """A caller that claims to manage a gallery. account_id: from a verified token. access_key: as it was
+    sent.
 
-    At least one is there; either opens the gallery.
+    At least one of them is set; either opens the gallery.
     """
 
     account_id: UUID | None = None
@@ -24,26 +25,26 @@ class Manager:
 
     @property
     def name(self) -> str:
-        """What tells managers apart; holds the access key, so it is only good for hashing."""
+        """A text that differs between managers. It contains the access key, so it may only be hashed."""
         return f"{self.account_id or ''} {self.access_key or ''}"
 
 
 async def read_managed(queries: GalleryQueries, gallery_id: UUID, manager: Manager) -> Gallery:
-    """The gallery, tombstones included.
+    """Returns the gallery, tombstones included.
 
-    Raises GalleryKeyWrong for a key that is not this gallery's, whether the gallery exists or not, and
-    GalleryNotFound for an account that does not own it, likewise.
+    Raises GalleryKeyWrong for a key that is not this gallery's and GalleryNotFound for an account that does
+    not own it, in both cases whether the gallery exists or not.
     """
     return await _managed(gallery_id, manager, by_owner=queries.by_owner, by_key=queries.by_access_key)
 
 
 async def lock_managed(rows: GalleryRows, gallery_id: UUID, manager: Manager) -> Gallery:
-    """As `read_managed`; nobody else changes it until the commit."""
+    """As `read_managed`, and no other transaction changes the gallery until the commit."""
     return await _managed(gallery_id, manager, by_owner=rows.lock_by_owner, by_key=rows.lock_by_access_key)
 
 
 def key_hash_of(access_key: str) -> bytes:
-    """Raises GalleryKeyWrong for a text that is no access key."""
+    """Returns the hash of an access key. Raises GalleryKeyWrong for a text that is no access key."""
     key_hash = access_key_hash(access_key)
     if key_hash is None:
         raise GalleryKeyWrong
@@ -51,7 +52,7 @@ def key_hash_of(access_key: str) -> bytes:
 
 
 def matching(gallery: Gallery | None, gallery_id: UUID) -> Gallery:
-    """The gallery that a key led to, if it is the one that was asked for. Raises GalleryKeyWrong."""
+    """Returns the gallery found by a key if it is the requested one. Raises GalleryKeyWrong."""
     if gallery is None or gallery.id != gallery_id:
         raise GalleryKeyWrong
     return gallery

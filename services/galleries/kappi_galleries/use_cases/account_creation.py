@@ -14,8 +14,8 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme
-from kappi_galleries.domain import Gallery, GalleryId, Visibility
+from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.galleries import Gallery, GalleryId, Visibility
 from kappi_galleries.events import created
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
@@ -25,7 +25,7 @@ from kappi_galleries.use_cases.code_allocation import take_free_code
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccountGallery:
-    """What an account may choose. password: in the form it is hashed in, None for none."""
+    """The fields an account may choose. password: in the form in which it is hashed, None for none."""
 
     title: str | None = None
     visibility: Visibility = "shared"
@@ -34,7 +34,7 @@ class NewAccountGallery:
 
 
 class CreateAccountGallery:
-    """Makes galleries that have an owner, no access key and no end."""
+    """Creates galleries that have an owner, no access key and no deadline."""
 
     def __init__(
         self, *, outbox: Outbox, codes: CodeScheme, passwords: Passwords, clock: Clock, new_id: NewId
@@ -54,10 +54,11 @@ class CreateAccountGallery:
         call: IdempotentCall | None,
         render: Callable[[Gallery], StoredAnswer],
     ) -> StoredAnswer:
-        """The rendered gallery, or the answer kept before. shares: whose places its password takes.
+        """Returns the rendered gallery, or the answer stored before. shares: the queue shares that hashing
+        the password uses.
 
-        Raises AccessTokenInvalid for an account that was deleted, CodesExhausted, PasswordsBusy,
-        IdempotencyKeyReused.
+        Raises AccessTokenInvalid for an account that was deleted or is suspended, CodesExhausted,
+        PasswordsBusy, IdempotencyKeyReused.
         """
         password_hash = None
         if new.password is not None:

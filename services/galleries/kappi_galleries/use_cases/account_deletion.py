@@ -1,4 +1,4 @@
-"""Deleting everything an account owned here."""
+"""Deletion of everything that an account owned in this service."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ _log = get_logger(__name__)
 
 
 class AccountDeletion:
-    """The handler of `AccountDeleted`: a transaction for each page, so that none holds thousands of locks.
+    """The handler of `AccountDeleted`. It uses a transaction for each page, so that none holds thousands of
+    locks.
 
-    Whatever was committed before a crash is not found again; the event is recorded with the last page.
+    After a crash, the work that was committed is not found again. The event is recorded with the last page.
     """
 
     def __init__(self, *, outbox: Outbox, clock: Clock, consumer: str, page: int = PAGE) -> None:
-        """consumer: the name its events are recorded under. page: galleries per transaction."""
+        """consumer: the name under which events are recorded. page: galleries per transaction."""
         self._outbox = outbox
         self._clock = clock
         self._consumer = consumer
         self._page = page
 
     async def handle(self, envelope: Envelope[Any]) -> bool:
-        """False for a duplicate."""
+        """Returns False for a duplicate."""
         account_id: UUID = envelope.data.account_id
         async with self._outbox.begin() as unit:
-            # First, and committed: from here on the account gets no gallery, and posts and comments nothing.
+            # Committed first: from then on the account gets no gallery and adds no post or comment.
             await AccountRows(unit.connection).tombstone(account_id, deleted_at=envelope.data.deleted_at)
             await tombstone_author(unit.connection, account_id, deleted_at=envelope.data.deleted_at)
         await self._delete_posts(account_id)

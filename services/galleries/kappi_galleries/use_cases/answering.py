@@ -1,4 +1,6 @@
-"""One transaction, one answer, the same one for a request that is repeated under its `Idempotency-Key`."""
+"""Runs a use case in one transaction and answers a request repeated under its `Idempotency-Key` with the
+first answer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 async def answer_once(
     outbox: Outbox, call: IdempotentCall | None, act: Callable[[UnitOfWork], Awaitable[StoredAnswer]]
 ) -> StoredAnswer:
-    """Keep what `act` answers in its own transaction, or return what was kept before without acting.
+    """Store the answer of `act` in its own transaction, or return the answer stored before without acting.
 
     call: None where the client sent no key. Raises what `act` does, and IdempotencyKeyReused.
     """
@@ -26,10 +28,9 @@ async def answer_once(
 
 
 async def answered_before(outbox: Outbox, call: IdempotentCall | None) -> StoredAnswer | None:
-    """What was kept for a repeated request, looked up before anything costly is done for it.
+    """Returns the stored answer to a repeated request, so that costly work for it can be skipped.
 
-    None without a key, and for one that is not known: `answer_once` decides then. Raises
-    IdempotencyKeyReused.
+    Returns None without a key or for an unknown key; `answer_once` decides then. Raises IdempotencyKeyReused.
     """
     if call is None:
         return None

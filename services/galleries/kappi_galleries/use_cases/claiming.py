@@ -1,7 +1,7 @@
 """Taking an anonymous gallery into an account.
 
-The account must have room for what the gallery holds, which the media service knows: it is asked to reserve
-the room, between two transactions. What is reserved and not claimed then is given back there after a while.
+The account must have room for the gallery's content. The media service knows the room and is asked to reserve
+it between two transactions. A reservation that no claim follows is released there after some time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import GalleryNotFound
 from kappi_galleries.events import updated
-from kappi_galleries.media_service import ClaimRoom
+from kappi_galleries.media_client import ClaimRoom
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import key_hash_of, matching
@@ -27,11 +27,11 @@ from kappi_galleries.use_cases.answering import answer_once
 
 
 class _RoomNeeded(Exception):
-    """The gallery may be claimed, once there is room for it."""
+    """The gallery may be claimed once there is room for it."""
 
 
 class ClaimGallery:
-    """From then on the gallery has an owner and no end, and its access key opens nothing."""
+    """Gives an anonymous gallery an owner and removes its deadline; its access key then opens nothing."""
 
     def __init__(self, *, outbox: Outbox, room: ClaimRoom, clock: Clock) -> None:
         self._outbox = outbox
@@ -48,10 +48,11 @@ class ClaimGallery:
         call: IdempotentCall | None,
         render: Callable[[Gallery], StoredAnswer],
     ) -> StoredAnswer:
-        """Claiming what is the account's already is done: the answer to the first time may have been lost.
+        """Returns the rendered gallery. Claiming a gallery that the account already owns succeeds: the first
+        answer may have been lost.
 
-        Raises AccessTokenInvalid for an account that was deleted, GalleryKeyWrong, GalleryNotFound,
-        IdempotencyKeyReused, and what `ClaimRoom` does.
+        Raises AccessTokenInvalid for an account that was deleted or is suspended, GalleryKeyWrong,
+        GalleryNotFound, IdempotencyKeyReused, and what `ClaimRoom` does.
         """
 
         async def look(unit: UnitOfWork) -> StoredAnswer:
@@ -71,11 +72,11 @@ class ClaimGallery:
         return await answer_once(self._outbox, call, act)
 
     async def _find(self, unit: UnitOfWork, gallery_id: UUID, account_id: UUID, access_key: str) -> Gallery:
-        """The gallery, locked: the account's own, or one it may claim."""
+        """Returns the gallery, locked: the account's own, or one it may claim."""
         if not await AccountRows(unit.connection).admit(account_id):
             raise AccessTokenInvalid
         rows = GalleryRows(unit.connection)
-        # The row's lock decides between this and an expiry, or another claim with the same key.
+        # The row's lock decides between this claim and an expiry or another claim with the same key.
         found = await rows.lock_by_access_key(key_hash_of(access_key))
         if found is None:
             own = await rows.lock_by_owner(gallery_id, account_id)

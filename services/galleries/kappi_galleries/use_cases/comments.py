@@ -14,8 +14,8 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import CommentAdded, CommentDeleted
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.posts import Caller, Comment, CommentId, PostId
 from kappi_galleries.errors import CommentNotFound, CommentNotYours, PostNotFound
-from kappi_galleries.posts_domain import Caller, Comment, CommentId, PostId
 from kappi_galleries.repository.comments import CommentQueries, add_within
 from kappi_galleries.repository.posts import PostQueries
 from kappi_galleries.use_cases.answering import answer_once
@@ -25,14 +25,14 @@ KEPT_AUTHORS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CommentPage:
-    """Comments, the newest first. before: where to go on; None at the end."""
+    """Comments, the newest first. before: the id from which to continue; None at the end."""
 
     comments: list[Comment]
     before: UUID | None
 
 
 class Comments:
-    """The comments of posts that everybody sees."""
+    """The comments of visible posts."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class Comments:
         self._outbox = outbox
         self._clock = clock
         self._new_id = new_id
-        # The author of a post never changes; that the post is still there is for the statement to find out.
+        # The author of a post never changes. The statement itself checks that the post still exists.
         self._post_authors: OrderedDict[PostId, UUID] = OrderedDict()
 
     async def list(self, post_id: PostId, *, before: UUID | None, limit: int) -> CommentPage:
-        """Raises PostNotFound."""
+        """Returns a page of a post's comments. Raises PostNotFound."""
         found = await self._comments.page(post_id, before=before, limit=limit + 1)
         if found is None:
             raise PostNotFound
@@ -60,7 +60,10 @@ class Comments:
         return CommentPage(page, page[-1].id if len(found) > limit else None)
 
     async def add(self, caller: Caller, post_id: PostId, text: str) -> Comment:
-        """The new comment, counted. Raises PostNotFound, AccessTokenInvalid for a deleted account."""
+        """Returns the new comment, which is counted.
+
+        Raises PostNotFound, and AccessTokenInvalid for a deleted or suspended account.
+        """
         comment = self._comment(caller, post_id, text)
         event = self._outbox.row(await self._added(comment))
         if not await self._comments.add(caller, comment, event=event):
@@ -78,7 +81,10 @@ class Comments:
         *,
         render: Callable[[Comment], StoredAnswer],
     ) -> StoredAnswer:
-        """The rendered comment, or the answer kept before. Raises as `add` does, and IdempotencyKeyReused."""
+        """Returns the rendered comment, or the answer stored before.
+
+        Raises as `add` does, and IdempotencyKeyReused.
+        """
         comment = self._comment(caller, post_id, text)
         added = await self._added(comment)
 
@@ -92,7 +98,7 @@ class Comments:
         return await answer_once(self._outbox, call, act)
 
     async def delete(self, comment_id: CommentId, caller: Caller) -> None:
-        """Delete it as its author, the author of its post, or an administrator.
+        """Delete a comment as its author, the author of its post, or an administrator.
 
         Raises CommentNotFound, CommentNotYours.
         """

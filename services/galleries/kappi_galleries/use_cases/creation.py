@@ -10,8 +10,8 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme, access_key_hash
-from kappi_galleries.domain import Gallery, GalleryId, LifetimePolicy
+from kappi_galleries.domain.credentials import CodeScheme, access_key_hash
+from kappi_galleries.domain.galleries import Gallery, GalleryId, LifetimePolicy
 from kappi_galleries.events import created
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
 from kappi_galleries.use_cases.answering import answer_once
@@ -20,7 +20,9 @@ from kappi_galleries.use_cases.code_allocation import take_free_code
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGallery:
-    """What somebody without an account may choose. lifetime_s: seconds from now, None for the default."""
+    """The fields a caller without an account may choose. lifetime_s: seconds from now, None for the
+    default.
+    """
 
     title: str | None = None
     lifetime_s: int | None = None
@@ -36,7 +38,10 @@ class CreatedGallery:
 
 
 class CreateGallery:
-    """Makes galleries whose code the database alone keeps unique: no code is looked up before it is taken."""
+    """Creates anonymous galleries.
+
+    The database alone keeps codes unique: no code is looked up before it is taken.
+    """
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class CreateGallery:
         self._new_access_key = new_access_key
 
     async def create(self, new: NewGallery) -> CreatedGallery:
-        """Create in a transaction of its own: one round trip for each code tried, so mostly one.
+        """Create a gallery in a transaction of its own, with one round trip per tried code, so mostly one.
 
         Raises LifetimeRefused, CodesExhausted.
         """
@@ -77,7 +82,8 @@ class CreateGallery:
     async def create_once(
         self, call: IdempotentCall, new: NewGallery, *, render: Callable[[CreatedGallery], StoredAnswer]
     ) -> StoredAnswer:
-        """Create and keep the rendered answer in one transaction, or return the answer kept before.
+        """Create a gallery and store the rendered answer in one transaction, or return the answer stored
+        before.
 
         Raises as `create` does, and IdempotencyKeyReused.
         """

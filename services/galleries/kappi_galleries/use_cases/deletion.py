@@ -1,4 +1,4 @@
-"""Saying *deleted*: the one place that does, whoever asked for it."""
+"""The one place that deletes a gallery and publishes `GalleryDeleted`, whatever the reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.events import GalleryDeleted
 
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.statistics import StatisticsRows
 
@@ -20,7 +20,7 @@ async def delete(
     reason: Literal["requested", "expired", "account_deleted"],
     now: datetime,
 ) -> None:
-    """Turn a gallery that is locked in this transaction into its tombstone, and publish that."""
+    """Turn a gallery that is locked in this transaction into a tombstone, and publish the deletion."""
     version = gallery.version + 1
     await GalleryRows(unit.connection).tombstone(gallery.id, deleted_at=now, version=version)
     await StatisticsRows(unit.connection).tombstone(gallery.id)

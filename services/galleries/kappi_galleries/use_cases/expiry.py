@@ -1,4 +1,4 @@
-"""Judging the janitor's claim that a gallery is due."""
+"""Checks the janitor's claim that a gallery is due."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ _log = get_logger(__name__)
 
 
 class Expiry:
-    """The effect of `GalleryExpired`: deletes what is truly due, ignores what was extended or is gone."""
+    """The effect of `GalleryExpired`: deletes a gallery that is due and ignores one that was extended or is
+    gone.
+    """
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
     async def handle(self, unit: UnitOfWork, envelope: Envelope[GalleryExpired]) -> None:
-        """Due is decided at the event's `as_of`, by the deadline stored here, not the one in the event.
+        """Delete the gallery if its stored deadline, not the one in the event, is due at the event's `as_of`.
 
         Raises Poison for a gallery this service never had.
         """

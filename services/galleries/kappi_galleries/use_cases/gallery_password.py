@@ -1,4 +1,4 @@
-"""Opening a gallery that has a password."""
+"""Checks the passwords of galleries and limits wrong attempts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kappi_chassis.fair_queue import Shares
 from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_galleries import metrics
-from kappi_galleries.domain import PasswordRefused, read_password
+from kappi_galleries.domain.galleries import PasswordRefused, read_password
 from kappi_galleries.errors import GalleryPasswordRequired, GalleryPasswordWrong, TooManyPasswordAttempts
 from kappi_galleries.repository.attempts import AttemptQueries
 from kappi_galleries.repository.galleries import GalleryQueries
@@ -22,14 +22,16 @@ from kappi_galleries.repository.galleries import GalleryQueries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptLimit:
-    """burst: wrong passwords at once. refill: after how long one more is allowed."""
+    """The limit of wrong passwords. burst: allowed at once. refill: the time after which one more is
+    allowed.
+    """
 
     burst: int
     refill: timedelta
 
 
 class GalleryPasswordCheck:
-    """Checks passwords, slowing down who guesses: by gallery and client, over all replicas."""
+    """Checks passwords and slows down guessing, per gallery and client, over all replicas."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class GalleryPasswordCheck:
         secret: bytes,
         clock: Clock,
     ) -> None:
-        """secret: any, the same in every replica; clients are counted under hashes keyed with it."""
+        """secret: any value, the same in every replica. Clients are counted under hashes keyed with it."""
         self._queries = queries
         self._attempts = attempts
         self._passwords = passwords
@@ -52,15 +54,17 @@ class GalleryPasswordCheck:
     async def check(
         self, gallery_id: UUID, *, password_hash: str, password: str | None, client: str | None
     ) -> None:
-        """Returns when the password is right. client: whom to count it for; None is one like any other.
+        """Return if the password is right. client: the client that the attempt is counted for; None is one
+        more client.
 
-        Raises GalleryPasswordRequired, GalleryPasswordWrong, TooManyPasswordAttempts, also for the right
-        password of a client that guessed too often, and PasswordsBusy.
+        Raises GalleryPasswordRequired, GalleryPasswordWrong, PasswordsBusy, and TooManyPasswordAttempts,
+        which also refuses the right password of a client that guessed too often.
         """
         if not password:
             raise GalleryPasswordRequired
         subject = self._subject(gallery_id, client)
-        # Counted before it is checked: attempts at once must not all be checked before the first is counted.
+        # The attempt is counted before the check, because concurrent attempts must not all be checked before
+        # the first is counted.
         await self._take(subject)
         shares = Shares(address=client or "unknown")
         try:
@@ -90,7 +94,7 @@ class GalleryPasswordCheck:
         return await self._passwords.matches(read, stored=password_hash, shares=shares)
 
     async def _rehash(self, gallery_id: UUID, password: str, old: str, shares: Shares) -> None:
-        # There will be another time, when fewer passwords wait.
+        # The next right password can be rehashed instead, when fewer passwords wait.
         with suppress(PasswordsBusy):
             new = await self._passwords.hash(read_password(password), shares=shares)
             await self._queries.rehash(gallery_id, old=old, new=new)

@@ -1,4 +1,4 @@
-"""Turning a code, an access key or an owner's token into a grant."""
+"""Issues a grant for a code, an access key or an owner's token."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kappi_contracts.accounts import AccountClaims
 from kappi_contracts.grants import Grant, PublicGallery, Right
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import access_key_hash, read_code
-from kappi_galleries.domain import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
+from kappi_galleries.domain.credentials import access_key_hash, read_code
+from kappi_galleries.domain.galleries import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
+from kappi_galleries.domain.links import Links
 from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
-from kappi_galleries.links import Links
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.use_cases.gallery_password import GalleryPasswordCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedGrant:
-    """A grant as a token. expires_in: seconds it may be used."""
+    """A grant as a token. expires_in: its lifetime in seconds."""
 
     grant: str
     expires_in: int
@@ -32,7 +32,9 @@ class SealedGrant:
 
 
 class IssueGrants:
-    """Answers who may do what, once; whoever gets the grant asks nobody again while it lasts."""
+    """Issues grants, which state a holder's rights, so that services need no further call while a grant
+    lasts.
+    """
 
     def __init__(
         self,
@@ -50,10 +52,10 @@ class IssueGrants:
         self._clock = clock
 
     async def for_code(self, code: str, *, password: str | None, client: str | None) -> SealedGrant:
-        """A grant to view. client: whom wrong passwords are counted for.
+        """Returns a grant to view. client: the client that wrong passwords are counted for.
 
-        Raises GalleryNotFound, the same for every gallery this code does not lead to, and as
-        `Unlocking.check` does.
+        Raises GalleryNotFound, the same for every gallery that the code does not open, and as
+        `GalleryPasswordCheck.check` does.
         """
         shared = await self._queries.shared_by_code(read_code(code), now=self._clock())
         if shared is None:
@@ -66,13 +68,13 @@ class IssueGrants:
                 )
             except Problem as problem:
                 raise _refusal(problem) from None
-        # Read again: a password may have waited long for its turn.
+        # The clock is read again, because the password may have waited long in the queue.
         return self._seal(gallery, "view", now=self._clock())
 
     async def for_owner(self, gallery_id: UUID, claims: AccountClaims) -> SealedGrant:
-        """A grant to manage. claims: of a verified token.
+        """Returns a grant to manage. claims: of a verified token.
 
-        Raises GalleryNotFound for what is not theirs, GalleryTakenDown.
+        Raises GalleryNotFound for a gallery that the account does not own, GalleryTakenDown.
         """
         now = self._clock()
         gallery = await self._queries.by_owner(gallery_id, claims.account_id)
@@ -83,8 +85,10 @@ class IssueGrants:
         return self._seal(gallery, "manage", now=now, tier=claims.tier, ends_at=token_ends_at)
 
     async def for_access_key(self, access_key: str) -> SealedGrant:
-        """A grant to manage. Raises GalleryKeyWrong; GalleryNotFound when the key's own gallery is
-        gone; GalleryTakenDown."""
+        """Returns a grant to manage.
+
+        Raises GalleryKeyWrong, GalleryNotFound when the key's own gallery is gone, GalleryTakenDown.
+        """
         now = self._clock()
         key_hash = access_key_hash(access_key)
         gallery = None if key_hash is None else await self._queries.by_access_key(key_hash)
@@ -104,7 +108,7 @@ class IssueGrants:
         tier: str | None = None,
         ends_at: datetime | None = None,
     ) -> SealedGrant:
-        # A grant must not outlive what it was given for: the gallery, or the token.
+        # A grant must not outlive the gallery or the token that it was issued for.
         ends = [end - now for end in (gallery.expires_at, ends_at) if end is not None]
         lifetime = min(GRANT_LIFETIME, *ends) if ends else GRANT_LIFETIME
         grant = Grant(

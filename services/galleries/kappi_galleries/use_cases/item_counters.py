@@ -1,4 +1,4 @@
-"""Keeping the counters of galleries exact, whatever order the events of their items come in."""
+"""Keeps the counters of galleries exact, whatever the order of the events about their items."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaMoved, MediaReady
 
 from kappi_galleries import metrics
-from kappi_galleries.domain import CountedItem, GalleryId, MediaId, count, is_kept, newest
+from kappi_galleries.domain.galleries import CountedItem, GalleryId, MediaId, count, is_kept, newest
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.repository.items import ItemRows
 from kappi_galleries.repository.statistics import StatisticsRows
@@ -29,7 +29,7 @@ async def count_ready(unit: UnitOfWork, envelope: Envelope[MediaReady]) -> None:
 
 
 async def count_moved(unit: UnitOfWork, envelope: Envelope[MediaMoved]) -> None:
-    """The effect of `MediaMoved`. Raises Poison where this service never had one of the two galleries."""
+    """The effect of `MediaMoved`. Raises Poison if this service never had one of the two galleries."""
     event = envelope.data
     item = CountedItem(
         gallery_id=GalleryId(event.gallery_id),
@@ -48,8 +48,9 @@ async def count_deleted(unit: UnitOfWork, envelope: Envelope[MediaDeleted]) -> N
         gallery_id=GalleryId(event.gallery_id), sequence=envelope.sequence, state="deleted", size_bytes=0
     )
     await _apply(unit, tombstone, media_id=event.media_id)
-    # Under its gallery's lock, so that an access that is being counted there is seen. An access that is being
-    # counted in a gallery it was moved from may stay; that gallery lists accesses of moved items anyway.
+    # This runs under the gallery's lock, so that an access that is being counted in this gallery is seen. An
+    # access that is being counted in a gallery that the item was moved from may stay; that gallery lists
+    # accesses of moved items anyway.
     await StatisticsRows(unit.connection).forget_item(event.media_id)
 
 
@@ -57,7 +58,8 @@ async def _apply(
     unit: UnitOfWork, news: CountedItem, *, media_id: UUID, from_gallery_id: UUID | None = None
 ) -> None:
     items = ItemRows(unit.connection)
-    # Two events about one item may name different galleries. The galleries' locks hold off their deletion.
+    # Two events about one item may name different galleries, so the item is locked. The galleries' locks
+    # delay their deletion.
     await items.lock(MediaId(media_id))
     named = {news.gallery_id, from_gallery_id or news.gallery_id}
     galleries = await GalleryRows(unit.connection).lock_of_item(media_id, named=named)

@@ -1,4 +1,4 @@
-"""What a gallery's manager does with it: read, change, delete."""
+"""The manager's use cases on a gallery: list, read, change, delete."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme
-from kappi_galleries.domain import Gallery, LifetimePolicy, Visibility
+from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.galleries import Gallery, LifetimePolicy, Visibility
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts, GalleryNotFound
 from kappi_galleries.events import updated
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows, Secrets
@@ -24,22 +24,23 @@ from kappi_galleries.use_cases.deletion import delete
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TitleChange:
-    """A new title; None takes it away."""
+    """A new title; None removes it."""
 
     title: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordChange:
-    """A new password, in the form it is hashed in; None takes it away."""
+    """A new password, in the form in which it is hashed; None removes it."""
 
     password: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryChange:
-    """What to change; None leaves a part as it is. keep_code: of a private gallery that is shared.
-    lifetime_s: seconds from now."""
+    """The requested changes; None leaves a field as it is. keep_code: keep the code of a private gallery that
+    becomes shared. lifetime_s: seconds from now.
+    """
 
     title: TitleChange | None = None
     visibility: Visibility | None = None
@@ -51,14 +52,17 @@ class GalleryChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryPage:
-    """Galleries, the newest first. next_before: the id to go on from; None at the end."""
+    """Galleries, the newest first. next_before: the id from which to continue; None at the end."""
 
     galleries: list[Gallery]
     next_before: UUID | None
 
 
 class GalleryManagement:
-    """Every method on one gallery raises GalleryKeyWrong or GalleryNotFound, as `access` tells."""
+    """The use cases of a manager.
+
+    Every method on one gallery raises GalleryKeyWrong or GalleryNotFound, as `access` describes.
+    """
 
     def __init__(
         self,
@@ -78,13 +82,13 @@ class GalleryManagement:
         self._clock = clock
 
     async def list_mine(self, account_id: UUID, *, before: UUID | None, limit: int) -> GalleryPage:
-        """Living galleries of an account. before: the id the page before ended with."""
+        """Returns living galleries of an account. before: the last id of the page before."""
         found = await self._queries.page_of_owner(account_id, before=before, limit=limit + 1)
         page = found[:limit]
         return GalleryPage(galleries=page, next_before=page[-1].id if len(found) > limit else None)
 
     async def read(self, gallery_id: UUID, manager: Manager) -> Gallery:
-        """Raises GalleryNotFound when it is deleted or past its deadline."""
+        """Returns the gallery. Raises GalleryNotFound when it is deleted or past its deadline."""
         gallery = await read_managed(self._queries, gallery_id, manager)
         if gallery.is_gone(self._clock()):
             raise GalleryNotFound
@@ -93,12 +97,12 @@ class GalleryManagement:
     async def change(
         self, gallery_id: UUID, manager: Manager, *, change: GalleryChange, shares: Shares
     ) -> Gallery:
-        """The gallery after the change. Without a difference nothing is written or published.
+        """Returns the gallery after the change. Nothing is written or published when nothing differs.
 
-        shares: whose places a new password takes.
+        shares: the queue shares that hashing a new password uses.
 
         Raises GalleryNotFound, AccountRequired, ExpiryNotForAccounts, LifetimeRefused, PasswordsBusy,
-        CodesExhausted.
+        TooManyCodes, CodesExhausted.
         """
         now = self._clock()
         secrets = await self._hashed(gallery_id, manager, change=change, shares=shares)
@@ -113,14 +117,17 @@ class GalleryManagement:
                 return gallery
             if changed.visibility == "shared" != gallery.visibility and not change.keep_code:
                 # A link that was withdrawn must not come back to life by itself.
-                changed = await with_new_code(changed, rows, self._codes)
+                changed = await with_new_code(changed, rows, self._codes, now=now)
             changed = replace(changed, version=gallery.version + 1, updated_at=now)
             await rows.update(changed, secrets=secrets)
             await unit.publish(updated(changed), sequence=changed.version)
         return changed
 
     async def remove(self, gallery_id: UUID, manager: Manager) -> None:
-        """Delete it. Again is the same as once, so that a client that lost the answer may repeat."""
+        """Delete the gallery.
+
+        Repeating it has no further effect, so a client that lost the answer may repeat it.
+        """
         now = self._clock()
         async with self._outbox.begin() as unit:
             gallery = await lock_managed(GalleryRows(unit.connection), gallery_id, manager)
@@ -136,8 +143,8 @@ class GalleryManagement:
             return {}
         if change.password.password is None:
             return {"password_hash": None}
-        # Looked at before anything is hashed: a hash is only worth its price for those who may change it, and
-        # must not be waited for while the row is locked.
+        # The permission is checked before hashing, because a hash is costly and must not be spent on callers
+        # that may not change the gallery. The row must not be locked while a hash is waited for.
         _check(await self.read(gallery_id, manager), change)
         return {"password_hash": await self._passwords.hash(change.password.password, shares=shares)}
 

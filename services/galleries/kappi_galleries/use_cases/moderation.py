@@ -1,9 +1,8 @@
-"""What administrators decided against misuse, applied to galleries."""
+"""Applies administrators' decisions against misuse to galleries."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
@@ -13,11 +12,12 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
 
-from kappi_galleries.credentials import read_code
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.credentials import read_code
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.events import updated
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
+from kappi_galleries.repository.takedowns import TakedownRows
 
 PAGE = 100
 
@@ -31,38 +31,44 @@ class Takedowns:
         self._clock = clock
 
     async def apply(self, unit: UnitOfWork, envelope: Envelope[GalleryTakedownChanged]) -> None:
-        """Close the gallery that is named, or open the one that is down by this decision."""
+        """Close the gallery that is named, or open the one that was down by this decision alone."""
         order = envelope.data
-        rows = GalleryRows(unit.connection)
+        rows, takedowns = GalleryRows(unit.connection), TakedownRows(unit.connection)
         if order.lifted:
             gallery = await rows.lock_by_takedown(order.takedown_id)
-            closing: dict[str, Any] = {"takedown_id": None, "takedown_reason": None}
         else:
             gallery = await _named(rows, order.gallery)
-            closing = {"takedown_id": order.takedown_id, "takedown_reason": order.reason}
         if gallery is None or gallery.deleted_at is not None:
             _log.info("takedown.no_gallery", takedown_id=str(order.takedown_id))
             return
-        await _change(unit, replace(gallery, **closing), clock=self._clock)
-        event = "gallery.opened" if order.lifted else "gallery.taken_down"
+        if order.lifted:
+            await takedowns.remove(order.takedown_id)
+        else:
+            await takedowns.add(order.takedown_id, gallery.id, reason=order.reason)
+        by, reason = await takedowns.newest_of(gallery.id)
+        await _change(unit, replace(gallery, takedown_id=by, takedown_reason=reason), clock=self._clock)
+        event = "gallery.opened" if by is None else "gallery.taken_down"
         _log.info(event, gallery_id=str(gallery.id), takedown_id=str(order.takedown_id))
 
 
 class Suspensions:
-    """The handler of `AccountSuspensionChanged`: a transaction for each page, as `AccountDeletion` does."""
+    """The handler of `AccountSuspensionChanged`.
+
+    It uses a transaction for each page, as `AccountDeletion` does.
+    """
 
     def __init__(self, *, outbox: Outbox, clock: Clock, consumer: str, page: int = PAGE) -> None:
-        """consumer: the name its events are recorded under. page: galleries per transaction."""
+        """consumer: the name under which events are recorded. page: galleries per transaction."""
         self._outbox = outbox
         self._clock = clock
         self._consumer = consumer
         self._page = page
 
     async def handle(self, envelope: Envelope[AccountSuspensionChanged]) -> bool:
-        """False for a duplicate."""
+        """Returns False for a duplicate."""
         change = envelope.data
         async with self._outbox.begin() as unit:
-            # First, and committed: from here on a suspended account gets no gallery.
+            # Committed first: from then on a suspended account gets no gallery.
             is_newest = await AccountRows(unit.connection).note_suspension(
                 change.account_id, suspended=change.suspended, sequence=envelope.sequence
             )
@@ -86,7 +92,7 @@ class Suspensions:
 
 
 async def _named(rows: GalleryRows, text: str) -> Gallery | None:
-    """By its id or its code."""
+    """Returns the gallery with this id or code, locked."""
     try:
         return await rows.lock(UUID(text))
     except ValueError:

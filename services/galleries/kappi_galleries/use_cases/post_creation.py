@@ -1,7 +1,7 @@
-"""Creating a post: a draft, its picture, then everybody sees it.
+"""Creating a post: a draft, then its picture, then its publication.
 
-The media service is called between two transactions. The post is visible after the second one; a draft that
-is left behind, by a killed process say, is swept after its time, and its picture with it.
+The media service is called between two transactions. The post is visible after the second one. A draft that
+is left behind, for example by a killed process, is swept after its lifetime together with its picture.
 """
 
 from __future__ import annotations
@@ -21,33 +21,36 @@ from kappi_chassis.problems import Problem, Unavailable
 from kappi_contracts.events import PostCreated, PostDeleted
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.posts import Caller, Post, PostId
 from kappi_galleries.errors import PicturesUnavailable
-from kappi_galleries.media_service import MediaRefused, Pictures
-from kappi_galleries.posts_domain import Caller, Post, PostId
+from kappi_galleries.media_client import MediaRefused, Pictures
 from kappi_galleries.repository.posts import PostQueries, PostRows, publish_draft
 
 CallOf = Callable[[bytes], IdempotentCall]
-"""An idempotent call with that fingerprint of its request."""
+"""Returns the idempotent call for a fingerprint of the request."""
 Render = Callable[[Post], StoredAnswer]
 _FIRST_SEQUENCE = 1
 
 
 class PictureUpload(Protocol):
-    """A picture on its way in, with a caption before or after it."""
+    """A picture that is being received, with a caption before or after it."""
 
     at_most_bytes: int | None
 
     def content(self) -> AsyncIterator[bytes]:
-        """The picture. Iterated once, to its end."""
+        """Yields the picture. It is iterated once, to its end."""
         ...
 
     def caption(self) -> str | None:
-        """Known once the content has come. Raises ValidationFailed, MalformedForm."""
+        """Returns the caption, known after the content has arrived.
+
+        Raises ValidationFailed, MalformedForm.
+        """
         ...
 
 
 class _Hashed:
-    """Content that is hashed while it passes."""
+    """Content that is hashed while it passes through."""
 
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
@@ -55,7 +58,7 @@ class _Hashed:
         self._first = b""
 
     async def begin(self) -> None:
-        """Wait for the first piece, so that a request without a picture ends before anything is begun."""
+        """Wait for the first piece, so that a request without a picture ends before a draft is created."""
         self._first = await anext(self._pieces, b"")
         self._digest.update(self._first)
 
@@ -67,7 +70,10 @@ class _Hashed:
             yield piece
 
     def fingerprint(self, caption: str | None) -> bytes:
-        """Of the request: not of its bytes, because a form that is sent again has another boundary."""
+        """Returns the fingerprint of picture and caption.
+
+        The raw body is not hashed, since a repeated form has another boundary.
+        """
         return self._digest.digest() + (b"" if caption is None else b"caption" + caption.encode())
 
 
@@ -78,7 +84,10 @@ class _Draft:
 
 
 class CreatePost:
-    """Every method raises AccessTokenInvalid for an account that was deleted."""
+    """Creates posts.
+
+    Every method raises AccessTokenInvalid for an account that was deleted or is suspended.
+    """
 
     def __init__(
         self,
@@ -98,7 +107,7 @@ class CreatePost:
     async def from_upload(
         self, caller: Caller, upload: PictureUpload, *, call_of: CallOf | None, render: Render
     ) -> StoredAnswer:
-        """The rendered post, or the answer kept before.
+        """Returns the rendered post, or the answer stored before.
 
         Raises what `Pictures` and the upload do, IdempotencyKeyReused.
         """
@@ -127,7 +136,7 @@ class CreatePost:
         call: IdempotentCall | None,
         render: Render,
     ) -> StoredAnswer:
-        """As `from_upload`; the picture is that of an item of the caller's."""
+        """As `from_upload`, with the picture of one of the caller's items."""
         if call is not None and await self._is_known(call):
             return await self._repeat(call)
 
@@ -169,7 +178,9 @@ class CreatePost:
         call: IdempotentCall | None,
         render: Render,
     ) -> tuple[StoredAnswer, bool]:
-        """The answer, and whether it tells of this draft: a request with the same key may have been first."""
+        """Returns the answer, and whether it is about this draft; a request with the same key may have been
+        first.
+        """
         async with self._outbox.begin() as unit:
             known = None if call is None else await call.begin(unit.connection)
             if known is not None:
@@ -194,19 +205,21 @@ class CreatePost:
         return answer, True
 
     async def _why_not(self, unit: UnitOfWork, post_id: PostId) -> Problem:
-        """Why a draft cannot be shown: it took so long that it was swept, or its account was deleted."""
+        """Returns why a draft cannot be published: it was swept because it took too long, or its account may
+        not post.
+        """
         if await PostRows(unit.connection).is_there(post_id):
             return AccessTokenInvalid()
         return PicturesUnavailable("The picture took too long. Send it again.", retry_after_s=1)
 
     async def _drop(self, post_id: PostId) -> None:
-        """Forget a draft whose picture was refused: nothing is stored of it."""
+        """Remove a draft whose picture was refused, of which nothing is stored."""
         async with self._outbox.begin() as unit:
             await PostRows(unit.connection).remove(post_id)
         metrics.POSTS.labels("refused").inc()
 
     async def _abandon(self, post_id: PostId, caller: Caller) -> None:
-        """Give a draft up, and have removed what may be stored of it."""
+        """Remove a draft and publish its deletion, so that anything stored of it is removed, too."""
         async with self._outbox.begin() as unit:
             rows = PostRows(unit.connection)
             if await rows.lock_draft(post_id) is None:
@@ -228,6 +241,6 @@ class CreatePost:
     async def _repeat(self, call: IdempotentCall) -> StoredAnswer:
         async with self._outbox.begin() as unit:
             known = await call.begin(unit.connection)
-            if known is None:  # forgotten just now, after its time
+            if known is None:  # it expired after `_is_known` found it
                 raise Unavailable("Send it again.", retry_after_s=1)
         return known

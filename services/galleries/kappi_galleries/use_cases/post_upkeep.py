@@ -1,4 +1,4 @@
-"""Upkeep of posts: comments of deleted ones go, drafts left behind are swept, counts are checked."""
+"""Upkeep of posts: removes the comments of deleted posts, sweeps abandoned drafts and checks counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick, PostDeleted
 
 from kappi_galleries import metrics
-from kappi_galleries.posts_domain import PostId
+from kappi_galleries.domain.posts import PostId
 from kappi_galleries.repository.comments import CommentQueries, mend_count, purge_some_of_post
 from kappi_galleries.repository.posts import PostRows
 
@@ -20,15 +20,18 @@ PURGE_PAGE = 2_000
 SWEEP_PAGE = 100
 CHECK_PAGE = 200
 CHECKED_PER_TICK = 20_000
-"""Posts; the next tick goes on from there. A consumer that worked for minutes would lose its partition."""
+"""Posts checked per tick; the next tick continues after them.
+
+A consumer that works for minutes would lose its partition.
+"""
 
 _log = get_logger(__name__)
 
 
 class PurgeComments:
-    """Handles PostDeleted: a transaction for each page of comments, then the post's row goes.
+    """Handles PostDeleted: removes the comments in a transaction per page, then the post's row.
 
-    Needs no inbox: each step removes what is still there.
+    It needs no inbox: each step removes what still exists.
     """
 
     def __init__(self, outbox: Outbox, *, page: int = PURGE_PAGE) -> None:
@@ -36,7 +39,7 @@ class PurgeComments:
         self._page = page
 
     async def __call__(self, envelope: Envelope[PostDeleted]) -> bool:
-        """False when there was nothing left."""
+        """Returns False when nothing was left to remove."""
         post_id = PostId(envelope.data.post_id)
         total = 0
         while True:
@@ -51,9 +54,9 @@ class PurgeComments:
 
 
 class PostUpkeep:
-    """Handles JanitorTick. draft_lifetime: how long storing a picture may take.
+    """Handles JanitorTick. draft_lifetime: the longest time that storing a picture may take.
 
-    Needs no inbox: a tick that comes again finds only what is left.
+    It needs no inbox: a repeated tick finds only the remaining work.
     """
 
     def __init__(
@@ -66,8 +69,9 @@ class PostUpkeep:
         self._checked_up_to: PostId | None = None
 
     async def __call__(self, envelope: Envelope[JanitorTick]) -> bool:
-        """Always True: a tick that finds nothing to do was not in vain."""
-        # By the wall clock, too: a tick from the future must not take a draft whose picture is coming.
+        """Returns True always: a tick counts as handled even if it finds nothing to do."""
+        # The wall clock limits the instant: a tick from the future must not remove a draft whose picture is
+        # being stored.
         at = min(envelope.data.at, self._clock())
         swept = await self.sweep_drafts(at)
         checked, mended = await self.check_counts()
@@ -75,7 +79,7 @@ class PostUpkeep:
         return True
 
     async def sweep_drafts(self, at: datetime) -> int:
-        """Delete drafts that were begun longer ago than their lifetime; returns how many."""
+        """Delete drafts that are older than their lifetime. Returns how many were deleted."""
         total = 0
         while True:
             async with self._outbox.begin() as unit:
@@ -93,7 +97,7 @@ class PostUpkeep:
                 return total
 
     async def check_counts(self) -> tuple[int, int]:
-        """Compare posts' counts with their comments and mend those that differ; (checked, mended)."""
+        """Compare posts' counts with their comments and correct wrong ones. Returns (checked, corrected)."""
         checked = mended = 0
         while checked < CHECKED_PER_TICK:
             page = await self._comments.check(after=self._checked_up_to, limit=CHECK_PAGE)

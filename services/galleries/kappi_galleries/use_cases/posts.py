@@ -1,4 +1,4 @@
-"""Reading the posts, deleting one."""
+"""Reading posts and deleting one."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import PostDeleted
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.posts import Caller, ListPosition, Post, PostId
 from kappi_galleries.errors import PostNotFound, PostNotYours
-from kappi_galleries.posts_domain import Caller, ListPosition, Post, PostId
 from kappi_galleries.repository.posts import PostQueries, PostRows
 
 
 @dataclass(frozen=True, slots=True)
 class PostPage:
-    """Posts, the most commented first. after: where to go on; None at the end."""
+    """Posts, the most commented first. after: the position from which to continue; None at the end."""
 
     posts: list[Post]
     after: ListPosition | None
 
 
 class Posts:
-    """The posts that everybody sees."""
+    """The visible posts."""
 
     def __init__(self, queries: PostQueries, *, outbox: Outbox, clock: Clock) -> None:
         self._queries = queries
@@ -34,8 +34,11 @@ class Posts:
         self._clock = clock
 
     async def list(self, *, after: ListPosition | None, limit: int) -> PostPage:
-        """By comments, then the newest first. A reader who goes on from page to page is shown no post twice,
-        and every post whose count did not change meanwhile (ADR-0022)."""
+        """Returns posts ordered by number of comments, then the newest first.
+
+        A reader that continues from page to page gets no post twice, and gets every post whose count did not
+        change in the meantime (ADR-0022).
+        """
         if after is None:
             found, snapshot = await self._queries.first_page(limit=limit + 1)
         else:
@@ -47,14 +50,17 @@ class Posts:
         return PostPage(page, ListPosition(last.comment_count, last.id, snapshot))
 
     async def read(self, post_id: PostId) -> Post:
-        """Raises PostNotFound."""
+        """Returns the post. Raises PostNotFound."""
         post = await self._queries.find(post_id)
         if post is None:
             raise PostNotFound
         return post
 
     async def delete(self, post_id: PostId, caller: Caller) -> None:
-        """Gone at once for everybody; picture and comments follow. Raises PostNotFound, PostNotYours."""
+        """Delete a post.
+
+        It is invisible at once; picture and comments follow. Raises PostNotFound, PostNotYours.
+        """
         async with self._outbox.begin() as unit:
             locked = await PostRows(unit.connection).lock_live(post_id)
             if locked is None:
@@ -82,7 +88,9 @@ async def tombstone(
     reason: Literal["requested", "account_deleted"],
     now: datetime,
 ) -> None:
-    """Show a post that is locked in this transaction no more, and tell of it. version: before this."""
+    """Turn a post that is locked in this transaction into a tombstone, and publish its deletion. version:
+    before the deletion.
+    """
     await PostRows(unit.connection).tombstone(post_id, version=version + 1)
     event = PostDeleted(post_id=post_id, author_id=author_id, reason=reason, deleted_at=now)
     await unit.publish(event, sequence=version + 1)

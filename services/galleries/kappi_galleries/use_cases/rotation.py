@@ -1,4 +1,4 @@
-"""Replacing a code or an access key that got into the wrong hands."""
+"""Replaces a code or an access key that has leaked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
-from kappi_galleries.credentials import CodeScheme
-from kappi_galleries.domain import Gallery
+from kappi_galleries.domain.credentials import CodeScheme
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.errors import GalleryNotFound
 from kappi_galleries.events import updated
 from kappi_galleries.repository.galleries import GalleryRows, Secrets
@@ -22,7 +22,10 @@ from kappi_galleries.use_cases.code_allocation import with_new_code
 
 
 class Rotation:
-    """The old secret stops working with the commit. Every method raises as `access` tells."""
+    """Replaces secrets; the old secret stops working with the commit.
+
+    Every method raises as `access` describes.
+    """
 
     def __init__(
         self, *, outbox: Outbox, codes: CodeScheme, clock: Clock, new_access_key: Callable[[], str]
@@ -40,12 +43,13 @@ class Rotation:
         call: IdempotentCall | None,
         render: Callable[[Gallery], StoredAnswer],
     ) -> StoredAnswer:
-        """The old code is never handed out again. Raises CodesExhausted, IdempotencyKeyReused."""
+        """The old code is never handed out again. Raises TooManyCodes, CodesExhausted,
+        IdempotencyKeyReused."""
 
         async def act(unit: UnitOfWork) -> StoredAnswer:
             rows = GalleryRows(unit.connection)
             gallery = await self._lock(rows, gallery_id, manager)
-            changed = await with_new_code(gallery, rows, self._codes)
+            changed = await with_new_code(gallery, rows, self._codes, now=self._clock())
             changed = await self._write(unit, changed, secrets={})
             metrics.ROTATED.labels("code").inc()
             return render(changed)
@@ -60,10 +64,10 @@ class Rotation:
         call: IdempotentCall | None,
         render: Callable[[str], StoredAnswer],
     ) -> StoredAnswer:
-        """Only a holder of the old key may, so only an anonymous gallery's can be rotated.
+        """Replace the access key. The old key is needed, so only an anonymous gallery's key can be replaced.
 
-        Whoever loses the answer has neither key any more, unless they sent an `Idempotency-Key`. render: gets
-        the only copy of the new key. Raises IdempotencyKeyReused.
+        A client that loses the answer has neither key any more, unless it sent an `Idempotency-Key`. render:
+        receives the only copy of the new key. Raises IdempotencyKeyReused.
         """
 
         async def act(unit: UnitOfWork) -> StoredAnswer:

@@ -1,4 +1,4 @@
-"""Accesses to galleries: counted from events, shown, forgotten."""
+"""Accesses to galleries: counting them from events, showing them and removing old counters."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick, MediaAccessed
 
 from kappi_galleries import metrics
+from kappi_galleries.domain.statistics import ItemCount, Sums, by_day, for_owner
 from kappi_galleries.errors import GalleryNotFound
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
 from kappi_galleries.repository.statistics import StatisticsQueries, StatisticsRows
-from kappi_galleries.statistics import ItemCount, Sums, by_day, for_owner
 from kappi_galleries.use_cases.access import Manager, read_managed
 
 RETENTION: Final = timedelta(days=730)
@@ -28,7 +28,7 @@ ITEMS_SHOWN: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """items: those that were asked for most; none over all galleries."""
+    """Statistics over a range of days. items: the most accessed ones; empty over all galleries."""
 
     days: DayRange
     totals: Sums
@@ -37,11 +37,11 @@ class Shown:
 
 
 async def count_accesses(unit: UnitOfWork, envelope: Envelope[MediaAccessed]) -> None:
-    """The effect of `MediaAccessed`. Order does not matter: counts are added.
+    """The effect of `MediaAccessed`. Order does not matter, because counts are added.
 
     Raises Poison for a gallery this service never had.
     """
-    # The gallery's lock waits for its deletion, after which nothing is counted for it.
+    # The gallery's lock waits for the gallery's deletion, after which nothing is counted for it.
     gallery = await GalleryRows(unit.connection).lock(envelope.data.gallery_id)
     if gallery is None:
         raise Poison(f"no gallery {envelope.data.gallery_id}")
@@ -53,7 +53,7 @@ async def count_accesses(unit: UnitOfWork, envelope: Envelope[MediaAccessed]) ->
 
 
 class ShowStatistics:
-    """step: see `for_owner`."""
+    """Reads statistics for managers and administrators. step: see `for_owner`."""
 
     def __init__(
         self, queries: GalleryQueries, *, statistics: StatisticsQueries, step: int, clock: Clock
@@ -64,11 +64,11 @@ class ShowStatistics:
         self._clock = clock
 
     def range_of(self, first: str | None, last: str | None) -> DayRange:
-        """Raises ValidationFailed."""
+        """Returns the range of days. Raises ValidationFailed."""
         return DayRange.read(first, last, now=self._clock())
 
     async def of_gallery(self, gallery_id: UUID, manager: Manager, days: DayRange) -> Shown:
-        """Raises GalleryNotFound, GalleryKeyWrong."""
+        """Returns the statistics of one gallery. Raises GalleryNotFound, GalleryKeyWrong."""
         gallery = await read_managed(self._queries, gallery_id, manager)
         if gallery.is_gone(self._clock()):
             raise GalleryNotFound
@@ -83,19 +83,19 @@ class ShowStatistics:
         return Shown(days, Sums().add(counts), by_day(counts), list(items))
 
     async def of_all(self, days: DayRange) -> Shown:
-        """Over all galleries, deleted ones included."""
+        """Returns the statistics over all galleries, deleted ones included."""
         counts = await self._statistics.of_all(first=days.first, last=days.last)
         return Shown(days, Sums().add(counts), by_day(counts), [])
 
 
 class StatisticsSweep:
-    """The handler of `JanitorTick`: forgets counters, in transactions of some thousand rows.
+    """The handler of `JanitorTick`: removes old counters in transactions of some thousand rows.
 
-    Needs no inbox: what is forgotten is not found again.
+    It needs no inbox: removed counters are not found again.
     """
 
     def __init__(self, outbox: Outbox, *, retention: timedelta, batch: int = SWEEP_BATCH) -> None:
-        """retention: of a day's counters. batch: rows of each table per transaction."""
+        """retention: how long a day's counters are kept. batch: rows of each table per transaction."""
         self._outbox = outbox
         self._retention = retention
         self._batch = batch
@@ -112,7 +112,7 @@ class StatisticsSweep:
             return await StatisticsRows(unit.connection).clear_tombstoned(limit=self._batch)
 
     async def _forget(self, as_of: datetime) -> int:
-        """as_of: the tick's instant, not the wall clock."""
+        """Remove one batch of old counters. as_of: the tick's instant, not the wall clock."""
         before = (as_of - self._retention).date()
         async with self._outbox.begin() as unit:
             return await StatisticsRows(unit.connection).forget(before=before, limit=self._batch)

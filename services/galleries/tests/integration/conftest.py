@@ -1,4 +1,6 @@
-"""The galleries service without a network: its app is called as ASGI, its events as hand-made records."""
+"""The galleries service without a network: its app is called as ASGI, and its events are handed over as
+records.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,17 @@ from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
+from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
 from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
-from kappi_galleries.main import Dependencies, build_app, build_handlers
-from kappi_galleries.media_service import MediaRefused
+from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
 
 PUBLIC_URL = "https://kappi.example"
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -76,7 +78,9 @@ class Http:
         token: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """path: with its query. body: sent as JSON. raw: sent as it is. key: the gallery's access key."""
+        """Call the app. path: with its query. body: sent as JSON. raw: sent as it is. key: the gallery's
+        access key.
+        """
         content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
         sent = {"content-type": "application/json", **(headers or {})}
         if key is not None:
@@ -116,7 +120,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody with an account, as this service knows them: by the tokens they bear."""
+    """An account as this service sees it: by the tokens it sends."""
 
     clock: Clock
     key: SigningKey
@@ -129,7 +133,7 @@ class Account:
         return self.token_with()
 
     def token_with(self, *, key: SigningKey | None = None, **changed: Any) -> str:
-        """A token signed by another key, or with other claims."""
+        """Returns a token signed by another key, or with other claims."""
         issued = int(time.time())
         lasting = max(issued, int(self.clock.now.timestamp())) + 600
         claims = {
@@ -149,7 +153,7 @@ class Account:
 
 @dataclass(slots=True)
 class RecordingDeadLetters:
-    """Dead letters, in memory."""
+    """Stores dead letters in memory."""
 
     letters: list[tuple[Record, BaseException]] = field(default_factory=list)
 
@@ -158,7 +162,7 @@ class RecordingDeadLetters:
 
 
 class KeptPictures:
-    """`Pictures` in memory. refusal: raised instead of keeping one, once it has come whole."""
+    """`Pictures` in memory. refusal: raised instead of storing a picture, once it has arrived whole."""
 
     def __init__(self) -> None:
         self.kept: dict[UUID, bytes] = {}
@@ -199,13 +203,13 @@ def grant_key() -> SigningKey:
 
 @pytest.fixture(scope="session")
 def identity_key() -> SigningKey:
-    """What the identity service signs access tokens with."""
+    """Returns the key with which the identity service signs access tokens."""
     return SigningKey.generate()
 
 
 @pytest.fixture
 def make_account(clock: Clock, identity_key: SigningKey) -> Callable[..., Account]:
-    """`make_account(name=…, role="admin")`."""
+    """Returns `make_account(name=…, role="admin")`."""
     return lambda **named: Account(clock, identity_key, **named)
 
 
@@ -221,7 +225,7 @@ def other(make_account: Callable[..., Account]) -> Account:
 
 @pytest.fixture
 async def passwords() -> AsyncIterator[Passwords]:
-    """As cheap as argon2id can be."""
+    """Returns a hasher with the cheapest parameters of argon2id."""
     passwords = Passwords(time_cost=1, memory_kib=8, longest_queue=64, share=64)
     yield passwords
     await passwords.close()
@@ -266,8 +270,9 @@ def pictures() -> KeptPictures:
 
 
 class Room:
-    """`ClaimRoom` in memory. refusal: raised instead of reserving. withholds: the account's tier does.
-    before: what happens first."""
+    """`ClaimRoom` in memory. refusal: raised instead of reserving. withholds: the account's tier withholds
+    something. before: called first.
+    """
 
     def __init__(self) -> None:
         self.reserved: list[tuple[UUID, UUID]] = []
@@ -316,13 +321,13 @@ def deps(
 
 @pytest.fixture
 def make_http(deps: Dependencies, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
-    """`make_http(code_alphabet="ab", …)`: the app under other settings."""
+    """Returns `make_http(code_alphabet="ab", …)`: the app under other settings."""
     return lambda **changed: Http(build_app(deps, make_settings(**changed)))
 
 
 @pytest.fixture
 def http_on(deps: Dependencies, make_settings: Callable[..., GalleriesSettings]) -> Callable[..., Http]:
-    """`http_on(passwords=…)`: the app on other ground."""
+    """Returns `http_on(passwords=…)`: the app with other dependencies."""
     return lambda **changed: Http(build_app(replace(deps, **changed), make_settings()))
 
 
@@ -353,7 +358,7 @@ RecordMaker = Callable[..., Record]
 
 @pytest.fixture
 def record(clock: Clock) -> RecordMaker:
-    """`record(event, sequence=…, id=…)`: a record as the broker would hand it over."""
+    """Returns `record(event, sequence=…, id=…)`: a record as the broker delivers it."""
 
     def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
         envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
@@ -371,7 +376,7 @@ def record(clock: Clock) -> RecordMaker:
 
 @pytest.fixture
 def published(database: Database) -> Callable[[], Any]:
-    """`await published()`: the outbox, oldest first, as (topic, sequence, data)."""
+    """Returns `await published()`: the outbox, oldest first, as (topic, sequence, data)."""
 
     async def read() -> list[tuple[str, int, Any]]:
         rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")

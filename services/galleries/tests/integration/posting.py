@@ -1,4 +1,4 @@
-"""Posting and commenting, for the tests of this service."""
+"""Helpers of this service's tests for posting and commenting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def form(
     boundary: str = "b",
     caption_first: bool = False,
 ) -> tuple[bytes, dict[str, str]]:
-    """A body and its headers."""
+    """Returns a form's body and headers."""
     file = b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + picture
     said = b'Content-Disposition: form-data; name="caption"\r\n\r\n' + (caption or "").encode()
     parts = [file] if caption is None else [said, file] if caption_first else [file, said]
@@ -25,13 +25,13 @@ def form(
 
 
 class Poster:
-    """Calls the service's app as accounts do."""
+    """Calls the service's app on behalf of accounts."""
 
     def __init__(self, http: Any) -> None:
         self._http = http
 
     async def send(self, account: Any, *, key: str | None = None, **parts: Any) -> Any:
-        """A post by form; the whole answer."""
+        """Send a post by form. Returns the whole answer."""
         body, headers = form(**parts)
         if key is not None:
             headers["idempotency-key"] = key
@@ -65,7 +65,7 @@ class Poster:
         return answer.json
 
     async def walk(self, *, limit: int) -> list[Any]:
-        """The whole list, page by page."""
+        """Returns the whole list, read page by page."""
         page = await self.page(limit=limit)
         found = list(page["items"])
         while page["next_cursor"] is not None:

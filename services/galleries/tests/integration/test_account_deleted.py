@@ -1,4 +1,4 @@
-"""When an account is deleted, everything it owned here is, and nothing is given to it any more."""
+"""The deletion of an account deletes everything it owned here, and the account gets nothing any more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GALLERIES = "/v1/galleries"
 
 @pytest.fixture
 def deleted(account: Any, clock: Any, record: Any) -> Any:
-    """`deleted(sequence=…, id=…)`: the record that says so."""
+    """Returns `deleted(sequence=…, id=…)`: the record of the deletion."""
 
     def make(**named: Any) -> Record:
         made: Record = record(AccountDeleted(account_id=account.id, deleted_at=clock.now), **named)
@@ -42,7 +42,7 @@ def own(http: Any) -> Any:
 
 @pytest.fixture
 def fill(database: Any, account: Any, clock: Any) -> Any:
-    """`await fill(1_000)`: as many galleries of the account, in one statement."""
+    """Returns `await fill(1_000)`: so many galleries of the account, made in one statement."""
 
     async def fill(count: int) -> None:
         await database.hot.execute(
@@ -189,7 +189,7 @@ async def test_a_crash_between_pages_is_picked_up_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Killed(BaseException):
-        """Not an Exception: nothing may catch it."""
+        """Not an Exception, so that no code catches it."""
 
     await fill(25)
     record_, pages = deleted(id=uuid4()), 0

@@ -1,4 +1,4 @@
-"""Galleries of accounts: made, listed, read, changed and deleted by their owners and by nobody else."""
+"""Galleries of accounts: their owners alone create, list, read, change and delete them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 
 pytestmark = pytest.mark.integration
 
@@ -157,7 +157,7 @@ async def test_the_owner_reads_changes_and_deletes(
     deleted = await http("DELETE", path(gallery), token=account.token)
     again = await http("DELETE", path(gallery), token=account.token)
 
-    # What the creation answered, but for the key it has none of.
+    # The same as the creation's answer, except for the key, which is not shown again.
     assert {name: value for name, value in gallery.items() if name != "access_key"} == read.json
     assert changed.json["title"] == "Sintra"
     assert (deleted.status, again.status) == (204, 204)
@@ -211,7 +211,8 @@ async def test_a_bad_token_comes_before_everything_else(
             for target in (gallery, nowhere):
                 answer = await http(method, path(target), body={"title": "x"}, token=token)
                 assert outcome(answer) == INVALID, (name, method)
-        # Not even with the right key beside it: a client that sends a bad token believes to be somebody.
+        # The right key beside it does not help: a client that sends a bad token believes that it is logged
+        # in.
         answer = await http("GET", path(anonymous), key=anonymous["access_key"], token=token)
         assert outcome(answer) == INVALID, name
         for method, where in (
@@ -235,7 +236,7 @@ async def test_another_scheme_is_no_way_to_be_anonymous(http: Any, header: str) 
 
 
 async def test_an_accounts_token_does_not_take_from_a_key(http: Any, account: Any, anonymous: Any) -> None:
-    # An app that is logged in sends its token with everything.
+    # An app that is logged in sends its token with every request.
     key = anonymous["access_key"]
     read = await http("GET", path(anonymous), key=key, token=account.token)
     changed = await http("PATCH", path(anonymous), key=key, token=account.token, body={"title": "Faro"})
@@ -294,7 +295,7 @@ async def test_mine_are_listed_the_newest_first_in_pages(
         await http("POST", GALLERIES, body={"title": "another's"}, token=other.token)
 
     first, cursor = await _titles(http, account, "?limit=2")
-    # What comes and goes meanwhile neither repeats nor hides another one.
+    # Galleries created or deleted in the meantime neither repeat nor hide another one.
     await http("POST", GALLERIES, body={"title": "late"}, token=account.token)
     second, cursor = await _titles(http, account, f"?limit=2&cursor={cursor}")
     third, end = await _titles(http, account, f"?limit=2&cursor={cursor}")

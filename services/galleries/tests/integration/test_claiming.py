@@ -1,4 +1,4 @@
-"""An anonymous gallery becomes an account's."""
+"""Claiming turns an anonymous gallery into an account's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
 from kappi_contracts.events import AccountDeleted, GalleryExpired
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 from kappi_galleries.errors import ClaimFileTooLarge, ClaimInProgress, ClaimOverQuota, ClaimsUnavailable
 
 pytestmark = pytest.mark.integration
@@ -73,7 +73,7 @@ async def test_the_key_is_void_and_the_token_opens_it(
     assert (await http("GET", path(gallery), token=account.token)).status == 200
     mine = await http("GET", "/v1/galleries", token=account.token)
     assert [item["id"] for item in mine.json["items"]] == [gallery["id"]]
-    # It may now have what only an account's gallery has.
+    # The gallery may now have the features of an account's gallery.
     private = await http("PATCH", path(gallery), token=account.token, body={"visibility": "private"})
     assert private.json["visibility"] == "private"
 
@@ -117,7 +117,7 @@ async def test_a_retry_gets_the_first_answer_again(
     headers = {"idempotency-key": "claim-of-today"}
     first = await claim(account, headers=headers)
     await http("PATCH", path(gallery), token=account.token, body={"title": "Porto"})
-    # The answer is found under the key and the account, so the session's next token gets it too.
+    # The answer is stored under the key and the account, so the session's next token gets it too.
     again = await claim(account, headers=headers)
     stranger = await claim(other, headers=headers)
 
@@ -131,7 +131,7 @@ async def test_of_two_accounts_with_one_key_one_wins(
     answers = await asyncio.gather(*(claim(who) for who in (account, other) * 4))
 
     by_account = [{outcome(answer) for answer in answers[number::2]} for number in (0, 1)]
-    # Whoever won is told so each time.
+    # The winner gets the same answer each time.
     assert sorted(map(list, by_account)) == [[(200, "")], [(403, "gallery_key_wrong")]]
     assert [topic for topic, _, _ in await published()] == ["GalleryCreated", "GalleryUpdated"]
 
@@ -154,7 +154,7 @@ async def test_a_claim_and_an_expiry_at_once_end_in_one_of_two_ways(
     )
 
     async def expire() -> None:
-        await asyncio.sleep(lead_s)  # lets either win over the four runs
+        await asyncio.sleep(lead_s)  # each side wins some of the four runs
         await processor.process(record(due))
 
     answer, _ = await asyncio.gather(claim(account), expire())
@@ -207,7 +207,7 @@ async def test_room_is_reserved_before_the_gallery_changes_hands_and_not_again(
     wanted = (UUID(gallery["id"]), account.id)
     await claim(account, headers={"idempotency-key": "claim-of-today"})
     assert room.reserved == [wanted]
-    # It is the account's already, or never will be: nothing has to be reserved.
+    # The gallery is the account's already, or can never be the other's, so nothing is reserved.
     for who, headers in ((account, None), (account, {"idempotency-key": "claim-of-today"}), (other, None)):
         await claim(who, headers=headers)
     assert room.reserved == [wanted]
@@ -247,7 +247,7 @@ async def test_without_room_nothing_is_changed(
         {name: value for name, value in gallery.items() if name != "access_key"},
     )
     assert (await http("GET", "/v1/galleries", token=account.token)).json["items"] == []
-    # A refusal does not use a key up.
+    # A refusal leaves the idempotency key unused.
     room.refusal = None
     assert (await claim(account, headers=headers)).status == 200
 

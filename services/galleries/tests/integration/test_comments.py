@@ -1,4 +1,4 @@
-"""Comments: added, listed, deleted by those who may; counted exactly."""
+"""Comments: adding, listing, deleting with permission, and exact counting."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def post(poster: Poster, account: Any) -> Any:
 
 
 async def counts(database: Any) -> dict[str, tuple[int, int]]:
-    """What each post says, and what there is."""
+    """Returns each post's stored count and its real number of comments."""
     found = await database.hot.fetch(
         "SELECT id, comment_count, (SELECT count(*) FROM comments c WHERE c.post_id = p.id) AS counted"
         " FROM posts p"
@@ -148,7 +148,7 @@ async def test_comments_and_deletions_at_once_leave_an_exact_count(
 async def test_nobody_comments_on_a_post_that_is_gone(
     http: Any, poster: Poster, post: Any, account: Any
 ) -> None:
-    """Also where this process remembers whose post it was."""
+    """Also where this process has cached the post's author."""
     comment = await poster.comment(account, post["id"])
     assert (await http("DELETE", f"{POSTS}/{post['id']}", token=account.token)).status == 204
     for answer in (
@@ -214,7 +214,7 @@ class TestPostDeleted:
     async def test_one_of_a_post_that_lives_takes_nothing(
         self, processor: Any, poster: Poster, account: Any, record: Any, clock: Any, database: Any
     ) -> None:
-        """Only this service says *deleted*, so this never comes; a live post would survive it."""
+        """Only this service publishes `PostDeleted`, so this never comes; a live post would survive it."""
         live = await poster.post(account)
         await processor.process(
             record(
@@ -274,7 +274,9 @@ async def test_an_account_goes_beside_the_purge_of_its_posts(
     published: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The account's own deletion publishes what removes its comments from its posts at the same time."""
+    """The account's own deletion publishes the events whose handler removes its posts' comments at the same
+    time.
+    """
     monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 5)
     mine, theirs = await poster.post(other), await poster.post(account)
     for post in (mine, theirs) * 10:
@@ -304,7 +306,7 @@ async def test_an_account_goes_whole_though_others_remove_its_comments_meanwhile
     database: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A page that another transaction took a comment from is not the last page."""
+    """A page from which another transaction removed a comment is not the last page."""
     monkeypatch.setattr("kappi_galleries.use_cases.account_deletion.COMMENT_PAGE", 3)
     made = [await poster.comment(other, post["id"]) for _ in range(9)]
     taken = 0
@@ -369,7 +371,7 @@ async def test_every_page_of_posts_is_checked(
     )
     assert await upkeep.check_counts() == (5, 5)
     assert await upkeep.check_counts() == (5, 0)
-    # More posts than a tick looks at: the next one goes on, and then begins anew.
+    # There are more posts than a tick checks: the next tick continues, and then begins again.
     monkeypatch.setattr(post_upkeep, "CHECKED_PER_TICK", 4)
     await database.hot.execute("UPDATE posts SET comment_count = 3")
     assert [await upkeep.check_counts() for _ in range(3)] == [(4, 4), (1, 1), (4, 0)]

@@ -1,4 +1,6 @@
-"""MediaReady and MediaDeleted move the counters exactly, whatever the broker does to them."""
+"""MediaReady and MediaDeleted change the counters exactly, whatever order and repetition the broker
+delivers.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,7 @@ async def test_a_counter_does_not_move_the_gallerys_version(
 async def test_a_record_delivered_again_after_a_crash_counts_once(
     processor: Any, record: Any, gallery: Any, counters: Any, dead_letters: Any, database: Any
 ) -> None:
-    # Committed, but the offset was not: the broker hands over the very same record.
+    # The effect was committed, but the offset was not: the broker delivers the same record again.
     again = record(ready(gallery, uuid4()))
     await processor.process(again)
     await processor.process(again)
@@ -139,7 +141,7 @@ async def test_counters_are_exact_under_duplicates_disorder_and_concurrency(
             event_id = new_id()
             copies = chance.randint(1, 3)
             records += [record(event, sequence=sequence, id=event_id)] * copies
-            if chance.random() < 0.3:  # replayed under another id: only the sequence tells
+            if chance.random() < 0.3:  # replayed under another id: only the sequence shows it
                 records.append(record(event, sequence=sequence))
     chance.shuffle(records)
 

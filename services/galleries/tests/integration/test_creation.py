@@ -1,4 +1,4 @@
-"""POST /v1/galleries: what comes back, what is stored, what is refused, and that no code is given twice."""
+"""POST /v1/galleries: its answers, the stored data, the refusals, and that every code is unique."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from kappi_galleries.credentials import ALPHABET, access_key_hash
+from kappi_galleries.domain.credentials import ALPHABET, access_key_hash
 
 CLIENTS = 16
 CREATE = "/v1/galleries"
@@ -151,7 +151,7 @@ async def test_a_tiny_alphabet_under_concurrency_gives_no_code_twice(make_http: 
     codes = [answer.json["code"] for answer in answers]
     assert len(set(codes)) == 60
     lengths = Counter(map(len, codes))
-    # Sixty do not fit into the 2 + 4 + 8 + 16 codes of up to four characters.
+    # Sixty galleries need more than the 2 + 4 + 8 + 16 codes of up to four characters.
     assert max(lengths) >= 5
     assert all(lengths[length] <= 2**length for length in lengths)
     assert await database.hot.fetchval("SELECT count(DISTINCT code) FROM galleries") == 60

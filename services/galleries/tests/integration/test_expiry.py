@@ -1,4 +1,4 @@
-"""The janitor proposes, the galleries service decides."""
+"""The janitor proposes expiries, and the galleries service decides."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_due_gallery_is_deleted(
 async def test_due_is_measured_at_as_of_not_by_the_wall_clock(
     processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any
 ) -> None:
-    # An operator's tick from the future: the clock here has not moved at all.
+    # An operator's tick is in the future: the clock here has not moved.
     await processor.process(record(expired(gallery, as_of=clock.now + MONTH)))
 
     topic, _, event = (await published())[-1]
@@ -77,7 +77,7 @@ async def test_an_extended_gallery_is_not_deleted(
     )
     clock.pass_by(timedelta(hours=2))
 
-    # The claim is about the deadline the gallery had before.
+    # The claim is about the gallery's former deadline.
     await processor.process(record(expired(gallery, as_of=clock.now)))
 
     assert [topic for topic, _, _ in await published()] == ["GalleryCreated", "GalleryUpdated"]
@@ -111,7 +111,7 @@ async def test_claims_that_repeat_delete_once(
 async def test_a_claim_and_an_extension_at_once_end_in_one_of_two_ways(
     processor: Any, record: Any, http: Any, gallery: Any, clock: Any, published: Any
 ) -> None:
-    # The tick is ahead of the clock here, so either may win the row; never both.
+    # The tick is ahead of the clock here, so either side may lock the row first; never do both succeed.
     claim = processor.process(record(expired(gallery, as_of=clock.now + MONTH)))
     path = f"/v1/galleries/{gallery['id']}"
     clock.pass_by(timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""The setting that keeps places from viewers: asked for, changed, told to whom it concerns."""
+"""The setting that hides places from viewers: requesting it, changing it, and its events and grants."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ VIEW, KEY = "/internal/grants/view", "/internal/grants/key"
 
 @pytest.fixture
 def clock(clock: Any) -> Any:
-    """Verifiers read the wall clock, so grants are sealed by it."""
+    """Returns the clock set to the current time, because verifiers read the wall clock."""
     clock.now = utc_now()
     return clock
 
 
 @pytest.fixture
 def grant(http: Any) -> Any:
-    """`await grant(VIEW, code=…)`: what a grant says of the gallery."""
+    """Returns `await grant(VIEW, code=…)`: the gallery in a grant."""
 
     async def fetch() -> bytes:
         body: bytes = (await http("GET", "/internal/jwks.json")).body

@@ -1,4 +1,4 @@
-"""What codes and keys open, and what a stranger can learn from an answer."""
+"""The grants for codes and keys, and that answers reveal nothing to strangers."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import pytest
 from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
 from kappi_chassis.clock import utc_now
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER, Grant
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 
 VIEW, KEY = "/internal/grants/view", "/internal/grants/key"
 
 
 @pytest.fixture
 def clock(clock: Any) -> Any:
-    """Verifiers read the wall clock, so grants are sealed by it."""
+    """Returns the clock set to the current time, because verifiers read the wall clock."""
     clock.now = utc_now()
     return clock
 
 
 @pytest.fixture
 def open_grant(http: Any) -> Any:
-    """Opens a grant as another service does: by the published keys."""
+    """Opens a grant as another service does, with the published keys."""
 
     async def fetch() -> bytes:
         body: bytes = (await http("GET", "/internal/jwks.json")).body

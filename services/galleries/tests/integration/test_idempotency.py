@@ -1,4 +1,4 @@
-"""A creation that is repeated because its answer got lost."""
+"""A creation is repeated because its answer was lost."""
 
 from __future__ import annotations
 

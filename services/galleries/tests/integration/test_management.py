@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kappi_galleries.credentials import new_access_key
+from kappi_galleries.domain.credentials import new_access_key
 
 pytestmark = pytest.mark.integration
 
@@ -128,7 +128,7 @@ async def test_changes_at_once_each_get_a_sequence_of_their_own(
         )
     )
 
-    # In the order the relay will send them.
+    # The order in which the relay will send them.
     assert [sequence for _, sequence, _ in await published()] == list(range(1, 14))
 
 

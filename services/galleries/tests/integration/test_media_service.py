@@ -1,4 +1,4 @@
-"""What the media service says to a claim, and what is made of it."""
+"""The media service's answers to a claim, and their translation into failures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from aiohttp import web
 from kappi_chassis.problems import Problem
 from kappi_galleries.errors import ClaimsUnavailable
-from kappi_galleries.media_service import MediaService
+from kappi_galleries.media_client import MediaService
 
 GALLERY, ACCOUNT = uuid4(), uuid4()
 
 
 @pytest.fixture
 async def answers() -> AsyncIterator[tuple[MediaService, list[web.Response], list[object]]]:
-    """The client, what the service is going to answer, and what it was asked."""
+    """Yields the client, the service's prepared answers, and the requests it received."""
     to_come: list[web.Response] = []
     asked: list[object] = []
 

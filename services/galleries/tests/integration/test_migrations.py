@@ -1,4 +1,4 @@
-"""The migrations make exactly what the models say, and can be taken back."""
+"""The migrations create exactly the models' tables, and can be reverted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kappi_chassis.db.migrations import alembic_config, migrate
 
 
 async def test_models_and_migrations_agree(url: str) -> None:
-    # Raises when a migration would still have something to do.
+    # Raises when a migration is missing.
     await asyncio.to_thread(command.check, alembic_config("kappi_galleries", url))
 
 

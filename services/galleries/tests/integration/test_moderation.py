@@ -1,4 +1,4 @@
-"""What administrators decided: a gallery that is down and those of a suspended account are not shown."""
+"""Administrators' decisions: galleries that are down, and those of suspended accounts, are not shown."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ REASON = "Reported as spam"
 
 @pytest.fixture
 def takedown(record: Any, processor: Any, clock: Any) -> Any:
-    """`await takedown(id, gallery, lifted=…, sequence=…)`: the event takes effect."""
+    """Returns `await takedown(id, gallery, lifted=…, sequence=…)`: the event takes effect."""
 
-    async def apply(takedown_id: UUID, gallery: str, *, lifted: bool = False) -> None:
+    async def apply(takedown_id: UUID, gallery: str, *, lifted: bool = False, reason: str = REASON) -> None:
         event = GalleryTakedownChanged(
-            takedown_id=takedown_id, gallery=gallery, reason=REASON, lifted=lifted, changed_at=clock.now
+            takedown_id=takedown_id, gallery=gallery, reason=reason, lifted=lifted, changed_at=clock.now
         )
         await processor.process(record(event, sequence=2 if lifted else 1))
 
@@ -85,6 +85,24 @@ async def test_a_gallery_that_is_down_is_not_shown_and_its_manager_is_told_why(
     ]
 
 
+async def test_a_gallery_is_down_until_the_last_of_its_takedowns_is_lifted(
+    http: Any, takedown: Any, database: Any
+) -> None:
+    gallery = (await http("POST", GALLERIES)).json
+    path, key = f"{GALLERIES}/{gallery['id']}", gallery["access_key"]
+    older, newer = new_id(), new_id()
+    await takedown(newer, gallery["code"], reason="Newer")
+    await takedown(older, gallery["id"], reason="Told late")
+    for lifted, reason in ((newer, "Told late"), (newer, "Told late"), (older, None)):
+        assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 404
+        await takedown(lifted, gallery["id"], lifted=True)
+        assert (await http("GET", path, key=key)).json["takedown_reason"] == reason
+    assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 200
+    await takedown(new_id(), gallery["id"])
+    assert (await http("DELETE", path, key=key)).status == 204
+    assert await database.hot.fetchval("SELECT count(*) FROM standing_takedowns") == 0
+
+
 async def test_what_names_no_gallery_changes_nothing(http: Any, takedown: Any, published: Any) -> None:
     gallery = (await http("POST", GALLERIES)).json
     for named in ("nosuchcode", str(uuid4())):
@@ -117,6 +135,19 @@ async def test_galleries_of_a_suspended_account_are_not_found_until_it_is_reinst
     asked = {"gallery_id": own[0]["id"], "token": account.token}
     assert (await http("POST", OWNER, body=asked)).json["code"] == "gallery_not_found"
     assert (await http("POST", GALLERIES, token=account.token)).json["code"] == "access_token_invalid"
+    # Its access token is good for some minutes.
+    path = f"{GALLERIES}/{own[0]['id']}"
+    assert (await http("GET", GALLERIES, token=account.token)).json["items"] == []
+    for method, below in (
+        ("GET", ""),
+        ("GET", "/stats"),
+        ("PATCH", ""),
+        ("POST", "/rotate-code"),
+        ("DELETE", ""),
+    ):
+        body = {"title": "Mine"} if method == "PATCH" else None
+        answer = await http(method, path + below, token=account.token, body=body)
+        assert (answer.status, answer.json["code"]) == (404, "gallery_not_found")
     claim = f"{GALLERIES}/{anonymous['id']}/claim"
     claimed = await http("POST", claim, token=account.token, key=anonymous["access_key"])
     assert claimed.json["code"] == "access_token_invalid"
@@ -124,10 +155,12 @@ async def test_galleries_of_a_suspended_account_are_not_found_until_it_is_reinst
     assert sorted(await _updates(published)) == sorted((gallery["id"], True) for gallery in own)
 
     await suspension(suspended=False, sequence=3)
-    await suspension(suspended=True, sequence=2)  # told late
+    await suspension(suspended=True, sequence=2)  # delivered late
     for gallery in own:
         assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 200
     assert (await http("POST", OWNER, body=asked)).status == 200
+    assert len((await http("GET", GALLERIES, token=account.token)).json["items"]) == 3
+    assert (await http("GET", path, token=account.token)).json["code"] == own[0]["code"]
     assert (await http("POST", GALLERIES, token=account.token)).status == 201
 
 
@@ -158,3 +191,23 @@ async def test_a_suspended_account_neither_posts_nor_comments_until_it_is_reinst
     await suspension(suspended=False, sequence=3)
     await poster.post(account)
     await poster.comment(account, post["id"])
+
+
+async def test_posts_of_a_suspended_account_are_hidden_until_it_is_reinstated(
+    http: Any, account: Any, other: Any, suspension: Any
+) -> None:
+    poster = Poster(http)
+    hidden, shown = [await poster.post(each) for each in (account, other)]
+    await poster.comment(other, hidden["id"])
+    await suspension(suspended=True, sequence=2)
+    for limit in (1, 20):
+        assert [post["id"] for post in await poster.walk(limit=limit)] == [shown["id"]]
+    for path in (f"/v1/posts/{hidden['id']}", f"/v1/posts/{hidden['id']}/comments"):
+        assert (await http("GET", path)).json["code"] == "post_not_found"
+    commented = await poster.send_comment(other, hidden["id"], "Again")
+    assert (commented.status, commented.json["code"]) == (404, "post_not_found")
+
+    await suspension(suspended=False, sequence=3)
+    assert [post["id"] for post in await poster.walk(limit=1)] == [hidden["id"], shown["id"]]
+    assert (await poster.read(hidden["id"]))["comment_count"] == 1
+    await poster.comment(other, hidden["id"])

@@ -1,4 +1,4 @@
-"""MediaMoved takes an item from one gallery's counters to another's, whatever order its events come in."""
+"""MediaMoved moves an item from one gallery's counters to another's, whatever the order of its events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ONE = (1, 100)
 
 @dataclass(frozen=True)
 class Item:
-    """An item's events. Galleries are given as the API tells them."""
+    """The events of an item. Galleries are given as the API returns them."""
 
     id: UUID = field(default_factory=uuid4)
 
@@ -117,7 +117,7 @@ def remove(http: Any, account: Any) -> Callable[[Any], Awaitable[None]]:
 
 @pytest.fixture
 def hear(processor: Any, record: Any) -> Callable[..., Awaitable[None]]:
-    """`hear(event, sequence)`"""
+    """Returns `hear(event, sequence)`."""
 
     async def process(event: Event, sequence: int) -> None:
         await processor.process(record(event, sequence=sequence))
@@ -146,11 +146,11 @@ async def test_a_record_delivered_again_after_a_crash_moves_once(
     processor: Any, record: Any, hear: Any, item: Item, source: Any, target: Any, counters: Any, database: Any
 ) -> None:
     await hear(item.ready(source), 1)
-    # Committed, but the offset was not: the broker hands over the very same record.
+    # The effect was committed, but the offset was not: the broker delivers the same record again.
     again = record(item.moved(source, target), sequence=2)
     await processor.process(again)
     await processor.process(again)
-    await hear(item.moved(source, target), 2)  # replayed under another id: only the sequence tells
+    await hear(item.moved(source, target), 2)  # replayed under another id: only the sequence shows it
 
     assert await counters(source, target) == [NOTHING, ONE]
     assert await database.hot.fetchval("SELECT count(*) FROM inbox") == 3
@@ -160,7 +160,7 @@ async def test_a_crash_before_the_commit_leaves_both_galleries_as_they_were_and_
     processor: Any, record: Any, hear: Any, item: Item, source: Any, target: Any, counters: Any, database: Any
 ) -> None:
     await hear(item.ready(source), 1)
-    # The transaction waits in the middle: its item is written, one of the two galleries is not.
+    # The transaction waits in the middle: its item is written, and one of the two galleries is not.
     await database.hot.execute(
         "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN PERFORM pg_sleep(CASE WHEN new.item_count > old.item_count THEN 60 ELSE 0 END);"
@@ -248,7 +248,7 @@ async def test_an_item_that_was_moved_on_outlives_the_gallery_between(
     counters: Any,
     order: Sequence[int],
 ) -> None:
-    """The gallery it was moved through is deleted here before the news of the second move comes, or after."""
+    """The gallery between is deleted here before the event of the second move arrives, or after."""
     last = await new_gallery()
     life = [(item.ready(source), 1), (item.moved(source, target), 2), (item.moved(target, last), 3)]
     for index in order:
@@ -276,7 +276,7 @@ async def test_a_gallery_that_never_was_is_poison(
 async def test_two_events_of_one_item_at_once_are_applied_one_after_the_other(
     hear: Any, new_gallery: Any, counters: Any, dead_letters: Any
 ) -> None:
-    """They name different galleries, so that no gallery's lock holds them apart."""
+    """They name different galleries, so that no gallery's lock separates them."""
     source, target, last = [await new_gallery() for _ in range(3)]
     items = [Item() for _ in range(20)]
     events: list[tuple[Event, int]] = []
@@ -294,7 +294,7 @@ async def test_an_event_waits_for_another_of_its_item_that_names_another_gallery
     hear: Any, item: Item, source: Any, target: Any, counters: Any, database: Any
 ) -> None:
     async with database.hot.acquire() as connection, connection.transaction():
-        # The first event has come as far as its gallery's lock.
+        # The first event has reached its gallery's lock.
         await connection.execute("SELECT FROM galleries WHERE id = $1 FOR UPDATE", UUID(source["id"]))
         first = asyncio.create_task(hear(item.ready(source), 1))
         await _until_waiting(database, "tuple", "transactionid")
@@ -328,7 +328,7 @@ async def test_accesses_are_counted_where_they_were_made_and_go_with_the_item(
     await hear(item.moved(source, target), 2)
     await hear(item.downloaded(target), 1)
     await hear(item.downloaded(target), 2)
-    await hear(item.downloaded(source), 2)  # of before the move, counted late
+    await hear(item.downloaded(source), 2)  # from before the move, counted late
     assert (await downloads(source), await downloads(target)) == ([2], [2])
 
     await hear(item.deleted(target), 3)

@@ -1,4 +1,4 @@
-"""Every endpoint is described: in words, with its problem codes, with an example."""
+"""Every endpoint is described in words, with its problem codes and an example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an owner's token opens, and that grants of accounts' galleries say whose they are."""
+"""The grants for owners' tokens, and that grants of accounts' galleries name the owner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWNER, VIEW = "/internal/grants/owner", "/internal/grants/view"
 
 @pytest.fixture
 def clock(clock: Any) -> Any:
-    """Verifiers read the wall clock, so grants are sealed by it."""
+    """Returns the clock set to the current time, because verifiers read the wall clock."""
     clock.now = utc_now()
     return clock
 
@@ -168,7 +168,7 @@ async def test_where_no_keys_can_be_had_it_says_so(http_on: Any, make_gallery: A
         await http("GET", "/v1/galleries", token=account.token),
     ]
     assert {outcome(answer) for answer in answers} == {(503, "keys_unavailable")}
-    # Whoever needs no account does not notice.
+    # Requests without an account still work.
     assert (await http("POST", "/v1/galleries")).status == 201
     assert (await http("POST", VIEW, body={"code": gallery["code"]})).status == 200
 

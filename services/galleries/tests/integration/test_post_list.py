@@ -23,7 +23,9 @@ def poster(http: Any) -> Poster:
 
 @pytest.fixture
 def stock(database: Any, account: Any, clock: Any) -> Any:
-    """`await stock([3, 1, 1])`: posts with so many comments; their ids, the oldest first."""
+    """Returns `await stock([3, 1, 1])`: posts with so many comments; it returns their ids, the
+    oldest first.
+    """
 
     async def stock(counts: list[int]) -> list[str]:
         ids = [new_id() for _ in counts]
@@ -55,8 +57,8 @@ async def test_by_comments_then_the_newest(poster: Poster, stock: Any) -> None:
         assert [post["id"] for post in await poster.walk(limit=limit)] == [second, third, first, fourth]
 
 
-class CountingPool:
-    """The statements that were asked."""
+class CountedPool:
+    """Stores the statements that were executed."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -71,7 +73,7 @@ async def test_a_page_is_one_query(
     poster: Poster, stock: Any, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await stock([3] * 5)
-    pool = CountingPool(database.hot)
+    pool = CountedPool(database.hot)
     monkeypatch.setattr(type(database), "hot", property(lambda _: pool))
     page = await poster.page(limit=3)
     await poster.page(limit=3, cursor=page["next_cursor"])
@@ -89,14 +91,14 @@ async def test_a_post_that_fell_behind_its_reader_is_not_shown_again(
         assert await poster.delete_comment(account, await a_comment_of(database, high)) == 204
     rest = await poster.page(limit=10, cursor=page["next_cursor"])
     assert [post["id"] for post in rest["items"]] == [middle, low]
-    # A reader who begins anew sees it where it is now.
+    # A reader who begins again sees the post at its present place.
     assert [post["id"] for post in await poster.walk(limit=1)] == [middle, low, high]
 
 
 async def test_a_post_that_fell_before_the_reader_came_is_shown(
     poster: Poster, stock: Any, account: Any, database: Any
 ) -> None:
-    """What fell earlier is no reason to leave it out, however far it fell."""
+    """An earlier fall is no reason to leave the post out, however large it was."""
     low, middle, high = await stock([1, 2, 3])
     for _ in range(3):
         await poster.delete_comment(account, await a_comment_of(database, high))
@@ -127,7 +129,7 @@ async def test_a_post_that_rose_past_its_reader_is_shown_once(
 async def test_a_fall_that_was_not_committed_when_the_reader_began(
     poster: Poster, stock: Any, account: Any, database: Any
 ) -> None:
-    """Its transaction is older than the reader's first page; the page does not see it all the same."""
+    """The fall's transaction is older than the reader's first page, but that page does not see it."""
     low, middle, high = await stock([1, 2, 3])
     async with database.transaction() as connection:
         driver = await driver_of(connection)
@@ -171,10 +173,10 @@ async def test_readers_while_many_write(
         await writing.wait()
         for _ in range(12):
             if mine and draw.random() < 0.6:
-                # 404: the author of the post was quicker.
+                # 404: the author of the post was faster.
                 assert await poster.delete_comment(writer, mine.pop()) in (204, 404)
             elif draw.random() < 0.3:
-                # As the author of the post, who may delete what others wrote.
+                # As the author of the post, which may delete other accounts' comments on it.
                 await poster.delete_comment(account, await a_comment_of(database, draw.choice(busy)))
             else:
                 mine.append((await poster.comment(writer, draw.choice(busy)))["id"])

@@ -1,4 +1,4 @@
-"""Posts: made of a picture that comes or of an item, read, deleted; a post that fails leaves nothing."""
+"""Posts: created from a received picture or an item, read, deleted; a post that fails leaves nothing."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_a_caption_is_as_long_as_its_code_points(poster: Poster, account: 
 async def test_a_post_whose_caption_is_refused_is_given_up(
     poster: Poster, account: Any, database: Any, published: Any, pictures: Any
 ) -> None:
-    """Its picture is stored by then, so it has to be removed again."""
+    """Its picture is stored by then, so it must be removed again."""
     assert (await poster.send(account, caption="x" * 2001)).status == 422
     assert await rows(database) == []
     ((topic, _, event),) = await published()
@@ -131,7 +131,7 @@ async def test_a_picture_that_may_have_been_stored_is_removed(
 async def test_a_picture_over_the_limit_may_have_been_stored_in_part(
     poster: Poster, account: Any, published: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This service cuts it short itself; what media has kept of it then is for media to give up."""
+    """This service ends the upload itself; media discards the part that it has stored."""
     monkeypatch.setattr("kappi_galleries.api.post_uploads.MAX_PICTURE_BYTES", 100_000)
     refused = await poster.send(account, picture=b"\x89PNG" + bytes(120_000))
     assert (refused.status, refused.json["code"]) == (413, "file_too_large")
@@ -199,7 +199,7 @@ async def test_a_crash_between_showing_and_telling_shows_nothing(
 async def test_a_draft_of_a_killed_process_is_swept_with_its_picture(
     processor: Any, record: Any, clock: Any, account: Any, database: Any, published: Any
 ) -> None:
-    """As if the process had been killed while the picture was being stored."""
+    """The state is as if the process had been killed while the picture was being stored."""
     for age in (timedelta(hours=23), timedelta(hours=25)):
         await database.hot.execute(
             "INSERT INTO posts (id, author_id, state, created_at) VALUES ($1, $2, 'draft', $3)",
@@ -313,7 +313,7 @@ async def test_only_the_author_and_administrators_delete_a_post(
 async def test_a_deleted_account_posts_nothing_whatever_its_token_says(
     poster: Poster, account: Any, processor: Any, record: Any, clock: Any, database: Any, pictures: Any
 ) -> None:
-    """Also where it is deleted while the picture comes."""
+    """Also where the account is deleted while the picture arrives."""
     deletion = record(AccountDeleted(account_id=account.id, deleted_at=clock.now))
 
     async def delete() -> None:
@@ -339,6 +339,6 @@ async def test_a_new_name_is_shown_from_the_next_post_on(
     first = await post(ada, age_s=60)
     await post(replace(ada, name="Ada Lovelace"), age_s=0)
     assert (await poster.read(first))["author"]["display_name"] == "Ada Lovelace"
-    # A token from before the change does not bring the old name back.
+    # A token from before the change does not restore the old name.
     await post(ada, age_s=30)
     assert (await poster.read(first))["author"]["display_name"] == "Ada Lovelace"

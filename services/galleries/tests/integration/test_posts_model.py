@@ -1,4 +1,4 @@
-"""Posts, comments, counts and readers against a plain model of them, over any course of events."""
+"""Compares posts, comments, counts and readers with a plain model, over random sequences of actions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ModelPost:
 
 @dataclass
 class Reader:
-    """A reader in the middle of the list. untouched: posts that must be shown. limit: of a page."""
+    """A reader in the middle of the list. untouched: posts that must be shown. limit: posts per page."""
 
     limit: int
     cursor: str | None
@@ -50,7 +50,7 @@ class Reader:
 
 @dataclass
 class Parts:
-    """What the machine works with: the service's app, its consumers, and how to await them."""
+    """The parts that the machine uses: the service's app, its consumers, and a function to await them."""
 
     run: Callable[[Awaitable[Any]], Any]
     http: Any
@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(post=posts)
     def purge(self, post: str) -> None:
-        """The consumer's part, late or early, once or twice."""
+        """Runs the consumer, late or early, once or twice."""
         event = PostDeleted(
             post_id=UUID(post), author_id=UUID(int=0), reason="requested", deleted_at=self.parts.clock.now
         )
@@ -224,7 +224,7 @@ def test_any_course_of_events(
 def http_in_a_loop_of_its_own(
     url: str, make_settings: Any, identity_key: Any, clock: Any, dead_letters: Any, pictures: Any, room: Any
 ) -> Any:
-    """The service on a database, driven from outside any event loop."""
+    """Yields the service on a database, driven from outside any event loop."""
     import msgspec
     from kappi_chassis.auth import JwksSource, jwks_document
     from kappi_chassis.auth.accounts import AccountVerifier
@@ -232,8 +232,8 @@ def http_in_a_loop_of_its_own(
     from kappi_chassis.db import Database
     from kappi_chassis.outbox import Outbox
     from kappi_chassis.passwords import Passwords
+    from kappi_galleries.bootstrap import Dependencies, build_app, build_handlers
     from kappi_galleries.consumers import GROUP
-    from kappi_galleries.main import Dependencies, build_app, build_handlers
 
     from .conftest import Http
 

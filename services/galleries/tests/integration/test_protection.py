@@ -1,4 +1,4 @@
-"""Galleries with a password: set, changed, cleared, asked for, and guessed at."""
+"""Galleries with a password: setting, changing and removing it, entering it, and guessing it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def gallery(http: Any, account: Any) -> Any:
 
 @pytest.fixture
 def view(http: Any, gallery: Any) -> Any:
-    """`await view(password, client=…)`: the outcome of looking at the gallery."""
+    """Returns `await view(password, client=…)`: the outcome of viewing the gallery."""
 
     async def view(password: str | None = None, *, client: str | None = HERE, code: str = "") -> Any:
         body = {"code": code or gallery["code"], "password": password, "client": client}
@@ -136,7 +136,7 @@ async def test_of_passwords_set_at_once_one_stays_and_each_is_published(
         if outcome(await http("POST", VIEW, body={"code": gallery["code"], "password": each, "client": each}))
         == (200, "")
     ]
-    # The password and the title of one and the same change.
+    # The password and the title come from the same change.
     assert opened == [title]
 
 
@@ -315,6 +315,6 @@ async def test_an_old_hash_is_made_anew_when_its_password_comes_by(
     assert "t=1" in before
     assert "t=2" in after
     assert (outcome(right), outcome(again)) == ((200, ""), (200, ""))
-    # Nothing anybody sees has changed.
+    # Nothing visible has changed.
     assert len(await published()) == 1
     await stronger.close()

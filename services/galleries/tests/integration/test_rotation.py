@@ -1,13 +1,14 @@
-"""New codes and new access keys for old ones."""
+"""Replacing codes and access keys by new ones."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from kappi_galleries.credentials import ALPHABET, access_key_hash, new_access_key
+from kappi_galleries.domain.credentials import ALPHABET, access_key_hash, new_access_key
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +67,32 @@ async def test_so_does_its_owner_also_while_it_is_private(http: Any, account: An
     assert [await _looks(http, each.json["code"]) for each in (rotated, shown)] == [404, 200]
 
 
+async def test_a_gallery_gets_so_many_new_codes_a_day(
+    make_http: Any, account: Any, other: Any, clock: Any
+) -> None:
+    http = make_http(code_changes_per_day=2)
+    mine, foreign = [
+        (await http("POST", "/v1/galleries", token=each.token)).json for each in (account, other)
+    ]
+
+    async def rotate(gallery: Any, token: str) -> Any:
+        return await http("POST", path(gallery, "/rotate-code"), token=token)
+
+    async def show(visibility: str, **more: bool) -> Any:
+        return await http("PATCH", path(mine), token=account.token, body={"visibility": visibility, **more})
+
+    assert (await rotate(mine, account.token)).status == 200
+    clock.pass_by(timedelta(hours=1))
+    assert ((await show("private")).status, (await show("shared")).status) == (200, 200)
+    for refused in (await rotate(mine, account.token), [await show("private"), await show("shared")][1]):
+        assert outcome(refused) == (429, "too_many_codes")
+        assert int(refused.headers["retry-after"]) == 23 * 3600
+    assert (await show("shared", keep_code=True)).status == 200
+    assert (await rotate(foreign, other.token)).status == 200, "another gallery has its own"
+    clock.pass_by(timedelta(hours=23))
+    assert [(await rotate(mine, account.token)).status for _ in range(2)] == [200, 429]
+
+
 @pytest.mark.parametrize("what", ["/rotate-code", "/rotate-key"])
 async def test_nobody_else_rotates(
     http: Any, account: Any, other: Any, gallery: Any, mine: Any, published: Any, what: str
@@ -83,7 +110,7 @@ async def test_nobody_else_rotates(
     if what == "/rotate-code":
         refusals += [(each, {"token": other.token}, (404, "gallery_not_found")) for each in (mine, nowhere)]
     else:
-        # An account's gallery has no key that its owner could rotate.
+        # An account's gallery has no key that its owner could replace.
         refusals += [(mine, {"token": account.token}, (401, "gallery_key_missing"))]
 
     for target, credentials, expected in refusals:
@@ -144,7 +171,7 @@ async def test_when_no_code_is_free_the_old_one_stays(make_http: Any, published:
 async def test_a_gallery_of_an_older_release_keeps_its_code_to_itself(make_http: Any, database: Any) -> None:
     http = make_http(code_alphabet="a", code_length=1)
     gallery = (await http("POST", "/v1/galleries")).json
-    # Created while the migration was in and the replica was not.
+    # The gallery was created after the migration, by a replica of the older release.
     await database.hot.execute("DELETE FROM used_codes")
 
     second = (await http("POST", "/v1/galleries")).json
@@ -185,7 +212,8 @@ async def test_a_lost_new_key_comes_back_to_whoever_repeats_the_request(
         *(http("POST", path(gallery, "/rotate-key"), key=old, headers=headers) for _ in range(2))
     )
     new = first.json["access_key"]
-    # Neither another key nor the old one without the same Idempotency-Key learns it.
+    # A client with another key, or with the old one but without the same Idempotency-Key, does not get the
+    # new key.
     stranger = await http("POST", path(gallery, "/rotate-key"), key=new_access_key(), headers=headers)
     without = await http("POST", path(gallery, "/rotate-key"), key=old)
 

@@ -1,4 +1,4 @@
-"""The whole service as it is wired, on a real database and a real broker."""
+"""The whole wired service, on a real database and a real broker."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from kappi_contracts.events import GalleryExpired, MediaReady
 from kappi_galleries.main import build
 
 THEN = datetime(2026, 5, 1, tzinfo=UTC)
-BROKER_PATIENCE_S = 40.0
+BROKER_TIMEOUT_S = 40.0
 
 
 @pytest.fixture
 def clock(clock: Any) -> Any:
-    """A service that runs by itself runs by the wall clock."""
+    """Returns the clock set to the current time, because a wired service runs by the wall clock."""
     clock.now = utc_now()
     return clock
 
@@ -73,7 +73,7 @@ def send(producer: Producer, connection: KafkaConnection) -> Callable[[Record], 
 
 @pytest.fixture
 async def service(platform: PlatformSettings, make_settings: Any) -> AsyncIterator[Callable[[], Any]]:
-    """`await service()` runs the wired service in this process and returns its address."""
+    """Returns `await service()`, which runs the wired service in this process and returns its address."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as running:
 
@@ -130,7 +130,7 @@ async def _messages(
     await consumer.start()
     found: list[Any] = []
     try:
-        async with asyncio.timeout(BROKER_PATIENCE_S):
+        async with asyncio.timeout(BROKER_TIMEOUT_S):
             while not until(found):
                 for messages in (await consumer.getmany(timeout_ms=100)).values():
                     found += messages
@@ -160,7 +160,7 @@ async def test_events_go_out_come_in_and_decide(
             _, seen = await _read(session, address, gallery)
             assert (seen["item_count"], seen["size_bytes"]) == (2, 120)
 
-        await eventually(counted, BROKER_PATIENCE_S)
+        await eventually(counted, BROKER_TIMEOUT_S)
         (letter,) = await _messages(connection, "MediaReady.dlq", until=lambda found: len(found) == 1)
         assert letter.value == b"{}"
         assert dict(letter.headers)["dlq_error_type"] == b"MalformedEvent"
@@ -178,7 +178,7 @@ async def test_events_go_out_come_in_and_decide(
             status, _ = await _read(session, address, gallery)
             assert status == 404
 
-        await eventually(gone, BROKER_PATIENCE_S)
+        await eventually(gone, BROKER_TIMEOUT_S)
         (deletion,) = await _messages(connection, "GalleryDeleted", until=lambda found: len(found) == 1)
         assert json.loads(deletion.value)["reason"] == "expired"
         assert dict(deletion.headers)["ce_sequence"] == b"2"
@@ -201,14 +201,14 @@ async def test_a_consumer_that_died_after_its_commit_and_before_its_offset_count
 
     address = await service()
     async with aiohttp.ClientSession() as session:
-        # The same key, so the same partition: once this is seen, the repetition was too.
+        # The same key, hence the same partition: once this is seen, the repetition was too.
         await send(record(ready(gallery, media_id, size_bytes=80), sequence=2))
 
         async def counted() -> None:
             _, seen = await _read(session, address, gallery)
             assert seen["size_bytes"] == 80
 
-        await eventually(counted, BROKER_PATIENCE_S)
+        await eventually(counted, BROKER_TIMEOUT_S)
         _, seen = await _read(session, address, gallery)
         assert seen["item_count"] == 1
     assert await database.hot.fetchval("SELECT count(*) FROM inbox") == 2
@@ -216,7 +216,7 @@ async def test_a_consumer_that_died_after_its_commit_and_before_its_offset_count
 
 @pytest.fixture
 def process(make_settings: Any, platform: PlatformSettings, tmp_path: Path, identity_key: SigningKey) -> Any:
-    """The service as a process of its own; `process(kafka=…)` with another broker's address."""
+    """Returns `process(kafka=…)`: the service as its own process, with another broker's address."""
 
     def make(*, kafka: str | None = None) -> tuple[ManagedProcess, str]:
         settings = make_settings()
@@ -266,7 +266,7 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
             async def busy() -> None:
                 assert len(acknowledged) >= 200
 
-            await eventually(busy, BROKER_PATIENCE_S)
+            await eventually(busy, BROKER_TIMEOUT_S)
             managed.kill()
         await asyncio.to_thread(managed.start)
         async with aiohttp.ClientSession() as session:
@@ -283,7 +283,7 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
 
 
 async def _protected(session: aiohttp.ClientSession, address: str, *, token: str, password: str) -> list[str]:
-    """An account's gallery made, looked at and managed; returns the secrets of the answers."""
+    """Create an account's gallery, view and manage it. Returns the grants in the answers."""
     headers = {"Authorization": f"Bearer {token}"}
     body = {"title": "Lisbon", "password": password}
     async with session.post(f"{address}/v1/galleries", json=body, headers=headers) as answer:

@@ -1,4 +1,4 @@
-"""MediaAccessed is folded into daily counters, exactly, and told to managers and administrators alone."""
+"""MediaAccessed is added to daily counters exactly, which only managers and administrators can read."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_accesses_are_told_by_day_kind_trait_and_item(
 async def test_a_record_delivered_again_after_a_crash_counts_once(
     processor: Any, record: Any, http: Any, gallery: Any, dead_letters: Any
 ) -> None:
-    # Committed, but the offset was not: the broker hands over the very same record.
+    # The effect was committed, but the offset was not: the broker delivers the same record again.
     again = record(accessed(gallery, views=3))
     await asyncio.gather(*(processor.process(again) for _ in range(4)))
     await processor.process(again)
@@ -151,7 +151,7 @@ async def test_events_of_many_galleries_meet_at_the_totals_and_none_is_lost(
     )
     answer = await http("GET", "/v1/admin/stats", token=account.token_with(role="admin"))
     assert answer.status == 200
-    # Exact, and the administrators' own among them.
+    # The counts are exact, and include the administrators' own views.
     assert answer.json["totals"] == {
         "count": 24,
         "kinds": {"view": 24},
@@ -249,7 +249,7 @@ async def test_many_counters_of_a_deleted_gallery_go_with_the_next_tick(
 async def test_sweep_and_deletion_take_tables_in_one_order(
     processor: Any, record: Any, http: Any, gallery: Any, database: Any, clock: Any
 ) -> None:
-    """Two orders are a deadlock, when both meet at the same gallery."""
+    """Two different orders would deadlock when both reach the same gallery."""
     await processor.process(record(accessed(gallery, downloads={uuid4(): 1})))
     orders: list[list[str]] = []
     async with database.transaction() as connection:

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from kappi_galleries.credentials import (
+from kappi_galleries.domain.credentials import (
     ALPHABET,
     LONGEST_CODE,
     CodeScheme,
@@ -30,7 +30,7 @@ def test_the_alphabet_is_the_promised_one() -> None:
 def test_every_character_of_the_alphabet_is_drawn() -> None:
     drawn = Counter("".join(next(CodeScheme().attempts()) for _ in range(2_000)))
 
-    # 8,000 draws, 267 of each expected, standard deviation 16: ten of them away is no accident.
+    # 8,000 draws: 267 of each are expected with a standard deviation of 16, so ten deviations are no chance.
     assert set(drawn) == set(ALPHABET)
     assert min(drawn.values()) > 107
     assert max(drawn.values()) < 427

@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from kappi_chassis.problems import ValidationFailed
-from kappi_galleries.cursors import cursor_after, cursor_after_post, position_of, post_position_of
-from kappi_galleries.posts_domain import ListPosition, PostId
+from kappi_galleries.api.cursors import cursor_after, cursor_after_post, position_of, post_position_of
+from kappi_galleries.domain.posts import ListPosition, PostId
 
 
 def test_a_cursor_leads_back_to_its_id() -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_galleries.domain import (
+from kappi_galleries.domain.galleries import (
     CountedItem,
     CounterChange,
     Gallery,
@@ -23,7 +23,7 @@ from kappi_galleries.domain import (
     newest,
     read_password,
 )
-from kappi_galleries.links import Links
+from kappi_galleries.domain.links import Links
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POLICY = LifetimePolicy(default=timedelta(days=7), longest=timedelta(days=30))
@@ -112,7 +112,7 @@ A, B, C = (GalleryId(uuid4()) for _ in range(3))
 
 
 class Tally:
-    """The counters of galleries, kept by the rules under test."""
+    """The counters of galleries, kept by the tested rules."""
 
     def __init__(self) -> None:
         self.known: CountedItem | None = None
@@ -134,7 +134,7 @@ class Tally:
 
     @property
     def told(self) -> dict[GalleryId, tuple[int, int]]:
-        """Items and bytes of the living galleries that hold something."""
+        """Returns items and bytes of the living galleries that hold something."""
         sums = {gallery_id: (sum_.items, sum_.size_bytes) for gallery_id, sum_ in self.counted.items()}
         return {gallery_id: sum_ for gallery_id, sum_ in sums.items() if sum_ != (0, 0)}
 
@@ -189,7 +189,9 @@ def test_a_move_takes_from_one_gallery_what_it_adds_to_another() -> None:
 
 @dataclass(frozen=True)
 class Course:
-    """An item's events as they come, and galleries that are deleted meanwhile. end: where the item counts."""
+    """An item's events in order of arrival, and the galleries deleted in between. end: the gallery in which
+    the item counts.
+    """
 
     steps: list[CountedItem | GalleryId]
     end: GalleryId | None
@@ -197,7 +199,7 @@ class Course:
 
 @st.composite
 def courses(draw: st.DrawFn) -> Course:
-    """Moves among three galleries; every event comes at least once, in any order."""
+    """Returns moves among three galleries; every event arrives at least once, in any order."""
     way = [A]
     for _ in range(draw(st.integers(min_value=0, max_value=4))):
         way.append(draw(st.sampled_from([each for each in (A, B, C) if each != way[-1]])))

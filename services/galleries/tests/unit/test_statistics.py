@@ -1,4 +1,4 @@
-"""What an owner is told of counts, so that nobody is made out."""
+"""The counts shown to an owner identify no single viewer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date
 
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_galleries.statistics import DailyCount, Sums, by_day, for_owner
+from kappi_galleries.domain.statistics import DailyCount, Sums, by_day, for_owner
 
 DAY, NEXT, LATER = date(2026, 5, 1), date(2026, 5, 2), date(2026, 5, 3)
 

@@ -1,1 +1,1 @@
-"""The web pages: plain HTML, one style sheet and one script each, all in one answer."""
+"""The web pages: plain HTML with one style sheet and one script each, sent as one answer."""

@@ -10,7 +10,7 @@ function element(name, className, ...inside) {
   return made;
 }
 
-// Only `code` and paragraphs; everything is text, nothing of it is ever read as markup.
+// Renders only `code` and paragraphs; all content is text and is never parsed as markup.
 function prose(text) {
   const made = element("div");
   for (const paragraph of String(text || "").trim().split(/\n{2,}/)) {
@@ -77,7 +77,7 @@ function fields(schema, depth) {
   return list;
 }
 
-// An example as it is written in the description, or one made from the schema.
+// Returns the example in the description, or one made from the schema.
 function sample(schema, depth) {
   const real = resolve(schema);
   if (real.examples && real.examples.length) return real.examples[0];
@@ -111,7 +111,7 @@ function content(holder) {
   });
 }
 
-// The call as one line of a shell, with the first way of showing credentials.
+// Returns the call as one shell line, with the first accepted credential.
 function command(method, path, operation) {
   const words = [`curl -sS${method === "get" ? "" : ` -X ${method.toUpperCase()}`} "$KAPPI${path.replace(/\{(\w+)\}/g, (_, name) => "$" + name.toUpperCase())}"`];
   const schemes = new Map(shownSchemes());
@@ -147,7 +147,7 @@ function schemeName(scheme) {
   return scheme.type === "http" ? "Authorization: Bearer" : scheme.name;
 }
 
-// OAuth2 is for programs: it ends in the same header as the bearer scheme beside it.
+// OAuth2 is for programs: it results in the same header as the bearer scheme.
 function shownSchemes() {
   return Object.entries((api.components || {}).securitySchemes || {}).filter(([, scheme]) => scheme.type !== "oauth2");
 }
@@ -186,7 +186,7 @@ function showCodes() {
   document.getElementById("errors").hidden = codes.size === 0;
 }
 
-// Every word must be in the operation, wherever.
+// Every word must occur somewhere in the operation.
 function search() {
   const words = document.getElementById("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;

@@ -1,14 +1,14 @@
 "use strict";
 const code = decodeURIComponent(location.pathname.split("/").pop()).trim().toLowerCase();
 const PAGE_ITEMS = 200;
-const URLS_FRESH_MS = 8 * 60 * 1000; // they live ten minutes
+const URLS_FRESH_MS = 8 * 60 * 1000; // URLs are valid for ten minutes
 const GRID_PIXELS = 400;
 const SCREEN_PIXELS = 2048;
-// Originals that every browser shows, and that are not larger than they need be for a screen.
+// Originals that every browser shows and that are not too large for a screen.
 const SHOWN_AS_THEY_ARE = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 const SHOWN_BYTES = 2e6;
 const POLL_MS = [2000, 3000, 5000, 8000, 13000, 20000, 30000];
-const DOWNLOAD_PAUSE_MS = 900; // browsers drop downloads that start in one breath
+const DOWNLOAD_PAUSE_MS = 900; // browsers drop downloads that start at the same time
 
 const byId = (id) => document.getElementById(id);
 const grid = byId("grid");
@@ -28,7 +28,7 @@ class Refusal extends Error {
   }
 }
 
-// A header carries bytes: text beyond Latin-1 goes as its UTF-8 bytes.
+// A header carries bytes: text beyond Latin-1 is sent as its UTF-8 bytes.
 const asBytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
 // path: below the service's root, which may be below a path of its own.
@@ -72,7 +72,7 @@ function duration(ms) {
 async function load() {
   const askedAt = Date.now();
   const first = await api(`/v1/g/${code}?limit=${PAGE_ITEMS}`);
-  loadedAt = askedAt; // what is shown from here on is as old as that
+  loadedAt = askedAt; // the age of the URLs that are shown from now on
   const found = [...first.items];
   show(first.gallery, found);
   let cursor = first.next_cursor;
@@ -95,7 +95,7 @@ function refresh() {
 
 const addressesAged = () => items.length > 0 && Date.now() - loadedAt > URLS_FRESH_MS;
 
-// Which sizes there are is the tier's: the highest that is not above `height`, else the lowest.
+// The tier decides the sizes: returns the highest that is not above `height`, else the lowest.
 function rendition(item, height) {
   const made = Object.entries(item.renditions || {})
     .map(([size, found]) => [Number(size.split("x").pop()), webAddress(found.url)])
@@ -160,7 +160,7 @@ function fill(tile, item) {
   const source = rendition(item, GRID_PIXELS);
   const state = item.status + " " + Boolean(source);
   const old = picture.querySelector("img");
-  // What has been loaded stays; what has not (lazily, or because it failed) gets the fresh address.
+  // Loaded pictures stay; those not loaded (lazily, or after a failure) get the new URL.
   const outdated = old ? !old.naturalWidth && old.src !== source : Boolean(source);
   if (tile.dataset.state !== state || outdated) {
     tile.dataset.state = state;
@@ -189,7 +189,7 @@ function image(item, source) {
   made.alt = item.caption || "";
   made.loading = "lazy";
   made.decoding = "async";
-  // A page left open outlives its signed addresses: when a picture fails, fetch fresh ones for all.
+  // A page left open outlives its signed URLs: when a picture fails, new ones are fetched for all.
   made.addEventListener("error", () => {
     if (addressesAged()) refresh(); else made.replaceWith(waiting(item));
   }, { once: true });
@@ -213,7 +213,7 @@ function follow(address) {
   link.remove();
 }
 
-// One ZIP, where it has everything that is wanted, and the browser can fetch it: it sends no password.
+// Uses one ZIP if it has all wanted items and the browser can fetch it: a link sends no password.
 const archived = (wanted) =>
   wanted.length > 1 && password === null && wanted.every((item) => item.status === "ready");
 
@@ -281,7 +281,7 @@ async function view(id) {
   if (!viewer.open) viewer.showModal();
 }
 
-// What shows an item on a screen, best first.
+// Returns the files that show an item on a screen, best first.
 function pictures(item, source) {
   const asItIs = source && SHOWN_AS_THEY_ARE.includes(item.content_type);
   const small = asItIs && (item.size <= SHOWN_BYTES || item.content_type === "image/gif");
@@ -301,7 +301,7 @@ function picture(item, sources) {
   return made;
 }
 
-// A film paused for long asks for its next piece with an address that is over.
+// A film paused for long requests its next piece with an expired URL.
 async function continueFilm(film, id) {
   if (!addressesAged()) return;
   const at = film.currentTime;
@@ -386,7 +386,7 @@ byId("unlock").addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = byId("open");
   button.disabled = true;
-  await refreshing; // that one still knows the old password
+  await refreshing; // the running refresh still uses the old password
   password = byId("password").value;
   await refresh();
   button.disabled = false;

@@ -1,5 +1,8 @@
-"""The pages, made ready once: style and script go inline, and the content security policy names their hashes,
-so nothing else ever runs. A page is one request; what it shows it fetches from the API like any client."""
+"""The web pages, built once at start.
+
+Style and script are inlined, and the content security policy names their hashes, so nothing else can run. A
+page is one request; its script fetches the content from the API like any client.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,19 @@ _ROOT = 'href="/'
 
 
 def add_pages(router: Router[Endpoint], *, media_origins: Sequence[str]) -> None:
-    """media_origins: of the object store, where pictures and films come from."""
+    """Adds the pages to the router.
+
+    media_origins: origins of the object store that serve pictures and films.
+    """
     for template, name in PAGES.items():
         router.add("GET", template, _endpoint(build_page(name, media_origins)))
 
 
 def build_page(name: str, media_origins: Sequence[str], *, path: str = "") -> Page:
-    """One page with its policy. path: of the public URL, for a page that is shown at any depth below it."""
+    """Builds one page with its policy.
+
+    path: of the public URL, for a page that is shown at any depth below it.
+    """
     folder = files(__package__)
     style = (folder / "base.css").read_text("utf-8") + (
         folder / f"{_STYLED_AS.get(name, name)}.css"
@@ -42,7 +51,7 @@ def build_page(name: str, media_origins: Sequence[str], *, path: str = "") -> Pa
         etag=blake2b(body, digest_size=12).hexdigest(),
         extra=(
             (b"content-security-policy", _policy(style, script, media_origins).encode()),
-            (b"referrer-policy", b"no-referrer"),  # the address of a gallery is the key to it
+            (b"referrer-policy", b"no-referrer"),  # the address of a gallery gives access to it
             (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
             (b"cross-origin-opener-policy", b"same-origin"),
             (b"x-robots-tag", b"noindex" if name in {"gallery", MISSING} else b"all"),

@@ -20,7 +20,7 @@ ANSWER_S = 30.0
 
 
 def chromium() -> str | None:
-    """Where the browser is, None when there is none."""
+    """Returns the browser's path, None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -32,7 +32,7 @@ class Page:
         self._numbers = itertools.count(1)
 
     async def request(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command; events that come meanwhile are passed over."""
+        """Sends one command; events that arrive meanwhile are ignored."""
         number = next(self._numbers)
         await self._socket.send_str(json.dumps({"id": number, "method": method, "params": parameters}))
         async with asyncio.timeout(ANSWER_S):
@@ -44,7 +44,7 @@ class Page:
                     return result
 
     async def run(self, script: str) -> Any:
-        """The value of an expression in the page, awaited when it is a promise."""
+        """Returns the value of an expression in the page; a promise is awaited."""
         answer = await self.request(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
         )
@@ -75,7 +75,7 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
     process = await asyncio.create_subprocess_exec(
         program,
         "--headless=new",
-        "--no-sandbox",  # tests run as root in containers, and open nothing but their own pages
+        "--no-sandbox",  # tests run as root in containers, and open only their own pages
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--no-first-run",

@@ -1,4 +1,4 @@
-"""Access tokens: verified here, traded for grants where the account owns, passed on where asked for."""
+"""Access tokens: verified here, exchanged for grants of the account's galleries, passed on if needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAME_ID = "X-Request-Id: abcdefgh12345678"
 
 @pytest.fixture
 def owned(with_accounts: Stack) -> Stack:
-    """Whatever is asked for lies in GALLERY_ID, which the account owns."""
+    """Every thing is in GALLERY_ID, which the account owns."""
 
     async def media(seen: Seen) -> Reply:
         if seen.raw_path.startswith(b"/internal/"):

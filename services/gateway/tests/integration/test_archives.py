@@ -1,4 +1,4 @@
-"""Answers that last: streamed as they come, counted apart, allowed to pause, asked for as the client asks."""
+"""Long answers: streamed, counted apart, allowed to pause, with the client's method and ranges."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def test_an_address_has_so_many_at_once(make_stack: StackFactory, archive:
         refused = await stack.ask("GET", ARCHIVE)
         assert (refused.status, refused.code) == (429, "too_many_archives")
         assert refused.headers["retry-after"] == "5"
-    # Those who left make room, and nobody sends to them any more.
+    # The clients that left made room, and no data is sent to them any more.
 
     def all_left() -> None:
         assert archive.running == 0

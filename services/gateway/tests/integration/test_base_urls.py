@@ -1,4 +1,4 @@
-"""What services are told of the address that a client came by, and the gateway below a path."""
+"""The base URL that services get for the client's address, and the gateway below a path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOLD = "x-kappi-base-url"
 
 
 async def told(stack: Stack, *lines: str, host: str = "kappi.example") -> str | None:
-    """What media was told with a view."""
+    """Returns the base URL that media got with a view."""
     asked = request("GET", "/v1/g/abcd", *lines).replace(b"kappi.example", host.encode())
     assert (await exchange(stack.port, asked)).status == 200
     return stack.media.seen[-1].headers.get(TOLD)

@@ -52,7 +52,7 @@ async def producer(connection: KafkaConnection) -> AsyncIterator[Producer]:
 
 @pytest.fixture
 async def cache(connection: KafkaConnection) -> AsyncIterator[GrantCache]:
-    """A cache that hears of changes."""
+    """A cache that follows changes."""
     cache = GrantCache(size=100, monotonic=time.monotonic)
     metrics.FEED_CONNECTED.set(0)
     running = asyncio.create_task(GalleryChanges(connection, cache).run())
@@ -88,7 +88,7 @@ async def test_a_change_drops_the_grants_of_its_gallery(
     gone, kept = await keep(cache, changed), await keep(cache, other)
 
     async def published_and_dropped() -> None:
-        # Repeated: the feed starts at the end of partitions that may only come into being with this record.
+        # It is repeated, because the feed starts at the end of partitions that may be created by this record.
         await send(producer, change(changed))
         assert cache.find(gone) is None
 

@@ -1,4 +1,4 @@
-"""Services that are down, slow or talk nonsense."""
+"""Services that are down, slow, or answer nonsense."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def talking(talk: Talk) -> AsyncIterator[str]:
-    """A service that is not even HTTP."""
+    """A service that does not even speak HTTP."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -147,7 +147,7 @@ async def test_ready_as_soon_as_one_service_is_there(make_stack: StackFactory) -
 async def test_a_service_that_does_not_know_the_gateway_is_away_for_clients(
     service: str, stack: Stack
 ) -> None:
-    """A wrong KAPPI_INTERNAL_SECRET is the operator's to mend: no client is told that it is unknown."""
+    """Only the operator can correct a wrong KAPPI_INTERNAL_SECRET, so a client's answer omits it."""
     refusal = problem_reply(401, "caller_unknown")
     challenge = (b"www-authenticate", CHALLENGE.encode())
     getattr(stack, service).always(replace(refusal, headers=(*refusal.headers, challenge)))

@@ -48,7 +48,7 @@ async def test_the_picture_of_a_post_has_a_limit_of_its_own(make_stack: StackFac
 
 
 async def test_an_account_has_few_pictures_on_their_way(make_stack: StackFactory) -> None:
-    """From whatever addresses; another account goes on."""
+    """From all its addresses together; another account is not affected."""
     stack = await make_stack(accounts=True, pictures_per_account=1, trusted_proxies="127.0.0.0/8")
     stack.galleries.always(Reply(status=201, body=b"{}"))
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)

@@ -1,4 +1,4 @@
-"""What of a request reaches a service, and what of its answer comes back."""
+"""The parts of a request that reach a service, and the parts of its answer that come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery's page in a real browser: passwords, addresses that ran out, sizes of the tier."""
+"""The gallery's page in a real browser: passwords, expired URLs, the sizes of the tier."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOVABLE_CLOCK = """
 
 @dataclass(slots=True)
 class Gallery:
-    """What the services behind the gateway hold. round: of signed addresses; only the newest are good."""
+    """The data of the services behind the gateway. round: of signed URLs; only the newest are valid."""
 
     items: list[dict[str, Any]] = field(default_factory=list)
     password: str | None = None
@@ -149,7 +149,7 @@ async def test_a_new_password_locks_the_page_again(page: Page, stack: Stack, gal
 
 
 async def test_addresses_that_ran_out_are_renewed(page: Page, stack: Stack, gallery: Gallery) -> None:
-    """Those of pictures that were not loaded in time, and the one the viewer opens with."""
+    """The URLs of pictures that were not loaded in time, and the one that the viewer opens with."""
     gallery.round = 2
     gallery_media = gallery.media
 
@@ -174,7 +174,7 @@ async def test_a_picture_that_fails_late_renews_all(page: Page, stack: Stack, ga
     await page.shows(LOADED, 2)
     gallery.round = 2
     asked = len(stack.media.seen)
-    # As if the first had only now come above the fold, and the second were still below it.
+    # As if the first picture had only now been scrolled into view, and the second were still below.
     await page.run(
         f"window.ageMs = {AGED_MS}; const [first, second] = document.querySelectorAll('.tile img');"
         "second.removeAttribute('src'); first.src = first.src + '&late'"
@@ -222,7 +222,7 @@ async def test_all_come_as_one_archive(page: Page, stack: Stack, gallery: Galler
 async def test_where_the_archive_lacks_something_they_come_one_by_one(
     page: Page, stack: Stack, gallery: Gallery
 ) -> None:
-    """It has no items that are still being processed, and a link sends no password."""
+    """The archive lacks items that are still being processed, and a link sends no password."""
     gallery.items[1]["status"] = "processing"
     await visit(page, stack)
     await page.shows("document.querySelectorAll('.tile').length", 2)

@@ -1,4 +1,4 @@
-"""The identity service behind the gateway: its routes, its panel, and what reaches it."""
+"""The identity service behind the gateway: its routes, its panel, and the requests that reach it."""
 
 from __future__ import annotations
 

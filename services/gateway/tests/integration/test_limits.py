@@ -1,4 +1,4 @@
-"""What one address may not do endlessly."""
+"""Limits on one address or account."""
 
 from __future__ import annotations
 
@@ -301,7 +301,7 @@ async def test_too_many_passwords_is_answered_as_galleries_says(guarded: Stack) 
 
 @pytest.fixture
 async def social(make_stack: StackFactory) -> Stack:
-    """Where an account may make two posts and write three comments at once."""
+    """A stack where an account may make two posts and write three comments at once."""
     stack = await make_stack(
         accounts=True,
         post_burst=2,
@@ -324,7 +324,7 @@ COMMENTS = f"/v1/posts/{GALLERY_ID}/comments"
 async def test_an_account_posts_and_comments_so_often(
     social: Stack, path: str, burst: int, wait_s: str, code: str
 ) -> None:
-    """Whatever address it comes from; others go on."""
+    """The limit counts the account's calls from all addresses; other accounts are not affected."""
     for number in range(burst):
         answer = await social.ask("POST", path, social.bearer(), FORWARDED + f"1.1.1.{number}", body=b"{}")
         assert answer.status == 201
@@ -366,7 +366,7 @@ async def test_files_are_signed_so_often_for_an_address(make_stack: StackFactory
         answer = await stack.ask(*ask, FORWARDED + "1.1.1.1", body=b"{}")
         assert answer.status == 201
         assert "x-kappi-signed" not in answer.headers
-    # 50 are owed, and one is wanted: ten come back each second.
+    # 50 are owed, and one is needed: ten come back each second.
     for path in (SIGNING, PARTS):
         refused = await stack.ask("POST", path, KEY, FORWARDED + "1.1.1.1", body=b"{}")
         assert (refused.status, refused.code) == (429, "too_many_uploads")

@@ -1,4 +1,4 @@
-"""Items that are moved: a grant for the gallery they go to, and finding them there afterwards."""
+"""Moving items: the grant for the target gallery, and finding the items there afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOVE = msgspec.json.encode({"ids": [THING_ID], "action": "move", "gallery_id": G
 
 
 class Whereabouts:
-    """The media service, and the galleries service's grants: an item that is in one of two galleries."""
+    """The media service and the galleries service's grants, with an item in one of two galleries."""
 
     def __init__(self, stack: Stack) -> None:
         self.home = GALLERY_ID
@@ -130,7 +130,7 @@ async def test_a_moved_item_is_found_when_its_old_gallery_is_deleted(with_accoun
     assert (await with_accounts.ask("GET", MEDIA, with_accounts.bearer())).status == 200
     where.home = OTHER_ID
     where.deleted.add(GALLERY_ID)
-    # Another token: no grant of the old gallery is kept for it.
+    # Another token, for which no grant of the old gallery is cached.
     assert (await with_accounts.ask("GET", MEDIA, with_accounts.bearer())).status == 200
     where.deleted.add(OTHER_ID)
     answer = await with_accounts.ask("GET", MEDIA, with_accounts.bearer())

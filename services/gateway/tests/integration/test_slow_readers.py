@@ -1,4 +1,4 @@
-"""Clients that ask and do not read."""
+"""Clients that send requests and do not read the answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def large_page(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class EndlessArchive:
-    """running: how many are being sent."""
+    """running: number of archives being sent."""
 
     def __init__(self) -> None:
         self.running = 0
@@ -53,7 +53,7 @@ class EndlessArchive:
         try:
             while True:
                 await send({"type": "http.response.body", "body": bytes(PIECE_BYTES), "more_body": True})
-                await asyncio.sleep(0)  # to somebody who left, nothing is waited for
+                await asyncio.sleep(0)  # sending to a client that has left does not wait
         finally:
             self.running -= 1
 
@@ -90,7 +90,7 @@ async def test_who_does_not_read_does_not_keep_the_others_out(
 
 
 async def test_who_reads_a_zip_in_a_trickle_is_cut(make_stack: StackFactory) -> None:
-    """Never silent for long, and yet one of few places would be taken for days."""
+    """Its pauses are short, and yet it would take one of few places for days."""
     stack = await make_stack(client_silence=1.5, archive_bytes_per_s=200 * PIECE_BYTES)
     stack.media.takes_over = archive = EndlessArchive()
     async with asyncio.timeout(DEADLINE_S), asking_for_archive(stack) as reader:
@@ -110,6 +110,6 @@ async def test_who_pauses_now_and_then_and_reads_on_is_not(make_stack: StackFact
     stack.media.takes_over = EndlessArchive()
     async with asyncio.timeout(3 * DEADLINE_S), asking_for_archive(stack) as reader:
         for _ in range(4):
-            await asyncio.sleep(0.7)  # twice that, and once more, is longer than it may fall behind
+            await asyncio.sleep(0.7)  # three such pauses are longer than it may fall behind
             for _ in range(16):
                 await reader.readexactly(PIECE_BYTES)

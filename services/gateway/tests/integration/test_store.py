@@ -17,7 +17,7 @@ SIGNED = "/store/galleries/a/b/original?expires=1&disposition=a%20%22b%22%3Bc&si
 
 
 def s3_code(answer: RawAnswer) -> str:
-    """As a client of an S3 reads it."""
+    """Returns the error code as an S3 client reads it."""
     assert answer.headers["content-type"] == "application/xml"
     assert answer.headers["cache-control"] == "private"
     found = re.search(rb"<Code>(.*)</Code><Message>.+</Message></Error>$", answer.body)
@@ -26,14 +26,14 @@ def s3_code(answer: RawAnswer) -> str:
 
 
 async def sent_of_upload(port: int, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """An upload of which this much was sent."""
+    """Begins an upload and sends this part of it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request("PUT", SIGNED, "Content-Length: 10000000") + body)
     return reader, writer
 
 
 async def swallow(scope: Scope, receive: Receive, send: Send) -> None:
-    """A store that takes whatever comes, and says so at its end."""
+    """A store that reads the whole body, then answers."""
     more = True
     while more:
         message = await receive()
@@ -143,7 +143,7 @@ async def test_a_client_that_leaves_in_the_middle_of_an_upload(stack: Stack) -> 
 
 
 async def test_a_large_upload_streams(stack: Stack) -> None:
-    """The store gets the first bytes while the last are not sent yet."""
+    """The store gets the first bytes before the last are sent."""
     first_bytes = asyncio.Event()
     total = 0
 
@@ -230,7 +230,7 @@ async def test_who_does_not_read_is_cut(make_stack: StackFactory) -> None:
 
 
 async def test_an_upload_that_crawls_is_cut(make_stack: StackFactory) -> None:
-    """Never silent for long, and yet one of few places would be taken for days."""
+    """Its pauses are short, and yet it would take one of few places for days."""
     stack = await make_stack(client_silence=1.0)
     stack.store.takes_over = swallow
     reader, writer = await sent_of_upload(stack.port, b"x" * 1000)

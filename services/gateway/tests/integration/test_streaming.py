@@ -1,4 +1,4 @@
-"""Bodies stream both ways; who leaves early, and who breaks off, is noticed on the other side."""
+"""Bodies stream both ways; a client that leaves and a service that breaks off are noticed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = {"type": "http.response.start", "status": 200, "headers": [(b"content-ty
 
 
 class Witness:
-    """An ASGI app under a test's control that notes when its caller goes away."""
+    """An ASGI app under a test's control that notices when its caller leaves."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Which addresses a request may name, and which are only claimed."""
+"""The addresses in a request that are accepted, and those that are ignored."""
 
 from __future__ import annotations
 
@@ -89,6 +89,14 @@ def test_a_page_may_be_by_any_host_where_no_proxy_is_in_front(settings: dict[str
     asked = scope("Host: box.local:8000")
     assert known.of_request(asked) is None
     assert known.of_page(asked).geturl() == "http://box.local:8000"
+
+
+@pytest.mark.parametrize(
+    "host", ["", "box;script-src *", "box.local:80@evil.example", "box/x", "[::1", "\xff"]
+)
+def test_what_is_no_host_names_no_page(host: str) -> None:
+    asked = scope(f"Host: {host}")
+    assert base_urls(own_addresses=True).of_page(asked).geturl() == "http://localhost:8000"
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_grants_are_nobodys_business() -> None:
 
 
 def failing(media: dict[str, Any]) -> dict[str, str]:
-    """GET of an item documented with these failures, as the public sees it: descriptions by status."""
+    """Returns the public descriptions by status of a GET of an item with these documented failures."""
     parts = copy.deepcopy(MEDIA)
     parts["paths"]["/v1/media/{id}"]["get"]["responses"] |= media
     responses = merge({Service.MEDIA: parts})["paths"]["/v1/media/{id}"]["get"]["responses"]

@@ -1,4 +1,4 @@
-"""Who is waited for, and who is not: by the clock of the transfer, without one."""
+"""The clients that are cut and those that are waited for, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE_S = 0.5
 
 @pytest.fixture
 def transfers() -> Transfers:
-    """As the settings have it by default."""
+    """Transfers with the settings' defaults."""
     settings = GatewaySettings()
     return Transfers(
         at_once=settings.max_transfers,
@@ -30,7 +30,7 @@ def transfers() -> Transfers:
 
 
 def cut_after_s(rate: MinimumRate, bytes_per_s: float, *, for_s: float = HOUR_S) -> float:
-    """When a client that steadily moves so much is given up; infinite for never."""
+    """Returns the seconds until a client with a steady rate is cut; infinite for never."""
     leeway, passed_s = RateAllowance(rate), 0.0
     while passed_s < for_s:
         if leeway.left_s < PIECE_S:

@@ -1,1 +1,1 @@
-"""The public endpoints: parse, call one use case, answer."""
+"""The public endpoints: parse the request, call one use case, answer."""

@@ -1,4 +1,4 @@
-"""Who is calling: the bearer of an access token, an administrator, a client at an address."""
+"""Identifies the caller: the bearer of an access token, an administrator, or a client at an address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kappi_chassis.http.client_address import client_address
 from kappi_chassis.idempotency import MAX_LENGTH, MIN_LENGTH, MIN_SECRET_LENGTH, SECRET_KEY
 from starlette.requests import Request
 
-from kappi_identity.domain import Account, SessionId, describe_device
+from kappi_identity.domain.accounts import Account, SessionId, describe_device
 from kappi_identity.errors import AdminRequired
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.use_cases.login import Client
@@ -49,19 +49,25 @@ SecretIdempotencyKey = Annotated[
         json_schema_extra={"minLength": MIN_SECRET_LENGTH, "maxLength": MAX_LENGTH},
     ),
 ]
-"""Of a call whose body holds a password: a key that is known would tell whether a guess of it is right."""
+"""The key of a call whose body holds a password.
+
+A known key would reveal whether a guess of the password is right.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An account that lives, and the login its token came from."""
+    """A living account and the session from which its token came."""
 
     account: Account
     session_id: SessionId
 
 
 class Access:
-    """Here, unlike elsewhere, a token is worth nothing once its session ended: the rows are at hand."""
+    """Identifies accounts by token.
+
+    In this service a token is void once its session ended, since the sessions are stored here.
+    """
 
     def __init__(self, *, verifier: AccountVerifier, accounts: AccountQueries, clock: Clock) -> None:
         self._verifier = verifier
@@ -69,7 +75,10 @@ class Access:
         self._clock = clock
 
     async def caller(self, bearer: HTTPAuthorizationCredentials | None) -> Caller:
-        """Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
+        """Returns the account of the token.
+
+        Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable.
+        """
         if bearer is None:
             raise AccessTokenMissing
         claims = await self._verifier.open(bearer.credentials)
@@ -79,7 +88,7 @@ class Access:
         return Caller(account=account, session_id=SessionId(claims.session_id))
 
     async def admin(self, bearer: HTTPAuthorizationCredentials | None) -> Caller:
-        """Raises as `caller` does, and AdminRequired."""
+        """Returns the administrator. Raises as `caller` does, and AdminRequired."""
         caller = await self.caller(bearer)
         if caller.account.role != "admin":
             raise AdminRequired
@@ -87,7 +96,7 @@ class Access:
 
 
 def client_of(request: Request, *, device_token: str | None = None) -> Client:
-    """The client as the gateway saw it."""
+    """Returns the client as the gateway saw it."""
     return Client(
         address=client_address(request),
         device=describe_device(request.headers.get("user-agent")),

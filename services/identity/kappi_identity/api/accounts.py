@@ -1,4 +1,4 @@
-"""Signing up, and a new password for who forgot theirs."""
+"""The endpoints for signing up and for resetting a forgotten password."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
 from starlette.responses import Response
 
 from kappi_identity.api.access import NO_STORE, SecretIdempotencyKey
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import Account, TextRefused, check_password, normal_password
-from kappi_identity.email_address import read_email
+from kappi_identity.api.schemas import AccountAnswer, AccountCreate, ResetBody, ResetRequestBody
+from kappi_identity.domain.accounts import Account, TextRefused, check_password, normal_password
+from kappi_identity.domain.common_passwords import common_passwords
+from kappi_identity.domain.email_address import read_email
 from kappi_identity.errors import EmailTaken, ResetTokenInvalid, SignUpClosed, TooManyResets
-from kappi_identity.schemas import AccountAnswer, AccountCreate, ResetBody, ResetRequestBody
 from kappi_identity.use_cases.password_reset import PasswordReset
 from kappi_identity.use_cases.sign_up import NewAccount, SignUp
 
@@ -73,7 +73,7 @@ class AccountApi:
 
 
 def refused_password(refused: TextRefused) -> ValidationFailed:
-    """What is wrong with a new password, as an error of its field."""
+    """Returns a refused new password as an error of its field."""
     error = FieldError(field="password", code=refused.code, message=str(refused))
     return ValidationFailed("Look at: password.", errors=(error,))
 

@@ -1,4 +1,4 @@
-"""What administrators do: tiers, and who has which."""
+"""The administrators' endpoints for tiers and for the tiers of accounts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ from starlette.responses import Response
 
 from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
 from kappi_identity.api.paging import cut_page, read_cursor
+from kappi_identity.api.schemas import (
+    AccountAnswer,
+    AccountPage,
+    TierAnswer,
+    TierChoice,
+    TierCreate,
+    TierPage,
+    TierPatch,
+)
+from kappi_identity.domain.tiers import Tier, TierRules
 from kappi_identity.errors import (
     AccountNotFound,
     AdminRequired,
@@ -31,16 +41,6 @@ from kappi_identity.errors import (
     TierTaken,
 )
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.schemas import (
-    AccountAnswer,
-    AccountPage,
-    TierAnswer,
-    TierChoice,
-    TierCreate,
-    TierPage,
-    TierPatch,
-)
-from kappi_identity.tiers import Tier, TierRules
 from kappi_identity.use_cases.tiers import Tiers
 
 CREATE_SCOPE = "POST /v1/admin/tiers"

@@ -1,4 +1,4 @@
-"""Form bodies of the token endpoint, and its errors (RFC 6749)."""
+"""The form bodies of the token endpoint, and its errors (RFC 6749)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_FIELDS = 20
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The parameters; empty ones count as not sent (RFC 6749, 3.2). Raises OAuthFailure."""
+    """Returns the parameters; empty ones count as not sent (RFC 6749, 3.2). Raises OAuthFailure."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise OAuthFailure(f"Send {FORM}.")
     body = bytearray()
@@ -38,7 +38,7 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 def required(form: dict[str, str], name: str) -> str:
-    """Raises OAuthFailure."""
+    """Returns the parameter's value. Raises OAuthFailure."""
     value = form.get(name)
     if value is None:
         raise OAuthFailure(f"`{name}` is missing.")
@@ -46,7 +46,7 @@ def required(form: dict[str, str], name: str) -> str:
 
 
 async def on_oauth_failure(_: Request, error: Exception) -> Response:
-    """A problem document that also has the members of RFC 6749, 5.2."""
+    """Returns a problem document that also has the members of RFC 6749, 5.2."""
     assert isinstance(error, OAuthFailure)
     document = msgspec.json.decode(problem_body(error, context.request_id.get()))
     document |= {"error": error.error, "error_description": error.detail}

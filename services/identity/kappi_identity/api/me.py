@@ -1,4 +1,4 @@
-"""What the owner of an account does with it."""
+"""The endpoints of an account's owner."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from starlette.responses import Response
 from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit, client_of
 from kappi_identity.api.accounts import refused_password
 from kappi_identity.api.paging import cut_page, read_cursor
-from kappi_identity.domain import TextRefused
-from kappi_identity.errors import PasswordRequired, PasswordWrong, SessionNotFound, TooManyLogins
-from kappi_identity.schemas import (
+from kappi_identity.api.schemas import (
     AccountAnswer,
     AccountDeletion,
     AccountPatch,
@@ -27,6 +25,8 @@ from kappi_identity.schemas import (
     SessionAnswer,
     SessionPage,
 )
+from kappi_identity.domain.accounts import TextRefused
+from kappi_identity.errors import PasswordRequired, PasswordWrong, SessionNotFound, TooManyLogins
 from kappi_identity.use_cases.profile import Profile
 from kappi_identity.use_cases.sessions import Sessions
 

@@ -1,4 +1,4 @@
-"""What administrators do against misuse: suspend accounts, take galleries down."""
+"""The administrators' endpoints against misuse: suspending accounts and taking galleries down."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from starlette.responses import Response
 from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
 from kappi_identity.api.admin import AccountIdPath
 from kappi_identity.api.paging import cut_page, read_cursor
+from kappi_identity.api.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
+from kappi_identity.domain.moderation import Takedown
 from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, AdminRequired, TakedownNotFound
-from kappi_identity.moderation import Takedown
 from kappi_identity.repository.takedowns import TakedownQueries
-from kappi_identity.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
 from kappi_identity.use_cases.moderation import Moderation
 
 CREATE_SCOPE = "POST /v1/admin/takedowns"
@@ -102,9 +102,9 @@ _ADMIN_PROBLEMS = (*CALLER_PROBLEMS, AdminRequired)
 _SUSPEND: dict[str, Any] = {
     "operation_id": "suspendAccount",
     "summary": "Suspend an account",
-    "description": "Ends its log-ins and allows none; logging in tells the reason. Its galleries are not "
-    "found any more within moments. Nothing is deleted. An access token that was issued before lasts some "
-    "minutes for what needs no gallery.",
+    "description": "Ends its log-ins and allows none; logging in tells the reason. Its galleries and "
+    "posts are not found any more within moments. Nothing is deleted. An access token that was issued before "
+    "lasts some minutes for what needs no gallery.",
     "response_model": AccountAnswer,
     "response_description": "The account after the change",
     "responses": problems(
@@ -142,7 +142,8 @@ _TAKE_DOWN: dict[str, Any] = {
 _LIFT: dict[str, Any] = {
     "operation_id": "liftTakedown",
     "summary": "Take a take-down back",
-    "description": "The gallery is back within moments. Again is the same as once.",
+    "description": "The gallery is back within moments, unless it was taken down more than once: each of "
+    "these is lifted by itself. Again is the same as once.",
     "status_code": 204,
     "response_model": None,
     "response_description": "It is lifted",

@@ -1,4 +1,4 @@
-"""`/v1/oauth/…` and the published keys."""
+"""The endpoints `/v1/oauth/…` and the published keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from kappi_identity.api.access import NO_STORE, client_of
 from kappi_identity.api.forms import FORM, read_form, required
-from kappi_identity.domain import SessionPolicy
+from kappi_identity.api.schemas import TokenAnswer
+from kappi_identity.domain.accounts import SessionPolicy
+from kappi_identity.domain.tokens import TokenPair
 from kappi_identity.errors import (
     AccountSuspended,
     InvalidGrant,
@@ -20,14 +22,12 @@ from kappi_identity.errors import (
     TooManyLogins,
     UnsupportedGrantType,
 )
-from kappi_identity.schemas import TokenAnswer
-from kappi_identity.tokens import TokenPair
 from kappi_identity.use_cases.keys import Keyring
 from kappi_identity.use_cases.login import Login
 from kappi_identity.use_cases.refresh_tokens import RefreshTokens
 
 BEARER = "Bearer"
-# Verifiers refetch when they meet a key they do not know; caches on the way need not be asked often.
+# Verifiers fetch the keys again when they meet an unknown key, so caches in between may keep the answer.
 _JWKS_HEADERS = {"Cache-Control": "public, max-age=60"}
 
 

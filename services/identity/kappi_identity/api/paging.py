@@ -1,4 +1,4 @@
-"""Cursors: the id of the last item, made opaque so that clients do not build on it."""
+"""Cursors, which encode the last item's id in an opaque form so that clients do not depend on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Identified)
 
 
 def read_cursor(cursor: str | None) -> UUID | None:
-    """Raises ValidationFailed."""
+    """Returns the id that a cursor encodes. Raises ValidationFailed."""
     if cursor is None:
         return None
     try:
@@ -31,7 +31,7 @@ def read_cursor(cursor: str | None) -> UUID | None:
 
 
 def cut_page(found: Sequence[T], *, limit: int) -> tuple[Sequence[T], str | None]:
-    """The page and its next cursor, of one item more than fits."""
+    """Returns the page and its next cursor. found: one item more than the page holds, if there are more."""
     page = found[:limit]
     if len(found) <= limit:
         return page, None

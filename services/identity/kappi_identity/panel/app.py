@@ -1,4 +1,4 @@
-"""Putting the panel together."""
+"""Builds the admin panel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.tiers import Tiers
 
 _NAME = "admin"
-# Without the font that the library's theme fetches from somebody else's server.
+# Leaves out the font that the library's theme loads from a third party's server.
 _TEMPLATES = {"base.html": '{% extends "@theme/base.html" %}{% block fonts %}{% endblock %}'}
 
 
@@ -34,8 +34,10 @@ def panel_app(
     cookie_secret: str,
     public_url: str,
 ) -> App:
-    """What answers under `PATH`. cookie_secret: signs the library's own cookies (CSRF, messages)."""
-    # It logs who tries to log in, and what forms hold.
+    """Returns the application that serves `PATH`. cookie_secret: signs the library's own cookies (CSRF,
+    messages).
+    """
+    # The library's log would contain login names and the content of forms.
     logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
     panel = BaseAdmin(
         title="Kappi",
@@ -51,13 +53,15 @@ def panel_app(
     panel.add_view(TakedownsView(takedowns, moderation))
     site = Starlette()
     panel.mount_to(site)
-    # Inside the library's catch-all, which would answer 500 first.
+    # The middleware must be inside the library's catch-all, which would answer 500 first.
     panel.app.add_middleware(FailureGuard, meaning=meaning_of)
     return PanelGuard(site, public_url=public_url)
 
 
 class WithPanel:
-    """An app with the panel beside it: the panel's links need a router of its own at the root."""
+    """An application with the panel beside it, because the panel's links need a router of their own at the
+    root.
+    """
 
     def __init__(self, app: App, *, panel: App) -> None:
         self._app = app

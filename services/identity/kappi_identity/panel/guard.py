@@ -1,4 +1,4 @@
-"""What stands before the panel: only its own pages may send it forms, and nobody may frame it."""
+"""Protects the panel: forms are accepted from its own pages only, and no page may frame it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kappi_chassis.http.edge import App, Message, Receive, Scope, Send, send_pro
 from kappi_chassis.problems import Forbidden
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Inline scripts are the library's way of passing data to its own; nothing is loaded from elsewhere.
+# The library passes data to its own scripts through inline scripts; nothing is loaded from elsewhere.
 _POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; form-action 'self'; "
@@ -28,11 +28,11 @@ class OriginRefused(Forbidden):
 
 
 class PanelGuard:
-    """An ASGI app around the panel.
+    """An ASGI application around the panel.
 
-    public_url: where browsers reach the gateway, unless it says so itself (`X-Forwarded-Host`, `…-Proto`,
-    `…-Prefix`).
-    The panel builds its links from that, and a request that changes anything must come from there.
+    public_url: the gateway's public address, used unless the gateway sends it (`X-Forwarded-Host`, `…-Proto`,
+    `…-Prefix`). The panel builds its links from that address, and a request that changes anything must come
+    from it.
     """
 
     def __init__(self, app: App, *, public_url: str) -> None:

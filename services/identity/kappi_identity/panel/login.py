@@ -1,4 +1,4 @@
-"""Logging into the panel: an administrator's email and password, throttled like any other login."""
+"""Logging into the panel with an administrator's email and password, throttled like any other login."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette_admin.auth import AdminUser, AuthProvider, LoginFailed
 from starlette_admin.helpers import index_url, safe_redirect_url
 
 from kappi_identity.api.access import client_of
-from kappi_identity.domain import AccountId, SessionPolicy
+from kappi_identity.domain.accounts import AccountId, SessionPolicy
 from kappi_identity.errors import AccountSuspended, InvalidGrant, SessionNotFound
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.use_cases.login import WRONG, Login
@@ -28,11 +28,11 @@ _SALT = "kappi admin session"
 
 
 class PanelLogin(AuthProvider):
-    """The cookie names a session of the database, which every request looks up.
+    """Panel logins by cookie. The cookie names a session in the database, which every request looks up.
 
-    So a session that was ended, an account that is no administrator any more or has another password is out
-    at once. Another cookie outlives log-outs: it makes the browser a known device, which guesses of others do
-    not lock out. secret: signs the first.
+    So access ends at once when the session ends, the account loses its role, or its password changes. A
+    second cookie outlives log-outs: it makes the browser a known device, which guesses of other clients do
+    not lock out. secret: signs the first cookie.
     """
 
     def __init__(
@@ -56,7 +56,10 @@ class PanelLogin(AuthProvider):
         self._clock = clock
 
     async def login(self, username: str, password: str, remember_me: bool, request: Request) -> Response:
-        """Raises LoginFailed. remember_me: a session of the panel always lasts the same."""
+        """Log in and set the cookies.
+
+        Raises LoginFailed. remember_me: ignored; every panel session has the same length.
+        """
         try:
             opened = await self._login.as_admin(
                 username,
@@ -122,6 +125,6 @@ class PanelLogin(AuthProvider):
 
 
 def _path_of(request: Request) -> str:
-    """The panel's, as browsers see it: the gateway may be below a path."""
+    """Returns the panel's path as browsers see it; the gateway may be below a path."""
     path: str = request.scope["root_path"]
     return path

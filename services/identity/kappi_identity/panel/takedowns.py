@@ -1,4 +1,4 @@
-"""What the panel shows of galleries that were taken down."""
+"""The panel's view of takedowns."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from starlette_admin.exceptions import ActionFailed, FormValidationError
 from starlette_admin.fields import BaseField
 from starlette_admin.filters.base import FilterGroup
 
-from kappi_identity.domain import AccountId, TextRefused
-from kappi_identity.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
+from kappi_identity.domain.accounts import AccountId, TextRefused
+from kappi_identity.domain.moderation import MAX_REASON_CHARACTERS, Takedown, clean_gallery, clean_reason
 from kappi_identity.panel.views import MAX_PAGE, View, plain, uuid_of
 from kappi_identity.repository.takedowns import TakedownQueries
 from kappi_identity.use_cases.moderation import Moderation
 
 
 class TakedownsView(View):
-    """Creating one takes a gallery down, deleting one lifts it: the line stays."""
+    """Creating an entry takes a gallery down, and deleting it lifts the takedown; the entry stays."""
 
     key = "takedowns"
     menu_label = "Take-downs"

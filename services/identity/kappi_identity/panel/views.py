@@ -1,4 +1,4 @@
-"""What the panel shows: tiers and accounts."""
+"""The panel's views of tiers and accounts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from starlette_admin.exceptions import ActionFailed, FormValidationError
 from starlette_admin.fields import BaseField, IntegerField
 from starlette_admin.filters.base import FilterGroup
 
-from kappi_identity.domain import Account, AccountId, TextRefused
-from kappi_identity.moderation import MAX_REASON_CHARACTERS, clean_reason
+from kappi_identity.api.schemas import TierCreate
+from kappi_identity.domain.accounts import Account, AccountId, TextRefused
+from kappi_identity.domain.moderation import MAX_REASON_CHARACTERS, clean_reason
+from kappi_identity.domain.tiers import ANONYMOUS_TIER, Tier
 from kappi_identity.repository.accounts import AccountQueries
-from kappi_identity.schemas import TierCreate
-from kappi_identity.tiers import ANONYMOUS_TIER, Tier
 from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.tiers import Tiers
 
@@ -28,7 +28,7 @@ MAX_PAGE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierLine:
-    """A tier as the panel's forms show it. rendition_sizes: with commas between."""
+    """A tier as the panel's forms show it. rendition_sizes: separated by commas."""
 
     name: str
     rendition_sizes: str
@@ -50,7 +50,9 @@ class TierLine:
 
 
 class View(BaseModelView):
-    """Without what would go around the use cases: import, export, filters, sorting."""
+    """The base of the views, without features that would bypass the use cases: import, export, filters,
+    sorting.
+    """
 
     exporters: Sequence[Any] = ()
     importers: Sequence[Any] = ()
@@ -234,7 +236,7 @@ class AccountsView(View):
         return str(obj.email)
 
     async def _load_tiers(self, request: Request) -> None:
-        # The library asks for choices without waiting, so they are at hand before it does.
+        # The library asks for choices synchronously, so they are loaded before that.
         request.state.tier_names = [tier.name for tier in await self._tiers.all()]
 
 
@@ -250,7 +252,7 @@ def plain(*fields: BaseField) -> tuple[BaseField, ...]:
 
 
 def _read(data: dict[str, Any]) -> TierCreate:
-    """The form as the API would take it. Raises FormValidationError."""
+    """Returns the form as the API's request body. Raises FormValidationError."""
     errors: dict[str | int, Any] = {}
     sizes: list[int] = []
     try:

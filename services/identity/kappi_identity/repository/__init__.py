@@ -1,5 +1,5 @@
 """All SQL of the identity service.
 
-`…Queries` are single statements outside any other transaction, straight to asyncpg where they are hot;
-`…Rows` work within one transaction: lock first, then decide, then write.
+`…Queries` are single statements outside any other transaction; hot ones go straight to asyncpg. `…Rows` work
+within one transaction: lock first, then decide, then write.
 """

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import Account, Role
-from kappi_identity.email_address import EmailAddress
+from kappi_identity.domain.accounts import Account, Role
+from kappi_identity.domain.email_address import EmailAddress
 from kappi_identity.models import accounts
 
 _NAMES = (
@@ -35,7 +35,7 @@ _columns = tuple(accounts.c[name] for name in _NAMES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """An account that lives, and what its password is checked against.
+    """A living account and the hash that its password is checked against.
 
     address_known: whether the account logged in from the caller's address before.
     """
@@ -52,9 +52,10 @@ class AccountQueries:
     async def credentials(
         self, email_normalised: str, *, address_hash: bytes, known_since: datetime
     ) -> Credentials | None:
-        """What a login needs to know of an account; None where there is none.
+        """Returns the credentials that a login needs; None where there is no such account.
 
-        address_hash: of the caller's address. known_since: how long ago it may have been seen.
+        address_hash: of the caller's address. known_since: an address seen before this instant does not count
+        as known.
         """
         record = await self._database.hot.fetchrow(_CREDENTIALS, email_normalised, address_hash, known_since)
         if record is None:
@@ -67,19 +68,21 @@ class AccountQueries:
         )
 
     async def of_session(self, account_id: UUID, session_id: UUID, *, now: datetime) -> Account | None:
-        """The account, if it lives and this session of it does."""
+        """Returns the account if both it and this session of it are living."""
         record = await self._database.hot.fetchrow(_OF_SESSION, account_id, session_id, now)
         return None if record is None else Account(**record)
 
     async def find(self, account_id: UUID) -> Account | None:
-        """The account, if it lives."""
+        """Returns the account if it is living."""
         async with self._database.transaction() as connection:
             return await AccountRows(connection).find(account_id)
 
     async def page(
         self, *, containing: str | None, before: UUID | None, limit: int, skip: int = 0
     ) -> Sequence[Account]:
-        """Living accounts, newest first. containing: a part of the address or the name, in any case."""
+        """Returns living accounts, newest first. containing: a part of the address or the name, in
+        any case.
+        """
         condition = _living(containing)
         if before is not None:
             condition &= accounts.c.id < before
@@ -99,7 +102,7 @@ class AccountRows:
         self._connection = connection
 
     async def insert(self, account: Account, *, email: EmailAddress, password_hash: str) -> bool:
-        """False when the address is taken; the transaction stays usable."""
+        """Insert the account. Returns False when the address is taken; the transaction stays usable."""
         values = {name: getattr(account, name) for name in _NAMES}
         statement = (
             insert(accounts)
@@ -109,7 +112,7 @@ class AccountRows:
         return bool((await self._connection.execute(statement)).rowcount)
 
     async def find(self, account_id: UUID) -> Account | None:
-        """The account, if it lives."""
+        """Returns the account if it is living."""
         found = await self._connection.execute(
             select(*_columns).where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None))
         )
@@ -117,7 +120,7 @@ class AccountRows:
         return None if row is None else Account(**row._mapping)
 
     async def lock(self, account_id: UUID) -> Credentials | None:
-        """The account, if it lives; nobody else changes it until the commit."""
+        """Returns the account if it is living. No other transaction changes it until the commit."""
         return await self._lock(accounts.c.id == account_id)
 
     async def lock_by_email(self, email_normalised: str) -> Credentials | None:
@@ -144,7 +147,7 @@ class AccountRows:
         )
 
     async def tombstone(self, account_id: UUID, *, deleted_at: datetime, version: int) -> None:
-        """Leave a tombstone: nothing that tells whose account it was."""
+        """Turn the account into a tombstone, which holds nothing that identifies its owner."""
         await self._write(
             account_id,
             email=None,

@@ -25,11 +25,10 @@ async def remove_expired_rows(
     client_known_for: timedelta,
     throttle_memory: timedelta,
 ) -> None:
-    """Forget what nobody can use any more.
+    """Remove rows that cannot be used any more.
 
-    session_idle: a token issued longer ago than that was traded for another one, or its session is over.
-    client_known_for: after it an address counts as any other. throttle_memory: a bucket untouched for that
-    long has leaked empty.
+    session_idle: a token older than this was exchanged, or its session is over. client_known_for: an address
+    older than this counts as unknown. throttle_memory: a bucket untouched for this long is empty.
     """
     await database.hot.execute(_SESSIONS, now, BATCH)
     await database.hot.execute(_TOKENS, now - session_idle, BATCH)

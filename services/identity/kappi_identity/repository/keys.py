@@ -10,11 +10,11 @@ from kappi_chassis.db import Database
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.key_schedule import KeyState, PublishedKey
+from kappi_identity.domain.key_schedule import KeyState, PublishedKey
 from kappi_identity.models import signing_keys
 
 _ACTIVE = "SELECT kid, sealed_private FROM signing_keys WHERE state = 'active'"
-# The one in use first: verifiers of other makes often try keys in order.
+# The active key comes first, because some verifiers try keys in order.
 _PUBLISHED = "SELECT public_jwk FROM signing_keys ORDER BY state, created_at"
 _columns = tuple(
     signing_keys.c[name] for name in ("kid", "state", "created_at", "activated_at", "retire_after")
@@ -38,18 +38,18 @@ class KeyQueries:
         return None if record is None else SealedKey(**record)
 
     async def published(self) -> Sequence[dict[str, str]]:
-        """Every key somebody may still meet, as JWKs."""
+        """Returns every key whose tokens may still be valid, as JWKs."""
         return [record["public_jwk"] for record in await self._database.hot.fetch(_PUBLISHED)]
 
 
 class KeyRows:
-    """Signing keys within a transaction that holds them all."""
+    """Signing keys within a transaction that locks them all."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def lock(self) -> Sequence[PublishedKey]:
-        """Every key. One replica at a time moves keys along; readers are not kept waiting."""
+        """Returns every key, locked. Only one replica at a time rotates keys; readers do not wait."""
         await self._connection.execute(text("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE"))
         found = await self._connection.execute(select(*_columns).order_by(signing_keys.c.created_at))
         return [PublishedKey(**row._mapping) for row in found]
@@ -67,7 +67,7 @@ class KeyRows:
         )
 
     async def activate(self, kid: str, *, now: datetime) -> None:
-        """Call `retire_active` first: one key at a time is active."""
+        """Activate a key. Call `retire_active` first, because only one key may be active."""
         await self._write(signing_keys.c.kid == kid, state="active", activated_at=now)
 
     async def retire_active(self, *, until: datetime) -> None:

@@ -11,13 +11,13 @@ from kappi_identity.models import known_addresses
 
 
 class KnownAddressRows:
-    """Lock the account first."""
+    """The known addresses of accounts. The account must be locked first."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def remember(self, account_id: UUID, address_hash: bytes, *, now: datetime, most: int) -> None:
-        """most: addresses kept of one account, the newest."""
+        """Store an address. most: how many addresses of one account are kept, the newest."""
         table = known_addresses
         statement = insert(table).values(account_id=account_id, address_hash=address_hash, seen_at=now)
         await self._connection.execute(

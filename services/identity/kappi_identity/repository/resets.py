@@ -8,13 +8,13 @@ from kappi_chassis.db import Database
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import AccountId
+from kappi_identity.domain.accounts import AccountId
 from kappi_identity.models import password_resets
 
 _REQUEST = """
 INSERT INTO reset_requests (id, email_normalised, requested_at, not_before) VALUES ($1, $2, $3, $3)
 """
-# Taking one puts it off, so that a mailer that dies leaves it to the next.
+# Taking a request postpones it, so that another mailer takes it if this one dies.
 _TAKE = """
 UPDATE reset_requests
 SET attempts = attempts + 1, not_before = $1 + $2::interval * power(2, least(attempts, 6))
@@ -28,7 +28,7 @@ _ACCOUNT = "SELECT account_id FROM password_resets WHERE token_hash = $1 AND exp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetRequest:
-    """Somebody asked for a new password. attempts: how often a mailer took it, this time included."""
+    """A request for a new password. attempts: how often a mailer took it, this time included."""
 
     id: UUID
     email_normalised: str
@@ -41,11 +41,14 @@ class ResetQueries:
         self._database = database
 
     async def request(self, request_id: UUID, *, email_normalised: str, now: datetime) -> None:
-        """The same single statement whether there is such an account or not."""
+        """Store a request, with the same single statement whether there is such an account or not."""
         await self._database.hot.execute(_REQUEST, request_id, email_normalised, now)
 
     async def take(self, *, now: datetime, retry_in: timedelta) -> ResetRequest | None:
-        """The request that waits longest; it is offered again in `retry_in`, doubled each time."""
+        """Returns the request that has waited longest.
+
+        It is offered again after `retry_in`, doubled each time.
+        """
         record = await self._database.hot.fetchrow(_TAKE, now, retry_in)
         return None if record is None else ResetRequest(**record)
 
@@ -53,7 +56,7 @@ class ResetQueries:
         await self._database.hot.execute(_FINISH, request_id)
 
     async def account_of(self, token_hash: bytes, *, now: datetime) -> AccountId | None:
-        """Whose password this token may set."""
+        """Returns the account whose password this token may set."""
         account_id = await self._database.hot.fetchval(_ACCOUNT, token_hash, now)
         return None if account_id is None else AccountId(account_id)
 
@@ -70,7 +73,10 @@ class ResetRows:
         )
 
     async def is_good(self, token_hash: bytes, *, now: datetime) -> bool:
-        """Lock the token's account first: whoever is second finds the token used."""
+        """Whether the token is valid.
+
+        The token's account must be locked first, so that a second request finds the token used.
+        """
         found = await self._connection.execute(
             select(password_resets.c.account_id).where(
                 password_resets.c.token_hash == token_hash, password_resets.c.expires_at > now
@@ -79,7 +85,7 @@ class ResetRows:
         return found.one_or_none() is not None
 
     async def remove_all(self, account_id: UUID) -> None:
-        """Every token of the account: one was used, or there is no account any more."""
+        """Remove every token of the account, after one was used or the account was deleted or suspended."""
         await self._connection.execute(
             delete(password_resets).where(password_resets.c.account_id == account_id)
         )

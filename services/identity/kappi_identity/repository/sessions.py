@@ -9,7 +9,7 @@ from kappi_chassis.db import Database
 from sqlalchemy import and_, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import RefreshToken, Session, SessionId
+from kappi_identity.domain.accounts import RefreshToken, Session, SessionId
 from kappi_identity.models import refresh_tokens, sessions
 
 _columns = tuple(
@@ -25,7 +25,7 @@ class SessionQueries:
     async def page(
         self, account_id: UUID, *, now: datetime, before: UUID | None, limit: int
     ) -> Sequence[Session]:
-        """Living sessions of an account, newest first."""
+        """Returns living sessions of an account, newest first."""
         statement = select(*_columns).where(
             sessions.c.account_id == account_id,
             sessions.c.revoked_at.is_(None),
@@ -47,7 +47,7 @@ class SessionRows:
         await self._connection.execute(insert(sessions).values(**values))
 
     async def lock(self, session_id: UUID) -> Session | None:
-        """The session, ended or not; nobody else refreshes it until the commit."""
+        """Returns the session, ended or not. No other transaction refreshes it until the commit."""
         found = await self._connection.execute(
             select(*_columns).where(sessions.c.id == session_id).with_for_update()
         )
@@ -62,7 +62,7 @@ class SessionRows:
         )
 
     async def revoke(self, session_id: UUID, *, account_id: UUID, now: datetime) -> bool:
-        """False when the account has no such living session."""
+        """End the session. Returns False when the account has no such living session."""
         result = await self._connection.execute(
             update(sessions)
             .where(
@@ -76,19 +76,19 @@ class SessionRows:
         return bool(result.rowcount)
 
     async def revoke_all(self, account_id: UUID, *, now: datetime, but: UUID | None = None) -> None:
-        """Every living session of the account. but: one that stays."""
+        """End every living session of the account. but: the session that stays."""
         condition = and_(sessions.c.account_id == account_id, sessions.c.revoked_at.is_(None))
         if but is not None:
             condition = and_(condition, sessions.c.id != but)
         await self._connection.execute(update(sessions).where(condition).values(revoked_at=now))
 
     async def remove_all(self, account_id: UUID) -> None:
-        """Every session of the account, with its tokens."""
+        """Remove every session of the account, with its tokens."""
         await self._connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
 
 
 class TokenRows:
-    """Refresh tokens; lock their session first."""
+    """Refresh tokens. Their session must be locked first."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -130,7 +130,7 @@ class TokenRows:
         await self._mark(refresh_tokens.c.token_hash == token_hash, used_at=now)
 
     async def supersede_children(self, token_hash: bytes, *, now: datetime) -> None:
-        """What this token was traded for before is void."""
+        """Make the tokens void that this token was exchanged for before."""
         await self._mark(refresh_tokens.c.parent_hash == token_hash, superseded_at=now)
 
     async def _mark(self, condition: Any, **values: datetime) -> None:

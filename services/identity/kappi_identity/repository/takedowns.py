@@ -9,9 +9,9 @@ from kappi_chassis.db import Database
 from sqlalchemy import ColumnElement, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_identity.domain import AccountId
+from kappi_identity.domain.accounts import AccountId
+from kappi_identity.domain.moderation import Takedown
 from kappi_identity.models import takedowns
-from kappi_identity.moderation import Takedown
 
 
 class TakedownQueries:
@@ -21,7 +21,9 @@ class TakedownQueries:
     async def page(
         self, *, containing: str | None, before: UUID | None, limit: int, skip: int = 0
     ) -> Sequence[Takedown]:
-        """Newest first, lifted ones too. containing: a part of the gallery or the reason, in any case."""
+        """Returns takedowns, newest first, lifted ones included. containing: a part of the gallery or the
+        reason, in any case.
+        """
         condition = _matching(containing)
         if before is not None:
             condition &= takedowns.c.id < before

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from kappi_chassis.db import Database
 
-# A leaking bucket in one statement: what leaked out since, plus one, if that still fits.
+# A leaking bucket in one statement: the level after leaking, plus one, if that still fits.
 _TAKE = """
 INSERT INTO throttle AS known (subject_hash, level, updated_at) VALUES ($1, 1, $4)
 ON CONFLICT (subject_hash) DO UPDATE SET
@@ -21,7 +21,10 @@ class ThrottleQueries:
         self._database = database
 
     async def take(self, subject_hash: bytes, *, burst: int, refill: timedelta, now: datetime) -> bool:
-        """Count one; False when there was no room for it. refill: after how long there is room for one."""
+        """Count one attempt.
+
+        Returns False when the bucket is full. refill: the time after which one more fits.
+        """
         level = await self._database.hot.fetchval(
             _TAKE, subject_hash, float(burst), refill.total_seconds(), now
         )

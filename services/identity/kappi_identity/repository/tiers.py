@@ -8,8 +8,8 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kappi_identity.domain.tiers import Tier, TierRules
 from kappi_identity.models import tiers
-from kappi_identity.tiers import Tier, TierRules
 
 _RULES = ("original_access", "expiring_links", "max_file_bytes", "quota_bytes")
 
@@ -19,7 +19,7 @@ class TierQueries:
         self._database = database
 
     async def all(self) -> Sequence[Tier]:
-        """Living tiers, by name."""
+        """Returns living tiers, ordered by name."""
         async with self._database.transaction() as connection:
             found = await connection.execute(
                 select(tiers).where(tiers.c.deleted_at.is_(None)).order_by(func.lower(tiers.c.name))
@@ -27,7 +27,7 @@ class TierQueries:
             return [_tier(row) for row in found]
 
     async def find(self, name: str) -> Tier | None:
-        """A living tier by its name in any case."""
+        """Returns a living tier by its name in any case."""
         async with self._database.transaction() as connection:
             found = await connection.execute(
                 select(tiers).where(func.lower(tiers.c.name) == name.lower(), tiers.c.deleted_at.is_(None))
@@ -41,11 +41,16 @@ class TierRows:
         self._connection = connection
 
     async def lock(self, name: str) -> Tier | None:
-        """The tier by its name in any case, tombstones included; nobody else changes it or takes it."""
+        """Returns the tier by its name in any case, tombstones included.
+
+        No other transaction changes or locks it.
+        """
         return await self._one(select(tiers).where(_named(name)).with_for_update())
 
     async def hold(self, name: str) -> Tier | None:
-        """The tier, tombstones included; nobody changes it until the commit, others may hold it as well."""
+        """Returns the tier, tombstones included, under a shared lock: no transaction changes it until the
+        commit.
+        """
         return await self._one(select(tiers).where(_named(name)).with_for_update(read=True))
 
     async def lock_unannounced(self) -> Sequence[Tier]:
@@ -55,14 +60,17 @@ class TierRows:
         return [_tier(row) for row in found]
 
     async def insert(self, tier: Tier) -> bool:
-        """False when the name is taken in any case, by a tombstone too; the transaction stays usable."""
+        """Insert the tier.
+
+        Returns False when the name is taken in any case, by a tombstone too; the transaction stays usable.
+        """
         result = await self._connection.execute(
             insert(tiers).values(**_values(tier)).on_conflict_do_nothing()
         )
         return bool(result.rowcount)
 
     async def update(self, tier: Tier) -> None:
-        """Write the rules, the version and whether it lives."""
+        """Write the rules, the version and the deletion time."""
         await self._connection.execute(update(tiers).where(tiers.c.name == tier.name).values(**_values(tier)))
 
     async def mark_announced(self) -> None:

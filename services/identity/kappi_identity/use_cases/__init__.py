@@ -1,1 +1,1 @@
-"""What the identity service does, one transaction each."""
+"""The use cases of the identity service, one transaction each."""

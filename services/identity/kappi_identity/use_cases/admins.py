@@ -1,4 +1,4 @@
-"""Making administrators: an operator's command, never an endpoint and never a default."""
+"""Creating administrators: only an operator's command does it, never an endpoint or a default."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import Account, check_password, normal_password
-from kappi_identity.email_address import read_email
+from kappi_identity.domain.accounts import Account, check_password, normal_password
+from kappi_identity.domain.common_passwords import common_passwords
+from kappi_identity.domain.email_address import read_email
 from kappi_identity.errors import EmailTaken
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.known_addresses import KnownAddressRows
@@ -28,10 +28,10 @@ class Admins:
         self._passwords = passwords
 
     async def create(self, email: str, password: str) -> Account:
-        """An administrator with this address and password.
+        """Create an administrator with this address and password.
 
-        Whoever has the address already becomes one, with the new password, and logs in again everywhere.
-        Raises TextRefused.
+        An existing account of the address becomes one. It gets the new password and must log in again
+        everywhere. Raises TextRefused.
         """
         address, chosen = read_email(email), normal_password(password)
         check_password(chosen, email=address.shown, common=common_passwords())

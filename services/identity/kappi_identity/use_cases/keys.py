@@ -1,4 +1,4 @@
-"""The signing keys: the one in use, and their rotation."""
+"""The active signing key and the rotation of signing keys."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from kappi_chassis.db import Database
 from kappi_chassis.observability.logs import get_logger
 
 from kappi_identity import metrics
-from kappi_identity.key_schedule import KeyPolicy, KeyState, PublishedKey, due_steps
+from kappi_identity.domain.key_schedule import KeyPolicy, KeyState, PublishedKey, due_steps
+from kappi_identity.domain.tokens import KeySeal
 from kappi_identity.repository.keys import KeyQueries, KeyRows
-from kappi_identity.tokens import KeySeal
 
 CACHE_S = 10.0
-"""How long a replica goes on signing with a key after another one took over."""
+"""How long a replica continues to sign with a key after its successor took over."""
 RETIRE_GRACE = timedelta(minutes=1)
-"""How much longer than a token lives its key stays published: replicas' caches, clocks that differ."""
+"""How much longer than a token lives its key stays published, because of replicas' caches and clock
+differences.
+"""
 
 _log = get_logger(__name__)
 
 
 class KeyRotation:
-    """Moves keys along. Any replica may do any step at any time: the table's lock makes them one."""
+    """Rotates keys. Any replica may run any step at any time, since the table's lock serialises them."""
 
     def __init__(self, *, database: Database, seal: KeySeal, policy: KeyPolicy, clock: Clock) -> None:
         self._database = database
@@ -34,16 +36,16 @@ class KeyRotation:
         self._clock = clock
 
     async def ensure_active(self) -> None:
-        """Make the first key of all, which signs at once: nobody has cached a set without it."""
+        """Create the very first key, which signs at once, because no cached key set can lack it."""
         async with self._database.transaction() as connection:
             rows = KeyRows(connection)
             if not any(key.state == "active" for key in await rows.lock()):
                 await self._add(rows, "active")
 
     async def rotate(self) -> str:
-        """Publish the key that will sign next, unless one is; returns its id.
+        """Publish the key that will sign next, unless there is one. Returns its id.
 
-        It takes over by itself, `publish_ahead` after it was published.
+        It takes over automatically, `publish_ahead` after its publication.
         """
         async with self._database.transaction() as connection:
             rows = KeyRows(connection)
@@ -51,14 +53,15 @@ class KeyRotation:
             upcoming = next((key.kid for key in keys if key.state == "next"), None)
             if upcoming is not None:
                 return upcoming
-            # Without any key there is nobody to take over from.
+            # Without any key there is no predecessor to wait for.
             return await self._add(rows, "next" if keys else "active")
 
     async def rotate_now(self) -> str:
-        """Sign with a new key from here on; returns its id. What the old ones signed stays valid.
+        """Sign with a new key from now on, where the old key must not sign any more. Returns the new key's
+        id.
 
-        For a key that must not sign any more. A verifier that has just fetched the keys refuses tokens of
-        the new one for up to MIN_REFRESH_INTERVAL_S seconds (`kappi_chassis.auth.verifier`).
+        Tokens of the old keys stay valid. A verifier that has just fetched the keys refuses tokens of the new
+        key for up to MIN_REFRESH_INTERVAL_S seconds (`kappi_chassis.auth.verifier`).
         """
         async with self._database.transaction() as connection:
             rows = KeyRows(connection)
@@ -68,7 +71,7 @@ class KeyRotation:
             return await self._add(rows, "active")
 
     async def move_along(self) -> None:
-        """Do what is due: publish, activate, forget."""
+        """Run the steps that are due: publish, activate, remove."""
         now = self._clock()
         async with self._database.transaction() as connection:
             rows = KeyRows(connection)
@@ -85,7 +88,7 @@ class KeyRotation:
                     _told("forgotten", kid)
 
     async def keys(self) -> Sequence[PublishedKey]:
-        """All of them, oldest first, for an operator to look at."""
+        """Returns all keys, oldest first, for an operator."""
         async with self._database.transaction() as connection:
             return await KeyRows(connection).lock()
 
@@ -97,7 +100,7 @@ class KeyRotation:
 
 
 class Keyring:
-    """The key to sign with, remembered for a moment, and the public halves of all."""
+    """The active signing key, cached for CACHE_S seconds, and the public halves of all keys."""
 
     def __init__(
         self,
@@ -115,14 +118,14 @@ class Keyring:
         self._looked_at = float("-inf")
 
     async def active(self) -> SigningKey:
-        """Raises KeySecretWrong."""
+        """Returns the signing key. Raises KeySecretWrong."""
         if self._active is None or self._monotonic() - self._looked_at > CACHE_S:
             self._active = await self._load()
             self._looked_at = self._monotonic()
         return self._active
 
     async def published(self) -> dict[str, Sequence[dict[str, str]]]:
-        """A JSON Web Key Set (RFC 7517): every key whose tokens may be met."""
+        """Returns a JSON Web Key Set (RFC 7517) of every key whose tokens may still be valid."""
         keys = await self._queries.published()
         if not keys:
             await self._rotation.ensure_active()

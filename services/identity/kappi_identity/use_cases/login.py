@@ -1,4 +1,4 @@
-"""Logging in: a password for a session and its first tokens."""
+"""Logging in: a password is exchanged for a session and its first tokens."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords, PasswordsBusy
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, Session, SessionId, SessionPolicy, normal_password
-from kappi_identity.email_address import normal_form
+from kappi_identity.domain.accounts import Account, Session, SessionId, SessionPolicy, normal_password
+from kappi_identity.domain.email_address import normal_form
+from kappi_identity.domain.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.errors import AccountSuspended, InvalidGrant, TooManyLogins
-from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountQueries, AccountRows, Credentials
 from kappi_identity.repository.sessions import SessionRows, TokenRows
-from kappi_identity.throttle import Limit, Throttle
-from kappi_identity.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.use_cases.keys import Keyring
+from kappi_identity.use_cases.known_clients import KnownClients
+from kappi_identity.use_cases.throttle import Limit, Throttle
 
 WRONG = "Email address or password are not right."
 
@@ -29,9 +29,9 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """The caller. address: of the network. device: what the session list will show.
+    """The caller. address: its network address. device: the text for the session list.
 
-    device_token: what an earlier login gave this device, as it was sent.
+    device_token: the token that an earlier login gave this device, as it was sent.
     """
 
     address: str
@@ -41,8 +41,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginLimits:
-    """Wrong passwords. per_client: for an account, of one client that it knows. per_account: for an account,
-    of all others together. per_address: of one address, for all accounts that do not know it."""
+    """The limits of wrong passwords. per_client: for an account, by one client known to it. per_account: for
+    an account, by all unknown clients together. per_address: by one address, for all accounts that do not
+    know it.
+    """
 
     per_client: Limit
     per_account: Limit
@@ -51,7 +53,9 @@ class LoginLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A right password. device: of a known device. charges: what the attempt was counted on."""
+    """A right password. device: the known device, if it is one. charges: the limits on which the attempt was
+    counted.
+    """
 
     credentials: Credentials
     device: bytes | None
@@ -60,9 +64,9 @@ class Checked:
 
 
 class PasswordCheck:
-    """Is this the password of this account? Throttled, and as slow for accounts that do not exist.
+    """Checks an account's password, throttled, and equally slow for accounts that do not exist.
 
-    Every attempt is counted; what comes of a right password takes it back with `passed`.
+    Every attempt is counted; a use case that follows a right password takes the count back with `passed`.
     """
 
     def __init__(
@@ -81,7 +85,7 @@ class PasswordCheck:
         self._limits = limits
 
     async def check(self, email: str, password: str, *, client: Client) -> Checked:
-        """For a log-in. Raises InvalidGrant, TooManyLogins, PasswordsBusy."""
+        """Check a password for a login. Raises InvalidGrant, TooManyLogins, PasswordsBusy."""
         subject, source = normal_form(email), address_subject(client.address)
         found = await self._credentials(subject, client.address)
         device = None if found is None else self._known.device_of(client.device_token, found)
@@ -104,7 +108,7 @@ class PasswordCheck:
     async def check_in_session(
         self, email: str, password: str, *, session_id: SessionId, address: str
     ) -> Checked:
-        """For a client that is logged in, hence known. Raises as `check` does."""
+        """Check a password of a client that is logged in, hence known. Raises as `check` does."""
         subject = normal_form(email)
         found = await self._credentials(subject, address)
         return await self._verify(
@@ -116,7 +120,7 @@ class PasswordCheck:
         )
 
     async def passed(self, checked: Checked) -> None:
-        """Uncount an attempt that led to what it was made for."""
+        """Take back the count of an attempt that succeeded."""
         for limit, subject in checked.charges:
             await self._throttle.give_back(limit, subject)
 
@@ -136,7 +140,10 @@ class PasswordCheck:
         shares: Shares,
         charges: tuple[tuple[Limit, str], ...],
     ) -> Checked:
-        """Counts before the password is looked at: a burst of parallel attempts gets no further."""
+        """Check a password.
+
+        The attempt is counted before the check, so that a burst of parallel attempts gains nothing.
+        """
         for limit, subject in charges:
             if not await self._throttle.take(limit, subject):
                 metrics.LOGINS.labels("throttled").inc()
@@ -164,7 +171,7 @@ class Opened:
 
 
 class Login:
-    """Opens sessions. What logs in is known to the account from then on."""
+    """Opens sessions. A client that logs in is known to the account from then on."""
 
     def __init__(
         self,
@@ -190,7 +197,10 @@ class Login:
     async def with_password(
         self, email: str, password: str, *, client: Client, policy: SessionPolicy
     ) -> TokenPair:
-        """A new session's tokens. Raises InvalidGrant, AccountSuspended, TooManyLogins, PasswordsBusy."""
+        """Returns a new session's tokens.
+
+        Raises InvalidGrant, AccountSuspended, TooManyLogins, PasswordsBusy.
+        """
         refresh_token = new_refresh_token()
         checked = await self._check.check(email, password, client=client)
         opened = await self._open(
@@ -205,9 +215,9 @@ class Login:
         )
 
     async def as_admin(self, email: str, password: str, *, client: Client, policy: SessionPolicy) -> Opened:
-        """An administrator's new session, which cannot be refreshed. Raises as `with_password` does.
+        """Returns an administrator's new session, which cannot be refreshed. Raises as `with_password` does.
 
-        To everybody else it says what a wrong password is told.
+        An account without the role gets the same answer as a wrong password.
         """
         checked = await self._check.check(email, password, client=client)
         if checked.credentials.account.role != "admin":
@@ -229,7 +239,7 @@ class Login:
             accounts = AccountRows(unit.connection)
             locked = await accounts.lock(credentials.account.id)
             if locked is None or locked.password_hash != credentials.password_hash:
-                # Deleted, or given another password, since it was checked.
+                # The account was deleted, or its password was changed, since the check.
                 raise InvalidGrant(WRONG)
             if locked.account.suspended_at is not None:
                 raise AccountSuspended(locked.account.suspension_reason)
@@ -262,7 +272,7 @@ class Login:
             return None
         try:
             rehashed = await self._passwords.hash(normal_password(password), shares=checked.shares)
-        except PasswordsBusy:  # there will be another login, when fewer passwords wait
+        except PasswordsBusy:  # a later login can rehash it, when fewer passwords wait
             return None
         metrics.REHASHED.inc()
         return rehashed

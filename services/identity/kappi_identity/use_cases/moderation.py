@@ -1,4 +1,4 @@
-"""Suspending accounts and taking galleries down, and both back. Each is told by an event and logged."""
+"""Suspending accounts and taking galleries down, and undoing both. Each decision is published and logged."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import AccountSuspensionChanged, GalleryTakedownChanged
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, AccountId
+from kappi_identity.domain.accounts import Account, AccountId
+from kappi_identity.domain.moderation import Takedown, TakedownId
 from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, TakedownNotFound
-from kappi_identity.moderation import Takedown, TakedownId
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows
@@ -25,7 +25,7 @@ _log = get_logger(__name__)
 
 
 class Moderation:
-    """by: the administrator who decides."""
+    """Administrators' decisions against misuse. by: the administrator's account."""
 
     def __init__(self, *, outbox: Outbox, clock: Clock, new_id: NewId) -> None:
         self._outbox = outbox
@@ -33,7 +33,7 @@ class Moderation:
         self._new_id = new_id
 
     async def suspend(self, account_id: UUID, *, reason: str, by: AccountId) -> Account:
-        """End every log-in and allow none. Again is the same as once, with the new reason.
+        """End every login of the account and allow no new one. Repeating it only changes the reason.
 
         Raises AccountNotFound, AdminNotSuspendable.
         """
@@ -55,7 +55,7 @@ class Moderation:
         return suspended
 
     async def reinstate(self, account_id: UUID, *, by: AccountId) -> Account:
-        """Allow log-ins again. Again is the same as once. Raises AccountNotFound."""
+        """Allow logins again. Repeating it has no further effect. Raises AccountNotFound."""
         async with self._outbox.begin() as unit:
             rows = AccountRows(unit.connection)
             account = await self._lock(rows, account_id)
@@ -71,7 +71,9 @@ class Moderation:
         return reinstated
 
     async def take_down(self, gallery: str, *, reason: str, by: AccountId) -> Takedown:
-        """gallery: an id or a code; whether there is one the galleries service finds out."""
+        """Take a gallery down. gallery: an id or a code; the galleries service finds out whether it
+        exists.
+        """
         async with self._outbox.begin() as unit:
             takedown = await self._take_down_within(unit, gallery, reason=reason, by=by)
         return self._taken_down(takedown)
@@ -85,7 +87,7 @@ class Moderation:
         by: AccountId,
         render: Callable[[Takedown], StoredAnswer],
     ) -> StoredAnswer:
-        """The rendered answer, or the one kept before. Raises IdempotencyKeyReused."""
+        """Returns the rendered answer, or the answer stored before. Raises IdempotencyKeyReused."""
         async with self._outbox.begin() as unit:
             stored = await call.begin(unit.connection)
             if stored is not None:
@@ -97,7 +99,7 @@ class Moderation:
         return answer
 
     async def lift(self, takedown_id: UUID, *, by: AccountId) -> Takedown:
-        """Show the gallery again. Again is the same as once. Raises TakedownNotFound."""
+        """Show the gallery again. Repeating it has no further effect. Raises TakedownNotFound."""
         now = self._clock()
         async with self._outbox.begin() as unit:
             rows = TakedownRows(unit.connection)

@@ -1,7 +1,7 @@
-"""A new password for somebody who forgot the old one.
+"""Resetting a forgotten password.
 
-Whoever asks learns nothing: asking is one insert, whatever the address. The mailer looks the account up,
-later and elsewhere, and makes the token there, so that nothing but its hash is ever stored.
+A request reveals nothing: it is one insert, whatever the address. The mailer looks the account up later, in
+another task, and creates the token there, so that only its hash is ever stored.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from kappi_chassis.passwords import Passwords
 from sqlalchemy.exc import SQLAlchemyError
 
 from kappi_identity import metrics
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import check_password, normal_password
-from kappi_identity.email_address import normal_form
+from kappi_identity.domain.accounts import check_password, normal_password
+from kappi_identity.domain.common_passwords import common_passwords
+from kappi_identity.domain.email_address import normal_form
+from kappi_identity.domain.tokens import new_reset_token, token_hash
 from kappi_identity.errors import ResetTokenInvalid, TooManyResets
-from kappi_identity.known_clients import KnownClients
 from kappi_identity.mailer import MailMaker, MailTransport, MailUndelivered
 from kappi_identity.repository.accounts import AccountQueries, AccountRows
 from kappi_identity.repository.resets import ResetQueries, ResetRequest, ResetRows
 from kappi_identity.repository.sessions import SessionRows
-from kappi_identity.throttle import Limit, Throttle
-from kappi_identity.tokens import new_reset_token, token_hash
+from kappi_identity.use_cases.known_clients import KnownClients
+from kappi_identity.use_cases.throttle import Limit, Throttle
 
 RETRY_IN = timedelta(seconds=15)
 GIVE_UP_AFTER = timedelta(hours=2)
@@ -71,10 +71,10 @@ class PasswordReset:
         self._new_id = new_id
 
     async def request(self, email: str, *, address: str) -> None:
-        """Have a token mailed, if there is such an account. Raises TooManyResets for the caller's address.
+        """Have a token mailed if there is such an account. Raises TooManyResets for the caller's address.
 
-        Too many for one account are dropped without a word: saying so would fill somebody's mailbox or tell
-        that it is one.
+        Too many requests for one account are dropped silently: mails would fill the owner's mailbox, and an
+        error would reveal that the account exists.
         """
         if not await self._throttle.take(self._limits.per_address, address_subject(address)):
             raise TooManyResets(
@@ -85,10 +85,10 @@ class PasswordReset:
             await self._queries.request(self._new_id(), email_normalised=subject, now=self._clock())
 
     async def set_password(self, token: str, password: str, *, address: str) -> None:
-        """Spend a token: the new password holds, every session ends, every other token is void.
+        """Use a token: set the new password, end every session and make every other token void.
 
-        A fresh start: of all clients the one at this address is known, so guesses do not keep it waiting.
-        Raises ResetTokenInvalid, TextRefused, PasswordsBusy.
+        Only the client at this address is known afterwards, so that guesses do not make it wait. Raises
+        ResetTokenInvalid, TextRefused, PasswordsBusy.
         """
         presented = token_hash(token)
         account_id = await self._queries.account_of(presented, now=self._clock())
@@ -113,9 +113,9 @@ class PasswordReset:
 
 
 class ResetMailer:
-    """Works off requests, one after another. Many may run: each request is taken by one at a time.
+    """Handles requests one after another. Several mailers may run; each request is taken by one at a time.
 
-    A mailer that dies after sending and before saying so sends a second mail, with another token.
+    A mailer that dies after sending and before recording it sends a second mail, with another token.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ResetMailer:
         self._clock = clock
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Handle requests until cancelled."""
         while True:
             try:
                 busy = await self.work_off_one()
@@ -147,7 +147,7 @@ class ResetMailer:
                 await asyncio.sleep(POLL_S)
 
     async def work_off_one(self) -> bool:
-        """False when nothing is due."""
+        """Handle one request. Returns False when none is due."""
         request = await self._queries.take(now=self._clock(), retry_in=RETRY_IN)
         if request is None:
             return False

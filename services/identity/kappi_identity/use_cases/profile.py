@@ -1,4 +1,4 @@
-"""What the owner of an account does with it: rename, change the password, delete."""
+"""The use cases of an account's owner: rename, change the password, delete."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kappi_chassis.passwords import Passwords
 from kappi_contracts.events import AccountDeleted
 
 from kappi_identity import metrics
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import Account, SessionId, check_password, normal_password
+from kappi_identity.domain.accounts import Account, SessionId, check_password, normal_password
+from kappi_identity.domain.common_passwords import common_passwords
 from kappi_identity.errors import InvalidGrant, PasswordRequired, PasswordWrong
-from kappi_identity.known_clients import KnownClients
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.known_addresses import KnownAddressRows
 from kappi_identity.repository.resets import ResetRows
 from kappi_identity.repository.sessions import SessionRows
+from kappi_identity.use_cases.known_clients import KnownClients
 from kappi_identity.use_cases.login import Checked, PasswordCheck
 
 _log = get_logger(__name__)
 
 
 class Profile:
-    """Every method takes the account as it was when its token was checked.
+    """The use cases of an owner. Every method takes the account as it was when its token was checked.
 
-    recent_login: how old a log-in may be that deletes the account without its password.
+    recent_login: the greatest age of a login that may delete the account without its password.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Profile:
         self._clock = clock
 
     async def rename(self, account: Account, *, display_name: str | None) -> Account:
-        """The account after the change."""
+        """Returns the account after the change."""
         async with self._outbox.begin() as unit:
             await AccountRows(unit.connection).set_display_name(account.id, display_name)
         return replace(account, display_name=display_name)
@@ -57,7 +57,10 @@ class Profile:
     async def change_password(
         self, account: Account, *, current: str, new: str, session_id: SessionId, address: str
     ) -> None:
-        """Ends every other session. Raises PasswordWrong, TextRefused, TooManyLogins, PasswordsBusy."""
+        """Change the password and end every other session.
+
+        Raises PasswordWrong, TextRefused, TooManyLogins, PasswordsBusy.
+        """
         assert account.email is not None
         chosen = normal_password(new)
         check_password(chosen, email=account.email, common=common_passwords())
@@ -78,9 +81,9 @@ class Profile:
     async def delete(
         self, account: Account, *, password: str | None, session_id: SessionId, address: str
     ) -> None:
-        """Leave a tombstone, and tell the services that keep something of the account's.
+        """Turn the account into a tombstone, and publish the deletion to the services that store its data.
 
-        password: None is enough for a recent log-in. Raises PasswordRequired, PasswordWrong, TooManyLogins,
+        password: None is enough after a recent login. Raises PasswordRequired, PasswordWrong, TooManyLogins,
         PasswordsBusy.
         """
         checked = None
@@ -110,7 +113,7 @@ class Profile:
     async def _checked(
         self, account: Account, password: str, *, session_id: SessionId, address: str
     ) -> Checked:
-        """Raises PasswordWrong, TooManyLogins, PasswordsBusy."""
+        """Returns the checked password. Raises PasswordWrong, TooManyLogins, PasswordsBusy."""
         assert account.email is not None
         try:
             return await self._check.check_in_session(

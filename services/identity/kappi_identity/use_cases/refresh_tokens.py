@@ -1,4 +1,4 @@
-"""Refresh tokens: traded once, in families, so that a stolen one is found out."""
+"""Refresh tokens: each is exchanged once, and they form families, so that a stolen token is detected."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kappi_chassis.outbox import Outbox
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, RefreshVerdict, Session, SessionPolicy, judge_refresh
+from kappi_identity.domain.accounts import Account, RefreshVerdict, Session, SessionPolicy, judge_refresh
+from kappi_identity.domain.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.errors import InvalidGrant
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.sessions import SessionRows, TokenRows
-from kappi_identity.tokens import AccessTokens, TokenPair, new_refresh_token, token_hash
 from kappi_identity.use_cases.keys import Keyring
 
 _log = get_logger(__name__)
@@ -28,7 +28,7 @@ class _Traded:
 
 
 class RefreshTokens:
-    """Trades refresh tokens. The session's lock makes trades of one family happen one after another."""
+    """Exchanges refresh tokens. The session's lock serialises the exchanges of one family."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class RefreshTokens:
         self._clock = clock
 
     async def refresh(self, token: str) -> TokenPair:
-        """New tokens for an old one. Raises InvalidGrant.
+        """Returns new tokens for an old one. Raises InvalidGrant.
 
-        A token that was traded before ends its whole session (`judge_refresh` says when, and excepts a
-        client that repeats itself because the answer got lost).
+        A token that was exchanged before ends its whole session, except for a client that retries because the
+        answer was lost (see `judge_refresh`).
         """
         async with self._outbox.begin() as unit:
             traded = await self._trade(unit.connection, token)
-        # Raised only now: that the session was ended has to stay.
+        # Raised only after the commit, because the end of the session must be stored.
         if traded is None:
             raise InvalidGrant("Log in again.")
         key = await self._keyring.active()
@@ -64,7 +64,7 @@ class RefreshTokens:
         )
 
     async def revoke(self, token: str) -> None:
-        """End the session of a refresh token; of one that is not good any more, nothing is left to end."""
+        """End the session of a refresh token. An invalid token has no session to end."""
         async with self._outbox.begin() as unit:
             session_id = await TokenRows(unit.connection).session_of(token_hash(token))
             if session_id is None:

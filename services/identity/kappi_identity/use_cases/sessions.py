@@ -1,4 +1,4 @@
-"""The logins of an account: which there are, and ending one."""
+"""Listing an account's sessions and ending one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from kappi_chassis.clock import Clock
 from kappi_chassis.db import Database
 
-from kappi_identity.domain import AccountId, Session
+from kappi_identity.domain.accounts import AccountId, Session
 from kappi_identity.errors import SessionNotFound
 from kappi_identity.repository.sessions import SessionQueries, SessionRows
 
@@ -20,11 +20,14 @@ class Sessions:
         self._clock = clock
 
     async def page(self, account_id: AccountId, *, before: UUID | None, limit: int) -> Sequence[Session]:
-        """Living sessions, newest first. before: the last one of the page before."""
+        """Returns living sessions, newest first. before: the last id of the page before."""
         return await self._queries.page(account_id, now=self._clock(), before=before, limit=limit)
 
     async def end(self, session_id: UUID, *, account_id: AccountId) -> None:
-        """Its refresh token and its access tokens here are void. Raises SessionNotFound."""
+        """End a session.
+
+        Its refresh token is void, and its access tokens are void in this service. Raises SessionNotFound.
+        """
         async with self._database.transaction() as connection:
             ended = await SessionRows(connection).revoke(session_id, account_id=account_id, now=self._clock())
         if not ended:

@@ -1,4 +1,4 @@
-"""Making accounts."""
+"""Creating accounts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kappi_chassis.passwords import Passwords
 from kappi_contracts.events import AccountCreated
 
 from kappi_identity import metrics
-from kappi_identity.domain import Account, AccountId, Role
-from kappi_identity.email_address import EmailAddress
+from kappi_identity.domain.accounts import Account, AccountId, Role
+from kappi_identity.domain.email_address import EmailAddress
 from kappi_identity.errors import EmailTaken, SignUpClosed
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.tiers import TierRows
@@ -26,7 +26,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
-    """What somebody who signs up says. password: in its normal form, and checked."""
+    """The data of a sign-up. password: in its normal form, and checked."""
 
     email: EmailAddress
     password: str
@@ -34,12 +34,12 @@ class NewAccount:
 
 
 class SignUp:
-    """The database alone keeps addresses unique: none is looked up before it is taken."""
+    """Creates accounts. The database alone keeps addresses unique: none is looked up before it is taken."""
 
     def __init__(
         self, *, outbox: Outbox, passwords: Passwords, tier: str, clock: Clock, new_id: NewId
     ) -> None:
-        """tier: of a new account."""
+        """tier: the tier of new accounts."""
         self._outbox = outbox
         self._tier = tier
         self._passwords = passwords
@@ -47,8 +47,10 @@ class SignUp:
         self._new_id = new_id
 
     async def create(self, new: NewAccount, *, address: str, role: Role = "user") -> Account:
-        """address: of the caller, whose turn the password takes. Raises EmailTaken,
-        PasswordsBusy, SignUpClosed."""
+        """Create an account. address: the caller's, under which the password waits to be hashed.
+
+        Raises EmailTaken, PasswordsBusy, SignUpClosed.
+        """
         password_hash = await self._hash(new, address)
         async with self._outbox.begin() as unit:
             account = await self._create_within(unit, new, password_hash=password_hash, role=role)
@@ -63,7 +65,8 @@ class SignUp:
         address: str,
         render: Callable[[Account], StoredAnswer],
     ) -> StoredAnswer:
-        """Create and keep the rendered answer in one transaction, or return the answer kept before.
+        """Create an account and store the rendered answer in one transaction, or return the answer stored
+        before.
 
         Raises as `create` does, and IdempotencyKeyReused.
         """

@@ -1,4 +1,4 @@
-"""Making, changing and deleting tiers, and moving accounts between them."""
+"""Creating, changing and deleting tiers, and moving accounts between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import AccountTierChanged, TierChanged
 
-from kappi_identity.domain import Account
+from kappi_identity.domain.accounts import Account
+from kappi_identity.domain.tiers import ANONYMOUS_TIER, Tier, TierRules
 from kappi_identity.errors import (
     AccountNotFound,
     TierInUse,
@@ -23,16 +24,15 @@ from kappi_identity.errors import (
 )
 from kappi_identity.repository.accounts import AccountRows
 from kappi_identity.repository.tiers import TierQueries, TierRows
-from kappi_identity.tiers import ANONYMOUS_TIER, Tier, TierRules
 
 RuleChange = Callable[[TierRules], TierRules]
 
 
 class Tiers:
-    """Names are found in any case. Every change is published."""
+    """The use cases of tiers. Names are found in any case, and every change is published."""
 
     def __init__(self, *, outbox: Outbox, queries: TierQueries, sign_up_tier: str, clock: Clock) -> None:
-        """sign_up_tier: of new accounts, in any case; it is not deleted."""
+        """sign_up_tier: the tier of new accounts, in any case; it cannot be deleted."""
         self._sign_up_tier = sign_up_tier
         self._outbox = outbox
         self._queries = queries
@@ -42,17 +42,17 @@ class Tiers:
         return await self._queries.all()
 
     async def find(self, name: str) -> Tier:
-        """Raises TierNotFound."""
+        """Returns the tier. Raises TierNotFound."""
         tier = await self._queries.find(name)
         if tier is None:
             raise TierNotFound
         return tier
 
     async def create(self, name: str, rules: TierRules) -> Tier:
-        """Raises TierTaken.
+        """Create a tier. Raises TierTaken.
 
-        A name that was deleted may be used again: the tier then has its old spelling and continues its
-        version, because whoever keeps a copy of tiers applies only what is newer.
+        The name of a deleted tier may be used again. The tier then has its old spelling and continues its
+        version, because services with a copy of the tiers apply only newer versions.
         """
         async with self._outbox.begin() as unit:
             return await self._create_within(unit, name, rules)
@@ -60,7 +60,7 @@ class Tiers:
     async def create_once(
         self, call: IdempotentCall, name: str, rules: TierRules, *, render: Callable[[Tier], StoredAnswer]
     ) -> StoredAnswer:
-        """Create and keep the rendered answer in one transaction, or return the answer kept before.
+        """Create a tier and store the rendered answer in one transaction, or return the answer stored before.
 
         Raises as `create` does, and IdempotencyKeyReused.
         """
@@ -73,7 +73,7 @@ class Tiers:
         return answer
 
     async def change(self, name: str, change: RuleChange) -> Tier:
-        """The tier after the change. Without a difference nothing is written. Raises TierNotFound."""
+        """Returns the tier after the change. Nothing is written when nothing differs. Raises TierNotFound."""
         async with self._outbox.begin() as unit:
             rows = TierRows(unit.connection)
             tier = await self._living(rows, name)
@@ -86,7 +86,7 @@ class Tiers:
         return changed
 
     async def delete(self, name: str) -> None:
-        """Raises TierNotFound, TierProtected, TierInUse."""
+        """Delete the tier. Raises TierNotFound, TierProtected, TierInUse."""
         async with self._outbox.begin() as unit:
             rows = TierRows(unit.connection)
             tier = await self._living(rows, name)
@@ -99,10 +99,10 @@ class Tiers:
             await self._publish(unit, deleted)
 
     async def move(self, account_id: UUID, tier_name: str) -> Account:
-        """The account after the change. Raises AccountNotFound, TierNotFound, TierNotForAccounts."""
+        """Returns the account after the change. Raises AccountNotFound, TierNotFound, TierNotForAccounts."""
         now = self._clock()
         async with self._outbox.begin() as unit:
-            # Held, so that it is not deleted meanwhile.
+            # Under a shared lock, so that the tier is not deleted in the meantime.
             tier = await TierRows(unit.connection).hold(tier_name)
             if tier is None or tier.deleted_at is not None:
                 raise TierNotFound
@@ -123,7 +123,7 @@ class Tiers:
         return moved
 
     async def announce(self) -> int:
-        """Publish the tiers that a migration made; returns how many there were. Harmless to repeat."""
+        """Publish the tiers that a migration added. Returns how many there were. Repeating it is harmless."""
         async with self._outbox.begin() as unit:
             rows = TierRows(unit.connection)
             unannounced = await rows.lock_unannounced()

@@ -1,1 +1,1 @@
-"""The one page people see of this service: where a new password is chosen."""
+"""The service's one web page, on which a new password is chosen."""

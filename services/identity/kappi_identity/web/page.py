@@ -1,4 +1,4 @@
-"""Serving the page: as it is, with a policy that lets it do what it does and nothing else."""
+"""Serves the reset page with a policy that allows only what the page needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 def mount_reset_page(app: FastAPI) -> None:
-    """Reads the page once, at wiring; it is not part of the API and so not of its description."""
+    """Mount the page, which is read once, at wiring. It is not part of the API and its description."""
     html = files(__package__).joinpath("reset-password.html").read_text()
     headers = {
         "Content-Security-Policy": _policy(html),
@@ -35,7 +35,7 @@ def mount_reset_page(app: FastAPI) -> None:
 
 
 def _policy(html: str) -> str:
-    """Names the page's own script and style by their hashes (CSP level 2)."""
+    """Returns the policy, which names the page's own script and style by their hashes (CSP level 2)."""
     hashes = {
         tag: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for tag, text in _INLINE.findall(html)

@@ -1,4 +1,4 @@
-"""The identity service without a network: its app is called as ASGI, its mails stay in a list."""
+"""The identity service without a network: its app is called as ASGI, and its mails stay in a list."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_identity.bootstrap import Assembly, Dependencies
+from kappi_identity.bootstrap import Dependencies, UseCases, build_app
 from kappi_identity.mailer import MailUndelivered
-from kappi_identity.main import build_app
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.use_cases.admins import Admins
 
@@ -30,7 +29,10 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Clock:
-    """Stands still until it is moved. It starts half a day ago: PyJWT refuses tokens of the future."""
+    """A clock that stands still until a test moves it.
+
+    It starts half a day ago: PyJWT refuses tokens of the future.
+    """
 
     def __init__(self) -> None:
         self.now = utc_now() - timedelta(hours=12)
@@ -44,7 +46,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Mailbox:
-    """Where mails end up. broken: nothing can be delivered."""
+    """Stores sent mails. broken: no mail can be delivered."""
 
     mails: list[EmailMessage] = field(default_factory=list)
     broken: bool = False
@@ -55,7 +57,7 @@ class Mailbox:
         self.mails.append(message)
 
     def token(self, number: int = -1) -> str:
-        """The token of a mail."""
+        """Returns the token in a mail."""
         text: str = self.mails[number].get_content()
         return next(line for line in text.splitlines() if line.startswith("kappi_pw_"))
 
@@ -72,7 +74,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Of a problem document."""
+        """The code of a problem document."""
         assert self.header("content-type") == "application/problem+json", self.body
         assert self.json["status"] == self.status
         assert self.json["request_id"] == self.header("x-request-id")
@@ -100,7 +102,9 @@ class Http:
         headers: dict[str, str] | None = None,
         address: str = "192.0.2.1",
     ) -> Answer:
-        """body: sent as JSON. form: sent as a form. raw: sent as it is. token: the access token."""
+        """Call the app. body: sent as JSON. form: sent as a form. raw: sent as it is. token: the access
+        token.
+        """
         sent = {"content-type": "application/json", "x-forwarded-for": address, **(headers or {})}
         content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
         if form is not None:
@@ -194,21 +198,21 @@ def deps(database: Database, clock: Clock, mailbox: Mailbox) -> Dependencies:
 @pytest.fixture
 async def assemble(
     deps: Dependencies, make_settings: Callable[..., IdentitySettings]
-) -> AsyncIterator[Callable[..., Assembly]]:
-    """`assemble(password_time_cost=2, …)`: the use cases under other settings."""
-    made: list[Assembly] = []
+) -> AsyncIterator[Callable[..., UseCases]]:
+    """Returns `assemble(password_time_cost=2, …)`: the use cases under other settings."""
+    made: list[UseCases] = []
 
-    def assemble(**changed: Any) -> Assembly:
-        made.append(Assembly(deps, make_settings(**changed)))
+    def assemble(**changed: Any) -> UseCases:
+        made.append(UseCases(deps, make_settings(**changed)))
         return made[-1]
 
     yield assemble
-    for assembly in made:
-        await assembly.passwords.close()
+    for use_cases in made:
+        await use_cases.passwords.close()
 
 
 @pytest.fixture
-def parts(assemble: Callable[..., Assembly]) -> Assembly:
+def parts(assemble: Callable[..., UseCases]) -> UseCases:
     return assemble()
 
 
@@ -216,14 +220,14 @@ def parts(assemble: Callable[..., Assembly]) -> Assembly:
 def make_http(
     deps: Dependencies,
     make_settings: Callable[..., IdentitySettings],
-    assemble: Callable[..., Assembly],
+    assemble: Callable[..., UseCases],
 ) -> Callable[..., Http]:
-    """`make_http(login_burst_per_account=2, …)`: the app of another replica, under other settings."""
+    """Returns `make_http(login_burst_per_account=2, …)`: the app of another replica, under other settings."""
     return lambda **changed: Http(build_app(deps, make_settings(**changed), assemble(**changed)))
 
 
 @pytest.fixture
-def http(deps: Dependencies, make_settings: Callable[..., IdentitySettings], parts: Assembly) -> Http:
+def http(deps: Dependencies, make_settings: Callable[..., IdentitySettings], parts: UseCases) -> Http:
     return Http(build_app(deps, make_settings(), parts))
 
 
@@ -239,7 +243,7 @@ class Someone:
 
 @pytest.fixture
 def log_in(http: Http) -> Callable[..., Any]:
-    """`await log_in(email, password=…)`: the answer."""
+    """Returns `await log_in(email, password=…)`: the answer."""
 
     async def log_in(email: str, *, password: str = PASSWORD, http: Http = http, **named: Any) -> Answer:
         form = {"grant_type": "password", "username": email, "password": password}
@@ -250,7 +254,7 @@ def log_in(http: Http) -> Callable[..., Any]:
 
 @pytest.fixture
 def refresh(http: Http) -> Callable[[str], Any]:
-    """`await refresh(token)`: the answer."""
+    """Returns `await refresh(token)`: the answer."""
 
     async def refresh(token: str, *, http: Http = http) -> Answer:
         form = {"grant_type": "refresh_token", "refresh_token": token}
@@ -261,7 +265,7 @@ def refresh(http: Http) -> Callable[[str], Any]:
 
 @pytest.fixture
 def sign_up(http: Http, log_in: Callable[..., Any]) -> Callable[..., Any]:
-    """`await sign_up(email)`: an account, logged in."""
+    """Returns `await sign_up(email)`: an account, logged in."""
 
     async def sign_up(email: str = "ada@example.com", *, password: str = PASSWORD) -> Someone:
         created = await http("POST", "/v1/accounts", body={"email": email, "password": password})
@@ -273,8 +277,8 @@ def sign_up(http: Http, log_in: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-async def admin(parts: Assembly, deps: Dependencies, log_in: Callable[..., Any]) -> Someone:
-    """An administrator, logged in."""
+async def admin(parts: UseCases, deps: Dependencies, log_in: Callable[..., Any]) -> Someone:
+    """Returns an administrator, logged in."""
     admins = Admins(outbox=deps.outbox, sign_up=parts.sign_up(), passwords=parts.passwords)
     account = await admins.create("root@example.com", PASSWORD)
     tokens = (await log_in("root@example.com")).json
@@ -283,7 +287,7 @@ async def admin(parts: Assembly, deps: Dependencies, log_in: Callable[..., Any])
 
 @pytest.fixture
 def published(database: Database) -> Callable[[], Any]:
-    """`await published()`: the outbox, oldest first, as (topic, sequence, data)."""
+    """Returns `await published()`: the outbox, oldest first, as (topic, sequence, data)."""
 
     async def read() -> list[tuple[str, int, Any]]:
         rows = await database.hot.fetch("SELECT topic, sequence, payload FROM outbox ORDER BY id")

@@ -1,4 +1,4 @@
-"""What the service does by itself: forgetting what nobody can use any more."""
+"""The periodic jobs: removing rows that cannot be used any more."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_only_what_is_over_is_forgotten(
     kept = (await refresh(ada.refresh_token)).json["refresh_token"]
     clock.pass_by(idle / 2 + timedelta(seconds=1))
     await tidy()
-    # The session goes on; its first token is so old that only a thief could still have it.
+    # The session continues; its first token is so old that only a thief could still use it.
     assert await _counts(database) == {
         "sessions": 1,
         "refresh_tokens": 1,

@@ -1,4 +1,4 @@
-"""What operators do with the database's address alone."""
+"""The operators' commands, which need only the database's address."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kappi_identity import commands
-from kappi_identity.domain import TextRefused
+from kappi_identity.domain.accounts import TextRefused
 
 PASSWORD, NEW = "correct horse battery staple", "a different kettle of fish"
 

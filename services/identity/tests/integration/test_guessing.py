@@ -1,4 +1,4 @@
-"""Guessing passwords is bounded for each account, and locks out none of the clients that it knows."""
+"""Guessing passwords is limited for each account, and locks out no client that the account knows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ NEW = "a different kettle of fish"
 
 @pytest.fixture
 def replica(make_http: Any) -> Any:
-    """Strangers have two wrong passwords for an account, a known client has three."""
+    """Returns an app where unknown clients have two wrong passwords for an account, and a known client has
+    three.
+    """
     return make_http(login_burst_per_account=2, login_burst_per_client=3)
 
 
 @pytest.fixture
 def attempt(log_in: Any, replica: Any) -> Any:
-    """`await attempt(password, address=…, device_token=…)`: the answer to a log-in of Ada's."""
+    """Returns `await attempt(password, address=…, device_token=…)`: the answer to a login of Ada's."""
 
     async def attempt(
         password: str = PASSWORD,
@@ -44,7 +46,9 @@ def attempt(log_in: Any, replica: Any) -> Any:
 
 @pytest.fixture
 def besieged(attempt: Any) -> Any:
-    """`await besieged()`: a guesser with many addresses has spent what strangers have."""
+    """Returns `await besieged()`: a guesser with many addresses uses up the limit of unknown clients; the
+    statuses it got.
+    """
 
     async def besieged(email: str = EMAIL) -> list[int]:
         attempts = (attempt(WRONG, address=f"203.0.113.{number}", email=email) for number in range(8))
@@ -68,7 +72,8 @@ async def test_a_guesser_with_many_addresses_is_bounded_over_all_replicas(
     assert sorted(answer.status for answer in answers) == [400] * 4 + [429] * 4
     refused = next(answer for answer in answers if answer.status == 429)
     assert (refused.code, refused.header("retry-after")) == ("too_many_logins", "60")
-    # A stranger with the right password has to wait, else the difference would tell; then it works.
+    # An unknown client with the right password has to wait, because a difference would reveal it; then it
+    # works.
     assert (await attempt(address=ROAD, http=replicas[0])).status == 429
     clock.pass_by(timedelta(seconds=60))
     assert (await attempt(address=ROAD, http=replicas[1])).status == 200
@@ -85,7 +90,7 @@ async def test_a_known_address_gets_in_meanwhile(sign_up: Any, attempt: Any, bes
     for _ in range(5):
         assert (await attempt()).status == 200
     assert (await attempt(address=ROAD)).status == 429
-    # What the owner got right gives the guesser nothing.
+    # The owner's successful logins give the guesser no further attempts.
     assert await besieged() == [429] * 8
 
 
@@ -209,7 +214,7 @@ async def test_a_new_password_by_mail_is_a_fresh_start(
     await sign_up()
     await besieged()
     assert (await attempt(address=ROAD)).status == 429
-    # Mails that others ask for come to the owner, too: they cannot be used up.
+    # Mails requested by other clients reach the owner, too, so requests cannot use up the owner's.
     for number in range(6):
         await http("POST", "/v1/password-resets", body={"email": EMAIL}, address=f"203.0.113.{number}")
     mailer = parts.reset_mailer()
@@ -235,7 +240,7 @@ async def test_strangers_do_not_keep_the_owner_from_changing_the_password(
 async def test_an_account_that_is_no_administrators_pays_for_each_attempt_at_the_panel(
     sign_up: Any, assemble: Any
 ) -> None:
-    """The password is right, so each of them is hashed."""
+    """The password is right, so each attempt is hashed."""
     await sign_up()
     parts = assemble(login_burst_per_client=2)
     client = Client(address=HOME, device=None)

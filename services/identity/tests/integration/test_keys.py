@@ -1,4 +1,4 @@
-"""Signing keys: published before they sign and after, moved along by any replica, sealed in the database."""
+"""Signing keys: published before and after they sign, rotated by any replica, sealed in the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kappi_chassis.auth import JwksSource
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.auth.verifier import FRESH_S
 from kappi_identity import commands
-from kappi_identity.tokens import KeySeal, KeySecretWrong
+from kappi_identity.domain.tokens import KeySeal, KeySecretWrong
 
 JWKS = "/.well-known/jwks.json"
 AHEAD = timedelta(minutes=10)
@@ -31,7 +31,7 @@ def _kid(token: str) -> str:
 
 @pytest.fixture
 def new_token(make_http: Any, log_in: Any) -> Any:
-    """`await new_token()`: an access token of a replica that has not cached any key."""
+    """Returns `await new_token()`: an access token of a replica that has no cached key."""
 
     async def new_token() -> str:
         return str((await log_in("ada@example.com", http=make_http())).json["access_token"])
@@ -60,7 +60,7 @@ async def test_a_rotation_logs_nobody_out(
     (old,) = await _kids(http)
     new = await parts.rotation.rotate()
 
-    # Published, and not in use: nobody who cached the set a moment ago would know it.
+    # Published but not in use: a verifier with a recently cached set would not have it.
     assert await _kids(http) == [old, new]
     assert _kid(await new_token()) == old
     assert await parts.rotation.rotate() == new
@@ -130,7 +130,7 @@ async def test_a_verifier_with_a_cached_set_never_meets_a_key_it_lacks(
     verifier = AccountVerifier(JwksSource(fetch, monotonic=lambda: monotonic[0]), clock=clock)
     await verifier.open((await sign_up()).access_token)
     await parts.rotation.rotate()
-    # The worst case: it fetched just before, and uses what it has for as long as it may.
+    # The worst case: it fetched just before, and uses its cached set as long as it may.
     monotonic[0] += FRESH_S
     clock.pass_by(timedelta(seconds=FRESH_S))
     await parts.rotation.move_along()

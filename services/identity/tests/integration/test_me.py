@@ -1,4 +1,4 @@
-"""/v1/me: the account, its password, its sessions, its end."""
+"""/v1/me: the account, its password, its sessions, its deletion."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_the_account_is_shown_and_renamed(http: Any, sign_up: Any, publish
     assert read.json["id"] == ada.id
     gone = await http("PATCH", ME, body={"display_name": None}, token=ada.access_token)
     assert gone.json["display_name"] is None
-    # A name is nobody else's business.
+    # A change of the name is not published.
     assert [topic for topic, _, _ in await published()] == ["AccountCreated"]
 
 
@@ -206,7 +206,7 @@ async def test_nobody_ends_somebody_elses_session(http: Any, sign_up: Any, refre
 async def test_a_deleted_account_leaves_a_bare_tombstone(
     http: Any, sign_up: Any, log_in: Any, refresh: Any, database: Any, published: Any
 ) -> None:
-    # A name that neither hexadecimal nor a few letters of base64 spell by chance.
+    # A name that neither hexadecimal nor a few letters of base64 contain by chance.
     marguerite = await sign_up("marguerite@example.com")
     await http("PATCH", ME, body={"display_name": "Marguerite L."}, token=marguerite.access_token)
     answer = await http("DELETE", ME, token=marguerite.access_token)
@@ -225,7 +225,7 @@ async def test_a_deleted_account_leaves_a_bare_tombstone(
         for row in await database.hot.fetch(f"SELECT * FROM {table['tablename']}"):
             assert "marguerite" not in str(row).lower(), table
     assert await database.hot.fetchval("SELECT count(*) FROM sessions") == 0
-    # The address is free again, for another account.
+    # Another account can use the address again.
     assert (await sign_up(marguerite.email)).id != marguerite.id
 
 

@@ -1,4 +1,4 @@
-"""The migrations make exactly what the models say, seed the tiers, and can be taken back."""
+"""The migrations create exactly the models' tables, seed the tiers, and can be reverted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from alembic import command
 from kappi_chassis.db.migrations import alembic_config
-from kappi_identity.tiers import PROTECTED_TIERS
+from kappi_identity.domain.tiers import PROTECTED_TIERS
 
 
 async def test_models_and_migrations_agree(url: str) -> None:
-    # Raises when a migration would still have something to do.
+    # Raises when a migration is missing.
     await asyncio.to_thread(command.check, alembic_config("kappi_identity", url))
 
 

@@ -1,4 +1,6 @@
-"""Suspended accounts and galleries that are down: by administrators alone, told by events, reversible."""
+"""Suspended accounts and taken-down galleries: decided by administrators alone, published as events,
+reversible.
+"""
 
 from __future__ import annotations
 

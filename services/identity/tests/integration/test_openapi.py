@@ -1,4 +1,4 @@
-"""Every endpoint is described: in words, with its problem codes, with examples."""
+"""Every endpoint is described in words, with its problem codes and examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin panel: who gets in, how long, that forms come from its own pages, and that changes are told."""
+"""The admin panel: its logins and their length, the origin of its forms, and the publication of changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOKEN = re.compile(r'name="csrftoken" value="([^"]+)"')
 
 
 class Browser:
-    """Keeps cookies, sends its origin and the hidden token of the last form, follows nothing."""
+    """Keeps cookies, sends its origin and the hidden token of the last form, and follows no redirects."""
 
     def __init__(self, http: Any, *, origin: str | None = ORIGIN) -> None:
         self._http = http
@@ -34,7 +34,7 @@ class Browser:
         return await self._call("POST", path, raw=raw)
 
     async def act(self, path: str) -> Any:
-        """A request of the page's own script."""
+        """Send a request of the page's own script."""
         signed = self.cookies.get("starlette_admin_csrftoken", "")
         return await self._call("POST", path, headers={"x-csrftoken": signed})
 

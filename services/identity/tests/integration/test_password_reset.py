@@ -1,4 +1,4 @@
-"""A forgotten password: asking tells nothing, the mail brings a token, the token is good once."""
+"""A forgotten password: a request reveals nothing, the mail holds a token, and the token is valid once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ask(http: Any) -> Any:
 
 @pytest.fixture
 def deliver(parts: Any) -> Any:
-    """`await deliver()`: the mailer works off what is due."""
+    """Returns `await deliver()`: the mailer handles the due requests."""
     mailer = parts.reset_mailer()
 
     async def deliver() -> None:
@@ -76,7 +76,7 @@ async def test_for_an_unknown_address_everything_is_the_same_but_the_mail(
         return answer.status, headers, answer.body
 
     assert comparable(known) == comparable(unknown)
-    # What is done for both before the answer is one and the same insert.
+    # Before the answer, both cases run the same single insert.
     assert await database.hot.fetchval("SELECT count(*) FROM reset_requests") == 2
     assert await database.hot.fetchval("SELECT count(*) FROM password_resets") == 0
     await deliver()
@@ -193,7 +193,7 @@ async def test_what_cannot_be_delivered_is_tried_again_and_given_up_one_day(
     await deliver()
     mailbox.broken = False
     await deliver()
-    assert not mailbox.mails  # not yet: servers that are down are not hammered
+    assert not mailbox.mails  # not yet: unavailable servers are not retried at once
     clock.pass_by(timedelta(seconds=15))
     await deliver()
     assert len(mailbox.mails) == 1

@@ -1,4 +1,4 @@
-"""The whole service as it is wired, as a process, on a real database and a real broker."""
+"""The whole wired service, as a process, on a real database and a real broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.envelope import decode
 
-BROKER_PATIENCE_S = 40.0
+BROKER_TIMEOUT_S = 40.0
 PASSWORD = "correct horse battery staple"
 
 
@@ -41,7 +41,7 @@ def mails(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def process(url: str, every_broker: BrokerUnderTest, topic_prefix: str, tmp_path: Path, mails: Path) -> Any:
-    """`process()`: the service as a process of its own, and its address."""
+    """Returns `process()`: the service as its own process, and its address."""
 
     def make() -> tuple[ManagedProcess, str]:
         port, ops_port = free_port(), free_port()
@@ -79,7 +79,7 @@ async def _messages(
     await consumer.start()
     found: list[Any] = []
     try:
-        async with asyncio.timeout(BROKER_PATIENCE_S):
+        async with asyncio.timeout(BROKER_TIMEOUT_S):
             while not until(found):
                 for messages in (await consumer.getmany(timeout_ms=100)).values():
                     found += messages
@@ -110,7 +110,7 @@ async def test_a_life_of_an_account_on_the_wire(
         async with aiohttp.ClientSession() as session:
             account = await _sign_up(session, address, "ada@example.com")
             tokens = await _log_in(session, address, "ada@example.com")
-            # As every other service would read it.
+            # Read as every other service reads it.
             verifier = AccountVerifier(
                 JwksSource(http_fetch(f"{address}/.well-known/jwks.json")), clock=utc_now
             )
@@ -175,7 +175,7 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
             async def busy() -> None:
                 assert len(acknowledged) >= 20
 
-            await eventually(busy, BROKER_PATIENCE_S)
+            await eventually(busy, BROKER_TIMEOUT_S)
             managed.kill()
         await asyncio.to_thread(managed.start)
         wanted = set(acknowledged)
@@ -184,7 +184,7 @@ async def test_what_was_acknowledged_survives_kill_9(process: Any, connection: K
             "AccountCreated",
             until=lambda found: wanted <= {message.key.decode() for message in found},
         )
-        # The signing key is the one of before: who was logged in still is.
+        # The signing key is the same as before, so the login still works.
         async with aiohttp.ClientSession() as session:
             await _log_in(session, address, "a0@example.com")
         assert await asyncio.to_thread(managed.stop) == 0

@@ -1,4 +1,4 @@
-"""POST /v1/accounts: what comes back, what is stored, what is refused, and that no address is taken twice."""
+"""POST /v1/accounts: its answers, the stored data, the refusals, and that every address is unique."""
 
 from __future__ import annotations
 

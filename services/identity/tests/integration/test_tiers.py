@@ -1,4 +1,4 @@
-"""/v1/admin: tiers and who has which; for administrators only, and told to media by events."""
+"""/v1/admin: tiers and the tiers of accounts; for administrators only, published to media as events."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ async def test_accounts_are_found_by_a_part_of_their_address(http: Any, admin: A
         return [account["email"] for account in answer.json["items"]]
 
     assert await found("email=ADA@") == ["ada@example.com"]
-    assert await found("email=a_a") == ["a_a@example.net"]  # no wildcard
+    assert await found("email=a_a") == ["a_a@example.net"]  # not a wildcard
     assert await found("") == ["a_a@example.net", "eve@example.com", "ada@example.com", "root@example.com"]
     page = (await http("GET", f"{ACCOUNTS}?limit=3", token=admin.access_token)).json
     rest = (await http("GET", f"{ACCOUNTS}?cursor={page['next_cursor']}", token=admin.access_token)).json

@@ -157,7 +157,7 @@ async def test_a_token_used_again_ends_its_whole_session(
     assert (answer.status, answer.code) == (400, "invalid_grant")
     assert (await refresh(thief["refresh_token"])).code == "invalid_grant"
     assert not await _works(http, thief["access_token"])
-    # Other logins of the account are other families.
+    # Other logins of the account are other token families.
     assert (await refresh(elsewhere["refresh_token"])).status == 200
 
 
@@ -173,7 +173,7 @@ async def test_an_answer_that_got_lost_may_be_asked_for_again(
     clock.pass_by(timedelta(minutes=9))
     following = await refresh(again.json["refresh_token"])
     assert following.status == 200
-    # What the first answer brought is void, and whoever shows it has it from somewhere.
+    # The tokens of the first answer are void, and a client that presents them may have stolen them.
     assert (await refresh(lost["refresh_token"])).code == "invalid_grant"
     assert (await refresh(following.json["refresh_token"])).code == "invalid_grant"
 
@@ -217,7 +217,7 @@ async def test_a_session_ends_when_it_is_not_used(
     clock.pass_by(timedelta(minutes=59))
     tokens = (await refresh(tokens["refresh_token"], http=short)).json
     clock.pass_by(timedelta(minutes=2))
-    # Used a moment ago, but begun more than two hours ago.
+    # Used recently, but begun more than two hours ago.
     assert (await refresh(tokens["refresh_token"], http=short)).code == "invalid_grant"
     assert not await _works(short, tokens["access_token"])
 
@@ -226,7 +226,7 @@ async def test_logging_out_ends_the_session(http: Any, sign_up: Any, refresh: An
     ada = await sign_up()
     tokens = (await refresh(ada.refresh_token)).json
 
-    # With an old token of the session too: whoever has one may only lose it.
+    # An old token of the session works too: its holder can only end the session.
     answer = await http("POST", REVOKE, form={"token": ada.refresh_token})
 
     assert (answer.status, answer.body) == (200, b"")
@@ -253,7 +253,7 @@ async def test_no_token_and_no_password_is_stored_or_logged(
         for row in await database.hot.fetch(f"SELECT * FROM {table['tablename']}")
     ]
     stored, logged = "".join(rows), caplog.text + capsys.readouterr().out
-    assert "session.token_reused" not in logged  # within the grace it is a repetition
+    assert "session.token_reused" not in logged  # within the grace it counts as a retry
     assert "session.opened" in logged
     for secret in (PASSWORD, ada.refresh_token, tokens["refresh_token"], tokens["access_token"]):
         assert secret not in stored

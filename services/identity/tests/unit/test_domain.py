@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_identity.common_passwords import common_passwords
-from kappi_identity.domain import (
+from kappi_identity.domain.accounts import (
     MAX_DEVICE_CHARACTERS,
     MIN_PASSWORD_CHARACTERS,
     RefreshToken,
@@ -18,6 +17,7 @@ from kappi_identity.domain import (
     judge_refresh,
     normal_password,
 )
+from kappi_identity.domain.common_passwords import common_passwords
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 GRACE = timedelta(seconds=10)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_identity.domain import TextRefused
-from kappi_identity.email_address import normal_form, read_email
+from kappi_identity.domain.accounts import TextRefused
+from kappi_identity.domain.email_address import normal_form, read_email
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from kappi_identity.key_schedule import KeyPolicy, KeySteps, PublishedKey, due_steps
+from kappi_identity.domain.key_schedule import KeyPolicy, KeySteps, PublishedKey, due_steps
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 AHEAD, EVERY = timedelta(minutes=10), timedelta(days=90)

@@ -1,4 +1,4 @@
-"""Mails as they are made, put into a folder, and handed to a server that speaks SMTP."""
+"""Mails: their content, their files in a folder, and their delivery over SMTP."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
 
 
 class Mta:
-    """As much of an SMTP server as a client needs (RFC 5321)."""
+    """The parts of an SMTP server that a client needs (RFC 5321)."""
 
     def __init__(self, *, refuses: bytes = b"") -> None:
         self.commands: list[bytes] = []

@@ -31,7 +31,7 @@ def test_the_defaults_are_the_promised_ones(environment: pytest.MonkeyPatch) -> 
     assert (settings.port, settings.ops_port) == (8001, 9001)
     assert settings.access_token_lifetime == timedelta(minutes=10)
     assert settings.reset_lifetime == timedelta(minutes=30)
-    # OWASP's: 19 MiB, two passes.
+    # The parameters of OWASP: 19 MiB, two passes.
     assert (settings.password_memory_kib, settings.password_time_cost) == (19 * 1024, 2)
 
 
@@ -53,7 +53,7 @@ def test_the_public_url_is_shared_with_the_other_services(environment: pytest.Mo
         ("KAPPI_IDENTITY_KEY_SECRET", "short"),
         ("KAPPI_IDENTITY_KEY_PUBLISH_AHEAD", "PT1M"),
         ("KAPPI_IDENTITY_ACCESS_TOKEN_LIFETIME", "0"),
-        ("KAPPI_IDENTITY_RESET_LIFETIME", "PT10M"),  # shorter than it takes until the next mail
+        ("KAPPI_IDENTITY_RESET_LIFETIME", "PT10M"),  # shorter than the time until the next mail
     ],
 )
 def test_settings_that_cannot_be_are_refused(environment: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from kappi_identity.throttle import Limit
+from kappi_identity.use_cases.throttle import Limit
 
 
 def test_a_client_is_told_when_there_is_room_for_one() -> None:

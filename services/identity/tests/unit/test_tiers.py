@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_identity.domain import TextRefused
-from kappi_identity.tiers import (
+from kappi_identity.domain.accounts import TextRefused
+from kappi_identity.domain.tiers import (
     ANONYMOUS_TIER,
     DEFAULT_TIER,
     MAX_SIZE_PX,

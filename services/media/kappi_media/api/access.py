@@ -13,9 +13,9 @@ from kappi_chassis.problems import Unauthenticated
 from kappi_contracts.grants import GRANT_HEADER, Grant, Right
 from starlette.requests import Request
 
-from kappi_media.domain import AccountId, AddressId
+from kappi_media.domain.media import AccountId, AddressId
+from kappi_media.domain.shares import Share, address_party
 from kappi_media.errors import GalleryKeyWrong, GalleryNotFound, RightMissing
-from kappi_media.shares import Share, address_party
 
 _NEEDED: dict[Right, str] = {
     "view": "This needs the gallery's code or its access key.",

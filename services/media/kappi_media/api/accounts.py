@@ -8,7 +8,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
 
-from kappi_media.domain import AccountId
+from kappi_media.domain.media import AccountId
 
 # Documents the scheme; the header is read by `bearer_token`, which tells a missing token from a strange one.
 _bearer = HTTPBearer(

@@ -19,7 +19,7 @@ from kappi_media.api.access import GrantGate
 from kappi_media.archive.conditions import Outcome, outcome
 from kappi_media.archive.layout import ArchiveLayout
 from kappi_media.archive.streaming import ArchiveStream
-from kappi_media.domain import GalleryId
+from kappi_media.domain.media import GalleryId
 from kappi_media.errors import ArchiveChanged, ArchiveRangeUnsatisfiable, GalleryNotFound
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.archive import Archives

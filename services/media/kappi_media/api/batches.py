@@ -10,8 +10,9 @@ from kappi_chassis.problems import FieldError, MalformedJson, UnknownField, Vali
 
 from kappi_media.api.faults import parsed
 from kappi_media.api.reading import attribute_faults, decode, refusal
-from kappi_media.schemas import MAX_BATCH, BatchDeclaration, FileDeclaration
-from kappi_media.tiers import TierRules
+from kappi_media.api.schemas import MAX_BATCH, BatchDeclaration
+from kappi_media.domain.declarations import FileDeclaration
+from kappi_media.domain.tiers import TierRules
 from kappi_media.use_cases.sign_batch import refused_files
 
 _batch = msgspec.json.Decoder(BatchDeclaration)

@@ -15,8 +15,8 @@ from kappi_media.api import library_operations as operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.accounts import AccountGate, AccountToken
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain import AccountId, GalleryId
-from kappi_media.schemas import BulkChange, BulkResults
+from kappi_media.api.schemas import BulkChange, BulkResults
+from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.use_cases.change_many import AddTags, Change, ChangeMany, Delete, Move, TakeTags
 from kappi_media.use_cases.move_items import AwaitMoves, MoveTarget
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from kappi_media import schemas, statistics_schemas
-from kappi_media.api import examples
+from kappi_media.api import examples, schemas, statistics_schemas
+from kappi_media.domain import declarations, upload_plan
 
 _PREFIX = "#/components/schemas/"
 _EXAMPLES: dict[type[msgspec.Struct], Any] = {
@@ -25,12 +25,12 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
     schemas.LinkPage: examples.LINK_PAGE,
     schemas.LinkRequest: examples.LINK_REQUEST,
     schemas.NewLink: examples.NEW_LINK,
-    schemas.PostedFile: examples.POSTED_FILE,
+    declarations.PostedFile: examples.POSTED_FILE,
     schemas.PartNumbers: examples.PART_NUMBERS,
     schemas.PlacePage: examples.PLACE_PAGE,
     schemas.PromisedBatch: examples.PROMISED_BATCH,
     schemas.SignedParts: examples.SIGNED_PARTS,
-    schemas.SignedUrl: examples.SIGNED_URL,
+    upload_plan.SignedUrl: examples.SIGNED_URL,
     schemas.TagPage: examples.TAG_PAGE,
     schemas.UploadStatus: examples.UPLOAD_STATUS,
 }

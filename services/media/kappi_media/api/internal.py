@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain import AccountId, GalleryId
+from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.repository.gallery_lookup import Collection, GalleryLookupQueries
 from kappi_media.use_cases.claims import ReserveClaim
 

@@ -18,11 +18,12 @@ from starlette.responses import Response
 from kappi_media.api import operations
 from kappi_media.api.access import ClientAddresses, GrantGate, share_of
 from kappi_media.api.content_negotiation import rendition_format
+from kappi_media.api.presentation import present_item, present_to_viewer
 from kappi_media.api.reading import check_attributes, decode, read_body
-from kappi_media.domain import Description, GalleryId, MediaId, ServedVariant
-from kappi_media.presentation import present_item, present_to_viewer
+from kappi_media.api.schemas import ItemChanges
+from kappi_media.domain.media import Description, GalleryId, MediaId, ServedVariant
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.rendering.sizes import is_size
-from kappi_media.schemas import ItemChanges, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier

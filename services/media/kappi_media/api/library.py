@@ -12,12 +12,12 @@ from starlette.responses import Response
 from kappi_media.api import library_operations as operations
 from kappi_media.api import library_query as query
 from kappi_media.api.accounts import AccountGate, AccountToken
-from kappi_media.domain import GalleryId
-from kappi_media.library import ALWAYS, Filters, Order
-from kappi_media.library_cursors import cursor_at, name_cursor, name_position, position_after
-from kappi_media.paging import DEFAULT_LIMIT, Limit
-from kappi_media.presentation import present_item
-from kappi_media.schemas import LibraryPage, PlacePage, TagPage, UsedPlace, UsedTag
+from kappi_media.api.library_cursors import cursor_at, name_cursor, name_position, position_after
+from kappi_media.api.paging import DEFAULT_LIMIT, Limit
+from kappi_media.api.presentation import present_item
+from kappi_media.api.schemas import LibraryPage, PlacePage, TagPage, UsedPlace, UsedTag
+from kappi_media.domain.library import ALWAYS, Filters, Order
+from kappi_media.domain.media import GalleryId
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.search_library import NamePage, SearchLibrary

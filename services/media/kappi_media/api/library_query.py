@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from fastapi import Query
 from kappi_chassis.problems import FieldError, ValidationFailed
 
-from kappi_media.library import MAX_WITHIN_KM, Box, Circle, Order, Span
+from kappi_media.domain.library import MAX_WITHIN_KM, Box, Circle, Order, Span
 
 MAX_FILTER_TAGS: Final = 20
 DEFAULT_WITHIN_KM: Final = 10.0

@@ -8,20 +8,22 @@ from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI, Path, Query, Request
+from kappi_chassis.base_url import link_base_url
 from kappi_chassis.http.responses import JsonResponse, json_response
 from kappi_chassis.idempotency import HEADER, SecretIdempotentCall
+from kappi_chassis.time_left import seconds_left
 from starlette.responses import Response
 
 from kappi_media.api import link_operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.items import ItemIdPath
+from kappi_media.api.paging import DEFAULT_LIMIT, Limit, cursor_after, position_of
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain import GalleryId, LinkId, MediaId
-from kappi_media.paging import DEFAULT_LIMIT, Limit, position_of
-from kappi_media.schemas import LinkRequest
+from kappi_media.api.schemas import LinkPage, LinkRequest, LinkView, NewLink
+from kappi_media.domain.media import GalleryId, LinkId, MediaId
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
-from kappi_media.use_cases.links import CreateLink, LinkOrder, Links
+from kappi_media.use_cases.links import CreatedLink, CreateLink, LinkOrder, Links
 
 LinkIdPath = Annotated[UUID, Path(alias="id", description="Id of the link")]
 
@@ -37,13 +39,16 @@ class LinkApi:
         create: CreateLink,
         links: Links,
         recorder: AccessRecorder,
+        public_url: str,
         idempotency_secret: bytes,
     ) -> None:
+        """public_url: where people reach the gateway; links begin with it."""
         self._gate = gate
         self._tier = tier
         self._create = create
         self._links = links
         self._recorder = recorder
+        self._public_url = public_url
         self._idempotency_secret = idempotency_secret
 
     def register(self, app: FastAPI) -> None:
@@ -64,10 +69,24 @@ class LinkApi:
         )
         key = request.headers.get(HEADER)
         if key is None:
-            return json_response(await self._create(order), status=201)
+            return json_response(self._render(await self._create(order)), status=201)
         scope = f"POST /v1/media/{media_id}/links {grant.gallery_id}"
         call = SecretIdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
-        return json_response(await self._create.idempotently(order, call), status=201)
+        answer = await self._create.idempotently(order, call, render=self._render)
+        return json_response(answer, status=201)
+
+    def _render(self, created: CreatedLink) -> bytes:
+        link = created.link
+        return msgspec.json.encode(
+            NewLink(
+                id=link.id,
+                link=f"{link_base_url(self._public_url)}/v1/l/{created.token}",
+                expires_at=link.expires_at,
+                expires_in=seconds_left(link.expires_at, now=created.created_at),
+                valid_for=link.valid_for_s,
+                created_at=link.created_at,
+            )
+        )
 
     async def list_live(
         self,
@@ -83,7 +102,18 @@ class LinkApi:
             after=position_of(cursor) if cursor else None,
             limit=limit,
         )
-        return JsonResponse(page)
+        views = [
+            LinkView(
+                id=link.id,
+                expires_at=link.expires_at,
+                expires_in=seconds_left(link.expires_at, now=page.seen_at),
+                valid_for=link.valid_for_s,
+                created_at=link.created_at,
+            )
+            for link in page.links
+        ]
+        next_cursor = cursor_after(page.links[-1].id) if page.has_more else None
+        return JsonResponse(LinkPage(items=views, next_cursor=next_cursor))
 
     async def revoke(self, link_id: LinkIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")

@@ -18,13 +18,13 @@ from starlette.routing import Route
 
 from kappi_media import errors
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain import AccountId, MediaId, PostId
+from kappi_media.domain.media import AccountId, MediaId, PostId
 from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, StorePostPicture
 
 PostIdPath = Annotated[UUID, Path(alias="id", description="Id of the post")]
 CACHE_CONTROL = "public, max-age=3600"
 """Caches may show a deleted post's picture for an hour."""
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """Longest wait of a picture for its turn."""
 _PIECE_BYTES = 64 << 10
 _INTERNAL = "/internal/posts/"
@@ -53,7 +53,7 @@ class PostPictureApi:
         self._show = show
         self._turns = Turns(
             at_once,
-            timeout_s=PATIENCE_S,
+            timeout_s=TIMEOUT_S,
             refusal="Too many files are being received.",
             retry_after_s=5,
         )

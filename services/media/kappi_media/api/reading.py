@@ -17,7 +17,7 @@ from kappi_chassis.problems import (
 from starlette.requests import Request
 
 from kappi_media.api.faults import faults_of, parsed, walk
-from kappi_media.schemas import MAX_ATTRIBUTES_BYTES, MAX_ATTRIBUTES_DEPTH
+from kappi_media.domain.declarations import MAX_ATTRIBUTES_BYTES, MAX_ATTRIBUTES_DEPTH
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from kappi_chassis.problems import (
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
+from kappi_media.api.direct_upload.body import MalformedBase64
 from kappi_media.api.operations import ACCESS, IDEMPOTENCY_KEY, TAG
-from kappi_media.direct_upload.body import MalformedBase64
 
 _FORM: dict[str, Any] = {
     "schema": {

@@ -17,17 +17,16 @@ from starlette.responses import Response
 
 from kappi_media.api import small_upload_operations
 from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
-from kappi_media.direct_upload.body import PostedBody
-from kappi_media.direct_upload.form_body import FormBody
-from kappi_media.direct_upload.json_body import JsonBody
-from kappi_media.domain import GalleryId
+from kappi_media.api.direct_upload.form_body import FormBody
+from kappi_media.api.direct_upload.json_body import JsonBody
+from kappi_media.api.presentation import present_item
+from kappi_media.domain.media import GalleryId
 from kappi_media.errors import FileTooLarge, GalleryKeyWrong
-from kappi_media.presentation import present_item
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
-from kappi_media.use_cases.post_file import CallOf, FileOrder, PostFile
+from kappi_media.use_cases.post_file import CallOf, FileOrder, PostedBody, PostFile
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """Longest wait of a file for its turn."""
 _PIECE_BYTES = 64 << 10
 # How much of a body is file, at most and at least. Line breaks and escapes make base64 longer.
@@ -61,7 +60,7 @@ class SmallUploadApi:
         self._max_file_bytes = max_file_bytes
         self._turns = Turns(
             at_once,
-            timeout_s=PATIENCE_S,
+            timeout_s=TIMEOUT_S,
             refusal="Too many files are being received.",
             retry_after_s=5,
         )

@@ -9,12 +9,13 @@ from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
 from starlette.responses import Response
 
-from kappi_media.access_log_cursors import position_of
 from kappi_media.api import statistics_operations as operations
 from kappi_media.api.access import GrantGate
+from kappi_media.api.access_log_cursors import cursor_after, position_of
 from kappi_media.api.accounts import AccountGate, AccountToken
-from kappi_media.domain import GalleryId
-from kappi_media.paging import DEFAULT_LIMIT, Limit
+from kappi_media.api.paging import DEFAULT_LIMIT, Limit
+from kappi_media.api.statistics_schemas import AccessPage, AccessView
+from kappi_media.domain.media import GalleryId
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -61,4 +62,9 @@ class StatisticsApi:
             before=position_of(cursor) if cursor else None,
             limit=limit,
         )
-        return JsonResponse(page, headers=NO_STORE)
+        views = [
+            AccessView(hour=line.hour, kind=line.kind, network=line.network, count=line.accesses)
+            for line in page.lines
+        ]
+        next_cursor = cursor_after(page.lines[-1].position) if page.has_more else None
+        return JsonResponse(AccessPage(items=views, next_cursor=next_cursor), headers=NO_STORE)

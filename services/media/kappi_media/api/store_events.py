@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from kappi_media import metrics
 from kappi_media.api.reading import read_body
+from kappi_media.domain.store_events import MAX_MESSAGE_BYTES, UnreadableStoreEvent, read_message
 from kappi_media.errors import StoreEventUnreadable, StoreTokenWrong
-from kappi_media.store_events import MAX_MESSAGE_BYTES, UnreadableStoreEvent, read_message
 from kappi_media.use_cases.store_notifications import CompleteArrivals
 
 PATH = "/internal/store-events"

@@ -10,17 +10,18 @@ from fastapi import FastAPI, Path, Request
 from kappi_chassis.http.app import hot_route
 from kappi_chassis.http.responses import JsonResponse, json_response
 from kappi_chassis.idempotency import HEADER, IdempotentCall
+from kappi_chassis.time_left import seconds_left
 from kappi_contracts.grants import Grant
 from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.access import ClientAddresses, GrantGate, owner_of
 from kappi_media.api.batches import read_batch
+from kappi_media.api.presentation import present_item, present_upload
 from kappi_media.api.reading import decode, read_body
-from kappi_media.domain import GalleryId, UploadId
+from kappi_media.api.schemas import Completion, PartNumbers, PromisedBatch, SignedParts
+from kappi_media.domain.media import GalleryId, UploadId
 from kappi_media.errors import GalleryKeyWrong, UploadNotFound
-from kappi_media.presentation import present_item
-from kappi_media.schemas import Completion, PartNumbers
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.complete import CompleteUpload
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -107,20 +108,25 @@ class UploadApi:
         key = request.headers.get(HEADER)
         signed = {SIGNED_HEADER: str(len(files))}
         if key is None:
-            return json_response(await self._sign_batch(batch), status=201, headers=signed)
-        call = self._idempotent_call(grant, key, body)
-        return json_response(await self._sign_batch.idempotently(batch, call), status=201, headers=signed)
+            uploads = await self._sign_batch(batch)
+        else:
+            uploads = await self._sign_batch.idempotently(batch, self._idempotent_call(grant, key, body))
+        return json_response(_encoder.encode(PromisedBatch(uploads=uploads)), status=201, headers=signed)
 
     async def look(self, upload_id: UploadIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
-        return JsonResponse(await self._look(UploadId(upload_id), GalleryId(grant.gallery_id)))
+        return JsonResponse(
+            present_upload(await self._look(UploadId(upload_id), GalleryId(grant.gallery_id)))
+        )
 
     async def sign_parts(self, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")
         upload_id = _upload_id(request)
         numbers = decode(_numbers, await read_body(request)).numbers
         signed = await self._sign_parts(upload_id, GalleryId(grant.gallery_id), numbers)
-        return json_response(_encoder.encode(signed))
+        expires_in = seconds_left(signed.expires_at, now=signed.signed_at)
+        answer = SignedParts(parts=signed.parts, expires_at=signed.expires_at, expires_in=expires_in)
+        return json_response(_encoder.encode(answer))
 
     async def complete(self, request: Request) -> Response:
         grant = await self._gate.open(request, "contribute")

@@ -8,21 +8,21 @@ from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.access import GrantGate
-from kappi_media.compression import negotiate
+from kappi_media.api.compression import negotiate
+from kappi_media.api.gallery_page import GalleryPages, PageRequest
+from kappi_media.api.paging import DEFAULT_LIMIT, limit_of, position_of
 from kappi_media.errors import GalleryNotFound
-from kappi_media.paging import DEFAULT_LIMIT, limit_of, position_of
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
-from kappi_media.use_cases.view_gallery import PageRequest, ViewGallery
 
 
 class ViewApi:
     def __init__(
-        self, gate: GrantGate, *, tier: GoverningTier, view: ViewGallery, recorder: AccessRecorder
+        self, gate: GrantGate, *, tier: GoverningTier, pages: GalleryPages, recorder: AccessRecorder
     ) -> None:
         self._gate = gate
         self._tier = tier
-        self._view = view
+        self._pages = pages
         self._recorder = recorder
 
     def register(self, app: FastAPI) -> None:
@@ -33,7 +33,7 @@ class ViewApi:
         if grant.gallery.code != request.path_params["code"].strip().lower():
             raise GalleryNotFound
         page = _page_request(request)
-        answer = await self._view(grant.gallery, page, rules=await self._tier.of(grant))
+        answer = await self._pages(grant.gallery, page, rules=await self._tier.of(grant))
         if page.after is None:
             self._recorder.granted("view", request, grant)
         headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}

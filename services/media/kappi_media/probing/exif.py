@@ -10,18 +10,21 @@ from datetime import UTC, datetime, timedelta, timezone
 from math import isnan
 from typing import Final, NamedTuple
 
-from kappi_media.probing.annotations import NO_ANNOTATIONS, Annotations, clean_caption
+from kappi_media.probing.annotations import NO_ANNOTATIONS, Annotations, clean_caption, clean_keywords
 from kappi_media.probing.apple import live_id_of
 from kappi_media.probing.facts import Camera, CaptureFacts, Coordinates
 from kappi_media.probing.tiff_fields import (
     IMAGE_DESCRIPTION,
     MAKER_NOTE,
+    XP_COMMENT,
+    XP_KEYWORDS,
     Tags,
     directory,
     integer,
     layout_of,
     numbers,
     text,
+    wide_text,
 )
 from kappi_media.probing.written import WrittenTime, written_time, written_zone
 
@@ -83,8 +86,10 @@ def facts_of(tags: ExifTags, annotations: Annotations = NO_ANNOTATIONS) -> Captu
         camera=camera_of(text(main, _MAKE), text(main, _MODEL)),
         location=_location(tags.gps) or annotations.location,
         live_id=live_id_of(maker_note) if isinstance(maker_note, bytes) else None,
-        caption=clean_caption(text(main, IMAGE_DESCRIPTION)) or annotations.caption,
-        keywords=annotations.keywords,
+        caption=clean_caption(text(main, IMAGE_DESCRIPTION))
+        or annotations.caption
+        or clean_caption(wide_text(main, XP_COMMENT)),
+        keywords=annotations.keywords or clean_keywords(wide_text(main, XP_KEYWORDS).split(";")),
     )
 
 

@@ -13,7 +13,7 @@ from kappi_media.probing.boxes import Box, BoxReader
 from kappi_media.probing.exif import exif_tags
 from kappi_media.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
 from kappi_media.probing.heif_items import Extent, PictureItems, read_items
-from kappi_media.probing.heif_properties import Shape, shape_of
+from kappi_media.probing.heif_properties import TURNS, Shape, shape_of
 from kappi_media.probing.matrix import orientation_of, product
 from kappi_media.probing.metadata import Metadata
 from kappi_media.probing.movie_tracks import Movie, read_moov
@@ -30,6 +30,7 @@ _CODECS: Final = {
 }
 _OPACITY: Final = b"auxiliary:alpha"
 _MAX_KIND_BYTES: Final = 256
+_CLAP_BYTES: Final = 32
 _DERIVED: Final = frozenset({b"grid", b"iden", b"iovl", b"tmap"})
 
 
@@ -40,6 +41,19 @@ class Still:
     items: PictureItems
     shape: Shape
     capture: CaptureFacts
+
+    @property
+    def turns(self) -> list[Box]:
+        """What turns the picture, and its opacity with it, in the order of the file. None where it is cut,
+        too: the one goes by the other."""
+        items = self.items
+        primary = items.primary or 0
+        if _is_cut(items, primary):
+            return []
+        listed = [
+            box for item_id in (primary, *items.auxiliaries) for box in items.properties.get(item_id, ())
+        ]
+        return sorted({box for box in listed if box.name in TURNS}, key=lambda box: box.start)
 
     @property
     def exif_turn(self) -> int:
@@ -118,6 +132,9 @@ async def _grid_canvas(boxes: BoxReader, items: PictureItems, item_id: int) -> t
         raise ProbeRejected(RejectReason.CORRUPT, "grid without its description")
     at, length = extents[0].start, extents[0].length
     body = await boxes.body(Box(b"grid", at, at + length), at_most=length)
+    parts = items.parts.get(item_id, ())
+    if (body[2] + 1) * (body[3] + 1) != len(parts):
+        raise ProbeRejected(RejectReason.CORRUPT, f"grid of {len(parts)} parts")
     wide = 4 if body[1] & 1 else 2
     if length < 4 + 2 * wide:
         raise ProbeRejected(RejectReason.CORRUPT, "grid description too short")
@@ -137,15 +154,21 @@ def codec_of(items: PictureItems) -> str:
 
 
 async def _check_opacity(boxes: BoxReader, items: PictureItems) -> None:
-    """Raises `unsupported_type` where the picture is cut and its opacity is not: decoders lay all of that
+    """Raises `unsupported_type` where the picture is cut and its opacity is not so: decoders lay all of that
     over the part."""
     if not _is_cut(items, items.primary or 0):
         return
+    transforms = await _transforms(boxes, items, items.primary or 0)
     for auxiliary in items.auxiliaries:
         kinds = [box for box in items.properties.get(auxiliary, ()) if box.name == b"auxC"]
         is_opacity = [_OPACITY in await boxes.body(box, at_most=_MAX_KIND_BYTES) for box in kinds]
-        if any(is_opacity) and not _is_cut(items, auxiliary):
+        if any(is_opacity) and await _transforms(boxes, items, auxiliary) != transforms:
             raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "a cut picture with opacity that is not")
+
+
+async def _transforms(boxes: BoxReader, items: PictureItems, item_id: int) -> list[tuple[bytes, bytes]]:
+    listed = [box for box in items.properties.get(item_id, ()) if box.name in (b"clap", *TURNS)]
+    return [(box.name, await boxes.body(box, at_most=_CLAP_BYTES)) for box in listed]
 
 
 def _is_cut(items: PictureItems, item_id: int) -> bool:

@@ -37,7 +37,7 @@ class PictureItems:
 
     primary: the picture shown. exif, xmp: the items that hold its metadata. named: where the file says
     which item is the primary one; of a thumbnail that is said of, its picture is shown.
-    auxiliaries: of that picture: its opacity, its depth.
+    auxiliaries: of that picture: its opacity, its depth. premultiplied: by its opacity.
     """
 
     primary: int | None
@@ -45,6 +45,7 @@ class PictureItems:
     exif: int | None
     xmp: int | None
     auxiliaries: tuple[int, ...]
+    premultiplied: bool
     kinds: Mapping[int, bytes]
     places: Mapping[int, tuple[Extent, ...]]
     parts: Mapping[int, tuple[int, ...]]
@@ -66,7 +67,8 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         references = list(_references(tables.get(b"iref", b"")))
         masters = {owner: about[0] for kind, owner, about in references if kind == b"thmb" and about}
         primary = _primary(tables.get(b"pitm", b""))
-        primary = masters.get(primary, primary) if primary is not None else None
+        while primary in masters:
+            primary = masters.pop(primary)
         places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
     except (struct.error, IndexError) as short:
         raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
@@ -77,6 +79,7 @@ async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
         exif=_item_about(b"Exif", kinds, references, primary),
         xmp=_item_about(_XMP, kinds, references, primary),
         auxiliaries=tuple(owner for kind, owner, about in references if kind == b"auxl" and primary in about),
+        premultiplied=any(kind == b"prem" and owner == primary for kind, owner, _ in references),
         kinds=kinds,
         places=places,
         parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},

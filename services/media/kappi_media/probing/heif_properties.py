@@ -18,6 +18,7 @@ from kappi_media.probing.matrix import (
 )
 from kappi_media.probing.rejection import ProbeRejected, RejectReason
 
+TURNS: Final = (b"irot", b"imir")
 _MAX_TRANSFORMS: Final = 16
 
 
@@ -65,7 +66,7 @@ async def shape_of(boxes: BoxReader, properties: Iterable[Box]) -> Shape | None:
             raise ProbeRejected(RejectReason.CORRUPT, "turned too often")
     orientation = orientation_of(matrix)
     stored = (height, width) if orientation >= 5 else (width, height)
-    turns = any(box.name in (b"irot", b"imir") for box in listed)
+    turns = any(box.name in TURNS for box in listed)
     return Shape(coded_width, coded_height, *stored, orientation, turns)
 
 

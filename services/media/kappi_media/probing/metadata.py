@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from kappi_media.probing.annotations import Annotations
+from kappi_media.probing.annotations import NO_ANNOTATIONS, Annotations
 from kappi_media.probing.exif import NO_EXIF, ExifTags, facts_of
 from kappi_media.probing.facts import CaptureFacts
 from kappi_media.probing.iptc import is_changed, read_iptc, records_of, resources
@@ -19,13 +19,14 @@ from kappi_media.probing.xmp import read_xmp
 class Metadata:
     """exif: the block that viewers read. secondary_exif: one that they do not turn the picture by, which
     counts where there is no other. xmp: packets as they are in the file, the main one first. photoshop: image
-    resources. iptc: records that do not lie in these."""
+    resources. iptc: records that do not lie in these. texts: what a format has places of its own for."""
 
     exif: ExifTags | None = None
     secondary_exif: ExifTags | None = None
     xmp: list[bytes] = field(default_factory=list)
     photoshop: bytes = b""
     iptc: bytes = b""
+    texts: Annotations = NO_ANNOTATIONS
 
     def capture(self) -> CaptureFacts:
         facts = facts_of(self.exif or self.secondary_exif or NO_EXIF, self._annotations())
@@ -35,4 +36,5 @@ class Metadata:
         found = resources(self.photoshop)
         records = records_of(found) or self.iptc
         xmp, iptc = read_xmp(self.xmp), read_iptc(records)
-        return iptc.or_else(xmp) if is_changed(found, records) else xmp.or_else(iptc)
+        first, second = (iptc, xmp) if is_changed(found, records) else (xmp, iptc)
+        return first.or_else(second).or_else(self.texts)

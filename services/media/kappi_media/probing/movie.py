@@ -21,6 +21,8 @@ from kappi_media.probing.xmp import MAX_XMP_BYTES
 
 _XMP_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _UUID_BYTES: Final = 16
+_MAX_BEHIND: Final = 8
+"""Boxes behind index and media that are looked at."""
 
 
 async def read_movie(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
@@ -50,24 +52,35 @@ async def read_movie(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 
 
 async def _find_movie(boxes: BoxReader) -> tuple[Box, Box | None]:
-    """The `moov` box, once its `mdat` is known to be whole, and the box of XMP that was passed on the way.
+    """The `moov` box, once its `mdat` is known to be whole, and the box of XMP.
 
-    Stops at the first pair of them.
+    That one is looked for in the few boxes behind the pair, too, where editors write it; what is wrong there
+    does not matter.
     """
     movie: Box | None = None
     xmp: Box | None = None
-    media = False
-    async for box in boxes.of_file():
-        if box.name == b"moov":
-            movie = box
-        if box.name == b"uuid" and await boxes.body(box, at_most=_UUID_BYTES) == _XMP_UUID:
-            xmp = box
-        media = media or box.name == b"mdat"
-        if movie is not None and media:
-            return movie, xmp
+    media = fragmented = False
+    behind = 0
+    try:
+        async for box in boxes.of_file():
+            if box.name == b"moov":
+                movie = box
+            if box.name == b"uuid" and await boxes.body(box, at_most=_UUID_BYTES) == _XMP_UUID:
+                xmp = box
+            media = media or box.name == b"mdat"
+            fragmented = fragmented or box.name == b"moof"
+            if movie is not None and media:
+                behind += 1
+                if fragmented or xmp is not None or behind > _MAX_BEHIND:
+                    break
+    except ProbeRejected:
+        if movie is None or not media:
+            raise
     if movie is None:
         raise ProbeRejected(RejectReason.TRUNCATED if media else RejectReason.CORRUPT, "no movie header")
-    raise ProbeRejected(RejectReason.TRUNCATED, "no media data")
+    if not media:
+        raise ProbeRejected(RejectReason.TRUNCATED, "no media data")
+    return movie, xmp
 
 
 async def _duration_ms(boxes: BoxReader, moov: Box, movie: Movie, track: Track) -> int | None:

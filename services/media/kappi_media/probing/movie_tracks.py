@@ -65,6 +65,7 @@ class Track:
     timescale: int = 0
     sample_count: int = 0
     is_opacity: bool = False
+    premultiplied: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -180,6 +181,9 @@ async def _track(boxes: BoxReader, trak: Box) -> Track:
                 shown_width=width >> 16,
                 shown_height=height >> 16,
             )
+        elif box.name == b"tref":
+            async for reference in boxes.children(box.start, box.end):
+                track = replace(track, premultiplied=track.premultiplied or reference.name == b"prem")
         elif box.name == b"mdia":
             track = await _media(boxes, box, track)
     return track

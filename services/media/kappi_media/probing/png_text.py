@@ -1,4 +1,5 @@
-"""Metadata in a PNG's text chunks: XMP, and profiles as ImageMagick writes them, in hexadecimal digits.
+"""Metadata in a PNG's text chunks: XMP, the description and time that the specification has keywords for, and
+profiles as ImageMagick writes them, in hexadecimal digits.
 
 Source: W3C PNG, third edition; XMP specification part 3; ImageMagick's `Raw profile type …`.
 """
@@ -9,9 +10,11 @@ import re
 import zlib
 from typing import Final
 
+from kappi_media.probing.annotations import Annotations, clean_caption
 from kappi_media.probing.exif import exif_tags
 from kappi_media.probing.iptc import records_of, resources
 from kappi_media.probing.metadata import Metadata
+from kappi_media.probing.written import written_time
 from kappi_media.probing.xmp import MAX_XMP_BYTES
 
 TEXT_CHUNKS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
@@ -19,17 +22,20 @@ MAX_KEYWORD_BYTES: Final = 79
 _MAX_TEXTS: Final = 8
 _MAX_TEXT_BYTES: Final = 2 * MAX_XMP_BYTES + 256
 """Of a profile, unpacked: two digits stand for a byte."""
+_MAX_SAID_BYTES: Final = 8 << 10
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
 _PROFILE: Final = re.compile(rb"raw profile type (exif|app1|xmp|iptc|8bim)", re.IGNORECASE)
 # A name and a length, each on a line, then digits in lines.
 _PROFILE_TEXT: Final = re.compile(rb"\s{0,8}[^\n]{1,40}\n\s{0,32}(\d{1,9})\s([0-9A-Fa-f\s]*)")
+_DESCRIPTION, _CREATION_TIME = b"Description", b"Creation Time"
 _XMP_START: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 
 
 def is_wanted(head: bytes) -> bool:
     """Whether a text chunk that starts like this holds metadata; keywords are Latin-1 and may be anything."""
     keyword, separator, _ = head.partition(b"\x00")
-    return separator != b"" and (keyword == _XMP_KEYWORD or _PROFILE.fullmatch(keyword) is not None)
+    known = keyword in (_XMP_KEYWORD, _DESCRIPTION, _CREATION_TIME)
+    return separator != b"" and (known or _PROFILE.fullmatch(keyword) is not None)
 
 
 class PngMetadata:
@@ -47,10 +53,20 @@ class PngMetadata:
         keyword, _, rest = body.partition(b"\x00")
         text = _unpacked(name, rest)
         profile = _PROFILE.fullmatch(keyword)
-        if profile is None:
+        if profile is not None:
+            self._note_profile(profile.group(1).lower(), _from_digits(text))
+        elif keyword == _XMP_KEYWORD:
             self.found.xmp.append(text[:MAX_XMP_BYTES])
         else:
-            self._note_profile(profile.group(1).lower(), _from_digits(text))
+            said = text[:_MAX_SAID_BYTES].decode("utf-8" if name == b"iTXt" else "latin-1", "replace")
+            self._note_said(keyword, said)
+
+    def _note_said(self, keyword: bytes, said: str) -> None:
+        found = self.found
+        if keyword == _DESCRIPTION:
+            found.texts = found.texts.or_else(Annotations(caption=clean_caption(said)))
+        else:
+            found.texts = found.texts.or_else(Annotations(digitized=written_time(said)))
 
     def _note_profile(self, kind: bytes, body: bytes) -> None:
         found = self.found

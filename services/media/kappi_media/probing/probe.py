@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from kappi_media.probing.bmp import read_bmp
+from kappi_media.probing.camera_raw import is_camera_raw
 from kappi_media.probing.facts import PictureHeader, Probe, ProbeLimits
 from kappi_media.probing.formats import MediaFormat, format_of, matches
 from kappi_media.probing.gif import read_gif
@@ -65,6 +66,8 @@ def identify(declared_content_type: str, head: bytes) -> MediaFormat:
         raise ProbeRejected(RejectReason.EMPTY)
     found = sniff(head)
     if found is None or not matches(declared_content_type, found):
+        if is_camera_raw(head):
+            raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
         raise ProbeRejected(RejectReason.TYPE_MISMATCH)
     if not is_supported(found):
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, found.content_type)

@@ -6,6 +6,7 @@ never passes as a picture. Sources: the formats' specifications; ISO/IEC 14496-1
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
@@ -14,9 +15,11 @@ from kappi_media.probing.formats import MediaFormat
 
 SNIFF_BYTES: Final = 4096  # as much of a file's start as `sniff` ever looks at
 
+_JPEG_START: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xfe]")  # any number of bytes may fill before a marker
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 108, 124})
 _CORE_HEADER_BYTES: Final = 12
+_BMP_DEPTHS: Final = frozenset({0, 1, 2, 4, 8, 16, 24, 32})  # none where the pixels are a JPEG or PNG
 _OS2_HEADER_SIZES: Final = range(16, 65)  # a writer may leave out any of the last fields
 _DOC_TYPE: Final = 0x4282
 _DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
@@ -51,7 +54,7 @@ _MP4_BRANDS: Final = frozenset(
 
 def sniff(head: bytes) -> MediaFormat | None:
     """The format of a file that starts with `head`: `SNIFF_BYTES` of it, or all of a shorter one."""
-    if head.startswith(b"\xff\xd8\xff") and len(head) > 3 and 0xC0 <= head[3] <= 0xFE:
+    if _JPEG_START.match(head):
         return MediaFormat.JPEG
     if head.startswith(_PNG_START):
         return MediaFormat.PNG
@@ -94,16 +97,14 @@ def _is_webp(head: bytes) -> bool:
 
 
 def _is_bmp(head: bytes) -> bool:
-    if len(head) < 26:
+    if len(head) < 30:
         return False
-    file_size, reserved, pixels_at, dib_size = struct.unpack_from("<IIII", head, 2)
+    pixels_at, dib_size = struct.unpack_from("<II", head, 10)
     if dib_size not in _DIB_HEADER_SIZES and dib_size not in _OS2_HEADER_SIZES:
         return False
-    # Some writers leave the file size zero; writers of OS/2 have a hot spot in the reserved words, and take
-    # the size for that of the header.
-    of_os2 = dib_size == _CORE_HEADER_BYTES or dib_size not in _DIB_HEADER_SIZES
-    sized = file_size == 0 or file_size >= pixels_at or (of_os2 and file_size == 14 + dib_size)
-    return sized and (of_os2 or reserved == 0) and 14 + dib_size <= pixels_at <= (1 << 20)
+    # The file size and the reserved words before it are whatever a writer left there.
+    planes, depth = struct.unpack_from("<HH", head, 22 if dib_size == _CORE_HEADER_BYTES else 26)
+    return planes == 1 and depth in _BMP_DEPTHS and 14 + dib_size <= pixels_at <= (1 << 20)
 
 
 def _matroska_format(head: bytes) -> MediaFormat | None:
@@ -117,10 +118,13 @@ def _matroska_format(head: bytes) -> MediaFormat | None:
 
 def _iso_media_format(head: bytes) -> MediaFormat | None:
     (size,) = struct.unpack_from(">I", head)
-    if size < 16 or size > SNIFF_BYTES or size % 4 or len(head) < size:
+    start = 8
+    if size == 1 and len(head) >= 16:  # as a number of 64 bits, which follows
+        (size,), start = struct.unpack_from(">Q", head, 8), 16
+    if size < start + 8 or size > SNIFF_BYTES or size % 4 or len(head) < size:
         return None
-    major = head[8:12]
-    brands = {major, *(head[at : at + 4] for at in range(16, size, 4))}
+    major = head[start : start + 4]
+    brands = {major, *(head[at : at + 4] for at in range(start + 8, size, 4))}
     if major in _FOREIGN_BRANDS:
         return None
     if major in _AVIF_BRANDS | _HEIC_BRANDS | _IMAGE_COLLECTION_BRANDS:

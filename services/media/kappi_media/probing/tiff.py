@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kappi_media.probing.camera_raw import is_camera_raw, leads_to_raw, shows_raw
 from kappi_media.probing.exif import EXIF_DIRECTORY, GPS_DIRECTORY, ExifTags
 from kappi_media.probing.facts import PictureHeader, ProbeLimits
 from kappi_media.probing.metadata import Metadata
@@ -21,19 +22,16 @@ from kappi_media.probing.tiff_fields import (
     numbers,
     value_of,
 )
-from kappi_media.probing.tiff_samples import COMPRESSION, PHOTOMETRIC, samples_of
+from kappi_media.probing.tiff_samples import samples_of
 
-_WIDTH, _HEIGHT, _DNG_VERSION = 256, 257, 50706
-_SUBFILE_TYPE, _SUB_DIRECTORIES = 254, 330
-_REDUCED: Final = 1  # of the subfile type: a smaller version of another picture
+_WIDTH, _HEIGHT = 256, 257
+_SUB_DIRECTORIES: Final = 330
 _XMP, _IPTC, _PHOTOSHOP = 700, 33723, 34377
 _MAX_METADATA_BYTES: Final = 1 << 20
 _STRIPS: Final = (273, 279)  # offsets, byte counts
 _TILES: Final = (324, 325)
-_RAW_PHOTOMETRICS: Final = frozenset({32803, 34892})
-_RAW_COMPRESSIONS: Final = frozenset({32767, 32770, 34713, 65000, 65535})
-_CANON_RAW: Final = b"CR"
-_MAX_OTHERS: Final = 8  # directories beside the first that are looked into
+_MAX_OTHERS: Final = 16
+"""Directories beside the first that are looked into."""
 
 
 async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
@@ -43,7 +41,7 @@ async def read_tiff(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
         raise ProbeRejected(RejectReason.CORRUPT, "no TIFF header")
     if layout.big and head[4:8] not in (b"\x08\x00\x00\x00", b"\x00\x08\x00\x00"):
         raise ProbeRejected(RejectReason.CORRUPT, "impossible offset size")
-    if head[8:10] == _CANON_RAW:
+    if is_camera_raw(head):
         raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
     main_at = layout.integer(head[8:16] if layout.big else head[4:8])
     main = await _directory(reader, layout, main_at)
@@ -83,25 +81,31 @@ async def _directory(reader: BlockReader, layout: Layout, at: int | None) -> dic
 async def _is_raw(reader: BlockReader, layout: Layout, tags: Tags, main_at: int) -> bool:
     """Whether this is camera RAW, whose first directory is mostly a small picture; what the sensor saw is in
     one that hangs on it or follows it."""
-    if _DNG_VERSION in tags or (integer(tags, _SUBFILE_TYPE) or 0) & _REDUCED or _shows_raw(tags):
+    if leads_to_raw(tags):
         return True
-    others = [int(at) for at in numbers(tags, _SUB_DIRECTORIES)[:_MAX_OTHERS]]
+    others = [(at, True) for at in _hanging_on(tags)]
     follows: int | None = main_at
     for _ in range(_MAX_OTHERS):
         if follows is not None and (follows := await _next(reader, layout, follows)) is not None:
-            others.append(follows)
+            others.append((follows, False))
         if not others:
             return False
-        at = others.pop(0)
+        at, hangs_on_main = others.pop(0)
         if at > reader.size_bytes - layout.count_bytes:
             continue  # another picture is damaged, not this one
-        if _shows_raw(await _values(reader, layout, await _directory(reader, layout, at))):
+        other = await _values(reader, layout, await _directory(reader, layout, at))
+        if shows_raw(other) or (hangs_on_main and _area(other) > _area(tags)):
             return True
+        others += [(below, hangs_on_main) for below in _hanging_on(other)]
     return False
 
 
-def _shows_raw(tags: Tags) -> bool:
-    return integer(tags, PHOTOMETRIC) in _RAW_PHOTOMETRICS or integer(tags, COMPRESSION) in _RAW_COMPRESSIONS
+def _hanging_on(tags: Tags) -> list[int]:
+    return [int(at) for at in numbers(tags, _SUB_DIRECTORIES)[:_MAX_OTHERS]]
+
+
+def _area(tags: Tags) -> int:
+    return (integer(tags, _WIDTH) or 0) * (integer(tags, _HEIGHT) or 0)
 
 
 async def _next(reader: BlockReader, layout: Layout, at: int) -> int | None:

@@ -24,7 +24,12 @@ MAX_FIELDS: Final = 512
 MAX_VALUE_BYTES: Final = 1024
 IMAGE_DESCRIPTION: Final = 0x010E
 MAKER_NOTE: Final = 0x927C
-_LARGER: Final = {IMAGE_DESCRIPTION: 8 << 10, MAKER_NOTE: 64 << 10}
+XP_COMMENT, XP_KEYWORDS = 0x9C9C, 0x9C9E
+"""As Windows writes them, in UTF-16 whatever the order of bytes."""
+_LARGER: Final = {
+    **dict.fromkeys((IMAGE_DESCRIPTION, XP_COMMENT, XP_KEYWORDS), 8 << 10),
+    MAKER_NOTE: 64 << 10,
+}
 
 Value = str | bytes | tuple[int, ...] | tuple[float, ...]
 Tags = Mapping[int, Value]
@@ -130,9 +135,23 @@ def directory(block: bytes, layout: Layout, *, at: int | None) -> Tags:
 def text(tags: Tags, tag: int) -> str | None:
     """A text, of whatever type: some makers and editors write texts as mere bytes."""
     value = tags.get(tag)
+    if isinstance(value, str):
+        return value
+    raw = _raw(value)
+    return None if raw is None else _text(raw)
+
+
+def wide_text(tags: Tags, tag: int) -> str:
+    """A text in UTF-16; empty where there is none."""
+    # With its mark: the codecs that need none are modules, and a confined decoder opens no file.
+    return (b"\xff\xfe" + (_raw(tags.get(tag)) or b"")).decode("utf-16", "replace").partition("\x00")[0]
+
+
+def _raw(value: Value | None) -> bytes | None:
+    """The bytes of a value that was written as mere bytes."""
     if isinstance(value, tuple) and all(isinstance(part, int) and 0 <= part < 256 for part in value):
-        value = bytes(int(part) for part in value)
-    return _text(value) if isinstance(value, bytes) else value if isinstance(value, str) else None
+        return bytes(int(part) for part in value)
+    return value if isinstance(value, bytes) else None
 
 
 def numbers(tags: Tags, tag: int) -> tuple[float, ...]:

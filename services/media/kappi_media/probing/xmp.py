@@ -80,21 +80,23 @@ def _properties(packet: bytes) -> Mapping[str, list[_Value]]:
 
 def _decoded(packet: bytes) -> str:
     """XMP is UTF-8; the specification allows wider forms, which begin with a mark or with a bracket."""
-    for mark, encoding in _WIDE:
-        if packet.startswith(mark):
-            return packet.decode(encoding, "replace")
+    for start, mark, encoding in _WIDE:
+        if packet.startswith(start):
+            return (mark + packet).decode(encoding, "replace")
     return packet.decode("utf-8", "replace")
 
 
+# How a packet starts, and the mark that it lacks: codecs that need none are modules, and a confined decoder
+# opens no file.
 _WIDE: Final = (
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"<\x00\x00\x00", "utf-32-le"),
-    (b"\x00\x00\x00<", "utf-32-be"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-    (b"<\x00", "utf-16-le"),
-    (b"\x00<", "utf-16-be"),
+    (b"\xff\xfe\x00\x00", b"", "utf-32"),
+    (b"\x00\x00\xfe\xff", b"", "utf-32"),
+    (b"<\x00\x00\x00", b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\x00<", b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", b"", "utf-16"),
+    (b"\xfe\xff", b"", "utf-16"),
+    (b"<\x00", b"\xff\xfe", "utf-16"),
+    (b"\x00<", b"\xfe\xff", "utf-16"),
 )
 
 

@@ -23,6 +23,8 @@ _WHITE_NITS: Final = 203.0  # what a diffuse white is graded to (BT.2408)
 _PEAK: Final = 1000.0 / _WHITE_NITS
 _KNEE: Final = 0.5  # below it, of diffuse white, nothing changes; above it highlights are pressed together
 _SIGNALS: Final = 65_535.0
+# Of eight bits, what is black and how far it is from there to white, in the limited range of films.
+_BLACK, _SPAN = 16, 219
 
 
 def needs_conversion(*, transfer: int, primaries: int) -> bool:
@@ -45,6 +47,15 @@ def to_srgb(image: pyvips.Image, *, transfer: int, primaries: int) -> pyvips.Ima
     if transfer in (PQ, HLG):
         light = _compressed(light)
     return light.copy(interpretation="scrgb").colourspace("srgb")
+
+
+def stretched(image: pyvips.Image) -> pyvips.Image:
+    """Grey of the range of films, be it in three bands, with its full contrast; opacity as it is."""
+    top = 65_535 if image.format == "ushort" else 255
+    bands = image.bands - 1 if image.hasalpha() else image.bands
+    wide = (image.extract_band(0, n=bands) - _BLACK * top / 255) * (255 / _SPAN)
+    wide = wide.rint().cast(image.format).copy(interpretation=image.interpretation)
+    return wide if bands == image.bands else wide.bandjoin(image.extract_band(bands))
 
 
 def _light(image: pyvips.Image, *, transfer: int) -> pyvips.Image:

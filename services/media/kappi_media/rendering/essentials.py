@@ -196,10 +196,11 @@ _WEBP_ONCE: Final = {b"ICCP": MAX_PROFILE_BYTES, b"EXIF": MAX_EXIF_BYTES}
 def _webp(read: Bytes) -> Iterator[Piece]:
     kept: list[Span] = []
     once = dict(_WEBP_ONCE)
+    end_of_picture = 8 + int.from_bytes(read(4, 4), "little")
     position = 12
     for _ in _parts():
         head = read(position, 8)
-        if len(head) < 8:
+        if len(head) < 8 or position >= end_of_picture:
             break
         name, length = struct.unpack("<4sI", head)
         end = min(position + 8 + length + (length & 1), read.size)

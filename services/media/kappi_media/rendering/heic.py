@@ -1,7 +1,8 @@
 """HEIC and AVIF, in a decoder process: HEVC by pillow-heif, whose libheif decodes it, AV1 by libvips.
 
-Rotation and mirroring are properties of the picture and libheif applies them. Where a HEIC has neither, its
-EXIF orientation is applied here.
+Rotation and mirroring are properties of the picture. libheif turns each item by its own and the tiles of a
+grid, too; encoders write them for the whole picture. So they are applied here, or EXIF's orientation where a
+HEIC has neither.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from kappi_media.probing.facts import ProbeLimits
 from kappi_media.probing.heif import Still, codec_of, read_parts
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.probing.source import BlockReader
-from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, to_srgb
+from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, stretched, to_srgb
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
 from kappi_media.rendering.picture import (
     ORIENTATION,
@@ -40,12 +41,13 @@ from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
-_BANDS: Final = {"I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_BANDS: Final = {"I": 1, "L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4}
+_NO_TURN: Final = b"irot\x00"
 _NOT_BUILT_IN: Final = "not been built in"
 _LIMITS: Final = ProbeLimits()
 _DECODERS: Final = {b"av01": "libdav1d", b"hvc1": "hevc", b"hev1": "hevc"}
-# Of eight bits, what is black and how far it is from there to white, in the limited range of films.
-_BLACK, _SPAN = 16, 219
+# In a decoder's settings: which byte, which bits of it, and what these are where there is no colour.
+_GREY: Final = {b"av1C": (2, 0x10, 0x10), b"hvcC": (16, 0x03, 0x00)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,11 @@ def load_heif(
     decoded = _decoded(_named(file, still), still, max_pixels=max_pixels)
     image = decoded.image
     if _is_limited_grey(read, still, decoded):
-        image = _stretched(image)
-    if content_type == "image/heic":
-        image = image.copy()
-        image.set_type(pyvips.GValue.gint_type, ORIENTATION, still.exif_turn)
+        image = stretched(image)
+    if still.items.premultiplied and image.hasalpha():
+        image = image.unpremultiply().cast(image.format)
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, ORIENTATION, _turn(still, content_type=content_type))
     width, height = displayed(image)
     height = math.ceil(height * least_scale(sizes, width, height))
     # Shrunk before its colours are converted: the other way round takes several times the memory.
@@ -90,14 +93,27 @@ def load_heif(
 
 def _named(file: RangedFile, still: Still) -> RangedFile:
     """The file as one of a still picture first of all, which libvips knows by its brand, and of the one that
-    is shown, in whose place decoders take no thumbnail."""
+    is shown, in whose place decoders take no thumbnail, and which nothing turns."""
     place, primary = still.items.named, still.items.primary
     assert place is not None
     assert primary is not None
     name = primary.to_bytes(place.length, "big")
     brand = b"avif" if codec_of(still.items) == "av1" else b"heic"
-    pieces: list[Piece] = [(0, 8), brand, (12, place.start), name, (place.end, file.size_bytes)]
-    return spliced(file, pieces)
+    replaced = [(8, brand), (place.start, name)]
+    replaced += [(box.start - len(box.name), _NO_TURN) for box in still.turns]
+    pieces: list[Piece] = []
+    end = 0
+    for start, body in sorted(replaced):
+        pieces += [(end, start), body]
+        end = start + len(body)
+    return spliced(file, [*pieces, (end, file.size_bytes)])
+
+
+def _turn(still: Still, *, content_type: str) -> int:
+    """How what decoders show is to be turned, EXIF 1..8."""
+    if still.shape.turns and still.turns:
+        return still.shape.orientation
+    return still.exif_turn if content_type == "image/heic" else 1
 
 
 def _decoded(file: RangedFile, still: Still, *, max_pixels: int) -> _Decoded:
@@ -149,7 +165,7 @@ def _pixels(picture: Any) -> pyvips.Image:
 def _is_limited_grey(read: Bytes, still: Still, decoded: _Decoded) -> bool:
     """Whether it is grey in the range of films, which libheif takes for the full one where there is no
     colour."""
-    if decoded.mode.startswith("RGB"):
+    if not _is_grey(read, still):
         return False
     numbers = decoded.info.get("nclx_profile")
     if numbers:
@@ -158,33 +174,41 @@ def _is_limited_grey(read: Bytes, still: Still, decoded: _Decoded) -> bool:
     return frame is not None and frame.color_range == ColorRange.MPEG
 
 
-def _frame(read: Bytes, still: Still) -> VideoFrame | None:
-    """What FFmpeg reads in the picture, or in the first of its tiles; None where it reads nothing."""
+def _is_grey(read: Bytes, still: Still) -> bool:
+    """By what the decoder of the picture, or of the first of its tiles, is told before."""
+    coded = _coded(still)
+    settings = next((box for box in still.items.properties.get(coded, ()) if box.name in _GREY), None)
+    if settings is None:
+        return False
+    at, mask, grey = _GREY[settings.name]
+    told = read(settings.start + at, 1)
+    return told != b"" and told[0] & mask == grey
+
+
+def _coded(still: Still) -> int:
+    """The item of the picture, or of the first of its tiles."""
     items = still.items
     primary = items.primary or 0
-    coded = [item for item in (primary, *items.parts.get(primary, ())) if items.kinds.get(item) in _DECODERS]
+    candidates = (primary, *items.parts.get(primary, ()))
+    return next((item for item in candidates if items.kinds.get(item) in _DECODERS), 0)
+
+
+def _frame(read: Bytes, still: Still) -> VideoFrame | None:
+    """What FFmpeg reads in the picture, or in the first of its tiles; None where it reads nothing."""
+    items, coded = still.items, _coded(still)
     if not coded:
         return None
-    decoder = av.CodecContext.create(_DECODERS[items.kinds[coded[0]]], "r")
+    decoder = av.CodecContext.create(_DECODERS[items.kinds[coded]], "r")
     assert isinstance(decoder, VideoCodecContext)
-    settings = next((box for box in items.properties.get(coded[0], ()) if box.name == b"hvcC"), None)
+    settings = next((box for box in items.properties.get(coded, ()) if box.name == b"hvcC"), None)
     if settings is not None:
         decoder.extradata = read(settings.start, settings.size_bytes)
-    data = b"".join(read(extent.start, extent.length) for extent in items.places.get(coded[0], ()))
+    data = b"".join(read(extent.start, extent.length) for extent in items.places.get(coded, ()))
     try:
         frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
     except FFmpegError:
         return None
     return next(iter(frames), None)
-
-
-def _stretched(image: pyvips.Image) -> pyvips.Image:
-    """Grey of the range of films, be it in three bands, with its full contrast; opacity as it is."""
-    top = 65_535 if image.format == "ushort" else 255
-    bands = image.bands - 1 if image.hasalpha() else image.bands
-    wide = (image.extract_band(0, n=bands) - _BLACK * top / 255) * (255 / _SPAN)
-    wide = wide.rint().cast(image.format).copy(interpretation=image.interpretation)
-    return wide if bands == image.bands else wide.bandjoin(image.extract_band(bands))
 
 
 def _converted(image: pyvips.Image, info: dict[str, Any]) -> pyvips.Image:

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from kappi_media.probing.movie_tracks import Movie
 from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.rendering.colour import needs_conversion, to_srgb
+from kappi_media.rendering.colour import needs_conversion, stretched, to_srgb
 from kappi_media.rendering.encoding import in_memory
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
@@ -54,16 +54,19 @@ _OPEN_OPTIONS: Final = {_MOV: {**_HASTE, "enable_drefs": "0"}, _MATROSKA: _HASTE
 
 @dataclass(frozen=True, slots=True)
 class FrameTracks:
-    """Numbers of the tracks of a sequence of pictures. opacity: of each frame of the other."""
+    """Numbers of the tracks of a sequence of pictures. opacity: of each frame of the other, whose colours are
+    multiplied by it where they are premultiplied."""
 
     picture: int | None
     opacity: int | None
+    premultiplied: bool
 
     @classmethod
     def of(cls, movie: Movie | None) -> FrameTracks:
         tracks = (None, None) if movie is None else (movie.picture, movie.opacity)
         picture, opacity = (None if track is None else track.id for track in tracks)
-        return cls(picture=picture, opacity=opacity)
+        premultiplied = tracks[0] is not None and tracks[0].premultiplied
+        return cls(picture=picture, opacity=opacity, premultiplied=premultiplied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,10 @@ def _load(file: RangedFile, job: PosterJob, demuxer: str) -> pyvips.Image:
             raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{frame.width} x {frame.height}")
         image = _pixels(frame, *job.target())
         opacity = _opacity(container, job, frame)
-        image = image if opacity is None else image.bandjoin(opacity)
+        if opacity is not None:
+            image = image.bandjoin(opacity)
+            if job.tracks is not None and job.tracks.premultiplied:
+                image = image.unpremultiply().cast(image.format)
         return in_memory(_upright(image, job.orientation))
 
 
@@ -251,6 +257,8 @@ def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
         threads=1,
     )
     image = _plane_image(picture, bands=4, sample_bytes=2 if deep else 1).extract_band(0, n=3)
+    if frame.format.name.startswith("gray") and frame.color_range == ColorRange.MPEG:
+        image = stretched(image)  # FFmpeg takes all grey for that of the full range
     if not deep:
         return image.copy(interpretation="srgb")
     image = image.copy(interpretation="rgb16")

@@ -14,6 +14,7 @@ import msgspec
 from kappi_contracts.keys import RenditionFormat
 
 from kappi_media import metrics
+from kappi_media.domain.shares import NO_SHARE, DecoderBudget, Share
 from kappi_media.fair_places import FairPlaces
 from kappi_media.gps_free.edits import MAX_READ_BYTES, Patch, Unremovable
 from kappi_media.probing.facts import Probe, ProbeLimits
@@ -36,7 +37,6 @@ from kappi_media.rendering.wire import (
     WireImage,
     WireSize,
 )
-from kappi_media.shares import NO_SHARE, DecoderBudget, Share
 
 _JOBS_PER_PROCESS: Final = 500  # native decoders leak; a fresh process costs a fraction of a second
 _SPARE_READ_BYTES: Final = 8 << 20

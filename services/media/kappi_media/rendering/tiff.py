@@ -78,9 +78,15 @@ def _small(
         ANY_WIDTH, height=math.ceil(height * scale), size="down", **conversion(image)
     )
     small = in_memory(small)
-    if samples.bits == 32 and not samples.is_float and small.max() == 0:
+    if samples.bits == 32 and not samples.is_float and _is_black(small):
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "TIFF: small numbers in 32 bits")
     return small
+
+
+def _is_black(image: pyvips.Image) -> bool:
+    """Of eight bits a sample, whether no colour is more than rounding makes of none."""
+    colours = image.extract_band(0, n=image.bands - 1) if image.hasalpha() else image
+    return bool(colours.max() <= 1)
 
 
 def _is_plain(samples: Samples) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 
-from kappi_media.domain import GalleryId
+from kappi_media.domain.media import GalleryId
 
 FLUSHES: Final = "access-flush"
 """Consumer name under which flushes that are done are recorded in the inbox."""

@@ -13,7 +13,7 @@ from kappi_contracts.keys import gps_free_key, original_key
 from kappi_media.archive.checksums import Checksum
 from kappi_media.archive.layout import ArchiveFile, StoredFile
 from kappi_media.archive.times import entry_time
-from kappi_media.domain import GalleryId, Kind
+from kappi_media.domain.media import GalleryId, Kind
 
 _FILES = """
 SELECT i.id, i.filename, i.kind, i.taken_at, i.taken_offset_minutes, i.created_at, i.size_bytes, i.etag,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import GalleryId, UploadId, UploadState
+from kappi_media.domain.media import GalleryId, UploadId, UploadState
 
 _BY_MEDIA = """
 SELECT id, gallery_id, media_id, state, expires_at FROM uploads WHERE media_id = ANY($1) AND NOT posted

@@ -15,7 +15,7 @@ from kappi_chassis.problems import Unavailable
 from sqlalchemy import ARRAY, Text, TextClause, Uuid, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, Charge, ItemStatus
+from kappi_media.domain.media import AccountId, Charge, ItemStatus
 from kappi_media.models import contents, deleted_media, items, uploads
 from kappi_media.repository.ownership import release_all
 
@@ -62,7 +62,10 @@ class HeldItem(NamedTuple):
 async def hold_items(
     connection: AsyncConnection, media_ids: Sequence[UUID], *, owner_id: AccountId
 ) -> list[HeldItem]:
-    """Lock those of these items that are the account's. Raises Unavailable where they never stay in place."""
+    """Lock those of these items that are in the account's library, which leaves closed galleries out.
+
+    Raises Unavailable where they never stay in place.
+    """
     for _ in range(HOLD_ATTEMPTS):
         async with connection.begin_nested() as savepoint:
             held = await _hold_where_they_are(connection, media_ids, owner_id=owner_id)
@@ -83,6 +86,7 @@ async def _hold_where_they_are(
             contents.c.gallery_id.in_(select(items.c.gallery_id).where(items.c.id.in_(media_ids))),
             contents.c.owner_id == owner_id,
             contents.c.deleted_at.is_(None),
+            contents.c.closed.is_(False),
         )
         .order_by(contents.c.gallery_id)
         .with_for_update()
@@ -109,6 +113,7 @@ async def _hold_where_they_are(
                 items.c.id.in_(set(media_ids) - {item.id for item in items_held}),
                 contents.c.owner_id == owner_id,
                 contents.c.deleted_at.is_(None),
+                contents.c.closed.is_(False),
             )
             .limit(1)
         )

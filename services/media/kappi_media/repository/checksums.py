@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import MediaId
+from kappi_media.domain.media import MediaId
 
 _UNVERIFIED = """
 SELECT u.sha256 FROM items i JOIN uploads u ON u.id = i.upload_id

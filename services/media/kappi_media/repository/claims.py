@@ -16,10 +16,10 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, GalleryId
+from kappi_media.domain.media import AccountId, GalleryId
+from kappi_media.domain.tiers import TierRules
 from kappi_media.models import accounts, contents, items, uploads
 from kappi_media.repository.ownership import end_claim, held_by
-from kappi_media.tiers import TierRules
 
 
 class ClaimState(Enum):

@@ -8,7 +8,7 @@ from datetime import datetime
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 
-from kappi_media.domain import Item, Kind, Upload
+from kappi_media.domain.media import Item, Kind, Upload
 from kappi_media.repository.item_columns import NEW_ITEM, item_of
 
 # Of many calls for one upload, the first finds it pending; the others wait for the lock, then find nothing.

@@ -16,7 +16,7 @@ from kappi_chassis.db import Database
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import GalleryId, MediaId
+from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.models import contents
 
 _CLAIM = """

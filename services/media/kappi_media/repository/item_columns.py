@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kappi_media.domain import Item
+from kappi_media.domain.media import Item
 
 _PLAIN = """
 i.id, i.gallery_id, i.upload_id, i.filename, i.content_type, i.kind, i.status, i.rejection_reason,

@@ -7,13 +7,13 @@ from datetime import datetime
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
 
-from kappi_media.domain import AccountId, Description, GalleryId, Item, MediaId
+from kappi_media.domain.media import AccountId, Description, GalleryId, Item, MediaId
 from kappi_media.repository.item_columns import ITEM, item_of
 
 _FIND = f"SELECT {ITEM} FROM items i WHERE i.id = $1 AND i.gallery_id = $2"  # noqa: S608 - column names
 _FIND_WITH_OWNER = f"""
 SELECT c.owner_id, {ITEM} FROM items i JOIN contents c ON c.gallery_id = i.gallery_id
-WHERE i.id = $1 AND c.deleted_at IS NULL
+WHERE i.id = $1 AND c.deleted_at IS NULL AND NOT c.closed
 """  # noqa: S608 - column names
 _DESCRIBE = f"""
 WITH home AS MATERIALIZED (
@@ -71,7 +71,7 @@ class ItemQueries:
         return item_of(await self._database.hot.fetchrow(_FIND, media_id, gallery_id))
 
     async def find_with_owner(self, media_id: MediaId) -> tuple[Item, AccountId | None] | None:
-        """The item, in whatever gallery it is, and whose that is."""
+        """The item, in whatever gallery that is not closed, and whose that is."""
         record = await self._database.hot.fetchrow(_FIND_WITH_OWNER, media_id)
         return None if record is None else (Item._make(record[1:]), record["owner_id"])
 

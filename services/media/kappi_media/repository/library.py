@@ -12,8 +12,8 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import AccountId, Item
-from kappi_media.library import ALWAYS, Filters, Order, Position, Span
+from kappi_media.domain.library import ALWAYS, Filters, Order, Position, Span
+from kappi_media.domain.media import AccountId, Item
 from kappi_media.repository.item_columns import ITEM
 
 MAX_PLACES: Final = 64

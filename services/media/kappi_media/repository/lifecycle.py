@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, Charge, GalleryId
+from kappi_media.domain.media import AccountId, Charge, GalleryId
 from kappi_media.models import access_log, contents, deleted_media, items, outbox, uploads
 from kappi_media.repository.ownership import end_claim, held_by, release_all
 from kappi_media.repository.reservations import OpenReservation, give_back, leave_counted

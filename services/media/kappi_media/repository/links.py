@@ -11,7 +11,7 @@ from kappi_chassis.db import Database
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import GalleryId, ItemStatus, LinkId, MediaId
+from kappi_media.domain.media import GalleryId, ItemStatus, LinkId, MediaId
 from kappi_media.models import contents, items, links
 
 _FOLLOW = """

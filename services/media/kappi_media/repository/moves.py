@@ -17,7 +17,7 @@ from kappi_contracts.keys import RenditionFormat
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, GalleryId, MediaId
+from kappi_media.domain.media import AccountId, GalleryId, MediaId
 from kappi_media.models import accounts, contents, moves, object_folders
 from kappi_media.repository.processing import PAIR
 
@@ -50,7 +50,8 @@ WHERE m.folder = $1 AND m.done_at IS NULL
 """
 _HOLD_GALLERIES = """
 SELECT gallery_id FROM contents
-WHERE gallery_id IN ($1, $2) AND owner_id = $3 AND deleted_at IS NULL ORDER BY gallery_id FOR UPDATE
+WHERE gallery_id IN ($1, $2) AND owner_id = $3 AND deleted_at IS NULL AND NOT closed
+ORDER BY gallery_id FOR UPDATE
 """
 # What gives it up meanwhile, takes its place or links to the item is done before the switch looks, or waits.
 _HOLD_ITEM = """

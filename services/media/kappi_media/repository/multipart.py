@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import Upload, UploadId
+from kappi_media.domain.media import Upload, UploadId
 
 # Compared with what was there when the store was asked: of several who begin one upload, one stands.
 _RECORD = """

@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, Charge, GalleryId
+from kappi_media.domain.media import AccountId, Charge, GalleryId
 from kappi_media.models import accounts, contents, items, uploads
 
 

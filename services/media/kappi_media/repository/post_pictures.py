@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, Charge, GalleryId, MediaId, PostId
+from kappi_media.domain.media import AccountId, Charge, GalleryId, MediaId, PostId
 from kappi_media.models import post_pictures
 from kappi_media.probing import Probe
 from kappi_media.repository.ownership import charge
@@ -53,7 +53,7 @@ _ITEM = """
 SELECT i.gallery_id, i.folder, i.status, i.size_bytes, i.kind, i.content_type, i.width, i.height,
        i.orientation, i.codec, i.duration_ms
 FROM items i JOIN contents c ON c.gallery_id = i.gallery_id
-WHERE i.id = $1 AND c.owner_id = $2 AND c.deleted_at IS NULL AND i.status <> 'rejected'
+WHERE i.id = $1 AND c.owner_id = $2 AND c.deleted_at IS NULL AND NOT c.closed AND i.status <> 'rejected'
 """
 
 

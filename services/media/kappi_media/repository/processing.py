@@ -9,10 +9,10 @@ from kappi_chassis.outbox import OutboxRow
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId, GalleryId, MediaId
+from kappi_media.domain.declarations import MAX_TAGS
+from kappi_media.domain.media import AccountId, GalleryId, MediaId
 from kappi_media.models import deleted_media, items, upload_jobs
 from kappi_media.probing import Probe
-from kappi_media.schemas import MAX_TAGS
 from kappi_media.stored_renditions import KeptGridPicture
 
 FIRST_SEQUENCE_AFTER_COMPLETION = 2

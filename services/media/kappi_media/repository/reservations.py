@@ -14,7 +14,7 @@ from uuid import UUID
 from kappi_chassis.db import driver_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AddressId, GalleryId
+from kappi_media.domain.media import AddressId, GalleryId
 
 SWEEP_BATCH: Final = 1_000
 

@@ -6,7 +6,7 @@ import msgspec
 from kappi_chassis.db import driver_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import DeclaredUpload
+from kappi_media.domain.media import DeclaredUpload
 
 # Locks in the order of `ownership`. What was reserved is never less than what came, so no quota is asked.
 _SETTLE = """

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import GalleryId, Kind, MediaId
-from kappi_media.object_tags import TaggedFacts
+from kappi_media.domain.media import GalleryId, Kind, MediaId
+from kappi_media.domain.object_tags import TaggedFacts
 
 # Whoever else holds one of the rows is about to fill it, or is looking himself.
 _CLAIM = """

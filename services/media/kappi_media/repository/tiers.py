@@ -10,9 +10,9 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import AccountId
+from kappi_media.domain.media import AccountId
+from kappi_media.domain.tiers import TierRules
 from kappi_media.models import accounts, tiers
-from kappi_media.tiers import TierRules
 
 _GOVERNING = """
 SELECT named.tier, t.name, t.rendition_sizes, t.original_access, t.expiring_links, t.max_file_bytes,

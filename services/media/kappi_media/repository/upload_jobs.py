@@ -11,8 +11,8 @@ from kappi_chassis.db import Database
 from kappi_contracts.events import UploadCompleted
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import GalleryId, MediaId
-from kappi_media.shares import Party, Share
+from kappi_media.domain.media import GalleryId, MediaId
+from kappi_media.domain.shares import Party, Share
 
 # Without an address, which older uploads lack, a gallery or an account is by itself.
 _ADD = """

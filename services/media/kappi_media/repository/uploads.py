@@ -14,7 +14,7 @@ from kappi_chassis.outbox import OutboxRow
 from msgspec.json import encode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_media.domain import (
+from kappi_media.domain.media import (
     AccountId,
     AddressId,
     DeclaredUpload,
@@ -25,7 +25,7 @@ from kappi_media.domain import (
     Upload,
     UploadId,
 )
-from kappi_media.shares import address_party
+from kappi_media.domain.shares import address_party
 
 _COLUMNS = """
 id, media_id, gallery_id, filename, content_type, size_bytes, sha256, state, rejection_reason,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import AccountId
+from kappi_media.domain.media import AccountId
 
 _USAGE = """
 SELECT CASE WHEN u.day BETWEEN $2 AND $3 THEN u.day END AS shown_day, u.content_type,

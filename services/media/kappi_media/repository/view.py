@@ -7,7 +7,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 
-from kappi_media.domain import NO_CONTENTS, GalleryContents, GalleryId, Item
+from kappi_media.domain.media import NO_CONTENTS, GalleryContents, GalleryId, Item
 from kappi_media.repository.item_columns import ITEM
 
 _CONTENTS = "SELECT version, item_count, deleted_at IS NOT NULL FROM contents WHERE gallery_id = $1"

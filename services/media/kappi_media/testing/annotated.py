@@ -181,6 +181,14 @@ def _mp4(xmp: bytes) -> bytes:
     return body[:at] + box(b"uuid", _XMP_UUID, xmp) + body[at:]
 
 
+def _fast_mp4(xmp: bytes) -> bytes:
+    return (
+        movie(MovieShape(seconds=0.3, faststart=True))
+        + box(b"free", bytes(300))
+        + box(b"uuid", _XMP_UUID, xmp)
+    )
+
+
 WITH_XMP: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "jpeg": jpeg,
     "png": lambda xmp: png((b"iTXt", b"XML:com.adobe.xmp\x00\x00\x00\x00\x00" + xmp)),
@@ -193,5 +201,6 @@ WITH_XMP: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "avif": _avif,
     "heic": _heic,
     "mp4": _mp4,
+    "mp4-behind": _fast_mp4,
 }
 """By the name of the format: a file that holds the packet."""

@@ -57,7 +57,9 @@ class Heif:
         return self._assembled(self._assembled(0).index(b"mdat") + 4)
 
     def _assembled(self, data_at: int) -> bytes:
-        picture = b"" if self.grid is None else bytes(4) + struct.pack(">HH", *self.grid) + bytes(16)
+        picture = (
+            b"" if self.grid is None else bytes((0, 0, 0, 1)) + struct.pack(">HH", *self.grid) + bytes(16)
+        )
         picture = picture or bytes(self.stored_bytes)
         exif = bytes(4) + self.exif if self.exif else b""
         kinds = [self.kind if self.grid is None else b"grid", b"Exif", b"hvc1", b"hvc1"]

@@ -18,11 +18,11 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.envelope import Envelope
-from kappi_contracts.events import Event
+from kappi_contracts.events import Event, GalleryUpdated
 from kappi_contracts.grants import GRANT_HEADER, Grant, PublicGallery, Right
 from kappi_contracts.topics import BY_NAME
 
-from kappi_media.bootstrap import Dependencies
+from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.consumers import WORKER_GROUP, worker_handlers
 from kappi_media.use_cases.process_upload import UploadWorker
 
@@ -159,6 +159,17 @@ class Gallery:
 
     def changed(self, **fields: Any) -> Gallery:
         return replace(self, public=msgspec.structs.replace(self.public, **fields))
+
+    def updated(self, at: datetime, *, closed: bool) -> GalleryUpdated:
+        """What the galleries service tells after a decision of an administrator."""
+        return GalleryUpdated(
+            gallery_id=self.id,
+            owner_id=self.owner_id,
+            visibility=self.public.visibility,
+            expires_at=self.public.expires_at,
+            updated_at=at,
+            closed=closed,
+        )
 
     def of(self, owner_id: UUID) -> Gallery:
         """As it is once an account owns it."""

@@ -78,8 +78,8 @@ def _assembled(items: Sequence[tuple[int, Item]], primary: int, data_at: int) ->
         entries += full_box(b"infe", struct.pack(">HH", number, 0), item.kind, b"\x00", version=2)
         places += struct.pack(">HHHII", number, 0, 1, position, len(item.data))
         position += len(item.data)
-        indices = range(len(properties) + 1, len(properties) + 1 + len(item.properties))
-        properties += item.properties
+        properties += [part for part in item.properties if part not in properties]  # shared, as encoders do
+        indices = [properties.index(part) + 1 for part in item.properties]
         associated += struct.pack(">HB", number, len(indices)) + bytes(indices)
         for kind, targets in item.refers:
             references += box(kind, struct.pack(f">HH{len(targets)}H", number, len(targets), *targets))

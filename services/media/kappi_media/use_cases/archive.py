@@ -14,11 +14,11 @@ from kappi_media.archive.conditions import Outcome
 from kappi_media.archive.layout import ArchiveFile, ArchiveLayout
 from kappi_media.archive.reading import READS_AHEAD, Blocks
 from kappi_media.archive.streaming import ArchiveStream
-from kappi_media.domain import GalleryId
+from kappi_media.domain.media import GalleryId
+from kappi_media.domain.tiers import TierRules
 from kappi_media.errors import ArchiveBusy, ArchiveEmpty, GalleryNotFound, OriginalNotInTier
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.view import ViewQueries
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 LAID_OUT_AT_ONCE = 1_000

@@ -13,11 +13,12 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import MediaDeleted
 from msgspec.json import decode, encode
 
-from kappi_media.domain import AccountId, GalleryId
+from kappi_media.domain.bulk import BulkOutcome
+from kappi_media.domain.declarations import MAX_TAGS
+from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.errors import MediaNotFound, TooManyTags
 from kappi_media.repository.bulk import HeldItem, add_tags, delete_held, hold_items, take_tags
 from kappi_media.repository.lifecycle import publish_each
-from kappi_media.schemas import MAX_TAGS, BulkOutcome
 from kappi_media.use_cases.move_items import RequestMoves, refused
 
 CHUNK: Final = 20

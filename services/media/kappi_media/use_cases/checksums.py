@@ -11,7 +11,7 @@ import hashlib
 
 from kappi_chassis.storage import ObjectStore
 
-from kappi_media.domain import MediaId
+from kappi_media.domain.media import MediaId
 from kappi_media.repository.checksums import ChecksumQueries
 
 INLINE_LIMIT_BYTES = 256 << 20

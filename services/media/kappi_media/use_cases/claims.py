@@ -8,7 +8,8 @@ from typing import Final
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 
-from kappi_media.domain import AccountId, GalleryId
+from kappi_media.domain.media import AccountId, GalleryId
+from kappi_media.domain.tiers import TierRules
 from kappi_media.errors import (
     ClaimInProgress,
     FileTooLarge,
@@ -18,7 +19,6 @@ from kappi_media.errors import (
     TierWithholds,
 )
 from kappi_media.repository.claims import ClaimState, end_overdue, hold_for_claim, holdings, reserve
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.governing_tier import GoverningTier
 
 RESERVED_FOR: Final = timedelta(minutes=5)

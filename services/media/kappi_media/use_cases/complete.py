@@ -13,7 +13,8 @@ from kappi_contracts.events import MediaRejected, UploadCompleted
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, Item, Upload, UploadId
+from kappi_media.domain.declarations import CompletedPart
+from kappi_media.domain.media import GalleryId, Item, Upload, UploadId
 from kappi_media.errors import (
     ContentMismatch,
     GalleryNotFound,
@@ -27,7 +28,6 @@ from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identif
 from kappi_media.repository.completion import CompletionQueries, StoredOriginal
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.uploads import UploadQueries
-from kappi_media.schemas import CompletedPart
 from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.checksums import sha256_in_time
 from kappi_media.use_cases.multipart import Multiparts
@@ -35,7 +35,7 @@ from kappi_media.use_cases.room import store_problem
 from kappi_media.use_cases.uploads import find_upload
 
 # With `checksums.INLINE_TIMEOUT_S`, which may follow, shorter than the gateway waits for an answer.
-_JOIN_PATIENCE_S = 12.0
+_JOIN_TIMEOUT_S = 12.0
 
 _WHY = {
     "size_mismatch": "The size in the store is not the one declared.",
@@ -122,7 +122,7 @@ class CompleteUpload:
     async def _join(self, upload: Upload, parts: Sequence[CompletedPart]) -> None:
         """Raises UploadIncomplete, InsufficientStorage, StoreUnavailable."""
         try:
-            async with asyncio.timeout(_JOIN_PATIENCE_S):
+            async with asyncio.timeout(_JOIN_TIMEOUT_S):
                 await self._multiparts.join(upload, parts)
         except UploadIncomplete:
             metrics.COMPLETIONS.labels("incomplete").inc()

@@ -14,8 +14,8 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageRefused, St
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, Item, MediaId
-from kappi_media.object_tags import TaggedFacts, TagsUnreadable, facts_of
+from kappi_media.domain.media import GalleryId, Item, MediaId
+from kappi_media.domain.object_tags import TaggedFacts, TagsUnreadable, facts_of
 from kappi_media.repository.tags import TagQueries
 
 PARALLEL = 16

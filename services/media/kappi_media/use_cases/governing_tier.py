@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from kappi_chassis.clock import Clock
 from kappi_contracts.grants import Grant
 
-from kappi_media.domain import AccountId
+from kappi_media.domain.media import AccountId
+from kappi_media.domain.tiers import ANONYMOUS, DEFAULT, TierRules, seeded
 from kappi_media.repository.tiers import TierQueries
 from kappi_media.single_flight import SingleFlight
-from kappi_media.tiers import ANONYMOUS, DEFAULT, TierRules, seeded
 
 FRESH = timedelta(seconds=2)
 """How long an answer is kept. Events reach one replica only, so the others must look again by themselves."""

@@ -19,7 +19,8 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import gps_free_key, original_key
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, MediaId, ServedVariant
+from kappi_media.domain.media import GalleryId, MediaId, ServedVariant
+from kappi_media.domain.shares import DecoderBudget, Share
 from kappi_media.errors import (
     LocationFreePending,
     LocationNotRemovable,
@@ -32,7 +33,6 @@ from kappi_media.gps_free.patching import patched
 from kappi_media.probing import RangedSource
 from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
 from kappi_media.repository.gps_free import CopyState, GpsFreeQueries, KeptCopy
-from kappi_media.shares import DecoderBudget, Share
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.repurge import purge_again
@@ -50,7 +50,7 @@ AT_ONCE = 4
 a whole original through it."""
 MAX_WANTED = 2_000
 """Copies that wait to be made because somebody saw their items; more are asked for again by the next look."""
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 """How long somebody waits for a copy; it goes on being made without them."""
 POLL_S = 0.2
 
@@ -102,7 +102,7 @@ class GpsFreeCopies:
         Raises MediaNotReady, MediaNotFound, LocationNotRemovable, LocationFreePending, StoreUnavailable.
         """
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 return await self._under_way(media_id, lambda: self._see_to_it(media_id, gallery_id))
         except TimeoutError as error:
             raise _pending() from error
@@ -140,7 +140,7 @@ class GpsFreeCopies:
         if not waiting:
             return
         self.want(gallery_id, waiting)
-        give_up_at = time.monotonic() + PATIENCE_S
+        give_up_at = time.monotonic() + TIMEOUT_S
         while await self._copies.waiting(gallery_id, now=self._clock()):
             if time.monotonic() > give_up_at or self._making is None or self._making.done():
                 raise _pending()
@@ -167,7 +167,7 @@ class GpsFreeCopies:
                     group.create_task(one(media_id, gallery_id))
 
     async def _see_to_it(self, media_id: MediaId, gallery_id: GalleryId) -> ServedCopy:
-        give_up_at = time.monotonic() + PATIENCE_S
+        give_up_at = time.monotonic() + TIMEOUT_S
         while True:
             now = self._clock()
             state = await self._copies.lease(media_id, gallery_id, now=now, lease_of=_lease_of)

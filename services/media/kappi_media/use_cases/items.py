@@ -6,12 +6,12 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
-from kappi_media.domain import UNMADE, Description, GalleryId, Item, MediaId, ServedVariant
+from kappi_media.domain.media import UNMADE, Description, GalleryId, Item, MediaId, ServedVariant
+from kappi_media.domain.tiers import TierRules
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.errors import MediaNotFound, MediaNotReady, OriginalNotInTier
 from kappi_media.repository.items import ItemQueries
-from kappi_media.schemas import SignedUrl
 from kappi_media.signed_urls import DownloadUrls
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 

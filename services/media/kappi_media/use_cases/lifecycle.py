@@ -9,7 +9,7 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated, LinkExpired, MediaDeleted
 
 from kappi_media import metrics
-from kappi_media.domain import AccountId, GalleryId, LinkId
+from kappi_media.domain.media import AccountId, GalleryId, LinkId
 from kappi_media.repository.gps_free import note_face
 from kappi_media.repository.lifecycle import close_gallery, publish_all, take_abandoned
 from kappi_media.repository.links import remove_if_over

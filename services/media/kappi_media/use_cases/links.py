@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
-from kappi_chassis.base_url import link_base_url
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
-from kappi_chassis.time_left import seconds_left, with_seconds_left
+from kappi_chassis.time_left import with_seconds_left
 from kappi_contracts.events import LinkCreated
 from kappi_contracts.grants import Grant
 from kappi_contracts.keys import original_key
 
 from kappi_media import errors, metrics
-from kappi_media.domain import GalleryId, LinkId, MediaId
-from kappi_media.paging import cursor_after
+from kappi_media.domain.media import GalleryId, LinkId, MediaId
+from kappi_media.domain.tiers import TierRules
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.repository.gps_free import note_face
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.links import Link, LinkQueries, add_link, hold_item
-from kappi_media.schemas import LinkPage, LinkView, NewLink, SignedUrl
 from kappi_media.signed_urls import DownloadUrls
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 CREATED = 201
@@ -52,17 +51,30 @@ class FollowedLink:
     signed: SignedUrl
 
 
-class CreateLink:
-    """public_url: where people reach the gateway; links begin with it."""
+class CreatedLink(NamedTuple):
+    """token: the secret at the end of the link's address; only its hash is kept. created_at: exact."""
 
-    def __init__(self, *, outbox: Outbox, public_url: str, clock: Clock, new_id: NewId) -> None:
+    link: Link
+    token: str
+    created_at: datetime
+
+
+class LivePage(NamedTuple):
+    """Links in the order they were made. has_more: whether others follow. seen_at: the time of the answer."""
+
+    links: Sequence[Link]
+    has_more: bool
+    seen_at: datetime
+
+
+class CreateLink:
+    def __init__(self, *, outbox: Outbox, clock: Clock, new_id: NewId) -> None:
         self._outbox = outbox
-        self._public_url = public_url
         self._clock = clock
         self._new_id = new_id
 
-    async def __call__(self, order: LinkOrder) -> bytes:
-        """The encoded `NewLink`: the only time the link itself is shown.
+    async def __call__(self, order: LinkOrder) -> CreatedLink:
+        """The link with its token, which is never shown again.
 
         Raises LinksNotInTier, OriginalNotInTier, MediaNotFound.
         """
@@ -70,18 +82,20 @@ class CreateLink:
         async with self._outbox.begin() as unit:
             return await self._create_within(unit, order)
 
-    async def idempotently(self, order: LinkOrder, call: IdempotentCall) -> bytes:
-        """As above, once per Idempotency-Key: a repetition gets the first answer."""
+    async def idempotently(
+        self, order: LinkOrder, call: IdempotentCall, *, render: Callable[[CreatedLink], bytes]
+    ) -> bytes:
+        """As above, once per Idempotency-Key: a repetition gets the first answer. render: encodes."""
         _check(order.rules)
         async with self._outbox.begin() as unit:
             stored = await call.begin(unit.connection)
             if stored is not None:
                 return with_seconds_left(stored.body, now=self._clock())
-            answer = await self._create_within(unit, order)
+            answer = render(await self._create_within(unit, order))
             await call.store(unit.connection, StoredAnswer(CREATED, answer))
         return answer
 
-    async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> bytes:
+    async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> CreatedLink:
         gallery_id, face = GalleryId(order.grant.gallery_id), order.grant.gallery
         # Whoever follows a link brings no grant that would tell.
         await note_face(
@@ -118,16 +132,7 @@ class CreateLink:
         )
         await unit.publish(event, sequence=1)
         metrics.LINKS.labels("created").inc()
-        return msgspec.json.encode(
-            NewLink(
-                id=link.id,
-                link=f"{link_base_url(self._public_url)}/v1/l/{token}",
-                expires_at=link.expires_at,
-                expires_in=seconds_left(link.expires_at, now=now),
-                valid_for=link.valid_for_s,
-                created_at=link.created_at,
-            )
-        )
+        return CreatedLink(link, token, now)
 
 
 class Links:
@@ -150,26 +155,13 @@ class Links:
 
     async def live(
         self, media_id: MediaId, gallery_id: GalleryId, *, after: UUID | None, limit: int
-    ) -> LinkPage:
+    ) -> LivePage:
         """Those of an item that still work, without their tokens. Raises MediaNotFound."""
         if await self._items.find(media_id, gallery_id) is None:
             raise errors.MediaNotFound
         now = self._clock()
         found = await self._links.live(media_id, gallery_id, now=now, after=after, limit=limit + 1)
-        shown = found[:limit]
-        return LinkPage(
-            items=[
-                LinkView(
-                    id=link.id,
-                    expires_at=link.expires_at,
-                    expires_in=seconds_left(link.expires_at, now=now),
-                    valid_for=link.valid_for_s,
-                    created_at=link.created_at,
-                )
-                for link in shown
-            ],
-            next_cursor=cursor_after(shown[-1].id) if len(found) > limit else None,
-        )
+        return LivePage(found[:limit], len(found) > limit, now)
 
     async def revoke(self, link_id: LinkId, gallery_id: GalleryId) -> None:
         """It stops working at once, but for URLs it led to already. Raises LinkNotFound."""

@@ -16,7 +16,8 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import ObjectsUnused
 from kappi_contracts.grants import Grant
 
-from kappi_media.domain import AccountId, GalleryId
+from kappi_media.domain.bulk import BulkOutcome
+from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.errors import GalleryNotFound, MediaNotFound, MediaNotReady, MoveFailed, TooManyMoves
 from kappi_media.repository.bulk import HeldItem
 from kappi_media.repository.gps_free import note_face
@@ -34,7 +35,6 @@ from kappi_media.repository.moves import (
     stored_bytes,
 )
 from kappi_media.repository.ownership import adopt
-from kappi_media.schemas import BulkOutcome
 
 KEPT_FOR: Final = timedelta(hours=6)
 """How long objects stay where an item was before: signed URLs, archives and renditions under way use them."""

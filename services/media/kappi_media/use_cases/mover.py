@@ -21,9 +21,9 @@ from kappi_contracts.events import MediaMoved, ObjectsUnused
 from kappi_contracts.keys import gps_free_key, original_key, rendition_key
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId
-from kappi_media.lease import renewing
+from kappi_media.domain.media import GalleryId
 from kappi_media.repository.moves import CopiedObjects, LeasedMove, MoveQueries, PendingMove, RequestedMove
+from kappi_media.use_cases.lease import renewing
 from kappi_media.use_cases.move_items import KEPT_FOR, unused_folder
 
 AT_ONCE: Final = 8

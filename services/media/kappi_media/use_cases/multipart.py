@@ -29,13 +29,14 @@ from kappi_chassis.storage import (
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
-from kappi_media.domain import Upload, UploadId, url_lifetime_left
+from kappi_media.domain.declarations import CompletedPart
+from kappi_media.domain.media import Upload, UploadId, url_lifetime_left
+from kappi_media.domain.parts import PartPlan
+from kappi_media.domain.upload_plan import SignedPart
 from kappi_media.errors import UploadIncomplete
-from kappi_media.lease import renewing
-from kappi_media.parts import PartPlan
 from kappi_media.repository.multipart import MultipartQueries
-from kappi_media.schemas import CompletedPart, SignedPart
 from kappi_media.single_flight import SingleFlight
+from kappi_media.use_cases.lease import renewing
 
 MAX_SIGNED_PARTS = 100
 """Part URLs in one answer about one upload."""

@@ -7,10 +7,11 @@ is settled once all of it has come. Then it is completed as any other upload is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -22,9 +23,9 @@ from kappi_chassis.storage import ObjectStore, StorageUnavailable
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
 
-from kappi_media.content_types import content_type_of, is_taken
-from kappi_media.direct_upload.body import PostedBody
-from kappi_media.domain import (
+from kappi_media.domain.content_types import content_type_of, is_taken
+from kappi_media.domain.declarations import PostedFile
+from kappi_media.domain.media import (
     AccountId,
     AddressId,
     DeclaredUpload,
@@ -36,6 +37,7 @@ from kappi_media.domain import (
     Upload,
     UploadId,
 )
+from kappi_media.domain.tiers import TierRules
 from kappi_media.errors import (
     ContentMismatch,
     FileTooLarge,
@@ -44,13 +46,11 @@ from kappi_media.errors import (
     UploadCompletedAlready,
     UploadNotFound,
 )
-from kappi_media.measured_content import MeasuredContent
 from kappi_media.probing import MediaFormat, is_supported, sniff
 from kappi_media.repository.small_uploads import settle
 from kappi_media.repository.uploads import FilesToReserve, UploadQueries
-from kappi_media.schemas import PostedFile
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.complete import CompleteUpload
+from kappi_media.use_cases.measured_content import MeasuredContent
 from kappi_media.use_cases.quota_reservation import QuotaReservation, check_reserved
 from kappi_media.use_cases.room import check_room, store_problem
 from kappi_media.use_cases.uploads import AbortUpload
@@ -84,6 +84,19 @@ class _Received:
     def fingerprint(self) -> bytes:
         """Of the request: not of its bytes, because a form that is sent again has another boundary."""
         return self.digest + msgspec.json.encode(self.said)
+
+
+class PostedBody(Protocol):
+    """A request's body. `content` is iterated once; only then is the `declaration` complete: fields may
+    follow the file."""
+
+    def content(self) -> AsyncIterator[bytes]:
+        """The file, decoded, in pieces of some 64 KiB. Raises Problem, ClientDisconnect."""
+        ...
+
+    def declaration(self) -> PostedFile:
+        """What was said about the file. Raises ValidationFailed, MalformedJson, MalformedForm."""
+        ...
 
 
 class _Inflow:

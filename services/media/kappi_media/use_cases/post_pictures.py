@@ -22,7 +22,8 @@ from kappi_contracts.events import PostDeleted
 from kappi_contracts.keys import POST_PICTURE_SIZE, original_key, post_original_key, post_picture_key
 
 from kappi_media import metrics
-from kappi_media.domain import AccountId, MediaId, PostId
+from kappi_media.domain.media import AccountId, MediaId, PostId
+from kappi_media.domain.shares import Share
 from kappi_media.errors import (
     FileTooLarge,
     MediaNotAPicture,
@@ -35,7 +36,6 @@ from kappi_media.errors import (
     RenditionsBusy,
     StoreUnavailable,
 )
-from kappi_media.measured_content import MeasuredContent
 from kappi_media.probing import DEFAULT_LIMITS, MediaFormat, Probe, ProbeLimits, Rejected, sniff
 from kappi_media.rendering.failures import DecoderUnavailable
 from kappi_media.rendering.sizes import RenditionSize
@@ -45,10 +45,10 @@ from kappi_media.repository.post_pictures import (
     ShownPicture,
     tombstone_picture,
 )
-from kappi_media.shares import Share
 from kappi_media.stored_renditions import Decoding
 from kappi_media.stored_source import StoredSource
 from kappi_media.use_cases.governing_tier import GoverningTier
+from kappi_media.use_cases.measured_content import MeasuredContent
 from kappi_media.use_cases.room import check_room, store_problem
 
 TAKEN: Final = frozenset({MediaFormat.PNG, MediaFormat.JPEG, MediaFormat.BMP})

@@ -27,10 +27,11 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, MediaId
+from kappi_media.domain.media import GalleryId, MediaId
+from kappi_media.domain.object_tags import TaggedFacts
+from kappi_media.domain.shares import DecoderBudget
+from kappi_media.domain.tiers import GRID_SIZE
 from kappi_media.fair_places import SPARE
-from kappi_media.lease import renewing
-from kappi_media.object_tags import TaggedFacts
 from kappi_media.probing import (
     DEFAULT_LIMITS,
     SNIFF_BYTES,
@@ -53,11 +54,10 @@ from kappi_media.repository.processing import (
 )
 from kappi_media.repository.upload_jobs import LeasedUpload, Room, UploadJobQueries, add_job
 from kappi_media.scanning import ScanOriginal, ScanRefused
-from kappi_media.shares import DecoderBudget
 from kappi_media.stored_renditions import Decoding, KeptGridPicture, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
-from kappi_media.tiers import GRID_SIZE
 from kappi_media.use_cases.checksums import ChecksumWrong, LateChecksum
+from kappi_media.use_cases.lease import renewing
 from kappi_media.use_cases.tag_originals import TagOriginal
 
 ATTEMPTS: Final = 6

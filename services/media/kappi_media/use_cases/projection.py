@@ -6,9 +6,9 @@ from kappi_chassis.outbox import UnitOfWork
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountCreated, AccountDeleted, AccountTierChanged, TierChanged
 
-from kappi_media.domain import AccountId
+from kappi_media.domain.media import AccountId
+from kappi_media.domain.tiers import TierRules
 from kappi_media.repository.tiers import keep_account_tier, keep_tier, tombstone_account
-from kappi_media.tiers import TierRules
 
 
 async def note_tier(unit: UnitOfWork, envelope: Envelope[TierChanged]) -> None:

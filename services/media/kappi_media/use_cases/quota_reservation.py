@@ -15,7 +15,7 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 
 from kappi_media import metrics
-from kappi_media.domain import AccountId
+from kappi_media.domain.media import AccountId
 from kappi_media.errors import (
     ClaimInProgress,
     GalleryKeyWrong,

@@ -16,7 +16,10 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import RenditionFormat, original_key
 
 from kappi_media import metrics
-from kappi_media.domain import AddressId, GalleryId, Item, MediaId
+from kappi_media.domain.media import AddressId, GalleryId, Item, MediaId
+from kappi_media.domain.shares import Party, Share, address_party
+from kappi_media.domain.tiers import TierRules
+from kappi_media.domain.upload_plan import SignedUrl
 from kappi_media.errors import (
     MediaNotFound,
     MediaNotReady,
@@ -25,19 +28,16 @@ from kappi_media.errors import (
     RenditionsBusy,
     RenditionUrlInvalid,
 )
-from kappi_media.lease import renewing
 from kappi_media.probing import Rejected, RejectReason
 from kappi_media.rendering.failures import DecoderKilled, DecoderStalled, DecoderUnavailable
 from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.renditions import RenditionQueries, RenditionState
-from kappi_media.schemas import SignedUrl
-from kappi_media.shares import Party, Share, address_party
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.single_flight import SingleFlight
 from kappi_media.stored_renditions import KeptRendition, RenditionMaker, WantedRendition
 from kappi_media.stored_source import StoredSource
-from kappi_media.tiers import TierRules
+from kappi_media.use_cases.lease import renewing
 from kappi_media.use_cases.repurge import purge_again
 from kappi_media.use_cases.room import store_problem
 
@@ -53,7 +53,7 @@ REST = timedelta(minutes=1)
 """Of a picture whose decoder was killed, or stalled."""
 ANSWER_WITHIN_S = 25.0
 """Whoever waits is told to come back before the gateway gives up on us; the making goes on."""
-PATIENCE_S = 15.0
+TIMEOUT_S = 15.0
 """How long to wait for another replica."""
 POLL_S = 0.1
 
@@ -127,7 +127,7 @@ class MakeRendition:
             self._of_parties += Counter()  # forgets those that have none
 
     async def _see_to_it(self, wanted: WantedRendition, share: Share) -> None:
-        give_up_at = time.monotonic() + PATIENCE_S
+        give_up_at = time.monotonic() + TIMEOUT_S
         while True:
             now = self._clock()
             state = await self._renditions.lease(wanted, now=now, until=now + LEASE)
@@ -251,7 +251,7 @@ class Renditions:
             raise MediaNotFound
         if not rules.allows(size):
             raise RenditionNotInTier(f"Sizes to be had here: {rules.size_list}.")
-        return await self._of(item, size=size, fmt=fmt, share=share)
+        return await self._of(item, size=size, fmt=fmt, share=share, as_of=self._urls.as_of())
 
     async def signed(
         self, media_id: MediaId, *, size: str, expires: str, signature: str, address_id: AddressId
@@ -262,17 +262,21 @@ class Renditions:
         if found is None:
             raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
         item, owner_id = found
-        self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
+        ends_at = self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
         share = Share(owner_id or item.gallery_id, address_party(address_id), anonymous=owner_id is None)
-        return await self._of(item, size=size, fmt="jpeg", share=share), item.gallery_id
+        # It asks for no credential again, so what it leads to must not outlast it.
+        as_of = self._urls.as_of_end(ends_at)
+        return await self._of(item, size=size, fmt="jpeg", share=share, as_of=as_of), item.gallery_id
 
-    async def _of(self, item: Item, *, size: str, fmt: RenditionFormat, share: Share) -> SignedUrl:
+    async def _of(
+        self, item: Item, *, size: str, fmt: RenditionFormat, share: Share, as_of: datetime
+    ) -> SignedUrl:
         wanted = WantedRendition(item.id, item.gallery_id, size, fmt, item.folder)
         if not await self._is_stored(wanted, item):
             if item.status != "ready":
                 raise MediaNotReady("Try again in a moment.")
             await self._make(wanted, share)
-        return self._urls.rendition(item, size, as_of=self._urls.as_of(), fmt=fmt)
+        return self._urls.rendition(item, size, as_of=as_of, fmt=fmt)
 
     async def _is_stored(self, wanted: WantedRendition, item: Item) -> bool:
         if wanted.fmt == "jpeg":

@@ -7,7 +7,7 @@ from datetime import datetime
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import MediaDeleted
 
-from kappi_media.domain import GalleryId, MediaId
+from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.repository.processing import item_exists, next_sequence_of_gone
 
 

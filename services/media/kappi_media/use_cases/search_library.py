@@ -18,8 +18,8 @@ from typing import Final
 from kappi_chassis.clock import Clock
 from kappi_chassis.problems import FieldError, ValidationFailed
 
-from kappi_media.domain import AccountId, Item
-from kappi_media.library import ALWAYS, EVERY_PLACED, Filters, Order, Position, Span, months_over
+from kappi_media.domain.library import ALWAYS, EVERY_PLACED, Filters, Order, Position, Span, months_over
+from kappi_media.domain.media import AccountId, Item
 from kappi_media.repository.library import MAX_PLACES, Asked, Estimate, LibraryQueries, Name
 
 SHORT_LIST: Final = 2_000

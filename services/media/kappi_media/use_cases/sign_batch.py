@@ -21,8 +21,9 @@ from msgspec import structs
 from msgspec.json import decode, encode
 
 from kappi_media import metrics
-from kappi_media.content_types import is_taken
-from kappi_media.domain import (
+from kappi_media.domain.content_types import is_taken
+from kappi_media.domain.declarations import FileDeclaration
+from kappi_media.domain.media import (
     AccountId,
     AddressId,
     DeclaredUpload,
@@ -34,12 +35,14 @@ from kappi_media.domain import (
     UploadId,
     url_lifetime_left,
 )
+from kappi_media.domain.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
+from kappi_media.domain.tiers import TierRules
+from kappi_media.domain.upload_plan import MultipartUpload, PromisedUpload, SignedUpload
 from kappi_media.errors import (
     FileTooLarge,
     UnsupportedContentType,
     UploadNotFound,
 )
-from kappi_media.parts import OBJECT_LIMIT_BYTES, SINGLE_PUT_LIMIT_BYTES, Connection, plan_parts
 from kappi_media.probing import ACCEPTED
 from kappi_media.repository.uploads import (
     FilesToReserve,
@@ -48,14 +51,6 @@ from kappi_media.repository.uploads import (
     digests_of,
     reserve_within,
 )
-from kappi_media.schemas import (
-    FileDeclaration,
-    MultipartUpload,
-    PromisedBatch,
-    PromisedUpload,
-    SignedUpload,
-)
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.multipart import (
     MAX_SIGNED_PARTS,
     Multiparts,
@@ -161,8 +156,8 @@ class SignBatch:
         self._clock = clock
         self._new_id = new_id
 
-    async def __call__(self, batch: Batch) -> bytes:
-        """The encoded `PromisedBatch`. All or nothing.
+    async def __call__(self, batch: Batch) -> list[PromisedUpload]:
+        """An upload for each file, in their order. All or nothing.
 
         Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound
         (deleted), GalleryKeyWrong (it has another owner by now), InsufficientStorage, StoreUnavailable.
@@ -175,7 +170,7 @@ class SignBatch:
 
         return await self._answer(await self._quota_reservation(files, reserve))
 
-    async def idempotently(self, batch: Batch, call: IdempotentCall) -> bytes:
+    async def idempotently(self, batch: Batch, call: IdempotentCall) -> list[PromisedUpload]:
         """As above, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
 
         Raises UploadNotFound too, where they are gone by then.
@@ -243,7 +238,7 @@ class SignBatch:
             for file in batch.files
         ]
 
-    async def _answer(self, batch: _Promised) -> bytes:
+    async def _answer(self, batch: _Promised) -> list[PromisedUpload]:
         uploads = await self._begun(batch.uploads)
         now = self._clock()
         in_parts = sum(upload.part_size_bytes is not None for upload in uploads)
@@ -260,9 +255,7 @@ class SignBatch:
             for upload in uploads
         ]
         metrics.UPLOADS_SIGNED.inc(len(promised))
-        if batch.same:
-            promised = _with_duplicates(promised, batch)
-        return encode(PromisedBatch(uploads=promised))
+        return _with_duplicates(promised, batch) if batch.same else promised
 
     async def _begun(self, uploads: Sequence[Upload]) -> Sequence[Upload]:
         """The same, those in parts begun as far as the store is there to begin them."""

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 from kappi_chassis.clock import Clock
 from kappi_chassis.day_range import DayRange
 
-from kappi_media.access_log_cursors import cursor_after
-from kappi_media.domain import AccountId, GalleryId
-from kappi_media.repository.accesses import AccessQueries, LogPosition
+from kappi_media.domain.media import AccountId, GalleryId
+from kappi_media.domain.usage import AccountStats, AmountView, DayUsageView, QuotaView, UsageView
+from kappi_media.repository.accesses import AccessQueries, LoggedAccesses, LogPosition
 from kappi_media.repository.usage import UsageQueries, UsageRow
-from kappi_media.statistics_schemas import (
-    AccessPage,
-    AccessView,
-    AccountStats,
-    AmountView,
-    DayUsageView,
-    QuotaView,
-    UsageView,
-)
 from kappi_media.use_cases.governing_tier import GoverningTier
 
 SWEEP_BATCH = 5_000
@@ -60,6 +52,13 @@ class ShowUsage:
         )
 
 
+class AccessLines(NamedTuple):
+    """Lines of the access log, the newest first. has_more: whether older ones follow."""
+
+    lines: Sequence[LoggedAccesses]
+    has_more: bool
+
+
 class ShowAccesses:
     """The access log of a gallery. step: a count is told rounded up to a multiple of it, so that it cannot be
     matched with the counters of a day, which are exact by kind."""
@@ -68,20 +67,12 @@ class ShowAccesses:
         self._accesses = accesses
         self._step = step
 
-    async def __call__(self, gallery_id: GalleryId, *, before: LogPosition | None, limit: int) -> AccessPage:
+    async def __call__(self, gallery_id: GalleryId, *, before: LogPosition | None, limit: int) -> AccessLines:
         found = await self._accesses.page(gallery_id, before=before, limit=limit + 1)
-        shown = found[:limit]
-        return AccessPage(
-            items=[
-                AccessView(
-                    hour=line.hour, kind=line.kind, network=line.network, count=self._told(line.accesses)
-                )
-                for line in shown
-            ],
-            next_cursor=cursor_after(shown[-1].position) if len(found) > limit else None,
-        )
+        shown = [line._replace(accesses=self._rounded(line.accesses)) for line in found[:limit]]
+        return AccessLines(shown, has_more=len(found) > limit)
 
-    def _told(self, accesses: int) -> int:
+    def _rounded(self, accesses: int) -> int:
         return -(-accesses // self._step) * self._step
 
 

@@ -15,10 +15,10 @@ from typing import Literal, Protocol
 from kappi_chassis.problems import Problem, Unavailable
 
 from kappi_media import metrics
-from kappi_media.domain import GalleryId, Item, UploadId
+from kappi_media.domain.media import GalleryId, Item, UploadId
+from kappi_media.domain.store_events import Arrival
 from kappi_media.errors import ContentMismatch, StoreUnavailable, UploadIncomplete
 from kappi_media.repository.arrivals import ArrivalQueries, KnownUpload
-from kappi_media.store_events import Arrival
 
 Outcome = Literal["completed", "repeated", "incomplete", "mismatch", "gone", "unknown", "unavailable"]
 Way = Literal["webhook", "kafka", "sweep"]

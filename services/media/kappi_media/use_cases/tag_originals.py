@@ -10,7 +10,7 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageRefused, St
 from kappi_contracts.keys import original_key
 
 from kappi_media import metrics
-from kappi_media.object_tags import TaggedFacts, TagsUnreadable, with_facts
+from kappi_media.domain.object_tags import TaggedFacts, TagsUnreadable, with_facts
 from kappi_media.repository.tags import KnownItem, TagQueries
 
 ATTEMPTS = 3

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.storage import ObjectStore, StorageUnavailable
-from kappi_chassis.time_left import seconds_left
 from kappi_contracts.events import MediaDeleted
-from msgspec import UNSET, UnsetType
 
-from kappi_media.domain import GalleryId, Upload, UploadId
+from kappi_media.domain.media import GalleryId, Upload, UploadId
+from kappi_media.domain.upload_plan import MultipartUpload, PresentPart, SignedPart, SignedUpload
 from kappi_media.errors import (
     StoreUnavailable,
     UploadAborted,
@@ -23,7 +23,6 @@ from kappi_media.errors import (
     UploadNotMultipart,
 )
 from kappi_media.repository.uploads import UploadQueries
-from kappi_media.schemas import MultipartUpload, PresentPart, SignedParts, SignedUpload, UploadStatus
 from kappi_media.use_cases.multipart import (
     MAX_SIGNED_PARTS,
     Multiparts,
@@ -33,6 +32,25 @@ from kappi_media.use_cases.multipart import (
 )
 from kappi_media.use_cases.room import check_room
 from kappi_media.use_cases.sign_batch import UploadSigner
+
+
+class UploadInProgress(NamedTuple):
+    """An upload as it stands. single, multipart: the requests that carry it out, only while it is open.
+    expires_at: of these requests while it is open, else of the upload. seen_at: the time of the answer."""
+
+    upload: Upload
+    expires_at: datetime
+    seen_at: datetime
+    single: SignedUpload | None = None
+    multipart: MultipartUpload | None = None
+
+
+class PartRequests(NamedTuple):
+    """Signed PUTs of parts, in the order asked for."""
+
+    parts: list[SignedPart]
+    expires_at: datetime
+    signed_at: datetime
 
 
 class LookAtUpload:
@@ -51,36 +69,20 @@ class LookAtUpload:
         self._part_signer = part_signer
         self._clock = clock
 
-    async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> UploadStatus:
+    async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> UploadInProgress:
         """State, and fresh signed URLs while bytes may still come.
 
         Raises UploadNotFound, StoreUnavailable (parts only).
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         now = self._clock()
-        expires_at = upload.expires_at
-        single: SignedUpload | UnsetType = UNSET
-        multipart: MultipartUpload | UnsetType = UNSET
-        if upload.is_open(now) and upload.part_size_bytes is None:
+        if not upload.is_open(now):
+            return UploadInProgress(upload, upload.expires_at, now)
+        if upload.part_size_bytes is None:
             single, expires_at = self._signer.sign(upload, now=now)
-        elif upload.is_open(now):
-            multipart, expires_at = await self._parts(upload, now=now)
-        return UploadStatus(
-            id=upload.id,
-            media_id=upload.media_id,
-            gallery_id=upload.gallery_id,
-            state="expired" if upload.state == "pending" and not upload.is_open(now) else upload.state,
-            method="single" if upload.part_size_bytes is None else "multipart",
-            filename=upload.filename,
-            content_type=upload.content_type,
-            size=upload.size_bytes,
-            expires_at=expires_at,
-            expires_in=seconds_left(expires_at, now=now),
-            created_at=upload.created_at,
-            single=single,
-            multipart=multipart,
-            rejection_reason=upload.rejection_reason or UNSET,
-        )
+            return UploadInProgress(upload, expires_at, now, single=single)
+        multipart, expires_at = await self._parts(upload, now=now)
+        return UploadInProgress(upload, expires_at, now, multipart=multipart)
 
     async def _parts(self, upload: Upload, *, now: datetime) -> tuple[MultipartUpload, datetime]:
         try:
@@ -120,7 +122,7 @@ class SignParts:
 
     async def __call__(
         self, upload_id: UploadId, gallery_id: GalleryId, numbers: Sequence[int]
-    ) -> SignedParts:
+    ) -> PartRequests:
         """Fresh URLs of these parts, present or not: a part sent again replaces itself.
 
         Asks the store for nothing but room, once the upload has begun.
@@ -138,7 +140,7 @@ class SignParts:
         except StorageUnavailable as error:
             raise StoreUnavailable(retry_after_s=1) from error
         parts, expires_at = self._part_signer.sign(upload, numbers, now=now)
-        return SignedParts(parts=parts, expires_at=expires_at, expires_in=seconds_left(expires_at, now=now))
+        return PartRequests(parts, expires_at, now)
 
 
 class AbortUpload:

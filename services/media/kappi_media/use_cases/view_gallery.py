@@ -1,162 +1,61 @@
-"""The page behind a link: the hottest call there is.
-
-One row read decides whether the gallery is there and at which version. The body is a pure function of that
-version, the gallery's public face, what its tier shows, the page asked for, the URLs' time bucket and where
-they begin, so it is kept, compressed.
-"""
+"""The items of a gallery as its viewers see them, page by page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
-from zlib import crc32
 
-import msgspec
-from kappi_chassis.base_url import told
 from kappi_contracts.grants import PublicGallery
 
-from kappi_media import metrics
-from kappi_media.compression import Coding, compress
-from kappi_media.domain import UNMADE, GalleryContents, GalleryId, Item, ServedVariant
+from kappi_media.domain.media import UNMADE, GalleryContents, GalleryId, Item, ServedVariant
 from kappi_media.errors import GalleryNotFound
-from kappi_media.item_fragments import ItemFragments
-from kappi_media.page_cache import PageCache
-from kappi_media.paging import cursor_after
-from kappi_media.presentation import present_gallery
 from kappi_media.repository.view import ViewQueries
-from kappi_media.schemas import SharedGallery
-from kappi_media.signed_urls import DownloadUrls
-from kappi_media.tiers import TierRules
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 
-_encoder = msgspec.json.Encoder()
 
+class PageOfVersions(NamedTuple):
+    """(id, version) of each item of a page, in the order of the gallery. has_more: whether others follow."""
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """after: the last id of the page before. known_tags: the raw `If-None-Match`."""
-
-    limit: int
-    after: UUID | None
-    coding: Coding
-    known_tags: str
-
-
-@dataclass(frozen=True, slots=True)
-class PageAnswer:
-    """body: in the coding asked for; None when the client's own copy is still right."""
-
-    body: bytes | None
-    etag: str
-
-
-class _Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A `SharedGalleryPage` whose items are encoded already."""
-
-    gallery: SharedGallery
-    items: list[msgspec.Raw]
-    next_cursor: str | None
+    versions: Sequence[tuple[UUID, int]]
+    has_more: bool
 
 
 class ViewGallery:
-    """facts: asked about items that are still in work; None where no tags are read. copies: what viewers of
-    some galleries get for originals."""
+    """facts: read from tags for items that are still in work; None where no tags are read. copies: given to
+    viewers of some galleries in place of originals."""
 
-    def __init__(
-        self,
-        view: ViewQueries,
-        *,
-        urls: DownloadUrls,
-        cache: PageCache,
-        copies: GpsFreeCopies,
-        facts: FactsOnRead | None = None,
-    ) -> None:
+    def __init__(self, view: ViewQueries, *, copies: GpsFreeCopies, facts: FactsOnRead | None = None) -> None:
         self._view = view
         self._facts = facts
-        self._urls = urls
-        self._cache = cache
         self._copies = copies
-        self._fragments = ItemFragments(urls)
-        self._location_free = ItemFragments(urls)
 
-    async def __call__(self, gallery: PublicGallery, page: PageRequest, *, rules: TierRules) -> PageAnswer:
+    async def contents(self, gallery: PublicGallery) -> GalleryContents:
         """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
         contents = await self._view.contents(GalleryId(gallery.id))
         if contents.deleted:
             raise GalleryNotFound
-        as_of, base_url = self._urls.as_of(), told.get()
-        # Weak: the same page in another coding is the same page. The bucket is part of it, because a client
-        # that keeps its copy must not sit on URLs that expire; nor on those of an address that it came by
-        # earlier.
-        seen_from = "" if base_url is None else f".{crc32(base_url.encode()):08x}"
-        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}.{rules.mark}{seen_from}"'
-        if page.known_tags and names(page.known_tags, etag):
-            metrics.VIEWS.labels("not_modified").inc()
-            return PageAnswer(None, etag)
-        key = (
-            gallery.id,
-            contents.version,
-            gallery.version,
-            as_of,
-            base_url,
-            rules.mark,
-            page.limit,
-            page.after,
-            page.coding,
-        )
-        body = self._cache.kept(key)
-        if body is not None:
-            metrics.VIEWS.labels("cached").inc()
-            return PageAnswer(body, etag)
-        body = await self._cache.build(
-            key, lambda: self._build(gallery, contents, page=page, as_of=as_of, rules=rules)
-        )
-        metrics.VIEWS.labels("built").inc()
-        return PageAnswer(body, etag)
+        return contents
 
-    async def _build(
-        self,
-        gallery: PublicGallery,
-        contents: GalleryContents,
-        *,
-        page: PageRequest,
-        as_of: datetime,
-        rules: TierRules,
-    ) -> bytes:
-        found = await self._view.page(GalleryId(gallery.id), after=page.after, limit=page.limit + 1)
-        versions = found[: page.limit]
-        fragments = self._location_free if gallery.location_free else self._fragments
-        shown = fragments.kept(versions, as_of=as_of, rules=rules)
-        if missing := [media_id for media_id, _ in versions if media_id not in shown]:
-            items = await self._view.items(missing)
-            if self._facts is not None and await self._facts(items):
-                items = await self._view.items(missing)
-            variants = await self._variants(gallery, items)
-            shown |= fragments.make(items, as_of=as_of, rules=rules, variants=variants)
-        document = _Page(
-            gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
-            # One that was deleted between the two reads is left out; the version has moved on by then.
-            items=[shown[media_id] for media_id, _ in versions if media_id in shown],
-            next_cursor=cursor_after(versions[-1][0]) if len(found) > page.limit else None,
-        )
-        return compress(_encoder.encode(document), page.coding)
+    async def page(self, gallery: PublicGallery, *, after: UUID | None, limit: int) -> PageOfVersions:
+        """after: the last id of the page before."""
+        found = await self._view.page(GalleryId(gallery.id), after=after, limit=limit + 1)
+        return PageOfVersions(found[:limit], len(found) > limit)
 
-    async def _variants(self, gallery: PublicGallery, items: Sequence[Item]) -> Mapping[UUID, ServedVariant]:
-        """What is given for originals where not these; copies that are not there yet are made from now on."""
+    async def items(self, media_ids: Collection[UUID]) -> Sequence[Item]:
+        """In no order; an item that was deleted meanwhile is left out."""
+        items = await self._view.items(list(media_ids))
+        if self._facts is not None and await self._facts(items):
+            items = await self._view.items(list(media_ids))
+        return items
+
+    async def variants(self, gallery: PublicGallery, items: Sequence[Item]) -> Mapping[UUID, ServedVariant]:
+        """What is served for originals, where it is not these. A copy that is not there yet is made from now
+        on."""
         if not gallery.location_free:
             return {}
         variants = await self._copies.variants([item.id for item in items])
         unmade = [item.id for item in items if item.status == "ready" and variants[item.id] in UNMADE]
         self._copies.want(GalleryId(gallery.id), unmade)
         return variants
-
-
-def names(header: str, etag: str) -> bool:
-    """Whether an `If-None-Match` names a weak tag (RFC 9110, 13.1.2)."""
-    if header.strip() == "*":
-        return True
-    bare = etag.removeprefix("W/")
-    return any(tag.strip().removeprefix("W/") == bare for tag in header.split(","))

@@ -95,6 +95,14 @@ async def test_what_is_appended_to_a_file_is_not_in_a_copy_that_tells_no_place(
         assert await probe(BytesSource(copy), format_of(copy)), path.name
 
 
+async def test_a_webp_is_shown_before_any_number_of_zeros(renderer: Renderer) -> None:
+    """Each eight of which look like an empty chunk."""
+    body = encode(quadrants(72, 48), "WEBP")
+    found = await probe(BytesSource(body), MediaFormat.WEBP)
+    alone = await renderer.render(BytesSource(body), found, SMALL)
+    assert await renderer.render(BytesSource(body + bytes(9 << 20)), found, SMALL) == alone
+
+
 GIF: Final = animation("GIF", 72, 48)
 
 

@@ -27,10 +27,11 @@ from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.grants import PublicGallery
-from kappi_media.bootstrap import Dependencies, build_accesses, build_renditions, build_worker
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_accesses, build_renditions, build_worker
 from kappi_media.consumers import GROUP, handlers
-from kappi_media.domain import start_of_bucket
-from kappi_media.main import build_app
+from kappi_media.domain.media import start_of_bucket
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter

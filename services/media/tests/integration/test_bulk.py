@@ -11,7 +11,7 @@ import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_media.repository.bulk import hold_items
-from kappi_media.testing.harness import Answer, Client, Gallery, Http, Published
+from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.use_cases import change_many
 
@@ -69,6 +69,18 @@ async def test_tags_come_and_go_in_all_galleries_of_the_account_and_nowhere_else
     assert (await bulk(*ids, action="untag", tags=["ALPS", "t7"])).status == 200
     assert await tags_of(http, home, one["id"]) == ["Snow"]
     assert len(await tags_of(http, second, full["id"])) == 49
+
+
+@pytest.mark.parametrize("change", [{"action": "tag", "tags": ["Alps"]}, {"action": "delete"}])
+async def test_items_of_a_closed_gallery_are_not_found(
+    client: Client, home: Gallery, tell: Teller, clock: Clock, bulk: Bulk, change: dict[str, Any]
+) -> None:
+    item = await client.upload(home, JPEG)
+    await tell(home.updated(clock(), closed=True), sequence=2)
+    refused = await bulk(item["id"], **change)
+    assert refused.json["results"] == [{"id": item["id"], "status": "refused", "code": "media_not_found"}]
+    await tell(home.updated(clock(), closed=False), sequence=3)
+    assert (await bulk(item["id"], **change)).json["results"] == [{"id": item["id"], "status": "done"}]
 
 
 async def test_deleted_items_are_gone_told_of_and_no_longer_charged_for(

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import tifffile
 from kappi_contracts.events import AccountCreated
-from kappi_media.bootstrap import Dependencies, build_worker, probe_limits
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.containers import Heif, cluster, ispe, matroska

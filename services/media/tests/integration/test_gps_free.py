@@ -17,10 +17,11 @@ from kappi_chassis.db import Database
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import GalleryUpdated
 from kappi_contracts.keys import gps_free_key, original_key
-from kappi_media.bootstrap import Dependencies, build_copies
-from kappi_media.domain import GalleryId, MediaId
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_copies
+from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.gps_free.find import find_location
-from kappi_media.main import build_app
 from kappi_media.probing import BytesSource
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller

@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_media.domain import AccountId, GalleryId
-from kappi_media.library import Order
+from kappi_media.domain.library import Order
+from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.repository import library
 from kappi_media.repository.library import LibraryQueries
 from kappi_media.repository.library_catch_up import CatchUpQueries

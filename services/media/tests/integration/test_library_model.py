@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
-from kappi_media.domain import AccountId, Description, GalleryId, MediaId
-from kappi_media.library import Box, Circle, Filters, Order, Position, Span
+from kappi_media.domain.library import Box, Circle, Filters, Order, Position, Span
+from kappi_media.domain.media import AccountId, Description, GalleryId, MediaId
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.library import Estimate, LibraryQueries
 from kappi_media.repository.library_catch_up import CatchUpQueries

@@ -19,12 +19,11 @@ from kappi_contracts.events import (
     AccountCreated,
     AccountTierChanged,
     GalleryDeleted,
-    GalleryUpdated,
     LinkExpired,
     TierChanged,
 )
-from kappi_media.bootstrap import Dependencies
-from kappi_media.main import build_app
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import (
     Answer,
@@ -424,20 +423,12 @@ async def test_a_code_makes_no_links(client: Client, http: Http, owned: Gallery)
 
 
 async def test_links_of_a_closed_gallery_lead_nowhere_until_it_is_open_again(
-    client: Client, http: Http, owned: Gallery, owner_id: UUID, tell: Teller, clock: Clock
+    client: Client, http: Http, owned: Gallery, tell: Teller, clock: Clock
 ) -> None:
     item = await client.upload(owned, JPEG)
     made = (await make(http, owned, item["id"])).json
     for sequence, closed in ((2, True), (3, False)):
-        change = GalleryUpdated(
-            gallery_id=owned.id,
-            owner_id=owner_id,
-            visibility="shared",
-            expires_at=None,
-            updated_at=clock(),
-            closed=closed,
-        )
-        await tell(change, sequence=sequence)
+        await tell(owned.updated(clock(), closed=closed), sequence=sequence)
         followed = await follow(http, made["link"])
         assert followed.status == (404 if closed else 302)
     assert followed.status == 302

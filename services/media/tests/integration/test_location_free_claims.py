@@ -13,8 +13,9 @@ from kappi_chassis.db import Database
 from kappi_chassis.problems import Problem
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.eventually import eventually
-from kappi_media.bootstrap import Dependencies, build_copies
-from kappi_media.domain import GalleryId, MediaId
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_copies
+from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.errors import LocationFreePending
 from kappi_media.gps_free.edits import Patch, Unremovable
 from kappi_media.probing import RangedSource

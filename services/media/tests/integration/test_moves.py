@@ -19,11 +19,12 @@ from kappi_chassis.storage import ObjectHead, StorageRefused
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import AccountCreated, GalleryDeleted, ObjectsUnused
 from kappi_contracts.keys import folder_prefix, gps_free_key, original_key, rendition_key
-from kappi_media.bootstrap import Dependencies, build_copies, build_mover, build_renditions, tick_steps
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_copies, build_mover, build_renditions, tick_steps
+from kappi_media.domain.shares import NO_SHARE
 from kappi_media.repository.links import add_link
 from kappi_media.repository.moves import MoveQueries
 from kappi_media.settings import MediaSettings
-from kappi_media.shares import NO_SHARE
 from kappi_media.stored_renditions import WantedRendition
 from kappi_media.testing.harness import (
     Answer,
@@ -555,6 +556,26 @@ async def test_a_gallery_that_is_deleted_meanwhile(
     assert await shown(client, left[0]) == (left[1], 1)
     used = await database.hot.fetchval("SELECT used_bytes FROM accounts WHERE id = $1", owner)
     assert used == len(PHOTO)
+
+
+@pytest.mark.parametrize("closed", ["home", "album"])
+async def test_a_gallery_that_is_closed_meanwhile_keeps_what_it_has(
+    client: Client,
+    home: Gallery,
+    album: Gallery,
+    ready: Ready,
+    move: Move,
+    deliver: Deliver,
+    tell: Teller,
+    clock: Clock,
+    closed: str,
+) -> None:
+    media_id, stays = await ready(home), await ready(album)
+    await move(album, media_id)
+    await tell({"home": home, "album": album}[closed].updated(clock(), closed=True), sequence=2)
+    await deliver()
+    assert await shown(client, home) == ([media_id], 1)
+    assert await shown(client, album) == ([stays], 1)
 
 
 async def test_a_store_that_is_away_is_tried_again(

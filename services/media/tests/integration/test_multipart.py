@@ -30,7 +30,7 @@ from kappi_chassis.testing.signed_calls import Answer as StoreAnswer
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.bootstrap import Dependencies
+from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore

@@ -20,11 +20,12 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.bootstrap import Dependencies, build_facts, build_worker, tick_steps
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_facts, build_worker, tick_steps
 from kappi_media.consumers import GROUP, handlers
-from kappi_media.domain import MediaId
-from kappi_media.main import build_app
-from kappi_media.object_tags import TaggedFacts, tags_of
+from kappi_media.domain.media import MediaId
+from kappi_media.domain.object_tags import TaggedFacts, tags_of
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.repository.tags import TagQueries
 from kappi_media.settings import MediaSettings

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from kappi_media import schemas, statistics_schemas
+from kappi_media.api import schemas, statistics_schemas
+from kappi_media.domain import declarations, upload_plan
 from kappi_media.testing.harness import Http
 
 ACCESS = {"credentials_missing", "grant_invalid", "right_missing", "gallery_not_found"}
@@ -137,7 +138,8 @@ async def test_examples_are_true(document: Any) -> None:
     }
     assert answered <= set(shown)
     for name, (example,) in shown.items():
-        model = getattr(schemas, name, None) or getattr(statistics_schemas, name)
+        modules = (schemas, statistics_schemas, declarations, upload_plan)
+        (model,) = {found for each in modules if (found := getattr(each, name, None)) is not None}
         understood = msgspec.to_builtins(msgspec.convert(example, model, strict=False))
         assert understood.keys() >= example.keys()
 

@@ -14,8 +14,9 @@ from kappi_chassis.db import Database
 from kappi_chassis.storage import StorageUnavailable
 from kappi_contracts.events import AccountCreated, AccountDeleted, PostDeleted, TierChanged
 from kappi_contracts.keys import post_original_key, post_picture_key, post_prefix
-from kappi_media.bootstrap import Dependencies, build_post_pictures
-from kappi_media.main import build_app
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_post_pictures
 from kappi_media.probing import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.rendering.renderer import Renderer
@@ -389,6 +390,19 @@ class TestOfItems:
             assert (answer.status, answer.code) == (404, "media_not_found")
             await assert_nothing_left(database, store, stranger, post_id)
 
+    async def test_items_of_a_closed_gallery_do_not_exist(
+        self,
+        http: Http,
+        item: Callable[..., Awaitable[UUID]],
+        gallery: Gallery,
+        author_id: UUID,
+        tell: Teller,
+    ) -> None:
+        media_id = await item()
+        await tell(gallery.updated(Clock()(), closed=True), sequence=2)
+        _, answer = await use_item(http, author_id, media_id)
+        assert (answer.status, answer.code) == (404, "media_not_found")
+
     async def test_items_of_nobody_do_not_exist(
         self, http: Http, make_gallery: Callable[..., Gallery], author_id: UUID
     ) -> None:
@@ -470,7 +484,7 @@ class TestPostDeleted:
     async def test_one_of_a_process_that_died_gives_its_reservation_back(
         self, end: Callable[[UUID], Awaitable[None]], author_id: UUID, database: Database, deps: Dependencies
     ) -> None:
-        from kappi_media.domain import AccountId, PostId
+        from kappi_media.domain.media import AccountId, PostId
         from kappi_media.repository.post_pictures import PostPictureQueries
 
         post_id = new_id()

@@ -16,7 +16,8 @@ from kappi_chassis.db import Database
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated, JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.bootstrap import Dependencies, tick_steps
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import tick_steps
 from kappi_media.consumers import handlers
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller

@@ -18,12 +18,13 @@ from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.bootstrap import Dependencies, build_arrivals, build_worker, tick_steps
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_arrivals, build_worker, tick_steps
 from kappi_media.consumers import GROUP, handlers
+from kappi_media.domain.store_events import Arrival
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings
-from kappi_media.store_events import Arrival
 from kappi_media.testing.harness import (
     Answer,
     Client,

@@ -6,9 +6,9 @@ import asyncio
 import io
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -20,8 +20,10 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
 from kappi_contracts.keys import RenditionFormat, rendition_key
-from kappi_media.bootstrap import Dependencies, build_renditions
-from kappi_media.main import build_app
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_renditions
+from kappi_media.domain.shares import NO_SHARE, Share
 from kappi_media.probing import Probe, RangedSource
 from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled
@@ -29,7 +31,6 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.settings import MediaSettings
-from kappi_media.shares import NO_SHARE, Share
 from kappi_media.testing.harness import (
     Answer,
     Client,
@@ -215,6 +216,28 @@ async def test_a_listed_url_makes_what_is_not_made_yet(
     assert (unknown.status, unknown.code) == (403, "rendition_url_invalid")
     clock.pass_by(timedelta(minutes=20))
     assert (await http("GET", path)).code == "rendition_url_invalid"
+
+
+async def test_a_listed_url_leads_nowhere_beyond_its_own_end(
+    client: Client, http: Http, gallery: Gallery, ready: Ready, clock: Clock
+) -> None:
+    await ready(gallery, PHOTO)
+    listed = (await client.view(gallery)).json["items"][0]["renditions"]["2048"]
+    clock.pass_by(timedelta(minutes=9))
+    answer = await http("GET", "/v1/media/" + listed["url"].partition("/v1/media/")[2])
+    assert answer.status == 302, answer.body
+    expires = dict(parse_qsl(urlsplit(answer.headers["location"]).query))["expires"]
+    assert datetime.fromtimestamp(int(expires), UTC) == datetime.fromisoformat(listed["expires_at"])
+
+
+async def test_a_listed_url_of_a_closed_gallery_is_good_no_more(
+    client: Client, http: Http, gallery: Gallery, ready: Ready, tell: Teller, clock: Clock
+) -> None:
+    await ready(gallery, PHOTO)
+    url = (await client.view(gallery)).json["items"][0]["renditions"]["2048"]["url"]
+    await tell(gallery.updated(clock(), closed=True), sequence=2)
+    refused = await http("GET", "/v1/media/" + url.partition("/v1/media/")[2])
+    assert (refused.status, refused.code) == (403, "rendition_url_invalid")
 
 
 async def test_a_film_gives_its_poster(http: Http, gallery: Gallery, ready: Ready) -> None:

@@ -13,7 +13,8 @@ import pytest
 from kappi_chassis.storage import StorageUnavailable
 from kappi_chassis.testing.processes import ManagedProcess
 from kappi_chassis.testing.programs import require_program
-from kappi_media.bootstrap import Dependencies, build_scan, build_worker
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_scan, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Clamd, ClamdAddress, Infected, NotScannable, ScannerUnavailable
 from kappi_media.settings import MediaSettings

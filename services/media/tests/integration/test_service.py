@@ -27,7 +27,7 @@ from kappi_media.testing.harness import Clock, Gallery
 from kappi_media.testing.samples import encode, quadrants
 
 JPEG = encode(quadrants(300, 200), "JPEG")
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ class Uploader:
         return await self._insist("GET", f"/v1/g/{self._gallery.public.code}?limit=500", None)
 
     async def _insist(self, method: str, path: str, body: Any) -> Any:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while True:
                 headers = {GRANT_HEADER: self._gallery.grant()}
                 try:
@@ -167,7 +167,7 @@ async def test_from_signed_url_to_ready_and_to_the_end(
             page = await uploader.page()
             assert [item["status"] for item in page["items"]] == ["ready"] * 5
 
-        await eventually(all_ready, PATIENCE_S)
+        await eventually(all_ready, TIMEOUT_S)
         page = await uploader.page()
         assert {item["id"] for item in page["items"]} == set(ids)
         for url, expected in (
@@ -188,7 +188,7 @@ async def test_from_signed_url_to_ready_and_to_the_end(
         async def gone() -> None:
             assert await database.hot.fetchval("SELECT count(*) FROM items") == 0
 
-        await eventually(gone, PATIENCE_S)
+        await eventually(gone, TIMEOUT_S)
         assert await asyncio.to_thread(managed.stop) == 0
     log = managed.log.read_text()
     assert "service.stopped" in log
@@ -224,19 +224,19 @@ async def test_what_was_completed_becomes_ready_whenever_it_is_killed(
                 async def far_enough(kill: int = kill) -> None:
                     assert len(done) >= kill * files // (kills + 1)
 
-                await eventually(far_enough, PATIENCE_S)
+                await eventually(far_enough, TIMEOUT_S)
                 managed.kill()
                 await asyncio.to_thread(managed.start)
 
         async def all_ready() -> None:
             assert await database.hot.fetchval("SELECT count(*) FROM items WHERE status = 'ready'") == files
 
-        await eventually(all_ready, 2 * PATIENCE_S)
+        await eventually(all_ready, 2 * TIMEOUT_S)
 
         async def all_sent() -> None:
             assert await database.hot.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0
 
-        await eventually(all_sent, PATIENCE_S)
+        await eventually(all_sent, TIMEOUT_S)
         assert len(set(done)) == files
         assert {item["id"] for item in (await uploader.page())["items"]} == set(done)
     # The uploader's looks at the page are counted as well, whenever.
@@ -257,7 +257,7 @@ async def _delivered(connection: KafkaConnection, topic: str) -> set[str]:
     try:
         ends = await consumer.end_offsets(consumer.assignment())
         found: set[str] = set()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while any([await consumer.position(p) < end for p, end in ends.items()]):
                 for messages in (await consumer.getmany(timeout_ms=100)).values():
                     found |= {message.key.decode() for message in messages}

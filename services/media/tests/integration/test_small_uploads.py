@@ -22,8 +22,9 @@ from kappi_chassis.testing.s3_server import S3Server
 from kappi_contracts.events import AccountCreated, GalleryDeleted, JanitorTick, TierChanged
 from kappi_contracts.keys import original_key
 from kappi_media.api.small_upload_operations import POST_FILE
-from kappi_media.bootstrap import Dependencies, build_arrivals
-from kappi_media.store_events import Arrival
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_arrivals
+from kappi_media.domain.store_events import Arrival
 from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, Worker, redelivered
 from kappi_media.testing.samples import encode, quadrants
 from kappi_media.testing.troubled_store import TroubledStore

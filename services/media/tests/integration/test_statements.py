@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
-from kappi_media.bootstrap import Dependencies, build_facts
-from kappi_media.main import build_app
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_facts
 from kappi_media.repository.tags import _WAITING
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Client, Gallery, Http

@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted
-from kappi_media.access_log_cursors import cursor_after
-from kappi_media.bootstrap import Dependencies, tick_steps
+from kappi_media.api.access_log_cursors import cursor_after
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import tick_steps
 from kappi_media.repository.accesses import MAX_LINES_PER_HOUR, AccessQueries, LogPosition
 from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter

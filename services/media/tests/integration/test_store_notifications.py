@@ -23,7 +23,8 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key, rendition_key
-from kappi_media.bootstrap import Dependencies, build_arrivals, tick_steps
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_arrivals, tick_steps
 from kappi_media.consumers import GROUP, STORE_GROUP, BeforeSweep, handlers, store_handler
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import (

@@ -35,7 +35,7 @@ from kappi_media.testing.samples import encode, quadrants
 JPEG = encode(quadrants(300, 200), "JPEG")
 TOKEN = "a-token-of-the-stores-own"
 TOPIC = "arrivals"
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 StoreMaker = Callable[..., ManagedProcess]
 
@@ -123,7 +123,7 @@ def seaweedfs(
         log=tmp_path / "seaweedfs.log",
         ready=lambda: answers_http(f"{server.endpoint}/healthz"),
         cwd=tmp_path,
-        start_timeout_s=PATIENCE_S,
+        start_timeout_s=TIMEOUT_S,
     )
     process.start()
     yield process
@@ -255,7 +255,7 @@ async def test_by_webhook(
         async def ready() -> None:
             assert await phone.page() == dict.fromkeys(sent, "ready")
 
-        await eventually(ready, PATIENCE_S)
+        await eventually(ready, TIMEOUT_S)
         assert await completed_events(database) == sorted(sent)
     assert TOKEN not in service.log.read_text()
 
@@ -276,7 +276,7 @@ async def test_by_the_webhook_of_seaweedfs(
         async def ready() -> None:
             assert await phone.page() == dict.fromkeys(sent, "ready")
 
-        await eventually(ready, PATIENCE_S)
+        await eventually(ready, TIMEOUT_S)
         assert await completed_events(database) == sorted(sent)
 
 
@@ -309,7 +309,7 @@ async def topic_is_there(connection: KafkaConnection, topic: str) -> None:
         assert all(partition["leader"] >= 0 for partition in described["partitions"])
 
     try:
-        await eventually(led, PATIENCE_S)
+        await eventually(led, TIMEOUT_S)
     finally:
         await admin.close()
 
@@ -323,14 +323,14 @@ async def all_that_is_sent_arrives_once(
     async def ready() -> None:
         assert await phone.page() == dict.fromkeys(sent, "ready")
 
-    await eventually(ready, PATIENCE_S)
+    await eventually(ready, TIMEOUT_S)
     # What comes while the service is away is done when it is back, and nothing is done twice.
     late = await phone.reserve()
     service.kill()
     await phone.put(late)
     service.start()
     sent.append(late["media_id"])
-    await eventually(ready, PATIENCE_S)
+    await eventually(ready, TIMEOUT_S)
     assert await completed_events(database) == sorted(sent)
 
 
@@ -357,7 +357,7 @@ async def test_poison_goes_to_the_dead_letters_and_blocks_nothing(
         async def ready() -> None:
             assert await phone.page() == {promised["media_id"]: "ready"}
 
-        await eventually(ready, PATIENCE_S)
+        await eventually(ready, TIMEOUT_S)
     await producer.close()
     async with DeadLetterAdmin(connection, foreign=[TOPIC]) as admin:
         (letters,) = [letter async for letter in admin.letters()]

@@ -17,7 +17,9 @@ from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
-from kappi_media.bootstrap import Dependencies, build_worker
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_worker
+from kappi_media.domain.shares import NO_SHARE, Share
 from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
 from kappi_media.rendering.failures import (
     DecoderKilled,
@@ -28,7 +30,6 @@ from kappi_media.rendering.failures import (
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.upload_jobs import UploadJobQueries
-from kappi_media.shares import NO_SHARE, Share
 from kappi_media.testing.harness import (
     Client,
     Clock,

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 import zstandard
-from kappi_media.compression import compress, negotiate
+from kappi_media.api.compression import compress, negotiate
 
 BODY = b'{"items": [' + b'{"id": 1, "name": "a"},' * 200 + b"]}"
 

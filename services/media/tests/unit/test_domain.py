@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_chassis.clock import new_id
-from kappi_media.domain import (
+from kappi_media.domain.media import (
     Description,
     GalleryId,
     MediaId,

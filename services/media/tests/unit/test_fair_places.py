@@ -6,8 +6,8 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from kappi_media.domain.shares import DecoderBudget, Share
 from kappi_media.fair_places import FairPlaces
-from kappi_media.shares import DecoderBudget, Share
 
 
 class Time:

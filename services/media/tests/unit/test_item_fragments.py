@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.storage.local_signing import LocalUrlSigner
-from kappi_media import item_fragments
-from kappi_media.domain import GalleryId, Item, ItemStatus, MediaId, UploadId
-from kappi_media.item_fragments import ItemFragments
+from kappi_media.api import item_fragments
+from kappi_media.api.item_fragments import ItemFragments
+from kappi_media.api.schemas import ItemView
+from kappi_media.domain.media import GalleryId, Item, ItemStatus, MediaId, UploadId
+from kappi_media.domain.tiers import seeded
 from kappi_media.rendition_urls import RenditionUrls
-from kappi_media.schemas import ItemView
 from kappi_media.signed_urls import DownloadUrls
-from kappi_media.tiers import seeded
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

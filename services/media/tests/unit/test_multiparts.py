@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 from kappi_chassis.storage import ObjectStore, StorageRefused, StorageUnavailable
-from kappi_media.domain import GalleryId, MediaId, Upload, UploadId
-from kappi_media.parts import PartPlan
+from kappi_media.domain.media import GalleryId, MediaId, Upload, UploadId
+from kappi_media.domain.parts import PartPlan
 from kappi_media.repository.multipart import MultipartQueries
 from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.multipart import Multiparts, missing_parts, plan_of

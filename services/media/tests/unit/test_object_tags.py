@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_chassis.storage.tag_rules import checked_tags
-from kappi_media.object_tags import MAX_TAGS, TaggedFacts, TagsUnreadable, facts_of, tags_of, with_facts
+from kappi_media.domain.object_tags import (
+    MAX_TAGS,
+    TaggedFacts,
+    TagsUnreadable,
+    facts_of,
+    tags_of,
+    with_facts,
+)
 
 PHOTO = TaggedFacts("image", 4032, 3024)
 FILM = TaggedFacts("video", 1920, 1080, 61_500)
@@ -106,7 +113,7 @@ def test_others_may_have_taken_all_the_room() -> None:
 
 
 def test_what_the_function_at_the_store_packs_needs_no_package() -> None:
-    program = "import kappi_media.store_events, kappi_media.object_tags, kappi_media.probing"
+    program = "import kappi_media.domain.store_events, kappi_media.domain.object_tags, kappi_media.probing"
     folder = Path(kappi_media.__file__).parents[1]
     # Without site-packages: neither is there anything in the function's zip.
     bare = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {program}"]

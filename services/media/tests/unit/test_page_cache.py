@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from kappi_media.page_cache import ENTRY_OVERHEAD_BYTES, PageCache
+from kappi_media.api.page_cache import ENTRY_OVERHEAD_BYTES, PageCache
 
 
 def returns(body: bytes) -> Callable[[], Awaitable[bytes]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_media.parts import (
+from kappi_media.domain.parts import (
     MAX_PARTS,
     MIB,
     MIN_PART_BYTES,

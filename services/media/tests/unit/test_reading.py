@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from kappi_chassis.problems import MalformedJson, Problem, ValidationFailed
 from kappi_media.api.reading import check_attributes, decode
-from kappi_media.schemas import BatchDeclaration, ItemChanges
+from kappi_media.api.schemas import BatchDeclaration, ItemChanges
 
 BATCH = msgspec.json.Decoder(BatchDeclaration)
 CHANGES = msgspec.json.Decoder(ItemChanges)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.storage import SignedRequest
-from kappi_media.domain import GalleryId, Item, MediaId, UploadId
+from kappi_media.domain.media import GalleryId, Item, MediaId, UploadId
 from kappi_media.errors import RenditionUrlInvalid
 from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.signed_urls import DownloadUrls

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_contracts.keys import original_key, rendition_key
-from kappi_media.store_events import (
+from kappi_media.domain.store_events import (
     MAX_MESSAGE_BYTES,
     MAX_RECORDS,
     Arrival,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kappi_chassis.clock import new_id
-from kappi_media.domain import AccountId
+from kappi_media.domain.media import AccountId
+from kappi_media.domain.tiers import SEEDED, TierRules, seeded
 from kappi_media.repository.tiers import GoverningRow, TierQueries
-from kappi_media.tiers import SEEDED, TierRules, seeded
 from kappi_media.use_cases import governing_tier
 from kappi_media.use_cases.governing_tier import FRESH, GoverningTier
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_chassis.problems import ValidationFailed
-from kappi_media.paging import cursor_after, position_of
-from kappi_media.use_cases.view_gallery import names
+from kappi_media.api.gallery_page import names
+from kappi_media.api.paging import cursor_after, position_of
 
 
 @given(st.uuids())

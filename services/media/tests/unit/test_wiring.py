@@ -8,10 +8,10 @@ import pytest
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageNotConfigured, StorageSettings
 from kappi_media.consumers import GROUP, WORKER_GROUP
+from kappi_media.domain.shares import DecoderBudget
 from kappi_media.main import FINDER_MEMORY_BYTES, build
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.settings import MediaSettings
-from kappi_media.shares import DecoderBudget
 
 HEAVY = ("av", "pyvips", "PIL", "boto3", "botocore", "alembic", "numpy")
 

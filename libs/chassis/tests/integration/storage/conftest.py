@@ -8,6 +8,6 @@ from kappi_chassis.testing.local_store import ServedLocalStore, serving_local_st
 
 @pytest.fixture(scope="session")
 def served_local_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedLocalStore]:
-    """One per test process; keys of different tests differ."""
+    """One store per test process; keys of different tests differ."""
     with serving_local_store(tmp_path_factory.mktemp("store")) as served:
         yield served

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import subprocess
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kappi_chassis.storage import ObjectExistsAlready, ObjectMissing, StorageRefused, StorageUnavailable
 from kappi_chassis.storage.local import LocalObjectStore
+from kappi_chassis.storage.local_attributes import NAME
 from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter
 from kappi_chassis.storage.local_listing import objects_under
 from kappi_chassis.storage.local_space import LocalSpace
@@ -111,7 +113,7 @@ async def test_nothing_stays_of_what_is_deleted(store: LocalObjectStore, tmp_pat
     for key in keys:
         await store.put(key, b"x", content_type="text/plain")
     await store.delete_batch(keys)
-    assert list((tmp_path / "objects").iterdir()) == []
+    assert list((tmp_path / "files").iterdir()) == []
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
@@ -225,7 +227,7 @@ async def test_what_dead_writers_left_is_swept_but_not_what_is_being_written(tmp
 
 
 async def test_a_disk_that_fails_is_unavailable(tmp_path: Path) -> None:
-    (tmp_path / "objects").write_bytes(b"a file where a folder should be")
+    (tmp_path / "files").write_bytes(b"a file where a folder should be")
     store = LocalObjectStore(tmp_path)
     with pytest.raises(StorageUnavailable):
         await store.ready()
@@ -237,17 +239,60 @@ async def test_a_disk_that_fails_is_unavailable(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_foreign_file_is_no_object(store: LocalObjectStore, tmp_path: Path) -> None:
+async def test_a_file_that_lost_its_attribute_is_served(store: LocalObjectStore, tmp_path: Path) -> None:
+    """A person's backup program may lose attributes."""
+    for key in ("g/400.webp", "g/original"):
+        await store.put(key, b"picture", content_type="image/webp")
+        os.removexattr(tmp_path / "files" / f"{key}%.", NAME)
+        head = await store.head(key)
+        assert (head.size_bytes, head.sha256) == (7, None)
+        assert head.content_type == ("image/webp" if key == "g/400.webp" else "application/octet-stream")
+        assert (await store.head(key)).etag == head.etag
+        assert (await store.read(key, length=99)).body == b"picture"
+        copied = await store.copy(key, f"{key}/copy")
+        assert (copied.etag, copied.content_type) == (head.etag, head.content_type)
+        assert await store.head(f"{key}/copy") == copied
+
+
+async def test_a_file_that_was_changed_is_not_what_its_attribute_says(
+    store: LocalObjectStore, tmp_path: Path
+) -> None:
+    stored = await store.put("a.png", b"x", content_type="image/x-a")
+    (tmp_path / "files" / "a.png%.").write_bytes(b"longer")
+    head = await store.head("a.png")
+    assert (head.size_bytes, head.content_type, head.sha256) == (6, "image/png", None)
+    assert head.etag != stored.etag
+
+
+async def test_an_attribute_of_another_program_is_not_believed(
+    store: LocalObjectStore, tmp_path: Path
+) -> None:
     await store.put("a", b"x", content_type="text/plain")
-    (tmp_path / "objects" / ".DS_Store").write_bytes(b"whatever")
-    (tmp_path / "objects" / "b%.").write_bytes(b"too short")
-    (tmp_path / "objects" / "c%.").write_bytes(b"no footer" * 999)
-    for key in ("b", "c"):
-        with pytest.raises(StorageUnavailable, match="not an object"):
-            await store.head(key)
+    for value in (b"", b"\xff", b"\x91\x01"):
+        os.setxattr(tmp_path / "files" / "a%.", NAME, value)
+        assert (await store.head("a")).content_type == "application/octet-stream"
+
+
+async def test_files_of_other_programs_are_no_objects(store: LocalObjectStore, tmp_path: Path) -> None:
+    await store.put("a", b"x", content_type="text/plain")
+    (tmp_path / "files" / ".DS_Store").write_bytes(b"whatever")
     with pytest.raises(ObjectMissing):
         await store.head(".DS_Store")
-    assert (await store.head("a")).size_bytes == 1
+    assert [found.key for found in (await store.list_page("")).objects] == ["a"]
+
+
+async def test_a_file_system_without_attributes_is_told(
+    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with pytest.raises(StorageUnavailable, match="no extended attributes"):
+        await store.ready()
+    with pytest.raises(StorageUnavailable):
+        await store.put("a", b"x", content_type="text/plain")
+    assert not await store.exists("a")
 
 
 async def test_content_types_that_cannot_be_headers(store: LocalObjectStore) -> None:

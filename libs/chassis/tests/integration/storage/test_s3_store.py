@@ -1,4 +1,4 @@
-"""What only a real S3 shows: versions, unfinished multiparts, wrong keys and buckets."""
+"""Behaviour that only a real S3 shows: versions, unfinished multiparts, wrong keys and buckets."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_unfinished_multiparts_are_aborted(
 
 
 THREE_PARTS = bytes(range(256)) * 4 * 1024 * 12
-"""Of 5 MiB and less."""
+"""Copies in parts of at most 5 MiB."""
 
 
 @pytest.fixture(params=["plain", "versioned"])
@@ -86,13 +86,13 @@ def bucket(request: pytest.FixtureRequest, s3_server: S3Server, versioned: str) 
 async def store_of_small_parts(s3_server: S3Server, bucket: str) -> AsyncIterator[S3ObjectStore]:
     address = S3Address(bucket=bucket, region=s3_server.region, endpoint=s3_server.endpoint)
     store = S3ObjectStore(address, credentials=s3_server.credentials, copy_part_bytes=5 << 20)
-    await store.ready()  # makes the client
+    await store.ready()  # creates the client
     yield store
     await store.close()
 
 
 def before_part(store: S3ObjectStore, wanted: int, happens: Callable[[], object]) -> None:
-    """Let something happen before the n-th part of a copy is asked for."""
+    """Calls `happens` before the n-th part of a copy is requested."""
     calls = count(1)
 
     def look(**_: object) -> None:
@@ -118,7 +118,8 @@ async def test_a_source_that_is_replaced_between_two_parts(
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])
-@pytest.mark.parametrize("bucket", ["plain"], indirect=True)  # versitygw copies what a delete marker hides
+# versitygw copies an object that a delete marker hides.
+@pytest.mark.parametrize("bucket", ["plain"], indirect=True)
 async def test_a_source_that_is_deleted_between_two_parts(
     store_of_small_parts: S3ObjectStore, client: S3Client, bucket: str, prefix: str, part: int
 ) -> None:
@@ -168,7 +169,7 @@ async def test_wrong_credentials(s3_server: S3Server, versioned: str, wrong: str
         await store.head("a")
     await store.close()
     signed = server.signer(versioned).sign_get("a", now=datetime.now(UTC), lifetime=timedelta(minutes=1))
-    assert (await call(signed)).status in {403, 404}  # 404: what versitygw says of an unknown account
+    assert (await call(signed)).status in {403, 404}  # 404: versitygw's answer to an unknown account
 
 
 async def test_a_missing_bucket_is_not_ready(s3_server: S3Server) -> None:

@@ -22,7 +22,7 @@ def bucket(s3_server: S3Server) -> str:
 
 @pytest.fixture(scope="module")
 def s3_store(s3_server: S3Server, bucket: str) -> Iterator[ObjectStore]:
-    # One for the module, as making a boto3 client takes longer than a test; it belongs to no event loop.
+    # One for the module, as creating a boto3 client takes longer than a test; it belongs to no event loop.
     store = s3_server.store(bucket)
     yield store
     asyncio.run(store.close())

@@ -16,7 +16,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 class Aws:
-    """Hands out what it is told to, as soon as it may."""
+    """A source of credentials under the test's control."""
 
     def __init__(self) -> None:
         self.gives: Credentials | None = FIRST

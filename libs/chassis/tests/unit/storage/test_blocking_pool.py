@@ -26,7 +26,7 @@ async def test_the_wait_for_a_thread_counts() -> None:
     release.set()
     await pool.close()
     assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 2
-    assert not ran.is_set()  # nobody waits for it any more, so it must not run
+    assert not ran.is_set()  # no caller waits for it any more, so it must not run
 
 
 async def test_no_more_threads_than_asked_for() -> None:

@@ -11,7 +11,7 @@ from kappi_chassis.storage.disposition import MAX_FILENAME_BYTES, attachment, sa
 
 
 def parsed(header: str) -> str:
-    """The file name as a client reads it (RFC 6266, 4.3: `filename*` wins)."""
+    """Returns the file name as a client reads it (RFC 6266, 4.3: `filename*` wins)."""
     assert header.startswith('attachment; filename="')
     extended = re.search(r"filename\*=UTF-8''(\S+)$", header)
     if extended:

@@ -168,7 +168,7 @@ async def test_ranges_that_cannot_be(stubbed: Stubbed, start: int, length: int) 
 async def test_what_is_stored_is_hashed_off_the_event_loop(
     stubbed: Stubbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight megabytes take longer than a request may."""
+    """Hashing eight megabytes takes longer than a request may take."""
     store, stubber = stubbed
     hashing: list[str] = []
 

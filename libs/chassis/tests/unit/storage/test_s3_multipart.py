@@ -1,4 +1,4 @@
-"""What S3s answer to multipart calls that the one in the integration tests never does."""
+"""Answers of some S3s to multipart calls that the server of the integration tests never gives."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ TAGGED = {"TagSet": [{"Key": "a b", "Value": "1+2"}]}
 
 @pytest.fixture
 async def copying(stubbed: Stubbed, monkeypatch: pytest.MonkeyPatch) -> Stubbed:
-    """One part at a time, as a stub knows only one order."""
+    """One part at a time, because a stub supports only one order."""
     monkeypatch.setattr(s3_multipart, "_COPIED_PARTS_AT_ONCE", 1)
     stubbed[0]._copy_part_bytes = 4
     return stubbed
@@ -201,7 +201,7 @@ async def test_no_object_has_more_parts_than_it_may(
 
 @pytest.mark.parametrize("length", [10, 200])
 async def test_tags_that_did_not_come_along_are_set(copying: Stubbed, length: int) -> None:
-    """Too long for a header, or the store took no notice of it."""
+    """They are too long for a header, or the store ignored it."""
     store, stubber = copying
     tags = {"TagSet": [{"Key": "n", "Value": "v" * length}]}
     header = {"Tagging": "n=" + "v" * length} if length < 100 else {}
@@ -251,7 +251,7 @@ async def test_a_copy_that_fails_is_dropped(
 
 
 async def test_a_copy_whose_join_fails_is_left_to_the_store(copying: Stubbed) -> None:
-    """It may have begun, and some stores would then delete the object's bytes with the upload."""
+    """The join may have begun, and some stores would then delete the object's bytes with the upload."""
     store, stubber = copying
     stubber.add_response("head_object", HEAD | {"ContentLength": 5})
     stubber.add_response("get_object_tagging", {"TagSet": []})

@@ -1,4 +1,4 @@
-"""The signer against its oracle: botocore's own, on a frozen clock, byte for byte."""
+"""The signer compared with botocore's own, on a frozen clock, byte for byte."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_a_signed_part_is_botocores(token: str | None, addressing: Addressing, k
 
 
 def test_the_key_of_the_day_follows_the_day() -> None:
-    """One signer over midnight, forwards and back: a stale derived key would fail only then."""
+    """One signer over midnight, in both directions: a stale derived key would fail only then."""
     credentials = Credentials("AK", "SK")
     signer = QuerySigner(endpoint="https://h", region="r", credentials=credentials)
     for now in (NOW, NOW + timedelta(seconds=2), NOW):

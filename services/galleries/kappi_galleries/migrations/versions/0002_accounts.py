@@ -1,4 +1,4 @@
-"""Give galleries to accounts: codes used once, tombstones of accounts, attempts at passwords."""
+"""Let accounts own galleries; add used codes, account tombstones and password attempts."""
 
 from __future__ import annotations
 

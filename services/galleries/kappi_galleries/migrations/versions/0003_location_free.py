@@ -1,4 +1,4 @@
-"""Galleries whose viewers do not learn where pictures were taken."""
+"""Add galleries whose viewers get copies without the place where pictures were taken."""
 
 from __future__ import annotations
 

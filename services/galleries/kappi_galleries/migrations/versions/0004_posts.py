@@ -1,4 +1,4 @@
-"""Posts, comments and the names of their authors."""
+"""Create posts, comments and the names of their authors."""
 
 from __future__ import annotations
 

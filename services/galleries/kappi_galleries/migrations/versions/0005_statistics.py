@@ -1,4 +1,4 @@
-"""Daily counters of accesses to galleries (ADR-0024)."""
+"""Create daily counters of accesses to galleries (ADR-0024)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that were in more than one gallery."""
+"""Mark items that were in more than one gallery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Galleries that an administrator took down, and those of suspended accounts."""
+"""Add takedowns of galleries and suspended accounts."""
 
 from __future__ import annotations
 

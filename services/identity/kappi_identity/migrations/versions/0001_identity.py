@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 GIB = 1024**3
-# name, rendition sizes, original access, expiring links, largest file, quota
+# Name, rendition sizes, original access, expiring links, largest file, quota.
 SEEDED_TIERS = (
     ("Anonymous", [200, 400], True, False, 5 * GIB, None),
     ("Basic", [200], False, False, 1 * GIB, 15 * GIB),

@@ -1,4 +1,4 @@
-"""Addresses that an account logged in from, so that guesses from elsewhere do not lock it out."""
+"""Create the addresses that an account logged in from, so that guesses from elsewhere do not lock it out."""
 
 from __future__ import annotations
 

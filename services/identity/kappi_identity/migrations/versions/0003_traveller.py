@@ -1,4 +1,4 @@
-"""The tier that a sign-up gets: an account gives no less than a gallery without one."""
+"""Add the tier of new accounts, which grants no less than a gallery without an account has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # One that an administrator made by this name is kept as it is.
+    # A tier of this name that an administrator created is kept as it is.
     op.execute("""
         INSERT INTO tiers AS t (
           name, rendition_sizes, original_access, expiring_links, max_file_bytes, quota_bytes, announced)

@@ -1,4 +1,4 @@
-"""Suspended accounts, and galleries that administrators took down."""
+"""Add suspended accounts and galleries that administrators took down."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectStore
 from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_chassis.testing.s3_server import S3Server
-from kappi_media.bootstrap import Dependencies, build_archives, build_copies
-from kappi_media.main import build_app
+from kappi_media.bootstrap.app import build_app
+from kappi_media.bootstrap.dependencies import Dependencies
+from kappi_media.bootstrap.use_cases import build_archives, build_copies
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.archives import WINDOW, Shelf
 from kappi_media.testing.harness import Gallery

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kappi_chassis.http.form_stream import MalformedForm
 from kappi_chassis.problems import PayloadTooLarge, Problem, UnknownField, ValidationFailed
-from kappi_media.direct_upload.form_body import FormBody
-from kappi_media.schemas import PostedFile
+from kappi_media.api.direct_upload.form_body import FormBody
+from kappi_media.domain.declarations import PostedFile
 
 BOUNDARY = "----kappi7MA4YWxkTrZu0gW"
 TYPE = f"multipart/form-data; boundary={BOUNDARY}"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kappi_chassis.problems import MalformedJson, PayloadTooLarge, Problem, ValidationFailed
-from kappi_media.direct_upload.body import MalformedBase64
-from kappi_media.direct_upload.json_body import JsonBody
-from kappi_media.schemas import PostedFile
+from kappi_media.api.direct_upload.body import MalformedBase64
+from kappi_media.api.direct_upload.json_body import JsonBody
+from kappi_media.domain.declarations import PostedFile
 
 
 async def chunks(body: bytes, sizes: Sequence[int]) -> AsyncIterator[bytes]:

@@ -17,6 +17,7 @@ from kappi_media.testing.annotated import (
     FULL_XMP,
     WITH_XMP,
     caption,
+    exif_block,
     jpeg,
     jpeg_segments,
     keywords,
@@ -88,6 +89,30 @@ async def test_exif_as_text_turns_no_picture_and_yields_to_the_real_one() -> Non
     assert (alone.orientation, alone.width, alone.camera and alone.camera.make) == (1, 120, "text")
     both = await probed(png(text, (b"eXIf", Shot(orientation=3, make="real").exif()[6:])))
     assert (both.orientation, both.camera and both.camera.make) == (3, "real")
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"tEXt", b"Description\x00Caf\xe9"),
+        (b"zTXt", b"Description\x00\x00" + zlib.compress(b"Caf\xe9")),
+        (b"iTXt", b"Description\x00\x00\x00\x00\x00Caf\xc3\xa9"),
+    ],
+)
+async def test_the_description_and_time_that_a_png_has_keywords_for(chunk: tuple[bytes, bytes]) -> None:
+    found = await probed(png(chunk, (b"tEXt", b"Creation Time\x002024-07-05T12:11:12+02:00")))
+    assert (found.caption, found.taken_at) == ("Café", _OF_SHOT)
+    xmp = (b"iTXt", b"XML:com.adobe.xmp\x00\x00\x00\x00\x00" + FULL_XMP)
+    assert (await probed(png(chunk, xmp))).caption == "Nebel über dem Pass"
+
+
+async def test_keywords_and_comment_as_windows_writes_them() -> None:
+    fields = [(0x9C9E, "alps; Nébel;".encode("utf-16-le")), (0x9C9C, "Übér dem Pass\0".encode("utf-16-le"))]
+    block = exif_block([(tag, 1, value) for tag, value in fields])
+    found = await probed(jpeg(exif=block))
+    assert (found.caption, found.keywords) == ("Übér dem Pass", ("alps", "Nébel"))
+    described = await probed(jpeg(FULL_XMP, exif=block))
+    assert (described.caption, described.keywords) == ("Nebel über dem Pass", ("alps", "Nebel"))
 
 
 @pytest.mark.parametrize("kind", ["iptc", "8bim"])

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kappi_media.probing import MediaFormat, ProbeRejected, RejectReason, identify, matches, sniff
 from kappi_media.testing.bitmaps import of_colours
+from kappi_media.testing.containers import tiff
 from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
 from kappi_media.testing.tiffs import colours
 from PIL import Image
@@ -63,6 +64,52 @@ def test_movies_are_known_by_what_muxers_write(container: str, expected: MediaFo
 )
 def test_containers_are_told_apart_by_their_brands(head: bytes, expected: MediaFormat | None) -> None:
     assert sniff(head) is expected
+
+
+def test_a_box_of_brands_may_have_a_long_size() -> None:
+    head = ftyp(b"isom", b"mp42")
+    assert sniff((1).to_bytes(4, "big") + b"ftyp" + (28).to_bytes(8, "big") + head[8:]) is MediaFormat.MP4
+
+
+def test_bytes_may_fill_before_the_first_marker_of_a_jpeg() -> None:
+    body = encode(quadrants(40, 30), "JPEG")
+    assert sniff(body[:2] + b"\xff" * 9 + body[2:]) is MediaFormat.JPEG
+
+
+@pytest.mark.parametrize(("at", "size"), [(2, 4), (6, 4), (2, 8)])
+def test_what_a_bmp_says_of_its_file_does_not_matter(at: int, size: int) -> None:
+    body = encode(quadrants(40, 30), "BMP")
+    assert sniff(body[:at] + b"\x07" * size + body[at + size :]) is MediaFormat.BMP
+
+
+RAW_BY_MARK = (
+    b"IIRO\x08\x00\x00\x00" + bytes(60),
+    b"IIRS\x08\x00\x00\x00" + bytes(60),
+    b"MMOR\x00\x00\x00\x08" + bytes(60),
+    b"IIU\x00\x18\x00\x00\x00" + bytes(60),
+    b"FUJIFILMCCD-RAW 0201FF383501" + bytes(60),
+    b"FOVb" + bytes(60),
+    b"\x00MRM" + bytes(60),
+    b"II\x1a\x00\x00\x00HEAPCCDR" + bytes(60),
+    ftyp(b"crx ", b"crx ", b"isom"),
+)
+RAW_BY_DIRECTORY = (
+    tiff(((254, 4, 1, 1), (256, 4, 1, 40))),
+    tiff(((255, 3, 1, 2), (256, 4, 1, 40))),
+    tiff(((262, 3, 1, 32803),)),
+    tiff(((50706, 1, 4, 0x401),)),
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "declared"),
+    [(head, declared) for head in RAW_BY_MARK for declared in ("image/tiff", "image/jpeg", "video/mp4")]
+    + [(head, "image/jpeg") for head in RAW_BY_DIRECTORY],
+)
+def test_camera_raw_is_unsupported_whatever_it_is_declared_as(head: bytes, declared: str) -> None:
+    with pytest.raises(ProbeRejected) as refused:
+        identify(declared, head)
+    assert refused.value.reason is RejectReason.UNSUPPORTED_TYPE
 
 
 @pytest.mark.parametrize(

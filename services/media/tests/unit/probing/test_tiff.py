@@ -112,6 +112,26 @@ async def test_a_tiff_may_have_other_pictures(tag: int | None) -> None:
     assert (await probed(beyond)).width == 40
 
 
+@pytest.mark.parametrize(("width", "is_raw"), [(20, False), (40, False), (400, True)])
+async def test_a_larger_picture_below_the_first_is_camera_raw(width: int, is_raw: bool) -> None:
+    """However it is coded; a smaller one is a step of a pyramid."""
+    other = struct.pack("<HHHIIHHII", 2, 256, 4, 1, width, 257, 4, 1, 30) + bytes(4)
+    body = tiff((*PLAIN, (262, 3, 1, 1), (258, 3, 1, 8), (330, 4, 1, 512)), tail=bytes(4_000))
+    body = body[:512] + other + body[512 + len(other) :]
+    if is_raw:
+        assert await reason_for(body) is RejectReason.UNSUPPORTED_TYPE
+    else:
+        assert (await probed(body)).width == 40
+
+
+async def test_what_the_sensor_saw_may_hang_on_the_second_directory() -> None:
+    second = struct.pack("<HHHII", 1, 330, 4, 1, 1024) + bytes(4)
+    third = struct.pack("<HHHII", 1, 262, 3, 1, 32803) + bytes(4)
+    body = tiff((*PLAIN, (262, 3, 1, 1), (258, 3, 1, 8)), next_at=512, tail=bytes(4_000))
+    body = body[:512] + second + body[512 + len(second) : 1024] + third + body[1024 + len(third) :]
+    assert await reason_for(body) is RejectReason.UNSUPPORTED_TYPE
+
+
 async def test_a_first_directory_that_is_a_smaller_version_is_no_picture() -> None:
     """Which camera RAW begins with, whatever follows."""
     body = tiff(((254, 4, 1, 1), *PLAIN, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8)), tail=bytes(4_000))

@@ -11,12 +11,14 @@ from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, Rejected,
 from kappi_media.probing.blocking import probe_blocking
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
-from kappi_media.testing.annotated import FULL_XMP, jpeg, photoshop, records
+from kappi_media.testing.annotated import FULL_XMP, exif_block, jpeg, photoshop, records
 from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants, with_huge_media
 
 BODY = encode(
     quadrants(300, 200), "JPEG", shot=Shot(orientation=6, make="Canon", taken="2024:06:21 17:04:05")
 )
+
+WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
 class DeadlySource(BytesSource):
@@ -55,7 +57,10 @@ async def test_the_facts_are_those_read_in_the_service(renderer: Renderer) -> No
     film = movie(MovieShape(seconds=0.5, rotation=90))
     # Whose words need a parser and a codec that nothing has used before.
     described = jpeg(FULL_XMP, iptc=photoshop(records([(25, b"\xe9t\xe9")], utf8=False)))
-    for body, fmt in ((BODY, MediaFormat.JPEG), (film, MediaFormat.MP4), (described, MediaFormat.JPEG)):
+    wide = [jpeg(FULL_XMP.decode().replace("\ufeff", "").encode(encoding)) for encoding in WIDE]
+    windows = jpeg(exif=exif_block([(0x9C9E, 1, "alps".encode("utf-16-le"))]))
+    pictures = [(body, MediaFormat.JPEG) for body in (BODY, described, windows, *wide)]
+    for body, fmt in (*pictures, (film, MediaFormat.MP4)):
         assert await renderer.probe(BytesSource(body), fmt) == await probe(BytesSource(body), fmt)
 
 

@@ -31,6 +31,7 @@ from PIL import Image
 
 CODINGS: Final[tuple[Coding, ...]] = ("HEIF", "AVIF")
 WHITE: Final = (255, 255, 255)
+SHADES: Final = (20, 90, 160, 230)
 _each_coding = pytest.mark.parametrize("coding", CODINGS)
 
 
@@ -138,16 +139,39 @@ async def test_exif_turns_no_avif(renderer: Renderer) -> None:
 @_each_coding
 @pytest.mark.parametrize("full", [True, False])
 async def test_grey_has_its_full_contrast(renderer: Renderer, coding: Coding, full: bool) -> None:
-    shades = (20, 90, 160, 230)
+    kind, data, properties = _parts(coded(shades(full=full), coding))
+    item = Item(kind, data, (*properties, range_of(full=full)))
+    _, pixels = await seen(renderer, heif([(1, item)], primary=1))
+    assert [pixels[48, 20 + 40 * number, 1] for number in range(4)] == pytest.approx(SHADES, abs=3)
+
+
+def shades(*, full: bool) -> Image.Image:
+    """Four, each a quarter of the width, as they are or in the range of films."""
     picture = Image.new("L", (160, 96))
-    for number, shade in enumerate(shades):
+    for number, shade in enumerate(SHADES):
         picture.paste(
             shade if full else round(16 + shade * 219 / 255), (number * 40, 0, number * 40 + 40, 96)
         )
-    kind, data, properties = _parts(coded(picture, coding))
-    item = Item(kind, data, (*properties, range_of(full=full)))
-    _, pixels = await seen(renderer, heif([(1, item)], primary=1))
-    assert [pixels[48, 20 + 40 * number, 1] for number in range(4)] == pytest.approx(shades, abs=3)
+    return picture
+
+
+@_each_coding
+async def test_grey_with_opacity_has_its_full_contrast(renderer: Renderer, coding: Coding) -> None:
+    kind, data, properties = _parts(coded(shades(full=False), coding))
+    opaque = auxiliary(OPACITY, coded(Image.new("L", (160, 96), 255), coding), of=1)
+    items = [(1, Item(kind, data, (*properties, range_of(full=False)))), (2, opaque)]
+    _, pixels = await seen(renderer, heif(items, primary=1))
+    assert [pixels[48, 20 + 40 * number, 1] for number in range(4)] == pytest.approx(SHADES, abs=3)
+
+
+@pytest.mark.parametrize("hidden", [b"", b"meta"])
+async def test_a_grey_sequence_has_its_full_contrast(renderer: Renderer, hidden: bytes) -> None:
+    picture = shades(full=True).convert("RGB")
+    options = {"save_all": True, "append_images": [picture.rotate(180)], "range": "limited"}
+    body = encode(picture, "AVIF", options={**options, "subsampling": "4:0:0", "quality": 95})
+    facts, pixels = await seen(renderer, body.replace(hidden, b"free") if hidden else body)
+    assert facts.animated
+    assert [pixels[48, 20 + 40 * number, 1] for number in range(4)] == pytest.approx(SHADES, abs=3)
 
 
 async def test_grey_that_says_its_range_in_its_pixels_alone(renderer: Renderer) -> None:
@@ -168,6 +192,74 @@ async def test_clear_parts_are_white(renderer: Renderer, coding: Coding) -> None
     assert alike([tuple(pixels[2, 2].astype(int)), tuple(pixels[93, 157].astype(int))], (WHITE, WHITE))
 
 
+@_each_coding
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [
+        (irot(2), (YELLOW, BLUE, GREEN, RED)),
+        (imir(0), (BLUE, YELLOW, RED, GREEN)),
+        (imir(1), (GREEN, RED, YELLOW, BLUE)),
+    ],
+)
+@pytest.mark.parametrize("both", [True, False])
+async def test_opacity_is_turned_with_its_picture(
+    renderer: Renderer, coding: Coding, turn: bytes, expected: tuple[tuple[int, ...], ...], both: bool
+) -> None:
+    """Whether it says so or not: encoders write what turns it for the picture alone."""
+    kind, data, properties = _parts(coded(quadrants(160, 96), coding))
+    mask = Image.new("L", (160, 96), 255)
+    mask.paste(0, (0, 0, 16, 16))
+    kind_of_mask, data_of_mask, properties_of_mask = _parts(coded(mask, coding))
+    mask_item = Item(kind_of_mask, data_of_mask, (*properties_of_mask, turn) if both else properties_of_mask)
+    items = [(1, Item(kind, data, (*properties, turn))), (2, auxiliary(OPACITY, mask_item, of=1))]
+    _, pixels = await seen(renderer, heif(items, primary=1))
+    assert alike(corners(pixels), expected)
+    ends = [pixels[y, x] for y in (4, -4) for x in (4, -4)]
+    assert [tuple(end.astype(int)) for end in ends if end.min() > 230] == [WHITE]
+    assert ends[expected.index(RED)].min() > 230
+
+
+@_each_coding
+async def test_what_turns_a_grid_turns_none_of_its_tiles(renderer: Renderer, coding: Coding) -> None:
+    """Where an encoder lets all of them share it."""
+    tiles = [plain(colour, coding) for colour in (RED, GREEN)]
+    turned = [Item(tile.kind, tile.data, (*tile.properties, irot(1))) for tile in tiles]
+    whole = grid(2, 1, (128, 64), tiles=(2, 3))
+    items = [(1, Item(whole.kind, whole.data, (*whole.properties, irot(1)), whole.refers))]
+    facts, pixels = await seen(renderer, heif([*items, (2, turned[0]), (3, turned[1])], primary=1))
+    assert (facts.width, facts.height) == (64, 128)
+    assert alike(corners(pixels), (GREEN, GREEN, RED, RED))
+
+
+@_each_coding
+async def test_a_grid_without_one_of_its_tiles_is_corrupt(renderer: Renderer, coding: Coding) -> None:
+    items = [(1, grid(2, 1, (128, 64), tiles=(2,))), (2, plain(RED, coding))]
+    with pytest.raises(Rejected) as refused:
+        await seen(renderer, heif(items, primary=1))
+    assert refused.value.reason is RejectReason.CORRUPT
+
+
+@_each_coding
+async def test_colours_may_be_multiplied_by_their_opacity(renderer: Renderer, coding: Coding) -> None:
+    half = coded(Image.new("L", (64, 64), 128), coding)
+    kind, data, properties = _parts(plain((128, 0, 0), coding))
+    items = [(1, Item(kind, data, properties, ((b"prem", (2,)),))), (2, auxiliary(OPACITY, half, of=1))]
+    _, pixels = await seen(renderer, heif(items, primary=1))
+    assert alike(corners(pixels), ((255, 127, 127),) * 4)
+
+
+@pytest.mark.parametrize("hidden", [b"", b"meta"])
+async def test_colours_of_a_sequence_may_be_multiplied_by_their_opacity(
+    renderer: Renderer, hidden: bytes
+) -> None:
+    frame = Image.new("RGBA", (64, 64), (255, 0, 0, 128))
+    options = {"save_all": True, "append_images": [frame.copy()], "alpha_premultiplied": True, "quality": 95}
+    body = encode(frame, "AVIF", options=options)
+    assert b"prem" in body
+    _, pixels = await seen(renderer, body.replace(hidden, b"free") if hidden else body)
+    assert alike(corners(pixels), ((255, 127, 127),) * 4)
+
+
 async def test_a_cut_picture_with_opacity_that_is_not_is_refused(renderer: Renderer) -> None:
     """Decoders lay the whole of one over a part of the other."""
     kind, data, properties = _parts(coded(quadrants(160, 96), "AVIF"))
@@ -175,9 +267,12 @@ async def test_a_cut_picture_with_opacity_that_is_not_is_refused(renderer: Rende
     mask = coded(clear(160, 96).getchannel("A"), "AVIF")
     depth = heif([(1, cut), (2, auxiliary(DEPTH, mask, of=1))], primary=1)
     assert (await seen(renderer, depth))[0].width == 80
-    with pytest.raises(Rejected) as refused:
-        await seen(renderer, heif([(1, cut), (2, auxiliary(OPACITY, mask, of=1))], primary=1))
-    assert refused.value.reason is RejectReason.UNSUPPORTED_TYPE
+    turned = Item(kind, data, (*cut.properties, irot(1)))
+    cut_mask = Item(mask.kind, mask.data, (*mask.properties, clap(80, 48)))
+    for picture, opacity in ((cut, mask), (turned, cut_mask)):
+        with pytest.raises(Rejected) as refused:
+            await seen(renderer, heif([(1, picture), (2, auxiliary(OPACITY, opacity, of=1))], primary=1))
+        assert refused.value.reason is RejectReason.UNSUPPORTED_TYPE
 
 
 @_each_coding

@@ -1,0 +1,1 @@
+"""The galleries service's domain: values and rules, without I/O."""

@@ -1,0 +1,213 @@
+"""The rules of a gallery: titles, lifetimes, when it is open or due, and how its items are counted."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal, NewType
+from uuid import UUID
+
+GalleryId = NewType("GalleryId", UUID)
+MediaId = NewType("MediaId", UUID)
+Visibility = Literal["shared", "private"]
+
+ANONYMOUS_TIER = "anonymous"
+UNKNOWN_TIER = "Traveller"
+"""The tier named in a grant where the owner's tier is not known.
+
+Services that apply a tier look it up by the owner's account, not by this name.
+"""
+
+MAX_TITLE_CHARACTERS = 200
+MAX_PASSWORD_CHARACTERS = 1_024
+MIN_LIFETIME = timedelta(hours=1)
+
+# Control characters, surrogates, line and paragraph separators. Format characters stay allowed: emoji need
+# them.
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class TitleRefused(ValueError):
+    """A title is too long or holds characters that no title may have. code: stable, for machines."""
+
+    def __init__(self, code: Literal["too_long", "control_character"], message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PasswordRefused(ValueError):
+    """A text cannot be a password."""
+
+
+class LifetimeRefused(ValueError):
+    """A lifetime is outside the allowed range."""
+
+
+def clean_title(text: str) -> str | None:
+    """Returns the title without surrounding white space; None where nothing is left. Raises TitleRefused."""
+    title = text.strip()
+    if len(title) > MAX_TITLE_CHARACTERS:
+        raise TitleRefused("too_long", f"A title has at most {MAX_TITLE_CHARACTERS} characters.")
+    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in title):
+        raise TitleRefused("control_character", "A title is one line without control characters.")
+    return title or None
+
+
+def read_password(text: str) -> str:
+    """Returns a password in the one form in which it is hashed, whichever way a device composes its
+    characters.
+
+    Raises PasswordRefused. Source: RFC 8265, 4.2 (OpaqueString), with unassigned code points allowed.
+    """
+    if not 1 <= len(text) <= MAX_PASSWORD_CHARACTERS:
+        raise PasswordRefused(f"A password has 1 to {MAX_PASSWORD_CHARACTERS} characters.")
+    categories = {unicodedata.category(character) for character in text}
+    if categories & {"Cc", "Cs"}:
+        raise PasswordRefused("A password has no control characters.")
+    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in text)
+    return unicodedata.normalize("NFC", spaced)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifetimePolicy:
+    """The lifetimes of anonymous galleries. default: used where none is asked for. longest: the limit,
+    counted from now.
+    """
+
+    default: timedelta
+    longest: timedelta
+
+    def deadline(self, seconds: int | None, *, now: datetime) -> datetime:
+        """Returns the instant that is `seconds` from now; None means the default. Raises LifetimeRefused."""
+        if seconds is None:
+            return now + self.default
+        shortest_s, longest_s = int(MIN_LIFETIME.total_seconds()), int(self.longest.total_seconds())
+        if not shortest_s <= seconds <= longest_s:
+            raise LifetimeRefused(f"Ask for {shortest_s} to {longest_s} seconds.")
+        return now + timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """A gallery as stored. A deleted gallery is a tombstone: it keeps its id, code and deletion time, but no
+    content.
+
+    version: grows with every change of the gallery itself, not with its items. size_bytes: the sum of the
+    originals of its ready items. location_free: viewers get copies of originals that do not hold where they
+    were taken. takedown_id, takedown_reason: the decision by which an administrator took the gallery down.
+    owner_suspended: the owner's account is suspended.
+    """
+
+    id: GalleryId
+    code: str | None
+    owner_id: UUID | None
+    visibility: Visibility
+    title: str | None
+    password_protected: bool
+    expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    version: int
+    item_count: int
+    size_bytes: int
+    location_free: bool = False
+    takedown_id: UUID | None = None
+    takedown_reason: str | None = None
+    owner_suspended: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the gallery's content is hidden from all callers, its manager included."""
+        return self.takedown_id is not None or self.owner_suspended
+
+    @property
+    def shown_code(self) -> str | None:
+        """The code while it opens the gallery; None for a private gallery."""
+        return self.code if self.visibility == "shared" else None
+
+    def is_gone(self, now: datetime) -> bool:
+        """Whether the gallery is deleted or past its deadline.
+
+        Both are the same to clients, since the sweep comes later.
+        """
+        return self.deleted_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
+    def is_due(self, as_of: datetime) -> bool:
+        """Whether the gallery must be deleted as of an instant. Only an anonymous gallery expires."""
+        return (
+            self.owner_id is None
+            and self.deleted_at is None
+            and self.expires_at is not None
+            and self.expires_at <= as_of
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterChange:
+    """The amounts that are added to a gallery's counters; either may be negative."""
+
+    items: int = 0
+    size_bytes: int = 0
+
+    def __add__(self, other: CounterChange) -> CounterChange:
+        return CounterChange(items=self.items + other.items, size_bytes=self.size_bytes + other.size_bytes)
+
+    def __neg__(self) -> CounterChange:
+        return CounterChange(items=-self.items, size_bytes=-self.size_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedItem:
+    """The known state of one item, or the state that one event reports.
+
+    gallery_id, sequence: those of the newest applied event; the item counts in that gallery while the gallery
+    lives. moved: whether any event reported a move or another gallery, so that a late event may name that
+    gallery.
+    """
+
+    gallery_id: GalleryId
+    sequence: int
+    state: Literal["ready", "deleted"]
+    size_bytes: int
+    moved: bool = False
+
+    @property
+    def counts(self) -> CounterChange:
+        """The amounts that the item adds to its gallery's counters."""
+        return (
+            CounterChange() if self.state == "deleted" else CounterChange(items=1, size_bytes=self.size_bytes)
+        )
+
+
+def newest(known: CountedItem | None, news: CountedItem) -> CountedItem:
+    """Returns the state of an item after an event, which may be older than the known state.
+
+    A deletion is final: it leaves a tombstone that outlives a late or repeated `MediaReady` or `MediaMoved`.
+    """
+    if known is None:
+        return news
+    outdated = known.state == "deleted" or news.sequence <= known.sequence
+    moved = known.moved or news.moved or known.gallery_id != news.gallery_id
+    return replace(known if outdated else news, moved=moved)
+
+
+def count(known: CountedItem | None, after: CountedItem) -> dict[GalleryId, CounterChange]:
+    """Returns the change of each gallery's counters when an item's state changes; a deleted item counts
+    nothing.
+    """
+    if known is None:
+        return {after.gallery_id: after.counts}
+    changes = {known.gallery_id: -known.counts}
+    changes[after.gallery_id] = changes.get(after.gallery_id, CounterChange()) + after.counts
+    return changes
+
+
+def is_kept(item: CountedItem, *, gallery_alive: bool) -> bool:
+    """Whether an item's row is kept. gallery_alive: whether the item's gallery is alive.
+
+    In a deleted gallery nothing counts, and a late event that names it changes nothing. But for an item that
+    was moved, an event that is older than the move may name another gallery, which is alive.
+    """
+    return gallery_alive or item.moved

@@ -1,0 +1,1 @@
+"""The identity service's domain: values and rules, without I/O."""

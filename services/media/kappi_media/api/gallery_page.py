@@ -1,0 +1,133 @@
+"""The page behind a link, encoded and kept: the most frequent call.
+
+One row read decides whether the gallery is there and at which version. The body is a pure function of that
+version, the gallery's public face, what its tier shows, the page asked for, the URLs' time bucket and where
+they begin, so it is kept, compressed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+from kappi_chassis.base_url import told
+from kappi_contracts.grants import PublicGallery
+
+from kappi_media import metrics
+from kappi_media.api.compression import Coding, compress
+from kappi_media.api.item_fragments import ItemFragments
+from kappi_media.api.page_cache import PageCache
+from kappi_media.api.paging import cursor_after
+from kappi_media.api.presentation import present_gallery
+from kappi_media.api.schemas import SharedGallery
+from kappi_media.domain.media import GalleryContents
+from kappi_media.domain.tiers import TierRules
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.use_cases.view_gallery import ViewGallery
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """after: the last id of the page before. known_tags: the raw `If-None-Match`."""
+
+    limit: int
+    after: UUID | None
+    coding: Coding
+    known_tags: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
+    """body: in the coding asked for; None when the client's own copy is still right."""
+
+    body: bytes | None
+    etag: str
+
+
+class _Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A `SharedGalleryPage` whose items are encoded already."""
+
+    gallery: SharedGallery
+    items: list[msgspec.Raw]
+    next_cursor: str | None
+
+
+class GalleryPages:
+    """Encoded pages of galleries, from the cache where they are kept."""
+
+    def __init__(self, view: ViewGallery, *, urls: DownloadUrls, cache: PageCache) -> None:
+        self._view = view
+        self._urls = urls
+        self._cache = cache
+        self._fragments = ItemFragments(urls)
+        self._location_free = ItemFragments(urls)
+
+    async def __call__(self, gallery: PublicGallery, page: PageRequest, *, rules: TierRules) -> PageAnswer:
+        """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
+        contents = await self._view.contents(gallery)
+        as_of, base_url = self._urls.as_of(), told.get()
+        # Weak: the same page in another coding is the same page. The bucket is part of it, because a client
+        # that keeps its copy must not sit on URLs that expire; nor on those of an address that it came by
+        # earlier.
+        seen_from = "" if base_url is None else f".{crc32(base_url.encode()):08x}"
+        etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}.{rules.mark}{seen_from}"'
+        if page.known_tags and names(page.known_tags, etag):
+            metrics.VIEWS.labels("not_modified").inc()
+            return PageAnswer(None, etag)
+        key = (
+            gallery.id,
+            contents.version,
+            gallery.version,
+            as_of,
+            base_url,
+            rules.mark,
+            page.limit,
+            page.after,
+            page.coding,
+        )
+        body = self._cache.kept(key)
+        if body is not None:
+            metrics.VIEWS.labels("cached").inc()
+            return PageAnswer(body, etag)
+        body = await self._cache.build(
+            key, lambda: self._build(gallery, contents, page=page, as_of=as_of, rules=rules)
+        )
+        metrics.VIEWS.labels("built").inc()
+        return PageAnswer(body, etag)
+
+    async def _build(
+        self,
+        gallery: PublicGallery,
+        contents: GalleryContents,
+        *,
+        page: PageRequest,
+        as_of: datetime,
+        rules: TierRules,
+    ) -> bytes:
+        versions, has_more = await self._view.page(gallery, after=page.after, limit=page.limit)
+        fragments = self._location_free if gallery.location_free else self._fragments
+        shown = fragments.kept(versions, as_of=as_of, rules=rules)
+        if missing := [media_id for media_id, _ in versions if media_id not in shown]:
+            items = await self._view.items(missing)
+            variants = await self._view.variants(gallery, items)
+            shown |= fragments.make(items, as_of=as_of, rules=rules, variants=variants)
+        document = _Page(
+            gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
+            # One that was deleted between the two reads is left out; the version has moved on by then.
+            items=[shown[media_id] for media_id, _ in versions if media_id in shown],
+            next_cursor=cursor_after(versions[-1][0]) if has_more else None,
+        )
+        return compress(_encoder.encode(document), page.coding)
+
+
+def names(header: str, etag: str) -> bool:
+    """Whether an `If-None-Match` names a weak tag (RFC 9110, 13.1.2)."""
+    if header.strip() == "*":
+        return True
+    bare = etag.removeprefix("W/")
+    return any(tag.strip().removeprefix("W/") == bare for tag in header.split(","))

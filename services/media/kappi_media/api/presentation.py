@@ -1,0 +1,159 @@
+"""From what is stored to what is shown."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import datetime
+
+from kappi_chassis.base_url import link_base_url
+from kappi_chassis.time_left import seconds_left
+from kappi_contracts.grants import PublicGallery
+from msgspec import UNSET
+
+from kappi_media.api.schemas import CameraView, ItemView, PlaceView, SharedGallery, UploadStatus
+from kappi_media.domain.media import UNMADE, GalleryContents, Item, ServedVariant
+from kappi_media.domain.tiers import TierRules
+from kappi_media.domain.upload_plan import SignedUrl
+from kappi_media.signed_urls import DownloadUrls
+from kappi_media.use_cases.uploads import UploadInProgress
+
+_AS_UPLOADED = frozenset({ServedVariant.ORIGINAL, ServedVariant.UNCHANGED})
+
+
+def present_item(
+    item: Item,
+    urls: DownloadUrls,
+    *,
+    as_of: datetime,
+    rules: TierRules,
+    variant: ServedVariant = ServedVariant.ORIGINAL,
+) -> ItemView:
+    """To those who may upload to its gallery, as the rules of its tier allow. as_of: from `urls.as_of()`.
+    variant: for its original.
+
+    The bytes of a rejected item are on their way out: it has no URLs.
+    """
+    gives_original = rules.original_access and urls.may_go_to_its_uploader(item.status)
+    tells_place = gives_original and variant is ServedVariant.ORIGINAL
+    caption, tags = _words(item, variant=variant)
+    return ItemView(
+        id=item.id,
+        gallery_id=item.gallery_id,
+        filename=item.filename,
+        content_type=item.content_type,
+        kind=item.kind,
+        status=item.status,
+        size=item.size_bytes,
+        # Of what is handed out, not of what is kept back.
+        sha256=item.sha256.hex() if item.sha256 is not None and variant in _AS_UPLOADED else None,
+        width=item.width,
+        height=item.height,
+        duration_ms=item.duration_ms,
+        codec=item.codec,
+        taken_at=item.taken_at,
+        taken_offset_minutes=item.taken_offset_minutes,
+        camera=CameraView(**item.camera) if item.camera is not None else None,
+        # Who may not have the original must not learn from here what only that tells.
+        gps=PlaceView(**item.gps) if item.gps is not None and tells_place else None,
+        live_partner_id=item.live_partner_id,
+        caption=caption,
+        tags=tags,
+        location=item.location,
+        attributes=item.attributes,
+        placeholder=b64encode(item.placeholder).decode() if item.placeholder is not None else None,
+        created_at=item.created_at,
+        original=_original(item, urls, as_of=as_of, variant=variant) if gives_original else None,
+        renditions=_renditions(item, urls, as_of=as_of, rules=rules),
+        rejection_reason=item.rejection_reason or UNSET,
+    )
+
+
+def present_to_viewer(
+    item: Item,
+    urls: DownloadUrls,
+    *,
+    as_of: datetime,
+    rules: TierRules,
+    variant: ServedVariant = ServedVariant.ORIGINAL,
+) -> ItemView:
+    """As `present_item`, without the original of an item that nothing has looked at yet. It is not ready
+    before what is handed out for its original is there."""
+    if item.status != "ready":
+        variant = ServedVariant.NOTHING_YET
+    elif variant is ServedVariant.NOTHING_YET:
+        item = item._replace(status="processing")
+    return present_item(item, urls, as_of=as_of, rules=rules, variant=variant)
+
+
+def present_upload(seen: UploadInProgress) -> UploadStatus:
+    upload = seen.upload
+    is_over = upload.state == "pending" and not upload.is_open(seen.seen_at)
+    return UploadStatus(
+        id=upload.id,
+        media_id=upload.media_id,
+        gallery_id=upload.gallery_id,
+        state="expired" if is_over else upload.state,
+        method="single" if upload.part_size_bytes is None else "multipart",
+        filename=upload.filename,
+        content_type=upload.content_type,
+        size=upload.size_bytes,
+        expires_at=seen.expires_at,
+        expires_in=seconds_left(seen.expires_at, now=seen.seen_at),
+        created_at=upload.created_at,
+        single=seen.single or UNSET,
+        multipart=seen.multipart or UNSET,
+        rejection_reason=upload.rejection_reason or UNSET,
+    )
+
+
+def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> dict[str, SignedUrl]:
+    """Those in the store that the rules allow, and, of what can be decoded, their sizes that are not."""
+    listed = {size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if rules.allows(size)}
+    if item.status == "ready":
+        for size in rules.sizes.difference(listed):
+            listed[size] = urls.rendition_on_request(item, size, as_of=as_of)
+    return listed
+
+
+def _words(item: Item, *, variant: ServedVariant) -> tuple[str | None, list[str]]:
+    """Caption and tags. Those read in the file may name the place that the variant does not tell."""
+    told = item.told_by_file
+    if told is None or variant is ServedVariant.ORIGINAL:
+        return item.caption, item.tags
+    caption = None if told.get("caption") else item.caption
+    return caption, [tag for tag in item.tags if tag not in told.get("tags", ())]
+
+
+def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, variant: ServedVariant) -> SignedUrl | None:
+    if variant in UNMADE:
+        return None
+    sign = urls.original if variant in _AS_UPLOADED else urls.location_free
+    return sign(item, as_of=as_of)
+
+
+def _link_to(gallery: PublicGallery) -> str | None:
+    """That of the grant, which the gateway may have got for a client that came by another address."""
+    if gallery.url is None:
+        return None
+    page = f"/g/{gallery.code}"
+    return link_base_url(gallery.url.removesuffix(page)) + page
+
+
+def present_gallery(
+    gallery: PublicGallery, contents: GalleryContents, *, kept_until: datetime
+) -> SharedGallery:
+    """kept_until: when this is given for the last time."""
+    expires_at = gallery.expires_at
+    return SharedGallery(
+        id=gallery.id,
+        code=gallery.code,
+        url=_link_to(gallery),
+        title=gallery.title,
+        visibility=gallery.visibility,
+        password_protected=gallery.password_protected,
+        location_free=gallery.location_free,
+        expires_at=expires_at,
+        expires_in=None if expires_at is None else seconds_left(expires_at, now=kept_until),
+        created_at=gallery.created_at,
+        item_count=contents.item_count,
+    )

@@ -1,0 +1,25 @@
+"""The parts that the use cases of the media service need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kappi_chassis.auth.verifier import Fetch
+from kappi_chassis.dependencies import ServiceDependencies
+from kappi_chassis.storage import ObjectHead, ObjectStore, UrlSigner
+
+from kappi_media.single_flight import SingleFlight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies(ServiceDependencies):
+    """grant_keys, account_keys: the published keys of grants and of access tokens.
+    joins, hashing: work under way on the parts and bytes of uploads, see `Multiparts` and `CompleteUpload`.
+    """
+
+    store: ObjectStore
+    signer: UrlSigner
+    grant_keys: Fetch
+    account_keys: Fetch
+    joins: SingleFlight[str, ObjectHead] = field(default_factory=SingleFlight)
+    hashing: SingleFlight[str, bytes | None] = field(default_factory=SingleFlight)

@@ -1,0 +1,1 @@
+"""The media service's domain: values and rules, without I/O."""

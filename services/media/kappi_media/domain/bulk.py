@@ -1,0 +1,18 @@
+"""What becomes of each item that one call changes."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class BulkOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item. pending: it will be moved soon. code: why it was refused, as in a problem
+    document."""
+
+    id: UUID
+    status: Literal["done", "pending", "refused"]
+    code: str | UnsetType = UNSET

@@ -1,0 +1,84 @@
+"""The requests that carry out an upload, and the URL of a download, as clients get them.
+
+A hundred are made for one answer: they are encoded as they are.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+Instant = Annotated[datetime, Meta(tz=True)]
+"""A UTC instant. Only of one with a zone does msgspec's schema say that it is a time."""
+
+
+class SignedUrl(msgspec.Struct, frozen=True):
+    """A GET without credentials until `expires_at`; Range and conditional requests work.
+
+    expires_in: seconds that are left when the answer comes, at least: some answers are kept for minutes.
+    """
+
+    url: str
+    expires_at: Instant
+    expires_in: int
+
+
+class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that puts the file into the store: this method, these headers exactly, the file as body."""
+
+    url: str
+    http_method: Literal["PUT"]
+    headers: dict[str, str]
+
+
+class SignedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A PUT of one part, with nothing but these headers; its answer's `ETag` names what came."""
+
+    number: int
+    url: str
+    headers: dict[str, str]
+
+
+class PresentPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part the store has. size: in bytes."""
+
+    number: int
+    size: int
+    etag: str
+
+
+class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """The file in parts 1 to `part_count`, each of `part_size` bytes but the last, which has the rest.
+
+    present: parts the store has, where it was asked. parts: signed URLs of the first that are missing; ask
+    for those of others when their turn comes. Empty while the store is away.
+    """
+
+    part_size: int
+    part_count: int
+    present: list[PresentPart] | UnsetType = UNSET
+    parts: list[SignedPart]
+
+
+class PromisedUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """An upload to carry out: `single` or `multipart`, as `method` says.
+
+    expires_at: of the signed URLs; ask for the upload to get fresh ones. expires_in: seconds until then.
+    state: only in the answer to a repeated request, where the upload has ended since; then there is nothing
+    to send. duplicate_of: an item
+    of the gallery with the declared SHA-256; a client that does not want it twice aborts the upload.
+    """
+
+    id: UUID
+    media_id: UUID
+    method: Literal["single", "multipart"]
+    expires_at: Instant
+    expires_in: int
+    single: SignedUpload | UnsetType = UNSET
+    multipart: MultipartUpload | UnsetType = UNSET
+    state: Literal["completed", "rejected", "aborted", "expired"] | UnsetType = UNSET
+    duplicate_of: UUID | UnsetType = UNSET

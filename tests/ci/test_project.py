@@ -1,0 +1,49 @@
+"""What is said of the version and the licence in several places is the same everywhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from email import message_from_bytes
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+_ROOT = Path(__file__).parents[2]
+_VERSION: str = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["version"]
+_PACKAGES = sorted(
+    path.parent
+    for folder in ("libs", "services", "deploy", "clients")
+    for path in _ROOT.glob(f"{folder}/*/pyproject.toml")
+)
+
+
+@pytest.mark.parametrize("package", _PACKAGES, ids=lambda path: path.name)
+def test_a_wheel_has_the_version_and_the_licence(package: Path, tmp_path: Path) -> None:
+    (wheel,) = map(Path, WheelBuilder(str(package)).build(directory=str(tmp_path), versions=["standard"]))
+    with ZipFile(wheel) as files:
+        info = wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"
+        metadata = message_from_bytes(files.read(f"{info}/METADATA"))
+        assert files.read(f"{info}/licenses/LICENSE") == (_ROOT / "LICENSE").read_bytes()
+    assert metadata["Version"] == _VERSION
+    assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_what_is_installed_is_this_version() -> None:
+    assert version("kappi-chassis") == _VERSION, "run `make install`"
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    changelog = (_ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
+    assert releases[0] == _VERSION
+    assert len(releases) > 1
+
+
+def test_clusters_run_the_image_of_this_version() -> None:
+    overlays = [path.read_text() for path in _ROOT.glob("deploy/k8s/overlays/*/kustomization.yaml")]
+    tags = [tag for text in overlays for tag in re.findall(r"newTag: ([\w.]+)", text)]
+    assert {tag for tag in tags if tag[0].isdigit()} == {_VERSION}
