@@ -30,7 +30,7 @@ def has_slow_tests(source: str) -> bool:
 def test_every_file_with_slow_tests_is_a_suite_and_watches_what_exists(script: ModuleType) -> None:
     tests = [
         path
-        for folder in ("libs", "services", "deploy", "tests")
+        for folder in ("clients", "libs", "services", "deploy", "tests")
         for path in _ROOT.glob(f"{folder}/**/test_*.py")
     ]
     marked = {str(path.relative_to(_ROOT)) for path in tests if has_slow_tests(path.read_text())}

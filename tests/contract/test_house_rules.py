@@ -23,7 +23,7 @@ _DOES_IO = re.compile(
 _NAMES_OF_NOTHING = frozenset({"utils", "util", "helpers", "helper", "manager", "common", "misc"})
 _TESTS = sorted(
     path
-    for folder in ("libs/*/tests", "services/*/tests", "deploy/*/tests", "tests")
+    for folder in ("clients/*/tests", "libs/*/tests", "services/*/tests", "deploy/*/tests", "tests")
     for path in _ROOT.glob(f"{folder}/**/*.py")
 )
 _STOPWATCH = re.compile(
@@ -118,6 +118,7 @@ def test_no_test_asserts_how_long_something_takes() -> None:
 def test_modules_are_named_after_what_is_in_them() -> None:
     modules = [
         *_SERVICES,
+        *_ROOT.glob("clients/*/kappi_*/**/*.py"),
         *_ROOT.glob("libs/*/kappi_*/**/*.py"),
         *_ROOT.glob("deploy/embedded/kappi_*/**/*.py"),
     ]

@@ -26,7 +26,11 @@ from kappi_identity.panel.login import COOKIE
 from kappi_media.use_cases.links import TOKEN_BYTES
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [path for part in ("services", "libs", "deploy") for path in (ROOT / part).rglob("kappi_*/**/*.py")]
+SOURCES = [
+    path
+    for part in ("services", "libs", "clients", "deploy")
+    for path in (ROOT / part).rglob("kappi_*/**/*.py")
+]
 NOW, LIFETIME = datetime(2026, 6, 1, tzinfo=UTC), timedelta(minutes=5)
 KEY = "galleries/1/2/original"
 LOCAL = LocalUrlSigner(base_url="https://kappi.example/store/", secret=b"s" * 32)

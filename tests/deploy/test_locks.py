@@ -17,7 +17,9 @@ _LOCKS = (
     ROOT / ".ci/deploy-tools.lock",
     ROOT / ".ci/docs.lock",
 )
-_PACKAGES = sorted([*ROOT.glob("services/*/pyproject.toml"), *ROOT.glob("libs/*/pyproject.toml")])
+_PACKAGES = sorted(
+    path for folder in ("clients", "libs", "services") for path in ROOT.glob(f"{folder}/*/pyproject.toml")
+)
 
 
 def pins(lock: Path) -> set[tuple[str, str]]:

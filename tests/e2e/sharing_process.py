@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kappi_embedded.client.journal import Note, read_note
+from kappi_client.journal import Note, read_note
 
 from tests.e2e.stacks import StackUnderTest
 

@@ -69,7 +69,8 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    path = tmp_path / "tram 28.mp4"
+    path = tmp_path / "trip" / "tram 28.mp4"
+    path.parent.mkdir()
     body = movie(MovieShape(faststart=True, codec="mpeg4"))
     noise = random.Random(28).randbytes(_FILM_BYTES - len(body) - 8)
     path.write_bytes(body + (len(noise) + 8).to_bytes(4, "big") + b"mdat" + noise)
@@ -125,6 +126,23 @@ async def test_python(
     done = await _python(blocks, _given(stack, gallery, film), tmp_path)
     assert done.stdout.startswith("tram 28.mp4 ")
     await _hold(phone, gallery, film)
+
+
+@pytest.mark.timeout(180)
+async def test_kappi_client(
+    stack: StackUnderTest, phone: Phone, photo: Path, film: Path, tmp_path: Path
+) -> None:
+    (example,) = examples("client")
+    given = {"address": stack.base_url, "photo": str(photo), "folder": str(film.parent)}
+    done = await _python([example], given, tmp_path, {"XDG_STATE_HOME": str(tmp_path / "state")})
+    link, key = re.findall(r"^link (\S+) access key (\S+)$", done.stdout, re.MULTILINE)[0]
+    stack.secrets.add(key)
+    assert re.search(r"^tram 28.mp4 \S+ ready$", done.stdout, re.MULTILINE)
+    assert "2 saved, 0 failed" in done.stdout
+    for path in (photo, film):
+        assert (tmp_path / "home" / path.name).read_bytes() == path.read_bytes()
+    assert len(await phone.items(link.rpartition("/")[2])) == 2
+    assert not list((tmp_path / "state").rglob("*.json")), "the journal of a complete upload is deleted"
 
 
 @pytest.mark.real_servers(only=True)

@@ -114,6 +114,8 @@ def share(
     After `kappi login` the gallery is the account's and does not expire. Interrupted, by whatever it may
     be, the same command goes on where it stopped.
     """
+    from kappi_client import NewGallery
+
     from kappi_embedded.commands.share import ShareRequest
     from kappi_embedded.commands.share import share as run
     from kappi_embedded.time_args import BadMoment, parse_duration
@@ -124,10 +126,7 @@ def share(
         raise typer.BadParameter(str(error), param_hint="--expires-in") from error
     request = ShareRequest(
         paths=files,
-        title=title,
-        expires_in_s=expires_in_s,
-        private=private,
-        password=password,
+        gallery=NewGallery(title=title, expires_in_s=expires_in_s, private=private, password=password),
         connection=connection,
         wait=wait,
         afresh=afresh,

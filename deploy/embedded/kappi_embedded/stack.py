@@ -8,9 +8,9 @@ from typing import Any
 
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.settings import PlatformSettings
+from kappi_client.addresses import BadAddress, base_url
 from pydantic import ValidationError
 
-from kappi_embedded.client.addresses import BadAddress, base_url
 from kappi_embedded.data_dir import DataDir, RunNote
 from kappi_embedded.plan import BY_NAME, WITH_DATABASE, data_dir_from
 

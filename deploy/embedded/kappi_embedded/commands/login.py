@@ -1,15 +1,14 @@
-"""`kappi login` and `kappi logout`: the account that shares and gets."""
+"""`kappi login` and `kappi logout`: the account of `kappi share` and `kappi get`."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 
+from kappi_client import ApiError, Client, Unreachable
+from kappi_client.logins import logins_folder
 from rich.markup import escape
 
-from kappi_embedded.client.api import ApiError, Unreachable
-from kappi_embedded.client.logins import Logins, logins_folder
 from kappi_embedded.commands.passwords import NoPassword
 from kappi_embedded.commands.terminal import fail, failed, out
 from kappi_embedded.stack import NotRunning, find_url
@@ -18,12 +17,11 @@ from kappi_embedded.stack import NotRunning, find_url
 def login(
     email: str, *, url: str | None, read_password: Callable[[], str], environ: Mapping[str, str]
 ) -> int:
-    """read_password: `prompted` or `from_stdin`. Returns the exit status."""
+    """Logs in and returns the exit status. read_password: `prompted` or `from_stdin`."""
     folder = logins_folder(environ)
     try:
         base_url = find_url(environ, url)
-        logins = Logins(folder, clock=time.time)
-        asyncio.run(logins.log_in(base_url, email, read_password()))
+        asyncio.run(Client(base_url, environ=environ).login(email, read_password()))
     except (NotRunning, NoPassword, ApiError, Unreachable) as error:
         return failed(error)
     except OSError as error:
@@ -35,11 +33,11 @@ def login(
 
 
 def logout(*, url: str | None, environ: Mapping[str, str]) -> int:
-    """Returns the exit status."""
+    """Logs out and returns the exit status."""
     folder = logins_folder(environ)
     try:
         base_url = find_url(environ, url)
-        ended = asyncio.run(Logins(folder, clock=time.time).log_out(base_url))
+        ended = asyncio.run(Client(base_url, environ=environ).logout())
     except NotRunning as error:
         return fail(str(error))
     except (ApiError, Unreachable) as error:

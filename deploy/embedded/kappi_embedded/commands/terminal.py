@@ -1,4 +1,4 @@
-"""Prints progress and results, on a terminal or in a log."""
+"""Progress and results, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from kappi_client import ApiError, DownloadProgress, Gallery, LocalFile, Meter, UploadProgress
+from kappi_client.progress import size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -23,10 +25,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from kappi_embedded.client.api import ApiError
-from kappi_embedded.client.files import LocalFile
-from kappi_embedded.client.meter import Meter, size
-from kappi_embedded.client.words import explained
+from kappi_embedded.commands.hints import explained
 
 _LINE_EVERY_S = 10.0
 _BARS_FROM_WIDTH = 80  # columns; a narrower terminal leaves the space to the text
@@ -39,13 +38,13 @@ for stream in (sys.stdout, sys.stderr):
 
 
 def fail(message: str) -> int:
-    """Print an error. Returns the exit status."""
+    """Prints what went wrong and returns the exit status."""
     err.print(f"[red]Error:[/red] {escape(message)}")
     return 1
 
 
 def failed(error: Exception) -> int:
-    """Print the error that ended a call to the API, or a step before it. Returns the exit status."""
+    """Like `fail`, for the error of a call to the API or of a step before it."""
     return fail(explained(error) if isinstance(error, ApiError) else str(error))
 
 
@@ -56,7 +55,7 @@ def plural(count: int, noun: str) -> str:
 
 
 class _Bars:
-    """Progress bars on a terminal; elsewhere one line per finished file."""
+    """Bars on a terminal, from `_start` on; without a terminal one line per finished file."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
@@ -72,13 +71,15 @@ class _Bars:
         return DownloadColumn(), TransferSpeedColumn()
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def _start(self) -> None:
+        self._progress.start()
 
     def _line(self, text: str) -> None:
         if not self._live:
@@ -88,11 +89,8 @@ class _Bars:
         self._progress.console.print(f"[yellow]![/yellow] {escape(text)}")
 
 
-class ShareBars(_Bars):
-    """The progress of an upload (see `client.share.Progress`).
-
-    Without a terminal it prints a line at intervals and one per finished file.
-    """
+class ShareBars(_Bars, UploadProgress):
+    """Progress of an upload. Without a terminal: a line every ten seconds, and one per finished file."""
 
     def __init__(self, *, files: int, size_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -107,6 +105,15 @@ class ShareBars(_Bars):
 
     def _columns(self) -> tuple[ProgressColumn, ...]:
         return (TextColumn("{task.fields[detail]}", table_column=Column(overflow="fold")),)
+
+    def continued(self, begun_at: str) -> None:
+        err.print(f"Going on with what was begun at {begun_at}.")
+
+    def restarted(self) -> None:
+        err.print("The gallery of the earlier call is gone (expired, deleted or claimed): beginning anew.")
+
+    def started(self, gallery: Gallery) -> None:
+        self._start()
 
     def hashed(self, count: int) -> None:
         self._progress.advance(self._hashing, count)
@@ -160,8 +167,8 @@ class ShareBars(_Bars):
             self._line(f"stored {self.meter.line()}{trouble}")
 
 
-class DownloadBars(_Bars):
-    """The progress of a download (see `client.download.Progress`)."""
+class DownloadBars(_Bars, DownloadProgress):
+    """Progress of a download."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,6 +178,7 @@ class DownloadBars(_Bars):
 
     def planned(self, *, files: int, size_bytes: int) -> None:
         self._files = files
+        self._start()
         self._progress.update(self._receiving, total=size_bytes)
 
     def received(self, count: int) -> None:

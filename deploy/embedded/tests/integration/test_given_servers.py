@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_chassis.testing.eventually import eventually
-from kappi_embedded.client.api import Api
+from kappi_client.api import Api
 from kappi_embedded.plan import WITH_DATABASE
 from kappi_embedded.testing import GENEROUS, EmbeddedStack
 

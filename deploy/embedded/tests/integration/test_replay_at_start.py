@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 from kappi_chassis.testing.eventually import eventually
-from kappi_embedded.client.api import Api
+from kappi_client.api import Api
 from kappi_embedded.replaying import PAGE
 from kappi_embedded.testing import EmbeddedStack
 

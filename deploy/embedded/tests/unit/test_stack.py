@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from kappi_embedded.client.galleries import Gallery
+from kappi_client.galleries import Gallery
 from kappi_embedded.commands.share import Links
 from kappi_embedded.data_dir import DataDir, RunNote
 from kappi_embedded.stack import find_phone_url, find_url

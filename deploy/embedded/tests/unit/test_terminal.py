@@ -2,7 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kappi_embedded.client.files import LocalFile
+from kappi_client.files import LocalFile
 from kappi_embedded.commands.terminal import ShareBars
 
 MB = 1_000_000
