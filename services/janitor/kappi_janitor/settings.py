@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 
 class JanitorSettings(DatabaseSettings):
-    """What the janitor can be told. Durations are ISO 8601: `PT1H`."""
+    """The settings of the janitor. Durations are ISO 8601: `PT1H`."""
 
     model_config = SettingsConfigDict(env_prefix="KAPPI_JANITOR_", frozen=True, extra="ignore")
 
