@@ -15,6 +15,7 @@ from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 # The embedded broker answers a fetch that found nothing only when its time is over, however soon a record
 # comes: a short wait is latency saved, a shorter one is CPU burnt by idle consumers.
 _FETCH_WAIT_MS = 25
+_JANITOR_FETCH_WAIT_MS = 100  # no request waits for the janitor
 _DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor's patience
 # A generous pool per service would only be memory: PostgreSQL's processes are the stack's biggest.
 _POOL_SIZE = 8
@@ -129,6 +130,8 @@ class Environments:
                     "KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json",
                     "KAPPI_MEDIA_ACCOUNT_JWKS_URL": addresses.url("identity") + JWKS_PATH,
                 }
+            case "janitor" if self._plan.needs_broker:
+                return {"KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_JANITOR_FETCH_WAIT_MS)}
             case "gateway":
                 return self._of_gateway(addresses)
             case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,13 +33,13 @@ class LagMonitor(faust.Monitor):
             self._reached[tp] = offset
             self._measure(tp)
 
-    def forget(self, partitions: Iterable[Any]) -> None:
-        """Removes the lag of partitions that another replica has now."""
-        for tp in partitions:
-            self._reached.pop(tp, None)
-            self._ends.pop(tp, None)
+    def forget(self) -> None:
+        """Removes the lag of all partitions, before they are shared out anew."""
+        for tp in self._reached:
             with suppress(KeyError):  # never measured
                 metrics.CONSUMER_LAG.remove(*self._labels(tp))
+        self._reached.clear()
+        self._ends.clear()
 
     def _measure(self, tp: Any) -> None:
         if tp in self._reached and tp in self._ends:

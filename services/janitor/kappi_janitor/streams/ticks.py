@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from kappi_chassis.bus import KafkaConnection, Processor, Record
 from kappi_chassis.bus.retention_gap import OnGap, report_gaps
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
+from kappi_contracts.topics import BY_NAME
 
 from kappi_janitor.errors import StreamsNotReady, StreamsStopped
 from kappi_janitor.streams.app import JanitorApp, build_app
@@ -68,7 +69,8 @@ class TickStream:
     async def _session(self) -> BaseException:
         """Returns why the broker was lost. Raises StreamsStopped for any other end."""
         try:
-            await self._reach_broker()  # Faust's own start leaves half a consumer where there is none
+            # Also because Faust's own start leaves half a consumer where no broker answers.
+            await self._look_for_gaps_at_start()
         except BROKER_IS_AWAY as error:
             return error
         monitor = LagMonitor(self._connection)
@@ -85,20 +87,13 @@ class TickStream:
             self._set_assigned(0)
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await app.stop()
-            monitor.forget(list(self._expected))
+            monitor.forget()
         if not isinstance(failure, BROKER_IS_AWAY):
             raise StreamsStopped(repr(failure)) from failure
         return failure
 
     def _set_assigned(self, partitions: int) -> None:
         metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(partitions)
-
-    async def _reach_broker(self) -> None:
-        client = AIOKafkaAdminClient(**self._connection.client_options())
-        try:
-            await client.start()
-        finally:
-            await client.close()
 
     def _build(self, monitor: LagMonitor) -> JanitorApp:
         app = build_app(self._connection, group=self._processor.group, monitor=monitor)
@@ -108,11 +103,11 @@ class TickStream:
 
         async def on_assigned(_: Any, assigned: set[Any], **__: Any) -> None:
             self._set_assigned(len(assigned))
-            self._expected = await self._look_for_gaps_at_start(app) if assigned else {}
+            self._expected.clear()
 
-        async def on_revoked(_: Any, revoked: set[Any], **__: Any) -> None:
+        async def on_revoked(*_: Any, **__: Any) -> None:
             self._set_assigned(0)
-            monitor.forget(revoked)
+            monitor.forget()
 
         async def sweep(stream: Any) -> None:
             # `noack`: Faust would acknowledge a record because its agent was stopped or failed.
@@ -121,31 +116,37 @@ class TickStream:
                 event.ack()
 
         app.on_partitions_assigned.connect(on_assigned)  # type: ignore[arg-type]  # Faust passes a set
-        app.on_partitions_revoked.connect(on_revoked)  # type: ignore[arg-type]  # as above
+        app.on_partitions_revoked.connect(on_revoked)
         app.agent(topic, name=f"{self._processor.group}.{TOPIC}")(sweep)
         return app
 
     async def _handle(self, app: JanitorApp, message: Any) -> None:
         wanted, self._expected[message.tp] = self._expected.get(message.tp), message.offset + 1
         if wanted is not None and message.offset > wanted:
-            await self._look_for_gaps(app, {message.tp: wanted})
+            await self._report_gaps({message.tp: wanted}, await app.consumer.earliest_offsets(message.tp))
         try:
             await self._processor.process(_record(message))
         except Exception as error:
             raise StreamsStopped(f"no dead letter was written: {error!r}") from error
 
-    async def _look_for_gaps_at_start(self, app: JanitorApp) -> dict[Any, int]:
-        """Returns the offsets this group wants next, as far as they are known."""
-        consumer: Any = app.consumer
-        committed = await consumer.seek_to_committed()
+    async def _look_for_gaps_at_start(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **self._connection.client_options(), group_id=self._processor.group, enable_auto_commit=False
+        )
+        try:
+            await consumer.start()  # it subscribes to nothing, so it does not join the group
+            topic = self._connection.topic(TOPIC)
+            partitions = [TopicPartition(topic, number) for number in range(BY_NAME[TOPIC].partitions)]
+            begins = await consumer.beginning_offsets(partitions)
+            wanted = {tp: await consumer.committed(tp) for tp in partitions}
+        finally:
+            await consumer.stop()
+        # A new group wants everything where the records can be sent again.
         from_nothing = None if self._on_gap is None else 0
-        wanted = {tp: from_nothing if offset is None else offset for tp, offset in committed.items()}
-        known = {tp: offset for tp, offset in wanted.items() if offset is not None}
-        await self._look_for_gaps(app, known)
-        return known
+        known = {tp: from_nothing if offset is None else offset for tp, offset in wanted.items()}
+        await self._report_gaps({tp: offset for tp, offset in known.items() if offset is not None}, begins)
 
-    async def _look_for_gaps(self, app: JanitorApp, wanted: Mapping[Any, int]) -> None:
-        begins = await app.consumer.earliest_offsets(*wanted)
+    async def _report_gaps(self, wanted: Mapping[Any, int], begins: Mapping[Any, int]) -> None:
         await report_gaps(wanted, begins, topic_of=self._connection.unprefixed, on_gap=self._on_gap)
 
 

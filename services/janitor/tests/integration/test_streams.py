@@ -7,13 +7,14 @@ import logging
 import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer, Transient
 from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.clock import new_id
@@ -29,8 +30,6 @@ from kappi_janitor.streams.ticks import TOPIC, TickStream
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 START_S = 30.0
-KEY = b"hourly"
-"""One key, one partition, as all ticks have."""
 
 
 def deletion() -> GalleryDeleted:
@@ -53,7 +52,9 @@ class Kafka:
         ids = []
         for event in events:
             envelope = Envelope(id=new_id(), source="/tests", time=NOW, sequence=1, data=event)
-            await self.send_raw(event.topic_name(), KEY, envelope.value(), envelope.headers())
+            await self.send_raw(
+                event.topic_name(), event.key().encode(), envelope.value(), envelope.headers()
+            )
             ids.append(envelope.id)
         return ids
 
@@ -85,14 +86,29 @@ class Kafka:
         return TickStream(self.connection, processor, on_gap=on_gap)
 
 
+@asynccontextmanager
+async def kafka_admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**connection.client_options())
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
 @pytest.fixture
-async def kafka(every_broker: Any, topic_prefix: str) -> AsyncIterator[Kafka]:
+async def kafka(every_broker: Any, topic_prefix: str, request: pytest.FixtureRequest) -> AsyncIterator[Kafka]:
     connection = KafkaConnection(
         bootstrap=every_broker.bootstrap, prefix=topic_prefix, fetch_max_wait_ms=20, session_timeout_ms=6_000
     )
+    if every_broker.kind == "embedded":
+        request.getfixturevalue("embedded_broker").create_topic(connection.topic(TOPIC), partitions=1)
+    else:
+        async with kafka_admin(connection) as admin:
+            await admin.create_topics([NewTopic(connection.topic(TOPIC), 1, 1)])
     producer = Producer(connection, source="/tests")
     kafka = Kafka(connection, producer)
-    await kafka.send_raw(TOPIC, KEY, b"", (("ignored", b""),))  # topics appear on first use
+    await kafka.send_raw(TOPIC, b"k", b"", (("ignored", b""),))  # poison
     yield kafka
     await producer.close()
 
@@ -155,7 +171,7 @@ async def test_the_offset_moves_once_the_tick_is_done_and_not_before(
 ) -> None:
     seen = Seen()
     await started(running, kafka.streams(seen))
-    await committed_becomes(kafka, 1)  # the record that opened the topic is a dead letter
+    await committed_becomes(kafka, 1)  # the first record is a dead letter
     first, second = tick(), tick()
     gate = seen.hold[second.key()] = asyncio.Event()
     ids = await kafka.send(first, second)
@@ -263,8 +279,8 @@ async def test_poison_and_bugs_go_to_the_dead_letters_and_the_ticks_go_on(
 
     seen, bug = Buggy(), tick()
     await started(running, kafka.streams(seen))
-    await kafka.send_raw(TOPIC, KEY, b"not JSON", (("ce_type", b"nonsense"),))
-    await kafka.send_raw(TOPIC, KEY, None)
+    await kafka.send_raw(TOPIC, b"k", b"not JSON", (("ce_type", b"nonsense"),))
+    await kafka.send_raw(TOPIC, b"k", None)
     _, last = await kafka.send(bug, tick())
     await seen.saw([last])
     await committed_becomes(kafka, 5)
@@ -273,7 +289,7 @@ async def test_poison_and_bugs_go_to_the_dead_letters_and_the_ticks_go_on(
     values = [letter.value for letter in letters]
     assert b"not JSON" in values
     assert None in values
-    assert len(values) == 4, "and the record that opened the topic"
+    assert len(values) == 4, "and the first record"
     assert {letter.why("group") for letter in letters} == {kafka.group}
 
 
@@ -286,7 +302,7 @@ async def test_a_failed_dead_letter_ends_the_stream_and_skips_nothing(
 
     streams = kafka.streams(Seen(), dead_letters=NoDeadLetters())
     with pytest.raises(StreamsStopped) as caught:
-        await asyncio.wait_for(streams.run(), START_S)  # the record that opened the topic is poison
+        await asyncio.wait_for(streams.run(), START_S)  # the first record is poison
     assert "the broker does not take it" in str(caught.value)
     ids = await kafka.send(tick())
     assert await kafka.committed() == 0
@@ -360,7 +376,7 @@ async def test_ticks_the_broker_dropped_before_they_were_read_are_reported(
 
     if every_broker.kind == "embedded":  # it keeps 5 MB of a partition
         for _ in range(14):
-            await kafka.send_raw(TOPIC, KEY, bytes(900_000))
+            await kafka.send_raw(TOPIC, b"k", bytes(900_000))
     else:
         await delete_all_records(kafka)
     seen = Seen()
@@ -370,14 +386,9 @@ async def test_ticks_the_broker_dropped_before_they_were_read_are_reported(
 
 
 async def delete_all_records(kafka: Kafka) -> None:
-    admin = AIOKafkaAdminClient(**kafka.connection.client_options())
-    await admin.start()
-    try:
-        (topic,) = await admin.describe_topics([kafka.connection.topic(TOPIC)])
-        partitions = [TopicPartition(topic["topic"], each["partition"]) for each in topic["partitions"]]
-        await admin.delete_records({each: RecordsToDelete(before_offset=-1) for each in partitions})
-    finally:
-        await admin.close()
+    async with kafka_admin(kafka.connection) as admin:
+        partition = TopicPartition(kafka.connection.topic(TOPIC), 0)
+        await admin.delete_records({partition: RecordsToDelete(before_offset=-1)})
 
 
 async def test_a_hole_in_the_offsets_alone_is_no_gap(kafka: Kafka, running: Background) -> None:
