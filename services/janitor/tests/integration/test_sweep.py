@@ -118,7 +118,7 @@ async def test_a_tick_interrupted_halfway_goes_on_where_it_was(
     assert set(found) == galleries
 
 
-async def test_a_claim_nobody_answered_is_made_again_by_the_next_tick(janitor: Any) -> None:
+async def test_an_unanswered_claim_is_made_again_by_the_next_tick(janitor: Any) -> None:
     await create(janitor, janitor.clock() + DAY)
     for days in (2, 3):
         await janitor.hear(tick(janitor.clock() + days * DAY))

@@ -33,14 +33,14 @@ async def test_replicas_emit_one_tick_per_turn_between_them(janitor: Any) -> Non
     assert {each.event.origin for each in ticks} == {"timer"}
 
 
-async def test_a_turn_that_began_while_nobody_ran_is_made_up_for_at_once(janitor: Any) -> None:
+async def test_a_turn_that_began_while_no_replica_ran_is_made_up_for_at_once(janitor: Any) -> None:
     janitor.clock.pass_by(timedelta(minutes=45))
     assert await timer(janitor)()
     assert (await janitor.published(JanitorTick))[0].event.at == janitor.clock()
 
 
 async def test_a_crash_between_the_turn_and_its_tick_loses_no_tick(janitor: Any) -> None:
-    """Both are one transaction: without the commit somebody else takes the turn."""
+    """Both are one transaction: without the commit another replica takes the turn."""
 
     class DiesBeforeCommit(Outbox):
         def row(self, event: Any) -> Any:
