@@ -47,13 +47,10 @@ def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor
         stream_processing_timeout=YEAR_S,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=30_000,
-        store="memory://",
         key_serializer="raw",
         value_serializer="raw",
         topic_allow_declare=False,
         topic_disable_leader=True,
-        web_enabled=False,
-        autodiscover=False,
         # Another supervisor would restart the agent behind the record that failed.
         agent_supervisor=CrashingSupervisor,
         # A rebalance must not wait for a tick that is tried again.

@@ -391,7 +391,9 @@ async def delete_all_records(kafka: Kafka) -> None:
         await admin.delete_records({partition: RecordsToDelete(before_offset=-1)})
 
 
-async def test_a_hole_in_the_offsets_alone_is_no_gap(kafka: Kafka, running: Background) -> None:
+async def test_a_gap_between_two_ticks_is_reported_and_a_hole_alone_is_not(
+    kafka: Kafka, running: Background
+) -> None:
     reported: list[str] = []
 
     async def on_gap(topic: str) -> None:
@@ -401,10 +403,13 @@ async def test_a_hole_in_the_offsets_alone_is_no_gap(kafka: Kafka, running: Back
     streams = kafka.streams(seen, on_gap=on_gap)
     await started(running, streams)
     await committed_becomes(kafka, 1)
-    for partition in streams._expected:
-        streams._expected[partition] = 0  # as after a hole; the record at 0 is still there
+    (partition,) = streams._expected
+    streams._expected[partition] = 0  # as after a hole; the record at 0 is still there
     await seen.saw(await kafka.send(tick()))
     assert reported == []
+    streams._expected[partition] = -1  # as if a record before the first one had been dropped
+    await seen.saw(await kafka.send(tick()))
+    assert reported == [TOPIC]
 
 
 async def test_logging_and_signals_stay_ours(kafka: Kafka, running: Background) -> None:
