@@ -20,8 +20,9 @@ from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 # The gateway consumes under a group name of its own per process, from the newest record on, so it never has a
 # backlog.
 _WITHOUT_BACKLOG = {"gateway"}
-# The events of media's worker, which has its own group so that a flood of uploads never delays a deletion.
-_WORKER_GROUPS = {("UploadCompleted", "media"): "media-worker"}
+# Groups beside the one named after the service: media's worker, so that a flood of uploads never delays a
+# deletion, and the janitor's Faust agent.
+_OWN_GROUPS = {("UploadCompleted", "media"): "media-worker", ("JanitorTick", "janitor"): "janitor-tick"}
 _POLL_S = 0.05
 
 
@@ -46,7 +47,7 @@ def consumer_groups() -> dict[str, tuple[str, ...]]:
     for topic in TOPICS:
         for consumer in topic.consumers:
             if consumer not in _WITHOUT_BACKLOG:
-                groups.setdefault(_WORKER_GROUPS.get((topic.name, consumer), consumer), []).append(topic.name)
+                groups.setdefault(_OWN_GROUPS.get((topic.name, consumer), consumer), []).append(topic.name)
     return {group: tuple(names) for group, names in groups.items()}
 
 

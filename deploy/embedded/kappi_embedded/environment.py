@@ -17,6 +17,7 @@ from kappi_embedded.plan import SERVICES, Plan, ServiceSpec
 # The embedded broker answers a fetch that found nothing only at the end of its wait, even if a record arrives
 # earlier. A short wait saves latency; a shorter one would make idle consumers burn CPU.
 _FETCH_WAIT_MS = 25
+_JANITOR_FETCH_WAIT_MS = 100  # no request waits for the janitor
 _DRAIN_TIMEOUT = "PT4S"  # shorter than the supervisor waits
 # A larger pool per service would only cost memory: PostgreSQL's processes are the largest of the stack.
 _POOL_SIZE = 8
@@ -131,6 +132,8 @@ class Environments:
                     "KAPPI_MEDIA_GRANT_JWKS_URL": f"{addresses.url('galleries')}/internal/jwks.json",
                     "KAPPI_MEDIA_ACCOUNT_JWKS_URL": addresses.url("identity") + JWKS_PATH,
                 }
+            case "janitor" if self._plan.needs_broker:
+                return {"KAPPI_KAFKA_FETCH_MAX_WAIT_MS": str(_JANITOR_FETCH_WAIT_MS)}
             case "gateway":
                 return self._of_gateway(addresses)
             case _:

@@ -1,4 +1,4 @@
-"""Which event leads to which use case."""
+"""The use case of each event."""
 
 from __future__ import annotations
 
@@ -6,49 +6,50 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kappi_chassis.bus.processor import Handler
-from kappi_chassis.inbox import once
+from kappi_chassis.clock import Clock, NewId
+from kappi_chassis.db import Database
+from kappi_chassis.inbox import Effect, once
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 
-from kappi_janitor.due_dates import RecordDueDate, RecordDueLink
-from kappi_janitor.purge_requests import RequestPurge
-from kappi_janitor.sweep import Sweep
+from kappi_janitor.use_cases.due_dates import RecordDueDate, RecordDueLink
+from kappi_janitor.use_cases.request_purge import (
+    PurgeDeletedGallery,
+    PurgeDeletedMedia,
+    PurgeDeletedPost,
+    PurgeUnusedFolder,
+)
 
 GROUP = "janitor"
+TICK_GROUP = "janitor-tick"
+"""A group of its own, because the embedded broker gives all partitions of a group to one member."""
 
 
 def handlers(
-    outbox: Outbox,
-    *,
-    record_due_date: RecordDueDate,
-    record_due_link: RecordDueLink,
-    order_purge: RequestPurge,
-    sweep: Sweep,
-    wake_purger: Callable[[], None],
+    database: Database, outbox: Outbox, *, clock: Clock, new_id: NewId, wake_purger: Callable[[], None]
 ) -> Mapping[str, Handler]:
-    """By topic, as a Processor wants them."""
+    """The handlers by topic, without the ticks."""
 
-    def then_purge(handler: Handler) -> Handler:
+    def then_purge(effect: Effect) -> Handler:
+        request = once(outbox, consumer=GROUP, effect=effect)
+
         async def handle(envelope: Envelope[Any]) -> bool:
-            news = await handler(envelope)
+            news = await request(envelope)
             if news:
                 wake_purger()
             return news
 
         return handle
 
-    delete_gallery = once(outbox, consumer=GROUP, effect=order_purge.of_gallery)
-    delete_media = once(outbox, consumer=GROUP, effect=order_purge.of_media)
-    delete_post = once(outbox, consumer=GROUP, effect=order_purge.of_post)
-    delete_folder = once(outbox, consumer=GROUP, effect=order_purge.of_folder)
+    record_due_date = RecordDueDate(database)
+    purge_media = then_purge(PurgeDeletedMedia(clock=clock, new_id=new_id))
     return {
-        "JanitorTick": sweep,
         "GalleryCreated": record_due_date,
         "GalleryUpdated": record_due_date,
-        "LinkCreated": record_due_link,
-        "GalleryDeleted": then_purge(delete_gallery),
-        "MediaDeleted": then_purge(delete_media),
-        "MediaRejected": then_purge(delete_media),
-        "ObjectsUnused": then_purge(delete_folder),
-        "PostDeleted": then_purge(delete_post),
+        "LinkCreated": RecordDueLink(database),
+        "GalleryDeleted": then_purge(PurgeDeletedGallery(clock=clock, new_id=new_id)),
+        "MediaDeleted": purge_media,
+        "MediaRejected": purge_media,
+        "ObjectsUnused": then_purge(PurgeUnusedFolder(clock=clock, new_id=new_id)),
+        "PostDeleted": then_purge(PurgeDeletedPost(clock=clock, new_id=new_id)),
     }

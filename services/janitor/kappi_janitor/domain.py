@@ -16,7 +16,7 @@ _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 PURGED_PREFIX = f"(galleries/{_UUID}/({_UUID}(/|[.][0-9]+/)?)?|posts/{_UUID}/)"
 """Prefixes that may be purged: of a gallery, an item with all its folders, one folder of an item, a post.
 
-Any other could take the objects of something else along. A regular expression of Python and of PostgreSQL.
+Any other could hold objects of something else. A regular expression of Python and of PostgreSQL.
 """
 
 
@@ -28,7 +28,7 @@ def check_purged_prefix(prefix: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One turn of the timer. number: counts up by one each turn, so it serves as the tick's sequence."""
+    """One turn of the timer. number: grows by one each turn; it is the tick's sequence."""
 
     number: int
     starts_at: datetime
@@ -36,7 +36,7 @@ class Bucket:
 
 
 def bucket_of(now: datetime, *, every: timedelta) -> Bucket:
-    """The turn that `now` falls in; replicas with the same interval agree on it."""
+    """Returns the turn that contains `now`; replicas with the same interval agree on it."""
     number = (now - _EPOCH) // every
     starts_at = _EPOCH + number * every
     return Bucket(number=number, starts_at=starts_at, ends_at=starts_at + every)
@@ -60,12 +60,12 @@ class PostScope:
 
 
 Scope = GalleryScope | PostScope
-"""What a purge removes."""
+"""The objects that a purge removes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A purge taken up by this process. requested_at: when the event that asked for it arrived here."""
+    """A purge leased by this process. requested_at: when the event that requested it arrived here."""
 
     id: UUID
     purge_id: UUID
@@ -75,15 +75,15 @@ class Lease:
 
 
 def next_sweep(*, requested_at: datetime, began_at: datetime, delays: Sequence[timedelta]) -> datetime | None:
-    """When to look under a prefix again, after a sweep that began at `began_at` found or left nothing.
+    """Returns when the next sweep of a prefix is due, after one that began at `began_at` left nothing.
 
     A URL signed just before the deletion still accepts its upload for minutes, and a large file on a slow
-    line lands hours after that. delays: counted from `requested_at`. None once the last one is past.
+    line arrives hours after that. delays: counted from `requested_at`. None once the last one is past.
     """
     return min((at for delay in delays if (at := requested_at + delay) > began_at), default=None)
 
 
 def retry_pause(attempts: int, *, longest: timedelta, jitter: float) -> timedelta:
-    """How long to wait after the nth failed attempt (from 1). jitter: 0 to 1, spreads the second half."""
+    """Returns the pause after the nth failed attempt (from 1). jitter: 0 to 1, spreads the second half."""
     doubled: timedelta = FIRST_PAUSE * 2 ** min(attempts - 1, 30)
     return min(doubled, longest) * (0.5 + jitter / 2)

@@ -1,4 +1,4 @@
-"""Expected failures of the janitor. None reaches a client: they decide what is tried again."""
+"""Expected failures of the janitor. No client sees one; they decide what is tried again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class KeysRefused(PurgeIncomplete):
 
 
 class LeftBehind(PurgeIncomplete):
-    """The prefix was emptied and still lists objects: somebody is writing there."""
+    """The prefix was emptied and still lists objects, because new ones are being written."""
 
 
 class StreamsStopped(Exception):
-    """The Faust app ended by itself. So must the process: what it did not acknowledge comes again."""
+    """The Faust app ended by itself. The process must end, too; records it did not acknowledge come again."""
 
 
 class StreamsNotReady(Exception):

@@ -26,13 +26,13 @@ due_galleries = Table(
     "due_galleries",
     metadata,
     Column("gallery_id", Uuid, primary_key=True),
-    # The gallery's own version as last heard of; 0 where a purge was the first we heard.
+    # The gallery's own version, the newest one known; 0 where a purge came first.
     Column("sequence", BigInteger, nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("deleted_at", DateTime(timezone=True)),
-    # The tick that claimed it last: a tick delivered again claims nothing twice.
+    # The last tick that claimed it, so that a tick delivered again claims nothing twice.
     Column("claimed_by", Uuid),
-    # Events this service published about the gallery: their sequence.
+    # The sequence of the events that this service published about the gallery.
     Column("published", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("sequence >= 0 AND published >= 0", name="counts_not_negative"),
     Index(
@@ -48,11 +48,11 @@ due_links = Table(
     "due_links",
     metadata,
     Column("link_id", Uuid, primary_key=True),
-    # The link's own version as heard of; the claim's event follows it.
+    # The link's own version; the event of the claim has the next one.
     Column("sequence", BigInteger, nullable=False),
     Column("media_id", Uuid, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    # By the wall clock. A deadline never moves, so one claim is all; the row stays against late duplicates.
+    # By the wall clock. A deadline never moves, so there is one claim; the row stays against late duplicates.
     Column("claimed_at", DateTime(timezone=True)),
     CheckConstraint("sequence >= 0", name="sequence_not_negative"),
     Index("ix_due_links_expires_at", "expires_at", "link_id", postgresql_where=text("claimed_at IS NULL")),
@@ -67,15 +67,15 @@ purges = Table(
     Column("gallery_id", Uuid),
     Column("media_id", Uuid),
     Column("post_id", Uuid),
-    # Events about the purge of a post: their sequence.
+    # The sequence of the events about the purge of a post.
     Column("published", BigInteger, nullable=False, server_default=text("0")),
     Column("requested_at", DateTime(timezone=True), nullable=False),
     Column("not_before", DateTime(timezone=True), nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("last_error", Text),
-    # Removed and not yet announced in an ObjectsPurged.
+    # Objects removed and not yet published in an ObjectsPurged.
     Column("objects", BigInteger, nullable=False, server_default=text("0")),
-    # Who works on it. A new request takes the lease away: what was seen under the prefix is out of date then.
+    # A new request removes the lease: the list of objects that the sweep has read is out of date then.
     Column("lease_id", Uuid),
     Column("leased_until", DateTime(timezone=True)),
     Column("swept_at", DateTime(timezone=True)),
@@ -92,7 +92,7 @@ purges = Table(
 ticks = Table(
     "ticks",
     metadata,
-    # Whoever inserts a turn's row first emits its tick.
+    # The replica that inserts a turn's row emits its tick.
     Column("starts_at", DateTime(timezone=True), primary_key=True),
 )
 

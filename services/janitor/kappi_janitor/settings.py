@@ -11,14 +11,14 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 
 class JanitorSettings(DatabaseSettings):
-    """What the janitor can be told. Durations are ISO 8601: `PT1H`."""
+    """The settings of the janitor. Durations are ISO 8601: `PT1H`."""
 
     model_config = SettingsConfigDict(env_prefix="KAPPI_JANITOR_", frozen=True, extra="ignore")
 
     port: int = Field(default=8004, description="Reserved; the janitor has no HTTP interface of its own")
     ops_port: int = 9004
     idempotency_secret: SecretStr = Field(
-        default=SecretStr(""), description="Not used: nobody posts to the janitor"
+        default=SecretStr(""), description="Not used: the janitor takes no requests"
     )
 
     tick_interval: timedelta = Field(default=timedelta(hours=1), gt=timedelta(0))
@@ -26,19 +26,20 @@ class JanitorSettings(DatabaseSettings):
 
     purge_concurrency: int = Field(default=4, ge=1, description="Prefixes purged at once by this process")
     purge_poll: timedelta = Field(
-        default=timedelta(seconds=2), description="Looking for purges another replica or a crash left behind"
+        default=timedelta(seconds=2),
+        description="Interval of looking for purges that another replica or a crash left",
     )
     purge_lease: timedelta = Field(
         default=timedelta(seconds=30),
-        description="A purge without a sign of life for so long is taken up by somebody else",
+        description="A purge without progress for so long is taken up by another replica",
     )
     purge_longest_pause: timedelta = Field(
         default=timedelta(minutes=5), description="Between attempts at a store that fails"
     )
     resweep_after: Annotated[tuple[timedelta, ...], NoDecode, BeforeValidator(words)] = Field(
         default=(timedelta(minutes=20), timedelta(days=1)),
-        description="When to look again, from the deletion on: after the longest life of a signed upload "
-        "URL, and after the slowest upload begun within it",
+        description="When a prefix is swept again, from the deletion on: after the longest life of a signed "
+        "upload URL, and after the slowest upload begun within it",
     )
 
     purge_retention: timedelta = Field(default=timedelta(days=30), description="Of finished ledger rows")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from kappi_chassis.bus import Processor, Record
+from kappi_chassis.bus.processor import Handler
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
@@ -21,10 +22,11 @@ from kappi_chassis.storage.local import LocalObjectStore
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
 from kappi_contracts.topics import BY_CE_TYPE
-from kappi_janitor import repository
-from kappi_janitor.main import Dependencies, build_processor, build_purger
-from kappi_janitor.purger import Purger
+from kappi_janitor.bootstrap import Dependencies, build_handlers, build_purge, build_purger, build_sweep
+from kappi_janitor.consumers import GROUP
 from kappi_janitor.settings import JanitorSettings
+from kappi_janitor.streams.ticks import TOPIC
+from kappi_janitor.use_cases.purge_prefix import PurgePrefix, Purger
 from sqlalchemy import text
 
 
@@ -117,6 +119,7 @@ class Janitor:
     deps: Dependencies
     processor: Processor
     purger: Purger
+    purge: PurgePrefix
     dead_letters: RecordingDeadLetters
     clock: Clock
     store: FaultyStore
@@ -141,8 +144,8 @@ class Janitor:
     async def work(self) -> int:
         """Do all that is due by the clock, as the purger's own loop would; returns how many sweeps."""
         done = 0
-        while leases := await self.purger._take(10):
-            await asyncio.gather(*(self.purger._work_on(lease) for lease in leases))
+        while leases := await self.purger.take(10):
+            await asyncio.gather(*(self.purge(lease) for lease in leases))
             done += len(leases)
         return done
 
@@ -229,12 +232,12 @@ async def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
 
 
 @pytest.fixture
-def cancelled_in_call(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
-    """`cancelled_in_call("claim_due", 3)`: the third call of that repository function does its work, then
-    the task it runs in is cancelled, before the commit."""
+def cancelled_in_call(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
+    """`cancelled_in_call(purges, "request_purge", 3)`: the third call of that function of a repository module
+    does its work, then the task it runs in is cancelled, before the commit."""
 
-    def arrange(name: str, number: int) -> None:
-        original, calls = getattr(repository, name), 0
+    def arrange(module: Any, name: str, number: int) -> None:
+        original, calls = getattr(module, name), 0
 
         async def call(*arguments: Any, **options: Any) -> Any:
             nonlocal calls
@@ -247,7 +250,7 @@ def cancelled_in_call(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], N
                 await asyncio.sleep(0)
             return found
 
-        monkeypatch.setattr(repository, name, call)
+        monkeypatch.setattr(module, name, call)
 
     return arrange
 
@@ -263,12 +266,18 @@ def make_janitor(database: Database, settings: JanitorSettings, clock: Clock) ->
         faulty = FaultyStore(store)
         deps = Dependencies(database=database, outbox=Outbox(database), store=faulty, clock=clock)
         dead_letters = RecordingDeadLetters()
-        purger = build_purger(deps, settings)
-        processor = build_processor(deps, settings, purger=purger, dead_letters=dead_letters)
+        purge = build_purge(deps, settings)
+        purger = build_purger(deps, settings, purge)
+        handlers: dict[str, Handler] = {
+            **build_handlers(deps, purger),
+            TOPIC: build_sweep(deps, settings, purger),
+        }
+        processor = Processor(group=GROUP, handlers=handlers, dead_letters=dead_letters, clock=clock)
         return Janitor(
             deps=deps,
             processor=processor,
             purger=purger,
+            purge=purge,
             dead_letters=dead_letters,
             clock=clock,
             store=faulty,

@@ -5,6 +5,7 @@ from kappi_embedded.data_dir import DataDir
 from kappi_embedded.environment import Addresses, Environments
 from kappi_embedded.plan import BY_NAME, SERVICES, read_plan
 
+FETCH_WAIT = "KAPPI_KAFKA_FETCH_MAX_WAIT_MS"
 ADDRESSES = Addresses(
     services={service.name: (number, number + 100) for number, service in enumerate(SERVICES, 2000)},
     kafka_bootstrap="127.0.0.1:9",
@@ -46,11 +47,16 @@ def test_a_service_gets_no_secret_of_another(tmp_path: Path) -> None:
 
 
 def test_what_the_caller_sets_wins(tmp_path: Path) -> None:
-    found = environments(
-        tmp_path, {"KAPPI_MEDIA_DATABASE_POOL_SIZE": "3", "KAPPI_KAFKA_FETCH_MAX_WAIT_MS": "200"}
-    )
+    found = environments(tmp_path, {"KAPPI_MEDIA_DATABASE_POOL_SIZE": "3", FETCH_WAIT: "200"})
     assert found["media"]["KAPPI_MEDIA_DATABASE_POOL_SIZE"] == "3"
-    assert found["media"]["KAPPI_KAFKA_FETCH_MAX_WAIT_MS"] == "200"
+    assert {env[FETCH_WAIT] for env in found.values()} == {"200"}
+
+
+def test_the_janitor_asks_the_embedded_broker_less_often(tmp_path: Path) -> None:
+    found = environments(tmp_path, {})
+    assert int(found["janitor"][FETCH_WAIT]) > int(found["media"][FETCH_WAIT])
+    with_kafka = environments(tmp_path, {"KAPPI_KAFKA_BOOTSTRAP": "127.0.0.1:9092"})
+    assert FETCH_WAIT not in with_kafka["janitor"]
 
 
 def test_only_the_gateway_is_for_outside_and_its_operations_are_not(tmp_path: Path) -> None:

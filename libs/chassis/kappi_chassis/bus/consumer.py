@@ -19,7 +19,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from kappi_chassis.bus.connection import KafkaConnection
 from kappi_chassis.bus.partition_queue import PartitionQueue, Spawn
 from kappi_chassis.bus.processor import Processor, Record
-from kappi_chassis.bus.retention_gap import OnGap
+from kappi_chassis.bus.retention_gap import OnGap, report_gaps
 from kappi_chassis.observability import metrics
 from kappi_chassis.observability.logs import get_logger
 
@@ -216,19 +216,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             self._beside(self._look_for_gaps({partition: expected}))
 
     async def _look_for_gaps(self, expected: Mapping[TopicPartition, int]) -> None:
-        """Tell of partitions that begin after what this group wants next.
-
-        Offsets alone do not tell: transactions and compaction leave holes in which nothing was lost.
-        """
         try:
             begins = await self._kafka.beginning_offsets(list(expected))
-            gaps = {tp: begins[tp] - wanted for tp, wanted in expected.items() if begins[tp] > wanted}
-            for partition, lost in gaps.items():
-                topic = self._connection.unprefixed(partition.topic)
-                metrics.CONSUMER_GAPS.labels(topic).inc()
-                _log.error("consumer.gap", topic=topic, partition=partition.partition, lost=lost)
-                if self._on_gap is not None:
-                    await self._on_gap(topic)
+            await report_gaps(expected, begins, topic_of=self._connection.unprefixed, on_gap=self._on_gap)
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("consumer.gap_not_examined", error=repr(error))
 

@@ -12,7 +12,8 @@ import pytest
 from kappi_chassis.bus import Record
 from kappi_chassis.clock import new_id
 from kappi_contracts.events import GalleryCreated, GalleryExpired, JanitorTick, LinkCreated, LinkExpired
-from kappi_janitor import sweep
+from kappi_janitor.repository import due_links
+from kappi_janitor.use_cases import sweep_due
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -136,10 +137,10 @@ async def test_more_than_a_page_is_claimed_once_each(janitor: Any) -> None:
 
 
 async def test_a_tick_interrupted_halfway_goes_on_where_it_was(
-    janitor: Any, cancelled_in_call: Callable[[str, int], None]
+    janitor: Any, cancelled_in_call: Callable[[Any, str, int], None]
 ) -> None:
     links = await create_many(janitor, 7)
-    cancelled_in_call("claim_due_links", 3)
+    cancelled_in_call(due_links, "expire_due_links", 3)
     event_id = new_id()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(janitor.hear(tick(janitor.clock() + DAY), event_id=event_id))
@@ -172,7 +173,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_next_link_is_kept(janitor
 async def test_claimed_links_are_forgotten_by_the_wall_clock_and_live_ones_never(
     janitor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "FORGET_BATCH", 2)
+    monkeypatch.setattr(sweep_due, "PRUNE_BATCH", 2)
     await create_many(janitor, 5)
     live = await create(janitor, janitor.clock() + 1000 * DAY)
 

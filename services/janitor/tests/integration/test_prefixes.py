@@ -12,8 +12,8 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db.migrations import alembic_config
 from kappi_contracts.events import ObjectsPurged
 from kappi_contracts.keys import folder_prefix, gallery_prefix, media_prefix, post_prefix
-from kappi_janitor import repository
 from kappi_janitor.domain import GalleryScope, check_purged_prefix
+from kappi_janitor.repository.purges import request_purge
 from sqlalchemy.exc import IntegrityError
 
 GALLERY_ID, MEDIA_ID, POST_ID = (UUID(f"0196a7c0-0000-7000-8000-00000000000{each}") for each in "abc")
@@ -25,7 +25,7 @@ async def enter(janitor: Any, prefix: str) -> None:
     scope = GalleryScope(gallery_id=GALLERY_ID, media_id=None, prefix=prefix)
     now = janitor.clock()
     async with janitor.deps.database.transaction() as connection:
-        await repository.request_purge(connection, purge_id=new_id(), scope=scope, now=now, not_before=now)
+        await request_purge(connection, purge_id=new_id(), scope=scope, now=now, not_before=now)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,13 @@ async def started(world: World, *program: Sequence[str], **environment: str) -> 
 
 NEVER_COMMITS = (
     "-c",
-    "from kappi_janitor import app, main\napp.COMMIT_INTERVAL_S = 3600\nmain.main()",
+    """
+from kappi_chassis.bus import consumer
+from kappi_janitor import main
+from kappi_janitor.streams import app
+consumer.COMMIT_EVERY_S = app.COMMIT_INTERVAL_S = 3600
+main.main()
+""",
 )
 
 
@@ -147,6 +153,39 @@ async def test_killed_between_the_commit_and_the_offset_it_does_nothing_twice(wo
     await purged()
     assert (await world.fetch("SELECT count(*) AS n FROM inbox"))[0]["n"] == 10
     assert (await world.store.list_page("galleries/")).objects == ()
+
+
+async def test_killed_after_a_sweep_and_before_its_offset_it_claims_no_link_twice(world: World) -> None:
+    process = await started(world, NEVER_COMMITS)
+    link = LinkCreated(
+        link_id=new_id(),
+        media_id=new_id(),
+        gallery_id=new_id(),
+        expires_at=NOW - timedelta(days=1),
+        created_at=NOW - timedelta(days=2),
+    )
+    await world.send(link)
+
+    async def known() -> None:
+        assert len(await world.fetch("SELECT 1 FROM due_links")) == 1
+
+    await eventually(known, 20.0)
+    await world.send(JanitorTick(schedule="hourly", at=NOW, origin="operator"))
+    claims = "SELECT key::uuid AS id FROM outbox WHERE topic = 'LinkExpired'"
+
+    async def claimed() -> None:
+        assert [row["id"] for row in await world.fetch(claims)] == [link.link_id]
+
+    await eventually(claimed, 20.0)
+    process.kill()
+    again = await started(world)
+
+    async def swept_again() -> None:
+        events = [json.loads(line) for line in again.log.read_text().splitlines()]
+        assert [event for event in events if event["event"] == "tick.swept" and event["origin"] == "operator"]
+
+    await eventually(swept_again, 20.0)
+    await claimed()
 
 
 @pytest.mark.timeout(300)

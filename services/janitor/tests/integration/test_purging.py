@@ -34,7 +34,7 @@ from kappi_contracts.keys import (
     post_picture_key,
     post_prefix,
 )
-from kappi_janitor import prefix_deletion, purger
+from kappi_janitor.use_cases import prefix_deletion, purge_prefix
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -206,7 +206,7 @@ async def test_a_key_that_keeps_failing_postpones_the_rest_of_the_purge_and_coun
 
 
 async def test_a_store_that_is_down_is_waited_out(janitor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purger, "retry_pause", lambda *_, **__: timedelta(milliseconds=1))
+    monkeypatch.setattr(purge_prefix, "retry_pause", lambda *_, **__: timedelta(milliseconds=1))
     gallery_id = new_id()
     await janitor.fill(gallery_prefix(gallery_id), objects=3)
     janitor.store.down = True
@@ -352,7 +352,7 @@ async def test_a_purge_whose_worker_died_is_taken_up_after_its_lease(janitor: An
     gallery_id = new_id()
     await janitor.fill(gallery_prefix(gallery_id), objects=3)
     await delete_gallery(janitor, gallery_id)
-    assert len(await janitor.purger._take(1)) == 1  # and then its process was killed
+    assert len(await janitor.purger.take(1)) == 1  # and then its process was killed
     assert await janitor.work() == 0
     janitor.clock.pass_by(timedelta(seconds=31))
     assert await janitor.work() == 1
@@ -398,7 +398,7 @@ async def test_a_bug_in_one_purge_does_not_stop_the_others(
             raise KeyError("a bug")
         await real(store, prefix, **options)
 
-    monkeypatch.setattr(purger, "delete_prefix", trips)
+    monkeypatch.setattr(purge_prefix, "delete_prefix", trips)
     async with Background() as running:
         running.start(janitor.purger.run())
         await delete_gallery(janitor, cursed)

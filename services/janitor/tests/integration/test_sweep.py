@@ -18,6 +18,7 @@ from kappi_contracts.events import (
     JanitorTick,
     ObjectsPurged,
 )
+from kappi_janitor.repository import due_galleries
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -103,10 +104,10 @@ async def test_a_tick_delivered_again_claims_nothing_twice(janitor: Any) -> None
 
 
 async def test_a_tick_interrupted_halfway_goes_on_where_it_was(
-    janitor: Any, cancelled_in_call: Callable[[str, int], None]
+    janitor: Any, cancelled_in_call: Callable[[Any, str, int], None]
 ) -> None:
     galleries = {await create(janitor, janitor.clock() + DAY) for _ in range(7)}
-    cancelled_in_call("claim_due", 3)
+    cancelled_in_call(due_galleries, "expire_due", 3)
     event_id = new_id()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(janitor.hear(tick(janitor.clock() + 2 * DAY), event_id=event_id))
@@ -117,7 +118,7 @@ async def test_a_tick_interrupted_halfway_goes_on_where_it_was(
     assert set(found) == galleries
 
 
-async def test_a_claim_nobody_answered_is_made_again_by_the_next_tick(janitor: Any) -> None:
+async def test_an_unanswered_claim_is_made_again_by_the_next_tick(janitor: Any) -> None:
     await create(janitor, janitor.clock() + DAY)
     for days in (2, 3):
         await janitor.hear(tick(janitor.clock() + days * DAY))
@@ -140,7 +141,7 @@ async def test_old_rows_are_forgotten_by_the_wall_clock_not_by_the_tick(janitor:
         GalleryDeleted(gallery_id=gallery_id, owner_id=None, reason="requested", deleted_at=now), sequence=2
     )
     live = await create(janitor, None)
-    await janitor.purger._work_on((await janitor.purger._take(1))[0])
+    await janitor.purge((await janitor.purger.take(1))[0])
     await janitor.query("INSERT INTO ticks VALUES (:at) RETURNING 1", at=now)
 
     async def rows() -> tuple[int, int, int]:
@@ -153,7 +154,7 @@ async def test_old_rows_are_forgotten_by_the_wall_clock_not_by_the_tick(janitor:
     await janitor.hear(tick(now + 400 * DAY))
     assert await rows() == (2, 1, 1)
     janitor.clock.pass_by(2 * DAY)  # past the last look
-    await janitor.purger._work_on((await janitor.purger._take(1))[0])
+    await janitor.purge((await janitor.purger.take(1))[0])
     janitor.clock.pass_by(91 * DAY)
     await janitor.hear(tick(janitor.clock()))
     assert await rows() == (1, 0, 0)

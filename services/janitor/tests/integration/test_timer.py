@@ -10,19 +10,19 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.testing.background import Background
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import JanitorTick
-from kappi_janitor.timer import Timer
+from kappi_janitor.use_cases.emit_tick import EmitTick
 
 HOUR = timedelta(hours=1)
 
 
-def timer(janitor: Any, *, every: timedelta = HOUR) -> Timer:
-    return Timer(Outbox(janitor.deps.database), every=every, clock=janitor.clock)
+def timer(janitor: Any, *, every: timedelta = HOUR) -> EmitTick:
+    return EmitTick(Outbox(janitor.deps.database), every=every, clock=janitor.clock)
 
 
 async def test_replicas_emit_one_tick_per_turn_between_them(janitor: Any) -> None:
     replicas = [timer(janitor) for _ in range(4)]
     for hour in range(3):
-        outcomes = await asyncio.gather(*(each.emit() for each in replicas for _ in range(3)))
+        outcomes = await asyncio.gather(*(each() for each in replicas for _ in range(3)))
         assert outcomes.count(True) == 1, f"turn {hour}"
         janitor.clock.pass_by(HOUR)
     ticks = await janitor.published(JanitorTick)
@@ -33,24 +33,24 @@ async def test_replicas_emit_one_tick_per_turn_between_them(janitor: Any) -> Non
     assert {each.event.origin for each in ticks} == {"timer"}
 
 
-async def test_a_turn_that_began_while_nobody_ran_is_made_up_for_at_once(janitor: Any) -> None:
+async def test_a_turn_that_began_while_no_replica_ran_is_made_up_for_at_once(janitor: Any) -> None:
     janitor.clock.pass_by(timedelta(minutes=45))
-    assert await timer(janitor).emit()
+    assert await timer(janitor)()
     assert (await janitor.published(JanitorTick))[0].event.at == janitor.clock()
 
 
 async def test_a_crash_between_the_turn_and_its_tick_loses_no_tick(janitor: Any) -> None:
-    """Both are one transaction: without the commit somebody else takes the turn."""
+    """Both are one transaction: without the commit another replica takes the turn."""
 
     class DiesBeforeCommit(Outbox):
         def row(self, event: Any) -> Any:
             raise asyncio.CancelledError
 
-    broken = Timer(DiesBeforeCommit(janitor.deps.database), every=HOUR, clock=janitor.clock)
+    broken = EmitTick(DiesBeforeCommit(janitor.deps.database), every=HOUR, clock=janitor.clock)
     try:
-        await broken.emit()
+        await broken()
     except asyncio.CancelledError:
-        assert await timer(janitor).emit()
+        assert await timer(janitor)()
     assert len(await janitor.published(JanitorTick)) == 1
 
 

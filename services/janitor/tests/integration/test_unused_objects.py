@@ -22,6 +22,7 @@ from kappi_contracts.events import (
 )
 from kappi_contracts.keys import folder_prefix, gallery_prefix, media_prefix, original_key
 from kappi_janitor import metrics
+from kappi_janitor.repository import purges
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -133,9 +134,9 @@ async def test_a_record_delivered_again_after_a_crash_asks_once(janitor: Any) ->
 
 
 async def test_a_crash_before_the_commit_asks_for_nothing_and_repeats(
-    janitor: Any, cancelled_in_call: Callable[[str, int], None]
+    janitor: Any, cancelled_in_call: Callable[[Any, str, int], None]
 ) -> None:
-    cancelled_in_call("request_purge", 1)
+    cancelled_in_call(purges, "request_purge", 1)
     event, event_id = unused(janitor), new_id()
     crashing = asyncio.create_task(janitor.hear(event, event_id=event_id))
     await asyncio.wait([crashing])

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 from kappi_chassis.storage import DeleteReport, ListedObject, ObjectPage, StorageUnavailable
 from kappi_contracts.keys import gallery_prefix
-from kappi_janitor import prefix_deletion
 from kappi_janitor.errors import KeysRefused, LeftBehind
-from kappi_janitor.prefix_deletion import KEY_ATTEMPTS, delete_prefix
+from kappi_janitor.use_cases import prefix_deletion
+from kappi_janitor.use_cases.prefix_deletion import KEY_ATTEMPTS, delete_prefix
 
 GALLERY_ID = UUID(int=1)
 PREFIX = gallery_prefix(GALLERY_ID)

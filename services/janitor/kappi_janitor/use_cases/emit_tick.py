@@ -1,4 +1,4 @@
-"""The timer: one JanitorTick per turn, over however many replicas."""
+"""Publishes one JanitorTick per turn of the timer, over all replicas."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_contracts.events import JanitorTick
 
-from kappi_janitor import metrics, repository
+from kappi_janitor import metrics
 from kappi_janitor.domain import bucket_of
+from kappi_janitor.repository import ticks
 
 SCHEDULE = "hourly"
 RETRY_S = 5.0
@@ -22,19 +23,33 @@ LONGEST_SLEEP_S = 60.0
 _log = get_logger(__name__)
 
 
-class Timer:
-    """Every replica runs one; the database decides whose tick it is."""
+class EmitTick:
+    """Every replica calls it; the database decides which of them emits."""
 
     def __init__(self, outbox: Outbox, *, every: timedelta, clock: Clock) -> None:
         self._outbox = outbox
         self._every = every
         self._clock = clock
 
+    async def __call__(self) -> bool:
+        """Publishes this turn's tick; False when another call already did."""
+        now = self._clock()
+        turn = bucket_of(now, every=self._every)
+        async with self._outbox.begin() as unit:
+            ours = await ticks.take_turn(unit.connection, turn.starts_at)
+            if ours:
+                tick = JanitorTick(schedule=SCHEDULE, at=now, origin="timer")
+                await unit.publish(tick, sequence=turn.number)
+        if ours:
+            metrics.TICKS_EMITTED.inc()
+            _log.info("timer.tick", at=now)
+        return ours
+
     async def run(self) -> None:
-        """Until cancelled. A turn that began while nobody ran is made up for at once."""
+        """Runs until it is cancelled. A turn that began while no replica ran is made up for at once."""
         while True:
             try:
-                await self.emit()
+                await self()
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -43,17 +58,3 @@ class Timer:
                 continue
             rest = bucket_of(self._clock(), every=self._every).ends_at - self._clock()
             await asyncio.sleep(min(max(rest.total_seconds(), 0.0), LONGEST_SLEEP_S))
-
-    async def emit(self) -> bool:
-        """Publish this turn's tick unless it was; True when it was ours."""
-        now = self._clock()
-        turn = bucket_of(now, every=self._every)
-        async with self._outbox.begin() as unit:
-            ours = await repository.take_turn(unit.connection, turn.starts_at)
-            if ours:
-                tick = JanitorTick(schedule=SCHEDULE, at=now, origin="timer")
-                await unit.publish(tick, sequence=turn.number)
-        if ours:
-            metrics.TICKS_EMITTED.inc()
-            _log.info("timer.tick", at=now)
-        return ours

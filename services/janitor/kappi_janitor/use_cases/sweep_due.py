@@ -1,4 +1,4 @@
-"""Use case: a tick. Claim what is due, hurry what waits, forget what is over."""
+"""Claims what is due at a tick, expedites purges that wait, removes rows past their retention."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from kappi_chassis.outbox import Outbox
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryExpired, JanitorTick, LinkExpired
 
-from kappi_janitor import metrics, repository
+from kappi_janitor import metrics
+from kappi_janitor.repository import due_galleries, due_links, purges
+from kappi_janitor.repository.retention import prune
 
-FORGET_BATCH = 5_000
+PRUNE_BATCH = 5_000
 TICK_RETENTION = timedelta(days=7)
 
 _log = get_logger(__name__)
@@ -33,11 +35,11 @@ class SweepPolicy:
     tombstone_retention: timedelta
 
 
-class Sweep:
-    """Handles JanitorTick. What is due is judged by the tick's `at`, not by the wall clock.
+class SweepDue:
+    """The handler of JanitorTick. The tick's `at` decides what is due, not the wall clock.
 
-    Needs no inbox: a gallery remembers the tick that claimed it, and a link that it was claimed, so a tick
-    that is delivered again, after a crash halfway say, goes on with what it had not come to.
+    It needs no inbox: a gallery keeps the tick that claimed it, and a link that it was claimed. A tick that
+    is delivered again, after a crash for example, goes on with the rest.
     """
 
     def __init__(
@@ -56,82 +58,82 @@ class Sweep:
         self._wake_purger = wake_purger
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
-        """Always True: a tick that finds nothing to do was not in vain."""
+        """Always True: a tick that finds nothing due is no duplicate."""
         tick: JanitorTick = envelope.data
         galleries = await _page_by_page(lambda: self._expire_galleries(tick, envelope.id))
         links = await _page_by_page(lambda: self._expire_links(tick))
-        hurried = await self._hurry(tick)
-        await self._forget()
+        expedited = await self._expedite_purges(tick)
+        await self._prune()
         _log.info(
             "tick.swept",
             at=tick.at,
             origin=tick.origin,
             claimed=galleries,
             links_claimed=links,
-            purges_hurried=hurried,
+            purges_expedited=expedited,
         )
         return True
 
     async def _expire_galleries(self, tick: JanitorTick, tick_id: UUID) -> int:
         async with self._outbox.begin() as unit:
-            page = await repository.expire_due(
+            page = await due_galleries.expire_due(
                 unit.connection, at=tick.at, tick_id=tick_id, limit=self._policy.page
             )
             for gallery in page:
-                claim = GalleryExpired(
+                expired = GalleryExpired(
                     gallery_id=gallery.gallery_id,
                     expires_at=gallery.expires_at,
                     as_of=tick.at,
                     origin=tick.origin,
                 )
-                await unit.publish(claim, sequence=gallery.published)
+                await unit.publish(expired, sequence=gallery.published)
         metrics.GALLERIES_CLAIMED.inc(len(page))
         return len(page)
 
     async def _expire_links(self, tick: JanitorTick) -> int:
         async with self._outbox.begin() as unit:
-            page = await repository.expire_due_links(
+            page = await due_links.expire_due_links(
                 unit.connection, at=tick.at, now=self._clock(), limit=self._policy.page
             )
             for link in page:
-                claim = LinkExpired(
+                expired = LinkExpired(
                     link_id=link.link_id,
                     media_id=link.media_id,
                     expires_at=link.expires_at,
                     as_of=tick.at,
                     origin=tick.origin,
                 )
-                await unit.publish(claim, sequence=link.sequence + 1)
+                await unit.publish(expired, sequence=link.sequence + 1)
         metrics.LINKS_CLAIMED.inc(len(page))
         return len(page)
 
-    async def _hurry(self, tick: JanitorTick) -> int:
+    async def _expedite_purges(self, tick: JanitorTick) -> int:
         now = self._clock()
         async with self._database.transaction() as connection:
-            hurried = await repository.expedite(connection, at=tick.at, now=now)
-            overdue, failing = await repository.count_unfinished(connection, now=now)
+            expedited = await purges.expedite(connection, at=tick.at, now=now)
+            overdue, failing = await purges.count_unfinished(connection, now=now)
         metrics.PURGES_OVERDUE.set(overdue)
         metrics.PURGE_FAILING.set(failing)
         self._wake_purger()
-        return hurried
+        return expedited
 
-    async def _forget(self) -> None:
-        # By the wall clock: a tick from the future must not take tombstones away before their time.
+    async def _prune(self) -> None:
+        # By the wall clock: a tick from the future must not remove tombstones before their time.
         now = self._clock()
         more = True
         while more:
             async with self._database.transaction() as connection:
-                more = await repository.prune(
+                more = await prune(
                     connection,
                     purges_before=now - self._policy.purge_retention,
                     tombstones_before=now - self._policy.tombstone_retention,
                     ticks_before=now - TICK_RETENTION,
-                    limit=FORGET_BATCH,
+                    limit=PRUNE_BATCH,
                 )
 
 
-async def _page_by_page(claim: Callable[[], Awaitable[int]]) -> int:
-    claimed = 0
-    while page := await claim():
-        claimed += page
-    return claimed
+async def _page_by_page(expire: Callable[[], Awaitable[int]]) -> int:
+    expired = 0
+    while page := await expire():
+        expired += page
+    return expired

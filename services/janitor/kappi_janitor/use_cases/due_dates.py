@@ -1,4 +1,4 @@
-"""Use case: keep the deadlines of galleries and expiring links, in whatever order the news of them comes."""
+"""Keeps the deadlines of galleries and expiring links, in whatever order their events come."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from kappi_chassis.db import Database
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryCreated, GalleryUpdated, LinkCreated
 
-from kappi_janitor import metrics, repository
+from kappi_janitor import metrics
+from kappi_janitor.repository import due_galleries, due_links
 
 
 class RecordDueDate:
-    """Handles GalleryCreated and GalleryUpdated.
+    """The handler of GalleryCreated and GalleryUpdated.
 
-    Needs no inbox: the gallery's sequence tells a duplicate, and an event that was overtaken, from news.
+    It needs no inbox: the gallery's sequence shows a duplicate, and an event that came too late.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def __call__(self, envelope: Envelope[Any]) -> bool:
-        """False when the event was a duplicate, overtaken, or its gallery is deleted."""
+        """False when the event was a duplicate or came too late, or when its gallery is deleted."""
         event: GalleryCreated | GalleryUpdated = envelope.data
         async with self._database.transaction() as connection:
-            news = await repository.record_due_date(
+            news = await due_galleries.record_due_date(
                 connection,
                 gallery_id=event.gallery_id,
                 expires_at=event.expires_at,
@@ -35,10 +36,10 @@ class RecordDueDate:
 
 
 class RecordDueLink:
-    """Handles LinkCreated.
+    """The handler of LinkCreated.
 
-    Needs no inbox: a link's deadline never moves, so whatever is known of a link already is all there is. Its
-    row outlives the claim, lest a duplicate that comes late leads to another one.
+    It needs no inbox: a link's deadline never moves, so the first event tells all. The row outlives the
+    claim, so that a late duplicate leads to no second one.
     """
 
     def __init__(self, database: Database) -> None:
@@ -48,7 +49,7 @@ class RecordDueLink:
         """False when the event was a duplicate."""
         event: LinkCreated = envelope.data
         async with self._database.transaction() as connection:
-            news = await repository.record_due_link(
+            news = await due_links.record_due_link(
                 connection,
                 link_id=event.link_id,
                 media_id=event.media_id,

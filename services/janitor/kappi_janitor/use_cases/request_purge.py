@@ -1,4 +1,7 @@
-"""Use case: an owner said *deleted* or *unused*. The event and its purge are noted in one transaction."""
+"""Requests a purge where an owner said *deleted* or *unused*.
+
+Each class is an effect for `inbox.once`: the event and its purge are recorded in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -12,47 +15,14 @@ from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted, MediaDeleted, MediaRejected, ObjectsUnused, PostDeleted
 from kappi_contracts.keys import folder_prefix, gallery_prefix, media_prefix, post_prefix
 
-from kappi_janitor import repository
 from kappi_janitor.domain import GalleryScope, PostScope, Scope, check_purged_prefix
+from kappi_janitor.repository import due_galleries, purges
 
 
-class RequestPurge:
-    """Effects of the events that say so, to be wrapped in `inbox.once`."""
-
+class _RequestPurge:
     def __init__(self, *, clock: Clock, new_id: NewId) -> None:
         self._clock = clock
         self._new_id = new_id
-
-    async def of_gallery(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
-        event: GalleryDeleted = envelope.data
-        prefix = gallery_prefix(event.gallery_id)
-        # The ledger's row before the gallery's, as everywhere: the other order could deadlock.
-        await self._request(unit, GalleryScope(gallery_id=event.gallery_id, media_id=None, prefix=prefix))
-        await repository.record_deletion(
-            unit.connection,
-            gallery_id=event.gallery_id,
-            deleted_at=event.deleted_at,
-            sequence=envelope.sequence,
-        )
-
-    async def of_media(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
-        event: MediaDeleted | MediaRejected = envelope.data
-        prefix = media_prefix(event.gallery_id, event.media_id)
-        scope = GalleryScope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix)
-        await self._request(unit, scope)
-        # A deleted item need not be kept for pages that show where it was.
-        await repository.expedite_item(unit.connection, event.media_id, now=self._clock())
-
-    async def of_post(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
-        event: PostDeleted = envelope.data
-        await self._request(unit, PostScope(post_id=event.post_id, prefix=post_prefix(event.post_id)))
-
-    async def of_folder(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
-        """A folder is never used again, so a purge that waits need not be taken back."""
-        event: ObjectsUnused = envelope.data
-        prefix = folder_prefix(event.gallery_id, event.media_id, event.folder)
-        scope = GalleryScope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix)
-        await self._request(unit, scope, not_before=event.purge_after)
 
     async def _request(self, unit: UnitOfWork, scope: Scope, *, not_before: datetime | None = None) -> None:
         """not_before: None for now. Raises Poison for a prefix that must not be purged."""
@@ -61,6 +31,52 @@ class RequestPurge:
         except ValueError as error:
             raise Poison(str(error)) from error
         now = self._clock()
-        await repository.request_purge(
+        await purges.request_purge(
             unit.connection, purge_id=self._new_id(), scope=scope, now=now, not_before=not_before or now
         )
+
+
+class PurgeDeletedGallery(_RequestPurge):
+    """The effect of GalleryDeleted."""
+
+    async def __call__(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        event: GalleryDeleted = envelope.data
+        prefix = gallery_prefix(event.gallery_id)
+        # The ledger's row before the gallery's, as everywhere: the other order could deadlock.
+        await self._request(unit, GalleryScope(gallery_id=event.gallery_id, media_id=None, prefix=prefix))
+        await due_galleries.record_deletion(
+            unit.connection,
+            gallery_id=event.gallery_id,
+            deleted_at=event.deleted_at,
+            sequence=envelope.sequence,
+        )
+
+
+class PurgeDeletedMedia(_RequestPurge):
+    """The effect of MediaDeleted and MediaRejected."""
+
+    async def __call__(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        event: MediaDeleted | MediaRejected = envelope.data
+        prefix = media_prefix(event.gallery_id, event.media_id)
+        scope = GalleryScope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix)
+        await self._request(unit, scope)
+        # No page shows a deleted item, so the folders that it left need not be kept.
+        await purges.expedite_item(unit.connection, event.media_id, now=self._clock())
+
+
+class PurgeDeletedPost(_RequestPurge):
+    """The effect of PostDeleted."""
+
+    async def __call__(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        event: PostDeleted = envelope.data
+        await self._request(unit, PostScope(post_id=event.post_id, prefix=post_prefix(event.post_id)))
+
+
+class PurgeUnusedFolder(_RequestPurge):
+    """The effect of ObjectsUnused. A folder is never used again, so no waiting purge is taken back."""
+
+    async def __call__(self, unit: UnitOfWork, envelope: Envelope[Any]) -> None:
+        event: ObjectsUnused = envelope.data
+        prefix = folder_prefix(event.gallery_id, event.media_id, event.folder)
+        scope = GalleryScope(gallery_id=event.gallery_id, media_id=event.media_id, prefix=prefix)
+        await self._request(unit, scope, not_before=event.purge_after)

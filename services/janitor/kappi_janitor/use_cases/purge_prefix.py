@@ -1,4 +1,4 @@
-"""The purger works through the ledger: lease, commit, empty the prefix, record."""
+"""Purges the prefixes of the ledger: lease, commit, empty the prefix, record."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectStore
 from kappi_contracts.events import ObjectsPurged, PostPurged
 
-from kappi_janitor import metrics, repository
+from kappi_janitor import metrics
 from kappi_janitor.domain import Lease, PostScope, next_sweep, retry_pause
-from kappi_janitor.prefix_deletion import delete_prefix
+from kappi_janitor.repository import due_galleries, purges
+from kappi_janitor.use_cases.prefix_deletion import delete_prefix
 
 MAX_ERROR_CHARACTERS = 500
 
@@ -28,7 +29,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgePolicy:
-    """How patient and how parallel purging is; see JanitorSettings."""
+    """Limits and intervals of purging; see JanitorSettings."""
 
     concurrency: int
     poll: timedelta
@@ -38,11 +39,11 @@ class PurgePolicy:
 
 
 class _LeaseLost(Exception):
-    """Somebody asked for the prefix again, or took it up because we seemed dead: it is theirs now."""
+    """The prefix was requested again, or its lease ran out: another sweep has it now."""
 
 
-class Purger:
-    """Many replicas may run one: leases keep them apart, and emptying a prefix twice is emptying it once."""
+class PurgePrefix:
+    """Empties one leased prefix and publishes that. Emptying a prefix twice is the same as once."""
 
     def __init__(
         self,
@@ -52,38 +53,15 @@ class Purger:
         *,
         policy: PurgePolicy,
         clock: Clock,
-        new_id: NewId,
     ) -> None:
         self._database = database
         self._outbox = outbox
         self._store = store
         self._policy = policy
         self._clock = clock
-        self._new_id = new_id
-        self._work = LeasedWork(
-            "purge", take=self._take, work=self._work_on, at_once=policy.concurrency, poll=policy.poll
-        )
 
-    def wake(self) -> None:
-        """The ledger may hold something due. Call after the commit; polling forgives a miss."""
-        self._work.wake()
-
-    async def run(self) -> None:
-        """Until cancelled. A purge under way then is taken up by another process once its lease is over."""
-        await self._work.run()
-
-    async def _take(self, limit: int) -> list[Lease]:
-        now = self._clock()
-        async with self._database.transaction() as connection:
-            return await repository.lease_purges(
-                connection,
-                lease_id=self._new_id(),
-                now=now,
-                until=now + self._policy.lease,
-                limit=limit,
-            )
-
-    async def _work_on(self, lease: Lease) -> None:
+    async def __call__(self, lease: Lease) -> None:
+        """Failures of the store postpone the purge; they are not raised."""
         started = time.perf_counter()
         outcome = "clean"
         try:
@@ -102,8 +80,8 @@ class Purger:
         async def on_removed(objects: int) -> None:
             async with self._database.transaction() as connection:
                 until = self._clock() + self._policy.lease
-                ours = await repository.note_progress(connection, lease, objects=objects, until=until)
-            if not ours:  # after the commit: the count stands
+                ours = await purges.note_progress(connection, lease, objects=objects, until=until)
+            if not ours:  # after the commit, so that the count stays
                 raise _LeaseLost
 
         await delete_prefix(self._store, lease.scope.prefix, on_removed=on_removed)
@@ -114,9 +92,7 @@ class Purger:
             requested_at=lease.requested_at, began_at=began_at, delays=self._policy.resweep_after
         )
         async with self._outbox.begin() as unit:
-            objects = await repository.finish_sweep(
-                unit.connection, lease, began_at=began_at, again_at=again_at
-            )
+            objects = await purges.finish_sweep(unit.connection, lease, began_at=began_at, again_at=again_at)
             if objects is None:
                 return
             await self._publish(unit, lease, objects=objects)
@@ -126,7 +102,7 @@ class Purger:
         scope, now = lease.scope, self._clock()
         if isinstance(scope, PostScope):
             purged = PostPurged(post_id=scope.post_id, prefix=scope.prefix, objects=objects, purged_at=now)
-            sequence = await repository.next_post_publication(unit.connection, lease.purge_id)
+            sequence = await purges.next_post_publication(unit.connection, lease.purge_id)
             await unit.publish(purged, sequence=sequence)
             return
         event = ObjectsPurged(
@@ -136,7 +112,7 @@ class Purger:
             objects=objects,
             purged_at=now,
         )
-        sequence = await repository.next_publication(unit.connection, scope.gallery_id)
+        sequence = await due_galleries.next_publication(unit.connection, scope.gallery_id)
         await unit.publish(event, sequence=sequence)
 
     async def _postpone(self, lease: Lease, error: Exception) -> None:
@@ -155,7 +131,7 @@ class Purger:
         )
         try:
             async with self._database.transaction() as connection:
-                await repository.postpone(
+                await purges.postpone(
                     connection,
                     lease,
                     not_before=self._clock() + pause,
@@ -164,4 +140,45 @@ class Purger:
         except Exception as failure:
             if not is_transient(failure):
                 raise
-            _log.warning("purger.lost_database", error=str(failure))  # its lease runs out by itself
+            _log.warning("purger.lost_database", error=str(failure))  # the lease runs out
+
+
+class Purger:
+    """Works through the ledger. Several replicas may run one: leases keep them apart."""
+
+    def __init__(
+        self,
+        database: Database,
+        purge: PurgePrefix,
+        *,
+        policy: PurgePolicy,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._clock = clock
+        self._new_id = new_id
+        self._work = LeasedWork(
+            "purge", take=self.take, work=purge, at_once=policy.concurrency, poll=policy.poll
+        )
+
+    def wake(self) -> None:
+        """Looks into the ledger at once. Call it after the commit; polling makes up for a missed call."""
+        self._work.wake()
+
+    async def run(self) -> None:
+        """Runs until it is cancelled. Another process takes up an unfinished purge once its lease is over."""
+        await self._work.run()
+
+    async def take(self, limit: int) -> list[Lease]:
+        """Leases up to `limit` purges that are due."""
+        now = self._clock()
+        async with self._database.transaction() as connection:
+            return await purges.lease_purges(
+                connection,
+                lease_id=self._new_id(),
+                now=now,
+                until=now + self._policy.lease,
+                limit=limit,
+            )

@@ -1,0 +1,207 @@
+"""The purge ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kappi_janitor.domain import GalleryScope, Lease, PostScope, Scope
+from kappi_janitor.models import purges
+
+
+async def request_purge(
+    connection: AsyncConnection, *, purge_id: UUID, scope: Scope, now: datetime, not_before: datetime
+) -> None:
+    """Enters a prefix into the ledger; a prefix that is there starts over, as its owner deleted it again.
+
+    not_before: when the first sweep is due. Later sweeps are counted from `now`.
+    """
+    statement = insert(purges).values(
+        id=purge_id,
+        prefix=scope.prefix,
+        requested_at=now,
+        not_before=not_before,
+        **_columns(scope),
+    )
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[purges.c.prefix],
+            set_={
+                "requested_at": statement.excluded.requested_at,
+                "not_before": statement.excluded.not_before,
+                "attempts": 0,
+                "last_error": None,
+                "lease_id": None,
+                "leased_until": None,
+                "swept_at": None,
+                "done_at": None,
+            },
+        )
+    )
+
+
+async def lease_purges(
+    connection: AsyncConnection, *, lease_id: UUID, now: datetime, until: datetime, limit: int
+) -> list[Lease]:
+    """Leases up to `limit` purges that are due and have no lease, longest due first."""
+    due = (
+        select(purges.c.id)
+        .where(
+            purges.c.done_at.is_(None),
+            purges.c.not_before <= now,
+            or_(purges.c.leased_until.is_(None), purges.c.leased_until <= now),
+        )
+        .order_by(purges.c.not_before)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = await connection.execute(
+        update(purges)
+        .where(purges.c.id.in_(due))
+        .values(lease_id=lease_id, leased_until=until)
+        .returning(
+            purges.c.id,
+            purges.c.gallery_id,
+            purges.c.media_id,
+            purges.c.post_id,
+            purges.c.prefix,
+            purges.c.requested_at,
+            purges.c.attempts,
+        )
+    )
+    return [
+        Lease(
+            id=lease_id,
+            purge_id=row.id,
+            scope=_scope(row),
+            requested_at=row.requested_at,
+            attempts=row.attempts,
+        )
+        for row in rows
+    ]
+
+
+async def note_progress(connection: AsyncConnection, lease: Lease, *, objects: int, until: datetime) -> bool:
+    """Adds the removed objects to the count, with or without the lease; False when the lease was lost."""
+    row = (
+        await connection.execute(
+            update(purges)
+            .where(purges.c.id == lease.purge_id)
+            .values(
+                objects=purges.c.objects + objects,
+                leased_until=case((purges.c.lease_id == lease.id, until), else_=purges.c.leased_until),
+            )
+            .returning(purges.c.lease_id)
+        )
+    ).one_or_none()
+    return row is not None and row.lease_id == lease.id
+
+
+async def finish_sweep(
+    connection: AsyncConnection, lease: Lease, *, began_at: datetime, again_at: datetime | None
+) -> int | None:
+    """Records that a sweep left nothing. again_at: when the next sweep is due, None for never.
+
+    Returns how many objects to announce. None when the lease was lost, or a later sweep found nothing new.
+    """
+    row = (
+        await connection.execute(
+            select(purges.c.objects, purges.c.swept_at)
+            .where(purges.c.id == lease.purge_id, purges.c.lease_id == lease.id)
+            .with_for_update()
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    await connection.execute(
+        update(purges)
+        .where(purges.c.id == lease.purge_id)
+        .values(
+            swept_at=began_at,
+            not_before=again_at or purges.c.not_before,
+            done_at=None if again_at else began_at,
+            attempts=0,
+            last_error=None,
+            objects=0,
+            lease_id=None,
+            leased_until=None,
+        )
+    )
+    return row.objects if row.swept_at is None or row.objects else None
+
+
+async def postpone(connection: AsyncConnection, lease: Lease, *, not_before: datetime, error: str) -> None:
+    """Records a failed attempt and when the next one is due, unless the lease was lost."""
+    await connection.execute(
+        update(purges)
+        .where(purges.c.id == lease.purge_id, purges.c.lease_id == lease.id)
+        .values(
+            attempts=purges.c.attempts + 1,
+            last_error=error,
+            not_before=not_before,
+            lease_id=None,
+            leased_until=None,
+        )
+    )
+
+
+async def expedite(connection: AsyncConnection, *, at: datetime, now: datetime) -> int:
+    """Makes every unfinished purge that is due by `at` due now; returns how many."""
+    result = await connection.execute(
+        update(purges)
+        .where(purges.c.done_at.is_(None), purges.c.not_before > now, purges.c.not_before <= at)
+        .values(not_before=now)
+    )
+    return result.rowcount
+
+
+async def expedite_item(connection: AsyncConnection, media_id: UUID, *, now: datetime) -> None:
+    """Makes the purges of the folders that an item left, in all galleries, due now."""
+    await connection.execute(
+        update(purges)
+        .where(purges.c.media_id == media_id, purges.c.done_at.is_(None), purges.c.not_before > now)
+        .values(not_before=now)
+    )
+
+
+async def count_unfinished(connection: AsyncConnection, *, now: datetime) -> tuple[int, int]:
+    """Returns the numbers of overdue and of failing purges."""
+    row = (
+        await connection.execute(
+            select(
+                func.count().filter(purges.c.not_before <= now),
+                func.count().filter(purges.c.attempts > 0),
+            ).where(purges.c.done_at.is_(None))
+        )
+    ).one()
+    return row[0], row[1]
+
+
+async def next_post_publication(connection: AsyncConnection, purge_id: UUID) -> int:
+    """Returns the sequence of the next event about the purge of a post."""
+    published: int = (
+        await connection.execute(
+            update(purges)
+            .where(purges.c.id == purge_id)
+            .values(published=purges.c.published + 1)
+            .returning(purges.c.published)
+        )
+    ).scalar_one()
+    return published
+
+
+def _columns(scope: Scope) -> dict[str, UUID | None]:
+    if isinstance(scope, PostScope):
+        return {"post_id": scope.post_id}
+    return {"gallery_id": scope.gallery_id, "media_id": scope.media_id}
+
+
+def _scope(row: Row[Any]) -> Scope:
+    if row.post_id is not None:
+        return PostScope(post_id=row.post_id, prefix=row.prefix)
+    return GalleryScope(gallery_id=row.gallery_id, media_id=row.media_id, prefix=row.prefix)

@@ -1,0 +1,1 @@
+"""The Faust part of the janitor: an agent over the ticks."""

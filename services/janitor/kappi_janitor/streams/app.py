@@ -1,0 +1,71 @@
+"""The Faust app: its settings, and what of Faust this service does not start."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from kappi_chassis.bus import KafkaConnection
+from mode.supervisors import CrashingSupervisor
+
+COMMIT_INTERVAL_S = 0.2
+YEAR_S = 365 * 24 * 3600.0
+
+
+class _Boot(BootStrategy):
+    enable_kafka_producer = False  # events go through the outbox
+    enable_web = False
+    enable_sensors = False  # the monitor's own statistics, computed each second, have no reader
+
+
+class JanitorApp(faust.App):
+    """A Faust app without tables."""
+
+    logger = logging.getLogger("faust.janitor")
+    """Keeps Faust's own messages at the log level of the `faust` loggers."""
+    BootStrategy = _Boot
+
+    async def on_first_start(self) -> None:
+        """Creates no data folder, because there are no tables."""
+
+
+def build_app(connection: KafkaConnection, *, group: str, monitor: faust.Monitor) -> JanitorApp:
+    """A Faust app that reads as `group`."""
+    return JanitorApp(
+        group,
+        monitor=monitor,
+        broker=f"kafka://{connection.bootstrap.replace(',', ';kafka://')}",
+        broker_credentials=credentials(connection.security or {}),
+        broker_session_timeout=connection.session_timeout_ms / 1000,
+        broker_heartbeat_interval=connection.session_timeout_ms / 3000,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        # A tick that is tried again for days must not cost the membership. Heartbeats go on meanwhile.
+        broker_max_poll_interval=YEAR_S,
+        # Faust measures it by a poll time that aiokafka never sets, and would report every partition.
+        stream_processing_timeout=YEAR_S,
+        consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=30_000,
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        # Another supervisor would restart the agent behind the record that failed.
+        agent_supervisor=CrashingSupervisor,
+        # A rebalance must not wait for a tick that is tried again.
+        stream_wait_empty=False,
+    )
+
+
+def credentials(security: dict[str, Any]) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """The security options of aiokafka as Faust takes them; None for a plain connection."""
+    context = security.get("ssl_context")
+    if "sasl_mechanism" in security:
+        return faust.SASLCredentials(
+            username=security["sasl_plain_username"],
+            password=security["sasl_plain_password"],
+            mechanism=security["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
