@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kappi_chassis.bus.processor import Handler
-from kappi_chassis.clock import Clock, NewId, new_id, utc_now
-from kappi_chassis.db import Database
-from kappi_chassis.outbox import Outbox
+from kappi_chassis.dependencies import ServiceDependencies
 from kappi_chassis.storage import ObjectStore
 
 from kappi_janitor.consumers import handlers
@@ -19,14 +17,8 @@ from kappi_janitor.use_cases.sweep_due import SweepDue, SweepPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
-    """The collaborators of all use cases; tests use a clock, ids and a store of their own."""
-
-    database: Database
-    outbox: Outbox
+class Dependencies(ServiceDependencies):
     store: ObjectStore
-    clock: Clock = utc_now
-    new_id: NewId = new_id
 
 
 def build_purge(deps: Dependencies, settings: JanitorSettings) -> PurgePrefix:
