@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kappi_media.probing.sniffing import SNIFF_BYTES, sniff
+from kappi_mediameta.probing.sniffing import SNIFF_BYTES, sniff
 
 CONTENT_TYPES = {
     ".3g2": "video/3gpp2",

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from kappi_media.probing.probe import ACCEPTED
+from kappi_mediameta.probing.probe import ACCEPTED
 
 from kappi_embedded.client.api import ApiError
 from kappi_embedded.client.meter import size

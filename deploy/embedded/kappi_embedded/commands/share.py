@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kappi_chassis.clock import utc_now
-from kappi_media.probing.probe import ACCEPTED
+from kappi_mediameta.probing.probe import ACCEPTED
 from rich.markup import escape
 
 from kappi_embedded.client.api import Api, ApiError, Unreachable

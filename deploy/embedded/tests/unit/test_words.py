@@ -1,7 +1,7 @@
 import pytest
 from kappi_embedded.client.api import ApiError
 from kappi_embedded.client.words import HINTS, REASONS, duration, explained, in_words, refusal
-from kappi_media.probing.rejection import RejectReason
+from kappi_mediameta.probing.rejection import RejectReason
 
 
 @pytest.mark.parametrize(
