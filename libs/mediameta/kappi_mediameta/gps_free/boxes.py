@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from kappi_mediameta.gps_free.box_walk import Box, children
+from kappi_mediameta.containers.iso_boxes import TOP_LEVEL, Box
+from kappi_mediameta.gps_free.box_walk import children
 from kappi_mediameta.gps_free.dash_cameras import zero_listed_blocks
 from kappi_mediameta.gps_free.edits import Region, Unremovable
 from kappi_mediameta.gps_free.heif_items import clean_items
 from kappi_mediameta.gps_free.telemetry import blank_telemetry
-from kappi_mediameta.probing.boxes import TOP_LEVEL
 
 _MEDIA: Final = frozenset(b"ftyp styp mdat mfra sidx ssix prft".split())
 _PADDING: Final = frozenset({b"free", b"skip", b"wide"})
@@ -49,7 +49,7 @@ _VALUE_HEADER_BYTES: Final = 16
 async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
     """Where the last box ends. ends_anywhere: what follows it is something else, and no fault."""
     end = 0
-    async for box in children(region, 0, region.size_bytes, ends_anywhere=True):
+    async for box in children(region, 0, region.size_bytes):
         await _clean(region, box)
         end = box.end
     if not ends_anywhere:
@@ -84,7 +84,7 @@ async def _clean(region: Region, box: Box) -> None:
 
 async def _clean_user_data(region: Region, box: Box) -> None:
     end = box.start
-    async for inner in children(region, box.start, box.end, ends_anywhere=True):
+    async for inner in children(region, box.start, box.end):
         await (_clean_meta if inner.name == b"meta" else blank)(region, inner)
         end = inner.end
     await region.erase(end, box.end - end)
@@ -92,7 +92,7 @@ async def _clean_user_data(region: Region, box: Box) -> None:
 
 async def _clean_children(region: Region, box: Box) -> None:
     end = box.start
-    async for inner in children(region, box.start, box.end, ends_anywhere=True):
+    async for inner in children(region, box.start, box.end):
         await _clean(region, inner)
         end = inner.end
     await region.erase(end, box.end - end)
@@ -100,23 +100,23 @@ async def _clean_children(region: Region, box: Box) -> None:
 
 async def _clean_descriptions(region: Region, stsd: Box) -> None:
     """Of pictures; those of sound and text have a form of their own for each coding, and stay."""
-    async for entry in children(region, stsd.start + 8, stsd.end, ends_anywhere=True):
+    async for entry in children(region, stsd.start + 8, stsd.end):
         if entry.name not in _CODED_PICTURES or entry.size_bytes < _PICTURE_ENTRY_BYTES:
             continue
         await region.erase(entry.start + _COMPRESSOR_AT, _COMPRESSOR_BYTES)
         start = entry.start + _PICTURE_ENTRY_BYTES
-        async for inner in children(region, start, entry.end, ends_anywhere=True):
+        async for inner in children(region, start, entry.end):
             if inner.name not in _OF_CODED_PICTURE:
                 await blank(region, inner)
 
 
 async def _clean_references(region: Region, dinf: Box) -> None:
     """Media lie in the file itself; where else they could lie is a text."""
-    async for table in children(region, dinf.start, dinf.end, ends_anywhere=True):
+    async for table in children(region, dinf.start, dinf.end):
         if table.name != b"dref" or table.size_bytes < 8:
             await blank(region, table)
             continue
-        async for entry in children(region, table.start + 8, table.end, ends_anywhere=True):
+        async for entry in children(region, table.start + 8, table.end):
             if entry.name in _REFERENCE:
                 await region.erase(entry.start + 4, max(0, entry.size_bytes - 4))
 
@@ -134,7 +134,7 @@ async def _clean_meta(region: Region, box: Box) -> None:
         return
     # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first box.
     skipped = 0 if await region.read(box.start + 4, 4) == b"hdlr" else 4
-    inner = [found async for found in children(region, box.start + skipped, box.end, ends_anywhere=True)]
+    inner = [found async for found in children(region, box.start + skipped, box.end)]
     by_name = {found.name: found for found in inner}
     end = inner[-1].end if inner else box.start
     if b"iloc" in by_name and b"iinf" in by_name:
@@ -150,12 +150,12 @@ async def _keeps_live_id(region: Region, by_name: Mapping[bytes, Box], inner: li
     keys, values = by_name.get(b"keys"), by_name.get(b"ilst")
     if keys is None or values is None or keys.size_bytes < 8:
         return False
-    found = [key async for key in children(region, keys.start + 8, keys.end, ends_anywhere=True)]
+    found = [key async for key in children(region, keys.start + 8, keys.end)]
     number = 0
     for position, key in enumerate(found, start=1):
         if key.size_bytes == len(_LIVE_KEY) and await region.read(key.start, key.size_bytes) == _LIVE_KEY:
             number = position
-    listed = [value async for value in children(region, values.start, values.end, ends_anywhere=True)]
+    listed = [value async for value in children(region, values.start, values.end)]
     kept = [
         value
         for value in listed

@@ -10,7 +10,7 @@ import struct
 from contextlib import suppress
 from typing import Final
 
-from kappi_mediameta.gps_free.box_walk import Box
+from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.gps_free.edits import MAX_VALUE_BYTES, Outside, Region, Unremovable
 
 _BLOCK_MARK: Final = b"freeGPS "

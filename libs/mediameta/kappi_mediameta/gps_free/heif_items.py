@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kappi_mediameta.gps_free.box_walk import Box, children
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.gps_free.box_walk import children
 from kappi_mediameta.gps_free.edits import Outside, Region, Unremovable
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 from kappi_mediameta.gps_free.kept_xmp import keep_little_xmp
@@ -67,9 +68,9 @@ async def _clean_item(region: Region, item: _Item, place: _Place | None, idat: B
 
 
 async def _clean_properties(region: Region, iprp: Box) -> None:
-    async for found in children(region, iprp.start, iprp.end, ends_anywhere=True):
+    async for found in children(region, iprp.start, iprp.end):
         if found.name == b"ipco":
-            async for each in children(region, found.start, found.end, ends_anywhere=True):
+            async for each in children(region, found.start, found.end):
                 if each.name not in _PROPERTIES:
                     await _blank(region, each)
         elif found.name != b"ipma":
@@ -97,7 +98,7 @@ async def _items(region: Region, iinf: Box) -> list[_Item]:
     version = (await region.read(iinf.start, 1))[0]
     found = []
     start = iinf.start + (6 if version == 0 else 8)
-    async for entry in children(region, start, iinf.end, ends_anywhere=True):
+    async for entry in children(region, start, iinf.end):
         if entry.name != b"infe" or entry.size_bytes < 12:
             await _blank(region, entry)
             continue

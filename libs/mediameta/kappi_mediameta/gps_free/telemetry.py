@@ -11,7 +11,8 @@ import struct
 from itertools import pairwise
 from typing import Final
 
-from kappi_mediameta.gps_free.box_walk import Box, children
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.gps_free.box_walk import children
 from kappi_mediameta.gps_free.edits import Region, Unremovable
 
 _APPLE_METADATA: Final = b"mebx"
@@ -28,7 +29,7 @@ async def blank_telemetry(region: Region, trak: Box) -> bool:
     table = await _down(region, trak, b"mdia", b"minf", b"stbl")
     if table is None:
         return False
-    boxes = {box.name: box async for box in children(region, table.start, table.end, ends_anywhere=True)}
+    boxes = {box.name: box async for box in children(region, table.start, table.end)}
     description = boxes.get(b"stsd")
     if await _handler(region, trak) in _KEPT_HANDLERS:
         return False
@@ -43,7 +44,7 @@ async def _down(region: Region, box: Box, *names: bytes) -> Box | None:
     for name in names:
         if found is None:
             return None
-        inner = children(region, found.start, found.end, ends_anywhere=True)
+        inner = children(region, found.start, found.end)
         found = next((child for child in [child async for child in inner] if child.name == name), None)
     return found
 
@@ -57,7 +58,7 @@ async def _handler(region: Region, trak: Box) -> bytes:
 
 
 async def _is_kept(region: Region, description: Box) -> bool:
-    async for entry in children(region, description.start + 8, description.end, ends_anywhere=True):
+    async for entry in children(region, description.start + 8, description.end):
         if entry.name != _APPLE_METADATA:
             return False
         others, kept = _KEPT_KEYS.subn(b"", await region.read(entry.start, entry.size_bytes))

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Final
 
+from kappi_mediameta.containers.iso_boxes import TOP_LEVEL, Box, read_box
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
-
-# What stands at the top level of a file, and in no other name can its last box be cut short.
-TOP_LEVEL: Final = frozenset(
-    name.encode()
-    for name in (
-        *("ftyp", "styp", "pdin", "moov", "moof", "mdat", "mfra", "sidx", "ssix", "prft", "emsg", "meta"),
-        *("meco", "idat", "free", "skip", "wide", "pnot", "uuid", "udta", "mpvd"),
-    )
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """name: four bytes as written. start, end: of the body, in bytes from the file's start."""
-
-    name: bytes
-    start: int
-    end: int
-
-    @property
-    def size_bytes(self) -> int:
-        return self.end - self.start
 
 
 class BoxReader:
@@ -85,14 +61,9 @@ class BoxReader:
         if self._boxes_left < 1:
             raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many boxes")
         self._boxes_left -= 1
-        size, name = struct.unpack(">I4s", await self._reader.read(position, 8))
-        header = 8
-        if size == 1:
-            size, header = struct.unpack(">Q", await self._reader.read(position + 8, 8))[0], 16
-        elif size == 0:  # "to the end of the file"; QuickTime also ends some lists with a zero
-            size = end - position
-        if size < header:
+        box = await read_box(self._reader, position, end)
+        if box is None:
             raise ProbeRejected(RejectReason.CORRUPT, "impossible box")
-        if position + size > end:
+        if box.end > end:
             raise ProbeRejected(overrun, "box does not fit")
-        return Box(name, position + header, position + size)
+        return box

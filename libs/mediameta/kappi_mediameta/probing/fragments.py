@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from kappi_mediameta.probing.boxes import Box, BoxReader
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.movie_tracks import Movie, Track, milliseconds
 from kappi_mediameta.probing.rejection import ProbeRejected
 
@@ -37,7 +38,7 @@ async def _by_fragment_index(boxes: BoxReader, moov: Box, movie: Movie, track: T
     """The last entry of the `mfra` box, which a file ends with, and the fragment it points at."""
     if boxes.size_bytes < moov.end + 16:
         return None
-    last = Box(b"", boxes.size_bytes - 16, boxes.size_bytes)
+    last = Box(b"", boxes.size_bytes - 16, boxes.size_bytes - 16, boxes.size_bytes)
     size, name, _, index_bytes = struct.unpack(">I4sII", await boxes.body(last, at_most=16))
     if (size, name) != (16, b"mfro") or not 16 < index_bytes <= min(
         _MAX_TABLE_BYTES, boxes.size_bytes - moov.end

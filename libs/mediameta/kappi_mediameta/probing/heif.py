@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kappi_mediameta.probing.boxes import Box, BoxReader
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.exif import exif_tags
 from kappi_mediameta.probing.facts import CaptureFacts, PictureHeader, ProbeLimits
 from kappi_mediameta.probing.heif_items import Extent, PictureItems, read_items
@@ -131,7 +132,7 @@ async def _grid_canvas(boxes: BoxReader, items: PictureItems, item_id: int) -> t
     if len(extents) != 1 or not 8 <= extents[0].length <= 64:
         raise ProbeRejected(RejectReason.CORRUPT, "grid without its description")
     at, length = extents[0].start, extents[0].length
-    body = await boxes.body(Box(b"grid", at, at + length), at_most=length)
+    body = await boxes.body(Box(b"grid", at, at, at + length), at_most=length)
     parts = items.parts.get(item_id, ())
     if (body[2] + 1) * (body[3] + 1) != len(parts):
         raise ProbeRejected(RejectReason.CORRUPT, f"grid of {len(parts)} parts")

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kappi_mediameta.probing.boxes import Box, BoxReader
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.xmp import XMP_ITEM_TYPE
 

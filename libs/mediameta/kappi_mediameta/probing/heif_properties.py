@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from kappi_mediameta.probing.boxes import Box, BoxReader
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.matrix import (
     IDENTITY,
     QUARTER_TURN,

@@ -10,7 +10,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from kappi_mediameta.probing.ebml import Element, ElementReader, parts, real, signed, string, unsigned
+from kappi_mediameta.containers.ebml import Element, parts, real, signed, string, unsigned
+from kappi_mediameta.probing.elements import ElementReader
 from kappi_mediameta.probing.exif import plausible_instant
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.matroska_tracks import VideoTrack, shown_track

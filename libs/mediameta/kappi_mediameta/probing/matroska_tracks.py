@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from kappi_mediameta.probing.ebml import parts, real, string, unsigned
+from kappi_mediameta.containers.ebml import parts, real, string, unsigned
 from kappi_mediameta.probing.movie_tracks import square_width
 
 _TRACK_ENTRY, _TYPE, _CODEC, _DEFAULT, _VIDEO, _FRAME_DURATION = 0xAE, 0x83, 0x86, 0x88, 0xE0, 0x23E383

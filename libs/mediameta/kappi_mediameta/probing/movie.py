@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from kappi_mediameta.probing.boxes import Box, BoxReader
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.fragments import fragments_ms
 from kappi_mediameta.probing.matrix import orientation_of, product

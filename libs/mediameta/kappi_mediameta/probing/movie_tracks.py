@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Final
 
-from kappi_mediameta.probing.boxes import Box, BoxReader
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.exif import plausible_instant
 from kappi_mediameta.probing.matrix import IDENTITY, Matrix
 from kappi_mediameta.probing.movie_tags import MAX_TAG_BYTES, keyed_tags, user_data_tags

@@ -10,7 +10,7 @@ import re
 import struct
 from typing import Final
 
-from kappi_mediameta.probing.ebml import element_at, parts, string
+from kappi_mediameta.containers.ebml import element_at, parts, string
 from kappi_mediameta.probing.formats import MediaFormat
 
 SNIFF_BYTES: Final = 4096  # as much of a file's start as `sniff` ever looks at

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from kappi_mediameta.containers.iso_boxes import Box
 from kappi_mediameta.probing.blocking import BlockingSource, at_once
-from kappi_mediameta.probing.boxes import Box, BoxReader
+from kappi_mediameta.probing.boxes import BoxReader
 from kappi_mediameta.probing.heif_items import PictureItems, read_items
 from kappi_mediameta.probing.source import BlockReader
 from PIL import Image
