@@ -11,32 +11,23 @@ from collections.abc import Mapping
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import TOP_LEVEL, Box
-from kappi_mediameta.gps_free.box_walk import children
-from kappi_mediameta.gps_free.dash_cameras import zero_listed_blocks
+from kappi_mediameta.gps_free.box_walk import blank, children, clean_children, descend
 from kappi_mediameta.gps_free.edits import Region, Unremovable
 from kappi_mediameta.gps_free.heif_items import clean_items
-from kappi_mediameta.gps_free.telemetry import blank_telemetry
+from kappi_mediameta.gps_free.media_data import MediaData
+from kappi_mediameta.gps_free.sample_descriptions import clean_descriptions
+from kappi_mediameta.gps_free.tracks import handler_of, is_kept
 
-_MEDIA: Final = frozenset(b"ftyp styp mdat mfra sidx ssix prft".split())
+_MEDIA: Final = frozenset(b"ftyp styp mdat sidx ssix prft".split())
+_FRAGMENT_INDEX: Final = (b"tfra", b"mfro")
 _PADDING: Final = frozenset({b"free", b"skip", b"wide"})
 _FRAGMENT: Final = frozenset(b"mfhd tfhd tfdt trun sbgp sgpd subs saiz saio senc".split())
 _INDEX: Final = frozenset(
-    b"mvhd tkhd elst mdhd elng vmhd smhd nmhd sthd mehd trex tref gmin clef prof enof "
+    b"mvhd tkhd elst mdhd elng vmhd smhd nmhd sthd mehd trex tref gmin clef prof enof stsd "
     b"stts ctts cslg stss stps stsh stdp stsz stz2 stsc stco co64 sdtp sbgp sgpd subs saiz saio padb".split()
 )
 _KEPT: Final = _MEDIA | _FRAGMENT | _INDEX
-# Sample entries of pictures, with what a decoder reads behind the 78 bytes that all have.
-_CODED_PICTURES: Final = frozenset(
-    b"avc1 avc3 hvc1 hev1 dvh1 dvhe av01 vp08 vp09 mp4v s263 H263 h263 jpeg mjpa mjpb "
-    b"apch apcn apcs apco ap4h ap4x".split()
-)
-_OF_CODED_PICTURE: Final = frozenset(
-    b"avcC hvcC lhvC av1C vpcC esds d263 dvcC dvvC dvwC SmDm CoLL colr pasp clap btrt gama fiel mdcv clli "
-    b"cclv amve st3d sv3d".split()
-)
-_COMPRESSOR_AT, _COMPRESSOR_BYTES, _PICTURE_ENTRY_BYTES = 42, 32, 78
-_CONTAINERS: Final = frozenset(b"moov trak edts mdia minf stbl gmhd tapt mvex moof traf mpvd".split())
-"""`mpvd` is Samsung's film behind a HEIC."""
+_CONTAINERS: Final = frozenset(b"moov edts mdia minf stbl gmhd tapt mvex moof traf".split())
 _HANDLER_BYTES: Final = 24
 """Of a handler, before its name."""
 _REFERENCE: Final = frozenset({b"url ", b"urn ", b"alis", b"rsrc"})
@@ -47,11 +38,19 @@ _VALUE_HEADER_BYTES: Final = 16
 
 
 async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
-    """Where the last box ends. ends_anywhere: what follows it is something else, and no fault."""
+    """Returns where the last box ends. ends_anywhere: what follows it is something else, and no fault."""
     end = 0
-    async for box in children(region, 0, region.size_bytes):
-        await _clean(region, box)
+    media = MediaData(region)
+    cleaner = _Cleaner(region, media)
+    boxes = [box async for box in children(region, 0, region.size_bytes)]
+    for box in boxes:
+        if box.name == b"moov":
+            await media.keep_movie(box)
+        elif box.name == b"moof":
+            await media.keep_fragment(box)
+        await cleaner.clean(box)
         end = box.end
+    await media.erase_others(box for box in boxes if box.name == b"mdat")
     if not ends_anywhere:
         if not end or (await region.read(end, min(8, region.size_bytes - end)))[4:] in TOP_LEVEL:
             raise Unremovable("a box does not fit")
@@ -59,55 +58,81 @@ async def clean_boxes(region: Region, *, ends_anywhere: bool = False) -> int:
     return end
 
 
-async def _clean(region: Region, box: Box) -> None:
-    if box.name == b"gps ":
-        await zero_listed_blocks(region, box)
-    if box.name == b"trak" and await blank_telemetry(region, box):
-        await blank(region, box)
-    elif box.name in _CONTAINERS:
-        await _clean_children(region, box)
-    elif box.name == b"udta":
-        await _clean_user_data(region, box)
-    elif box.name == b"meta":
-        await _clean_meta(region, box)
-    elif box.name == b"hdlr":
-        await region.erase(box.start + _HANDLER_BYTES, max(0, box.size_bytes - _HANDLER_BYTES))
-    elif box.name == b"stsd":
-        await _clean_descriptions(region, box)
-    elif box.name == b"dinf":
-        await _clean_references(region, box)
-    elif box.name in _PADDING:
-        await region.erase(box.start, box.size_bytes)
-    elif box.name not in _KEPT:
-        await blank(region, box)
+class _Cleaner:
+    """Cleans the boxes of one file. media: is told where items lie."""
 
+    def __init__(self, region: Region, media: MediaData) -> None:
+        self._region = region
+        self._media = media
 
-async def _clean_user_data(region: Region, box: Box) -> None:
-    end = box.start
-    async for inner in children(region, box.start, box.end):
-        await (_clean_meta if inner.name == b"meta" else blank)(region, inner)
-        end = inner.end
-    await region.erase(end, box.end - end)
+    async def clean(self, box: Box) -> None:
+        region = self._region
+        if box.name == b"trak":
+            await self._clean_track(box)
+        elif box.name == b"mpvd":  # Samsung's film behind a HEIC: a file of its own
+            await clean_boxes(region.part(box.start, box.size_bytes))
+        elif box.name == b"mfra":
+            await clean_children(region, box.start, box.end, _FRAGMENT_INDEX)
+        elif box.name in _CONTAINERS:
+            await self._clean_children(box)
+        elif box.name == b"udta":
+            await self._clean_user_data(box)
+        elif box.name == b"meta":
+            await self._clean_meta(box)
+        elif box.name == b"hdlr":
+            await region.erase(box.start + _HANDLER_BYTES, max(0, box.size_bytes - _HANDLER_BYTES))
+        elif box.name == b"dinf":
+            await _clean_references(region, box)
+        elif box.name in _PADDING:
+            await region.erase(box.start, box.size_bytes)
+        elif box.name not in _KEPT:
+            await blank(region, box)
 
+    async def _clean_track(self, trak: Box) -> None:
+        region = self._region
+        if not await is_kept(region, trak):
+            await blank(region, trak)
+            return
+        description = await descend(region, trak, b"mdia", b"minf", b"stbl", b"stsd")
+        if description is not None:
+            await clean_descriptions(region, description, await handler_of(region, trak))
+        await self._clean_children(trak)
 
-async def _clean_children(region: Region, box: Box) -> None:
-    end = box.start
-    async for inner in children(region, box.start, box.end):
-        await _clean(region, inner)
-        end = inner.end
-    await region.erase(end, box.end - end)
+    async def _clean_user_data(self, box: Box) -> None:
+        end = box.start
+        async for inner in children(self._region, box.start, box.end):
+            if inner.name == b"meta":
+                await self._clean_meta(inner)
+            else:
+                await blank(self._region, inner)
+            end = inner.end
+        await self._region.erase(end, box.end - end)
 
+    async def _clean_children(self, box: Box) -> None:
+        end = box.start
+        async for inner in children(self._region, box.start, box.end):
+            await self.clean(inner)
+            end = inner.end
+        await self._region.erase(end, box.end - end)
 
-async def _clean_descriptions(region: Region, stsd: Box) -> None:
-    """Of pictures; those of sound and text have a form of their own for each coding, and stay."""
-    async for entry in children(region, stsd.start + 8, stsd.end):
-        if entry.name not in _CODED_PICTURES or entry.size_bytes < _PICTURE_ENTRY_BYTES:
-            continue
-        await region.erase(entry.start + _COMPRESSOR_AT, _COMPRESSOR_BYTES)
-        start = entry.start + _PICTURE_ENTRY_BYTES
-        async for inner in children(region, start, entry.end):
-            if inner.name not in _OF_CODED_PICTURE:
-                await blank(region, inner)
+    async def _clean_meta(self, box: Box) -> None:
+        """Keeps the items of a picture, or of a film what binds it to its picture."""
+        region = self._region
+        if box.size_bytes < 8:
+            await blank(region, box)
+            return
+        # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first box.
+        skipped = 0 if await region.read(box.start + 4, 4) == b"hdlr" else 4
+        inner = [found async for found in children(region, box.start + skipped, box.end)]
+        by_name = {found.name: found for found in inner}
+        end = inner[-1].end if inner else box.start
+        if b"iloc" in by_name and b"iinf" in by_name:
+            for start, length in await clean_items(region, inner):
+                self._media.keep(start, length)
+        elif not await _keeps_live_id(region, by_name, inner):
+            await blank(region, box)
+            return
+        await region.erase(end, box.end - end)
 
 
 async def _clean_references(region: Region, dinf: Box) -> None:
@@ -119,31 +144,6 @@ async def _clean_references(region: Region, dinf: Box) -> None:
         async for entry in children(region, table.start + 8, table.end):
             if entry.name in _REFERENCE:
                 await region.erase(entry.start + 4, max(0, entry.size_bytes - 4))
-
-
-async def blank(region: Region, box: Box) -> None:
-    """Make it `free`. Its name stands four bytes behind its beginning, before a long size if it has one."""
-    await region.write(box.begin + 4, b"free")
-    await region.erase(box.start, box.size_bytes)
-
-
-async def _clean_meta(region: Region, box: Box) -> None:
-    """The items of a picture, or of a film what binds it to its picture."""
-    if box.size_bytes < 8:
-        await blank(region, box)
-        return
-    # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first box.
-    skipped = 0 if await region.read(box.start + 4, 4) == b"hdlr" else 4
-    inner = [found async for found in children(region, box.start + skipped, box.end)]
-    by_name = {found.name: found for found in inner}
-    end = inner[-1].end if inner else box.start
-    if b"iloc" in by_name and b"iinf" in by_name:
-        await clean_items(region, inner)
-        await region.erase(end, box.end - end)
-    elif not await _keeps_live_id(region, by_name, inner):
-        await blank(region, box)
-    else:
-        await region.erase(end, box.end - end)
 
 
 async def _keeps_live_id(region: Region, by_name: Mapping[bytes, Box], inner: list[Box]) -> bool:
@@ -171,7 +171,7 @@ async def _keeps_live_id(region: Region, by_name: Mapping[bytes, Box], inner: li
             await blank(region, value)
     for other in inner:
         if other.name == b"hdlr":
-            await _clean(region, other)
+            await region.erase(other.start + _HANDLER_BYTES, max(0, other.size_bytes - _HANDLER_BYTES))
         elif other not in (keys, values):
             await blank(region, other)
     return True

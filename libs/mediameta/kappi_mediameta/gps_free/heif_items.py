@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kappi_mediameta.containers.iso_boxes import Box
-from kappi_mediameta.gps_free.box_walk import children
+from kappi_mediameta.gps_free.box_walk import blank, children, clean_children
 from kappi_mediameta.gps_free.edits import Outside, Region, Unremovable
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 from kappi_mediameta.gps_free.kept_xmp import keep_little_xmp
@@ -36,19 +36,36 @@ class _Place:
     extents: tuple[tuple[int, int], ...]
 
 
-async def clean_items(region: Region, meta: Sequence[Box]) -> None:
-    """meta: the boxes of a `meta` box."""
+async def clean_items(region: Region, meta: Sequence[Box]) -> list[tuple[int, int]]:
+    """Returns where the items lie in the file, start and length each. meta: the boxes of a `meta` box."""
     by_name = {found.name: found for found in meta}
     places = await _Locations(region, by_name[b"iloc"]).read()
-    for item in await _items(region, by_name[b"iinf"]):
-        await _clean_item(region, item, places.get(item.number), by_name.get(b"idat"))
+    items = await _items(region, by_name[b"iinf"])
+    idat = by_name.get(b"idat")
+    for item in items:
+        await _clean_item(region, item, places.get(item.number), idat)
+    listed = [places[item.number] for item in items if item.number in places]
+    if idat is not None:
+        home = region.part(idat.start, idat.size_bytes)
+        await home.keep_only(_extents(listed, _IN_IDAT, size_bytes=home.size_bytes))
     for box in meta:
         if box.name == b"hdlr":
             await region.erase(box.start + _HANDLER_BYTES, max(0, box.size_bytes - _HANDLER_BYTES))
         elif box.name == b"iprp":
             await _clean_properties(region, box)
         elif box.name not in _LISTS:
-            await _blank(region, box)
+            await blank(region, box)
+    return _extents(listed, _IN_FILE, size_bytes=region.size_bytes)
+
+
+def _extents(places: Sequence[_Place], method: int, *, size_bytes: int) -> list[tuple[int, int]]:
+    """Returns start and length of all extents of that method. size_bytes: of what they lie in."""
+    return [
+        (start, length or max(0, size_bytes - start))
+        for place in places
+        if place.method == method
+        for start, length in place.extents
+    ]
 
 
 async def _clean_item(region: Region, item: _Item, place: _Place | None, idat: Box | None) -> None:
@@ -68,18 +85,10 @@ async def _clean_item(region: Region, item: _Item, place: _Place | None, idat: B
 
 
 async def _clean_properties(region: Region, iprp: Box) -> None:
+    await clean_children(region, iprp.start, iprp.end, (b"ipco", b"ipma"))
     async for found in children(region, iprp.start, iprp.end):
         if found.name == b"ipco":
-            async for each in children(region, found.start, found.end):
-                if each.name not in _PROPERTIES:
-                    await _blank(region, each)
-        elif found.name != b"ipma":
-            await _blank(region, found)
-
-
-async def _blank(region: Region, box: Box) -> None:
-    await region.write(box.begin + 4, b"free")
-    await region.erase(box.start, box.size_bytes)
+            await clean_children(region, found.start, found.end, _PROPERTIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ async def _items(region: Region, iinf: Box) -> list[_Item]:
     start = iinf.start + (6 if version == 0 else 8)
     async for entry in children(region, start, iinf.end):
         if entry.name != b"infe" or entry.size_bytes < 12:
-            await _blank(region, entry)
+            await blank(region, entry)
             continue
         body = await region.read(entry.start, min(entry.size_bytes, 512))
         if body[0] < 2:

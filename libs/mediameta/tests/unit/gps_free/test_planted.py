@@ -197,7 +197,9 @@ _PARENTS = (
     *((), (b"moov",), (b"moov", b"trak"), (b"moov", b"trak", b"edts"), (b"moov", b"trak", b"mdia")),
     *((b"moov", b"trak", b"mdia", b"minf"), (b"moov", b"trak", b"mdia", b"minf", b"stbl")),
     (b"moov", b"trak", b"mdia", b"minf", b"dinf"),
+    (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"),
 )
+_FIELDS_BYTES = {b"stsd": 8, b"avc1": 78}  # before the first box
 _TOLD_BOXES: Mapping[str, bytes] = {
     "user data": box(
         b"udta",
@@ -241,7 +243,8 @@ def _with_box(film: bytes, parents: tuple[bytes, ...], told: bytes) -> bytes:
         while film[position + 4 : position + 8] != name:
             position += int.from_bytes(film[position : position + 4], "big")
         headers.append(position)
-        start, end = position + 8, position + int.from_bytes(film[position : position + 4], "big")
+        start = position + 8 + _FIELDS_BYTES.get(name, 0)
+        end = position + int.from_bytes(film[position : position + 4], "big")
     grown = bytearray(film[:end] + told + film[end:])
     for position in headers:
         size = int.from_bytes(grown[position : position + 4], "big")
