@@ -24,6 +24,7 @@ from kappi_media.testing.samples import (
     register_heif,
     scheduled_as_before,
 )
+from kappi_mediameta.containers.ebml import element_at
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.probing import BytesSource, MediaFormat, is_supported, probe, sniff
 from PIL import Image
@@ -271,6 +272,10 @@ def _matroskas() -> Planted:
         for what, told in elements.items():
             yield f"{container} {what}", _at_end_of_segment(plain, told)
         yield f"{container} after the end", plain + element(0xEC, MARK) + MARK
+        for where, parents in _MASTERS.items():
+            # What follows moves: no position may be looked up.
+            unsought = plain.replace(b"\x53\xab", b"\x53\xaa")
+            yield f"{container} in {where}", _with_element(unsought, parents, element(0x1A2B3C4D, MARK))
 
 
 def _recorded(container: str, codec: str) -> bytes:
@@ -287,6 +292,31 @@ def _recorded(container: str, codec: str) -> bytes:
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return out.getvalue()
+
+
+_MASTERS = {
+    "the header": (0x1A45DFA3,),
+    "info": (0x18538067, 0x1549A966),
+    "tracks": (0x18538067, 0x1654AE6B),
+    "a track": (0x18538067, 0x1654AE6B, 0xAE),
+    "the picture's settings": (0x18538067, 0x1654AE6B, 0xAE, 0xE0),
+    "cues": (0x18538067, 0x1C53BB6B),
+}
+
+
+def _with_element(film: bytes, parents: tuple[int, ...], told: bytes) -> bytes:
+    """At the end of the first element of that path. Sizes are written anew; what follows moves up."""
+    head, *below = parents
+    position = 0
+    while (
+        found := element_at(film[position : position + 12], position)
+    ) is not None and found.end is not None:
+        if found.id == head:
+            body = film[found.start : found.end]
+            grown = _with_element(body, tuple(below), told) if below else body + told
+            return film[:position] + element(head, grown) + film[found.end :]
+        position = found.end
+    raise AssertionError(f"no element {head:X}")
 
 
 def _at_end_of_segment(film: bytes, told: bytes) -> bytes:
