@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from kappi_media.probing import BytesSource, MediaFormat, probe
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
+from kappi_mediameta.probing import BytesSource, MediaFormat, probe
 
 from benchmarks.processor import ProcessorTime
 from benchmarks.row import Row

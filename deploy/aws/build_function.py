@@ -14,35 +14,33 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MEDIA = HERE.parents[1] / "services" / "media"
+MEDIAMETA = HERE.parents[1] / "libs" / "mediameta"
 DEFAULT_TARGET = HERE.parents[1] / "dist" / "metadata-function.zip"
 HANDLER = "metadata_function.handler.handle"
 
-# What of the service the function is made of: nothing that needs a package.
+# Modules of the service that the function uses: none of them needs a package.
 _MODULES = (
     "kappi_media/__init__.py",
     "kappi_media/domain/__init__.py",
     "kappi_media/domain/object_tags.py",
     "kappi_media/domain/store_events.py",
 )
-_PACKAGES = ("kappi_media/probing",)
 _FIRST_DAY_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 _PLAIN_FILE = 0o100644 << 16
 _UNIX = 3
 
 
 def sources() -> Iterator[tuple[str, Path]]:
-    """Name in the zip, and the file."""
-    for path in (HERE / "metadata_function").rglob("*.py"):
-        yield path.relative_to(HERE).as_posix(), path
+    """Yields each file of the zip: its name there, and its path."""
+    for package in (HERE / "metadata_function", MEDIAMETA / "kappi_mediameta"):
+        for path in package.rglob("*.py"):
+            yield path.relative_to(package.parent).as_posix(), path
     for name in _MODULES:
         yield name, MEDIA / name
-    for package in _PACKAGES:
-        for path in (MEDIA / package).rglob("*.py"):
-            yield path.relative_to(MEDIA).as_posix(), path
 
 
 def build(target: Path) -> str:
-    """Write the zip; its SHA-256 in hex."""
+    """Writes the zip and returns its SHA-256 in hex."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
         for name, path in sorted(sources()):

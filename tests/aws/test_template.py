@@ -51,9 +51,11 @@ def test_the_same_sources_make_the_same_zip(tmp_path: Path) -> None:
         names = packed.namelist()
         assert packed.testzip() is None
     assert names == sorted(names)
-    assert {"metadata_function/handler.py", "kappi_media/__init__.py", "kappi_media/probing/probe.py"} <= {
-        *names
-    }
+    assert {
+        "metadata_function/handler.py",
+        "kappi_media/domain/object_tags.py",
+        "kappi_mediameta/probing/probe.py",
+    } <= {*names}
     assert not [name for name in names if "models" in name or "settings" in name or not name.endswith(".py")]
 
 
@@ -61,7 +63,7 @@ def test_the_zip_needs_nothing_that_is_not_in_it_but_botocore(tmp_path: Path) ->
     zipped = build(tmp_path / "function.zip")
     program = (
         f"import sys; sys.path.insert(0, {str(zipped)!r});"
-        "import kappi_media.domain.object_tags, kappi_media.domain.store_events, kappi_media.probing;"
+        "import kappi_media.domain.object_tags, kappi_media.domain.store_events, kappi_mediameta.probing;"
         "assert kappi_media.__file__.startswith(sys.path[0]), kappi_media.__file__;"
         "import metadata_function.webhook, metadata_function.log"
     )

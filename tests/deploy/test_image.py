@@ -31,7 +31,18 @@ _IMAGE = "localhost/kappi-check"
 _BUILD_TIMEOUT_S = 900.0
 # This machine's own: who signed its package index, and pip's settings.
 _OF_THIS_MACHINE = ("/etc/ssl/certs", "/etc/pip.conf")
-_OURS = {"chassis", "client", "contracts", "embedded", "galleries", "gateway", "identity", "janitor", "media"}
+_OURS = {
+    "chassis",
+    "client",
+    "contracts",
+    "embedded",
+    "galleries",
+    "gateway",
+    "identity",
+    "janitor",
+    "media",
+    "mediameta",
+}
 _INSTALLED = """
 import importlib.metadata, json
 print(json.dumps({each.name.lower(): each.version for each in importlib.metadata.distributions()}))

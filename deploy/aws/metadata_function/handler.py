@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from kappi_media.domain.object_tags import TagsUnreadable
 from kappi_media.domain.store_events import UnreadableStoreEvent, originals, understand
-from kappi_media.probing import Rejected
+from kappi_mediameta.probing import Rejected
 
 from metadata_function.log import log
 from metadata_function.originals import ObjectGone, Originals

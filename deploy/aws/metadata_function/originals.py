@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 from kappi_media.domain.object_tags import TaggedFacts, with_facts
-from kappi_media.probing import SNIFF_BYTES, ProbeRejected, RejectReason, identify, probe
-from kappi_media.probing.source import BLOCK_BYTES
+from kappi_mediameta.probing import SNIFF_BYTES, ProbeRejected, RejectReason, identify, probe
+from kappi_mediameta.probing.source import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple, Protocol
 
 from kappi_chassis.storage import ObjectStore
 from kappi_contracts.keys import RenditionFormat, rendition_key
+from kappi_mediameta.probing import MediaFormat, Probe, ProbeLimits, RangedSource
 
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.domain.shares import NO_SHARE, Share
-from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 
 _CONTENT_TYPES: Final[Mapping[RenditionFormat, str]] = MappingProxyType(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kappi_chassis.storage import ObjectStore
-
-from kappi_media.probing.source import BLOCK_BYTES
+from kappi_mediameta.probing.source import BLOCK_BYTES
 
 
 class StoredSource:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from kappi_chassis.storage import ObjectStore
+from kappi_mediameta.gps_free.find import find_location
+from kappi_mediameta.probing import DEFAULT_LIMITS, ProbeLimits
 
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.consumers import BeforeSweep
 from kappi_media.domain.shares import DecoderBudget
-from kappi_media.gps_free.find import find_location
-from kappi_media.probing import DEFAULT_LIMITS, ProbeLimits
 from kappi_media.repository.accesses import AccessQueries
 from kappi_media.repository.archive import ArchiveQueries
 from kappi_media.repository.arrivals import ArrivalQueries

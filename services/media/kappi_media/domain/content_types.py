@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from kappi_chassis.storage.content_type import header_content_type
-
-from kappi_media.probing import MediaFormat, format_of, is_supported
+from kappi_mediameta.probing import MediaFormat, format_of, is_supported
 
 _MORE_EXTENSIONS: Final = {
     ".jpeg": MediaFormat.JPEG,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
+from kappi_mediameta.probing.facts import MAX_CAPTION_CHARS, MAX_KEYWORD_CHARS, MAX_KEYWORDS
 from msgspec import Meta
 
 from kappi_media.domain.parts import MAX_PARTS
-from kappi_media.probing.facts import MAX_CAPTION_CHARS, MAX_KEYWORD_CHARS, MAX_KEYWORDS
 
 MAX_TAGS = MAX_KEYWORDS
 MAX_ATTRIBUTES_BYTES = 4_096

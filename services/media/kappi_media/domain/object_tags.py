@@ -1,6 +1,6 @@
 """An original's facts as tags of its object: what is written, and what is believed of what is read.
 
-Nothing but the standard library and `probing`: the function that runs at the store packs this file. Tags are
+Only the standard library and `kappi_mediameta`: the function that runs at the store packs this file. Tags are
 untrusted: whoever may tag objects of the bucket can write anything there.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from kappi_media.probing.facts import Probe, ProbeLimits
-from kappi_media.probing.formats import MediaKind
+from kappi_mediameta.probing.facts import Probe, ProbeLimits
+from kappi_mediameta.probing.formats import MediaKind
 
 KIND: Final = "kappi-kind"
 WIDTH: Final = "kappi-width"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyvips
+from kappi_mediameta.probing.bmp import HEADER_BYTES, BmpHeader, header_of
 from PIL.BmpImagePlugin import BmpImageFile
 
-from kappi_media.probing.bmp import HEADER_BYTES, BmpHeader, header_of
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
 from kappi_media.rendering.picture import check_pixels
 from kappi_media.rendering.pieces import Bytes, spliced

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from kappi_media.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
-from kappi_media.probing.rejection import RejectReason, RenderRejected
+from kappi_mediameta.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+
 from kappi_media.rendering.pieces import Bytes, Piece, Span, joined, spliced
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES

@@ -19,12 +19,12 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
+from kappi_mediameta.probing.blocking import BlockingSource, at_once
+from kappi_mediameta.probing.facts import ProbeLimits
+from kappi_mediameta.probing.heif import Still, codec_of, read_parts
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+from kappi_mediameta.probing.source import BlockReader
 
-from kappi_media.probing.blocking import BlockingSource, at_once
-from kappi_media.probing.facts import ProbeLimits
-from kappi_media.probing.heif import Still, codec_of, read_parts
-from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.probing.source import BlockReader
 from kappi_media.rendering.colour import BT_709, HLG, PQ, needs_conversion, stretched, to_srgb
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
 from kappi_media.rendering.picture import (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyvips
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 
-from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.encoding import ANY_WIDTH, SRGB, in_memory
 from kappi_media.rendering.essentials import essentials
 from kappi_media.rendering.ranged_file import RangedFile

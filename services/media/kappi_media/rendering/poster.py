@@ -14,9 +14,9 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
+from kappi_mediameta.probing.movie_tracks import Movie
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 
-from kappi_media.probing.movie_tracks import Movie
-from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.colour import needs_conversion, stretched, to_srgb
 from kappi_media.rendering.encoding import in_memory
 from kappi_media.rendering.ranged_file import RangedFile

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+from kappi_mediameta.probing.source import RangedSource
 
-from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.probing.source import RangedSource
 from kappi_media.rendering.failures import (
     DecoderCrashed,
     DecoderKilled,

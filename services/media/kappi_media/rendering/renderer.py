@@ -12,16 +12,16 @@ from typing import Final
 
 import msgspec
 from kappi_contracts.keys import RenditionFormat
+from kappi_mediameta.gps_free.edits import MAX_READ_BYTES, Patch, Unremovable
+from kappi_mediameta.probing.facts import Probe, ProbeLimits
+from kappi_mediameta.probing.formats import MediaFormat
+from kappi_mediameta.probing.probe import DEFAULT_LIMITS
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+from kappi_mediameta.probing.source import RangedSource
 
 from kappi_media import metrics
 from kappi_media.domain.shares import NO_SHARE, DecoderBudget, Share
 from kappi_media.fair_places import FairPlaces
-from kappi_media.gps_free.edits import MAX_READ_BYTES, Patch, Unremovable
-from kappi_media.probing.facts import Probe, ProbeLimits
-from kappi_media.probing.formats import MediaFormat
-from kappi_media.probing.probe import DEFAULT_LIMITS
-from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.probing.source import RangedSource
 from kappi_media.rendering.failures import DecoderCrashed
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize

@@ -8,8 +8,8 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import Final
 
-from kappi_media.probing.rejection import RejectReason, RenderRejected
-from kappi_media.probing.tiff_fields import (
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+from kappi_mediameta.probing.tiff_fields import (
     LONG,
     LONG8,
     SHORT,
@@ -19,6 +19,7 @@ from kappi_media.probing.tiff_fields import (
     layout_of,
     value_of,
 )
+
 from kappi_media.rendering.pieces import Bytes, Piece
 
 NEEDED: Final = frozenset(

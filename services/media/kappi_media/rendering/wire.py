@@ -16,10 +16,9 @@ from typing import Final
 
 import msgspec
 from kappi_contracts.keys import RenditionFormat
-
-from kappi_media.gps_free.edits import Patch
-from kappi_media.probing.facts import Probe, ProbeLimits
-from kappi_media.probing.rejection import RejectReason
+from kappi_mediameta.gps_free.edits import Patch
+from kappi_mediameta.probing.facts import Probe, ProbeLimits
+from kappi_mediameta.probing.rejection import RejectReason
 
 MAX_MESSAGE_BYTES: Final = 64 << 20
 LENGTH: Final = struct.Struct(">I")

@@ -20,12 +20,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from kappi_chassis.confinement.confine import confine
+from kappi_mediameta.gps_free.blocking import find_location_blocking
+from kappi_mediameta.gps_free.edits import Unremovable
+from kappi_mediameta.probing.blocking import probe_blocking
+from kappi_mediameta.probing.formats import format_of
+from kappi_mediameta.probing.rejection import ProbeRejected, Rejected, RejectReason
 
-from kappi_media.gps_free.blocking import find_location_blocking
-from kappi_media.gps_free.edits import Unremovable
-from kappi_media.probing.blocking import probe_blocking
-from kappi_media.probing.formats import format_of
-from kappi_media.probing.rejection import ProbeRejected, Rejected, RejectReason
 from kappi_media.rendering.ranged_file import Fetch, RangedFile
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import (

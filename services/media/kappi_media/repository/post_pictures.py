@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import asyncpg
 from kappi_chassis.db import Database
+from kappi_mediameta.probing import Probe
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import AccountId, Charge, GalleryId, MediaId, PostId
 from kappi_media.models import post_pictures
-from kappi_media.probing import Probe
 from kappi_media.repository.ownership import charge
 from kappi_media.repository.renditions import kept_probe
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
+from kappi_mediameta.probing import Probe
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.declarations import MAX_TAGS
 from kappi_media.domain.media import AccountId, GalleryId, MediaId
 from kappi_media.models import deleted_media, items, upload_jobs
-from kappi_media.probing import Probe
 from kappi_media.stored_renditions import KeptGridPicture
 
 FIRST_SEQUENCE_AFTER_COMPLETION = 2

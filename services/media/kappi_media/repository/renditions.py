@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from kappi_chassis.db import Database
+from kappi_mediameta.probing import Probe
 
-from kappi_media.probing import Probe
 from kappi_media.stored_renditions import KeptRendition, WantedRendition
 
 _CLAIM = """

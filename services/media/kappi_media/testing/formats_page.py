@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta, timezone
 from typing import Final
 
-from kappi_media.probing import MediaFormat, Probe
-from kappi_media.probing.probe import HEADER_READERS
+from kappi_mediameta.probing import MediaFormat, Probe
+from kappi_mediameta.probing.probe import HEADER_READERS
 
 _ACCEPTED_MARK, _CORPUS_MARK = "<!-- accepted -->\n", "<!-- corpus -->\n"
 _EXTENSIONS: Final = {MediaFormat.HEIC: ".heic .heif .hif", MediaFormat.THREE_GP: ".3gp .3g2"}

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.blocking import BlockingSource, at_once
+from kappi_mediameta.probing.boxes import BoxReader
+from kappi_mediameta.probing.heif_items import PictureItems, read_items
+from kappi_mediameta.probing.source import BlockReader
 from PIL import Image
 
-from kappi_media.probing.blocking import BlockingSource, at_once
-from kappi_media.probing.boxes import Box, BoxReader
-from kappi_media.probing.heif_items import PictureItems, read_items
-from kappi_media.probing.source import BlockReader
 from kappi_media.testing.containers import box, full_box, ispe
 from kappi_media.testing.samples import encode, register_heif
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 from kappi_chassis.confinement.linux import call
+from kappi_mediameta.probing.rejection import RejectReason
 
-from kappi_media.probing.rejection import RejectReason
 from kappi_media.rendering import worker
 from kappi_media.rendering.ranged_file import Fetch
 from kappi_media.rendering.wire import Answer, Job, ProbeJob, Refused

@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import pillow_heif
 from kappi_chassis.testing.programs import require_program
+from kappi_mediameta.gps_free.find import find_location
+from kappi_mediameta.gps_free.patching import patched
+from kappi_mediameta.probing import BytesSource
 from PIL import Image
-
-from kappi_media.gps_free.find import find_location
-from kappi_media.gps_free.patching import patched
-from kappi_media.probing import BytesSource
 
 TIMEOUT_S: Final = 60
 _TELLING: Final = (

@@ -6,9 +6,9 @@ import io
 
 import msgspec
 from kappi_contracts.keys import RenditionFormat
+from kappi_mediameta.probing import BytesSource, probe, sniff
 from PIL import Image
 
-from kappi_media.probing import BytesSource, probe, sniff
 from kappi_media.rendering.wire import Done, Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
 from kappi_media.testing.samples import QUADRANTS, Colour

@@ -11,6 +11,7 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, RangedRead, StorageUnavailable
 from kappi_contracts.events import MediaRejected, UploadCompleted
 from kappi_contracts.keys import original_key
+from kappi_mediameta.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identify
 
 from kappi_media import metrics
 from kappi_media.domain.declarations import CompletedPart
@@ -24,7 +25,6 @@ from kappi_media.errors import (
     UploadIncomplete,
     UploadNotFound,
 )
-from kappi_media.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, identify
 from kappi_media.repository.completion import CompletionQueries, StoredOriginal
 from kappi_media.repository.items import ItemQueries
 from kappi_media.repository.uploads import UploadQueries

@@ -17,6 +17,9 @@ from kappi_chassis.outbox import Outbox
 from kappi_chassis.problems import Problem
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import gps_free_key, original_key
+from kappi_mediameta.gps_free.edits import Patch, Unremovable
+from kappi_mediameta.gps_free.patching import patched
+from kappi_mediameta.probing import RangedSource
 
 from kappi_media import metrics
 from kappi_media.domain.media import GalleryId, MediaId, ServedVariant
@@ -28,9 +31,6 @@ from kappi_media.errors import (
     MediaNotReady,
 )
 from kappi_media.fair_places import FairPlaces
-from kappi_media.gps_free.edits import Patch, Unremovable
-from kappi_media.gps_free.patching import patched
-from kappi_media.probing import RangedSource
 from kappi_media.rendering.failures import DecoderNotStarted, DecoderUnavailable
 from kappi_media.repository.gps_free import CopyState, GpsFreeQueries, KeptCopy
 from kappi_media.single_flight import SingleFlight

@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from kappi_chassis.problems import PayloadTooLarge
-
-from kappi_media.probing import SNIFF_BYTES
+from kappi_mediameta.probing import SNIFF_BYTES
 
 
 class MeasuredContent:

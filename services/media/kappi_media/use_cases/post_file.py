@@ -22,6 +22,7 @@ from kappi_chassis.problems import Problem, Unavailable
 from kappi_chassis.storage import ObjectStore, StorageUnavailable
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_contracts.keys import original_key
+from kappi_mediameta.probing import MediaFormat, is_supported, sniff
 
 from kappi_media.domain.content_types import content_type_of, is_taken
 from kappi_media.domain.declarations import PostedFile
@@ -46,7 +47,6 @@ from kappi_media.errors import (
     UploadCompletedAlready,
     UploadNotFound,
 )
-from kappi_media.probing import MediaFormat, is_supported, sniff
 from kappi_media.repository.small_uploads import settle
 from kappi_media.repository.uploads import FilesToReserve, UploadQueries
 from kappi_media.use_cases.complete import CompleteUpload

@@ -20,6 +20,7 @@ from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import PostDeleted
 from kappi_contracts.keys import POST_PICTURE_SIZE, original_key, post_original_key, post_picture_key
+from kappi_mediameta.probing import DEFAULT_LIMITS, MediaFormat, Probe, ProbeLimits, Rejected, sniff
 
 from kappi_media import metrics
 from kappi_media.domain.media import AccountId, MediaId, PostId
@@ -36,7 +37,6 @@ from kappi_media.errors import (
     RenditionsBusy,
     StoreUnavailable,
 )
-from kappi_media.probing import DEFAULT_LIMITS, MediaFormat, Probe, ProbeLimits, Rejected, sniff
 from kappi_media.rendering.failures import DecoderUnavailable
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.repository.post_pictures import (

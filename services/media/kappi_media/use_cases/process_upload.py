@@ -25,14 +25,7 @@ from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.storage import ObjectMissing, ObjectStore
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaDeleted, MediaReady, MediaRejected, UploadCompleted
-
-from kappi_media import metrics
-from kappi_media.domain.media import GalleryId, MediaId
-from kappi_media.domain.object_tags import TaggedFacts
-from kappi_media.domain.shares import DecoderBudget
-from kappi_media.domain.tiers import GRID_SIZE
-from kappi_media.fair_places import SPARE
-from kappi_media.probing import (
+from kappi_mediameta.probing import (
     DEFAULT_LIMITS,
     SNIFF_BYTES,
     Probe,
@@ -41,6 +34,13 @@ from kappi_media.probing import (
     RejectReason,
     identify,
 )
+
+from kappi_media import metrics
+from kappi_media.domain.media import GalleryId, MediaId
+from kappi_media.domain.object_tags import TaggedFacts
+from kappi_media.domain.shares import DecoderBudget
+from kappi_media.domain.tiers import GRID_SIZE
+from kappi_media.fair_places import SPARE
 from kappi_media.rendering.failures import (
     DecoderKilled,
     DecoderStalled,

@@ -14,6 +14,7 @@ from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
 from kappi_contracts.keys import RenditionFormat, original_key
+from kappi_mediameta.probing import Rejected, RejectReason
 
 from kappi_media import metrics
 from kappi_media.domain.media import AddressId, GalleryId, Item, MediaId
@@ -28,7 +29,6 @@ from kappi_media.errors import (
     RenditionsBusy,
     RenditionUrlInvalid,
 )
-from kappi_media.probing import Rejected, RejectReason
 from kappi_media.rendering.failures import DecoderKilled, DecoderStalled, DecoderUnavailable
 from kappi_media.rendition_urls import RenditionUrls
 from kappi_media.repository.items import ItemQueries

@@ -17,6 +17,7 @@ from kappi_chassis.storage import ContentBinding, ObjectStore, UrlSigner
 from kappi_chassis.storage.disposition import safe_filename
 from kappi_chassis.time_left import seconds_left
 from kappi_contracts.keys import original_key
+from kappi_mediameta.probing import ACCEPTED
 from msgspec import structs
 from msgspec.json import decode, encode
 
@@ -43,7 +44,6 @@ from kappi_media.errors import (
     UnsupportedContentType,
     UploadNotFound,
 )
-from kappi_media.probing import ACCEPTED
 from kappi_media.repository.uploads import (
     FilesToReserve,
     SameFiles,

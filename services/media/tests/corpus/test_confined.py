@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 from kappi_contracts.keys import RenditionFormat
-from kappi_media.gps_free.find import find_location
-from kappi_media.probing import SNIFF_BYTES, BytesSource, MediaFormat, probe, sniff
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
+from kappi_mediameta.gps_free.find import find_location
+from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, MediaFormat, probe, sniff
 from PIL import Image
 
 WRITTEN: Final[tuple[RenditionFormat, ...]] = ("jpeg", "webp", "avif")

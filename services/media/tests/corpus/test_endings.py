@@ -11,7 +11,12 @@ from typing import Final
 
 import numpy as np
 import pytest
-from kappi_media.probing import (
+from kappi_media.rendering.renderer import Renderer
+from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.testing.places import without_place
+from kappi_media.testing.samples import CountingSource, animation, encode, quadrants
+from kappi_media.testing.tiffs import colours
+from kappi_mediameta.probing import (
     SNIFF_BYTES,
     BytesSource,
     MediaFormat,
@@ -20,11 +25,6 @@ from kappi_media.probing import (
     probe,
     sniff,
 )
-from kappi_media.rendering.renderer import Renderer
-from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.places import without_place
-from kappi_media.testing.samples import CountingSource, animation, encode, quadrants
-from kappi_media.testing.tiffs import colours
 from PIL import Image
 
 FOLLOWERS: Final[Mapping[str, Callable[[int], bytes]]] = {

@@ -8,7 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from kappi_media.probing import (
+from kappi_media.rendering.renderer import Renderer, RenderLimits
+from kappi_media.rendering.sizes import RenditionSize
+from kappi_media.testing.damage import damaged
+from kappi_media.testing.samples import CountingSource
+from kappi_mediameta.probing import (
     SNIFF_BYTES,
     BytesSource,
     MediaFormat,
@@ -20,10 +24,6 @@ from kappi_media.probing import (
     probe,
     sniff,
 )
-from kappi_media.rendering.renderer import Renderer, RenderLimits
-from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.damage import damaged
-from kappi_media.testing.samples import CountingSource
 
 _each_depth = pytest.mark.parametrize("count", [500, pytest.param(5_000, marks=pytest.mark.slow)])
 SEED = 20_261_120

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from kappi_media.probing import SNIFF_BYTES, BytesSource, probe, sniff
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
+from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, probe, sniff
 from PIL import Image
 
 HEIGHT = 400

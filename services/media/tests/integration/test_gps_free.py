@@ -21,8 +21,6 @@ from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_copies
 from kappi_media.domain.media import GalleryId, MediaId
-from kappi_media.gps_free.find import find_location
-from kappi_media.probing import BytesSource
 from kappi_media.settings import MediaSettings
 from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
 from kappi_media.testing.samples import Shot, encode, quadrants
@@ -30,6 +28,8 @@ from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import gps_free
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_mediameta.gps_free.find import find_location
+from kappi_mediameta.probing import BytesSource
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
 PLAIN = encode(quadrants(64, 48), "PNG")
@@ -270,7 +270,7 @@ async def test_who_waits_too_long_is_told_to_come_back(
     http: Http, gallery: Gallery, upload: Upload, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     item = await upload(PLACED)
-    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(gps_free, "TIMEOUT_S", 0.05)
     held = asyncio.Event()
     stream = store.stream
 

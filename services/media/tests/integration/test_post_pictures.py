@@ -17,7 +17,6 @@ from kappi_contracts.keys import post_original_key, post_picture_key, post_prefi
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_post_pictures
-from kappi_media.probing import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
@@ -26,6 +25,7 @@ from kappi_media.testing.samples import MovieShape, Shot, encode, movie, png_cla
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.post_pictures import SHOWN_RESERVE_BYTES
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_mediameta.probing import RejectReason, RenderRejected
 from PIL import Image, ImageChops, ImageStat
 
 PNG = encode(quadrants(90, 60), "PNG")

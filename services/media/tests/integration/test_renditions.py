@@ -24,8 +24,6 @@ from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_renditions
 from kappi_media.domain.shares import NO_SHARE, Share
-from kappi_media.probing import Probe, RangedSource
-from kappi_media.probing.rejection import RejectReason, RenderRejected
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
@@ -46,6 +44,8 @@ from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadran
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import renditions
 from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, FAILURE_KEPT, LEASE, WaitingBounds
+from kappi_mediameta.probing import Probe, RangedSource
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 from PIL import Image
 from thumbhash import thumb_hash_to_approximate_aspect_ratio
 

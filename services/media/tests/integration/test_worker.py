@@ -20,7 +20,6 @@ from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_worker
 from kappi_media.domain.shares import NO_SHARE, Share
-from kappi_media.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
 from kappi_media.rendering.failures import (
     DecoderKilled,
     DecoderLacksLibrary,
@@ -43,6 +42,7 @@ from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadran
 from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import process_upload as worker_module
 from kappi_media.use_cases.process_upload import ATTEMPTS, FIRST_PAUSE, LEASE, STALL_COUNTS
+from kappi_mediameta.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
 from PIL import Image
 
 SHOT = Shot(

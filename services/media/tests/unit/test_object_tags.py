@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import kappi_media
+import kappi_mediameta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,8 +114,10 @@ def test_others_may_have_taken_all_the_room() -> None:
 
 
 def test_what_the_function_at_the_store_packs_needs_no_package() -> None:
-    program = "import kappi_media.domain.store_events, kappi_media.domain.object_tags, kappi_media.probing"
-    folder = Path(kappi_media.__file__).parents[1]
-    # Without site-packages: neither is there anything in the function's zip.
-    bare = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {program}"]
+    program = (
+        "import kappi_media.domain.store_events, kappi_media.domain.object_tags, kappi_mediameta.probing"
+    )
+    folders = [str(Path(package.__path__[0]).parent) for package in (kappi_media, kappi_mediameta)]
+    # Without site-packages: the function's zip has none either.
+    bare = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {folders!r}; {program}"]
     subprocess.run(bare, check=True)

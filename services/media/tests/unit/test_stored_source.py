@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from kappi_chassis.storage import ObjectMissing
 from kappi_chassis.storage.local import LocalObjectStore
-from kappi_media.probing.source import BLOCK_BYTES
 from kappi_media.stored_source import StoredSource
 from kappi_media.testing.troubled_store import TroubledStore
+from kappi_mediameta.probing.source import BLOCK_BYTES
 
 BODY = bytes(range(256)) * 1_024
 

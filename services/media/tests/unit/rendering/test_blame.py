@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kappi_media.gps_free.edits import Unremovable
-from kappi_media.probing import BytesSource, MediaFormat, ProbeLimits, RejectReason, RenderRejected, probe
 from kappi_media.rendering import process
 from kappi_media.rendering.failures import (
     DecoderKilled,
@@ -23,6 +21,8 @@ from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.testing.samples import encode, quadrants
+from kappi_mediameta.gps_free.edits import Unremovable
+from kappi_mediameta.probing import BytesSource, MediaFormat, ProbeLimits, RejectReason, RenderRejected, probe
 
 BODY = encode(quadrants(300, 200), "JPEG")
 Use = Callable[[Renderer, BytesSource], Coroutine[Any, Any, object]]

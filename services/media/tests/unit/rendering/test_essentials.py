@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from kappi_media.probing import BytesSource, MediaFormat, ProbeRejected, RejectReason, RenderRejected, probe
 from kappi_media.rendering import essentials as module
 from kappi_media.rendering.essentials import essentials
 from kappi_media.rendering.pieces import Bytes, joined, spliced
@@ -27,6 +26,14 @@ from kappi_media.testing.hostile import (
     webp_with_chunks,
 )
 from kappi_media.testing.samples import Shot, encode, quadrants
+from kappi_mediameta.probing import (
+    BytesSource,
+    MediaFormat,
+    ProbeRejected,
+    RejectReason,
+    RenderRejected,
+    probe,
+)
 from PIL import Image, ImageCms
 
 MIB = 1 << 20

@@ -10,7 +10,6 @@ from typing import Any
 import av
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-from kappi_media.probing import BytesSource, MediaFormat, RejectReason, probe
 from kappi_media.rendering import poster
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
@@ -18,6 +17,7 @@ from kappi_media.rendering.wire import Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
 from kappi_media.testing.rendered import assert_upright, corners, rendered
 from kappi_media.testing.samples import CountingSource, quadrants, scheduled_as_before
+from kappi_mediameta.probing import BytesSource, MediaFormat, RejectReason, probe
 from PIL import Image
 
 

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 import pytest
-from kappi_media.probing import SNIFF_BYTES, BytesSource, Probe, Rejected, RejectReason, probe, sniff
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.testing.containers import clap, imir, irot
@@ -27,6 +26,7 @@ from kappi_media.testing.heif_parts import (
 )
 from kappi_media.testing.samples import BLUE, GREEN, QUADRANTS, RED, YELLOW, Shot, encode, quadrants, stored
 from kappi_media.testing.tiffs import Pixels
+from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, Probe, Rejected, RejectReason, probe, sniff
 from PIL import Image
 
 CODINGS: Final[tuple[Coding, ...]] = ("HEIF", "AVIF")

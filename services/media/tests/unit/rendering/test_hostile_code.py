@@ -14,13 +14,13 @@ import msgspec
 import pytest
 import uvloop
 from kappi_chassis.confinement.confine import ACCOUNT, LAYERS
-from kappi_media.probing import BytesSource, MediaFormat, Probe, RenderRejected, probe
 from kappi_media.rendering import process
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.testing.hostile_decoder import ATTEMPTS, Report, Target
 from kappi_media.testing.samples import encode, quadrants
+from kappi_mediameta.probing import BytesSource, MediaFormat, Probe, RenderRejected, probe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's")
 

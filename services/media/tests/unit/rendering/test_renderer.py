@@ -10,11 +10,11 @@ from datetime import timedelta
 
 import pytest
 from kappi_chassis.testing.eventually import eventually
-from kappi_media.probing import BytesSource, MediaFormat, Probe, RejectReason, RenderRejected, probe
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.testing.samples import CountingSource, MovieShape, encode, movie, quadrants
+from kappi_mediameta.probing import BytesSource, MediaFormat, Probe, RejectReason, RenderRejected, probe
 
 SMALL = (RenditionSize(height=50),)
 BODY = encode(quadrants(300, 200), "JPEG")
@@ -224,7 +224,7 @@ async def test_a_lying_probe_meets_the_file_itself(renderer: Renderer) -> None:
 async def test_native_libraries_stay_out_of_this_package_until_a_decoder_imports_them() -> None:
     """The services' own processes stay small, and no decoder bug can reach them."""
     code = (
-        "import sys, kappi_media.probing, kappi_media.rendering.renderer;"
+        "import sys, kappi_mediameta.probing, kappi_media.rendering.renderer;"
         "sys.exit(any(name in sys.modules for name in ('pyvips', 'av', 'PIL', 'pillow_heif', 'thumbhash')))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 import pyvips
 from kappi_contracts.keys import RenditionFormat
-from kappi_media.probing import RejectReason
 from kappi_media.rendering.wire import Done, Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
 from kappi_media.testing.annotated import png
@@ -31,6 +30,7 @@ from kappi_media.testing.samples import (
     quadrants,
     register_heif,
 )
+from kappi_mediameta.probing import RejectReason
 from PIL import Image, ImageCms
 
 FORMATS: tuple[RenditionFormat, ...] = ("jpeg", "webp", "avif")

@@ -7,9 +7,9 @@ import io
 import numpy as np
 import pytest
 import tifffile
-from kappi_media.probing import RejectReason
 from kappi_media.rendering.wire import Done, Refused
 from kappi_media.testing.rendered import answer_for
+from kappi_mediameta.probing import RejectReason
 
 
 def counts(top: int, *, extra: bool) -> bytes:

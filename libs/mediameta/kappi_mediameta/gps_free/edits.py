@@ -1,0 +1,214 @@
+"""A file edited in place without being touched: what is to be overwritten is noted, lengths never change.
+
+Because no byte moves, every offset inside a file stays right (sample tables, item locations, directories),
+and a copy of any size is made in one pass: the original streamed, with its patches laid over it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kappi_mediameta.probing import RangedSource
+from kappi_mediameta.probing.source import BlockReader
+
+MAX_PATCHED_BYTES: Final = 16 << 20
+MAX_PATCHES: Final = 20_000
+MAX_READS: Final = 4_096
+MAX_READ_BYTES: Final = 256 << 20
+MAX_VALUE_BYTES: Final = 8 << 20
+SCAN_BYTES: Final = 1 << 20
+_SMALL_BYTES: Final = 64 << 10
+
+
+class Unremovable(Exception):
+    """The place cannot be taken out of this file, or it cannot be told whether it holds one."""
+
+
+class Outside(Unremovable):
+    """Something points to where there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Overwrites `length` bytes at `start`: with `body`, or with zeros where that is None."""
+
+    start: int
+    length: int
+    body: bytes | None
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+class EditedFile:
+    """Reads show what was written before, so that a checksum over edited bytes comes out right."""
+
+    def __init__(self, source: RangedSource) -> None:
+        self._source = source
+        self._reader = BlockReader(source, max_reads=MAX_READS, max_read_bytes=MAX_READ_BYTES)
+        self._patches: list[tuple[int, bytes]] = []
+        self._zeros: list[Patch] = []
+        self._patched_bytes = 0
+        self.size_bytes = source.size_bytes
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Exactly these bytes. Raises Unremovable where they are not there, or are too many."""
+        if length > MAX_VALUE_BYTES or length < 0:
+            raise Unremovable("too much in one piece")
+        return self._overlaid(start, await self._reader.read(start, length))
+
+    async def scan(self, start: int) -> bytes:
+        """Up to a megabyte from `start`, past all caches: for reading a file through once."""
+        return await self._source.read(start, min(SCAN_BYTES, self.size_bytes - start))
+
+    async def write(self, start: int, body: bytes) -> None:
+        """Note what is to be there; nothing where it is there already."""
+        if await self.read(start, len(body)) == body:
+            return
+        self._patched_bytes += len(body)
+        if self._patched_bytes > MAX_PATCHED_BYTES or len(self._patches) >= MAX_PATCHES:
+            raise Unremovable("too much to overwrite")
+        self._patches = _with(self._patches, start, body)
+
+    def zero(self, start: int, length: int) -> None:
+        """Note that nothing is to be left there, however long it is."""
+        if start < 0 or length < 0 or start + length > self.size_bytes:
+            raise Outside("points outside the file")
+        if len(self._zeros) >= MAX_PATCHES:
+            raise Unremovable("too much to overwrite")
+        if length:
+            self._zeros.append(Patch(start, length, None))
+
+    async def erase(self, start: int, length: int) -> None:
+        """`zero`, but no patch where there are zeros already: a copy has nothing more to take out."""
+        if start < 0 or length < 0 or start + length > self.size_bytes:
+            raise Outside("points outside the file")
+        position, end = start, start + length
+        while position < end:
+            size = min(SCAN_BYTES, end - position)
+            # What is small lies near what was read before; what is large is read once, past all caches.
+            read = self._reader.read if length <= _SMALL_BYTES else self._source.read
+            piece = await read(position, size)
+            if piece.count(0) < size:
+                self.zero(position, size)
+            position += size
+
+    def patches(self) -> tuple[Patch, ...]:
+        """Ordered by start. Zeros may overlap what is written, and prevail."""
+        written = [Patch(start, len(body), body) for start, body in self._patches]
+        zeros = _merged(self._zeros)
+        return tuple(sorted([*written, *zeros], key=lambda patch: (patch.start, patch.body is None)))
+
+    def _overlaid(self, start: int, body: bytes) -> bytes:
+        end = start + len(body)
+        written = [p for p in self._patches if p[0] < end and start < p[0] + len(p[1])]
+        zeros = [p for p in self._zeros if p.start < end and start < p.end]
+        if not written and not zeros:
+            return body
+        shown = bytearray(body)
+        for at, patch in written:
+            first, last = max(at, start), min(at + len(patch), end)
+            shown[first - start : last - start] = patch[first - at : last - at]
+        for zero in zeros:
+            first, last = max(zero.start, start), min(zero.end, end)
+            shown[first - start : last - start] = bytes(last - first)
+        return bytes(shown)
+
+
+class Region:
+    """Part of a file, perhaps in several pieces, as one stretch of bytes. extents: (start, length) each."""
+
+    def __init__(self, file: EditedFile, extents: Sequence[tuple[int, int]]) -> None:
+        self.file = file
+        self._extents = tuple(extents)
+        self.size_bytes = sum(length for _, length in self._extents)
+
+    @classmethod
+    def whole(cls, file: EditedFile) -> Region:
+        return cls(file, [(0, file.size_bytes)])
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Exactly these bytes. Raises Unremovable."""
+        return b"".join([await self.file.read(at, size) for at, size in self._pieces(start, length)])
+
+    async def read_all(self) -> bytes:
+        return await self.read(0, self.size_bytes)
+
+    async def write(self, start: int, body: bytes) -> None:
+        done = 0
+        for at, size in self._pieces(start, len(body)):
+            await self.file.write(at, body[done : done + size])
+            done += size
+
+    def part(self, start: int, length: int) -> Region:
+        """Raises Unremovable when it does not lie within."""
+        return Region(self.file, self._pieces(start, length))
+
+    def zero(self, start: int, length: int) -> None:
+        for at, size in self._pieces(start, length):
+            self.file.zero(at, size)
+
+    async def erase(self, start: int, length: int) -> None:
+        """Note that nothing is to be left there, unless nothing is there already."""
+        for at, size in self._pieces(start, length):
+            await self.file.erase(at, size)
+
+    async def keep_only(self, kept: Sequence[tuple[int, int]]) -> None:
+        """Erase all but these stretches, (start, length) each, which may overlap and reach beyond the end."""
+        position = 0
+        for start, length in sorted(kept):
+            if start > position:
+                await self.erase(position, min(start, self.size_bytes) - position)
+            position = max(position, min(start + length, self.size_bytes))
+        await self.erase(position, self.size_bytes - position)
+
+    def start_in_file(self) -> int:
+        """Of a region in one piece."""
+        return self._extents[0][0] if self._extents else 0
+
+    def joined(self, other: Region) -> Region:
+        return Region(self.file, (*self._extents, *other._extents))
+
+    def _pieces(self, start: int, length: int) -> list[tuple[int, int]]:
+        if start < 0 or length < 0 or start + length > self.size_bytes:
+            raise Outside("points outside of what holds it")
+        pieces = []
+        for at, size in self._extents:
+            if start < size and length:
+                taken = min(size - start, length)
+                pieces.append((at + start, taken))
+                start, length = 0, length - taken
+            else:
+                start -= size
+        return pieces
+
+
+def _merged(zeros: list[Patch]) -> list[Patch]:
+    """Apart from each other, however often a file names the same bytes: each costs whoever lays them over."""
+    merged: list[Patch] = []
+    for zero in sorted(zeros, key=lambda patch: patch.start):
+        if merged and zero.start <= merged[-1].end:
+            begin = merged[-1].start
+            merged[-1] = Patch(begin, max(merged[-1].end, zero.end) - begin, None)
+        else:
+            merged.append(zero)
+    return merged
+
+
+def _with(patches: list[tuple[int, bytes]], start: int, body: bytes) -> list[tuple[int, bytes]]:
+    """Sorted, apart from each other, the new one on top."""
+    first = bisect_left(patches, start, key=lambda patch: patch[0] + len(patch[1]))
+    last = bisect_left(patches, start + len(body) + 1, key=lambda patch: patch[0])
+    merged = patches[first:last]
+    if merged:
+        begin = min(start, merged[0][0])
+        joined = bytearray(max(start + len(body), merged[-1][0] + len(merged[-1][1])) - begin)
+        for at, old in merged:
+            joined[at - begin : at - begin + len(old)] = old
+        joined[start - begin : start - begin + len(body)] = body
+        start, body = begin, bytes(joined)
+    return [*patches[:first], (start, body), *patches[last:]]

@@ -1,0 +1,75 @@
+"""What has to be overwritten in a file so that it no longer tells where it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Final
+
+from kappi_mediameta.gps_free.bmp import clean_bmp
+from kappi_mediameta.gps_free.boxes import clean_boxes
+from kappi_mediameta.gps_free.edits import EditedFile, Outside, Patch, Region, Unremovable
+from kappi_mediameta.gps_free.gif import clean_gif
+from kappi_mediameta.gps_free.jpeg import clean_jpeg
+from kappi_mediameta.gps_free.matroska import clean_matroska
+from kappi_mediameta.gps_free.patching import PatchedSource
+from kappi_mediameta.gps_free.png import clean_png
+from kappi_mediameta.gps_free.tiff import clean_tiff
+from kappi_mediameta.gps_free.webp import clean_webp
+from kappi_mediameta.probing import SNIFF_BYTES, MediaFormat, ProbeRejected, RangedSource, probe, sniff
+
+Cleaner = Callable[[Region], Awaitable[object]]
+
+_CLEANERS: Final[Mapping[MediaFormat, Cleaner]] = MappingProxyType(
+    {
+        MediaFormat.JPEG: clean_jpeg,
+        MediaFormat.PNG: clean_png,
+        MediaFormat.WEBP: clean_webp,
+        MediaFormat.GIF: clean_gif,
+        MediaFormat.BMP: clean_bmp,
+        MediaFormat.TIFF: clean_tiff,
+        MediaFormat.HEIC: clean_boxes,
+        MediaFormat.AVIF: clean_boxes,
+        MediaFormat.MP4: clean_boxes,
+        MediaFormat.MOV: clean_boxes,
+        MediaFormat.M4V: clean_boxes,
+        MediaFormat.THREE_GP: clean_boxes,
+        MediaFormat.WEBM: clean_matroska,
+        MediaFormat.MKV: clean_matroska,
+    }
+)
+
+
+async def find_location(source: RangedSource) -> tuple[Patch, ...]:
+    """The patches, by position; none where the file tells no place.
+
+    Reads ranges: headers only, but all of a JPEG, which may have something appended. Deterministic.
+    Raises Unremovable, also for a copy in which the prober still reads a place, a caption or a keyword;
+    errors of the source pass through.
+    """
+    fmt = sniff(await source.read(0, min(SNIFF_BYTES, source.size_bytes)))
+    if fmt is None:
+        raise Unremovable("no format that is known")
+    file = EditedFile(source)
+    try:
+        await _CLEANERS[fmt](Region.whole(file))
+    except ProbeRejected as error:  # of the reader: bytes that are not there, or too many of them
+        raise Unremovable(error.detail) from error
+    patches = file.patches()
+    await _refuse_what_still_tells(PatchedSource(source, patches), fmt)
+    return patches
+
+
+async def _refuse_what_still_tells(copy: RangedSource, fmt: MediaFormat) -> None:
+    """By the prober, which was written apart from the cleaners and does not share their blind spots.
+
+    It costs the few reads of any probe. A file that it refuses has told it nothing.
+    """
+    with suppress(ProbeRejected):
+        found = await probe(copy, fmt)
+        if found.location is not None or found.caption is not None or found.keywords:
+            raise Unremovable("a place, or words that may name one, is still in the copy")
+
+
+__all__ = ["Outside", "Patch", "Unremovable", "find_location"]

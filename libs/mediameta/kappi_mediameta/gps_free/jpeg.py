@@ -1,0 +1,153 @@
+"""A JPEG without what no decoder needs: tables, frames, scans and colour stay, EXIF and XMP are written anew.
+
+Phones append a second picture (MPF), a gain map, a film: each with metadata of its own. They are cleaned too,
+and nothing is left of whatever else lies behind the end.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kappi_mediameta.gps_free.boxes import clean_boxes
+from kappi_mediameta.gps_free.edits import SCAN_BYTES, Outside, Region, Unremovable
+from kappi_mediameta.gps_free.kept_exif import keep_little_exif
+from kappi_mediameta.gps_free.kept_xmp import keep_little_xmp
+from kappi_mediameta.gps_free.tiff import keeps_picture_index
+from kappi_mediameta.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
+
+# A few cameras put something in front, or write it small.
+_EXIF: Final = re.compile(rb".{0,4}Exif\x00.", re.DOTALL | re.IGNORECASE)
+_XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
+_PICTURES: Final = b"MPF\x00"
+_COLOUR: Final = b"ICC_PROFILE\x00"
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_SCAN, _END, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+# What a decoder reads: frames, tables, scans. Of what else begins like this it needs so many bytes.
+_KEPT: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0)}) - {0xC8}
+_OPENINGS: Final = {0xE0: ((b"JFIF\x00", 14),), 0xEE: ((b"Adobe", 12),)}
+_MARKER_IN_SCAN: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_SOMETHING_APPENDED: Final = re.compile(rb"\xff\xd8\xff[\xdb\xe0-\xef\xfe]|(?<=\0\0\0[\x08-\x80])ftyp")
+_MAX_SEGMENTS: Final = 20_000
+_MAX_APPENDED: Final = 64
+
+
+class _NoSegment(Unremovable):
+    """Where one must be is something else."""
+
+
+async def clean_jpeg(region: Region) -> None:
+    """Raises Unremovable when its segments cannot be followed."""
+    end = await _clean_picture(region, 0)
+    await _clean_appended(region, end)
+
+
+async def _clean_picture(region: Region, at: int) -> int:
+    """Clean the picture that begins there; where it ends."""
+    position = at + 2
+    for _ in range(_MAX_SEGMENTS):
+        before, position = position, await _next_marker(region, position)
+        # Fill bytes: the only ones that may stand between segments.
+        await region.write(before, b"\xff" * (position - before))
+        marker, length = await _segment(region, position)
+        if marker == _END:
+            break
+        if length:
+            await _clean_segment(region.part(position + 4, length - 2), marker)
+        position += 2 + length
+        if marker == _SCAN:
+            position = await _end_of_scan(region, position)
+            if position >= region.size_bytes:
+                break
+    else:
+        raise Unremovable("too many segments")
+    return min(position + 2, region.size_bytes)
+
+
+async def _next_marker(region: Region, position: int) -> int:
+    """Where the next one begins, as the prober finds it."""
+    length = max(0, min(MAX_BETWEEN_BYTES, region.size_bytes - position))
+    found = MARKER.search(await region.read(position, length))
+    if found is None:
+        raise _NoSegment("no marker where one must be")
+    return position + found.start()
+
+
+async def _segment(region: Region, position: int) -> tuple[int, int]:
+    """Marker and length; 0 where it stands alone."""
+    start = await region.read(position, 2)
+    if start[1] in _STANDALONE or start[1] == _END:
+        return start[1], 0
+    length = int.from_bytes(await region.read(position + 2, 2), "big")
+    if length < 2:
+        raise _NoSegment("impossible segment")
+    return start[1], length
+
+
+async def _clean_segment(body: Region, marker: int) -> None:
+    head = await body.read(0, min(body.size_bytes, 64))
+    if marker == _APP1 and (exif := _EXIF.match(head)) is not None:
+        await body.erase(0, exif.end() - len(b"Exif??"))
+        await keep_little_exif(body.part(exif.end(), body.size_bytes - exif.end()))
+    elif marker == _APP1 and head.startswith(_XMP):
+        await keep_little_xmp(body.part(len(_XMP), body.size_bytes - len(_XMP)))
+    elif marker == _APP2 and head.startswith(_PICTURES):
+        if not await keeps_picture_index(body.part(len(_PICTURES), body.size_bytes - len(_PICTURES))):
+            await body.erase(0, body.size_bytes)
+    elif marker not in _KEPT and not (marker == _APP2 and head.startswith(_COLOUR)):
+        kept = next((length for name, length in _OPENINGS.get(marker, ()) if head.startswith(name)), 0)
+        await body.erase(kept, max(0, body.size_bytes - kept))
+
+
+async def _end_of_scan(region: Region, position: int) -> int:
+    """Where the next marker is that does not belong to the scan itself."""
+    base = region.start_in_file()
+    while position + 1 < region.size_bytes:
+        piece = (await region.file.scan(base + position))[: region.size_bytes - position]
+        found = _MARKER_IN_SCAN.search(piece)
+        if found is not None:
+            return position + found.start()
+        position += max(1, len(piece) - 1)
+    return region.size_bytes
+
+
+async def _clean_appended(region: Region, end: int) -> None:
+    """Pictures and films that follow are cleaned; nothing is left of all else. end: of what comes before."""
+    base = region.start_in_file()
+    position = end
+    for _ in range(_MAX_APPENDED):
+        begin = await _appended_from(region, position, base)
+        if begin is None:
+            await region.erase(end, region.size_bytes - end)
+            return
+        position, is_picture = begin
+        rest = region.part(position, region.size_bytes - position)
+        try:
+            length = await (_clean_picture(rest, 0) if is_picture else _clean_film(rest))
+        except (Outside, _NoSegment):  # only looked like one
+            position += 4 if is_picture else 8
+            continue
+        await region.erase(end, position - end)
+        position = end = position + length
+    raise Unremovable("too much appended")
+
+
+async def _clean_film(rest: Region) -> int:
+    end = await clean_boxes(rest, ends_anywhere=True)
+    if end <= int.from_bytes(await rest.read(0, 4), "big"):
+        raise Outside("a first box alone is no film")
+    return end
+
+
+async def _appended_from(region: Region, position: int, base: int) -> tuple[int, bool] | None:
+    """The next thing after a picture, and whether it is a picture, too."""
+    while position < region.size_bytes:
+        piece = (await region.file.scan(base + position))[: region.size_bytes - position]
+        found = _SOMETHING_APPENDED.search(piece)
+        if found is not None:
+            is_picture = found[0] != b"ftyp"
+            return position + found.start() - (0 if is_picture else 4), is_picture
+        if len(piece) < SCAN_BYTES:
+            return None
+        position += len(piece) - 8
+    return None

@@ -1,0 +1,96 @@
+"""EXIF written anew with the little of it that a copy keeps: how to turn the picture, when it was taken, and
+what binds it to its film. All else becomes zeros, also fields that no reader here knows.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from kappi_mediameta.gps_free.edits import Region
+from kappi_mediameta.probing.apple import live_id_of
+from kappi_mediameta.probing.tiff_fields import MAKER_NOTE, Tags, directory, integer, layout_of, text
+from kappi_mediameta.probing.written import written_time
+
+_ORIENTATION: Final = 0x0112
+_DETAILS: Final = 0x8769
+_TAKEN: Final = 0x9003
+_CONTENT_IDENTIFIER: Final = 0x0011
+_SHORT, _LONG, _ASCII, _UNDEFINED = 3, 4, 2, 7
+_Entry = tuple[int, int, int, bytes]
+"""Tag, type, count, value."""
+
+
+async def keep_little_exif(region: Region) -> bool:
+    """region: from the TIFF structure's first byte on. False where it has no room, and nothing is left."""
+    block = await region.read_all()
+    for kept in _from_most_to_least(block):
+        if len(kept) <= len(block):
+            await region.write(0, kept)
+            await region.erase(len(kept), len(block) - len(kept))
+            return True
+    await region.erase(0, len(block))
+    return False
+
+
+def _from_most_to_least(block: bytes) -> list[bytes]:
+    main, details = _directories(block)
+    turned = _turned(main)
+    taken = _taken(details)
+    maker_note = details.get(MAKER_NOTE)
+    live_id = live_id_of(maker_note) if isinstance(maker_note, bytes) else None
+    live = [] if live_id is None else [_maker_note(live_id)]
+    return [_structure(turned, [*taken, *live]), _structure(turned, taken), _structure(turned, [])]
+
+
+def _directories(block: bytes) -> tuple[Tags, Tags]:
+    layout = layout_of(block)
+    if layout is None or layout.big or len(block) < 8:
+        return {}, {}
+    main = directory(block, layout, at=layout.integer(block[4:8]))
+    return main, directory(block, layout, at=integer(main, _DETAILS))
+
+
+def _turned(main: Tags) -> list[_Entry]:
+    orientation = integer(main, _ORIENTATION)
+    if orientation is None or not 1 <= orientation <= 8:
+        return []
+    return [(_ORIENTATION, _SHORT, 1, struct.pack("<HH", orientation, 0))]
+
+
+def _taken(details: Tags) -> list[_Entry]:
+    """Without its offset, which tells the zone."""
+    taken = written_time(text(details, _TAKEN))
+    if taken is None:
+        return []
+    local = taken.local.isoformat(" ", "seconds").replace("-", ":")
+    return [(_TAKEN, _ASCII, 20, local.encode() + b"\0")]
+
+
+def _maker_note(live_id: str) -> _Entry:
+    """Apple's layout: offsets count from the note's own start."""
+    name = live_id.encode() + b"\0"
+    entry = struct.pack(">HHII", _CONTENT_IDENTIFIER, _ASCII, len(name), 14 + 2 + 12 + 4)
+    note = b"Apple iOS\0\0\1MM" + struct.pack(">H", 1) + entry + bytes(4) + name
+    return (MAKER_NOTE, _UNDEFINED, len(note), note)
+
+
+def _structure(main: list[_Entry], details: list[_Entry]) -> bytes:
+    """A TIFF structure of one directory, and one below it where there is something for it."""
+    count = len(main) + bool(details)
+    below_at = 8 + 2 + 12 * count + 4
+    if details:
+        main = [*main, (_DETAILS, _LONG, 1, struct.pack("<I", below_at))]
+    head = struct.pack("<4sI", b"II*\0", 8)
+    whole = head + _directory(main, at=8)
+    return whole + _directory(details, at=below_at) if details else whole
+
+
+def _directory(entries: list[_Entry], *, at: int) -> bytes:
+    values_at = at + 2 + 12 * len(entries) + 4
+    table, values = b"", b""
+    for tag, kind, count, value in entries:
+        inline = value if len(value) <= 4 else struct.pack("<I", values_at + len(values))
+        table += struct.pack("<HHI4s", tag, kind, count, inline)
+        values += value if len(value) > 4 else b""
+    return struct.pack("<H", len(entries)) + table + bytes(4) + values

@@ -1,0 +1,129 @@
+"""What a probe finds out, and the limits it works under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from kappi_mediameta.probing.formats import MediaKind
+from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
+
+MAX_CAPTION_CHARS: Final = 2_000
+MAX_KEYWORDS: Final = 50
+MAX_KEYWORD_CHARS: Final = 64
+"""Of captions and tags, also where clients write them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    make: str | None
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """WGS 84 degrees; altitude in metres above sea level."""
+
+    latitude: float
+    longitude: float
+    altitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureFacts:
+    """What the capturing device wrote down, and what was written about the picture in its file since.
+
+    orientation: EXIF 1..8, how stored pixels are turned for display. taken_at: aware UTC; where the device
+    gave no offset its local time is taken as UTC and `taken_offset_known` is False. taken_offset_minutes:
+    east of UTC; None where unknown, or where only the instant is known. live_id: what the other half of a
+    Live Photo bears too.
+    """
+
+    orientation: int = 1
+    taken_at: datetime | None = None
+    taken_offset_known: bool = False
+    camera: Camera | None = None
+    location: Coordinates | None = None
+    taken_offset_minutes: int | None = None
+    live_id: str | None = None
+    caption: str | None = None
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHeader:
+    """A picture as stored. stored_width/height: before orientation, with square pixels."""
+
+    stored_width: int
+    stored_height: int
+    codec: str
+    animated: bool = False
+    duration_ms: int | None = None
+    capture: CaptureFacts = CaptureFacts()
+    frame_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A media file's facts. width, height: as displayed (orientation, pixel shape applied), in pixels.
+
+    orientation: EXIF 1..8; for a video the equivalent of its display matrix, for HEIC and AVIF of their own
+    rotation and mirror, which decoders of those apply by themselves. frame_count: of an animation, where its
+    header tells. The rest as in `CaptureFacts`.
+    """
+
+    kind: MediaKind
+    content_type: str
+    width: int
+    height: int
+    orientation: int
+    codec: str
+    animated: bool
+    duration_ms: int | None
+    taken_at: datetime | None
+    taken_offset_known: bool
+    camera: Camera | None
+    location: Coordinates | None
+    taken_offset_minutes: int | None = None
+    live_id: str | None = None
+    frame_count: int | None = None
+    caption: str | None = None
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLimits:
+    """Bounds of one probe. The defaults take every camera on sale (200 MP phones, 8K video).
+
+    max_frames: of an animated picture. max_parts: segments, chunks, boxes or elements walked. max_reads,
+    max_read_bytes: asked of the source. Two or three reads do for most; panoramas begin with megabytes.
+    """
+
+    max_pixels: int = 256_000_000
+    max_video_pixels: int = 8192 * 8192
+    max_side: int = 65_535
+    max_duration: timedelta = timedelta(hours=24)
+    max_frames: int = 10_000
+    max_parts: int = 2_000
+    max_reads: int = 192
+    max_read_bytes: int = 12 << 20
+
+    def check_size(self, width: int, height: int, *, max_pixels: int | None = None) -> None:
+        """Raises ProbeRejected when a picture has no area, or too much."""
+        if width < 1 or height < 1:
+            raise ProbeRejected(RejectReason.CORRUPT, f"no area: {width} x {height}")
+        allowed = self.max_pixels if max_pixels is None else max_pixels
+        if max(width, height) > self.max_side or width * height > allowed:
+            raise ProbeRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
+
+    def check_frames(self, count: int) -> None:
+        """Raises ProbeRejected when an animated picture has too many."""
+        if count > self.max_frames:
+            raise ProbeRejected(RejectReason.TOO_MANY_FRAMES, f"{count} frames")
+
+    def check_duration(self, duration_ms: int | None) -> None:
+        """Raises ProbeRejected when a video or an animation is too long."""
+        # In seconds: a damaged header's number may be more than a timedelta holds.
+        if duration_ms is not None and duration_ms / 1000 > self.max_duration.total_seconds():
+            raise ProbeRejected(RejectReason.TOO_LONG, f"{duration_ms} ms")

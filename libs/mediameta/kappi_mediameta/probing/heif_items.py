@@ -1,0 +1,256 @@
+"""The items of a HEIF file: which one is the picture, what it is made of, where their bytes lie."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kappi_mediameta.containers.iso_boxes import Box
+from kappi_mediameta.probing.boxes import BoxReader
+from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
+from kappi_mediameta.probing.xmp import XMP_ITEM_TYPE
+
+_MAX_TABLE_BYTES: Final = 512 << 10
+_MAX_ITEMS: Final = 8_192
+_XMP: Final = b"mime XMP"
+"""The kind of a `mime` item whose content type is XMP's."""
+_MAX_SHARED_BYTES: Final = 64 << 20
+_FILE, _ITEM_DATA = 0, 1  # construction methods of `iloc`
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Bytes of the file."""
+
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class PictureItems:
+    """By item id: kinds, bytes, parts (of a grid: its tiles), and properties in the order they apply.
+
+    primary: the picture shown. exif, xmp: the items that hold its metadata. named: where the file says
+    which item is the primary one; of a thumbnail that is said of, its picture is shown.
+    auxiliaries: of that picture: its opacity, its depth. premultiplied: by its opacity.
+    """
+
+    primary: int | None
+    named: Extent | None
+    exif: int | None
+    xmp: int | None
+    auxiliaries: tuple[int, ...]
+    premultiplied: bool
+    kinds: Mapping[int, bytes]
+    places: Mapping[int, tuple[Extent, ...]]
+    parts: Mapping[int, tuple[int, ...]]
+    properties: Mapping[int, tuple[Box, ...]]
+
+
+async def read_items(boxes: BoxReader, meta: Box) -> PictureItems:
+    """Raises ProbeRejected."""
+    found = {box.name: box async for box in boxes.children(meta.start + 4, meta.end)}
+    if b"hdlr" not in found or (await boxes.fields(found[b"hdlr"], 12))[8:12] != b"pict":
+        raise ProbeRejected(RejectReason.NO_PICTURE, "items are no pictures")
+    tables = {
+        name: await boxes.body(found[name], at_most=_MAX_TABLE_BYTES)
+        for name in (b"pitm", b"iinf", b"iref", b"iloc")
+        if name in found
+    }
+    try:
+        kinds = _kinds(tables.get(b"iinf", b""))
+        references = list(_references(tables.get(b"iref", b"")))
+        masters = {owner: about[0] for kind, owner, about in references if kind == b"thmb" and about}
+        primary = _primary(tables.get(b"pitm", b""))
+        while primary in masters:
+            primary = masters.pop(primary)
+        places = _places(tables.get(b"iloc", b""), found.get(b"idat"))
+    except (struct.error, IndexError) as short:
+        raise ProbeRejected(RejectReason.CORRUPT, "item tables end too early") from short
+    _check_overlaps(places, size_bytes=boxes.size_bytes)
+    return PictureItems(
+        primary=primary,
+        named=_named(found.get(b"pitm"), tables.get(b"pitm", b"")),
+        exif=_item_about(b"Exif", kinds, references, primary),
+        xmp=_item_about(_XMP, kinds, references, primary),
+        auxiliaries=tuple(owner for kind, owner, about in references if kind == b"auxl" and primary in about),
+        premultiplied=any(kind == b"prem" and owner == primary for kind, owner, _ in references),
+        kinds=kinds,
+        places=places,
+        parts={owner: parts for kind, owner, parts in references if kind == b"dimg"},
+        properties=await _properties(boxes, found.get(b"iprp")),
+    )
+
+
+def _check_overlaps(places: Mapping[int, tuple[Extent, ...]], *, size_bytes: int) -> None:
+    """Decoders read every item, metadata too: many that share their bytes would make much of little. A few do
+    in pictures of layers, each of which is an item and holds those below it."""
+    total = sum(
+        extent.length for extents in places.values() for extent in extents if extent.end <= size_bytes
+    )
+    if total > max(2 * size_bytes, min(8 * size_bytes, _MAX_SHARED_BYTES)):
+        raise ProbeRejected(RejectReason.TOO_COMPLEX, "items share their bytes")
+
+
+class _Cursor:
+    """Reads numbers of given widths one after the other. Raises IndexError past the end."""
+
+    def __init__(self, body: bytes, at: int = 0) -> None:
+        self._body = body
+        self.at = at
+
+    def number(self, width: int) -> int:
+        self.at += width
+        if self.at > len(self._body):
+            raise IndexError
+        return int.from_bytes(self._body[self.at - width : self.at], "big")
+
+    def count(self, width: int) -> int:
+        number = self.number(width)
+        if number > _MAX_ITEMS:
+            raise ProbeRejected(RejectReason.TOO_COMPLEX, f"{number} items")
+        return number
+
+
+def _primary(body: bytes) -> int | None:
+    if not body:
+        return None
+    return _Cursor(body, 4).number(4 if body[0] else 2)
+
+
+def _named(pitm: Box | None, body: bytes) -> Extent | None:
+    return Extent(pitm.start + 4, 4 if body[0] else 2) if pitm is not None and body else None
+
+
+def _kinds(body: bytes) -> dict[int, bytes]:
+    if not body:
+        return {}
+    cursor = _Cursor(body, 4)
+    cursor.count(4 if body[0] else 2)
+    kinds: dict[int, bytes] = {}
+    for name, entry in _boxes(body, cursor.at):
+        if name == b"infe" and entry[0] >= 2:
+            fields = _Cursor(entry, 4)
+            item_id = fields.number(4 if entry[0] >= 3 else 2)
+            fields.number(2)
+            kind = entry[fields.at : fields.at + 4]
+            if kind == b"mime" and _is_packed(entry[fields.at + 4 :]):
+                raise ProbeRejected(RejectReason.TOO_COMPLEX, "packed metadata")
+            if kind == b"mime" and _is_xmp(entry[fields.at + 4 :]):
+                kind = _XMP
+            kinds.setdefault(item_id, kind)
+    return kinds
+
+
+def _is_packed(names: bytes) -> bool:
+    """Whether a `mime` item names a content encoding: decoders unpack such items, whatever that makes.
+    names: its name, content type and encoding, each with a NUL behind it."""
+    parts = names.split(b"\x00")
+    return len(parts) > 2 and parts[2] != b""
+
+
+def _is_xmp(names: bytes) -> bool:
+    return names.split(b"\x00", 2)[1:2] == [XMP_ITEM_TYPE]
+
+
+def _references(body: bytes) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:
+    """Kind, owner and what it points at, for each entry of `iref`."""
+    if not body:
+        return
+    width = 4 if body[0] else 2
+    for name, entry in _boxes(body, 4):
+        cursor = _Cursor(entry)
+        owner, count = cursor.number(width), cursor.count(2)
+        yield name, owner, tuple(cursor.number(width) for _ in range(count))
+
+
+def _places(body: bytes, item_data: Box | None) -> dict[int, tuple[Extent, ...]]:
+    if not body:
+        return {}
+    version = body[0]
+    cursor = _Cursor(body, 4)
+    sizes = cursor.number(2)
+    offset_width, length_width, base_width = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+    index_width = sizes & 15 if version else 0
+    places: dict[int, tuple[Extent, ...]] = {}
+    total = 0
+    for _ in range(cursor.count(4 if version == 2 else 2)):
+        item_id = cursor.number(4 if version == 2 else 2)
+        method = cursor.number(2) & 15 if version else _FILE
+        foreign = cursor.number(2) != 0  # bytes in another file: none of ours
+        base = cursor.number(base_width)
+        extents: list[Extent] = []
+        count = cursor.count(2)
+        total += count
+        if total > _MAX_ITEMS:
+            raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many extents")
+        for _ in range(count):
+            cursor.number(index_width)
+            start = base + cursor.number(offset_width)
+            extents.append(Extent(start, cursor.number(length_width)))
+        if not foreign and method == _FILE:
+            places[item_id] = tuple(extents)
+        elif not foreign and method == _ITEM_DATA and item_data is not None:
+            places[item_id] = tuple(Extent(item_data.start + e.start, e.length) for e in extents)
+    return places
+
+
+def _item_about(
+    kind: bytes,
+    kinds: Mapping[int, bytes],
+    references: list[tuple[bytes, int, tuple[int, ...]]],
+    primary: int | None,
+) -> int | None:
+    """The item of a kind that describes the primary picture, or else the first of that kind."""
+    blocks = [item_id for item_id, found in kinds.items() if found == kind]
+    of_primary = {owner for name, owner, about in references if name == b"cdsc" and primary in about}
+    return next((item_id for item_id in blocks if item_id in of_primary), blocks[0] if blocks else None)
+
+
+async def _properties(boxes: BoxReader, iprp: Box | None) -> dict[int, tuple[Box, ...]]:
+    if iprp is None:
+        return {}
+    kept: list[Box] = []
+    associations: dict[int, tuple[int, ...]] = {}
+    async for box in boxes.children(iprp.start, iprp.end):
+        if box.name == b"ipco":
+            kept = [box async for box in boxes.children(box.start, box.end)]
+        elif box.name == b"ipma":
+            body = await boxes.body(box, at_most=_MAX_TABLE_BYTES)
+            try:
+                associations |= _associations(body)
+            except IndexError as short:
+                raise ProbeRejected(RejectReason.CORRUPT, "property table ends too early") from short
+    return {
+        item_id: tuple(kept[index - 1] for index in indices if 1 <= index <= len(kept))
+        for item_id, indices in associations.items()
+    }
+
+
+def _associations(body: bytes) -> dict[int, tuple[int, ...]]:
+    cursor = _Cursor(body)
+    version, flags = cursor.number(1), cursor.number(3)
+    wide = flags & 1
+    associations: dict[int, tuple[int, ...]] = {}
+    for _ in range(cursor.count(4)):
+        item_id = cursor.number(4 if version else 2)
+        count = cursor.number(1)
+        # The top bit says that a reader must understand the property.
+        indices = (cursor.number(2) & 0x7FFF if wide else cursor.number(1) & 0x7F for _ in range(count))
+        associations[item_id] = tuple(indices)
+    return associations
+
+
+def _boxes(body: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    while at + 8 <= len(body):
+        size, name = struct.unpack_from(">I4s", body, at)
+        if size < 9 or at + size > len(body):
+            return
+        yield name, body[at + 8 : at + size]
+        at += size

@@ -1,0 +1,121 @@
+"""JPEG: size and metadata from the segments before the first scan (ITU-T T.81, EXIF 3.0, XMP part 3)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
+from kappi_mediameta.probing.jpeg_metadata import MARK_BYTES, JpegMetadata
+from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
+from kappi_mediameta.probing.source import BlockReader
+
+MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
+MAX_BETWEEN_BYTES: Final = 4 << 10
+"""What of nothing may stand between segments: decoders skip it, all of it."""
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive", 0xC9: "jpeg-arithmetic"}
+_SCAN, _END, _APP1, _APP13 = 0xDA, 0xD9, 0xE1, 0xED
+_TAIL_BYTES: Final = 4 << 10
+_LONG_TAIL_BYTES: Final = 64 << 10
+_END_MARKER: Final = b"\xff\xd9"
+_WALKED_BYTES: Final = 8 << 20
+_STEP_BYTES: Final = 512 << 10
+# A byte of a scan in 256 needs another behind it, so that it is no marker; zeros and text have none.
+_LIKELY_STUFFED: Final = 16
+# Markers that may stand inside or between scans: stuffing, restarts, fill, tables, the next scan.
+_SCAN_MARKERS: Final = frozenset({0x00, *range(0xD0, 0xD8), 0xFF, 0xC4, 0xDA, 0xDB, 0xDD, 0xDC})
+
+
+async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
+    position = 2
+    metadata = JpegMetadata()
+    frame: tuple[int, int, str] | None = None
+    for _ in range(limits.max_parts):
+        position = await _next_marker(reader, position)
+        marker, length = await _segment(reader, position)
+        if marker == _SCAN:
+            if frame is None:
+                raise ProbeRejected(RejectReason.CORRUPT, "scan before frame")
+            await _check_end(reader, scan_at=position)
+            width, height, codec = frame
+            return PictureHeader(width, height, codec, capture=metadata.capture())
+        if marker == _END:
+            raise ProbeRejected(RejectReason.CORRUPT, "no scan")
+        if marker in _FRAMES:
+            frame = await _frame(reader, position, marker, length)
+            limits.check_size(frame[0], frame[1])
+        elif marker in (_APP1, _APP13) and metadata.is_wanted(
+            await reader.read_upto(position + 4, MARK_BYTES)
+        ):
+            metadata.note(await reader.read(position + 4, length - 2))
+        position += 2 + length
+    raise ProbeRejected(RejectReason.TOO_COMPLEX, "too many segments")
+
+
+async def _next_marker(reader: BlockReader, position: int) -> int:
+    """Where the next one begins, behind bytes that fill and bytes that belong to nothing."""
+    piece = await reader.read_upto(position, MAX_BETWEEN_BYTES)
+    found = MARKER.search(piece)
+    if found is None:
+        reason = RejectReason.TRUNCATED if len(piece) < MAX_BETWEEN_BYTES else RejectReason.CORRUPT
+        raise ProbeRejected(reason, "no marker where one must be")
+    return position + found.start()
+
+
+async def _segment(reader: BlockReader, position: int) -> tuple[int, int]:
+    """Marker at `position` and its segment's length (0 for a marker that stands alone)."""
+    start = await reader.read(position, 2)
+    if start[1] in _STANDALONE or start[1] == _END:
+        return start[1], 0
+    length = int.from_bytes(await reader.read(position + 2, 2), "big")
+    if start[1] < 0xC0 or length < 2:
+        raise ProbeRejected(RejectReason.CORRUPT, "impossible segment")
+    return start[1], length
+
+
+async def _frame(reader: BlockReader, position: int, marker: int, length: int) -> tuple[int, int, str]:
+    codec = _DECODABLE_FRAMES.get(marker)
+    if codec is None:
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, f"JPEG process {marker - 0xC0}")
+    if length < 11:
+        raise ProbeRejected(RejectReason.CORRUPT, "frame header too short")
+    body = await reader.read(position + 4, 6)
+    height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    if body[5] not in (1, 3, 4) or length != 8 + 3 * body[5]:
+        raise ProbeRejected(RejectReason.CORRUPT, f"{body[5]} components")
+    return width, height, codec
+
+
+async def _check_end(reader: BlockReader, *, scan_at: int) -> None:
+    """Raises `truncated` when the file stops within a scan.
+
+    Anything may follow the picture's end: phones append megabytes (films, depth maps, SEFT trailers). Where
+    the end marker is not near the file's end, it is looked for from the scan on, and in a picture of which
+    that is too much only a tail that still reads like scan data is a cut-off picture.
+    """
+    for length in (_TAIL_BYTES, _LONG_TAIL_BYTES):
+        tail = await reader.tail(min(length, reader.size_bytes - scan_at))
+        if _END_MARKER in tail:
+            return
+    if not _reads_like_scan(tail) or await _has_end(reader, scan_at):
+        return
+    if reader.size_bytes - scan_at <= _WALKED_BYTES or tail.count(b"\xff\x00") >= _LIKELY_STUFFED:
+        raise ProbeRejected(RejectReason.TRUNCATED, "no end of image")
+
+
+async def _has_end(reader: BlockReader, position: int) -> bool:
+    """Whether the end marker stands in the bytes that are walked."""
+    end = min(reader.size_bytes, position + _WALKED_BYTES)
+    while position < end:
+        piece = await reader.read_upto(position, _STEP_BYTES)
+        if _END_MARKER in piece:
+            return True
+        position += len(piece) - 1 if len(piece) > 1 else 1  # a marker may stand across two pieces
+    return False
+
+
+def _reads_like_scan(tail: bytes) -> bool:
+    after_ff = [part[:1] for part in tail.split(b"\xff")[1:]]
+    return all(following == b"" or following[0] in _SCAN_MARKERS for following in after_ff)

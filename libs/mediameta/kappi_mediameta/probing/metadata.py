@@ -1,0 +1,40 @@
+"""The blocks of metadata that a picture's reader comes by, and what they say together.
+
+Where more than one says it: EXIF; then XMP; then IPTC, which comes before XMP where a program changed it that
+knows no XMP (Metadata Working Group, Guidelines for Handling Image Metadata 2.0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from kappi_mediameta.probing.annotations import NO_ANNOTATIONS, Annotations
+from kappi_mediameta.probing.exif import NO_EXIF, ExifTags, facts_of
+from kappi_mediameta.probing.facts import CaptureFacts
+from kappi_mediameta.probing.iptc import is_changed, read_iptc, records_of, resources
+from kappi_mediameta.probing.xmp import read_xmp
+
+
+@dataclass(slots=True)
+class Metadata:
+    """exif: the block that viewers read. secondary_exif: one that they do not turn the picture by, which
+    counts where there is no other. xmp: packets as they are in the file, the main one first. photoshop: image
+    resources. iptc: records that do not lie in these. texts: what a format has places of its own for."""
+
+    exif: ExifTags | None = None
+    secondary_exif: ExifTags | None = None
+    xmp: list[bytes] = field(default_factory=list)
+    photoshop: bytes = b""
+    iptc: bytes = b""
+    texts: Annotations = NO_ANNOTATIONS
+
+    def capture(self) -> CaptureFacts:
+        facts = facts_of(self.exif or self.secondary_exif or NO_EXIF, self._annotations())
+        return facts if self.exif is not None else replace(facts, orientation=1)
+
+    def _annotations(self) -> Annotations:
+        found = resources(self.photoshop)
+        records = records_of(found) or self.iptc
+        xmp, iptc = read_xmp(self.xmp), read_iptc(records)
+        first, second = (iptc, xmp) if is_changed(found, records) else (xmp, iptc)
+        return first.or_else(second).or_else(self.texts)

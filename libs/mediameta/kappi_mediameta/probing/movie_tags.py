@@ -1,0 +1,154 @@
+"""Capture facts in a movie's metadata: QuickTime keys (phones) and user data atoms (Android, cameras).
+
+A tag that cannot be read is an absent one; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from kappi_mediameta.probing.apple import LIVE_KEY, clean_live_id
+from kappi_mediameta.probing.exif import (
+    NO_EXIF,
+    camera_of,
+    facts_of,
+    offset_minutes,
+    plausible_instant,
+    plausible_place,
+)
+from kappi_mediameta.probing.facts import CaptureFacts, Coordinates
+from kappi_mediameta.probing.written import decoded, written_time
+from kappi_mediameta.probing.xmp import read_xmp
+
+MAX_TAG_BYTES: Final = 256 << 10
+
+LOCI: Final = "loci"
+XMP: Final = "XMP_"
+# In the order of trust. Names are compared in lower case; the plain ones are Matroska's.
+_MAKE: Final = ("com.apple.quicktime.make", "com.android.manufacturer", "\xa9mak", "@mak", "make")
+_MODEL: Final = ("com.apple.quicktime.model", "com.android.model", "\xa9mod", "@mod", "model")
+_PLACE: Final = ("com.apple.quicktime.location.iso6709", "\xa9xyz", "@xyz", LOCI, "location")
+_DATE: Final = ("com.apple.quicktime.creationdate", "\xa9day", "date_recorded", "creation_time")
+# ISO 6709: +48.8577+002.2950+035.4/ , altitude and CRS optional.
+_ISO_6709: Final = re.compile(
+    r"([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,3}(?:\.\d{1,12})?)([+-]\d{1,6}(?:\.\d{1,6})?)?"
+)
+
+
+def user_data_tags(body: bytes) -> dict[str, str]:
+    """Text atoms of a `udta` body (QuickTime `©xyz` and its kin), and those of a `meta` within."""
+    tags: dict[str, str] = {}
+    for name, value in _atoms(body):
+        if name == b"meta":
+            tags |= keyed_tags(value)
+        elif name.startswith(b"\xa9") and len(value) > 4:
+            (length,) = struct.unpack_from(">H", value)
+            tags[name.decode("latin-1")] = decoded(value[4 : 4 + length])
+        elif name.startswith(b"@"):  # some devices write this for the sign, and the bare text behind it
+            tags[name.decode("latin-1")] = decoded(value).rstrip("\0")
+        elif name == b"loci":
+            tags[LOCI] = _loci(value)
+        elif name == b"XMP_":
+            tags[XMP] = xmp_text(value)
+    return tags
+
+
+def xmp_text(packet: bytes) -> str:
+    """As a tag: in films it is UTF-8."""
+    return packet.decode("utf-8", "replace")
+
+
+def _loci(value: bytes) -> str:
+    """A 3GPP location atom in the manner of ISO 6709; empty where it is damaged."""
+    # Version and flags, packed language; then a name in UTF-8 or, after its mark, UTF-16; then the role.
+    wide = value[6:8] in (b"\xfe\xff", b"\xff\xfe")
+    if wide:
+        after = next((i + 2 for i in range(6, len(value) - 1, 2) if value[i : i + 2] == b"\x00\x00"), 0)
+    else:
+        after = value.find(b"\x00", 6) + 1
+    if not after or len(value) < after + 13:
+        return ""
+    longitude, latitude, altitude = struct.unpack_from(">iii", value, after + 1)
+    return f"{latitude / 65536:+.6f}{longitude / 65536:+.6f}{altitude / 65536:+.3f}/"
+
+
+def keyed_tags(body: bytes) -> dict[str, str]:
+    """Text values of a `meta` body, named by its `keys` (mdta) or, as iTunes does, by their atoms."""
+    # ISO `meta` starts with four bytes of version and flags, QuickTime's with its first atom.
+    atoms = dict(_atoms(body if body[4:8] == b"hdlr" else body[4:]))
+    keys = [name for _, name in _atoms(atoms.get(b"keys", b"")[8:])]
+    tags: dict[str, str] = {}
+    for item, value in _atoms(atoms.get(b"ilst", b"")):
+        number = int.from_bytes(item, "big")
+        data = dict(_atoms(value)).get(b"data", b"")
+        if data[:4] != b"\x00\x00\x00\x01":  # well-known type 1: UTF-8
+            continue
+        text = data[8:].decode("utf-8", "replace")
+        if 1 <= number <= len(keys):
+            tags[keys[number - 1].decode("utf-8", "replace").lower()] = text
+        elif item.startswith(b"\xa9"):
+            tags[item.decode("latin-1")] = text
+    return tags
+
+
+def capture_of(tags: Mapping[str, str], *, orientation: int, created_at: datetime | None) -> CaptureFacts:
+    """created_at: the movie header's time, UTC by the specification; a date tag with an offset beats it.
+
+    XMP counts where the film itself says nothing.
+    """
+    written = next((at for at in map(_instant, _all(tags, _DATE)) if at is not None), None)
+    place = next((at for at in map(_place, _all(tags, _PLACE)) if at is not None), None)
+    described = facts_of(NO_EXIF, read_xmp([tags.get(XMP, "").encode()]))
+    facts = replace(
+        described,
+        orientation=orientation,
+        camera=camera_of(next(_all(tags, _MAKE), None), next(_all(tags, _MODEL), None)),
+        location=place or described.location,
+        live_id=clean_live_id(tags.get(LIVE_KEY)),
+    )
+    if written is not None:
+        instant, minutes = written
+        return replace(facts, taken_at=instant, taken_offset_known=True, taken_offset_minutes=minutes)
+    if created_at is not None:
+        return replace(facts, taken_at=created_at, taken_offset_known=True, taken_offset_minutes=None)
+    return facts
+
+
+def _atoms(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = 0
+    while position + 8 <= len(body):
+        size, name = struct.unpack_from(">I4s", body, position)
+        if size < 8 or position + size > len(body):
+            return
+        yield name, body[position + 8 : position + size]
+        position += size
+
+
+def _all(tags: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
+    return (tags[name] for name in names if name in tags)
+
+
+def _instant(written: str) -> tuple[datetime, int | None] | None:
+    """UTC and the minutes that the writer was east of it, None for a `Z`, which says nothing about that."""
+    time = written_time(written)
+    if time is None or time.zone is None:
+        return None
+    instant = plausible_instant(time.local.replace(tzinfo=time.zone))
+    if instant is None:
+        return None
+    return instant, None if written.rstrip().endswith("Z") else offset_minutes(time.zone)
+
+
+def _place(written: str) -> Coordinates | None:
+    match = _ISO_6709.match(written.strip())
+    if match is None:
+        return None
+    altitude = match.group(3)
+    return plausible_place(
+        float(match.group(1)), float(match.group(2)), float(altitude) if altitude else None
+    )

@@ -1,0 +1,111 @@
+"""From a source and its format to a `Probe`, by header alone: nothing is decoded, little is read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from kappi_mediameta.probing.bmp import read_bmp
+from kappi_mediameta.probing.camera_raw import is_camera_raw
+from kappi_mediameta.probing.facts import PictureHeader, Probe, ProbeLimits
+from kappi_mediameta.probing.formats import MediaFormat, format_of, matches
+from kappi_mediameta.probing.gif import read_gif
+from kappi_mediameta.probing.heif import read_avif, read_heic
+from kappi_mediameta.probing.jpeg import read_jpeg
+from kappi_mediameta.probing.matroska import read_matroska
+from kappi_mediameta.probing.movie import read_movie
+from kappi_mediameta.probing.png import read_png
+from kappi_mediameta.probing.polyglot import refuse_polyglots
+from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
+from kappi_mediameta.probing.sniffing import sniff
+from kappi_mediameta.probing.source import BlockReader, RangedSource
+from kappi_mediameta.probing.tiff import read_tiff
+from kappi_mediameta.probing.webp import read_webp
+
+HeaderReader = Callable[[BlockReader, ProbeLimits], Awaitable[PictureHeader]]
+
+# A format is accepted from the moment it has a reader here.
+HEADER_READERS: Final[Mapping[MediaFormat, HeaderReader]] = MappingProxyType(
+    {
+        MediaFormat.JPEG: read_jpeg,
+        MediaFormat.PNG: read_png,
+        MediaFormat.GIF: read_gif,
+        MediaFormat.WEBP: read_webp,
+        MediaFormat.BMP: read_bmp,
+        MediaFormat.HEIC: read_heic,
+        MediaFormat.AVIF: read_avif,
+        MediaFormat.TIFF: read_tiff,
+        MediaFormat.MP4: read_movie,
+        MediaFormat.MOV: read_movie,
+        MediaFormat.M4V: read_movie,
+        MediaFormat.THREE_GP: read_movie,
+        MediaFormat.WEBM: read_matroska,
+        MediaFormat.MKV: read_matroska,
+    }
+)
+DEFAULT_LIMITS: Final = ProbeLimits()
+_TITLES: Final = [fmt.title for fmt in MediaFormat if fmt in HEADER_READERS]
+ACCEPTED: Final = f"{', '.join(_TITLES[:-1])} or {_TITLES[-1]}"
+"""The accepted formats, for people to read."""
+
+
+def is_supported(fmt: MediaFormat) -> bool:
+    return fmt in HEADER_READERS
+
+
+def identify(declared_content_type: str, head: bytes) -> MediaFormat:
+    """The format of a file that starts with `head` (`SNIFF_BYTES` of it) and was declared as that type.
+
+    Raises ProbeRejected: `empty`; `unsupported_type` when Kappi does not take what was declared, or what was
+    found; `type_mismatch` when the content is not what was declared.
+    """
+    if format_of(declared_content_type) is None:
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "declared type")
+    if not head:
+        raise ProbeRejected(RejectReason.EMPTY)
+    found = sniff(head)
+    if found is None or not matches(declared_content_type, found):
+        if is_camera_raw(head):
+            raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, "camera RAW")
+        raise ProbeRejected(RejectReason.TYPE_MISMATCH)
+    if not is_supported(found):
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, found.content_type)
+    return found
+
+
+async def probe(source: RangedSource, fmt: MediaFormat, limits: ProbeLimits = DEFAULT_LIMITS) -> Probe:
+    """The facts of a file whose first bytes were sniffed as `fmt`.
+
+    Reads at most `limits.max_reads` ranges of 64 KiB; usually two, or four for a video with its index at the
+    end. Raises ProbeRejected; errors of the source pass through.
+    """
+    read_header = HEADER_READERS.get(fmt)
+    if read_header is None:
+        raise ProbeRejected(RejectReason.UNSUPPORTED_TYPE, fmt.content_type)
+    if source.size_bytes < 1:
+        raise ProbeRejected(RejectReason.EMPTY)
+    reader = BlockReader(source, max_reads=limits.max_reads, max_read_bytes=limits.max_read_bytes)
+    await refuse_polyglots(reader)
+    header = await read_header(reader, limits)
+    capture = header.capture
+    turned = capture.orientation >= 5
+    return Probe(
+        kind=fmt.kind,
+        content_type=fmt.content_type,
+        width=header.stored_height if turned else header.stored_width,
+        height=header.stored_width if turned else header.stored_height,
+        orientation=capture.orientation,
+        codec=header.codec,
+        animated=header.animated,
+        duration_ms=header.duration_ms,
+        taken_at=capture.taken_at,
+        taken_offset_known=capture.taken_offset_known,
+        camera=capture.camera,
+        location=capture.location,
+        taken_offset_minutes=capture.taken_offset_minutes,
+        live_id=capture.live_id,
+        frame_count=header.frame_count,
+        caption=capture.caption,
+        keywords=capture.keywords,
+    )

@@ -1,0 +1,154 @@
+"""A file's format by its first bytes, whatever its name or declared type says.
+
+Strict on purpose: what is not certainly one of ours is None, so an executable, an archive, SVG, HTML or PDF
+never passes as a picture. Sources: the formats' specifications; ISO/IEC 14496-12 and mp4ra.org for brands.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Final
+
+from kappi_mediameta.containers.ebml import element_at, parts, string
+from kappi_mediameta.probing.formats import MediaFormat
+
+SNIFF_BYTES: Final = 4096  # as much of a file's start as `sniff` ever looks at
+
+_JPEG_START: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xfe]")  # any number of bytes may fill before a marker
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+_DIB_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 108, 124})
+_CORE_HEADER_BYTES: Final = 12
+_BMP_DEPTHS: Final = frozenset({0, 1, 2, 4, 8, 16, 24, 32})  # none where the pixels are a JPEG or PNG
+_OS2_HEADER_SIZES: Final = range(16, 65)  # a writer may leave out any of the last fields
+_DOC_TYPE: Final = 0x4282
+_DOC_TYPES: Final = {"webm": MediaFormat.WEBM, "matroska": MediaFormat.MKV}
+_SPACER_BOXES: Final = frozenset({b"wide", b"free", b"skip"})
+_MAX_SPACE_BYTES: Final = 1 << 29  # as a number smaller than any letters
+_SEEN_BYTES: Final = 64  # a first box, its brands included
+
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+_IMAGE_COLLECTION_BRANDS: Final = frozenset({b"mif1", b"msf1", b"mif2"})
+_M4V_BRANDS: Final = frozenset({b"M4V ", b"M4VH", b"M4VP"})
+# Sound, RAW photographs and JPEG XL live in the same container and often list `mp42` or `isom` as compatible.
+_FOREIGN_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"crx ", b"jxl ", b"jp2 "})
+_MP4_BRANDS: Final = frozenset(
+    {
+        b"isom",
+        b"mp41",
+        b"mp42",
+        b"mp71",
+        b"avc1",
+        b"dash",
+        b"MSNV",
+        b"mmp4",
+        b"f4v ",
+        b"XAVC",
+        b"cmfc",
+        b"hvc1",
+    }
+    | {b"iso%d" % n for n in range(2, 10)}
+)
+
+
+def sniff(head: bytes) -> MediaFormat | None:
+    """The format of a file that starts with `head`: `SNIFF_BYTES` of it, or all of a shorter one."""
+    if _JPEG_START.match(head):
+        return MediaFormat.JPEG
+    if head.startswith(_PNG_START):
+        return MediaFormat.PNG
+    if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 13:
+        return MediaFormat.GIF
+    if head.startswith(b"RIFF"):
+        return MediaFormat.WEBP if _is_webp(head) else None
+    if head.startswith(b"BM"):
+        return MediaFormat.BMP if _is_bmp(head) else None
+    if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+        return MediaFormat.TIFF
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return _matroska_format(head)
+    return _boxed_format(head)
+
+
+def _boxed_format(head: bytes) -> MediaFormat | None:
+    """Of a file of boxes, which may begin with empty space of any size."""
+    position = 0
+    while head[position + 4 : position + 8] in _SPACER_BOXES and len(head) >= position + 16:
+        size, _, long_size = struct.unpack_from(">I4sQ", head, position)
+        size, least = (long_size, 16) if size == 1 else (size, 8)
+        if not least <= size <= _MAX_SPACE_BYTES:
+            return None
+        position += size
+        if position > len(head) - _SEEN_BYTES and len(head) >= SNIFF_BYTES:
+            # What follows is out of sight, so it is what begins so most of the time; `probe` looks.
+            return MediaFormat.MOV
+    head = head[position:]
+    if head[4:8] == b"ftyp":
+        return _iso_media_format(head)
+    return MediaFormat.MOV if _is_bare_quicktime(head) else None
+
+
+def _is_webp(head: bytes) -> bool:
+    if len(head) < 20 or head[8:12] != b"WEBP" or head[12:16] not in (b"VP8 ", b"VP8L", b"VP8X"):
+        return False
+    (riff_size,) = struct.unpack_from("<I", head, 4)
+    return int(riff_size) >= 12
+
+
+def _is_bmp(head: bytes) -> bool:
+    if len(head) < 30:
+        return False
+    pixels_at, dib_size = struct.unpack_from("<II", head, 10)
+    if dib_size not in _DIB_HEADER_SIZES and dib_size not in _OS2_HEADER_SIZES:
+        return False
+    # The file size and the reserved words before it are whatever a writer left there.
+    planes, depth = struct.unpack_from("<HH", head, 22 if dib_size == _CORE_HEADER_BYTES else 26)
+    return planes == 1 and depth in _BMP_DEPTHS and 14 + dib_size <= pixels_at <= (1 << 20)
+
+
+def _matroska_format(head: bytes) -> MediaFormat | None:
+    """By the type that the first element names; lengths may be written in any number of bytes."""
+    first = element_at(head, 0)
+    if first is None or first.end is None:
+        return None
+    name = dict(parts(head[first.start : first.end])).get(_DOC_TYPE, b"")
+    return _DOC_TYPES.get(string(name))
+
+
+def _iso_media_format(head: bytes) -> MediaFormat | None:
+    (size,) = struct.unpack_from(">I", head)
+    start = 8
+    if size == 1 and len(head) >= 16:  # as a number of 64 bits, which follows
+        (size,), start = struct.unpack_from(">Q", head, 8), 16
+    if size < start + 8 or size > SNIFF_BYTES or size % 4 or len(head) < size:
+        return None
+    major = head[start : start + 4]
+    brands = {major, *(head[at : at + 4] for at in range(start + 8, size, 4))}
+    if major in _FOREIGN_BRANDS:
+        return None
+    if major in _AVIF_BRANDS | _HEIC_BRANDS | _IMAGE_COLLECTION_BRANDS:
+        if brands & _AVIF_BRANDS:
+            return MediaFormat.AVIF
+        return MediaFormat.HEIC if brands & _HEIC_BRANDS else None
+    if major == b"qt  ":
+        return MediaFormat.MOV
+    if major in _M4V_BRANDS:
+        return MediaFormat.M4V
+    if major[:3] in (b"3gp", b"3g2", b"3ge", b"3gg", b"3gs"):
+        return MediaFormat.THREE_GP
+    if brands & _MP4_BRANDS:
+        return MediaFormat.MP4
+    return MediaFormat.MOV if b"qt  " in brands else None
+
+
+def _is_bare_quicktime(head: bytes) -> bool:
+    """QuickTime from before `ftyp`: a known first box of believable size."""
+    if len(head) < 16:
+        return False
+    size, name = struct.unpack_from(">I4s", head)
+    if name == b"moov":
+        return size >= 16 and head[12:16] in (b"mvhd", b"cmov")
+    if name == b"mdat":
+        return bool(size >= 8 or size == 1)
+    return bool(name == b"pnot" and size == 20)

@@ -1,0 +1,94 @@
+"""Where bytes come from: any part of an object, never all of it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Protocol
+
+from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
+
+BLOCK_BYTES: Final = 64 << 10
+_CACHED_BLOCKS: Final = 16
+
+
+class RangedSource(Protocol):
+    """An object readable in ranges. Errors of the store pass through the probe and the renderer unchanged."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    async def read(self, start: int, length: int) -> bytes:
+        """`length` bytes from `start`; fewer only at the object's end."""
+        ...
+
+
+class BytesSource:
+    """A small file already in memory."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._body)
+
+    async def read(self, start: int, length: int) -> bytes:
+        return self._body[start : start + length]
+
+
+class BlockReader:
+    """Small exact reads served from aligned blocks of a source, within a budget.
+
+    A header is walked in dozens of reads of a few bytes; the source sees one read per 64 KiB block touched.
+    Memory is bounded by 16 blocks. Raises ProbeRejected: `truncated` for bytes that are not there,
+    `too_complex` when the budget of reads or bytes is spent.
+    """
+
+    def __init__(self, source: RangedSource, *, max_reads: int, max_read_bytes: int) -> None:
+        self._source = source
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._reads_left = max_reads
+        self._bytes_left = max_read_bytes
+        self.size_bytes = source.size_bytes
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        if start < 0 or start + length > self.size_bytes:
+            raise ProbeRejected(RejectReason.TRUNCATED, "structure reaches past the end")
+        number, offset = divmod(start, BLOCK_BYTES)
+        if offset + length <= BLOCK_BYTES:
+            return (await self._block(number))[offset : offset + length]
+        last = (start + length - 1) // BLOCK_BYTES
+        joined = b"".join([await self._block(n, ahead=last - n) for n in range(number, last + 1)])
+        return joined[offset : offset + length]
+
+    async def read_upto(self, start: int, length: int) -> bytes:
+        """`length` bytes, fewer at the end."""
+        return await self.read(start, max(0, min(length, self.size_bytes - start)))
+
+    async def tail(self, length: int) -> bytes:
+        """The last `length` bytes, or all there is."""
+        length = min(length, self.size_bytes)
+        return await self.read(self.size_bytes - length, length)
+
+    async def _block(self, number: int, *, ahead: int = 0) -> bytes:
+        """A block; where it must be fetched, up to `ahead` more come along with it."""
+        block = self._blocks.get(number)
+        if block is not None:
+            self._blocks.move_to_end(number)
+            return block
+        start = number * BLOCK_BYTES
+        ahead = min(ahead, _CACHED_BLOCKS - 1)
+        expected = min((1 + ahead) * BLOCK_BYTES, self.size_bytes - start)
+        if self._reads_left < 1 or self._bytes_left < expected:
+            raise ProbeRejected(RejectReason.TOO_COMPLEX, "header spread over too much of the file")
+        self._reads_left -= 1
+        self._bytes_left -= expected
+        fetched = await self._source.read(start, expected)
+        if len(fetched) != expected:
+            raise ProbeRejected(RejectReason.TRUNCATED, "object is shorter than its size says")
+        for at in range(0, expected, BLOCK_BYTES):
+            self._blocks[number + at // BLOCK_BYTES] = fetched[at : at + BLOCK_BYTES]
+        while len(self._blocks) > _CACHED_BLOCKS:
+            self._blocks.popitem(last=False)
+        return self._blocks[number]

@@ -1,0 +1,217 @@
+"""Time, caption, keywords and place of an XMP packet (ISO 16684-1; Metadata Working Group guidelines 2.0).
+
+XMP is a stranger's XML. It is parsed from its root element on, so there is no document type, and with it no
+entity but XML's own five and nothing to fetch. Size, elements, depth and text are bounded. Nothing here
+raises: of a packet that breaks off, what came before is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+from xml.parsers import expat
+
+from kappi_mediameta.probing.annotations import Annotations, clean_caption, clean_keywords
+from kappi_mediameta.probing.exif import plausible_place
+from kappi_mediameta.probing.facts import Coordinates
+from kappi_mediameta.probing.written import WrittenTime, written_time
+
+MAX_XMP_BYTES: Final = 1 << 20
+XMP_ITEM_TYPE: Final = b"application/rdf+xml"
+_MAX_ELEMENTS: Final = 20_000
+_MAX_DEPTH: Final = 64
+_MAX_VALUES: Final = 1_000
+_MAX_TEXT_CHARS: Final = 16_384
+_ROOT: Final = re.compile(r"<(?:[A-Za-z_][\w.-]{0,50}:)?(?:xmpmeta|xapmeta|RDF)[\s>]")
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
+_LANGUAGE: Final = "http://www.w3.org/XML/1998/namespace lang"
+_DC: Final = "http://purl.org/dc/elements/1.1/ "
+_EXIF: Final = "http://ns.adobe.com/exif/1.0/ "
+_CAPTION: Final = _DC + "description"
+_KEYWORDS: Final = _DC + "subject"
+_KEYWORD_PATHS: Final = "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject"
+_LATITUDE, _LONGITUDE = _EXIF + "GPSLatitude", _EXIF + "GPSLongitude"
+_ALTITUDE, _ALTITUDE_REFERENCE = _EXIF + "GPSAltitude", _EXIF + "GPSAltitudeRef"
+# In the order of trust. When a program last saved is no time of the picture.
+_TAKEN: Final = ("http://ns.adobe.com/photoshop/1.0/ DateCreated", _EXIF + "DateTimeOriginal")
+_DIGITIZED: Final = ("http://ns.adobe.com/xap/1.0/ CreateDate", _EXIF + "DateTimeDigitized")
+_WANTED: Final = frozenset(
+    {_CAPTION, _KEYWORDS, _KEYWORD_PATHS, *_TAKEN, *_DIGITIZED}
+    | {_LATITUDE, _LONGITUDE, _ALTITUDE, _ALTITUDE_REFERENCE}
+)
+# 48,53.316N by the specification; 48,53,19N, 48.8886 and 48°53'19" N as others write it.
+_APART: Final = r"(?:[\s,;:°º'\u2032m]|deg|d){1,6}"
+_DEGREES: Final = re.compile(
+    rf"([+-]?)(\d{{1,3}}(?:\.\d{{1,15}})?)(?:{_APART}(\d{{1,2}}(?:\.\d{{1,15}})?))?"
+    rf"(?:{_APART}(\d{{1,2}}(?:\.\d{{1,15}})?))?[\s,;°º'\u2032\u2033\"ms]{{0,6}}([NSEW]?)",
+    re.ASCII,
+)
+_RATIONAL: Final = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)(?:/(\d{1,12}))?", re.ASCII)
+
+_Value = tuple[str, str]
+"""Language and text."""
+
+
+def read_xmp(packets: Iterable[bytes]) -> Annotations:
+    """What the packets of one picture say: its main one, then an extended one where there is one."""
+    values: dict[str, list[_Value]] = {}
+    for packet in packets:
+        for name, found in _properties(packet).items():
+            values.setdefault(name, []).extend(found)
+    return Annotations(
+        taken=_time(values, _TAKEN),
+        digitized=_time(values, _DIGITIZED),
+        caption=_caption(values.get(_CAPTION, ())),
+        keywords=_keywords(values),
+        location=_place(values),
+    )
+
+
+def _properties(packet: bytes) -> Mapping[str, list[_Value]]:
+    text = _FORBIDDEN.sub(" ", _decoded(packet[:MAX_XMP_BYTES]))
+    root = _ROOT.search(text)
+    reader = _PropertyReader()
+    if root is not None:
+        reader.read(text[root.start() :])
+    return reader.values
+
+
+def _decoded(packet: bytes) -> str:
+    """XMP is UTF-8; the specification allows wider forms, which begin with a mark or with a bracket."""
+    for start, mark, encoding in _WIDE:
+        if packet.startswith(start):
+            return (mark + packet).decode(encoding, "replace")
+    return packet.decode("utf-8", "replace")
+
+
+# How a packet starts, and the mark that it lacks: codecs that need none are modules, and a confined decoder
+# opens no file.
+_WIDE: Final = (
+    (b"\xff\xfe\x00\x00", b"", "utf-32"),
+    (b"\x00\x00\xfe\xff", b"", "utf-32"),
+    (b"<\x00\x00\x00", b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\x00<", b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", b"", "utf-16"),
+    (b"\xfe\xff", b"", "utf-16"),
+    (b"<\x00", b"\xff\xfe", "utf-16"),
+    (b"\x00<", b"\xfe\xff", "utf-16"),
+)
+
+
+class _EnoughError(Exception):
+    """The packet has more of something than is read."""
+
+
+class _PropertyReader:
+    """Collects the wanted properties of the description itself: elements and attributes, not what is nested
+    in structures, which speak of other pictures and places."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[_Value]] = {}
+        self._path: list[str] = []
+        self._elements = 0
+        self._kept = 0
+        self._property: str | None = None
+        self._language = ""
+        self._text = ""
+
+    def read(self, text: str) -> None:
+        parser = expat.ParserCreate("utf-8", namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        try:
+            parser.Parse(text.encode("utf-8", "replace"), True)
+        except (expat.ExpatError, _EnoughError):
+            return
+
+    @property
+    def _in_description(self) -> bool:
+        return len(self._path) >= 2 and self._path[-2] == _RDF + "RDF"
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if self._elements > _MAX_ELEMENTS or len(self._path) >= _MAX_DEPTH:
+            raise _EnoughError
+        if self._property is None and self._in_description and name in _WANTED:
+            self._property, self._depth = name, len(self._path)
+        self._path.append(name)
+        self._language, self._text = attributes.get(_LANGUAGE, ""), ""
+        if self._property is None and self._in_description:
+            for attribute in _WANTED & attributes.keys():
+                self._keep(attribute, "", attributes[attribute])
+
+    def _characters(self, text: str) -> None:
+        if self._property is not None and len(self._text) < _MAX_TEXT_CHARS:
+            self._text += text
+
+    def _end(self, name: str) -> None:
+        self._path.pop()
+        if self._property is None:
+            return
+        below = len(self._path) - self._depth
+        if below == 0 or (below == 2 and name == _RDF + "li"):
+            self._keep(self._property, self._language, self._text)
+        if below == 0:
+            self._property = None
+        self._text = ""
+
+    def _keep(self, name: str, language: str, text: str) -> None:
+        self._kept += 1
+        if self._kept > _MAX_VALUES:
+            raise _EnoughError
+        if text.strip():
+            self.values.setdefault(name, []).append((language, text[:_MAX_TEXT_CHARS].strip()))
+
+
+def _first(values: Mapping[str, Sequence[_Value]], name: str) -> str:
+    return values[name][0][1] if values.get(name) else ""
+
+
+def _time(values: Mapping[str, Sequence[_Value]], names: Iterable[str]) -> WrittenTime | None:
+    written = (written_time(_first(values, name)) for name in names)
+    return next((time for time in written if time is not None), None)
+
+
+def _caption(values: Sequence[_Value]) -> str | None:
+    """In the language that its writer made the default, or else the first."""
+    captions = sorted(values, key=lambda value: value[0].lower() != "x-default")
+    return next(filter(None, (clean_caption(text) for _, text in captions)), None)
+
+
+def _keywords(values: Mapping[str, Sequence[_Value]]) -> tuple[str, ...]:
+    plain = [text for _, text in values.get(_KEYWORDS, ())]
+    leaves = [text.rpartition("|")[2] for _, text in values.get(_KEYWORD_PATHS, ())]
+    return clean_keywords([*plain, *leaves])
+
+
+def _place(values: Mapping[str, Sequence[_Value]]) -> Coordinates | None:
+    latitude = _degrees(_first(values, _LATITUDE), letters="NS")
+    longitude = _degrees(_first(values, _LONGITUDE), letters="EW")
+    if latitude is None or longitude is None:
+        return None
+    metres = _number(_first(values, _ALTITUDE))
+    below = _first(values, _ALTITUDE_REFERENCE) == "1"
+    return plausible_place(latitude, longitude, -metres if below and metres is not None else metres)
+
+
+def _degrees(written: str, *, letters: str) -> float | None:
+    """letters: for positive and negative, one of which may stand behind the number."""
+    match = _DEGREES.fullmatch(written[:64])
+    if match is None or match.group(5) not in ("", *letters):
+        return None
+    sign, *parts, letter = match.groups()
+    whole = sum(float(part or 0) / 60.0**power for power, part in enumerate(parts))
+    return -whole if sign == "-" or letter == letters[1] else whole
+
+
+def _number(written: str) -> float | None:
+    """A number, or a fraction; one over nothing is none."""
+    match = _RATIONAL.fullmatch(written)
+    if match is None:
+        return None
+    below = int(match.group(2) or 1)
+    return float(match.group(1)) / below if below else None
