@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Request
 from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http import json_response
 from kappi_chassis.http.client_address import address_subject, client_address
 from kappi_chassis.idempotency import StoredAnswer
+from kappi_chassis.pagination import Cursor, PageSize, cursor_after, position_of
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.time_left import with_seconds_left
 from pydantic import BaseModel
@@ -18,7 +19,6 @@ from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
-from kappi_galleries.api.cursors import cursor_after, position_of
 from kappi_galleries.api.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.api.schemas import (
     GalleryAnswer,
@@ -40,12 +40,12 @@ from kappi_galleries.use_cases.management import (
 )
 
 CREATE_SCOPE = "POST /v1/galleries"
-DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+DEFAULT_LIMIT: Final = 100
+PAGE_SIZE: Final = PageSize(500, rows="Galleries per page")
 NO_STORE = {"Cache-Control": "no-store"}
 
 GalleryIdPath = Annotated[UUID, Path(description="The gallery's id")]
-Limit = Annotated[int, Query(ge=1, description=f"Galleries per page; more than {MAX_LIMIT} are {MAX_LIMIT}")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Limit = Annotated[int, PAGE_SIZE.query, PAGE_SIZE.clamp]
 
 
 class GalleryApi:
@@ -111,12 +111,12 @@ class GalleryApi:
         account_id = await self._callers.account(request)
         page = await self._management.list_mine(
             account_id,
-            before=position_of(cursor) if cursor else None,
-            limit=min(limit, MAX_LIMIT),
+            before=position_of(cursor),
+            limit=limit,
         )
         document = GalleryPageAnswer(
             items=[self._shown(gallery) for gallery in page.galleries],
-            next_cursor=cursor_after(page.next_before) if page.next_before else None,
+            next_cursor=cursor_after(page.next_before),
         )
         return _answer(document)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.pagination import cut_page
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
@@ -54,7 +56,7 @@ class GalleryChange:
 class GalleryPage:
     """Galleries, the newest first. next_before: the id from which to continue; None at the end."""
 
-    galleries: list[Gallery]
+    galleries: Sequence[Gallery]
     next_before: UUID | None
 
 
@@ -84,8 +86,8 @@ class GalleryManagement:
     async def list_mine(self, account_id: UUID, *, before: UUID | None, limit: int) -> GalleryPage:
         """Returns living galleries of an account. before: the last id of the page before."""
         found = await self._queries.page_of_owner(account_id, before=before, limit=limit + 1)
-        page = found[:limit]
-        return GalleryPage(galleries=page, next_before=page[-1].id if len(found) > limit else None)
+        page, last = cut_page(found, limit=limit)
+        return GalleryPage(galleries=page, next_before=last.id if last else None)
 
     async def read(self, gallery_id: UUID, manager: Manager) -> Gallery:
         """Returns the gallery. Raises GalleryNotFound when it is deleted or past its deadline."""

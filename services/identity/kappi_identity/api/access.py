@@ -12,6 +12,7 @@ from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing, 
 from kappi_chassis.clock import Clock
 from kappi_chassis.http.client_address import client_address
 from kappi_chassis.idempotency import MAX_LENGTH, MIN_LENGTH, MIN_SECRET_LENGTH, SECRET_KEY
+from kappi_chassis.pagination import cursor_query
 from starlette.requests import Request
 
 from kappi_identity.domain.accounts import Account, SessionId, describe_device
@@ -30,7 +31,7 @@ _bearer = HTTPBearer(
 )
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most")]
-Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")]
+Cursor = Annotated[str | None, cursor_query(max_length=100)]
 _REPEATED = (
     "chosen per thing wanted: a retry with the same key and body gets the first answer again and makes "
     "nothing new. Kept for a day"

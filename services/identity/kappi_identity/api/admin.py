@@ -15,12 +15,12 @@ from kappi_chassis.idempotency import (
     IdempotentCall,
     StoredAnswer,
 )
+from kappi_chassis.pagination import cursor_after, cut_page, position_of
 from kappi_chassis.problems import MalformedJson, ValidationFailed
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
-from kappi_identity.api.paging import cut_page, read_cursor
 from kappi_identity.api.schemas import (
     AccountAnswer,
     AccountPage,
@@ -119,10 +119,10 @@ class AdminApi:
         self, bearer: Bearer, email: EmailPart = None, limit: Limit = 50, cursor: Cursor = None
     ) -> Response:
         await self._access.admin(bearer)
-        found = await self._accounts.page(containing=email, before=read_cursor(cursor), limit=limit + 1)
-        page, next_cursor = cut_page(found, limit=limit)
+        found = await self._accounts.page(containing=email, before=position_of(cursor), limit=limit + 1)
+        page, last = cut_page(found, limit=limit)
         items = [AccountAnswer.of(account) for account in page]
-        return _answer(AccountPage(items=items, next_cursor=next_cursor))
+        return _answer(AccountPage(items=items, next_cursor=cursor_after(last.id if last else None)))
 
     async def move_account(self, bearer: Bearer, account_id: AccountIdPath, body: TierChoice) -> Response:
         await self._access.admin(bearer)

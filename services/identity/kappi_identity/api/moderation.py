@@ -14,13 +14,13 @@ from kappi_chassis.idempotency import (
     IdempotentCall,
     StoredAnswer,
 )
+from kappi_chassis.pagination import cursor_after, cut_page, position_of
 from kappi_chassis.problems import MalformedJson, ValidationFailed
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
 from kappi_identity.api.admin import AccountIdPath
-from kappi_identity.api.paging import cut_page, read_cursor
 from kappi_identity.api.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
 from kappi_identity.domain.moderation import Takedown
 from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, AdminRequired, TakedownNotFound
@@ -61,10 +61,10 @@ class ModerationApi:
 
     async def list(self, bearer: Bearer, limit: Limit = 50, cursor: Cursor = None) -> Response:
         await self._access.admin(bearer)
-        found = await self._takedowns.page(containing=None, before=read_cursor(cursor), limit=limit + 1)
-        page, next_cursor = cut_page(found, limit=limit)
+        found = await self._takedowns.page(containing=None, before=position_of(cursor), limit=limit + 1)
+        page, last = cut_page(found, limit=limit)
         items = [TakedownAnswer.of(takedown) for takedown in page]
-        return _answer(TakedownPage(items=items, next_cursor=next_cursor))
+        return _answer(TakedownPage(items=items, next_cursor=cursor_after(last.id if last else None)))
 
     async def take_down(
         self, request: Request, bearer: Bearer, body: TakedownCreate, idempotency_key: IdempotencyKey = None

@@ -7,17 +7,18 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import FastAPI, Path, Request
 from kappi_chassis.base_url import link_base_url
 from kappi_chassis.http.responses import JsonResponse, json_response
 from kappi_chassis.idempotency import HEADER, SecretIdempotentCall
+from kappi_chassis.pagination import Cursor, cursor_after, position_of
 from kappi_chassis.time_left import seconds_left
 from starlette.responses import Response
 
 from kappi_media.api import link_operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.items import ItemIdPath
-from kappi_media.api.paging import DEFAULT_LIMIT, Limit, cursor_after, position_of
+from kappi_media.api.page_size import DEFAULT_LIMIT, Limit
 from kappi_media.api.reading import decode, read_body
 from kappi_media.api.schemas import LinkPage, LinkRequest, LinkView, NewLink
 from kappi_media.domain.media import GalleryId, LinkId, MediaId
@@ -93,13 +94,13 @@ class LinkApi:
         media_id: ItemIdPath,
         request: Request,
         limit: Limit = DEFAULT_LIMIT,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+        cursor: Cursor = None,
     ) -> Response:
         grant = await self._gate.open(request, "manage")
         page = await self._links.live(
             MediaId(media_id),
             GalleryId(grant.gallery_id),
-            after=position_of(cursor) if cursor else None,
+            after=position_of(cursor),
             limit=limit,
         )
         views = [
@@ -112,8 +113,7 @@ class LinkApi:
             )
             for link in page.links
         ]
-        next_cursor = cursor_after(page.links[-1].id) if page.has_more else None
-        return JsonResponse(LinkPage(items=views, next_cursor=next_cursor))
+        return JsonResponse(LinkPage(items=views, next_cursor=cursor_after(page.next_after)))
 
     async def revoke(self, link_id: LinkIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")
