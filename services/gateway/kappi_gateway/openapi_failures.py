@@ -43,15 +43,8 @@ _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.SIGNING: _of(errors.TooManyUploads),
 }
 # The galleries service refuses these itself when it is asked for a grant.
-_KEY = (
-    Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),
-    Failure(403, "gallery_taken_down", "An administrator took the gallery down"),
-)
-_PASSWORD = (
-    Failure(401, "gallery_password_required", "The gallery has a password"),
-    Failure(401, "gallery_password_wrong", "This is not the gallery's password"),
-    Failure(429, "too_many_password_attempts", "Too many wrong passwords"),
-)
+_KEY = _of(errors.GalleryKeyWrong, errors.GalleryTakenDown)
+_PASSWORD = _of(errors.GalleryPasswordRequired, errors.GalleryPasswordWrong, errors.TooManyPasswordAttempts)
 _BY_CODE = (*_of(errors.GalleryNotFound, errors.TooManyGuesses), *_PASSWORD)
 _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.CODE_IN_PATH: _BY_CODE,
