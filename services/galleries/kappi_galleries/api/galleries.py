@@ -10,6 +10,7 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http import json_response
 from kappi_chassis.http.client_address import address_subject, client_address
+from kappi_chassis.http.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_chassis.idempotency import StoredAnswer
 from kappi_chassis.pagination import Cursor, PageSize, cursor_after, position_of
 from kappi_chassis.problems import FieldError, ValidationFailed
@@ -19,7 +20,6 @@ from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
-from kappi_galleries.api.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.api.schemas import (
     GalleryAnswer,
     GalleryCreate,

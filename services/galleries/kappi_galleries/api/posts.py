@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.edge import PACED
+from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import StoredAnswer
 from kappi_chassis.pagination import Cursor, PageSize, cursor_after, position_of
 from kappi_chassis.problems import UnsupportedMediaType
@@ -16,7 +17,6 @@ from starlette.responses import Response
 
 from kappi_galleries.api import post_operations
 from kappi_galleries.api.access import AccountToken, Callers
-from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_galleries.api.post_cursors import cursor_after_post, post_position_of
 from kappi_galleries.api.post_uploads import PostForm, UploadPlaces, read_item_post
 from kappi_galleries.api.posts_schemas import (

@@ -9,7 +9,7 @@ from uuid import UUID
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.fair_queue import Shares
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once, answered_before
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
 
@@ -19,7 +19,6 @@ from kappi_galleries.domain.galleries import Gallery, GalleryId, Visibility
 from kappi_galleries.events import created
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
-from kappi_galleries.use_cases.answering import answer_once, answered_before
 from kappi_galleries.use_cases.code_allocation import take_free_code
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.pagination import cut_page
 from kappi_contracts.events import CommentAdded, CommentDeleted
@@ -19,7 +19,6 @@ from kappi_galleries.domain.posts import Caller, Comment, CommentId, PostId
 from kappi_galleries.errors import CommentNotFound, CommentNotYours, PostNotFound
 from kappi_galleries.repository.comments import CommentQueries, add_within
 from kappi_galleries.repository.posts import PostQueries
-from kappi_galleries.use_cases.answering import answer_once
 
 KEPT_AUTHORS = 10_000
 

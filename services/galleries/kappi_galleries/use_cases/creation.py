@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
@@ -14,7 +14,6 @@ from kappi_galleries.domain.credentials import CodeScheme, access_key_hash
 from kappi_galleries.domain.galleries import Gallery, GalleryId, LifetimePolicy
 from kappi_galleries.events import created
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
-from kappi_galleries.use_cases.answering import answer_once
 from kappi_galleries.use_cases.code_allocation import take_free_code
 
 

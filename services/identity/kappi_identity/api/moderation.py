@@ -8,10 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
-    IdempotentCall,
     StoredAnswer,
 )
 from kappi_chassis.pagination import cursor_after, cut_page, position_of
@@ -19,7 +19,7 @@ from kappi_chassis.problems import MalformedJson, ValidationFailed
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
+from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit
 from kappi_identity.api.admin import AccountIdPath
 from kappi_identity.api.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
 from kappi_identity.domain.moderation import Takedown
@@ -33,12 +33,12 @@ TakedownIdPath = Annotated[UUID, Path(description="The take-down's id")]
 
 class ModerationApi:
     def __init__(
-        self, *, access: Access, moderation: Moderation, takedowns: TakedownQueries, idempotency_secret: bytes
+        self, *, access: Access, moderation: Moderation, takedowns: TakedownQueries, calls: IdempotentCalls
     ) -> None:
         self._access = access
         self._moderation = moderation
         self._takedowns = takedowns
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Administration"])
@@ -73,12 +73,7 @@ class ModerationApi:
         if idempotency_key is None:
             answer = _created(await self._moderation.take_down(body.gallery, reason=body.reason, by=by))
         else:
-            call = IdempotentCall(
-                secret=self._idempotency_secret,
-                key=idempotency_key,
-                scope=f"{CREATE_SCOPE} {by}",
-                body=await request.body(),
-            )
+            call = self._calls.call(idempotency_key, await request.body(), scope=CREATE_SCOPE, caller=str(by))
             answer = await self._moderation.take_down_once(
                 call, body.gallery, reason=body.reason, by=by, render=_created
             )
