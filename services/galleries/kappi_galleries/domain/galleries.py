@@ -12,13 +12,6 @@ GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
 Visibility = Literal["shared", "private"]
 
-ANONYMOUS_TIER = "anonymous"
-UNKNOWN_TIER = "Traveller"
-"""The tier named in a grant where the owner's tier is not known.
-
-Services that apply a tier look it up by the owner's account, not by this name.
-"""
-
 MAX_TITLE_CHARACTERS = 200
 MAX_PASSWORD_CHARACTERS = 1_024
 MIN_LIFETIME = timedelta(hours=1)

@@ -12,10 +12,11 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.problems import Problem
 from kappi_contracts.accounts import AccountClaims
 from kappi_contracts.grants import Grant, PublicGallery, Right
+from kappi_contracts.tiers import ANONYMOUS_TIER, DEFAULT_TIER
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.credentials import access_key_hash, read_code
-from kappi_galleries.domain.galleries import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.domain.links import Links
 from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
 from kappi_galleries.repository.galleries import GalleryQueries
@@ -114,7 +115,7 @@ class IssueGrants:
         grant = Grant(
             gallery_id=gallery.id,
             right=right,
-            tier=ANONYMOUS_TIER if gallery.owner_id is None else tier or UNKNOWN_TIER,
+            tier=ANONYMOUS_TIER if gallery.owner_id is None else tier or DEFAULT_TIER,
             gallery=self._public(gallery),
             owner_id=gallery.owner_id,
         )
