@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 
 from kappi_media import metrics
 from kappi_media.domain.shares import NO_SHARE, DecoderBudget, Share

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 
 from kappi_media.gps_free.edits import Patch
 from kappi_media.probing.facts import Probe, ProbeLimits
