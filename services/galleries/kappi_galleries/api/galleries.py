@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Request
@@ -27,7 +27,7 @@ from kappi_galleries.api.schemas import (
     GalleryPageAnswer,
     GalleryPatch,
 )
-from kappi_galleries.domain.galleries import Gallery, LifetimeRefused
+from kappi_galleries.domain.galleries import DETAILS, Gallery, LifetimeRefused
 from kappi_galleries.domain.links import Links
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
 from kappi_galleries.use_cases.account_creation import CreateAccountGallery, NewAccountGallery
@@ -36,7 +36,6 @@ from kappi_galleries.use_cases.management import (
     GalleryChange,
     GalleryManagement,
     PasswordChange,
-    TitleChange,
 )
 
 CREATE_SCOPE = "POST /v1/galleries"
@@ -186,30 +185,34 @@ def _new_gallery(body: GalleryCreate) -> NewGallery:
     refused = [field for field, asked in wanted.items() if asked]
     if refused:
         raise AccountRequired(*refused)
-    return NewGallery(title=body.title, lifetime_s=body.expires_in, location_free=body.location_free or False)
+    return NewGallery(lifetime_s=body.expires_in, **_details(body))
 
 
 def _new_account_gallery(body: GalleryCreate) -> NewAccountGallery:
     if body.expires_in is not None:
         raise ExpiryNotForAccounts
     return NewAccountGallery(
-        title=body.title,
         visibility=body.visibility or "shared",
         password=body.password,
-        location_free=body.location_free or False,
+        **_details(body),
     )
 
 
 def _change(body: GalleryPatch) -> GalleryChange:
     sent = body.model_fields_set
     return GalleryChange(
-        title=TitleChange(title=body.title) if "title" in sent else None,
+        details=_details(body),
         visibility=body.visibility,
         password=PasswordChange(password=body.password) if "password" in sent else None,
         lifetime_s=body.expires_in,
-        location_free=body.location_free,
         keep_code=body.keep_code,
     )
+
+
+def _details(body: GalleryCreate | GalleryPatch) -> dict[str, Any]:
+    """Returns the details that were sent. null takes a detail away, or leaves one that each gallery has."""
+    sent = {name: getattr(body, name) for name in DETAILS if name in body.model_fields_set}
+    return {name: value for name, value in sent.items() if value is not None or DETAILS[name] is None}
 
 
 def _answer(document: BaseModel) -> Response:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
@@ -25,13 +26,6 @@ from kappi_galleries.use_cases.deletion import delete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TitleChange:
-    """A new title; None removes it."""
-
-    title: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordChange:
     """A new password, in the form in which it is hashed; None removes it."""
 
@@ -40,15 +34,16 @@ class PasswordChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryChange:
-    """The requested changes; None leaves a field as it is. keep_code: keep the code of a private gallery that
-    becomes shared. lifetime_s: seconds from now.
+    """The requested changes; None leaves a field as it is.
+
+    details: new values by name. keep_code: keep the code of a private gallery that becomes shared.
+    lifetime_s: seconds from now.
     """
 
-    title: TitleChange | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
     visibility: Visibility | None = None
     password: PasswordChange | None = None
     lifetime_s: int | None = None
-    location_free: bool | None = None
     keep_code: bool = False
 
 
@@ -151,15 +146,11 @@ class GalleryManagement:
         return {"password_hash": await self._passwords.hash(change.password.password, shares=shares)}
 
     def _changed(self, gallery: Gallery, change: GalleryChange, *, now: datetime) -> Gallery:
-        changed = gallery
-        if change.title is not None:
-            changed = replace(changed, title=change.title.title)
+        changed = replace(gallery, **change.details)
         if change.visibility is not None:
             changed = replace(changed, visibility=change.visibility)
         if change.password is not None:
             changed = replace(changed, password_protected=change.password.password is not None)
-        if change.location_free is not None:
-            changed = replace(changed, location_free=change.location_free)
         if change.lifetime_s is not None:
             changed = replace(changed, expires_at=self._lifetimes.deadline(change.lifetime_s, now=now))
         return changed
