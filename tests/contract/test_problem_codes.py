@@ -9,15 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 from kappi_chassis.problems import Problem
+from kappi_contracts.services import SERVICES
 
-PACKAGES = (
-    "kappi_chassis",
-    "kappi_galleries",
-    "kappi_gateway",
-    "kappi_identity",
-    "kappi_janitor",
-    "kappi_media",
-)
+PACKAGES = ("kappi_chassis", *(service.package for service in SERVICES))
 STATUSES = {
     "file_too_large": {409, 413},
     "quota_exceeded": {403, 409},
