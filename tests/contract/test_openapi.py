@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Mapping
@@ -13,13 +14,27 @@ from kappi_gateway.routes import ROUTES, Credential, Limit, Route
 
 from tests.e2e.refusals import REFUSALS, Refusal
 
-DOCUMENT: Mapping[str, Any] = json.loads(
+COMMITTED: Mapping[str, Any] = json.loads(
     (Path(__file__).parents[2] / "docs" / "openapi.json").read_text(encoding="utf-8")
 )
+
+
+def resolved(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the document with each answer in place of its reference."""
+    whole: dict[str, Any] = copy.deepcopy(dict(document))
+    for operations in whole["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if "$ref" in answer:
+                    name = answer["$ref"].removeprefix("#/components/responses/")
+                    operation["responses"][status] = whole["components"]["responses"][name]
+    return whole
+
+
+DOCUMENT = resolved(COMMITTED)
 DOCUMENTED = {
     f"{method.upper()} {path}" for path, operations in DOCUMENT["paths"].items() for method in operations
 }
-_CODE = re.compile(r"`([a-z0-9_]+)`")
 _by_route = pytest.mark.parametrize(
     "route",
     ROUTES,
@@ -39,7 +54,7 @@ def documented_codes(name: str, status: int) -> set[str]:
 
 
 def _codes(operation: Mapping[str, Any], status: int) -> set[str]:
-    return set(_CODE.findall(operation["responses"].get(str(status), {}).get("description", "")))
+    return set(operation["responses"].get(str(status), {}).get("x-problem-codes", ()))
 
 
 def test_what_is_routed_is_documented_and_what_can_be_refused_too() -> None:
@@ -101,6 +116,22 @@ def test_errors_are_problem_documents_everywhere() -> None:
             for status, response in operation["responses"].items():
                 if status[0] in "45" or status == "default":
                     assert response["content"].keys() == {"application/problem+json"}, (method, path, status)
+
+
+def test_each_problem_is_an_answer_that_operations_share() -> None:
+    shared: Mapping[str, Any] = COMMITTED["components"]["responses"]
+    referred = {
+        answer["$ref"].rpartition("/")[2] if "$ref" in answer else None
+        for operations in COMMITTED["paths"].values()
+        for operation in operations.values()
+        for status, answer in operation["responses"].items()
+        if status[0] in "45d"
+    }
+    assert referred == shared.keys()
+    for name, answer in shared.items():
+        codes = answer.get("x-problem-codes", [])
+        assert re.findall(r"`([a-z0-9_]+)`: ", answer["description"]) == codes, name
+        assert [*answer["content"]["application/problem+json"].get("examples", {})] == codes, name
 
 
 def test_operation_ids_are_unique_and_every_reference_resolves() -> None:

@@ -9,24 +9,17 @@ from contextlib import contextmanager
 import pytest
 from kappi_chassis.settings import PlatformSettings, ServiceSettings
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
-from kappi_galleries.settings import GalleriesSettings
-from kappi_gateway.settings import GatewaySettings
-from kappi_identity.settings import IdentitySettings
-from kappi_janitor.settings import JanitorSettings
-from kappi_media.settings import MediaSettings
+from kappi_contracts import services
+from kappi_embedded.settings_reference import settings_of
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
 SERVICES: Mapping[str, type[ServiceSettings]] = {
-    "gateway": GatewaySettings,
-    "identity": IdentitySettings,
-    "galleries": GalleriesSettings,
-    "media": MediaSettings,
-    "janitor": JanitorSettings,
+    service.name: settings_of(service) for service in services.SERVICES
 }
-STORING = frozenset({"media", "janitor"})
-WITH_DATABASE = frozenset(SERVICES) - {"gateway"}
-CALLING = frozenset(SERVICES) - {"janitor"}
+STORING = frozenset(service.name for service in services.SERVICES if service.stores_objects)
+WITH_DATABASE = frozenset(services.DATABASES)
+CALLING = frozenset(service.name for service in services.SERVICES if service.makes_calls)
 """Those that call one another, with the deployment's secret."""
 
 

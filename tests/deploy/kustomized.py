@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kappi_contracts.kafka_access import USERS, username
+from kappi_contracts.services import DATABASES
 
 from tests.deploy.composition import ROOT
 from tests.deploy.documents import documents
@@ -21,7 +22,7 @@ Manifest = dict[str, Any]
 _MADE_ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     **{
         f"{service}-database-app": {"uri": f"postgresql://{service}:given@db.example:5432/{service}"}
-        for service in ("identity", "galleries", "media", "janitor")
+        for service in DATABASES
     },
     **{username(user): {"password": "given"} for user in USERS},
 }

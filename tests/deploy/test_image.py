@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from kappi_chassis.testing.plan import REQUIRE_REAL
 from kappi_chassis.testing.plugin import server_plan
+from kappi_contracts.services import NAMES
 
 from tests.deploy.buildah import Buildah, InImage
 from tests.deploy.composed import composed
@@ -31,18 +32,7 @@ _IMAGE = "localhost/kappi-check"
 _BUILD_TIMEOUT_S = 900.0
 # This machine's own: who signed its package index, and pip's settings.
 _OF_THIS_MACHINE = ("/etc/ssl/certs", "/etc/pip.conf")
-_OURS = {
-    "chassis",
-    "client",
-    "contracts",
-    "embedded",
-    "galleries",
-    "gateway",
-    "identity",
-    "janitor",
-    "media",
-    "mediameta",
-}
+_OURS = {"chassis", "client", "contracts", "embedded", "mediameta", *NAMES}
 _INSTALLED = """
 import importlib.metadata, json
 print(json.dumps({each.name.lower(): each.version for each in importlib.metadata.distributions()}))

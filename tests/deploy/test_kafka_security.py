@@ -37,7 +37,8 @@ from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.plugin import server_plan
 from kappi_chassis.testing.processes import ManagedProcess, answers_http
-from kappi_contracts.kafka_access import SERVICES, USERS, rules_of, username
+from kappi_contracts.kafka_access import USERS, rules_of, username
+from kappi_contracts.services import NAMES
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 from kappi_embedded.backlog import BacklogReader
 
@@ -151,7 +152,7 @@ async def test_jobs_and_services_get_in_with_the_password_and_nobody_without(
 
 async def test_each_service_may_do_its_own_work_and_no_other(secured: dict[str, str]) -> None:
     assert _run(_as(secured, "operator"), "create-topics").returncode == 0
-    for user in SERVICES:
+    for user in NAMES:
         with only(_as(secured, user)):
             connection = KafkaConnection.from_settings(PlatformSettings())
         await _check_rights(connection, user)

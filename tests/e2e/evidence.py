@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from kappi_contracts.services import DATABASES as DATABASES
 
 from tests.e2e.stacks import StackUnderTest
 
-DATABASES = ("identity", "galleries", "media", "janitor")
 _TABLES = """
 SELECT table_name FROM information_schema.tables
 WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY table_name

@@ -21,6 +21,7 @@ import pytest
 from kappi_chassis.disk import disk_space
 from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.keys import gallery_prefix
+from kappi_contracts.services import NAMES
 
 from tests.e2e import accounts, evidence, posts
 from tests.e2e.accounts import Person
@@ -290,7 +291,7 @@ async def test_a_full_partition_of_logs_costs_their_lines_alone(tmp_path: Path) 
     logs = tmp_path / "data" / "logs"
     with mounted(logs, size_bytes=8 * MIB) as is_mounted:
         if not is_mounted:
-            for name in ("gateway", "identity", "galleries", "media", "janitor", "store", "replayer"):
+            for name in (*NAMES, "store", "replayer"):
                 (logs / f"{name}.log").symlink_to("/dev/full")
         with running_stack("embedded", tmp_path, settings={}) as stack:
             async with visitor(stack) as bystander:

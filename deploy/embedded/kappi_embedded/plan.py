@@ -8,9 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kappi_chassis.settings import is_loopback
+from kappi_contracts import services
+from kappi_contracts.services import Service
 from kappi_gateway.public_url import checked_public_url
 
 DEFAULT_PORT = 8000
+GATEWAY = "gateway"
 DEFAULT_HOST = "127.0.0.1"
 ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound to
 
@@ -38,25 +41,21 @@ class ServiceSpec:
         return f"{self.prefix}DATABASE_URL"
 
 
+def _spec(service: Service) -> ServiceSpec:
+    return ServiceSpec(
+        service.name,
+        module=f"{service.package}.main",
+        package=service.package,
+        has_database=service.has_database,
+        stores_objects=service.stores_objects,
+    )
+
+
+# The gateway comes last: it calls the others.
 SERVICES: tuple[ServiceSpec, ...] = (
     ServiceSpec("store", module="kappi_embedded.store", package="kappi_embedded", stores_objects=True),
-    ServiceSpec("identity", module="kappi_identity.main", package="kappi_identity", has_database=True),
-    ServiceSpec("galleries", module="kappi_galleries.main", package="kappi_galleries", has_database=True),
-    ServiceSpec(
-        "media",
-        module="kappi_media.main",
-        package="kappi_media",
-        has_database=True,
-        stores_objects=True,
-    ),
-    ServiceSpec(
-        "janitor",
-        module="kappi_janitor.main",
-        package="kappi_janitor",
-        has_database=True,
-        stores_objects=True,
-    ),
-    ServiceSpec("gateway", module="kappi_gateway.main", package="kappi_gateway"),
+    *(_spec(service) for service in services.SERVICES if service.name != GATEWAY),
+    *(_spec(service) for service in services.SERVICES if service.name == GATEWAY),
 )
 BY_NAME: Mapping[str, ServiceSpec] = {service.name: service for service in SERVICES}
 WITH_DATABASE: tuple[ServiceSpec, ...] = tuple(service for service in SERVICES if service.has_database)

@@ -5,29 +5,36 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from kappi_chassis.settings import PlatformSettings
+from kappi_chassis.settings import PlatformSettings, ServiceSettings
 from kappi_chassis.storage.settings import StorageSettings
-from kappi_galleries.settings import GalleriesSettings
-from kappi_gateway.settings import GatewaySettings
-from kappi_identity.settings import IdentitySettings
-from kappi_janitor.settings import JanitorSettings
-from kappi_media.settings import MediaSettings
+from kappi_contracts.services import SERVICES, Service
 from pydantic import AliasChoices, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+_STORING = ", ".join(service.name for service in SERVICES if service.stores_objects)
+
+
+def settings_of(service: Service) -> type[ServiceSettings]:
+    """Returns the class of a service's settings: the one of its module `settings`."""
+    module = import_module(f"{service.package}.settings")
+    (found,) = (
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, ServiceSettings) and each.__module__ == module.__name__
+    )
+    return found
+
+
 SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Every service", PlatformSettings),
-    ("Object store (media, janitor)", StorageSettings),
-    ("gateway", GatewaySettings),
-    ("identity", IdentitySettings),
-    ("galleries", GalleriesSettings),
-    ("media", MediaSettings),
-    ("janitor", JanitorSettings),
+    (f"Object store ({_STORING})", StorageSettings),
+    *((service.name, settings_of(service)) for service in SERVICES),
 )
 _durations = TypeAdapter(timedelta)
 HEAD = """# Settings

@@ -24,7 +24,7 @@ from kappi_embedded.data_dir import DataDir, RunningService, RunNote
 from kappi_embedded.environment import Addresses, Environments
 from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
 from kappi_embedded.network import phone_url
-from kappi_embedded.plan import Plan, ServiceSpec
+from kappi_embedded.plan import BY_NAME, GATEWAY, Plan, ServiceSpec
 from kappi_embedded.servers import EmbeddedServers
 from kappi_embedded.store_folder import prepare_store_folder
 from kappi_embedded.supervised import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SupervisedService
@@ -43,7 +43,7 @@ _POSTGRES_FAILURES = (
     asyncpg.InterfaceError,
 )
 # The gateway comes first, so that no new requests arrive; then the services that it calls.
-_DRAIN_ORDER = (("gateway",), ("identity", "galleries", "media", "janitor", "store"), ("replayer",))
+_DRAIN_ORDER = ((GATEWAY,), tuple(name for name in BY_NAME if name != GATEWAY), ("replayer",))
 
 
 class StartFailed(RuntimeError):

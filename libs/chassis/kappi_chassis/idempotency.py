@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_chassis.db.tables import idempotency_table
+from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.problems import Problem, Unprocessable
 
 HEADER = "idempotency-key"
@@ -137,6 +139,34 @@ class SecretIdempotentCall(IdempotentCall):
     def _check(key: str) -> None:
         if not _is_plain(key, shortest=MIN_SECRET_LENGTH) or key.isdigit():
             raise IdempotencyKeyInvalid(f"The answer is secret, so the key has to be, too. {SECRET_KEY}.")
+
+
+async def answer_once(
+    outbox: Outbox, call: IdempotentCall | None, act: Callable[[UnitOfWork], Awaitable[StoredAnswer]]
+) -> StoredAnswer:
+    """Store the answer of `act` in its own transaction, or return the answer stored before without acting.
+
+    call: None where the client sent no key. Raises what `act` does, and IdempotencyKeyReused.
+    """
+    async with outbox.begin() as unit:
+        known = None if call is None else await call.begin(unit.connection)
+        if known is not None:
+            return known
+        answer = await act(unit)
+        if call is not None:
+            await call.store(unit.connection, answer)
+    return answer
+
+
+async def answered_before(outbox: Outbox, call: IdempotentCall | None) -> StoredAnswer | None:
+    """Returns the stored answer to a repeated request, so that costly work for it can be skipped.
+
+    Returns None without a key or for an unknown key; `answer_once` decides then. Raises IdempotencyKeyReused.
+    """
+    if call is None:
+        return None
+    async with outbox.begin() as unit:
+        return await call.repeated(unit.connection)
 
 
 def _is_plain(key: str, *, shortest: int) -> bool:

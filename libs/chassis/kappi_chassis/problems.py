@@ -79,6 +79,10 @@ class MethodNotAllowed(Problem):
     status, code, title = 405, "method_not_allowed", "The method is not allowed here"
 
 
+class RequestTimeout(Problem):
+    status, code, title = 408, "request_timeout", "The request did not arrive in time"
+
+
 class Conflict(Problem):
     status, code, title = 409, "conflict", "The state does not allow this"
 

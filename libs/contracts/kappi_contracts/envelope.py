@@ -50,24 +50,49 @@ class Envelope(Generic[E]):
         return self.data.key()
 
     def value(self) -> bytes:
-        """Returns the Kafka value: the data as JSON, UTF-8."""
-        return _encoder.encode(self.data)
+        """Returns the Kafka value."""
+        return encode_data(self.data)
 
     def headers(self) -> Headers:
-        """Returns the Kafka headers in binary content mode (CloudEvents Kafka protocol binding 1.0, 3.2)."""
-        headers = [
-            ("content-type", b"application/json"),
-            ("ce_specversion", b"1.0"),
-            ("ce_id", str(self.id).encode()),
-            ("ce_type", self.type.encode()),
-            ("ce_source", self.source.encode()),
-            ("ce_subject", self.key.encode()),
-            ("ce_time", _rfc3339(self.time).encode()),
-            ("ce_sequence", str(self.sequence).encode()),
-        ]
-        if self.traceparent:
-            headers.append(("traceparent", self.traceparent.encode()))
-        return tuple(headers)
+        """Returns the Kafka headers."""
+        return encode_headers(
+            event_id=self.id,
+            event_type=self.type,
+            source=self.source,
+            key=self.key,
+            time=self.time,
+            sequence=self.sequence,
+            traceparent=self.traceparent,
+        )
+
+
+def encode_data(event: Event) -> bytes:
+    """Returns the Kafka value of an event: its data as JSON, UTF-8."""
+    return _encoder.encode(event)
+
+
+def encode_headers(
+    *,
+    event_id: UUID,
+    event_type: str,
+    source: str,
+    key: str,
+    time: datetime,
+    sequence: int,
+    traceparent: str | None,
+) -> Headers:
+    """Returns the Kafka headers in binary content mode (CloudEvents Kafka protocol binding 1.0, 3.2)."""
+    headers = (
+        ("content-type", b"application/json"),
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(event_id).encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_subject", key.encode()),
+        ("ce_time", _rfc3339(time).encode()),
+        ("ce_sequence", str(sequence).encode()),
+    )
+    return (*headers, ("traceparent", traceparent.encode())) if traceparent else headers
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Envelope[Event]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kappi_contracts.services import NAMES
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS, consumed_by, owned_by
 
-SERVICES = ("gateway", "identity", "galleries", "media", "janitor")
 OPERATOR = "operator"
 """Creates topics and manages dead letters: `create-topics`, `kappi dlq`, `kappi tick`."""
-USERS = (*SERVICES, OPERATOR)
+USERS = (*NAMES, OPERATOR)
 REPLAY_GROUP = "kappi-dlq-replay"
 
 Operation = Literal["Read", "Write", "Describe", "Create"]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
 from uuid import UUID
 
-RenditionFormat = Literal["jpeg", "webp", "avif"]
-
-_EXTENSIONS: dict[RenditionFormat, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif"}
+from kappi_contracts.rendition_formats import FALLBACK_FORMAT, OUTPUT_FORMATS, RenditionFormat
 
 
 @lru_cache(maxsize=1024)  # keys of one gallery are made by the hundred, and formatting a UUID is slow
@@ -46,12 +43,12 @@ def rendition_key(
     gallery_id: UUID,
     media_id: UUID,
     size: str,
-    fmt: RenditionFormat = "jpeg",
+    fmt: RenditionFormat = FALLBACK_FORMAT,
     *,
     folder: int | None = None,
 ) -> str:
     """Returns the key of a rendition. size: `400` (height) or `600x600` (cover), as in the public API."""
-    return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{size}.{_EXTENSIONS[fmt]}"
+    return f"{folder_prefix(gallery_id, media_id, folder)}renditions/{size}.{OUTPUT_FORMATS[fmt].extension}"
 
 
 POST_PICTURE_SIZE = "600x600"

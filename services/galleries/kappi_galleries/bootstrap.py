@@ -13,11 +13,11 @@ from kappi_chassis.bus.processor import Handler
 from kappi_chassis.dependencies import ServiceDependencies
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App
+from kappi_chassis.http.idempotency import IdempotentCalls
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries.api.access import Callers
 from kappi_galleries.api.galleries import GalleryApi
-from kappi_galleries.api.idempotency import IdempotentCalls
 from kappi_galleries.api.internal import InternalApi
 from kappi_galleries.api.ownership import OwnershipApi
 from kappi_galleries.api.posts import PostApi

@@ -8,12 +8,24 @@ import msgspec
 from kappi_chassis.http.edge import CutOff
 from kappi_chassis.problems import (
     BadRequest,
-    NotFound,
-    PayloadTooLarge,
     Problem,
+    RequestTimeout as RequestTimeout,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+)
+from kappi_chassis.shared_problems import (
+    FileTooLarge as FileTooLarge,
+    GalleryKeyMissing as GalleryKeyMissing,
+    GalleryKeyWrong as GalleryKeyWrong,
+    GalleryNotFound as GalleryNotFound,
+    GalleryPasswordRequired as GalleryPasswordRequired,
+    GalleryPasswordWrong as GalleryPasswordWrong,
+    GalleryTakenDown as GalleryTakenDown,
+    LinkNotFound as LinkNotFound,
+    MediaNotFound as MediaNotFound,
+    TooManyPasswordAttempts as TooManyPasswordAttempts,
+    UploadNotFound as UploadNotFound,
 )
 
 
@@ -34,50 +46,12 @@ class ClientStalled(CutOff):
     """The client stopped reading in the middle of an answer."""
 
 
-class RequestTimeout(Problem):
-    status, code, title = 408, "request_timeout", "The body did not arrive in time"
-
-
-class FileTooLarge(PayloadTooLarge):
-    """The same words as the media service's."""
-
-    code, title = "file_too_large", "A file is larger than the tier allows"
-
-
 class HeaderUnreadable(BadRequest):
     code, title = "bad_header", "A header cannot be read"
 
 
-class GalleryNotFound(NotFound):
-    """The same words as the galleries service's, so that a client cannot see which of them refused."""
-
-    code, title = "gallery_not_found", "There is no such gallery"
-
-
-class MediaNotFound(NotFound):
-    """The same words as the media service's: an owner's token must not reveal that a foreign item exists."""
-
-    code, title = "media_not_found", "There is no such item"
-
-
-class UploadNotFound(NotFound):
-    """The same words as the media service's."""
-
-    code, title = "upload_not_found", "There is no such upload"
-
-
-class LinkNotFound(NotFound):
-    """The same words as the media service's."""
-
-    code, title = "link_not_found", "There is no such link"
-
-
-class GalleryKeyMissing(Unauthenticated):
-    code, title = "gallery_key_missing", "The gallery's access key is needed"
-
-
 class CredentialsMissing(Unauthenticated):
-    code, title = "credentials_missing", "Credentials are needed"
+    """The request names no gallery in any of the ways that it may."""
 
 
 class TooManyGuesses(TooManyRequests):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.auth.verifier import KeysUnavailable
-from kappi_chassis.http.app import problem_response
+from kappi_chassis.http.app import PROBLEM_TITLES, listed_problems
 from kappi_chassis.problems import Overloaded, PayloadTooLarge, Problem, UnknownField
 
 from kappi_gateway import errors
 from kappi_gateway.routes import Credential, Limit, Route
 
 Document = dict[str, Any]
-
-_LISTED = re.compile(r"`(?P<code>[a-z0-9_]+)`: (?P<title>[^;]+)")
 
 
 class Failure(NamedTuple):
@@ -43,15 +40,8 @@ _LIMITED: Mapping[Limit, tuple[Failure, ...]] = {
     Limit.SIGNING: _of(errors.TooManyUploads),
 }
 # The galleries service refuses these itself when it is asked for a grant.
-_KEY = (
-    Failure(403, "gallery_key_wrong", "The access key does not open this gallery"),
-    Failure(403, "gallery_taken_down", "An administrator took the gallery down"),
-)
-_PASSWORD = (
-    Failure(401, "gallery_password_required", "The gallery has a password"),
-    Failure(401, "gallery_password_wrong", "This is not the gallery's password"),
-    Failure(429, "too_many_password_attempts", "Too many wrong passwords"),
-)
+_KEY = _of(errors.GalleryKeyWrong, errors.GalleryTakenDown)
+_PASSWORD = _of(errors.GalleryPasswordRequired, errors.GalleryPasswordWrong, errors.TooManyPasswordAttempts)
 _BY_CODE = (*_of(errors.GalleryNotFound, errors.TooManyGuesses), *_PASSWORD)
 _CREDENTIALS: Mapping[Credential, tuple[Failure, ...]] = {
     Credential.CODE_IN_PATH: _BY_CODE,
@@ -79,25 +69,18 @@ def responses(operation: Document, route: Route, *, with_accounts: bool) -> Docu
     given: Document = operation.get("responses", {})
     failures = [failure for failure in _documented(given) if failure.code not in _HIDDEN_BY[route.credential]]
     failures += _ours(route, with_accounts=with_accounts)
-    kept = {status: answer for status, answer in given.items() if not _listed(status, answer)}
+    kept = {status: answer for status, answer in given.items() if PROBLEM_TITLES not in answer}
     return dict(sorted({**kept, **_described(failures)}.items()))
 
 
 def failures_of(status: str, answer: Document) -> list[Failure]:
     """Returns the problems that a documented answer lists."""
-    return [Failure(int(status), found["code"], found["title"]) for found in _listed(status, answer)]
+    return [Failure(int(status), code, title) for code, title in answer.get(PROBLEM_TITLES, {}).items()]
 
 
 def _documented(given: Document) -> Iterator[Failure]:
     for status, answer in given.items():
         yield from failures_of(status, answer)
-
-
-def _listed(status: str, answer: Document) -> list[re.Match[str]]:
-    """Returns the problems listed in a description in the form that `_described` writes."""
-    if not status.isdigit() or int(status) < 400:
-        return []
-    return list(_LISTED.finditer(answer.get("description", "")))
 
 
 def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
@@ -117,8 +100,5 @@ def _ours(route: Route, *, with_accounts: bool) -> Iterator[Failure]:
 def _described(failures: Iterable[Failure]) -> Document:
     by_status: dict[str, dict[str, str]] = {}
     for failure in failures:
-        by_status.setdefault(str(failure.status), {}).setdefault(failure.code, failure.title.strip())
-    return {
-        status: problem_response("; ".join(f"`{code}`: {title}" for code, title in titles.items()))
-        for status, titles in by_status.items()
-    }
+        by_status.setdefault(str(failure.status), {}).setdefault(failure.code, failure.title)
+    return {status: listed_problems(titles) for status, titles in by_status.items()}

@@ -9,7 +9,7 @@ from typing import Any
 from kappi_gateway.openapi_exact import make_exact
 from kappi_gateway.openapi_examples import add_examples
 from kappi_gateway.openapi_failures import responses
-from kappi_gateway.openapi_problems import add_problems
+from kappi_gateway.openapi_problems import add_problems, share_problems
 from kappi_gateway.routes import ROUTES, Credential, Route, Service
 
 Document = dict[str, Any]
@@ -123,6 +123,7 @@ def merge(parts: Mapping[Service, Document]) -> Document:
     }
     make_exact(document)
     add_examples(document)
+    share_problems(document)
     return document
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kappi_chassis.http.app import PROBLEM_SCHEMA
+from kappi_chassis.http.app import PROBLEM_SCHEMA, PROBLEM_TITLES
 from kappi_chassis.problems import PROBLEM_JSON
 
 from kappi_gateway.openapi_failures import failures_of
@@ -47,3 +47,25 @@ def add_problems(paths: Mapping[str, Document], schemas: Document) -> None:
                     "description": f"Codes of the problems that `{name}` answers with.",
                     "enum": sorted(found),
                 }
+
+
+def share_problems(document: Document) -> None:
+    """Moves each answer that is a problem to `components/responses`, in place; operations refer to it.
+
+    Answers of one status with the same codes are one. Its extension `x-problem-codes` lists the codes.
+    """
+    shared: Document = {}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if PROBLEM_JSON in answer.get("content", {}):
+                    codes = [failure.code for failure in failures_of(status, answer)]
+                    name = ".".join(("Problem", *([status, *codes] if codes else ())))
+                    shared.setdefault(name, _shared(answer, codes))
+                    operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    document["components"]["responses"] = dict(sorted(shared.items()))
+
+
+def _shared(answer: Document, codes: list[str]) -> Document:
+    shown = {name: part for name, part in answer.items() if name != PROBLEM_TITLES}
+    return {**shown, "x-problem-codes": codes} if codes else shown

@@ -10,6 +10,7 @@ from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.dependencies import ServiceDependencies
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App
+from kappi_chassis.http.idempotency import IdempotentCalls
 from kappi_chassis.passwords import Passwords
 
 from kappi_identity.api.access import Access
@@ -244,24 +245,20 @@ def build_app(deps: Dependencies, settings: IdentitySettings, use_cases: UseCase
 
     verifier = AccountVerifier(JwksSource(published), clock=deps.clock)
     access = Access(verifier=verifier, accounts=parts.accounts, clock=deps.clock)
-    idempotency_secret = settings.idempotency_secret.get_secret_value().encode()
+    calls = IdempotentCalls(settings.idempotency_secret.get_secret_value().encode())
     app = create_app(title="Identity", description="Accounts, sessions, tokens and tiers.")
     app.add_exception_handler(OAuthFailure, on_oauth_failure)
-    accounts = AccountApi(
-        sign_up=parts.sign_up(), reset=parts.password_reset(), idempotency_secret=idempotency_secret
-    )
+    accounts = AccountApi(sign_up=parts.sign_up(), reset=parts.password_reset(), calls=calls)
     oauth = OAuthApi(
         login=parts.login(), refresh_tokens=parts.refresh_tokens(), keyring=parts.keyring, policy=parts.policy
     )
     me = MeApi(access=access, profile=parts.profile(), sessions=parts.sessions, clock=deps.clock)
-    admin = AdminApi(
-        access=access, tiers=parts.tiers, accounts=parts.accounts, idempotency_secret=idempotency_secret
-    )
+    admin = AdminApi(access=access, tiers=parts.tiers, accounts=parts.accounts, calls=calls)
     moderation = ModerationApi(
         access=access,
         moderation=parts.moderation,
         takedowns=parts.takedowns,
-        idempotency_secret=idempotency_secret,
+        calls=calls,
     )
     for api in (accounts, oauth, me, admin, moderation):
         app.include_router(api.router())

@@ -13,6 +13,9 @@ from kappi_chassis.problems import (
     Unavailable,
     Unprocessable,
 )
+from kappi_chassis.shared_problems import (
+    AdminRequired as AdminRequired,
+)
 
 
 class EmailTaken(Conflict):
@@ -41,10 +44,6 @@ class ResetTokenInvalid(NotFound):
     """The token is unknown, used or expired; the answer is the same."""
 
     code, title = "reset_token_invalid", "The token for a new password is not valid"
-
-
-class AdminRequired(Forbidden):
-    code, title = "admin_required", "Only an administrator may do this"
 
 
 class AccountNotFound(NotFound):

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 from kappi_chassis.settings import DatabaseSettings
+from kappi_contracts.tiers import DEFAULT_TIER
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
-
-from kappi_identity.domain.tiers import DEFAULT_TIER
 
 MIN_PUBLISH_AHEAD = timedelta(seconds=300)
 """The time for which verifiers cache a key set (`kappi_chassis.auth.verifier.FRESH_S`)."""

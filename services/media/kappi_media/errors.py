@@ -6,8 +6,6 @@ from kappi_chassis.problems import (
     Conflict,
     Forbidden,
     Gone,
-    NotFound,
-    PayloadTooLarge,
     Problem,
     TooManyRequests,
     Unauthenticated,
@@ -15,26 +13,22 @@ from kappi_chassis.problems import (
     Unprocessable,
     UnsupportedMediaType,
 )
-
-
-class GalleryNotFound(NotFound):
-    """Unknown, private, expired and deleted galleries alike."""
-
-    code, title = "gallery_not_found", "There is no such gallery"
-
-
-class GalleryKeyWrong(Forbidden):
-    """The credential is fine, and belongs to another gallery."""
-
-    code, title = "gallery_key_wrong", "The access key does not open this gallery"
-
-
-class ClaimInProgress(Conflict):
-    code, title = "claim_in_progress", "An account is claiming the gallery at this moment"
-
-
-class TierWithholds(Conflict):
-    code, title = "tier_withholds", "The account's tier withholds what viewers of the gallery have now"
+from kappi_chassis.shared_problems import (
+    ClaimInProgress as ClaimInProgress,
+    FileTooLarge as FileTooLarge,
+    GalleryKeyWrong as GalleryKeyWrong,
+    GalleryNotFound as GalleryNotFound,
+    LinkNotFound as LinkNotFound,
+    MediaNotAPicture as MediaNotAPicture,
+    MediaNotFound as MediaNotFound,
+    MediaNotReady as MediaNotReady,
+    PictureTypeNotTaken as PictureTypeNotTaken,
+    PictureUnusable as PictureUnusable,
+    PostNotFound as PostNotFound,
+    QuotaExceeded as QuotaExceeded,
+    TierWithholds as TierWithholds,
+    UploadNotFound as UploadNotFound,
+)
 
 
 class RenditionUrlInvalid(Forbidden):
@@ -45,26 +39,10 @@ class RightMissing(Forbidden):
     code, title = "right_missing", "These credentials do not allow this"
 
 
-class UploadNotFound(NotFound):
-    code, title = "upload_not_found", "There is no such upload"
-
-
-class MediaNotFound(NotFound):
-    code, title = "media_not_found", "There is no such item"
-
-
 class TooManyTags(Unprocessable):
     """An outcome of one item among many."""
 
     code, title = "too_many_tags", "The item would have more tags than one may have"
-
-
-class FileTooLarge(PayloadTooLarge):
-    code, title = "file_too_large", "A file is larger than the tier allows"
-
-
-class QuotaExceeded(Forbidden):
-    code, title = "quota_exceeded", "The account has no room for this"
 
 
 class ReservationBudgetExceeded(TooManyRequests):
@@ -75,10 +53,10 @@ class UnsupportedContentType(Unprocessable):
     code, title = "unsupported_content_type", "A file is of a type Kappi does not take"
 
 
-class FileTypeNotTaken(UnsupportedMediaType):
+class FileTypeNotTaken(UnsupportedContentType):
     """The same, of a file in the body itself."""
 
-    code, title = UnsupportedContentType.code, UnsupportedContentType.title
+    status = UnsupportedMediaType.status
 
 
 class UploadIncomplete(Conflict):
@@ -117,32 +95,8 @@ class ContentMismatch(Unprocessable):
     code, title = "content_mismatch", "The content is not what was declared"
 
 
-class PostNotFound(NotFound):
-    code, title = "post_not_found", "There is no such post"
-
-
-class PictureTypeNotTaken(UnsupportedMediaType):
-    """Decided by the content, whatever its name or declared type says."""
-
-    code, title = "picture_type_not_taken", "A post takes PNG, JPEG and BMP pictures"
-
-
-class PictureUnusable(Unprocessable):
-    code, title = "picture_unusable", "The picture cannot be shown"
-
-
-class MediaNotAPicture(Unprocessable):
-    code, title = "media_not_a_picture", "The item is not a picture"
-
-
 class LinksNotInTier(Forbidden):
     code, title = "links_not_in_tier", "Expiring links are not part of the gallery's tier"
-
-
-class LinkNotFound(NotFound):
-    """Never made, revoked, cleared away, or gone with its item: one answer."""
-
-    code, title = "link_not_found", "There is no such link"
 
 
 class LinkExpired(Gone):
@@ -155,10 +109,6 @@ class OriginalNotInTier(Forbidden):
 
 class RenditionNotInTier(Forbidden):
     code, title = "rendition_not_in_tier", "This size is not part of the gallery's tier"
-
-
-class MediaNotReady(Conflict):
-    code, title = "media_not_ready", "The item is still being processed"
 
 
 class RenditionImpossible(Unprocessable):

@@ -7,6 +7,7 @@ key's check would make each insert wait for that row a second time. Deleting a g
 from __future__ import annotations
 
 from kappi_chassis.db import idempotency_table, inbox_table, naming_convention, outbox_table
+from kappi_contracts.rendition_formats import OUTPUT_FORMATS
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -195,7 +196,7 @@ renditions = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    CheckConstraint("format IN ('jpeg', 'webp', 'avif')", name="format_known"),
+    CheckConstraint(f"format IN {tuple(OUTPUT_FORMATS)}", name="format_known"),
 )
 
 # Copies of originals without the place they were taken at, for galleries that give out only those.

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from kappi_chassis.clock import Clock
 from kappi_chassis.storage import UrlSigner
 from kappi_chassis.time_left import seconds_left
-from kappi_contracts.keys import RenditionFormat, gps_free_key, original_key, rendition_key
+from kappi_contracts.keys import gps_free_key, original_key, rendition_key
+from kappi_contracts.rendition_formats import RenditionFormat
 
 from kappi_media.domain.media import Item, ItemStatus, start_of_bucket
 from kappi_media.domain.upload_plan import SignedUrl

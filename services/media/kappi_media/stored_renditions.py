@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from kappi_chassis.storage import ObjectStore
-from kappi_contracts.keys import RenditionFormat, rendition_key
+from kappi_contracts.keys import rendition_key
+from kappi_contracts.rendition_formats import OUTPUT_FORMATS, RenditionFormat
 from kappi_mediameta.probing import MediaFormat, Probe, ProbeLimits, RangedSource
 
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.domain.shares import NO_SHARE, Share
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
-
-_CONTENT_TYPES: Final[Mapping[RenditionFormat, str]] = MappingProxyType(
-    {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
-)
 
 
 class Rendering(Protocol):
@@ -109,5 +105,5 @@ class RenditionMaker:
         return KeptGridPicture(await self._put(picture.image, wanted), picture.placeholder)
 
     async def _put(self, image: RenderedImage, wanted: WantedRendition) -> KeptRendition:
-        await self._store.put(wanted.key, image.body, content_type=_CONTENT_TYPES[wanted.fmt])
+        await self._store.put(wanted.key, image.body, content_type=OUTPUT_FORMATS[wanted.fmt].content_type)
         return KeptRendition(wanted.size, image.width, image.height, len(image.body))

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from kappi_contracts.services import DATABASES
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.environment import Addresses, Environments
 from kappi_embedded.plan import BY_NAME, SERVICES, read_plan
@@ -9,10 +10,7 @@ FETCH_WAIT = "KAPPI_KAFKA_FETCH_MAX_WAIT_MS"
 ADDRESSES = Addresses(
     services={service.name: (number, number + 100) for number, service in enumerate(SERVICES, 2000)},
     kafka_bootstrap="127.0.0.1:9",
-    databases={
-        name: f"postgresql://kappi:pw-{name}@127.0.0.1/{name}"
-        for name in ("identity", "galleries", "media", "janitor")
-    },
+    databases={name: f"postgresql://kappi:pw-{name}@127.0.0.1/{name}" for name in DATABASES},
 )
 S3 = {
     "KAPPI_S3_ENDPOINT": "http://s3.internal:9000",

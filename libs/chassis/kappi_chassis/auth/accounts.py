@@ -26,8 +26,6 @@ class AccessTokenInvalid(Unauthenticated):
 
 
 class AccessTokenMissing(Unauthenticated):
-    code, title = "credentials_missing", "An access token is needed"
-
     def __init__(self, detail: str = "Send it as Authorization: Bearer.") -> None:
         super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
 

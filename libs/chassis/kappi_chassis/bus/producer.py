@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -15,7 +14,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     RecordTooLargeError,
 )
-from kappi_contracts.envelope import Envelope, Headers
+from kappi_contracts.envelope import Envelope, Headers, encode_headers
 from kappi_contracts.events import Event
 
 from kappi_chassis.bus.connection import KafkaConnection
@@ -129,19 +128,15 @@ class Producer:
             await _abandon(producer)
 
     def _headers(self, row: Any) -> Headers:
-        event_id: UUID = row["event_id"]
-        headers: Headers = (
-            ("content-type", b"application/json"),
-            ("ce_specversion", b"1.0"),
-            ("ce_id", str(event_id).encode()),
-            ("ce_type", row["type"].encode()),
-            ("ce_source", self._source.encode()),
-            ("ce_subject", row["key"].encode()),
-            ("ce_time", row["occurred_at"].isoformat().replace("+00:00", "Z").encode()),
-            ("ce_sequence", str(row["sequence"]).encode()),
+        headers = encode_headers(
+            event_id=row["event_id"],
+            event_type=row["type"],
+            source=self._source,
+            key=row["key"],
+            time=row["occurred_at"],
+            sequence=row["sequence"],
+            traceparent=row["traceparent"],
         )
-        if row["traceparent"]:
-            headers = (*headers, ("traceparent", row["traceparent"].encode()))
         return self._connection.mac.signed(
             topic=row["topic"], key=row["key"].encode(), value=row["payload"], headers=headers
         )

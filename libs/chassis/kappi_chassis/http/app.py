@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -161,17 +161,27 @@ def create_app(*, title: str, description: str = "") -> ServiceApp:
     return app
 
 
+PROBLEM_TITLES: Final = "x-problem-titles"
+"""Extension of a response in a service's document: the titles of its problems by code."""
+
+
 def problem_response(description: str) -> dict[str, Any]:
     """Returns an OpenAPI response that is a problem document."""
     return {"description": description, "content": {PROBLEM_JSON: {"schema": PROBLEM_SCHEMA}}}
 
 
 def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """Returns the OpenAPI `responses` of an operation's expected failures, grouped by status, codes named."""
-    by_status: dict[int | str, list[str]] = {}
+    """Returns the OpenAPI `responses` of an operation's expected failures, grouped by status."""
+    by_status: dict[int | str, dict[str, str]] = {}
     for kind in kinds:
-        by_status.setdefault(kind.status, []).append(f"`{kind.code}`: {kind.title}")
-    return {status: problem_response("; ".join(lines)) for status, lines in by_status.items()}
+        by_status.setdefault(kind.status, {})[kind.code] = kind.title
+    return {status: listed_problems(titles) for status, titles in by_status.items()}
+
+
+def listed_problems(titles: Mapping[str, str]) -> dict[str, Any]:
+    """Returns an OpenAPI response that is one of these problems. titles: by code."""
+    description = "; ".join(f"`{code}`: {title}" for code, title in titles.items())
+    return {**problem_response(description), PROBLEM_TITLES: dict(titles)}
 
 
 def hot_route(app: FastAPI, path: str, endpoint: Endpoint, *, method: str, openapi: dict[str, Any]) -> None:
@@ -190,7 +200,7 @@ def hot_route(app: FastAPI, path: str, endpoint: Endpoint, *, method: str, opena
         document = original()
         operation = {
             **openapi,
-            "responses": {**openapi["responses"], "default": problem_response("A problem")},
+            "responses": {**openapi["responses"], "default": problem_response("A problem document")},
         }
         document["paths"].setdefault(path, {})[method.lower()] = operation
         return document

@@ -20,7 +20,7 @@ from kappi_chassis.http.connections import ConnectionLimits, Connections
 from kappi_chassis.http.date_header import date_now
 from kappi_chassis.http.edge import App, CutOff, Receive, Scope, Send
 from kappi_chassis.http.write_coalescing import CoalescingTransport
-from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, problem_body
+from kappi_chassis.problems import PROBLEM_JSON, BadRequest, Problem, RequestTimeout, problem_body
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
@@ -40,10 +40,6 @@ _CHUNKED_PIECE_BYTES = 1024
 
 class HeadTooLarge(Problem):
     status, code, title = 431, "head_too_large", "The headers are too large"
-
-
-class HeadTimeout(Problem):
-    status, code, title = 408, "request_timeout", "The headers did not arrive in time"
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -226,7 +222,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _on_head_timeout(self) -> None:
         self._head_timer = None
         if self._in_head:
-            self._refuse(HeadTimeout("Send it again."))
+            self._refuse(RequestTimeout("The headers did not arrive in time; send it again."))
         else:
             self.transport.close()
 

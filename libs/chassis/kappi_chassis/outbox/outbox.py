@@ -9,8 +9,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
+from kappi_contracts.envelope import encode_data
 from kappi_contracts.events import Event
-from msgspec.json import encode
 from sqlalchemy import MetaData, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,7 +79,7 @@ class Outbox:
             topic=event.topic_name(),
             type=event.ce_type(),
             key=event.key(),
-            payload=encode(event),
+            payload=encode_data(event),
             traceparent=context.traceparent.get(),
         )
 

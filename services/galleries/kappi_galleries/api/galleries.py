@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Request
 from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http import json_response
 from kappi_chassis.http.client_address import address_subject, client_address
+from kappi_chassis.http.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_chassis.idempotency import StoredAnswer
+from kappi_chassis.pagination import Cursor, PageSize, cursor_after, position_of
 from kappi_chassis.problems import FieldError, ValidationFailed
 from kappi_chassis.time_left import with_seconds_left
 from pydantic import BaseModel
@@ -18,8 +20,6 @@ from starlette.responses import Response
 
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import AccountToken, Callers, GalleryKey
-from kappi_galleries.api.cursors import cursor_after, position_of
-from kappi_galleries.api.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.api.schemas import (
     GalleryAnswer,
     GalleryCreate,
@@ -27,7 +27,7 @@ from kappi_galleries.api.schemas import (
     GalleryPageAnswer,
     GalleryPatch,
 )
-from kappi_galleries.domain.galleries import Gallery, LifetimeRefused
+from kappi_galleries.domain.galleries import DETAILS, Gallery, LifetimeRefused
 from kappi_galleries.domain.links import Links
 from kappi_galleries.errors import AccountRequired, ExpiryNotForAccounts
 from kappi_galleries.use_cases.account_creation import CreateAccountGallery, NewAccountGallery
@@ -36,16 +36,15 @@ from kappi_galleries.use_cases.management import (
     GalleryChange,
     GalleryManagement,
     PasswordChange,
-    TitleChange,
 )
 
 CREATE_SCOPE = "POST /v1/galleries"
-DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+DEFAULT_LIMIT: Final = 100
+PAGE_SIZE: Final = PageSize(500, rows="Galleries per page")
 NO_STORE = {"Cache-Control": "no-store"}
 
 GalleryIdPath = Annotated[UUID, Path(description="The gallery's id")]
-Limit = Annotated[int, Query(ge=1, description=f"Galleries per page; more than {MAX_LIMIT} are {MAX_LIMIT}")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Limit = Annotated[int, PAGE_SIZE.query, PAGE_SIZE.clamp]
 
 
 class GalleryApi:
@@ -111,12 +110,12 @@ class GalleryApi:
         account_id = await self._callers.account(request)
         page = await self._management.list_mine(
             account_id,
-            before=position_of(cursor) if cursor else None,
-            limit=min(limit, MAX_LIMIT),
+            before=position_of(cursor),
+            limit=limit,
         )
         document = GalleryPageAnswer(
             items=[self._shown(gallery) for gallery in page.galleries],
-            next_cursor=cursor_after(page.next_before) if page.next_before else None,
+            next_cursor=cursor_after(page.next_before),
         )
         return _answer(document)
 
@@ -186,30 +185,34 @@ def _new_gallery(body: GalleryCreate) -> NewGallery:
     refused = [field for field, asked in wanted.items() if asked]
     if refused:
         raise AccountRequired(*refused)
-    return NewGallery(title=body.title, lifetime_s=body.expires_in, location_free=body.location_free or False)
+    return NewGallery(lifetime_s=body.expires_in, **_details(body))
 
 
 def _new_account_gallery(body: GalleryCreate) -> NewAccountGallery:
     if body.expires_in is not None:
         raise ExpiryNotForAccounts
     return NewAccountGallery(
-        title=body.title,
         visibility=body.visibility or "shared",
         password=body.password,
-        location_free=body.location_free or False,
+        **_details(body),
     )
 
 
 def _change(body: GalleryPatch) -> GalleryChange:
     sent = body.model_fields_set
     return GalleryChange(
-        title=TitleChange(title=body.title) if "title" in sent else None,
+        details=_details(body),
         visibility=body.visibility,
         password=PasswordChange(password=body.password) if "password" in sent else None,
         lifetime_s=body.expires_in,
-        location_free=body.location_free,
         keep_code=body.keep_code,
     )
+
+
+def _details(body: GalleryCreate | GalleryPatch) -> dict[str, Any]:
+    """Returns the details that were sent. null takes a detail away, or leaves one that each gallery has."""
+    sent = {name: getattr(body, name) for name in DETAILS if name in body.model_fields_set}
+    return {name: value for name, value in sent.items() if value is not None or DETAILS[name] is None}
 
 
 def _answer(document: BaseModel) -> Response:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 from kappi_chassis.clock import Clock
 from kappi_chassis.http import json_response
+from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
 from kappi_chassis.idempotency import StoredAnswer
 from kappi_chassis.time_left import with_seconds_left
 from starlette.responses import Response
@@ -15,7 +16,6 @@ from starlette.responses import Response
 from kappi_galleries.api import operations
 from kappi_galleries.api.access import KEY_HEADER, AccountToken, Callers, GalleryKey, present
 from kappi_galleries.api.galleries import NO_STORE, GalleryIdPath
-from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls, SecretIdempotencyKey
 from kappi_galleries.api.schemas import AccessKeyAnswer, GalleryAnswer, GalleryClaim, GalleryCodeAnswer
 from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.domain.links import Links

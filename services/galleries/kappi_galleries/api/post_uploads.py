@@ -13,7 +13,7 @@ from kappi_chassis.problems import FieldError, Overloaded, PayloadTooLarge, Vali
 from pydantic import BaseModel, ValidationError
 
 from kappi_galleries.api.posts_schemas import Caption, PostFromItem
-from kappi_galleries.errors import PictureTooLarge
+from kappi_galleries.errors import FileTooLarge
 
 MAX_PICTURE_BYTES = 100 << 20
 """Limit of a post's picture, as the API promises; the account's tier may allow less."""
@@ -28,7 +28,7 @@ class _Said(BaseModel):
 
 
 class PostForm:
-    """The `PictureUpload` of a multipart request. Raises MalformedForm, PictureTooLarge."""
+    """The `PictureUpload` of a multipart request. Raises MalformedForm, FileTooLarge."""
 
     def __init__(self, request: Request, *, content_type: str) -> None:
         self._form = FormStream(_pieces(request), content_type=content_type)
@@ -40,7 +40,7 @@ class PostForm:
     async def content(self) -> AsyncIterator[bytes]:
         """Yields the picture.
 
-        Raises PictureTooLarge, MalformedForm, ValidationFailed (no file), ClientDisconnect.
+        Raises FileTooLarge, MalformedForm, ValidationFailed (no file), ClientDisconnect.
         """
         size_bytes = 0
         async for piece in self._form.content():
@@ -110,8 +110,8 @@ def _told_as_of_a_body() -> Iterator[None]:
         raise RequestValidationError(found) from error
 
 
-def _too_large() -> PictureTooLarge:
-    return PictureTooLarge(f"The largest picture of a post has {MAX_PICTURE_BYTES} bytes.")
+def _too_large() -> FileTooLarge:
+    return FileTooLarge(f"The largest picture of a post has {MAX_PICTURE_BYTES} bytes.")
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:

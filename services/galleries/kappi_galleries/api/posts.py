@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.edge import PACED
+from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import StoredAnswer
+from kappi_chassis.pagination import Cursor, PageSize, cursor_after, position_of
 from kappi_chassis.problems import UnsupportedMediaType
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from kappi_galleries.api import post_operations
 from kappi_galleries.api.access import AccountToken, Callers
-from kappi_galleries.api.cursors import cursor_after, cursor_after_post, position_of, post_position_of
-from kappi_galleries.api.idempotency import IdempotencyKey, IdempotentCalls
+from kappi_galleries.api.post_cursors import cursor_after_post, post_position_of
 from kappi_galleries.api.post_uploads import PostForm, UploadPlaces, read_item_post
 from kappi_galleries.api.posts_schemas import (
     CommentAnswer,
@@ -31,13 +32,13 @@ from kappi_galleries.use_cases.comments import Comments
 from kappi_galleries.use_cases.post_creation import CreatePost
 from kappi_galleries.use_cases.posts import Posts
 
-DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+DEFAULT_LIMIT: Final = 20
+PAGE_SIZE: Final = PageSize(100)
 NO_STORE = {"Cache-Control": "no-store"}
 
 PostIdPath = Annotated[UUID, Path(description="The post's id")]
 CommentIdPath = Annotated[UUID, Path(description="The comment's id")]
-Limit = Annotated[int, Query(ge=1, description=f"How many a page has; more than {MAX_LIMIT} are {MAX_LIMIT}")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Limit = Annotated[int, PAGE_SIZE.query, PAGE_SIZE.clamp]
 
 
 class PostApi:
@@ -101,7 +102,7 @@ class PostApi:
 
     async def list(self, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> Response:
         after = post_position_of(cursor) if cursor else None
-        page = await self._posts.list(after=after, limit=min(limit, MAX_LIMIT))
+        page = await self._posts.list(after=after, limit=limit)
         document = PostPageAnswer(
             items=[PostAnswer.of(post, self._links.image_of) for post in page.posts],
             next_cursor=cursor_after_post(page.after) if page.after else None,
@@ -121,12 +122,12 @@ class PostApi:
     ) -> Response:
         page = await self._comments.list(
             PostId(post_id),
-            before=position_of(cursor) if cursor else None,
-            limit=min(limit, MAX_LIMIT),
+            before=position_of(cursor),
+            limit=limit,
         )
         document = CommentPageAnswer(
             items=[CommentAnswer.of(comment) for comment in page.comments],
-            next_cursor=cursor_after(page.before) if page.before else None,
+            next_cursor=cursor_after(page.before),
         )
         return _answer(document)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from kappi_chassis.http.unknown_fields import RequestBody
@@ -152,22 +152,13 @@ class GalleryAnswer(BaseModel):
 
     @classmethod
     def of(cls, gallery: Gallery, links: Links, *, now: datetime) -> GalleryAnswer:
-        return cls(
-            id=gallery.id,
-            code=gallery.shown_code,
-            url=links.to(gallery),
-            title=gallery.title,
-            visibility=gallery.visibility,
-            password_protected=gallery.password_protected,
-            location_free=gallery.location_free,
-            takedown_reason=gallery.takedown_reason,
-            expires_at=gallery.expires_at,
-            expires_in=None if gallery.expires_at is None else seconds_left(gallery.expires_at, now=now),
-            created_at=gallery.created_at,
-            updated_at=gallery.updated_at,
-            item_count=gallery.item_count,
-            size_bytes=gallery.size_bytes,
-        )
+        computed: dict[str, Any] = {
+            "code": gallery.shown_code,
+            "url": links.to(gallery),
+            "expires_in": None if gallery.expires_at is None else seconds_left(gallery.expires_at, now=now),
+        }
+        stored = {name: getattr(gallery, name) for name in cls.model_fields if name not in computed}
+        return cls(**stored, **computed)
 
 
 class GalleryCreatedAnswer(GalleryAnswer):

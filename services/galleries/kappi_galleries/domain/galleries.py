@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Literal, NewType
+from types import MappingProxyType
+from typing import Any, Final, Literal, NewType
 from uuid import UUID
 
 GalleryId = NewType("GalleryId", UUID)
 MediaId = NewType("MediaId", UUID)
 Visibility = Literal["shared", "private"]
-
-ANONYMOUS_TIER = "anonymous"
-UNKNOWN_TIER = "Traveller"
-"""The tier named in a grant where the owner's tier is not known.
-
-Services that apply a tier look it up by the owner's account, not by this name.
-"""
 
 MAX_TITLE_CHARACTERS = 200
 MAX_PASSWORD_CHARACTERS = 1_024
@@ -89,21 +84,41 @@ class LifetimePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gallery:
+class GalleryDetails:
+    """The fields that a manager sets and that no rule depends on.
+
+    location_free: viewers get copies of originals that do not hold where they were taken.
+    """
+
+    title: str | None = None
+    location_free: bool = False
+
+
+DETAILS: Final[Mapping[str, Any]] = MappingProxyType(
+    {field.name: field.default for field in fields(GalleryDetails)}
+)
+"""Names of details -> their defaults. A detail whose default is None may be taken away."""
+
+
+def details_of(source: GalleryDetails) -> dict[str, Any]:
+    """Returns the details by name."""
+    return {name: getattr(source, name) for name in DETAILS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery(GalleryDetails):
     """A gallery as stored. A deleted gallery is a tombstone: it keeps its id, code and deletion time, but no
     content.
 
     version: grows with every change of the gallery itself, not with its items. size_bytes: the sum of the
-    originals of its ready items. location_free: viewers get copies of originals that do not hold where they
-    were taken. takedown_id, takedown_reason: the decision by which an administrator took the gallery down.
-    owner_suspended: the owner's account is suspended.
+    originals of its ready items. takedown_id, takedown_reason: the decision by which an administrator took
+    the gallery down. owner_suspended: the owner's account is suspended.
     """
 
     id: GalleryId
     code: str | None
     owner_id: UUID | None
     visibility: Visibility
-    title: str | None
     password_protected: bool
     expires_at: datetime | None
     created_at: datetime
@@ -112,7 +127,6 @@ class Gallery:
     version: int
     item_count: int
     size_bytes: int
-    location_free: bool = False
     takedown_id: UUID | None = None
     takedown_reason: str | None = None
     owner_suspended: bool = False

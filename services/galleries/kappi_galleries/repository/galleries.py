@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 from uuid import UUID
 
 from kappi_chassis.db import Database
@@ -14,27 +14,31 @@ from sqlalchemy import CursorResult, Row, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kappi_galleries.domain.galleries import Gallery, GalleryId
+from kappi_galleries.domain.galleries import DETAILS, Gallery, GalleryId
 from kappi_galleries.models import galleries, gallery_items, standing_takedowns, used_codes
 
-_COLUMNS = """
-id, code, owner_id, visibility, title, password_hash IS NOT NULL AS password_protected, expires_at,
-created_at, updated_at, deleted_at, version, item_count, size_bytes, location_free, takedown_id,
-takedown_reason, owner_suspended
-"""
-_CREATE = """
+# `password_protected` is computed; the other fields are columns.
+_STORED: Final = tuple(field.name for field in fields(Gallery) if field.name != "password_protected")
+_COLUMNS: Final = f"{', '.join(_STORED)}, password_hash IS NOT NULL AS password_protected"
+# The other columns of a new gallery have defaults.
+_OF_NEW: Final = ("id", "owner_id", "visibility", "expires_at", "created_at", "updated_at", *DETAILS)
+_CHANGEABLE: Final = (
+    *("code", "owner_id", "visibility", "expires_at", "updated_at", "version"),
+    *("takedown_id", "takedown_reason", "owner_suspended"),
+    *DETAILS,
+)
+_CREATE: Final = f"""
 WITH taken AS (
-  INSERT INTO used_codes (code) VALUES ($2) ON CONFLICT DO NOTHING RETURNING code),
+  INSERT INTO used_codes (code) VALUES ($1) ON CONFLICT DO NOTHING RETURNING code),
 created AS (
-  INSERT INTO galleries (id, code, owner_id, visibility, title, access_key_hash, expires_at, created_at,
-    updated_at, location_free)
-  SELECT $1, code, NULL, 'shared', $3, $4, $5, $6, $6, $13 FROM taken
+  INSERT INTO galleries (code, access_key_hash, {", ".join(_OF_NEW)})
+  SELECT code, $2, {", ".join(f"${number}" for number in range(9, 9 + len(_OF_NEW)))} FROM taken
   ON CONFLICT (code) DO NOTHING
   RETURNING version)
 INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
-SELECT $7, $8, $9, $10, $11, $12, version FROM created
+SELECT $3, $4, $5, $6, $7, $8, version FROM created
 RETURNING sequence
-"""
+"""  # noqa: S608 - column names, not input
 _SHARED_BY_CODE = f"""
 SELECT {_COLUMNS}, password_hash FROM galleries
 WHERE code = $1 AND visibility = 'shared'
@@ -57,14 +61,7 @@ _SOME_ENDING = f"SELECT {_COLUMNS} {_ENDING} ORDER BY expires_at, id LIMIT $3"
 _REHASH = "UPDATE galleries SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 
 _columns = (
-    *(
-        galleries.c[name]
-        for name in (
-            *("id", "code", "owner_id", "visibility", "title", "expires_at", "created_at", "updated_at"),
-            *("deleted_at", "version", "item_count", "size_bytes", "location_free", "takedown_id"),
-            *("takedown_reason", "owner_suspended"),
-        )
-    ),
+    *(galleries.c[name] for name in _STORED),
     galleries.c.password_hash.is_not(None).label("password_protected"),
 )
 
@@ -95,15 +92,7 @@ class GalleryQueries:
     async def create(self, gallery: Gallery, *, access_key_hash: bytes, event: OutboxRow) -> bool:
         """Insert an anonymous, shared gallery and its event. Returns False when the code is taken."""
         sequence = await self._database.hot.fetchval(
-            _CREATE,
-            gallery.id,
-            gallery.code,
-            gallery.title,
-            access_key_hash,
-            gallery.expires_at,
-            gallery.created_at,
-            *event,
-            gallery.location_free,
+            _CREATE, gallery.code, access_key_hash, *event, *(getattr(gallery, name) for name in _OF_NEW)
         )
         return sequence is not None
 
@@ -175,20 +164,11 @@ class GalleryRows:
         """Insert a new gallery and take its code. Returns False when the code is not free."""
         if gallery.code is None or not await self.take_code(gallery.code):
             return False
-        values = {
-            "id": gallery.id,
-            "code": gallery.code,
-            "owner_id": gallery.owner_id,
-            "visibility": gallery.visibility,
-            "title": gallery.title,
-            "expires_at": gallery.expires_at,
-            "created_at": gallery.created_at,
-            "updated_at": gallery.updated_at,
-            "location_free": gallery.location_free,
-            **secrets,
-        }
+        values = {name: getattr(gallery, name) for name in _OF_NEW}
         return await self._changed(
-            insert(galleries).values(**values).on_conflict_do_nothing(index_elements=["code"])
+            insert(galleries)
+            .values(code=gallery.code, **values, **secrets)
+            .on_conflict_do_nothing(index_elements=["code"])
         )
 
     async def lock_by_access_key(self, key_hash: bytes) -> Gallery | None:
@@ -269,20 +249,7 @@ class GalleryRows:
         await self._connection.execute(
             update(galleries)
             .where(galleries.c.id == gallery.id)
-            .values(
-                code=gallery.code,
-                owner_id=gallery.owner_id,
-                visibility=gallery.visibility,
-                title=gallery.title,
-                expires_at=gallery.expires_at,
-                updated_at=gallery.updated_at,
-                version=gallery.version,
-                location_free=gallery.location_free,
-                takedown_id=gallery.takedown_id,
-                takedown_reason=gallery.takedown_reason,
-                owner_suspended=gallery.owner_suspended,
-                **(secrets or {}),
-            )
+            .values(**{name: getattr(gallery, name) for name in _CHANGEABLE}, **(secrets or {}))
         )
 
     async def tombstone(self, gallery_id: GalleryId, *, deleted_at: datetime, version: int) -> None:
@@ -294,7 +261,7 @@ class GalleryRows:
             update(galleries)
             .where(galleries.c.id == gallery_id)
             .values(
-                title=None,
+                **{name: None for name, default in DETAILS.items() if default is None},
                 password_hash=None,
                 takedown_id=None,
                 takedown_reason=None,

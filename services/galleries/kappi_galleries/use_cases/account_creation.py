@@ -9,28 +9,25 @@ from uuid import UUID
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.fair_queue import Shares
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once, answered_before
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.credentials import CodeScheme
-from kappi_galleries.domain.galleries import Gallery, GalleryId, Visibility
+from kappi_galleries.domain.galleries import Gallery, GalleryDetails, GalleryId, Visibility, details_of
 from kappi_galleries.events import created
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
-from kappi_galleries.use_cases.answering import answer_once, answered_before
 from kappi_galleries.use_cases.code_allocation import take_free_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewAccountGallery:
+class NewAccountGallery(GalleryDetails):
     """The fields an account may choose. password: in the form in which it is hashed, None for none."""
 
-    title: str | None = None
     visibility: Visibility = "shared"
     password: str | None = None
-    location_free: bool = False
 
 
 class CreateAccountGallery:
@@ -93,7 +90,6 @@ class CreateAccountGallery:
             code=None,
             owner_id=owner_id,
             visibility=new.visibility,
-            title=new.title,
             password_protected=new.password is not None,
             expires_at=None,
             created_at=now,
@@ -102,5 +98,5 @@ class CreateAccountGallery:
             version=1,
             item_count=0,
             size_bytes=0,
-            location_free=new.location_free,
+            **details_of(new),
         )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
@@ -23,7 +23,6 @@ from kappi_galleries.media_client import ClaimRoom
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.repository.galleries import GalleryRows
 from kappi_galleries.use_cases.access import key_hash_of, matching
-from kappi_galleries.use_cases.answering import answer_once
 
 
 class _RoomNeeded(Exception):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.pagination import cut_page
 from kappi_contracts.events import CommentAdded, CommentDeleted
 
 from kappi_galleries import metrics
@@ -18,7 +19,6 @@ from kappi_galleries.domain.posts import Caller, Comment, CommentId, PostId
 from kappi_galleries.errors import CommentNotFound, CommentNotYours, PostNotFound
 from kappi_galleries.repository.comments import CommentQueries, add_within
 from kappi_galleries.repository.posts import PostQueries
-from kappi_galleries.use_cases.answering import answer_once
 
 KEPT_AUTHORS = 10_000
 
@@ -27,7 +27,7 @@ KEPT_AUTHORS = 10_000
 class CommentPage:
     """Comments, the newest first. before: the id from which to continue; None at the end."""
 
-    comments: list[Comment]
+    comments: Sequence[Comment]
     before: UUID | None
 
 
@@ -56,8 +56,8 @@ class Comments:
         found = await self._comments.page(post_id, before=before, limit=limit + 1)
         if found is None:
             raise PostNotFound
-        page = found[:limit]
-        return CommentPage(page, page[-1].id if len(found) > limit else None)
+        page, last = cut_page(found, limit=limit)
+        return CommentPage(page, last.id if last else None)
 
     async def add(self, caller: Caller, post_id: PostId, text: str) -> Comment:
         """Returns the new comment, which is counted.

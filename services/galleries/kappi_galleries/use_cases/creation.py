@@ -6,27 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kappi_chassis.clock import Clock, NewId
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.credentials import CodeScheme, access_key_hash
-from kappi_galleries.domain.galleries import Gallery, GalleryId, LifetimePolicy
+from kappi_galleries.domain.galleries import Gallery, GalleryDetails, GalleryId, LifetimePolicy, details_of
 from kappi_galleries.events import created
 from kappi_galleries.repository.galleries import GalleryQueries, GalleryRows
-from kappi_galleries.use_cases.answering import answer_once
 from kappi_galleries.use_cases.code_allocation import take_free_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewGallery:
+class NewGallery(GalleryDetails):
     """The fields a caller without an account may choose. lifetime_s: seconds from now, None for the
     default.
     """
 
-    title: str | None = None
     lifetime_s: int | None = None
-    location_free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +113,6 @@ class CreateGallery:
             code=None,
             owner_id=None,
             visibility="shared",
-            title=new.title,
             password_protected=False,
             expires_at=self._lifetimes.deadline(new.lifetime_s, now=now),
             created_at=now,
@@ -125,6 +121,6 @@ class CreateGallery:
             version=1,
             item_count=0,
             size_bytes=0,
-            location_free=new.location_free,
+            **details_of(new),
         )
         return CreatedGallery(gallery=gallery, access_key=access_key), key_hash

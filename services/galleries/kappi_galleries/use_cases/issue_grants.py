@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from kappi_chassis.auth import SigningKey
@@ -12,14 +13,17 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.problems import Problem
 from kappi_contracts.accounts import AccountClaims
 from kappi_contracts.grants import Grant, PublicGallery, Right
+from kappi_contracts.tiers import ANONYMOUS_TIER, DEFAULT_TIER
 
 from kappi_galleries import metrics
 from kappi_galleries.domain.credentials import access_key_hash, read_code
-from kappi_galleries.domain.galleries import ANONYMOUS_TIER, UNKNOWN_TIER, Gallery
+from kappi_galleries.domain.galleries import Gallery
 from kappi_galleries.domain.links import Links
 from kappi_galleries.errors import GalleryKeyWrong, GalleryNotFound, GalleryTakenDown
 from kappi_galleries.repository.galleries import GalleryQueries
 from kappi_galleries.use_cases.gallery_password import GalleryPasswordCheck
+
+_STORED_FIELDS: Final = tuple(name for name in PublicGallery.__struct_fields__ if name not in {"code", "url"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,7 @@ class IssueGrants:
         grant = Grant(
             gallery_id=gallery.id,
             right=right,
-            tier=ANONYMOUS_TIER if gallery.owner_id is None else tier or UNKNOWN_TIER,
+            tier=ANONYMOUS_TIER if gallery.owner_id is None else tier or DEFAULT_TIER,
             gallery=self._public(gallery),
             owner_id=gallery.owner_id,
         )
@@ -126,18 +130,8 @@ class IssueGrants:
         )
 
     def _public(self, gallery: Gallery) -> PublicGallery:
-        return PublicGallery(
-            id=gallery.id,
-            code=gallery.shown_code,
-            url=self._links.to(gallery),
-            title=gallery.title,
-            visibility=gallery.visibility,
-            password_protected=gallery.password_protected,
-            expires_at=gallery.expires_at,
-            created_at=gallery.created_at,
-            version=gallery.version,
-            location_free=gallery.location_free,
-        )
+        stored = {name: getattr(gallery, name) for name in _STORED_FIELDS}
+        return PublicGallery(code=gallery.shown_code, url=self._links.to(gallery), **stored)
 
 
 def _check_open(gallery: Gallery) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.outbox import Outbox
+from kappi_chassis.pagination import cut_page
 from kappi_chassis.passwords import Passwords
 
 from kappi_galleries import metrics
@@ -23,13 +26,6 @@ from kappi_galleries.use_cases.deletion import delete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TitleChange:
-    """A new title; None removes it."""
-
-    title: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordChange:
     """A new password, in the form in which it is hashed; None removes it."""
 
@@ -38,15 +34,16 @@ class PasswordChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryChange:
-    """The requested changes; None leaves a field as it is. keep_code: keep the code of a private gallery that
-    becomes shared. lifetime_s: seconds from now.
+    """The requested changes; None leaves a field as it is.
+
+    details: new values by name. keep_code: keep the code of a private gallery that becomes shared.
+    lifetime_s: seconds from now.
     """
 
-    title: TitleChange | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
     visibility: Visibility | None = None
     password: PasswordChange | None = None
     lifetime_s: int | None = None
-    location_free: bool | None = None
     keep_code: bool = False
 
 
@@ -54,7 +51,7 @@ class GalleryChange:
 class GalleryPage:
     """Galleries, the newest first. next_before: the id from which to continue; None at the end."""
 
-    galleries: list[Gallery]
+    galleries: Sequence[Gallery]
     next_before: UUID | None
 
 
@@ -84,8 +81,8 @@ class GalleryManagement:
     async def list_mine(self, account_id: UUID, *, before: UUID | None, limit: int) -> GalleryPage:
         """Returns living galleries of an account. before: the last id of the page before."""
         found = await self._queries.page_of_owner(account_id, before=before, limit=limit + 1)
-        page = found[:limit]
-        return GalleryPage(galleries=page, next_before=page[-1].id if len(found) > limit else None)
+        page, last = cut_page(found, limit=limit)
+        return GalleryPage(galleries=page, next_before=last.id if last else None)
 
     async def read(self, gallery_id: UUID, manager: Manager) -> Gallery:
         """Returns the gallery. Raises GalleryNotFound when it is deleted or past its deadline."""
@@ -149,15 +146,11 @@ class GalleryManagement:
         return {"password_hash": await self._passwords.hash(change.password.password, shares=shares)}
 
     def _changed(self, gallery: Gallery, change: GalleryChange, *, now: datetime) -> Gallery:
-        changed = gallery
-        if change.title is not None:
-            changed = replace(changed, title=change.title.title)
+        changed = replace(gallery, **change.details)
         if change.visibility is not None:
             changed = replace(changed, visibility=change.visibility)
         if change.password is not None:
             changed = replace(changed, password_protected=change.password.password is not None)
-        if change.location_free is not None:
-            changed = replace(changed, location_free=change.location_free)
         if change.lifetime_s is not None:
             changed = replace(changed, expires_at=self._lifetimes.deadline(change.lifetime_s, now=now))
         return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from kappi_chassis.clock import Clock
 from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.pagination import cut_page
 from kappi_contracts.events import PostDeleted
 
 from kappi_galleries import metrics
@@ -21,7 +23,7 @@ from kappi_galleries.repository.posts import PostQueries, PostRows
 class PostPage:
     """Posts, the most commented first. after: the position from which to continue; None at the end."""
 
-    posts: list[Post]
+    posts: Sequence[Post]
     after: ListPosition | None
 
 
@@ -43,11 +45,8 @@ class Posts:
             found, snapshot = await self._queries.first_page(limit=limit + 1)
         else:
             found, snapshot = await self._queries.next_page(after, limit=limit + 1), after.snapshot
-        page = found[:limit]
-        if len(found) <= limit:
-            return PostPage(page, None)
-        last = page[-1]
-        return PostPage(page, ListPosition(last.comment_count, last.id, snapshot))
+        page, last = cut_page(found, limit=limit)
+        return PostPage(page, ListPosition(last.comment_count, last.id, snapshot) if last else None)
 
     async def read(self, post_id: PostId) -> Post:
         """Returns the post. Raises PostNotFound."""

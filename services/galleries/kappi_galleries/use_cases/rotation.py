@@ -7,7 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 
 from kappi_galleries import metrics
@@ -17,7 +17,6 @@ from kappi_galleries.errors import GalleryNotFound
 from kappi_galleries.events import updated
 from kappi_galleries.repository.galleries import GalleryRows, Secrets
 from kappi_galleries.use_cases.access import Manager, key_hash_of, lock_managed
-from kappi_galleries.use_cases.answering import answer_once
 from kappi_galleries.use_cases.code_allocation import with_new_code
 
 

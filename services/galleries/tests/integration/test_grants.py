@@ -53,7 +53,7 @@ async def test_a_code_grants_a_view_with_the_public_face(http: Any, open_grant: 
 
     assert answer.json["gallery_id"] == gallery["id"]
     assert answer.json["expires_in"] == 60
-    assert (grant.right, grant.tier, grant.owner_id) == ("view", "anonymous", None)
+    assert (grant.right, grant.tier, grant.owner_id) == ("view", "Anonymous", None)
     assert grant.gallery_id == grant.gallery.id == UUID(gallery["id"])
     public = grant.gallery
     assert (public.code, public.url, public.title) == (gallery["code"], gallery["url"], "Lisbon")

@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import pytest
+from kappi_chassis.http.app import listed_problems
 from kappi_gateway.openapi_merge import merge
 from kappi_gateway.routes import Service
 
@@ -135,16 +136,23 @@ def failing(media: dict[str, Any]) -> dict[str, str]:
     """Returns the public descriptions by status of a GET of an item with these documented failures."""
     parts = copy.deepcopy(MEDIA)
     parts["paths"]["/v1/media/{id}"]["get"]["responses"] |= media
-    responses = merge({Service.MEDIA: parts})["paths"]["/v1/media/{id}"]["get"]["responses"]
-    return {status: answer["description"] for status, answer in responses.items()}
+    document = merge({Service.MEDIA: parts})
+    responses = document["paths"]["/v1/media/{id}"]["get"]["responses"]
+    shared = document["components"]["responses"]
+    return {
+        status: shared[answer["$ref"].rpartition("/")[2]]["description"]
+        if "$ref" in answer
+        else answer["description"]
+        for status, answer in responses.items()
+    }
 
 
 def test_a_services_failures_and_the_gateways_are_told_together() -> None:
     shown = failing(
-        {"404": {"description": "`media_not_found`: No such item; `gallery_not_found`: No gallery"}}
+        {"404": listed_problems({"media_not_found": "No such item", "gallery_not_found": "No gallery"})}
     )
     assert shown["404"] == "`media_not_found`: No such item; `gallery_not_found`: No gallery"
-    shown = failing({"503": {"description": "`store_unavailable`: The store is away"}})
+    shown = failing({"503": listed_problems({"store_unavailable": "The store is away"})})
     assert shown["503"].startswith("`store_unavailable`: The store is away; `upstream_unavailable`: ")
     assert "`overloaded`" in shown["503"]
     assert "`upstream_timeout`" in shown["504"]
@@ -152,8 +160,10 @@ def test_a_services_failures_and_the_gateways_are_told_together() -> None:
 
 
 def test_what_only_a_gateway_can_do_wrong_is_not_told() -> None:
-    unauthenticated = "`credentials_missing`: Needed; `grant_invalid`: The grant is not valid"
-    shown = failing({"401": {"description": unauthenticated}, "403": {"description": "`right_missing`: No"}})
+    unauthenticated = {"credentials_missing": "Needed", "grant_invalid": "The grant is not valid"}
+    shown = failing(
+        {"401": listed_problems(unauthenticated), "403": listed_problems({"right_missing": "No"})}
+    )
     assert shown["401"].startswith("`credentials_missing`: Needed; `gallery_password_required`")
     assert "grant" not in shown["401"]
     assert shown["403"] == (

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Header, Query, Security
+from fastapi import Query, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing, AccountVerifier
 from kappi_chassis.clock import Clock
 from kappi_chassis.http.client_address import client_address
-from kappi_chassis.idempotency import MAX_LENGTH, MIN_LENGTH, MIN_SECRET_LENGTH, SECRET_KEY
+from kappi_chassis.pagination import cursor_query
 from starlette.requests import Request
 
 from kappi_identity.domain.accounts import Account, SessionId, describe_device
@@ -30,29 +30,7 @@ _bearer = HTTPBearer(
 )
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most")]
-Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")]
-_REPEATED = (
-    "chosen per thing wanted: a retry with the same key and body gets the first answer again and makes "
-    "nothing new. Kept for a day"
-)
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        description=f"A random text of {MIN_LENGTH} to {MAX_LENGTH} characters, best a UUID, {_REPEATED}",
-        json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
-    ),
-]
-SecretIdempotencyKey = Annotated[
-    str | None,
-    Header(
-        description=f"{SECRET_KEY}; {_REPEATED}",
-        json_schema_extra={"minLength": MIN_SECRET_LENGTH, "maxLength": MAX_LENGTH},
-    ),
-]
-"""The key of a call whose body holds a password.
-
-A known key would reveal whether a guess of the password is right.
-"""
+Cursor = Annotated[str | None, cursor_query(max_length=100)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

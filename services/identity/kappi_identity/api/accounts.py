@@ -8,17 +8,17 @@ from fastapi import APIRouter, Path, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
 from kappi_chassis.http.client_address import client_address
+from kappi_chassis.http.idempotency import IdempotentCalls, SecretIdempotencyKey
 from kappi_chassis.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
-    SecretIdempotentCall,
     StoredAnswer,
 )
 from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import FieldError, MalformedJson, ValidationFailed
 from starlette.responses import Response
 
-from kappi_identity.api.access import NO_STORE, SecretIdempotencyKey
+from kappi_identity.api.access import NO_STORE
 from kappi_identity.api.schemas import AccountAnswer, AccountCreate, ResetBody, ResetRequestBody
 from kappi_identity.domain.accounts import Account, TextRefused, check_password, normal_password
 from kappi_identity.domain.common_passwords import common_passwords
@@ -32,10 +32,10 @@ ResetToken = Annotated[str, Path(max_length=200, description="As it came in the 
 
 
 class AccountApi:
-    def __init__(self, *, sign_up: SignUp, reset: PasswordReset, idempotency_secret: bytes) -> None:
+    def __init__(self, *, sign_up: SignUp, reset: PasswordReset, calls: IdempotentCalls) -> None:
         self._sign_up = sign_up
         self._reset = reset
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Accounts"])
@@ -51,11 +51,8 @@ class AccountApi:
         if idempotency_key is None:
             answer = _created(await self._sign_up.create(new, address=address))
         else:
-            call = SecretIdempotentCall(
-                secret=self._idempotency_secret,
-                key=idempotency_key,
-                scope=CREATE_SCOPE,
-                body=await request.body(),
+            call = self._calls.secret_call(
+                idempotency_key, await request.body(), scope=CREATE_SCOPE, caller=""
             )
             answer = await self._sign_up.create_once(call, new, address=address, render=_created)
         return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))

@@ -9,18 +9,18 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
-    IdempotentCall,
     StoredAnswer,
 )
+from kappi_chassis.pagination import cursor_after, cut_page, position_of
 from kappi_chassis.problems import MalformedJson, ValidationFailed
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
-from kappi_identity.api.paging import cut_page, read_cursor
+from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit
 from kappi_identity.api.schemas import (
     AccountAnswer,
     AccountPage,
@@ -53,12 +53,12 @@ EmailPart = Annotated[
 
 class AdminApi:
     def __init__(
-        self, *, access: Access, tiers: Tiers, accounts: AccountQueries, idempotency_secret: bytes
+        self, *, access: Access, tiers: Tiers, accounts: AccountQueries, calls: IdempotentCalls
     ) -> None:
         self._access = access
         self._tiers = tiers
         self._accounts = accounts
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Administration"])
@@ -86,11 +86,8 @@ class AdminApi:
         if idempotency_key is None:
             answer = _created(await self._tiers.create(body.name, body.rules()))
         else:
-            call = IdempotentCall(
-                secret=self._idempotency_secret,
-                key=idempotency_key,
-                scope=f"{CREATE_SCOPE} {caller.account.id}",
-                body=await request.body(),
+            call = self._calls.call(
+                idempotency_key, await request.body(), scope=CREATE_SCOPE, caller=str(caller.account.id)
             )
             answer = await self._tiers.create_once(call, body.name, body.rules(), render=_created)
         return json_response(answer.body, status=answer.status, headers=dict(NO_STORE))
@@ -119,10 +116,10 @@ class AdminApi:
         self, bearer: Bearer, email: EmailPart = None, limit: Limit = 50, cursor: Cursor = None
     ) -> Response:
         await self._access.admin(bearer)
-        found = await self._accounts.page(containing=email, before=read_cursor(cursor), limit=limit + 1)
-        page, next_cursor = cut_page(found, limit=limit)
+        found = await self._accounts.page(containing=email, before=position_of(cursor), limit=limit + 1)
+        page, last = cut_page(found, limit=limit)
         items = [AccountAnswer.of(account) for account in page]
-        return _answer(AccountPage(items=items, next_cursor=next_cursor))
+        return _answer(AccountPage(items=items, next_cursor=cursor_after(last.id if last else None)))
 
     async def move_account(self, bearer: Bearer, account_id: AccountIdPath, body: TierChoice) -> Response:
         await self._access.admin(bearer)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request
 from kappi_chassis.clock import Clock
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.pagination import cursor_after, cut_page, position_of
 from kappi_chassis.passwords import PasswordsBusy
 from kappi_chassis.problems import MalformedJson, ValidationFailed
 from pydantic import BaseModel
@@ -16,7 +17,6 @@ from starlette.responses import Response
 
 from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit, client_of
 from kappi_identity.api.accounts import refused_password
-from kappi_identity.api.paging import cut_page, read_cursor
 from kappi_identity.api.schemas import (
     AccountAnswer,
     AccountDeletion,
@@ -88,11 +88,11 @@ class MeApi:
 
     async def list_sessions(self, bearer: Bearer, limit: Limit = 50, cursor: Cursor = None) -> Response:
         caller = await self._access.caller(bearer)
-        found = await self._sessions.page(caller.account.id, before=read_cursor(cursor), limit=limit + 1)
-        page, next_cursor = cut_page(found, limit=limit)
+        found = await self._sessions.page(caller.account.id, before=position_of(cursor), limit=limit + 1)
+        page, last = cut_page(found, limit=limit)
         now = self._clock()
         items = [SessionAnswer.of(session, current=caller.session_id, now=now) for session in page]
-        return _answer(SessionPage(items=items, next_cursor=next_cursor))
+        return _answer(SessionPage(items=items, next_cursor=cursor_after(last.id if last else None)))
 
     async def end_session(self, bearer: Bearer, session_id: SessionIdPath) -> Response:
         caller = await self._access.caller(bearer)

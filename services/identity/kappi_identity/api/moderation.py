@@ -8,19 +8,19 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from kappi_chassis.http import json_response
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.idempotency import IdempotencyKey, IdempotentCalls
 from kappi_chassis.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
-    IdempotentCall,
     StoredAnswer,
 )
+from kappi_chassis.pagination import cursor_after, cut_page, position_of
 from kappi_chassis.problems import MalformedJson, ValidationFailed
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, IdempotencyKey, Limit
+from kappi_identity.api.access import CALLER_PROBLEMS, NO_STORE, Access, Bearer, Cursor, Limit
 from kappi_identity.api.admin import AccountIdPath
-from kappi_identity.api.paging import cut_page, read_cursor
 from kappi_identity.api.schemas import AccountAnswer, Suspension, TakedownAnswer, TakedownCreate, TakedownPage
 from kappi_identity.domain.moderation import Takedown
 from kappi_identity.errors import AccountNotFound, AdminNotSuspendable, AdminRequired, TakedownNotFound
@@ -33,12 +33,12 @@ TakedownIdPath = Annotated[UUID, Path(description="The take-down's id")]
 
 class ModerationApi:
     def __init__(
-        self, *, access: Access, moderation: Moderation, takedowns: TakedownQueries, idempotency_secret: bytes
+        self, *, access: Access, moderation: Moderation, takedowns: TakedownQueries, calls: IdempotentCalls
     ) -> None:
         self._access = access
         self._moderation = moderation
         self._takedowns = takedowns
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Administration"])
@@ -61,10 +61,10 @@ class ModerationApi:
 
     async def list(self, bearer: Bearer, limit: Limit = 50, cursor: Cursor = None) -> Response:
         await self._access.admin(bearer)
-        found = await self._takedowns.page(containing=None, before=read_cursor(cursor), limit=limit + 1)
-        page, next_cursor = cut_page(found, limit=limit)
+        found = await self._takedowns.page(containing=None, before=position_of(cursor), limit=limit + 1)
+        page, last = cut_page(found, limit=limit)
         items = [TakedownAnswer.of(takedown) for takedown in page]
-        return _answer(TakedownPage(items=items, next_cursor=next_cursor))
+        return _answer(TakedownPage(items=items, next_cursor=cursor_after(last.id if last else None)))
 
     async def take_down(
         self, request: Request, bearer: Bearer, body: TakedownCreate, idempotency_key: IdempotencyKey = None
@@ -73,12 +73,7 @@ class ModerationApi:
         if idempotency_key is None:
             answer = _created(await self._moderation.take_down(body.gallery, reason=body.reason, by=by))
         else:
-            call = IdempotentCall(
-                secret=self._idempotency_secret,
-                key=idempotency_key,
-                scope=f"{CREATE_SCOPE} {by}",
-                body=await request.body(),
-            )
+            call = self._calls.call(idempotency_key, await request.body(), scope=CREATE_SCOPE, caller=str(by))
             answer = await self._moderation.take_down_once(
                 call, body.gallery, reason=body.reason, by=by, render=_created
             )

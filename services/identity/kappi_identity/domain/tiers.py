@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from kappi_contracts.tiers import TIER_SEEDS
+
 from kappi_identity.domain.accounts import TextRefused
 
-ANONYMOUS_TIER, DEFAULT_TIER = "Anonymous", "Traveller"
-PROTECTED_TIERS = frozenset({ANONYMOUS_TIER, DEFAULT_TIER, "Basic", "Premium", "Enterprise"})
+PROTECTED_TIERS = frozenset(seed.name for seed in TIER_SEEDS)
 """These tiers are seeded; other services rely on them."""
 
 MAX_NAME_CHARACTERS = 50

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from kappi_chassis.problems import Problem
+from kappi_contracts.tiers import ANONYMOUS_TIER
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette_admin import BaseModelView, BooleanField, DateTimeField, EnumField, StringField
@@ -18,7 +19,7 @@ from starlette_admin.filters.base import FilterGroup
 from kappi_identity.api.schemas import TierCreate
 from kappi_identity.domain.accounts import Account, AccountId, TextRefused
 from kappi_identity.domain.moderation import MAX_REASON_CHARACTERS, clean_reason
-from kappi_identity.domain.tiers import ANONYMOUS_TIER, Tier
+from kappi_identity.domain.tiers import Tier
 from kappi_identity.repository.accounts import AccountQueries
 from kappi_identity.use_cases.moderation import Moderation
 from kappi_identity.use_cases.tiers import Tiers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.http.client_address import address_subject
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answered_before
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_chassis.passwords import Passwords
@@ -70,8 +70,7 @@ class SignUp:
 
         Raises as `create` does, and IdempotencyKeyReused.
         """
-        async with self._outbox.begin() as unit:
-            known = await call.repeated(unit.connection)
+        known = await answered_before(self._outbox, call)
         if known is not None:
             return known
         password_hash = await self._hash(new, address)

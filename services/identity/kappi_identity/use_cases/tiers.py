@@ -8,12 +8,13 @@ from datetime import datetime
 from uuid import UUID
 
 from kappi_chassis.clock import Clock
-from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
+from kappi_chassis.idempotency import IdempotentCall, StoredAnswer, answer_once
 from kappi_chassis.outbox import Outbox, UnitOfWork
 from kappi_contracts.events import AccountTierChanged, TierChanged
+from kappi_contracts.tiers import ANONYMOUS_TIER
 
 from kappi_identity.domain.accounts import Account
-from kappi_identity.domain.tiers import ANONYMOUS_TIER, Tier, TierRules
+from kappi_identity.domain.tiers import Tier, TierRules
 from kappi_identity.errors import (
     AccountNotFound,
     TierInUse,
@@ -64,13 +65,11 @@ class Tiers:
 
         Raises as `create` does, and IdempotencyKeyReused.
         """
-        async with self._outbox.begin() as unit:
-            known = await call.begin(unit.connection)
-            if known is not None:
-                return known
-            answer = render(await self._create_within(unit, name, rules))
-            await call.store(unit.connection, answer)
-        return answer
+
+        async def act(unit: UnitOfWork) -> StoredAnswer:
+            return render(await self._create_within(unit, name, rules))
+
+        return await answer_once(self._outbox, call, act)
 
     async def change(self, name: str, change: RuleChange) -> Tier:
         """Returns the tier after the change. Nothing is written when nothing differs. Raises TierNotFound."""

@@ -180,6 +180,11 @@ async def test_a_page_that_cannot_be_is_refused(http: Any, sign_up: Any, query: 
     assert (answer.status, answer.code) == (422, "validation_failed")
 
 
+async def test_a_text_that_is_no_cursor_has_the_code_of_every_list(http: Any, sign_up: Any) -> None:
+    answer = await http("GET", f"{SESSIONS}?cursor=nonsense", token=(await sign_up()).access_token)
+    assert [error["code"] for error in answer.json["errors"]] == ["cursor_invalid"]
+
+
 async def test_a_session_is_ended_from_another_one(
     http: Any, sign_up: Any, log_in: Any, refresh: Any
 ) -> None:

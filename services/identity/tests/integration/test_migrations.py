@@ -7,7 +7,7 @@ from typing import Any
 
 from alembic import command
 from kappi_chassis.db.migrations import alembic_config
-from kappi_identity.domain.tiers import PROTECTED_TIERS
+from kappi_contracts.tiers import TIER_SEEDS, TierSeed
 
 
 async def test_models_and_migrations_agree(url: str) -> None:
@@ -17,24 +17,18 @@ async def test_models_and_migrations_agree(url: str) -> None:
 
 async def test_the_tiers_that_others_rely_on_are_seeded(database: Any) -> None:
     rows = await database.hot.fetch("SELECT * FROM tiers")
-    found = {row["name"]: row for row in rows}
-    assert set(found) == PROTECTED_TIERS
-    sizes = {name: row["rendition_sizes"] for name, row in found.items()}
-    assert sizes == {
-        "Anonymous": [200, 400],
-        "Basic": [200],
-        "Traveller": [200, 400, 2048],
-        "Premium": [200, 400],
-        "Enterprise": [200, 400],
+    found = {
+        TierSeed(
+            name=row["name"],
+            rendition_sizes=tuple(row["rendition_sizes"]),
+            original_access=row["original_access"],
+            expiring_links=row["expiring_links"],
+            max_file_bytes=row["max_file_bytes"],
+            quota_bytes=row["quota_bytes"],
+        )
+        for row in rows
     }
-    assert {name for name, row in found.items() if row["original_access"]} == {
-        "Anonymous",
-        "Traveller",
-        "Premium",
-        "Enterprise",
-    }
-    assert {name for name, row in found.items() if row["expiring_links"]} == {"Enterprise"}
-    assert found["Anonymous"]["quota_bytes"] is None
+    assert found == set(TIER_SEEDS)
     assert not any(row["announced"] for row in rows)
 
 

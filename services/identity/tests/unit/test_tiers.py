@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kappi_contracts.tiers import ANONYMOUS_TIER, DEFAULT_TIER
 from kappi_identity.domain.accounts import TextRefused
 from kappi_identity.domain.tiers import (
-    ANONYMOUS_TIER,
-    DEFAULT_TIER,
     MAX_SIZE_PX,
     MAX_SIZES,
     MIN_SIZE_PX,

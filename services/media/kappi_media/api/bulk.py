@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 from fastapi import FastAPI, Request
+from kappi_chassis.http.idempotency import IdempotentCalls, idempotency_key
 from kappi_chassis.http.responses import JsonResponse
-from kappi_chassis.idempotency import HEADER, IdempotentCall
+from kappi_chassis.idempotency import IdempotentCall
 from kappi_chassis.problems import FieldError, ValidationFailed
 from starlette.responses import Response
 
@@ -32,14 +33,14 @@ class BulkApi:
         change_many: ChangeMany,
         move_target: MoveTarget,
         await_moves: AwaitMoves,
-        idempotency_secret: bytes,
+        calls: IdempotentCalls,
     ) -> None:
         self._gate = gate
         self._grants = grants
         self._change_many = change_many
         self._move_target = move_target
         self._await_moves = await_moves
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
 
     def register(self, app: FastAPI) -> None:
         app.add_api_route("/v1/media/bulk", self.change, methods=["POST"], **operations.BULK)
@@ -48,8 +49,8 @@ class BulkApi:
         owner_id = await self._gate.open(request)
         body = await read_body(request)
         asked = decode(_change, body)
-        key = request.headers.get(HEADER)
-        call_of = self._calls(owner_id, key, body) if key is not None else None
+        key = idempotency_key(request)
+        call_of = self._calls_of_chunks(owner_id, key, body) if key is not None else None
         change = change_of(asked)
         if isinstance(change, Move):
             # Only the galleries service knows whose a gallery is that holds nothing: the gateway asked it.
@@ -60,12 +61,10 @@ class BulkApi:
             outcomes = await self._await_moves(outcomes, owner_id=owner_id, gallery_id=change.gallery_id)
         return JsonResponse(BulkResults(results=outcomes))
 
-    def _calls(self, owner_id: AccountId, key: str, body: bytes) -> Callable[[int], IdempotentCall]:
-        def call_of(chunk: int) -> IdempotentCall:
-            scope = f"POST /v1/media/bulk {owner_id} {chunk}"
-            return IdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
-
-        return call_of
+    def _calls_of_chunks(self, owner_id: AccountId, key: str, body: bytes) -> Callable[[int], IdempotentCall]:
+        return lambda chunk: self._calls.call(
+            key, body, scope="POST /v1/media/bulk", caller=f"{owner_id} {chunk}"
+        )
 
 
 def change_of(asked: BulkChange) -> Change:

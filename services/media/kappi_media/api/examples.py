@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kappi_media.api.schemas import SHARED_GALLERY
+
 _GALLERY = "0199e1a4-5b7c-7d10-8c41-5f2f0f3a9b01"
 _MEDIA = "0199e1a6-02aa-7c33-9b52-0d9c4be1f7a2"
 _UPLOAD = "0199e1a6-02aa-7c33-9b52-0d9c4be1f7a1"
@@ -107,19 +109,7 @@ READY_ITEM: dict[str, Any] = {
 }
 ITEM_CHANGES: dict[str, Any] = {"caption": "Sunrise at the pass", "tags": ["alps", "dawn"], "location": None}
 GALLERY_PAGE: dict[str, Any] = {
-    "gallery": {
-        "id": _GALLERY,
-        "code": "k7dm",
-        "url": "https://kappi.example/g/k7dm",
-        "title": "Three days in the Alps",
-        "visibility": "shared",
-        "password_protected": False,
-        "location_free": False,
-        "expires_at": "2026-07-01T10:00:00Z",
-        "expires_in": 2592000,
-        "created_at": "2026-06-01T10:00:00Z",
-        "item_count": 1,
-    },
+    "gallery": {"id": _GALLERY, **SHARED_GALLERY},
     "items": [READY_ITEM],
     "next_cursor": None,
 }

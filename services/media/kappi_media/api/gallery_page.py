@@ -14,13 +14,13 @@ from zlib import crc32
 
 import msgspec
 from kappi_chassis.base_url import told
+from kappi_chassis.pagination import cursor_after
 from kappi_contracts.grants import PublicGallery
 
 from kappi_media import metrics
 from kappi_media.api.compression import Coding, compress
 from kappi_media.api.item_fragments import ItemFragments
 from kappi_media.api.page_cache import PageCache
-from kappi_media.api.paging import cursor_after
 from kappi_media.api.presentation import present_gallery
 from kappi_media.api.schemas import SharedGallery
 from kappi_media.domain.media import GalleryContents
@@ -109,7 +109,7 @@ class GalleryPages:
         as_of: datetime,
         rules: TierRules,
     ) -> bytes:
-        versions, has_more = await self._view.page(gallery, after=page.after, limit=page.limit)
+        versions, next_after = await self._view.page(gallery, after=page.after, limit=page.limit)
         fragments = self._location_free if gallery.location_free else self._fragments
         shown = fragments.kept(versions, as_of=as_of, rules=rules)
         if missing := [media_id for media_id, _ in versions if media_id not in shown]:
@@ -120,7 +120,7 @@ class GalleryPages:
             gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
             # One that was deleted between the two reads is left out; the version has moved on by then.
             items=[shown[media_id] for media_id, _ in versions if media_id in shown],
-            next_cursor=cursor_after(versions[-1][0]) if has_more else None,
+            next_cursor=cursor_after(next_after),
         )
         return compress(_encoder.encode(document), page.coding)
 

@@ -7,16 +7,16 @@ from uuid import UUID
 
 from fastapi import FastAPI, Query, Request
 from kappi_chassis.http.responses import JsonResponse
+from kappi_chassis.pagination import Count, Text, Timestamp, cursor_invalid, cursor_of, fields_of
 from starlette.responses import Response
 
 from kappi_media.api import library_operations as operations
 from kappi_media.api import library_query as query
 from kappi_media.api.accounts import AccountGate, AccountToken
-from kappi_media.api.library_cursors import cursor_at, name_cursor, name_position, position_after
-from kappi_media.api.paging import DEFAULT_LIMIT, Limit
+from kappi_media.api.page_size import DEFAULT_LIMIT, Limit
 from kappi_media.api.presentation import present_item
 from kappi_media.api.schemas import LibraryPage, PlacePage, TagPage, UsedPlace, UsedTag
-from kappi_media.domain.library import ALWAYS, Filters, Order
+from kappi_media.domain.library import ALWAYS, Filters, Order, Position
 from kappi_media.domain.media import GalleryId
 from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -81,13 +81,13 @@ class LibraryApi:
             box=query.box_of(bbox),
         )
         order = sort or _natural(filters)
-        after = position_after(cursor, order) if cursor else None
+        after = _position_of(cursor, order) if cursor else None
         page = await self._search(filters, order=order, after=after, limit=limit)
         rules, as_of = await self._tier(owner_id), self._urls.as_of()
         return JsonResponse(
             LibraryPage(
                 items=[present_item(item, self._urls, as_of=as_of, rules=rules) for item in page.items],
-                next_cursor=cursor_at(page.next_after, order) if page.next_after else None,
+                next_cursor=cursor_of(order, *page.next_after) if page.next_after else None,
             )
         )
 
@@ -124,10 +124,18 @@ class LibraryApi:
             owner_id,
             kind,
             prefix=prefix,
-            after=name_position(cursor) if cursor else None,
+            after=fields_of(cursor, tuple[Count, Text]) if cursor else None,
             limit=limit,
         )
-        return page, name_cursor(page.next_after) if page.next_after else None
+        return page, cursor_of(*page.next_after) if page.next_after else None
+
+
+def _position_of(cursor: str, order: Order) -> Position:
+    """Raises ValidationFailed, also for a cursor of another order."""
+    made_for, at, item_id = fields_of(cursor, tuple[Order, Timestamp, UUID])
+    if made_for is not order:
+        raise cursor_invalid()
+    return Position(at, item_id)
 
 
 def _natural(filters: Filters) -> Order:

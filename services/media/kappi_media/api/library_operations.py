@@ -7,11 +7,12 @@ from typing import Any
 from kappi_chassis.auth.accounts import AccessTokenInvalid, AccessTokenMissing
 from kappi_chassis.auth.verifier import KeysUnavailable
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.idempotency import IDEMPOTENCY_KEY
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.problems import MalformedJson, PayloadTooLarge, ValidationFailed
 
 from kappi_media.api.components import answer, json_body
-from kappi_media.api.operations import IDEMPOTENCY_KEY, TAG
+from kappi_media.api.operations import TAG
 from kappi_media.errors import GalleryNotFound
 
 ACCOUNT = (AccessTokenMissing, AccessTokenInvalid, KeysUnavailable)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated, Final, Literal
 
 from fastapi import Query
+from kappi_chassis.pagination import cursor_query
 from kappi_chassis.problems import FieldError, ValidationFailed
 
 from kappi_media.domain.library import MAX_WITHIN_KM, Box, Circle, Order, Span
@@ -76,7 +77,7 @@ SortChoice = Annotated[
         "`-` for the latest first. By default `-taken_at`, with only `uploaded_…` given `-created_at`",
     ),
 ]
-CursorChoice = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
+CursorChoice = Annotated[str | None, cursor_query(max_length=500)]
 # It holds a folded tag or place, which is longer than what was written.
 NameCursorChoice = Annotated[
     str | None, Query(max_length=4000, description="`next_cursor` of the page before")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.idempotency import SECRET_IDEMPOTENCY_KEY
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.problems import InsufficientStorage, MalformedJson, PayloadTooLarge, ValidationFailed
 from starlette.responses import Response
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
-from kappi_media.api.operations import ACCESS, NO_CONTENT, REDIRECT, SECRET_IDEMPOTENCY_KEY, TAG
+from kappi_media.api.operations import ACCESS, NO_CONTENT, REDIRECT, TAG
 
 CREATE_LINK: dict[str, Any] = {
     "operation_id": "createLink",

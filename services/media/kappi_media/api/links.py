@@ -7,17 +7,18 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import FastAPI, Path, Request
 from kappi_chassis.base_url import link_base_url
+from kappi_chassis.http.idempotency import IdempotentCalls, idempotency_key
 from kappi_chassis.http.responses import JsonResponse, json_response
-from kappi_chassis.idempotency import HEADER, SecretIdempotentCall
+from kappi_chassis.pagination import Cursor, cursor_after, position_of
 from kappi_chassis.time_left import seconds_left
 from starlette.responses import Response
 
 from kappi_media.api import link_operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.items import ItemIdPath
-from kappi_media.api.paging import DEFAULT_LIMIT, Limit, cursor_after, position_of
+from kappi_media.api.page_size import DEFAULT_LIMIT, Limit
 from kappi_media.api.reading import decode, read_body
 from kappi_media.api.schemas import LinkPage, LinkRequest, LinkView, NewLink
 from kappi_media.domain.media import GalleryId, LinkId, MediaId
@@ -40,7 +41,7 @@ class LinkApi:
         links: Links,
         recorder: AccessRecorder,
         public_url: str,
-        idempotency_secret: bytes,
+        calls: IdempotentCalls,
     ) -> None:
         """public_url: where people reach the gateway; links begin with it."""
         self._gate = gate
@@ -49,7 +50,7 @@ class LinkApi:
         self._links = links
         self._recorder = recorder
         self._public_url = public_url
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
 
     def register(self, app: FastAPI) -> None:
         path = "/v1/media/{id}/links"
@@ -67,11 +68,11 @@ class LinkApi:
             await self._tier.of(grant),
             timedelta(seconds=decode(_request, body).valid_for),
         )
-        key = request.headers.get(HEADER)
+        key = idempotency_key(request)
         if key is None:
             return json_response(self._render(await self._create(order)), status=201)
-        scope = f"POST /v1/media/{media_id}/links {grant.gallery_id}"
-        call = SecretIdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
+        scope = f"POST /v1/media/{media_id}/links"
+        call = self._calls.secret_call(key, body, scope=scope, caller=str(grant.gallery_id))
         answer = await self._create.idempotently(order, call, render=self._render)
         return json_response(answer, status=201)
 
@@ -93,13 +94,13 @@ class LinkApi:
         media_id: ItemIdPath,
         request: Request,
         limit: Limit = DEFAULT_LIMIT,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+        cursor: Cursor = None,
     ) -> Response:
         grant = await self._gate.open(request, "manage")
         page = await self._links.live(
             MediaId(media_id),
             GalleryId(grant.gallery_id),
-            after=position_of(cursor) if cursor else None,
+            after=position_of(cursor),
             limit=limit,
         )
         views = [
@@ -112,8 +113,7 @@ class LinkApi:
             )
             for link in page.links
         ]
-        next_cursor = cursor_after(page.links[-1].id) if page.has_more else None
-        return JsonResponse(LinkPage(items=views, next_cursor=next_cursor))
+        return JsonResponse(LinkPage(items=views, next_cursor=cursor_after(page.next_after)))
 
     async def revoke(self, link_id: LinkIdPath, request: Request) -> Response:
         grant = await self._gate.open(request, "manage")

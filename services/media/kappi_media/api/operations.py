@@ -6,11 +6,8 @@ from typing import Any
 
 from kappi_chassis.auth import GrantInvalid
 from kappi_chassis.http.app import problems
+from kappi_chassis.http.idempotency import IDEMPOTENCY_KEY
 from kappi_chassis.idempotency import (
-    MAX_LENGTH,
-    MIN_LENGTH,
-    MIN_SECRET_LENGTH,
-    SECRET_KEY,
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
 )
@@ -25,6 +22,7 @@ from starlette.responses import Response
 
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
+from kappi_media.api.content_negotiation import PREFERRED
 
 TAG = ["Media"]
 ACCESS = (Unauthenticated, GrantInvalid, errors.RightMissing, errors.GalleryNotFound)
@@ -32,19 +30,6 @@ NO_CONTENT: dict[int | str, dict[str, Any]] = {204: {"description": "Done; there
 REDIRECT: dict[str, Any] = {
     "description": "To the signed URL of the bytes",
     "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
-}
-IDEMPOTENCY_KEY: dict[str, Any] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": f"{MIN_LENGTH} to {MAX_LENGTH} printable characters, new for every call, "
-    "the same in its retries",
-    "schema": {"type": "string", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
-}
-SECRET_IDEMPOTENCY_KEY: dict[str, Any] = {
-    **IDEMPOTENCY_KEY,
-    "description": f"{SECRET_KEY}; new for every call, the same in its retries",
-    "schema": {"type": "string", "minLength": MIN_SECRET_LENGTH, "maxLength": MAX_LENGTH},
 }
 
 
@@ -282,9 +267,9 @@ RENDITION: dict[str, Any] = {
         "from then on it is stored, and as JPEG listed with the item.\n\n"
         "An item lists URLs of this operation for sizes that are not made yet. They are signed: they need no "
         "credential, live as long as the other URLs beside them, and lead to the JPEG.\n\n"
-        "JPEG, unless `Accept` names `image/avif` or `image/webp` and gives it no lower quality than JPEG; "
-        "of the two, at the same quality, AVIF. A wildcard means JPEG. A GIF or WebP that moves does so as "
-        "WebP, too, unless its frames are very many or large."
+        f"JPEG, unless `Accept` names {PREFERRED} and gives it no lower quality than JPEG; at the same "
+        "quality, the first of these. A wildcard means JPEG. A GIF or WebP that moves does so as WebP, too, "
+        "unless its frames are very many or large."
     ),
     "status_code": 302,
     "response_class": Response,  # no body, so none is documented

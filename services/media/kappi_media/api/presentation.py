@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import datetime
+from typing import Final
 
 from kappi_chassis.base_url import link_base_url
 from kappi_chassis.time_left import seconds_left
@@ -18,6 +19,11 @@ from kappi_media.signed_urls import DownloadUrls
 from kappi_media.use_cases.uploads import UploadInProgress
 
 _AS_UPLOADED = frozenset({ServedVariant.ORIGINAL, ServedVariant.UNCHANGED})
+_AS_GRANTED: Final = tuple(
+    name
+    for name in SharedGallery.__struct_fields__
+    if name in PublicGallery.__struct_fields__ and name != "url"
+)
 
 
 def present_item(
@@ -145,15 +151,8 @@ def present_gallery(
     """kept_until: when this is given for the last time."""
     expires_at = gallery.expires_at
     return SharedGallery(
-        id=gallery.id,
-        code=gallery.code,
         url=_link_to(gallery),
-        title=gallery.title,
-        visibility=gallery.visibility,
-        password_protected=gallery.password_protected,
-        location_free=gallery.location_free,
-        expires_at=expires_at,
         expires_in=None if expires_at is None else seconds_left(expires_at, now=kept_until),
-        created_at=gallery.created_at,
         item_count=contents.item_count,
+        **{name: getattr(gallery, name) for name in _AS_GRANTED},
     )

@@ -181,6 +181,21 @@ class SharedGallery(msgspec.Struct, frozen=True, kw_only=True):
     item_count: int
 
 
+SHARED_GALLERY: dict[str, Any] = {
+    "code": "k7dm",
+    "url": "https://kappi.example/g/k7dm",
+    "title": "Three days in the Alps",
+    "visibility": "shared",
+    "password_protected": False,
+    "location_free": False,
+    "expires_at": "2026-07-01T10:00:00Z",
+    "expires_in": 2592000,
+    "created_at": "2026-06-01T10:00:00Z",
+    "item_count": 1,
+}
+"""An example of a gallery, without its id."""
+
+
 class SharedGalleryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Items in the order they were declared for upload. next_cursor: null on the last page."""
 

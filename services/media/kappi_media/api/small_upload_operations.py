@@ -6,6 +6,7 @@ from typing import Any
 
 from kappi_chassis.http.app import problems
 from kappi_chassis.http.form_stream import MalformedForm
+from kappi_chassis.http.idempotency import IDEMPOTENCY_KEY
 from kappi_chassis.idempotency import IdempotencyKeyInvalid, IdempotencyKeyReused
 from kappi_chassis.problems import (
     InsufficientStorage,
@@ -19,7 +20,7 @@ from kappi_chassis.problems import (
 from kappi_media import errors
 from kappi_media.api.components import answer, json_body
 from kappi_media.api.direct_upload.body import MalformedBase64
-from kappi_media.api.operations import ACCESS, IDEMPOTENCY_KEY, TAG
+from kappi_media.api.operations import ACCESS, TAG
 
 _FORM: dict[str, Any] = {
     "schema": {

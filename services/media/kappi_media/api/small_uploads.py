@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 from fastapi import FastAPI, Request
 from kappi_chassis.http.form_stream import MAX_BESIDE_BYTES
+from kappi_chassis.http.idempotency import IdempotentCalls, idempotency_key
 from kappi_chassis.http.responses import json_response
 from kappi_chassis.http.turns import Turns
-from kappi_chassis.idempotency import HEADER, IdempotentCall
 from kappi_chassis.problems import UnsupportedMediaType
 from kappi_contracts.grants import Grant
 from starlette.responses import Response
@@ -47,7 +47,7 @@ class SmallUploadApi:
         tier: GoverningTier,
         post: PostFile,
         urls: DownloadUrls,
-        idempotency_secret: bytes,
+        calls: IdempotentCalls,
         max_file_bytes: int,
         at_once: int,
     ) -> None:
@@ -56,7 +56,7 @@ class SmallUploadApi:
         self._tier = tier
         self._post = post
         self._urls = urls
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
         self._max_file_bytes = max_file_bytes
         self._turns = Turns(
             at_once,
@@ -85,13 +85,8 @@ class SmallUploadApi:
         return json_response(_encoder.encode(shown), status=201)
 
     def _call_of(self, request: Request, grant: Grant) -> CallOf | None:
-        key = request.headers.get(HEADER)
-        if key is None:
-            return None
-        scope = f"POST /v1/galleries/{grant.gallery_id}/media {grant.right}"
-        return lambda fingerprint: IdempotentCall(
-            secret=self._idempotency_secret, key=key, scope=scope, body=fingerprint
-        )
+        scope = f"POST /v1/galleries/{grant.gallery_id}/media"
+        return self._calls.fingerprinted(idempotency_key(request), scope=scope, caller=grant.right)
 
 
 def _body_of(request: Request, *, limit: int) -> tuple[PostedBody, int]:

@@ -7,15 +7,16 @@ from uuid import UUID
 
 from fastapi import FastAPI, Path, Query, Request
 from kappi_chassis.http.responses import JsonResponse
+from kappi_chassis.pagination import Cursor, Timestamp, cursor_of, fields_of
 from starlette.responses import Response
 
 from kappi_media.api import statistics_operations as operations
 from kappi_media.api.access import GrantGate
-from kappi_media.api.access_log_cursors import cursor_after, position_of
 from kappi_media.api.accounts import AccountGate, AccountToken
-from kappi_media.api.paging import DEFAULT_LIMIT, Limit
+from kappi_media.api.page_size import DEFAULT_LIMIT, Limit
 from kappi_media.api.statistics_schemas import AccessPage, AccessView
 from kappi_media.domain.media import GalleryId
+from kappi_media.repository.accesses import LogPosition
 from kappi_media.use_cases.statistics import ShowAccesses, ShowUsage
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -54,17 +55,17 @@ class StatisticsApi:
         gallery_id: Annotated[UUID, Path(alias="id", description="Id of the gallery")],
         request: Request,
         limit: Limit = DEFAULT_LIMIT,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+        cursor: Cursor = None,
     ) -> Response:
         await self._gate.open_for(request, "manage", gallery_id=gallery_id)
         page = await self._accesses(
             GalleryId(gallery_id),
-            before=position_of(cursor) if cursor else None,
+            before=LogPosition(*fields_of(cursor, tuple[Timestamp, UUID])) if cursor else None,
             limit=limit,
         )
         views = [
             AccessView(hour=line.hour, kind=line.kind, network=line.network, count=line.accesses)
             for line in page.lines
         ]
-        next_cursor = cursor_after(page.lines[-1].position) if page.has_more else None
+        next_cursor = cursor_of(*page.next_before) if page.next_before else None
         return JsonResponse(AccessPage(items=views, next_cursor=next_cursor), headers=NO_STORE)

@@ -8,8 +8,9 @@ from uuid import UUID
 import msgspec
 from fastapi import FastAPI, Path, Request
 from kappi_chassis.http.app import hot_route
+from kappi_chassis.http.idempotency import IdempotentCalls, idempotency_key
 from kappi_chassis.http.responses import JsonResponse, json_response
-from kappi_chassis.idempotency import HEADER, IdempotentCall
+from kappi_chassis.idempotency import IdempotentCall
 from kappi_chassis.time_left import seconds_left
 from kappi_contracts.grants import Grant
 from starlette.responses import Response
@@ -52,7 +53,7 @@ class UploadApi:
         complete: CompleteUpload,
         abort: AbortUpload,
         urls: DownloadUrls,
-        idempotency_secret: bytes,
+        calls: IdempotentCalls,
     ) -> None:
         self._gate = gate
         self._addresses = addresses
@@ -63,7 +64,7 @@ class UploadApi:
         self._complete = complete
         self._abort = abort
         self._urls = urls
-        self._idempotency_secret = idempotency_secret
+        self._calls = calls
 
     def register(self, app: FastAPI) -> None:
         hot_route(
@@ -105,7 +106,7 @@ class UploadApi:
         batch = Batch(
             GalleryId(gallery_id), owner_id, address_id, rules, files, declared.connection or "normal"
         )
-        key = request.headers.get(HEADER)
+        key = idempotency_key(request)
         signed = {SIGNED_HEADER: str(len(files))}
         if key is None:
             uploads = await self._sign_batch(batch)
@@ -146,8 +147,8 @@ class UploadApi:
 
     def _idempotent_call(self, grant: Grant, key: str, body: bytes) -> IdempotentCall:
         # A grant lives for a minute, so it is the gallery, not the token, that names the caller.
-        scope = f"POST /v1/galleries/{grant.gallery_id}/uploads {grant.right}"
-        return IdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
+        scope = f"POST /v1/galleries/{grant.gallery_id}/uploads"
+        return self._calls.call(key, body, scope=scope, caller=grant.right)
 
 
 def _upload_id(request: Request) -> UploadId:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from kappi_chassis.http.app import hot_route
+from kappi_chassis.pagination import position_of
 from starlette.responses import Response
 
 from kappi_media.api import operations
 from kappi_media.api.access import GrantGate
 from kappi_media.api.compression import negotiate
 from kappi_media.api.gallery_page import GalleryPages, PageRequest
-from kappi_media.api.paging import DEFAULT_LIMIT, limit_of, position_of
+from kappi_media.api.page_size import DEFAULT_LIMIT, PAGE_SIZE
 from kappi_media.errors import GalleryNotFound
 from kappi_media.statistics.recorder import AccessRecorder
 from kappi_media.use_cases.governing_tier import GoverningTier
@@ -47,12 +48,13 @@ class ViewApi:
 def _page_request(request: Request) -> PageRequest:
     limit, cursor = DEFAULT_LIMIT, None
     if request.scope["query_string"]:
-        limit = limit_of(request.query_params.get("limit"))
+        if (text := request.query_params.get("limit")) is not None:
+            limit = PAGE_SIZE.read(text)
         cursor = request.query_params.get("cursor")
     headers = request.headers
     return PageRequest(
         limit=limit,
-        after=position_of(cursor) if cursor else None,
+        after=position_of(cursor),
         coding=negotiate(headers.get("accept-encoding", "")),
         known_tags=headers.get("if-none-match", ""),
     )

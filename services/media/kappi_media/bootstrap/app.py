@@ -8,6 +8,7 @@ from kappi_chassis.auth import GrantVerifier, JwksSource, TokenVerifier
 from kappi_chassis.auth.accounts import AccountVerifier
 from kappi_chassis.http import Edge, create_app
 from kappi_chassis.http.edge import App, behind
+from kappi_chassis.http.idempotency import IdempotentCalls
 from kappi_contracts.grants import GRANT_AUDIENCE, GRANT_ISSUER
 
 from kappi_media.api.access import ClientAddresses, GrantGate
@@ -191,7 +192,7 @@ def _uploads(
         complete=build_complete(deps),
         abort=AbortUpload(uploads, multiparts=multiparts, outbox=deps.outbox, clock=deps.clock),
         urls=urls,
-        idempotency_secret=secret,
+        calls=IdempotentCalls(secret),
     )
 
 
@@ -219,7 +220,7 @@ def _small_uploads(
             new_id=deps.new_id,
         ),
         urls=urls,
-        idempotency_secret=secret,
+        calls=IdempotentCalls(secret),
         max_file_bytes=settings.small_upload_bytes,
         at_once=settings.small_uploads_at_once,
     )
@@ -239,7 +240,7 @@ def _bulk(
         change_many=ChangeMany(deps.outbox, clock=deps.clock),
         move_target=MoveTarget(deps.outbox),
         await_moves=AwaitMoves(MoveQueries(deps.database), wake=wake_mover),
-        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
+        calls=IdempotentCalls(settings.idempotency_secret.get_secret_value().encode()),
     )
 
 
@@ -301,7 +302,7 @@ def _links(
         links=links,
         recorder=recorder,
         public_url=settings.public_url,
-        idempotency_secret=settings.idempotency_secret.get_secret_value().encode(),
+        calls=IdempotentCalls(settings.idempotency_secret.get_secret_value().encode()),
     )
 
 

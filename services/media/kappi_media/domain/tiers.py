@@ -6,15 +6,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-GIB = 1 << 30
+from kappi_contracts.tiers import DEFAULT_TIER, TIER_SEEDS
+
 GRID_HEIGHT_PX, SCREEN_HEIGHT_PX = 400, 2048
 GRID_SIZE = str(GRID_HEIGHT_PX)
 """The rendition every item gets at once: making it is what proves that a file can be decoded."""
-
-ANONYMOUS = "Anonymous"
-"""The tier of galleries without an account."""
-DEFAULT = "Traveller"
-"""The tier of accounts nothing else is known of: news of an account may come later than its first call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,54 +55,20 @@ class TierRules:
         return hashlib.blake2s(shown.encode(), digest_size=6).hexdigest()
 
 
-# As the identity service seeds them: a gallery must open before the first event has arrived.
 SEEDED = {
-    rules.name.lower(): rules
-    for rules in (
-        TierRules(
-            name=ANONYMOUS,
-            rendition_sizes=(200, 400),
-            original_access=True,
-            expiring_links=False,
-            max_file_bytes=5 * GIB,
-            quota_bytes=None,
-        ),
-        TierRules(
-            name=DEFAULT,
-            rendition_sizes=(200, 400, 2048),
-            original_access=True,
-            expiring_links=False,
-            max_file_bytes=5 * GIB,
-            quota_bytes=50 * GIB,
-        ),
-        TierRules(
-            name="Basic",
-            rendition_sizes=(200,),
-            original_access=False,
-            expiring_links=False,
-            max_file_bytes=1 * GIB,
-            quota_bytes=15 * GIB,
-        ),
-        TierRules(
-            name="Premium",
-            rendition_sizes=(200, 400),
-            original_access=True,
-            expiring_links=False,
-            max_file_bytes=5 * GIB,
-            quota_bytes=500 * GIB,
-        ),
-        TierRules(
-            name="Enterprise",
-            rendition_sizes=(200, 400),
-            original_access=True,
-            expiring_links=True,
-            max_file_bytes=50 * GIB,
-            quota_bytes=5_000 * GIB,
-        ),
+    seed.name.lower(): TierRules(
+        name=seed.name,
+        rendition_sizes=seed.rendition_sizes,
+        original_access=seed.original_access,
+        expiring_links=seed.expiring_links,
+        max_file_bytes=seed.max_file_bytes,
+        quota_bytes=seed.quota_bytes,
     )
+    for seed in TIER_SEEDS
 }
+"""A gallery must open before the first event of a tier has arrived."""
 
 
 def seeded(name: str) -> TierRules:
-    """Rules for a tier nobody told of yet: the seeded ones of that name, else those of the default tier."""
-    return SEEDED.get(name.lower(), SEEDED[DEFAULT.lower()])
+    """Returns the rules of a tier of which no event told yet: those of its seed, else of the default tier."""
+    return SEEDED.get(name.lower(), SEEDED[DEFAULT_TIER.lower()])

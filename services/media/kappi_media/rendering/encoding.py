@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 import pyvips
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 
 from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 

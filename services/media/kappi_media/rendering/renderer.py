@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_mediameta.gps_free.edits import MAX_READ_BYTES, Patch, Unremovable
 from kappi_mediameta.probing.facts import Probe, ProbeLimits
 from kappi_mediameta.probing.formats import MediaFormat

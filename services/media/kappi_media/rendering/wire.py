@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_mediameta.gps_free.edits import Patch
 from kappi_mediameta.probing.facts import Probe, ProbeLimits
 from kappi_mediameta.probing.rejection import RejectReason

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import OutboxRow
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 

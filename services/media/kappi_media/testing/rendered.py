@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import msgspec
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_mediameta.probing import BytesSource, probe, sniff
 from PIL import Image
 

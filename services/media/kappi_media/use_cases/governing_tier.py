@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from kappi_chassis.clock import Clock
 from kappi_contracts.grants import Grant
+from kappi_contracts.tiers import ANONYMOUS_TIER, DEFAULT_TIER
 
 from kappi_media.domain.media import AccountId
-from kappi_media.domain.tiers import ANONYMOUS, DEFAULT, TierRules, seeded
+from kappi_media.domain.tiers import TierRules, seeded
 from kappi_media.repository.tiers import TierQueries
 from kappi_media.single_flight import SingleFlight
 
@@ -41,7 +42,8 @@ class GoverningTier:
 
     async def _read(self, owner_id: AccountId | None) -> TierRules:
         now = self._clock()
-        found = await self._tiers.governing(owner_id, otherwise=ANONYMOUS if owner_id is None else DEFAULT)
+        otherwise = ANONYMOUS_TIER if owner_id is None else DEFAULT_TIER
+        found = await self._tiers.governing(owner_id, otherwise=otherwise)
         rules = found.rules or seeded(found.tier)
         if len(self._kept) >= KEPT_OWNERS:
             self._kept.clear()

@@ -13,6 +13,7 @@ from uuid import UUID
 from kappi_chassis.clock import Clock, NewId
 from kappi_chassis.idempotency import IdempotentCall, StoredAnswer
 from kappi_chassis.outbox import Outbox, UnitOfWork
+from kappi_chassis.pagination import cut_page
 from kappi_chassis.time_left import with_seconds_left
 from kappi_contracts.events import LinkCreated
 from kappi_contracts.grants import Grant
@@ -60,10 +61,10 @@ class CreatedLink(NamedTuple):
 
 
 class LivePage(NamedTuple):
-    """Links in the order they were made. has_more: whether others follow. seen_at: the time of the answer."""
+    """Links in the order they were made. next_after: for the page after. seen_at: the time of the answer."""
 
     links: Sequence[Link]
-    has_more: bool
+    next_after: UUID | None
     seen_at: datetime
 
 
@@ -161,7 +162,8 @@ class Links:
             raise errors.MediaNotFound
         now = self._clock()
         found = await self._links.live(media_id, gallery_id, now=now, after=after, limit=limit + 1)
-        return LivePage(found[:limit], len(found) > limit, now)
+        page, last = cut_page(found, limit=limit)
+        return LivePage(page, last.id if last else None, now)
 
     async def revoke(self, link_id: LinkId, gallery_id: GalleryId) -> None:
         """It stops working at once, but for URLs it led to already. Raises LinkNotFound."""

@@ -13,7 +13,8 @@ from kappi_chassis.clock import Clock
 from kappi_chassis.observability.logs import get_logger
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectMissing, ObjectStore, StorageUnavailable
-from kappi_contracts.keys import RenditionFormat, original_key
+from kappi_contracts.keys import original_key
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_mediameta.probing import Rejected, RejectReason
 
 from kappi_media import metrics

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kappi_chassis.clock import Clock
+from kappi_chassis.pagination import cut_page
 from kappi_chassis.problems import FieldError, ValidationFailed
 
 from kappi_media.domain.library import ALWAYS, EVERY_PLACED, Filters, Order, Position, Span, months_over
@@ -53,7 +54,7 @@ class LibraryPage:
 class NamePage:
     """next_after: the count and key of the last; None on the last page."""
 
-    names: list[Name]
+    names: Sequence[Name]
     next_after: tuple[int, str] | None
 
 
@@ -95,13 +96,12 @@ class SearchLibrary:
     ) -> NamePage:
         """An account's tags or places: those with most items first; with a prefix, by their letters."""
         if prefix:
-            last = after[1] if after else ""
-            found = await self._library.beginning(owner_id, kind, prefix=prefix, after=last, limit=limit + 1)
+            key = after[1] if after else ""
+            found = await self._library.beginning(owner_id, kind, prefix=prefix, after=key, limit=limit + 1)
         else:
             found = await self._library.most_used(owner_id, kind, after=after, limit=limit + 1)
-        shown = found[:limit]
-        more = (shown[-1].item_count, shown[-1].key) if len(found) > limit else None
-        return NamePage(shown, more)
+        page, last = cut_page(found, limit=limit)
+        return NamePage(page, (last.item_count, last.key) if last else None)
 
     async def _shortest(self, filters: Filters, asked: Asked, order: Order) -> tuple[int, Sequence[str]]:
         """About how many items they hold, and the lists that hold all matches, each once."""

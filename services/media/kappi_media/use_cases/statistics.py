@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 from kappi_chassis.clock import Clock
 from kappi_chassis.day_range import DayRange
+from kappi_chassis.pagination import cut_page
 
 from kappi_media.domain.media import AccountId, GalleryId
 from kappi_media.domain.usage import AccountStats, AmountView, DayUsageView, QuotaView, UsageView
@@ -53,10 +54,10 @@ class ShowUsage:
 
 
 class AccessLines(NamedTuple):
-    """Lines of the access log, the newest first. has_more: whether older ones follow."""
+    """Lines of the access log, the newest first. next_before: for the page after."""
 
     lines: Sequence[LoggedAccesses]
-    has_more: bool
+    next_before: LogPosition | None
 
 
 class ShowAccesses:
@@ -69,8 +70,9 @@ class ShowAccesses:
 
     async def __call__(self, gallery_id: GalleryId, *, before: LogPosition | None, limit: int) -> AccessLines:
         found = await self._accesses.page(gallery_id, before=before, limit=limit + 1)
-        shown = [line._replace(accesses=self._rounded(line.accesses)) for line in found[:limit]]
-        return AccessLines(shown, has_more=len(found) > limit)
+        page, last = cut_page(found, limit=limit)
+        shown = [line._replace(accesses=self._rounded(line.accesses)) for line in page]
+        return AccessLines(shown, next_before=last.position if last else None)
 
     def _rounded(self, accesses: int) -> int:
         return -(-accesses // self._step) * self._step

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from kappi_chassis.pagination import cut_page
 from kappi_contracts.grants import PublicGallery
 
 from kappi_media.domain.media import UNMADE, GalleryContents, GalleryId, Item, ServedVariant
@@ -16,10 +17,10 @@ from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 
 class PageOfVersions(NamedTuple):
-    """(id, version) of each item of a page, in the order of the gallery. has_more: whether others follow."""
+    """(id, version) of each item of a page, in the order of the gallery. next_after: for the page after."""
 
     versions: Sequence[tuple[UUID, int]]
-    has_more: bool
+    next_after: UUID | None
 
 
 class ViewGallery:
@@ -41,7 +42,8 @@ class ViewGallery:
     async def page(self, gallery: PublicGallery, *, after: UUID | None, limit: int) -> PageOfVersions:
         """after: the last id of the page before."""
         found = await self._view.page(GalleryId(gallery.id), after=after, limit=limit + 1)
-        return PageOfVersions(found[:limit], len(found) > limit)
+        page, last = cut_page(found, limit=limit)
+        return PageOfVersions(page, last[0] if last else None)
 
     async def items(self, media_ids: Collection[UUID]) -> Sequence[Item]:
         """In no order; an item that was deleted meanwhile is left out."""

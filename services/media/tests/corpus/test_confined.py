@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_mediameta.gps_free.find import find_location

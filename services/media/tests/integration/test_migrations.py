@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from uuid import UUID
 
 from alembic import command
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import alembic_config
+from kappi_contracts.rendition_formats import OUTPUT_FORMATS
 
 
 async def test_models_and_migrations_agree(url: str) -> None:
     # Raises when a migration would still have something to do.
     await asyncio.to_thread(command.check, alembic_config("kappi_media", url))
+
+
+async def test_the_table_takes_every_format_of_renditions(database: Database) -> None:
+    # Alembic compares no checks.
+    check = await database.hot.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'ck_renditions_format_known'"
+    )
+    assert set(re.findall(r"'(\w+)'", check)) == set(OUTPUT_FORMATS)
 
 
 async def test_the_way_back_leaves_nothing(url: str, database: Database) -> None:

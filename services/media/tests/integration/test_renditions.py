@@ -19,7 +19,8 @@ from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
-from kappi_contracts.keys import RenditionFormat, rendition_key
+from kappi_contracts.keys import rendition_key
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_renditions

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 from kappi_chassis.db import Database
+from kappi_chassis.pagination import cursor_of
 from kappi_contracts.events import GalleryDeleted
-from kappi_media.api.access_log_cursors import cursor_after
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import tick_steps
-from kappi_media.repository.accesses import MAX_LINES_PER_HOUR, AccessQueries, LogPosition
+from kappi_media.repository.accesses import MAX_LINES_PER_HOUR, AccessQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import SLICE, AccessFlush
@@ -389,6 +389,6 @@ async def test_the_log_is_for_managers_of_that_gallery(
     ):
         answer = await client.http("GET", path, grant=grant)
         assert (answer.status, answer.json["code"]) == (status, code)
-    short = cursor_after(LogPosition(datetime(2026, 5, 1, tzinfo=UTC), uuid4()))[:22]
+    short = cursor_of(datetime(2026, 5, 1, tzinfo=UTC), uuid4())[:22]
     for query in ("?limit=0", "?cursor=%24", f"?cursor={short}", f"?cursor={'_' * 27}"):
         assert (await client.http("GET", path + query, grant=gallery.grant())).status == 422

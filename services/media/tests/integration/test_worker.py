@@ -16,7 +16,8 @@ from kappi_chassis.storage import SignedRequest
 from kappi_chassis.testing.eventually import eventually
 from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
-from kappi_contracts.keys import RenditionFormat, original_key, rendition_key
+from kappi_contracts.keys import original_key, rendition_key
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_worker
 from kappi_media.domain.shares import NO_SHARE, Share

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 import pyvips
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_media.rendering import animation as module
 from kappi_media.rendering.wire import WireSize
 from kappi_media.testing.rendered import assert_upright, rendered

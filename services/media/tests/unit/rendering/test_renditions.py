@@ -7,7 +7,7 @@ from fractions import Fraction
 import msgspec
 import pytest
 import pyvips
-from kappi_contracts.keys import RenditionFormat
+from kappi_contracts.rendition_formats import OUTPUT_FORMATS
 from kappi_media.rendering.wire import Done, Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
 from kappi_media.testing.annotated import png
@@ -33,7 +33,7 @@ from kappi_media.testing.samples import (
 from kappi_mediameta.probing import RejectReason
 from PIL import Image, ImageCms
 
-FORMATS: tuple[RenditionFormat, ...] = ("jpeg", "webp", "avif")
+FORMATS = tuple(OUTPUT_FORMATS)
 COVER = WireSize(height=90, cover_width=90)
 SHOT = Shot(orientation=6, make="Canon", model="R6", taken="2024:06:21 17:04:05", place=(48.1, 11.5, 520.0))
 

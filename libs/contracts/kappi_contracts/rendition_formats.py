@@ -1,0 +1,29 @@
+"""The formats of renditions: their file extensions, their content types, and which one is preferred.
+
+The media service has an encoder for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+RenditionFormat = Literal["jpeg", "webp", "avif"]
+
+
+class OutputFormat(NamedTuple):
+    extension: str
+    content_type: str
+
+
+FALLBACK_FORMAT: Final[RenditionFormat] = "jpeg"
+"""The format that every client shows, and that a request gets that names no other."""
+OUTPUT_FORMATS: Final[Mapping[RenditionFormat, OutputFormat]] = MappingProxyType(
+    {
+        "jpeg": OutputFormat("jpg", "image/jpeg"),
+        "webp": OutputFormat("webp", "image/webp"),
+        "avif": OutputFormat("avif", "image/avif"),
+    }
+)
+"""The largest files first: of two formats that a client likes the same, it gets the later one."""
