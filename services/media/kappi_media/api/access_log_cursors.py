@@ -18,13 +18,15 @@ _LAST_HOUR = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _HOUR
 
 
 def cursor_after(last: LogPosition) -> str:
-    """The cursor of the page after a line."""
+    """Returns the cursor of the page after a line."""
     hours = (last.hour - _EPOCH) // _HOUR
     return base64.urlsafe_b64encode(hours.to_bytes(_HOUR_BYTES) + last.id.bytes).rstrip(b"=").decode()
 
 
 def position_of(cursor: str) -> LogPosition:
-    """Raises ValidationFailed for a cursor that this service did not hand out."""
+    """Returns the position in a cursor. Raises ValidationFailed for a cursor that this service did
+    not issue.
+    """
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error) as error:

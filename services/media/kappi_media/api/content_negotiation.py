@@ -1,4 +1,4 @@
-"""Which picture format a client takes (RFC 9110, 12.5.1)."""
+"""Chooses the picture format by the request's `Accept` header (RFC 9110, 12.5.1)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Final
 
 from kappi_contracts.keys import RenditionFormat
 
-# Smallest first. A wildcard means JPEG, which everything shows: browsers and libraries send `*/*` for any
-# picture, whether they could show the newer formats or not.
+# Smallest first. A wildcard means JPEG, which every client shows: browsers and libraries send `*/*` for any
+# picture, whether or not they can show the newer formats.
 _BY_NAME: Final[tuple[tuple[str, RenditionFormat], ...]] = (("image/avif", "avif"), ("image/webp", "webp"))
 _JPEG_NAMES: Final = ("image/jpeg", "image/*", "*/*")
 _QUALITY: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 def rendition_format(accept: str) -> RenditionFormat:
-    """The format to answer an `Accept` with; JPEG unless another is named, and liked no less than JPEG."""
+    """Returns the format for an `Accept` header: JPEG unless another is named with at least the same
+    quality.
+    """
     if "image/webp" not in accept.lower() and "image/avif" not in accept.lower():
         return "jpeg"
     liked = _qualities(accept)
@@ -29,7 +31,7 @@ def rendition_format(accept: str) -> RenditionFormat:
 
 
 def _qualities(accept: str) -> dict[str, float]:
-    """Of each range named; 0 where it cannot be read."""
+    """Returns the quality of each named range; 0 when it cannot be parsed."""
     found: dict[str, float] = {}
     for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))

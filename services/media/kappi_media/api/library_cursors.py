@@ -1,4 +1,4 @@
-"""Cursors of the library's pages: opaque to clients, the order and the last position in it to us."""
+"""Cursors of the library's pages: the order and the last position, opaque to clients."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _SIZE_BYTES: Final = 25
 
 
 def cursor_at(position: Position, order: Order) -> str:
-    """The cursor of the page after a position."""
+    """Returns the cursor of the page after a position."""
     at_us = (position.at - _EPOCH) // timedelta(microseconds=1)
     raw = bytes([_ORDERS.index(order)]) + at_us.to_bytes(8, "big", signed=True) + position.item_id.bytes
     return _written(raw)
 
 
 def position_after(cursor: str, order: Order) -> Position:
-    """Raises ValidationFailed for a cursor that this service did not hand out, or one of another order."""
+    """Returns the position in a cursor. Raises ValidationFailed for a cursor that this service did not issue,
+    or that is of another order.
+    """
     raw = _read(cursor)
     if len(raw) == _SIZE_BYTES and raw[0] == _ORDERS.index(order):
         with suppress(OverflowError):
@@ -36,13 +38,15 @@ def position_after(cursor: str, order: Order) -> Position:
 
 
 def name_cursor(position: tuple[int, str]) -> str:
-    """The cursor of the page after a tag or a place. position: its count and its key."""
+    """Returns the cursor of the page after a tag or a place. position: its count and its key."""
     count, key = position
     return _written(f"{count}:{key}".encode())
 
 
 def name_position(cursor: str) -> tuple[int, str]:
-    """Raises ValidationFailed for a cursor that this service did not hand out."""
+    """Returns the position in a cursor of names. Raises ValidationFailed for one that this service did not
+    issue.
+    """
     with suppress(UnicodeDecodeError):
         count, found, key = _read(cursor).decode().partition(":")
         if found and count.isascii() and count.isdigit() and len(count) < 19 and "\x00" not in key:

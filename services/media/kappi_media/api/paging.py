@@ -1,4 +1,4 @@
-"""Cursors of lists that are ordered by id: opaque to clients, the last id they saw to us."""
+"""Cursors of lists that are ordered by id: the last id, opaque to clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Limit = Annotated[
     Query(ge=1, description=f"How many a page has; more than {MAX_LIMIT} are {MAX_LIMIT}"),
     AfterValidator(lambda limit: min(limit, MAX_LIMIT)),
 ]
-"""Rows per page."""
+"""The number of rows per page."""
 
 
 def cursor_after(last: UUID) -> str:
@@ -26,7 +26,7 @@ def cursor_after(last: UUID) -> str:
 
 
 def position_of(cursor: str) -> UUID:
-    """Raises ValidationFailed for a cursor that this service did not hand out."""
+    """Returns the id in a cursor. Raises ValidationFailed for a cursor that this service did not issue."""
     try:
         return UUID(bytes=base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
     except (ValueError, binascii.Error) as error:
@@ -37,7 +37,8 @@ def position_of(cursor: str) -> UUID:
 
 
 def limit_of(text: str | None) -> int:
-    """Rows per page, of a query that FastAPI does not read; more than the maximum counts as the maximum.
+    """Returns the number of rows per page, for a query that FastAPI does not parse. A larger number counts as
+    the maximum.
 
     Raises ValidationFailed.
     """

@@ -1,4 +1,4 @@
-"""Uploads: sign a batch or parts, look, complete, abort."""
+"""Uploads: sign a batch or parts, show, complete, abort."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ from kappi_media.use_cases.sign_batch import Batch, SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 
 SIGNED_HEADER = "x-kappi-signed"
-"""How many files an answer signs: tells the gateway what the call cost, and no client."""
+"""The header with the number of files that an answer signs. It tells the gateway the cost of the call; the
+gateway does not pass it on to clients.
+"""
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
 
@@ -145,7 +147,8 @@ class UploadApi:
         return Response(status_code=204)
 
     def _idempotent_call(self, grant: Grant, key: str, body: bytes) -> IdempotentCall:
-        # A grant lives for a minute, so it is the gallery, not the token, that names the caller.
+        # A grant is valid for a minute only, so the scope names the gallery and the right instead of the
+        # token.
         scope = f"POST /v1/galleries/{grant.gallery_id}/uploads {grant.right}"
         return IdempotentCall(secret=self._idempotency_secret, key=key, scope=scope, body=body)
 
