@@ -1,4 +1,4 @@
-"""Expected failures, with the codes clients switch on."""
+"""The expected failures, with their stable codes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kappi_chassis.problems import (
 
 
 class GalleryNotFound(NotFound):
-    """Unknown, private, expired and deleted galleries alike."""
+    """The answer for unknown, private, expired and deleted galleries alike."""
 
     code, title = "gallery_not_found", "There is no such gallery"
 
 
 class GalleryKeyWrong(Forbidden):
-    """The credential is fine, and belongs to another gallery."""
+    """The credential is valid, but belongs to another gallery."""
 
     code, title = "gallery_key_wrong", "The access key does not open this gallery"
 
@@ -76,7 +76,7 @@ class UnsupportedContentType(Unprocessable):
 
 
 class FileTypeNotTaken(UnsupportedMediaType):
-    """The same, of a file in the body itself."""
+    """As UnsupportedContentType, for a file in the body itself."""
 
     code, title = UnsupportedContentType.code, UnsupportedContentType.title
 
@@ -122,7 +122,7 @@ class PostNotFound(NotFound):
 
 
 class PictureTypeNotTaken(UnsupportedMediaType):
-    """Decided by the content, whatever its name or declared type says."""
+    """Decided by the content, whatever the file's name or declared type."""
 
     code, title = "picture_type_not_taken", "A post takes PNG, JPEG and BMP pictures"
 
@@ -140,7 +140,7 @@ class LinksNotInTier(Forbidden):
 
 
 class LinkNotFound(NotFound):
-    """Never made, revoked, cleared away, or gone with its item: one answer."""
+    """The same answer for a link that never existed, was revoked, was removed, or whose item was deleted."""
 
     code, title = "link_not_found", "There is no such link"
 
@@ -170,7 +170,7 @@ class RenditionsBusy(Unavailable):
 
 
 class LocationNotRemovable(Unprocessable):
-    """In a gallery that tells no places; its manager can still have the original."""
+    """The answer in a gallery that hides places; its manager can still have the original."""
 
     code, title = "location_not_removable", "The place cannot be taken out of this file"
 
@@ -196,7 +196,7 @@ class ArchiveBusy(Unavailable):
 
 
 class StoreTokenWrong(Unauthenticated):
-    """Of the store's own calls: no client ever sees it."""
+    """An error of the store's own calls; no client sees it."""
 
     code, title = "store_token_wrong", "The store's token is missing or wrong"
 

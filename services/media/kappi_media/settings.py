@@ -200,7 +200,7 @@ class MediaSettings(DatabaseSettings):
 
     @property
     def promise_budgets(self) -> ReservationBudgets:
-        """Of what is promised to anonymous galleries."""
+        """Returns the budgets of reservations for anonymous galleries."""
         return ReservationBudgets(
             address=ReservationBudget(self.promised_files_per_address, self.promised_bytes_per_address),
             gallery=ReservationBudget(self.promised_files_per_gallery, self.promised_bytes_per_gallery),
@@ -208,5 +208,5 @@ class MediaSettings(DatabaseSettings):
 
     @property
     def hears_store(self) -> bool:
-        """Whether the object store tells of what arrives."""
+        """Returns whether the object store sends notifications."""
         return self.store_events_token is not None or self.store_events_topic is not None
