@@ -115,6 +115,6 @@ def test_others_may_have_taken_all_the_room() -> None:
 def test_what_the_function_at_the_store_packs_needs_no_package() -> None:
     program = "import kappi_media.domain.store_events, kappi_media.domain.object_tags, kappi_media.probing"
     folder = Path(kappi_media.__file__).parents[1]
-    # Without site-packages: neither is there anything in the function's zip.
+    # Without site-packages, as in the function's zip.
     bare = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {program}"]
     subprocess.run(bare, check=True)
