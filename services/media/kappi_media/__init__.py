@@ -1,1 +1,1 @@
-"""Uploads straight to the object store, the items they become, and the way back down."""
+"""The media service: uploads straight to the object store, the items they become, and downloads."""

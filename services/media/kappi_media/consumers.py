@@ -1,4 +1,4 @@
-"""Which event has which effect here. Two groups: a flood of uploads never delays a deletion."""
+"""The effects of events. There are several consumer groups, so that many uploads never delay a deletion."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ BeforeSweep = Callable[[datetime], Awaitable[None]]
 
 
 def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Mapping[str, Handler]:
-    """By topic: what ends things, who owns them, and what their tier allows.
+    """Returns the handlers by topic of events that end things, set owners and set tiers.
 
-    on_tick_first: called with a tick's instant before its sweep; what they raise puts the sweep off.
+    on_tick_first: called with a tick's instant before its sweep; an exception postpones the sweep.
     """
     sweep = SweepAbandonedUploads(outbox)
 
@@ -44,7 +44,8 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
         with _tried_again():
             for step in on_tick_first:
                 await step(envelope.data.at)
-        # Many transactions, each of which finds only what is left: no inbox record would make it safer.
+        # It runs many transactions, each of which finds only what is left: an inbox record would not make it
+        # safer.
         await sweep(envelope.data.at)
         return True
 
@@ -65,7 +66,7 @@ def handlers(outbox: Outbox, *, on_tick_first: Sequence[BeforeSweep] = ()) -> Ma
 
 
 def worker_handlers(outbox: Outbox, worker: UploadWorker, *, clock: Clock) -> Mapping[str, Handler]:
-    """By topic: what gives the worker something to do."""
+    """Returns the handlers by topic of events that give the worker a job."""
     queue = once(outbox, consumer=WORKER_GROUP, effect=queue_upload(clock))
 
     async def on_upload(envelope: Envelope[UploadCompleted]) -> bool:
@@ -77,10 +78,10 @@ def worker_handlers(outbox: Outbox, worker: UploadWorker, *, clock: Clock) -> Ma
 
 
 def store_handler(complete: CompleteArrivals) -> ForeignHandler:
-    """Of the topic the object store writes to, in its own form.
+    """Returns the handler of the topic to which the object store writes, in its own format.
 
-    Needs no inbox: an upload leaves `pending` a single time, however often and in whatever order it is
-    told of.
+    It needs no inbox: an upload leaves `pending` a single time, however often and in whatever order
+    notifications arrive.
     """
 
     async def on_message(incoming: ForeignRecord) -> bool:
@@ -99,7 +100,9 @@ def store_handler(complete: CompleteArrivals) -> ForeignHandler:
 
 @contextmanager
 def _tried_again() -> Iterator[None]:
-    """What a client would be told to try again later is tried again here."""
+    """Turns a temporary unavailability, after which a client would have to retry, into a retry of the
+    event.
+    """
     try:
         yield
     except StoreUnavailable as error:

@@ -1,4 +1,4 @@
-"""Expected failures, with the codes clients switch on."""
+"""The expected failures, with their stable codes."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class RenditionsBusy(Unavailable):
 
 
 class LocationNotRemovable(Unprocessable):
-    """In a gallery that tells no places; its manager can still have the original."""
+    """The answer in a gallery that hides places; its manager can still have the original."""
 
     code, title = "location_not_removable", "The place cannot be taken out of this file"
 
@@ -146,7 +146,7 @@ class ArchiveBusy(Unavailable):
 
 
 class StoreTokenWrong(Unauthenticated):
-    """Of the store's own calls: no client ever sees it."""
+    """An error of the store's own calls; no client sees it."""
 
     code, title = "store_token_wrong", "The store's token is missing or wrong"
 

@@ -1,4 +1,4 @@
-"""Places that many want: the next goes to the party that holds, and had, the least."""
+"""A limited number of places, of which the next goes to the party that holds, and used, the least."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from kappi_media import metrics
 from kappi_media.domain.shares import DecoderBudget, Party, Share
 
 SPARE: Final = 1
-"""Beyond `places`: for a share that holds none, so that it does not wait for the end of long work."""
+"""The number of places beyond `places`, for a share that holds none, so that it does not wait for the end of
+long work.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
-    """admitted: whether the place counts as one of work beyond its budget."""
+    """A waiting caller. admitted: whether its place counts as one of work above its budget."""
 
     share: Share
     admitted: asyncio.Future[bool]
 
 
 class FairPlaces:
-    """At most `places` are held, and a spare one. Work beyond its budget comes after all other and leaves one
-    of them free, where there are several."""
+    """Limits the places that are held to `places` and a spare one. Work above its budget comes after all
+    other work and leaves one of several places free.
+    """
 
     def __init__(self, places: int, *, budget: DecoderBudget) -> None:
         self._places = places
@@ -39,7 +42,7 @@ class FairPlaces:
 
     @asynccontextmanager
     async def held(self, share: Share) -> AsyncIterator[None]:
-        """Waits for a place, and holds it meanwhile."""
+        """Waits for a place, and holds it while the body runs."""
         late = await self._admission(share)
         try:
             yield
@@ -56,19 +59,19 @@ class FairPlaces:
         except asyncio.CancelledError:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            else:  # admitted a moment ago
+            else:  # just admitted
                 self._leave(share, late=waiter.admitted.result())
             raise
         finally:
             metrics.DECODERS_WAITED_FOR.dec()
 
     def _admit(self) -> None:
-        """Everybody for whom there is room."""
+        """Admit all waiting callers for which there is room."""
         while True:
             ready = [waiter for waiter in self._waiting if self._has_room_for(waiter)]
             if not ready:
                 return
-            waiter = min(ready, key=self._turn)  # the first of several that are equal
+            waiter = min(ready, key=self._turn)  # the first of several equal ones
             late = self._budget.is_exceeded(waiter.share)
             self._waiting.remove(waiter)
             self._total += 1
@@ -78,7 +81,7 @@ class FairPlaces:
             waiter.admitted.set_result(late)
 
     def _has_room_for(self, waiter: _Waiter) -> bool:
-        if waiter.admitted.done():  # its caller left, and has not taken it out yet
+        if waiter.admitted.done():  # its caller was cancelled, and has not removed it yet
             return False
         if self._budget.is_exceeded(waiter.share):
             return self._total < self._places and self._late < self._late_places
@@ -95,5 +98,5 @@ class FairPlaces:
         self._total -= 1
         self._late -= late
         self._held.subtract(share.parties)
-        self._held += Counter()  # forgets those that hold none
+        self._held += Counter()  # removes parties without a place
         self._admit()

@@ -52,11 +52,13 @@ from kappi_media.use_cases.renditions import WaitingBounds
 
 NAME = "media"
 FINDER_MEMORY_BYTES = 768 << 20
-"""Limit of a process that looks for places: it holds what it reads of a file, and decodes no picture."""
+"""The memory limit of a process that searches for places: it holds what it reads of a file, and decodes no
+picture.
+"""
 
 
 def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageSettings) -> Service:
-    """The whole service; nothing connects before it runs. Raises StorageNotConfigured."""
+    """Returns the whole service; nothing connects before it runs. Raises StorageNotConfigured."""
     backbone = Backbone(NAME, platform, settings)
     deps = Dependencies(
         database=backbone.database,
@@ -87,7 +89,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
         backbone.service.closes(facts)
     bulk = build_store(storage)
     backbone.service.closes(bulk)
-    # Processes of its own: it reads a JPEG through, and whoever waits for a picture must not wait for that.
+    # It has its own processes: it reads whole JPEGs, and requests for pictures must not wait for that.
     finder = Renderer(
         max_parallel=settings.decoder_processes,
         limits=replace(limits, memory_bytes=FINDER_MEMORY_BYTES),
@@ -141,7 +143,7 @@ def build(platform: PlatformSettings, settings: MediaSettings, storage: StorageS
 
 
 def _recorder(backbone: Backbone, deps: Dependencies, settings: MediaSettings) -> AccessRecorder:
-    """Notes accesses in the `api` role, which alone answers any."""
+    """Returns the recorder of accesses in the `api` role, the only one that answers requests."""
     if not settings.statistics or "api" not in settings.roles:
         return CountNothing()
     counter = AccessCounter(max_keys=settings.statistics_keys)
@@ -152,7 +154,7 @@ def _recorder(backbone: Backbone, deps: Dependencies, settings: MediaSettings) -
 
 
 def main() -> None:
-    """Read the settings and run until told to stop."""
+    """Read the settings and run until stopped."""
     platform = PlatformSettings()
     settings = MediaSettings()  # type: ignore[call-arg]  # required fields come from the environment
     configure_logging(service=NAME, level=platform.log_level, renderer=platform.log_format)

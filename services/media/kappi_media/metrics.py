@@ -8,13 +8,13 @@ UPLOADS_SIGNED = Counter("kappi_media_uploads_signed_total", "Uploads promised w
 PROMISES_REFUSED = Counter(
     "kappi_media_promises_refused_total",
     "Batches beyond a budget of what anonymous galleries may be promised at once",
-    ("whose",),  # address, gallery: whose budget was spent
+    ("whose",),  # address, gallery: the holder of the spent budget
 )
 PARTS_SIGNED = Counter("kappi_media_parts_signed_total", "Signed URLs of parts handed out")
 MULTIPARTS_BEGUN = Counter(
     "kappi_media_multiparts_begun_total",
     "Multipart uploads of promised files begun in the store",
-    ("when",),  # signed, looked: not before somebody asked again
+    ("when",),  # signed, looked: only when the upload was requested again
 )
 COMPLETIONS = Counter(
     "kappi_media_completions_total",
@@ -24,7 +24,7 @@ COMPLETIONS = Counter(
 POST_PICTURES = Counter(
     "kappi_media_post_pictures_total",
     "Pictures of posts",
-    ("outcome",),  # stored, given_up (refused, or its client left)
+    ("outcome",),  # stored, given_up (refused, or its client disconnected)
 )
 UPLOADS_ABANDONED = Counter(
     "kappi_media_uploads_abandoned_total", "Uploads swept because nobody completed them"
@@ -33,7 +33,8 @@ STORE_EVENTS = Counter(
     "kappi_media_store_events_total",
     "Objects the store told of, and uploads it should have told of",
     # way: webhook, kafka, sweep. outcome: completed, repeated, incomplete, mismatch, gone, unknown (no such
-    # upload), unavailable (the store, so that it comes again), ignored (no original's arrival), unreadable
+    # upload), unavailable (the store; the message is repeated), ignored (not an arrival of an original),
+    # unreadable
     ("way", "outcome"),
 )
 TAG_LOOKS = Counter(
@@ -71,7 +72,7 @@ UPLOAD_JOB_RETRIES = Counter(
     "kappi_media_upload_job_retries_total",
     "Items the worker puts off and takes up again",
     # away (store, scanner, database), decoder (does not start, or lacks a library), killed (from outside),
-    # stalled, failed (a fault of ours, or the scanner fails on this file)
+    # stalled, failed (a fault in the software, or the scanner fails on this file)
     ("cause",),
 )
 UPLOAD_JOB_AGE_SECONDS = Gauge(
@@ -94,7 +95,7 @@ DECODES_BEYOND_BUDGET = Counter(
 RENDITIONS = Counter(
     "kappi_media_renditions_total",
     "Renditions taken on because somebody asked for them",
-    ("outcome",),  # made, impossible, gone, busy (too many wait, of all or of one)
+    ("outcome",),  # made, impossible, gone, busy (too many wait, in all or of one)
 )
 RENDITION_SECONDS = Histogram(
     "kappi_media_rendition_seconds",
@@ -105,7 +106,7 @@ RENDITION_SECONDS = Histogram(
 LOCATION_FREE_COPIES = Counter(
     "kappi_media_location_free_copies_total",
     "Originals that were to be handed out without the place they were made at",
-    ("outcome",),  # made, unchanged (it told none), impossible, gone
+    ("outcome",),  # made, unchanged (it contained none), impossible, gone
 )
 READY_SECONDS = Histogram(
     "kappi_media_ready_seconds",
@@ -126,7 +127,7 @@ LINKS = Counter(
 MOVES = Counter(
     "kappi_media_moves_total",
     "Items that were to be moved to another gallery",
-    ("outcome",),  # moved, given_up (the item is gone, or cannot be copied)
+    ("outcome",),  # moved, given_up (the item is deleted, or cannot be copied)
 )
 ARCHIVES = Counter(
     "kappi_media_archives_total",
@@ -147,5 +148,5 @@ ACCESSES = Counter(
 ACCESS_FLUSHES = Counter(
     "kappi_media_access_flushes_total",
     "Writings down of counted accesses",
-    ("outcome",),  # written, failed (it is tried again), lost (the process stopped meanwhile)
+    ("outcome",),  # written, failed (it is repeated), lost (the process stopped meanwhile)
 )

@@ -1,7 +1,8 @@
 """The tables of the media database.
 
-Rows point at their gallery without a foreign key: `contents` is bumped by every change of an item, and the
-key's check would make each insert wait for that row a second time. Deleting a gallery removes them by hand.
+Rows refer to their gallery without a foreign key: every change of an item updates the row in `contents`, and
+the key's check would make each insert wait for that row a second time. The deletion of a gallery removes them
+explicitly.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ contents = Table(
     metadata,
     Column("gallery_id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False, server_default=text("0")),
-    # What people see: processing and ready, not rejected.
+    # The number of visible items: processing and ready, not rejected.
     Column("item_count", BigInteger, nullable=False, server_default=text("0")),
-    # A tombstone stays for ever: an upload that comes late must find the gallery closed.
+    # A tombstone stays for ever: a late upload must find the gallery closed.
     Column("deleted_at", DateTime(timezone=True)),
-    # Whether its viewers get originals without the place they were taken at, as of a version of the gallery
-    # itself. Links are followed without a grant that would tell.
+    # Whether its viewers get originals without their place, as of a version of the gallery. A request that
+    # follows a link brings no grant with this fact.
     Column("location_free", Boolean, nullable=False, server_default=text("false")),
-    # What is in it is not shown: an administrator took it down, or suspended its owner.
+    # Whether its content is hidden: an administrator took it down, or suspended its owner.
     Column("closed", Boolean, nullable=False, server_default=text("false")),
     Column("face_version", BigInteger, nullable=False, server_default=text("0")),
     # The account that is charged for its bytes. Set once, by the first upload or a claim; NULL: anonymous.
     Column("owner_id", Uuid),
-    # Items after this one are still to be entered in their owner's library; NULL: all are.
+    # Items after this one are still to be entered in their owner's library; NULL: all are entered.
     Column("library_after", Uuid),
-    # The account that claims it, and what is reserved there until then for what it holds. Nothing is promised
-    # to it meanwhile.
+    # The account that claims it, the reserved bytes of its content, and the end of the reservation. Meanwhile
+    # no uploads are reserved in it.
     Column("claimant_id", Uuid),
     Column("claim_bytes", BigInteger),
     Column("claim_until", DateTime(timezone=True)),
@@ -63,7 +64,7 @@ contents = Table(
     CheckConstraint("item_count >= 0", name="item_count_not_negative"),
     CheckConstraint("deleted_at IS NULL OR item_count = 0", name="tombstone_is_bare"),
     CheckConstraint("num_nulls(claimant_id, claim_bytes, claim_until) IN (0, 3)", name="claim_is_whole"),
-    # An account's galleries, for what it uses.
+    # For finding an account's galleries, to sum up what it uses.
     Index("ix_contents_owner_id", "owner_id", postgresql_where=text("owner_id IS NOT NULL")),
     Index("ix_contents_library_after", "gallery_id", postgresql_where=text("library_after IS NOT NULL")),
     Index("ix_contents_claim_until", "claim_until", postgresql_where=text("claim_until IS NOT NULL")),
@@ -80,22 +81,26 @@ uploads = Table(
     Column("content_type", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", LargeBinary),
-    # Caption, tags, location and attributes, until there is an item to bear them; NULL for most.
+    # Caption, tags, location and attributes, until the item exists; NULL for most.
     Column("description", JSONB),
     Column("state", Text, nullable=False, server_default=text("'pending'")),
     Column("rejection_reason", Text),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
-    # NULL: one PUT. The store's own id of the multipart upload follows its promise: it is made by a call.
+    # NULL: one PUT. The store's own id of the multipart upload is recorded after the reservation, because it
+    # needs a call to the store.
     Column("part_size_bytes", BigInteger),
     Column("multipart_id", Text),
-    # Until then a store that shows neither the parts nor the object may be making the one of the others.
+    # Until then, a store that shows neither the parts nor the object may be joining the parts.
     Column("joining_until", DateTime(timezone=True)),
-    # Its bytes come through the API, which alone completes it; until it does, its size is the most it can be.
+    # Its bytes are sent through the API, which alone completes it; until then its size is the largest
+    # possible one.
     Column("posted", Boolean, nullable=False, server_default=text("false")),
-    # A keyed hash of the client's address, in an anonymous gallery: whose budget a pending upload counts for.
+    # A keyed hash of the client's address, in an anonymous gallery: the budget that a pending upload counts
+    # against.
     Column("address_id", Uuid),
-    # Of the same a number, in every gallery, so that the work on it is shared fairly; until that is queued.
+    # A number derived from it, in every gallery, by which the worker shares its time fairly; NULL once the
+    # job is queued.
     Column("uploader_address", BigInteger),
     UniqueConstraint("media_id"),
     CheckConstraint("multipart_id IS NULL OR part_size_bytes > 0", name="multipart_has_parts"),
@@ -105,8 +110,8 @@ uploads = Table(
     Index("ix_uploads_unfinished", "expires_at", postgresql_where=text("state <> 'completed'")),
 )
 
-# What one address, or one anonymous gallery, was promised and has not completed (migration 0008 has the
-# functions that change it). holder: the hash of the address, or the gallery's id.
+# What is reserved and not completed for one address, or one anonymous gallery (the functions of migration
+# 0008 change it). holder: the hash of the address, or the gallery's id.
 promise_budgets = Table(
     "promise_budgets",
     metadata,
@@ -116,7 +121,7 @@ promise_budgets = Table(
     CheckConstraint("files >= 0 AND bytes >= 0", name="not_negative"),
 )
 
-# Promises that ended without an item, and still count: their signed URLs may live.
+# Reservations that ended without an item, and still count, because their signed URLs may be valid.
 ended_promises = Table(
     "ended_promises",
     metadata,
@@ -151,28 +156,28 @@ items = Table(
     Column("duration_ms", BigInteger),
     Column("codec", Text),
     Column("taken_at", DateTime(timezone=True)),
-    # East of UTC, where the device wrote it down.
+    # East of UTC, if the device recorded it.
     Column("taken_offset_minutes", SmallInteger),
     Column("camera", JSONB),
     Column("gps", JSONB),
     Column("caption", Text),
     Column("tags", JSONB, nullable=False, server_default=text("'[]'")),
-    # {caption, tags}: whether the caption, and which tags, were read in the file; NULL for most.
+    # {caption, tags}: whether the caption, and which tags, were read from the file; NULL for most.
     Column("told_by_file", JSONB),
     Column("location", Text),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
     # ThumbHash.
     Column("placeholder", LargeBinary),
-    # Of the original, once somebody has read all of it: an archive's directory needs it.
+    # Of the original, once the whole file has been read: an archive's directory needs it.
     Column("crc32", BigInteger),
-    # What a Live Photo's picture and film have in common, and the other of the two.
+    # The common id of a Live Photo's picture and film, and the other of the two.
     Column("live_id", Text),
     Column("live_partner_id", Uuid),
-    # When the store was asked for tags in vain, so that not every view asks again.
+    # When the store had no tags for it, so that not every view asks again.
     Column("tags_missed_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
-    # Of its objects, since it was moved here; NULL: they are where they were uploaded to.
+    # The folder of its objects, since it was moved here; NULL: they are where they were uploaded to.
     Column("folder", BigInteger),
     CheckConstraint("status IN ('processing', 'ready', 'rejected')", name="status_known"),
     CheckConstraint("kind IN ('image', 'video')", name="kind_known"),
@@ -183,7 +188,7 @@ items = Table(
     Index("ix_items_gallery_id_id", "gallery_id", "id"),
     Index("ix_items_gallery_id_sha256", "gallery_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
     Index("ix_items_live_id", "gallery_id", "live_id", postgresql_where=text("live_id IS NOT NULL")),
-    # Few, whatever there is in all: every tick asks for them.
+    # Few rows, whatever the number of items: every tick queries them.
     Index("ix_items_unprobed", "id", postgresql_where=text("status = 'processing' AND width IS NULL")),
 )
 
@@ -199,7 +204,7 @@ renditions = Table(
     CheckConstraint(f"format IN {tuple(OUTPUT_FORMATS)}", name="format_known"),
 )
 
-# Copies of originals without the place they were taken at, for galleries that give out only those.
+# Copies of originals without their place, for galleries that serve only those.
 location_free_copies = Table(
     "location_free_copies",
     metadata,
@@ -208,11 +213,11 @@ location_free_copies = Table(
     Column("etag", Text, nullable=False),
     # As for the original, once known.
     Column("crc32", BigInteger),
-    # The original holds no place: it is its own copy.
+    # The original contains no place: it is its own copy.
     Column("unchanged", Boolean, nullable=False, server_default=text("false")),
 )
 
-# The last sequence of an item that is gone, so that what comes after it counts on from there.
+# The last sequence of a deleted item, so that a later event continues from there.
 deleted_media = Table(
     "deleted_media",
     metadata,
@@ -223,8 +228,8 @@ deleted_media = Table(
     Index("ix_deleted_media_gallery_id", "gallery_id"),
 )
 
-# Completed uploads that the worker has not looked at yet (ADR-0033). No foreign key: an item that is
-# deleted meanwhile is told once more, so that nothing stays in the store.
+# Completed uploads that the worker has not processed yet (ADR-0033). There is no foreign key: the deletion of
+# an item that was deleted meanwhile is published once more, so that nothing stays in the store.
 upload_jobs = Table(
     "upload_jobs",
     metadata,
@@ -235,21 +240,22 @@ upload_jobs = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("completed_at", DateTime(timezone=True), nullable=False),
     Column("traceparent", Text),
-    # Whose share of the decoders it takes: an account or an anonymous gallery, and a client's address.
+    # The parties whose share of the decoders it uses: an account or an anonymous gallery, and a client's
+    # address.
     Column("tenant", Uuid, nullable=False),
     Column("anonymous", Boolean, nullable=False),
     Column("address", BigInteger, nullable=False),
     # NULL: at once.
     Column("due_at", DateTime(timezone=True)),
     Column("leased_until", DateTime(timezone=True)),
-    # Those that ended its decoder or its worker count against the file; failures of any kind make it wait.
+    # Attempts that killed the decoder or the worker count against the file; failures of any kind delay it.
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Index("ix_upload_jobs_address_tenant_media_id", "address", "tenant", "media_id"),
     Index("ix_upload_jobs_leased_until", "leased_until", postgresql_where=text("leased_until IS NOT NULL")),
 )
 
-# Who is making a rendition, until when the others leave it to them; afterwards what kept it from being made.
+# The leases of making renditions: until when other processes wait; after a failure, its reason.
 rendition_claims = Table(
     "rendition_claims",
     metadata,
@@ -258,14 +264,14 @@ rendition_claims = Table(
     Column("format", Text, primary_key=True, server_default=text("'jpeg'")),
     Column("held_until", DateTime(timezone=True), nullable=False),
     Column("failure", Text),
-    # Attempts that ended without a result: the decoder, or its maker, was killed.
+    # Attempts that ended without a result, because the decoder or its process was killed.
     Column("kills", SmallInteger, nullable=False, server_default=text("0")),
 )
 
 # Numbers the folders of moved items: none is used twice, so what is left behind in one can be removed later.
 object_folders = Sequence("object_folders", metadata=metadata)
 
-# Items that are to be moved to another gallery of their owner, and those that were lately (ADR-0025).
+# Items that are to be moved to another gallery of their owner, and those moved recently (ADR-0025).
 moves = Table(
     "moves",
     metadata,
@@ -277,27 +283,27 @@ moves = Table(
     # Of all its objects, when it was requested.
     Column("size_bytes", BigInteger, nullable=False),
     Column("requested_at", DateTime(timezone=True), nullable=False),
-    # Until then a process is at it, or it is not to be tried again.
+    # Until then a process works on it, or it is not to be tried again.
     Column("leased_until", DateTime(timezone=True), nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    # Moved, or not to be moved any more.
+    # Set when it was moved, or is not to be moved any more.
     Column("done_at", DateTime(timezone=True)),
     Column("moved", Boolean, nullable=False, server_default=text("false")),
     Index("uq_moves_pending", "media_id", unique=True, postgresql_where=text("done_at IS NULL")),
     Index("ix_moves_pending", "account_id", "folder", postgresql_where=text("done_at IS NULL")),
-    # The last one of an item.
+    # For the last move of an item.
     Index("ix_moves_media_id", "media_id", "folder"),
-    # What an account's moves left in the store, and what of it is to be forgotten.
+    # For what an account's moves left in the store, and for the removal of old rows.
     Index("ix_moves_account_id", "account_id", "done_at"),
     Index("ix_moves_done_at", "done_at"),
 )
 
-# What the identity service last said about a tier. A deleted one keeps its rules for accounts still on the
-# way to another; its row is what tells old news from new.
+# The last event of a tier. The rules of a deleted tier stay for accounts that have not moved to another yet;
+# its row distinguishes old events from new ones.
 tiers = Table(
     "tiers",
     metadata,
-    # The name in lower case: names that differ in case only are one tier.
+    # The name in lower case: names that differ only in case are one tier.
     Column("key", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("rendition_sizes", ARRAY(Integer), nullable=False),
@@ -308,25 +314,25 @@ tiers = Table(
     Column("sequence", BigInteger, nullable=False),
 )
 
-# An account's tier, as last told, and the bytes it is charged for. The row outlives the account.
+# An account's tier, as of the last event, and the bytes it is charged for. The row outlives the account.
 accounts = Table(
     "accounts",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("tier", Text),
-    # Of the last event applied; 0: none came yet, an upload made the row.
+    # Of the last event applied; 0: none yet, an upload inserted the row.
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),
     Column("deleted_at", DateTime(timezone=True)),
-    # Declared sizes of pending uploads, and sizes of items that are not rejected; the pictures of posts, too.
-    # Reserved is also what a gallery holds that the account is claiming.
+    # Declared sizes of pending uploads, and sizes of items that are not rejected; also of the pictures of
+    # posts. What a gallery holds that the account is claiming is also reserved.
     Column("reserved_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("used_bytes", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("reserved_bytes >= 0", name="reserved_bytes_not_negative"),
     CheckConstraint("used_bytes >= 0", name="used_bytes_not_negative"),
 )
 
-# The picture of a post, which the galleries service keeps. A deleted one leaves its id, so that a picture
-# that comes late is not kept.
+# The picture of a post; the galleries service keeps the post. A deleted one leaves its id, so that a late
+# picture is not kept.
 post_pictures = Table(
     "post_pictures",
     metadata,
@@ -334,7 +340,8 @@ post_pictures = Table(
     # The account that is charged.
     Column("account_id", Uuid),
     Column("state", Text, nullable=False),
-    # What the account is charged: while pending, the most that can come; then the original and the picture.
+    # What the account is charged: while pending, the largest possible size; then the original and the
+    # picture.
     Column("size_bytes", BigInteger, nullable=False),
     # Of the JPEG that is shown.
     Column("picture_bytes", Integer),
@@ -351,7 +358,7 @@ links = Table(
     Column("id", Uuid, primary_key=True),
     Column("media_id", Uuid, ForeignKey("items.id", ondelete="CASCADE"), nullable=False),
     Column("gallery_id", Uuid, nullable=False),
-    # SHA-256 of a token of 128 random bits, which needs no slower hash.
+    # SHA-256 of a token of 192 random bits, which needs no slower hash.
     Column("token_hash", LargeBinary, nullable=False),
     Column("valid_for_s", Integer, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
@@ -360,7 +367,8 @@ links = Table(
     Index("ix_links_media_id_id", "media_id", "id"),
 )
 
-# How many items of a type, not rejected, a gallery got on a UTC day. Triggers on `items` keep it (ADR-0024).
+# The number of items of a type, not rejected, that a gallery got on a UTC day. Triggers on `items` maintain
+# it (ADR-0024).
 usage_days = Table(
     "usage_days",
     metadata,
@@ -372,13 +380,13 @@ usage_days = Table(
     CheckConstraint("item_count >= 0 AND size_bytes >= 0", name="not_negative"),
 )
 
-# Accesses of one kind from one network in one hour, added up. No address, and nothing else about a viewer.
+# Accesses of one kind from one network in one hour, summed up. No address, and nothing else about a viewer.
 access_log = Table(
     "access_log",
     metadata,
     Column("gallery_id", Uuid, primary_key=True),
     Column("hour", DateTime(timezone=True), primary_key=True),
-    # Random, so that no page or cursor tells when in the hour a line began.
+    # Random, so that no page or cursor reveals when in the hour a line began.
     Column("id", Uuid, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("network", Text, nullable=False),
@@ -391,8 +399,8 @@ access_log = Table(
 # Numbers the flushes of counted accesses.
 access_flushes = Sequence("access_flushes", metadata=metadata)
 
-# What an account's search looks at: an entry for each item in galleries of accounts that is not rejected.
-# Triggers on `items` keep the three tables exact (migration 0005, ADR-0023); no statement writes them.
+# What an account's search reads: an entry for each item, not rejected, in galleries of accounts. Triggers on
+# `items` keep the three tables exact (migration 0005, ADR-0023); no statement writes them.
 library = Table(
     "library",
     metadata,
@@ -401,7 +409,7 @@ library = Table(
     Column("gallery_id", Uuid, nullable=False),
     Column("kind", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
-    # When it was uploaded, where the file does not say when it was taken.
+    # When it was uploaded, if the file does not say when it was taken.
     Column("taken_at", DateTime(timezone=True), nullable=False),
     # Folded, as the two below: without case and accents.
     Column("place", Text),
@@ -410,11 +418,11 @@ library = Table(
     Column("longitude", Double),
     # File name, caption and tags, with U+001F in between.
     Column("words", Text, nullable=False),
-    # Hashes of the owner with each one, two and three characters in a row of the words.
+    # Hashes of the owner with each sequence of one, two and three characters of the words.
     Column("grams", ARRAY(Integer), nullable=False),
-    # The lists it is in.
+    # The lists that contain it.
     Column("terms", ARRAY(BigInteger), nullable=False),
-    # A list of pending entries would be read by every search.
+    # With fastupdate, every search would have to read the list of pending entries.
     Index("ix_library_grams", "grams", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
 )
 
@@ -430,7 +438,7 @@ library_terms = Table(
     Index("ix_library_terms_term_taken_at_item_id", "term", "taken_at", "item_id"),
 )
 
-# An account's tags and places, with how many items have each. shown: as it was first written.
+# An account's tags and places, with the number of items of each. shown: as it was first written.
 library_names = Table(
     "library_names",
     metadata,

@@ -1,4 +1,6 @@
-"""Signed downloads that are the same within a time bucket, so that whatever holds them can be cached."""
+"""Signed downloads that are the same within a time bucket, so that answers that contain them can be
+cached.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ from kappi_media.rendition_urls import RenditionUrls
 class DownloadUrls:
     """Signs as of the start of the current bucket; the lifetime is longer by the bucket.
 
-    lifetime: what every URL has left when it is handed out, at least. on_request: signs for renditions that
-    are not made yet. scanned_only: originals are kept back until a virus scanner has seen them, which is
-    before they are ready.
+    lifetime: what every URL has left when it is issued, at least. on_request: signs for renditions that are
+    not made yet. scanned_only: originals are withheld until a virus scanner has checked them, which is before
+    they are ready.
     """
 
     def __init__(
@@ -43,32 +45,33 @@ class DownloadUrls:
         self._left_s = int(lifetime.total_seconds())
 
     def as_of(self) -> datetime:
-        """The instant that everything handed out now is signed with."""
+        """Returns the instant as of which all URLs are signed now."""
         return start_of_bucket(self._clock(), self._bucket)
 
     def as_of_end(self, expires_at: datetime) -> datetime:
-        """The instant that what ends then was signed with."""
+        """Returns the instant as of which a URL with this end was signed."""
         return expires_at - self._lifetime
 
     def kept_until(self, as_of: datetime) -> datetime:
-        """The end of the bucket: an answer of `as_of` is given until then."""
+        """Returns the end of the bucket: an answer of `as_of` is served until then."""
         return as_of + self._bucket
 
     def may_go_to_its_uploader(self, status: ItemStatus) -> bool:
-        """Whether an original in this state may be handed to those who may upload to its gallery. All others
-        get it when it is ready: until then nothing has looked at what it is."""
+        """Returns whether an original in this state may be served to callers that may upload to its gallery.
+        Other viewers get it when it is ready: until then its content is not checked.
+        """
         return status == "ready" or (status == "processing" and not self._scanned_only)
 
     def original(self, item: Item, *, as_of: datetime) -> SignedUrl:
-        """The original under its own file name."""
+        """Returns the URL of the original under its own file name."""
         return self._signed(original_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
 
     def location_free(self, item: Item, *, as_of: datetime) -> SignedUrl:
-        """The copy that does not tell where the original was made, under the original's file name."""
+        """Returns the URL of the copy without the original's place, under the original's file name."""
         return self._signed(gps_free_key(item.gallery_id, item.id, item.folder), as_of, item.filename)
 
     def object(self, key: str, *, filename: str, as_of: datetime) -> SignedUrl:
-        """Whatever lies under a key, under a file name."""
+        """Returns the URL of the object under a key, under a file name."""
         return self._signed(key, as_of, filename)
 
     def rendition(
@@ -78,12 +81,14 @@ class DownloadUrls:
         return self._signed(key, as_of, None)
 
     def rendition_on_request(self, item: Item, size: str, *, as_of: datetime) -> SignedUrl:
-        """Of one that is made when the URL is followed."""
+        """Returns the URL of a rendition that is made when the URL is followed."""
         expires_at = as_of + self._lifetime
         return self._on_request.sign(item, size, expires_at=expires_at, expires_in=self._left_s)
 
     def object_until(self, end: datetime, *, now: datetime, key: str, filename: str) -> SignedUrl:
-        """What lies under a key, not beyond `end`: a whole second after `now`, as signatures begin on one."""
+        """Returns the URL of the object under a key, valid no longer than `end`: a whole second after `now`,
+        as signatures begin on one.
+        """
         begin = now.replace(microsecond=0)
         signed = self._signer.sign_get(
             key,

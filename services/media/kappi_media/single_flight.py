@@ -1,4 +1,4 @@
-"""Doing a thing once for all who ask for it at the same time."""
+"""Runs a piece of work once for all concurrent callers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """Whoever asks for a key that is under way waits for that result, or for its failure."""
+    """Runs the work of each key once. A caller of a key that is under way waits for that result, or for its
+    failure.
+    """
 
     def __init__(self) -> None:
         self._under_way: dict[K, asyncio.Task[V]] = {}
@@ -23,7 +25,7 @@ class SingleFlight(Generic[K, V]):
         return key in self._under_way
 
     async def __call__(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
-        """A caller that leaves does not take the work from the others."""
+        """Returns the result of `make`. A caller that leaves does not cancel the work of the others."""
         task = self._under_way.get(key)
         if task is None:
             task = asyncio.ensure_future(_awaited(make))
@@ -32,7 +34,7 @@ class SingleFlight(Generic[K, V]):
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Give up what is under way, and wait for it to end."""
+        """Cancel what is under way, and wait for it to end."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -42,7 +44,7 @@ class SingleFlight(Generic[K, V]):
     def _ended(self, key: K, task: asyncio.Task[V]) -> None:
         del self._under_way[key]
         if not task.cancelled():
-            task.exception()  # seen, even when every caller has left
+            task.exception()  # retrieved, even when every caller has left
 
 
 async def _awaited(make: Callable[[], Awaitable[V]]) -> V:

@@ -1,4 +1,4 @@
-"""Making a rendition and putting it into the store: the step the worker and the first request share."""
+"""Makes a rendition and stores it: the step that the worker and the first request share."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSiz
 
 
 class Rendering(Protocol):
-    """Makes renditions somewhere off the event loop, bounded in number, memory and time.
+    """Makes renditions off the event loop, bounded in number, memory and time.
 
-    Raises DecoderUnavailable when it is not the file's fault that there is none.
+    Raises DecoderUnavailable when there is no rendition and the file is not the cause.
     """
 
     async def render(
@@ -30,29 +30,31 @@ class Rendering(Protocol):
         fmt: RenditionFormat = "jpeg",
         share: Share = NO_SHARE,
     ) -> tuple[RenderedImage, ...]:
-        """One picture per size, in order. share: whose part of the decoders this takes. Raises Rejected when
-        the file is at fault."""
+        """Returns one picture per size, in order. share: the party that the decoder time is counted for.
+
+        Raises Rejected when the file is the cause.
+        """
         ...
 
     async def render_grid(
         self, source: RangedSource, probe: Probe, size: RenditionSize, *, share: Share = NO_SHARE
     ) -> GridPicture:
-        """A JPEG and a placeholder, from one decoding. Raises Rejected when the file is at fault."""
+        """Returns a JPEG and a placeholder, from one decoding. Raises Rejected when the file is the cause."""
         ...
 
 
 class Decoding(Rendering, Protocol):
-    """A renderer that reads headers, too."""
+    """A renderer that also reads headers."""
 
     async def probe(
         self, source: RangedSource, fmt: MediaFormat, limits: ProbeLimits, *, share: Share = NO_SHARE
     ) -> Probe:
-        """A file's facts. Raises Rejected when it is at fault."""
+        """Returns a file's facts. Raises Rejected when the file is the cause."""
         ...
 
 
 class WantedRendition(NamedTuple):
-    """size: as in the public API. folder: of the item's objects."""
+    """The rendition to make. size: as in the public API. folder: of the item's objects."""
 
     media_id: MediaId
     gallery_id: GalleryId
@@ -66,7 +68,7 @@ class WantedRendition(NamedTuple):
 
 
 class KeptRendition(NamedTuple):
-    """A rendition that lies in the store. width, height: pixels."""
+    """A stored rendition. width, height: pixels."""
 
     size: str
     width: int
@@ -75,14 +77,14 @@ class KeptRendition(NamedTuple):
 
 
 class KeptGridPicture(NamedTuple):
-    """placeholder: ThumbHash."""
+    """A stored picture of the grid. placeholder: ThumbHash."""
 
     rendition: KeptRendition
     placeholder: bytes
 
 
 class RenditionMaker:
-    """Renders one size and puts it under its key; doing it twice is the same as once."""
+    """Renders one size and stores it under its key; doing it twice has the effect of once."""
 
     def __init__(self, *, rendering: Rendering, store: ObjectStore) -> None:
         self._rendering = rendering
@@ -91,7 +93,9 @@ class RenditionMaker:
     async def make(
         self, source: RangedSource, probe: Probe, wanted: WantedRendition, *, share: Share
     ) -> KeptRendition:
-        """Raises Rejected, DecoderUnavailable, ObjectMissing, StorageUnavailable."""
+        """Returns the stored rendition. Raises Rejected, DecoderUnavailable, ObjectMissing,
+        StorageUnavailable.
+        """
         size = RenditionSize.parse(wanted.size)
         (image,) = await self._rendering.render(source, probe, [size], fmt=wanted.fmt, share=share)
         return await self._put(image, wanted)
@@ -99,7 +103,7 @@ class RenditionMaker:
     async def make_grid(
         self, source: RangedSource, probe: Probe, wanted: WantedRendition, *, share: Share
     ) -> KeptGridPicture:
-        """The JPEG every item gets at once, and its placeholder. Raises as `make` does."""
+        """Returns the JPEG that every item gets at once, and its placeholder. Raises as `make` does."""
         size = RenditionSize.parse(wanted.size)
         picture = await self._rendering.render_grid(source, probe, size, share=share)
         return KeptGridPicture(await self._put(picture.image, wanted), picture.placeholder)

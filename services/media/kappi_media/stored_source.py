@@ -1,4 +1,4 @@
-"""An original in the store, read in ranges."""
+"""Reads an original in the store by ranges."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kappi_mediameta.probing.source import BLOCK_BYTES
 
 
 class StoredSource:
-    """A `RangedSource` over an object. Its first block is kept: sniffing and probing both begin there."""
+    """A `RangedSource` over an object. Its first block is cached: sniffing and probing both begin there."""
 
     def __init__(self, store: ObjectStore, key: str, *, size_bytes: int) -> None:
         self._store = store
@@ -20,7 +20,7 @@ class StoredSource:
         return self._size_bytes
 
     async def read(self, start: int, length: int) -> bytes:
-        """Raises ObjectMissing, StorageUnavailable."""
+        """Returns the bytes of the range. Raises ObjectMissing, StorageUnavailable."""
         if start + length > BLOCK_BYTES:
             return (await self._store.read(self._key, start=start, length=length)).body
         if self._first is None:

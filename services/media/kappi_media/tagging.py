@@ -1,10 +1,10 @@
-"""Facts and tags, in batch.
+"""Copies facts between items and tags, in batch.
 
-    python -m kappi_media.tagging fill [--since INSTANT]     from tags to items that wait for their facts
+    python -m kappi_media.tagging fill [--since INSTANT]     from tags to items that have no facts yet
     python -m kappi_media.tagging write [--since INSTANT]    from items to tags of their originals
 
-Settings are those of the service. INSTANT: RFC 3339; items promised before it are left alone. May be
-repeated, and run while the service does.
+Settings are those of the service. INSTANT: RFC 3339; items reserved before it are left unchanged. The command
+may be repeated, and run while the service runs.
 """
 
 from __future__ import annotations

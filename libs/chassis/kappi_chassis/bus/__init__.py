@@ -1,4 +1,4 @@
-"""Kafka: sending, consuming, and the three fates of a record (ADR-0004)."""
+"""Kafka: sending, consuming, and the three outcomes of a record (ADR-0004)."""
 
 from kappi_chassis.bus.connection import KafkaConnection
 from kappi_chassis.bus.consumer import Consumer

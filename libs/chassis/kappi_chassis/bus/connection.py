@@ -1,4 +1,4 @@
-"""How to reach the broker, in the words of aiokafka."""
+"""The settings of a connection to the broker, in the terms of aiokafka."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KafkaConnection:
-    """prefix: put before every topic name, so that deployments can share a cluster. mac: of its events."""
+    """A connection. prefix: put before every topic name, so that deployments can share a cluster. mac: of its
+    events.
+    """
 
     bootstrap: str
     prefix: str = ""
@@ -57,7 +59,9 @@ class KafkaConnection:
 
 
 def require_authentic_events(settings: PlatformSettings) -> None:
-    """Raises SecretMissing where others could write events and nothing would tell theirs from ours."""
+    """Raises SecretMissing when other programs could write events and nothing would distinguish them from
+    real ones.
+    """
     if settings.event_secret or settings.kafka_security_protocol.startswith("SASL"):
         return
     hosts = [address.rpartition(":")[0] for address in settings.kafka_bootstrap.split(",")]

@@ -1,8 +1,8 @@
-"""The aiokafka consumer: fetches, keeps order per key, commits an offset after its record's fate is sealed.
+"""The aiokafka consumer: fetches, keeps order per key, and commits an offset after its record is done.
 
-Life cycle: poll -> hand to the partition's queue -> process keys side by side -> advance its mark -> commit.
-The poll never waits for a record, so a queue that waits out a failure does not cost the group membership; a
-partition with too much in progress is paused instead (back-pressure).
+Life cycle: poll -> hand to the partition's queue -> process keys side by side -> advance the queue's offset
+-> commit. The poll never waits for a record, so a queue that waits after a failure does not cost the group
+membership; a partition with too many records in progress is paused instead (back-pressure).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ __all__ = ["Consumer", "ConsumerStuck", "OnGap"]
 
 
 class ConsumerStuck(Exception):
-    """This consumer has no part in its group at the moment, or its loop does not turn."""
+    """This consumer has no partitions of its group at the moment, or its loop hangs."""
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
     """Runs a Processor on the topics it handles.
 
-    concurrency: records processed at once, over all partitions. on_gap: told the topic when the broker had
-    dropped records before this group read them (retention), so that somebody can replay them.
+    concurrency: records processed at once, over all partitions. on_gap: called with the topic when the broker
+    removed records before this group read them (retention), so that they can be replayed.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._joined = False
         self._turned_at = time.monotonic()
         self._asides: set[asyncio.Task[None]] = set()
-        # Of the session at hand:
+        # The parts of the current session:
         self._kafka: AIOKafkaConsumer
         self._spawn: Spawn
         self._slots: asyncio.Semaphore
@@ -81,11 +81,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             raise ConsumerStuck(f"{self._processor.group}: did not poll for {still_s:.0f} s")
 
     async def run(self) -> None:
-        """Until cancelled; a broker that is away is waited out.
+        """Run until cancelled; an unavailable broker is waited for.
 
-        Raises an ExceptionGroup when a dead letter could not be written: nothing may be skipped silently.
+        Raises an ExceptionGroup when a dead letter could not be written, so that no record is skipped
+        silently.
         """
-        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)  # seen, also if it never joins
+        # the metric exists, also if it never joins
+        metrics.CONSUMER_ASSIGNED.labels(self._processor.group).set(0)
         while True:
             error = await self._session()
             _log.warning(
@@ -98,7 +100,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             await asyncio.sleep(RETRY_S)
 
     async def _session(self) -> Exception:
-        """From connecting until the broker fails us; returns why. A queue that fails ends all at once."""
+        """Run from connecting until the broker fails. Returns the failure. A queue that fails ends the
+        session.
+        """
         kafka = self._connect()
         async with asyncio.TaskGroup() as group:
             self._kafka, self._spawn = kafka, group.create_task
@@ -147,10 +151,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     async def _poll_once(self) -> None:
         found = await self._kafka.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
         self._turned_at = time.monotonic()
-        # Nothing is awaited until all of it is in its queue: a rebalance in between would mix assignments.
+        # Nothing is awaited until all records are in their queues: a rebalance in between would mix
+        # assignments.
         for partition, messages in found.items():
             self._watch_for_gap(partition, messages[0].offset, messages[-1].offset + 1)
-            # aiokafka may deliver before it tells of the assignment.
+            # aiokafka may deliver records before it reports the assignment.
             queue = self._queues.get(partition) or self._add_queue(partition)
             queue.submit(self._record(message) for message in messages)
         for partition, queue in self._queues.items():
@@ -182,7 +187,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
     def _end_of(self, partition: TopicPartition) -> int | None:
         try:
             end: int | None = self._kafka.highwater(partition)
-        except (IllegalStateError, AssertionError):  # being taken from us
+        except (IllegalStateError, AssertionError):  # the partition is being revoked
             return None
         return end
 
@@ -201,7 +206,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
             async with asyncio.timeout(COMMIT_TIMEOUT_S):  # aiokafka would wait for ever
                 await self._kafka.commit(moved)
         except (CommitFailedError, IllegalStateError) as error:
-            # A rebalance took the partition: its new owner sees the records again, as duplicates.
+            # A rebalance revoked the partition: its new owner gets the records again, as duplicates.
             _log.info("consumer.commit_refused", error_type=type(error).__name__)
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("consumer.commit_failed", error=str(error), error_type=type(error).__name__)
@@ -229,7 +234,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("consumer.gap_not_examined", error=repr(error))
             return
-        # Somebody who can replay wants a new group to have everything; elsewhere it begins where it can.
+        # With `on_gap`, records can be replayed, so a new group must get all of them. Otherwise it begins
+        # where it can.
         from_nothing = None if self._on_gap is None else 0
         wanted = {
             partition: from_nothing if offset is None else offset
@@ -243,7 +249,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         return queue
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """aiokafka calls this when the group gave us partitions. It swallows what this raises."""
+        """Add queues for new partitions. aiokafka calls this, and ignores what it raises."""
         partitions = [partition for partition in assigned if partition not in self._queues]
         for partition in partitions:
             self._add_queue(partition)
@@ -253,7 +259,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pub
         self._beside(self._look_for_gaps_at_start(self._queues))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """aiokafka calls this before the group gives our partitions to others."""
+        """Stop the queues of revoked partitions. aiokafka calls this before other consumers get them."""
         await self._stop_queues(revoked)
 
     async def _stop_queues(self, partitions: Iterable[TopicPartition]) -> None:

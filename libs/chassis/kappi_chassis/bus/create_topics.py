@@ -1,9 +1,8 @@
-"""`python -m kappi_chassis.bus.create_topics [TOPIC …]`: every topic of the registry, as a job.
+"""`python -m kappi_chassis.bus.create_topics [TOPIC …]` creates every topic of the registry, as a job.
 
-TOPIC: of somebody else's that a service reads, made with its dead letters like the others; gets the prefix.
-
-With it done and `KAPPI_KAFKA_CREATE_TOPICS=false`, the services need no right to create topics. A broker that
-is away is an error: jobs are repeated by whoever runs them.
+TOPIC: an external topic that a service reads, created with its dead letters like the others; it gets the
+prefix. After it, and with `KAPPI_KAFKA_CREATE_TOPICS=false`, the services need no right to create topics. An
+unavailable broker is an error: the job is repeated by the program that runs it.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ _log = get_logger(__name__)
 
 
 async def create_topics(settings: PlatformSettings, *, foreign: Sequence[str] = ()) -> None:
-    """Existing topics are left as they are. Raises KafkaError, OSError, TimeoutError."""
+    """Create the topics. Existing ones are left as they are. Raises KafkaError, OSError, TimeoutError."""
     connection = KafkaConnection.from_settings(settings)
     await declare_topics(connection, replication_factor=settings.kafka_replication_factor, foreign=foreign)
 
 
 def main(foreign: Sequence[str] = ()) -> int:
-    """Exit status 0: the topics are there; 1: they are not, and why is in the log."""
+    """Returns the exit status. 0: the topics exist; 1: they do not, and the log contains the reason."""
     settings = PlatformSettings()
     configure_logging(service="topics", level=settings.log_level, renderer=settings.log_format)
     try:

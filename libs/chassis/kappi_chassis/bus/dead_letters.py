@@ -1,4 +1,6 @@
-"""Dead letters: `<topic>.dlq`, the record as it was plus why and where it failed. Listing and replay."""
+"""Dead letters: `<topic>.dlq` contains the record as it was and the failure. Sends, lists and replays
+them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ READ_TIMEOUT_MS = 1_000
 
 
 class DeadLetters:
-    """Buries records; the producer's acknowledgement comes before the consumer's offset moves."""
+    """Sends records to the dead letters; the producer's acknowledgement comes before the consumer's offset
+    moves.
+    """
 
     def __init__(self, producer: Producer, connection: KafkaConnection, *, clock: Clock = utc_now) -> None:
         self._producer = producer
@@ -30,7 +34,9 @@ class DeadLetters:
         self._clock = clock
 
     async def send_to_dlq(self, record: Record, *, group: str, error: BaseException) -> None:
-        """Raises KafkaError or OSError when the broker does not take it."""
+        """Send a record to its dead-letter topic. Raises KafkaError or OSError when the broker does not take
+        it.
+        """
         why = {
             "dlq_error": str(error)[:MAX_ERROR_CHARACTERS],
             "dlq_error_type": type(error).__name__,
@@ -51,9 +57,10 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter, as read back. headers include the `dlq_*` ones.
+    """A dead letter, as read back. headers: include the `dlq_*` ones.
 
-    authentic: it has a MAC of this deployment, or is of a topic that others write to. No other is sent back.
+    authentic: it has a MAC of this deployment, or is of an external topic. Only authentic letters are sent
+    back.
     """
 
     topic: str
@@ -70,9 +77,9 @@ class DeadLetter:
 
 
 class DeadLetterAdmin:
-    """The operator's side: lists dead letters, and sends them back once their cause is mended.
+    """The operator's side: lists dead letters, and sends them back once their cause is fixed.
 
-    foreign: topics of somebody else's that are read beside those of the registry.
+    foreign: external topics that are read beside those of the registry.
     """
 
     def __init__(self, connection: KafkaConnection, *, foreign: Sequence[str] = ()) -> None:
@@ -100,7 +107,7 @@ class DeadLetterAdmin:
             await self._consumer.stop()
 
     async def letters(self) -> AsyncIterator[DeadLetter]:
-        """Everything still kept in the dead-letter topics, oldest first within a partition."""
+        """Yields all dead letters that are still kept, oldest first within a partition."""
         assert self._consumer is not None
         for partition in await self._partitions():
             self._consumer.assign([partition])
@@ -115,10 +122,10 @@ class DeadLetterAdmin:
                     yield self._letter(message, replayed=message.offset < committed)
 
     async def replay(self, producer: Producer) -> int:
-        """Send every authentic letter not yet replayed back to its topic, in order; returns how many.
+        """Send every authentic letter not yet replayed back to its topic, in order. Returns the number sent.
 
-        Each goes back with the MAC it has. The position moves after each acknowledgement, so a crash repeats
-        at most one letter.
+        Each keeps its MAC. The position moves after each acknowledgement, so a crash repeats at most one
+        letter.
         """
         assert self._consumer is not None
         waiting = [letter async for letter in self.letters() if letter.authentic and not letter.replayed]
@@ -167,6 +174,6 @@ class DeadLetterAdmin:
 
 
 def failed_at(letter: DeadLetter) -> datetime:
-    """When it became a dead letter; the epoch where the header is missing."""
+    """Returns when it became a dead letter; the epoch if the header is missing."""
     text = letter.why("failed_at")
     return datetime.fromisoformat(text) if text else datetime.fromtimestamp(0, UTC)

@@ -1,4 +1,4 @@
-"""Records of programs that know nothing of our events: an object store's notifications, say."""
+"""Reads records of external programs without event headers, for example an object store's notifications."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from kappi_chassis.bus.processor import DeadLetterSink, Incoming, Processor, Record
 
 ForeignHandler = Callable[["ForeignRecord"], Awaitable[bool]]
-"""Handles one; returns False when nothing was left to do. Raises `Poison` for what it cannot read."""
+"""Handles one record; returns False when nothing was left to do. Raises `Poison` for a record it
+cannot read.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignRecord:
-    """A record as it came. Its producer gave it no id of ours, so its place in the topic stands for one."""
+    """A record as it arrived. Its producer sets no event id, so its position in the topic is the id."""
 
     record: Record
 
@@ -31,9 +33,10 @@ class ForeignRecord:
 
 
 class ForeignProcessor(Processor):
-    """A `Processor` of one topic that hands its records over unread. The three fates are the same.
+    """A `Processor` of one topic that passes its records on undecoded. The three outcomes are the same.
 
-    Its writer has no secret of ours: a handler takes a record for a hint, and looks at the store itself.
+    The producer has no secret of this deployment, so a handler treats a record as a hint and checks the store
+    itself.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Events that say as of when to act: as of a moment to come only on an operator's order (ADR-0032)."""
+"""Checks events that name a time to act as of: a future time is allowed only by an operator's order
+(ADR-0032).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,16 @@ from kappi_contracts.envelope import Envelope
 
 CLOCK_SKEW = timedelta(minutes=5)
 ORDER_LIFETIME = timedelta(hours=1)
-"""Of an order to act as of a moment to come: a record of it that is sent again later has no effect."""
+"""The lifetime of an order to act as of a future time: a record of it that is sent again later has no
+effect.
+"""
 
 
 def acts_too_early(envelope: Envelope[Any], *, now: datetime) -> bool:
-    """Whether consumers would delete what is not due yet.
+    """Returns whether consumers would delete what is not due yet.
 
-    `kappi tick --at` may say so, for ORDER_LIFETIME; what the janitor makes of such a tick has its origin.
-    A clock of another machine may be ahead by CLOCK_SKEW.
+    `kappi tick --at` may order this, for ORDER_LIFETIME; events that the janitor makes from such a tick have
+    its origin. The clock of another machine may be ahead by CLOCK_SKEW.
     """
     event = envelope.data
     moment: datetime | None = getattr(event, event.acts_as_of, None) if event.acts_as_of else None

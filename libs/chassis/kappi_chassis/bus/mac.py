@@ -1,6 +1,6 @@
 """The MAC of an event: only holders of the deployment's secret make events that consumers act on (ADR-0032).
 
-A header of the record, HMAC-SHA256 over all that a consumer goes by: the topic without the deployment's
+It is a header of the record, an HMAC-SHA256 over all that a consumer uses: the topic without the deployment's
 prefix, the key, the CloudEvents attributes and the data. It stays with the record in the dead letters.
 """
 
@@ -20,13 +20,15 @@ _encode = msgpack.Encoder().encode
 
 
 class EventMac:
-    """secrets: the first makes MACs, all are accepted. Without one nothing is signed, everything accepted."""
+    """Makes and checks MACs. secrets: the first makes MACs, all are accepted. Without secrets nothing is
+    signed, and every record is accepted.
+    """
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         self._keys = tuple(secret.encode() for secret in secrets)
 
     def signed(self, *, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Headers:
-        """The headers with the record's MAC. topic: without the deployment's prefix."""
+        """Returns the headers with the record's MAC. topic: without the deployment's prefix."""
         if not self._keys:
             return headers
         mac = hmac.digest(self._keys[0], _covered(topic, key, value, dict(headers)), "sha256")
@@ -40,7 +42,7 @@ class EventMac:
         value: bytes | None,
         headers: Iterable[tuple[str, bytes | None]],
     ) -> bool:
-        """Whether the record was made with one of the secrets, for this topic."""
+        """Returns whether the record was made with one of the secrets, for this topic."""
         if not self._keys:
             return True
         found = {name: content for name, content in headers if content is not None}
@@ -53,8 +55,9 @@ class EventMac:
 
 
 def _covered(topic: str, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) -> bytes:
-    """MessagePack writes each part's length before it, and an absent one differs from an empty one.
+    """Returns the bytes that a MAC covers. MessagePack writes each part's length before it, and distinguishes
+    an absent part from an empty one.
 
-    headers: of one that comes twice the last, which is the one that a consumer reads.
+    headers: of a repeated header the last, which is the one that a consumer reads.
     """
     return _encode((_DOMAIN, topic, key, value, *map(headers.get, _ATTRIBUTES)))

@@ -1,4 +1,4 @@
-"""One partition's work in progress: a key's records in order, different keys side by side."""
+"""The records of one partition in progress: records of a key in order, different keys side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 class PendingOffset:
-    """A record's place in the partition, until everything up to it is sealed."""
+    """The offset of a record, until all records up to it are done."""
 
     __slots__ = ("done", "offset")
 
@@ -25,15 +25,15 @@ class PendingOffset:
 
 
 class PartitionQueue:
-    """Hands records to the processor and knows how far all fates are sealed.
+    """Hands records to the processor and tracks up to which offset all are done.
 
-    slots: shared by the consumer's queues; bounds what is processed at once. A record that waits out a
-    failure keeps its slot and holds the mark; other keys go on, until DEPTH records are open.
+    slots: shared by the consumer's queues; limits what is processed at once. A record that waits after a
+    failure keeps its slot and holds back the offset; other keys go on, until DEPTH records are open.
     """
 
     def __init__(self, processor: Processor, *, slots: asyncio.Semaphore, spawn: Spawn) -> None:
         self.next_offset: int | None = None
-        """Every record before it is sealed. None before the first one."""
+        """All records before this offset are done. None before the first record."""
         self.committed: int | None = None
         self.paused = False
         self._processor = processor
@@ -52,12 +52,12 @@ class PartitionQueue:
         return len(self._open) <= DEPTH // 2
 
     def behind(self, end: int) -> int:
-        """Records not sealed yet. end: the offset the partition's next record will get."""
+        """Returns the number of records that are not done. end: the next offset of the partition."""
         reached = self._open[0].offset if self._open else self.next_offset
         return 0 if reached is None else max(0, end - reached)
 
     def submit(self, records: Iterable[Record]) -> None:
-        """Begin with them at once. In the order of their offsets."""
+        """Start processing records, in the order of their offsets."""
         for record in records:
             place = PendingOffset(record.offset)
             self._open.append(place)
@@ -71,7 +71,7 @@ class PartitionQueue:
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """End what is being processed; it stays unsealed."""
+        """Cancel what is being processed; it stays not done."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

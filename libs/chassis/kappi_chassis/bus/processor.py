@@ -1,4 +1,6 @@
-"""What becomes of a record: done, tried again, or dead-lettered. Knows nothing of how it was fetched."""
+"""Decides the outcome of a record: done, retried, or dead-lettered. It is independent of how records are
+fetched.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +31,15 @@ _log = get_logger(__name__)
 
 
 class Transient(Exception):
-    """Raised by a handler: not now, but it will work later. The partition waits; order is kept."""
+    """Raised by a handler for a failure that will pass. The record is retried; order is kept."""
 
 
 class Poison(Exception):
-    """Raised by a handler: this record will never work. It goes to the dead letters."""
+    """Raised by a handler for a record that can never be handled. It goes to the dead letters."""
 
 
 class RecordRefused(Exception):
-    """A record that is not of this deployment, or acts too early: dropped and counted."""
+    """A record that is not of this deployment, or acts too early: it is dropped and counted."""
 
 
 _TRANSIENT = (Transient, StorageUnavailable, OSError, TimeoutError)
@@ -46,7 +48,7 @@ _LOCAL_FILES = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirec
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A Kafka record, whoever fetched it. topic: without the deployment's prefix."""
+    """A Kafka record. topic: without the deployment's prefix."""
 
     topic: str
     partition: int
@@ -66,7 +68,7 @@ Handler = Callable[[Envelope[Any]], Awaitable[bool]]
 
 
 class Incoming(Protocol):
-    """What a handler is given: an event of ours, or a record of somebody else's."""
+    """The argument of a handler: an event, or an external record."""
 
     @property
     def id(self) -> UUID | str: ...
@@ -78,14 +80,14 @@ class Incoming(Protocol):
 class Processor:
     """Handles records one after another, until each is done or a dead letter.
 
-    handlers: by topic name. A handler returns False for a duplicate. What it raises decides: what
-    `is_transient` is tried again for ever with growing pauses; what `is_poison` and malformed records are
-    sent to the dead-letter topic at once; anything unexpected after a few attempts, because a bug must not
-    block a partition for good.
+    handlers: by topic name. A handler returns False for a duplicate. Its exception decides the outcome: an
+    `is_transient` error is retried without end with growing pauses; an `is_poison` error and malformed
+    records are sent to the dead-letter topic at once; any unexpected error after a few attempts, because a
+    bug must not block a partition for ever.
 
-    mac: of the deployment's events. A record without a good one, or one that `acts_too_early`, is dropped and
-    counted: its writer decides how many there are, so they must not fill the dead letters or the log. Events
-    of ours are in an outbox.
+    mac: of the deployment's events. A record without a valid MAC, or one that `acts_too_early`, is dropped
+    and counted: its writer decides how many there are, so they must not fill the dead letters or the log.
+    Real events are in an outbox.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class Processor:
         self._refusals_told_at = float("-inf")
 
     async def process(self, record: Record) -> None:
-        """Returns when the offset may move. Raises only if burying fails: then the consumer must stop."""
+        """Returns when the offset may move. Raises only if sending the dead letter fails: then the consumer
+        must stop.
+        """
         started = time.perf_counter()
         try:
             envelope = self._read(record)
@@ -123,7 +127,7 @@ class Processor:
         metrics.CONSUMER_RECORD_SECONDS.labels(record.topic, fate).observe(time.perf_counter() - started)
 
     def _read(self, record: Record) -> Incoming:
-        """What the record's handler is called with. Raises MalformedEvent, RecordRefused."""
+        """Returns the argument of the record's handler. Raises MalformedEvent, RecordRefused."""
         if not self._mac.accepts(
             topic=record.topic, key=record.key, value=record.value, headers=record.headers
         ):
@@ -156,7 +160,7 @@ class Processor:
             except asyncio.CancelledError as error:
                 if _being_cancelled():
                     raise
-                # Something the handler awaited was cancelled, not this consumer: a bug like any other.
+                # Something that the handler awaited was cancelled, not this consumer: a bug like any other.
                 failure: BaseException = error
             except Exception as error:  # noqa: BLE001 - the consumer's edge: every failure gets a fate
                 failure = error
@@ -181,7 +185,7 @@ class Processor:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether waiting may help. A group of failures is as bad as its worst."""
+    """Returns whether waiting may help. A group of failures counts as its worst."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_transient(each) for each in error.exceptions)
     if isinstance(error, _LOCAL_FILES):
@@ -190,7 +194,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_poison(error: BaseException) -> bool:
-    """Whether trying again cannot help."""
+    """Returns whether a retry cannot help."""
     if isinstance(error, BaseExceptionGroup):
         return any(is_poison(each) for each in error.exceptions)
     return isinstance(error, (Poison, StorageRefused)) or data_is_unstorable(error)

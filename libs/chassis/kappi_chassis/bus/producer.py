@@ -1,4 +1,4 @@
-"""Sending to Kafka: idempotent, acknowledged by all replicas."""
+"""Sends to Kafka: idempotent, acknowledged by all replicas."""
 
 from __future__ import annotations
 
@@ -30,10 +30,14 @@ Outgoing = tuple[str, bytes | None, bytes | None, Headers]
 
 
 class Producer:
-    """An idempotent producer that replaces itself after a failure: such a one may refuse for ever."""
+    """An idempotent producer that replaces the aiokafka producer after a failure, which may refuse records
+    for ever.
+    """
 
     def __init__(self, connection: KafkaConnection, *, source: str) -> None:
-        """source: CloudEvents `source` of everything sent, for example `/galleries`."""
+        """Sets up the producer; nothing connects yet. source: CloudEvents `source` of all its events, for
+        example `/galleries`.
+        """
         self._connection = connection
         self._source = source
         self._producer: AIOKafkaProducer | None = None
@@ -44,13 +48,15 @@ class Producer:
         await self._started()
 
     async def close(self) -> None:
-        """Bounded in time: what the broker does not take by then stays with whoever gave it to us."""
+        """Close, bounded in time: records that the broker does not take by then stay with the caller."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await _end(producer)
 
     async def send_batch(self, rows: Sequence[Any]) -> list[BaseException | None]:
-        """Send outbox rows in order; per row None once acknowledged, else why not. Source: EventSink."""
+        """Send outbox rows in order. Returns per row None once acknowledged, else the failure. Source:
+        EventSink.
+        """
         outcomes = await self._send_all(
             [
                 (
@@ -72,7 +78,7 @@ class Producer:
         await self.send(self._connection.topic(topic), key=key, value=value, headers=headers)
 
     async def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Send one record to a full topic name, as it is, acknowledged.
+        """Send one record unchanged to a full topic name, acknowledged.
 
         Raises KafkaError, OSError, TimeoutError.
         """
@@ -118,7 +124,7 @@ class Producer:
             outcome is not None and isinstance(found, asyncio.Future)
             for found, outcome in zip(handed_over, outcomes, strict=True)
         ):
-            # Its sequence numbers have a hole now, which the broker refuses to step over.
+            # Its sequence numbers have a gap now, after which the broker refuses further records.
             await self._replace(producer)
         return outcomes
 
@@ -148,7 +154,7 @@ async def _hand_over(
     *,
     into: list[asyncio.Future[Any] | BaseException],
 ) -> None:
-    """Queue records in order. A topic that cannot be sent to costs the other topics nothing."""
+    """Queue records in order. An unreachable topic does not delay the other topics."""
     unreachable: dict[str, KafkaError] = {}
     for topic, key, value, headers in records:
         if topic in unreachable:
@@ -178,17 +184,20 @@ def _in_relay_words(outcome: BaseException | None) -> BaseException | None:
 
 
 def _look_at(handed_over: Iterable[asyncio.Future[Any] | BaseException]) -> None:
-    """Nobody waits for these any more: a failure nobody looks at would be reported as a bug."""
+    """Retrieve the failures of futures that are not awaited any more, which would be reported as bugs
+    otherwise.
+    """
     for found in handed_over:
         if isinstance(found, asyncio.Future):
             found.add_done_callback(lambda future: future.cancelled() or future.exception())
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
-    """End it without sending what it still holds; `stop` alone would wait for the broker to take that.
+    """End the producer without sending what it still holds; `stop` alone would wait for the broker to take
+    that.
 
-    Reaches into aiokafka, which has no word for this. Its sender ends first and its connections go, so that
-    nothing of it leaves later, behind the back of the next producer.
+    It uses internals of aiokafka, which has no such function. The sender task ends first and the connections
+    are closed, so that no held record is sent later, after records of the next producer.
     """
     sender = producer._sender.sender_task
     if sender is not None:

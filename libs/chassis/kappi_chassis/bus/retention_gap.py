@@ -39,9 +39,10 @@ async def report_gaps(
 
 
 def loss_of_records(settings: PlatformSettings) -> OnGap | None:
-    """A hook for `Consumer(on_gap=...)` that leaves a file named after the topic in `gap_signal_dir`.
+    """Returns a hook for `Consumer(on_gap=...)` that creates a file named after the topic in
+    `gap_signal_dir`.
 
-    None where no folder is set: a broker that keeps its records for days is watched by its metrics.
+    Returns None when no folder is set: a broker that keeps its records for days is watched by its metrics.
     """
     folder = settings.gap_signal_dir
     if folder is None:

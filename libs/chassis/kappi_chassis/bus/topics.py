@@ -1,4 +1,4 @@
-"""Declaring topics on a broker that lets us: partitions and retention from the registry."""
+"""Declares topics on a broker that allows it: partitions and retention come from the registry."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _log = get_logger(__name__)
 class TopicDeclaration:
     """Declares the topics once per process, as soon as the broker answers.
 
-    Before that nothing subscribes or sends: a broker that makes topics on first use would make them with its
-    own number of partitions. wanted: False where the broker cannot or an operator declares them.
+    Nothing subscribes or sends before: a broker that creates topics on first use would create them with its
+    own number of partitions. wanted: False when the broker cannot create them or an operator declares them.
     """
 
     def __init__(self, connection: KafkaConnection, *, wanted: bool, replication_factor: int) -> None:
@@ -32,11 +32,11 @@ class TopicDeclaration:
         self._foreign: list[str] = []
 
     def also(self, topic: str) -> None:
-        """Declare a topic of somebody else's that this process reads, and its dead letters."""
+        """Also declare an external topic that this process reads, and its dead letters."""
         self._foreign.append(topic)
 
     async def done(self) -> None:
-        """Returns when they are declared; waits for a broker that is away."""
+        """Returns when the topics are declared; waits for an unavailable broker."""
         async with self._lock:
             while not self._declared:
                 try:
@@ -57,10 +57,10 @@ class TopicDeclaration:
 async def declare_topics(
     connection: KafkaConnection, *, replication_factor: int = -1, foreign: Sequence[str] = ()
 ) -> None:
-    """Create every topic of the registry and its dead letters where missing; existing ones are left alone.
+    """Create every missing topic of the registry and its dead letters; existing ones are left unchanged.
 
-    replication_factor: -1 for the broker's default. foreign: topics beside those of the registry.
-    Raises KafkaError.
+    replication_factor: -1 for the broker's default. foreign: topics beside those of the registry. Raises
+    KafkaError.
     """
     wanted = [(name + suffix, 1, DLQ_RETENTION) for name in foreign for suffix in ("", DLQ_SUFFIX)]
     for topic in TOPICS:
@@ -69,7 +69,7 @@ async def declare_topics(
     admin = AIOKafkaAdminClient(**connection.client_options())
     await admin.start()
     try:
-        # aiokafka asks the controller, and fails beyond KafkaError where a cluster has none yet.
+        # aiokafka asks the controller, and raises other errors than KafkaError when a cluster has none yet.
         cluster = await admin.describe_cluster()
         if cluster["controller_id"] not in {broker["node_id"] for broker in cluster["brokers"]}:
             raise NotControllerError("the cluster has no controller at the moment")

@@ -1,4 +1,4 @@
-"""`ObjectStore` on a folder: durable, crash-safe, for one machine. ADR-0005."""
+"""The local store: `ObjectStore` on a folder, durable and crash-safe, for one machine. ADR-0005."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ T = TypeVar("T")
 
 MAX_BATCH = 1000
 _CALL_TIMEOUT_S = 30.0
-# Copying a large file, and joining its parts, takes all of its bytes on most file systems.
+# Copying a large file, and joining its parts, copies all of its bytes on most file systems.
 _JOIN_TIMEOUT_S = 600.0
 _JOIN_THREADS = 4
 _WRITE_BYTES = 1 << 20
 _PART_CONTENT_TYPE = "application/octet-stream"
 _STALE_AFTER = timedelta(hours=24)
 _STALE_MULTIPART_AFTER = timedelta(days=14)
-"""Since its last part came. Services abort what they gave up; this is for what they never heard of."""
+"""The time since its last part after which an upload is removed. Services abort what they gave up; this
+removes uploads that no service has recorded.
+"""
 
 
 def _utc_now() -> datetime:
@@ -60,9 +62,11 @@ class LocalObjectStore:
         now: Callable[[], datetime] = _utc_now,
         space: LocalSpace | None = None,
     ) -> None:
-        """root: made when missing. refuses_deleted_for: how long a signed upload of what was deleted is
-        refused, at least. now: UTC, tells how old an abandoned write is, or a deletion. space: with a reserve
-        of its own."""
+        """Opens the store. root: created when missing. refuses_deleted_for: the least time for which a signed
+        upload of a deleted key is refused.
+
+        now: UTC, decides the age of an abandoned write or a deletion. space: given for a different reserve.
+        """
         self._space = space or LocalSpace(root)
         self._tombstones = Tombstones(root, kept_for=refuses_deleted_for, now=now)
         self._tree = ObjectTree(root)
@@ -138,14 +142,14 @@ class LocalObjectStore:
             await self.blocking(writer.discard)
 
     async def copy(self, source: str, target: str) -> ObjectHead:
-        """See `ObjectStore.copy`. The copy's ETag and SHA-256 are the source's."""
+        """See `ObjectStore.copy`. The copy has the ETag and SHA-256 of the source."""
         given_up = Event()
         try:
             return await self._joins.run(
                 _translated, partial(self._copy, source, target, given_up=given_up.is_set)
             )
         finally:
-            given_up.set()  # a thread that still copies then does so for no caller
+            given_up.set()  # tells a thread that still copies to stop
 
     def _copy(self, source: str, target: str, *, given_up: Callable[[], bool]) -> ObjectHead:
         room = self._space.reserve(self._tree.head(source).size_bytes, use="service")
@@ -170,7 +174,7 @@ class LocalObjectStore:
         return await self._joins.run(_translated, partial(self._join, key, upload_id, parts))
 
     def _join(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> ObjectHead:
-        # No more than one part is there twice.
+        # At most one part exists twice at a time.
         room = self._space.reserve(max((part.size_bytes for part in parts), default=0), use="service")
         try:
             return self._multiparts.complete(key, upload_id=upload_id, parts=parts)
@@ -224,7 +228,7 @@ class LocalObjectStore:
         return await self.blocking(lambda: self._multiparts.abort_all(prefix))
 
     async def ready(self) -> None:
-        """See `ObjectStore.ready`. Also sweeps what writers that died left behind."""
+        """See `ObjectStore.ready`. It also removes what writers left that died."""
         now = self._now()
         await self.blocking(lambda: self._tree.prepare(stale_before=now - _STALE_AFTER))
         await self.blocking(lambda: self._multiparts.prepare(stale_before=now - _STALE_MULTIPART_AFTER))
@@ -235,42 +239,43 @@ class LocalObjectStore:
         await self._pool.close()
         await self._joins.close()
 
-    # What `local_server` needs beyond the contract.
+    # The methods below are for `local_server`, beyond the contract.
 
     async def open(self, key: str) -> OpenObject:
-        """An object for reading; the caller closes it. Raises ObjectMissing."""
+        """Returns an object opened for reading; the caller closes it. Raises ObjectMissing."""
         return await self.blocking(lambda: self._tree.open(key))
 
     async def read_open(self, opened: OpenObject, *, offset: int, length: int) -> bytes:
-        """At most `length` bytes of an open object."""
+        """Returns at most `length` bytes of an open object."""
         return await self.blocking(lambda: opened.read_at(offset, length))
 
     async def exists(self, key: str) -> bool:
-        """Whether there is an object, without opening it."""
+        """Returns whether there is an object, without opening it."""
         return await self.blocking(lambda: self._tree.exists(key))
 
     async def refuse_deleted(self, key: str) -> None:
-        """Raises ObjectDeleted when the key was deleted a short while ago."""
+        """Raises ObjectDeleted when the key was deleted recently."""
         if await self.blocking(lambda: self._tombstones.covers(key)):
             raise ObjectDeleted
 
     async def publish_upload(self, writer: ObjectWriter, key: str) -> ObjectHead:
-        """Make what was written the object. Raises ObjectExistsAlready, ObjectDeleted (meanwhile)."""
+        """Make the written file the object. Raises ObjectExistsAlready, ObjectDeleted (deleted meanwhile)."""
         return await self.blocking(lambda: self._publish_upload(writer, key))
 
     def _publish_upload(self, writer: ObjectWriter, key: str) -> ObjectHead:
         head = writer.publish(replace=False)
-        # Afterwards: a deletion is noted before it is done, so one of both sees the other.
+        # The check comes after the publication: a deletion is recorded before it is carried out, so one of
+        # the two detects the other.
         if self._tombstones.covers(key):
             self._tree.delete([key])
             raise ObjectDeleted
         return head
 
     async def writer(self, key: str, *, content_type: str, size_bytes: int) -> ObjectWriter:
-        """A new object, invisible until published; its methods block, so call them through `blocking`.
+        """Returns a new object, invisible until published; its methods block, so they are called through
+        `blocking`.
 
-
-        size_bytes: what will be written; room is kept for it until the writer is discarded. Raises
+        size_bytes: of what will be written; room is reserved for it until the writer is discarded. Raises
         StorageFull, as its `write` does.
         """
         return await self.blocking(
@@ -278,7 +283,7 @@ class LocalObjectStore:
         )
 
     async def part_writer(self, key: str, *, size_bytes: int) -> ObjectWriter:
-        """The same for a part of an object."""
+        """As `writer`, for a part of an object."""
         return await self.blocking(lambda: self._part_writer(key, size_bytes))
 
     async def expect_multipart(self, key: str, *, upload_id: str) -> None:
@@ -286,16 +291,18 @@ class LocalObjectStore:
         await self.blocking(lambda: self._multiparts.check(key, upload_id))
 
     async def publish_part(self, writer: ObjectWriter, key: str, *, upload_id: str, number: int) -> str:
-        """Make what was written part `number`; returns its ETag. Raises MultipartMissing."""
+        """Make the written file part `number`. Returns its ETag. Raises MultipartMissing."""
         place = partial(self._multiparts.place_part, key=key, upload_id=upload_id, number=number)
         return await self.blocking(lambda: writer.publish_to(place))
 
     async def blocking(self, call: Callable[[], T]) -> T:
-        """`call()` on one of the store's threads, its OSErrors told as the contract's failures."""
+        """Returns `call()`, run on one of the store's threads; its OSErrors become failures of the
+        contract.
+        """
         return await self._pool.run(_translated, call)
 
     async def look_at_space(self) -> LocalSpace:
-        """Free space and reserve as they are now, or were a second ago."""
+        """Returns the free space and reserve as they are now, or were a second ago."""
         await self.blocking(self._space.look)
         return self._space
 

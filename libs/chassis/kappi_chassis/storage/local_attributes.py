@@ -1,4 +1,4 @@
-"""One extended attribute of a file, by the calls of Linux or of macOS."""
+"""Reads and writes one extended attribute of a file, on Linux and on macOS."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from typing import Final
 
 NAME: Final = "user.kappi"
-"""Linux leaves the names that begin with `user.` to programs."""
+"""The name of the attribute. Linux reserves names that begin with `user.` for programs."""
 
-if sys.platform == "darwin":  # Python has no calls for attributes there
+if sys.platform == "darwin":  # Python has no functions for attributes there
     import ctypes
 
     _ENOATTR: Final = 93  # <sys/errno.h>
@@ -28,12 +28,14 @@ if sys.platform == "darwin":  # Python has no calls for attributes there
         ]
 
     def write_attribute(file: int, value: bytes) -> None:
-        """Set the attribute of an open file or folder. Raises OSError where the file system has none."""
+        """Set the attribute of an open file or folder. Raises OSError when the file system has no
+        attributes.
+        """
         if _libc.fsetxattr(file, NAME.encode(), value, len(value), 0, 0) < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def read_attribute(file: int) -> bytes | None:
-        """Returns None for a file without the attribute."""
+        """Returns the attribute; None for a file without it."""
         value = ctypes.create_string_buffer(_MAX_BYTES)
         size_bytes = _libc.fgetxattr(file, NAME.encode(), value, _MAX_BYTES, 0, 0)
         if size_bytes >= 0:
@@ -45,11 +47,13 @@ if sys.platform == "darwin":  # Python has no calls for attributes there
 else:
 
     def write_attribute(file: int, value: bytes) -> None:
-        """Set the attribute of an open file or folder. Raises OSError where the file system has none."""
+        """Set the attribute of an open file or folder. Raises OSError when the file system has no
+        attributes.
+        """
         os.setxattr(file, NAME, value)
 
     def read_attribute(file: int) -> bytes | None:
-        """Returns None for a file without the attribute."""
+        """Returns the attribute; None for a file without it."""
         try:
             return os.getxattr(file, NAME)
         except OSError as error:

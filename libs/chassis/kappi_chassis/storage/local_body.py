@@ -1,4 +1,4 @@
-"""The body of an upload: bounded in size and in silence, and left alone when it is refused."""
+"""The body of an upload: bounded in size and in silence, and not read further when it is refused."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import suppress
 
 from kappi_chassis.storage.local_responses import Abandoned, Receive, Refused
 
-# Of each of hundreds of uploads so much may be in memory.
+# Hundreds of uploads may hold this much in memory each.
 _CHUNK_BYTES = 256 << 10
 _SILENCE_S = 60.0
 _DRAINED_BYTES, _DRAINED_S = 256 * 1024, 0.5
-# More than lies in socket buffers on the way, less than anyone could call reading the upload.
+# More than the socket buffers on the way hold, and much less than the upload.
 _LINGER_BYTES, _LINGER_S = 16 << 20, 2.0
 
 
 class UploadBody:
-    """One request's body, read once."""
+    """The body of one request, read once."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -28,17 +28,19 @@ class UploadBody:
 
     @property
     def silent_s(self) -> float:
-        """How long the sender has been waited for."""
+        """Returns for how long the sender has been silent."""
         return 0.0 if self._waiting is None else asyncio.get_running_loop().time() - self._waiting_since
 
     def give_up(self) -> None:
-        """Wait for the sender no longer: reading is refused as after too long a silence."""
+        """Stop waiting for the sender: reading is refused as after too long a silence."""
         self._given_up = True
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(0.0)
 
     async def chunks(self, *, size_bytes: int) -> AsyncIterator[bytearray]:
-        """Pieces of about 256 KiB, `size_bytes` in all. Raises Refused as soon as there is more, or less."""
+        """Yields pieces of about 256 KiB, `size_bytes` in all. Raises Refused as soon as there are more or
+        fewer bytes.
+        """
         buffered = bytearray()
         received = 0
         while not self._finished:
@@ -56,10 +58,11 @@ class UploadBody:
             yield buffered
 
     async def drained(self) -> bool:
-        """Read and drop what is left, if it is little and comes at once; False when it is not.
+        """Read and drop a short rest of the body. Returns False when the rest is long or does not arrive at
+        once.
 
-        A connection closed with bytes unread is reset, and the client may never see why it was refused:
-        for a small body reading on is cheaper than that, for a large one it is what the refusal avoids.
+        A connection closed with unread bytes is reset, and the client may not see the refusal. For a small
+        body reading on is cheaper than that; for a large one the refusal exists to avoid reading it.
         """
         with suppress(Refused, TimeoutError):
             async with asyncio.timeout(_DRAINED_S):
@@ -67,16 +70,16 @@ class UploadBody:
         return self._finished
 
     async def linger(self) -> None:
-        """Drop what was on its way when the refusal was sent, so that the refusal is not lost to a reset.
+        """Drop what was on its way when the refusal was sent, so that a reset does not lose the refusal.
 
-        Whoever hears that it was refused stops sending; the others are cut off after a while.
+        A client that reads the refusal stops sending; others are disconnected after a while.
         """
         with suppress(Refused, Abandoned, TimeoutError):
             async with asyncio.timeout(_LINGER_S):
                 await self._drop(_LINGER_BYTES)
 
     async def _drop(self, limit_bytes: int) -> None:
-        """Read on to the end, or until more than `limit_bytes` were dropped."""
+        """Read to the end, or until more than `limit_bytes` were dropped."""
         dropped = 0
         while not self._finished and dropped <= limit_bytes:
             dropped += len(await self._next())

@@ -1,4 +1,4 @@
-"""Bytes of one file appended to another by the kernel, which shares the blocks where the file system can."""
+"""Appends bytes of one file to another in the kernel, which shares the blocks if the file system can."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 from kappi_chassis.storage.contract import StorageUnavailable
 
 _STEP_BYTES: Final = 64 << 20
-"""At most these in one system call: a call cannot be stopped, a copy can between two of them."""
+"""The bytes per system call: a call cannot be stopped, but a copy can stop between two calls."""
 _READ_BYTES: Final = 1 << 20
 _CANNOT_SHARE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -18,10 +18,11 @@ _CANNOT_SHARE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno
 def append(
     source: BinaryIO, length: int, *, whole: BinaryIO, given_up: Callable[[], bool] = lambda: False
 ) -> None:
-    """Copy the first `length` bytes of `source` to where `whole` stands; neither may hold anything buffered.
+    """Copy the first `length` bytes of `source` to the current position of `whole`; neither may have buffered
+    bytes.
 
-    given_up: whether the result is no longer wanted; asked before each step.
-    Raises StorageUnavailable when `source` is shorter, and when the copy was given up.
+    given_up: whether the result is no longer wanted; called before each step. Raises StorageUnavailable when
+    `source` is shorter, and when the copy was given up.
     """
     done = 0
     while done < length:
@@ -35,7 +36,7 @@ def append(
 
 
 def _copy(source: int, target: int, *, offset: int, length: int) -> int:
-    """Copy up to `length` bytes to where `target` stands; returns how many."""
+    """Copy up to `length` bytes to the current position of `target`. Returns the number copied."""
     if hasattr(os, "copy_file_range"):  # Linux: the file system copies, or shares the blocks
         try:
             return os.copy_file_range(source, target, length, offset_src=offset)

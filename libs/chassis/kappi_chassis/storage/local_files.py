@@ -1,12 +1,12 @@
-"""Objects as files: the blocking half of the local store.
+"""Objects as files: the blocking part of the local store.
 
-One object is one file that has the bytes of the object and no others, so that a copy of the folder is a copy
-of what people uploaded. Content type, ETag and SHA-256 are an attribute of the file (`local_metadata`). One
-atomic step (link or rename) makes the object appear whole, with its metadata, or not at all; a file for the
-metadata would need two, and a second fsync. ADR-0041.
+One object is one file that contains the bytes of the object and no others, so that a copy of the folder is a
+copy of the uploaded files. Content type, ETag and SHA-256 are an attribute of the file (`local_metadata`).
+One atomic step (link or rename) makes the object appear whole, with its metadata, or not at all; a separate
+file of metadata would need two steps and a second fsync. ADR-0041.
 
-Tags, which change while the object does not, are files of their own in a tree beside; they name the ETag they
-belong to, so that those left over from another object say nothing.
+Tags change while the object does not. They are files in a separate tree, and contain the ETag of their
+object, so that tags left over from another object are ignored.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class _Tags(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class OpenObject:
-    """An object being read: it stays whole to its reader even when replaced or deleted meanwhile."""
+    """An object being read. Its reader sees it whole even when it is replaced or deleted meanwhile."""
 
     file: BinaryIO
     head: ObjectHead
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes."""
+        """Returns at most `length` bytes."""
         return os.pread(self.file.fileno(), length, offset) if length > 0 else b""
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class OpenObject:
 
 
 class ObjectWriter:
-    """An object, or a part of one, being written; invisible until published. Not for concurrent use."""
+    """An object, or a part of one, being written; invisible until published. It is not thread-safe."""
 
     def __init__(
         self,
@@ -72,8 +72,11 @@ class ObjectWriter:
         room: SpaceReservation,
         hashed_by: Literal["sha256", "md5"] = "sha256",
     ) -> None:
-        """hashed_by: what the ETag is made of. A part's is its MD5, as clients know it from S3.
-        room: for what will be written; `discard` releases it."""
+        """Opens a new file. hashed_by: the digest of the ETag. A part's is its MD5, as clients expect from
+        S3.
+
+        room: for what will be written; `discard` releases it.
+        """
         self._tree = tree
         self._key = key
         self._content_type = content_type
@@ -84,18 +87,18 @@ class ObjectWriter:
         self.size_bytes = 0
 
     def write(self, chunk: bytes | bytearray) -> None:
-        """Raises StorageFull."""
+        """Write a chunk. Raises StorageFull."""
         self._room.spend(len(chunk))
         self._file.write(chunk)
         self._digest.update(chunk)
         self.size_bytes += len(chunk)
 
     def digest(self) -> bytes:
-        """Hash of what was written so far."""
+        """Returns the hash of what was written so far."""
         return self._digest.digest()
 
     def publish(self, *, replace: bool) -> ObjectHead:
-        """Make it a durable object that is seen. Raises ObjectExistsAlready unless `replace`."""
+        """Make the file durable and visible as the object. Raises ObjectExistsAlready unless `replace`."""
         metadata, modified = self._finish()
         self._tree.place(self._temporary, self._key, replace=replace)
         return ObjectHead(
@@ -108,15 +111,15 @@ class ObjectWriter:
         )
 
     def publish_to(self, place: Callable[[Path], None]) -> str:
-        """Make it durable and let `place` move the file where it belongs; returns the ETag."""
+        """Make the file durable and let `place` move it to its final path. Returns the ETag."""
         metadata, _ = self._finish()
         place(self._temporary)
         return metadata.etag
 
     def discard(self) -> None:
-        """Forget what was written; harmless once published."""
+        """Remove what was written; harmless after publishing."""
         self._room.release()
-        with contextlib.suppress(OSError):  # it writes what is buffered, for which there may be no room
+        with contextlib.suppress(OSError):  # closing writes the buffer, for which there may be no room
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
@@ -135,7 +138,9 @@ class ObjectWriter:
 
 
 class ObjectTree:
-    """The folder: `files/` holds what is stored, `tags/` its tags, `incoming/` what is being written."""
+    """The folder of a store: `files/` contains the objects, `tags/` their tags, `incoming/` what is being
+    written.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -145,7 +150,7 @@ class ObjectTree:
         self.incoming = root / "incoming"
 
     def prepare(self, *, stale_before: datetime) -> None:
-        """Make the folders and remove what writers that died left behind before `stale_before`.
+        """Create the folders and remove what writers left that died before `stale_before`.
 
         Raises StorageUnavailable for a folder that cannot be used, OSError.
         """
@@ -155,7 +160,8 @@ class ObjectTree:
         self.incoming.mkdir(exist_ok=True)
         check_attributes(self.incoming)
         for leftover in self.incoming.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another process sweeps too, or it was published
+            # another process removes leftovers too, or it was published
+            with contextlib.suppress(FileNotFoundError):
                 if leftover.stat().st_mtime >= stale_before.timestamp():
                     continue
                 if leftover.is_dir():
@@ -164,7 +170,7 @@ class ObjectTree:
                     leftover.unlink()
 
     def temporary_file(self) -> tuple[BinaryIO, Path]:
-        """A new private file to write an object to."""
+        """Returns a new private file for writing an object."""
         try:
             descriptor, name = tempfile.mkstemp(dir=self.incoming)
         except FileNotFoundError:
@@ -173,24 +179,26 @@ class ObjectTree:
         return os.fdopen(descriptor, "wb"), Path(name)
 
     def check(self, key: str) -> None:
-        """Raises StorageRefused for a key no store takes."""
+        """Raises StorageRefused for a key that no store accepts."""
         self._files.path(key)
 
     def place(self, finished: Path, key: str, *, replace: bool) -> None:
-        """Make a finished file the object. Raises ObjectExistsAlready when not `replace` and one is there."""
+        """Make a finished file the object. Raises ObjectExistsAlready when there is one and `replace` is
+        false.
+        """
         if replace:
             self._forget_tags([key])
         self._files.place(finished, self._files.path(key), os.replace if replace else link_and_unlink)
 
     def copy(self, source: str, target: str, *, given_up: Callable[[], bool]) -> ObjectHead:
-        """See `ObjectStore.copy`; takes as long as the bytes do. given_up: see `local_copy.append`."""
+        """See `ObjectStore.copy`; its duration depends on the size. given_up: see `local_copy.append`."""
         self.check(target)
         opened = self.open(source)  # stays whole when it is replaced or deleted meanwhile
         try:
             if source == target:
                 return opened.head
             tags = self._tags_of(opened.head)
-            if self.head(source).etag != opened.head.etag:  # so may its tags be gone
+            if self.head(source).etag != opened.head.etag:  # then its tags may be gone too
                 raise StorageUnavailable("the source was replaced while it was copied")
             file, temporary = self.temporary_file()
             try:
@@ -208,8 +216,8 @@ class ObjectTree:
         return replace(opened.head, key=target, last_modified=copied_at)
 
     def _place_copy(self, finished: Path, key: str, *, etag: str, tags: Mapping[str, str]) -> None:
-        # Tags first: the copy is never seen without them, and what is there until then has another ETag, or
-        # the same bytes.
+        # Tags are written first, so that the copy is never visible without them. An object that is there
+        # until then has another ETag, or the same bytes.
         if tags:
             self._write_tags(key, _Tags(etag=etag, tags=dict(tags)))
         else:
@@ -217,7 +225,7 @@ class ObjectTree:
         self._files.place(finished, self._files.path(key), os.replace)
 
     def open(self, key: str) -> OpenObject:
-        """Raises ObjectMissing."""
+        """Returns an object opened for reading. Raises ObjectMissing."""
         try:
             file = self._files.path(key).open("rb", buffering=0)
         except FileNotFoundError as error:
@@ -229,7 +237,7 @@ class ObjectTree:
             raise
 
     def head(self, key: str) -> ObjectHead:
-        """Raises ObjectMissing."""
+        """Returns the head of an object. Raises ObjectMissing."""
         opened = self.open(key)
         opened.close()
         return opened.head
@@ -238,14 +246,16 @@ class ObjectTree:
         return self._files.path(key).exists()
 
     def delete(self, keys: Iterable[str]) -> dict[str, str]:
-        """Delete objects, missing ones included. Returns key -> reason of those that could not be."""
+        """Delete objects; missing ones count as deleted. Returns key -> reason for those that could not be
+        deleted.
+        """
         keys = list(keys)
         failed = self._files.remove(keys)
         self._forget_tags(key for key in keys if key not in failed)
         return failed
 
     def tags(self, key: str) -> dict[str, str]:
-        """Raises ObjectMissing."""
+        """Returns the tags of an object. Raises ObjectMissing."""
         return self._tags_of(self.head(key))
 
     def _tags_of(self, head: ObjectHead) -> dict[str, str]:
@@ -256,9 +266,9 @@ class ObjectTree:
         return kept.tags if kept.etag == head.etag else {}
 
     def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
-        """Raises ObjectMissing."""
+        """Replace the tags of an object. Raises ObjectMissing."""
         self._write_tags(key, _Tags(etag=self.head(key).etag, tags=dict(tags)))
-        if not self.exists(key):  # deleted meanwhile, and its tags before ours came
+        if not self.exists(key):  # deleted meanwhile, with its tags removed before these were written
             self._forget_tags([key])
             raise ObjectMissing(key)
 
@@ -274,5 +284,5 @@ class ObjectTree:
             temporary.unlink(missing_ok=True)
 
     def _forget_tags(self, keys: Iterable[str]) -> None:
-        # Most objects have none; where one cannot be removed, its ETag keeps it from being believed.
+        # Most objects have no tags. Tags that cannot be removed are ignored, because of their ETag.
         self._tags.remove([key for key in keys if self._tags.path(key).exists()])

@@ -1,7 +1,7 @@
-"""Folders that come and go without locks, among processes too.
+"""Folders that are created and removed without locks, also by several processes.
 
-A writer makes them and tries again when they vanish under it, a deleter removes only what `rmdir` finds
-empty.
+A writer creates them and tries again when they are removed meanwhile; a deletion removes only folders that
+`rmdir` finds empty.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class KeyedFolder:
-    """A tree with a file for each of some object keys."""
+    """A tree with one file per object key."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def path(self, key: str) -> Path:
-        """Raises StorageRefused for a key no store takes."""
+        """Returns the path of a key. Raises StorageRefused for a key that no store accepts."""
         return object_path(self._root, key)
 
     def place(self, source: Path, target: Path, step: Callable[[Path, Path], None]) -> None:
-        """Move a finished file to its name by `step`, and make the name durable."""
+        """Move a finished file to its name with `step`, and make the name durable."""
         for _ in range(_PLACE_ATTEMPTS):
             try:
                 _make_folders(target.parent, below=self._root)
@@ -44,14 +44,16 @@ class KeyedFolder:
             except FileNotFoundError:
                 if not source.exists():
                     raise
-                continue  # a deleter removed a folder it found empty, between our two steps
-            with contextlib.suppress(FileNotFoundError):  # stored, and deleted again by now
+                continue  # a deletion removed an empty folder between the two steps
+            with contextlib.suppress(FileNotFoundError):  # stored, and deleted again since
                 sync_folder(target.parent)
             return
         raise StorageUnavailable("the folder of an object keeps vanishing")
 
     def remove(self, keys: Iterable[str]) -> dict[str, str]:
-        """Remove files, missing ones included. Returns key -> reason of those that could not be."""
+        """Remove files; missing ones count as removed. Returns key -> reason for those that could not be
+        removed.
+        """
         failed: dict[str, str] = {}
         emptied: dict[Path, None] = {}
         for key in keys:
@@ -65,18 +67,18 @@ class KeyedFolder:
             else:
                 emptied[path.parent] = None
         for folder in {self._prune(folder) for folder in emptied}:
-            # Gone means that another delete emptied it, and syncs what is above.
+            # A missing folder means that another deletion removed it, and syncs the folder above.
             with contextlib.suppress(FileNotFoundError):
                 sync_folder(folder)
         return failed
 
     def _prune(self, folder: Path) -> Path:
-        """Remove `folder` and those above it as far as they are empty; returns the first that stays."""
+        """Remove `folder` and the folders above it as far as they are empty. Returns the first that stays."""
         while folder != self._root:
             try:
                 folder.rmdir()
             except FileNotFoundError:
-                pass  # another deleter was faster: go on above
+                pass  # another deletion was faster: continue above
             except OSError:
                 break  # not empty
             folder = folder.parent
@@ -85,7 +87,7 @@ class KeyedFolder:
 
 @contextlib.contextmanager
 def translated_os_errors() -> Iterator[None]:
-    """Disk trouble as the contract's failures."""
+    """Turns OSErrors into failures of the contract."""
     try:
         yield
     except OSError as error:
@@ -93,13 +95,13 @@ def translated_os_errors() -> Iterator[None]:
             raise StorageRefused("the key is too long for this file system") from error
         if error.errno in _FULL:
             raise StorageFull("the file system of the store is full") from error
-        # Not str(error): it holds the path, hence the key.
+        # Without str(error): it contains the path, hence the key.
         raise StorageUnavailable(f"the store's folder failed: {error.strerror}") from error
 
 
 def link_and_unlink(source: Path, target: Path) -> None:
-    """Rename, but never over something. Raises ObjectExistsAlready."""
-    # link() refuses an existing name atomically, which rename() does not.
+    """Rename a file, without ever replacing another. Raises ObjectExistsAlready."""
+    # link() refuses an existing name atomically; rename() does not.
     try:
         os.link(source, target)
     except FileExistsError as error:
@@ -117,7 +119,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _make_folders(folder: Path, *, below: Path) -> None:
-    """mkdir -p, with every new name made durable."""
+    """Create a folder and its parents, and make every new name durable."""
     if folder.is_dir():
         return
     below.mkdir(parents=True, exist_ok=True)
@@ -126,7 +128,7 @@ def _make_folders(folder: Path, *, below: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):
-        # Not `exist_ok`: that looks at the folder again, which a deleter may have taken away meanwhile.
+        # Without `exist_ok`, which checks the folder again: a deletion may have removed it meanwhile.
         with contextlib.suppress(FileExistsError):
             each.mkdir()
         sync_folder(each.parent)

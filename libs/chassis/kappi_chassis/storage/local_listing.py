@@ -1,4 +1,4 @@
-"""Listing a tree of objects in key order, page by page, reading only the folders a page needs."""
+"""Lists a tree of objects in key order, page by page, reading only the folders that a page needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kappi_chassis.storage.local_paths import CONTINUED_SUFFIX, OBJECT_SUFFIX, d
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What a folder holds: an object, or (`key` ending in `/`) a folder."""
+    """An entry of a folder: an object, or (`key` ending in `/`) a folder."""
 
     key: bytes
     entry: os.DirEntry[str]
@@ -22,9 +22,9 @@ class _Entry:
 
 
 def objects_under(root: Path, prefix: str, *, after: str | None = None) -> Iterator[ListedObject]:
-    """Objects whose key begins with `prefix`, those up to and including `after` left out.
+    """Yields objects whose key begins with `prefix`, after `after`.
 
-    Ordered as S3 orders: by the UTF-8 bytes of the whole key. What is deleted meanwhile may be missing.
+    The order is that of S3: by the UTF-8 bytes of the whole key. Objects deleted meanwhile may be missing.
     """
     folder, folder_key = prefix_folder(root, prefix)
     wanted = prefix.encode()
@@ -50,7 +50,7 @@ def _may_hold(folder_key: bytes, *, wanted: bytes, passed: bytes) -> bool:
 
 
 def _sorted_entries(folder: Path, folder_key: bytes) -> list[_Entry]:
-    # A folder sorts with its `/`, which puts `a-b` before `a/b` as their keys do.
+    # A folder sorts with its `/`, which puts `a-b` before `a/b`, like their keys.
     return sorted(_entries(folder, folder_key), key=lambda found: found.key)
 
 
@@ -66,7 +66,7 @@ def _entries(folder: Path, name_so_far: bytes) -> Iterator[_Entry]:
             key = name_so_far + decoded_name(name.removesuffix(OBJECT_SUFFIX))
             yield _Entry(key, entry, is_object=True)
         elif name.endswith(CONTINUED_SUFFIX):
-            # The rest of an over-long segment: its entries belong among this folder's.
+            # The rest of an over-long segment: its entries belong to this folder.
             begun = name_so_far + decoded_name(name.removesuffix(CONTINUED_SUFFIX))
             yield from _entries(Path(entry.path), begun)
         else:

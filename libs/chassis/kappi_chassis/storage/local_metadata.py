@@ -3,9 +3,9 @@
 An attribute belongs to its file as the bytes do. One fsync makes both durable, and the link or rename that
 makes the file appear makes it appear with its metadata. The bytes are those of the object and no others.
 
-Some backup programs lose attributes. A file without its attribute is an object all the same: its content type
-is guessed from the key, its ETag made of time and size, and it has no SHA-256. The same holds for a file that
-another program has changed, which its size tells.
+Some backup programs lose attributes. A file without its attribute is still an object: its content type is
+guessed from the key, its ETag is made of time and size, and it has no SHA-256. The same holds for a file that
+another program has changed, which is detected by its size.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _ETAG_CHARS: Final = 32
 
 
 class Metadata(msgspec.Struct, frozen=True, array_like=True):
-    """Stored as msgpack, so new fields come last and have a default.
+    """The metadata. It is stored as msgpack, so new fields come last and have a default.
 
-    size_bytes: of the object. The rest holds for a file of that size only.
-    sha256: None for what was joined from parts, because all of it would have to be read again.
+    size_bytes: of the object. The rest holds only for a file of that size. sha256: None for an object joined
+    from parts, because the whole object would have to be read again.
     """
 
     content_type: str
@@ -41,12 +41,12 @@ class Metadata(msgspec.Struct, frozen=True, array_like=True):
 
 
 def etag_of(digest: bytes) -> str:
-    """The ETag of what was written in one piece, by its SHA-256 or MD5."""
+    """Returns the ETag of an object written in one piece, by its SHA-256 or MD5."""
     return digest.hex()[:_ETAG_CHARS]
 
 
 def check_attributes(folder: Path) -> None:
-    """Raises StorageUnavailable where files have no extended attributes."""
+    """Raises StorageUnavailable when files have no extended attributes."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if read_attribute(descriptor) is None:
@@ -63,7 +63,7 @@ def check_attributes(folder: Path) -> None:
 
 
 def metadata_of(head: ObjectHead) -> Metadata:
-    """What is written on a copy of an object."""
+    """Returns the metadata of a copy of an object."""
     return Metadata(head.content_type, head.size_bytes, head.etag, head.sha256)
 
 
@@ -77,13 +77,13 @@ def finish(file: BinaryIO, metadata: Metadata) -> None:
 def write_metadata(file: int, metadata: Metadata) -> None:
     """Set the attribute of an open file. It is not durable before an fsync."""
     if metadata.sha256 is not None and metadata.etag == etag_of(metadata.sha256):
-        # ext4 has some 60 bytes for attributes in the inode, and takes a block of 4 KiB for longer ones.
+        # ext4 has some 60 bytes for attributes in the inode, and uses a block of 4 KiB for longer ones.
         metadata = replace(metadata, etag="")
     write_attribute(file, msgspec.msgpack.encode(metadata))
 
 
 def read_metadata(file: int) -> Metadata | None:
-    """Returns None for a file without an attribute, or with one that is not of this store."""
+    """Returns the metadata; None for a file without an attribute, or with one that is not of this store."""
     value = read_attribute(file)
     if value is None:
         return None
@@ -97,7 +97,7 @@ def read_metadata(file: int) -> Metadata | None:
 
 
 def head_of(key: str, file: BinaryIO) -> ObjectHead:
-    """The head of the object `key`, whose file is open."""
+    """Returns the head of the object `key`, whose file is open."""
     status = os.fstat(file.fileno())
     metadata = read_metadata(file.fileno())
     if metadata is None or metadata.size_bytes != status.st_size:

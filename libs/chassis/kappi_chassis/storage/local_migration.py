@@ -1,9 +1,10 @@
-"""Folders of older versions, which had the metadata of an object behind its bytes: made plain files in place.
+"""Migrates folders of older versions, which had the metadata of an object behind its bytes, to plain files in
+place.
 
 Older versions kept objects in `objects/`, each with a footer of 1,024 bytes. The migration writes the
 metadata of a batch of files into their attributes, makes that durable, and cuts the footers off. When all are
-plain, `objects/` is renamed to `files/`; until then the migration is not over. The size of a file and its
-attribute tell how far it is, so the next start goes on after a crash.
+plain, `objects/` is renamed to `files/`; until then the migration is not complete. The size of a file and its
+attribute show its state, so the next start continues after a crash.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OLD_FOLDER: Final = "objects"
 _FOOTER_BYTES: Final = 1024
 _MAGIC: Final = b"kappi-object-1\n"
 _BATCH_FILES: Final = 1000
-"""As many files share one sync. More would only be more names in memory."""
+"""The number of files that share one sync. A larger number would only hold more names in memory."""
 
 
 class _Footer(msgspec.Struct, frozen=True):
@@ -36,27 +37,27 @@ class _Footer(msgspec.Struct, frozen=True):
 
 
 def needs_migration(root: Path) -> bool:
-    """Whether the folder of a store has objects of an older version."""
+    """Returns whether the folder of a store has objects of an older version."""
     return (root / _OLD_FOLDER).is_dir()
 
 
 def migrate(root: Path) -> Iterator[int]:
-    """Make the objects of an older version plain files; yields how many there are so far, after each batch.
+    """Make the objects of an older version plain files. Yields the number done so far, after each batch.
 
-    Nothing else may use the folder meanwhile. The iteration may be given up, or killed, at any point: another
-    one goes on. Needs no room for copies, and memory for the names of one batch. Raises OSError, also where
-    the file system has no extended attributes: the folder is then as it was.
+    No other process may use the folder meanwhile. The iteration may be stopped, or killed, at any point:
+    another one continues. It needs no room for copies, and memory for the names of one batch. Raises OSError,
+    also when the file system has no extended attributes: the folder is then unchanged.
     """
     if not needs_migration(root):
         return
     old, new = root / _OLD_FOLDER, root / FILES_FOLDER
     for part in _files(root / MULTIPARTS_FOLDER):
-        _describe(part)  # a footer may stay: only as many bytes of a part are read as it has
+        _describe(part)  # its footer may stay: only as many bytes of a part are read as its metadata says
     objects = (path for path in _files(old) if path.name.endswith(OBJECT_SUFFIX))
     done = 0
     while batch := list(islice(objects, _BATCH_FILES)):
         described = [(path, size_bytes) for path in batch if (size_bytes := _describe(path)) is not None]
-        os.sync()  # one for all: an fsync for each would be a wait for the disk for each
+        os.sync()  # one for all: an fsync for each file would wait for the disk each time
         for path, size_bytes in described:
             _cut(path, size_bytes)
         done += len(batch)
@@ -72,14 +73,16 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _describe(path: Path) -> int | None:
-    """Write the metadata of a footer into the attribute; returns the size without a footer that is there."""
+    """Write the metadata of a footer into the attribute. Returns the size without the footer, if there is
+    one.
+    """
     with path.open("rb", buffering=0) as file:
         content_bytes = os.fstat(file.fileno()).st_size - _FOOTER_BYTES
         metadata = read_metadata(file.fileno())
         if metadata is None:
             footer = _read_footer(file.fileno(), content_bytes)
             if footer is None:
-                return None  # no file of this store
+                return None  # not a file of this store
             metadata = Metadata(
                 content_type=footer.content_type,
                 size_bytes=content_bytes,
@@ -103,8 +106,8 @@ def _read_footer(file: int, offset: int) -> _Footer | None:
 def _cut(path: Path, size_bytes: int) -> None:
     status = path.stat()
     os.truncate(path, size_bytes)
-    # An object's time is when it was stored. A kill between these two calls makes that of one file later,
-    # for which clients fetch it once more.
+    # An object's time is when it was stored. A kill between these two calls makes the time of one file later,
+    # so that clients fetch it once more.
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
@@ -114,7 +117,7 @@ def _move(old: Path, new: Path) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-        # An older version ran once more, after a newer one.
+        # An older version was run once more after a newer one.
         folder = KeyedFolder(new)
         for path in _files(old):
             folder.place(path, new / path.relative_to(old), os.replace)

@@ -1,12 +1,13 @@
-"""Multipart uploads as folders: the blocking half of the local store's.
+"""Multipart uploads as folders: the blocking part of the local store.
 
-`multiparts/<id>/` holds `upload` (what it is for), a file like an object's for each part, and while it is
-completed `plan` and `whole`. Completing appends part after part to `whole` and removes each as soon as it is
-durable there, so the disk holds no more than one part twice; `plan` says what `whole` shall become, so
-whoever comes after a crash goes on where it broke off. File systems that share blocks copy nothing at all.
+`multiparts/<id>/` contains `upload` (its key and type), a file like an object's for each part, and during
+completion `plan` and `whole`. Completing appends part after part to `whole` and removes each as soon as it is
+durable there, so the disk holds at most one part twice. `plan` lists the parts of `whole`, so that after a
+crash the next caller continues. File systems that share blocks copy nothing.
 
-Parts come under a shared lock, completing and aborting take it alone (flock: it ends with its process). Only
-completing waits for it: it has threads of its own, whereas everybody else would hold up the whole store.
+Parts are placed under a shared lock; completing and aborting take an exclusive one (flock: it ends with its
+process). Only completing waits for the lock: it has threads of its own, whereas other waiting calls would
+block the whole store.
 """
 
 from __future__ import annotations
@@ -53,23 +54,23 @@ class _Upload(msgspec.Struct, frozen=True):
 
 
 class MultipartTree:
-    """Unfinished uploads of one folder."""
+    """The unfinished uploads of one folder."""
 
     def __init__(self, root: Path, objects: ObjectTree) -> None:
         self._root = root / MULTIPARTS_FOLDER
         self._objects = objects
 
     def prepare(self, *, stale_before: datetime) -> None:
-        """Make the folder and drop uploads to which nothing came since `stale_before`."""
+        """Create the folder and remove uploads without a new part since `stale_before`."""
         self._root.mkdir(parents=True, exist_ok=True)
         for folder in self._folders():
-            # Ended meanwhile, or busy, hence not stale.
+            # It ended meanwhile, or is in use and so not stale.
             with contextlib.suppress(FileNotFoundError, MultipartMissing, StorageUnavailable):
                 if folder.stat().st_mtime < stale_before.timestamp():
                     self._drop(folder)
 
     def create(self, key: str, *, content_type: str) -> str:
-        """Begin an upload; returns its id."""
+        """Begin an upload. Returns its id."""
         self._objects.check(key)
         upload_id = secrets.token_hex(16)
         self._root.mkdir(parents=True, exist_ok=True)
@@ -85,9 +86,9 @@ class MultipartTree:
         self._described(key, upload_id)
 
     def place_part(self, finished: Path, key: str, *, upload_id: str, number: int) -> None:
-        """Make a finished file part `number`, instead of the one there was.
+        """Make a finished file part `number`, in place of an earlier one.
 
-        Raises MultipartMissing, StorageUnavailable (being completed this moment).
+        Raises MultipartMissing, StorageUnavailable (it is being completed now).
         """
         folder, _ = self._described(key, upload_id)
         with _locked(folder, fcntl.LOCK_SH | fcntl.LOCK_NB):
@@ -97,14 +98,14 @@ class MultipartTree:
             sync_folder(folder)
 
     def parts(self, key: str, *, upload_id: str) -> tuple[StoredPart, ...]:
-        """By number. Raises MultipartMissing."""
+        """Returns the parts, by number. Raises MultipartMissing."""
         folder, _ = self._described(key, upload_id)
         with contextlib.suppress(FileNotFoundError):  # a part that was joined since its name was read
             stored = _stored(folder)
             if not (folder / _PLAN).exists():
-                self.check(key, upload_id)  # else its parts may have gone with it
+                self.check(key, upload_id)  # otherwise its parts may have been removed with it
                 return stored
-        # The plan comes before the first part goes, and ends with the upload only.
+        # The plan is written before the first part is removed, and removed only with the upload.
         planned = _planned(folder)
         if planned is None:
             raise MultipartMissing
@@ -131,7 +132,9 @@ class MultipartTree:
         return self._objects.head(key)
 
     def abort(self, key: str, *, upload_id: str) -> bool:
-        """Whether there was one. Raises StorageUnavailable while it is being completed."""
+        """Remove an upload. Returns whether there was one. Raises StorageUnavailable while it is being
+        completed.
+        """
         try:
             folder, _ = self._described(key, upload_id)
             self._drop(folder)
@@ -140,7 +143,7 @@ class MultipartTree:
         return True
 
     def abort_all(self, prefix: str) -> int:
-        """Drop the uploads whose key begins with `prefix`; returns how many."""
+        """Remove the uploads whose key begins with `prefix`. Returns the number removed."""
         dropped = 0
         for folder in self._folders():
             with contextlib.suppress(MultipartMissing):
@@ -169,7 +172,7 @@ class MultipartTree:
             self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
-        # One step makes it gone; what a crash leaves of the rest is swept with `incoming`.
+        # One step removes it; what a crash leaves of the rest is removed with `incoming`.
         self._objects.incoming.mkdir(parents=True, exist_ok=True)
         trash = self._objects.incoming / f"ended-{folder.name}"
         folder.rename(trash)
@@ -178,10 +181,10 @@ class MultipartTree:
 
 @contextlib.contextmanager
 def _locked(folder: Path, kind: int) -> Iterator[None]:
-    """Hold the upload while the context lasts.
+    """Locks the upload while the body runs.
 
-    Raises MultipartMissing when it ended before we got it, StorageUnavailable when it is busy and `kind` does
-    not wait.
+    Raises MultipartMissing when it ended before it was locked, StorageUnavailable when it is locked and
+    `kind` does not wait.
     """
     path = folder / _UPLOAD
     try:
@@ -213,7 +216,7 @@ def _stored(folder: Path) -> tuple[StoredPart, ...]:
 
 
 def _stored_part(path: Path) -> StoredPart | None:
-    """Returns None for a file without metadata, which a client sends again as if it had never come."""
+    """Returns the part; None for a file without metadata, which a client sends again like a missing part."""
     with path.open("rb", buffering=0) as file:
         metadata = read_metadata(file.fileno())
     if metadata is None:
@@ -229,7 +232,7 @@ def _planned(folder: Path) -> tuple[StoredPart, ...] | None:
 
 
 def _plan(folder: Path, wanted: Sequence[StoredPart]) -> tuple[StoredPart, ...]:
-    """Write down what the object shall be made of. Raises StorageRefused for what is not there."""
+    """Record the parts of the object. Returns the plan. Raises StorageRefused for a missing part."""
     there = {part.number: part for part in _stored(folder)}
     names = _named(wanted)
     if not names or len({number for number, _ in names}) != len(names):
@@ -246,7 +249,9 @@ def _named(parts: Sequence[StoredPart]) -> list[tuple[int, str]]:
 
 
 def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> int:
-    """Append what `whole` lacks of the plan's parts, wherever another left off; returns its size."""
+    """Append the parts of the plan that `whole` lacks, from where an earlier attempt stopped. Returns its
+    size.
+    """
     offset = 0
     for part in plan:
         path = folder / f"{part.number:05d}"
@@ -269,13 +274,13 @@ def _join(folder: Path, plan: Sequence[StoredPart], *, whole: BinaryIO) -> int:
 
 
 def _etag(plan: Sequence[StoredPart]) -> str:
-    """As S3 makes it: the MD5 of the parts' MD5s, and how many they are."""
+    """Returns the ETag as S3 makes it: the MD5 of the parts' MD5s, and the number of parts."""
     joined = b"".join([bytes.fromhex(part.etag) for part in plan])
     return f"{md5(joined, usedforsecurity=False).hexdigest()}-{len(plan)}"
 
 
 def _write_durably(path: Path, content: object) -> None:
-    """A file that is there whole or not at all."""
+    """Write a file that appears whole or not at all."""
     written = path.with_suffix(".new")
     with written.open("wb") as file:
         file.write(msgspec.json.encode(content))

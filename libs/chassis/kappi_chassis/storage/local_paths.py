@@ -1,10 +1,10 @@
-"""Object keys as file paths: any key, no escape from the root, and a prefix is a folder.
+"""Object keys as file paths: any key is possible, no path leaves the root, and a prefix is a folder.
 
 A key's segments become directories and its last one a file. Bytes that some file system treats specially
-(upper case on macOS, non-ASCII that gets normalised, a leading dot, control characters) are percent-encoded,
-so different keys are different files everywhere. Three names cannot come out of that encoding and carry
+(upper case on macOS, non-ASCII that is normalised, a leading dot, control characters) are percent-encoded, so
+different keys are different files everywhere. Three names cannot result from that encoding and carry
 structure: `%.` ends the file of an object, which keeps `a` and `a/b` apart; `%_` is an empty segment; `%+`
-ends a directory whose name goes on inside it, for segments longer than a file name may be.
+ends a directory whose name continues inside it, for segments longer than a file name may be.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ _escape = re.compile(rb"%([0-9a-f]{2})")
 
 
 def object_path(root: Path, key: str) -> Path:
-    """The file of the object `key`. Raises StorageRefused for a key no store takes."""
+    """Returns the file of the object `key`. Raises StorageRefused for a key that no store accepts."""
     *folders, name = _segments(key)
     return root.joinpath(*_directories(folders), *_names(name, suffix=OBJECT_SUFFIX))
 
 
 def prefix_folder(root: Path, prefix: str) -> tuple[Path, bytes]:
-    """The deepest folder that holds everything under `prefix`, and the part of the key it stands for."""
+    """Returns the deepest folder that contains everything under `prefix`, and the part of the key for which
+    it stands.
+    """
     folder, slash, _ = prefix.rpartition("/")
     if not slash:
         return root, b""
@@ -48,7 +50,9 @@ def prefix_folder(root: Path, prefix: str) -> tuple[Path, bytes]:
 
 
 def decoded_name(name: str) -> bytes:
-    """The bytes of a key that a directory entry, its suffix removed, stands for."""
+    """Returns the bytes of a key for which a directory entry stands. The entry's suffix is already
+    removed.
+    """
     if name == _EMPTY:
         return b""
     return _escape.sub(lambda match: bytes.fromhex(match[1].decode()), name.encode())
@@ -69,7 +73,7 @@ def _directories(segments: list[str]) -> list[str]:
 
 
 def _names(segment: str, *, suffix: str) -> list[str]:
-    """One segment as path components: a single one unless it is too long for a file name."""
+    """Returns one segment as path components: a single one unless it is too long for a file name."""
     if _plain_segment(segment):
         return [segment + suffix]
     if not segment:

@@ -1,4 +1,4 @@
-"""What the local store's server says: ASGI message types, fixed headers, errors as S3 words them."""
+"""The responses of the local store's server: ASGI message types, fixed headers, errors in the form of S3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 CORS: Headers = [
-    # No cookies are involved: whoever holds the URL holds the right, from any origin.
+    # No cookies are involved: the bearer of the URL has the right, from any origin.
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
@@ -37,18 +37,18 @@ PREFLIGHT: Headers = [
     (b"access-control-max-age", b"86400"),
 ]
 CONTENT_SAFETY: Headers = [
-    # Strangers' files come from our origin here: they must never run as our page.
+    # Untrusted files are served from Kappi's own origin here: they must never run as a page of it.
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'; img-src 'self'; media-src 'self'"),
 ]
 PRIVATE: Headers = [(b"cache-control", b"private")]
-"""What a signed URL leads to may be kept by the browser it was meant for, and by no cache on the way."""
+"""The browser may cache the content of a signed URL; shared caches may not."""
 ERROR_HEADERS: Headers = [*CORS, *PRIVATE, (b"content-type", b"application/xml")]
 HANG_UP: Headers = [(b"connection", b"close")]
 
 
 class Refused(Exception):
-    """An answer that is not the one asked for. code: S3's name for it."""
+    """A refusal. code: S3's name for it."""
 
     def __init__(self, status: int, code: str, message: str, headers: Headers | None = None) -> None:
         super().__init__(code)
@@ -56,23 +56,27 @@ class Refused(Exception):
 
 
 class Abandoned(Exception):
-    """The exchange ends unanswered: the client left, or the bytes ran out after the headers were sent."""
+    """The exchange ends without an answer: the client left, or the bytes ran out after the headers
+    were sent.
+    """
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
-    """An answer in one piece."""
+    """Send an answer in one piece."""
     length: Headers = [] if status in {204, 304} else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})
 
 
 async def send_refusal(send: Send, refused: Refused) -> None:
-    """An error document in S3's form; nothing of the request or the machine is in it."""
+    """Send an error document in S3's form; it contains nothing of the request or the machine."""
     await send_whole(send, refused.status, _refusal_headers(refused), _refusal_body(refused))
 
 
 async def send_last_refusal(send: Send, refused: Refused, *, linger: Callable[[], Awaitable[None]]) -> None:
-    """The same to a client that still sends: it gets all of it, then `linger` passes, then we hang up."""
+    """As `send_refusal`, to a client that is still sending: the whole refusal is sent, then `linger` runs,
+    then the connection is closed.
+    """
     body = _refusal_body(refused)
     headers = [*_refusal_headers(refused), *HANG_UP, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
@@ -82,7 +86,7 @@ async def send_last_refusal(send: Send, refused: Refused, *, linger: Callable[[]
 
 
 def error_document(code: str, message: str) -> bytes:
-    """The body of an error. code: S3's name for it."""
+    """Returns the body of an error. code: S3's name for it."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"

@@ -1,7 +1,7 @@
-"""The local store over HTTP: a pure ASGI app that answers the URLs `LocalUrlSigner` makes.
+"""The local store over HTTP: a pure ASGI app that answers the URLs of `LocalUrlSigner`.
 
-It behaves as S3 does for the requests Kappi hands out: same headers, status codes and error codes. It logs
-nothing; whoever serves it must keep access logs off, because a signed URL is a credential.
+It behaves as S3 for the requests that Kappi issues: same headers, status codes and error codes. It logs
+nothing. Its server must keep access logs off, because a signed URL is a credential.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from kappi_chassis.storage.local_tombstones import ObjectDeleted
 from kappi_chassis.storage.local_uploads import UploadsUnderWay
 
 _MD5_BYTES = 16
-# Of each of hundreds of readers so much may wait in memory, and as much in the connection.
+# For each of hundreds of readers this much may wait in memory, and as much in the connection.
 _READ_CHUNK_BYTES = 256 << 10
 
 
@@ -72,7 +72,9 @@ def local_store_app(
     clock: Callable[[], datetime],
     base_path: str = STORE_PATH,
 ) -> AsgiApp:
-    """The app. base_path: what comes before keys, slashes included. clock: aware, tells expiry."""
+    """Returns the app. base_path: the path before keys, slashes included. clock: aware, decides the
+    expiry.
+    """
     return _LocalStoreApp(
         store, verifier=LocalUrlVerifier(secret=signer_secret), clock=clock, base_path=base_path
     )
@@ -176,7 +178,7 @@ class _LocalStoreApp:
         self, key: str, binding: ContentBinding, *, headers: dict[str, str], body: UploadBody, send: Send
     ) -> None:
         _check_upload_headers(headers, binding)
-        # Asked before the body is read as well as when it is stored: a refusal should not cost 5 GiB.
+        # Checked before the body is read as well as when it is stored, so that a refusal does not cost 5 GiB.
         await self._store.refuse_deleted(key)
         if await self._store.exists(key):
             raise ObjectExistsAlready
@@ -201,7 +203,7 @@ class _LocalStoreApp:
     ) -> None:
         _check_length(headers, part.size_bytes)
         content_md5 = _content_md5(headers)
-        # As above, before as well as after.
+        # As above, checked before as well as after.
         await self._store.refuse_deleted(key)
         await self._store.expect_multipart(key, upload_id=part.upload_id)
         writer = await self._store.part_writer(key, size_bytes=part.size_bytes)
@@ -247,7 +249,7 @@ class _LocalStoreApp:
     async def _send_bytes(
         self, opened: OpenObject, *, offset: int, length: int, receive: Receive, send: Send
     ) -> None:
-        # A server swallows what is sent to a client that left, so we watch for that ourselves.
+        # The server discards what is sent to a client that left, so this task watches for the disconnect.
         departure = asyncio.ensure_future(_departure(receive))
         try:
             while length:
@@ -272,7 +274,7 @@ async def _departure(receive: Receive) -> None:
 
 
 def _check_upload_headers(headers: dict[str, str], binding: ContentBinding) -> None:
-    """Refuse, before any byte of the body is read, what is not the upload that was signed."""
+    """Refuse an upload that differs from the signed one, before any byte of the body is read."""
     _check_length(headers, binding.size_bytes)
     expected = {"content-type": binding.content_type, "if-none-match": "*"}
     for name, value in expected.items():
@@ -295,7 +297,9 @@ def _check_length(headers: dict[str, str], size_bytes: int) -> None:
 
 
 def _content_md5(headers: dict[str, str]) -> bytes | None:
-    """What the part shall have, where its sender says so. No signature names it, as on any S3."""
+    """Returns the digest that the sender declares for the part. The signature does not contain it, as
+    on S3.
+    """
     given = headers.get("content-md5")
     if given is None:
         return None
@@ -313,7 +317,7 @@ def _decoded(checksum: str | None) -> bytes | None:
 
 
 def _selected(head: ObjectHead, headers: dict[str, str]) -> tuple[int, int, int]:
-    """Status, first and last byte to send. RFC 9110, 13.2.2: preconditions before ranges."""
+    """Returns status, first and last byte to send. RFC 9110, 13.2.2: preconditions before ranges."""
     failed = failed_condition(headers, etag=head.etag, last_modified=head.last_modified)
     if failed == 412:
         raise Refused(412, "PreconditionFailed", "The object is not the one named.")

@@ -1,8 +1,8 @@
-"""Signed URLs of the local store: HMAC-SHA256 over method, key and everything the request is bound to.
+"""Signed URLs of the local store: HMAC-SHA256 over method, key and all values that the request is bound to.
 
 The signature covers the method, the encoded key and all query parameters before `signature`, in the fixed
 order of `_PARAMETERS`. A PUT is always create-only, so that needs no parameter. The headers a client must
-send have S3's names, so a client need not know which store it talks to.
+send have S3's names, so a client need not distinguish the stores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kappi_chassis.storage.sigv4 import MAX_EXPIRES_S, encode_path, encode_query
 
 MIN_SECRET_BYTES = 16
 STORE_PATH = "/store/"
-"""Where the store is below an address of the gateway."""
+"""The path of the store below an address of the gateway."""
 
 _PARAMETERS = ("expires", "type", "size", "sha256", "disposition", "upload", "part")
 _SIGNATURE = "signature"
@@ -35,11 +35,11 @@ _hex_digest = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 class SignatureRejected(Exception):
-    """The URL was not signed by us, or not for this request."""
+    """The URL was not signed with this secret, or not for this request."""
 
 
 class UrlExpired(Exception):
-    """The URL was signed by us, and its time is over."""
+    """The URL was signed with this secret, and has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class PartBinding:
 
 @dataclass(frozen=True, slots=True)
 class SignedClaims:
-    """What a verified URL allows.
+    """The request that a verified URL allows.
 
-    `binding` or `part` for a PUT; the other two are headers to answer a GET with.
+    `binding` or `part` for a PUT; the other two are headers of the answer to a GET.
     """
 
     key: str
@@ -66,12 +66,12 @@ class SignedClaims:
 
 
 class _UrlHmac:
-    """The one place where a signature is computed, so signer and verifier cannot disagree."""
+    """Computes signatures for both signer and verifier, so that they agree."""
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < MIN_SECRET_BYTES:
             raise ValueError(f"The local store's secret needs at least {MIN_SECRET_BYTES} bytes")
-        # A key of its own: the same secret may sign other things elsewhere.
+        # A derived key: the same secret may sign other things elsewhere.
         key = hmac.digest(secret, b"kappi local store url v1", "sha256")
         self._inner, self._outer = hmac_contexts(key)
 
@@ -83,11 +83,12 @@ class _UrlHmac:
 
 
 class LocalUrlSigner:
-    """See `UrlSigner`. Makes URLs that `local_server.local_store_app` with the same secret answers."""
+    """See `UrlSigner`. Signs URLs that `local_server.local_store_app` with the same secret answers."""
 
     def __init__(self, *, base_url: str, secret: bytes) -> None:
-        """base_url: where clients reach the store, ending in `/` (`http://host:8000/store/`), unless the
-        gateway says that one came by another address."""
+        """Checks the URL. base_url: the public URL of the store, ending in `/` (`http://host:8000/store/`).
+        It is replaced when the gateway names another address for the client.
+        """
         parts = urlsplit(base_url)
         if parts.scheme not in {"http", "https"} or not parts.netloc or not parts.path.endswith("/"):
             raise ValueError(
@@ -148,13 +149,13 @@ class LocalUrlSigner:
 
 
 class LocalUrlVerifier:
-    """The server's half: tells what a URL allows, or that it allows nothing."""
+    """Verifies URLs, on the server's side."""
 
     def __init__(self, *, secret: bytes) -> None:
         self._hmac = _UrlHmac(secret)
 
     def verify(self, http_method: str, key: str, query_string: bytes, *, now: datetime) -> SignedClaims:
-        """query_string: as it came. Raises SignatureRejected, UrlExpired."""
+        """Returns what the URL allows. query_string: as it arrived. Raises SignatureRejected, UrlExpired."""
         given = _parsed(query_string)
         signature = given.pop(_SIGNATURE, "")
         query = "&".join([f"{name}={encode_query(given[name])}" for name in _PARAMETERS if name in given])
@@ -162,7 +163,7 @@ class LocalUrlVerifier:
             expected = self._hmac.of(http_method, encode_path(key), query)
         except UnicodeEncodeError as error:
             raise SignatureRejected from error
-        # Bytes: compare_digest refuses text that is not ASCII.
+        # Bytes, because compare_digest refuses text that is not ASCII.
         if not hmac.compare_digest(signature.encode(errors="replace"), expected.encode()):
             raise SignatureRejected
         if now.timestamp() >= int(given["expires"]):
@@ -185,7 +186,7 @@ def _expiry(now: datetime, lifetime: timedelta) -> tuple[datetime, str]:
 
 
 def _parsed(query_string: bytes) -> dict[str, str]:
-    """The parameters, each known and given once: an unknown one is as wrong as a changed one."""
+    """Returns the parameters, each known and given once. An unknown one is refused like a changed one."""
     if len(query_string) > _MAX_QUERY_BYTES:
         raise SignatureRejected
     try:
@@ -201,7 +202,8 @@ def _parsed(query_string: bytes) -> dict[str, str]:
 
 
 def _binding(given: Mapping[str, str]) -> ContentBinding:
-    # Signed by us, so well-formed; checked all the same, as a secret may be shared with other versions.
+    # It is signed and so well-formed; it is checked all the same, because the secret may be shared with other
+    # versions.
     size, digest = given.get("size", ""), given.get("sha256")
     if not _digits(size) or (digest is not None and not _hex_digest(digest)):
         raise SignatureRejected

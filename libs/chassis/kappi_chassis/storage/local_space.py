@@ -1,8 +1,8 @@
 """The reserve of free space that the local store leaves to the database, to logs and to the rest.
 
-Uploads are refused at the reserve. What services store themselves (renditions, copies) may use half of it.
-Free space is measured once a second at most; what was written since, and what running uploads have still to
-write, counts as taken.
+Uploads are refused at the reserve. Objects of the services themselves (renditions, copies) may use half of
+it. Free space is measured once a second at most; what was written since, and what running uploads have still
+to write, counts as used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ Use = Literal["upload", "service"]
 
 
 class LocalSpace:
-    """Thread-safe. reserve_bytes: None for `DiskSpace.default_reserve_bytes`. folder: made when missing."""
+    """Limits what is written. Thread-safe. reserve_bytes: None for `DiskSpace.default_reserve_bytes`.
+
+    folder: created when missing.
+    """
 
     def __init__(
         self,
@@ -43,22 +46,23 @@ class LocalSpace:
         self._space = DiskSpace(0, 0)
         self._fresh_until = float("-inf")
         self._written_bytes = 0
-        # Weak: a write whose end is never told, because its thread was given up, must not count for ever.
+        # Weak references: a write whose end is not reported, because its thread was given up, must not count
+        # for ever.
         self._reservations: WeakSet[SpaceReservation] = WeakSet()
 
     @property
     def is_fresh(self) -> bool:
-        """Whether `look` would measure nothing, hence not block."""
+        """Returns whether `look` would measure nothing, and so not block."""
         return self._clock() < self._fresh_until
 
     @property
     def free_bytes(self) -> int:
-        """As of the last look."""
+        """Returns the free bytes as of the last look."""
         return self._space.free_bytes - self._written_bytes
 
     @property
     def reserve_bytes(self) -> int:
-        """As of the last look."""
+        """Returns the reserve as of the last look."""
         if self._given_reserve_bytes is not None:
             return self._given_reserve_bytes
         return self._space.default_reserve_bytes
@@ -76,12 +80,12 @@ class LocalSpace:
         metrics.STORE_RESERVE_BYTES.set(self.reserve_bytes)
 
     def check(self, size_bytes: int) -> None:
-        """Raises StorageFull when there is no room for so much more of uploads. As of the last look."""
+        """Raises StorageFull when there is no room for an upload of this size, as of the last look."""
         with self._lock:
             self._expect_room(size_bytes, "upload")
 
     def reserve(self, size_bytes: int, *, use: Use) -> SpaceReservation:
-        """Room for what is about to be written. Blocks. Raises StorageFull, OSError."""
+        """Returns reserved room for a write. Blocks. Raises StorageFull, OSError."""
         self.look()
         reserve = SpaceReservation(self, size_bytes, use=use)
         with self._lock:
@@ -90,7 +94,9 @@ class LocalSpace:
         return reserve
 
     def spend(self, size_bytes: int, use: Use) -> None:
-        """So much is written now. Blocks. Raises StorageFull, OSError: it must not be."""
+        """Count bytes that are about to be written. Blocks. Raises StorageFull, OSError; then they must not
+        be written.
+        """
         self.look()
         with self._lock:
             if self.free_bytes - size_bytes < self._kept_bytes(use):
@@ -114,7 +120,7 @@ class LocalSpace:
 
 
 class SpaceReservation:
-    """Room for one write, which may become longer than was said. left_bytes: what is still to come."""
+    """Room for one write, which may become longer than declared. left_bytes: still to be written."""
 
     def __init__(self, space: LocalSpace, size_bytes: int, *, use: Use) -> None:
         self.left_bytes = size_bytes
@@ -122,12 +128,12 @@ class SpaceReservation:
         self._use: Use = use
 
     def spend(self, size_bytes: int) -> None:
-        """Before so much is written. Blocks. Raises StorageFull, OSError."""
+        """Count bytes that are about to be written. Blocks. Raises StorageFull, OSError."""
         self._space.spend(size_bytes, self._use)
         self.left_bytes = max(0, self.left_bytes - size_bytes)
 
     def release(self) -> None:
-        """No more is written."""
+        """Release the rest: nothing more is written."""
         self.left_bytes = 0
 
 

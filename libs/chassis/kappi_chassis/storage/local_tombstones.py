@@ -1,9 +1,9 @@
-"""What was deleted refuses signed uploads for a while: the blocking half of the local store's.
+"""Tombstones: a deleted key refuses signed uploads for a while. The blocking part of the local store.
 
-The URL of a deleted object may live on for minutes, and create-only lets it in once the object is gone.
-`tombstones/<begin>` has a line for each key and each prefix deleted in the period that began then. Lines are
-only appended, by any process; each process reads what is new. A file goes when the period after its own is
-over, so a deletion is remembered for one period at least, and for two at most.
+The URL of a deleted object may be valid for minutes, and a create-only upload succeeds once the object is
+gone. `tombstones/<begin>` has a line for each key and each prefix deleted in the period that began then.
+Lines are only appended, by any process; each process reads what is new. A file is removed when the period
+after its own is over, so a deletion is kept for at least one period and at most two.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ObjectDeleted(Exception):
-    """The key was deleted while URLs of it were alive."""
+    """The key was deleted while URLs of it were valid."""
 
 
 @dataclass(slots=True)
 class _Period:
-    """One file, as far as it was read. prefix_lengths: of all prefixes, so that few are looked up."""
+    """One file, as far as it was read. prefix_lengths: of all prefixes, so that few look-ups are needed."""
 
     read_bytes: int = 0
     keys: set[str] = field(default_factory=set)
@@ -54,7 +54,9 @@ class _Period:
 
 
 class Tombstones:
-    """Those of one folder. kept_for: at least; no signed upload may live longer. now: UTC."""
+    """The tombstones of one folder. kept_for: at least; no signed upload may be valid for longer.
+    now: UTC.
+    """
 
     def __init__(self, root: Path, *, kept_for: timedelta, now: Callable[[], datetime]) -> None:
         self._folder = root / "tombstones"
@@ -64,11 +66,11 @@ class Tombstones:
         self._periods: dict[int, _Period] = {}
 
     def add_keys(self, keys: Collection[str]) -> None:
-        """Before they are deleted: what is uploaded afterwards is refused, what came before is deleted."""
+        """Record keys before they are deleted: later uploads are refused, and earlier ones are deleted."""
         self._add([("key", key) for key in keys])
 
     def add_prefix(self, prefix: str) -> None:
-        """The same for all that begins so."""
+        """As `add_keys`, for all keys with a prefix."""
         self._add([("prefix", prefix)])
 
     def covers(self, key: str) -> bool:
@@ -77,7 +79,7 @@ class Tombstones:
             return any(period.covers(key) for period in self._periods.values())
 
     def sweep(self) -> None:
-        """Forget what is over."""
+        """Remove what has expired."""
         with self._lock:
             self._sweep()
 
@@ -91,14 +93,14 @@ class Tombstones:
                 if fresh:
                     self._append(self._folder / str(begin), fresh)
         except OSError as error:
-            # Deleting is what gives a full disk room: it must not need any.
+            # Deleting frees room on a full disk, so it must not need any.
             if error.errno not in _FULL:
                 raise
 
     def _append(self, path: Path, lines: Sequence[_Line]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
-        # The line break before them ends a line of which a crash left the beginning only.
+        # The leading line break ends a line of which a crash left only the beginning.
         content = "\n".join(["", *(json.dumps(line) for line in lines), ""]).encode()
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -118,7 +120,7 @@ class Tombstones:
         for begin, size_bytes in begins.items():
             period = self._periods.setdefault(begin, _Period())
             if size_bytes > period.read_bytes:
-                with contextlib.suppress(FileNotFoundError):  # swept by another process
+                with contextlib.suppress(FileNotFoundError):  # removed by another process
                     self._read_on(period, self._folder / str(begin))
 
     def _read_on(self, period: _Period, path: Path) -> None:
@@ -127,7 +129,7 @@ class Tombstones:
             whole, line_break, _ = file.read().rpartition(b"\n")
         period.read_bytes += len(whole) + len(line_break)
         for line in filter(None, whole.split(b"\n")):
-            with contextlib.suppress(ValueError):  # what a crash left
+            with contextlib.suppress(ValueError):  # a line that a crash left incomplete
                 period.add(*json.loads(line))
 
     def _sweep(self) -> None:
@@ -137,13 +139,13 @@ class Tombstones:
                 (self._folder / str(begin)).unlink(missing_ok=True)
 
     def _begins(self) -> dict[int, int]:
-        """When the periods that have a file began, and its size."""
+        """Returns the begin of each period that has a file, and the file's size."""
         try:
             names = os.listdir(self._folder)
         except FileNotFoundError:
             return {}
         begins: dict[int, int] = {}
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # swept by another process
+            with contextlib.suppress(FileNotFoundError):  # removed by another process
                 begins[int(name)] = (self._folder / name).stat().st_size
         return begins

@@ -1,7 +1,7 @@
-"""One upload at a time of an object, and of a part of one.
+"""Allows one upload at a time of an object, and of a part of one.
 
-More of the same would only take places and disk from others: one of them wins. A client whose line broke
-unnoticed must come in again soon, though: an upload that stands still makes room for the next.
+Further uploads of the same would only use slots and disk: one of them wins. A client whose connection broke
+unnoticed must be able to continue soon, so an upload that stands still is replaced by the next.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ _RETRY_AFTER_S = 5
 
 
 class UploadsUnderWay:
-    """Those of one process, by what they make."""
+    """The uploads of one process, by what they create."""
 
     def __init__(self) -> None:
         self._bodies: dict[tuple[str, ...], UploadBody] = {}
 
     @contextmanager
     def alone(self, *made: str, body: UploadBody) -> Iterator[None]:
-        """made: the key, or the multipart upload and the part. Raises Refused while another body comes."""
+        """Marks an upload as running while the body runs. made: the key, or the multipart upload and the
+        part.
+
+        Raises Refused while another body of the same arrives.
+        """
         other = self._bodies.get(made)
         if other is not None:
             if other.silent_s < STANDS_STILL_S:

@@ -1,1 +1,1 @@
-"""HTTP: parse, call one use case, answer."""
+"""The HTTP side: each handler parses a request, calls one use case and builds the answer."""

@@ -1,4 +1,4 @@
-"""What the caller may do: the grant that the gateway passes on, checked against what the call needs."""
+"""Checks the grant that the gateway passes on against the right that a call needs."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ _CACHED_ADDRESSES = 1024
 
 
 def owner_of(grant: Grant) -> AccountId | None:
-    """Whose tier governs the gallery; None for an anonymous one."""
+    """Returns the account whose tier governs the gallery; None for an anonymous one."""
     return AccountId(grant.owner_id) if grant.owner_id is not None else None
 
 
 class ClientAddresses:
-    """Tells clients apart by what the gateway says of their address, without keeping the address."""
+    """Maps the client address that the gateway passes on to an id, without keeping the address."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hmac.digest(secret, b"client addresses", "sha256")
         self._cached = lru_cache(_CACHED_ADDRESSES)(self._id_of)
 
     def id_of(self, request: Request) -> AddressId:
-        """The same for all addresses of one client, as limits count them."""
+        """Returns the id of the client. It is the same for all addresses that the limits count as one
+        client.
+        """
         return self._cached(client_address(request))
 
     def _id_of(self, address: str) -> AddressId:
@@ -47,20 +49,24 @@ class ClientAddresses:
 
 
 def share_of(grant: Grant, address_id: AddressId) -> Share:
-    """Whose part of the decoders work on the gallery takes. address_id: of the client that wants it."""
+    """Returns the share that work on the gallery's pictures counts for. address_id: of the client that
+    requests it.
+    """
     tenant = grant.owner_id or grant.gallery_id
     return Share(tenant, address_party(address_id), anonymous=grant.owner_id is None)
 
 
 class GrantGate:
-    """Opens grants. Asks nobody: a grant is a signed statement of the galleries service."""
+    """Opens grants. It calls no other service: a grant is a signed statement of the galleries service."""
 
     def __init__(self, verifier: GrantVerifier, *, clock: Clock) -> None:
         self._verifier = verifier
         self._clock = clock
 
     async def open(self, request: Request, needed: Right) -> Grant:
-        """Raises Unauthenticated, GrantInvalid, RightMissing, GalleryNotFound (its time is over)."""
+        """Returns the grant. Raises Unauthenticated, GrantInvalid, RightMissing, GalleryNotFound (it has
+        expired).
+        """
         token = request.headers.get(GRANT_HEADER)
         if not token:
             raise Unauthenticated(_NEEDED[needed])
@@ -69,12 +75,14 @@ class GrantGate:
             raise RightMissing(_NEEDED[needed])
         expires_at = grant.gallery.expires_at
         if expires_at is not None and expires_at <= self._clock():
-            # The janitor has not come by yet, or the grant was sealed just before.
+            # The janitor has not removed it yet, or the grant was issued just before.
             raise GalleryNotFound
         return grant
 
     async def open_for(self, request: Request, needed: Right, *, gallery_id: UUID) -> Grant:
-        """As `open`, for a call that names its gallery. Raises GalleryKeyWrong when it is another one."""
+        """As `open`, for a call that names its gallery. Raises GalleryKeyWrong when the grant is for another
+        gallery.
+        """
         grant = await self.open(request, needed)
         if grant.gallery_id != gallery_id:
             raise GalleryKeyWrong

@@ -1,4 +1,4 @@
-"""Which account is calling, where a call is not about one gallery: its access token, checked."""
+"""Identifies the calling account by its access token, for calls that are not about one gallery."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from kappi_chassis.auth.accounts import AccountVerifier, bearer_token
 
 from kappi_media.domain.media import AccountId
 
-# Documents the scheme; the header is read by `bearer_token`, which tells a missing token from a strange one.
+# This only documents the scheme. `bearer_token` reads the header, because it distinguishes a missing token
+# from an invalid one.
 _bearer = HTTPBearer(
     scheme_name="AccountToken",
     bearerFormat="JWT",
@@ -25,6 +26,6 @@ class AccountGate:
         self._accounts = accounts
 
     async def open(self, request: Request) -> AccountId:
-        """Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
+        """Returns the calling account. Raises AccessTokenMissing, AccessTokenInvalid, KeysUnavailable."""
         claims = await self._accounts.open(bearer_token(request.headers.get("authorization")))
         return AccountId(claims.account_id)

@@ -1,4 +1,4 @@
-"""A gallery as one ZIP."""
+"""Serves a gallery as one ZIP."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class ArchiveApi:
 
 
 class StreamedArchive(Response):
-    """Sends an archive while the client is there, and cuts the connection where it cannot be completed."""
+    """Sends an archive while the client is connected. It cuts the connection when the archive cannot be
+    completed.
+    """
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class StreamedArchive(Response):
         *,
         begun: Callable[[], None],
     ) -> None:
-        """begun: called once there is a place for it."""
+        """Builds the answer. begun: called once the archive has a slot."""
         super().__init__(status_code=asked.status, headers=headers)
         self._archives = archives
         self._layout = layout
@@ -77,7 +79,9 @@ class StreamedArchive(Response):
         self._begun = begun
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises ArchiveBusy before the answer begins; afterwards whatever keeps it from being whole."""
+        """Send the archive. Raises ArchiveBusy before the answer begins; later, the error that prevents its
+        completion.
+        """
         scope[LASTS] = True
         with self._archives.slot():
             self._begun()
@@ -111,7 +115,7 @@ async def _send(stream: ArchiveStream, send: Send) -> None:
 
 
 def _unnoted() -> None:
-    """A continued archive was noted when it began."""
+    """Does nothing: a continued archive was recorded when it began."""
 
 
 async def _departure(receive: Receive) -> None:

@@ -1,4 +1,4 @@
-"""What the OpenAPI says about archives."""
+"""The OpenAPI operations of archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The body of a signing: every bad file is named in one answer."""
+"""Reads the body of a signing request. One answer names every faulty file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ Numbered = Sequence[tuple[int, FileDeclaration]]
 
 
 def read_batch(body: bytes, rules: TierRules) -> BatchDeclaration:
-    """rules: of the tier, told of with other faults; alone they are for `SignBatch` to check.
+    """Returns the batch. rules: of the tier. Files that break them are reported together with other faults;
+    without other faults, `SignBatch` checks them.
 
     Raises MalformedJson, UnknownField, ValidationFailed.
     """
@@ -41,7 +42,7 @@ def read_batch(body: bytes, rules: TierRules) -> BatchDeclaration:
 
 
 def _sound_files(body: bytes, errors: Sequence[FieldError]) -> Numbered:
-    """Those that nothing was said against so far, with their places in the batch."""
+    """Returns the files without a reported fault, with their places in the batch."""
     try:
         document: Any = parsed(body)
     except MalformedJson:
@@ -58,6 +59,6 @@ def _sound_files(body: bytes, errors: Sequence[FieldError]) -> Numbered:
 
 
 def _number(error: FieldError) -> int:
-    """Of the file; -1 for a fault of the batch itself."""
+    """Returns the number of the file; -1 for a fault of the batch itself."""
     first, *rest = error.field.split(".")
     return int(rest[0]) if first == "files" and rest and rest[0].isdigit() else -1

@@ -1,4 +1,4 @@
-"""Many items of an account's library, changed by one call."""
+"""Changes many items of an account's library in one call."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class BulkApi:
         call_of = self._calls_of_chunks(owner_id, key, body) if key is not None else None
         change = change_of(asked)
         if isinstance(change, Move):
-            # Only the galleries service knows whose a gallery is that holds nothing: the gateway asked it.
+            # Only the galleries service records the owner of an empty gallery. The gateway obtained the grant
+            # from it.
             grant = await self._grants.open_for(request, "manage", gallery_id=change.gallery_id)
             await self._move_target(grant, owner_id=owner_id)
         outcomes = await self._change_many(owner_id, asked.ids, change, call_of=call_of)
@@ -68,7 +69,9 @@ class BulkApi:
 
 
 def change_of(asked: BulkChange) -> Change:
-    """Raises ValidationFailed where tags or a gallery are missing, or mean nothing."""
+    """Returns the change. Raises ValidationFailed when tags or a gallery are missing, or do not belong to the
+    action.
+    """
     retags = asked.action in {"tag", "untag"}
     if asked.tags and not retags:
         raise _invalid("tags", "invalid", "not for this action")

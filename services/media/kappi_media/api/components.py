@@ -1,4 +1,4 @@
-"""JSON Schemas of the bodies, from the structs themselves, as components of the OpenAPI document."""
+"""Adds the JSON Schemas of the bodies, derived from the structs, to the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _EXAMPLES: dict[type[msgspec.Struct], Any] = {
 
 
 def answer(schema: str, description: str) -> dict[str, Any]:
-    """A JSON response. schema: name of a struct in `schemas.py`."""
+    """Returns a JSON response. schema: name of a struct in `schemas.py`."""
     return {"description": description, "content": _content(schema)}
 
 
 def json_body(schema: str) -> dict[str, Any]:
-    """A required JSON request body."""
+    """Returns a required JSON request body."""
     return {"required": True, "content": _content(schema)}
 
 
 def add_components(app: FastAPI) -> None:
-    """Put every body's schema where `answer` and `json_body` point, each with an example.
+    """Add the schema of every body that `answer` and `json_body` refer to, each with an example.
 
-    Examples are part of the schemas, because FastAPI drops the nulls of those it meets in operations.
+    Examples are part of the schemas, because FastAPI drops nulls from examples in operations.
     """
     original = app.openapi
     _, components = msgspec.json.schema_components(_EXAMPLES, ref_template=_PREFIX + "{name}")

@@ -1,4 +1,4 @@
-"""Content codings a page may go out in."""
+"""The content codings of a page."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import zstandard
 Coding = Literal["zstd", "gzip", "identity"]
 
 _PREFERRED: tuple[Coding, ...] = ("zstd", "gzip")
-_LEVEL = 1  # a page of 100 items: 140 kB to 15 kB in 0.07 ms; higher levels gain little
+_LEVEL = 1  # at this level 100 items take 15 kB instead of 140 kB, in 0.07 ms; higher levels gain little
 _GZIP_WINDOW = 31  # 32 KiB with a gzip wrapper
 
 
 @lru_cache(maxsize=256)
 def negotiate(accept_encoding: str) -> Coding:
-    """The coding to answer with (RFC 9110, 12.5.3): what the client takes and is smallest."""
+    """Returns the coding of the answer (RFC 9110, 12.5.3): the smallest one that the client accepts."""
     accepted: dict[str, bool] = {}
     for part in accept_encoding.lower().split(","):
         name, _, parameters = part.partition(";")

@@ -1,4 +1,4 @@
-"""Which picture format a client takes (RFC 9110, 12.5.1)."""
+"""Chooses the picture format by the request's `Accept` header (RFC 9110, 12.5.1)."""
 
 from __future__ import annotations
 

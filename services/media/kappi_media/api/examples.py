@@ -1,4 +1,4 @@
-"""Bodies shown in the reference."""
+"""The example bodies of the API reference."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Every fault of a JSON body, in words. The decoder stops at the first one and names it in its own terms.
+"""Describes every fault of a JSON body in words. The decoder stops at the first one and uses its own terms.
 
-Runs only for a body that was refused, so that a good one costs no second look.
+It runs only for a refused body, so a good one costs no second pass.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from kappi_chassis.http.unknown_fields import SHOWN_ERRORS, shown, unknown_field
 from kappi_chassis.problems import FieldError, MalformedJson
 
 MAX_PER_ENTRY: Final = 5
-"""Faults told of one file, or of another entry of a list: every entry then has its place in the answer."""
+"""The number of faults reported for one file, or one other entry of a list, so that every entry has a place
+in the answer.
+"""
 _MAX_VALUES = 5_000
-"""Values looked at in free-form JSON; one of more is over its limit of bytes anyway."""
+"""The number of values checked in free-form JSON; a value with more exceeds its limit of bytes anyway."""
 
 _NUL_OR_SURROGATE = re.compile("[\0\ud800-\udfff]")
 _TYPES: Final[Mapping[str, str]] = {
@@ -39,7 +41,9 @@ _BOUNDS: Final[Mapping[str, str]] = {">=": "at least", "<=": "at most", ">": "mo
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON of a body. Lone surrogates stay, which the decoder calls malformed. Raises MalformedJson."""
+    """Returns the JSON of a body. Lone surrogates, which the decoder refuses, are kept. Raises
+    MalformedJson.
+    """
     try:
         return json.loads(body.decode())
     except (ValueError, RecursionError) as error:
@@ -47,7 +51,7 @@ def parsed(body: bytes) -> Any:
 
 
 def faults_of(document: Any, model: Any) -> list[FieldError]:
-    """What is wrong with a body that should be a `model`, in the order of the body's fields."""
+    """Returns the faults of a body that should be a `model`, in the order of the body's fields."""
     return list(_faults(document, model, ""))
 
 
@@ -90,7 +94,7 @@ def _fault(value: Any, kind: Any, path: str) -> FieldError | None:
 
 
 def _broken(value: Any, path: str) -> FieldError | None:
-    """PostgreSQL keeps no NUL in a text, and UTF-8 knows no half of a surrogate pair."""
+    """Returns the fault of a text that PostgreSQL (NUL) or UTF-8 (half of a surrogate pair) cannot hold."""
     for _, each in islice(walk(value), _MAX_VALUES):
         if isinstance(each, str) and (found := _NUL_OR_SURROGATE.search(each)):
             what = f"the character U+{ord(found[0]):04X}"
@@ -100,7 +104,7 @@ def _broken(value: Any, path: str) -> FieldError | None:
 
 
 def in_words(message: str, kind: Any) -> str:
-    """What the decoder says of a value that should be a `kind`, for a person."""
+    """Returns the decoder's message about a value that should be a `kind`, in words for a person."""
     if found := _expected(message):
         wanted = " or ".join(_TYPES.get(name, name) for name in found[1].split(" | ") if name != "null")
         return f"It must be {wanted or 'null'}, not {_TYPES.get(found[2], found[2])}."
@@ -121,7 +125,9 @@ def in_words(message: str, kind: Any) -> str:
 
 
 def walk(document: Any) -> Iterator[tuple[int, Any]]:
-    """Every value and name in a JSON document, with its depth. No recursion: a client could exhaust it."""
+    """Yields every value and name in a JSON document, with its depth. It does not recurse, because a client
+    could exhaust the stack.
+    """
     left = [(0, document)]
     while left:
         depth, value = left.pop()
@@ -133,7 +139,7 @@ def walk(document: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _unwrapped(kind: Any) -> tuple[Any, Sequence[msgspec.Meta], bool]:
-    """The type itself, its limits, and whether null is one of its values."""
+    """Returns the type itself, its limits, and whether null is one of its values."""
     may_be_null = False
     if get_origin(kind) in (Union, UnionType):
         alternatives = get_args(kind)

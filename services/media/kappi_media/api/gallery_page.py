@@ -1,8 +1,8 @@
-"""The page behind a link, encoded and kept: the most frequent call.
+"""Encodes and caches the page of a gallery, which is the most frequent call.
 
-One row read decides whether the gallery is there and at which version. The body is a pure function of that
-version, the gallery's public face, what its tier shows, the page asked for, the URLs' time bucket and where
-they begin, so it is kept, compressed.
+One row decides whether the gallery exists and at which version. The body is a pure function of that version,
+the gallery's public data, what its tier shows, the requested page, the URLs' time bucket and their base URL.
+So it is cached, compressed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """after: the last id of the page before. known_tags: the raw `If-None-Match`."""
+    """The requested page. after: the last id of the page before. known_tags: the raw `If-None-Match`."""
 
     limit: int
     after: UUID | None
@@ -43,14 +43,14 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """body: in the coding asked for; None when the client's own copy is still right."""
+    """The answer. body: in the requested coding; None when the client's own copy is still current."""
 
     body: bytes | None
     etag: str
 
 
 class _Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A `SharedGalleryPage` whose items are encoded already."""
+    """A `SharedGalleryPage` whose items are already encoded."""
 
     gallery: SharedGallery
     items: list[msgspec.Raw]
@@ -58,7 +58,7 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GalleryPages:
-    """Encoded pages of galleries, from the cache where they are kept."""
+    """Returns encoded pages of galleries, from the cache where possible."""
 
     def __init__(self, view: ViewGallery, *, urls: DownloadUrls, cache: PageCache) -> None:
         self._view = view
@@ -68,12 +68,12 @@ class GalleryPages:
         self._location_free = ItemFragments(urls)
 
     async def __call__(self, gallery: PublicGallery, page: PageRequest, *, rules: TierRules) -> PageAnswer:
-        """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
+        """Returns the page. Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
         contents = await self._view.contents(gallery)
         as_of, base_url = self._urls.as_of(), told.get()
-        # Weak: the same page in another coding is the same page. The bucket is part of it, because a client
-        # that keeps its copy must not sit on URLs that expire; nor on those of an address that it came by
-        # earlier.
+        # The tag is weak: the same page in another coding is the same page. The time bucket is part of it,
+        # because a client must not keep a copy whose URLs expire, and so is the base URL, because the client
+        # may have used another address earlier.
         seen_from = "" if base_url is None else f".{crc32(base_url.encode()):08x}"
         etag = f'W/"{contents.version}.{gallery.version}.{int(as_of.timestamp())}.{rules.mark}{seen_from}"'
         if page.known_tags and names(page.known_tags, etag):
@@ -118,7 +118,7 @@ class GalleryPages:
             shown |= fragments.make(items, as_of=as_of, rules=rules, variants=variants)
         document = _Page(
             gallery=present_gallery(gallery, contents, kept_until=self._urls.kept_until(as_of)),
-            # One that was deleted between the two reads is left out; the version has moved on by then.
+            # An item deleted between the two reads is left out; then the version has changed already.
             items=[shown[media_id] for media_id, _ in versions if media_id in shown],
             next_cursor=cursor_after(next_after),
         )
@@ -126,7 +126,7 @@ class GalleryPages:
 
 
 def names(header: str, etag: str) -> bool:
-    """Whether an `If-None-Match` names a weak tag (RFC 9110, 13.1.2)."""
+    """Returns whether an `If-None-Match` names a weak tag (RFC 9110, 13.1.2)."""
     if header.strip() == "*":
         return True
     bare = etag.removeprefix("W/")

@@ -1,6 +1,7 @@
-"""What other services ask: the gateway, whose token it must see; galleries, room for a claim.
+"""Answers other services: the gateway, which must send its token, and the galleries service, which reserves a
+claim.
 
-Never routed to the public.
+These routes are not reachable from outside.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ _claim = msgspec.json.Decoder(Claim)
 
 
 class InternalApi:
-    """`GET /internal/{media,uploads,links}/{id}`: the gallery a thing is in.
-    `POST /internal/galleries/{id}/claim`: reserves room for it in an account's quota."""
+    """`GET /internal/{media,uploads,links}/{id}` returns the gallery of a thing.
+
+    `POST /internal/galleries/{id}/claim` reserves room for the gallery in an account's quota.
+    """
 
     def __init__(self, homes: GalleryLookupQueries, *, reserve_claim: ReserveClaim) -> None:
         self._homes = homes

@@ -1,5 +1,6 @@
-"""Items as encoded JSON, kept per version, tier and base URL: when one item of a page changes, the others are
-not made again."""
+"""Encodes items as JSON and caches them per version, tier and base URL. When one item of a page changes, the
+others are not encoded again.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ _encoder = msgspec.json.Encoder()
 
 
 class ItemFragments:
-    """Valid for one instant of signing; everything goes when the next bucket begins, or when it is full."""
+    """The cache of one instant of signing. It is cleared when the next time bucket begins, or when it is
+    full.
+    """
 
     def __init__(self, urls: DownloadUrls) -> None:
         self._urls = urls
@@ -32,7 +35,7 @@ class ItemFragments:
     def kept(
         self, versions: Iterable[tuple[UUID, int]], *, as_of: datetime, rules: TierRules
     ) -> dict[UUID, msgspec.Raw]:
-        """Those of these (id, version) that need not be read."""
+        """Returns the cached fragments of these (id, version)."""
         if as_of != self._as_of or len(self._kept) >= KEPT_ITEMS:
             self._kept.clear()
             self._as_of = as_of
@@ -50,7 +53,7 @@ class ItemFragments:
         rules: TierRules,
         variants: Mapping[UUID, ServedVariant] = MappingProxyType({}),
     ) -> dict[UUID, msgspec.Raw]:
-        """Encode items, and keep them. variants: what is given for their originals, where not these."""
+        """Encode items and cache them. variants: what is served for their originals, where it differs."""
         made: dict[UUID, msgspec.Raw] = {}
         for item in items:
             variant = variants.get(item.id, ServedVariant.ORIGINAL)

@@ -1,4 +1,4 @@
-"""Items: look, describe, delete, download."""
+"""Items: show, describe, delete, download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An account's library: search it, and what it can be searched by."""
+"""An account's library: the search, and the tags and places to search by."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class LibraryApi:
         self._urls = urls
 
     def register(self, app: FastAPI) -> None:
-        """Before the calls on one item: `tags` is no item's id."""
+        """Register the routes. They come before those of one item, because `tags` must not be read as an
+        item's id.
+        """
         app.add_api_route("/v1/media", self.find, methods=["GET"], **operations.SEARCH)
         app.add_api_route("/v1/media/tags", self.tags, methods=["GET"], **operations.TAGS)
         app.add_api_route("/v1/media/places", self.places, methods=["GET"], **operations.PLACES)
@@ -139,6 +141,8 @@ def _position_of(cursor: str, order: Order) -> Position:
 
 
 def _natural(filters: Filters) -> Order:
-    """Of a page whose caller does not care: the latest first, by the time that was asked for."""
+    """Returns the order of a page without a requested one: the latest first, by the time that is
+    filtered on.
+    """
     by_upload = filters.uploaded != ALWAYS and filters.taken == ALWAYS
     return Order.NEWEST_UPLOADED if by_upload else Order.NEWEST_TAKEN

@@ -1,4 +1,4 @@
-"""What the OpenAPI says about the calls of the library."""
+"""The OpenAPI operations of the library."""
 
 from __future__ import annotations
 

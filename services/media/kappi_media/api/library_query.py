@@ -1,4 +1,4 @@
-"""What a caller asks of the library, from the words of a query to filters."""
+"""Parses the query of a library search into filters."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ NameCursorChoice = Annotated[
 
 
 def span_of(name: str, start: str | None, end: str | None) -> Span:
-    """name: of the two parameters, without `_from` and `_to`. Raises ValidationFailed."""
+    """Returns the span. name: of the two parameters, without `_from` and `_to`. Raises ValidationFailed."""
     return Span(_instant(f"{name}_from", start), _instant(f"{name}_to", end))
 
 
 def circle_of(near: str | None, within_km: float | None) -> Circle | None:
-    """Raises ValidationFailed."""
+    """Returns the circle; None without `near`. Raises ValidationFailed."""
     if near is None:
         if within_km is not None:
             raise _invalid("within_km", "needs near")
@@ -101,7 +101,7 @@ def circle_of(near: str | None, within_km: float | None) -> Circle | None:
 
 
 def box_of(bbox: str | None) -> Box | None:
-    """Raises ValidationFailed."""
+    """Returns the box; None without `bbox`. Raises ValidationFailed."""
     if bbox is None:
         return None
     box = Box(*_numbers("bbox", bbox, Box._fields))
@@ -112,7 +112,7 @@ def box_of(bbox: str | None) -> Box | None:
 
 
 def refuse_nul(**texts: str | Sequence[str] | None) -> None:
-    """Raises ValidationFailed: PostgreSQL keeps no NUL in a text."""
+    """Raises ValidationFailed for a text with NUL, which PostgreSQL cannot hold."""
     for name, value in texts.items():
         if value and any("\x00" in one for one in ([value] if isinstance(value, str) else value)):
             raise _invalid(name, "may not hold the character U+0000")

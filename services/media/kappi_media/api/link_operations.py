@@ -1,4 +1,4 @@
-"""What the OpenAPI says about expiring links."""
+"""The OpenAPI operations of expiring links."""
 
 from __future__ import annotations
 

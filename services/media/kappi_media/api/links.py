@@ -1,4 +1,4 @@
-"""Expiring links: make, list, revoke, follow."""
+"""Expiring links: create, list, revoke, follow."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LinkApi:
         public_url: str,
         calls: IdempotentCalls,
     ) -> None:
-        """public_url: where people reach the gateway; links begin with it."""
+        """Builds the routes. public_url: the public address of the gateway, with which links begin."""
         self._gate = gate
         self._tier = tier
         self._create = create
@@ -128,7 +128,7 @@ class LinkApi:
         headers = {
             "Location": followed.signed.url,
             "Cache-Control": "private, no-store",
-            # The next page must not learn the link it was reached by.
+            # The Referer header of the next page must not contain the link.
             "Referrer-Policy": "no-referrer",
         }
         return Response(status_code=302, headers=headers)

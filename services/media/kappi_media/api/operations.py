@@ -1,4 +1,4 @@
-"""What the OpenAPI says about each operation. Schemas come from `schemas.py`, failures from `errors.py`."""
+"""The OpenAPI operations of uploads and items. Schemas come from `schemas.py`, failures from `errors.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Pages kept as the bytes that go out, bounded by their size; each is built once for all who ask at once."""
+"""Caches pages as encoded bytes, bounded by their total size. Concurrent requests for a page build it
+once.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from kappi_media import metrics
 from kappi_media.single_flight import SingleFlight
 
 ENTRY_OVERHEAD_BYTES = 400
-"""Roughly what the key and the bookkeeping of one entry take."""
+"""The approximate size of the key and the bookkeeping of one entry."""
 
 
 class PageCache:
-    """Least recently used goes first. max_bytes: of all bodies together; 0 keeps nothing."""
+    """Drops the least recently used page first. max_bytes: of all bodies together; 0 caches nothing."""
 
     def __init__(self, *, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -28,7 +30,9 @@ class PageCache:
         return body
 
     async def build(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        """What `make` returns, kept. Whoever asks for a key that is being built waits for that build."""
+        """Returns the result of `make`, and caches it. A request for a key that is being built waits for that
+        build.
+        """
         return await self._building(key, lambda: self._build(key, make))
 
     async def _build(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:

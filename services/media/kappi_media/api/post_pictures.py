@@ -1,4 +1,4 @@
-"""Pictures of posts: what everybody sees of one, and what the galleries service asks for."""
+"""Pictures of posts: the public picture, and the calls of the galleries service."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from kappi_media.use_cases.post_pictures import PictureOrder, ShowPostPicture, S
 
 PostIdPath = Annotated[UUID, Path(alias="id", description="Id of the post")]
 CACHE_CONTROL = "public, max-age=3600"
-"""Caches may show a deleted post's picture for an hour."""
+"""The lifetime in caches. They may show a deleted post's picture for an hour."""
 TIMEOUT_S = 10.0
-"""Longest wait of a picture for its turn."""
+"""The longest wait of a picture for its turn."""
 _PIECE_BYTES = 64 << 10
 _INTERNAL = "/internal/posts/"
 
 
 class ItemAsPicture(msgspec.Struct, frozen=True):
-    """Make a post's picture of this item, which must be the account's."""
+    """The request to make a post's picture of this item, which must be the account's."""
 
     account_id: UUID
     media_id: UUID
@@ -41,7 +41,7 @@ _item = msgspec.json.Decoder(ItemAsPicture)
 
 
 def leads_to_post_picture(raw_path: bytes) -> bool:
-    """Whether a request receives a picture, which takes as long as its client sends."""
+    """Returns whether a request sends a picture, which takes as long as its client sends."""
     return raw_path.startswith(_INTERNAL.encode())
 
 
@@ -104,7 +104,7 @@ def _announced(request: Request) -> int | None:
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
+    """Yields the body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
     async for chunk in request.stream():
         for start in range(0, len(chunk), _PIECE_BYTES):
             yield chunk[start : start + _PIECE_BYTES]

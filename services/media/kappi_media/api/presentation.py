@@ -1,4 +1,4 @@
-"""From what is stored to what is shown."""
+"""Builds the public views of stored items, uploads and galleries."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def present_item(
     rules: TierRules,
     variant: ServedVariant = ServedVariant.ORIGINAL,
 ) -> ItemView:
-    """To those who may upload to its gallery, as the rules of its tier allow. as_of: from `urls.as_of()`.
-    variant: for its original.
+    """Returns the view of an item for callers that may upload to its gallery, within the rules of its tier.
 
-    The bytes of a rejected item are on their way out: it has no URLs.
+    as_of: from `urls.as_of()`. variant: what is served for its original. A rejected item has no URLs, because
+    its bytes are being removed.
     """
     gives_original = rules.original_access and urls.may_go_to_its_uploader(item.status)
     tells_place = gives_original and variant is ServedVariant.ORIGINAL
@@ -50,7 +50,7 @@ def present_item(
         kind=item.kind,
         status=item.status,
         size=item.size_bytes,
-        # Of what is handed out, not of what is kept back.
+        # The digest is of the file that is served. It is left out when another file is served.
         sha256=item.sha256.hex() if item.sha256 is not None and variant in _AS_UPLOADED else None,
         width=item.width,
         height=item.height,
@@ -59,7 +59,7 @@ def present_item(
         taken_at=item.taken_at,
         taken_offset_minutes=item.taken_offset_minutes,
         camera=CameraView(**item.camera) if item.camera is not None else None,
-        # Who may not have the original must not learn from here what only that tells.
+        # A caller that may not have the original must not learn the place from the view.
         gps=PlaceView(**item.gps) if item.gps is not None and tells_place else None,
         live_partner_id=item.live_partner_id,
         caption=caption,
@@ -82,8 +82,10 @@ def present_to_viewer(
     rules: TierRules,
     variant: ServedVariant = ServedVariant.ORIGINAL,
 ) -> ItemView:
-    """As `present_item`, without the original of an item that nothing has looked at yet. It is not ready
-    before what is handed out for its original is there."""
+    """As `present_item`, for viewers: without the original of an item that is not checked yet.
+
+    The item is not shown as ready before the file that is served for its original exists.
+    """
     if item.status != "ready":
         variant = ServedVariant.NOTHING_YET
     elif variant is ServedVariant.NOTHING_YET:
@@ -113,7 +115,9 @@ def present_upload(seen: UploadInProgress) -> UploadStatus:
 
 
 def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierRules) -> dict[str, SignedUrl]:
-    """Those in the store that the rules allow, and, of what can be decoded, their sizes that are not."""
+    """Returns the stored renditions that the rules allow, and, for a ready item, URLs of the other allowed
+    sizes.
+    """
     listed = {size: urls.rendition(item, size, as_of=as_of) for size in item.renditions if rules.allows(size)}
     if item.status == "ready":
         for size in rules.sizes.difference(listed):
@@ -122,7 +126,9 @@ def _renditions(item: Item, urls: DownloadUrls, *, as_of: datetime, rules: TierR
 
 
 def _words(item: Item, *, variant: ServedVariant) -> tuple[str | None, list[str]]:
-    """Caption and tags. Those read in the file may name the place that the variant does not tell."""
+    """Returns caption and tags. Those read from the file may name the place, so a variant without the place
+    leaves them out.
+    """
     told = item.told_by_file
     if told is None or variant is ServedVariant.ORIGINAL:
         return item.caption, item.tags
@@ -138,7 +144,9 @@ def _original(item: Item, urls: DownloadUrls, *, as_of: datetime, variant: Serve
 
 
 def _link_to(gallery: PublicGallery) -> str | None:
-    """That of the grant, which the gateway may have got for a client that came by another address."""
+    """Returns the link in the grant with the base URL of this request, because the gateway may have obtained
+    the grant for a client that used another address.
+    """
     if gallery.url is None:
         return None
     page = f"/g/{gallery.code}"
@@ -148,7 +156,7 @@ def _link_to(gallery: PublicGallery) -> str | None:
 def present_gallery(
     gallery: PublicGallery, contents: GalleryContents, *, kept_until: datetime
 ) -> SharedGallery:
-    """kept_until: when this is given for the last time."""
+    """Returns the view of a gallery. kept_until: when a cached answer is served for the last time."""
     expires_at = gallery.expires_at
     return SharedGallery(
         url=_link_to(gallery),

@@ -1,4 +1,6 @@
-"""Reading JSON bodies: bounded, decoded by msgspec, every fault a problem that names its field."""
+"""Reads JSON bodies: bounded in size, decoded by msgspec; every fault becomes a problem that names
+its field.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _SHOWN_FIELDS = 20
 
 
 async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body. Raises PayloadTooLarge without reading on."""
+    """Returns the whole body. Raises PayloadTooLarge without reading further."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -37,7 +39,7 @@ async def read_body(request: Request, *, max_bytes: int = MAX_BODY_BYTES) -> byt
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Raises MalformedJson, UnknownField, ValidationFailed."""
+    """Returns the decoded body. Raises MalformedJson, UnknownField, ValidationFailed."""
     try:
         document = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -51,7 +53,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def refusal(faults: Sequence[FieldError]) -> Problem:
-    """The problem of a body with these faults."""
+    """Returns the problem of a body with these faults."""
     fields = [fault.field or "the body" for fault in faults]
     more = f" and {len(fields) - _SHOWN_FIELDS} more" if len(fields) > _SHOWN_FIELDS else ""
     unknown = any(fault.code == UnknownField.code for fault in faults)
@@ -60,16 +62,17 @@ def refusal(faults: Sequence[FieldError]) -> Problem:
 
 
 def check_attributes(attributes: Iterable[tuple[str, dict[str, Any]]]) -> None:
-    """attributes: field and value. Raises ValidationFailed for those that are too large or too deep."""
+    """Raises ValidationFailed for attributes that are too large or too deep. attributes: field and value."""
     if faults := attribute_faults(attributes):
         raise refusal(faults)
 
 
 def attribute_faults(attributes: Iterable[tuple[str, dict[str, Any]]]) -> list[FieldError]:
-    """Of values that are too large or too deep. attributes: field and value.
+    """Returns the faults of attributes that are too large or too deep. attributes: field and value.
 
-    What is stored is decoded again for every page it is on. A decoder gives up at a depth that depends on the
-    frames above it, so one that is deeper than the bound could spoil the page of a gallery.
+    Stored attributes are decoded again for every page that shows them. A decoder fails at a depth that
+    depends on the stack frames above it, so attributes deeper than the bound could break the page of a
+    gallery.
     """
     faults = []
     for field, value in attributes:

@@ -1,4 +1,6 @@
-"""Bodies as they travel: what clients send and what they get. JSON Schema of the OpenAPI comes from here."""
+"""The structs of request and answer bodies. The JSON Schemas of the OpenAPI document are derived from
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI says about posting a small file."""
+"""The OpenAPI operation of posting a small file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Post a small file: form or JSON, straight through to the store."""
+"""Takes a small file by form or JSON, and streams it to the store."""
 
 from __future__ import annotations
 
@@ -27,17 +27,21 @@ from kappi_media.use_cases.governing_tier import GoverningTier
 from kappi_media.use_cases.post_file import CallOf, FileOrder, PostedBody, PostFile
 
 TIMEOUT_S = 10.0
-"""Longest wait of a file for its turn."""
+"""The longest wait of a file for its turn."""
 _PIECE_BYTES = 64 << 10
-# How much of a body is file, at most and at least. Line breaks and escapes make base64 longer.
+# The largest and the smallest part of a body that is file content. Line breaks and escapes lengthen base64.
 _AS_IT_IS = (1.0, 1.0)
 _AS_BASE64 = (0.75, 0.5)
 _encoder = msgspec.json.Encoder()
 
 
 class SmallUploadApi:
-    """max_file_bytes: of the file itself. at_once: files being received; each holds some 100 KiB, and what
-    the store's client needs to pass a stream on. Others wait their turn, unread."""
+    """Takes files in the request's body.
+
+    max_file_bytes: of the file itself. at_once: files being received at the same time; each holds some 100
+    KiB, and what the store's client needs to stream it. Others wait for their turn, and their bodies are not
+    read meanwhile.
+    """
 
     def __init__(
         self,
@@ -90,7 +94,10 @@ class SmallUploadApi:
 
 
 def _body_of(request: Request, *, limit: int) -> tuple[PostedBody, int]:
-    """The body, and how much its file can have. Raises UnsupportedMediaType, MalformedForm, FileTooLarge."""
+    """Returns the body, and the largest size that its file can have.
+
+    Raises UnsupportedMediaType, MalformedForm, FileTooLarge.
+    """
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     length = request.headers.get("content-length", "")
@@ -111,7 +118,7 @@ def _body_of(request: Request, *, limit: int) -> tuple[PostedBody, int]:
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
+    """Yields the body in pieces no larger than a buffer, however it arrives. Raises ClientDisconnect."""
     async for chunk in request.stream():
         for start in range(0, len(chunk), _PIECE_BYTES):
             yield chunk[start : start + _PIECE_BYTES]

@@ -1,4 +1,4 @@
-"""Statistics that this service answers: what an account stores, and the access log of a gallery."""
+"""Statistics: what an account stores, and the access log of a gallery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI says about statistics."""
+"""The OpenAPI operations of statistics."""
 
 from __future__ import annotations
 

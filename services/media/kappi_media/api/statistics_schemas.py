@@ -1,4 +1,4 @@
-"""What the calls about statistics answer."""
+"""The answers of the calls about statistics."""
 
 from __future__ import annotations
 

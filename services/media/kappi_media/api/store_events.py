@@ -1,4 +1,6 @@
-"""Where a store, or the function beside it, tells of objects. Never routed to the public."""
+"""Receives the notifications of the store, or of the function beside it. The route is not reachable from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ PATH = "/internal/store-events"
 class StoreEventApi:
     """`POST /internal/store-events`.
 
-    token: what the sender must show, as a bearer token, or as the password of Basic authentication for stores
-    that can be told a URL and nothing else.
+    token: the sender's credential, as a bearer token, or as the password of Basic authentication for stores
+    that accept only a URL in their configuration.
     """
 
     def __init__(self, complete: CompleteArrivals, *, token: str) -> None:
@@ -37,8 +39,10 @@ class StoreEventApi:
         app.router.routes.append(Route(PATH, self.hear, methods=["POST"]))
 
     async def hear(self, request: Request) -> Response:
-        """200 and what became of each record. Anything else may be sent again."""
-        request.scope["kappi.route"] = PATH  # FastAPI's router leaves no trace of a plain route
+        """Answers 200 with the number of records per outcome. After any other answer the message may be sent
+        again.
+        """
+        request.scope["kappi.route"] = PATH  # FastAPI's router records no template of a plain route
         self._check(request.headers.get("authorization", ""))
         body = await read_body(request, max_bytes=MAX_MESSAGE_BYTES)
         try:
@@ -57,7 +61,7 @@ class StoreEventApi:
 
 
 def _shown(authorization: str) -> bytes:
-    """What the caller shows; empty, which no token is, where that is nothing."""
+    """Returns the token that the caller sent; empty, which is never a valid token, when there is none."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip().encode()

@@ -1,4 +1,4 @@
-"""Uploads: sign a batch or parts, look, complete, abort."""
+"""Uploads: sign a batch or parts, show, complete, abort."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from kappi_media.use_cases.sign_batch import Batch, SignBatch
 from kappi_media.use_cases.uploads import AbortUpload, LookAtUpload, SignParts
 
 SIGNED_HEADER = "x-kappi-signed"
-"""How many files an answer signs: tells the gateway what the call cost, and no client."""
+"""The header with the number of files that an answer signs. It tells the gateway the cost of the call; the
+gateway does not pass it on to clients.
+"""
 
 UploadIdPath = Annotated[UUID, Path(alias="id", description="Id of the upload")]
 

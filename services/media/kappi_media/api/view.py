@@ -1,4 +1,4 @@
-"""The page behind a link."""
+"""Serves the page of a gallery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gallery as one ZIP, streamed (ADR-0018).
+"""The archive of a gallery: one ZIP, streamed (ADR-0018).
 
 `names`, `times`, `records`, `layout` and `conditions` are pure; `reading`, `checksums` and `streaming` move
 bytes.

@@ -1,7 +1,8 @@
-"""CRC-32s of originals: counted once, remembered for every archive after that.
+"""The CRC-32 of originals: computed once, and saved for every later archive.
 
-A header tells the checksum of the bytes that follow it, and the directory those of all files. A file that
-nobody has read yet is read before its header is sent; one that fits the window is still in memory then.
+A ZIP header contains the checksum of the bytes that follow it, and the directory those of all files. A file
+without a saved checksum is read before its header is sent; a file that fits the window is still in memory
+then.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _log = get_logger(__name__)
 
 
 class Checksum(NamedTuple):
-    """Of the object with this tag; another object of the same item has another."""
+    """The checksum of the object with this ETag; another object of the same item has another ETag."""
 
     media_id: UUID
     etag: str
@@ -39,7 +40,7 @@ class Checksum(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """The checksum of a file's first bytes."""
+    """The checksum of a file's first `offset` bytes."""
 
     offset: int = 0
     crc32: int = 0
@@ -49,9 +50,9 @@ Save = Callable[[Sequence[Checksum]], Awaitable[None]]
 
 
 class ChecksumLedger:
-    """What this process knows of checksums that the database may not know yet.
+    """Holds the checksums that this process computed and that may not be saved yet.
 
-    save: records them, and may be called twice with one. A checksum that is lost is counted again.
+    save: records them, and may be called twice with the same checksum. A lost checksum is computed again.
     """
 
     def __init__(self, save: Save) -> None:
@@ -63,7 +64,9 @@ class ChecksumLedger:
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="checksum")
 
     async def count(self, body: bytes, crc32: int = 0) -> int:
-        """The checksum, going on from `crc32`. On a thread: a megabyte takes about a millisecond."""
+        """Returns the checksum, continued from `crc32`. It runs on a thread: a megabyte takes about a
+        millisecond.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._threads, zlib.crc32, body, crc32)
 
     def known(self, file: StoredFile) -> int | None:
@@ -72,7 +75,7 @@ class ChecksumLedger:
         return self._unsaved.get((file.media_id, file.etag))
 
     def note(self, file: StoredFile, crc32: int) -> None:
-        """Have it saved before long. Never waits."""
+        """Save a checksum soon. It never waits."""
         self._checkpoints.pop((file.key, file.etag), None)
         self._unsaved[file.media_id, file.etag] = crc32
         if len(self._unsaved) > KEPT_CHECKSUMS:
@@ -81,19 +84,19 @@ class ChecksumLedger:
             self._saving = asyncio.create_task(self._save_soon(), name="checksums")
 
     def checkpoint(self, file: StoredFile) -> Checkpoint:
-        """How far a count came that was given up."""
+        """Returns how far an interrupted computation came."""
         return self._checkpoints.get((file.key, file.etag), Checkpoint())
 
     def leave(self, file: StoredFile, checkpoint: Checkpoint) -> None:
-        """Keep it for whoever comes back: a large file may take longer than a client waits."""
+        """Keep the checkpoint for a later request: a large file may take longer than a client waits."""
         if checkpoint.offset <= self.checkpoint(file).offset:
-            return  # another came further
+            return  # another request came further
         self._checkpoints[file.key, file.etag] = checkpoint
         if len(self._checkpoints) > KEPT_CHECKPOINTS:
             self._checkpoints.popitem(last=False)
 
     async def close(self) -> None:
-        """Save what is known, and end."""
+        """Save the remaining checksums, and end."""
         self._closing.set()
         if self._saving is not None:
             await self._saving
@@ -104,7 +107,7 @@ class ChecksumLedger:
             async with asyncio.timeout(FLUSH_AFTER_S):
                 await self._closing.wait()
         except TimeoutError:
-            pass  # the usual case: some have gathered
+            pass  # the usual case: several are saved together
         try:
             while self._unsaved:
                 batch = [Checksum(*key, crc32) for key, crc32 in list(self._unsaved.items())[:BATCH]]
@@ -114,23 +117,23 @@ class ChecksumLedger:
         except Exception as error:
             if not (database_is_away(error) or isinstance(error, (OSError, TimeoutError))):
                 raise
-            # They stay, and go with the next.
+            # The checksums are kept, and saved with the next ones.
             _log.warning("archive.checksums_not_saved", error_type=type(error).__name__)
         finally:
             self._saving = None
 
 
 class Counting:
-    """The checksums of one archive, counted as its headers and directory need them.
+    """The checksums of one archive, computed as its headers and directory need them.
 
-    Close it, also after a failure.
+    It must be closed, also after a failure.
     """
 
     def __init__(self, files: Sequence[StoredFile], *, ledger: ChecksumLedger, blocks: Blocks) -> None:
         self._files = files
         self._ledger = ledger
         self._blocks = blocks
-        # Copied: what the ledger has saved it forgets, and these files were read from the database before.
+        # A copy: the ledger drops what it has saved, and these files were read from the database earlier.
         self._counted = {
             index: crc32
             for index, file in enumerate(files)
@@ -147,16 +150,18 @@ class Counting:
     def begin(self, *, first: Iterable[int], afterwards: Sequence[int]) -> None:
         """Start to read.
 
-        first: files that are to be counted before their header is sent, in order. afterwards: those that
-        only the directory names. One file is counted ahead of the one being sent, so that a client that
-        leaves early has not had the whole gallery read.
+        first: files whose checksum is needed for their header, in order. afterwards: those whose checksum
+        only the directory needs. One file is read ahead of the one being sent, so that a client that leaves
+        early does not cause the whole gallery to be read.
         """
         self._first = iter(first)
         self._afterwards = afterwards
         self._go_on()
 
     async def of(self, index: int) -> int:
-        """A file's checksum, of one that is known or was announced. Raises what reading it does."""
+        """Returns the checksum of a file, which must be known or announced to `begin`. Raises what reading it
+        raises.
+        """
         while (crc32 := self._found(index)) is None:
             if self._ahead is not None:
                 await self._ahead
@@ -168,7 +173,7 @@ class Counting:
         return crc32
 
     async def of_blocks(self, index: int, blocks: Sequence[Block]) -> int:
-        """The same for a file that is all in memory, or on its way there."""
+        """As `of`, for a file whose blocks are all in memory, or being read."""
         crc32 = self._found(index)
         if crc32 is None:
             crc32 = 0
@@ -178,7 +183,7 @@ class Counting:
         return crc32
 
     async def close(self) -> None:
-        """Give up, and wait for the reads to end."""
+        """Cancel the reads, and wait for their end."""
         tasks = [task for task in (self._ahead, self._rest) if task is not None]
         for task in tasks:
             task.cancel()
@@ -187,7 +192,7 @@ class Counting:
     def _found(self, index: int) -> int | None:
         crc32 = self._counted.get(index)
         if crc32 is None and (crc32 := self._ledger.known(self._files[index])) is not None:
-            # Another archive came by meanwhile. Copied like the rest: the directory will ask for it again.
+            # Another archive computed it meanwhile. A copy, as above: the directory will need it again.
             self._counted[index] = crc32
         return crc32
 

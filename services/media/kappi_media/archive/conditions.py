@@ -1,4 +1,4 @@
-"""Which bytes of an archive a request is answered with. RFC 9110, 13 (preconditions) and 14 (ranges)."""
+"""Decides which bytes of an archive answer a request. RFC 9110, 13 (preconditions) and 14 (ranges)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kappi_chassis.storage.http_ranges import (
 
 
 class Outcome(NamedTuple):
-    """first, last: offsets of the bytes to send, both included; of no meaning without a body."""
+    """The answer. first, last: offsets of the bytes to send, both included; meaningless without a body."""
 
     status: Literal[200, 206, 304, 412, 416]
     first: int = 0
@@ -30,9 +30,10 @@ class Outcome(NamedTuple):
 
 
 def outcome(method: str, headers: Mapping[str, str], *, etag: str, size_bytes: int) -> Outcome:
-    """headers: by lower-case name. etag: bare, strong. A range without `If-Range` is one of these bytes.
+    """Returns the answer to a request. headers: by lower-case name. etag: bare, strong.
 
-    There is no Last-Modified, so conditions on dates are ignored, and an `If-Range` with one never holds.
+    Without `If-Range`, a range refers to the current bytes. There is no Last-Modified, so conditions on dates
+    are ignored, and an `If-Range` with a date never holds.
     """
     whole = Outcome(200, 0, size_bytes - 1)
     failed = failed_condition(headers, etag=etag, last_modified=None)

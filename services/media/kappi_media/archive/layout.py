@@ -1,4 +1,6 @@
-"""Where everything is in an archive: a pure function of its files, known before a byte of them is read."""
+"""The position of everything in an archive: a pure function of its files, known before any of their bytes is
+read.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ from kappi_media.archive.records import (
 from kappi_media.archive.times import EntryTime
 
 _FORMAT = b"kappi-archive-1"
-"""Part of every tag: another way to write the same files needs another one."""
+"""A part of every ETag: a change of the way in which files are written must change it."""
 
 
 class StoredFile(NamedTuple):
-    """The bytes behind an entry. etag: the store's. crc32: once somebody has read all of it."""
+    """The bytes of an entry. etag: the store's. crc32: None until the whole file has been read once."""
 
     media_id: UUID
     key: str
@@ -42,7 +44,7 @@ class ArchiveFile(NamedTuple):
 
 
 class Header(NamedTuple):
-    """The local header of a file, or the part of it that is asked for. number: of the file, from 0."""
+    """The local header of a file, or the requested part of it. number: of the file, from 0."""
 
     number: int
     skip: int
@@ -50,7 +52,7 @@ class Header(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Bytes of a file, from `start`."""
+    """The bytes of a file from `start`."""
 
     number: int
     start: int
@@ -66,7 +68,7 @@ class Listing(NamedTuple):
 
 
 class End(NamedTuple):
-    """What follows the directory, or a part of it."""
+    """The records after the directory, or a part of them."""
 
     skip: int
     take: int
@@ -76,7 +78,10 @@ Piece = Header | Data | Listing | End
 
 
 class ArchiveLayout:
-    """files: in the order of the archive. etag: bare; the same exactly if every byte is."""
+    """The layout of an archive. files: in the order of the archive.
+
+    etag: bare; two archives share it exactly if all their bytes are the same.
+    """
 
     def __init__(self, files: Sequence[ArchiveFile]) -> None:
         names = archive_names([file.filename for file in files])
@@ -105,7 +110,7 @@ class ArchiveLayout:
         return [entry.name.decode() for entry in self._entries]
 
     def pieces(self, first: int, last: int) -> Iterator[Piece]:
-        """What the bytes from `first` to `last`, both included, are made of, in order."""
+        """Yields the pieces that make up the bytes from `first` to `last`, both included, in order."""
         yield from self._file_pieces(first, last)
         yield from self._listing_pieces(first, last)
         end = self._listings[-1]
@@ -146,7 +151,7 @@ class ArchiveLayout:
     def _tag(self) -> str:
         digest = blake2b(_FORMAT, digest_size=16)
         for entry, stored in zip(self._entries, self.files, strict=True):
-            # The header tells name, size and time; the store's tag stands for the bytes.
+            # The header contains name, size and time; the store's ETag stands for the bytes.
             for part in (local_header(entry, 0), stored.key.encode(), stored.etag.encode()):
                 digest.update(len(part).to_bytes(4))
                 digest.update(part)
@@ -154,7 +159,7 @@ class ArchiveLayout:
 
 
 def _starts(begin: int, lengths: Iterable[int]) -> list[int]:
-    """Where each begins, and where the last ends."""
+    """Returns the start of each, and the end of the last."""
     starts = [begin]
     for length in lengths:
         starts.append(starts[-1] + length)
@@ -162,7 +167,7 @@ def _starts(begin: int, lengths: Iterable[int]) -> list[int]:
 
 
 def _touched(starts: Sequence[int], first: int, last: int) -> range:
-    """Indices of those that hold any byte from `first` to `last`."""
+    """Returns the indices of those that contain any byte from `first` to `last`."""
     if last < starts[0] or first >= starts[-1]:
         return range(0)
     return range(max(bisect_right(starts, first) - 1, 0), min(bisect_right(starts, last), len(starts) - 1))

@@ -1,4 +1,6 @@
-"""Names that every system can unpack: one path segment each, no two that any of them takes for the same."""
+"""File names that every system can unpack: one path segment each, and no two that any system treats
+as equal.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from kappi_chassis.storage.disposition import safe_filename
 
 _NAMELESS = "file"
 _FORBIDDEN_ON_WINDOWS = re.compile(r'[<>:"|?*]')
-# With any extension, or blanks before it: Windows opens a device for "con .jpg" too.
+# With any extension, or spaces before it: Windows opens a device for "con .jpg" too.
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE)
 
 
 def archive_names(filenames: Sequence[str]) -> list[str]:
-    """What the files are called in an archive, in the same order.
+    """Returns the names of the files in an archive, in the same order.
 
-    A name that is there already, in whatever case, becomes `name (2).jpg`. The first file of every name
-    keeps it, so a file that is really called `name (2).jpg` keeps that. The same list gives the same names.
+    A name that is already taken, in any case, becomes `name (2).jpg`. The first file of every name keeps it,
+    so a file that is really called `name (2).jpg` keeps that name. The same list gives the same names.
     """
     safe = [safe_name(filename) for filename in filenames]
     taken: set[str] = set()
@@ -32,8 +34,11 @@ def archive_names(filenames: Sequence[str]) -> list[str]:
 
 
 def safe_name(filename: str) -> str:
-    """One file's name: in NFC, not empty, without what Windows, macOS or Linux refuse; 250 bytes at most."""
-    # Composed before it is cut to length, and again because what was between two characters may be gone.
+    """Returns one file's name: in NFC, not empty, without what Windows, macOS or Linux refuse, and of at most
+    250 bytes.
+    """
+    # Composed before it is cut to length, and again because a character between two others may have been
+    # removed.
     name = safe_filename(_FORBIDDEN_ON_WINDOWS.sub("_", unicodedata.normalize("NFC", filename)))
     name = unicodedata.normalize("NFC", name).rstrip(". ") or _NAMELESS
     return f"_{name}" if _DEVICES.match(name) else name
@@ -56,5 +61,7 @@ def _numbered(name: str, taken: set[str], counts: dict[str, int]) -> str:
 
 
 def _likeness(name: str) -> str:
-    """The same for names that a file system without case or composition takes for one."""
+    """Returns a text that is the same for names that a file system without case or composition treats as
+    equal.
+    """
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())

@@ -1,4 +1,4 @@
-"""Bytes of stored files, several reads ahead of the client, in order and within a window."""
+"""Reads the bytes of stored files, several reads ahead of the client, in order and within a window."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from kappi_media.archive.layout import Data, End, Header, Listing, Piece, Stored
 
 READS_AHEAD = 4
 MAX_STEPS_AHEAD = 64
-"""Headers take no window, so their number needs a bound of its own."""
+"""Headers do not count against the window, so their number has a bound of its own."""
 _ATTEMPTS = 3
 _PAUSE_S = 0.3
 
 
 class ContentChanged(Exception):
-    """What the store has under a file's key is not what the archive was laid out for."""
+    """The object under a file's key is not the one that the archive was laid out for."""
 
 
 class Blocks:
-    """Reads ranges of stored files, and tries again what fails for a moment: a client's gigabytes hang on it.
+    """Reads ranges of stored files, and repeats a read that fails, because a client's download of gigabytes
+    depends on it.
 
     size_bytes: of one read, at most.
     """
@@ -33,7 +34,9 @@ class Blocks:
         self.size_bytes = size_bytes
 
     async def read(self, file: StoredFile, start: int, length: int) -> bytes:
-        """Exactly these bytes. Raises ContentChanged, ObjectMissing, StorageUnavailable, StorageRefused."""
+        """Returns exactly these bytes. Raises ContentChanged, ObjectMissing, StorageUnavailable,
+        StorageRefused.
+        """
         attempt = 1
         while True:
             try:
@@ -51,7 +54,7 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A part of a file that is being read, or was."""
+    """A part of a file that is being read, or has been."""
 
     number: int
     length: int
@@ -62,10 +65,10 @@ Step = Header | Block | Listing | End
 
 
 class ReadAhead:
-    """The pieces of an archive with their bytes under way, over file boundaries.
+    """The pieces of an archive with their reads under way, across file boundaries.
 
-    window_bytes: of what is read and not yet taken, in READS_AHEAD reads at most. Close it, also after a
-    failure.
+    window_bytes: the bytes that are read and not yet taken, in at most READS_AHEAD reads. It must be closed,
+    also after a failure.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class ReadAhead:
         self._next = next(self._pieces, None)
 
     def take(self) -> Step | None:
-        """The next step; None at the end."""
+        """Returns the next step; None at the end."""
         self._fill()
         if not self._queue:
             return None
@@ -93,7 +96,7 @@ class ReadAhead:
         return step
 
     def blocks_of(self, index: int) -> list[Block]:
-        """Those of the file that comes next, as far as they are under way."""
+        """Returns the blocks of the next file that are being read."""
         found = []
         for step in self._queue:
             if not isinstance(step, Block) or step.number != index:
@@ -102,7 +105,7 @@ class ReadAhead:
         return found
 
     async def close(self) -> None:
-        """Give up what is under way, and wait for it to end."""
+        """Cancel the reads, and wait for their end."""
         tasks = [step.body for step in self._queue if isinstance(step, Block)]
         self._queue.clear()
         for task in tasks:

@@ -1,7 +1,7 @@
 """The records of a ZIP file, byte for byte. Source: PKWARE's APPNOTE 6.3.10, Info-ZIP's extra field 0x5455.
 
-Every field is known before the file's bytes follow, so there are no data descriptors: several readers, the
-one that Macs open ZIPs with among them, do not understand them on stored files (ADR-0018).
+Every field is known before the file's bytes follow, so there are no data descriptors: several readers, among
+them the one with which Macs open ZIPs, do not understand them on stored files (ADR-0018).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kappi_media.archive.times import EntryTime
 
 MAX_32 = 0xFFFF_FFFF
-"""In a field of 32 bits it means: look into the Zip64 extra field. So it is no value itself."""
+"""In a field of 32 bits this value refers to the Zip64 extra field, so it is no value itself."""
 MAX_16 = 0xFFFF
 
 _LOCAL = struct.Struct("<IHHHIIIIHH")
@@ -31,7 +31,7 @@ _MODIFIED = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file as the archive tells of it. name: UTF-8."""
+    """A file as the archive describes it. name: UTF-8."""
 
     name: bytes
     size_bytes: int
@@ -43,7 +43,7 @@ class Entry:
 
 
 def local_header(entry: Entry, crc32: int) -> bytes:
-    """What stands before a file's bytes."""
+    """Returns the record before a file's bytes."""
     sizes: tuple[int, ...] = ()
     shown = entry.size_bytes
     if entry.is_large:
@@ -68,12 +68,12 @@ def local_header(entry: Entry, crc32: int) -> bytes:
 
 
 def local_header_bytes(entry: Entry) -> int:
-    """Length of the local header."""
+    """Returns the length of the local header."""
     return _LOCAL.size + len(entry.name) + _extra_bytes(entry, 2 * entry.is_large)
 
 
 def central_header(entry: Entry, crc32: int, *, offset: int) -> bytes:
-    """What the directory says of a file. offset: of its local header."""
+    """Returns the directory's record of a file. offset: of its local header."""
     wide: tuple[int, ...] = ()
     size = shown_offset = MAX_32
     if entry.is_large:
@@ -110,12 +110,12 @@ def central_header(entry: Entry, crc32: int, *, offset: int) -> bytes:
 
 
 def central_header_bytes(entry: Entry, *, offset: int) -> int:
-    """Length of the central header."""
+    """Returns the length of the central header."""
     return _CENTRAL.size + len(entry.name) + _extra_bytes(entry, 2 * entry.is_large + (offset >= MAX_32))
 
 
 def end_of_directory(*, entries: int, size_bytes: int, offset: int) -> bytes:
-    """The end of the archive. size_bytes, offset: of the directory."""
+    """Returns the end of the archive. size_bytes, offset: of the directory."""
     end = _END.pack(
         0x06054B50,
         0,

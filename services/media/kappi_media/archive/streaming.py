@@ -1,4 +1,6 @@
-"""An archive on its way to a client: constant memory, as fast as the client reads, never silently short."""
+"""Sends an archive to a client: in constant memory, at the client's speed, and never short without an
+error.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from kappi_media.archive.layout import ArchiveLayout, Data, End, Header, Listing
 from kappi_media.archive.reading import READS_AHEAD, Block, Blocks, ReadAhead
 
 GATHERED_BYTES = 64 * 1024
-"""The directory's records are small: they go out together."""
+"""The size up to which the small records of the directory are sent together."""
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -18,7 +20,7 @@ Write = Callable[[bytes], Awaitable[None]]
 class ArchiveStream:
     """The bytes from `first` to `last` of an archive, both included.
 
-    window_bytes: read from the store and not yet written; `READS_AHEAD` reads make it up.
+    The bytes that are read from the store and not yet written are limited to `READS_AHEAD` blocks.
     """
 
     def __init__(
@@ -37,11 +39,11 @@ class ArchiveStream:
         self._ledger = ledger
 
     async def send_to(self, write: Write) -> None:
-        """Write all of it; the next piece follows when `write` returns. Nothing is left behind, however it
-        ends.
+        """Write all of it; the next piece follows when `write` returns. All reads have ended when it returns
+        or raises.
 
-        Raises what `write` does, and ContentChanged, ObjectMissing, StorageUnavailable, StorageRefused: then
-        what was written is not the whole.
+        Raises what `write` raises, and ContentChanged, ObjectMissing, StorageUnavailable, StorageRefused:
+        then what was written is incomplete.
         """
         counting = Counting(self._layout.files, ledger=self._ledger, blocks=self._blocks)
         self._announce(counting)
@@ -87,7 +89,7 @@ class ArchiveStream:
         return await counting.of(index)
 
     def _announce(self, counting: Counting) -> None:
-        """Find out which files must be read before their header, or the directory, can be sent."""
+        """Find the files that must be read before their header, or the directory, can be sent."""
         files = self._layout.files
         first: list[int] = []
         afterwards: list[int] = []
@@ -99,7 +101,7 @@ class ArchiveStream:
                     headed.add(index)
                 case Data(index, _, length) if first and first[-1] == index:
                     if length == files[index].size_bytes <= self._window_bytes:
-                        first.pop()  # it is all in memory when its header is due
+                        first.pop()  # it is all in memory when its header is sent
                 case Listing(index) if index not in headed and not counting.knows(index):
                     afterwards.append(index)
         counting.begin(first=first, afterwards=afterwards)

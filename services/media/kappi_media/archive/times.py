@@ -1,7 +1,7 @@
-"""When a file in an archive was made.
+"""The time of a file in an archive.
 
-ZIP has two notations: a wall clock without a zone, for every reader, and an extra field with the instant,
-for those that know it. A reader that knows the instant shows it in its own zone.
+ZIP has two notations: local time without a zone, for every reader, and an extra field with the instant, for
+readers that support it. Such a reader shows the instant in its own zone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ _INSTANTS = range(-(1 << 31), 1 << 31)
 
 
 class EntryTime(NamedTuple):
-    """dos: date << 16 | time, to two seconds. instant: seconds since the epoch; None where not known."""
+    """A time in both notations. dos: date << 16 | time, to two seconds. instant: seconds since the epoch;
+    None when it is not known.
+    """
 
     dos: int
     instant: int | None
@@ -29,10 +31,11 @@ def entry_time(
     kind: Literal["image", "video"] | None,
     created_at: datetime,
 ) -> EntryTime:
-    """offset_minutes: east of UTC, where the device wrote it down.
+    """Returns the time of a file. offset_minutes: east of UTC, if the device recorded it.
 
-    A picture without it says what its camera's clock showed, not when that was: it gets no instant, so that
-    everybody sees the camera's time. Films keep UTC. Without any time it is the upload's.
+    A picture without an offset records what its camera's clock showed, not the instant: it gets no instant,
+    so that every reader shows the camera's time. Films keep UTC. A file without any time gets the time of its
+    upload.
     """
     if taken_at is None:
         return EntryTime(_dos(created_at.astimezone(UTC)), _instant(created_at))

@@ -1,1 +1,1 @@
-"""Puts the media service together."""
+"""Builds the media service from its settings and dependencies."""

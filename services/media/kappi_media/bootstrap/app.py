@@ -1,4 +1,4 @@
-"""The HTTP side of the media service."""
+"""Builds the HTTP side of the media service."""
 
 from __future__ import annotations
 
@@ -87,9 +87,12 @@ def build_app(
     recorder: AccessRecorder | None = None,
     wake_mover: Callable[[], None] = lambda: None,
 ) -> App:
-    """The service's HTTP side. make, facts, archives, copies, and what `pictures` decodes with: closed by the
-    caller, after the last call. recorder: what notes accesses; without one none is noted. wake_mover:
-    tells it that there is something to move."""
+    """Returns the HTTP side of the service.
+
+    make, facts, archives, copies, and the decoding of `pictures`: closed by the caller, after the last call.
+    recorder: records accesses; without one, none is recorded. wake_mover: wakes the mover when a move was
+    requested.
+    """
     tokens = TokenVerifier(JwksSource(deps.grant_keys), issuer=GRANT_ISSUER, audience=GRANT_AUDIENCE)
     gate = GrantGate(GrantVerifier(tokens, clock=deps.clock), clock=deps.clock)
     on_request = RenditionUrls(
@@ -105,7 +108,7 @@ def build_app(
     )
     tier = build_tier(deps)
     app = create_app(title="Media", description="Uploads, items, renditions and downloads.")
-    # Routes are tried in this order: the hottest first.
+    # Routes are matched in this order: the most frequent first.
     copies = copies or build_copies(deps)
     recorder = recorder or CountNothing()
     _view(deps, settings, facts, copies, gate=gate, tier=tier, urls=urls, recorder=recorder).register(app)
@@ -142,7 +145,7 @@ def build_app(
         token = settings.store_events_token.get_secret_value()
         StoreEventApi(build_arrivals(deps), token=token).register(app)
     add_components(app)
-    # Whoever waits for a decoder must not keep those out who only look at a page.
+    # Requests that wait for a decoder must not keep out requests for pages.
     return behind(
         lambda raw_path: leads_to_rendition(raw_path) or leads_to_post_picture(raw_path),
         Edge(app, max_in_flight=settings.max_rendition_requests),

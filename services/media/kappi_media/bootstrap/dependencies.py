@@ -1,4 +1,4 @@
-"""The parts that the use cases of the media service need."""
+"""The dependencies of the media service's use cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from kappi_media.single_flight import SingleFlight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies(ServiceDependencies):
-    """grant_keys, account_keys: the published keys of grants and of access tokens.
+    """The dependencies of the use cases. grant_keys, account_keys: the published keys of grants and of access
+    tokens.
+
     joins, hashing: work under way on the parts and bytes of uploads, see `Multiparts` and `CompleteUpload`.
     """
 

@@ -1,4 +1,4 @@
-"""The use cases, given their collaborators. A test builds one of them on its own `Dependencies`."""
+"""Builds the use cases with their dependencies. A test builds one of them on its own `Dependencies`."""
 
 from __future__ import annotations
 
@@ -51,12 +51,15 @@ from kappi_media.use_cases.store_notifications import CompleteArrivals
 from kappi_media.use_cases.tag_originals import TagOriginal
 
 TICK_LOOKS_BACK = timedelta(hours=6)
-"""Beyond an upload's lifetime, for items without facts; `python -m kappi_media.tagging fill` looks at all."""
+"""The time that a tick looks back, beyond an upload's lifetime, for items without facts. `python -m
+kappi_media.tagging fill` covers all items.
+"""
 
 
 def build_copies(deps: Dependencies, find: FindLocation = find_location) -> GpsFreeCopies:
-    """What makes copies of originals that do not tell where they were made. find: a confined one to serve
-    with."""
+    """Returns the maker of copies without the place where the originals were made. find: a confined one in
+    production.
+    """
     return GpsFreeCopies(
         GpsFreeQueries(deps.database),
         find=find,
@@ -73,7 +76,9 @@ def build_archives(
     *,
     store: ObjectStore | None = None,
 ) -> Archives:
-    """Galleries as ZIPs. store: with connections of its own, so that archives keep nobody waiting."""
+    """Returns the sender of archives. store: with connections of its own, so that archives delay no other
+    request.
+    """
     return Archives(
         ArchiveQueries(deps.database),
         view=ViewQueries(deps.database),
@@ -85,22 +90,22 @@ def build_archives(
 
 
 def build_tier(deps: Dependencies) -> GoverningTier:
-    """Which rules apply to whose galleries."""
+    """Returns the look-up of the rules that apply to a gallery."""
     return GoverningTier(TierQueries(deps.database), clock=deps.clock)
 
 
 def build_multiparts(deps: Dependencies) -> Multiparts:
-    """The store's side of uploads in parts."""
+    """Returns the store's side of multipart uploads."""
     return Multiparts(MultipartQueries(deps.database), store=deps.store, joins=deps.joins, clock=deps.clock)
 
 
 def build_reservation(deps: Dependencies, settings: MediaSettings) -> QuotaReservation:
-    """What has a promise tried again where that helps."""
+    """Returns the reservation of uploads, which repeats a reservation after removing its obstacle."""
     return QuotaReservation(deps.outbox, url_lifetime=settings.upload_url_lifetime, clock=deps.clock)
 
 
 def build_complete(deps: Dependencies) -> CompleteUpload:
-    """What makes an upload an item, whoever says that its bytes are there."""
+    """Returns the completion of uploads, which all ways of completing share."""
     return CompleteUpload(
         UploadQueries(deps.database),
         completion=CompletionQueries(deps.database),
@@ -114,12 +119,12 @@ def build_complete(deps: Dependencies) -> CompleteUpload:
 
 
 def build_arrivals(deps: Dependencies) -> CompleteArrivals:
-    """What the store's own notifications lead to."""
+    """Returns the completion of uploads from the store's notifications."""
     return CompleteArrivals(ArrivalQueries(deps.database), complete=build_complete(deps))
 
 
 def build_facts(deps: Dependencies, settings: MediaSettings) -> FactsFromTags:
-    """What fills items from their originals' tags."""
+    """Returns the filling of items from their originals' tags."""
     return FactsFromTags(
         TagQueries(deps.database),
         store=deps.store,
@@ -129,7 +134,7 @@ def build_facts(deps: Dependencies, settings: MediaSettings) -> FactsFromTags:
 
 
 def build_accesses(deps: Dependencies, settings: MediaSettings, counter: AccessCounter) -> AccessFlush:
-    """What writes counted accesses down."""
+    """Returns the writer of counted accesses."""
     return AccessFlush(
         counter,
         accesses=AccessQueries(deps.database),
@@ -141,7 +146,7 @@ def build_accesses(deps: Dependencies, settings: MediaSettings, counter: AccessC
 
 
 def build_mover(deps: Dependencies, store: ObjectStore | None = None) -> Mover:
-    """What carries out moves. store: with connections of its own, so that copies keep no request waiting."""
+    """Returns the mover. store: with connections of its own, so that copies delay no request."""
     return Mover(
         MoveQueries(deps.database),
         store=store or deps.store,
@@ -151,7 +156,7 @@ def build_mover(deps: Dependencies, store: ObjectStore | None = None) -> Mover:
 
 
 def tick_steps(deps: Dependencies, settings: MediaSettings) -> list[BeforeSweep]:
-    """What a tick does before it sweeps uploads that nobody completed."""
+    """Returns the steps of a tick before its sweep of uncompleted uploads."""
     arrivals, facts = build_arrivals(deps), build_facts(deps, settings)
 
     async def complete_overlooked(as_of: datetime) -> None:
@@ -177,7 +182,7 @@ def tick_steps(deps: Dependencies, settings: MediaSettings) -> list[BeforeSweep]
 def build_renditions(
     deps: Dependencies, rendering: Rendering, bounds: WaitingBounds = DEFAULT_BOUNDS
 ) -> MakeRendition:
-    """What makes a rendition that a request waits for. bounds: of the requests."""
+    """Returns the maker of requested renditions. bounds: of the requests."""
     return MakeRendition(
         RenditionQueries(deps.database),
         maker=RenditionMaker(rendering=rendering, store=deps.store),
@@ -189,7 +194,7 @@ def build_renditions(
 
 
 def build_post_pictures(deps: Dependencies, settings: MediaSettings, decoding: Decoding) -> StorePostPicture:
-    """What stores the pictures of posts."""
+    """Returns the storing of posts' pictures."""
     return StorePostPicture(
         PostPictureQueries(deps.database),
         store=deps.store,
@@ -201,7 +206,7 @@ def build_post_pictures(deps: Dependencies, settings: MediaSettings, decoding: D
 
 
 def build_scan(deps: Dependencies, settings: MediaSettings) -> ScanOriginal | None:
-    """The virus scanner's step, where the settings name a scanner."""
+    """Returns the virus scan; None when the settings name no scanner."""
     if settings.clamd_address is None:
         return None
     clamd = Clamd(ClamdAddress.parse(settings.clamd_address), timeout=settings.clamd_patience)
@@ -215,7 +220,7 @@ def build_scan(deps: Dependencies, settings: MediaSettings) -> ScanOriginal | No
 
 
 def probe_limits(settings: MediaSettings) -> ProbeLimits:
-    """What of a file's header decides whether it is taken."""
+    """Returns the limits of a file's header above which the file is rejected."""
     return ProbeLimits(
         max_pixels=settings.max_picture_pixels,
         max_video_pixels=settings.max_video_pixels,
@@ -234,7 +239,7 @@ def build_worker(
     write_tags: bool = False,
     scan: ScanOriginal | None = None,
 ) -> UploadWorker:
-    """What works on completed uploads. budget: that of the decoders."""
+    """Returns the worker for completed uploads. budget: that of the decoders."""
     process = ProcessUpload(
         ProcessingQueries(deps.database),
         outbox=deps.outbox,

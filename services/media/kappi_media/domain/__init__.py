@@ -1,1 +1,1 @@
-"""The media service's domain: values and rules, without I/O."""
+"""The domain of the media service: values and rules, without I/O."""

@@ -1,4 +1,4 @@
-"""What becomes of each item that one call changes."""
+"""The outcome of each item that one call changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is declared as, and which declarations are taken."""
+"""The declared type of a file, and which declared types are accepted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _BY_EXTENSION: Final = {fmt.value.extension: fmt for fmt in MediaFormat} | _MORE
 
 
 def content_type_of(declared: str | None, *, filename: str, found: MediaFormat | None) -> str:
-    """As declared, else by the name's extension, else by the content; empty where nothing tells."""
+    """Returns the declared type, else the type of the name's extension, else of the content; empty when none
+    is known.
+    """
     if declared is not None:
         return declared
     named = _BY_EXTENSION.get(PurePosixPath(filename).suffix.lower()) or found
@@ -31,7 +33,7 @@ def content_type_of(declared: str | None, *, filename: str, found: MediaFormat |
 
 @lru_cache(maxsize=256)
 def is_taken(content_type: str) -> bool:
-    """Whether files of a declared type are taken at all."""
+    """Returns whether files of a declared type are accepted."""
     fmt = format_of(content_type)
     if fmt is None or not is_supported(fmt):
         return False

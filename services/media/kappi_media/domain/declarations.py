@@ -1,4 +1,4 @@
-"""What a client declares of a file: the fields, their types and their bounds."""
+"""The fields with which a client declares a file, their types and their bounds."""
 
 from __future__ import annotations
 

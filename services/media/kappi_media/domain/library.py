@@ -1,4 +1,4 @@
-"""What can be asked of an account's library, and where on the map it is looked for. Free of I/O."""
+"""The filters and orders of an account's library, and the map squares of its lists. Without I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ EARTH_RADIUS_KM: Final = 6371.0088
 MAX_WITHIN_KM: Final = 1_000.0
 KM_PER_DEGREE: Final = EARTH_RADIUS_KM * math.pi / 180
 CELL_SIZES_DEG: Final = (2.8125, 0.3515625, 0.0439453125)
-"""Of the squares that items with coordinates are listed by, as `library_cells` in the database draws them."""
+"""The sizes of the squares that items with coordinates are listed by, as `library_cells` in the database
+defines them.
+"""
 MAX_CELLS: Final = 64
 MAX_MONTHS: Final = 128
 EVERY_PLACED: Final = "placed"
@@ -24,7 +26,7 @@ EVERY_PLACED: Final = "placed"
 
 
 class Order(Enum):
-    """Of a library's page. The value is what callers write."""
+    """The order of a library's page. The value is the public name."""
 
     NEWEST_TAKEN = "-taken_at"
     OLDEST_TAKEN = "taken_at"
@@ -37,7 +39,7 @@ class Order(Enum):
 
     @property
     def other_column(self) -> str:
-        """What it does not sort by."""
+        """Returns the time column that the order does not sort by."""
         return "created_at" if self.column == "taken_at" else "taken_at"
 
     @property
@@ -46,14 +48,14 @@ class Order(Enum):
 
 
 class Position(NamedTuple):
-    """Where in its order an item stands; a page goes on after it."""
+    """The position of an item in an order; a page continues after it."""
 
     at: datetime
     item_id: UUID
 
 
 class Box(NamedTuple):
-    """Degrees. west > east: it crosses the 180th meridian."""
+    """A box in degrees. west > east: it crosses the 180th meridian."""
 
     west: float
     south: float
@@ -62,7 +64,7 @@ class Box(NamedTuple):
 
 
 class Circle(NamedTuple):
-    """Around a point, on the ground."""
+    """A circle around a point, measured on the ground."""
 
     latitude: float
     longitude: float
@@ -70,8 +72,8 @@ class Circle(NamedTuple):
 
     @property
     def box(self) -> Box:
-        """The smallest that holds it; around a pole it has every longitude."""
-        reach = self.within_km * 1.000001 / KM_PER_DEGREE  # rounding must not cut the rim off
+        """Returns the smallest box that contains the circle; around a pole it spans every longitude."""
+        reach = self.within_km * 1.000001 / KM_PER_DEGREE  # rounding must not exclude the edge
         south, north = self.latitude - reach, self.latitude + reach
         if south <= -90 or north >= 90:
             return Box(-180.0, max(south, -90.0), 180.0, min(north, 90.0))
@@ -81,7 +83,7 @@ class Circle(NamedTuple):
 
 
 class Span(NamedTuple):
-    """From an instant on, before another; None: without an end."""
+    """The time from an instant, inclusive, to another, exclusive; None: without that end."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -92,7 +94,9 @@ ALWAYS: Final = Span()
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Items of one account that have all of these. tags, place, text: as written; they match folded."""
+    """The filters of a search: items of one account that match all. tags, place, text: as written; they match
+    folded.
+    """
 
     owner_id: AccountId
     tags: tuple[str, ...] = ()
@@ -106,18 +110,22 @@ class Filters:
     box: Box | None = None
 
     def span_of(self, column: str) -> Span:
-        """column: `taken_at` or `created_at`."""
+        """Returns the span of a column. column: `taken_at` or `created_at`."""
         return self.taken if column == "taken_at" else self.uploaded
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The lists that hold all items with coordinates in the area asked for; none without an area."""
+        """Returns the lists that contain all items with coordinates in the requested area; none without an
+        area.
+        """
         boxes = [*([self.circle.box] if self.circle else []), *([self.box] if self.box else [])]
         return min((cells_over(box) for box in boxes), key=_fineness, default=())
 
 
 def cells_over(box: Box) -> tuple[str, ...]:
-    """The smallest squares of which few enough cover the box; the list of all items where it is too large."""
+    """Returns the smallest squares of which at most `MAX_CELLS` cover the box; for a larger box, the list of
+    all items with coordinates.
+    """
     for level, size in reversed(tuple(enumerate(CELL_SIZES_DEG, start=1))):
         rows = range(math.floor((box.south + 90) / size), math.floor((box.north + 90) / size) + 1)
         columns = tuple(_columns(box, size))
@@ -127,7 +135,9 @@ def cells_over(box: Box) -> tuple[str, ...]:
 
 
 def months_over(column: str, span: Span) -> tuple[str, ...]:
-    """The lists of the months, in UTC, that a span with two ends touches; none where these are too many."""
+    """Returns the lists of the months, in UTC, that a span with two ends touches; none when they are too
+    many.
+    """
     if span.start is None or span.end is None:
         return ()
     first, last = _month(span.start), _month(span.end - timedelta(microseconds=1))
@@ -142,7 +152,7 @@ def _month(at: datetime) -> int:
 
 
 def _columns(box: Box, size: float) -> Iterator[int]:
-    """Numbered from the 180th meridian on, around the world."""
+    """Yields the numbers of the columns, counted from the 180th meridian around the world."""
     around = round(360 / size)
     first, last = math.floor((box.west + 180) / size), math.floor((box.east + 180) / size)
     if box.west > box.east:
@@ -152,7 +162,7 @@ def _columns(box: Box, size: float) -> Iterator[int]:
 
 
 def _fineness(cells: tuple[str, ...]) -> tuple[int, int]:
-    """Sorts covers by how little they hold: the finer squares first, then the fewer."""
+    """Returns a sorting key of covers: the finer squares first, then the fewer."""
     level = 0 if cells == (EVERY_PLACED,) else int(cells[0].split(":")[1])
     return -level, len(cells)
 

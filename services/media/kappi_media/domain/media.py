@@ -1,4 +1,4 @@
-"""What an upload and an item are, free of I/O."""
+"""Uploads and items, without I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ItemStatus = Literal["processing", "ready", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the uploader says about a file. attributes: any JSON object."""
+    """The uploader's description of a file. attributes: any JSON object."""
 
     caption: str | None = None
     tags: tuple[str, ...] = ()
@@ -37,11 +37,10 @@ class Description:
 
 
 class Upload(NamedTuple):
-    """A promise of one object. size_bytes, content_type, sha256 (raw digest): as declared.
+    """A reservation of one object. size_bytes, content_type, sha256 (raw digest): as declared.
 
-    part_size_bytes: None for one PUT. multipart_id: the store's, once the upload has begun there.
-
-    A tuple, as `Item` is: a hundred are made for one request, at a third of a frozen dataclass's price.
+    part_size_bytes: None for one PUT. multipart_id: the store's, once the upload has begun there. It is a
+    tuple, as `Item` is: a hundred are made for one request, at a third of the cost of a frozen dataclass.
     """
 
     id: UploadId
@@ -59,33 +58,35 @@ class Upload(NamedTuple):
     multipart_id: str | None = None
 
     def is_open(self, now: datetime) -> bool:
-        """Whether bytes may still come for it."""
+        """Returns whether bytes may still arrive for it."""
         return self.state == "pending" and now < self.expires_at
 
 
 class DeclaredUpload(NamedTuple):
-    """An upload about to be promised, with what was said about its content."""
+    """An upload about to be reserved, with the description of its content."""
 
     upload: Upload
     description: Description
 
 
 class ReservationBudget(NamedTuple):
-    """What may be promised and not completed at once."""
+    """The files and bytes that may be reserved and not completed at the same time."""
 
     files: int
     bytes: int
 
 
 class ReservationBudgets(NamedTuple):
-    """address: of one client address, over all anonymous galleries. gallery: of one anonymous gallery."""
+    """The budgets. address: of one client address, over all anonymous galleries. gallery: of one anonymous
+    gallery.
+    """
 
     address: ReservationBudget
     gallery: ReservationBudget
 
 
 class Charge(NamedTuple):
-    """Bytes an account is charged for: reserved by pending uploads, used by items."""
+    """The bytes an account is charged for: reserved by pending uploads, used by items."""
 
     reserved_bytes: int
     used_bytes: int
@@ -94,13 +95,13 @@ class Charge(NamedTuple):
 class Item(NamedTuple):
     """A completed upload: a picture or a film of a gallery.
 
-    width, height: pixels as displayed; None, as kind and the rest, until probed. version: grows with every
-    change, and is the sequence of the item's events. renditions: sizes that are in the store as JPEG.
-    placeholder: ThumbHash. sha256: raw digest, None where neither the client declared it nor the store knew
-    it. The fields from codec on are as read in the file: taken_offset_minutes east of UTC, camera
+    width, height: pixels as displayed; None, like kind and the other facts, until probed. version: grows with
+    every change, and is the sequence of the item's events. renditions: sizes that are stored as JPEG.
+    placeholder: ThumbHash. sha256: raw digest, None when neither the client declared it nor the store
+    computed it. The fields from codec on are as read from the file: taken_offset_minutes east of UTC, camera
     {make, model}, gps {latitude, longitude, altitude}. live_partner_id: the other half of a Live Photo.
     folder: of its objects, part of their keys. told_by_file: whether its caption, and which of its tags, were
-    read in the file and not written by people here; {caption, tags}.
+    read from the file and not written by people here; {caption, tags}.
     """
 
     id: MediaId
@@ -135,17 +136,17 @@ class Item(NamedTuple):
 
 
 class ServedVariant(Enum):
-    """What somebody who may have originals gets for one."""
+    """What is served for an original to a viewer that may have originals."""
 
     ORIGINAL = auto()
     UNCHANGED = auto()
-    """The original, because it does not tell where it was made."""
+    """The original, because it contains no place."""
     LOCATION_FREE = auto()
-    """Its copy that does not tell where it was made."""
+    """The copy without the place."""
     NOTHING_YET = auto()
-    """That copy is still to be made, or the original to be checked."""
+    """Nothing yet: the copy is still to be made, or the original to be checked."""
     NOTHING = auto()
-    """That copy cannot be made."""
+    """Nothing: the copy cannot be made."""
 
 
 UNMADE = frozenset({ServedVariant.NOTHING_YET, ServedVariant.NOTHING})
@@ -153,9 +154,9 @@ UNMADE = frozenset({ServedVariant.NOTHING_YET, ServedVariant.NOTHING})
 
 @dataclass(frozen=True, slots=True)
 class GalleryContents:
-    """A gallery as this service knows it. version: grows with every change of its items.
+    """A gallery as this service records it. version: grows with every change of its items.
 
-    item_count: items people see, so without rejected ones. deleted: a tombstone.
+    item_count: visible items, without rejected ones. deleted: a tombstone.
     """
 
     version: int
@@ -167,12 +168,14 @@ NO_CONTENTS = GalleryContents(version=0, item_count=0, deleted=False)
 
 
 def start_of_bucket(now: datetime, bucket: timedelta) -> datetime:
-    """The latest multiple of `bucket` since the epoch that is not after `now`; aware, UTC."""
+    """Returns the latest multiple of `bucket` since the epoch that is not after `now`; aware, UTC."""
     seconds = int(bucket.total_seconds())
     return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)
 
 
 def url_lifetime_left(expires_at: datetime, *, now: datetime, lifetime: timedelta) -> timedelta:
-    """How long a signed upload made now may live, in whole seconds: not past its upload's `expires_at`."""
+    """Returns the lifetime of a signed upload made now, in whole seconds: not beyond its upload's
+    `expires_at`.
+    """
     left = min(lifetime, expires_at - now)
     return timedelta(seconds=max(1, int(left.total_seconds())))

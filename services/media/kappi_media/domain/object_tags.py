@@ -1,4 +1,4 @@
-"""An original's facts as tags of its object: what is written, and what is believed of what is read.
+"""The facts of an original as tags of its object: how they are written, and how read tags are checked.
 
 Only the standard library and `kappi_mediameta`: the function that runs at the store packs this file. Tags are
 untrusted: whoever may tag objects of the bucket can write anything there.
@@ -27,12 +27,12 @@ _KINDS: Final[Mapping[str, MediaKind]] = {"image": "image", "video": "video"}
 
 
 class TagsUnreadable(Exception):
-    """There are tags of ours, and they are not what Kappi writes."""
+    """There are Kappi tags, but not as Kappi writes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedFacts:
-    """width, height: pixels as displayed. duration_ms: None for what does not move."""
+    """Facts in tags. width, height: pixels as displayed. duration_ms: None for a still picture."""
 
     kind: MediaKind
     width: int
@@ -50,7 +50,7 @@ def tags_of(facts: TaggedFacts) -> dict[str, str]:
 
 
 def facts_of(tags: Mapping[str, str]) -> TaggedFacts | None:
-    """None where nobody wrote them yet. Raises TagsUnreadable."""
+    """Returns the facts; None when they were not written yet. Raises TagsUnreadable."""
     if not tags.keys() & {KIND, WIDTH, HEIGHT, DURATION_MS}:
         return None
     kind = _KINDS.get(tags.get(KIND, ""))
@@ -67,9 +67,10 @@ def facts_of(tags: Mapping[str, str]) -> TaggedFacts | None:
 
 
 def with_facts(tags: Mapping[str, str], facts: TaggedFacts) -> dict[str, str] | None:
-    """An object's tags with the facts among them, others' kept; None where they say so already.
+    """Returns an object's tags with the facts added and other tags kept; None when the facts are already
+    there.
 
-    Raises TagsUnreadable when others' leave no room.
+    Raises TagsUnreadable when the other tags leave no room.
     """
     others = {name: value for name, value in tags.items() if name not in {KIND, WIDTH, HEIGHT, DURATION_MS}}
     wanted = {**others, **tags_of(facts)}

@@ -1,4 +1,4 @@
-"""Whose share of the decoders a piece of work takes, and how much of them each has had lately."""
+"""The parties whose work shares the decoders, and how much decoder time each has used recently."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ _COMMON: Final[tuple[Party, ...]] = (0,)
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """tenant: the account that owns the gallery, or the gallery itself where it is anonymous. address: of the
-    client, where it is known. Work that names neither shares with all other such work."""
+    """The parties of a piece of work. tenant: the account that owns the gallery, or the gallery itself if it
+    is anonymous. address: of the client, where known.
+
+    Work that names neither shares with all other such work.
+    """
 
     tenant: UUID | None = None
     address: int | None = None
@@ -33,7 +36,7 @@ class Share:
 
 
 def address_party(address_id: AddressId) -> int:
-    """The number that stands for an address: 64 bits, signed, as PostgreSQL has them."""
+    """Returns the number that stands for an address: 64 bits, signed, as in PostgreSQL."""
     return int.from_bytes(address_id.bytes[:8], "big", signed=True)
 
 
@@ -47,10 +50,11 @@ class _Bucket:
 
 
 class DecoderBudget:
-    """Seconds for which decoders were held for each party: leaky buckets, in bounded memory.
+    """The decoder seconds of each party: leaky buckets, in bounded memory.
 
-    seconds: that an anonymous gallery, and a client of such, may take within `window` before its work waits
-    for that of others. It comes back evenly. max_parties: the longest unchanged is forgotten first.
+    seconds: the time that an anonymous gallery, and its client, may use within `window` before its work waits
+    for that of others. It is restored evenly. max_parties: beyond it, the party unchanged for longest is
+    dropped.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class DecoderBudget:
             self._buckets.popitem(last=False)
 
     def spent(self, share: Share) -> tuple[float, float]:
-        """Seconds of the party that had most, and of the one that had least."""
+        """Returns the seconds of the party that used most, and of the one that used least."""
         now = self._monotonic()
         levels = [self._level(party, now) for party in share.parties]
         return max(levels), min(levels)
@@ -85,7 +89,7 @@ class DecoderBudget:
         return share.anonymous and self.spent(share)[0] > self.seconds
 
     def levels(self) -> Mapping[Party, float]:
-        """Seconds by party, without those that have all of them back."""
+        """Returns the seconds by party, without those that are fully restored."""
         now = self._monotonic()
         known = {party: self._level(party, now) for party in self._buckets}
         for party in [party for party, level in known.items() if not level]:

@@ -1,8 +1,8 @@
-"""What a store tells of its objects, read into the originals that arrived.
+"""Parses a store's messages about its objects into the originals that arrived.
 
-The standard library only: the function that runs at the store packs this file. Forms: S3 event messages (of
-AWS, MinIO and Versity: "Event message structure" in the S3 user guide), the test message S3 sends when a
-notification is set up, and the messages of SeaweedFS's filer.
+It imports only the standard library, because the function that runs at the store packs this file. Formats: S3
+event messages (of AWS, MinIO and Versity: "Event message structure" in the S3 user guide), the test message
+S3 sends when a notification is configured, and the messages of SeaweedFS's filer.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _FILER_PATH: Final = re.compile(r"/buckets/([^/]+)/(.+?)(?:\.versions(?:/v_[0-9a
 
 
 class UnreadableStoreEvent(Exception):
-    """The message is in no form known here: the sender is set up wrongly, or newer than this."""
+    """The message has no known format: the sender is configured wrongly, or newer than this service."""
 
 
 class Arrival(NamedTuple):
-    """An original came to be under its key."""
+    """An original was stored under its key."""
 
     bucket: str
     gallery_id: UUID
@@ -37,25 +37,27 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoreMessage:
-    """arrivals: in the order told, each once. ignored: records about anything else."""
+    """The content of a message. arrivals: in the order of the message, each once. ignored: records about
+    other things.
+    """
 
     arrivals: tuple[Arrival, ...]
     ignored: int
 
 
 def read_message(body: bytes) -> StoreMessage:
-    """A message as the store sent it. Raises UnreadableStoreEvent."""
+    """Returns the content of a message as the store sent it. Raises UnreadableStoreEvent."""
     if len(body) > MAX_MESSAGE_BYTES:
         raise UnreadableStoreEvent(f"more than {MAX_MESSAGE_BYTES} bytes")
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError) as error:  # what is no UTF-8 is a ValueError, too
+    except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError, too
         raise UnreadableStoreEvent("no JSON") from error
     return understand(document)
 
 
 def understand(document: object) -> StoreMessage:
-    """The same of a message that is parsed already. Raises UnreadableStoreEvent."""
+    """As `read_message`, of a message that is already parsed. Raises UnreadableStoreEvent."""
     if not isinstance(document, dict):
         raise UnreadableStoreEvent("no JSON object")
     if document.get("Event") == "s3:TestEvent":
@@ -76,7 +78,10 @@ def _message(found: list[Arrival | None]) -> StoreMessage:
 
 
 def _of_record(record: Any) -> Arrival | None:
-    """None for what is no original's arrival. Raises UnreadableStoreEvent for what is no S3 event record."""
+    """Returns None for a record that is not the arrival of an original.
+
+    Raises UnreadableStoreEvent for one that is not an S3 event record.
+    """
     try:
         name = record["eventName"].removeprefix("s3:")
         bucket = record["s3"]["bucket"]["name"]
@@ -87,12 +92,15 @@ def _of_record(record: Any) -> Arrival | None:
         raise UnreadableStoreEvent("a record names no object")
     if not name.startswith("ObjectCreated:"):
         return None
-    # S3 writes keys as in a form. Ours hold nothing that this would change, whoever leaves it out.
+    # S3 encodes keys as in a form. Kappi's keys contain nothing that decoding would change, so stores that do
+    # not encode are read correctly too.
     return _arrival(bucket, unquote_plus(key))
 
 
 def _of_filer(event_type: str, path: str) -> Arrival | None:
-    """In a versioned bucket an object is a folder, and there once the folder is told which is the newest."""
+    """Returns the arrival, or None. In a versioned bucket an object is a folder; it exists once an event of
+    the folder names the newest version.
+    """
     place = _FILER_PATH.fullmatch(path)
     if place is None or event_type not in {"create", "update"}:
         return None
@@ -105,6 +113,6 @@ def _arrival(bucket: str, key: str) -> Arrival | None:
 
 
 def originals(message: StoreMessage) -> Iterator[tuple[str, str]]:
-    """Bucket and key of each."""
+    """Yields the bucket and key of each arrival."""
     for bucket, gallery_id, media_id in message.arrivals:
         yield bucket, f"galleries/{gallery_id}/{media_id}/original"

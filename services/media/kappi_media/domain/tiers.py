@@ -1,4 +1,4 @@
-"""What a tier allows, and what holds until the identity service said otherwise. Free of I/O."""
+"""The rules of a tier, and the rules that apply until the identity service has published any. Without I/O."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from kappi_contracts.tiers import DEFAULT_TIER, TIER_SEEDS
 
 GRID_HEIGHT_PX, SCREEN_HEIGHT_PX = 400, 2048
 GRID_SIZE = str(GRID_HEIGHT_PX)
-"""The rendition every item gets at once: making it is what proves that a file can be decoded."""
+"""The rendition that every item gets at once: making it proves that the file can be decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TierRules:
-    """One tier. rendition_sizes: heights in pixels. quota_bytes: of one account; None for no limit."""
+    """The rules of one tier. rendition_sizes: heights in pixels. quota_bytes: of one account; None for no
+    limit.
+    """
 
     name: str
     rendition_sizes: tuple[int, ...]
@@ -26,23 +28,26 @@ class TierRules:
 
     @cached_property
     def sizes(self) -> frozenset[str]:
-        """The sizes as they are asked for."""
+        """Returns the sizes by their public names."""
         return frozenset(map(str, self.rendition_sizes))
 
     def allows(self, size: str) -> bool:
-        """Whether a rendition of this size can be had: a height of the tier, or a cover both of whose sides
-        are, which bounds how many there can be of one item."""
+        """Returns whether the tier has a rendition of this size: a height of the tier, or a cover both of
+        whose sides are heights of the tier. This bounds the number of renditions of one item.
+        """
         return self.sizes.issuperset(size.split("x"))
 
     @cached_property
     def of_shared(self) -> TierRules:
-        """The same for a shared gallery: with any tier viewers have a size for a grid, one for a screen."""
+        """Returns the rules for a shared gallery: in every tier viewers get one size for a grid and one for a
+        screen.
+        """
         sizes = {*self.rendition_sizes, GRID_HEIGHT_PX, SCREEN_HEIGHT_PX}
         return replace(self, rendition_sizes=tuple(sorted(sizes)))
 
     @property
     def size_list(self) -> str:
-        """The sizes in words."""
+        """Returns the sizes in words."""
         if not self.rendition_sizes:
             return "none"
         first, last = min(self.rendition_sizes), max(self.rendition_sizes)
@@ -50,7 +55,7 @@ class TierRules:
 
     @cached_property
     def mark(self) -> str:
-        """The same for two tiers exactly if they show the same of an item."""
+        """Returns a text that two tiers share exactly if they show the same of an item."""
         shown = f"{self.original_access} {sorted(set(self.rendition_sizes))}"
         return hashlib.blake2s(shown.encode(), digest_size=6).hexdigest()
 

@@ -1,6 +1,6 @@
 """The requests that carry out an upload, and the URL of a download, as clients get them.
 
-A hundred are made for one answer: they are encoded as they are.
+A hundred are made for one answer, so they are encoded without conversion.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 Instant = Annotated[datetime, Meta(tz=True)]
-"""A UTC instant. Only of one with a zone does msgspec's schema say that it is a time."""
+"""A UTC instant. msgspec's schema marks only a type with a zone as a time."""
 
 
 class SignedUrl(msgspec.Struct, frozen=True):

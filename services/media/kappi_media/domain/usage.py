@@ -1,4 +1,4 @@
-"""What an account stores, as it is shown to its owner."""
+"""What an account stores, as shown to its owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Animated pictures as animated WebP, in a decoder process. Imports libvips: never import it in a service."""
+"""Encodes animated pictures as animated WebP, in a decoder process. Imports libvips: never import it in a
+service.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
 MAX_SHOWN_PIXELS: Final = 40_000_000
-"""Of all frames together, as they are shown: encoding takes most of the time of a job."""
+"""The limit of all frames together, at their shown size: encoding takes most of the time of a job."""
 MAX_AVIF_BYTES: Final = 64 << 20
-"""Of an AVIF that is shown moving: Pillow holds the whole file."""
+"""The limit of an AVIF that is shown animated: Pillow holds the whole file in memory."""
 _ALL_FRAMES: Final = "n=-1"
 _BY_VIPS: Final = ("image/gif", "image/webp")
 _BY_PILLOW: Final = ("image/png", "image/avif")
@@ -33,10 +35,10 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 def animation(
     file: RangedFile, *, content_type: str, size: RenditionSize, max_pixels: int
 ) -> RenderedImage | None:
-    """All frames of an AVIF, GIF, PNG or WebP at that height, with their times, on white.
+    """Returns all frames of an AVIF, GIF, PNG or WebP at that height, with their durations, on white.
 
-    max_pixels: of all frames together, as stored. None: it does not move, its frames are too many, or a cover
-    is wanted; a still picture shows it then. Raises pyvips.Error.
+    max_pixels: of all frames together, as stored. Returns None when the picture is not animated, has too many
+    frames, or is wanted as a cover; then a still picture is shown. Raises pyvips.Error.
     """
     if size.cover_width is not None:
         return None
@@ -72,7 +74,9 @@ def _by_vips(
 def _by_pillow(
     file: RangedFile, *, content_type: str, size: RenditionSize, max_pixels: int
 ) -> pyvips.Image | None:
-    """libvips reads only the first frame of these. A frame that cannot be read makes it stand still."""
+    """Returns the frames of a PNG or AVIF, of which libvips reads only the first. Returns None when a frame
+    cannot be read; then a still picture is shown.
+    """
     try:
         with _opened(file, content_type) as picture:
             number = getattr(picture, "n_frames", 1)
@@ -103,8 +107,9 @@ def _is_within(width: int, height: int, frames: int, *, size: RenditionSize, max
 
 
 def _joined(picture: PngImageFile | AvifImageFile, number: int, *, size: RenditionSize) -> pyvips.Image:
-    """Its frames below one another, with their times. A PNG's picture for readers that know no frames is left
-    out."""
+    """Returns the frames below one another, with their durations. A PNG's default image, for readers without
+    animation, is left out.
+    """
     frames, times_ms = [], []
     profile = picture.info.get("icc_profile")
     loops = picture.info.get("loop", 0)
@@ -125,7 +130,7 @@ def _joined(picture: PngImageFile | AvifImageFile, number: int, *, size: Renditi
 
 
 def _shown(picture: PngImageFile | AvifImageFile, size: RenditionSize) -> pyvips.Image:
-    """The frame of now, upright, opaque, at that size."""
+    """Returns the current frame, upright, opaque, at that size."""
     frame = ImageOps.exif_transpose(picture).convert("RGBA")
     frame = Image.alpha_composite(Image.new("RGBA", frame.size, _WHITE), frame).convert("RGB")
     scale = size.scale_from(*frame.size)

@@ -1,6 +1,6 @@
-"""BMP, in a decoder process: Pillow for palettes, runs and 24 bits, libvips for bits of any place.
+"""Decodes BMP, in a decoder process: Pillow for palettes, runs and 24 bits, libvips for bit fields.
 
-Neither reads all: Pillow knows no header of OS/2 but one, and of bit fields a few; libvips has no loader.
+Neither reads all of them: Pillow supports one header of OS/2 only, and few bit fields; libvips has no loader.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COLOUR_BYTES: Final = 4
 
 
 def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
-    """Upright, sRGB. Raises Rejected, OSError, ValueError, SyntaxError."""
+    """Returns the picture, upright, sRGB. Raises Rejected, OSError, ValueError, SyntaxError."""
     read = Bytes(file)
     header = header_of(read(0, HEADER_BYTES))
     width, height = header.width, abs(header.height)
@@ -37,7 +37,7 @@ def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: in
     # `Image.open` would import Pillow's readers of other formats, and a confined decoder opens no file.
     with BmpImageFile(io.BufferedReader(_of_windows(file, read, header))) as picture:
         pixels = picture.convert("RGB")
-    shrink = max(1, int(1 / scale / 2))  # a cheap box filter first, at least twice the target stays
+    shrink = max(1, int(1 / scale / 2))  # a cheap box filter first; at least twice the target size remains
     if shrink > 1:
         pixels = pixels.reduce(shrink)
     image = pyvips.Image.new_from_memory(pixels.tobytes(), pixels.width, pixels.height, 3, "uchar")
@@ -45,7 +45,7 @@ def load_bmp(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: in
 
 
 def _of_windows(file: RangedFile, read: Bytes, header: BmpHeader) -> RangedFile:
-    """The file with the header that all readers know."""
+    """Returns the file with the header that all readers support."""
     palette = b""
     if header.depth <= 8:
         most = min(header.colours or 1 << header.depth, 1 << header.depth)
@@ -63,7 +63,7 @@ def _of_windows(file: RangedFile, read: Bytes, header: BmpHeader) -> RangedFile:
 
 
 def _of_masks(read: Bytes, header: BmpHeader) -> pyvips.Image:
-    """Pixels of 16 or 32 bits, of which each colour has those of its mask."""
+    """Returns pixels of 16 or 32 bits, in which each colour has the bits of its mask."""
     height = abs(header.height)
     size = header.row_bytes * height
     body = read(header.pixels_at, size).ljust(size, b"\x00")
@@ -82,7 +82,7 @@ def _of_masks(read: Bytes, header: BmpHeader) -> pyvips.Image:
 
 
 def _channel(numbers: pyvips.Image, mask: int) -> pyvips.Image:
-    """Eight bits of those of a mask, which stand side by side."""
+    """Returns eight bits of the adjacent bits of a mask."""
     if not mask:
         return (numbers * 0).cast("uchar")
     shift = (mask & -mask).bit_length() - 1

@@ -1,6 +1,7 @@
-"""From video colour to sRGB, in a decoder process: high dynamic range and wide gamuts (ITU-T H.273, BT.2100).
+"""Converts video colour to sRGB, in a decoder process: high dynamic range and wide gamuts (ITU-T H.273,
+BT.2100).
 
-A frame in PQ or HLG that is shown as if it were sRGB is grey and flat; one in BT.2020 primaries is pale.
+A frame in PQ or HLG shown as sRGB would be grey and flat; one in BT.2020 primaries would be pale.
 """
 
 from __future__ import annotations
@@ -12,28 +13,31 @@ import pyvips
 BT_709, BT_2020, DISPLAY_P3 = 1, 9, 12
 """Colour primaries, by their numbers in H.273."""
 PQ, HLG = 16, 18
-"""Transfer characteristics, by their numbers in H.273; any other is taken for that of sRGB."""
+"""Transfer characteristics, by their numbers in H.273; any other is treated as that of sRGB."""
 
 _TO_BT_709: Final = {
     BT_2020: [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
     DISPLAY_P3: [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]],
 }
 _LUMINANCE_2020: Final = [[0.2627, 0.6780, 0.0593]]
-_WHITE_NITS: Final = 203.0  # what a diffuse white is graded to (BT.2408)
+_WHITE_NITS: Final = 203.0  # the luminance to which diffuse white is graded (BT.2408)
 _PEAK: Final = 1000.0 / _WHITE_NITS
-_KNEE: Final = 0.5  # below it, of diffuse white, nothing changes; above it highlights are pressed together
+_KNEE: Final = 0.5  # of diffuse white; nothing changes below it, and highlights above it are compressed
 _SIGNALS: Final = 65_535.0
-# Of eight bits, what is black and how far it is from there to white, in the limited range of films.
+# In eight bits, the value of black and its distance to white, in the limited range of video.
 _BLACK, _SPAN = 16, 219
 
 
 def needs_conversion(*, transfer: int, primaries: int) -> bool:
-    """Whether pixels of such a picture are not sRGB as they are."""
+    """Returns whether pixels of such a picture differ from sRGB."""
     return transfer in (PQ, HLG) or primaries in _TO_BT_709
 
 
 def to_srgb(image: pyvips.Image, *, transfer: int, primaries: int) -> pyvips.Image:
-    """image: RGB, full range, eight or sixteen bits a channel; alpha stays. Returns eight bits a channel."""
+    """Returns the picture in sRGB with eight bits per channel.
+
+    image: RGB, full range, eight or sixteen bits per channel; alpha is kept.
+    """
     if image.hasalpha():
         alpha = image.extract_band(3)
         alpha = alpha >> 8 if image.format == "ushort" else alpha
@@ -50,7 +54,9 @@ def to_srgb(image: pyvips.Image, *, transfer: int, primaries: int) -> pyvips.Ima
 
 
 def stretched(image: pyvips.Image) -> pyvips.Image:
-    """Grey of the range of films, be it in three bands, with its full contrast; opacity as it is."""
+    """Returns grey of the limited range, also in three bands, with its full contrast; opacity is
+    unchanged.
+    """
     top = 65_535 if image.format == "ushort" else 255
     bands = image.bands - 1 if image.hasalpha() else image.bands
     wide = (image.extract_band(0, n=bands) - _BLACK * top / 255) * (255 / _SPAN)
@@ -59,7 +65,7 @@ def stretched(image: pyvips.Image) -> pyvips.Image:
 
 
 def _light(image: pyvips.Image, *, transfer: int) -> pyvips.Image:
-    """Linear light, 1.0 being diffuse white."""
+    """Returns linear light, with diffuse white as 1.0."""
     signal = pyvips.Image.identity(ushort=True) / _SIGNALS
     if transfer == PQ:
         root = signal ** (1 / 78.84375)
@@ -75,7 +81,9 @@ def _light(image: pyvips.Image, *, transfer: int) -> pyvips.Image:
 
 
 def _compressed(light: pyvips.Image) -> pyvips.Image:
-    """Highlights up to the peak pressed, hue kept: a Möbius curve from the knee on."""
+    """Returns the light with highlights up to the peak compressed and hue kept: a Möbius curve from the knee
+    on.
+    """
     brightest = light.extract_band(0).bandrank([light.extract_band(1), light.extract_band(2)], index=2)
     a = -(_KNEE**2) * (_PEAK - 1) / (_KNEE**2 - 2 * _KNEE + _PEAK)
     b = (_KNEE**2 - 2 * _KNEE * _PEAK + _PEAK) / (_PEAK - 1)

@@ -1,4 +1,4 @@
-"""What confines decoder processes here, told when the service starts."""
+"""Reports at the service's start how decoder processes are confined on this platform."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ _log = get_logger(__name__)
 
 
 class ConfinementReport:
-    """Starts one decoder process, which finds out what the platform has, and ends it again."""
+    """Starts one decoder process, which finds out what the platform supports, and ends it again."""
 
     def __init__(self, *, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
 
     async def run(self) -> None:
-        """Until cancelled, as a task of a service."""
+        """Run until cancelled, as a task of a service."""
         await self()
         await asyncio.Event().wait()
 
     async def __call__(self) -> None:
-        """A platform that lacks a layer, and a decoder that does not start, are told and end nothing."""
+        """Report the layers. A missing layer, or a decoder that does not start, is logged and does not end
+        the service.
+        """
         try:
             missing = await self._missing()
         except (DecoderNotStarted, OSError) as failure:

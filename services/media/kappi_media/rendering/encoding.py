@@ -1,4 +1,6 @@
-"""From one decoded picture to files, in a decoder process. Imports libvips: never import it in a service."""
+"""Encodes one decoded picture to files, in a decoder process. Imports libvips: never import it in a
+service.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from kappi_contracts.rendition_formats import RenditionFormat
 
 from kappi_media.rendering.sizes import RenderedImage, RenditionSize
 
-ANY_WIDTH: Final = 10_000_000  # libvips' own ceiling: the height alone decides
+ANY_WIDTH: Final = 10_000_000  # libvips' own maximum, so that the height alone decides
 SRGB: Final = "srgb"
 _WHITE: Final = 255
 _AVIF_LARGE_PIXELS: Final = 2_000_000
@@ -26,14 +28,14 @@ def _webp(image: pyvips.Image) -> bytes:
 
 
 def animated_webp(image: pyvips.Image) -> bytes:
-    """image: its frames below one another, with their times."""
+    """Returns an animation. image: its frames below one another, with their durations."""
     # More effort takes three times as long, and saves hardly a byte.
     return bytes(image.webpsave_buffer(Q=80, effort=0, keep="none"))
 
 
 def _avif(image: pyvips.Image) -> bytes:
-    # From effort 4 on one of 400 pixels takes a quarter of a second, to save a quarter of its bytes. The
-    # largest that anyone may have must stay within the time of a job.
+    # From effort 4 on, a picture of 400 pixels takes a quarter of a second, to save a quarter of its bytes.
+    # The largest allowed rendition must stay within the time of a job.
     effort = 2 if image.width * image.height <= _AVIF_LARGE_PIXELS else 0
     return bytes(image.heifsave_buffer(Q=62, effort=effort, compression="av1", keep="none"))
 
@@ -44,16 +46,20 @@ _ENCODERS: Final[Mapping[RenditionFormat, Callable[[pyvips.Image], bytes]]] = Ma
 
 
 def in_memory(image: pyvips.Image) -> pyvips.Image:
-    """Opaque, sRGB or grey, eight bits a channel, and computed: nothing of the file is needed any more."""
+    """Returns the picture opaque, in sRGB or grey, with eight bits per channel, and computed: the file is not
+    needed any more.
+    """
     target = "b-w" if image.interpretation in ("b-w", "grey16") else SRGB
-    image = image.colourspace(target)  # first: the background is one of eight bits
+    image = image.colourspace(target)  # first, because the background is one of eight bits
     if image.hasalpha():
         image = image.flatten(background=_WHITE)
     return image.copy_memory()
 
 
 def resized(base: pyvips.Image, size: RenditionSize) -> pyvips.Image:
-    """base: upright, from `in_memory`, of that size at least, unless the original is smaller."""
+    """Returns the picture at that size. base: upright, from `in_memory`, at least of that size unless the
+    original is smaller.
+    """
     if size.cover_width is not None:
         return base.thumbnail_image(size.cover_width, height=size.height, crop="centre").copy_memory()
     if base.height > size.height:
@@ -62,5 +68,5 @@ def resized(base: pyvips.Image, size: RenditionSize) -> pyvips.Image:
 
 
 def encoded(image: pyvips.Image, fmt: RenditionFormat) -> RenderedImage:
-    """Metadata and colour profile are dropped."""
+    """Returns the encoded picture. Metadata and colour profile are dropped."""
     return RenderedImage(body=_ENCODERS[fmt](image), width=image.width, height=image.height)

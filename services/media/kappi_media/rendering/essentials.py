@@ -1,9 +1,9 @@
-"""What of a picture's file its decoder is shown: the pixels, their colours and which way is up.
+"""Reduces a picture's file to the parts that its decoder needs: pixels, colours and orientation.
 
-Text, further pages and frames and much else are read by decoders, too, and some of it unpacks to a thousand
-times its size. Nothing of it is in a rendition, so it is left out before a decoder sees the file: by its
-length alone, nothing is unpacked but a colour profile, up to a bound. What is damaged stays as it is. What a
-TIFF is made of stands in `tiff_directory.py`.
+Decoders also read text, further pages and frames and much else, and some of it unpacks to a thousand times
+its size. None of it is in a rendition, so it is removed before a decoder gets the file. This is decided by
+the length of parts alone; only a colour profile is unpacked, up to a limit. Damaged parts stay as they are.
+TIFF is handled in `tiff_directory.py`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
 MAX_EXIF_BYTES: Final = 64 << 10
 MAX_PARTS: Final = 1 << 20
-"""Chunks, segments or blocks of one file."""
+"""The number of chunks, segments or blocks of one file."""
 
 
 def essentials(file: RangedFile, *, content_type: str, all_frames: bool = False) -> RangedFile:
-    """all_frames: of an animation, which the first stands for otherwise.
+    """Returns the reduced file. all_frames: keep all frames of an animation; otherwise only the first.
 
-    Raises RenderRejected where there is no end of parts.
+    Raises RenderRejected when there are too many parts.
     """
     reader = (_READERS_OF_ALL if all_frames else _READERS).get(content_type)
     if reader is None:
@@ -81,7 +81,7 @@ def _png(read: Bytes, picture: frozenset[bytes] = _PNG_PICTURE) -> Iterator[Piec
 
 
 def _is_sane(read: Bytes, name: bytes, position: int) -> bool:
-    """Whether an iCCP chunk unpacks to one of a size that profiles have; true of any other chunk."""
+    """Returns whether an iCCP chunk unpacks to a size that profiles have; true for any other chunk."""
     if name != b"iCCP":
         return True
     body = read(position + 8, int.from_bytes(read(position, 4), "big"))
@@ -96,7 +96,7 @@ def _is_sane(read: Bytes, name: bytes, position: int) -> bool:
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _PICTURE_OR_END: Final = frozenset({0xDA, 0xD9})
 _BESIDE: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
-"""What applications write, and comments."""
+"""Segments of applications, and comments."""
 _PROFILE_PART: Final = b"ICC_PROFILE\x00"
 _JPEG_ONCE: Final = {_APP0: b"JFIF\x00", _APP1: b"Exif\x00\x00", _APP14: b"Adobe"}
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -137,8 +137,9 @@ _ALL_COLOURS_BYTES: Final = 3 * 256
 
 
 def _gif(read: Bytes) -> Iterator[Piece]:
-    """The first frame: a rendition shows no other. What it leaves of the screen is clear, as in browsers, and
-    not black."""
+    """Yields the first frame, because a rendition shows no other. The area of the screen outside it is
+    transparent, as in browsers, and not black.
+    """
     head = read(0, 13)
     screen = head[6:10]
     position = 13 + _table_bytes(head[10] if len(head) == 13 else 0)
@@ -165,7 +166,7 @@ def _gif(read: Bytes) -> Iterator[Piece]:
 
 
 def _with_a_clear_colour(control: bytes) -> bytes:
-    """A graphic control that makes one colour clear: its own, or one that the frame does not have."""
+    """Returns a graphic control with one transparent colour: its own, or one that the frame does not use."""
     if len(control) < 8:
         control = _GRAPHIC_CONTROL + bytes(5)
     if control[3] & 1:
@@ -178,7 +179,7 @@ def _table_bytes(flags: int) -> int:
 
 
 def _end_of_blocks(read: Bytes, position: int) -> int:
-    """Behind the block without a length, or the end of the file."""
+    """Returns the position after the block of length zero, or the end of the file."""
     while position < read.size:
         window = read(position, 1 << 20)
         at = 0

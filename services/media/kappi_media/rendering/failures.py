@@ -1,30 +1,34 @@
-"""Decoder processes that did not answer, told apart by whose fault it is."""
+"""The failures of decoder processes, distinguished by their cause."""
 
 from __future__ import annotations
 
 
 class DecoderCrashed(Exception):
-    """It ended, or spoke nonsense, in the middle of a job: the file's doing, if its process was a new one."""
+    """The decoder ended, or sent an invalid answer, during a job. If its process was new, the file is the
+    cause.
+    """
 
 
 class DecoderUnavailable(Exception):
-    """Says nothing about the file: the machine, or whoever runs it, kept the decoder from working."""
+    """The decoder did not work for a reason outside the file, such as the machine or its operator."""
 
 
 class DecoderNotStarted(DecoderUnavailable):
-    """It could not load what it needs for any file: a broken library, or too little memory."""
+    """The decoder could not load what it needs for any file: a library is broken, or memory is too short."""
 
 
 class DecoderLacksLibrary(DecoderUnavailable):
-    """A library for files of one kind cannot be loaded. Others go on, so nobody may wait for it for ever."""
+    """A library for one kind of file cannot be loaded. Files of other kinds are processed, so no request may
+    wait for such a decoder for ever.
+    """
 
 
 class DecoderKilled(DecoderUnavailable):
-    """Something outside ended it: mostly a machine that is out of memory.
+    """The decoder was ended from outside, mostly because the machine was out of memory.
 
-    A file can be the reason, so whoever tries again counts.
+    A file can be the cause, so a caller that tries again counts the attempts.
     """
 
 
 class DecoderStalled(DecoderUnavailable):
-    """It neither worked nor ended: starved, or stuck. Each time costs minutes."""
+    """The decoder neither worked nor ended: it got no processor time, or hung. Each time costs minutes."""

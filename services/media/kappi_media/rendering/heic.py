@@ -1,8 +1,8 @@
-"""HEIC and AVIF, in a decoder process: HEVC by pillow-heif, whose libheif decodes it, AV1 by libvips.
+"""Decodes HEIC and AVIF, in a decoder process: HEVC by libheif through pillow-heif, AV1 by libvips.
 
-Rotation and mirroring are properties of the picture. libheif turns each item by its own and the tiles of a
-grid, too; encoders write them for the whole picture. So they are applied here, or EXIF's orientation where a
-HEIC has neither.
+Rotation and mirroring are properties of the picture. libheif applies each item's own properties, also to the
+tiles of a grid, but encoders write them for the whole picture. So they are applied here, or EXIF's
+orientation if a HEIC has neither.
 """
 
 from __future__ import annotations
@@ -46,13 +46,15 @@ _NO_TURN: Final = b"irot\x00"
 _NOT_BUILT_IN: Final = "not been built in"
 _LIMITS: Final = ProbeLimits()
 _DECODERS: Final = {b"av01": "libdav1d", b"hvc1": "hevc", b"hev1": "hevc"}
-# In a decoder's settings: which byte, which bits of it, and what these are where there is no colour.
+# In a decoder's settings: the byte, its bits, and their value when there is no colour.
 _GREY: Final = {b"av1C": (2, 0x10, 0x10), b"hvcC": (16, 0x03, 0x00)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """The picture, and what libheif tells of it. source: held as long as the picture, libvips does not."""
+    """The decoded picture, and libheif's information about it. source: kept as long as the picture, because
+    libvips does not keep it.
+    """
 
     image: pyvips.Image
     info: dict[str, Any]
@@ -63,7 +65,7 @@ class _Decoded:
 def load_heif(
     file: RangedFile, *, content_type: str, sizes: Sequence[RenditionSize], max_pixels: int
 ) -> pyvips.Image | FrameTracks:
-    """The still picture, upright, sRGB or grey; where there is none, which tracks hold frames.
+    """Returns the still picture, upright, sRGB or grey; if there is none, the tracks that hold frames.
 
     Raises Rejected, pyvips.Error, OSError, ValueError.
     """
@@ -86,14 +88,15 @@ def load_heif(
     image.set_type(pyvips.GValue.gint_type, ORIENTATION, _turn(still, content_type=content_type))
     width, height = displayed(image)
     height = math.ceil(height * least_scale(sizes, width, height))
-    # Shrunk before its colours are converted: the other way round takes several times the memory.
+    # It is shrunk before its colours are converted: the other order takes several times the memory.
     small = image.thumbnail_image(ANY_WIDTH, height=height, size="down", **conversion(image))
     return in_memory(small if PROFILE in image.get_fields() else _converted(small, decoded.info))
 
 
 def _named(file: RangedFile, still: Still) -> RangedFile:
-    """The file as one of a still picture first of all, which libvips knows by its brand, and of the one that
-    is shown, in whose place decoders take no thumbnail, and which nothing turns."""
+    """Returns the file with three changes: a brand of still pictures first, by which libvips recognises it;
+    the shown picture as the primary item, so that decoders take no thumbnail instead; and no rotation.
+    """
     place, primary = still.items.named, still.items.primary
     assert place is not None
     assert primary is not None
@@ -110,7 +113,7 @@ def _named(file: RangedFile, still: Still) -> RangedFile:
 
 
 def _turn(still: Still, *, content_type: str) -> int:
-    """How what decoders show is to be turned, EXIF 1..8."""
+    """Returns the rotation to apply to decoded pixels, EXIF 1..8."""
     if still.shape.turns and still.turns:
         return still.shape.orientation
     return still.exif_turn if content_type == "image/heic" else 1
@@ -133,20 +136,21 @@ def _decoded(file: RangedFile, still: Still, *, max_pixels: int) -> _Decoded:
 
 
 def _opened(file: RangedFile) -> Any:
-    """The primary picture, its header read."""
+    """Returns the primary picture with its header read."""
     pillow_heif.options.DECODE_THREADS = 1
     file.seek(0)
     body = file.readall()
     picture = pillow_heif.open_heif(body, convert_hdr_to_8bit=True)
     if _transfer(picture.info) in (PQ, HLG):
-        # Sixteen bits a channel only where the dynamic range needs them: they double the memory.
+        # Sixteen bits per channel only if the dynamic range needs them: they double the memory.
         picture = pillow_heif.open_heif(body, convert_hdr_to_8bit=False)
     return picture
 
 
 def _pixels(picture: Any) -> pyvips.Image:
-    """Decoded, with its colour profile, which counts for more than its colours' numbers unless those say that
-    the range is high."""
+    """Returns the decoded pixels with their colour profile. The profile takes precedence over the colour
+    numbers, unless these declare a high dynamic range.
+    """
     mode, _, depth = picture.mode.partition(";")
     bands, deep = _BANDS[mode], depth == "16"
     width, height = picture.size
@@ -163,8 +167,9 @@ def _pixels(picture: Any) -> pyvips.Image:
 
 
 def _is_limited_grey(read: Bytes, still: Still, decoded: _Decoded) -> bool:
-    """Whether it is grey in the range of films, which libheif takes for the full one where there is no
-    colour."""
+    """Returns whether the picture is grey in the limited range. libheif treats it as full range when there is
+    no colour.
+    """
     if not _is_grey(read, still):
         return False
     numbers = decoded.info.get("nclx_profile")
@@ -175,7 +180,9 @@ def _is_limited_grey(read: Bytes, still: Still, decoded: _Decoded) -> bool:
 
 
 def _is_grey(read: Bytes, still: Still) -> bool:
-    """By what the decoder of the picture, or of the first of its tiles, is told before."""
+    """Returns whether there is no colour, by the decoder settings of the picture, or of the first of its
+    tiles.
+    """
     coded = _coded(still)
     settings = next((box for box in still.items.properties.get(coded, ()) if box.name in _GREY), None)
     if settings is None:
@@ -186,7 +193,7 @@ def _is_grey(read: Bytes, still: Still) -> bool:
 
 
 def _coded(still: Still) -> int:
-    """The item of the picture, or of the first of its tiles."""
+    """Returns the item of the picture, or of the first of its tiles."""
     items = still.items
     primary = items.primary or 0
     candidates = (primary, *items.parts.get(primary, ()))
@@ -194,7 +201,9 @@ def _coded(still: Still) -> int:
 
 
 def _frame(read: Bytes, still: Still) -> VideoFrame | None:
-    """What FFmpeg reads in the picture, or in the first of its tiles; None where it reads nothing."""
+    """Returns the frame that FFmpeg decodes from the picture, or from the first of its tiles; None when it
+    decodes none.
+    """
     items, coded = still.items, _coded(still)
     if not coded:
         return None
@@ -212,7 +221,7 @@ def _frame(read: Bytes, still: Still) -> VideoFrame | None:
 
 
 def _converted(image: pyvips.Image, info: dict[str, Any]) -> pyvips.Image:
-    """As its colour numbers say, where no profile has said so already."""
+    """Returns the picture converted by its colour numbers, for a picture without a profile."""
     transfer = _transfer(info)
     primaries = (info.get("nclx_profile") or {}).get("color_primaries", BT_709)
     if image.bands < 3 or not needs_conversion(transfer=transfer, primaries=primaries):

@@ -1,4 +1,4 @@
-"""Still pictures, in a decoder process. Imports libvips: never import it in a service."""
+"""Decodes still pictures, in a decoder process. Imports libvips: never import it in a service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 from kappi_media.rendering.tiff_directory import MAX_PROFILE_BYTES
 
-LOADERS: Final = {  # content type: libvips' class of loaders, and the one that reads a source
+LOADERS: Final = {  # content type: libvips' class of loaders, and the loader that reads a source
     "image/jpeg": ("VipsForeignLoadJpeg", "jpegload_source"),
     "image/png": ("VipsForeignLoadPng", "pngload_source"),
     "image/gif": ("VipsForeignLoadNsgif", "gifload_source"),
@@ -23,16 +23,18 @@ LOADERS: Final = {  # content type: libvips' class of loaders, and the one that 
     "image/avif": ("VipsForeignLoadHeif", "heifload_source"),
     "image/tiff": ("VipsForeignLoadTiff", "tiffload_source"),
 }
-# A file up to this size is read in one go: libvips asks for 4 KiB at a time, and through Python each time.
+# A file up to this size is read at once: libvips requests 4 KiB at a time, each time through Python.
 _READ_WHOLE_BYTES: Final = 64 << 20
-# How libvips says of a JPEG that its pixels are damaged.
+# The message of libvips for a JPEG with damaged pixels.
 _MANY_WARNINGS: Final = "Corrupt JPEG data"
 PROFILE: Final = "icc-profile-data"
 ORIENTATION: Final = "orientation"
 
 
 def harden() -> None:
-    """No operation cache, and no loader but the ones above: nothing here ever reaches, say, that for SVG."""
+    """Disable the operation cache and all loaders except the ones above, so that no file reaches, for
+    example, the SVG loader.
+    """
     pyvips.cache_set_max(0)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name, _ in LOADERS.values():
@@ -46,7 +48,7 @@ def load_picture(
     sizes: Sequence[RenditionSize],
     max_pixels: int,
 ) -> pyvips.Image:
-    """Upright, sRGB or grey, decoded no larger than the sizes need (shrink on load).
+    """Returns the picture upright, sRGB or grey, decoded no larger than the sizes need (shrink on load).
 
     Raises RenderRejected, pyvips.Error.
     """
@@ -58,7 +60,7 @@ def load_picture(
     except pyvips.Error as error:
         if _MANY_WARNINGS not in str(error):
             raise
-        # libvips gives up at the hundredth: each restart marker that is damaged is one. Browsers go on.
+        # libvips stops at the hundredth warning, and each damaged restart marker is one. Browsers continue.
         image = _small(shown, content_type, sizes=sizes, max_pixels=max_pixels, options="unlimited")
     check_decoded(image, [shown])
     return image
@@ -72,7 +74,7 @@ def _small(
     max_pixels: int,
     options: str = "",
 ) -> pyvips.Image:
-    """options: of libvips' loader."""
+    """Returns the shrunk picture. options: of libvips' loader."""
     source = vips_source(file)
     header = pyvips.Image.new_from_source(source, options, access="sequential")
     if header.get("vips-loader") != LOADERS[content_type][1]:
@@ -86,14 +88,17 @@ def _small(
         size="down",
         **conversion(header),
         option_string=options,
-        fail_on="none",  # a photograph with damaged rows is still someone's photograph: show the rest
+        fail_on="none",  # a photograph with damaged rows is still a photograph: the rest is shown
     )
-    return in_memory(image)  # here, while the source is held: libvips does not
+    return in_memory(image)  # here, while the source is held: libvips does not hold it
 
 
 def check_decoded(image: pyvips.Image, files: Sequence[RangedFile]) -> None:
-    """Raises pyvips.Error where the picture is of one colour because its file, or one of its layers, could
-    not be decoded. It costs a second decoding of a picture of one colour, and nothing of others."""
+    """Raises pyvips.Error when the picture has a single colour because its file, or one of its layers, could
+    not be decoded.
+
+    It costs a second decoding of a picture of one colour, and nothing for others.
+    """
     middle = image(image.width // 2, image.height // 2)
     if any(image(x, y) != middle for x in (0, image.width - 1) for y in (0, image.height - 1)):
         return
@@ -106,15 +111,16 @@ def check_decoded(image: pyvips.Image, files: Sequence[RangedFile]) -> None:
 
 
 def conversion(header: pyvips.Image) -> dict[str, str]:
-    """What to tell libvips about colours. Nothing where they are sRGB already: it would make a detour half as
-    long again as decoding."""
+    """Returns libvips' options for colours. They are empty if the picture is sRGB already: a conversion would
+    add half of the decoding time.
+    """
     profiled = PROFILE in header.get_fields() and len(header.get(PROFILE)) <= MAX_PROFILE_BYTES
     converts = profiled or header.interpretation == "cmyk"
     return {"output_profile": SRGB} if converts else {}
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raises RenderRejected."""
+    """Raises RenderRejected for a picture with too many pixels."""
     if width * height > max_pixels:
         raise RenderRejected(RejectReason.TOO_MANY_PIXELS, f"{width} x {height}")
 

@@ -1,4 +1,4 @@
-"""A file put together of pieces of another one, and of bytes in their place."""
+"""A file composed of pieces of another file, and of bytes in place of other pieces."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kappi_media.rendering.ranged_file import RangedFile
 _BLOCK_BYTES: Final = 8 << 20
 
 Span = tuple[int, int]
-"""Where a piece begins, and where it ends."""
+"""The start and the end of a piece."""
 Piece = Span | bytes
 """A piece of the file, or bytes in its place."""
 
 
 class Bytes:
-    """A file by position; fewer bytes at its end."""
+    """Reads a file by position; it returns fewer bytes at the end of the file."""
 
     def __init__(self, file: RangedFile) -> None:
         self._file = file
@@ -50,7 +50,7 @@ def spliced(file: RangedFile, pieces: list[Piece]) -> RangedFile:
                 part = read(piece[0] + offset, wanted)
             parts.append(part)
             if len(part) < wanted:
-                break  # the object is shorter than its size says
+                break  # the object is shorter than its declared size
             start, length, number = start + wanted, length - wanted, number + 1
         return b"".join(parts)
 
@@ -58,7 +58,7 @@ def spliced(file: RangedFile, pieces: list[Piece]) -> RangedFile:
 
 
 def joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """With neighbours as one."""
+    """Yields the pieces with adjacent ones joined."""
     last: Span | None = None
     for piece in pieces:
         if isinstance(piece, bytes):

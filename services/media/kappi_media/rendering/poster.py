@@ -1,4 +1,6 @@
-"""The poster frame of a video, in a decoder process. Imports FFmpeg: never import it in a service."""
+"""Extracts the poster frame of a video, in a decoder process. Imports FFmpeg: never import it in a
+service.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,11 @@ from kappi_media.rendering.encoding import in_memory
 from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.sizes import RenditionSize, least_scale
 
-# Where to look for a frame that shows something: films fade in from black.
+# The positions at which a frame that is not black is searched: films fade in from black.
 _CANDIDATES: Final = (0.0, 0.1, 0.3, 0.6, 0.85)
-_DARK: Final = 24  # mean luma of 0..255 below which a frame counts as black
-# A short film may have a single key frame, its first. Then frames are decoded one after the other, at most so
-# many and for so long on the processor; of every few one is looked at.
+_DARK: Final = 24  # mean luma, of 0..255, below which a frame counts as black
+# A short film may have a single key frame, its first. Then frames are decoded one after the other, with a
+# limit of their number and of processor time; one of every few is checked.
 _MAX_FRAMES: Final = 600
 _MAX_FRAMES_S: Final = 3.0
 _EVERY: Final = 5
@@ -47,15 +49,18 @@ _DEMUXERS: Final = {
     "video/webm": _MATROSKA,
     "video/x-matroska": _MATROSKA,
 }
-# The header has told the codec already: nothing of the media data is read just to guess at it.
+# The header has named the codec already, so no media data is read to detect it.
 _HASTE: Final = {"probesize": "65536", "analyzeduration": "0"}
 _OPEN_OPTIONS: Final = {_MOV: {**_HASTE, "enable_drefs": "0"}, _MATROSKA: _HASTE}
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTracks:
-    """Numbers of the tracks of a sequence of pictures. opacity: of each frame of the other, whose colours are
-    multiplied by it where they are premultiplied."""
+    """The numbers of the tracks of a sequence of pictures.
+
+    opacity: the track with the opacity of each frame of the picture track. premultiplied: the colours are
+    multiplied by it.
+    """
 
     picture: int | None
     opacity: int | None
@@ -71,7 +76,9 @@ class FrameTracks:
 
 @dataclass(frozen=True, slots=True)
 class PosterJob:
-    """width, height: as displayed. orientation: EXIF 1..8, how the film's frames are turned for display."""
+    """The job of a poster. width, height: as displayed. orientation: EXIF 1..8, how frames are rotated for
+    display.
+    """
 
     content_type: str
     width: int
@@ -83,14 +90,16 @@ class PosterJob:
     tracks: FrameTracks | None = None
 
     def target(self) -> tuple[int, int]:
-        """Width and height, before orientation and with square pixels, that are twice what the sizes need."""
+        """Returns width and height, before orientation and with square pixels, at twice the size that is
+        needed.
+        """
         scale = min(1.0, 2 * least_scale(self.sizes, self.width, self.height))
         width, height = (max(1, round(side * scale)) for side in (self.width, self.height))
         return (height, width) if self.orientation >= 5 else (width, height)
 
 
 def load_poster(file: RangedFile, job: PosterJob) -> pyvips.Image:
-    """A frame that stands for the film, upright, sRGB. Raises RenderRejected, pyvips.Error."""
+    """Returns a frame that represents the film, upright, sRGB. Raises RenderRejected, pyvips.Error."""
     demuxer = _DEMUXERS.get(job.content_type)
     if demuxer is None:
         raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, job.content_type)
@@ -127,7 +136,7 @@ def _picture_stream(container: av.container.InputContainer, tracks: FrameTracks 
             continue
         if tracks is not None and tracks.picture is not None and stream.id != tracks.picture:
             continue
-        decoder: object = stream.codec_context  # None, whatever its type says, where FFmpeg has no decoder
+        decoder: object = stream.codec_context  # None, despite its type, when FFmpeg has no decoder
         if decoder is None:
             raise RenderRejected(RejectReason.UNSUPPORTED_TYPE, "no decoder for this video")
         return stream
@@ -137,7 +146,7 @@ def _picture_stream(container: av.container.InputContainer, tracks: FrameTracks 
 def _opacity(
     container: av.container.InputContainer, job: PosterJob, frame: VideoFrame
 ) -> pyvips.Image | None:
-    """How opaque each pixel of a frame is; None where all are."""
+    """Returns the opacity of each pixel of a frame; None when all are opaque."""
     number = None if job.tracks is None else job.tracks.opacity
     stream = next((stream for stream in container.streams.video if stream.id == number), None)
     if stream is None:
@@ -158,7 +167,7 @@ def _opacity(
 
 @dataclass(slots=True)
 class _Brightest:
-    """The frame to show, of those offered so far. luma: mean, of 0..255."""
+    """The brightest frame of those offered so far. luma: mean, of 0..255."""
 
     frame: VideoFrame | None = None
     luma: float = -1.0
@@ -168,7 +177,7 @@ class _Brightest:
         return self.luma >= _DARK
 
     def offer(self, frame: VideoFrame) -> bool:
-        """Whether it is brighter than those before."""
+        """Returns whether the frame is brighter than those before, and keeps it if so."""
         luma = _mean_luma(frame)
         if luma <= self.luma:
             return False
@@ -179,7 +188,9 @@ class _Brightest:
 def _best_frame(
     container: av.container.InputContainer, stream: VideoStream, *, file: RangedFile, max_read_bytes: int
 ) -> VideoFrame:
-    """The first key frame looked at that is not black, else a later frame that is not, else the brightest."""
+    """Returns the first checked key frame that is not black, else a later frame that is not, else the
+    brightest.
+    """
     best = _Brightest()
     seen: set[int | None] = set()
     for fraction in _CANDIDATES:
@@ -190,7 +201,7 @@ def _best_frame(
         best.offer(frame)
         if best.shows_something:
             break
-        # A black poster is better than none: in a film without an index each search may read all of it.
+        # A black poster is better than none: in a film without an index each search may read the whole file.
         file.allow(max_read_bytes // 2)
     if best.frame is None:
         raise RenderRejected(RejectReason.CORRUPT, "no decodable frame")
@@ -200,7 +211,9 @@ def _best_frame(
 
 
 def _watch(container: av.container.InputContainer, stream: VideoStream, best: _Brightest) -> None:
-    """Decode from the start until a frame shows something and the next looked at no more: films fade in."""
+    """Decode from the start until a frame is not black and the next checked frame is not brighter, because
+    films fade in.
+    """
     give_up_at = time.process_time() + _MAX_FRAMES_S
     number = 0
     try:
@@ -214,13 +227,13 @@ def _watch(container: av.container.InputContainer, stream: VideoStream, best: _B
             if time.process_time() > give_up_at:
                 return
     except (FFmpegError, OSError):
-        return  # what there is before the damage, or before the bytes that may be read
+        return  # the frames before the damage, or before the read limit, are used
 
 
 def _key_frame_at(
     container: av.container.InputContainer, stream: VideoStream, fraction: float
 ) -> VideoFrame | None:
-    """The key frame at or before that part of the whole; None where there is nothing decodable."""
+    """Returns the key frame at or before that fraction of the film; None when none can be decoded there."""
     try:
         if fraction and container.duration:
             container.seek(int(container.duration * fraction))
@@ -244,7 +257,7 @@ def _mean_luma(frame: VideoFrame) -> float:
 
 
 def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
-    """The frame in that many square pixels, as sRGB."""
+    """Returns the frame in that many square pixels, as sRGB."""
     transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
     deep = needs_conversion(transfer=transfer, primaries=primaries)
     picture = frame.reformat(
@@ -258,7 +271,7 @@ def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
     )
     image = _plane_image(picture, bands=4, sample_bytes=2 if deep else 1).extract_band(0, n=3)
     if frame.format.name.startswith("gray") and frame.color_range == ColorRange.MPEG:
-        image = stretched(image)  # FFmpeg takes all grey for that of the full range
+        image = stretched(image)  # FFmpeg treats all grey as full range
     if not deep:
         return image.copy(interpretation="srgb")
     image = image.copy(interpretation="rgb16")
@@ -266,7 +279,9 @@ def _pixels(frame: VideoFrame, width: int, height: int) -> pyvips.Image:
 
 
 def _matrix(frame: VideoFrame) -> Colorspace | None:
-    """How luma and chroma become RGB. A film that does not say is taken as players take it: by its height."""
+    """Returns the matrix from luma and chroma to RGB. A film that does not name one gets the one of its
+    height, as in players.
+    """
     if frame.colorspace in _UNSAID and frame.format.name.startswith("yuv"):
         return Colorspace.ITU709 if frame.height >= _HIGH_DEFINITION else Colorspace.ITU601
     return None

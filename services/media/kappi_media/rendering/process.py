@@ -1,4 +1,4 @@
-"""The parent's end of one decoder process."""
+"""The parent's side of one decoder process."""
 
 from __future__ import annotations
 
@@ -38,21 +38,24 @@ from kappi_media.rendering.wire import (
     framed,
 )
 
-# The rest of the environment holds credentials, which a decoder has no use for.
+# The rest of the environment holds credentials, which a decoder does not need.
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
-# One decoding thread each: the renderer runs several processes. Two arenas keep freed memory from piling up.
+# One decoding thread each, because the renderer runs several processes. Two arenas keep freed memory from
+# accumulating.
 _SETTINGS: Final = {"VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "2", "VIPS_WARNING": "0"}
 _EXIT_WAIT: Final = timedelta(seconds=5)
 _WORKER: Final = "kappi_media.rendering.worker"
-# No file makes its decoder send itself one of these. The first is how a machine frees memory.
+# A file cannot make its decoder send itself one of these signals. The first is how a machine frees memory.
 _FROM_OUTSIDE: Final = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
-# How libraries end a process that lacks memory, or that is in a state they know to be impossible.
+# The signals with which libraries end a process that lacks memory, or that is in an impossible state.
 _ENDED_ITSELF: Final = frozenset({-signal.SIGABRT, -signal.SIGTRAP})
 _OUT_OF_TIME: Final = -signal.SIGPROF  # the timer that the decoder sets for each job
 
 
 class DecoderProcess:
-    """Runs one job at a time. After any error but a refusal its state is unknown: `close` it."""
+    """Runs one job at a time. After any error except a refusal its state is unknown, and it must be
+    closed.
+    """
 
     def __init__(self, process: Process) -> None:
         assert process.stdin is not None
@@ -77,7 +80,7 @@ class DecoderProcess:
             stdout=PIPE,
             stderr=DEVNULL,
             env=environment | _SETTINGS,
-            start_new_session=True,  # Ctrl-C is the parent's to handle
+            start_new_session=True,  # the parent alone handles Ctrl-C
         )
         return cls(process)
 
@@ -90,7 +93,10 @@ class DecoderProcess:
         return self._process.returncode is None
 
     async def readiness(self, *, wall_time_limit: timedelta) -> Ready:
-        """What it says once it can decode, of a process that has no job yet. Raises DecoderNotStarted."""
+        """Returns the message that the process sends once it can decode. It must not have a job yet.
+
+        Raises DecoderNotStarted.
+        """
         answer = await self._answer_within(wall_time_limit.total_seconds(), to=None)
         if not isinstance(answer, Ready):
             raise DecoderNotStarted("answers what it was not asked")
@@ -106,10 +112,11 @@ class DecoderProcess:
         wall_time_limit: timedelta,
         read_limit_bytes: int,
     ) -> Result:
-        """time_limit: of the processor's time. patience: on the clock, where others starve the process.
-        Waiting for the source counts in neither.
+        """Returns the result of a job.
 
-        Raises RenderRejected, DecoderCrashed, DecoderUnavailable, and whatever the source raises.
+        time_limit: of processor time. wall_time_limit: of elapsed time, for a machine without free processor
+        time. The time of waiting for the source counts in neither. Raises RenderRejected, DecoderCrashed,
+        DecoderUnavailable, and what the source raises.
         """
         clock = asyncio.get_running_loop().time
         seconds_left = wall_time_limit.total_seconds()
@@ -139,11 +146,11 @@ class DecoderProcess:
             return answer
 
     def retire(self) -> None:
-        """Ask it to leave: it exits when its input ends."""
+        """Ask the process to end: it exits when its input ends."""
         self._stdin.close()
 
     async def close(self) -> None:
-        """End it now and reap it."""
+        """End the process now and reap it."""
         self._stdin.close()
         if self.running:
             self._process.kill()
@@ -158,7 +165,9 @@ class DecoderProcess:
             raise await self._meaning_of_end() from broken
 
     async def _answer_within(self, seconds: float, *, to: bytes | None) -> Answer:
-        """Sending counts, too: one that stopped reading would be written to for ever."""
+        """Returns the next answer. The time limit includes sending, because a process that stopped reading
+        would block it for ever.
+        """
         try:
             async with asyncio.timeout(max(0.0, seconds)):
                 if to is not None:
@@ -181,7 +190,7 @@ class DecoderProcess:
             raise await self._meaning_of_end() from broken
 
     async def _meaning_of_end(self) -> Exception:
-        """What it says of the job that the process is gone."""
+        """Returns the error that the end of the process means for its job."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_EXIT_WAIT.total_seconds()):
                 await self._process.wait()

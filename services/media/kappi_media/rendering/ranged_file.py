@@ -1,4 +1,4 @@
-"""A seekable file over ranged reads, for libraries that only know files."""
+"""A seekable file over ranged reads, for libraries that read only files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Fetch = Callable[[int, int], bytes]
 
 
 class RangedFile(io.RawIOBase):
-    """Reads aligned blocks through `fetch(start, length)` and keeps the last few.
+    """Reads aligned blocks through `fetch(start, length)` and caches the last few.
 
-    Memory is bounded by block_bytes * kept_blocks. Not for two threads at once.
+    Memory is bounded by block_bytes * kept_blocks. It is not thread-safe.
     """
 
     def __init__(self, fetch: Fetch, *, size_bytes: int, block_bytes: int, kept_blocks: int = 8) -> None:
@@ -36,7 +36,7 @@ class RangedFile(io.RawIOBase):
         return self._size
 
     def allow(self, total_bytes: int) -> None:
-        """Reading raises OSError from now on where it would fetch more than this in all."""
+        """Limit the bytes fetched in all. Further reading raises OSError."""
         self._allowed_bytes = total_bytes
 
     def readable(self) -> bool:
@@ -56,13 +56,15 @@ class RangedFile(io.RawIOBase):
         return self._position
 
     def readall(self) -> bytes:
-        """From here to the end, block by block: the default asks for 8 KiB at a time."""
+        """Returns the bytes from the current position to the end, block by block: the default reads 8 KiB at
+        a time.
+        """
         parts = []
         while self._position < self._size:
             number, offset = divmod(self._position, self._block_bytes)
             part = self._block(number)[offset:]
             if not part:
-                break  # the object is shorter than its size says
+                break  # the object is shorter than its declared size
             parts.append(part)
             self._position += len(part)
         return b"".join(parts)

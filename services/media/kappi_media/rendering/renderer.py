@@ -1,4 +1,4 @@
-"""The renderer: a few decoder processes, started when there is work and gone when there is none."""
+"""The renderer: a few decoder processes, started when there is work and ended when there is none."""
 
 from __future__ import annotations
 
@@ -38,18 +38,19 @@ from kappi_media.rendering.wire import (
     WireSize,
 )
 
-_JOBS_PER_PROCESS: Final = 500  # native decoders leak; a fresh process costs a fraction of a second
+_JOBS_PER_PROCESS: Final = 500  # native decoders leak; a new process costs a fraction of a second
 _SPARE_READ_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class RenderLimits:
-    """Bounds of one job.
+    """The limits of one job.
 
     max_pixels, max_video_pixels: as in `ProbeLimits`. memory_bytes: address space of a decoder process. time,
-    probe_time: of the processor, for decoding and for reading a header. patience: on the clock, for starting
-    and working: beside busy services a decoder, which leaves them the way, gets a tenth of a processor.
-    picture_bytes: the largest still picture read. video_read_bytes: how much of a video is read for a poster.
+    probe_time: of the processor, for decoding and for reading a header. wall_time_limit: of elapsed time, for
+    starting and working: beside busy services a decoder, which has a lower priority, gets a tenth of a
+    processor. picture_bytes: the largest still picture read. video_read_bytes: how much of a video is read
+    for a poster.
     """
 
     max_pixels: int = DEFAULT_LIMITS.max_pixels
@@ -63,11 +64,11 @@ class RenderLimits:
 
 
 class Renderer:
-    """Makes renditions in at most `max_parallel` processes, and a spare one for those who have none; further
+    """Makes renditions in at most `max_parallel` processes, and a spare one for parties without one; further
     calls wait for a fair turn.
 
-    budget: what each may take; shared with what chooses the work. No process exists before the first call,
-    nor `idle_after` the last. `close` it when the service stops.
+    budget: the decoder time of each party; shared with the selection of upload jobs. No process exists before
+    the first call, or later than `idle_after` after the last. It must be closed when the service stops.
     """
 
     def __init__(
@@ -94,10 +95,11 @@ class Renderer:
         fmt: RenditionFormat = "jpeg",
         share: Share = NO_SHARE,
     ) -> tuple[RenderedImage, ...]:
-        """One picture per size, in order: of the picture itself, or of a frame that stands for the video.
+        """Returns one picture per size, in order: of the picture itself, or of a frame that represents the
+        video.
 
-        Raises RenderRejected when the file cannot be decoded within the limits: no retry will help. Raises
-        DecoderUnavailable when that is not the file's fault. Errors of the source pass through.
+        Raises RenderRejected when the file cannot be decoded within the limits: a retry does not help. Raises
+        DecoderUnavailable when the file is not the cause. Errors of the source pass through.
         """
         done = await self._done(self._job(source, probe, sizes, fmt=fmt), source, share)
         return tuple(map(_image, done.images))
@@ -105,7 +107,7 @@ class Renderer:
     async def render_grid(
         self, source: RangedSource, probe: Probe, size: RenditionSize, *, share: Share = NO_SHARE
     ) -> GridPicture:
-        """A JPEG of that size with its placeholder, from one decoding. Raises as `render` does."""
+        """Returns a JPEG of that size with its placeholder, from one decoding. Raises as `render` does."""
         job = self._job(source, probe, [size], fmt="jpeg")
         done = await self._done(msgspec.structs.replace(job, placeholder=True), source, share)
         return GridPicture(image=_image(done.images[0]), placeholder=done.placeholder)
@@ -118,8 +120,11 @@ class Renderer:
         *,
         share: Share = NO_SHARE,
     ) -> Probe:
-        """The facts of a file, read where it can do no harm. Raises as `probing.probe`, RenderRejected when
-        its reader crashed or took too long, and DecoderUnavailable."""
+        """Returns the facts of a file, read in a confined process.
+
+        Raises as `probing.probe`, RenderRejected when its reader crashed or took too long, and
+        DecoderUnavailable.
+        """
         job = ProbeJob(content_type=fmt.content_type, size_bytes=source.size_bytes, limits=limits)
         found = await self._answer(job, source, share)
         if isinstance(found, Probed):
@@ -127,9 +132,11 @@ class Renderer:
         raise RenderRejected(RejectReason.CORRUPT, "crashes its reader")
 
     async def find_location(self, source: RangedSource, *, share: Share = NO_SHARE) -> tuple[Patch, ...]:
-        """As `location_free.find.find_location`, where a file made for it does no harm. Raises Unremovable,
-        also when its reader crashed or took too long, and DecoderUnavailable."""
-        # A JPEG is read through, and what it seems to have behind it again.
+        """As `gps_free.find.find_location`, in a confined process, because the file may be malicious.
+
+        Raises Unremovable, also when its reader crashed or took too long, and DecoderUnavailable.
+        """
+        # A JPEG is read completely, and what seems to follow its end is read again.
         limit = 3 * source.size_bytes + MAX_READ_BYTES
         job = LocateJob(size_bytes=source.size_bytes, max_read_bytes=limit)
         try:
@@ -141,7 +148,7 @@ class Renderer:
         raise Unremovable("crashes its reader")
 
     async def close(self) -> None:
-        """End all processes. Calls of the others must have returned or been cancelled."""
+        """End all processes. Other calls must have returned or been cancelled."""
         processes = {*self._idle, *self._retired}
         for timer in self._idle.values():
             timer.cancel()
@@ -181,10 +188,10 @@ class Renderer:
         raise RenderRejected(RejectReason.CORRUPT, "crashes its decoder")
 
     async def _answer(self, job: Job, source: RangedSource, share: Share) -> Result | None:
-        """None when it crashed its decoder.
+        """Returns the result; None when the file crashed its decoder.
 
-        One that has worked on other files before may crash for what they left behind: then a new one is
-        given what is left of the time. Two new ones would do the same.
+        A process that has worked on other files may crash because of those. Then a new process gets the job
+        with the rest of its time. After a crash of a new process, another one would crash too.
         """
         time_limit = self._limits.time if isinstance(job, RenderJob) else self._limits.probe_time
         fresh = False
@@ -227,7 +234,7 @@ class Renderer:
                 else job.max_read_bytes,
             )
         finally:
-            # Anything but an answered job leaves the conversation in the middle.
+            # After anything except an answered job, the exchange of messages is incomplete.
             if process.jobs_done > jobs_before:
                 self._give_back(process)
             else:
@@ -257,7 +264,7 @@ class Renderer:
 
 
 def _fits(patches: Sequence[Patch], *, size_bytes: int) -> bool:
-    """Whether they can be laid over a file of that size without making it longer, or shorter."""
+    """Returns whether the patches can be applied to a file of that size without changing its size."""
     return all(
         patch.start >= 0
         and 0 <= patch.length <= size_bytes - patch.start

@@ -1,8 +1,8 @@
-"""TIFF, in a decoder process: libvips unpacks the samples, what they mean is decided here.
+"""Decodes TIFF, in a decoder process: libvips unpacks the samples, their meaning is decided here.
 
-Left to itself libvips takes a fourth sample for opacity whatever the file says, and samples of 32 bits or in
-floating point for those of eight bits, and draws black where libtiff has no codec. Imports libvips: never
-import it in a service.
+By itself libvips treats a fourth sample as opacity whatever the file says, and samples of 32 bits or in
+floating point as those of eight bits, and draws black for a compression that libtiff lacks. Imports libvips:
+never import it in a service.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LAB: Final = frozenset({tag.CIE_LAB, tag.ICC_LAB})
 
 
 def load_tiff(file: RangedFile, *, sizes: Sequence[RenditionSize], max_pixels: int) -> pyvips.Image:
-    """Upright, sRGB or grey. Raises Rejected, pyvips.Error."""
+    """Returns the picture, upright, sRGB or grey. Raises Rejected, pyvips.Error."""
     read = Bytes(file)
     directory = TiffDirectory(read)
     tags = directory.tags
@@ -84,25 +84,25 @@ def _small(
 
 
 def _is_black(image: pyvips.Image) -> bool:
-    """Of eight bits a sample, whether no colour is more than rounding makes of none."""
+    """Returns whether all colours, of eight bits per sample, are black apart from rounding."""
     colours = image.extract_band(0, n=image.bands - 1) if image.hasalpha() else image
     return bool(colours.max() <= 1)
 
 
 def _is_plain(samples: Samples) -> bool:
-    """Whether libvips is shown plain numbers: it has opinions of its own on what the rest means."""
+    """Returns whether libvips gets plain numbers. For other samples it applies its own interpretation."""
     ready_made = samples.photometric in (tag.PALETTE, tag.YCBCR) or samples.compression == tag.JPEG
     return samples.bits >= 8 and not ready_made
 
 
 def _layers(read: Bytes, directory: TiffDirectory, samples: Samples) -> Iterator[list[Piece]]:
-    """The file as libvips is shown it; once for each plane that is needed, where samples stand in planes."""
-    replaced: dict[int, Field | None] = {tag.EXTRA: None}  # libvips divides by an opacity that it knows of
+    """Yields the file that libvips gets; one file per needed plane if samples are stored in planes."""
+    replaced: dict[int, Field | None] = {tag.EXTRA: None}  # libvips divides by an opacity that it detects
     if _is_plain(samples):
         replaced[tag.PHOTOMETRIC] = directory.short(tag.PHOTOMETRIC, tag.RGB)
     for side, tile_side in zip(_SIZE, _TILE_SIZE, strict=True):
         tile = integer(directory.tags, tile_side) or 0
-        if tile > (integer(directory.tags, side) or 0):  # libvips takes no tile that is so much larger
+        if tile > (integer(directory.tags, side) or 0):  # libvips refuses tiles larger than the picture
             replaced[side] = directory.short(side, tile)
     blocks = _unpacked(read, directory, samples)
     if blocks is not None:
@@ -128,12 +128,14 @@ def _layers(read: Bytes, directory: TiffDirectory, samples: Samples) -> Iterator
 
 
 def _shown(samples: Samples) -> list[int]:
-    """Which samples of a pixel are seen."""
+    """Returns the samples of a pixel that are visible."""
     return [*range(samples.colours), *([] if samples.alpha is None else [samples.alpha])]
 
 
 def _unpacked(read: Bytes, directory: TiffDirectory, samples: Samples) -> list[bytes] | None:
-    """The strips or tiles in Deflate, where libtiff lacks their codec; predictors are left as they are."""
+    """Returns the strips or tiles recompressed in Deflate, if libtiff lacks their codec; predictors
+    are kept.
+    """
     if samples.compression not in (tag.ZSTD, tag.LZMA):
         return None
     size = _block_bytes(directory.tags, samples)
@@ -145,7 +147,7 @@ def _unpacked(read: Bytes, directory: TiffDirectory, samples: Samples) -> list[b
 
 
 def _block_bytes(tags: Tags, samples: Samples) -> int:
-    """Of one strip or tile, unpacked."""
+    """Returns the unpacked size of one strip or tile."""
     width, height = (integer(tags, name) or 0 for name in _SIZE)
     across = integer(tags, tag.TILE_WIDTH) or width
     down = integer(tags, tag.TILE_HEIGHT) or min(integer(tags, _ROWS_PER_STRIP) or height, height)
@@ -154,7 +156,7 @@ def _block_bytes(tags: Tags, samples: Samples) -> int:
 
 
 def _unzstd(packed: bytes, size: int) -> bytes:
-    """As much of it as can be unpacked."""
+    """Returns as much of the data as can be unpacked."""
     unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
     with unpacker.stream_reader(packed) as stream:
         try:
@@ -172,7 +174,9 @@ def _unlzma(packed: bytes, size: int) -> bytes:
 
 
 def _meant(image: pyvips.Image, samples: Samples, *, shrink: int) -> pyvips.Image:
-    """The samples as a picture: what is neither colour nor opacity left out, eight or sixteen bits deep."""
+    """Returns the samples as a picture of eight or sixteen bits, without those that are neither colour nor
+    opacity.
+    """
     if not samples.has_planes and samples.per_pixel > samples.colours:
         bands = [image.extract_band(number) for number in _shown(samples)]
         image = bands[0].bandjoin(bands[1:]) if len(bands) > 1 else bands[0]
@@ -209,8 +213,10 @@ def _interpretation(samples: Samples, fmt: str) -> str:
 
 
 def _from_float(image: pyvips.Image, *, shrink: int) -> pyvips.Image:
-    """Sixteen bits, when 0 is black and 1 is white, as in pictures. Raises RenderRejected for what measures
-    something else: heights, temperatures."""
+    """Returns sixteen bits, from 0 for black to 1 for white, as in pictures.
+
+    Raises RenderRejected for other measurements, such as heights or temperatures.
+    """
     if shrink > 1:  # before it is held in memory, which the check needs
         image = image.shrink(shrink, shrink)
     image = (image != image).ifthenelse(0.0, image).copy_memory()
@@ -220,7 +226,7 @@ def _from_float(image: pyvips.Image, *, shrink: int) -> pyvips.Image:
 
 
 def _from_lab(colour: pyvips.Image, samples: Samples) -> pyvips.Image:
-    """sRGB of eight bits. A profile says nothing of it any more."""
+    """Returns sRGB of eight bits. The profile is removed, because it does not describe the result."""
     deep = samples.bits == 16
     if samples.photometric == tag.CIE_LAB:
         signed = "short" if deep else "char"
@@ -232,4 +238,4 @@ def _from_lab(colour: pyvips.Image, samples: Samples) -> pyvips.Image:
     lab = light.bandjoin(shades).copy(interpretation="lab")
     if PROFILE in lab.get_fields():
         lab.remove(PROFILE)
-    return lab.icc_export(output_profile=SRGB)  # whose white is that of TIFF: `colourspace` has another one
+    return lab.icc_export(output_profile=SRGB)  # its white is that of TIFF; `colourspace` uses another one

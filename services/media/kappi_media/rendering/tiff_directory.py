@@ -1,4 +1,4 @@
-"""The first directory of a TIFF, written anew for the decoder of its picture."""
+"""Rewrites the first directory of a TIFF for the decoder of its picture."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ NEEDED: Final = frozenset(
 )
 PROFILE: Final = 34675
 MAX_PROFILE_BYTES: Final = 4 << 20
-"""Of a colour profile: those of printers have up to three MiB."""
+"""The limit of a colour profile: those of printers have up to three MiB."""
 _MAX_FIELD_BYTES: Final = 4 << 20
-"""Places of as many strips as the tallest picture can have, and more."""
+"""The limit of a field: it holds the positions of all strips of the tallest picture, and more."""
 _MAX_FIELDS: Final = 4_096
 _STRIPS: Final = (273, 279)  # offsets, byte counts
 _TILES: Final = (324, 325)
 
 
 class TiffDirectory:
-    """The fields that say how the pixels are coded. Text, further pages and all else are left out.
+    """The fields that describe how the pixels are coded. Text, further pages and all else are left out.
 
-    Raises RenderRejected where there is none, or a field that no picture needs so long.
+    Raises RenderRejected when there is no directory, or a field is longer than any picture needs.
     """
 
     def __init__(self, read: Bytes) -> None:
@@ -60,7 +60,7 @@ class TiffDirectory:
 
     @property
     def tags(self) -> Tags:
-        """The values of the small fields."""
+        """Returns the values of the small fields."""
         small = {tag: field for tag, field in self.fields.items() if field.is_small}
         bodies = {tag: self._body(field) for tag, field in small.items()}
         return {
@@ -71,14 +71,16 @@ class TiffDirectory:
 
     @property
     def blocks(self) -> tuple[Field, Field]:
-        """Where strips or tiles begin, and how many bytes each has. Raises RenderRejected."""
+        """Returns the fields of the positions and of the sizes in bytes of the strips or tiles. Raises
+        RenderRejected.
+        """
         for offsets, counts in (_STRIPS, _TILES):
             if offsets in self.fields and counts in self.fields:
                 return self.fields[offsets], self.fields[counts]
         raise RenderRejected(RejectReason.CORRUPT, "no pixels")
 
     def integers(self, field: Field) -> list[int]:
-        """All numbers of a field, however many. Raises RenderRejected where bytes are missing."""
+        """Returns all numbers of a field. Raises RenderRejected when bytes are missing."""
         body = self._body(field)
         if len(body) < field.size_bytes:
             raise RenderRejected(RejectReason.TRUNCATED, f"field {field.tag} ends too early")
@@ -86,11 +88,11 @@ class TiffDirectory:
         return [int(number) for number in value] if isinstance(value, tuple) else []
 
     def short(self, tag: int, value: int) -> Field:
-        """A field of one number."""
+        """Returns a field of one number."""
         return Field(tag, SHORT, 1, self._packed("H", value).ljust(self._layout.offset_bytes, b"\x00"))
 
     def part(self, field: Field, *, start: int, count: int) -> Field:
-        """The field with `count` of its numbers, from the one at `start`."""
+        """Returns the field with `count` of its numbers, from the one at `start`."""
         width = field.size_bytes // field.count
         if field.is_inline or width * count <= self._layout.offset_bytes:
             rest = self._body(field)[width * start : width * (start + count)]
@@ -104,8 +106,9 @@ class TiffDirectory:
         *,
         blocks: list[bytes] | None = None,
     ) -> Iterator[Piece]:
-        """The file with other fields. None: the field is left out. blocks: strips or tiles in place of its
-        own."""
+        """Yields the file with replaced fields. None: the field is left out. blocks: strips or tiles that
+        replace its own.
+        """
         kept = {tag: field for tag, field in {**self.fields, **replaced}.items() if field is not None}
         end = self._at + len(self._written(kept))
         appended = b""
@@ -124,7 +127,9 @@ class TiffDirectory:
         return head + b"".join(entries) + bytes(self._layout.offset_bytes)
 
     def _moved(self, blocks: list[bytes], *, at: int) -> tuple[dict[int, Field], bytes]:
-        """The fields of strips or tiles that stand `at` a position, and the tables behind those."""
+        """Returns the fields of strips or tiles that are stored at a position, and the tables that follow
+        these.
+        """
         offsets, counts = self.blocks
         places = list(accumulate(map(len, blocks), initial=at))
         tables = [self._packed(self._wide, *places[:-1]), self._packed(self._wide, *map(len, blocks))]

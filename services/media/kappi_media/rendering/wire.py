@@ -1,10 +1,10 @@
-"""What the renderer and a decoder process say to each other: length-prefixed MessagePack over two pipes.
+"""The messages between the renderer and a decoder process: length-prefixed MessagePack over two pipes.
 
-Typed messages and not pickle, because what the process answers is not trusted either: a taken-over decoder
-can send wrong pixels, never code.
+They are typed messages and not pickle, because the answers of the process are untrusted too: a compromised
+decoder can send wrong pixels, but no code.
 
     decoder  -> Ready, once it has shown that it can decode
-    renderer -> Order; then, for each Need, the bytes alone
+    renderer -> Order; then, for each Need, only the bytes
     decoder  -> Need*, then one of Done, Probed, Located, Refused or Unable
 """
 
@@ -30,10 +30,10 @@ class WireSize(msgspec.Struct, frozen=True):
 
 
 class RenderJob(msgspec.Struct, frozen=True, tag="render"):
-    """width, height: as displayed. orientation: EXIF 1..8. max_pixels: of anything decoded.
+    """The job of a rendition. width, height: as displayed. orientation: EXIF 1..8. max_pixels: of anything
+    decoded.
 
-    max_read_bytes: that the renderer answers with before it gives the file up. placeholder: whether to make
-    one, too.
+    max_read_bytes: that the renderer sends before it rejects the file. placeholder: whether to make one, too.
     """
 
     content_type: str
@@ -49,7 +49,7 @@ class RenderJob(msgspec.Struct, frozen=True, tag="render"):
 
 
 class ProbeJob(msgspec.Struct, frozen=True, tag="probe"):
-    """content_type: the canonical one of what the file was sniffed as."""
+    """The job of reading facts. content_type: the canonical one of the sniffed format."""
 
     content_type: str
     size_bytes: int
@@ -57,21 +57,21 @@ class ProbeJob(msgspec.Struct, frozen=True, tag="probe"):
 
 
 class LocateJob(msgspec.Struct, frozen=True, tag="locate"):
-    """What of a file tells where it was made. max_read_bytes: as in `RenderJob`."""
+    """The job of finding the parts of a file that contain its place. max_read_bytes: as in `RenderJob`."""
 
     size_bytes: int
     max_read_bytes: int
 
 
 class Order(msgspec.Struct, frozen=True):
-    """cpu_seconds: of the processor's time, after which the decoder ends itself."""
+    """A job with its limit. cpu_seconds: of processor time, after which the decoder ends itself."""
 
     job: RenderJob | ProbeJob | LocateJob
     cpu_seconds: float
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """What happens to the decoder before it has said this is no file's fault.
+    """The decoder can work. A failure before this message is not caused by a file.
 
     missing: layers of its confinement that the platform lacks.
     """

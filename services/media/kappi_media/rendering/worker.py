@@ -1,10 +1,10 @@
 """A decoder process: `python -m kappi_media.rendering.worker <memory limit in bytes>`.
 
-Orders come in on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. It loads what
-any job needs, confines itself, and is ready when it has shown that it can still decode. From then on it opens
-no file, no socket and no program: originals come through the pipe. It has no credentials and exits with its
-parent. What it does not expect it does not catch: it dies, and once it was ready the renderer counts that
-against the item.
+Orders arrive on stdin, answers leave on stdout (`wire.py`), one at a time, until stdin ends. The process
+loads what any job needs, confines itself, and is ready when it has shown that it can still decode. From then
+on it opens no file, no socket and no program: originals arrive through the pipe. It has no credentials and
+exits with its parent. It does not catch unexpected errors: it dies, and if it was ready before, the renderer
+counts that against the item.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ if TYPE_CHECKING:
 
     from kappi_media.rendering.poster import FrameTracks
 
-# Pictures are read from end to end, most in one go; of a video a frame here and there.
+# Pictures are read from end to end, most of them at once; of a video, single frames are read.
 _PICTURE_BLOCK_BYTES: Final = 8 << 20
 _VIDEO_BLOCK_BYTES: Final = 256 << 10
 _HEIF: Final = ("image/heic", "image/avif")
 _DETAIL_CHARS: Final = 200
 _OUT_OF_MEMORY: Final = "out of memory"
-# How libraries say of a sound file that they lack what it needs.
+# The messages of libraries for a valid file for which they lack a feature.
 _NOT_BUILT: Final = ("not supported", "unsupported", "Unsupported", "not configured", "size out of range")
-_SHORTEST_S: Final = 1e-6  # a timer of zero would never go off
-# What jobs import, and what these import when they meet a file that needs it.
+_SHORTEST_S: Final = 1e-6  # a timer of zero would never fire
+# The modules that jobs import, and those that they import for a file that needs it.
 _LIBRARIES: Final = (
     "kappi_media.rendering.picture",
     "kappi_media.rendering.animation",
@@ -80,7 +80,7 @@ _LIBRARIES: Final = (
 
 
 class _Parent:
-    """The two pipes."""
+    """The two pipes to the parent."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._incoming = incoming
@@ -98,7 +98,7 @@ class _Parent:
         self.send(Need(start=start, length=length))
         body = self._receive()
         if body is None:
-            # Called from within native code, where an exception would only be printed and ignored.
+            # This is called from native code, where an exception would only be printed and ignored.
             os._exit(0)
         return body
 
@@ -112,7 +112,7 @@ class _Parent:
 
 
 def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Refused | Unable:
-    """One job of any kind. fetch(start, length) gives the original's bytes."""
+    """Returns the answer to one job of any kind. fetch(start, length) returns the original's bytes."""
     try:
         if isinstance(job, RenderJob):
             return render(job, fetch)
@@ -122,8 +122,9 @@ def answer(job: Job, fetch: Fetch) -> Done | Probed | Located | Refused | Unable
 
 
 def limit_time(cpu_seconds: float) -> None:
-    """End this process when it has worked that long: on the processor, because the clock would count the work
-    of others. The signal's default action ends native code as well."""
+    """End this process after this much processor time. Elapsed time would include the work of other
+    processes. The signal's default action ends native code as well.
+    """
     signal.setitimer(signal.ITIMER_PROF, max(_SHORTEST_S, cpu_seconds))
 
 
@@ -153,7 +154,9 @@ def _located(job: LocateJob, fetch: Fetch) -> Located | Refused:
 
 
 def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
-    """One job. fetch(start, length) gives the original's bytes. Raises only what nobody foresaw."""
+    """Returns the answer to one job. fetch(start, length) returns the original's bytes. Raises unforeseen
+    errors only.
+    """
     import pyvips
 
     try:
@@ -162,13 +165,15 @@ def render(job: RenderJob, fetch: Fetch) -> Done | Refused:
         return Refused(reason=refusal.reason, detail=refusal.detail[:_DETAIL_CHARS])
     except MemoryError:
         return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
-    # How libvips, and Pillow, say that the data is bad.
+    # The exceptions of libvips and Pillow for bad data.
     except (pyvips.Error, OSError, ValueError, SyntaxError) as error:
         return _undecodable(str(error))
 
 
 def _undecodable(said: str) -> Refused:
-    """said: by a library, which may quote the file. It decides the reason and goes no further."""
+    """Returns the refusal. said: by a library, which may quote the file. It decides the reason and is not
+    passed on.
+    """
     if _OUT_OF_MEMORY in said:
         return Refused(reason=RejectReason.TOO_COMPLEX, detail=_OUT_OF_MEMORY)
     if any(phrase in said for phrase in _NOT_BUILT):
@@ -198,7 +203,7 @@ def _done(job: RenderJob, fetch: Fetch) -> Done:
 
 
 def _base(job: RenderJob, fetch: Fetch, sizes: Sequence[RenditionSize]) -> pyvips.Image:
-    """The upright picture, at least as large as the largest size needs it."""
+    """Returns the upright picture, at least as large as the largest size needs."""
     from kappi_media.rendering import picture
 
     file = _file(job, fetch)
@@ -251,11 +256,11 @@ def _poster(
 
 
 _not_loaded: list[str] = []
-"""Why libraries could not be loaded: files of other kinds do not need them."""
+"""The reasons why libraries could not be loaded: files of other kinds do not need them."""
 
 
 def _load_libraries() -> None:
-    """All that a job of any kind imports: later, no file can be opened."""
+    """Load everything that a job of any kind imports: later, no file can be opened."""
     time.strptime("2000", "%Y")  # imports its own code when it is first called
     for name in _LIBRARIES:
         try:
@@ -265,14 +270,16 @@ def _load_libraries() -> None:
 
 
 def _close_all_but(kept: set[int]) -> None:
-    """Descriptors that the parent left open: uvloop passes its pipes twice."""
+    """Close descriptors that the parent left open: uvloop passes its pipes twice."""
     for number in {int(name) for name in os.listdir("/dev/fd")} - kept:
         with suppress(OSError):  # the one that listed the folder
             os.close(number)
 
 
 def _limit(memory_bytes: int) -> None:
-    """No more memory than given, no files, no core dumps, and after everyone else for the processor."""
+    """Limit the memory to the given size, forbid files and core dumps, and lower the priority for the
+    processor.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -280,7 +287,7 @@ def _limit(memory_bytes: int) -> None:
 
 
 def _prove() -> None:
-    """Decode a picture of our own. Fails where a library is broken, or memory too short for any picture."""
+    """Decode a generated picture. It fails when a library is broken, or memory too short for any picture."""
     import pyvips
 
     body = pyvips.Image.black(16, 16).jpegsave_buffer()
@@ -299,7 +306,7 @@ def _prove() -> None:
 
 def main() -> None:
     outgoing = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a library that prints must not speak on the wire
+    os.dup2(2, 1)  # a library that prints must not write to the pipe of answers
     _close_all_but({0, 1, 2, outgoing.fileno()})
     _limit(int(sys.argv[1]))
     _load_libraries()

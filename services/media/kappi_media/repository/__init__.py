@@ -1,6 +1,6 @@
-"""All SQL of the media service, a module per use case.
+"""All SQL of the media service, one module per use case.
 
-Statements on hot paths are single asyncpg statements: one round trip, one transaction. Whoever changes an
-item locks its gallery's `contents` row first, always, so that no two statements can wait for each other in
-a circle, and so that nothing slips into a gallery while it is being deleted.
+Statements on hot paths are single asyncpg statements: one round trip, one transaction. A statement that
+changes an item always locks its gallery's `contents` row first. So no two statements wait for each other in a
+circle, and nothing is added to a gallery while it is being deleted.
 """

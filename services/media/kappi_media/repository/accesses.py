@@ -1,4 +1,4 @@
-"""Counted accesses on their way to the galleries service, and the log that stays here."""
+"""Queues counted accesses for the galleries service, and keeps the access log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from kappi_chassis.outbox import OutboxRow
 from kappi_media.domain.media import GalleryId
 
 FLUSHES: Final = "access-flush"
-"""Consumer name under which flushes that are done are recorded in the inbox."""
+"""The consumer name under which completed flushes are recorded in the inbox."""
 MAX_LINES_PER_HOUR: Final = 200
-"""Of one gallery, beside one of `other` for each kind: what further networks are logged as."""
+"""The largest number of lines of one gallery and hour. Further networks are added to one line `other` per
+kind.
+"""
 
 _RECORD = "INSERT INTO inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 _PUBLISH = """
@@ -24,8 +26,8 @@ SELECT e.*, f.sequence
 FROM (SELECT nextval('access_flushes') AS sequence) f,
      unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[]) AS e
 """
-# A gallery that is being changed, or deleted, is left for the next flush: waiting for one would hold the rows
-# of all others, and their uploads with them.
+# A gallery that is being changed or deleted is left for the next flush: waiting for it would hold the rows of
+# all other galleries, and block their uploads.
 _HOLD = """
 SELECT gallery_id FROM contents
 WHERE gallery_id = ANY($1) AND deleted_at IS NULL ORDER BY gallery_id FOR SHARE SKIP LOCKED
@@ -66,7 +68,7 @@ DELETE FROM access_log WHERE ctid = ANY(ARRAY(
 
 
 class LogPosition(NamedTuple):
-    """Where a line stands in its gallery's log."""
+    """The position of a line in its gallery's log."""
 
     hour: datetime
     id: UUID
@@ -76,7 +78,9 @@ _AFTER_ALL: Final = LogPosition(datetime.max.replace(tzinfo=UTC), UUID(int=(1 <<
 
 
 class LogLine(NamedTuple):
-    """Accesses of one kind from one network since the last flush. id: random; it orders an hour's lines."""
+    """The accesses of one kind from one network since the last flush. id: random; it orders the lines of an
+    hour.
+    """
 
     id: UUID
     gallery_id: UUID
@@ -86,7 +90,7 @@ class LogLine(NamedTuple):
 
 
 class LoggedAccesses(NamedTuple):
-    """A line of the log: accesses of one kind from one network in the hour that began then."""
+    """A line of the log: the accesses of one kind from one network in the hour that begins at `hour`."""
 
     id: UUID
     hour: datetime
@@ -114,9 +118,9 @@ class AccessQueries:
     ) -> None:
         """Queue events and add to the log, once for each flush id. Deleted galleries get no line.
 
-        leave: told before the commit which galleries are busy and got no line, although they have their
-        events; not told at all where the flush was written before.
-        No row of a gallery is locked for its events: their order does not matter.
+        leave: called before the commit with the galleries that are locked and got no line, although their
+        events are queued; not called if the flush was written before. No row of a gallery is locked for its
+        events: their order does not matter.
         """
         async with self._database.hot.acquire() as connection, connection.transaction():
             if await connection.fetchval(_RECORD, FLUSHES, flush_id) is None:
@@ -128,21 +132,23 @@ class AccessQueries:
     async def page(
         self, gallery_id: GalleryId, *, before: LogPosition | None, limit: int
     ) -> Sequence[LoggedAccesses]:
-        """Up to `limit` lines of a gallery, the newest first. before: the last line of the page before."""
+        """Returns up to `limit` lines of a gallery, the newest first. before: the last line of the page
+        before.
+        """
         records = await self._database.hot.fetch(_PAGE, gallery_id, *(before or _AFTER_ALL), limit)
         return [LoggedAccesses._make(record) for record in records]
 
     async def sweep(self, before: datetime, *, limit: int) -> int:
-        """Remove up to `limit` lines of hours before the instant; returns how many."""
+        """Remove up to `limit` lines of hours before the instant. Returns the number removed."""
         status: str = await self._database.hot.execute(_SWEEP, before, limit)
         return int(status.rpartition(" ")[2])
 
 
 async def _add_to_log(connection: Any, lines: Sequence[LogLine], *, hour: datetime) -> frozenset[UUID]:
-    """The galleries that are busy, whose lines were not added."""
+    """Add lines to the log. Returns the locked galleries, whose lines were not added."""
     galleries = sorted({line.gallery_id for line in lines})
     held = {record[0] for record in await connection.fetch(_HOLD, galleries)}
-    # A statement of its own, so that a deletion that ended meanwhile is seen.
+    # A separate statement, so that it sees a deletion that committed meanwhile.
     known: dict[UUID, bool] = dict(await connection.fetch(_KNOWN, galleries))
     busy = frozenset(each for each, is_gone in known.items() if not is_gone and each not in held)
     kept = [line for line in lines if line.gallery_id not in busy and not known.get(line.gallery_id)]

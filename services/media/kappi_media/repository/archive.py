@@ -1,4 +1,4 @@
-"""What a gallery's archive is made of, and the checksums that archives find out."""
+"""Reads the files of a gallery's archive, and saves the checksums that archives compute."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ FROM contents c JOIN items i ON i.gallery_id = c.gallery_id AND i.status = 'read
 JOIN location_free_copies l ON l.media_id = i.id
 WHERE c.gallery_id = $1 AND c.deleted_at IS NULL ORDER BY i.id
 """
-# Whatever holds a row does something more important: the checksum is counted again another time. The item's
-# version stays, because nobody sees a difference.
+# Rows locked by another transaction are skipped: their checksum is computed again another time. The item's
+# version stays, because the change is not visible.
 _SAVE = """
 WITH told AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS t (media_id, etag, crc32)),
 free AS (
@@ -47,21 +47,21 @@ UPDATE items i SET crc32 = free.crc32 FROM free WHERE i.id = free.id
 
 
 class ArchiveQueries:
-    """Single statements outside any other transaction."""
+    """Runs single statements outside any other transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def files(self, gallery_id: GalleryId) -> list[ArchiveFile]:
-        """The originals of the gallery's ready items, as of one instant, in the order of its page.
+        """Returns the originals of the gallery's ready items, as of one instant, in the order of its page.
 
-        The others are left out: nobody has looked yet whether they are what they say.
+        Other items are left out: their content is not checked yet.
         """
         records: list[Any] = await self._database.hot.fetch(_FILES, gallery_id)
         return [_file(gallery_id, *record) for record in records]
 
     async def location_free_files(self, gallery_id: GalleryId) -> list[ArchiveFile]:
-        """The same of copies that do not tell where the originals were made, as far as they are there."""
+        """As `files`, of the copies without a place that exist."""
         records: list[Any] = await self._database.hot.fetch(_LOCATION_FREE_FILES, gallery_id)
         return [
             _file(gallery_id, *fields) if unchanged else _copy(gallery_id, *fields)
@@ -69,7 +69,9 @@ class ArchiveQueries:
         ]
 
     async def save(self, checksums: Sequence[Checksum]) -> None:
-        """Keep them with the objects they are of; what was replaced or deleted meanwhile is passed over."""
+        """Save checksums for the objects they were computed from; objects replaced or deleted meanwhile are
+        skipped.
+        """
         media_ids, etags, crc32s = zip(*checksums, strict=True)
         await self._database.hot.execute(_SAVE, media_ids, etags, crc32s)
 

@@ -1,6 +1,7 @@
-"""Uploads by what the store knows of them, and those it may have told of in vain.
+"""Finds uploads for the store's notifications, and uploads whose notification may have been lost.
 
-Posted ones are left out: while their bytes come through the API nobody else knows what they are to be.
+Uploads posted through the API are left out: while their bytes arrive, only that request has their
+declaration.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kappi_media.domain.media import GalleryId, UploadId, UploadState
 _BY_MEDIA = """
 SELECT id, gallery_id, media_id, state, expires_at FROM uploads WHERE media_id = ANY($1) AND NOT posted
 """
-# `<> 'completed'` is what the index on expires_at is limited to.
+# `<> 'completed'` is the condition of the partial index on expires_at.
 _PENDING = """
 SELECT id, gallery_id, media_id, state, expires_at FROM uploads
 WHERE state = 'pending' AND state <> 'completed' AND NOT posted AND created_at < $1
@@ -41,12 +42,12 @@ class ArrivalQueries:
         self._database = database
 
     async def uploads_of(self, media_ids: Collection[UUID]) -> list[KnownUpload]:
-        """Those of them there are, in no order."""
+        """Returns the uploads of these items, in no particular order."""
         records = await self._database.hot.fetch(_BY_MEDIA, list(media_ids))
         return [KnownUpload._make(record) for record in records]
 
     async def pending_since_before(self, instant: datetime) -> AsyncIterator[list[KnownUpload]]:
-        """Uploads promised before the instant and not ended, in pages."""
+        """Yields pages of the uploads that were reserved before the instant and have not ended."""
         expires_at, last_id = _FIRST
         while True:
             records = await self._database.hot.fetch(_PENDING, instant, expires_at, last_id, _PAGE)

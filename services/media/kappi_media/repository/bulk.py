@@ -1,6 +1,6 @@
-"""Changes of many items of one account in one transaction.
+"""Changes many items of one account in one transaction.
 
-Galleries are locked first, in the order of their ids, then items: as every change of a single item does it.
+Galleries are locked first, in the order of their ids, then items, as in every change of a single item.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kappi_media.domain.media import AccountId, Charge, ItemStatus
 from kappi_media.models import contents, deleted_media, items, uploads
 from kappi_media.repository.ownership import release_all
 
-# Tags that differ in case or accents only are one. An item that has a tag keeps it as it wrote it.
+# Tags that differ only in case or accents count as one. An item keeps the spelling that it already has.
 _RETAG = """
 WITH wanted AS MATERIALIZED (
   SELECT min(tag COLLATE "C") AS tag, library_fold(tag) AS key, min(nth) AS nth
@@ -49,8 +49,9 @@ HOLD_ATTEMPTS: Final = 5
 
 
 class HeldItem(NamedTuple):
-    """An item that stays as it is until the transaction ends. tag_count: how many tags it has. size_bytes: of
-    the original."""
+    """An item that is locked until the end of the transaction. tag_count: the number of its tags. size_bytes:
+    of the original.
+    """
 
     id: UUID
     gallery_id: UUID
@@ -62,16 +63,17 @@ class HeldItem(NamedTuple):
 async def hold_items(
     connection: AsyncConnection, media_ids: Sequence[UUID], *, owner_id: AccountId
 ) -> list[HeldItem]:
-    """Lock those of these items that are in the account's library, which leaves closed galleries out.
+    """Lock those of these items that are in the account's library; items of closed galleries are left out.
 
-    Raises Unavailable where they never stay in place.
+    Raises Unavailable when they are moved in each of the attempts.
     """
     for _ in range(HOLD_ATTEMPTS):
         async with connection.begin_nested() as savepoint:
             held = await _hold_where_they_are(connection, media_ids, owner_id=owner_id)
             if held is not None:
                 return held
-            # One was moved while its gallery was waited for; its new one may have to be locked first.
+            # An item was moved while this transaction waited for its gallery; its new gallery may have to be
+            # locked first.
             await savepoint.rollback()
     raise Unavailable("Try again in a moment.", retry_after_s=1)
 
@@ -79,7 +81,7 @@ async def hold_items(
 async def _hold_where_they_are(
     connection: AsyncConnection, media_ids: Sequence[UUID], *, owner_id: AccountId
 ) -> list[HeldItem] | None:
-    """None where one is in a gallery of the account by now that is not locked."""
+    """Returns None when one of the items is now in another gallery of the account, which is not locked."""
     homes = (
         select(contents.c.gallery_id)
         .where(
@@ -125,7 +127,7 @@ async def _hold_where_they_are(
 async def add_tags(
     connection: AsyncConnection, held: Sequence[HeldItem], *, tags: Sequence[str], most: int
 ) -> set[UUID]:
-    """Items that would have more than `most` tags stay as they are; those, and only those, are returned."""
+    """Add tags. Returns the items that would get more than `most` tags; these stay unchanged."""
     changed = await _retag(connection, held, tags=tags, statement=_ADD_TAGS, most=most)
     unchanged = [item.id for item in held if item.id not in changed]
     lacking = select(items.c.id).where(
@@ -139,7 +141,7 @@ async def add_tags(
 
 
 async def take_tags(connection: AsyncConnection, held: Sequence[HeldItem], *, tags: Sequence[str]) -> None:
-    """Take tags away where they are."""
+    """Remove tags from the items that have them."""
     most = max((item.tag_count for item in held), default=0)
     await _retag(connection, held, tags=tags, statement=_TAKE_TAGS, most=most)
 
@@ -169,7 +171,9 @@ async def _bump(connection: AsyncConnection, gallery_ids: set[UUID]) -> None:
 async def delete_held(
     connection: AsyncConnection, held: Sequence[HeldItem], *, owner_id: AccountId, now: datetime
 ) -> dict[UUID, int]:
-    """Remove items with their uploads and renditions, leave tombstones; the last sequence of each."""
+    """Remove items with their uploads and renditions, and leave tombstones. Returns the last sequence of
+    each.
+    """
     ids = [item.id for item in held]
     await connection.execute(delete(uploads).where(uploads.c.media_id.in_(ids)))
     gone = (

@@ -1,4 +1,4 @@
-"""Declared SHA-256 that nobody has compared with the content yet."""
+"""Reads and records declared SHA-256 that have not been compared with the content yet."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ _VERIFIED = "UPDATE items SET sha256 = $2 WHERE id = $1 AND sha256 IS NULL AND s
 
 
 class ChecksumQueries:
-    """Single statements outside any other transaction."""
+    """Runs single statements outside any other transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def unverified(self, media_id: MediaId) -> bytes | None:
-        """The raw digest an item being processed was declared with, as long as it is not known to be true."""
+        """Returns the declared raw digest of an item in processing, as long as it has not been compared."""
         found: bytes | None = await self._database.hot.fetchval(_UNVERIFIED, media_id)
         return found
 
     async def verified(self, media_id: MediaId, sha256: bytes) -> None:
-        """The item's version stays: becoming ready is what tells of it."""
+        """Record a digest as compared. The item's version stays: viewers see the change when the item becomes
+        ready.
+        """
         await self._database.hot.execute(_VERIFIED, media_id, sha256)

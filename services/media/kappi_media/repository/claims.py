@@ -1,9 +1,9 @@
-"""Room in an account's quota for an anonymous gallery that it claims.
+"""Reserves quota of an account for an anonymous gallery that it claims.
 
-The galleries service gives the gallery to the account, and asks for room first. What is reserved is the sum
-of what the gallery holds; until the reservation ends, nothing is promised to the gallery, so that it cannot
-grow. It ends when the gallery becomes the account's (`adopt`), is deleted, or its time is over. Locks are
-taken in the order that `ownership` tells.
+The galleries service assigns the gallery to the account, and requests the reservation first. The reservation
+is the sum of what the gallery holds. Until it ends, no uploads are reserved in the gallery, so that it cannot
+grow. It ends when the gallery becomes the account's (`adopt`), is deleted, or the reservation expires. Locks
+are taken in the order that `ownership` describes.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from kappi_media.repository.ownership import end_claim, held_by
 
 
 class ClaimState(Enum):
-    """What a gallery is to an account that claims it."""
+    """The state of a gallery for an account that claims it."""
 
     FREE = auto()
     OWN = auto()
     GONE = auto()
     ANOTHERS = auto()
     BEING_CLAIMED = auto()
-    """By another account, at this moment."""
+    """Another account is claiming it now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a gallery holds, pending uploads included. largest_bytes: of one file."""
+    """The sizes of what a gallery holds, pending uploads included. largest_bytes: of one file."""
 
     size_bytes: int
     largest_bytes: int
@@ -44,7 +44,9 @@ class Holdings:
 async def hold_for_claim(
     connection: AsyncConnection, gallery_id: GalleryId, *, account_id: AccountId, now: datetime
 ) -> ClaimState:
-    """Lock the gallery, which may be new here: nothing is promised or completed until the commit."""
+    """Lock the gallery, which may have no row yet: nothing is reserved or completed in it until the
+    commit.
+    """
     await connection.execute(insert(contents).values(gallery_id=gallery_id).on_conflict_do_nothing())
     found = await connection.execute(
         select(contents.c.owner_id, contents.c.deleted_at, contents.c.claimant_id, contents.c.claim_until)
@@ -62,7 +64,7 @@ async def hold_for_claim(
 
 
 async def holdings(connection: AsyncConnection, gallery_id: GalleryId) -> Holdings:
-    """Exact while the gallery is held."""
+    """Returns what the gallery holds; exact while the gallery is locked."""
     held = await held_by(connection, gallery_id)
     largest_item = select(func.max(items.c.size_bytes)).where(
         items.c.gallery_id == gallery_id, items.c.status != "rejected"
@@ -85,12 +87,12 @@ async def reserve(
     rules: TierRules,
     until: datetime,
 ) -> bool:
-    """Charge the account for a gallery that is held, in place of an earlier reservation of it.
+    """Charge the account for a locked gallery, in place of an earlier reservation for it.
 
-    False, and nothing may be committed: it goes beyond the quota.
+    Returns False when the quota is exceeded; then the transaction must not be committed.
     """
     await connection.execute(insert(accounts).values(id=account_id).on_conflict_do_nothing())
-    # An earlier reservation may be another account's: both rows are locked in the order of all.
+    # An earlier reservation may be another account's: both rows are locked in the common order.
     earlier = select(contents.c.claimant_id).where(contents.c.gallery_id == gallery_id).scalar_subquery()
     await connection.execute(
         select(accounts.c.id)
@@ -118,7 +120,7 @@ async def reserve(
 
 
 async def end_overdue(connection: AsyncConnection, *, before: datetime) -> bool:
-    """Give back a reservation whose time is over; False where there is none."""
+    """Release one reservation that has expired. Returns False when there is none."""
     found = await connection.execute(
         select(contents.c.gallery_id)
         .where(contents.c.claim_until < before)

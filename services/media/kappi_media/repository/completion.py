@@ -1,4 +1,4 @@
-"""Turning a pending upload into an item."""
+"""Turns a pending upload into an item."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from kappi_chassis.outbox import OutboxRow
 from kappi_media.domain.media import Item, Kind, Upload
 from kappi_media.repository.item_columns import NEW_ITEM, item_of
 
-# Of many calls for one upload, the first finds it pending; the others wait for the lock, then find nothing.
+# Of concurrent calls for one upload, the first finds it pending; the others wait for the lock, then find
+# nothing.
 _COMPLETE = f"""
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
@@ -49,7 +50,7 @@ SELECT made.* FROM made, freed
 
 @dataclass(frozen=True, slots=True)
 class StoredOriginal:
-    """What the store said about the object. sha256: raw digest, where known."""
+    """The store's data of the object. sha256: raw digest, where known."""
 
     etag: str
     sha256: bytes | None
@@ -62,7 +63,7 @@ class CompletionQueries:
     async def complete(
         self, upload: Upload, *, kind: Kind, original: StoredOriginal, now: datetime, event: OutboxRow
     ) -> Item | None:
-        """The new item; None when the upload was not pending any more or its gallery is deleted."""
+        """Returns the new item; None when the upload was no longer pending or its gallery is deleted."""
         return item_of(
             await self._database.hot.fetchrow(
                 _COMPLETE,

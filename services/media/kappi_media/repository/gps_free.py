@@ -1,7 +1,8 @@
-"""Copies of originals that do not tell where they were made: who makes one, and that it is there.
+"""Records copies of originals without their place: the lease of making one, and the finished copy.
 
-Claims are those of renditions, under a size that no rendition has: a lease while somebody makes the copy,
-afterwards, for a while, why it could not be made. Until when one is held says whose it is there, too.
+The leases are rows of `rendition_claims` under a size that no rendition has: while a process makes the copy,
+and for a while after a failure, with its reason. The instant until which a lease is held also identifies its
+holder.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _LEAVE = """
 UPDATE rendition_claims SET failure = $3, held_until = $4
 WHERE media_id = $1 AND size = 'location-free' AND held_until = $2
 """
-# The item's version moves on because whoever sees it sees something else now.
+# The item's version grows because its viewers see something else now.
 _KEEP = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
@@ -73,8 +74,9 @@ ORDER BY i.id
 
 
 class KeptCopy(NamedTuple):
-    """A copy that lies in the store. crc32: None where nobody has counted it. unchanged: the original tells
-    no place, and is its own copy."""
+    """A stored copy. crc32: None when it was not computed. unchanged: the original contains no place and is
+    served itself.
+    """
 
     size_bytes: int
     etag: str
@@ -84,11 +86,11 @@ class KeptCopy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CopyState:
-    """How things stand with an item's copy.
+    """The state of an item's copy.
 
-    folder: of the item's objects. tells_place: the prober found one in the original. held_until: the caller
-    is to make it, and its claim ends then. failure: why it could not be made, lately. Neither, and no copy:
-    another process is making it.
+    folder: of the item's objects. tells_place: the original contains a place, as read from its headers.
+    held_until: the caller is to make the copy, and its lease ends then. failure: why a recent attempt failed.
+    Neither of them, and no copy: another process is making it.
     """
 
     folder: int | None
@@ -114,27 +116,32 @@ class GpsFreeQueries:
         now: datetime,
         lease_of: Callable[[int], timedelta],
     ) -> CopyState | None:
-        """Take the making of a copy on, unless it is there or taken. None: no such ready item.
+        """Lease the making of a copy, unless it exists or is leased. Returns None when there is no such ready
+        item.
 
-        lease_of: how long that keeps others away, by the size of the original.
+        lease_of: the duration of the lease, by the size of the original.
         """
         state = await self._state(media_id, gallery_id, held_until=None)
         if state is None or state.copy is not None:
             return state
         until = now + lease_of(state.size_bytes)
         mine = bool(await self._database.hot.fetchval(_CLAIM, media_id, gallery_id, now, until))
-        # Read after the claim: whoever held it before us may have stored the copy just then.
+        # Read after the lease: its last holder may have stored the copy just before.
         state = await self._state(media_id, gallery_id, held_until=until if mine else None)
         if mine and state is not None and state.copy is not None:
             await self.release(media_id, held=until)
         return state
 
     async def release(self, media_id: MediaId, *, held: datetime) -> None:
-        """Let somebody else try. held: here and below, the instant until which the caller's claim is held."""
+        """End a lease, so that another process may try. held: here and below, the instant until which the
+        caller's lease is held.
+        """
         await self._database.hot.execute(_RELEASE, media_id, held)
 
     async def leave(self, media_id: MediaId, *, held: datetime, until: datetime, failure: str | None) -> None:
-        """Have nobody try before an instant. failure: why it cannot be made; None: it may be made then."""
+        """Keep a lease until an instant, so that no process tries before. failure: why the copy cannot be
+        made; None when it may be made after the instant.
+        """
         await self._database.hot.execute(_LEAVE, media_id, held, failure, until)
 
     async def keep(
@@ -146,21 +153,23 @@ class GpsFreeQueries:
         held: datetime,
         copy: KeptCopy,
     ) -> bool:
-        """Hand out a copy that lies in this folder from now on; False when its item is gone, or moved."""
+        """Serve a copy that is stored in this folder from now on. Returns False when its item is deleted or
+        moved.
+        """
         kept = await self._database.hot.fetchval(_KEEP, media_id, gallery_id, folder, *copy, held)
         return kept is not None
 
     async def made(self, media_ids: Sequence[UUID]) -> dict[UUID, bool]:
-        """Of these items, those that have a copy, and whether it is the original itself."""
+        """Returns those of these items that have a copy, and whether it is the original itself."""
         records = await self._database.hot.fetch(_MADE, list(media_ids))
         return dict(records)
 
     async def impossible(self, media_ids: Sequence[UUID]) -> set[UUID]:
-        """Of these items, those whose copy could not be made."""
+        """Returns those of these items whose copy could not be made."""
         return {record["media_id"] for record in await self._database.hot.fetch(_IMPOSSIBLE, list(media_ids))}
 
     async def waiting(self, gallery_id: GalleryId, *, now: datetime) -> list[MediaId]:
-        """Ready items whose copy is still to be made; without those that failed lately."""
+        """Returns the ready items whose copy is still to be made, without those that failed recently."""
         records = await self._database.hot.fetch(_WAITING, gallery_id, now)
         return [record["id"] for record in records]
 
@@ -191,9 +200,10 @@ class GpsFreeQueries:
 async def note_face(
     connection: AsyncConnection, gallery_id: GalleryId, *, location_free: bool, closed: bool, version: int
 ) -> None:
-    """Remember what a gallery's viewers get, as of a version of the gallery; older news changes nothing.
+    """Record what a gallery's viewers get, as of a version of the gallery; an older version changes nothing.
 
-    Of a gallery that holds nothing yet nothing is kept: only links ask, and whoever makes one says it again.
+    Nothing is recorded for a gallery that holds nothing yet: only links read it, and the creation of a link
+    records it again.
     """
     await connection.execute(
         update(contents)

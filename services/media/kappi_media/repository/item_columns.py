@@ -1,4 +1,4 @@
-"""The columns an `Item` is read from, in its order."""
+"""The columns from which an `Item` is read, in its order."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ITEM = (
     + _READ_IN_FILE
 )
 NEW_ITEM = _PLAIN + "'{}'::text[] AS renditions" + _READ_IN_FILE
-"""For a statement that makes the item."""
+"""The columns in a statement that creates the item."""
 
 
 def item_of(record: Any) -> Item | None:
-    """record: an asyncpg record of the columns above, or None."""
+    """Returns an item. record: an asyncpg record of the columns above, or None."""
     return Item._make(record) if record is not None else None

@@ -1,4 +1,4 @@
-"""Reading, changing and deleting single items."""
+"""Reads, changes and deletes single items."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ RETURNING sequence
 
 
 class ItemQueries:
-    """Single statements outside any other transaction. Every one is bound to the caller's gallery."""
+    """Runs single statements outside any other transaction. Each is limited to the caller's gallery."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,7 +71,7 @@ class ItemQueries:
         return item_of(await self._database.hot.fetchrow(_FIND, media_id, gallery_id))
 
     async def find_with_owner(self, media_id: MediaId) -> tuple[Item, AccountId | None] | None:
-        """The item, in whatever gallery that is not closed, and whose that is."""
+        """Returns the item, in any gallery that is not closed, and the owner of that gallery."""
         record = await self._database.hot.fetchrow(_FIND_WITH_OWNER, media_id)
         return None if record is None else (Item._make(record[1:]), record["owner_id"])
 
@@ -84,8 +84,9 @@ class ItemQueries:
         filename: str | None = None,
         fields: frozenset[str],
     ) -> Item | None:
-        """Replace the named fields of an item's description, and its name where one is given; the item after
-        it, None when there is none."""
+        """Replace the named fields of an item's description, and its name if one is given. Returns the
+        changed item; None when there is none.
+        """
         record = await self._database.hot.fetchrow(
             _DESCRIBE,
             media_id,
@@ -102,6 +103,8 @@ class ItemQueries:
     async def delete(
         self, media_id: MediaId, gallery_id: GalleryId, *, now: datetime, event: OutboxRow
     ) -> bool:
-        """Remove item, upload and renditions, leave a tombstone, tell so; False when there was none."""
+        """Remove an item, its upload and its renditions, leave a tombstone, and publish it. Returns False
+        when there was none.
+        """
         sequence = await self._database.hot.fetchval(_DELETE, media_id, gallery_id, now, *event)
         return sequence is not None

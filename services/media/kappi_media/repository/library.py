@@ -1,4 +1,4 @@
-"""An account's library: lists of items by time, an index of what is written about them (ADR-0023).
+"""An account's library: lists of items by time, and an index of the words of their texts (ADR-0023).
 
 Every statement reads a bounded number of rows, however large the library is.
 """
@@ -17,11 +17,11 @@ from kappi_media.domain.media import AccountId, Item
 from kappi_media.repository.item_columns import ITEM
 
 MAX_PLACES: Final = 64
-"""Different places that a prefix may stand for, to be looked up by their lists."""
+"""The number of places that a prefix may match for a search in their lists."""
 TIMEOUT_S: Final = 2.0
-"""For a statement of a search; one that takes longer is ended, and the caller may try again."""
+"""The timeout of a search's statement. The caller may try again."""
 ESTIMATE_TIMEOUT_S: Final = 0.5
-"""An estimate only says which way is the shorter."""
+"""The timeout of an estimate, which only chooses the faster way of a search."""
 FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _NO_ID: Final = UUID(int=0)
@@ -48,7 +48,7 @@ _COUNT = """
 SELECT count(*) FROM unnest($2::text[]) AS names (name) CROSS JOIN LATERAL
   library_scan_created_at_up(library_term($1, names.name), $3, $4, $5, $6)
 """
-# A level holds one item of 4, 16, 64 and so on. The smallest that still says something is asked.
+# A level holds one item of 4, 16, 64 and so on. The smallest level with enough items is read.
 _SAMPLE = """
 WITH sizes AS MATERIALIZED (
   SELECT level, ARRAY(SELECT s.item_id FROM
@@ -91,8 +91,9 @@ l.owner_id = $1
     sin(radians(l.latitude - $15) / 2) ^ 2 + cos(radians($15)) * cos(radians(l.latitude))
     * sin(radians(l.longitude - $16) / 2) ^ 2))) <= $17)
 """
-# Lists that begin later than the first one goes on are not read, but nothing behind their beginnings is
-# found either: then months that follow each other are read one by one, and squares of the map side by side.
+# Lists that begin after the position at which the first list continues are not read, but no item after the
+# beginnings of such lists is returned either. So successive months are read one by one, and squares of the
+# map side by side.
 _WINDOW = """
 WITH heads AS MATERIALIZED (
   SELECT lists.term, s.at, s.item_id
@@ -122,7 +123,7 @@ hits AS (
   ORDER BY s.at {order}, s.item_id {order} LIMIT $23)
 SELECT at, item_id, false AS is_horizon FROM hits UNION ALL SELECT at, item_id, true FROM horizon
 """
-# Candidates come from the index of pieces, each with whether it matches: its row is read once.
+# Candidates come from the index of word parts, each with whether it matches, so that its row is read once.
 _WITH_GRAMS = """
 WITH candidates AS MATERIALIZED (
   SELECT l.item_id, l.{column} AS at, ({match}) AS matches FROM library l
@@ -161,9 +162,9 @@ ORDER BY key LIMIT $5
 
 
 class Asked(NamedTuple):
-    """Filters as they are compared, and how many items of the library have each.
+    """The filters in the form in which they are compared, and how many items of the library have each.
 
-    words: each once. places: those that begin as asked, MAX_PLACES + 1 at most.
+    words: each once. places: those with the requested prefix, at most MAX_PLACES + 1.
     """
 
     words: list[str]
@@ -176,7 +177,7 @@ class Asked(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """About how many items have the rarest piece in their words, and how many have every word."""
+    """The approximate number of items that have the rarest part in their words, and that have every word."""
 
     rarest: int
     matching: int
@@ -191,7 +192,7 @@ class Name(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What was found, in order, and how far was looked; None: to the end."""
+    """The matches, in order, and the position up to which the lists were read; None for their end."""
 
     found: list[Position]
     horizon: Position | None
@@ -211,12 +212,12 @@ def _by_order(statement: str) -> dict[Order, str]:
 
 
 class LibraryQueries:
-    """Single statements, which raise TimeoutError. Lists are named as `library_terms_of` names them."""
+    """Runs single statements, which raise TimeoutError. Lists are named as by `library_terms_of`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._window = _by_order(_WINDOW)
-        # Positions further on in an order are those past it in the direction it runs.
+        # The next positions of an order are those past a position in the order's direction.
         self._among = _by_order(_AMONG)
         self._with_grams = _by_order(_WITH_GRAMS)
 
@@ -240,28 +241,28 @@ class LibraryQueries:
         return asked._replace(words=list(dict.fromkeys((record["words"] or "").split())))
 
     async def count(self, owner_id: AccountId, lists: Sequence[str], *, most: int) -> int:
-        """Items in the lists; of each `most` at most."""
+        """Returns the number of items in the lists, counting at most `most` of each."""
         record = await self._fetchrow(_COUNT, owner_id, list(lists), FIRST, _NO_ID, LAST, most)
         return int(record[0])
 
     async def estimate(
         self, owner_id: AccountId, grams: Sequence[str], *, words: Sequence[str]
     ) -> Estimate | None:
-        """From a sample; None: the library is small."""
+        """Returns an estimate from a sample; None when the library is too small for one."""
         record = await self._database.hot.fetchrow(
             _SAMPLE, owner_id, list(grams), FIRST, _NO_ID, LAST, list(words), timeout=ESTIMATE_TIMEOUT_S
         )
         return Estimate._make(record) if record is not None else None
 
     async def bounds(self, owner_id: AccountId, column: str) -> Span:
-        """The first and the last instant there is; None in an empty library."""
+        """Returns the first and the last instant of the column; None in an empty library."""
         record = await self._fetchrow(_BOUNDS.format(column=column), owner_id, FIRST, _NO_ID, LAST)
         return Span(*record)
 
     async def within(
         self, owner_id: AccountId, lists: Sequence[str], *, column: str, span: Span, most: int
     ) -> list[UUID]:
-        """Items of the lists in a span of time; in no order."""
+        """Returns the items of the lists in a span of time, in no particular order."""
         statement = _WITHIN.format(column=column)
         records = await self._fetch(
             statement, owner_id, list(lists), span.start or FIRST, _NO_ID, span.end or LAST, most
@@ -280,9 +281,10 @@ class LibraryQueries:
         least: int,
         limit: int,
     ) -> Window:
-        """Look at the next items of the lists, at about `size` of them, and `least` of each that is read.
+        """Read the next items of the lists: about `size` in all, and at least `least` of each list that is
+        read.
 
-        limit: found, at most.
+        limit: the largest number of matches.
         """
         span = filters.span_of(order.column)
         begin, until = _ends(order, span, after)
@@ -303,7 +305,7 @@ class LibraryQueries:
         after: Position | None,
         limit: int,
     ) -> list[Position]:
-        """Those of these items that match, in order."""
+        """Returns those of these items that match, in order."""
         begin, _ = _ends(order, ALWAYS, after)
         records = await self._fetch(self._among[order], *_match(filters, asked), list(ids), *begin, limit)
         return [Position(at, item_id) for at, item_id in records]
@@ -319,8 +321,9 @@ class LibraryQueries:
         limit: int,
         most: int,
     ) -> list[Position] | None:
-        """Items with all of these pieces in their words that match, in order; None: more than `most` have
-        them."""
+        """Returns the items with all of these parts in their words that match, in order; None when more than
+        `most` have the parts.
+        """
         begin, _ = _ends(order, ALWAYS, after)
         records = await self._fetch(
             self._with_grams[order], *_match(filters, asked), list(grams), *begin, limit, most + 1
@@ -330,7 +333,7 @@ class LibraryQueries:
         return [Position(record["at"], record["item_id"]) for record in records[:-1]]
 
     async def items(self, positions: Sequence[Position]) -> list[Item]:
-        """In the order given; those that are gone since are left out."""
+        """Returns the items in the given order; those deleted since are left out."""
         ids = [position.item_id for position in positions]
         found = {item[0]: Item._make(item) for item in await self._fetch(_ITEMS, ids)}
         return [found[item_id] for item_id in ids if item_id in found]
@@ -338,7 +341,7 @@ class LibraryQueries:
     async def most_used(
         self, owner_id: AccountId, kind: str, *, after: tuple[int, str] | None, limit: int
     ) -> list[Name]:
-        """kind: `tag` or `place`. Those with most items first."""
+        """Returns names, those with most items first. kind: `tag` or `place`."""
         count, key = after or (2**62, "")
         records = await self._fetch(_MOST_USED, owner_id, kind, count, key, limit)
         return [Name._make(record) for record in records]
@@ -346,13 +349,13 @@ class LibraryQueries:
     async def beginning(
         self, owner_id: AccountId, kind: str, *, prefix: str, after: str, limit: int
     ) -> list[Name]:
-        """Those that begin with a text, in the order of their letters."""
+        """Returns the names with a prefix, in alphabetical order."""
         records = await self._fetch(_BEGINNING, owner_id, kind, prefix, after, limit)
         return [Name._make(record) for record in records]
 
 
 def _ends(order: Order, span: Span, after: Position | None) -> tuple[Position, datetime]:
-    """Behind which position to look, and up to when."""
+    """Returns the position after which to read, and the instant up to which."""
     if order.descends:
         begin, until = Position(span.end or LAST, _NO_ID), span.start or FIRST
         return (min(begin, after) if after else begin), until

@@ -1,4 +1,4 @@
-"""Items that are still to be entered in their account's library (ADR-0023)."""
+"""Finds items that are still to be entered in their account's library (ADR-0023)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from kappi_chassis.db import Database
 
 _CATCH_UP = "SELECT library_catch_up($1, $2)"
-# Galleries without an owner, and deleted ones, lose their mark on the way.
+# Galleries without an owner, and deleted ones, lose their mark in the same statement.
 _BEHIND = """
 WITH marked AS MATERIALIZED (
   SELECT gallery_id, owner_id IS NULL OR deleted_at IS NOT NULL AS is_idle FROM contents
@@ -25,25 +25,27 @@ SELECT gallery_id, is_idle FROM marked ORDER BY gallery_id
 
 
 class Behind(NamedTuple):
-    """last: where to go on; None: there are no more."""
+    """Galleries that are behind. last: where to go on; None when there are no more."""
 
     galleries: list[UUID]
     last: UUID | None
 
 
 class CatchUpQueries:
-    """Single statements."""
+    """Runs single statements."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def behind(self, *, after: UUID, limit: int) -> Behind:
-        """The next galleries with items that are still to be entered, by their ids."""
+        """Returns the next galleries with items that are still to be entered, in the order of their ids."""
         records = await self._database.hot.fetch(_BEHIND, after, limit)
         last = records[-1]["gallery_id"] if len(records) == limit else None
         return Behind([record["gallery_id"] for record in records if not record["is_idle"]], last)
 
     async def catch_up(self, gallery_id: UUID, *, most: int) -> bool | None:
-        """Enter its next items; True when all are, None where another process does it."""
+        """Enter the next items of a gallery. Returns True when all are entered, None when another process is
+        doing it.
+        """
         is_done: bool | None = await self._database.hot.fetchval(_CATCH_UP, gallery_id, most)
         return is_done

@@ -1,4 +1,4 @@
-"""Ends: a gallery is deleted, uploads are abandoned."""
+"""Removes the rows of deleted galleries and abandoned uploads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kappi_media.repository.reservations import OpenReservation, give_back, leav
 
 @dataclass(frozen=True, slots=True)
 class AbandonedUpload:
-    """was_pending: nobody was told yet that its bytes may go."""
+    """An upload that was not completed. was_pending: the removal of its bytes has not been published yet."""
 
     media_id: UUID
     gallery_id: UUID
@@ -29,10 +29,10 @@ class AbandonedUpload:
 
 
 async def close_gallery(connection: AsyncConnection, gallery_id: GalleryId, *, at: datetime) -> None:
-    """Leave the tombstone, also where there was nothing, and remove every other row of the gallery.
+    """Leave a tombstone, also if there was no row, and remove every other row of the gallery.
 
-    The tombstone comes first: its lock waits for batches and completions under way, so that what follows
-    sees their rows, and it refuses the ones that come later.
+    The tombstone comes first: its lock waits for batches and completions under way, so that the following
+    statements see their rows, and it refuses later ones.
     """
     tombstone = upsert(contents).values(gallery_id=gallery_id, version=1, item_count=0, deleted_at=at)
     closed = await connection.execute(
@@ -57,7 +57,7 @@ async def take_abandoned(
 ) -> list[AbandonedUpload]:
     """Remove up to `limit` uploads that expired before the instant and were not completed.
 
-    Those that another transaction is busy with are left for the next time.
+    Uploads that another transaction has locked are left for the next time.
     """
     due = (uploads.c.state != "completed", uploads.c.expires_at < before)
     found = await connection.execute(
@@ -100,7 +100,7 @@ async def take_abandoned(
 async def _hold_galleries(
     connection: AsyncConnection, gallery_ids: Collection[UUID]
 ) -> dict[UUID, AccountId | None]:
-    """Their owners, none of whom changes before the transaction ends."""
+    """Returns the owners of the galleries. They are locked, so none changes before the transaction ends."""
     held = await connection.execute(
         select(contents.c.gallery_id, contents.c.owner_id)
         .where(contents.c.gallery_id.in_(gallery_ids))
@@ -111,11 +111,11 @@ async def _hold_galleries(
 
 
 async def publish_all(connection: AsyncConnection, rows: Sequence[OutboxRow], *, sequence: int) -> None:
-    """Queue events about as many aggregates in one statement; the caller wakes the relay."""
+    """Queue one event for each of several aggregates in one statement; the caller wakes the relay."""
     await publish_each(connection, [(row, sequence) for row in rows])
 
 
 async def publish_each(connection: AsyncConnection, rows: Sequence[tuple[OutboxRow, int]]) -> None:
-    """The same, each with a sequence of its own."""
+    """As `publish_all`, with a sequence for each event."""
     values = [{**row._asdict(), "sequence": sequence} for row, sequence in rows]
     await connection.execute(insert(outbox), values)

@@ -1,4 +1,4 @@
-"""Expiring links. Only the hash of a link's token is kept; an item's links go with it."""
+"""Expiring links. Only the hash of a link's token is kept; an item's links are deleted with it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Link(NamedTuple):
 
 
 class LinkTarget(NamedTuple):
-    """Where a link leads, and until when."""
+    """The target of a link, and when the link expires."""
 
     gallery_id: GalleryId
     media_id: MediaId
@@ -51,7 +51,7 @@ class LinkTarget(NamedTuple):
 
 
 class LinkQueries:
-    """Single statements outside any other transaction."""
+    """Runs single statements outside any other transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -63,19 +63,19 @@ class LinkQueries:
     async def live(
         self, media_id: MediaId, gallery_id: GalleryId, *, now: datetime, after: UUID | None, limit: int
     ) -> Sequence[Link]:
-        """Up to `limit` of an item's links that work, in the order they were made."""
+        """Returns up to `limit` working links of an item, in the order in which they were made."""
         records: list[Any] = await self._database.hot.fetch(
             _LIVE, media_id, gallery_id, now, after or _BEFORE_ALL, limit
         )
         return [Link._make(record) for record in records]
 
     async def revoke(self, link_id: LinkId, gallery_id: GalleryId) -> bool:
-        """False when the gallery has no such link."""
+        """Remove a link. Returns False when the gallery has no such link."""
         return bool(await self._database.hot.fetchval(_REVOKE, link_id, gallery_id))
 
 
 async def hold_item(connection: AsyncConnection, media_id: MediaId, gallery_id: GalleryId) -> bool:
-    """Whether there is such an item to link to; it stays there until the transaction ends."""
+    """Returns whether there is such an item to link to, and locks it there until the transaction ends."""
     found = await connection.execute(
         select(items.c.id)
         .join_from(items, contents, contents.c.gallery_id == items.c.gallery_id)

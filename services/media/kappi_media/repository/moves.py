@@ -1,6 +1,6 @@
-"""Items on their way to another gallery of their owner (ADR-0025).
+"""Records moves of items to another gallery of their owner (ADR-0025).
 
-Locks are taken in the order that `ownership` tells, and rows of `moves` last.
+Locks are taken in the order that `ownership` describes, and rows of `moves` last.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from kappi_media.domain.media import AccountId, GalleryId, MediaId
 from kappi_media.models import accounts, contents, moves, object_folders
 from kappi_media.repository.processing import PAIR
 
-# The first of each account before the second of any: none waits for the end of another's. `$3` of one account
-# are under way at once, over all processes.
+# The first move of each account comes before the second of any, so that no account waits for all moves of
+# another. At most `$3` moves of one account are under way at the same time, over all processes.
 _TAKE = """
 WITH busy AS (
   SELECT account_id, count(*) AS number FROM moves
@@ -53,7 +53,8 @@ SELECT gallery_id FROM contents
 WHERE gallery_id IN ($1, $2) AND owner_id = $3 AND deleted_at IS NULL AND NOT closed
 ORDER BY gallery_id FOR UPDATE
 """
-# What gives it up meanwhile, takes its place or links to the item is done before the switch looks, or waits.
+# Transactions that give up or replace the move, or add a link to the item, end before the switch reads, or
+# wait.
 _HOLD_ITEM = """
 SELECT 1 FROM items i, moves m WHERE i.id = $1 AND m.folder = $2 AND m.done_at IS NULL FOR UPDATE OF i, m
 """
@@ -122,7 +123,7 @@ _REQUESTED = (moves.c.folder, moves.c.media_id, moves.c.gallery_id)
 
 
 class RequestedMove(NamedTuple):
-    """folder: of the objects, in the gallery that they are to be moved to."""
+    """A requested move. folder: of the objects, in the gallery that they are to be moved to."""
 
     folder: int
     media_id: UUID
@@ -132,7 +133,8 @@ class RequestedMove(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Leftovers:
     """What an account's moves since an instant keep in the store. used_bytes: of its items. pending: moves
-    that are not done."""
+    that are not done.
+    """
 
     bytes: int
     used_bytes: int
@@ -140,16 +142,16 @@ class Leftovers:
 
 
 class LeasedMove(NamedTuple):
-    """A move that this process is at. attempts: with this one."""
+    """A move that this process carries out. attempts: this one included."""
 
     folder: int
     attempts: int
 
 
 class PendingMove(NamedTuple):
-    """from_gallery_id: None where the item is gone. renditions, location_free: what lies beside the original.
+    """A move that is not done. from_gallery_id: None when the item is deleted. size_bytes: of the original.
 
-    size_bytes: of the original.
+    renditions, location_free: the objects that exist beside the original.
     """
 
     media_id: MediaId
@@ -163,14 +165,16 @@ class PendingMove(NamedTuple):
 
 
 class SettledMove(NamedTuple):
-    """gallery_id: where the item is; None: gone. moved: it came to the gallery that is asked about."""
+    """The result of a move. gallery_id: where the item is; None when it is deleted. moved: it was moved to
+    the requested gallery.
+    """
 
     gallery_id: UUID | None
     moved: bool
 
 
 class CopiedObjects(NamedTuple):
-    """What was copied to the new folder. location_free_etag: None where there is no such copy."""
+    """The objects copied to the new folder. location_free_etag: None when there is no such copy."""
 
     etag: str
     location_free_etag: str | None
@@ -182,16 +186,18 @@ class MoveQueries:
         self._database = database
 
     async def take(self, *, now: datetime, until: datetime, of_account: int, limit: int) -> list[LeasedMove]:
-        """Take on up to `limit` moves that are due. of_account: that many of one are under way at most."""
+        """Lease up to `limit` moves that are due. of_account: at most this many of one account are
+        under way.
+        """
         records = await self._database.hot.fetch(_TAKE, now, until, of_account, limit)
         return [LeasedMove(*record) for record in records]
 
     async def lease(self, folder: int, *, until: datetime) -> bool:
-        """Keep others away until then; False when the move is done."""
+        """Extend a lease until an instant. Returns False when the move is done."""
         return bool(await self._database.hot.fetchval(_LEASE, folder, until))
 
     async def pending(self, folder: int) -> PendingMove | None:
-        """None for a move that is done, or that another took the place of."""
+        """Returns None for a move that is done or replaced by another."""
         record: Any = await self._database.hot.fetchrow(_PENDING, folder)
         if record is None:
             return None
@@ -208,7 +214,9 @@ class MoveQueries:
         unused: OutboxRow,
         now: datetime,
     ) -> bool:
-        """Put the item into its new gallery and tell so; False when anything is not as it was any more."""
+        """Move the item into its new gallery and publish it. Returns False when anything has changed since it
+        was read.
+        """
         sizes, formats = zip(*copied.renditions, strict=True) if copied.renditions else ((), ())
         async with self._database.hot.acquire() as connection, connection.transaction():
             galleries = await connection.fetch(
@@ -236,16 +244,18 @@ class MoveQueries:
         return record is not None
 
     async def give_up(self, folder: int, *, unused: OutboxRow, now: datetime) -> bool:
-        """The item stays where it is; False when the move is done already."""
+        """End a move and leave the item where it is. Returns False when the move is done already."""
         return bool(await self._database.hot.fetchval(_GIVE_UP, folder, now, *unused))
 
     async def settled(self, media_ids: Collection[UUID], gallery_id: UUID) -> dict[UUID, SettledMove]:
-        """Those of these items that have no pending move. gallery_id: where they were to be moved to."""
+        """Returns the results for those of these items that have no pending move. gallery_id: the target of
+        the moves.
+        """
         records = await self._database.hot.fetch(_SETTLED, list(media_ids), gallery_id)
         return {media_id: SettledMove(*found) for media_id, *found in records}
 
     async def forget(self, before: datetime, *, limit: int) -> int:
-        """Remove up to `limit` moves that were done before the instant; returns how many."""
+        """Remove up to `limit` moves that were done before the instant. Returns the number removed."""
         status: str = await self._database.hot.execute(_FORGET, before, limit)
         return int(status.rpartition(" ")[2])
 
@@ -264,7 +274,10 @@ async def is_open_gallery_of(connection: AsyncConnection, gallery_id: UUID, *, o
 async def leftovers(
     connection: AsyncConnection, account_id: AccountId, *, since: datetime, least_bytes: int
 ) -> Leftovers:
-    """Locks the account's row: calls of one account count one after the other. least_bytes: of a move."""
+    """Returns what the account's moves leave in the store. least_bytes: the least size counted for a move.
+
+    It locks the account's row, so that concurrent calls of one account count one after the other.
+    """
     used = await connection.scalar(
         select(accounts.c.used_bytes).where(accounts.c.id == account_id).with_for_update(key_share=True)
     )
@@ -277,7 +290,7 @@ async def leftovers(
 
 
 async def hold_pending(connection: AsyncConnection, media_ids: Collection[UUID]) -> dict[UUID, RequestedMove]:
-    """Moves of these items that are not done, locked; by item."""
+    """Lock and return the moves of these items that are not done, by item."""
     found = await connection.execute(
         select(*_REQUESTED)
         .where(moves.c.media_id.in_(media_ids), moves.c.done_at.is_(None))
@@ -288,12 +301,12 @@ async def hold_pending(connection: AsyncConnection, media_ids: Collection[UUID])
 
 
 async def end_moves(connection: AsyncConnection, folders: Collection[int], *, now: datetime) -> None:
-    """Moves that others take the place of."""
+    """End moves that are replaced by others."""
     await connection.execute(update(moves).where(moves.c.folder.in_(folders)).values(done_at=now))
 
 
 async def stored_bytes(connection: AsyncConnection, media_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Of all objects of these items."""
+    """Returns the total size of all objects of each of these items."""
     found = await connection.exec_driver_sql(_STORED_BYTES, (list(media_ids),))
     return {row["id"]: int(row["size_bytes"]) for row in found.mappings()}
 
@@ -306,7 +319,7 @@ async def add_moves(
     account_id: AccountId,
     now: datetime,
 ) -> None:
-    """Of items that are held and have no pending move. sizes: bytes of their objects, by item."""
+    """Add moves of items that are locked and have no pending move. sizes: bytes of their objects, by item."""
     rows = [
         {
             "media_id": media_id,

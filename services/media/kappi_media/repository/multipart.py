@@ -1,4 +1,4 @@
-"""Which multipart upload of the store belongs to which promise."""
+"""Records the store's multipart upload of each reserved upload."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from kappi_chassis.db import Database
 
 from kappi_media.domain.media import Upload, UploadId
 
-# Compared with what was there when the store was asked: of several who begin one upload, one stands.
+# The id is compared with the one read before the store was asked: of several that begin one upload, one is
+# kept.
 _RECORD = """
 UPDATE uploads u SET multipart_id = begun.made
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS begun (id, made, before)
@@ -24,7 +25,7 @@ _JOINING_UNTIL = "SELECT joining_until FROM uploads WHERE id = $1"
 
 
 class MultipartQueries:
-    """Single statements outside any other transaction."""
+    """Runs single statements outside any other transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,9 +33,10 @@ class MultipartQueries:
     async def record_begun(
         self, uploads: Sequence[Upload], made: Mapping[UploadId, str]
     ) -> dict[UploadId, str]:
-        """Record the store's id of each upload, unless another one came between; the ids that stand.
+        """Record the store's id of each upload, unless another one was recorded meanwhile. Returns the
+        recorded ids.
 
-        uploads: as they were read. Those that are not pending any more are not among the answers.
+        uploads: as they were read. Uploads that are no longer pending are left out of the answer.
         """
         ids = [upload.id for upload in uploads]
         rows = await self._database.hot.fetch(
@@ -48,10 +50,12 @@ class MultipartQueries:
         return standing
 
     async def record_joining(self, upload_id: UploadId, *, until: datetime) -> bool:
-        """That the store joins the parts, which it will have done by then. False: the upload is gone."""
+        """Record that the store is joining the parts, until an instant. Returns False when the upload is
+        deleted.
+        """
         return bool(await self._database.hot.fetchval(_JOINING, upload_id, until))
 
     async def joining_until(self, upload_id: UploadId) -> datetime | None:
-        """As recorded last; None for one whose parts nobody has joined, or that is gone."""
+        """Returns the last recorded instant; None when no join has begun, or the upload is deleted."""
         until: datetime | None = await self._database.hot.fetchval(_JOINING_UNTIL, upload_id)
         return until

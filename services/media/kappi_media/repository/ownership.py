@@ -1,4 +1,4 @@
-"""Whose bytes they are: the owner of a gallery, and what an account is charged for.
+"""Records the owner of a gallery, and what an account is charged for.
 
 An account is charged for the declared size of every pending upload and the size of every item that is not
 rejected, in all galleries it owns, for the pictures of its posts, and for what a gallery holds that it is
@@ -6,8 +6,8 @@ claiming (`repository.claims`). A transaction that changes one of these changes 
 transaction. Locks are taken in one order: contents (by id), uploads, items and pictures of posts, accounts
 (by id).
 
-Single statements charge by INSERT ... ON CONFLICT: one that waited for a claim of its gallery would not see,
-in a plain UPDATE, a row of the account that is younger than its snapshot.
+Single statements charge by INSERT ... ON CONFLICT: a plain UPDATE that waited for a claim of its gallery
+would not see a row of the account that is younger than its snapshot.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from kappi_media.models import accounts, contents, items, uploads
 
 
 async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id: AccountId) -> None:
-    """Charge an account for an anonymous gallery and all that is in it, once, in place of what was reserved
-    for its claim.
+    """Charge an account for an anonymous gallery and its content, once, in place of what was reserved for its
+    claim.
 
-    A gallery that has an owner, or is deleted, stays as it is. The account is known afterwards. A trigger
-    marks the gallery, and its items come into the account's library soon (`CatchUpLibrary`).
+    A gallery that has an owner, or is deleted, stays as it is. Afterwards the account has a row. A trigger
+    marks the gallery, and its items are entered in the account's library soon (`CatchUpLibrary`).
     """
     adopted = await connection.execute(
         insert(contents)
@@ -42,13 +42,13 @@ async def adopt(connection: AsyncConnection, gallery_id: GalleryId, *, owner_id:
     await connection.execute(insert(accounts).values(id=owner_id).on_conflict_do_nothing())
     if adopted.first() is not None:
         await end_claim(connection, gallery_id)
-        # Read after the gallery's row is locked: whatever waits for it now finds the new owner.
+        # Read after the gallery's row is locked: transactions that wait for it find the new owner.
         held = await held_by(connection, gallery_id)
         await charge(connection, owner_id, held)
 
 
 async def end_claim(connection: AsyncConnection, gallery_id: GalleryId) -> None:
-    """Give back what is reserved for a claim of a gallery that is locked, if anything is."""
+    """Release what is reserved for a claim of a locked gallery, if there is a claim."""
     here = contents.c.gallery_id == gallery_id
     found = await connection.execute(
         select(contents.c.claimant_id, contents.c.claim_bytes).where(
@@ -65,7 +65,7 @@ async def end_claim(connection: AsyncConnection, gallery_id: GalleryId) -> None:
 
 
 async def held_by(connection: AsyncConnection, gallery_id: GalleryId) -> Charge:
-    """What a gallery holds. Exact while its `contents` row is locked."""
+    """Returns what a gallery holds; exact while its `contents` row is locked."""
     reserved = select(func.coalesce(func.sum(uploads.c.size_bytes), 0)).where(
         uploads.c.gallery_id == gallery_id, uploads.c.state == "pending"
     )
@@ -88,7 +88,7 @@ async def charge(connection: AsyncConnection, account_id: AccountId, by: Charge)
 
 
 async def release_all(connection: AsyncConnection, charges: Mapping[AccountId, Charge]) -> None:
-    """Take charges back."""
+    """Subtract charges from the accounts."""
     for account_id in sorted(charges):
         by = charges[account_id]
         await charge(connection, account_id, Charge(-by.reserved_bytes, -by.used_bytes))

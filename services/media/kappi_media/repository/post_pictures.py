@@ -1,4 +1,4 @@
-"""Pictures of posts: reserved before their bytes come, charged to the author's account."""
+"""Pictures of posts: reserved before their bytes arrive, and charged to the author's account."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ WHERE i.id = $1 AND c.owner_id = $2 AND c.deleted_at IS NULL AND NOT c.closed AN
 
 
 class NotReserved(Enum):
-    """Why there is no room for a picture. GONE: its post, or its account, is deleted."""
+    """The reason why a picture is not reserved. GONE: its post, or its account, is deleted."""
 
     OVER_QUOTA = "over_quota"
     GONE = "gone"
@@ -72,7 +72,7 @@ class ShownPicture(NamedTuple):
 
 
 class OwnItem(NamedTuple):
-    """An item of the account's own. size_bytes: of its original. probe: None until it is ready."""
+    """An item of the account itself. size_bytes: of its original. probe: None until it is ready."""
 
     gallery_id: GalleryId
     folder: int | None
@@ -81,7 +81,7 @@ class OwnItem(NamedTuple):
 
 
 class PostPictureQueries:
-    """Single statements outside any other transaction."""
+    """Runs single statements outside any other transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -89,12 +89,12 @@ class PostPictureQueries:
     async def reserve(
         self, post_id: PostId, account_id: AccountId, *, size_bytes: int, quota_bytes: int | None
     ) -> NotReserved | None:
-        """Charge an account for a picture before it comes; None when that was possible.
+        """Charge an account for a picture before it arrives. Returns None on success.
 
-        size_bytes: the most that can come. quota_bytes: of the account; None for no limit.
+        size_bytes: the largest possible size. quota_bytes: of the account; None for no limit.
         """
         hot = self._database.hot
-        # The account's own event may not have come yet.
+        # The event of the account may not have arrived yet.
         await hot.execute(_KNOW_ACCOUNT, account_id)
         try:
             if await hot.fetchval(_RESERVE, post_id, account_id, size_bytes, quota_bytes):
@@ -105,9 +105,9 @@ class PostPictureQueries:
         return NotReserved.GONE if deleted else NotReserved.OVER_QUOTA
 
     async def settle(self, post_id: PostId, *, size_bytes: int, shown: ShownPicture) -> bool:
-        """Show a picture whose objects are stored; False when its post was deleted meanwhile.
+        """Record that the objects of a picture are stored. Returns False when its post was deleted meanwhile.
 
-        size_bytes: all that is stored of it.
+        size_bytes: the total size of its objects.
         """
         settled = await self._database.hot.fetchval(
             _SETTLE, post_id, size_bytes, shown.size_bytes, shown.etag
@@ -115,7 +115,7 @@ class PostPictureQueries:
         return bool(settled)
 
     async def release(self, post_id: PostId) -> None:
-        """Forget a picture that did not come."""
+        """Remove the reservation of a picture that was not stored."""
         await self._database.hot.execute(_RELEASE, post_id)
 
     async def find(self, post_id: PostId) -> ShownPicture | None:
@@ -123,7 +123,7 @@ class PostPictureQueries:
         return None if record is None else ShownPicture(*record)
 
     async def own_item(self, media_id: MediaId, account_id: AccountId) -> OwnItem | None:
-        """An item in a gallery of the account's; a rejected one is none."""
+        """Returns an item in a gallery of the account; None for a rejected one."""
         record: Any = await self._database.hot.fetchrow(_ITEM, media_id, account_id)
         if record is None:
             return None
@@ -132,7 +132,7 @@ class PostPictureQueries:
 
 
 async def tombstone_picture(connection: AsyncConnection, post_id: PostId) -> None:
-    """Leave a tombstone, also where there was nothing, and end the charge for the picture."""
+    """Leave a tombstone, also if there was no row, and end the charge for the picture."""
     tombstone = insert(post_pictures).values(post_id=post_id, state="deleted", size_bytes=0)
     inserted = await connection.execute(tombstone.on_conflict_do_nothing().returning(post_pictures.c.post_id))
     if inserted.first() is not None:

@@ -1,4 +1,6 @@
-"""The worker's records: an item became ready, was rejected, or was gone when the worker came to it."""
+"""Records the worker's results: an item became ready, was rejected, or was deleted before it was
+processed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ FROM (SELECT) AS one_row
 LEFT JOIN contents c ON c.gallery_id = $2 AND c.deleted_at IS NULL
 LEFT JOIN items i ON i.id = $1 AND i.gallery_id = c.gallery_id AND i.status = 'processing'
 """
-# `done` is what makes the effect happen once: an item leaves `processing` a single time.
+# `done` makes the effect happen once: an item leaves `processing` a single time.
 _READY = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
@@ -44,7 +46,7 @@ INSERT INTO outbox (event_id, topic, type, key, payload, traceparent, sequence)
 SELECT $17, $18, $19, $20, $21, $22, version FROM done
 RETURNING sequence
 """
-# What people said comes first. Tags that differ in case or accents only are one.
+# Texts that people wrote take precedence. Tags that differ only in case or accents count as one.
 _DESCRIBE_BY_FILE = """
 UPDATE items i SET (caption, tags, told_by_file) = (
   SELECT coalesce(i.caption, $2), i.tags || added.tags, jsonb_build_object(
@@ -60,7 +62,7 @@ UPDATE items i SET (caption, tags, told_by_file) = (
   ) AS added)
 WHERE i.id = $1
 """
-"""An item's own version has grown already and was not shown."""
+"""The item's own version has grown already in this transaction and was not shown."""
 _HOLD_GALLERY = "SELECT 1 FROM contents WHERE gallery_id = $1 FOR UPDATE"
 PAIR = """
 WITH me AS (SELECT id, gallery_id, kind, live_id FROM items WHERE id = $1),
@@ -72,7 +74,9 @@ UPDATE items i SET
   version = i.version + CASE WHEN i.id = me.id THEN 0 ELSE 1 END
 FROM me, partner WHERE i.id IN (me.id, partner.id)
 """
-"""Find an item its Live Photo partner in its gallery. Its own version has grown already and was not shown."""
+"""Pairs an item with its Live Photo partner in its gallery. Its own version has grown already in this
+transaction and was not shown.
+"""
 _REJECTED = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR UPDATE),
@@ -98,8 +102,9 @@ RETURNING sequence
 
 @dataclass(frozen=True, slots=True)
 class TakenUp:
-    """How things stand with an item. waiting: it is to be done. owner_id: of its gallery, None where
-    anonymous."""
+    """The state of an item for the worker. waiting: it is to be processed. owner_id: of its gallery; None for
+    an anonymous one.
+    """
 
     waiting: bool
     owner_id: AccountId | None
@@ -122,10 +127,11 @@ class ProcessingQueries:
         grid: KeptGridPicture,
         event: OutboxRow,
     ) -> bool:
-        """The item with its facts and first rendition; False when it was not waiting for this any more.
+        """Record an item's facts and first rendition. Returns False when the item was no longer in
+        processing.
 
-        One that is half of a Live Photo is paired with the other half in the same transaction. A caption and
-        keywords in the file become the item's, as far as people left room for them.
+        An item that is half of a Live Photo is paired with the other half in the same transaction. A caption
+        and keywords in the file are added to the item, as far as texts written by people leave room for them.
         """
         values = (
             media_id,
@@ -150,8 +156,8 @@ class ProcessingQueries:
         if probe.live_id is None and not described:
             return await self._database.hot.fetchval(_READY, *values) is not None
         async with self._database.hot.acquire() as connection, connection.transaction():
-            # Both halves may become ready at once. Whoever waits for the gallery's row here sees in its next
-            # statement what the other has done; within one statement it would not.
+            # Both halves may become ready at the same time. A transaction that waits here for the gallery's
+            # row sees in its next statement what the other has done; within one statement it would not.
             await connection.execute(_HOLD_GALLERY, gallery_id)
             done = await connection.fetchval(_READY, *values) is not None
             if done and described:
@@ -164,13 +170,13 @@ class ProcessingQueries:
     async def rejected(
         self, media_id: MediaId, gallery_id: GalleryId, *, reason: str, event: OutboxRow
     ) -> bool:
-        """False when the item was not waiting for this any more."""
+        """Record a rejection. Returns False when the item was no longer in processing."""
         sequence = await self._database.hot.fetchval(_REJECTED, media_id, gallery_id, reason, *event)
         return sequence is not None
 
 
 async def forget_job(connection: AsyncConnection, media_id: MediaId) -> None:
-    """There is nothing to do about it."""
+    """Remove the job of an item that needs no processing."""
     await connection.execute(delete(upload_jobs).where(upload_jobs.c.media_id == media_id))
 
 
@@ -180,7 +186,7 @@ async def item_exists(connection: AsyncConnection, media_id: MediaId) -> bool:
 
 
 async def next_sequence_of_gone(connection: AsyncConnection, media_id: MediaId) -> int:
-    """The sequence of one more event about an item that is deleted, alone or with its gallery."""
+    """Returns the sequence of one more event about an item that was deleted, alone or with its gallery."""
     sequence = await connection.scalar(
         update(deleted_media)
         .where(deleted_media.c.media_id == media_id)

@@ -1,9 +1,9 @@
-"""Renditions made on request: who makes one, and that it is there.
+"""Records renditions made on request: the lease of making one, and the finished rendition.
 
-A claim keeps other replicas from making the same one. It is a lease, because its holder may die; after a
-failure it stays a while, so that nobody tries the same hopeless thing at every request.
-
-Until when it is held says whose it is, too: it passes on only once that instant is over, to a later one.
+A lease, which is a row of `rendition_claims`, keeps other replicas from making the same rendition. It ends by
+itself, because its holder may die. After a failure it is kept for a while, so that an impossible rendition is
+not tried at every request. The instant until which it is held also identifies its holder: the lease passes on
+only after that instant, and then to a later one.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ SELECT id FROM shown
 
 @dataclass(frozen=True, slots=True)
 class RenditionState:
-    """How things stand with a rendition of a ready item.
+    """The state of a rendition of a ready item.
 
-    mine: the caller holds the claim and is to make it. kills: earlier attempts that ended without a result,
-    because the decoder or its maker was killed. failure: why it could not be made, lately. None of the three:
-    another is making it.
+    mine: the caller holds the lease and is to make the rendition. kills: earlier attempts that ended without
+    a result, because the decoder or the process was killed. failure: why a recent attempt failed. None of the
+    three: another process is making it.
     """
 
     probe: Probe
@@ -99,11 +99,13 @@ class RenditionQueries:
     async def lease(
         self, wanted: WantedRendition, *, now: datetime, until: datetime
     ) -> RenditionState | None:
-        """Take the making of a rendition on, unless it is there or taken. None: no such ready item."""
+        """Lease the making of a rendition, unless it exists or is leased. Returns None when there is no such
+        ready item.
+        """
         hot = self._database.hot
         kills = await hot.fetchval(_CLAIM, *wanted, now, until)
         mine = kills is not None
-        # Read after the claim: whoever held it before us may have stored the rendition just then.
+        # Read after the lease: its last holder may have stored the rendition just before.
         record = await hot.fetchrow(_STATE, *wanted)
         if record is None:
             return None
@@ -120,35 +122,35 @@ class RenditionQueries:
         )
 
     async def renew(self, wanted: WantedRendition, *, held: Sequence[datetime], until: datetime) -> bool:
-        """Hold the claim for longer; False when it is somebody else's by now.
+        """Extend the lease. Returns False when another process holds it by now.
 
-        held: here and below, the instants the caller's claim may be held until.
+        held: here and below, the instants until which the caller's lease may be held.
         """
         key = wanted.media_id, wanted.size, wanted.fmt
         return bool(await self._database.hot.fetchval(_RENEW, *key, held, until))
 
     async def release(self, wanted: WantedRendition, *, held: Sequence[datetime]) -> None:
-        """Let somebody else try."""
+        """End the lease, so that another process may try."""
         await self._database.hot.execute(_RELEASE, wanted.media_id, wanted.size, wanted.fmt, held)
 
     async def failed(
         self, wanted: WantedRendition, *, held: Sequence[datetime], failure: str, until: datetime
     ) -> None:
-        """Remember that it cannot be made."""
+        """Record that the rendition cannot be made."""
         key = wanted.media_id, wanted.size, wanted.fmt
         await self._database.hot.execute(_FAILED, *key, held, failure, until)
 
     async def keep(
         self, wanted: WantedRendition, *, held: Sequence[datetime], rendition: KeptRendition
     ) -> bool:
-        """Show a rendition that lies in the store; False when its item is gone, or moved."""
+        """Show a rendition that is stored. Returns False when its item is deleted or moved."""
         _, width, height, size_bytes = rendition
         kept = await self._database.hot.fetchval(_KEEP, *wanted, width, height, size_bytes, held)
         return kept is not None
 
 
 def kept_probe(record: Any) -> Probe:
-    """As much of it as an item's row has kept: what decoding needs."""
+    """Returns the part of a probe that an item's row has kept: what decoding needs."""
     return Probe(
         kind=record["kind"],
         content_type=record["content_type"],

@@ -1,7 +1,8 @@
-"""Budgets of promises to anonymous galleries: given back when a promise is over, and its URL with it.
+"""Budgets of reservations for anonymous galleries: released when a reservation is over and its URL has
+expired.
 
-A budget changes in the transaction that changes the upload. Rows of budgets are locked last, after those that
-`ownership` tells of, in order of their holders: the two functions of migration 0008 see to it.
+A budget changes in the transaction that changes the upload. Rows of budgets are locked last, after those in
+`ownership`, in the order of their holders; the two functions of migration 0008 do this.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ SELECT (SELECT count(*) FROM gone),
   free_promise_budgets(array_agg(holder), array_agg(files), array_agg(bytes))
 FROM each
 """
-# Of several that free the same, one does it, and the others wait for it.
+# Of several transactions that release the same rows, one does it, and the others wait for it.
 _OF = "ended_at <= $1 AND (address_id = $2 OR gallery_id = $3)"
 _FREE_OF = _FREE.format(due=_OF + " ORDER BY id FOR UPDATE")
 _ANY_OF = f"SELECT EXISTS (SELECT FROM ended_promises WHERE {_OF})"  # noqa: S608 - the condition above
@@ -48,7 +49,7 @@ _FORGET = "DELETE FROM promise_budgets WHERE files = 0"
 
 
 class OpenReservation(NamedTuple):
-    """A pending upload of an anonymous gallery, as it counts for two budgets."""
+    """A pending upload of an anonymous gallery, as it counts against two budgets."""
 
     address_id: UUID
     gallery_id: UUID
@@ -56,21 +57,23 @@ class OpenReservation(NamedTuple):
 
 
 async def give_back(connection: AsyncConnection, over: Sequence[OpenReservation]) -> None:
-    """Promises that are over, and whose URLs are, too."""
+    """Release reservations that are over and whose URLs have expired."""
     holders = [each.address_id for each in over] + [each.gallery_id for each in over]
     sizes = [each.size_bytes for each in over] * 2
     await (await driver_of(connection)).execute(_GIVE_BACK, holders, [1] * len(holders), sizes)
 
 
 async def leave_counted(connection: AsyncConnection, gallery_id: GalleryId, *, at: datetime) -> None:
-    """What is promised to a gallery ends with it, and counts for as long as signed URLs may live."""
+    """End the reservations of a deleted gallery. They count as long as signed URLs may be valid."""
     await (await driver_of(connection)).execute(_LEAVE_COUNTED, gallery_id, at)
 
 
 async def free_ended_of(
     connection: AsyncConnection, address_id: AddressId, gallery_id: GalleryId, *, ended_by: datetime
 ) -> bool:
-    """Give back what an address and a gallery were promised and gave up by the instant; False: nothing."""
+    """Release the reservations of an address and a gallery that ended by the instant. Returns False when
+    there are none.
+    """
     driver = await driver_of(connection)
     if not await driver.fetchval(_ANY_OF, ended_by, address_id, gallery_id):
         return False
@@ -79,11 +82,11 @@ async def free_ended_of(
 
 
 async def free_ended(connection: AsyncConnection, *, ended_by: datetime) -> int:
-    """The same of everyone, up to `SWEEP_BATCH` promises; returns how many."""
+    """Release up to `SWEEP_BATCH` ended reservations of all addresses. Returns the number released."""
     freed: int = await (await driver_of(connection)).fetchval(_FREE_ANY, ended_by)
     return freed
 
 
 async def forget_unused(connection: AsyncConnection) -> None:
-    """Remove the budgets, and so the addresses, that nothing counts for."""
+    """Remove unused budgets, and with them the addresses."""
     await (await driver_of(connection)).execute(_FORGET)

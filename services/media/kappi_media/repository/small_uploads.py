@@ -1,4 +1,4 @@
-"""Posted files: what was promised becomes what really came."""
+"""Settles posted files: replaces what was reserved by what really arrived."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kappi_media.domain.media import DeclaredUpload
 
-# Locks in the order of `ownership`. What was reserved is never less than what came, so no quota is asked.
+# Locks are in the order of `ownership`. The reservation is never smaller than the file, so no quota is
+# checked.
 _SETTLE = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id, owner_id FROM contents WHERE gallery_id = $2 AND deleted_at IS NULL FOR SHARE),
@@ -31,8 +32,9 @@ FROM settled
 
 
 async def settle(connection: AsyncConnection, declared: DeclaredUpload) -> bool:
-    """Rewrite a pending upload and release what it reserved too much; False when it is not pending any more,
-    or its gallery is deleted."""
+    """Rewrite a pending upload and release what it reserved in excess. Returns False when it is no longer
+    pending, or its gallery is deleted.
+    """
     upload, description = declared
     driver = await driver_of(connection)
     settled = await driver.fetchval(

@@ -1,4 +1,4 @@
-"""Items that wait for their facts, and those whose object's tags told them."""
+"""Finds items without facts, and fills those whose object's tags contain them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kappi_chassis.db import Database
 from kappi_media.domain.media import GalleryId, Kind, MediaId
 from kappi_media.domain.object_tags import TaggedFacts
 
-# Whoever else holds one of the rows is about to fill it, or is looking himself.
+# Another transaction that holds one of the rows is about to fill it, or is looking it up.
 _CLAIM = """
 UPDATE items i SET tags_missed_at = $2 FROM (
   SELECT id FROM items
@@ -22,7 +22,8 @@ UPDATE items i SET tags_missed_at = $2 FROM (
 WHERE i.id = free.id
 RETURNING i.id, i.gallery_id
 """
-# The worker has the last word: what it recorded is left alone, and it overwrites what is recorded here.
+# The worker's facts take precedence: what it recorded is left unchanged, and it overwrites what is recorded
+# here.
 _FILL = """
 WITH home AS MATERIALIZED (
   SELECT gallery_id FROM contents WHERE gallery_id = $1 AND deleted_at IS NULL FOR UPDATE),
@@ -42,7 +43,7 @@ bumped AS (
   WHERE c.gallery_id IN (SELECT gallery_id FROM filled))
 SELECT id FROM filled
 """
-# By id, which begins with the time it was made at. `_WAITING` is what ix_items_unprobed is limited to.
+# By id, which begins with its creation time. `_WAITING` uses the condition of ix_items_unprobed.
 _WAITING = """
 SELECT id FROM items WHERE id > $1 AND status = 'processing' AND width IS NULL ORDER BY id LIMIT $2
 """
@@ -70,12 +71,14 @@ class TagQueries:
     async def lease(
         self, media_ids: Sequence[MediaId], *, now: datetime, missed_before: datetime
     ) -> list[tuple[MediaId, GalleryId]]:
-        """Those that wait and that nobody looked at since `missed_before`. They count as looked at."""
+        """Lease the items without facts that were not looked up since `missed_before`. They count as looked
+        up.
+        """
         records = await self._database.hot.fetch(_CLAIM, list(media_ids), now, missed_before)
         return [(media_id, gallery_id) for media_id, gallery_id in records]
 
     async def fill(self, gallery_id: GalleryId, facts: Mapping[MediaId, TaggedFacts]) -> set[MediaId]:
-        """Show the facts of items that still wait, all of one gallery; those that did."""
+        """Fill the facts of items that still have none, all of one gallery. Returns the filled items."""
         told = list(facts.values())
         records = await self._database.hot.fetch(
             _FILL,
@@ -89,14 +92,14 @@ class TagQueries:
         return {record["id"] for record in records}
 
     async def waiting(self, *, since: datetime | None) -> AsyncIterator[list[MediaId]]:
-        """Ids of items without facts that were promised since the instant, or ever; in pages."""
+        """Yields pages of ids of items without facts that were reserved since the instant, or of all."""
         after = _least_id_of(since)
         while records := await self._database.hot.fetch(_WAITING, after, _PAGE):
             after = records[-1]["id"]
             yield [record["id"] for record in records]
 
     async def known(self, *, since: datetime | None) -> AsyncIterator[list[KnownItem]]:
-        """Items that are ready and were promised since the instant, or ever; in pages."""
+        """Yields pages of ready items that were reserved since the instant, or of all."""
         after = _least_id_of(since)
         while records := await self._database.hot.fetch(_KNOWN, after, _PAGE):
             after = records[-1]["id"]
@@ -104,5 +107,5 @@ class TagQueries:
 
 
 def _least_id_of(since: datetime | None) -> UUID:
-    """Below every UUIDv7 made since the instant (RFC 9562, 5.7)."""
+    """Returns a lower bound of every UUIDv7 made since the instant (RFC 9562, 5.7)."""
     return UUID(int=0) if since is None else UUID(int=int(since.timestamp() * 1000) << 80)

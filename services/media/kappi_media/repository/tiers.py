@@ -1,4 +1,6 @@
-"""The projection of tiers and accounts: which rules apply to whom, as the identity service last said."""
+"""The projection of tiers and accounts from the identity service's events: which rules apply to an
+account.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ LEFT JOIN tiers t ON t.key = lower(named.tier)
 
 
 class GoverningRow(NamedTuple):
-    """tier: the name that was looked for. rules: None when nobody told of that tier yet."""
+    """The tier of an account. tier: the requested name. rules: None when no event of that tier has arrived
+    yet.
+    """
 
     tier: str
     rules: TierRules | None
@@ -34,7 +38,9 @@ class TierQueries:
         self._database = database
 
     async def governing(self, account_id: AccountId | None, *, otherwise: str) -> GoverningRow:
-        """The tier of an account. otherwise: the name of the tier of nobody, or of an account not told of."""
+        """Returns the tier of an account. otherwise: the tier's name for an anonymous gallery, or for an
+        account without an event yet.
+        """
         tier, name, sizes, original, links, max_file, quota = await self._database.hot.fetchrow(
             _GOVERNING, account_id, otherwise
         )
@@ -52,7 +58,7 @@ class TierQueries:
 
 
 async def keep_tier(connection: AsyncConnection, rules: TierRules, *, sequence: int) -> None:
-    """What a tier allows from now on, unless something newer is known."""
+    """Record the rules of a tier, unless a newer event is recorded."""
     values = {
         "name": rules.name,
         "rendition_sizes": list(rules.rendition_sizes),
@@ -72,7 +78,7 @@ async def keep_tier(connection: AsyncConnection, rules: TierRules, *, sequence: 
 async def keep_account_tier(
     connection: AsyncConnection, account_id: AccountId, *, tier: str, sequence: int
 ) -> None:
-    """An account's tier from now on, unless something newer is known."""
+    """Record the tier of an account, unless a newer event is recorded."""
     values = {"tier": tier, "sequence": sequence}
     await connection.execute(
         insert(accounts)
@@ -86,7 +92,7 @@ async def keep_account_tier(
 async def tombstone_account(
     connection: AsyncConnection, account_id: AccountId, *, at: datetime, sequence: int
 ) -> None:
-    """Leave the tombstone, also where there was nothing. What it is charged for goes with its galleries."""
+    """Leave a tombstone, also if there was no row. The account's charges end with its galleries."""
     values = {"tier": None, "sequence": sequence, "deleted_at": at}
     await connection.execute(
         insert(accounts)

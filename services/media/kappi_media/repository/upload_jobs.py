@@ -1,4 +1,4 @@
-"""Completed uploads that wait for the worker, and which of them is next (ADR-0033)."""
+"""The queue of completed uploads for the worker, and its order (ADR-0033)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.domain.shares import Party, Share
 
-# Without an address, which older uploads lack, a gallery or an account is by itself.
+# Older uploads have no address; then the gallery or the account has a key of its own.
 _ADD = """
 WITH item AS (
   SELECT i.id, coalesce(c.owner_id, c.gallery_id) AS tenant, c.owner_id IS NULL AS anonymous
@@ -30,10 +30,10 @@ SELECT id, $2, $3, $4, $5, $6, $7, tenant, anonymous,
   coalesce((SELECT address FROM uploader), hashtextextended(tenant::text, 0))
 FROM item ON CONFLICT DO NOTHING
 """
-# The first of each tenant and of each address before the second of any, counting what is under way. Of equal
-# ones the first is who had decoders the least; beyond its budget it comes last. Of an address and a tenant no
-# more rows are looked at than could be chosen, however many wait: as a range, since for equality the planner
-# may take the primary key's order and read through everybody's.
+# The first job of each tenant and of each address comes before the second of any, counting those under way.
+# Of equal ones, the tenant with the least decoder time comes first; a tenant above its budget comes last. For
+# each address and tenant no more rows are read than could be chosen, however many wait. This is written as a
+# range, because for equality the planner may take the primary key's order and read through all rows.
 _TAKE = """
 WITH RECURSIVE pair AS (
   (SELECT address, tenant FROM upload_jobs ORDER BY address, tenant LIMIT 1)
@@ -89,7 +89,7 @@ _OLDEST = "SELECT completed_at FROM upload_jobs ORDER BY media_id LIMIT 1"
 
 
 class LeasedUpload(NamedTuple):
-    """A completed upload that this process works on. attempts: with this one. late: beyond its budget."""
+    """A completed upload that this process works on. attempts: this one included. late: above its budget."""
 
     media_id: MediaId
     gallery_id: GalleryId
@@ -111,7 +111,9 @@ class LeasedUpload(NamedTuple):
 
 
 class Room(NamedTuple):
-    """How many uploads may be taken: in all, of those who have one under way already, and beyond budget."""
+    """The number of uploads that may be leased: in all, of tenants with one under way already, and above
+    budget.
+    """
 
     places: int
     further: int
@@ -131,8 +133,9 @@ class UploadJobQueries:
         spent: Mapping[Party, float],
         budget_s: float,
     ) -> list[LeasedUpload]:
-        """Lease those whose turn it is. spent: seconds of decoders by tenant and address. budget_s: of an
-        anonymous tenant."""
+        """Lease the jobs that are next. spent: seconds of decoder time by tenant and address. budget_s: of an
+        anonymous tenant.
+        """
         tenants = {party: seconds for party, seconds in spent.items() if isinstance(party, UUID)}
         addresses = {party: seconds for party, seconds in spent.items() if isinstance(party, int)}
         records = await self._database.hot.fetch(
@@ -149,23 +152,23 @@ class UploadJobQueries:
         return [LeasedUpload(*record) for record in records]
 
     async def renew(self, media_id: MediaId, *, until: datetime) -> bool:
-        """Keep others away until then; False when it is done."""
+        """Extend a lease until an instant. Returns False when the job is done."""
         return bool(await self._database.hot.fetchval(_RENEW, media_id, until))
 
     async def postpone(
         self, media_id: MediaId, *, due_at: datetime, attempts: int = 0, failures: int = 1
     ) -> None:
-        """Leave it to the next turn after that instant. attempts, failures: to be counted in addition."""
+        """Release a job until an instant. attempts, failures: to be counted in addition."""
         await self._database.hot.execute(_POSTPONE, media_id, due_at, attempts, failures)
 
     async def oldest(self) -> datetime | None:
-        """When the one that was promised first was completed."""
+        """Returns when the job with the oldest item was completed."""
         found: datetime | None = await self._database.hot.fetchval(_OLDEST)
         return found
 
 
 async def add_job(connection: AsyncConnection, event: UploadCompleted, *, traceparent: str | None) -> None:
-    """Queue the work on an item that is still to be processed; nothing for any other, or twice."""
+    """Add a job for an item in processing. Other items, and items that have a job, get none."""
     values = (
         event.media_id,
         event.gallery_id,

@@ -1,4 +1,4 @@
-"""Promising uploads, looking them up, refusing and aborting them."""
+"""Reserves, finds, rejects and aborts uploads."""
 
 from __future__ import annotations
 
@@ -34,15 +34,17 @@ expires_at, created_at, part_size_bytes, multipart_id
 
 
 def _same_files(*, digests: str) -> str:
-    """Of the gallery $1: the first item for each digest. digests: the parameter that has them."""
+    """Returns the query of the first item of the gallery $1 for each digest. digests: the parameter with the
+    digests.
+    """
     return f"""SELECT DISTINCT ON (sha256) sha256, id FROM items
 WHERE gallery_id = $1 AND sha256 = ANY({digests}) AND status <> 'rejected' ORDER BY sha256, id"""  # noqa: S608 - a parameter's name
 
 
-# `made` for a gallery's first upload, `home` for all others. The share lock lets batches go side by side, and
-# makes the deletion of the gallery wait for them: it must see every row it has to remove. An owner's batches
-# meet at the account's row, which is why the quota is exact; batches for anonymous galleries meet at the rows
-# of their budgets.
+# `made` is for a gallery's first upload, `home` for all others. The share lock lets batches run side by side,
+# and makes the deletion of the gallery wait for them: it must see every row it has to remove. An owner's
+# batches wait for each other at the account's row, so the quota is exact; batches for anonymous galleries
+# wait at the rows of their budgets.
 _PROMISE = f"""
 WITH made AS (
   INSERT INTO contents (gallery_id, owner_id) VALUES ($1, $5) ON CONFLICT DO NOTHING RETURNING gallery_id),
@@ -109,10 +111,10 @@ _ATTEMPTS = 3
 
 
 class Refusal(Enum):
-    """Why nothing was promised.
+    """The reason why nothing was reserved.
 
-    OTHER_OWNER: the caller speaks for somebody whose gallery it is not any more. OWNER_UNKNOWN: it is not
-    settled here that the gallery is its owner's: `adopt` it, then try again.
+    OTHER_OWNER: the caller's grant names an owner that the gallery no longer has. OWNER_UNKNOWN: the
+    gallery's owner is not recorded here yet: `adopt` it, then try again.
     """
 
     GALLERY_DELETED = "gallery_deleted"
@@ -123,11 +125,11 @@ class Refusal(Enum):
 
 
 SameFiles = dict[bytes, UUID]
-"""The first item of a gallery for each SHA-256 that it has, of those asked for."""
+"""The first item of a gallery for each of the requested SHA-256 that it has."""
 
 
 class BudgetSpent(NamedTuple):
-    """The budget that a batch is beyond. open: what counts for it now."""
+    """The budget that a batch exceeds. open: what counts against it now."""
 
     whose: Literal["address", "gallery"]
     open: ReservationBudget
@@ -135,12 +137,11 @@ class BudgetSpent(NamedTuple):
 
 
 class FilesToReserve(NamedTuple):
-    """A batch of one gallery. owner_id: whom to charge. quota_bytes: of the owner; None for no limit.
-    address_id: of the client.
+    """A batch of one gallery. owner_id: the account to charge. quota_bytes: of the owner; None for no limit.
 
-    budgets: of an anonymous gallery; None for one of an account, whose quota counts what is promised.
-    posted: through the API, so that only the request itself may complete it before it is settled; what the
-    store tells of may be there earlier.
+    address_id: of the client. budgets: of an anonymous gallery; None for one of an account, whose quota
+    counts reservations. posted: sent through the API, so that only the request itself may complete it before
+    it is settled; the store's notification may arrive earlier.
     """
 
     declared: Sequence[DeclaredUpload]
@@ -156,7 +157,7 @@ class FilesToReserve(NamedTuple):
 
 
 class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One JSON document for a whole batch: asyncpg would take longer to encode seven arrays."""
+    """One row of a batch. A batch is one JSON document: asyncpg would take longer to encode seven arrays."""
 
     id: UUID
     media_id: UUID
@@ -165,21 +166,23 @@ class _Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     size_bytes: int
     sha256: str | None = None
     description: Description | None = None
-    # Where it is not that of most.
+    # Set only if it differs from most of the batch.
     expires_at: datetime | None = None
     part_size_bytes: int | None = None
     posted: bool = False
 
 
 class UploadQueries:
-    """Single statements outside any other transaction."""
+    """Runs single statements outside any other transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def reserve(self, batch: FilesToReserve) -> SameFiles | Refusal | BudgetSpent:
-        """Record a batch, and charge its owner or the budgets for it, in one statement; all of it or nothing.
-        It tells which of the declared files the gallery has already."""
+        """Reserve a batch, and charge its owner or the budgets, in one statement; all of it or nothing.
+
+        Returns the declared files that the gallery has already.
+        """
         return await _reserve(self._database.hot, batch)
 
     async def same_files(self, gallery_id: GalleryId, digests: Collection[bytes]) -> SameFiles:
@@ -190,17 +193,17 @@ class UploadQueries:
         return Upload._make(record) if record is not None else None
 
     async def find_all(self, upload_ids: Sequence[UploadId], gallery_id: GalleryId) -> list[Upload]:
-        """In the order of the ids; those that are not there are left out."""
+        """Returns the uploads in the order of the ids; missing ones are left out."""
         records = await self._database.hot.fetch(_FIND_ALL, upload_ids, gallery_id)
         found = {record["id"]: Upload._make(record) for record in records}
         return [found[each] for each in upload_ids if each in found]
 
     async def reject(self, upload: Upload, *, reason: str, event: OutboxRow, now: datetime) -> bool:
-        """Refuse a pending upload and tell so; False when it is not pending any more."""
+        """Reject a pending upload and publish it. Returns False when it is no longer pending."""
         return await self._end(upload, "rejected", reason=reason, event=event, now=now)
 
     async def abort(self, upload: Upload, *, event: OutboxRow, now: datetime) -> bool:
-        """Abort a pending upload and tell so; False when it is not pending any more."""
+        """Abort a pending upload and publish it. Returns False when it is no longer pending."""
         return await self._end(upload, "aborted", reason=None, event=event, now=now)
 
     async def _end(
@@ -213,14 +216,14 @@ class UploadQueries:
 
 
 def digests_of(uploads: Iterable[Upload]) -> list[bytes]:
-    """The SHA-256 that are declared."""
+    """Returns the declared SHA-256."""
     return [upload.sha256 for upload in uploads if upload.sha256 is not None]
 
 
 async def reserve_within(
     connection: AsyncConnection, batch: FilesToReserve
 ) -> SameFiles | Refusal | BudgetSpent:
-    """`UploadQueries.promise` as part of a transaction that has already begun."""
+    """As `UploadQueries.reserve`, within a transaction that has already begun."""
     return await _reserve(await driver_of(connection), batch)
 
 
@@ -255,14 +258,15 @@ async def _reserve(asyncpg: Any, batch: FilesToReserve) -> SameFiles | Refusal |
         why_not = _refusal(batch, size_bytes, row)
         if why_not is not None:
             return why_not
-        # Nothing open: somebody made the row, or freed some space, after this statement took its snapshot.
+        # Nothing is open: another transaction inserted the row, or released some room, after the statement's
+        # snapshot.
     if batch.budgets is not None:
         return BudgetSpent("address", _open(row, "address"), batch.budgets.address)
     return Refusal.GALLERY_DELETED if batch.owner_id is None else Refusal.OVER_QUOTA
 
 
 def _refusal(batch: FilesToReserve, size_bytes: int, row: Any) -> Refusal | BudgetSpent | None:
-    """None: as far as can be seen now, nothing stands in the way."""
+    """Returns the reason of a refusal; None when the rows show none now."""
     if row["deleted"]:
         return Refusal.GALLERY_DELETED
     nobodys = row["known"] and row["owner_id"] is None

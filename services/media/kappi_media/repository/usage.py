@@ -1,4 +1,4 @@
-"""What an account uses, from the counters that `items` keeps by gallery, day and type."""
+"""Reads what an account uses, from the counters of `items` by gallery, day and type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHARGED = "SELECT used_bytes, reserved_bytes FROM accounts WHERE id = $1"
 
 
 class UsageRow(NamedTuple):
-    """Items of one type. day: UTC, of their upload; None for all days outside the range together."""
+    """The items of one type. day: UTC, of their upload; None for the sum of all days outside the range."""
 
     day: date | None
     content_type: str
@@ -40,7 +40,7 @@ class UsageRow(NamedTuple):
 
 
 class ChargedBytes(NamedTuple):
-    """What counts towards the quota: of items, and of uploads under way."""
+    """The bytes that count towards the quota: of items, and of uploads under way."""
 
     used_bytes: int
     reserved_bytes: int
@@ -51,12 +51,12 @@ class UsageQueries:
         self._database = database
 
     async def by_day(self, account_id: AccountId, *, first: date, last: date) -> Sequence[UsageRow]:
-        """Everything in galleries of the account, by day within the range."""
+        """Returns what all galleries of the account hold, by day within the range."""
         records = await self._database.hot.fetch(_USAGE, account_id, first, last)
         return [UsageRow._make(record) for record in records]
 
     async def behind(self) -> UUID | None:
-        """A gallery whose items are still to be counted."""
+        """Returns a gallery whose items are still to be counted; None when there is none."""
         found: UUID | None = await self._database.hot.fetchval(_BEHIND)
         return found
 
@@ -68,6 +68,6 @@ class UsageQueries:
                 await connection.execute(_COUNTED, gallery_id)
 
     async def charged(self, account_id: AccountId) -> ChargedBytes:
-        """Nothing for an account that never uploaded."""
+        """Returns the charged bytes; zeros for an account that never uploaded."""
         record = await self._database.hot.fetchrow(_CHARGED, account_id)
         return ChargedBytes(0, 0) if record is None else ChargedBytes._make(record)

@@ -1,4 +1,4 @@
-"""What a gallery's page is made of."""
+"""Reads the items of a gallery's page."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ class ViewQueries:
         self._database = database
 
     async def contents(self, gallery_id: GalleryId) -> GalleryContents:
-        """One row: whether the gallery is still there, and which version of it."""
+        """Returns whether the gallery still exists, its version and its number of items. It reads one row."""
         record = await self._database.hot.fetchrow(_CONTENTS, gallery_id)
         return GalleryContents(*record) if record is not None else NO_CONTENTS
 
     async def page(self, gallery_id: GalleryId, *, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
-        """Id and version of up to `limit` visible items with ids greater than `after`, in order of id."""
+        """Returns id and version of up to `limit` visible items with ids greater than `after`, in order of
+        id.
+        """
         records = await self._database.hot.fetch(_PAGE, gallery_id, after or _BEFORE_ALL, limit)
         return [(media_id, version) for media_id, version in records]
 
     async def items(self, media_ids: Sequence[UUID]) -> list[Item]:
-        """Those of them that are still there and visible."""
+        """Returns those of the items that still exist and are visible."""
         return [Item._make(record) for record in await self._database.hot.fetch(_ITEMS, media_ids)]

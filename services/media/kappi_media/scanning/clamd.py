@@ -1,4 +1,4 @@
-"""ClamAV's daemon over its socket: a file goes there in pieces, a verdict comes back.
+"""Sends a file to ClamAV's daemon over its socket in pieces, and reads the verdict.
 
 Source: clamd(8), zINSTREAM.
 """
@@ -30,24 +30,27 @@ _TOO_LARGE: Final = "INSTREAM size limit exceeded"
 
 
 class ScannerUnavailable(Transient):
-    """clamd cannot be reached, is busy beyond patience, or says something else than a verdict."""
+    """clamd cannot be reached, does not answer within the timeout, or answers something else than a
+    verdict.
+    """
 
 
 class ScanFailed(Exception):
-    """clamd is there, and fails on this content. Not transient: the item waits longer and longer, up to an
-    hour between attempts, and an operator sees it in the log."""
+    """clamd is available, and fails on this content. It is not transient: the item waits longer and longer,
+    up to an hour between attempts, and an operator sees it in the log.
+    """
 
 
 class Outcome(Enum):
     CLEAN = auto()
     INFECTED = auto()
     TOO_LARGE = auto()
-    """More than clamd takes (its StreamMaxLength): it has no opinion."""
+    """The content is larger than clamd accepts (its StreamMaxLength), so there is no verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """signature: the name of what was found."""
+    """The result of a scan. signature: the name of what was found."""
 
     outcome: Outcome
     signature: str = ""
@@ -55,7 +58,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ClamdAddress:
-    """Where clamd listens: a path of this machine, or a host and a port."""
+    """The address of clamd: a path on this machine, or a host and a port."""
 
     path: str | None = None
     host: str = ""
@@ -63,7 +66,10 @@ class ClamdAddress:
 
     @classmethod
     def parse(cls, text: str) -> ClamdAddress:
-        """`/run/clamav/clamd.ctl`, `unix:/run/…`, `tcp://host:3310` or `host:3310`. Raises ValueError."""
+        """Returns the address: `/run/clamav/clamd.ctl`, `unix:/run/…`, `tcp://host:3310` or `host:3310`.
+
+        Raises ValueError.
+        """
         if text.startswith(("/", "unix:/")):
             return cls(path="/" + text.removeprefix("unix:").lstrip("/"))
         parts = urlsplit(text if "://" in text else f"tcp://{text}")
@@ -83,19 +89,21 @@ class ClamdAddress:
 
 
 class Clamd:
-    """patience: longest silence of clamd, at connecting, while it reads, and while it thinks."""
+    """Scans content. timeout: the longest silence of clamd while connecting, while it reads, and while it
+    scans.
+    """
 
     def __init__(self, address: ClamdAddress, *, timeout: timedelta) -> None:
         self._address = address
         self._timeout_s = timeout.total_seconds()
 
     async def scan(self, chunks: AsyncIterator[bytes]) -> Verdict:
-        """What clamd thinks of the content.
+        """Returns clamd's verdict on the content.
 
-        Raises ScannerUnavailable, ScanFailed, and whatever `chunks` does.
+        Raises ScannerUnavailable, ScanFailed, and what `chunks` raises.
         """
-        # A bare socket: asyncio's streams throw away what came before a write that failed, and clamd hangs up
-        # right after its answer when it has heard enough.
+        # A plain socket: asyncio's streams discard what arrived before a failed write, and clamd closes the
+        # connection right after its answer when it has read enough.
         with socket.socket(self._address.family) as line:
             line.setblocking(False)
             await self._within_timeout(_loop().sock_connect(line, self._address.target), "cannot be reached")

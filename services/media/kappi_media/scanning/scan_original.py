@@ -1,4 +1,4 @@
-"""The worker's step before an original is looked at any closer."""
+"""The worker's scan of an original before it is processed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = get_logger(__name__)
 
 
 class ScanRefused(Exception):
-    """An original that nobody is to get. reason: stable, as in `MediaRejected`. detail: for the log alone."""
+    """An original that may not be served. reason: stable, as in `MediaRejected`. detail: for the log only."""
 
     def __init__(self, reason: str, *, detail: str) -> None:
         super().__init__(reason)
@@ -38,8 +38,11 @@ class NotScannable(ScanRefused):
 
 
 class ScanOriginal:
-    """max_bytes: what clamd takes; larger originals are not sent there, and `oversize` decides.
-    at_once: scans at a time, over all items."""
+    """Scans an original. max_bytes: what clamd accepts; larger originals are not sent, and `oversize`
+    decides.
+
+    at_once: scans at the same time, over all items.
+    """
 
     def __init__(
         self, clamd: Clamd, *, store: ObjectStore, max_bytes: int, oversize: Oversize, at_once: int
@@ -53,7 +56,7 @@ class ScanOriginal:
     async def __call__(self, key: str, *, size_bytes: int) -> None:
         """Returns when the original may be shown.
 
-        Raises Infected, NotScannable, ScannerUnavailable (not now: the item stays as it is), ScanFailed,
+        Raises Infected, NotScannable, ScannerUnavailable (the item stays as it is for now), ScanFailed,
         ObjectMissing, StorageUnavailable.
         """
         verdict = Verdict(Outcome.TOO_LARGE)

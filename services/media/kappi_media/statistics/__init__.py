@@ -1,1 +1,1 @@
-"""Statistics: accesses are counted, and told without saying who a viewer was."""
+"""Statistics: accesses are counted and shown without identifying a viewer."""

@@ -14,19 +14,23 @@ from kappi_media.statistics.traits import OTHER, UNDISCERNED, Traits, network_of
 AccessKind = Literal["view", "item_view", "preview", "download", "archive", "link"]
 
 VIEW: Final = "view"
-"""The kind whose callers are told apart by language, role and app."""
+"""The kind of access whose callers are counted by language, role and app."""
 MAX_TRAITS: Final = 500
-"""Combinations of kind and traits of one gallery that are told apart between two flushes."""
+"""The number of combinations of kind and traits of one gallery that are counted separately between two
+flushes.
+"""
 MAX_NETWORKS: Final = 200
-"""Pairs of kind and network, likewise."""
+"""The number of pairs of kind and network, likewise."""
 MAX_ITEMS: Final = 2_000
-"""Pairs of item and kind, likewise. Those beyond are counted for the gallery alone."""
+"""The number of pairs of item and kind, likewise. Further ones are counted for the gallery only."""
 
 
 @dataclass(slots=True)
 class GalleryCounts:
-    """What was counted for one gallery. traits, networks: every access is in both; items: some are. What a
-    flush could not log is once more in networks alone."""
+    """The counts of one gallery. traits, networks: each contains every access; items: some.
+
+    Accesses that a flush could not log are counted once more in networks alone.
+    """
 
     traits: Counter[tuple[AccessKind, Traits]] = field(default_factory=Counter)
     networks: Counter[tuple[AccessKind, str]] = field(default_factory=Counter)
@@ -34,10 +38,10 @@ class GalleryCounts:
 
 
 Counts = dict[UUID, GalleryCounts]
-"""By gallery."""
+"""The counts by gallery."""
 
 MAX_SIGHTINGS: Final = 1_000
-"""Different sightings that are kept as they came; then they are classified."""
+"""The number of different sightings that are kept unclassified; then they are classified."""
 
 _COUNTED = metrics.ACCESSES.labels("counted")
 _DROPPED = metrics.ACCESSES.labels("dropped")
@@ -45,31 +49,29 @@ _DROPPED = metrics.ACCESSES.labels("dropped")
 
 Sighting = tuple[AccessKind, int, UUID | None, str, bytes, bytes, bytes]
 """An access as its headers describe it, not classified yet: kind, the gallery's id as a number, item, role,
-then the raw `Accept-Language`, `User-Agent` and address, cut, empty where there is none.
-
-A plain tuple, and a number, because a UUID is hashed in Python: it is made and hashed for every view.
+then the raw `Accept-Language`, `User-Agent` and address, cut to their length, empty when there is none. It is
+a plain tuple with a number, because a UUID is hashed in Python, and one is made and hashed for every view.
 """
 
 
 class AccessCounter:
-    """Adds accesses up. Not for threads: to see one is a dictionary operation on the event loop.
+    """Counts accesses. It is not thread-safe: counting one is a dictionary operation on the event loop.
 
-    Like ones are first counted as they came, and classified a thousand different ones at a time, or when they
-    are taken: a view is not the moment to look into headers.
-
-    max_keys: of all dictionaries together. From there on, what has a key goes on being counted, a new
-    combination is counted under `other`, and an access to a gallery without any key is dropped.
+    Equal sightings are first counted unclassified. They are classified when there are a thousand different
+    ones, or when the counts are taken, so that a view does not wait for the parsing of headers. max_keys: of
+    all dictionaries together. Above it, existing keys are still counted, a new combination is counted as
+    `other`, and an access to a gallery without any key is dropped.
     """
 
     def __init__(self, *, max_keys: int) -> None:
         self._max_keys = max_keys
         self._keys = 0
         self._counts: Counts = {}
-        # A list of one number each, so that a sighting is hashed once.
+        # The value is a list of one number, so that a sighting is hashed once.
         self._seen: dict[Sighting, list[int]] = {}
 
     def see(self, sighting: Sighting) -> None:
-        """One access."""
+        """Count one access."""
         times = self._seen.get(sighting)
         if times is not None:
             times[0] += 1
@@ -88,14 +90,15 @@ class AccessCounter:
         media_id: UUID | None = None,
         times: int = 1,
     ) -> None:
-        """Accesses that are classified already."""
+        """Count accesses that are already classified."""
         counts = self._counts.get(gallery_id)
         if counts is None:
             if self._keys >= self._max_keys:
                 _DROPPED.inc(times)
                 return
             counts = self._counts[gallery_id] = GalleryCounts()
-        # A visit is one view: what is fetched in it would tell the visits apart by how much that was.
+        # Traits are counted for views only: a visit is one view, and further kinds would distinguish visits
+        # by their number of requests.
         key = (kind, traits if kind == VIEW else UNDISCERNED)
         if key not in counts.traits and not self._takes(len(counts.traits), MAX_TRAITS):
             key = (kind, UNDISCERNED)
@@ -108,13 +111,13 @@ class AccessCounter:
         _COUNTED.inc(times)
 
     def log_again(self, gallery_id: UUID, networks: Mapping[tuple[AccessKind, str], int]) -> None:
-        """Accesses that are counted, and still to be logged."""
+        """Add accesses that are counted already and still have to be logged."""
         counts = self._counts.setdefault(gallery_id, GalleryCounts())
         for line, times in networks.items():
             self._log(counts, line, times)
 
     def take(self) -> Counts:
-        """Everything counted so far; counting begins anew."""
+        """Returns the counts so far; counting begins anew."""
         self._classify()
         taken, self._counts, self._keys = self._counts, {}, 0
         return taken
@@ -137,7 +140,7 @@ class AccessCounter:
         counts.networks[line] += times
 
     def _takes(self, held: int, limit: int) -> bool:
-        """Whether there is room for one more key, which is then taken."""
+        """Returns whether there is room for one more key, and takes it."""
         if held >= limit or self._keys >= self._max_keys:
             return False
         self._keys += 1

@@ -1,4 +1,4 @@
-"""Events made of counts: no address, and traits that are not crossed."""
+"""Builds events from counts: without addresses, and with traits that are not combined."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from kappi_contracts.events import ItemCount, KindCount, MediaAccessed, TraitCou
 from kappi_media.statistics.counter import VIEW, Counts, GalleryCounts
 
 MAX_ITEMS_PER_EVENT: Final = 500
-"""An event has at most some 60 kB then."""
+"""The number of items per event. It limits an event to some 60 kB."""
 
 _Trait = Literal["language", "role", "app"]
 
 
 def events_of(counts: Counts, *, day: date) -> Iterator[MediaAccessed]:
-    """For each gallery one, or more where it has many items: items alone stand in the further ones."""
+    """Yields one event per gallery, or more for a gallery with many items; the further ones contain items
+    only.
+    """
     for gallery_id, counted in counts.items():
         if not counted.traits:
             continue

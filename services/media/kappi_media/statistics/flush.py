@@ -1,4 +1,4 @@
-"""Writing counts down: every few seconds, and once more when the process stops."""
+"""Writes counts to the database: every few seconds, and once more when the process stops."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from kappi_media.statistics.events import events_of
 
 CLOSE_TIMEOUT_S = 5.0
 CLOSE_PAUSE_S = 0.2
-"""Between two attempts of the last flush to log galleries that are busy."""
+"""The pause between two attempts of the last flush to log galleries that are locked."""
 SLICE: Final = 250
-"""Rows that are built before anything else may run."""
+"""The number of rows that are built before other tasks may run."""
 
 Row = TypeVar("Row")
 
@@ -33,8 +33,11 @@ _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 @dataclass(slots=True)
 class _Batch:
-    """Counts on their way. id: the same in every attempt, so that one whose end is not known counts once.
-    busy: galleries that the last attempt which was not a repetition could not log."""
+    """Counts that are being written. id: the same in every attempt, so that a repeated attempt has the effect
+    of one.
+
+    busy: galleries that could not be logged in the last attempt that wrote anything.
+    """
 
     id: UUID
     counts: Counts
@@ -46,10 +49,10 @@ class _Batch:
 
 
 class AccessFlush:
-    """Moves what a counter holds into the outbox and the access log, a transaction for each flush.
+    """Moves the counts into the outbox and the access log, with one transaction per flush.
 
-    A flush that fails is tried again before anything newer. Meanwhile the counter goes on within its bound,
-    so that at most two counters' worth is in memory. interval: between two flushes.
+    A flush that fails is repeated before anything newer. Meanwhile the counter goes on within its bound, so
+    at most two counters are in memory. interval: between two flushes.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class AccessFlush:
         self._pending: _Batch | None = None
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             await asyncio.sleep(self._interval_s)
             try:
@@ -81,10 +84,10 @@ class AccessFlush:
                 _log.warning("accesses.flush_failed", error=str(error), error_type=type(error).__name__)
 
     async def flush(self) -> bool:
-        """Write what a failed flush left, then what was counted since. False where galleries were busy, whose
-        log lines the counter has again.
+        """Write what a failed flush left, then what was counted since.
 
-        Raises OSError, TimeoutError, PostgresError, InterfaceError: nothing is lost, call again.
+        Returns False when galleries were locked; the counter has their log lines again. Raises OSError,
+        TimeoutError, PostgresError, InterfaceError: nothing is lost, call again.
         """
         busy: list[_Batch] = []
         try:
@@ -100,14 +103,16 @@ class AccessFlush:
                 if batch.busy:
                     busy.append(batch)
         finally:
-            # Not before the end: the loop would take them, and find them busy, again and again.
+            # Only at the end: within the loop they would be taken, and found locked, again and again.
             for batch in busy:
                 for gallery_id in batch.busy:
                     self._counter.log_again(gallery_id, batch.counts[gallery_id].networks)
         return not busy
 
     async def close(self) -> None:
-        """The last flush, bounded in time. It comes after the last request and before the database closes."""
+        """Flush for the last time, bounded in time. It comes after the last request and before the database
+        closes.
+        """
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 while not await self.flush():  # noqa: ASYNC110 - the event is in the database
@@ -135,12 +140,12 @@ class AccessFlush:
 def _lines(counts: Counts) -> Iterator[LogLine]:
     for gallery_id, counted in counts.items():
         for (kind, network), count in counted.networks.items():
-            # Not of the flush's ids: those tell the time.
+            # A random id: the flush's ids would reveal the time.
             yield LogLine(uuid4(), gallery_id, kind, network, count)
 
 
 async def _in_slices(rows: Iterable[Row]) -> AsyncIterator[Row]:
-    """The same, and now and then a turn for other work of the event loop."""
+    """Yields the rows, and regularly lets other tasks of the event loop run."""
     for number, row in enumerate(rows, start=1):
         yield row
         if number % SLICE == 0:

@@ -1,4 +1,4 @@
-"""The seam between the handlers, which know what they answered, and the counts."""
+"""Connects the handlers, which know their answers, with the counts."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ ROLE_HEADER = b"x-kappi-role"
 
 
 class AccessRecorder(Protocol):
-    """Notes an access that was granted. Never fails, never waits."""
+    """Records a granted access. It never fails and never waits."""
 
     def granted(
         self, kind: AccessKind, request: Request, grant: Grant, *, media_id: UUID | None = None
     ) -> None:
-        """An access by a grant."""
+        """Record an access by a grant."""
 
     def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
-        """An access by a link, or a URL, that is its own credential."""
+        """Record an access by a link, or a URL, that is its own credential."""
 
 
 class CountAccesses:
-    """Counts in memory what the headers of a request say of its caller."""
+    """Counts accesses in memory, by what the headers of a request say of its caller."""
 
     def __init__(self, counter: AccessCounter) -> None:
         self._counter = counter
@@ -49,7 +49,7 @@ class CountAccesses:
     def _count(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID | None) -> None:
         language = agent = address = b""
         told = ANONYMOUS
-        # The raw list, once: Starlette's view of it decodes every name for each look-up.
+        # One pass over the raw list: Starlette's view of it decodes every name for each look-up.
         for name, value in request.scope["headers"]:
             if name == b"accept-language":
                 language = language or value[:LANGUAGE_BYTES]
@@ -63,12 +63,12 @@ class CountAccesses:
 
 
 class CountNothing:
-    """Where statistics are off."""
+    """Records nothing, because statistics are off."""
 
     def granted(
         self, kind: AccessKind, request: Request, grant: Grant, *, media_id: UUID | None = None
     ) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def signed(self, kind: AccessKind, request: Request, *, gallery_id: UUID, media_id: UUID) -> None:
-        """Nothing."""
+        """Do nothing."""

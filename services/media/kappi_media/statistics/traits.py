@@ -1,6 +1,7 @@
-"""What is noted of a caller: language, app and role from closed lists, and a shortened address.
+"""The recorded traits of a caller: language, app and role from closed lists, and a shortened address.
 
-Header values are classified once each and kept in bounded maps, cut to a length that bounds these in bytes.
+Header values are classified once each and cached in bounded maps. They are cut to a length that bounds the
+maps in bytes.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 UNKNOWN: Final = "unknown"
-"""The caller did not say."""
+"""The caller sent no value."""
 OTHER: Final = "other"
-"""The caller said something that is not in the list."""
+"""The caller sent a value that is not in the list."""
 ANONYMOUS: Final = "anonymous"
 
 IPV4_NETWORK_BITS: Final = 24
@@ -35,7 +36,7 @@ vo wa wo xh yi yo za zh zu
 LANGUAGES: Final = frozenset(_ISO_639_1.split())
 ROLES: Final = frozenset({"user", "admin"})
 
-# The first that is found names the family: most browsers name others as well.
+# The first match decides the family, because most browsers name others as well.
 _FAMILIES: Final = (
     (b"kappi", "kappi"),
     (b"bot", "bot"),
@@ -67,7 +68,9 @@ _FAMILIES: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traits:
-    """Compared by identity, which costs a dictionary less than texts do. `traits_of` makes each one once."""
+    """The traits of a caller. They are compared by identity, which is faster than comparing texts;
+    `traits_of` makes each combination once.
+    """
 
     language: str
     role: str
@@ -75,24 +78,24 @@ class Traits:
 
 
 UNDISCERNED: Final = Traits(OTHER, OTHER, OTHER)
-"""Of accesses beyond the combinations that are told apart."""
+"""The traits of accesses above the number of combinations that are counted separately."""
 
 
 @lru_cache(maxsize=4 * _KEPT)
 def traits_of(language: bytes, agent: bytes, role: str) -> Traits:
-    """language, agent: the headers' values, cut; empty where there is none."""
+    """Returns the traits. language, agent: the headers' values, cut; empty when there is none."""
     return _traits(_language(language), role, _app(agent))
 
 
 @cache
 def _traits(language: str, role: str, app: str) -> Traits:
-    """Of closed lists, so there are some thousand at most."""
+    """Returns the one object for these values, of which there are some thousand at most."""
     return Traits(language, role, app)
 
 
 @lru_cache(maxsize=4 * _KEPT)
 def network_of(address: str) -> str:
-    """The /24 or /48 that the address is in; `unknown` for what is no address."""
+    """Returns the /24 or /48 that contains the address; `unknown` for a text that is not an address."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -106,9 +109,9 @@ def network_of(address: str) -> str:
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address of the caller that stands in an IPv6 one: mapped, 6to4, Teredo, or NAT64.
+    """Returns the caller's IPv4 address inside an IPv6 one: mapped, 6to4, Teredo, or NAT64.
 
-    The first 48 bits of a 6to4 address are one IPv4 address whole.
+    It must be shortened as IPv4: the first 48 bits of a 6to4 address contain a whole IPv4 address.
     """
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
@@ -117,7 +120,7 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
 
 
 def _language(header: bytes) -> str:
-    """The primary subtag of the first language range (RFC 9110, 12.5.4)."""
+    """Returns the primary subtag of the first language range (RFC 9110, 12.5.4)."""
     first = header.partition(b",")[0].partition(b";")[0].strip()
     if not first:
         return UNKNOWN

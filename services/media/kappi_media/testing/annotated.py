@@ -1,4 +1,4 @@
-"""Pictures with XMP and IPTC in them, put together by hand, and the blocks alone."""
+"""Builds pictures with XMP and IPTC by hand, and the metadata blocks alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _XMP_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 
 def xmp_packet(*elements: str, attributes: str = "") -> bytes:
-    """elements, attributes: of the description; the usual prefixes are declared."""
+    """Returns a packet. elements, attributes: of the description; the usual prefixes are declared."""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -55,7 +55,7 @@ FULL_XMP: Final = xmp_packet(
 
 
 def records(datasets: Sequence[tuple[int, bytes]], *, utf8: bool = True) -> bytes:
-    """IPTC records of the second kind, (number, value) each."""
+    """Returns IPTC records of the second kind, (number, value) each."""
     start = b"\x1c\x01\x5a\x00\x03\x1b%G" if utf8 else b""
     return start + b"".join(
         struct.pack(">BBBH", 0x1C, 2, number, len(value)) + value for number, value in datasets
@@ -63,7 +63,9 @@ def records(datasets: Sequence[tuple[int, bytes]], *, utf8: bool = True) -> byte
 
 
 def photoshop(iptc: bytes, *, known: bytes | None = None) -> bytes:
-    """Image resources. known: the records of which a program with XMP left the digest."""
+    """Returns Photoshop's image resources. known: the IPTC records of which a program with XMP left the
+    digest.
+    """
     listed = [(0x0404, iptc)]
     if known is not None:
         listed.append((0x0425, hashlib.md5(known, usedforsecurity=False).digest()))
@@ -80,7 +82,9 @@ Entry = tuple[int, int, bytes]
 def exif_block(
     main: Sequence[Entry] = (), *, details: Sequence[Entry] = (), gps: Sequence[Entry] = ()
 ) -> bytes:
-    """With its prefix; big-endian. Types are as given, which no library writes when they are wrong."""
+    """Returns an EXIF block with its prefix; big-endian. Types are as given, also wrong ones, which no
+    library writes.
+    """
     pointers = [(0x8769, details), (0x8825, gps)]
     below = [(tag, entries) for tag, entries in pointers if entries]
     at = 8 + _table_bytes(main, more=len(below))
@@ -111,16 +115,16 @@ def _table(entries: Sequence[Entry], *, at: int) -> bytes:
 
 
 def jpeg_segments(*segments: tuple[int, bytes], exif: bytes = b"") -> bytes:
-    """A JPEG with application segments, (marker, body) each."""
+    """Returns a JPEG with application segments, (marker, body) each."""
     body = encode(quadrants(120, 80), "JPEG", options={"exif": exif} if exif else {})
     added = b"".join(struct.pack(">BBH", 0xFF, marker, 2 + len(data)) + data for marker, data in segments)
-    # Behind JFIF and EXIF, where writers put them.
+    # After JFIF and EXIF, where writers put them.
     at = body.index(b"\xff\xdb")
     return body[:at] + added + body[at:]
 
 
 def jpeg(xmp: bytes = b"", *, iptc: bytes = b"", exif: bytes = b"") -> bytes:
-    """iptc: Photoshop's resources."""
+    """Returns a JPEG with metadata. iptc: Photoshop's resources."""
     segments = []
     if xmp:
         segments.append((0xE1, b"http://ns.adobe.com/xap/1.0/\x00" + xmp))
@@ -130,7 +134,7 @@ def jpeg(xmp: bytes = b"", *, iptc: bytes = b"", exif: bytes = b"") -> bytes:
 
 
 def png(*chunks: tuple[bytes, bytes], behind: bool = False) -> bytes:
-    """A PNG with more chunks, (name, body) each, before its pixels or behind them."""
+    """Returns a PNG with more chunks, (name, body) each, before or after its pixels."""
     body = encode(quadrants(120, 80), "PNG")
     added = b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -141,7 +145,7 @@ def png(*chunks: tuple[bytes, bytes], behind: bool = False) -> bytes:
 
 
 def profile_text(kind: str, body: bytes) -> bytes:
-    """As ImageMagick writes a profile into a text chunk."""
+    """Returns a text chunk that contains a profile, as ImageMagick writes it."""
     digits = body.hex()
     lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
     return f"\n{kind}\n{len(body):8}\n{lines}\n".encode()
@@ -177,7 +181,7 @@ def _heic(xmp: bytes) -> bytes:
 
 def _mp4(xmp: bytes) -> bytes:
     body = movie(MovieShape(seconds=0.3))
-    at = body.index(b"moov") - 4  # behind the media data, whose place is counted from the start
+    at = body.index(b"moov") - 4  # after the media data, whose position is counted from the start
     return body[:at] + box(b"uuid", _XMP_UUID, xmp) + body[at:]
 
 
@@ -203,4 +207,4 @@ WITH_XMP: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "mp4": _mp4,
     "mp4-behind": _fast_mp4,
 }
-"""By the name of the format: a file that holds the packet."""
+"""By the name of the format: a file that contains the packet."""

@@ -1,4 +1,4 @@
-"""Galleries to be archived: ready items without uploads and workers, and readers of what comes."""
+"""Galleries to be archived: ready items without uploads and workers, and readers of the archives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BIG = 900_000
 
 
 class Shelf:
-    """Puts ready items into a gallery, as uploads and the worker would have."""
+    """Puts ready items into a gallery, as uploads and the worker would."""
 
     def __init__(self, database: Database, store: ObjectStore, gallery: Gallery) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class Shelf:
         return media_id
 
     async def crcs(self) -> list[int | None]:
-        """As the database has them, in order."""
+        """Returns the checksums in the database, in order."""
         rows = await self._database.hot.fetch(
             "SELECT crc32 FROM items WHERE gallery_id = $1 ORDER BY id", self._gallery.id
         )
@@ -70,7 +70,7 @@ class Shelf:
 
 
 def noise(size: int, seed: int = 1) -> bytes:
-    """Bytes that are the same every time."""
+    """Returns bytes that are the same every time."""
     return Random(seed).randbytes(size)  # noqa: S311 - no secret
 
 
@@ -91,7 +91,7 @@ async def fill(shelf: Shelf) -> None:
 
 
 async def archive(app: Any, gallery: Gallery, method: str = "GET", **headers: str) -> Answer:
-    """Header names with `_` for `-`."""
+    """Requests the archive. Header names are written with `_` for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     path = f"/v1/g/{gallery.public.code}/archive"
     return await Http(app)(method, path, grant=gallery.grant("view"), headers=named)

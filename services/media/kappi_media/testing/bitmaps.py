@@ -25,7 +25,7 @@ _BIT_FIELDS, _BIT_FIELDS_AND_ALPHA = 3, 6
 
 
 def of_masks(pixels: Pixels, masks: tuple[int, ...], *, header_bytes: int = 40) -> bytes:
-    """Each colour in the bits of its mask; a fourth one is of opacity, which is whole."""
+    """Returns a BMP with each colour in the bits of its mask; a fourth mask is of opacity, which is full."""
     depth = 16 if max(masks) < 1 << 16 else 32
     numbers = np.zeros(pixels.shape[:2], "u4")
     opaque = np.full(pixels.shape[:2], 255, "u4")
@@ -39,13 +39,13 @@ def of_masks(pixels: Pixels, masks: tuple[int, ...], *, header_bytes: int = 40) 
 
 
 def of_colours(pixels: Pixels, *, header_bytes: int = 40, top_down: bool = False) -> bytes:
-    """24 bits a pixel."""
+    """Returns a BMP of 24 bits per pixel."""
     rows = [row[:, ::-1].tobytes() for row in pixels]
     return _file(rows, pixels, 24, header_bytes, top_down=top_down)
 
 
 def of_palette(pixels: Pixels, depth: int, *, header_bytes: int = 40) -> bytes:
-    """depth: 1, 4 or 8 bits a pixel."""
+    """Returns a BMP with a palette. depth: 1, 4 or 8 bits per pixel."""
     reduced = Image.fromarray(pixels).quantize(1 << depth, dither=Image.Dither.NONE)
     numbers, each = np.asarray(reduced), 8 // depth
     palette = np.zeros((1 << depth, 3 if header_bytes == 12 else 4), "u1")

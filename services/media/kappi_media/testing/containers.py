@@ -1,4 +1,4 @@
-"""Containers put together by hand, for what no encoder writes: contradictions, loops, bombs."""
+"""Builds containers by hand that no encoder writes: contradictions, loops, bombs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 def box(name: bytes, *bodies: bytes) -> bytes:
-    """A box of ISO base media."""
+    """Returns a box of ISO base media."""
     body = b"".join(bodies)
     return struct.pack(">I4s", 8 + len(body), name) + body
 
@@ -18,12 +18,12 @@ def full_box(name: bytes, *bodies: bytes, version: int = 0, flags: int = 0) -> b
 
 
 def irot(quarter_turns: int) -> bytes:
-    """Counter-clockwise."""
+    """Returns a rotation, counter-clockwise."""
     return box(b"irot", bytes([quarter_turns]))
 
 
 def imir(mode: int) -> bytes:
-    """0: top and bottom change places, 1: left and right."""
+    """Returns a mirroring. 0: top and bottom are exchanged, 1: left and right."""
     return box(b"imir", bytes([mode]))
 
 
@@ -39,8 +39,8 @@ def clap(width: int, height: int) -> bytes:
 class Heif:
     """A HEIC of one picture in `kind` coding; its data are zeros.
 
-    properties: in the order they apply. grid: what a grid says it covers, of which two tiles are the parts.
-    exif: a TIFF block. data_bytes: how long the picture's data claim to be.
+    properties: in the order they apply. grid: the size that a grid declares, with two tiles as its parts.
+    exif: a TIFF block. data_bytes: the declared length of the picture's data.
     """
 
     properties: Sequence[bytes] = (ispe(120, 80),)
@@ -53,7 +53,7 @@ class Heif:
     extra: Mapping[bytes, bytes] = field(default_factory=dict)
 
     def build(self) -> bytes:
-        """The file. Its offsets are counted once without and then with the right positions."""
+        """Returns the file. Its offsets are computed first without and then with the right positions."""
         return self._assembled(self._assembled(0).index(b"mdat") + 4)
 
     def _assembled(self, data_at: int) -> bytes:
@@ -100,7 +100,7 @@ class Heif:
 
 
 def element(name: int, *bodies: bytes, size: int | None = None) -> bytes:
-    """An EBML element. size: to claim instead of the true one; -1 for an unknown one."""
+    """Returns an EBML element. size: to declare instead of the true one; -1 for an unknown one."""
     body = b"".join(bodies)
     length = (len(name.to_bytes(4, "big").lstrip(b"\x00"))) or 1
     claimed = len(body) if size is None else size
@@ -117,25 +117,27 @@ def real(name: int, number: float) -> bytes:
 
 
 def video_track(*video: bytes, codec: bytes = b"V_VP9", extra: bytes = b"") -> bytes:
-    """A track of 320 x 180, whose video settings may be overruled by what comes after."""
+    """Returns a track of 320 x 180, whose video settings may be overruled by later elements."""
     settings = unsigned(0xB0, 320) + unsigned(0xBA, 180) + b"".join(video)
     return element(0xAE, unsigned(0x83, 1), element(0x86, codec), extra, element(0xE0, settings))
 
 
 def matroska(*parts: bytes, doctype: bytes = b"webm", size: int | None = None) -> bytes:
-    """parts: of the segment. size: that the segment claims."""
+    """Returns a Matroska file. parts: of the segment. size: declared by the segment."""
     head = element(0x1A45DFA3, b"\x42\x82" + bytes([0x80 | len(doctype)]) + doctype)
     return head + element(0x18538067, *parts, size=size)
 
 
 def cluster(start: int = 0, *, frames: Sequence[int] = (0,)) -> bytes:
-    """Simple blocks of one byte, at times counted from `start`."""
+    """Returns a cluster of simple blocks of one byte, at times counted from `start`."""
     blocks = (element(0xA3, b"\x81", struct.pack(">h", at), b"\x80", b"x") for at in frames)
     return element(0x1F43B675, unsigned(0xE7, start), *blocks)
 
 
 def tiff(entries: Sequence[tuple[int, int, int, int]], *, tail: bytes = b"", next_at: int = 0) -> bytes:
-    """Little-endian, one directory at 8: (tag, type, count, value or offset) each; then `tail`."""
+    """Returns a TIFF. Little-endian, one directory at 8: (tag, type, count, value or offset) each; then
+    `tail`.
+    """
     body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
     head = b"II*\x00" + struct.pack("<IH", 8, len(entries))
     return head + body + struct.pack("<I", next_at) + tail

@@ -1,4 +1,4 @@
-"""The corpus: pictures and films as real encoders write them, and photographs that are there anyway."""
+"""The corpus: pictures and films as real encoders write them, and photographs in installed packages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MADE: Final[Mapping[str, Make]] = {**PICTURES, **VARIANTS, **MOVIES}
 
 
 def photographs() -> dict[str, Path]:
-    """By name, those in the sample data of installed packages."""
+    """Returns the photographs in the sample data of installed packages, by name."""
     return {path.name: path for path in installed_photographs()}
 
 
 def make_corpus(folder: Path) -> None:
-    """Write every file. Skips the test where a program to make one with is missing."""
+    """Write every file. Skips the test if a program that makes one is missing."""
     for name, make in MADE.items():
         make(folder / name)

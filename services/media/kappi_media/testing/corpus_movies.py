@@ -1,6 +1,6 @@
 """Videos as real encoders and muxers write them: FFmpeg, PyAV's own; their metadata by ExifTool.
 
-`MOVIES` maps a file's name to how it is made; the stem tells what is special about it.
+`MOVIES` maps a file's name to its maker; the stem names what is special about it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IPHONE: Final = (
 
 
 def _film(*arguments: str, size: str = "160x90", seconds: float = 1.2, sound: bool = False) -> Make:
-    """A test picture that moves, 25 frames a second; with a tone where asked for."""
+    """Returns the maker of a moving test picture, 25 frames a second; with a tone if wanted."""
 
     def make(path: Path) -> None:
         picture = ("-f", "lavfi", "-i", f"testsrc=size={size}:rate=25:duration={seconds}")
@@ -61,7 +61,7 @@ def _then_exiftool(make: Make, *arguments: str) -> Make:
 
 
 def _trimmed(path: Path) -> None:
-    """Cut without encoding anew: the first frames stay in the file, an edit list hides them."""
+    """Cut without a new encoding: the first frames stay in the file, an edit list hides them."""
     whole = path.with_suffix(".whole.mp4")
     _film(*_FAST_X264, "-g", "50", seconds=2.4)(whole)
     run("ffmpeg", "-y", "-v", "error", "-ss", "0.6", "-i", whole, "-c", "copy", path)
@@ -73,7 +73,7 @@ def _slow_motion(path: Path) -> None:
 
 
 def _clock_of_1970(path: Path) -> None:
-    """The movie header counts from the Unix epoch, as some devices do."""
+    """Make the movie header count from the Unix epoch, as some devices do."""
     _film(*_FAST_X264)(path)
     body = bytearray(path.read_bytes())
     moment = int(datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC).timestamp())

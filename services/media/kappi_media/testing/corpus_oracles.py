@@ -1,7 +1,7 @@
-"""What ExifTool, FFprobe and ImageMagick read in a file, in the terms of a `Probe`.
+"""Reads files with ExifTool, FFprobe and ImageMagick, in the terms of a `Probe`.
 
-Each is asked for what it is the authority on: ExifTool for metadata, FFprobe for videos, ImageMagick for
-pictures, whose size ExifTool has to confirm where it knows of all turns and cuts.
+Each tool reads what it is the authority on: ExifTool metadata, FFprobe videos, ImageMagick pictures, whose
+size ExifTool has to confirm if it supports all rotations and crops.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TIMEOUT_S: Final = 120
 _EXIF_TIME: Final = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:\d\d|Z)?")
 # Items with properties of their own, which ExifTool lists but does not apply.
 _SELF_TURNING: Final = frozenset({".heic", ".heif", ".hif", ".avif"})
-# When an editor last saved it is no time of capture.
+# The time of an editor's last save is not the time of capture.
 _LEFT_OUT: Final = ("--XMP:all", "--PNG:ModifyDate", "--ICC_Profile:all")
 _UNSET_YEARS: Final = frozenset({"0000", "1904"})
 _ANIMATED: Final = frozenset({"image/gif", "image/webp", "image/apng", "image/png", "image/avif"})
@@ -31,8 +31,10 @@ _ANIMATED: Final = frozenset({"image/gif", "image/webp", "image/apng", "image/pn
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """width, height: as displayed. frame_ms: how long one frame lasts. taken_at: UTC, or local time taken as
-    that where no offset is written. sizes_agree: between the tools."""
+    """The values that the tools read. width, height: as displayed. frame_ms: how long one frame lasts.
+
+    taken_at: UTC, or local time treated as UTC if no offset is written. sizes_agree: between the tools.
+    """
 
     kind: str
     width: int
@@ -48,7 +50,7 @@ class Reading:
 
 
 def run(program: str, *arguments: str | Path) -> str:
-    """A tool's output. Raises CalledProcessError."""
+    """Returns a tool's output. Raises CalledProcessError."""
     done = subprocess.run(  # noqa: S603 - a program of this machine, on files of the test's own
         [require_program(program), *map(str, arguments)],
         check=True,
@@ -60,7 +62,7 @@ def run(program: str, *arguments: str | Path) -> str:
 
 
 def read_with_tools(paths: Sequence[Path]) -> dict[Path, Reading]:
-    """One ExifTool for all, one of the others for each."""
+    """Returns the readings. One ExifTool reads all files, the other tools one file each."""
     listed = json.loads(run("exiftool", "-j", "-n", "-q", "-q", "-m", *_LEFT_OUT, *paths))
     metadata = {Path(entry["SourceFile"]): entry for entry in listed}
     return {path: _reading(path, metadata[path]) for path in paths}
@@ -72,7 +74,7 @@ def _reading(path: Path, metadata: dict[str, Any]) -> Reading:
         return _film(path, metadata)
     width, height = _picture_size(path, mime_type)
     turns_itself = path.suffix in _SELF_TURNING
-    # Where nothing of a HEIC turns it, EXIF does, which ImageMagick does not heed.
+    # A HEIC without a rotation of its own is rotated by EXIF, which ImageMagick ignores.
     turned_by_exif = not turns_itself or (path.suffix != ".avif" and "Rotation" not in metadata)
     agree = turns_itself or (metadata.get("ImageWidth"), metadata.get("ImageHeight")) == (width, height)
     if int(metadata.get("Orientation", 1)) >= 5 and turned_by_exif:
@@ -90,11 +92,11 @@ def _reading(path: Path, metadata: dict[str, Any]) -> Reading:
 
 
 def _picture_size(path: Path, mime_type: str) -> tuple[int, int]:
-    """As stored, but for formats that turn themselves."""
+    """Returns the size as stored, except for formats that rotate by themselves."""
     first = run("identify", "-format", "%w %h %W %H\n", path).splitlines()[0].split()
     width, height, canvas_width, canvas_height = map(int, first)
     if mime_type in ("image/gif", "image/webp", "image/apng"):
-        # Of an animation the first frame may be smaller.
+        # The first frame of an animation may be smaller.
         return canvas_width or width, canvas_height or height
     return width, height
 
@@ -143,9 +145,9 @@ def _name(written: object) -> str | None:
 
 
 def _taken(metadata: dict[str, Any]) -> tuple[datetime | None, int | None]:
-    """By what a device wrote with the picture, in the order of trust."""
+    """Returns the time that a device wrote with the picture, in the order of trust."""
     film = str(metadata.get("MIMEType", "")).startswith("video/")
-    # A video's CreateDate is in UTC. ExifTool must not be told so: it would no longer know clocks of 1970.
+    # A video's CreateDate is in UTC. An option to tell ExifTool so would make it miss clocks of 1970.
     names = ("CreationDate", "DateTimeOriginal", "CreateDate", "DateTimeDigitized", "ModifyDate")
     offsets = {"DateTimeOriginal": "OffsetTimeOriginal", "CreateDate": "OffsetTimeDigitized"}
     for name in names:

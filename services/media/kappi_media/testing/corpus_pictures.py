@@ -1,6 +1,6 @@
 """Pictures as real encoders write them: Pillow, libheif, ImageMagick, FFmpeg; their metadata by ExifTool.
 
-`PICTURES` maps a file's name to how it is made; the stem tells what is special about it.
+`PICTURES` maps a file's name to its maker; the stem names what is special about it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _magick(*arguments: str, size: str = "130x90") -> Make:
 
 
 def _tagged(make: Make, *more: str) -> Make:
-    """Then the tags that ExifTool writes."""
+    """Returns a maker that adds tags with ExifTool."""
 
     def tag(path: Path) -> None:
         make(path)
@@ -117,12 +117,12 @@ def _live(path: Path, fmt: str) -> None:
 
 
 def _motion_photo(path: Path) -> None:
-    """An Android motion photo: the film follows the picture's end."""
+    """Make an Android motion photo: the film follows the picture's end."""
     path.write_bytes(encode(quadrants(120, 80), "JPEG", shot=_NO_ZONE) + movie(Film(seconds=0.5)))
 
 
 def _converted(path: Path) -> None:
-    """ImageMagick puts the EXIF of what it converts behind the pixels."""
+    """Convert with ImageMagick, which puts the EXIF after the pixels."""
     source = path.with_suffix(".source.jpg")
     _pillow(source, "JPEG", _CONVERTED)
     run("convert", source, path)

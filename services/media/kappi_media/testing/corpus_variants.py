@@ -1,4 +1,4 @@
-"""Pictures as few writers write them, which decoders read differently, or not at all."""
+"""Pictures in forms that few writers use, which decoders read differently, or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _lab(path: Path) -> None:
 
 
 def _limited_grey(path: Path) -> None:
-    """In the range of films, as video encoders write it."""
+    """Make a grey picture in the limited range, as video encoders write it."""
     source = path.with_suffix(".source.png")
     Image.fromarray(colours()).save(source)
     grey = ("-vf", "scale=out_range=tv,format=gray", "-color_range", "tv", "-frames:v", "1")
@@ -46,7 +46,7 @@ def _limited_grey(path: Path) -> None:
 
 
 def clear(width: int, height: int) -> Image.Image:
-    """The quadrants in the middle of a clear ground."""
+    """Returns the quadrants in the middle of a transparent background."""
     picture = quadrants(width, height)
     mask = Image.new("L", picture.size)
     mask.paste(255, (width // 6, height // 6, width * 5 // 6, height * 5 // 6))
@@ -58,12 +58,12 @@ def _clear_animation(path: Path) -> None:
     frame = clear(72, 48)
     frame.save(path, "AVIF", save_all=True, append_images=[frame.rotate(180), frame], duration=80)
     body = path.read_bytes()
-    times_at = body.index(b"mvhd") + 8  # of this very moment, which a page cannot say each time
+    times_at = body.index(b"mvhd") + 8  # the current time, which the generated page cannot contain
     path.write_bytes(body[:times_at] + bytes(16) + body[times_at + 16 :])
 
 
 def _turned_by_exif() -> bytes:
-    """Without the property that turns it, which phones and editors leave out."""
+    """Returns a HEIC without the rotation property, which phones and editors leave out."""
     register_heif()
     body = encode(quadrants(120, 80), "HEIF", shot=Shot(orientation=6, make="samsung"))
     assert body.count(b"irot") == 1

@@ -1,4 +1,4 @@
-"""Damaged copies of files, reproducible by their seed: what lines, disks and ill will make of them."""
+"""Damaged copies of files, reproducible by their seed, as broken transfers, disks and attackers make them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-# Numbers that sizes, counts and offsets are confused by.
+# Numbers that confuse readers of sizes, counts and offsets.
 _NUMBERS: Final = (0, 1, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _HEAD_BYTES: Final = 2 << 10
 _BLOWS_EACH: Final = (1, 1, 1, 2, 3, 8)
@@ -14,7 +14,7 @@ _MAX_SPAN: Final = 64
 
 
 def damaged(files: Mapping[str, bytes], *, seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """`count` copies, taking the files in turn; each with the name of the file it was made of."""
+    """Yields `count` copies, taking the files in turn; each with the name of its original file."""
     rng = random.Random(seed)  # noqa: S311 - reproducible damage, not a secret
     names = list(files)
     bodies = list(files.values())
@@ -28,7 +28,7 @@ def damaged(files: Mapping[str, bytes], *, seed: int, count: int) -> Iterator[tu
 
 
 def _somewhere(body: bytearray, rng: random.Random) -> int:
-    """Mostly where headers and indices are: at the start or near the end."""
+    """Returns a position, mostly where headers and indices are: at the start or near the end."""
     reach = min(len(body), _HEAD_BYTES)
     place = rng.random()
     if place < 0.6:
@@ -41,7 +41,7 @@ def _flip(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
 
 
 def _renumber(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
-    """A number of the width and order that formats use, or the file's own length."""
+    """Write a number of the width and byte order that formats use, or the file's own length."""
     number = rng.choice((*_NUMBERS, len(body), len(body) - 1))
     width = rng.choice((1, 2, 4, 8))
     at = _somewhere(body, rng)
@@ -66,12 +66,12 @@ def _drop(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
 
 
 def _cut(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
-    if rng.random() < 0.3:  # else hardly anything would be more than cut
+    if rng.random() < 0.3:  # otherwise most files would only be cut
         del body[rng.randrange(len(body)) :]
 
 
 def _graft(body: bytearray, rng: random.Random, others: Sequence[bytes]) -> None:
-    """A piece of another file, often of another format."""
+    """Insert a piece of another file, often of another format."""
     other = rng.choice(others)
     at = rng.randrange(len(other))
     piece = other[at : at + rng.randint(4, 4 * _MAX_SPAN)]
@@ -80,7 +80,7 @@ def _graft(body: bytearray, rng: random.Random, others: Sequence[bytes]) -> None
 
 
 def _nest(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
-    """Part of the file within itself: boxes in boxes, elements in elements."""
+    """Insert a part of the file within itself: boxes in boxes, elements in elements."""
     start = _somewhere(body, rng)
     end = start + rng.randint(8, 8 * _MAX_SPAN)
     place = rng.randint(start, min(end, len(body)))

@@ -1,4 +1,4 @@
-"""The tables of `docs/formats.md`: what is taken, and how each file of the corpus is read."""
+"""The tables of `docs/formats.md`: the accepted formats, and how each file of the corpus is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Row:
 
 
 def page(text: str, rows: Iterable[Row]) -> str:
-    """`text` with its two tables filled in."""
+    """Returns `text` with its two tables filled in."""
     return text.replace(_ACCEPTED_MARK, _accepted()).replace(_CORPUS_MARK, _corpus(rows))
 
 
@@ -59,7 +59,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _seconds(facts: Probe) -> str:
-    """To a tenth: muxers of different versions differ by a frame."""
+    """Returns seconds to a tenth: muxers of different versions differ by a frame."""
     return f"{facts.duration_ms / 1000:.1f}" if facts.duration_ms is not None else ""
 
 

@@ -1,4 +1,6 @@
-"""The service as its tests call it: an ASGI app, signed grants, an app's few moves, what was published."""
+"""Calls the service in tests: an ASGI app, signed grants, the requests of a client app, and published
+events.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,13 @@ from kappi_media.use_cases.process_upload import UploadWorker
 
 
 class Teller(Protocol):
-    """Has the service hear of an event."""
+    """Delivers an event to the service."""
 
     async def __call__(self, event: Event, *, sequence: int = 1) -> None: ...
 
 
 class Clock:
-    """The wall clock, moved on at will: the store checks its URLs by the real one."""
+    """A clock that tests can advance. The store checks its URLs by the real clock."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
@@ -58,7 +60,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Of a problem document."""
+        """Returns the code of a problem document."""
         assert self.headers["content-type"] == "application/problem+json"
         return str(self.json["code"])
 
@@ -80,8 +82,11 @@ class Http:
         pieces: Iterable[bytes | None] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """body: sent as JSON. raw: sent as it is. pieces: sent one after another; at None the client leaves.
-        path may have a query. Status 499 when nobody was left to be answered."""
+        """Sends a request. body: sent as JSON. raw: sent unchanged. pieces: sent one after another; at None
+        the client disconnects.
+
+        path may have a query. The status is 499 when the client disconnected before the answer.
+        """
         content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
         sent = dict(headers or {})
         if grant is not None:
@@ -109,7 +114,7 @@ class Http:
         async def receive() -> Any:
             nonlocal said_all
             if said_all:
-                await asyncio.Event().wait()  # the client stays for its answer
+                await asyncio.Event().wait()  # the client stays connected for its answer
             piece = next(coming, b"")
             if piece is None:
                 return {"type": "http.disconnect"}
@@ -141,7 +146,7 @@ class RecordingDeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """A gallery as the galleries service would vouch for it."""
+    """A gallery as the galleries service describes it in grants."""
 
     key: SigningKey
     public: PublicGallery
@@ -154,14 +159,14 @@ class Gallery:
     def grant(self, right: Right = "manage", *, lifetime: timedelta = timedelta(seconds=60)) -> str:
         tier = "Anonymous" if self.owner_id is None else "Basic"
         grant = Grant(gallery_id=self.id, right=right, tier=tier, gallery=self.public, owner_id=self.owner_id)
-        # Tokens are checked by the wall clock, wherever the test's own clock stands.
+        # Tokens are checked by the real clock, whatever the test's own clock says.
         return seal_grant(self.key, grant, now=utc_now(), lifetime=lifetime)
 
     def changed(self, **fields: Any) -> Gallery:
         return replace(self, public=msgspec.structs.replace(self.public, **fields))
 
     def updated(self, at: datetime, *, closed: bool) -> GalleryUpdated:
-        """What the galleries service tells after a decision of an administrator."""
+        """Returns the event of the galleries service after a decision of an administrator."""
         return GalleryUpdated(
             gallery_id=self.id,
             owner_id=self.owner_id,
@@ -172,13 +177,13 @@ class Gallery:
         )
 
     def of(self, owner_id: UUID) -> Gallery:
-        """As it is once an account owns it."""
+        """Returns the gallery as owned by an account."""
         return replace(self.changed(expires_at=None), owner_id=owner_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What an app does, in one line each."""
+    """The requests of a client app, one line each."""
 
     http: Http
 
@@ -195,7 +200,7 @@ class Client:
         return uploads
 
     async def put(self, promised: dict[str, Any], body: bytes) -> int:
-        """The store's status."""
+        """Send a file to its signed URL. Returns the store's status."""
         single = promised["single"]
         request = SignedRequest(single["url"], single["http_method"], single["headers"], utc_now())
         return (await call(request, body)).status
@@ -204,7 +209,7 @@ class Client:
         return await self.http("POST", f"/v1/uploads/{upload_id}/complete", grant=gallery.grant("contribute"))
 
     async def upload(self, gallery: Gallery, body: bytes, **declared: Any) -> dict[str, Any]:
-        """All of it, up to the item."""
+        """Upload a file and return its item."""
         file = {"filename": "a.jpg", "content_type": "image/jpeg", "size": len(body), **declared}
         (promised,) = await self.sign(gallery, file)
         assert await self.put(promised, body) == 200
@@ -233,7 +238,7 @@ class Published:
 
 
 def redelivered(event: Published) -> Record:
-    """What was published, as the broker hands it to a consumer: the same event each time."""
+    """Returns a published event as the broker delivers it to a consumer: the same event each time."""
     model = BY_NAME[event.topic].versions[-1]
     envelope = Envelope(
         id=event.id,
@@ -253,7 +258,7 @@ def redelivered(event: Published) -> Record:
 
 
 class Worker:
-    """The worker of completed uploads: a record is heard, and what it queued is worked off."""
+    """The worker of completed uploads: a record is consumed, and the job that it queued is done."""
 
     def __init__(self, deps: Dependencies, worker: UploadWorker, dead_letters: RecordingDeadLetters) -> None:
         self._database = deps.database
@@ -262,11 +267,11 @@ class Worker:
         self.hears = Processor(group=WORKER_GROUP, handlers=known, dead_letters=dead_letters)
 
     async def process(self, record: Record) -> None:
-        """Returns when nothing is queued any more."""
+        """Process a record. Returns when no job is queued any more."""
         await self.hears.process(record)
         running = asyncio.create_task(self._worker.run())
         try:
-            # What is done with last, as the tags of an original, comes after the job has ended.
+            # The last step, such as the tags of an original, comes after the job has ended.
             while self._worker._work._at_work or await self._queued():
                 if running.done():
                     running.result()

@@ -1,4 +1,4 @@
-"""HEIF files put together of pictures that encoders coded: grids, thumbnails, what belongs to a picture."""
+"""Builds HEIF files from encoded pictures: grids, thumbnails, auxiliary pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ DEPTH: Final = b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """properties: whole boxes. refers: kind of reference, and the numbers of items referred to."""
+    """An item of a file. properties: whole boxes. refers: kind of reference, and the numbers of items
+    referred to.
+    """
 
     kind: bytes
     data: bytes
@@ -33,7 +35,7 @@ class Item:
 
 
 def coded(picture: Image.Image, coding: Coding, **options: object) -> Item:
-    """A picture as an encoder codes it, with the properties that its decoder needs and its size."""
+    """Returns a picture as an encoder codes it, with the properties that its decoder needs and its size."""
     register_heif()
     body = encode(picture, coding, options={"quality": 95, **options})
     items = at_once(_items(body))
@@ -45,24 +47,24 @@ def coded(picture: Image.Image, coding: Coding, **options: object) -> Item:
 
 
 def grid(columns: int, rows: int, size: tuple[int, int], *, tiles: Sequence[int]) -> Item:
-    """tiles: the numbers of their items, row by row."""
+    """Returns a grid. tiles: the numbers of their items, row by row."""
     data = bytes((0, 0, rows - 1, columns - 1)) + struct.pack(">HH", *size)
     return Item(b"grid", data, (ispe(*size),), ((b"dimg", tuple(tiles)),))
 
 
 def auxiliary(kind: bytes, item: Item, *, of: int) -> Item:
-    """kind: of what the item is to the picture."""
+    """Returns an auxiliary picture. kind: its relation to the picture."""
     properties = (*item.properties, full_box(b"auxC", kind + b"\x00"))
     return Item(item.kind, item.data, properties, ((b"auxl", (of,)),))
 
 
 def range_of(*, full: bool) -> bytes:
-    """The colours' numbers of sRGB, in the full range or that of films."""
+    """Returns the colour numbers of sRGB, in the full or the limited range."""
     return box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, full << 7))
 
 
 def heif(items: Sequence[tuple[int, Item]], *, primary: int, exif: bytes = b"") -> bytes:
-    """Items by number, in the order given. exif: a TIFF block, of the primary picture."""
+    """Returns a file of items by number, in the given order. exif: a TIFF block, of the primary picture."""
     listed = list(items)
     if exif:
         number = 1 + max(number for number, _ in listed)

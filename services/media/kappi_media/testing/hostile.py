@@ -1,4 +1,4 @@
-"""Pictures with much beside the picture, made from small good ones."""
+"""Pictures with much data beside the picture, made from small valid ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 
 def png_with_chunks(body: bytes, name: bytes, contents: Sequence[bytes]) -> bytes:
-    """Right behind the header."""
+    """Returns a PNG with more chunks directly after the header."""
     return body[:33] + b"".join(_chunk(name, content) for content in contents) + body[33:]
 
 
@@ -28,7 +28,7 @@ def gif_with_extensions(body: bytes, label: int, count: int) -> bytes:
 
 
 def webp_with_chunks(body: bytes, name: bytes, contents: Sequence[bytes]) -> bytes:
-    """A file of one picture chunk becomes an extended one."""
+    """Returns an extended WebP from a file of one picture chunk."""
     picture = body[12:]
     if picture[:4] == b"VP8X":
         raise ValueError("extended already")
@@ -54,8 +54,9 @@ def _webp_size(picture: bytes) -> tuple[int, int]:
 
 
 def tiff_with_fields(body: bytes, tags: Iterable[int], *, count: int = 0) -> bytes:
-    """The first directory once more, at the end, with fields that all claim the same bytes: the whole file,
-    or `count` of them. body: little-endian."""
+    """Returns a TIFF with a second copy of the first directory at the end, with fields that all refer to the
+    same bytes: the whole file, or `count` of them. body: little-endian.
+    """
     entries = _entries(body)
     claimed = [struct.pack("<HHII", tag, 7, count or len(body), 0) for tag in tags]
     tags_claimed = {entry[:2] for entry in claimed}
@@ -65,7 +66,7 @@ def tiff_with_fields(body: bytes, tags: Iterable[int], *, count: int = 0) -> byt
 
 
 def tiff_with_pages(body: bytes, count: int) -> bytes:
-    """The first directory so many times more, each leading to the next."""
+    """Returns a TIFF with `count` copies of the first directory, each linking to the next."""
     body += bytes(len(body) & 1)
     entries = _entries(body)
     size = len(_directory(entries, next_at=0))
@@ -92,7 +93,8 @@ def _with_directory(body: bytes, directory: bytes) -> bytes:
 
 
 def heif_with_metadata(body: bytes, *, packed: bool, copies: int) -> bytes:
-    """Items of metadata that all lie in the same 8 KiB at the end. packed: they name a content encoding.
+    """Returns a HEIF with items of metadata that all refer to the same 8 KiB at the end. packed: they name a
+    content encoding.
 
     body: as libheif and libavif write it, with 32-bit offsets in `iloc`, version 0, and `infe` version 2.
     """
@@ -133,14 +135,14 @@ def _box_in(meta: bytes, name: bytes) -> bytes:
 
 
 def _grown(box: bytes, *, at: int, count: int, more: bytes) -> bytes:
-    """at: of the 16-bit number of entries."""
+    """Returns a box with more entries. at: the position of the 16-bit number of entries."""
     (before,) = struct.unpack_from(">H", box, at)
     content = box[8:at] + struct.pack(">H", before + count) + box[at + 2 :] + more
     return _box(box[4:8], content)
 
 
 def _moved(iloc: bytes, *, by: int, base_bytes: int) -> bytes:
-    """Every extent that much further behind."""
+    """Returns an `iloc` with every extent moved back by `by` bytes."""
     out = bytearray(iloc)
     (items,) = struct.unpack_from(">H", iloc, 14)
     at = 16

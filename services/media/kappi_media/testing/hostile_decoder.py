@@ -1,7 +1,8 @@
-"""A decoder that a file has taken over; `python -m kappi_media.testing.hostile_decoder` in place of `worker`.
+"""A decoder that a file has compromised; `python -m kappi_media.testing.hostile_decoder` runs in place of
+`worker`.
 
-Its "file" is a `Target`. It answers a `ProbeJob` with what its attempts came to, in the detail of a refusal.
-Every other job it does honestly, to show that it still can.
+Its "file" is a `Target`. It answers a `ProbeJob` with the results of its attempts, in the detail of a
+refusal. It carries out every other job correctly, to show that it still can.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from kappi_media.rendering.ranged_file import Fetch
 from kappi_media.rendering.wire import Answer, Job, ProbeJob, Refused
 
 REFUSED: Final = frozenset({errno.EPERM, errno.EACCES, errno.EMFILE, errno.ENOSYS})
-"""What a call that is not allowed ends in. Any other error means that the kernel went on to look at it."""
+"""The errors of a call that is not allowed. Any other error means that the kernel processed the call
+further.
+"""
 _AT_FDCWD: Final = (1 << 64) - 100
 _O_CREAT_WRONLY: Final = os.O_CREAT | os.O_WRONLY
 _PTRACE_PEEKDATA: Final = 2
@@ -35,7 +38,7 @@ _NUMBERS: Final = {
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
     "seccomp": (317, 277),
-    # The same everywhere.
+    # The same on all architectures.
     "pidfd_open": (434, 434),
     "openat2": (437, 437),
     "io_uring_setup": (425, 425),
@@ -45,7 +48,11 @@ _NUMBERS: Final = {
 
 
 class Target(msgspec.Struct, frozen=True):
-    """secret: a file only the service may read. folder: every account may write to it. pid: the service's."""
+    """The targets of the attempts. secret: a file that only the service may read. folder: writable by every
+    account.
+
+    pid: the service's.
+    """
 
     secret: str
     folder: str
@@ -53,7 +60,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """reached: attempts that succeeded, or failed for another reason than that they are not allowed.
+    """The results. reached: attempts that succeeded, or failed for another reason than a missing permission.
 
     refused: the others. environment: names. descriptors: those that are open. read: of the secret.
     """
@@ -154,7 +161,7 @@ def _report(target: Target) -> Report:
 
 
 def _is_open(descriptor: int) -> bool:
-    """Asked by calls that are allowed: reading or writing nothing."""
+    """Returns whether a descriptor is open, by allowed calls: reading or writing no bytes."""
     libc = ctypes.CDLL(None)
     return bool(libc.read(descriptor, None, 0) == 0 or libc.write(descriptor, None, 0) == 0)
 

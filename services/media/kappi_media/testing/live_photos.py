@@ -1,4 +1,4 @@
-"""The two files that a Live Photo is, as an iPhone writes them."""
+"""The two files of a Live Photo, as an iPhone writes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def live_id_of(name: str) -> str:
 
 
 def live_picture(name: str, fmt: str = "JPEG") -> bytes:
-    """fmt: JPEG or HEIF. The identifier is a tag of the maker note."""
+    """Returns the picture. fmt: JPEG or HEIF. The identifier is a tag of the maker note."""
     if fmt == "HEIF":
         register_heif()
     exif = Image.Exif()
@@ -29,13 +29,13 @@ def live_picture(name: str, fmt: str = "JPEG") -> bytes:
 
 
 def live_film(name: str) -> bytes:
-    """The identifier is a key of the movie's metadata."""
+    """Returns the film. The identifier is a key of the movie's metadata."""
     keys = {"com.apple.quicktime.content.identifier": live_id_of(name)}
     return movie(MovieShape(seconds=0.5, container="mov", metadata=keys))
 
 
 def apple_maker_note(live_id: str) -> bytes:
-    """One of two tags, in Apple's layout: offsets count from its own start."""
+    """Returns a maker note of two tags, in Apple's layout: offsets count from its own start."""
     text = live_id.encode() + b"\x00"
     entries = struct.pack(">HHII", 0x0001, 4, 1, 14) + struct.pack(">HHII", 0x0011, 2, len(text), 14 + 30)
     return b"Apple iOS\x00\x00\x01MM" + struct.pack(">H", 2) + entries + bytes(4) + text

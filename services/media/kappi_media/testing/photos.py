@@ -1,6 +1,6 @@
-"""A folder of files like the ones people carry home from a journey, for end-to-end runs and benchmarks.
+"""A folder of files like those of a journey, for end-to-end runs and benchmarks.
 
-Photographs that installed packages bring as sample data are used where there are any; the rest are scenes of
+Photographs in the sample data of installed packages are used if there are any; the rest are scenes of
 gradients, shapes and sensor noise, which compress like photographs. Deterministic for a given count.
 """
 
@@ -45,22 +45,22 @@ _PHOTO_PATTERNS: Final = (
 
 
 def installed_photographs(prefix: Path = Path(sys.prefix)) -> list[Path]:
-    """Photographs among the sample data of packages installed under `prefix`; often none."""
+    """Returns photographs in the sample data of packages installed under `prefix`; often none."""
     return sorted(path for pattern in _PHOTO_PATTERNS for path in prefix.glob(pattern))
 
 
 def real_photos(directory: Path, count: int, photographs: Sequence[Path] = ()) -> list[Path]:
     """Write `count` files into `directory`: camera JPEGs in all orientations, PNG, WebP, GIF, BMP, MP4, MOV.
 
-    photographs: JPEGs whose content is used before any scene is made up. The mix repeats every twelve files,
-    so thirty hold all of it. Returns the paths in order.
+    photographs: JPEGs whose content is used before generated scenes. The mix repeats every twelve files, so
+    thirty contain all of it. Returns the paths in order.
     """
     directory.mkdir(parents=True, exist_ok=True)
     return [_write(directory, number, photographs) for number in range(count)]
 
 
 def scene(width: int, height: int, *, seed: int) -> Image.Image:
-    """An upright landscape: sky, sun, ridges and sensor noise."""
+    """Returns an upright landscape: sky, sun, ridges and sensor noise."""
     rng = random.Random(seed)  # noqa: S311 - reproducible pictures, not a secret
     small = Image.new("RGB", (320, 320 * height // width or 1))
     draw = ImageDraw.Draw(small)

@@ -1,4 +1,4 @@
-"""Real files that tell where they were made, by the programs people use, and what those see in them."""
+"""Real files that contain a place, written by common programs, and readers of these places."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TELLING: Final = (
     *("gps", "location", "latitude", "longitude", "city", "province", "state", "country", "loci"),
     *("sublocation", "sub-location"),
 )
-# A film has no exposure, but a name for everything.
+# These names are no places: a film has no exposure, but ExifTool names them.
 _EXPECTED: Final = frozenset({"LocationInfo", "SubjectLocation"})
 _EXIF_PLACE: Final = (
     "-GPSLatitude=48.8577",
@@ -143,9 +143,9 @@ def run(argv: list[str]) -> bytes:
 
 
 def tags_of(path: Path) -> dict[str, Any]:
-    """All that exiftool sees, but for what it says of the file as such."""
+    """Returns all tags that exiftool reads, except those about the file itself."""
     exiftool = require_program("exiftool")
-    # `-ee`: also what is embedded, such as a film after a picture.
+    # `-ee`: also embedded parts, such as a film after a picture.
     (seen,) = json.loads(run([exiftool, "-j", "-a", "-G1:3", "-ee", "-n", str(path)]))
     left_out = ("System:", "ExifTool:", "File:", "SourceFile", "Composite:")
     return {name: value for name, value in seen.items() if not name.startswith(left_out)}
@@ -157,7 +157,7 @@ def tells_place(tag: str) -> bool:
 
 
 def content_hash(path: Path) -> str:
-    """Of the coded picture or the coded frames and sound: what a lossless copy keeps."""
+    """Returns the hash of the coded picture or the coded frames and sound: what a lossless copy keeps."""
     if path.suffix in {".mkv", ".webm", ".mp4", ".mov", ".m4v", ".3gp"}:
         ffmpeg = require_program("ffmpeg")
         return run(
@@ -171,7 +171,7 @@ def content_hash(path: Path) -> str:
 
 
 async def without_place(body: bytes) -> bytes:
-    """A copy, as the service makes it."""
+    """Returns a copy, as the service makes it."""
 
     async def chunks() -> Any:
         for start in range(0, len(body), 1000):

@@ -1,4 +1,4 @@
-"""What comes of a file, on the code that a decoder process runs, called in this one."""
+"""Renders files with the code of a decoder process, in the test's process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def rendered(body: bytes, *sizes: WireSize, fmt: RenditionFormat = "jpeg")
 
 
 def corners(picture: Image.Image) -> list[Colour]:
-    """The colour in the middle of each quarter, in the order of QUADRANTS."""
+    """Returns the colour in the middle of each quarter, in the order of QUADRANTS."""
     rgb = picture.convert("RGB")
     places = [(x, y) for y in (0.25, 0.75) for x in (0.25, 0.75)]
     found = [rgb.getpixel((int(picture.width * x), int(picture.height * y))) for x, y in places]

@@ -1,7 +1,7 @@
-"""Small files of every shape the probe and the renderer must get right, with known truth.
+"""Small files of every form that the probe and the renderer must read correctly, with known facts.
 
-The subject is always the same upright picture of four coloured quadrants, so a wrong turn or mirror shows in
-its corners. Needs Pillow and PyAV.
+The subject is always the same upright picture of four coloured quadrants, so a wrong rotation or mirroring
+shows in its corners. Needs Pillow and PyAV.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BLUE: Final[Colour] = (40, 70, 200)
 YELLOW: Final[Colour] = (220, 200, 50)
 QUADRANTS: Final = (RED, GREEN, BLUE, YELLOW)  # top left, top right, bottom left, bottom right
 
-# What turns an upright picture into the pixels a camera stores under each EXIF orientation.
+# The operation that turns an upright picture into the pixels a camera stores under each EXIF orientation.
 _AS_STORED: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,7 +45,7 @@ _DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL = 0x9003, 0x9011
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """What a camera writes beside the pixels. taken: `YYYY:MM:DD HH:MM:SS`, local. place: degrees, metres."""
+    """The metadata of a camera. taken: `YYYY:MM:DD HH:MM:SS`, local. place: degrees, metres."""
 
     orientation: int = 1
     make: str | None = None
@@ -55,7 +55,7 @@ class Shot:
     place: tuple[float, float, float] | None = None
 
     def exif(self) -> bytes:
-        """The block with its `Exif\\0\\0` prefix."""
+        """Returns the EXIF block with its `Exif\0\0` prefix."""
         exif = Image.Exif()
         exif[_ORIENTATION] = self.orientation
         if self.make:
@@ -87,7 +87,7 @@ def _sexagesimal(degrees: float) -> tuple[float, float, float]:
 
 
 def quadrants(width: int, height: int) -> Image.Image:
-    """The upright picture: red, green above blue, yellow."""
+    """Returns the upright picture: red, green above blue, yellow."""
     picture = Image.new("RGB", (width, height))
     half_width, half_height = width // 2, height // 2
     for number, colour in enumerate(QUADRANTS):
@@ -97,7 +97,7 @@ def quadrants(width: int, height: int) -> Image.Image:
 
 
 def stored(upright: Image.Image, orientation: int) -> Image.Image:
-    """The pixels a camera would store for `upright` under an EXIF orientation."""
+    """Returns the pixels a camera would store for `upright` under an EXIF orientation."""
     transpose = _AS_STORED.get(orientation)
     return upright if transpose is None else upright.transpose(transpose)
 
@@ -109,7 +109,7 @@ def encode(
     shot: Shot | None = None,
     options: Mapping[str, object] = MappingProxyType({}),
 ) -> bytes:
-    """Encoded by Pillow with its `options`; `shot` turns the pixels and adds EXIF."""
+    """Returns the picture encoded by Pillow with its `options`; `shot` rotates the pixels and adds EXIF."""
     out = io.BytesIO()
     if shot is None:
         picture.save(out, fmt, **options)
@@ -119,14 +119,14 @@ def encode(
 
 
 def register_heif() -> None:
-    """Let Pillow write HEIC, which it does by pillow-heif; may be called again and again."""
+    """Let Pillow write HEIC, which it does by pillow-heif; may be called repeatedly."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()
 
 
 def animation(fmt: Literal["GIF", "WEBP", "PNG", "AVIF"], width: int, height: int) -> bytes:
-    """Three frames: the quadrants, then white, then black."""
+    """Returns three frames: the quadrants, then white, then black."""
     out = io.BytesIO()
     more = [Image.new("RGB", (width, height), shade) for shade in ("white", "black")]
     quadrants(width, height).save(out, fmt, save_all=True, append_images=more, duration=80, loop=0)
@@ -134,7 +134,9 @@ def animation(fmt: Literal["GIF", "WEBP", "PNG", "AVIF"], width: int, height: in
 
 
 def png_claiming(width: int, height: int) -> bytes:
-    """A PNG with a correct header of these dimensions and next to no pixels: a decompression bomb's face."""
+    """Returns a PNG with a correct header of these dimensions and hardly any pixels, like a decompression
+    bomb.
+    """
     out = io.BytesIO()
     PngImagePlugin.putchunk(
         out, b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 2, 0, 0, 0))
@@ -146,7 +148,8 @@ def png_claiming(width: int, height: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class MovieShape:
-    """width, height: as coded. rotation: degrees counter-clockwise, as in the display matrix.
+    """The form of a movie. width, height: as coded. rotation: degrees counter-clockwise, as in the display
+    matrix.
 
     dark_seconds: black before the quadrants appear. pixel_shape: sample aspect ratio.
     """
@@ -170,8 +173,9 @@ _FRAMES_PER_SECOND: Final = 10
 
 @contextmanager
 def scheduled_as_before() -> Iterator[None]:
-    """Around encoding AV1: where root calls it, SVT-AV1 makes the calling thread a real-time one, and leaves
-    it so."""
+    """Restores the scheduling after encoding AV1: called by root, SVT-AV1 makes the calling thread a
+    real-time thread and leaves it so.
+    """
     if not hasattr(os, "sched_getscheduler"):  # not Linux
         yield
         return
@@ -183,7 +187,9 @@ def scheduled_as_before() -> Iterator[None]:
 
 
 def movie(shape: MovieShape, upright: Image.Image | None = None) -> bytes:
-    """A short movie of the quadrants (or of `upright`), as displayed when the player obeys the matrix."""
+    """Returns a short movie of the quadrants (or of `upright`), as displayed when the player applies the
+    matrix.
+    """
     flags = ["use_metadata_tags"]
     flags += ["faststart"] if shape.faststart else []
     flags += ["frag_keyframe", "empty_moov"] if shape.fragmented else []
@@ -213,7 +219,7 @@ def _write_movie(path: Path, shape: MovieShape, upright: Image.Image | None, opt
 def _frames(shape: MovieShape, upright: Image.Image | None) -> Iterator[av.VideoFrame]:
     picture = upright or quadrants(*_shown(shape))
     if shape.rotation:
-        # The player turns counter-clockwise by `rotation`; the coded frame is turned the other way.
+        # The player rotates counter-clockwise by `rotation`; the coded frame is rotated the other way.
         picture = picture.rotate(-shape.rotation, expand=True)
     lit = _video_frame(picture.resize((shape.width, shape.height)))
     dark = _video_frame(Image.new("RGB", (shape.width, shape.height)))
@@ -235,7 +241,9 @@ def _shown(shape: MovieShape) -> tuple[int, int]:
 
 
 def mutations(body: bytes, *, seed: int, count: int) -> Iterator[bytes]:
-    """Damaged copies: bytes flipped (mostly in the first 4 KiB, where headers live), cut, doubled, zeroed."""
+    """Yields damaged copies: bytes flipped (mostly in the first 4 KiB, where headers are), cut, doubled,
+    zeroed.
+    """
     rng = random.Random(seed)  # noqa: S311 - reproducible damage, not a secret
     for _ in range(count):
         damaged = bytearray(body)
@@ -256,7 +264,7 @@ def mutations(body: bytes, *, seed: int, count: int) -> Iterator[bytes]:
 
 
 class CountingSource:
-    """A source that remembers what it was asked for. Between `head` and `tail` stand gap_bytes zeros."""
+    """A source that records the reads. Between `head` and `tail` are gap_bytes zeros."""
 
     def __init__(self, head: bytes, *, gap_bytes: int = 0, tail: bytes = b"") -> None:
         self._head = head
@@ -280,7 +288,9 @@ class CountingSource:
 
 
 def with_huge_media(body: bytes, *, media_bytes: int) -> CountingSource:
-    """A movie whose index comes last, its media data grown to `media_bytes` that nobody stores."""
+    """Returns a movie whose index comes last, its media data enlarged to `media_bytes` that are not
+    stored.
+    """
     media_at = body.index(b"mdat") - 4
     index_at = body.index(b"moov", media_at) - 4
     head = body[:media_at] + b"\x00\x00\x00\x01mdat" + (16 + media_bytes).to_bytes(8, "big")

@@ -1,4 +1,4 @@
-"""A picture that is small as a file and long work for a decoder."""
+"""A picture that is small as a file and takes a decoder long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def slow_tiff(side: int = 15_000) -> bytes:
-    """White, bilevel, fax-coded: some 200 million pixels in as many kilobytes as a short mail."""
+    """Returns a TIFF, white, bilevel, fax-coded: some 200 million pixels in a few kilobytes."""
     out = io.BytesIO()
     Image.new("1", (side, side), 1).save(out, "TIFF", compression="group4")
     return out.getvalue()

@@ -1,6 +1,6 @@
 """One picture in TIFFs of every kind: by compression, format of samples, extra samples, planes and tiles.
 
-Written by tifffile, whose codecs are others than the decoder's.
+Written by tifffile, whose codecs differ from the decoder's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ LAYOUTS: Final = ("strips", "tiles", "planes", "planes of tiles")
 
 @dataclass(frozen=True, slots=True)
 class Tiff:
-    """grey: of one colour. predicted: by differences of neighbours, where the compression can."""
+    """A kind of TIFF. grey: of one colour. predicted: by differences of neighbours, if the
+    compression can.
+    """
 
     compression: str = "none"
     samples: str = "u1"
@@ -64,13 +66,15 @@ class Tiff:
 
     @property
     def must_be_read(self) -> bool:
-        """What may not be refused; of the rest nothing is shown that is wrong."""
+        """Returns whether the decoder must read this kind. It may refuse others, but must not show them
+        wrong.
+        """
         codecs = ("none", "lzw", "zlib", "packbits", "zstd", "lzma")
         return self.compression in codecs and self.samples in ("u1", "u2", "u4", "f2", "f4")
 
 
 def kinds() -> Iterator[Tiff]:
-    """Every combination that tifffile may write."""
+    """Yields every combination that tifffile may write."""
     for axes in itertools.product(COMPRESSIONS, SAMPLES, EXTRAS, PROFILES, LAYOUTS, (False, True)):
         compression, samples, extras, profile, layout, grey = axes
         yield Tiff(compression, samples, extras, profile, layout, grey)
@@ -80,7 +84,7 @@ def kinds() -> Iterator[Tiff]:
 
 
 def colours() -> Pixels:
-    """The picture: slopes, and a rectangle each of red and blue. Eight bits, RGB."""
+    """Returns the picture: slopes, and a rectangle each of red and blue. Eight bits, RGB."""
     across, down = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     slopes = np.stack([40 + across, 200 - down, 60 + (across + down) // 2], axis=2).astype("u1")
     picture = Image.fromarray(slopes)
@@ -91,12 +95,12 @@ def colours() -> Pixels:
 
 
 def opacity() -> Pixels:
-    """Of every pixel, eight bits: clear on the left, opaque on the right."""
+    """Returns the opacity of every pixel, eight bits: transparent on the left, opaque on the right."""
     return np.broadcast_to(np.linspace(0, 255, WIDTH).round(), (HEIGHT, WIDTH)).astype("u1")
 
 
 def shown(kind: Tiff) -> Pixels:
-    """What is right to see, eight bits, RGB: on white, where a sample says how opaque a pixel is."""
+    """Returns the correct rendition, eight bits, RGB: on white if a sample is an opacity."""
     picture = colours().astype("f8")
     if kind.grey:
         picture = np.repeat(picture[..., 1:2], 3, axis=2)
@@ -107,7 +111,7 @@ def shown(kind: Tiff) -> Pixels:
 
 
 def written(kind: Tiff, *, profile: bytes) -> bytes | None:
-    """The file; None where the compression has no such samples."""
+    """Returns the file; None when the compression has no such samples."""
     colour = colours().astype("f8")[..., 1:2] if kind.grey else colours().astype("f8")
     if ASSOCIATED in kind.extras:
         colour = colour * (opacity()[..., None] / 255)
@@ -142,14 +146,16 @@ def written(kind: Tiff, *, profile: bytes) -> bytes | None:
 
 
 def _rectangle() -> Pixels:
-    """A sample that is no opacity: a selection, as editors keep one beside the colours."""
+    """Returns a sample that is no opacity: a selection, which editors store beside the colours."""
     selection = np.zeros((HEIGHT, WIDTH, 1))
     selection[20:60, 30:90] = 255
     return selection
 
 
 def _samples(pixels: Pixels, form: str) -> Pixels:
-    """Eight bits in the whole range of a format: floating point from 0 to 1, signed numbers from 0 up."""
+    """Returns eight bits in the whole range of a format: floating point from 0 to 1, signed numbers from 0
+    up.
+    """
     kind = np.dtype(form)
     if kind.kind == "f":
         return (pixels / 255).astype(kind)
@@ -157,7 +163,9 @@ def _samples(pixels: Pixels, form: str) -> Pixels:
 
 
 def read_by_tifffile(body: bytes) -> Pixels:
-    """What tifffile and its codecs read, eight bits, RGB, on white: for files of `written`."""
+    """Returns the picture that tifffile and its codecs read, eight bits, RGB, on white: for files of
+    `written`.
+    """
     with tifffile.TiffFile(io.BytesIO(body)) as file:
         page = file.pages.first
         pixels = page.asarray()

@@ -1,4 +1,4 @@
-"""A real store that can be made to fail the way real stores do."""
+"""A real store that can be made to fail as real stores do."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from kappi_chassis.storage import (
 
 
 class TroubledStore:
-    """down: nothing answers. no_room: uploads would be refused. full: nothing can be written.
-    forgets_checksums: as a store that keeps none. The rest counts calls."""
+    """The failures. down: the store does not answer. no_room: uploads would be refused. full: writing fails.
+
+    forgets_checksums: as a store that keeps none. The rest counts calls.
+    """
 
     def __init__(self, inner: ObjectStore) -> None:
         self._inner = inner

@@ -1,1 +1,1 @@
-"""What the service does, a module per use case."""
+"""The actions of the media service, one module per use case."""

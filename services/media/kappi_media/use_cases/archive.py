@@ -1,4 +1,4 @@
-"""Taking a whole gallery home."""
+"""The download of a whole gallery as one archive."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from kappi_media.repository.view import ViewQueries
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 LAID_OUT_AT_ONCE = 1_000
-"""More files are laid out on a thread: it takes about 20 µs each."""
+"""The number of files above which an archive is laid out on a thread: it takes about 20 µs per file."""
 BUSY_RETRY_AFTER_S = 5
 
 
 class Archives:
-    """Archives of galleries, `at_once` being sent at the most.
+    """Sends archives of galleries, at most `at_once` at the same time.
 
-    store: its reads may keep it busy for minutes, so give it connections of its own. window_bytes: memory of
-    one archive, about.
+    store: gets connections of its own, because archive reads may keep it busy for minutes. window_bytes: the
+    approximate memory of one archive.
     """
 
     def __init__(
@@ -52,14 +52,17 @@ class Archives:
         self._running = 0
 
     async def lay_out(self, gallery_id: GalleryId, *, rules: TierRules) -> ArchiveLayout:
-        """Raises GalleryNotFound when it is deleted, OriginalNotInTier, ArchiveEmpty."""
+        """Returns the layout of a gallery's archive.
+
+        Raises GalleryNotFound when the gallery is deleted, OriginalNotInTier, ArchiveEmpty.
+        """
         return await self._lay_out(gallery_id, self._queries.files, rules=rules)
 
     async def lay_out_location_free(self, gallery_id: GalleryId, *, rules: TierRules) -> ArchiveLayout:
-        """As `lay_out`, of copies that do not tell where the originals were made.
+        """As `lay_out`, of copies without the place where the originals were made.
 
-        One whose place cannot be taken out is left out. Raises LocationFreePending while some are still being
-        made, too, and StoreUnavailable.
+        A file whose place cannot be removed is left out. Also raises LocationFreePending while some copies
+        are still being made, and StoreUnavailable.
         """
         if rules.original_access:
             await self._copies.all_of(gallery_id)
@@ -84,14 +87,14 @@ class Archives:
         return ArchiveLayout(files)
 
     def stream(self, layout: ArchiveLayout, outcome: Outcome) -> ArchiveStream:
-        """What `outcome` asks for."""
+        """Returns the stream of the bytes that `outcome` selects."""
         return ArchiveStream(
             layout, first=outcome.first, last=outcome.last, blocks=self._blocks, ledger=self._ledger
         )
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """The right to send one. Raises ArchiveBusy."""
+        """Holds one of the slots for sending archives while the body runs. Raises ArchiveBusy."""
         if self._running >= self._at_once:
             metrics.ARCHIVES.labels("busy").inc()
             raise ArchiveBusy("Try again in a moment.", retry_after_s=BUSY_RETRY_AFTER_S)
@@ -104,5 +107,5 @@ class Archives:
             metrics.ARCHIVES_RUNNING.dec()
 
     async def close(self) -> None:
-        """Save what was found out."""
+        """Save the checksums that were computed."""
         await self._ledger.close()

@@ -1,5 +1,6 @@
-"""Enter items in their owner's library that were there before it: those of a claimed gallery, and all there
-were when the library came to be."""
+"""Enters older items in their owner's library: those of a claimed gallery, and those uploaded before the
+library existed.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +15,20 @@ from kappi_media.repository.library_catch_up import CatchUpQueries
 
 EVERY_S: Final = 1.0
 CHUNK: Final = 100
-"""Items a transaction enters, while the gallery waits for it."""
+"""The number of items that one transaction enters while it holds the gallery's lock."""
 GALLERIES: Final = 500
-"""Galleries that are read at a time."""
+"""The number of galleries that are read at a time."""
 
 _FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 _log = get_logger(__name__)
 
 
 class CatchUpLibrary:
-    """Many replicas may run one: a gallery is locked for each chunk, and entering twice is entering once.
+    """Enters the items of all galleries that are behind.
 
-    It goes round the galleries, a chunk of each, so that none waits for the end of another.
+    Many replicas may run it: a gallery is locked for each chunk, and entering an item twice has the effect of
+    entering it once. It takes one chunk of each gallery in turn, so that no gallery waits for the end of
+    another.
     """
 
     def __init__(self, library: CatchUpQueries) -> None:
@@ -33,7 +36,7 @@ class CatchUpLibrary:
         self._chunks: dict[UUID, int] = {}
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             try:
                 await self()
@@ -42,12 +45,12 @@ class CatchUpLibrary:
             await asyncio.sleep(EVERY_S)
 
     async def __call__(self) -> None:
-        """Until nothing is behind but what others have, or what fails."""
+        """Enter items until no gallery is behind, except those that another replica holds or that fail."""
         while await self._go_round():
             pass
 
     async def _go_round(self) -> bool:
-        """True where something was entered, and more is to be."""
+        """Returns True when something was entered and more is to be entered."""
         goes_on, last = False, UUID(int=0)
         behind: set[UUID] = set()
         while True:
@@ -62,12 +65,12 @@ class CatchUpLibrary:
         return goes_on
 
     async def _enter_next(self, gallery_id: UUID) -> bool:
-        """True where more of it is to be entered at once."""
+        """Returns True when more items of the gallery are to be entered at once."""
         most = self._chunks.get(gallery_id, CHUNK)
         try:
             return await self._library.catch_up(gallery_id, most=most) is False
         except _FAILURES as error:
-            # A failure may be of one item: then those before it are entered.
+            # The failure may be caused by one item. Smaller chunks enter the items before it.
             self._chunks[gallery_id] = max(1, most // 2)
             _log.warning(
                 "library.catch_up_failed",

@@ -1,4 +1,4 @@
-"""Count what was uploaded before uploads were counted, a gallery at a time (ADR-0024)."""
+"""Counts the uploads made before uploads were counted, a gallery at a time (ADR-0024)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ _log = get_logger(__name__)
 
 
 class CatchUpUsage:
-    """Many replicas may run one: a gallery is locked while it is counted, and counted once."""
+    """Counts the galleries that are not counted yet.
+
+    Many replicas may run it: a gallery is locked while it is counted, and counted once.
+    """
 
     def __init__(self, usage: UsageQueries) -> None:
         self._usage = usage
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             try:
                 await self()
@@ -31,6 +34,6 @@ class CatchUpUsage:
             await asyncio.sleep(EVERY_S)
 
     async def __call__(self) -> None:
-        """Until no gallery is behind."""
+        """Count until no gallery is behind."""
         while (gallery_id := await self._usage.behind()) is not None:
             await self._usage.catch_up(gallery_id)

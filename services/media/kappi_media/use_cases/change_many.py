@@ -1,4 +1,4 @@
-"""Change many items of an account's library: a transaction for each twenty, an outcome for each item."""
+"""Changes many items of an account's library: one transaction per twenty items, one outcome per item."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ from kappi_media.repository.lifecycle import publish_each
 from kappi_media.use_cases.move_items import RequestMoves, refused
 
 CHUNK: Final = 20
-"""So few that the longest texts are entered in the library within a statement's time, also under load."""
+"""The number of items per transaction: few enough that the longest texts are entered in the library within
+the statement timeout, also under load.
+"""
 OK: Final = 200
 
 CallOfChunk = Callable[[int], IdempotentCall]
-"""The number of a chunk -> its call: a retry repeats the chunks that are done, and does the others."""
+"""Maps the number of a chunk to its idempotent call. A retry repeats the answers of the chunks that are done
+and does the others.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,14 @@ class TakeTags:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """For everyone, at once."""
+    """Deletes the items at once, for every viewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """To another gallery of the account; it is requested here, and done soon."""
+    """Moves the items to another gallery of the account. The move is requested here and carried out soon
+    after.
+    """
 
     gallery_id: GalleryId
 
@@ -68,9 +74,9 @@ class ChangeMany:
         *,
         call_of: CallOfChunk | None = None,
     ) -> list[BulkOutcome]:
-        """An outcome for each id, once, in the order of their first mention.
+        """Returns one outcome per id, in the order in which the ids are first named.
 
-        What fails half-way leaves whole chunks done. call_of: where the client sent an Idempotency-Key.
+        A failure half-way leaves whole chunks done. call_of: given when the client sent an Idempotency-Key.
         Raises IdempotencyKeyReused, GalleryNotFound (it is not the account's, or deleted).
         """
         ids = list(dict.fromkeys(media_ids))
@@ -96,7 +102,7 @@ class ChangeMany:
     async def _carry_out(
         self, unit: UnitOfWork, owner_id: AccountId, ids: list[UUID], change: Change
     ) -> dict[UUID, BulkOutcome]:
-        """The outcomes of those that are not done."""
+        """Returns the outcomes of the items that are not done."""
         held = await hold_items(unit.connection, ids, owner_id=owner_id)
         if not isinstance(change, Delete):
             held = [item for item in held if item.status != "rejected"]

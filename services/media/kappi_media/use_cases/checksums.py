@@ -1,7 +1,7 @@
-"""SHA-256 of what lies in the store: as the store knows it, else by reading all of it.
+"""The SHA-256 of stored objects: the store's own value where it has one, else computed from the bytes.
 
-A client that declared one waits for that only as long as a request may take. What is larger is accepted
-unread, and read by the worker before anybody sees it.
+A completion with a declared checksum waits for the computation only as long as a request may take. A larger
+file is accepted unread; the worker reads it before any viewer sees it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ INLINE_TIMEOUT_S = 15.0
 
 
 class ChecksumWrong(Exception):
-    """The content is not what its uploader said it is."""
+    """The content does not have the declared SHA-256."""
 
 
 async def sha256_of(store: ObjectStore, key: str) -> bytes:
-    """Raises ObjectMissing, StorageUnavailable."""
+    """Returns the SHA-256 of an object. Raises ObjectMissing, StorageUnavailable."""
     known = (await store.head(key)).sha256
     if known is not None:
         return known
@@ -34,7 +34,7 @@ async def sha256_of(store: ObjectStore, key: str) -> bytes:
 
 
 async def sha256_in_time(store: ObjectStore, key: str, *, size_bytes: int) -> bytes | None:
-    """As `sha256_of`; None where it would keep a request waiting too long."""
+    """As `sha256_of`; None when it would take longer than a request may wait."""
     if size_bytes > INLINE_LIMIT_BYTES:
         return (await store.head(key)).sha256
     try:
@@ -45,14 +45,14 @@ async def sha256_in_time(store: ObjectStore, key: str, *, size_bytes: int) -> by
 
 
 class LateChecksum:
-    """What was accepted before its SHA-256 could be looked at."""
+    """Checks the uploads that were accepted before their SHA-256 was computed."""
 
     def __init__(self, queries: ChecksumQueries, *, store: ObjectStore) -> None:
         self._queries = queries
         self._store = store
 
     async def __call__(self, media_id: MediaId, key: str) -> None:
-        """Look at it now; nothing to do for most. Doing it twice is the same as once.
+        """Check the SHA-256 of an item now; most items need no check. Doing it twice has the effect of once.
 
         Raises ChecksumWrong, ObjectMissing, StorageUnavailable.
         """

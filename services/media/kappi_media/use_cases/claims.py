@@ -1,4 +1,6 @@
-"""Room in an account's quota for an anonymous gallery, before the galleries service gives it the gallery."""
+"""Reserves quota of an account for an anonymous gallery, before the galleries service assigns the gallery to
+it.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,10 @@ from kappi_media.repository.claims import ClaimState, end_overdue, hold_for_clai
 from kappi_media.use_cases.governing_tier import GoverningTier
 
 RESERVED_FOR: Final = timedelta(minutes=5)
-"""Until the galleries service has committed the claim, which takes milliseconds, and the event of it has come
-here. After a crash in between, the gallery takes no uploads for so long, or until it is claimed again."""
+"""The lifetime of a claim's reservation. It lasts until the galleries service has committed the claim, which
+takes milliseconds, and the event of the claim has arrived here. After a crash in between, the gallery accepts
+no uploads for this time, or until it is claimed again.
+"""
 
 
 class ReserveClaim:
@@ -33,11 +37,11 @@ class ReserveClaim:
         self._clock = clock
 
     async def __call__(self, gallery_id: GalleryId, account_id: AccountId, *, accept_tier: bool) -> None:
-        """Charge the account for what the gallery holds. Again is the same as once.
+        """Charge the account for the content of the gallery. Repeating it has the effect of once.
 
-        accept_tier: although its viewers get less by it. Raises GalleryNotFound (deleted), GalleryKeyWrong
-        (another account's), ClaimInProgress, FileTooLarge, QuotaExceeded, TierWithholds; nothing is changed
-        then.
+        accept_tier: accept a tier with which the gallery's viewers get less. Raises GalleryNotFound
+        (deleted), GalleryKeyWrong (another account's), ClaimInProgress, FileTooLarge, QuotaExceeded,
+        TierWithholds; in these cases nothing is changed.
         """
         anonymous, rules = await self._tier(None), await self._tier(account_id)
         now = self._clock()
@@ -72,13 +76,13 @@ class ReserveClaim:
 
 
 class SweepClaims:
-    """Gives back what was reserved for claims that did not come about."""
+    """Releases the reservations of claims that were not committed."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
     async def __call__(self, as_of: datetime) -> None:
-        """as_of: the tick's instant, not the wall clock."""
+        """Release what was due at `as_of`, the tick's instant, not the wall clock."""
         while await self._end_one(as_of):
             pass
 
@@ -88,7 +92,7 @@ class SweepClaims:
 
 
 def _withheld(before: TierRules, after: TierRules) -> str:
-    """What viewers would have no more, in words; empty where they have all of it."""
+    """Returns in words what viewers would lose; empty when they lose nothing."""
     lost = ["the originals"] if before.original_access and not after.original_access else []
     heights = [height for height in before.rendition_sizes if height not in after.rendition_sizes]
     lost += [f"renditions {height} pixels high" for height in heights]

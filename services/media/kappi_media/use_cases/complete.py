@@ -1,4 +1,4 @@
-"""Complete an upload: look at what really lies in the store, then make it an item."""
+"""Completes an upload: checks the object in the store, then makes it an item."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from kappi_media.use_cases.multipart import Multiparts
 from kappi_media.use_cases.room import store_problem
 from kappi_media.use_cases.uploads import find_upload
 
-# With `checksums.INLINE_TIMEOUT_S`, which may follow, shorter than the gateway waits for an answer.
+# This limit and `checksums.INLINE_TIMEOUT_S`, which may follow it, together stay below the gateway's timeout.
 _JOIN_TIMEOUT_S = 12.0
 
 _WHY = {
@@ -45,7 +45,7 @@ _WHY = {
 
 
 class _Mismatch(Exception):
-    """reason: stable, as in `MediaRejected`."""
+    """The object does not match the declaration. reason: stable, as in `MediaRejected`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -53,7 +53,10 @@ class _Mismatch(Exception):
 
 
 class CompleteUpload:
-    """hashing: of the whole process, by key: an upload that many complete is read once."""
+    """Makes items of uploads whose bytes are stored.
+
+    hashing: shared by the whole process, by key, so that concurrent completions of one upload read it once.
+    """
 
     def __init__(
         self,
@@ -84,13 +87,14 @@ class CompleteUpload:
         parts: Sequence[CompletedPart] = (),
         sha256: bytes | None = None,
     ) -> Item:
-        """The item; the same one however often and from however many sides this is called.
+        """Returns the item; repeated and concurrent calls return the same one.
 
-        parts: what the client believes it sent, where it says so. sha256: of the content, where the caller
-        saw it pass on its way into the store.
-        Raises UploadNotFound, UploadIncomplete, ContentMismatch (the upload is over, its bytes will go),
-        UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since), InsufficientStorage
-        (parts cannot be joined), StoreUnavailable.
+        parts: what the client believes it sent, if it says so. sha256: of the content, if the caller computed
+        it while the content passed on its way into the store.
+
+        Raises UploadNotFound, UploadIncomplete, ContentMismatch (the upload is over, its bytes will be
+        removed), UploadAborted, GalleryNotFound, MediaNotFound (the item was deleted since),
+        InsufficientStorage (parts cannot be joined), StoreUnavailable.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         if upload.state == "pending" and upload.part_size_bytes is not None:
@@ -98,7 +102,9 @@ class CompleteUpload:
         return await self._take(upload, sha256=sha256)
 
     async def stored(self, upload_id: UploadId, gallery_id: GalleryId) -> Item:
-        """The same for what lies in the store as an object: parts that nobody joined are left as they are."""
+        """As calling it, for content that is stored as one object. Parts that are not joined yet stay as they
+        are.
+        """
         return await self._take(await find_upload(self._uploads, upload_id, gallery_id), sha256=None)
 
     async def _take(self, upload: Upload, *, sha256: bytes | None) -> Item:
@@ -130,15 +136,15 @@ class CompleteUpload:
         except StorageUnavailable as error:
             raise store_problem(error) from error
         except TimeoutError as error:
-            # The store goes on with it: whoever asks again finds the object, or waits on.
+            # The store goes on joining. A repeated call finds the object, or waits again.
             raise StoreUnavailable("The parts are still being joined.", retry_after_s=5) from error
 
     async def _check(
         self, upload: Upload, found: RangedRead, *, known_sha256: bytes | None
     ) -> tuple[MediaFormat, bytes | None]:
-        """The format by its magic bytes, and the SHA-256 where it is known. Raises _Mismatch.
+        """Returns the format by its magic bytes, and the SHA-256 if it is known. Raises _Mismatch.
 
-        One that was declared and cannot be known in time is left to the worker (`LateChecksum`).
+        A declared SHA-256 that cannot be computed in time is left to the worker (`LateChecksum`).
         """
         if found.head.size_bytes != upload.size_bytes:
             raise _Mismatch("size_mismatch")
@@ -176,9 +182,9 @@ class CompleteUpload:
         return item
 
     async def _overtaken(self, upload: Upload) -> Item:
-        """Somebody ended the upload while we looked at the object."""
+        """Returns or raises the outcome of an upload that ended while its object was checked."""
         current = await self._uploads.find(upload.id, upload.gallery_id)
-        if current is None:  # swept, or gone with its gallery
+        if current is None:  # swept, or deleted with its gallery
             raise UploadNotFound
         if current.state == "pending":
             raise GalleryNotFound

@@ -1,4 +1,4 @@
-"""Show what an original is before the worker has come to it: its object's tags may say."""
+"""Fills the facts of an original from its object's tags before the worker has processed it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _log = get_logger(__name__)
 
 
 class FactsFromTags:
-    """retry_after: how long a look that found nothing holds, for everyone."""
+    """Reads facts from objects' tags. retry_after: how long a look-up that found nothing is not repeated, by
+    any replica.
+    """
 
     def __init__(
         self,
@@ -44,10 +46,11 @@ class FactsFromTags:
         self.retry_after = retry_after
 
     async def fill(self, media_ids: Sequence[MediaId]) -> set[MediaId]:
-        """Look at the tags of those that wait for their facts and were not looked at lately; those filled.
+        """Read the tags of the items that wait for their facts and were not looked up lately. Returns the
+        items that were filled.
 
-        An item that is filled stays `processing`: only the worker says that a file is what it claims to be.
-        A store that does not answer, or knows no tags, is a look that found nothing.
+        A filled item stays `processing`: only the worker confirms that a file is what it was declared as. A
+        store that does not answer, or has no tags, counts as a look-up that found nothing.
         """
         now = self._clock()
         claimed = await self._tags.lease(media_ids, now=now, missed_before=now - self.retry_after)
@@ -63,7 +66,9 @@ class FactsFromTags:
         return filled
 
     async def fill_all(self, *, since: datetime | None = None) -> int:
-        """The same for every item promised since the instant, or ever; how many were filled."""
+        """As `fill`, for every item reserved since the instant, or for all items. Returns the number of
+        filled items.
+        """
         filled = 0
         async for media_ids in self._tags.waiting(since=since):
             filled += len(await self.fill(media_ids))
@@ -91,10 +96,10 @@ class FactsFromTags:
 
 
 class FactsOnRead:
-    """Fills what a reader is about to be shown, and keeps no reader waiting for the store.
+    """Fills the items that are about to be shown, without making a reader wait long for the store.
 
-    patience: how long an answer is held back. A look that takes longer goes on; the next reader sees what it
-    found.
+    timeout: how long an answer is held back. A look-up that takes longer goes on; the next reader sees what
+    it found.
     """
 
     def __init__(self, facts: FactsFromTags, *, timeout: timedelta) -> None:
@@ -105,7 +110,7 @@ class FactsOnRead:
         self._looking: set[asyncio.Task[set[MediaId]]] = set()
 
     async def __call__(self, items: Iterable[Item]) -> bool:
-        """Whether any of the items changed, so that they are to be read again."""
+        """Returns whether any of the items changed, so that they are to be read again."""
         waiting = [item.id for item in items if item.status == "processing" and item.width is None]
         if not waiting or len(self._looking) >= LOOKS_AT_ONCE:
             return False
@@ -119,14 +124,16 @@ class FactsOnRead:
         return task.done() and not task.cancelled() and task.exception() is None and bool(task.result())
 
     async def close(self) -> None:
-        """End the looks under way."""
+        """Cancel the running look-ups."""
         looking = list(self._looking)
         for task in looking:
             task.cancel()
         await asyncio.gather(*looking, return_exceptions=True)
 
     def _not_looked_at(self, media_ids: Sequence[MediaId]) -> list[MediaId]:
-        """By this process, lately: a page of items in work is built often, and asks the database once."""
+        """Returns the items that this process did not look up lately. A page of items in processing is built
+        often; with this memory it queries the database once.
+        """
         now = time.monotonic()
         unseen = [id_ for id_ in media_ids if now - self._looked_at.get(id_, -self._holds_s) >= self._holds_s]
         for media_id in unseen:
@@ -139,5 +146,5 @@ class FactsOnRead:
     def _ended(self, task: asyncio.Task[set[MediaId]]) -> None:
         self._looking.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # What is read is right without it.
+            # The answer is correct without these facts.
             _log.warning("tags.not_looked_at", error=str(error), error_type=type(error).__name__)

@@ -1,4 +1,4 @@
-"""Which tier's rules apply to a gallery: its owner's, for everyone who uses it."""
+"""Finds the tier whose rules apply to a gallery: its owner's tier, for all callers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from kappi_media.repository.tiers import TierQueries
 from kappi_media.single_flight import SingleFlight
 
 FRESH = timedelta(seconds=2)
-"""How long an answer is kept. Events reach one replica only, so the others must look again by themselves."""
+"""The time an answer is cached. An event reaches one replica only, so the others must read again by
+themselves.
+"""
 KEPT_OWNERS = 10_000
 
 
 class GoverningTier:
-    """Asked on every request, so it reads the database once in a while and otherwise its own memory."""
+    """Returns the rules for an owner. It is called on every request, so it answers from memory and reads the
+    database only when the cached answer is older than `FRESH`.
+    """
 
     def __init__(self, tiers: TierQueries, *, clock: Clock) -> None:
         self._tiers = tiers
@@ -28,7 +32,7 @@ class GoverningTier:
         self._reading: SingleFlight[AccountId | None, TierRules] = SingleFlight()
 
     async def __call__(self, owner_id: AccountId | None) -> TierRules:
-        """owner_id: of the gallery; None for an anonymous one."""
+        """Returns the rules. owner_id: of the gallery; None for an anonymous one."""
         known = self._kept.get(owner_id)
         # A clock that was set back must not keep an answer for ever.
         if known is not None and abs(self._clock() - known[1]) < FRESH:
@@ -36,7 +40,7 @@ class GoverningTier:
         return await self._reading(owner_id, lambda: self._read(owner_id))
 
     async def of(self, grant: Grant) -> TierRules:
-        """The rules for what a grant opens."""
+        """Returns the rules for the gallery of a grant."""
         rules = await self(AccountId(grant.owner_id) if grant.owner_id is not None else None)
         return rules.of_shared if grant.gallery.visibility == "shared" else rules
 

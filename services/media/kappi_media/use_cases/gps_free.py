@@ -1,4 +1,6 @@
-"""Copies of originals that do not tell where they were made: made once, for the first who wants one."""
+"""Makes copies of originals that do not contain the place where they were made. A copy is made once, on the
+first request for it.
+"""
 
 from __future__ import annotations
 
@@ -40,30 +42,39 @@ from kappi_media.use_cases.room import store_problem
 
 LEASE = timedelta(minutes=1)
 LEASE_BYTES_PER_S = 2 << 20
-"""The slowest that copying may be: a copy is its maker's for a minute and what its size takes, then it is
-anybody's, because the maker may have died. Two who make the same one do no harm."""
+"""The lowest assumed speed of copying. A copy's lease lasts one minute and the time that its size takes at
+this speed; then another process may make the copy, because the first may have died. Two processes that make
+the same copy do no harm.
+"""
 FAILURE_KEPT = timedelta(minutes=10)
 REST = timedelta(minutes=1)
-"""Of a file whose decoder was killed, or stalled."""
+"""The pause after a decoder was killed, or stalled."""
 AT_ONCE = 4
-"""Copies one process makes side by side, and a spare one for a gallery that has none under way: each streams
-a whole original through it."""
+"""The number of copies that one process makes at the same time; one more place is for a gallery that has none
+under way. Each copy streams a whole original through the process.
+"""
 MAX_WANTED = 2_000
-"""Copies that wait to be made because somebody saw their items; more are asked for again by the next look."""
+"""The number of copies that may wait to be made because their items were viewed. Further ones are requested
+again by the next view.
+"""
 TIMEOUT_S = 20.0
-"""How long somebody waits for a copy; it goes on being made without them."""
+"""The time a caller waits for a copy. The making goes on after it."""
 POLL_S = 0.2
 
 FindLocation = Callable[[RangedSource], Awaitable[tuple[Patch, ...]]]
-"""What has to be overwritten in a file. Raises Unremovable, DecoderUnavailable; errors of the source pass."""
+"""Returns the byte ranges of a file that have to be overwritten. Raises Unremovable, DecoderUnavailable;
+errors of the source pass.
+"""
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ServedCopy:
-    """What a viewer is given for an original. crc32: None where nobody has counted it. size and content type
-    are those of the original."""
+    """The copy that a viewer gets in place of an original. Size and content type are those of the original.
+
+    crc32: None when it was not computed.
+    """
 
     key: str
     size_bytes: int
@@ -72,9 +83,9 @@ class ServedCopy:
 
 
 class GpsFreeCopies:
-    """Makes a copy once, however many ask at the same time in however many replicas.
+    """Makes a copy once, for any number of concurrent requests and replicas.
 
-    find: reads strangers' files, so not in the process that answers requests.
+    find: reads untrusted files, so it must not run in the process that answers requests.
     """
 
     def __init__(
@@ -97,7 +108,8 @@ class GpsFreeCopies:
         self._making: asyncio.Task[None] | None = None
 
     async def __call__(self, media_id: MediaId, gallery_id: GalleryId) -> ServedCopy:
-        """What to hand out for a ready item, made if need be. A caller that leaves does not stop it.
+        """Returns the copy to serve for a ready item, made if needed. A caller that leaves does not stop the
+        making.
 
         Raises MediaNotReady, MediaNotFound, LocationNotRemovable, LocationFreePending, StoreUnavailable.
         """
@@ -108,7 +120,7 @@ class GpsFreeCopies:
             raise _pending() from error
 
     async def variants(self, media_ids: Sequence[UUID]) -> Mapping[UUID, ServedVariant]:
-        """What is handed out for each of these items at the moment."""
+        """Returns what is currently served for each of these items."""
         made = await self._copies.made(media_ids)
         missing = [media_id for media_id in media_ids if media_id not in made]
         impossible = await self._copies.impossible(missing) if missing else set()
@@ -123,7 +135,7 @@ class GpsFreeCopies:
         }
 
     def want(self, gallery_id: GalleryId, media_ids: Iterable[MediaId]) -> None:
-        """Have copies made, some time soon, of ready items that were looked at."""
+        """Request the making of copies of ready items that were viewed. It happens in the background."""
         for media_id in media_ids:
             if len(self._wanted) < MAX_WANTED:
                 self._wanted.setdefault(media_id, gallery_id)
@@ -132,7 +144,7 @@ class GpsFreeCopies:
             self._making.add_done_callback(_note_interruption)
 
     async def all_of(self, gallery_id: GalleryId) -> None:
-        """Returns when every ready item has its copy, but for those whose place cannot be taken out.
+        """Returns when every ready item has its copy, except those whose place cannot be removed.
 
         Raises LocationFreePending, StoreUnavailable.
         """
@@ -147,7 +159,7 @@ class GpsFreeCopies:
             await asyncio.sleep(POLL_S)
 
     async def close(self) -> None:
-        """Give up what is under way, so that its connections can be closed."""
+        """Cancel what is under way, so that its connections can be closed."""
         if self._making is not None:
             self._making.cancel()
             await asyncio.wait((self._making,))
@@ -180,7 +192,8 @@ class GpsFreeCopies:
                     return await self._make(media_id, gallery_id, state, held=state.held_until)
             if state.failure is not None:
                 raise _impossible()
-            if time.monotonic() > give_up_at:  # its maker may be dead, and others wait for us
+            # the process that makes it may be dead, and other callers wait for this one
+            if time.monotonic() > give_up_at:
                 raise _pending()
             await asyncio.sleep(POLL_S)
 
@@ -206,7 +219,7 @@ class GpsFreeCopies:
         except DecoderUnavailable as unavailable:
             _log.warning("location_free.no_decoder", error=str(unavailable))
             if not isinstance(unavailable, DecoderNotStarted):
-                # A file can be why: who asks again must not start it at once.
+                # The file may be the cause. A retry must not start it again at once.
                 await self._copies.leave(media_id, held=held, until=self._clock() + REST, failure=None)
                 settled = True
             raise _pending() from unavailable
@@ -233,7 +246,7 @@ class GpsFreeCopies:
         counted = _Counted(self._edited(original_at, patches))
         async with aclosing(counted.chunks()) as chunks:
             head = await self._store.put_stream(key, chunks, content_type=state.content_type, replace=True)
-        # What is handed out is what was looked at: not what was meant to be written.
+        # The copy is checked as it was stored, because that is what is served.
         copy = StoredSource(self._store, key, size_bytes=head.size_bytes)
         if head.size_bytes != state.size_bytes or await self._find(copy):
             await self._store.delete_batch([key])
@@ -247,13 +260,15 @@ class GpsFreeCopies:
 
 
 def _note_interruption(making: asyncio.Task[None]) -> None:
-    """The database went away, say: what is still wanted goes on with the next look."""
+    """Log an interruption, such as a lost database connection. The copies still wanted are made after the
+    next view.
+    """
     if not making.cancelled() and (error := making.exception()) is not None:
         _log.warning("location_free.interrupted", error_type=type(error).__name__)
 
 
 class _Counted:
-    """Chunks as they flow by, with their checksum afterwards."""
+    """Passes chunks on and computes their checksum."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks

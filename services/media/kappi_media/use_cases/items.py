@@ -1,4 +1,4 @@
-"""Look at an item, describe it, delete it, bring its bytes home."""
+"""Shows, describes and deletes an item, and signs the download of its original."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from kappi_media.use_cases.gps_free import GpsFreeCopies
 
 
 class Items:
-    """Single items of the gallery that the caller's grant names; others' are not found."""
+    """Handles single items of the gallery that the caller's grant names. Items of other galleries are not
+    found.
+    """
 
     def __init__(
         self,
@@ -37,14 +39,16 @@ class Items:
         self._clock = clock
 
     async def find(self, media_id: MediaId, gallery_id: GalleryId) -> Item:
-        """Rejected ones included, so that an uploader learns why. Raises MediaNotFound."""
+        """Returns an item, also a rejected one, so that an uploader learns why. Raises MediaNotFound."""
         item = _there(await self._items.find(media_id, gallery_id))
         if self._facts is not None and await self._facts((item,)):
             item = _there(await self._items.find(media_id, gallery_id))
         return item
 
     async def gps_free_variant(self, item: Item) -> ServedVariant:
-        """What a viewer is given for its original where places are not told; a copy is made from now on."""
+        """Returns what a viewer gets for the original in a gallery that hides places. A missing copy is
+        requested.
+        """
         variant = (await self._copies.variants([item.id]))[item.id]
         if variant in UNMADE and item.status == "ready":
             self._copies.want(item.gallery_id, [item.id])
@@ -59,8 +63,9 @@ class Items:
         filename: str | None,
         fields: frozenset[str],
     ) -> Item:
-        """Replace the named fields of its description, and its name where one is given. Raises
-        MediaNotFound."""
+        """Replace the named fields of the item's description, and its name if one is given. Raises
+        MediaNotFound.
+        """
         return _there(
             await self._items.describe(
                 media_id, gallery_id, description=description, filename=filename, fields=fields
@@ -68,7 +73,7 @@ class Items:
         )
 
     async def delete(self, media_id: MediaId, gallery_id: GalleryId) -> None:
-        """Gone at once for everyone; the janitor removes the bytes. Raises MediaNotFound."""
+        """Delete an item at once for all viewers; the janitor removes the bytes. Raises MediaNotFound."""
         now = self._clock()
         event = self._outbox.row(
             MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
@@ -78,8 +83,10 @@ class Items:
         self._outbox.wake()
 
     async def download(self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules) -> SignedUrl:
-        """The original under its own name. Raises MediaNotFound, also if rejected, OriginalNotInTier,
-        MediaNotReady (it is still to be checked)."""
+        """Returns the signed URL of the original under its own name.
+
+        Raises MediaNotFound (also if rejected), OriginalNotInTier, MediaNotReady (it is still to be checked).
+        """
         item = await self._downloadable(media_id, gallery_id, rules=rules)
         if item.status != "ready":
             raise _not_ready()
@@ -88,8 +95,9 @@ class Items:
     async def download_as_uploader(
         self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules
     ) -> SignedUrl:
-        """As `download`, for those who may upload to the gallery: also of an item that is still to be
-        checked, unless a virus scanner is to see it first."""
+        """As `download`, for callers that may upload to the gallery: also of an item that is still to be
+        checked, unless a virus scanner has to check it first.
+        """
         item = await self._downloadable(media_id, gallery_id, rules=rules)
         if not self._urls.may_go_to_its_uploader(item.status):
             raise _not_ready()
@@ -98,7 +106,8 @@ class Items:
     async def download_location_free(
         self, media_id: MediaId, gallery_id: GalleryId, *, rules: TierRules
     ) -> SignedUrl:
-        """A copy that does not tell where the original was made, made if need be.
+        """Returns the signed URL of a copy without the place where the original was made. The copy is made if
+        needed.
 
         Raises as `download` and as `GpsFreeCopies` do.
         """

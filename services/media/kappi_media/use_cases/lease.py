@@ -1,4 +1,6 @@
-"""Keeping a claim, which is a row's instant until which others wait, as long as the work it stands for."""
+"""Keeps a lease while the work it covers runs. A lease is an instant in a row, until which other processes
+wait.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ _log = get_logger(__name__)
 async def renewing(
     claim: str, renew: Callable[[], Awaitable[bool]], *, every_s: float
 ) -> AsyncIterator[None]:
-    """Renew a claim every so often while the body runs.
+    """Renew a lease every `every_s` seconds while the body runs.
 
-    renew: returns False when the claim is lost, and is not called again. A database that is away is tried
-    again the next time; any other error ends the renewing, is logged, and leaves the body alone.
+    renew: returns False when the lease is lost, and is not called again. When the database is unavailable,
+    the next renewal tries again; any other error ends the renewing, is logged, and does not affect the body.
     """
     task = asyncio.create_task(_renew(claim, renew, every_s), name=f"{claim}-claim")
     try:

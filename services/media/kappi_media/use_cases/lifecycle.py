@@ -1,4 +1,6 @@
-"""What comes from outside: a gallery is claimed or deleted, a tick finds uploads that nobody completed."""
+"""The effects of events from other services: a gallery is claimed or deleted, and a tick sweeps uploads that
+were not completed.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ FIRST_SEQUENCE = 1
 
 
 async def forget_gallery(unit: UnitOfWork, envelope: Envelope[GalleryDeleted]) -> None:
-    """The inbox effect of GalleryDeleted: from here on the gallery holds nothing and takes nothing."""
+    """The inbox effect of GalleryDeleted: the gallery holds nothing and accepts nothing from now on."""
     event = envelope.data
     await close_gallery(unit.connection, GalleryId(event.gallery_id), at=event.deleted_at)
 
 
 async def note_change(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> None:
-    """The inbox effect of GalleryUpdated: a claimed gallery's bytes are the account's, links lead
-    to what the gallery's viewers get, and nowhere while it is closed.
+    """The inbox effect of GalleryUpdated: a claimed gallery's bytes are charged to the account. Links lead to
+    the variant that the gallery's viewers get, and do not work while it is closed.
 
-    An owner needs no sequence: nobody but nobody's gallery ever changes hands.
+    The owner needs no sequence: only an anonymous gallery ever changes its owner, and only once.
     """
     event = envelope.data
     gallery_id = GalleryId(event.gallery_id)
@@ -45,7 +47,7 @@ async def note_change(unit: UnitOfWork, envelope: Envelope[GalleryUpdated]) -> N
 
 
 async def clear_link(unit: UnitOfWork, envelope: Envelope[LinkExpired]) -> None:
-    """The inbox effect of LinkExpired: the janitor claims, the link's own deadline decides."""
+    """The inbox effect of LinkExpired: the janitor proposes the removal, the link's own deadline decides."""
     event = envelope.data
     await remove_if_over(unit.connection, LinkId(event.link_id), as_of=event.as_of)
 
@@ -57,7 +59,7 @@ class SweepAbandonedUploads:
     async def __call__(self, as_of: datetime) -> int:
         """Remove uploads that expired before `as_of` (the tick's instant, not the wall clock).
 
-        A transaction per 500; returns how many went. Doing it twice is the same as once.
+        Each transaction removes 500. Returns the number removed. Doing it twice has the effect of once.
         """
         swept = 0
         while taken := await self._batch(as_of):

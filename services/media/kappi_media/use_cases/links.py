@@ -1,4 +1,4 @@
-"""Expiring links: whoever has one gets the original, without any other credential, until a certain second."""
+"""Expiring links: the bearer of a link gets the original until a fixed second, with no other credential."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOKEN_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class LinkOrder:
-    """A link somebody wants. grant: to manage the item's gallery."""
+    """The order of a link. grant: to manage the item's gallery."""
 
     media_id: MediaId
     grant: Grant
@@ -45,7 +45,7 @@ class LinkOrder:
 
 @dataclass(frozen=True, slots=True)
 class FollowedLink:
-    """Where a link led. signed: ends with the link at the latest."""
+    """The target of a followed link. signed: ends with the link at the latest."""
 
     gallery_id: GalleryId
     media_id: MediaId
@@ -53,7 +53,9 @@ class FollowedLink:
 
 
 class CreatedLink(NamedTuple):
-    """token: the secret at the end of the link's address; only its hash is kept. created_at: exact."""
+    """A new link. token: the secret at the end of the link's address; only its hash is kept. created_at:
+    exact.
+    """
 
     link: Link
     token: str
@@ -75,7 +77,7 @@ class CreateLink:
         self._new_id = new_id
 
     async def __call__(self, order: LinkOrder) -> CreatedLink:
-        """The link with its token, which is never shown again.
+        """Returns the link with its token, which is never shown again.
 
         Raises LinksNotInTier, OriginalNotInTier, MediaNotFound.
         """
@@ -86,7 +88,9 @@ class CreateLink:
     async def idempotently(
         self, order: LinkOrder, call: IdempotentCall, *, render: Callable[[CreatedLink], bytes]
     ) -> bytes:
-        """As above, once per Idempotency-Key: a repetition gets the first answer. render: encodes."""
+        """As calling it, once per Idempotency-Key: a repetition gets the first answer. render: encodes the
+        answer.
+        """
         _check(order.rules)
         async with self._outbox.begin() as unit:
             stored = await call.begin(unit.connection)
@@ -98,12 +102,12 @@ class CreateLink:
 
     async def _create_within(self, unit: UnitOfWork, order: LinkOrder) -> CreatedLink:
         gallery_id, face = GalleryId(order.grant.gallery_id), order.grant.gallery
-        # Whoever follows a link brings no grant that would tell.
+        # A request that follows the link brings no grant, so these facts are recorded now.
         await note_face(
             unit.connection,
             gallery_id,
             location_free=face.location_free,
-            closed=False,  # there would be no grant
+            closed=False,  # a closed gallery gets no grant
             version=face.version,
         )
         if not await hold_item(unit.connection, order.media_id, gallery_id):
@@ -137,7 +141,7 @@ class CreateLink:
 
 
 class Links:
-    """Links that exist already. They live on when the tier changes: what was given away was given away."""
+    """Handles existing links. They outlive a change of the tier: a link that was given away stays valid."""
 
     def __init__(
         self,
@@ -157,7 +161,7 @@ class Links:
     async def live(
         self, media_id: MediaId, gallery_id: GalleryId, *, after: UUID | None, limit: int
     ) -> LivePage:
-        """Those of an item that still work, without their tokens. Raises MediaNotFound."""
+        """Returns the links of an item that still work, without their tokens. Raises MediaNotFound."""
         if await self._items.find(media_id, gallery_id) is None:
             raise errors.MediaNotFound
         now = self._clock()
@@ -166,16 +170,16 @@ class Links:
         return LivePage(page, last.id if last else None, now)
 
     async def revoke(self, link_id: LinkId, gallery_id: GalleryId) -> None:
-        """It stops working at once, but for URLs it led to already. Raises LinkNotFound."""
+        """End a link at once; signed URLs that it led to already stay valid. Raises LinkNotFound."""
         if not await self._links.revoke(link_id, gallery_id):
             raise errors.LinkNotFound
         metrics.LINKS.labels("revoked").inc()
 
     async def follow(self, token: str) -> FollowedLink:
-        """A URL of the original that ends with the link at the latest.
+        """Returns a URL of the original that ends with the link at the latest.
 
-        In a gallery that tells no places: of the copy that does not. Raises LinkNotFound, LinkExpired,
-        MediaNotReady (it is still to be checked), and as `GpsFreeCopies` does.
+        In a gallery that hides places, the URL is of the copy without the place. Raises LinkNotFound,
+        LinkExpired, MediaNotReady (it is still to be checked), and as `GpsFreeCopies` does.
         """
         target = await self._links.target(hash_of(token))
         now = self._clock()

@@ -1,4 +1,4 @@
-"""A file on its way through this service into the store: measured, hashed, its beginning looked at."""
+"""Measures and hashes a file on its way through this service into the store, and reads its first bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kappi_mediameta.probing import SNIFF_BYTES
 class MeasuredContent:
     """The pieces of a file, counted while they pass.
 
-    at_most_bytes: of the whole file. too_large: raised as soon as it has more.
+    at_most_bytes: of the whole file. too_large: raised as soon as the file is larger.
     """
 
     def __init__(
@@ -27,18 +27,20 @@ class MeasuredContent:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of what has passed."""
+        """Returns the SHA-256 of the bytes that have passed."""
         return self._digest.digest()
 
     async def head(self) -> bytes:
-        """The bytes that tell the format: read ahead, and part of `rest` all the same."""
+        """Returns the first bytes, from which the format is recognised. They are read ahead and are also part
+        of `rest`.
+        """
         while len(self._head) < SNIFF_BYTES and (piece := await anext(self._pieces, None)) is not None:
             self._measure(piece)
             self._head += piece
         return self._head
 
     async def rest(self) -> AsyncGenerator[bytes, None]:
-        """The whole file, its head included."""
+        """Yields the whole file, its head included."""
         if self._head:
             yield self._head
         async for piece in self._pieces:
@@ -46,7 +48,7 @@ class MeasuredContent:
             yield piece
 
     async def drain(self) -> None:
-        """Read what is left and keep nothing of it."""
+        """Read and discard the remaining bytes."""
         async for piece in self._pieces:
             self._measure(piece)
 

@@ -1,4 +1,4 @@
-"""Ask for items to be moved to another gallery of their owner, and wait for it (ADR-0025)."""
+"""Requests the move of items to another gallery of their owner, and waits for it (ADR-0025)."""
 
 from __future__ import annotations
 
@@ -37,11 +37,13 @@ from kappi_media.repository.moves import (
 from kappi_media.repository.ownership import adopt
 
 KEPT_FOR: Final = timedelta(hours=6)
-"""How long objects stay where an item was before: signed URLs, archives and renditions under way use them."""
+"""The time that objects stay where an item was before: signed URLs, archives and renditions under way use
+them.
+"""
 LEFT_PER_USED_BYTE: Final = 3
 LEFT_BYTES: Final = 1 << 30
 LEAST_BYTES: Final = 64 << 10
-"""What a move counts at least: an item has several objects."""
+"""The least size that is counted for a move, because an item has several objects."""
 MAX_PENDING: Final = 2_000
 WAIT_S: Final = 15.0
 FIRST_POLL_S, LONGEST_POLL_S = 0.05, 0.5
@@ -50,31 +52,32 @@ MAX_WAITING_OF_ACCOUNT: Final = 2
 
 
 class MoveTarget:
-    """A gallery that items are to be moved to. It may be new, and hold nothing yet."""
+    """A gallery that items are to be moved to. It may be new and empty."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
     async def __call__(self, grant: Grant, *, owner_id: AccountId) -> None:
-        """Know the gallery as its owner's from now on. Raises GalleryNotFound when it is not theirs."""
+        """Record the gallery as its owner's. Raises GalleryNotFound when it is not the owner's."""
         if grant.owner_id != owner_id:
             raise GalleryNotFound
         gallery_id, face = GalleryId(grant.gallery_id), grant.gallery
         async with self._outbox.begin() as unit:
             if not await is_open_gallery_of(unit.connection, gallery_id, owner_id=owner_id):
                 await adopt(unit.connection, gallery_id, owner_id=owner_id)
-            # The links of an item come along, and bring no grant that would tell.
+            # The links of an item move with it, and a request that follows a link brings no grant with these
+            # facts.
             await note_face(
                 unit.connection,
                 gallery_id,
                 location_free=face.location_free,
-                closed=False,  # there would be no grant
+                closed=False,  # a closed gallery gets no grant
                 version=face.version,
             )
 
 
 class RequestMoves:
-    """Within the transaction of the call that wants them."""
+    """Records requested moves within the transaction of the call that requests them."""
 
     def __init__(self, outbox: Outbox, *, clock: Clock) -> None:
         self._outbox = outbox
@@ -83,8 +86,9 @@ class RequestMoves:
     async def __call__(
         self, unit: UnitOfWork, owner_id: AccountId, held: Sequence[HeldItem], gallery_id: GalleryId
     ) -> dict[UUID, BulkOutcome]:
-        """The outcomes of those that are not in that gallery. A later request takes the place of an earlier
-        one. Raises GalleryNotFound."""
+        """Returns the outcomes of the items that are not in that gallery. A later request replaces an earlier
+        one. Raises GalleryNotFound.
+        """
         if not await is_open_gallery_of(unit.connection, gallery_id, owner_id=owner_id):
             raise GalleryNotFound
         now = self._clock()
@@ -109,7 +113,7 @@ class RequestMoves:
         ended += [pending[id_] for id_ in allowed if id_ in pending]
         if ended:
             await end_moves(unit.connection, [move.folder for move in ended], now=now)
-            # One of them may be copied at this moment, so it stays as long as what a move leaves behind.
+            # One of them may be being copied, so its objects stay as long as what a move leaves behind.
             events = [unused_folder(move, purge_after=now + KEPT_FOR) for move in ended]
             rows = [(self._outbox.row(event), move.folder) for event, move in zip(events, ended, strict=True)]
             await publish_each(unit.connection, rows)
@@ -126,9 +130,9 @@ class RequestMoves:
 
 
 class AwaitMoves:
-    """Most moves take a moment: the call that wants them waits for them, for a while.
+    """Waits for requested moves: most take less than a second, so the call that requests them waits a while.
 
-    wake: tells the mover of this process, if there is one.
+    wake: wakes the mover of this process, if there is one.
     """
 
     def __init__(self, moves: MoveQueries, *, wake: Callable[[], None]) -> None:
@@ -139,7 +143,7 @@ class AwaitMoves:
     async def __call__(
         self, outcomes: Sequence[BulkOutcome], *, owner_id: AccountId, gallery_id: GalleryId
     ) -> list[BulkOutcome]:
-        """The outcomes as they are once no move is pending, or 15 seconds later."""
+        """Returns the outcomes as they are once no move is pending, or after 15 seconds."""
         self._wake()
         known = {outcome.id: outcome for outcome in outcomes}
         give_up_at, pause_s = time.monotonic() + WAIT_S, FIRST_POLL_S
@@ -155,7 +159,7 @@ class AwaitMoves:
 
     @contextmanager
     def _place(self, owner_id: AccountId) -> Iterator[bool]:
-        """Whether this call may wait: each that does holds a place among the calls of all."""
+        """Yields whether this call may wait. Each waiting call holds one of a limited number of places."""
         if self._waiting.total() >= MAX_WAITING or self._waiting[owner_id] >= MAX_WAITING_OF_ACCOUNT:
             yield False
             return
@@ -164,7 +168,7 @@ class AwaitMoves:
             yield True
         finally:
             self._waiting[owner_id] -= 1
-            self._waiting += Counter()  # forgets accounts none of whose calls waits
+            self._waiting += Counter()  # removes accounts without a waiting call
 
 
 def refused(media_id: UUID, code: str) -> BulkOutcome:
@@ -178,7 +182,7 @@ def unused_folder(move: RequestedMove, *, purge_after: datetime) -> ObjectsUnuse
 
 
 def _number_within_bounds(sizes: Sequence[int], left: Leftovers) -> int:
-    """How many moves of so many bytes, from the first on, the account may ask for now."""
+    """Returns how many moves of these sizes, from the first on, the account may request now."""
     room_bytes = LEFT_BYTES + LEFT_PER_USED_BYTE * left.used_bytes - left.bytes
     most = min(len(sizes), max(0, MAX_PENDING - left.pending))
     for number, size_bytes in enumerate(sizes[:most]):

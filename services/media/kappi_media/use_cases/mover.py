@@ -1,8 +1,8 @@
-"""Carry out moves that were asked for (ADR-0025): lease, copy the objects, switch the item over.
+"""Carries out requested moves (ADR-0025): lease the move, copy the objects, switch the item over.
 
 An object's key begins with its gallery, because a gallery is removed by that prefix. So the objects are
-copied to a folder in the new gallery, which no move used before, and the item is switched over in one
-transaction. What it leaves is removed later: pages that were handed out still lead there.
+copied to a folder in the new gallery that no earlier move used, and the item is switched over in one
+transaction. The old objects are removed later, because pages served before still link to them.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ from kappi_media.use_cases.move_items import KEPT_FOR, unused_folder
 
 AT_ONCE: Final = 8
 OF_ACCOUNT: Final = 4
-"""Moves of one account at once, over all processes: none waits for the end of what another asked for."""
+"""Moves of one account at the same time, over all processes, so that no account waits for all moves of
+another.
+"""
 COPIES_OF_ITEM: Final = 2
-"""Objects of one item that are copied at once."""
+"""Objects of one item that are copied at the same time."""
 POLL: Final = timedelta(seconds=1)
 LEASE: Final = timedelta(minutes=1)
 RENEW_EVERY_S: Final = 20.0
 FIRST_PAUSE: Final = timedelta(seconds=1)
 ATTEMPTS: Final = 8
-"""With the pauses in between, some four minutes."""
+"""The number of attempts. With the pauses in between, they last some four minutes."""
 REMEMBERED_FOR: Final = timedelta(days=1)
 SWEEP_BATCH: Final = 500
 
@@ -44,7 +46,10 @@ _log = get_logger(__name__)
 
 
 class Mover:
-    """Many replicas may run one: leases keep them apart, and copying twice is copying once."""
+    """Carries out moves.
+
+    Many replicas may run it: leases keep them apart, and copying twice has the effect of copying once.
+    """
 
     def __init__(self, moves: MoveQueries, *, store: ObjectStore, outbox: Outbox, clock: Clock) -> None:
         self._moves = moves
@@ -54,11 +59,13 @@ class Mover:
         self._work = LeasedWork("move", take=self._take, work=self._work_on, at_once=AT_ONCE, poll=POLL)
 
     def wake(self) -> None:
-        """There may be something to move. Call after the commit; polling forgives a miss."""
+        """Wake the mover, because there may be a move to carry out. Call it after the commit; polling covers
+        a missed call.
+        """
         self._work.wake()
 
     async def run(self) -> None:
-        """Until cancelled. What is under way then is taken up by another process once its lease is over."""
+        """Run until cancelled. Another process continues what is under way once its lease is over."""
         await self._work.run()
 
     async def _take(self, limit: int) -> list[LeasedMove]:
@@ -94,7 +101,7 @@ class Mover:
         except Exception as failure:
             if not is_transient(failure):
                 raise
-            _log.warning("mover.lost_database", error=str(failure))  # its lease runs out by itself
+            _log.warning("mover.lost_database", error=str(failure))  # its lease expires by itself
 
     async def _move(self, folder: int) -> None:
         move = await self._moves.pending(folder)
@@ -139,7 +146,9 @@ class Mover:
         )
 
     async def _copy(self, move: PendingMove, home: GalleryId, folder: int) -> CopiedObjects | None:
-        """None where there is no original. What else is missing is made again when it is asked for."""
+        """Returns None when there is no original. Other missing objects are made again when they are
+        requested.
+        """
         slots = asyncio.Semaphore(COPIES_OF_ITEM)
 
         async def copy(source: str, target: str) -> ObjectHead | None:
@@ -158,7 +167,8 @@ class Mover:
                     for source, target in zip(sources, targets, strict=True)
                 ]
         except ExceptionGroup as failures:
-            # A store that is away fails them all alike, and by itself it is known for what it is.
+            # An unavailable store fails all of them alike. A single error, outside a group, is recognised as
+            # transient.
             raise failures.exceptions[0] from failures
         original, *others = [task.result() for task in tasks]
         if original is None:
@@ -172,19 +182,19 @@ class Mover:
 
 
 class SweepMoves:
-    """Forgets moves that were done a day ago."""
+    """Deletes the records of moves that were done more than a day ago."""
 
     def __init__(self, moves: MoveQueries) -> None:
         self._moves = moves
 
     async def __call__(self, as_of: datetime) -> None:
-        """as_of: the tick's instant, not the wall clock."""
+        """Delete what is due at `as_of`, the tick's instant, not the wall clock."""
         while await self._moves.forget(as_of - REMEMBERED_FOR, limit=SWEEP_BATCH) == SWEEP_BATCH:
             pass
 
 
 def _keys_of(move: PendingMove, gallery_id: GalleryId, folder: int | None) -> list[str]:
-    """The original first, then the copy without its place, then renditions."""
+    """Returns the keys of the original, then of the copy without its place, then of the renditions."""
     keys = [original_key(gallery_id, move.media_id, folder)]
     if move.location_free:
         keys.append(gps_free_key(gallery_id, move.media_id, folder))

@@ -1,8 +1,9 @@
-"""Multipart uploads: begun in the store after their promise is committed, signed part by part.
+"""Multipart uploads: begun in the store after their reservation is committed, and signed part by part.
 
-The store alone knows which parts it has; the row keeps only the store's id of the upload. What comes between
-the two (a crash after the store's answer, a store that is away) is made good by whoever looks next; an id
-that nobody recorded has no parts, and goes with its prefix or by the store's own rule.
+Only the store records which parts have arrived; the row keeps only the store's id of the upload. After a
+crash between the store's answer and the commit, or while the store is unavailable, the next request for the
+upload repairs the state. An id that was not recorded has no parts, and is removed with its prefix or by the
+store's own rule.
 """
 
 from __future__ import annotations
@@ -39,20 +40,24 @@ from kappi_media.single_flight import SingleFlight
 from kappi_media.use_cases.lease import renewing
 
 MAX_SIGNED_PARTS = 100
-"""Part URLs in one answer about one upload."""
+"""The number of part URLs in one answer about one upload."""
 
 JOIN_BYTES_PER_S = 20 << 20
-"""The slowest that a store may be at joining parts for somebody who was killed meanwhile, and renews nothing:
-one that shows neither parts nor object may be at it for a minute and what their size takes."""
+"""The lowest assumed speed at which a store joins parts. A process that was killed renews nothing, so a join
+that shows neither parts nor object counts as running for one minute and the time that its size takes at this
+speed.
+"""
 RENEW_JOINING_EVERY_S = 20.0
-"""A join that waits for its turn, or for a slower store, takes as long as it takes."""
+"""The join itself has no timeout: one that waits for its turn, or for a slower store, is renewed while it
+runs.
+"""
 POLL_S = 0.2
 
 _SHOWN_NUMBERS = 20
 
 
 class PartSigner:
-    """lifetime: of a part's URL."""
+    """Signs the URLs of parts. lifetime: of a part's URL."""
 
     def __init__(self, signer: UrlSigner, *, lifetime: timedelta) -> None:
         self._signer = signer
@@ -61,7 +66,7 @@ class PartSigner:
     def sign(
         self, upload: Upload, numbers: Iterable[int], *, now: datetime
     ) -> tuple[list[SignedPart], datetime]:
-        """URLs of these parts, and when they expire. The upload must have begun."""
+        """Returns the URLs of these parts, and when they expire. The upload must have begun."""
         if upload.multipart_id is None:
             raise ValueError("An upload has no parts before it has begun")
         plan = plan_of(upload)
@@ -87,12 +92,12 @@ class PartSigner:
 
 
 class Multiparts:
-    """The store's side of multipart uploads.
+    """Performs the store's side of multipart uploads.
 
-    joins: of the whole process, by the store's id. A join may take minutes of one of the store's few threads,
-    however many wait for it, and goes on when they have left.
-    begun_at_once: calls to the store in flight, over all requests. begin_timeout_s: how long the signing of a
-    batch waits for the store; what has not begun by then begins when somebody looks.
+    joins: shared by the whole process, by the store's id. A join may occupy one of the store's few threads
+    for minutes, however many callers wait for it, and goes on when they have left. begun_at_once: calls to
+    the store in flight, over all requests. begin_timeout_s: how long the signing of a batch waits for the
+    store; an upload that has not begun by then begins when it is next requested.
     """
 
     def __init__(
@@ -113,7 +118,9 @@ class Multiparts:
         self._begin_timeout_s = begin_timeout_s
 
     async def begin_all(self, uploads: Sequence[Upload]) -> dict[UploadId, str]:
-        """Begin promised uploads; the store's ids of those that have begun, perhaps not all."""
+        """Begin reserved uploads. Returns the store's ids of the uploads that have begun, which may not be
+        all.
+        """
         made: dict[UploadId, str] = {}
 
         async def begin(upload: Upload) -> None:
@@ -128,14 +135,15 @@ class Multiparts:
         return await self._record([upload for upload in uploads if upload.id in made], made)
 
     async def begun(self, upload: Upload) -> Upload:
-        """The upload, begun now if it was not. Raises StorageUnavailable."""
+        """Returns the upload, begun now if it was not. Raises StorageUnavailable."""
         return upload if upload.multipart_id is not None else await self._begin_instead(upload)
 
     async def parts(self, upload: Upload) -> tuple[Upload, Mapping[int, StoredPart]]:
-        """The upload, begun (again) where the store knows nothing of it, and the parts that came as planned.
+        """Returns the upload and its parts that arrived with their planned size.
 
-        Where the object is there already, somebody joined the parts and could not record it: then all
-        of them are present. Raises StorageUnavailable, also while somebody is joining them.
+        The upload is begun (again) when the store has no record of it. If the object exists already, another
+        process joined the parts and could not record it; then all of them are present. Raises
+        StorageUnavailable, also while another process is joining them.
         """
         upload = await self.begun(upload)
         try:
@@ -149,14 +157,14 @@ class Multiparts:
         upload = await self._begin_instead(upload)
         try:
             return upload, await self._present(upload)
-        except MultipartMissing as error:  # and aborted again this moment
+        except MultipartMissing as error:  # it was aborted again at this time
             raise StorageUnavailable("the upload was aborted while it began") from error
 
     async def join(self, upload: Upload, claimed: Sequence[CompletedPart]) -> None:
-        """Make the object of the parts; that it is there already is a success.
+        """Join the parts to an object; an object that exists already is a success.
 
-        claimed: what the client believes to have sent, checked against what the store has.
-        Waits for whoever else is joining them. Raises UploadIncomplete, StorageUnavailable.
+        claimed: the parts that the client believes it sent, checked against those in the store. Waits for
+        another process that is joining them. Raises UploadIncomplete, StorageUnavailable.
         """
         plan = plan_of(upload)
         if upload.multipart_id is None:
@@ -179,7 +187,7 @@ class Multiparts:
         try:
             await self._joins(upload.multipart_id, partial(self._join, upload, upload.multipart_id, parts))
         except ObjectExistsAlready:
-            return  # somebody else was faster
+            return  # another process was faster
         except MultipartMissing:
             await self._until_settled(upload)
         except StorageRefused:
@@ -198,7 +206,7 @@ class Multiparts:
             return await self._store.complete_multipart(key, upload_id=multipart_id, parts=parts)
 
     async def _until_settled(self, upload: Upload) -> None:
-        """Until what lies under the key tells whether the parts were joined before, or are gone."""
+        """Returns when the key shows either the joined object, or that the parts are gone."""
         while await self._may_be_joining(upload) and await self._joined(upload) is None:  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(POLL_S)
 
@@ -207,12 +215,16 @@ class Multiparts:
         return until is not None and self._clock() < until
 
     async def _expect_joined(self, upload: Upload, *, otherwise: UploadIncomplete) -> None:
-        """Not every store joins in one step: somebody else's object may come before the parts go."""
+        """Raises `otherwise` if there is no object. Some stores join in several steps, so an object that
+        another process joined may appear before its parts disappear.
+        """
         if await self._joined(upload) is None:
             raise otherwise
 
     async def abort(self, upload: Upload) -> None:
-        """Free the parts of an upload that is over. Where that fails, its prefix is emptied later anyway."""
+        """Free the parts of an upload that is over. If that fails, the purge of its prefix removes them
+        later.
+        """
         if upload.multipart_id is None:
             return
         key = original_key(upload.gallery_id, upload.media_id)
@@ -220,7 +232,7 @@ class Multiparts:
             await self._store.abort_multipart(key, upload_id=upload.multipart_id)
 
     async def _present(self, upload: Upload) -> Mapping[int, StoredPart]:
-        """By number, those of the planned size. Raises MultipartMissing, StorageUnavailable."""
+        """Returns the parts of the planned size, by number. Raises MultipartMissing, StorageUnavailable."""
         plan = plan_of(upload)
         found = await self._store.list_parts(
             original_key(upload.gallery_id, upload.media_id), upload_id=upload.multipart_id or ""
@@ -232,7 +244,7 @@ class Multiparts:
         }
 
     async def _joined(self, upload: Upload) -> Mapping[int, StoredPart] | None:
-        """The parts of an object that is whole; None where there is no object."""
+        """Returns all parts of an object that is already joined; None when there is no object."""
         try:
             head = await self._store.head(original_key(upload.gallery_id, upload.media_id))
         except ObjectMissing:
@@ -262,7 +274,9 @@ class Multiparts:
             )
 
     async def _record(self, uploads: Sequence[Upload], made: Mapping[UploadId, str]) -> dict[UploadId, str]:
-        """The ids that stand, ours or those of somebody who was faster; ours that do not are given up."""
+        """Returns the recorded ids: those in `made`, or those that another process recorded first. Ids in
+        `made` that were not recorded are aborted.
+        """
         if not uploads:
             return {}
         standing = await self._queries.record_begun(uploads, made)
@@ -273,14 +287,14 @@ class Multiparts:
 
 
 def plan_of(upload: Upload) -> PartPlan:
-    """Raises ValueError for an upload that is one PUT."""
+    """Returns the plan of a multipart upload. Raises ValueError for an upload of one PUT."""
     if upload.part_size_bytes is None:
         raise ValueError("This upload has no parts")
     return PartPlan(upload.size_bytes, upload.part_size_bytes)
 
 
 def missing_parts(plan: PartPlan, present: Collection[int], *, limit: int) -> list[int]:
-    """The first `limit` of the parts that are still to come."""
+    """Returns the first `limit` of the parts that have not arrived."""
     missing: list[int] = []
     for number in range(1, plan.count + 1):
         if len(missing) == limit:

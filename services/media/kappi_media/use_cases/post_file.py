@@ -1,8 +1,8 @@
-"""Take a small file through the API: promise it, stream it into the store, complete it.
+"""Takes a small file through the API: reserves it, streams it into the store, completes it.
 
-The promise comes first, so that whatever happens afterwards there is a row that says which object may lie
-about. It reserves as much as the file can have at most; what the file really has, and what was said about it,
-is settled once all of it has come. Then it is completed as any other upload is.
+The reservation comes first, so that after any failure a row names the object that may have been stored. It
+reserves the largest size that the file can have. The real size and the declaration are recorded once the
+whole file has arrived. Then it is completed as any other upload.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ from kappi_media.use_cases.uploads import AbortUpload
 
 CREATED = 201
 CallOf = Callable[[bytes], IdempotentCall]
-"""An idempotent call with that fingerprint of its request."""
+"""Returns the idempotent call for a fingerprint of its request."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileOrder:
-    """A file for a gallery, under its tier's rules. address_id: of the client. at_most_bytes: as far as is
-    known beforehand."""
+    """The order of a file for a gallery, under its tier's rules. address_id: of the client. at_most_bytes: as
+    far as it is known beforehand.
+    """
 
     gallery_id: GalleryId
     owner_id: AccountId | None
@@ -74,7 +75,7 @@ class FileOrder:
 
 @dataclass(frozen=True, slots=True)
 class _Received:
-    """All of a file has come. digest: SHA-256."""
+    """A file that has arrived completely. digest: SHA-256."""
 
     size_bytes: int
     digest: bytes
@@ -82,25 +83,30 @@ class _Received:
 
     @property
     def fingerprint(self) -> bytes:
-        """Of the request: not of its bytes, because a form that is sent again has another boundary."""
+        """Returns the fingerprint of the request. It does not cover the raw body, because a form that is sent
+        again has another boundary.
+        """
         return self.digest + msgspec.json.encode(self.said)
 
 
 class PostedBody(Protocol):
-    """A request's body. `content` is iterated once; only then is the `declaration` complete: fields may
-    follow the file."""
+    """The body of a request. `content` is iterated once; only then is the `declaration` complete, because
+    fields may follow the file.
+    """
 
     def content(self) -> AsyncIterator[bytes]:
-        """The file, decoded, in pieces of some 64 KiB. Raises Problem, ClientDisconnect."""
+        """Yields the file, decoded, in pieces of some 64 KiB. Raises Problem, ClientDisconnect."""
         ...
 
     def declaration(self) -> PostedFile:
-        """What was said about the file. Raises ValidationFailed, MalformedJson, MalformedForm."""
+        """Returns the declaration of the file. Raises ValidationFailed, MalformedJson, MalformedForm."""
         ...
 
 
 class _Inflow:
-    """A body's content on its way into the store. Raises FileTooLarge as soon as it is."""
+    """The content of a body on its way into the store. Raises FileTooLarge as soon as the limit is
+    exceeded.
+    """
 
     def __init__(self, body: PostedBody, *, at_most_bytes: int) -> None:
         self._body = body
@@ -109,14 +115,19 @@ class _Inflow:
         self.rest = self._content.rest
 
     async def received(self) -> _Received:
-        """Read to the end, whatever was left of it. Raises what the body's declaration does."""
+        """Read the remaining bytes and return the received file. Raises what the body's declaration
+        raises.
+        """
         await self._content.drain()
         return _Received(self._content.size_bytes, self._content.digest, self._body.declaration())
 
 
 class PostFile:
-    """lifetime: of a promise whose file never came whole, until it is swept. budgets: as in
-    `ReservationTerms`."""
+    """Takes one file that is sent in the body of a request.
+
+    lifetime: of a reservation whose file did not arrive completely, until it is swept. budgets: as in
+    `ReservationTerms`.
+    """
 
     def __init__(
         self,
@@ -144,12 +155,12 @@ class PostFile:
         self._new_id = new_id
 
     async def __call__(self, order: FileOrder, body: PostedBody, call_of: CallOf | None = None) -> Item:
-        """The new item; with `call_of`, the one that the first request of this call made.
+        """Returns the new item; with `call_of`, the item that the first request of this call made.
 
-        Where it fails, nothing is left: no item, no reservation, and the object goes.
-        Raises FileTooLarge, FileTypeNotTaken, ContentMismatch, QuotaExceeded, ReservationBudgetExceeded,
-        GalleryNotFound, GalleryKeyWrong, InsufficientStorage, StoreUnavailable, IdempotencyKeyReused,
-        UploadNotFound (the first one's item was deleted), and what the body does.
+        A failure leaves nothing: no item, no reservation, and the object is removed. Raises FileTooLarge,
+        FileTypeNotTaken, ContentMismatch, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound,
+        GalleryKeyWrong, InsufficientStorage, StoreUnavailable, IdempotencyKeyReused, UploadNotFound (the
+        first one's item was deleted), and what the body raises.
         """
         inflow = _Inflow(body, at_most_bytes=order.at_most_bytes)
         if call_of is not None and await self._is_repeated(call_of(b"")):
@@ -168,7 +179,7 @@ class PostFile:
             if not ours:
                 await self._give_up(upload.id, order.gallery_id)
         if call_of is not None:
-            # Whatever becomes of it now, a repetition finds it again and goes on from there.
+            # After a failure from here on, a repetition finds the upload and continues.
             return await self._complete(settled, order.gallery_id, sha256=received.digest)
         return await self._complete_at_once(settled, order.gallery_id, sha256=received.digest)
 
@@ -177,10 +188,10 @@ class PostFile:
             return await call.is_known(unit.connection)
 
     async def _repeat(self, order: FileOrder, received: _Received, call_of: CallOf) -> Item:
-        """Nothing is stored again: what was sent is only compared with the first time."""
+        """Compare a repeated request with the first one. The file is not stored again."""
         async with self._outbox.begin() as unit:
             stored = await call_of(received.fingerprint).begin(unit.connection)
-            if stored is None:  # forgotten just now, after its time
+            if stored is None:  # the stored answer expired and was removed at this time
                 raise Unavailable("Send it again.", retry_after_s=1)
         return await self._complete(_upload_id_in(stored), order.gallery_id, sha256=received.digest)
 
@@ -218,7 +229,8 @@ class PostFile:
         key = original_key(upload.gallery_id, upload.media_id)
         try:
             async with aclosing(inflow.rest()) as chunks:
-                # Nobody else has this key. What may lie there is ours, from an attempt whose answer was lost.
+                # No other request has this key. An object there is of an attempt of this request whose answer
+                # was lost.
                 await self._store.put_stream(key, chunks, content_type=upload.content_type, replace=True)
         except StorageUnavailable as error:
             raise store_problem(error) from error
@@ -227,7 +239,7 @@ class PostFile:
     async def _settle(
         self, upload: Upload, received: _Received, *, fmt: MediaFormat, call_of: CallOf | None
     ) -> UploadId:
-        """The upload to complete: another one where a request with the same key was quicker."""
+        """Returns the upload to complete: another one if a request with the same key was faster."""
         declared = _declared(upload, received, fmt=fmt)
         async with self._outbox.begin() as unit:
             call = call_of(received.fingerprint) if call_of is not None else None
@@ -252,13 +264,13 @@ class PostFile:
         return item
 
     async def _give_up(self, upload_id: UploadId, gallery_id: GalleryId) -> None:
-        # It may have ended otherwise: refused, gone with its gallery, or completed and the news of it lost.
+        # It may have ended otherwise: rejected, deleted with its gallery, or completed with a lost answer.
         with suppress(UploadCompletedAlready, UploadNotFound):
             await self._abort(upload_id, gallery_id)
 
 
 def _declared(upload: Upload, received: _Received, *, fmt: MediaFormat) -> DeclaredUpload:
-    """The upload as it really is. Raises FileTypeNotTaken, ContentMismatch."""
+    """Returns the upload with its real size and declaration. Raises FileTypeNotTaken, ContentMismatch."""
     said = received.said
     content_type = content_type_of(said.content_type, filename=said.filename, found=fmt)
     if not is_taken(content_type):
@@ -277,7 +289,7 @@ def _declared(upload: Upload, received: _Received, *, fmt: MediaFormat) -> Decla
 
 
 async def _refusal(inflow: _Inflow, found: MediaFormat | None) -> Problem:
-    """Why a file that begins like this is not taken. Nothing of it was stored."""
+    """Returns the reason why a file with these first bytes is refused. Nothing of it was stored."""
     received = await inflow.received()
     said = received.said
     if not received.size_bytes:

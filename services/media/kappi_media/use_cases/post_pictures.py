@@ -1,6 +1,6 @@
-"""Pictures of posts: store one, make the JPEG that is shown, remove it with its post (ADR-0022).
+"""The pictures of posts: store one, make the JPEG that is shown, remove it with its post (ADR-0022).
 
-The galleries service keeps the posts and asks for their pictures. A post is not visible before its picture is
+The galleries service keeps the posts and requests their pictures. A post is not visible before its picture is
 stored, so every step here may fail or be repeated.
 """
 
@@ -53,9 +53,9 @@ from kappi_media.use_cases.room import check_room, store_problem
 
 TAKEN: Final = frozenset({MediaFormat.PNG, MediaFormat.JPEG, MediaFormat.BMP})
 SHOWN_RESERVE_BYTES: Final = 1 << 20
-"""Room for the JPEG, before its size is known."""
+"""The quota reserved for the JPEG before its size is known."""
 RENDER_WITHIN_S: Final = 90.0
-"""The largest pictures take most of a minute, and others may be before them."""
+"""The timeout of rendering. The largest pictures take most of a minute, and others may be before them."""
 _SHOWN_TYPE: Final = "image/jpeg"
 
 _log = get_logger(__name__)
@@ -63,14 +63,16 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PictureOrder:
-    """A picture for a post. account_id: the author's, which is charged."""
+    """The order of a picture for a post. account_id: the author's, which is charged."""
 
     post_id: PostId
     account_id: AccountId
 
 
 class StorePostPicture:
-    """max_bytes: of an original, where the author's tier does not allow less."""
+    """Stores the picture of a post. max_bytes: the limit of an original, if the author's tier has no lower
+    one.
+    """
 
     def __init__(
         self,
@@ -92,11 +94,11 @@ class StorePostPicture:
     async def from_file(
         self, order: PictureOrder, pieces: AsyncIterator[bytes], *, announced_bytes: int | None
     ) -> None:
-        """Store an original as it comes, and the JPEG made of it.
+        """Store an original as it arrives, and the JPEG made of it.
 
-        announced_bytes: the most that can come, where that is known. Where it fails, nothing is left.
-        Raises FileTooLarge, PictureTypeNotTaken, PictureUnusable, QuotaExceeded, PostNotFound,
-        RenditionsBusy, InsufficientStorage, StoreUnavailable, and what `pieces` does.
+        announced_bytes: the largest possible size, if it is known. A failure leaves nothing. Raises
+        FileTooLarge, PictureTypeNotTaken, PictureUnusable, QuotaExceeded, PostNotFound, RenditionsBusy,
+        InsufficientStorage, StoreUnavailable, and what `pieces` raises.
         """
         rules = await self._tier(order.account_id)
         at_most_bytes = min(self._max_bytes, rules.max_file_bytes)
@@ -105,7 +107,7 @@ class StorePostPicture:
         content = MeasuredContent(pieces, at_most_bytes=at_most_bytes, too_large=FileTooLarge)
         fmt = sniff(await content.head())
         if fmt not in TAKEN or fmt is None:
-            # Read to its end: a client that is still sending would not see the answer.
+            # The body is read to its end: a client that is still sending would not see the answer.
             await content.drain()
             if not content.size_bytes:
                 raise PictureUnusable("The file has no bytes. (empty)")
@@ -122,7 +124,7 @@ class StorePostPicture:
             await self._settle(order, original_bytes=content.size_bytes, shown=shown)
 
     async def from_item(self, order: PictureOrder, media_id: MediaId) -> None:
-        """Make the JPEG of an item of the author's own; the item keeps the original.
+        """Make the JPEG of one of the author's own items; the item keeps the original.
 
         Raises MediaNotFound, MediaNotReady, MediaNotAPicture, and as `from_file` does.
         """
@@ -144,7 +146,9 @@ class StorePostPicture:
     async def _reserved(
         self, order: PictureOrder, *, size_bytes: int, quota_bytes: int | None
     ) -> AsyncIterator[None]:
-        """Room for a picture; given back, with whatever was stored, where the picture does not come about."""
+        """Reserves quota for a picture. After a failure the quota is released and the stored objects are
+        removed.
+        """
         refusal = await self._pictures.reserve(
             order.post_id, order.account_id, size_bytes=size_bytes, quota_bytes=quota_bytes
         )
@@ -197,7 +201,9 @@ class StorePostPicture:
         metrics.POST_PICTURES.labels("stored").inc()
 
     async def _give_up(self, post_id: PostId) -> None:
-        """The objects before the row: while there is a row, the end of the post cleans up again."""
+        """Remove the objects, then the row: while the row exists, the deletion of the post cleans up
+        again.
+        """
         metrics.POST_PICTURES.labels("given_up").inc()
         try:
             report = await self._store.delete_batch([post_original_key(post_id), post_picture_key(post_id)])
@@ -209,24 +215,24 @@ class StorePostPicture:
 
 
 class ShowPostPicture:
-    """The JPEG of a post."""
+    """Shows the JPEG of a post."""
 
     def __init__(self, pictures: PostPictureQueries, *, store: ObjectStore) -> None:
         self._pictures = pictures
         self._store = store
 
     async def find(self, post_id: PostId) -> ShownPicture:
-        """Raises PostNotFound, also for one whose picture is still to come."""
+        """Returns the picture. Raises PostNotFound, also for a post whose picture is not stored yet."""
         shown = await self._pictures.find(post_id)
         if shown is None:
             raise PostNotFound
         return shown
 
     async def read(self, post_id: PostId, shown: ShownPicture) -> bytes:
-        """Its bytes. Raises PostNotFound, StoreUnavailable."""
+        """Returns the bytes of the picture. Raises PostNotFound, StoreUnavailable."""
         try:
             read = await self._store.read(post_picture_key(post_id), length=shown.size_bytes)
-        except ObjectMissing as error:  # its post was deleted a moment ago
+        except ObjectMissing as error:  # its post was just deleted
             raise PostNotFound from error
         except StorageUnavailable as error:
             raise StoreUnavailable(retry_after_s=1) from error
@@ -234,7 +240,7 @@ class ShowPostPicture:
 
 
 async def forget_picture(unit: UnitOfWork, envelope: Envelope[PostDeleted]) -> None:
-    """The inbox effect of PostDeleted: the picture is shown no more and charged no more."""
+    """The inbox effect of PostDeleted: the picture is neither shown nor charged any more."""
     await tombstone_picture(unit.connection, PostId(envelope.data.post_id))
 
 

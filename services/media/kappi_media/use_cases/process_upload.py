@@ -1,9 +1,9 @@
-"""The media worker: what a completed upload shows, and its picture for the grid (ADR-0033).
+"""The media worker: reads the facts of a completed upload and makes its picture for the grid (ADR-0033).
 
-The event only queues the work, in the database, from where it is leased in fair turns: a file that takes long
-holds up nothing but what its own uploader sent after it. Every step may be repeated: the rendition has one
-key, and an item leaves `processing` a single time, in the statement that also records the event and ends the
-work. No network call happens inside it.
+The event only adds a job to a queue in the database. Jobs are leased in fair turns: a file that takes long
+delays only what its own uploader sent after it. Every step may be repeated: the rendition has one key, and an
+item leaves `processing` once, in the statement that also records the event and removes the job. That
+statement contains no network call.
 """
 
 from __future__ import annotations
@@ -61,15 +61,18 @@ from kappi_media.use_cases.lease import renewing
 from kappi_media.use_cases.tag_originals import TagOriginal
 
 ATTEMPTS: Final = 6
-"""Of a file that ends its decoder, or the worker. With the pauses in between, a minute: longer than a machine
-is out of memory by accident."""
+"""The attempts of a file that kills its decoder or the worker. With the pauses in between they last a minute:
+longer than a machine is out of memory by accident.
+"""
 STALL_COUNTS: Final = 3
-"""A stall has held a decoder for minutes: it counts as so many attempts."""
+"""The attempts that a stall counts for, because a stall has occupied a decoder for minutes."""
 FIRST_PAUSE: Final = timedelta(seconds=2)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
-"""While the store, the scanner or the decoders are away."""
+"""The longest pause while the store, the scanner or the decoders are unavailable."""
 LONGEST_FAULT_PAUSE: Final = timedelta(hours=1)
-"""A fault of ours is mended some time: nothing that was acknowledged is given up for it."""
+"""The longest pause after a fault in the software. Such a fault will be fixed, so no acknowledged upload is
+given up because of it.
+"""
 POLL: Final = timedelta(seconds=1)
 LEASE: Final = timedelta(seconds=20)
 RENEW_EVERY_S: Final = 6.0
@@ -85,8 +88,11 @@ class _Made:
 
 
 def queue_upload(clock: Clock) -> Effect:
-    """The inbox effect of UploadCompleted: the worker is to look at it. One that is gone meanwhile is told
-    once more, because an attempt that died may have stored a rendition after its purge."""
+    """The inbox effect of UploadCompleted: a job for the worker.
+
+    If the item was deleted meanwhile, its deletion is published once more, because an attempt that died may
+    have stored a rendition after the purge.
+    """
 
     async def effect(unit: UnitOfWork, envelope: Envelope[UploadCompleted]) -> None:
         event = envelope.data
@@ -99,10 +105,10 @@ def queue_upload(clock: Clock) -> Effect:
 
 
 class ProcessUpload:
-    """Looks at one completed upload.
+    """Processes one completed upload.
 
-    limits: of what is taken. tag: writes an item's facts on its original. scan: asks a virus scanner first,
-    where there is one. late_checksum: looks at what completing could not.
+    limits: of what is accepted. tag: writes an item's facts on its original. scan: a virus scan of the
+    original, if there is a scanner. late_checksum: checks what completing could not.
     """
 
     def __init__(
@@ -130,8 +136,9 @@ class ProcessUpload:
         self._scan = scan
 
     async def __call__(self, job: LeasedUpload) -> None:
-        """Raises StorageUnavailable, ScannerUnavailable, ScanFailed, DecoderUnavailable: it is to be tried
-        again."""
+        """Process one job. Raises StorageUnavailable, ScannerUnavailable, ScanFailed, DecoderUnavailable: the
+        job is to be retried.
+        """
         taken = await self._processing.take_up(job.media_id, job.gallery_id)
         if not taken.waiting:
             return await self._nothing_to_do(job)
@@ -205,8 +212,11 @@ class ProcessUpload:
         metrics.ITEMS_PROCESSED.labels("rejected").inc()
 
     async def _nothing_to_do(self, job: LeasedUpload) -> None:
-        """Done by another worker, or gone. A gone item's rendition may have been put after its purge, by this
-        attempt or by one that died: its prefix is to be purged once more."""
+        """Remove a job whose item was processed by another worker, or deleted.
+
+        A rendition of a deleted item may have been stored after its purge, by this attempt or by one that
+        died, so its prefix is purged once more.
+        """
         async with self._outbox.begin() as unit:
             await forget_job(unit.connection, job.media_id)
             if await item_exists(unit.connection, job.media_id):
@@ -216,10 +226,12 @@ class ProcessUpload:
 
 
 class UploadWorker:
-    """Many replicas may run one: leases keep them apart, and doing the work twice is doing it once.
+    """Processes uploads from the queue.
 
-    concurrency: items at once, and a spare one for a gallery and a client none of whose is worked on. budget:
-    what anonymous galleries may take of the decoders; those beyond it leave one place to others.
+    Many replicas may run it: leases keep them apart, and doing the work twice has the effect of once.
+    concurrency: items at the same time; one more place is for a gallery and a client of which no item is
+    under work. budget: what anonymous galleries may use of the decoders; those above it leave one place to
+    others.
     """
 
     def __init__(
@@ -242,11 +254,13 @@ class UploadWorker:
         )
 
     def wake(self) -> None:
-        """There may be something to do. Call after the commit; polling forgives a miss."""
+        """Wake the worker, because there may be a job. Call it after the commit; polling covers a missed
+        call.
+        """
         self._work.wake()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         await self._work.run()
 
     async def _take(self, places: int) -> list[LeasedUpload]:
@@ -272,7 +286,7 @@ class UploadWorker:
                 async with renewing("upload", lambda: self._renew(job), every_s=RENEW_EVERY_S):
                     await self._process(job)
         except asyncio.CancelledError:
-            # The next worker need not wait for the lease to end, and the file did nothing.
+            # The next worker need not wait for the end of the lease, and the file did not cause this end.
             with suppress(Exception):
                 async with asyncio.timeout(LEAVE_WITHIN_S):
                     await self._jobs.postpone(job.media_id, due_at=self._clock(), attempts=-1, failures=0)
@@ -303,11 +317,11 @@ class UploadWorker:
         except Exception as failure:
             if not is_transient(failure):
                 raise
-            _log.warning("upload.lost_database", error=str(failure))  # its lease runs out by itself
+            _log.warning("upload.lost_database", error=str(failure))  # its lease expires by itself
 
 
 def _meaning(error: Exception) -> tuple[str, int, timedelta]:
-    """What failed, how often that counts beside the attempt itself, and the longest pause after it."""
+    """Returns the cause, the attempts to count in addition to this one, and the longest pause."""
     if isinstance(error, DecoderStalled):
         return "stalled", STALL_COUNTS - 1, LONGEST_PAUSE
     if isinstance(error, DecoderKilled):

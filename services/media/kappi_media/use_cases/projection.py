@@ -1,4 +1,4 @@
-"""Effects of what the identity service says: the newest word on a tier or an account counts."""
+"""The effects of the identity service's events: the newest event about a tier or an account counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from kappi_media.repository.tiers import keep_account_tier, keep_tier, tombstone
 
 
 async def note_tier(unit: UnitOfWork, envelope: Envelope[TierChanged]) -> None:
-    """The inbox effect of TierChanged. A deleted tier's rules hold until its last accounts have moved."""
+    """The inbox effect of TierChanged. The rules of a deleted tier apply until its last accounts have
+    moved.
+    """
     event = envelope.data
     rules = TierRules(
         name=event.name,
@@ -36,7 +38,9 @@ async def note_account_tier(
 
 
 async def note_account_deletion(unit: UnitOfWork, envelope: Envelope[AccountDeleted]) -> None:
-    """The inbox effect of AccountDeleted. The galleries service deletes the galleries, one event each."""
+    """The inbox effect of AccountDeleted. The galleries service deletes the galleries, with one event
+    each.
+    """
     event = envelope.data
     await tombstone_account(
         unit.connection, AccountId(event.account_id), at=event.deleted_at, sequence=envelope.sequence

@@ -1,8 +1,8 @@
-"""Uploads are recorded before their bytes come, charged to the account that owns the gallery.
+"""Reserves uploads before their bytes arrive, and charges them to the account that owns the gallery.
 
-Those for an anonymous gallery count for a budget of the client's address and one of the gallery, from the
-promise to the item. A promise that ends otherwise counts on until its signed URL is dead and the janitor has
-looked for bytes that came late.
+Uploads for an anonymous gallery count against a budget of the client's address and one of the gallery, from
+the reservation to the item. A reservation that ends otherwise counts until its signed URL has expired and the
+janitor has removed bytes that arrived late.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ from kappi_media.repository.uploads import BudgetSpent, FilesToReserve, Refusal,
 
 T = TypeVar("T")
 URL_LIVES_COUNTED: Final = 2
-"""How many lives of a signed URL a promise counts after its end. The janitor looks once more meanwhile."""
+"""The time a reservation counts after its end, in lifetimes of a signed URL. The janitor looks once more
+within it.
+"""
 RETRY_AFTER_S: Final = 60
 
 
 class OwnerUnknown(Exception):
-    """It is not settled here yet whose gallery it is; `Promising` settles it."""
+    """The owner of the gallery is not recorded here yet; `QuotaReservation` records it."""
 
     def __init__(self, owner_id: AccountId) -> None:
         super().__init__(owner_id)
@@ -42,8 +44,10 @@ class OwnerUnknown(Exception):
 
 
 def check_reserved(files: FilesToReserve, answer: SameFiles | Refusal | BudgetSpent) -> SameFiles:
-    """Raises what stood in the way, if anything did: GalleryNotFound (deleted), GalleryKeyWrong (it has
-    another owner by now), ClaimInProgress, QuotaExceeded, ReservationBudgetExceeded, OwnerUnknown."""
+    """Returns the same files that the gallery has already, or raises the refusal: GalleryNotFound (deleted),
+    GalleryKeyWrong (it has another owner by now), ClaimInProgress, QuotaExceeded, ReservationBudgetExceeded,
+    OwnerUnknown.
+    """
     if isinstance(answer, dict):
         return answer
     if isinstance(answer, BudgetSpent):
@@ -60,10 +64,7 @@ def check_reserved(files: FilesToReserve, answer: SameFiles | Refusal | BudgetSp
 
 
 class QuotaReservation:
-    """Settles what keeps a promise from being made, and has it tried again.
-
-    url_lifetime: of a signed upload.
-    """
+    """Removes what prevents a reservation, and tries it again. url_lifetime: of a signed upload."""
 
     def __init__(self, outbox: Outbox, *, url_lifetime: timedelta, clock: Clock) -> None:
         self._outbox = outbox
@@ -71,9 +72,12 @@ class QuotaReservation:
         self._clock = clock
 
     async def __call__(self, files: FilesToReserve, reserve: Callable[[], Awaitable[T]]) -> T:
-        """What `promise` answers. It is tried a second time after settling whose gallery it is, because the
-        news of a claim, or of the account, may come later than its first upload; and after giving back what
-        counted for a budget long enough."""
+        """Returns the answer of `reserve`.
+
+        It is tried a second time after recording the gallery's owner, because the event of a claim, or of the
+        account, may arrive later than its first upload; and after releasing reservations that counted long
+        enough.
+        """
         try:
             return await reserve()
         except OwnerUnknown as unknown:
@@ -100,14 +104,14 @@ class QuotaReservation:
 
 
 class SweepReservations:
-    """Gives back what counted for budgets long enough, and forgets budgets that nothing counts for."""
+    """Releases reservations that counted against budgets long enough, and removes unused budgets."""
 
     def __init__(self, outbox: Outbox, *, url_lifetime: timedelta) -> None:
         self._outbox = outbox
         self._counted_for = URL_LIVES_COUNTED * url_lifetime
 
     async def __call__(self, as_of: datetime) -> None:
-        """as_of: the tick's instant, not the wall clock."""
+        """Release what was due at `as_of`, the tick's instant, not the wall clock."""
         while await self._batch(as_of):
             pass
         async with self._outbox.begin() as unit:

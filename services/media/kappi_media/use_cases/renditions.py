@@ -1,4 +1,4 @@
-"""Renditions by size: made for the first who asks, stored, and from then on only pointed to."""
+"""Renditions by size: made on the first request, stored, and from then on served by their URL."""
 
 from __future__ import annotations
 
@@ -43,19 +43,23 @@ from kappi_media.use_cases.repurge import purge_again
 from kappi_media.use_cases.room import store_problem
 
 LEASE = timedelta(seconds=45)
-"""How long others leave it to a replica that died. Two that make the same rendition do no harm."""
+"""The time that other replicas wait for one that died. Two that make the same rendition do no harm."""
 RENEW_EVERY_S = 15.0
-"""Waiting for a decoder, decoding and reading from the store take as long as they take."""
+"""The interval of renewing the lease: waiting for a decoder, decoding and reading from the store have no
+fixed limit.
+"""
 FAILURE_KEPT = timedelta(minutes=10)
 LIMIT_KEPT = timedelta(days=365)
 KILLS = 6
-"""Attempts whose decoder, or maker, was killed or stalled: then there is no other either."""
+"""Attempts whose decoder, or whose process, was killed or stalled. After them no other attempt is made."""
 REST = timedelta(minutes=1)
-"""Of a picture whose decoder was killed, or stalled."""
+"""The pause for a picture whose decoder was killed, or stalled."""
 ANSWER_WITHIN_S = 25.0
-"""Whoever waits is told to come back before the gateway gives up on us; the making goes on."""
+"""The time within which a waiting caller gets an answer: less than the gateway's timeout. The making
+goes on.
+"""
 TIMEOUT_S = 15.0
-"""How long to wait for another replica."""
+"""The time to wait for another replica."""
 POLL_S = 0.1
 
 _log = get_logger(__name__)
@@ -63,8 +67,10 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WaitingBounds:
-    """Different renditions that one process makes or waits for. of_one: of one account or anonymous gallery,
-    and asked for by one client."""
+    """Bounds of the different renditions that one process makes or waits for.
+
+    of_one: those of one account or anonymous gallery, and those requested by one client.
+    """
 
     in_all: int = 256
     of_one: int = 32
@@ -74,7 +80,7 @@ DEFAULT_BOUNDS = WaitingBounds()
 
 
 class MakeRendition:
-    """Makes a rendition once, however many ask at the same time in however many replicas."""
+    """Makes a rendition once, for any number of concurrent requests and replicas."""
 
     def __init__(
         self,
@@ -96,7 +102,8 @@ class MakeRendition:
         self._of_parties: Counter[Party] = Counter()
 
     async def __call__(self, wanted: WantedRendition, share: Share) -> None:
-        """Returns when the rendition of a ready item is stored. A caller that leaves does not stop it.
+        """Returns when the rendition of a ready item is stored. A caller that leaves does not stop the
+        making.
 
         Raises MediaNotFound, RenditionImpossible, RenditionsBusy, InsufficientStorage, StoreUnavailable.
         """
@@ -112,7 +119,7 @@ class MakeRendition:
             raise RenditionsBusy("It is being made.", retry_after_s=2) from late
 
     async def close(self) -> None:
-        """Give up what is under way, so that its decoders and connections can be closed."""
+        """Cancel what is under way, so that its decoders and connections can be closed."""
         await self._under_way.close()
 
     def _is_full_for(self, share: Share) -> bool:
@@ -125,7 +132,7 @@ class MakeRendition:
             await self._see_to_it(wanted, share)
         finally:
             self._of_parties.subtract(share.parties)
-            self._of_parties += Counter()  # forgets those that have none
+            self._of_parties += Counter()  # removes parties without a rendition under way
 
     async def _see_to_it(self, wanted: WantedRendition, share: Share) -> None:
         give_up_at = time.monotonic() + TIMEOUT_S
@@ -145,12 +152,13 @@ class MakeRendition:
             await asyncio.sleep(POLL_S)
 
     def _renewing(self, wanted: WantedRendition, held: list[datetime]) -> AbstractAsyncContextManager[None]:
-        """Keep the claim as long as this lasts. held: the instants it may be held until, to which others are
-        added."""
+        """Renew the lease while the body runs. held: the instants until which it may be held; each renewal
+        adds one.
+        """
 
         async def renew() -> bool:
             until = self._clock() + LEASE
-            held.append(until)  # before it is so: this may be cancelled in the middle
+            held.append(until)  # before the renewal, because it may be cancelled half-way
             return await self._renditions.renew(wanted, held=held, until=until)
 
         return renewing("rendition", renew, every_s=RENEW_EVERY_S)
@@ -174,7 +182,7 @@ class MakeRendition:
                 format=wanted.fmt,
                 detail=rejected.detail,
             )
-            # One that ran into its limits would do so again.
+            # A picture that exceeded its limits would do so again.
             kept_for = LIMIT_KEPT if rejected.reason is RejectReason.TOO_COMPLEX else FAILURE_KEPT
             await self._renditions.failed(
                 wanted, held=held, failure=rejected.reason.value, until=self._clock() + kept_for
@@ -191,7 +199,7 @@ class MakeRendition:
                 "rendition.no_decoder", error=str(unavailable), error_type=type(unavailable).__name__
             )
             if isinstance(unavailable, (DecoderKilled, DecoderStalled)):
-                # A file can be why: who asks again must not start it at once, and not for ever.
+                # The file may be the cause: a retry must not start it again at once, and not without end.
                 await self._renditions.renew(wanted, held=held, until=self._clock() + REST)
                 settled = True
             raise RenditionsBusy("Try again in a moment.", retry_after_s=2) from unavailable
@@ -214,7 +222,7 @@ class MakeRendition:
 
 
 class Renditions:
-    """Where the rendition of an item is, made if need be."""
+    """Returns the URL of an item's rendition, which is made if needed."""
 
     def __init__(
         self,
@@ -243,9 +251,9 @@ class Renditions:
         rules: TierRules,
         share: Share,
     ) -> SignedUrl:
-        """share: whose part of the decoders it takes.
+        """Returns the signed URL of a rendition. share: the party that the decoder time is counted for.
 
-        Raises MediaNotFound, RenditionNotInTier, MediaNotReady, and what `MakeRendition` does.
+        Raises MediaNotFound, RenditionNotInTier, MediaNotReady, and what `MakeRendition` raises.
         """
         item = await self._items.find(media_id, gallery_id)
         if item is None or item.status == "rejected":
@@ -257,15 +265,18 @@ class Renditions:
     async def signed(
         self, media_id: MediaId, *, size: str, expires: str, signature: str, address_id: AddressId
     ) -> tuple[SignedUrl, GalleryId]:
-        """Of a URL that was signed for it, and the item's gallery: the JPEG, which is listed from then on.
-        address_id: of the client. Raises RenditionUrlInvalid, and what `MakeRendition` does."""
+        """Returns the rendition that a signed URL requests, and the item's gallery. It is the JPEG, which is
+        listed from then on.
+
+        address_id: of the client. Raises RenditionUrlInvalid, and what `MakeRendition` raises.
+        """
         found = await self._items.find_with_owner(media_id)
         if found is None:
             raise RenditionUrlInvalid("It was not signed for this. Ask for the item again.")
         item, owner_id = found
         ends_at = self._on_request.check(item, size, expires=expires, signature=signature, now=self._clock())
         share = Share(owner_id or item.gallery_id, address_party(address_id), anonymous=owner_id is None)
-        # It asks for no credential again, so what it leads to must not outlast it.
+        # The new URL needs no credential, so it must not outlive the URL that led to it.
         as_of = self._urls.as_of_end(ends_at)
         return await self._of(item, size=size, fmt="jpeg", share=share, as_of=as_of), item.gallery_id
 

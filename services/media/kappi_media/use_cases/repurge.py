@@ -1,4 +1,4 @@
-"""Objects stored for an item that was deleted while they were made."""
+"""Purges objects that were stored for an item that was deleted while they were made."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kappi_media.repository.processing import item_exists, next_sequence_of_gone
 
 
 async def purge_again(outbox: Outbox, media_id: MediaId, gallery_id: GalleryId, *, now: datetime) -> None:
-    """Have the item's prefix emptied once more: the bytes may have come after the purge.
+    """Request one more purge of the item's prefix: the bytes may have been stored after the purge.
 
-    What was stored for an item that was moved meanwhile is removed with the folder it left.
+    Objects stored for an item that was moved meanwhile are removed with the folder it left.
     """
     deleted = MediaDeleted(media_id=media_id, gallery_id=gallery_id, reason="requested", deleted_at=now)
     async with outbox.begin() as unit:

@@ -1,4 +1,4 @@
-"""Whether the store has room for what is to be uploaded, and what its failures mean to a client."""
+"""Checks whether the store has room for an upload, and maps its failures to problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FULL_RETRY_AFTER_S: Final = 60
 
 
 async def check_room(store: ObjectStore, size_bytes: int) -> None:
-    """Raises InsufficientStorage when so much could not be uploaded; StoreUnavailable."""
+    """Raises InsufficientStorage when `size_bytes` could not be uploaded; StoreUnavailable."""
     try:
         await store.check_room(size_bytes)
     except StorageUnavailable as error:
@@ -21,7 +21,7 @@ async def check_room(store: ObjectStore, size_bytes: int) -> None:
 
 
 def store_problem(error: StorageUnavailable) -> Problem:
-    """InsufficientStorage or StoreUnavailable."""
+    """Returns InsufficientStorage or StoreUnavailable."""
     if isinstance(error, StorageFull):
         return InsufficientStorage("Try again later: nothing was stored.", retry_after_s=FULL_RETRY_AFTER_S)
     return StoreUnavailable(retry_after_s=1)

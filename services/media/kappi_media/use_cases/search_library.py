@@ -1,8 +1,8 @@
-"""Search an account's library.
+"""Searches an account's library.
 
-A page is made by looking through one list of items, in the page's order, for those that match everything
-else. The shortest list that holds all matches is taken. However long it is, a page looks at a bounded number
-of its items, so it may hold fewer than asked for and still have a next one. Few matches in a long list are
+A page is made by reading one list of items, in the page's order, and selecting those that match all other
+filters. The shortest list that contains all matches is used. For each page a bounded number of its items is
+read, so a page may hold fewer items than requested and still have a next one. Few matches in a long list are
 found by an index instead (ADR-0023).
 """
 
@@ -24,27 +24,27 @@ from kappi_media.domain.media import AccountId, Item
 from kappi_media.repository.library import MAX_PLACES, Asked, Estimate, LibraryQueries, Name
 
 SHORT_LIST: Final = 2_000
-"""Items of a list that is looked through to its end for one page."""
+"""The length up to which a list is read to its end for one page."""
 MAX_CANDIDATES: Final = 4_000
-"""Items that are put in order for one page."""
+"""The number of items that are sorted for one page."""
 MAX_RAREST: Final = 32_000
-"""Items that an index of pieces of words may have to compare for one page."""
+"""The number of items that an index of parts of words may have to compare for one page."""
 WINDOWS: Final = (256, 768, 1_536)
-"""Items looked at, one window after another, until the page is full."""
+"""The numbers of items read, one window after another, until the page is full."""
 LEAST_OF_EACH: Final = 32
 ESTIMATES_KEPT: Final = 1_000
 ESTIMATE_LASTS: Final = timedelta(minutes=1)
 MAX_GRAMS: Final = 24
 MAX_WORDS: Final = 8
-"""Different ones, that every item looked at is compared with."""
+"""The number of different words of a query. Every item that is read is compared with all of them."""
 ALL: Final = ("all",)
-# Of lists whose length is not known, beside those where it is.
+# Stand-ins for the lengths of lists whose length is not known, for comparison with known ones.
 _LONG, _LONGER, _LONGEST, _ALL = 50_000, 200_000, 1 << 61, 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class LibraryPage:
-    """next_after: where the next page goes on; None on the last."""
+    """One page of the library. next_after: the position where the next page goes on; None on the last."""
 
     items: list[Item]
     next_after: Position | None
@@ -52,7 +52,7 @@ class LibraryPage:
 
 @dataclass(frozen=True, slots=True)
 class NamePage:
-    """next_after: the count and key of the last; None on the last page."""
+    """One page of names. next_after: the count and key of the last one; None on the last page."""
 
     names: Sequence[Name]
     next_after: tuple[int, str] | None
@@ -60,7 +60,7 @@ class NamePage:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What a page is made for. limit: items looked for, one more than are shown."""
+    """The request of a page. limit: the number of items to find, one more than are shown."""
 
     filters: Filters
     asked: Asked
@@ -94,7 +94,9 @@ class SearchLibrary:
     async def names(
         self, owner_id: AccountId, kind: str, *, prefix: str, after: tuple[int, str] | None, limit: int
     ) -> NamePage:
-        """An account's tags or places: those with most items first; with a prefix, by their letters."""
+        """Returns an account's tags or places: those with most items first; with a prefix, in alphabetical
+        order.
+        """
         if prefix:
             key = after[1] if after else ""
             found = await self._library.beginning(owner_id, kind, prefix=prefix, after=key, limit=limit + 1)
@@ -104,7 +106,9 @@ class SearchLibrary:
         return NamePage(page, (last.item_count, last.key) if last else None)
 
     async def _shortest(self, filters: Filters, asked: Asked, order: Order) -> tuple[int, Sequence[str]]:
-        """About how many items they hold, and the lists that hold all matches, each once."""
+        """Returns the lists that contain all matches, each match once, and their approximate number
+        of items.
+        """
         known: list[tuple[int, Sequence[str]]] = [
             (count, (f"tag:{tag}",)) for tag, count in zip(asked.tags, asked.tag_counts, strict=True)
         ]
@@ -128,7 +132,9 @@ class SearchLibrary:
         return min(counted, key=lambda one: one[0])
 
     async def _months(self, filters: Filters, order: Order) -> tuple[str, ...]:
-        """The lists of a span that is no part of the order, so that it need not be searched for."""
+        """Returns the lists of months for a time span on the column that the page is not ordered by. A span
+        on the ordering column needs no lists.
+        """
         span = filters.span_of(order.other_column)
         if span == ALWAYS:
             return ()
@@ -146,7 +152,9 @@ class SearchLibrary:
         return count if count <= each else otherwise
 
     async def _few(self, page: _Page, lists: Sequence[str]) -> list[Position] | None:
-        """What matches, where few items may, so that the order of the page helps little; else None."""
+        """Returns the matches if few items can match, so that reading in the page's order would help little;
+        else None.
+        """
         filters, asked, order = page.filters, page.asked, page.order
         grams = grams_of(asked.words)
         if grams and await self._are_rare(filters.owner_id, asked.words, grams):
@@ -174,9 +182,11 @@ class SearchLibrary:
         )
 
     async def _are_rare(self, owner_id: AccountId, words: Sequence[str], grams: Sequence[str]) -> bool:
-        """A search is asked page after page, and what a minute brings changes it little.
+        """Returns whether few items contain the words.
 
-        An estimate that takes too long is not repeated for that time either: the list is looked through.
+        The estimate is cached for a minute, because one search asks for page after page and its result
+        changes little in that time. An estimate that takes too long is not repeated in that time either; then
+        the list is read.
         """
         now = self._clock()
         key = (owner_id, " ".join(words))
@@ -196,7 +206,7 @@ class SearchLibrary:
     async def _look_through(
         self, page: _Page, lists: Sequence[str]
     ) -> tuple[list[Position], Position | None]:
-        """What was found, and how far was looked; None: to the end."""
+        """Returns the matches, and the position up to which the list was read; None for its end."""
         found: list[Position] = []
         after = page.after
         for size in WINDOWS:
@@ -223,7 +233,9 @@ def _too_many_words() -> ValidationFailed:
 
 
 def grams_of(words: Sequence[str]) -> list[str]:
-    """Pieces of up to three characters that each hold all that has the words; the longer, the better."""
+    """Returns parts of the words of up to three characters. Every item that contains the words contains all
+    parts; longer parts select better.
+    """
     grams: dict[str, None] = {}
     for word in words:
         size = min(3, len(word))

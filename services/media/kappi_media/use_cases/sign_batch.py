@@ -1,4 +1,4 @@
-"""Reserve a batch of uploads: one statement, and a signed URL for each file."""
+"""Reserves a batch of uploads in one statement, and signs a URL for each file."""
 
 from __future__ import annotations
 
@@ -67,12 +67,16 @@ _plain_name = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 _.()-]{0,198}[A-Za-z0-9_)-]")
 
 
 SIGNED_PARTS_PER_BATCH = 500
-"""Part URLs in the answer to one batch, shared out among its uploads: each costs some 500 bytes of it."""
+"""The number of part URLs in the answer to one batch, divided among its uploads: each adds some 500 bytes to
+the answer.
+"""
 
 
 class Batch(NamedTuple):
-    """Files to promise to one gallery, under the rules of its tier. owner_id: None where anonymous.
-    address_id: of the client."""
+    """The files to reserve in one gallery, under the rules of its tier.
+
+    owner_id: None for an anonymous gallery. address_id: of the client.
+    """
 
     gallery_id: GalleryId
     owner_id: AccountId | None
@@ -83,7 +87,7 @@ class Batch(NamedTuple):
 
 
 class _Promised(NamedTuple):
-    """same: the files of these that the gallery has already."""
+    """Reserved uploads. same: those of their files that the gallery has already."""
 
     uploads: Sequence[Upload]
     same: SameFiles
@@ -91,8 +95,11 @@ class _Promised(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationTerms:
-    """lifetime: of a promise of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
-    multipart_above_bytes: larger files go in parts. budgets: of what is promised to anonymous galleries."""
+    """The terms of reservations. budgets: of what is reserved for anonymous galleries.
+
+    lifetime: of a reservation of one PUT, multipart_lifetime: of one in parts; a signed URL lives shorter.
+    multipart_above_bytes: larger files are sent in parts.
+    """
 
     lifetime: timedelta
     multipart_lifetime: timedelta
@@ -101,19 +108,19 @@ class ReservationTerms:
 
 
 class UploadSigner:
-    """Signed PUTs of pending uploads."""
+    """Signs the PUTs of pending uploads."""
 
     def __init__(self, signer: UrlSigner, *, lifetime: timedelta) -> None:
         self._signer = signer
         self._lifetime = lifetime
 
     def sign(self, upload: Upload, *, now: datetime) -> tuple[SignedUpload, datetime]:
-        """The request that carries the upload out, and when it expires."""
+        """Returns the request that carries out the upload, and when it expires."""
         (signed,), expires_at = self.sign_all([upload], now=now)
         return signed, expires_at
 
     def sign_all(self, uploads: Sequence[Upload], *, now: datetime) -> tuple[list[SignedUpload], datetime]:
-        """As `sign`, for uploads that expire together: at least one."""
+        """As `sign`, for one or more uploads that expire at the same time."""
         lifetime = url_lifetime_left(uploads[0].expires_at, now=now, lifetime=self._lifetime)
         signed = [
             self._signer.sign_put(
@@ -129,7 +136,7 @@ class UploadSigner:
 
 
 class SignBatch:
-    """Promises uploads, begins those in parts, and signs them all."""
+    """Reserves uploads, begins those in parts, and signs them all."""
 
     def __init__(
         self,
@@ -157,7 +164,7 @@ class SignBatch:
         self._new_id = new_id
 
     async def __call__(self, batch: Batch) -> list[PromisedUpload]:
-        """An upload for each file, in their order. All or nothing.
+        """Returns an upload for each file, in their order. All files are reserved, or none.
 
         Raises FileTooLarge, UnsupportedContentType, QuotaExceeded, ReservationBudgetExceeded, GalleryNotFound
         (deleted), GalleryKeyWrong (it has another owner by now), InsufficientStorage, StoreUnavailable.
@@ -171,9 +178,9 @@ class SignBatch:
         return await self._answer(await self._quota_reservation(files, reserve))
 
     async def idempotently(self, batch: Batch, call: IdempotentCall) -> list[PromisedUpload]:
-        """As above, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
+        """As calling it, once per Idempotency-Key: a repetition gets the same uploads, signed anew.
 
-        Raises UploadNotFound too, where they are gone by then.
+        Also raises UploadNotFound when they were removed meanwhile.
         """
         files = await self._files(batch)
 
@@ -203,7 +210,7 @@ class SignBatch:
         return FilesToReserve(
             declared,
             batch.owner_id,
-            # Nobody's galleries have no account that could be full.
+            # An anonymous gallery has no account and so no quota.
             batch.rules.quota_bytes if batch.owner_id is not None else None,
             batch.address_id,
             self._terms.budgets if batch.owner_id is None else None,
@@ -258,7 +265,7 @@ class SignBatch:
         return _with_duplicates(promised, batch) if batch.same else promised
 
     async def _begun(self, uploads: Sequence[Upload]) -> Sequence[Upload]:
-        """The same, those in parts begun as far as the store is there to begin them."""
+        """Returns the uploads. Those in parts are begun as far as the store is available."""
         now = self._clock()
         due = [
             upload
@@ -274,7 +281,7 @@ class SignBatch:
         ]
 
     def _in_one(self, uploads: Sequence[Upload], *, now: datetime) -> Iterator[PromisedUpload]:
-        """uploads: open, those of one PUT."""
+        """Yields the signed requests of `uploads`, which are open and of one PUT each."""
         if not uploads:
             return
         signed, expires_at = self._signer.sign_all(uploads, now=now)
@@ -307,7 +314,7 @@ class SignBatch:
 
 
 def _with_duplicates(promised: list[PromisedUpload], batch: _Promised) -> list[PromisedUpload]:
-    """Those whose file the gallery has already say so."""
+    """Returns the uploads; those whose file the gallery has already name the existing item."""
     same = [None if upload.sha256 is None else batch.same.get(upload.sha256) for upload in batch.uploads]
     return [
         one if media_id in (None, one.media_id) else structs.replace(one, duplicate_of=media_id)
@@ -327,7 +334,9 @@ def _ended(upload: Upload, *, now: datetime) -> PromisedUpload:
 
 
 def refused_files(rules: TierRules, files: Iterable[tuple[int, FileDeclaration]]) -> list[FieldError]:
-    """Of the files, each with its place in the batch, those that are too large or of a type not taken."""
+    """Returns the errors of the files that are too large or of a type that is not taken. Each file is given
+    with its place in the batch.
+    """
     limit = _largest(rules)
     errors = []
     for number, file in files:

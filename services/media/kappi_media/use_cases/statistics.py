@@ -1,4 +1,4 @@
-"""What owners are told: how much they store, and what the access log holds of a gallery."""
+"""Statistics for owners: how much they store, and the access log of a gallery."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SWEEP_BATCH = 5_000
 
 
 class ShowUsage:
-    """What an account stores, by kind, type and day of upload."""
+    """Shows what an account stores, by kind, type and day of upload."""
 
     def __init__(self, usage: UsageQueries, *, tier: GoverningTier, clock: Clock) -> None:
         self._usage = usage
@@ -30,7 +30,7 @@ class ShowUsage:
         self._clock = clock
 
     def range_of(self, first: str | None, last: str | None) -> DayRange:
-        """Raises ValidationFailed."""
+        """Returns the range of days. Raises ValidationFailed."""
         return DayRange.read(first, last, now=self._clock())
 
     async def __call__(self, account_id: AccountId, days: DayRange) -> AccountStats:
@@ -61,8 +61,11 @@ class AccessLines(NamedTuple):
 
 
 class ShowAccesses:
-    """The access log of a gallery. step: a count is told rounded up to a multiple of it, so that it cannot be
-    matched with the counters of a day, which are exact by kind."""
+    """Shows the access log of a gallery.
+
+    step: counts are rounded up to a multiple of it. So a count cannot be matched with the counters of a day,
+    which are exact by kind.
+    """
 
     def __init__(self, accesses: AccessQueries, *, step: int) -> None:
         self._accesses = accesses
@@ -79,20 +82,20 @@ class ShowAccesses:
 
 
 class SweepAccessLog:
-    """Forgets lines whose retention is over, a transaction per 5,000."""
+    """Deletes lines whose retention has ended, 5,000 per transaction."""
 
     def __init__(self, accesses: AccessQueries, *, retention: timedelta) -> None:
         self._accesses = accesses
         self._retention = retention
 
     async def __call__(self, as_of: datetime) -> None:
-        """as_of: the tick's instant, not the wall clock."""
+        """Delete what is due at `as_of`, the tick's instant, not the wall clock."""
         while await self._accesses.sweep(as_of - self._retention, limit=SWEEP_BATCH) == SWEEP_BATCH:
             pass
 
 
 def usage_of(rows: Sequence[UsageRow]) -> UsageView:
-    """The rows, added up in three ways."""
+    """Returns the sums of the rows: in all, by kind and by type."""
     kinds: dict[str, list[UsageRow]] = {}
     types: dict[str, list[UsageRow]] = {}
     for row in rows:

@@ -1,7 +1,7 @@
-"""Complete uploads whose bytes arrived, though nobody came back to say so.
+"""Completes uploads whose bytes arrived but whose client did not complete them.
 
-What completing means is decided in one place, which the client's own call uses, too: of any number of calls
-from either side, one makes the item and tells of it.
+One place defines what completing means, and the client's own request uses it too: of any number of concurrent
+calls, one makes the item and publishes it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ _CompleteOne = Callable[[UploadId, GalleryId], Awaitable[Item]]
 
 
 class CompleteArrivals:
-    """parallel: uploads looked at in the store at once, per call."""
+    """Completes uploads from the store's notifications. parallel: uploads checked in the store at once, per
+    call.
+    """
 
     def __init__(self, arrivals: ArrivalQueries, *, complete: Complete, parallel: int = PARALLEL) -> None:
         self._arrivals = arrivals
@@ -44,9 +46,9 @@ class CompleteArrivals:
         self._parallel = parallel
 
     async def __call__(self, told: Sequence[Arrival], *, way: Way) -> Mapping[Outcome, int]:
-        """How many originals came to which end. Repeating it, in any order, changes nothing more.
+        """Returns the number of originals per outcome. Repeating it, in any order, changes nothing more.
 
-        Raises StoreUnavailable once everything that could be done is: the message is to come again.
+        Raises StoreUnavailable after everything possible is done: the message is to be delivered again.
         """
         uploads = await self._arrivals.uploads_of({arrival.media_id for arrival in told})
         known = {(upload.gallery_id, upload.media_id): upload for upload in uploads}
@@ -57,12 +59,12 @@ class CompleteArrivals:
         return _counted(outcomes, way)
 
     async def overlooked(self, as_of: datetime, *, older_than: timedelta) -> int:
-        """Complete uploads promised `older_than` before `as_of` whose notification never came or was lost.
+        """Complete uploads reserved `older_than` before `as_of` whose notification did not arrive.
 
-        Parts are joined only where the sweep of this instant would take the upload otherwise: until then
-        their sender may be at it. That they are listed does not say that they are whole, and no ETags of the
-        client's are here to compare. ADR-0017.
-        Returns how many there were. Raises StoreUnavailable: the rest were looked at.
+        Parts are joined only if the sweep of this tick would remove the upload otherwise: until then the
+        client may still be sending. A list of parts does not show that they are whole, and the client's ETags
+        are not available here to compare with. ADR-0017. Returns the number of completed uploads. Raises
+        StoreUnavailable after the rest were checked.
         """
         outcomes: Counter[Outcome] = Counter()
         async for page in self._arrivals.pending_since_before(as_of - older_than):
@@ -70,7 +72,7 @@ class CompleteArrivals:
             outcomes.update(await self._end(over, self._complete))
             still_open = [upload for upload in page if upload.expires_at >= as_of]
             outcomes.update(await self._end(still_open, self._complete.stored))
-        # Most of them simply have not been sent yet.
+        # The files of most of them have simply not been sent yet.
         outcomes["incomplete"] = 0
         return _counted(outcomes, "sweep")["completed"]
 
@@ -85,7 +87,8 @@ class CompleteArrivals:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(upload)) for upload in uploads]
         except ExceptionGroup as failures:
-            # A database that is away fails them all alike, and by itself it is known for what it is.
+            # An unavailable database fails all of them alike. A single error, outside a group, is recognised
+            # as transient.
             raise failures.exceptions[0] from failures
         return Counter(task.result() for task in tasks)
 

@@ -1,4 +1,4 @@
-"""Write what the worker found out on the original itself, where whoever reads the bucket finds it."""
+"""Writes the facts of an item as tags on its original, where other readers of the bucket find them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ _log = get_logger(__name__)
 
 
 class TagOriginal:
-    """Nothing depends on it: a failure is counted, `python -m kappi_media.tagging write` makes up for it."""
+    """Writes tags on an original. Nothing depends on them: a failure is counted, and `python -m
+    kappi_media.tagging write` repeats it.
+    """
 
     def __init__(self, store: ObjectStore, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._store = store
         self._first_pause_s = first_pause_s
 
     async def __call__(self, key: str, facts: TaggedFacts) -> bool:
-        """Whether the object says so now. Tags of others stay."""
+        """Returns whether the object has the tags now. Other tags stay."""
         pause_s = self._first_pause_s
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -57,7 +59,9 @@ class TagAllOriginals:
         self._slots = asyncio.Semaphore(parallel)
 
     async def __call__(self, *, since: datetime | None = None) -> tuple[int, int]:
-        """Every original that is ready and was promised since the instant, or ever: tagged, failed."""
+        """Tag every ready original that was reserved since the instant, or all. Returns the numbers tagged
+        and failed.
+        """
         tagged = failed = 0
         async for page in self._tags.known(since=since):
             async with asyncio.TaskGroup() as group:

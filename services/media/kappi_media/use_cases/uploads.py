@@ -1,4 +1,4 @@
-"""Look at an upload, or give it up."""
+"""Shows, signs and aborts an upload."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ from kappi_media.use_cases.sign_batch import UploadSigner
 
 
 class UploadInProgress(NamedTuple):
-    """An upload as it stands. single, multipart: the requests that carry it out, only while it is open.
-    expires_at: of these requests while it is open, else of the upload. seen_at: the time of the answer."""
+    """The current state of an upload. single, multipart: the requests that carry it out, only while it is
+    open.
+
+    expires_at: of these requests while it is open, else of the upload. seen_at: the time of the answer.
+    """
 
     upload: Upload
     expires_at: datetime
@@ -46,7 +49,7 @@ class UploadInProgress(NamedTuple):
 
 
 class PartRequests(NamedTuple):
-    """Signed PUTs of parts, in the order asked for."""
+    """Signed PUTs of parts, in the requested order."""
 
     parts: list[SignedPart]
     expires_at: datetime
@@ -70,7 +73,7 @@ class LookAtUpload:
         self._clock = clock
 
     async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> UploadInProgress:
-        """State, and fresh signed URLs while bytes may still come.
+        """Returns the state, and new signed URLs while bytes may still arrive.
 
         Raises UploadNotFound, StoreUnavailable (parts only).
         """
@@ -123,11 +126,12 @@ class SignParts:
     async def __call__(
         self, upload_id: UploadId, gallery_id: GalleryId, numbers: Sequence[int]
     ) -> PartRequests:
-        """Fresh URLs of these parts, present or not: a part sent again replaces itself.
+        """Returns new URLs of these parts, present or not: a part that is sent again replaces the earlier
+        one.
 
-        Asks the store for nothing but room, once the upload has begun.
-        Raises UploadNotFound, UploadNotMultipart, UploadCompletedAlready, UploadAborted, UploadExpired,
-        ValidationFailed (a number twice or beyond the last), InsufficientStorage, StoreUnavailable.
+        Once the upload has begun, the store is asked only for its free room. Raises UploadNotFound,
+        UploadNotMultipart, UploadCompletedAlready, UploadAborted, UploadExpired, ValidationFailed (a number
+        twice or beyond the last), InsufficientStorage, StoreUnavailable.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         now = self._clock()
@@ -153,10 +157,10 @@ class AbortUpload:
         self._clock = clock
 
     async def __call__(self, upload_id: UploadId, gallery_id: GalleryId) -> None:
-        """Give up a pending upload; one that ended otherwise stays as it is.
+        """Abort a pending upload; one that ended otherwise stays as it is.
 
-        Bytes that came, or still come while the URL lives, are removed by the janitor.
-        Raises UploadNotFound, UploadCompletedAlready.
+        The janitor removes bytes that arrived, or that still arrive while the URL is valid. Raises
+        UploadNotFound, UploadCompletedAlready.
         """
         upload = await find_upload(self._uploads, upload_id, gallery_id)
         now = self._clock()
@@ -172,7 +176,7 @@ class AbortUpload:
 
 
 async def find_upload(uploads: UploadQueries, upload_id: UploadId, gallery_id: GalleryId) -> Upload:
-    """Raises UploadNotFound, also for an upload of another gallery."""
+    """Returns an upload. Raises UploadNotFound, also for an upload of another gallery."""
     upload = await uploads.find(upload_id, gallery_id)
     if upload is None:
         raise UploadNotFound

@@ -1,4 +1,4 @@
-"""The items of a gallery as its viewers see them, page by page."""
+"""Returns the items of a gallery as its viewers see them, page by page."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ class PageOfVersions(NamedTuple):
 
 
 class ViewGallery:
-    """facts: read from tags for items that are still in work; None where no tags are read. copies: given to
-    viewers of some galleries in place of originals."""
+    """Reads the items of a gallery.
+
+    facts: read from tags for items that are still being processed; None where no tags are read. copies:
+    served in place of originals to viewers of galleries that hide places.
+    """
 
     def __init__(self, view: ViewQueries, *, copies: GpsFreeCopies, facts: FactsOnRead | None = None) -> None:
         self._view = view
@@ -33,28 +36,30 @@ class ViewGallery:
         self._copies = copies
 
     async def contents(self, gallery: PublicGallery) -> GalleryContents:
-        """Raises GalleryNotFound when the gallery is deleted, whatever the grant says."""
+        """Returns the version and the number of items of a gallery.
+
+        Raises GalleryNotFound when the gallery is deleted, whatever the grant says.
+        """
         contents = await self._view.contents(GalleryId(gallery.id))
         if contents.deleted:
             raise GalleryNotFound
         return contents
 
     async def page(self, gallery: PublicGallery, *, after: UUID | None, limit: int) -> PageOfVersions:
-        """after: the last id of the page before."""
+        """Returns one page. after: the last id of the page before."""
         found = await self._view.page(GalleryId(gallery.id), after=after, limit=limit + 1)
         page, last = cut_page(found, limit=limit)
         return PageOfVersions(page, last[0] if last else None)
 
     async def items(self, media_ids: Collection[UUID]) -> Sequence[Item]:
-        """In no order; an item that was deleted meanwhile is left out."""
+        """Returns items in no particular order; an item that was deleted meanwhile is left out."""
         items = await self._view.items(list(media_ids))
         if self._facts is not None and await self._facts(items):
             items = await self._view.items(list(media_ids))
         return items
 
     async def variants(self, gallery: PublicGallery, items: Sequence[Item]) -> Mapping[UUID, ServedVariant]:
-        """What is served for originals, where it is not these. A copy that is not there yet is made from now
-        on."""
+        """Returns what is served in place of the originals, where it differs. A missing copy is requested."""
         if not gallery.location_free:
             return {}
         variants = await self._copies.variants([item.id for item in items])

@@ -15,7 +15,7 @@ from kappi_media.testing.corpus_oracles import Reading, read_with_tools
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Mapping[str, Path]:
-    """Every file by name. Skips where a program to make it with is missing."""
+    """Returns every file by name. Skips if a program that makes one is missing."""
     own = tmp_path_factory.getbasetemp()
     folder = (own if worker_id == "master" else own.parent) / "corpus"
     _once(folder, lambda: make_corpus(folder))
@@ -24,7 +24,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Mapping[
 
 @pytest.fixture(scope="session")
 def readings(corpus: Mapping[str, Path]) -> Mapping[str, Reading]:
-    """What the tools read in each."""
+    """Returns what the tools read in each file."""
     kept = next(iter(corpus.values())).parent / "readings.json"
 
     def read() -> None:
@@ -36,7 +36,7 @@ def readings(corpus: Mapping[str, Path]) -> Mapping[str, Reading]:
 
 
 def _once(folder: Path, make: Callable[[], Any]) -> None:
-    """Run `make` unless another process has, or is about to: then wait for it."""
+    """Run `make` once. If another process runs it, wait for that."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

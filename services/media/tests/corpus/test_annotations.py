@@ -1,5 +1,6 @@
-"""Words, times and places that ExifTool writes into files of all formats are read as ExifTool reads them, by
-the guidelines of the Metadata Working Group; also after ImageMagick has converted a file."""
+"""Texts, times and places that ExifTool writes into files of all formats are read as ExifTool reads them, by
+the guidelines of the Metadata Working Group; also after ImageMagick has converted a file.
+"""
 
 from __future__ import annotations
 

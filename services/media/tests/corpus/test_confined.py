@@ -1,4 +1,4 @@
-"""A confined decoder does for every file of the corpus what the same code does without confinement."""
+"""A confined decoder does the same for every file of the corpus as the code without confinement."""
 
 from __future__ import annotations
 

@@ -54,10 +54,10 @@ def test_a_file_is_read_as_the_tools_read_it(
 
 
 def test_exif_is_read_as_exifread_reads_it(corpus: Mapping[str, Path]) -> None:
-    """The kept library that was not taken (ADR-0015) is still listened to."""
+    """ExifRead, the library that was not chosen (ADR-0015), checks the reader."""
     compared = 0
     for path in corpus.values():
-        # It gives up on BigTIFF, on EXIF as Pillow puts it into WebP, and on libheif's HEIC.
+        # ExifRead fails on BigTIFF, on EXIF as Pillow puts it into WebP, and on libheif's HEIC.
         if path.suffix not in (".jpg", ".tif", ".png") or path.name == "big.tif":
             continue
         with path.open("rb") as file:
@@ -100,7 +100,7 @@ def test_the_page_about_formats_says_what_is_read(corpus: Mapping[str, Path]) ->
 
 @pytest.mark.skipif(_MORE not in os.environ, reason=f"{_MORE} names no folder")
 def test_files_of_your_own_are_read_as_the_tools_read_them() -> None:
-    """Whatever lies in a folder: photographs straight off a phone, sample data of other packages."""
+    """Reads all files of a folder: photographs of a phone, sample data of other packages."""
     paths = [path for path in sorted(Path(os.environ[_MORE]).rglob("*")) if path.is_file()]
     known = [path for path in paths if sniff(path.read_bytes()[:SNIFF_BYTES]) is not None]
     assert known, "no picture or film there"

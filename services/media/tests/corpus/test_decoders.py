@@ -1,4 +1,4 @@
-"""Pictures are shown as two other decoders show them: the corpus, and what few writers write."""
+"""Pictures are shown as two other decoders show them: the corpus, and forms that few writers use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pillow_heif.register_heif_opener()
 _COMPARED: Final = frozenset({MediaFormat.TIFF, MediaFormat.BMP, MediaFormat.AVIF, MediaFormat.HEIC})
 _SIDE: Final = 32
 _MEAN, _PIXEL = 4.0, 8.0  # of 255, at 32 pixels a side
-# No other one heeds EXIF in a HEIC, and only Pillow opacity in an animation.
+# No other decoder applies EXIF in a HEIC, and only Pillow opacity in an animation.
 _BY_FEWER: Final = {"turned-by-exif.heic": 0, "clear-animated.avif": 1}
 
 
@@ -45,7 +45,7 @@ async def rendered(renderer: Renderer, body: bytes) -> Pixels:
 
 
 def small(picture: Image.Image) -> Pixels:
-    """On white, as many pixels as show mean colours and structure."""
+    """Returns the picture on white, with as many pixels as show mean colours and structure."""
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         clear = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
@@ -84,7 +84,7 @@ CANNOT: Final = (OSError, ValueError, SyntaxError, TypeError, CalledProcessError
 
 
 def agreeing(found: Pixels, path: Path, folder: Path, *, enough: int) -> dict[str, str]:
-    """How others differ, empty where enough of them do not: none reads all of this."""
+    """Returns how other decoders differ; empty when enough of them agree. None of them reads all files."""
     said: dict[str, str] = {}
     for other in OTHERS:
         try:

@@ -1,4 +1,4 @@
-"""What follows a picture's end changes nothing of it: any amount of anything."""
+"""Bytes after a picture's end do not change it, whatever they are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOLLOWERS: Final[Mapping[str, Callable[[int], bytes]]] = {
 }
 SIZES: Final = (1, 5_000, 80_000, 1_500_000)
 SMALL: Final = [RenditionSize(height=60)]
-# A browser that records does not know how long its film will be: what follows is of the film.
+# A browser that records does not know how long its film will be, so what follows belongs to the film.
 ENDLESS: Final = frozenset({"recorded.webm"})
 
 
@@ -96,7 +96,7 @@ async def test_what_is_appended_to_a_file_is_not_in_a_copy_that_tells_no_place(
 
 
 async def test_a_webp_is_shown_before_any_number_of_zeros(renderer: Renderer) -> None:
-    """Each eight of which look like an empty chunk."""
+    """Each eight zeros look like an empty chunk."""
     body = encode(quadrants(72, 48), "WEBP")
     found = await probe(BytesSource(body), MediaFormat.WEBP)
     alone = await renderer.render(BytesSource(body), found, SMALL)
@@ -136,7 +136,7 @@ async def test_a_gif_that_ends_within_its_pixels_is_cut_off(kept: float) -> None
 
 @pytest.mark.parametrize("frames", [40, 1])
 async def test_a_large_gif_with_much_behind_its_trailer(frames: int) -> None:
-    """Longer than what is walked: whether it is cut off is told by its end."""
+    """The file is longer than what is read of it: its end shows whether it is truncated."""
     noise = [Image.effect_noise((2_400 // frames, 1_800), 90).convert("P") for _ in range(frames)]
     out = io.BytesIO()
     noise[0].save(out, "GIF", save_all=True, append_images=noise[1:])
@@ -156,7 +156,7 @@ async def test_a_large_gif_with_much_behind_its_trailer(frames: int) -> None:
 async def test_damaged_restart_markers_cost_no_more_than_in_browsers(
     renderer: Renderer, progressive: bool, damage: bytes
 ) -> None:
-    """libjpeg-turbo, which browsers and Pillow have, too, goes on at the next one."""
+    """libjpeg-turbo, which browsers and Pillow use, continues at the next marker."""
     picture = Image.fromarray(colours()).resize((640, 480))
     body = encode(picture, "JPEG", options={"restart_marker_rows": 1, "progressive": progressive})
     marks = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", body)]
@@ -171,7 +171,7 @@ async def test_damaged_restart_markers_cost_no_more_than_in_browsers(
 
 
 def long_jpeg(scan_bytes: int) -> bytes:
-    """A JPEG with more of a scan than its pixels need: header readers do not mind."""
+    """Returns a JPEG with more scan data than its pixels need, which header readers accept."""
     body = encode(quadrants(60, 40), "JPEG")
     scan_at = body.index(b"\xff\xda") + 14
     noise = random.Random(5).randbytes(scan_bytes).replace(b"\xff", b"\xff\x00")

@@ -1,4 +1,4 @@
-"""Damaged copies of the corpus: every one is read or refused, within bounds; nothing else happens."""
+"""Damaged copies of the corpus: every one is read or refused, within limits, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bodies(corpus: Mapping[str, Path]) -> dict[str, bytes]:
 
 @pytest.fixture
 async def renderer() -> AsyncIterator[Renderer]:
-    # A header that takes a second of the processor's time is refused here; the slowest takes a fiftieth.
+    # A header that takes a second of processor time is refused here; the slowest one takes a fiftieth.
     limits = RenderLimits(max_pixels=16_000_000, probe_time=timedelta(seconds=1))
     renderer = Renderer(max_parallel=2, limits=limits)
     yield renderer
@@ -50,7 +50,7 @@ def copies(bodies: Mapping[str, bytes], count: int, *, seed: int = SEED) -> Iter
 
 
 def format_before(name: str, bodies: Mapping[str, bytes]) -> MediaFormat:
-    """What the undamaged file is, which the damaged one is read as whatever its start has become."""
+    """Returns the format of the undamaged file, as which the damaged one is read."""
     fmt = sniff(bodies[name][:SNIFF_BYTES])
     assert fmt is not None
     return fmt
@@ -125,7 +125,7 @@ async def outcome_of(renderer: Renderer | None, source: BytesSource, fmt: MediaF
 async def test_what_is_read_is_rendered_or_refused(
     bodies: Mapping[str, bytes], count: int, renderer: Renderer
 ) -> None:
-    """The decoders are others' native code: they may die of a file, never take the service along."""
+    """The decoders are native code of others: a file may end them, but must not affect the service."""
     outcomes: Counter[str] = Counter()
     for name, body in copies(bodies, count // 5, seed=SEED + 2):
         source = BytesSource(body)

@@ -1,4 +1,4 @@
-"""Every file of the corpus has a grid picture in the shape that it is displayed in, and a placeholder."""
+"""Every file of the corpus gets a grid picture in the shape in which it is displayed, and a placeholder."""
 
 from __future__ import annotations
 

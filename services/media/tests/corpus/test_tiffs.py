@@ -1,4 +1,4 @@
-"""TIFFs of every kind are shown as they are meant, and as two other decoders read them, or are refused."""
+"""TIFFs of every kind are shown correctly, as two other decoders read them, or are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 _SIZE: Final = [RenditionSize(height=HEIGHT)]
 _PROFILE: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 _MEAN, _PIXEL = 2.5, 6.0  # of 255: JPEG and rounding, no more
-_SOME: Final = 23  # every so many of all kinds, which takes seconds
+_SOME: Final = 23  # one of this many kinds, which takes seconds
 _each_depth = pytest.mark.parametrize(
     "step", [_SOME, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )
@@ -45,7 +45,7 @@ async def picture(renderer: Renderer, body: bytes) -> Pixels | RejectReason:
 
 
 def same(found: Pixels, right: Pixels) -> bool:
-    """In mean colour, and pixel by pixel but for what JPEG does to edges."""
+    """Returns whether they agree in mean colour, and pixel by pixel except for JPEG's changes at edges."""
     difference = found.astype("f8") - right.astype("f8")
     return bool(np.abs(difference.mean((0, 1))).max() < _MEAN and np.abs(difference).mean() < _PIXEL)
 
@@ -76,8 +76,9 @@ async def test_a_tiff_is_shown_as_it_is_meant_or_refused_by_name(renderer: Rende
 
 @_each_depth
 async def test_two_other_decoders_see_the_same(renderer: Renderer, step: int, tmp_path: Path) -> None:
-    """tifffile, whose codecs are its own, and ImageMagick, which takes any extra sample for opacity and
-    therefore is not asked about those."""
+    """The decoders are tifffile, whose codecs are its own, and ImageMagick. ImageMagick treats any extra
+    sample as opacity, so it does not read those kinds.
+    """
     ours: dict[Tiff, Pixels] = {}
     paths: dict[Tiff, Path] = {}
     for number, kind in enumerate(list(kinds())[::step]):
@@ -97,8 +98,8 @@ async def test_two_other_decoders_see_the_same(renderer: Renderer, step: int, tm
 
 
 def by_imagemagick(paths: Mapping[Tiff, Path]) -> dict[Tiff, Pixels]:
-    """What ImageMagick makes of them, but for those that it cannot read."""
-    subprocess.run(  # it says so, and goes on with the next
+    """Returns ImageMagick's results, without those that it cannot read."""
+    subprocess.run(  # it reports such files, and continues with the next
         [require_program("mogrify"), "-quiet", "-depth", "8", "-type", "TrueColor", "-format", "png"]
         + [str(path) for path in paths.values()],
         check=False,

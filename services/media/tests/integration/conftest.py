@@ -1,6 +1,7 @@
-"""The media service without a network of its own: its app is called as ASGI, its events as hand-made records.
+"""The media service without a network of its own: its app is called as ASGI, its events are hand-made
+records.
 
-Database and object store are real; bytes go up and down by signed URL, as clients send them.
+Database and object store are real; bytes are sent and read by signed URL, as clients do it.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from kappi_media.use_cases.renditions import MakeRendition
 
 @pytest.fixture
 def clock() -> Clock:
-    """It begins a minute or more before pages and their URLs become others: few tests are about that."""
+    """It begins a minute or more before pages and their URLs change, which few tests are about."""
     clock, bucket = Clock(), MediaSettings.model_fields["url_bucket"].default
     left = start_of_bucket(clock(), bucket) + bucket - clock()
     if left < timedelta(minutes=1):
@@ -68,7 +69,7 @@ def grant_key() -> SigningKey:
 
 @pytest.fixture(scope="session")
 def identity_key() -> SigningKey:
-    """What the identity service signs access tokens with."""
+    """Returns the key with which the identity service signs access tokens."""
     return SigningKey.generate()
 
 
@@ -82,7 +83,7 @@ def account_keys(identity_key: SigningKey) -> Fetch:
 
 @pytest.fixture
 def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
-    """`make_gallery(code="k7dm", owner_id=None, …)`: one of its own each time."""
+    """`make_gallery(code="k7dm", owner_id=None, …)` returns a new gallery each time."""
 
     def make(**fields: Any) -> Gallery:
         values: dict[str, Any] = {
@@ -105,7 +106,7 @@ def make_gallery(grant_key: SigningKey, clock: Clock) -> Callable[..., Gallery]:
 
 @pytest.fixture
 def bearer(identity_key: SigningKey) -> Callable[[UUID], dict[str, str]]:
-    """`bearer(account_id)`: the header an account is known by."""
+    """`bearer(account_id)` returns the header that identifies an account."""
 
     def sign(account_id: UUID) -> dict[str, str]:
         now = int(utc_now().timestamp())
@@ -132,7 +133,7 @@ def gallery(make_gallery: Callable[..., Gallery]) -> Gallery:
 
 @pytest.fixture(scope="session")
 def served_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedLocalStore]:
-    """One per test process; galleries, hence keys, of different tests differ."""
+    """Serves one store per test process; galleries, hence keys, of different tests differ."""
     with serving_local_store(tmp_path_factory.mktemp("store")) as served:
         yield served
 
@@ -200,7 +201,7 @@ def deps(
 
 @pytest.fixture
 async def make_rendition(deps: Dependencies, renderer: Renderer) -> AsyncIterator[MakeRendition]:
-    """What makes renditions on request, with real decoders."""
+    """Returns the maker of renditions on request, with real decoders."""
     make = build_renditions(deps, renderer)
     yield make
     await make.close()
@@ -210,7 +211,7 @@ async def make_rendition(deps: Dependencies, renderer: Renderer) -> AsyncIterato
 def make_http(
     deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> Callable[..., Http]:
-    """`make_http(max_in_flight=10, …)`: the app under other settings."""
+    """`make_http(max_in_flight=10, …)` returns the app with other settings."""
     return lambda **changed: Http(build_app(deps, make_settings(**changed), make_rendition))
 
 
@@ -223,7 +224,7 @@ def counter() -> AccessCounter:
 def flush(
     deps: Dependencies, make_settings: Callable[..., MediaSettings], counter: AccessCounter
 ) -> AccessFlush:
-    """What writes the counter down."""
+    """Returns the writer of the counter."""
     return build_accesses(deps, make_settings(), counter)
 
 
@@ -234,7 +235,7 @@ def counting_http(
     make_rendition: MakeRendition,
     counter: AccessCounter,
 ) -> Http:
-    """The app with statistics on."""
+    """Returns the app with statistics on."""
     return Http(build_app(deps, make_settings(), make_rendition, recorder=CountAccesses(counter)))
 
 
@@ -255,7 +256,7 @@ def dead_letters() -> RecordingDeadLetters:
 
 @pytest.fixture
 def processor(deps: Dependencies, dead_letters: RecordingDeadLetters) -> Processor:
-    """The consumer of everything but the work on originals."""
+    """Returns the consumer of everything except the work on originals."""
     return Processor(group=GROUP, handlers=handlers(deps.outbox), dead_letters=dead_letters, clock=deps.clock)
 
 
@@ -268,13 +269,13 @@ async def renderer() -> AsyncIterator[Renderer]:
 
 @pytest.fixture
 def worker(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDeadLetters) -> Worker:
-    """The worker of UploadCompleted, with real decoders."""
+    """Returns the worker of UploadCompleted, with real decoders."""
     return Worker(deps, build_worker(deps, renderer, concurrency=4), dead_letters)
 
 
 @pytest.fixture
 def record(clock: Clock) -> Callable[..., Record]:
-    """`record(event, sequence=…, id=…)`: a record as the broker would hand it over."""
+    """`record(event, sequence=…, id=…)` returns a record as the broker delivers it."""
 
     def make(event: Event, *, sequence: int = 1, id: UUID | None = None) -> Record:  # noqa: A002 - CloudEvents' name
         envelope = Envelope(id=id or new_id(), source="/tests", time=clock(), sequence=sequence, data=event)
@@ -292,7 +293,7 @@ def record(clock: Clock) -> Callable[..., Record]:
 
 @pytest.fixture
 def tell(processor: Processor, record: Callable[..., Record], dead_letters: RecordingDeadLetters) -> Teller:
-    """`await tell(event, sequence=…)`: the service has heard of it."""
+    """`await tell(event, sequence=…)` delivers an event to the service."""
 
     async def told(event: Event, *, sequence: int = 1) -> None:
         await processor.process(record(event, sequence=sequence))
@@ -303,7 +304,7 @@ def tell(processor: Processor, record: Callable[..., Record], dead_letters: Reco
 
 @pytest.fixture
 def published(database: Database) -> Callable[..., Awaitable[list[Published]]]:
-    """`await published("MediaDeleted")`: what was queued for the broker so far, in order."""
+    """`await published("MediaDeleted")` returns the events queued for the broker so far, in order."""
 
     async def read(*topics: str) -> list[Published]:
         rows = await database.hot.fetch(

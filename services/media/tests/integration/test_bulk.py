@@ -170,7 +170,7 @@ async def test_counts_stay_exact_whatever_happens_at_once(
     owner: UUID,
     bulk: Bulk,
 ) -> None:
-    """Tags in opposite orders, in galleries of one account, by calls of every kind: none waits for ever."""
+    """Tags in opposite orders, in galleries of one account, by calls of every kind: there is no deadlock."""
     galleries = [make_gallery(owner_id=owner, code=f"g{number}aa") for number in range(4)]
     items = [(home, await client.upload(home, JPEG, tags=["a", "b", "c"])) for home in galleries * 2]
     ids = [item["id"] for _, item in items]

@@ -1,4 +1,4 @@
-"""Room in an account's quota for an anonymous gallery that it claims."""
+"""The reservation of an account's quota for an anonymous gallery that it claims."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def file(size: int = SIZE) -> dict[str, Any]:
 
 @pytest.fixture
 def allow(tell: Teller, clock: Clock) -> Allow:
-    """`await allow(quota_bytes, max_file_bytes=…)`: an account of a tier of its own."""
+    """`await allow(quota_bytes, max_file_bytes=…)` returns an account of a tier of its own."""
 
     async def make(
         quota_bytes: int | None, *, max_file_bytes: int = 1 << 30, original_access: bool = True
@@ -79,7 +79,7 @@ def claimed(gallery: Gallery, account_id: UUID, clock: Clock) -> GalleryUpdated:
 
 
 async def charged(database: Database, account_id: UUID) -> tuple[int, int]:
-    """Reserved and used."""
+    """Returns the reserved and used bytes."""
     row = await database.hot.fetchrow(
         "SELECT reserved_bytes, used_bytes FROM accounts WHERE id = $1", account_id
     )
@@ -99,7 +99,7 @@ async def test_what_a_gallery_holds_is_reserved_then_charged_once(
     for _ in range(2):
         await tell(claimed(gallery, account_id, clock))
         assert await charged(database, account_id) == (2 * SIZE, SIZE)
-    # It is the account's by now.
+    # The gallery is the account's already.
     assert (await reserve(http, gallery, account_id)).status == 204
     assert await charged(database, account_id) == (2 * SIZE, SIZE)
     another = await reserve(http, gallery, await allow(None))
@@ -161,10 +161,10 @@ async def test_a_gallery_does_not_grow_while_it_is_claimed(
         assert (refused.status, refused.code) == (409, "claim_in_progress")
         assert refused.headers["retry-after"] == "1"
     assert (await sign(http, make_gallery(), file())).status == 201
-    # What was promised before still ends well.
+    # Earlier reservations can still be completed.
     await client.put(pending, JPEG)
     assert (await client.complete(gallery, pending["id"])).status == 200
-    # Nothing came of the claim.
+    # The claim was not committed.
     clock.pass_by(RESERVED_FOR + timedelta(seconds=1))
     assert (await sign(http, gallery, file(), key="a-key-for-this")).status == 201
 
@@ -259,7 +259,7 @@ async def test_claims_and_uploads_at_once_never_go_beyond_the_quota(
     clock: Clock,
 ) -> None:
     http, quota = make_http(max_in_flight=4_000), 10 * SIZE
-    # Any moment above the quota would be an error of the statement that caused it, and a 500 below.
+    # Exceeding the quota at any time would be an error of the causing statement, and a 500 below.
     await database.hot.execute(
         f"ALTER TABLE accounts ADD CONSTRAINT never_over CHECK (reserved_bytes + used_bytes <= {quota})"
     )

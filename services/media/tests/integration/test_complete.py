@@ -60,7 +60,7 @@ async def test_completing_again_is_the_same_as_once(
     item = await client.upload(gallery, JPEG)
     (event,) = await published()
     upload_id = event.data["upload_id"]
-    store.down = True  # the second time nobody needs to look
+    store.down = True  # the second time no look-up is needed
     again = await client.complete(gallery, upload_id)
     assert again.status == 200
     assert again.json["id"] == item["id"]
@@ -124,7 +124,7 @@ async def test_content_that_is_not_what_was_declared_ends_the_upload(
     reason: str,
 ) -> None:
     (promised,) = await client.sign(gallery, declared)
-    # Straight into the store, as through one that does not hold clients to what was signed.
+    # Straight into the store, as with one that does not enforce what was signed.
     key = original_key(gallery.id, promised["media_id"])
     await store.put(key, content, content_type=declared["content_type"])
 
@@ -216,7 +216,7 @@ async def test_an_upload_completed_while_it_is_aborted_is_one_of_both(
 
 
 async def test_what_may_be_left_out_may_be_null(client: Client, gallery: Gallery, http: Http) -> None:
-    """Some generated clients send null for it."""
+    """Some generated clients send null for optional fields."""
     nothing = dict.fromkeys(("sha256", "caption", "tags", "location", "attributes"))
     path = f"/v1/galleries/{gallery.id}/uploads"
     declared = {"files": [file(JPEG, **nothing)], "connection": None}

@@ -1,4 +1,4 @@
-"""Every format goes all the way: uploaded, probed, rendered, shown; what pretends to be one goes nowhere."""
+"""Every format is uploaded, probed, rendered and shown; files that only imitate one are refused."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def worked(
     body: bytes,
     content_type: str,
 ) -> dict[str, Any]:
-    """The item after the worker had it."""
+    """Returns the item after the worker has processed it."""
     item = await client.upload(gallery, body, content_type=content_type, filename="a")
     await worker.process(redelivered((await published("UploadCompleted"))[-1]))
     answer = await client.http("GET", f"/v1/media/{item['id']}", grant=gallery.grant("view"))
@@ -119,7 +119,7 @@ async def test_films(
 async def test_a_place_is_told_only_where_the_original_would_tell_it(
     client: Client, gallery: Gallery, worker: Worker, published: Publications, tell: Teller, clock: Clock
 ) -> None:
-    """The Basic tier keeps originals back; what was read in them must not slip out beside."""
+    """The Basic tier withholds originals, so facts that only the original contains must not be shown."""
     owner_id = uuid4()
     await tell(AccountCreated(account_id=owner_id, tier="Basic", created_at=clock()))
     owned = gallery.of(owner_id)
@@ -138,7 +138,9 @@ def zipped() -> bytes:
 
 
 def heights(*, signed: bool) -> bytes:
-    """Metres above the sea: numbers that are no shades, told by their values or by their format."""
+    """Returns a TIFF of metres above the sea: numbers that are no shades, by their values or by their
+    format.
+    """
     out = io.BytesIO()
     pixels = np.linspace(-400, 8_848, 5_400).reshape(60, 90).astype("i2" if signed else "f4")
     tifffile.imwrite(out, pixels, photometric="minisblack")

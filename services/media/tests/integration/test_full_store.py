@@ -1,4 +1,4 @@
-"""A store without room: uploads are refused with 507 where it is cheap, and leave nothing; others go on."""
+"""A store without room: uploads are refused early with 507, and leave nothing; other calls continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose token must be seen: the gateway asks in which gallery a thing is."""
+"""The gateway's question for the gallery of a thing, for which it must send its token."""
 
 from __future__ import annotations
 

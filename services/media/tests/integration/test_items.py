@@ -22,7 +22,7 @@ def get(url: str) -> Any:
 
 
 def nested(value: Any, times: int) -> Any:
-    """The value in lists."""
+    """Returns the value nested in lists."""
     for _ in range(times):
         value = [value]
     return value

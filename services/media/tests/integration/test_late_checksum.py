@@ -1,4 +1,4 @@
-"""Checksums that a request could not wait for: accepted unread, looked at before anybody sees the item."""
+"""Checksums that take longer than a request: accepted unread, checked before a viewer sees the item."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def store_without_checksums(store: TroubledStore) -> None:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What these tests upload counts as large."""
+    """Makes the uploads of these tests count as large."""
     monkeypatch.setattr(checksums, "INLINE_LIMIT_BYTES", 100)
 
 

@@ -1,4 +1,4 @@
-"""An account's library: what is in it, each filter, each order, page after page."""
+"""An account's library: its contents, each filter, each order, page after page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library costs stays bounded: texts, catching up, searches that take too long, plans."""
+"""The cost of a library stays bounded: texts, catching up, slow searches, plans."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ask(http: Http, bearer: Callable[[UUID], dict[str, str]], owner: AccountId) 
 
 
 async def fill(database: Database, gallery_id: UUID, told: Sequence[Mapping[str, Any]]) -> list[UUID]:
-    """A gallery that has no owner yet, if it was not there."""
+    """Inserts items into a gallery, which has no owner if it is new."""
     statement = "INSERT INTO contents (gallery_id) VALUES ($1) ON CONFLICT DO NOTHING"
     await database.hot.execute(statement, gallery_id)
     ids = [new_id() for _ in told]
@@ -150,7 +150,7 @@ async def test_marks_are_set_by_any_statement_and_taken_off_what_belongs_to_nobo
     await database.hot.execute("INSERT INTO accounts (id) VALUES ($1)", owner)
     statement = "UPDATE contents SET owner_id = $2 WHERE gallery_id = $1"
     await database.hot.execute(statement, claimed, owner)
-    # As the migration leaves it.
+    # The state after the migration.
     await database.hot.execute(
         "UPDATE contents SET library_after = $2 WHERE gallery_id = $1", anonymous, UUID(int=0)
     )
@@ -232,7 +232,7 @@ async def test_a_sample_tells_how_common_a_text_is(database: Database, owner: Ac
     ):
         estimate = await queries.estimate(owner, grams_of(words), words=words)
         assert estimate is not None
-        # About 375 are looked at: three standard deviations, generously.
+        # About 375 are sampled: three standard deviations, generously.
         assert abs(estimate.matching - truth) <= 200, words
         assert estimate.rarest >= estimate.matching
     assert await queries.estimate(AccountId(new_id()), ["eve"], words=["every"]) is None
@@ -240,7 +240,7 @@ async def test_a_sample_tells_how_common_a_text_is(database: Database, owner: Ac
 
 @pytest.mark.parametrize("order", list(Order))
 async def test_the_statements_of_a_search_use_indexes(database: Database, order: Order) -> None:
-    """Whatever the tables hold: nothing is read from end to end."""
+    """Whatever the tables contain, none is read from end to end."""
     queries = LibraryQueries(database)
     statements = [
         library._ASKED,

@@ -61,7 +61,7 @@ _filters: dict[str, st.SearchStrategy[Any]] = {
     "circle": circles,
     "box": boxes,
 }
-# Two at most: hardly anything has passed all of them.
+# At most two: hardly any item passes all of them.
 asked = st.sets(st.sampled_from(sorted(_filters)), max_size=2).flatmap(
     lambda names: st.fixed_dictionaries({name: _filters[name] for name in sorted(names)})
 )
@@ -81,7 +81,7 @@ uploads = st.fixed_dictionaries(
 
 
 def fold(written: str) -> str:
-    """As people compare what they see: no case, no accents."""
+    """Returns the text without case and accents."""
     bare = "".join(
         one
         for one in unicodedata.normalize("NFKD", written)
@@ -140,7 +140,7 @@ def in_box(place: tuple[float, float] | None, box: Box) -> bool:
 
 
 def in_circle(place: tuple[float, float] | None, circle: Circle) -> bool:
-    """By the angle between two vectors, which is another formula than the one under test."""
+    """Computed by the angle between two vectors, which is another formula than the tested one."""
     if place is None:
         return False
     one, other = _vector(*place), _vector(circle.latitude, circle.longitude)
@@ -159,7 +159,7 @@ def _cross(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, float, fl
 
 
 class Side:
-    """What all runs of the machine share: a loop and a database."""
+    """The parts shared by all runs of the machine: a loop and a database."""
 
     def __init__(self, url: str) -> None:
         self.loop = asyncio.new_event_loop()
@@ -168,7 +168,7 @@ class Side:
         self.run(self.database.start())
 
     def note(self, told: Mapping[str, Any], found: int, *, of: int) -> None:
-        """A search that found some items and not all."""
+        """Record a search that found some items and not all."""
         if 0 < found < of:
             self.found_some.update(list(told))
 
@@ -201,7 +201,7 @@ class LibraryMachine(RuleBasedStateMachine):
         self.side.run(claimed())
 
     def _one(self, choice: int) -> Known | None:
-        """One of them, the same for the same choice."""
+        """Returns one of the items, the same for the same choice."""
         return (
             sorted(self.items.values(), key=lambda item: item.id)[choice % len(self.items)]
             if (self.items)
@@ -210,7 +210,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @initialize(first=st.lists(uploads, min_size=6, max_size=10))
     def begin(self, first: list[dict[str, Any]]) -> None:
-        """So that searches have something to find from the start."""
+        """Add items, so that searches find something from the start."""
         self.upload(0, first)
 
     @rule(gallery=st.integers(0, 3), uploads=st.lists(uploads, min_size=4, max_size=10))
@@ -338,7 +338,7 @@ class LibraryMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
 @pytest.mark.timeout(300)
 def test_a_library_is_what_a_list_would_be(url: str, monkeypatch: pytest.MonkeyPatch, examples: int) -> None:
-    # So that few items go through every way of looking for them.
+    # With these limits a few items use every way of searching.
     monkeypatch.setattr(search_library, "SHORT_LIST", 4)
     monkeypatch.setattr(search_library, "MAX_CANDIDATES", 6)
     monkeypatch.setattr(search_library, "WINDOWS", (3, 5))

@@ -34,7 +34,7 @@ def tick(clock: Clock) -> JanitorTick:
 
 
 async def rows_of(database: Database, gallery: Gallery) -> dict[str, int]:
-    """How many rows each table holds of a gallery."""
+    """Returns how many rows each table has of a gallery."""
     counts = {
         table: await database.hot.fetchval(
             f"SELECT count(*) FROM {table} WHERE gallery_id = $1",

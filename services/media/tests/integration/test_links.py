@@ -1,4 +1,4 @@
-"""Expiring links: to the second, for whom the tier allows them, gone with what they lead to."""
+"""Expiring links: exact to the second, only with a tier that allows them, deleted with their item."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def owner_id() -> UUID:
 
 @pytest.fixture
 async def owned(make_gallery: Callable[..., Gallery], owner_id: UUID, tell: Teller, clock: Clock) -> Gallery:
-    """Of an account whose tier has links."""
+    """Returns a gallery of an account whose tier has links."""
     await tell(AccountCreated(account_id=owner_id, tier="Enterprise", created_at=clock()))
     return make_gallery(owner_id=owner_id, expires_at=None)
 
 
 @pytest.fixture
 def client(http: Http, worker: Worker, published: Publications) -> Client:
-    """What it uploads is ready: until then a link leads nowhere."""
+    """Returns a client whose uploads are processed: until then a link leads nowhere."""
 
     class Patient(Client):
         async def upload(self, gallery: Gallery, body: bytes, **declared: Any) -> dict[str, Any]:
@@ -130,7 +130,7 @@ async def test_a_link_brings_the_original_to_anyone(
 
 
 class Standing:
-    """A clock that stands where it is put."""
+    """A clock that shows a fixed time."""
 
     def __init__(self, at: datetime) -> None:
         self.at = at
@@ -143,14 +143,14 @@ class Standing:
 def at(
     deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> Callable[[datetime], Http]:
-    """`at(instant)`: the app at that instant."""
+    """`at(instant)` returns the app at that instant."""
     return lambda instant: Http(
         build_app(replace(deps, clock=Standing(instant)), make_settings(), make_rendition)
     )
 
 
 def end_of(url: str) -> int:
-    """When the local store stops taking a signed URL, in seconds since 1970."""
+    """Returns when the local store stops accepting a signed URL, in seconds since 1970."""
     return int(parse_qs(urlsplit(url).query)["expires"][0])
 
 
@@ -177,7 +177,7 @@ async def test_what_a_long_link_leads_to_is_signed_for_ten_minutes_only(
     made = (await make(http, owned, item["id"], 30_000)).json
     begun = datetime.fromisoformat(made["created_at"])
     followed = await follow(at(begun + timedelta(seconds=100.5)), made["link"])
-    # A link that is revoked must not live on in what it led to.
+    # The URL must not outlive a revoked link for long.
     assert end_of(followed.headers["location"]) == begun.timestamp() + 100 + 600
 
 

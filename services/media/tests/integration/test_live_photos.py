@@ -121,7 +121,7 @@ async def test_only_a_picture_and_a_film_of_one_gallery_are_a_pair(
     assert {row["live_id"] for row in rows} == {"AAAA-1-LIVE", "OTHER-2-LIVE"}
     assert {row["live_partner_id"] for row in rows} == {None}
 
-    # A duplicate takes the partner nobody else has; the other copy stays alone.
+    # A duplicate is paired with the partner that is still alone; the other copy stays alone.
     film = await upload(client, gallery, halves["film"], FILM)
     await worker.process(redelivered((await published("UploadCompleted"))[-1]))
     named = await database.hot.fetch("SELECT live_partner_id FROM items WHERE live_partner_id IS NOT NULL")

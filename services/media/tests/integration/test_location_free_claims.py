@@ -37,7 +37,7 @@ async def copies(deps: Dependencies) -> AsyncIterator[GpsFreeCopies]:
 
 @pytest.fixture
 async def items(client: Client, gallery: Gallery, database: Database) -> list[MediaId]:
-    """Ready items, one more than are copied at once."""
+    """Returns ready items, one more than are copied at once."""
     uploaded: list[dict[str, Any]] = [await client.upload(gallery, PLACED) for _ in range(AT_ONCE + 1)]
     await database.hot.execute("UPDATE items SET status = 'ready', kind = 'image', width = 64, height = 48")
     return [MediaId(UUID(item["id"])) for item in uploaded]
@@ -86,7 +86,7 @@ async def test_a_photographs_copy_is_made_by_somebody_else_two_minutes_after_its
         await copies(items[0], GalleryId(gallery.id))
     monkeypatch.setattr(gps_free, "PATIENCE_S", 20.0)
     clock.pass_by(timedelta(minutes=2))
-    somebody_else = build_copies(deps)  # not who may still be at the end of its patience
+    somebody_else = build_copies(deps)  # another process, whose timeout has not begun
     assert (await somebody_else(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
 
@@ -104,7 +104,7 @@ async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_gi
     async def killed(_: RangedSource) -> tuple[Patch, ...]:
         nonlocal begun
         begun += 1
-        clock.pass_by(timedelta(minutes=5))  # it had stalled: longer than its claim was held
+        clock.pass_by(timedelta(minutes=5))  # it had stalled for longer than its lease
         raise DecoderKilled("ended with -9")
 
     unwell = build_copies(deps, killed)

@@ -1,4 +1,4 @@
-"""The migrations make exactly what the models say, and can be taken back."""
+"""The migrations create exactly the tables of the models, and can be reverted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kappi_contracts.rendition_formats import OUTPUT_FORMATS
 
 
 async def test_models_and_migrations_agree(url: str) -> None:
-    # Raises when a migration would still have something to do.
+    # Raises if another migration would be needed.
     await asyncio.to_thread(command.check, alembic_config("kappi_media", url))
 
 

@@ -54,7 +54,7 @@ Deliver = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def owner(tell: Teller, clock: Clock) -> UUID:
-    """An account whose tier has links."""
+    """Returns an account whose tier has links."""
     owner_id = new_id()
     await tell(AccountCreated(account_id=owner_id, tier="Enterprise", created_at=clock()))
     return owner_id
@@ -67,13 +67,13 @@ def home(make_gallery: Callable[..., Gallery], owner: UUID) -> Gallery:
 
 @pytest.fixture
 def album(make_gallery: Callable[..., Gallery], owner: UUID) -> Gallery:
-    """This service has not heard of it: it holds nothing yet."""
+    """Returns a gallery without any record in this service: it holds nothing yet."""
     return make_gallery(owner_id=owner, code="a2bm", expires_at=None)
 
 
 @pytest.fixture
 def ready(client: Client, worker: Worker, published: Publications) -> Ready:
-    """`await ready(gallery)`: the id of an item that was processed."""
+    """`await ready(gallery)` returns the id of an item that was processed."""
 
     async def upload(gallery: Gallery, body: bytes = PHOTO, **declared: Any) -> str:
         item = await client.upload(gallery, body, **declared)
@@ -87,7 +87,7 @@ def ready(client: Client, worker: Worker, published: Publications) -> Ready:
 def move(
     http: Http, bearer: Callable[[UUID], dict[str, str]], owner: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> Move:
-    """`await move(gallery, id, …)`: asked for, not waited for."""
+    """`await move(gallery, id, …)` requests a move and does not wait for it."""
     monkeypatch.setattr(move_items, "WAIT_S", 0.0)
 
     async def asked(to: Gallery, *ids: str, key: str | None = None) -> Answer:
@@ -105,7 +105,7 @@ def mover(deps: Dependencies) -> Mover:
 
 @pytest.fixture
 def deliver(mover: Mover, database: Database) -> Deliver:
-    """All moves that were asked for are done."""
+    """Carries out all requested moves."""
 
     async def nothing_is_pending() -> None:
         assert await database.hot.fetchval("SELECT count(*) FROM moves WHERE done_at IS NULL") == 0
@@ -129,7 +129,7 @@ async def running(*movers: Mover) -> AsyncIterator[None]:
 
 
 def outcome(answer: Answer) -> tuple[str, ...]:
-    """Of the one item that was to be moved."""
+    """Returns the outcome of the one moved item."""
     assert answer.status == 200, answer.body
     (result,) = answer.json["results"]
     return tuple(result[name] for name in ("status", "code") if name in result)
@@ -140,7 +140,7 @@ async def pending_moves(database: Database) -> int:
 
 
 async def bulk_tag(http: Http, headers: dict[str, str], ids: list[str]) -> None:
-    """All of them are there, wherever they are at the moment."""
+    """Tags the items; all of them must exist, in any gallery."""
     body = {"ids": ids, "action": "tag", "tags": ["moving"]}
     answer = await http("POST", "/v1/media/bulk", headers=headers, body=body)
     assert answer.status == 200, answer.body
@@ -166,7 +166,7 @@ async def shown(client: Client, gallery: Gallery) -> tuple[list[str], int]:
 
 
 def stored(item: Any) -> dict[str, str]:
-    """URLs of what lies in the store, by size or "original"."""
+    """Returns the URLs of stored objects, by size or "original"."""
     urls = {name: signed["url"] for name, signed in item["renditions"].items()}
     urls["original"] = item["original"]["url"]
     return {name: url for name, url in urls.items() if "/v1/media/" not in url}
@@ -211,7 +211,7 @@ async def test_an_item_moves_with_all_that_belongs_to_it(
     assert {name: value for name, value in after.items() if name not in changing} == {
         name: value for name, value in before.items() if name not in changing
     }
-    # What was handed out before leads on to the same bytes.
+    # URLs that were issued before lead to the same bytes.
     assert stored(after).keys() == stored(before).keys() == {"original", "400"}
     for name, new in stored(after).items():
         assert new != stored(before)[name]
@@ -278,7 +278,7 @@ async def test_there_and_back_again_uses_no_folder_twice(
     assert await shown(client, album) == ([], 0)
     left = [(UUID(one.data["gallery_id"]), one.data["folder"]) for one in await published("ObjectsUnused")]
     assert len(set(left)) == 4
-    # What the janitor does with them.
+    # This is what the janitor does with them.
     for gallery_id, folder in left:
         await store.delete_versions_page(folder_prefix(gallery_id, UUID(media_id), folder))
     item = await look(http, home, media_id)
@@ -459,7 +459,7 @@ async def test_a_switch_waits_for_what_ends_its_move(
     monkeypatch: pytest.MonkeyPatch,
     meanwhile: str,
 ) -> None:
-    """Whichever is first: no folder that an item is in is told unused."""
+    """In either order, no folder that contains an item is published as unused."""
     third = make_gallery(owner_id=owner, code="t2rd", expires_at=None)
     media_id = await ready(home)
     await move(album, media_id)
@@ -599,7 +599,7 @@ async def test_a_store_that_is_away_is_tried_again(
         assert store.refusals > 1
 
     monkeypatch.setattr(moving, "FIRST_PAUSE", timedelta(0))
-    monkeypatch.setattr(moving, "ATTEMPTS", 1_000_000)  # however long this test is kept waiting
+    monkeypatch.setattr(moving, "ATTEMPTS", 1_000_000)  # however long this test has to wait
 
     async def is_moved() -> None:
         assert await shown(client, album) == ([media_id], 1)
@@ -720,7 +720,7 @@ async def test_what_is_made_for_the_old_place_is_not_shown_in_the_new_one(
     media_id = await ready(home)
 
     class Slow:
-        """Renders once the item has moved there and back."""
+        """Renders after the item has moved there and back."""
 
         async def render(self, *args: Any, **more: Any) -> Any:
             for gallery in (album, home):
@@ -747,7 +747,7 @@ async def test_a_link_that_is_made_while_its_item_moves_leads_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     media_id = await ready(home)
-    # What the gallery's viewers get is known: no lock of the gallery is taken for that.
+    # The gallery's variant is already recorded, so the gallery is not locked for it.
     await http("POST", f"/v1/media/{media_id}/links", grant=home.grant(), body={"valid_for": 300})
     await move(album, media_id)
 
@@ -814,7 +814,7 @@ async def test_what_an_account_moves_is_bounded(
     monkeypatch.setattr(move_items, "LEFT_BYTES", 0)
     monkeypatch.setattr(move_items, "LEAST_BYTES", 0)
     monkeypatch.setattr(move_items, "LEFT_PER_USED_BYTE", 1)
-    # As much as the account uses is waiting to be removed.
+    # As many bytes as the account uses wait to be removed.
     assert outcome(await move(home, first)) == ("refused", "too_many_moves")
     monkeypatch.setattr(move_items, "KEPT_FOR", timedelta(0))
     assert outcome(await move(home, first)) == ("pending",)

@@ -40,7 +40,7 @@ MIB = 1 << 20
 THRESHOLD = 6 * MIB
 JPEG = encode(quadrants(64, 48), "JPEG")
 FILE = JPEG + bytes(range(256)) * (11 * MIB // 256)
-"""Three parts on a slow line: 5 MiB, 5 MiB and the rest."""
+"""Three parts with `slow`: 5 MiB, 5 MiB and the rest."""
 
 Publications = Callable[..., Awaitable[list[Published]]]
 StorePlace = tuple[ObjectStore, UrlSigner]
@@ -98,7 +98,7 @@ def large(body: bytes = FILE, **more: Any) -> dict[str, Any]:
 
 
 class Sender:
-    """An app that sends parts."""
+    """A client app that sends parts."""
 
     def __init__(self, http: Http, gallery: Gallery) -> None:
         self._http = http
@@ -136,7 +136,7 @@ class Sender:
         multipart = upload["multipart"]
         urls = {part["number"]: part for part in multipart["parts"]}
         if missing := [number for number in numbers if number not in urls]:
-            # A store that takes over five seconds to begin has the upload promised without them.
+            # If a store takes over five seconds to begin, the upload is reserved without parts.
             urls |= {part["number"]: part for part in (await self.sign(upload, *missing)).json["parts"]}
         size = multipart["part_size"]
         return [
@@ -254,7 +254,7 @@ async def test_part_urls_can_be_asked_for(sender: Sender) -> None:
     assert "expires_at" in signed.json
     renewed = {**upload, "multipart": {**upload["multipart"], "parts": signed.json["parts"]}}
     assert [answer.status for answer in await sender.send(renewed, 3, 1)] == [200, 200]
-    # One that is there may be sent again.
+    # An existing part may be sent again.
     assert [answer.status for answer in await sender.send(renewed, 3)] == [200]
 
 
@@ -449,7 +449,7 @@ async def test_a_store_that_is_still_clearing_up_after_joining(
     monkeypatch: pytest.MonkeyPatch,
     shown: str,
 ) -> None:
-    """Somebody else completes the upload at this moment: the object comes before the parts go."""
+    """Another call completes the upload at this time: the object appears before the parts disappear."""
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
     key = key_of(gallery, upload)
@@ -507,7 +507,9 @@ async def test_a_store_that_shows_neither_parts_nor_object_while_it_joins(
     monkeypatch: pytest.MonkeyPatch,
     published: Publications,
 ) -> None:
-    """Nobody is told to send everything again. The Versity gateway is one, for as long as copying takes."""
+    """No client is told to send everything again. The Versity gateway does this for the duration of
+    copying.
+    """
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
     join, listed, joining, may_join = (
@@ -549,7 +551,7 @@ async def test_a_store_that_shows_neither_parts_nor_object_while_it_joins(
 async def test_a_join_that_waits_for_its_turn_is_still_known_to_go_on(
     sender: Sender, store: TroubledStore, clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long it takes, nobody who looks is told that the parts are lost."""
+    """However long it takes, no answer says that the parts are lost."""
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
     join, joining, may_join = store.complete_multipart, asyncio.Event(), asyncio.Event()
@@ -610,7 +612,7 @@ async def test_many_who_wait_for_one_join_keep_nobody_else_out(
     monkeypatch: pytest.MonkeyPatch,
     published: Publications,
 ) -> None:
-    """A store joins a few uploads at once, and goes on with one that nobody waits for any more."""
+    """A store joins a few uploads at once, and continues with one for which no caller waits."""
     slow, other = await sender.begin(), await sender.begin()
     for upload in (slow, other):
         await sender.send(upload, 1, 2, 3)
@@ -682,7 +684,7 @@ async def test_an_aborted_upload_takes_no_parts(
     assert (await http("DELETE", path, grant=gallery.grant())).status == 204
     with pytest.raises(MultipartMissing):
         await store.list_parts(key_of(gallery, upload), upload_id=multipart_id)
-    # A small one: a store may hang up on a large one before it can be heard.
+    # A small part: a store may close the connection of a large one before its answer can be read.
     late = place[1].sign_part(
         key_of(gallery, upload),
         upload_id=multipart_id,
@@ -703,7 +705,7 @@ async def test_an_abort_while_the_store_is_away_is_an_abort(
     upload = await sender.begin()
     store.down = True
     assert (await http("DELETE", f"/v1/uploads/{upload['id']}", grant=gallery.grant())).status == 204
-    # Its parts go with the prefix, which the event has the janitor empty.
+    # Its parts are removed with the prefix, which the janitor empties because of the event.
     assert [event.topic for event in await published()] == ["MediaDeleted"]
 
 

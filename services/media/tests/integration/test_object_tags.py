@@ -1,4 +1,4 @@
-"""Facts written on the originals themselves: shown before the worker comes, written when it has been."""
+"""Facts in tags of the originals: shown before the worker has processed them, written afterwards."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Publications = Callable[..., Awaitable[list[Published]]]
 
 
 class SlowStore(TroubledStore):
-    """Whose tags come when they may, and are counted. refused: keys it refuses to tell tags of."""
+    """A store whose tags can be delayed, and are counted. refused: keys whose tags it refuses."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
@@ -82,7 +82,7 @@ def facts(deps: Dependencies, make_settings: Callable[..., MediaSettings]) -> Fa
 
 @pytest.fixture
 async def on_read(facts: FactsFromTags) -> AsyncIterator[FactsOnRead]:
-    """As patient as a test on a busy machine has to be."""
+    """Waits long enough for a busy machine."""
     on_read = FactsOnRead(facts, timeout=timedelta(seconds=30))
     yield on_read
     await on_read.close()
@@ -113,7 +113,7 @@ async def test_a_page_shows_what_the_tags_say_on_its_first_read(
     await store.set_tags(key_of(gallery, item), tags_of(PHOTO) | {"team": "travel"})
     (shown,) = (await client.view(gallery)).json["items"]
     assert seen(shown) == ("image", "processing", 4032, 3024, None)
-    # Nobody is told: it is the worker's word that counts.
+    # Nothing is published, because only the worker's result counts.
     assert [event.topic for event in await published()] == ["UploadCompleted"]
 
 
@@ -233,7 +233,7 @@ async def test_the_store_is_asked_once_however_many_read(
     pages = await asyncio.gather(*(client.view(gallery, f"limit={number}") for number in range(1, 20)))
     assert {page.status for page in pages} == {200}
     assert store.looks == 3
-    # Each change of the gallery builds its page anew.
+    # Each change of the gallery builds its page again.
     for number in range(3):
         await client.http(
             "PATCH", f"/v1/media/{items[0]['id']}", grant=gallery.grant(), body={"caption": str(number)}
@@ -279,7 +279,7 @@ async def test_a_reader_does_not_wait_for_a_slow_store(
     assert seen(shown) == ("image", "processing", None, None, None)
     store.open.set()
 
-    # The look goes on by itself, and the next reader has it.
+    # The look-up continues by itself, and the next reader gets its result.
     async def filled() -> None:
         (shown,) = (await client.view(gallery)).json["items"]
         assert seen(shown) == ("image", "processing", 4032, 3024, None)
@@ -343,7 +343,7 @@ async def test_a_tick_fills_what_nobody_read(
         record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=7, hours=7), origin="operator"))
     )
     assert store.looks == 0, "so old an item is left to the command"
-    # An upload in parts may be completed days after it was promised.
+    # An upload in parts may be completed days after it was reserved.
     await processor.process(
         record(JanitorTick(schedule="hourly", at=clock() + timedelta(days=6), origin="operator"))
     )

@@ -1,4 +1,4 @@
-"""Every endpoint is described: in words, with its problem codes, with an example that is true."""
+"""Every endpoint is described: in words, with its problem codes, with a valid example."""
 
 from __future__ import annotations
 

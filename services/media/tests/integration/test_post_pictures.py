@@ -1,4 +1,4 @@
-"""Pictures of posts: stored as they came, shown as a JPEG, charged to the author, gone with the post."""
+"""Pictures of posts: stored unchanged, shown as a JPEG, charged to the author, deleted with the post."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def app(
     make_rendition: MakeRendition,
     decoding: Renderer,
 ) -> Callable[..., Http]:
-    """`app(decoding=…, post_picture_bytes=…)`."""
+    """`app(decoding=…, post_picture_bytes=…)` returns the app with these settings."""
 
     def make(decoding: Any = decoding, **changed: Any) -> Http:
         settings = make_settings(**changed)
@@ -84,7 +84,7 @@ async def image(http: Http, post_id: UUID, **headers: str) -> Any:
 
 
 async def charged(database: Database, account_id: UUID) -> tuple[int, int]:
-    """Reserved and used bytes."""
+    """Returns the reserved and used bytes."""
     row = await database.hot.fetchrow(
         "SELECT reserved_bytes, used_bytes FROM accounts WHERE id = $1", account_id
     )
@@ -180,7 +180,7 @@ async def test_one_that_is_too_large(
 
 @pytest.fixture
 def allow(tell: Teller, author_id: UUID, clock: Clock) -> Callable[..., Awaitable[None]]:
-    """`await allow(quota_bytes=…)`: what the author's tier allows."""
+    """`await allow(quota_bytes=…)` sets the rules of the author's tier."""
 
     async def set_tier(*, quota_bytes: int | None = None, max_file_bytes: int = 1 << 30) -> None:
         tier = TierChanged(
@@ -263,7 +263,9 @@ async def test_what_could_not_be_cleaned_up_is_by_the_end_of_the_post(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A refused picture whose objects the store would not delete: not a word that nothing is kept."""
+    """The store does not delete the objects of a refused picture: the answer must not say that nothing is
+    kept.
+    """
 
     async def unwilling(_: object) -> None:
         raise StorageUnavailable("down for a test")
@@ -278,7 +280,7 @@ async def test_what_could_not_be_cleaned_up_is_by_the_end_of_the_post(
 
 
 class Failing:
-    """A decoder that fails where one is told to."""
+    """A decoder that fails on request."""
 
     def __init__(self, inner: Renderer, *, probe: Exception | None = None, render: Exception | None = None):
         self._inner = inner
@@ -338,7 +340,7 @@ async def test_too_many_at_once_wait_and_then_are_turned_away(
 
 
 class TestOfItems:
-    """Pictures that the author's items show."""
+    """Pictures of the author's own items."""
 
     @pytest.fixture
     def gallery(self, make_gallery: Callable[..., Gallery], author_id: UUID) -> Gallery:
@@ -348,7 +350,7 @@ class TestOfItems:
     def item(
         self, http: Http, gallery: Gallery, published: Publications, worker: Any
     ) -> Callable[..., Awaitable[UUID]]:
-        """`await item(body, …)`: a ready item of the author's."""
+        """`await item(body, …)` returns a ready item of the author's."""
 
         async def make(body: bytes = PNG, content_type: str = "image/png") -> UUID:
             made = await Client(http).upload(gallery, body, content_type=content_type)
@@ -377,7 +379,7 @@ class TestOfItems:
         shown = await image(http, post_id)
         assert Image.open(io.BytesIO(shown.body)).size == (600, 600)
         assert await charged(database, author_id) == (0, before[1] + len(shown.body))
-        # A post is a publication of its own: its picture stays when the item goes (ADR-0022).
+        # A post is a publication of its own: its picture stays when the item is deleted (ADR-0022).
         gone = await http("DELETE", f"/v1/media/{media_id}", grant=gallery.grant())
         assert (gone.status, (await image(http, post_id)).body) == (204, shown.body)
 
@@ -421,7 +423,7 @@ class TestOfItems:
 
 
 class TestPostDeleted:
-    """The consumer that ends a picture."""
+    """The consumer that removes a picture."""
 
     @pytest.fixture
     def end(self, tell: Teller, author_id: UUID, clock: Clock) -> Callable[[UUID], Awaitable[None]]:

@@ -1,4 +1,4 @@
-"""What an address, and an anonymous gallery, may have promised and not completed."""
+"""The number of open reservations of an address, and of an anonymous gallery."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIZE = len(JPEG)
 NO_PICTURE = b"MZ" + bytes(SIZE - 2)
 ROOM = 100 << 20
 STILL_COUNTED = timedelta(minutes=30)
-"""Two lives of a signed URL."""
+"""Two lifetimes of a signed URL."""
 
 GalleryMaker = Callable[..., Gallery]
 
@@ -56,8 +56,9 @@ async def abort(http: Http, gallery: Gallery, promised: Any) -> None:
 
 
 async def open_now(database: Database, holder: UUID | None = None) -> tuple[int, int]:
-    """Files and bytes that count for a gallery, or for the one address there is, after making sure that all
-    budgets are the sums they should be."""
+    """Returns the files and bytes that count for a gallery, or for the only address, and checks that all
+    budgets are the correct sums.
+    """
     kept = await database.hot.fetch("SELECT holder, files, bytes FROM promise_budgets WHERE files > 0")
     summed = await database.hot.fetch(
         """
@@ -92,7 +93,7 @@ def tight(make_http: Callable[..., Http]) -> Http:
 
 @pytest.fixture
 def tick(deps: Dependencies, make_settings: Callable[..., MediaSettings], clock: Clock, record: Any) -> Any:
-    """`await tick()`: what the service does on one, all of it."""
+    """`await tick()` runs everything that the service does on a tick."""
 
     async def tick() -> None:
         on_tick = handlers(deps.outbox, on_tick_first=tick_steps(deps, make_settings()))["JanitorTick"]
@@ -113,7 +114,7 @@ async def test_a_gallery_has_so_much_open_and_says_what(
         assert told in refused.json["detail"]
     assert await open_now(database, gallery.id) == (2, 2 * SIZE)
     assert await database.hot.fetchval("SELECT count(*) FROM uploads") == 2
-    # From another address, it is the same gallery.
+    # From another address it is the same gallery.
     assert (await ask(tight, gallery, file(), file(), client="192.0.2.2")).code == "too_much_promised"
     assert (await ask(tight, gallery, file())).status == 201
     assert (await ask(tight, make_gallery(), file())).status == 201
@@ -129,7 +130,7 @@ async def test_an_address_has_so_much_open_in_all_galleries(
     assert "this address" in refused.json["detail"]
     assert await open_now(database) == (4, 4 * SIZE)
     assert (await ask(tight, make_gallery(), file(), file(), client="192.0.2.2")).status == 201
-    # An account's gallery counts for its quota instead.
+    # An account's gallery counts against its quota instead.
     owned = make_gallery(owner_id=new_id(), expires_at=None)
     assert (await ask(tight, owned, *[file()] * 10)).status == 201
 
@@ -140,7 +141,7 @@ async def test_bytes_count_as_files_do(make_http: Callable[..., Http], gallery: 
     assert (await ask(http, gallery, file(9 * SIZE))).status == 201
     assert (await ask(http, gallery, file(SIZE + 1))).code == "too_much_promised"
     assert (await ask(http, gallery, file(SIZE))).status == 201
-    # What can never pass is not to be tried again.
+    # A batch that can never pass has no Retry-After.
     alone = await ask(http, gallery, file(10 * SIZE + 1))
     assert alone.code == "too_much_promised"
     assert "retry-after" not in alone.headers
@@ -207,7 +208,7 @@ async def test_what_is_abandoned_counts_until_it_is_swept(
     await Client(tight).put(uploads[0], JPEG)
     await abort(tight, gallery, uploads[1])
     clock.pass_by(timedelta(hours=25))
-    # Its bytes lie in the store until then.
+    # Its bytes are in the store until then.
     assert (await ask(tight, gallery, *[file()] * 2)).code == "too_much_promised"
     assert await open_now(database) == (2, 2 * SIZE), "the aborted one is free by now"
     for _ in range(2):
@@ -322,7 +323,7 @@ async def test_many_at_once_fill_a_budget_exactly(
     assert sum(outcomes.values()) == 600
     assert outcomes["refused"] > 0
 
-    # Files one by one until nothing passes: then all budgets are full to the file, and none is beyond it.
+    # Files one by one until all are refused: then all budgets are full to the file, and none is exceeded.
     for number, gallery in enumerate(galleries):
         await asyncio.gather(
             *(ask(http, gallery, file(), client=f"192.0.2.{number % 2}") for _ in range(room))
@@ -342,7 +343,7 @@ async def test_many_at_once_fill_a_budget_exactly(
 async def test_first_batches_at_once_of_new_galleries_are_counted_exactly(
     tight: Http, make_gallery: GalleryMaker, database: Database
 ) -> None:
-    """Their budgets come into being while others do."""
+    """Their budgets are inserted while others are."""
     for number in range(20):
         galleries = [make_gallery() for _ in range(4)]
         client = f"198.51.100.{number}"

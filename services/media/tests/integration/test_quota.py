@@ -1,4 +1,4 @@
-"""What an account is charged for: never over its quota, never stuck below it."""
+"""The bytes an account is charged for: never above its quota, and never too many for what it holds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def owned(make_gallery: Callable[..., Gallery], owner_id: UUID) -> Gallery:
 
 @pytest.fixture
 def allow(tell: Teller, owner_id: UUID, clock: Clock) -> Callable[..., Awaitable[None]]:
-    """`await allow(bytes)`: the account's quota from now on."""
+    """`await allow(bytes)` sets the account's quota."""
     sequence = 0
 
     async def set_quota(quota_bytes: int | None) -> None:
@@ -71,7 +71,7 @@ def allow(tell: Teller, owner_id: UUID, clock: Clock) -> Callable[..., Awaitable
 
 
 async def charged(database: Database, owner_id: UUID) -> tuple[int, int]:
-    """Reserved and used bytes of an account, after making sure that they are the sums they should be."""
+    """Returns the reserved and used bytes of an account, and checks that they are the correct sums."""
     kept = await database.hot.fetchrow(
         "SELECT reserved_bytes, used_bytes FROM accounts WHERE id = $1", owner_id
     )
@@ -159,7 +159,7 @@ async def test_a_batch_beyond_the_quota_is_refused_as_a_whole(
         assert (answer.status, answer.code) == (403, "quota_exceeded")
         assert str(3 * SIZE) in answer.json["detail"]
     assert await charged(database, owner_id) == (2 * SIZE, 0)
-    # What was refused did not use the key up.
+    # A refused call does not use up the key.
     assert (await ask(http, owned, file(), key="a-key-for-this")).status == 201
     assert (await ask(http, owned, file(1))).code == "quota_exceeded"
     await allow(3 * SIZE + 1)
@@ -207,7 +207,7 @@ async def test_two_thousand_uploads_at_once_fill_the_quota_exactly(
     room = 600
     quota = room * SIZE
     await allow(quota)
-    # Any moment above the quota would be an error of the statement that caused it, and a 500 below.
+    # Exceeding the quota at any time would be an error of the causing statement, and a 500 below.
     await database.hot.execute(
         f"ALTER TABLE accounts ADD CONSTRAINT never_over CHECK (reserved_bytes + used_bytes <= {quota})"
     )
@@ -257,7 +257,7 @@ async def test_two_thousand_uploads_at_once_fill_the_quota_exactly(
     clock.pass_by(timedelta(hours=25))
     await tell(JanitorTick(schedule="hourly", at=clock(), origin="timer"))
     assert await charged(database, owner_id) == (0, used)
-    # All that failed gave its room back, to the byte.
+    # All failed calls released their room, to the byte.
     left = quota - used
     assert (await ask(http, galleries[0], file(left + 1))).code == "quota_exceeded"
     assert (await ask(http, galleries[0], file(left))).status == 201
@@ -294,20 +294,20 @@ async def test_a_claim_moves_what_the_gallery_holds(
 
     for _ in range(2):
         await tell(claimed(gallery, owner_id, clock))
-        # Beyond the quota: what is there stays, what comes is refused.
+        # Above the quota: existing items stay, new ones are refused.
         assert await charged(database, owner_id) == (SIZE, 2 * SIZE)
     owned = gallery.of(owner_id)
     assert (await ask(http, owned, file(1))).code == "quota_exceeded"
     answer = await ask(http, gallery, file())
     assert (answer.status, answer.code) == (403, "gallery_key_wrong"), "its key is void"
-    # An upload from before the claim still ends well.
+    # An upload from before the claim can still be completed.
     await client.put(pending, JPEG)
     assert (await client.complete(gallery, pending["id"])).status == 200
     for media_id in (kept["id"], pending["media_id"]):
         await http("DELETE", f"/v1/media/{media_id}", grant=owned.grant())
     assert await charged(database, owner_id) == (0, SIZE)
     assert (await ask(http, owned, file())).status == 201
-    # Nothing of an account's changes hands again.
+    # A gallery with an owner never changes its owner.
     await tell(claimed(gallery, new_id(), clock))
     assert await charged(database, owner_id) == (SIZE, SIZE)
 
@@ -340,7 +340,7 @@ async def test_a_claim_amid_everything_else_counts_each_byte_once(
 ) -> None:
     http = make_http(max_in_flight=4_000)
     for _ in range(12):
-        # An account nobody told of yet: its row comes into being amid it all.
+        # An account without any event yet: its row is inserted meanwhile.
         gallery, owner_id = make_gallery(), new_id()
         uploads = (await ask(http, gallery, *([file()] * 24))).json["uploads"]
         for one in uploads[:12]:

@@ -1,4 +1,4 @@
-"""Every end an upload can come to, and what its owner is charged for afterwards: nothing, or the item."""
+"""All ends of an upload, and what its owner is charged for afterwards: nothing, or the item."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class _Infects:
 
 @dataclass
 class Scene:
-    """One gallery of an account, and whatever acts on it. parts: whether its files go up in parts."""
+    """One gallery of an account, and the callers that act on it. parts: whether its files are sent in
+    parts.
+    """
 
     gallery: Gallery
     http: Http
@@ -79,7 +81,7 @@ class Scene:
         assert answer.status == 200
 
     async def smuggle(self, promised: Any) -> None:
-        """The bytes, whatever was declared of them, into a store that knows no checksums."""
+        """Puts the bytes, whatever was declared, into a store without checksums."""
         self.store.forgets_checksums = True
         if "multipart" in promised:
             await self.put(promised)

@@ -1,4 +1,4 @@
-"""Renditions made on request: once, for everyone, in whatever weather."""
+"""Renditions made on request: once for all callers, also with failures."""
 
 from __future__ import annotations
 
@@ -56,8 +56,10 @@ Publications = Callable[..., Awaitable[list[Published]]]
 
 
 class Counting:
-    """A renderer that counts. go: to be set before it goes on. reject: as if no decoder took the file.
-    killed: as if the machine had no memory."""
+    """A renderer that counts. go: set to continue. reject: fail as if no decoder accepted the file.
+
+    killed: fail as if the machine had no memory.
+    """
 
     def __init__(self, inner: Renderer | None = None) -> None:
         self._inner = inner
@@ -101,7 +103,7 @@ Replica = Callable[..., Http]
 
 @pytest.fixture
 async def replica(deps: Dependencies, make_settings: Callable[..., MediaSettings]) -> AsyncIterator[Replica]:
-    """`replica(counting)`: one more process of the service, with a renderer of its own."""
+    """`replica(counting)` returns one more process of the service, with a renderer of its own."""
     makers = []
 
     def start(counting: Counting, bounds: WaitingBounds = DEFAULT_BOUNDS, **changed: Any) -> Http:
@@ -119,7 +121,7 @@ Ready = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 def ready(client: Client, worker: Worker, published: Publications) -> Ready:
-    """`await ready(gallery)`: the id of an item that was processed."""
+    """`await ready(gallery)` returns the id of an item that was processed."""
 
     async def upload(gallery: Gallery, body: bytes = SMALL, **declared: Any) -> str:
         item = await client.upload(gallery, body, **declared)
@@ -272,7 +274,7 @@ async def test_five_hundred_first_requests_make_one(
     http = replica(counting)
     answers = await asyncio.gather(*(ask(http, gallery, media_id, size, accept=accept) for _ in range(500)))
     assert {answer.status for answer in answers} == {302}
-    assert len({answer.headers["location"] for answer in answers}) <= 2  # a bucket may begin meanwhile
+    assert len({answer.headers["location"] for answer in answers}) <= 2  # a new bucket may begin meanwhile
     assert counting.asked == [made]
     again = await ask(http, gallery, media_id, size, accept=accept)
     assert again.status == 302
@@ -300,7 +302,7 @@ async def test_a_cover_in_each_format(
     assert (picture.format, picture.size) == (fmt.upper(), (400, 200))
     stored = await store.head(rendition_key(gallery.id, UUID(media_id), "400x200", fmt))
     assert stored.content_type == f"image/{fmt}"
-    # Only JPEGs are listed, and only they make a page another one.
+    # Only JPEGs are listed, and only they change a page.
     listed = (await look(http, gallery, media_id))["renditions"]
     assert set(listed) - {"200", "400", "2048"} == ({"400x200"} if fmt == "jpeg" else set())
     page = await client.view(gallery, if_none_match=version)
@@ -433,7 +435,7 @@ async def test_one_that_lost_its_claim_leaves_the_next_ones_alone(
     next_one.go.clear()
     first = asyncio.ensure_future(ask(replica(lost), gallery, media_id, 200))
     await eventually(lost.begun)
-    clock.pass_by(LEASE)  # as if it had stood still
+    clock.pass_by(LEASE)  # as if it had stopped
     second = asyncio.ensure_future(ask(replica(next_one), gallery, media_id, 200))
     await eventually(next_one.begun)
     claim = await database.hot.fetchrow("SELECT held_until, failure FROM rendition_claims")
@@ -509,7 +511,7 @@ async def test_what_ends_its_decoder_or_its_maker_is_not_tried_for_ever(
     counting.killed = True
     for _ in range(renditions.KILLS):
         assert (await ask(replica(counting), gallery, media_id, 200)).status == 503
-        if ended == "maker":  # before it could say so
+        if ended == "maker":  # before it could report it
             await database.hot.execute("UPDATE rendition_claims SET held_until = $1", clock() + LEASE)
         clock.pass_by(LEASE + renditions.REST)
     counting.killed = False
@@ -608,7 +610,7 @@ async def test_too_many_at_once_are_told_to_come_back(
 async def test_one_does_not_fill_the_queue_of_all(
     replica: Replica, make_gallery: Callable[..., Gallery], ready: Ready, same: str
 ) -> None:
-    """Many galleries of one client, or one gallery asked for by many clients."""
+    """Many galleries of one client, or one gallery requested by many clients."""
     theirs = make_gallery()
     others = make_gallery() if same == "client" else theirs
     mine = make_gallery()

@@ -1,4 +1,4 @@
-"""Originals scanned by a real clamd, with a database of two signatures of our own."""
+"""Originals scanned by a real clamd, with a database of two own signatures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from kappi_media.testing.troubled_store import TroubledStore
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 MARK = b"KAPPI-TEST-SIGNATURE-1xx"
-# The mark stands in a comment of its own, where nothing of the picture is.
+# The mark is in a comment of its own, which is no part of the picture.
 MARKED = JPEG[:2] + b"\xff\xfe\x00\x1a" + MARK + JPEG[2:]
 KNOWN = encode(quadrants(48, 64), "PNG")
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -44,7 +44,7 @@ Scanned = Callable[..., Worker]
 
 @pytest.fixture(scope="module")
 def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedProcess]:
-    """Running, at `<folder of its log>/s`."""
+    """Runs clamd at `<folder of its log>/s`."""
     program = require_program("clamd")
     home = tmp_path_factory.mktemp("c")
     database = home / "db"
@@ -77,7 +77,7 @@ def settings(make_settings: Callable[..., MediaSettings], clamd: ManagedProcess)
 
 @pytest.fixture
 def scanning(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDeadLetters) -> Scanned:
-    """`scanning(settings)`: the worker, as these settings make it."""
+    """`scanning(settings)` returns the worker with these settings."""
 
     def make(settings: MediaSettings) -> Worker:
         process = build_worker(deps, renderer, concurrency=4, scan=build_scan(deps, settings))
@@ -88,7 +88,7 @@ def scanning(deps: Dependencies, renderer: Renderer, dead_letters: RecordingDead
 
 @pytest.fixture
 def client(make_http: Callable[..., Http]) -> Client:
-    """Of a service that has a scanner."""
+    """Returns a client of a service with a scanner."""
     return Client(make_http(clamd_address="/nowhere"))
 
 
@@ -157,7 +157,7 @@ async def test_what_is_larger_than_clamd_takes(
     deps: Dependencies, make_settings: Any, clamd: ManagedProcess
 ) -> None:
     body = JPEG + bytes(STREAM_MAX_BYTES)
-    for max_bytes in (100 << 20, STREAM_MAX_BYTES):  # clamd itself says so; nothing is sent
+    for max_bytes in (100 << 20, STREAM_MAX_BYTES):  # clamd itself refuses it; nothing is sent
         told = {"clamd_address": str(clamd.log.parent / "s"), "clamd_max_bytes": max_bytes}
         await scan(deps, make_settings(**told, clamd_oversize="pass"), body)
         with pytest.raises(NotScannable):

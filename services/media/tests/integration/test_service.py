@@ -37,7 +37,7 @@ def connection(every_broker: BrokerUnderTest, topic_prefix: str) -> KafkaConnect
 
 @pytest.fixture
 def jwks_url(grant_key: SigningKey) -> Iterator[str]:
-    """The galleries service's key set, served over HTTP."""
+    """Serves the galleries service's key set over HTTP."""
     body = json.dumps(jwks_document(grant_key)).encode()
 
     class Answers(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ def jwks_url(grant_key: SigningKey) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing to say."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -60,7 +60,7 @@ def jwks_url(grant_key: SigningKey) -> Iterator[str]:
 
 @pytest.fixture(params=["local", "s3"])
 def storage(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment that names the store."""
+    """Returns the environment that names the store."""
     if request.param == "local":
         local: ServedLocalStore = request.getfixturevalue("served_store")
         return local.environment()
@@ -76,7 +76,7 @@ ProcessMaker = Callable[..., tuple[ManagedProcess, str]]
 def process(
     url: str, connection: KafkaConnection, every_broker: BrokerUnderTest, jwks_url: str, tmp_path: Path
 ) -> ProcessMaker:
-    """`process(storage, …)`: the service, not yet started, and its address."""
+    """`process(storage, …)` returns the service, not yet started, and its address."""
 
     def make(storage: dict[str, str], **more: str) -> tuple[ManagedProcess, str]:
         port, ops_port = free_port(), free_port()
@@ -119,7 +119,7 @@ class Uploader:
         self._gallery = gallery
 
     async def upload(self, number: int) -> str:
-        """The item's id, once completing it was acknowledged."""
+        """Uploads a file and returns the item's id, once completing it was acknowledged."""
         declared = {"filename": f"{number}.jpg", "size": len(JPEG), "content_type": "image/jpeg"}
         path = f"/v1/galleries/{self._gallery.id}/uploads"
         promised = (await self._insist("POST", path, {"files": [declared]}))["uploads"][0]
@@ -239,7 +239,7 @@ async def test_what_was_completed_becomes_ready_whenever_it_is_killed(
         await eventually(all_sent, TIMEOUT_S)
         assert len(set(done)) == files
         assert {item["id"] for item in (await uploader.page())["items"]} == set(done)
-    # The uploader's looks at the page are counted as well, whenever.
+    # The uploader's requests for the page are counted as well, at any time.
     counts = await database.hot.fetch(
         "SELECT topic, key, count(*) FROM outbox WHERE topic <> 'MediaAccessed' GROUP BY topic, key"
     )
@@ -249,7 +249,7 @@ async def test_what_was_completed_becomes_ready_whenever_it_is_killed(
 
 
 async def _delivered(connection: KafkaConnection, topic: str) -> set[str]:
-    """Keys that anyone who reads the topic from its beginning finds."""
+    """Returns the keys that a reader of the topic finds from its beginning."""
     consumer = AIOKafkaConsumer(
         connection.topic(topic), **connection.client_options(), auto_offset_reset="earliest"
     )

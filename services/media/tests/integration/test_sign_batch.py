@@ -356,7 +356,7 @@ async def test_a_file_that_the_gallery_has_already_is_named(
         gallery, jpeg(len(body), sha256=digest.upper()), jpeg(len(body), sha256="0" * 64), jpeg(len(body))
     )
     assert [upload.get("duplicate_of") for upload in again] == [item["id"], None, None]
-    # It is the client that decides: all can be sent.
+    # The client decides: all can be sent.
     assert await client.put(again[0], body) == 200
     assert (await client.complete(gallery, again[0]["id"])).status == 200
     (elsewhere,) = await client.sign(make_gallery(), jpeg(len(body), sha256=digest))

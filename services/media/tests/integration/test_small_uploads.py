@@ -70,7 +70,7 @@ TYPES = {form: f"multipart/form-data; boundary={BOUNDARY}", document: "applicati
 async def store(
     request: pytest.FixtureRequest, served_store: ServedLocalStore
 ) -> AsyncIterator[TroubledStore]:
-    """On a folder; for tests that ask for it, on a real S3."""
+    """Returns a store on a folder; for tests that request it, a real S3."""
     if getattr(request, "param", "local") == "local":
         yield TroubledStore(served_store.store)
         return
@@ -82,7 +82,7 @@ async def store(
 
 @pytest.fixture
 def post(http: Http, gallery: Gallery) -> Post:
-    """`await post(form, content, …)`: to the gallery, as the form or the document of that content."""
+    """`await post(form, content, …)` sends the form or the document with that content to the gallery."""
 
     async def send(
         shape: Callable[..., bytes],
@@ -102,7 +102,9 @@ def post(http: Http, gallery: Gallery) -> Post:
 
 
 async def nothing_is_left(database: Database) -> bool:
-    """No item, and no upload that could still become one or that reserves anything."""
+    """Returns whether there is no item, and no upload that could still become one or that reserves
+    anything.
+    """
     items = await database.hot.fetchval("SELECT count(*) FROM items")
     pending = await database.hot.fetchval("SELECT count(*) FROM uploads WHERE state = 'pending'")
     reserved = await database.hot.fetchval(
@@ -198,7 +200,7 @@ async def test_what_is_not_taken_leaves_nothing(
     answer = await post(shape, content, **said)
     assert (answer.status, answer.code) == (status, code)
     assert await nothing_is_left(database)
-    # Whatever was put is told to be removed.
+    # The removal of every stored object is published.
     page = await store.list_page(f"galleries/{gallery.id}/")
     told = {event.key for event in await published("MediaDeleted", "MediaRejected")}
     assert {kept.key.split("/")[2] for kept in page.objects} <= told
@@ -303,7 +305,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing(
 
 
 class _Leaving(TroubledStore):
-    """Goes away in the middle of a stream."""
+    """A store that becomes unavailable in the middle of a stream."""
 
     async def put_stream(
         self, key: str, chunks: AsyncIterator[bytes], *, content_type: str, replace: bool
@@ -343,7 +345,7 @@ async def test_a_store_that_is_gone_when_it_is_looked_at_leaves_nothing(
 async def test_a_database_that_fails_after_the_promise_leaves_nothing(
     post: Post, outbox: Outbox, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The promise is one statement: whatever fails from there on gives it up."""
+    """The reservation is one statement: after any later failure it is given up."""
 
     def fails() -> Any:
         raise asyncpg.CannotConnectNowError("starting up")
@@ -601,13 +603,13 @@ async def test_many_files_of_ten_megabytes_at_once_take_little_memory(
         path, headers = f"/v1/galleries/{gallery.id}/media", {"content-type": TYPES[shape]}
         return await http("POST", path, grant=gallery.grant(), pieces=body(), headers=headers)
 
-    assert (await one()).status == 201  # threads and buffers that are kept are there now
+    assert (await one()).status == 201  # long-lived threads and buffers exist now
     before = _resident_bytes()
     seen.clear()
     answers = await asyncio.gather(*(one() for _ in range(posts)))
     assert {answer.status for answer in answers} == {201}
     growth = max(seen) - before
-    # 32 at once, each with a piece of the store's size in hand: 1 MiB of a folder's, 5 MiB of an S3's.
+    # 32 at once, each with a piece of the store's size in memory: 1 MiB of a folder's, 5 MiB of an S3's.
     with capsys.disabled():
         print(f"\n{posts} posts of 10 MiB as a {shape.__name__}: RSS grew by {growth / 2**20:.1f} MiB")  # noqa: T201
     assert growth < most_mib << 20
@@ -625,7 +627,7 @@ async def test_a_file_whose_process_died_is_swept_like_any_abandoned_upload(
     published: Publications,
 ) -> None:
     async def dies(*args: Any) -> None:
-        """Nobody is left to give anything up."""
+        """No caller is left to give anything up."""
 
     monkeypatch.setattr(PostFile, "_give_up", dies)
     await allow(1 << 30)

@@ -1,4 +1,6 @@
-"""What a request costs the database: the hot ones by number of statements, whatever a gallery holds."""
+"""The cost of a request in the database: the number of statements of the hot ones, whatever a gallery
+holds.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,13 @@ Counting = Callable[[], AbstractContextManager[list[str]]]
 
 @pytest.fixture(autouse=True)
 def tiers_stay_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are read again every two seconds, which a slow machine would count."""
+    """Prevents reading tiers again every two seconds, which a slow machine would count."""
     monkeypatch.setattr(governing_tier, "FRESH", timedelta(hours=1))
 
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    """With a single connection for hot statements, so that all of them can be listened to."""
+    """Returns a database with a single connection for hot statements, so that all of them can be observed."""
     database = Database(url, pool_size=1)
     await database.start()
     yield database
@@ -45,11 +47,11 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def counting(database: Database) -> AsyncIterator[Counting]:
-    """`with counting() as statements`: the hot ones of that time."""
+    """`with counting() as statements` records the hot statements of that time."""
     heard: list[str] = []
 
     def note(record: Any) -> None:
-        # asyncpg looks types up once a connection.
+        # asyncpg looks up types once per connection.
         if "pg_catalog" not in record.query and "'jit'" not in record.query:
             heard.append(record.query)
 
@@ -69,7 +71,7 @@ async def counting(database: Database) -> AsyncIterator[Counting]:
 async def looking(
     deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> AsyncIterator[Http]:
-    """The app that reads the tags of originals."""
+    """Returns the app that reads the tags of originals."""
     settings = make_settings()
     facts = FactsOnRead(build_facts(deps, settings), timeout=timedelta(seconds=30))
     yield Http(build_app(deps, settings, make_rendition, facts))
@@ -78,7 +80,7 @@ async def looking(
 
 @pytest.fixture
 async def many(client: Client, gallery: Gallery, database: Database) -> list[dict[str, Any]]:
-    """Ready items of the gallery."""
+    """Returns ready items of the gallery."""
     items = [await client.upload(gallery, JPEG) for _ in range(12)]
     await database.hot.execute("UPDATE items SET status = 'ready', kind = 'image', width = 64, height = 48")
     await database.hot.execute(
@@ -115,7 +117,7 @@ async def test_a_page_is_one_statement_once_somebody_saw_it(
 async def test_a_look_at_tags_costs_a_page_one_statement_and_is_not_repeated(
     client: Client, looking: Http, gallery: Gallery, counting: Counting
 ) -> None:
-    await Client(looking).view(gallery)  # which tier applies is looked up once
+    await Client(looking).view(gallery)  # the tier is looked up once
     for _ in range(12):
         await client.upload(gallery, JPEG)
     for statements_wanted in (4, 1):
@@ -157,13 +159,13 @@ async def test_an_archive_is_one_statement_whatever_it_holds(
 async def test_uploading_costs_a_batch_no_more_than_a_file(
     client: Client, http: Http, gallery: Gallery, counting: Counting
 ) -> None:
-    await client.sign(gallery, FILE)  # which tier applies is looked up once
+    await client.sign(gallery, FILE)  # the tier is looked up once
     with counting() as statements:
         (single,) = await client.sign(gallery, FILE)
         assert len(statements) == 1
     with counting() as statements:
         batch = await client.sign(gallery, *[FILE, FILM] * 50)
-        assert len(statements) == 2  # the promise, and what the store says of its uploads in parts
+        assert len(statements) == 2  # the reservation, and the store's ids of its uploads in parts
     grant = gallery.grant("contribute")
     film = f"/v1/uploads/{batch[1]['id']}"
     for method, path, body in (("GET", film, None), ("POST", film + "/parts", {"numbers": [1, 2]})):
@@ -177,7 +179,7 @@ async def test_uploading_costs_a_batch_no_more_than_a_file(
 
 
 async def test_a_tick_reads_the_items_that_wait_and_no_others(database: Database) -> None:
-    """Some millions may have come within the days it looks back at."""
+    """Some millions may have arrived within the days that it looks back."""
     await database.hot.execute("SET enable_seqscan = off")
     plan = await database.hot.fetch(f"EXPLAIN {_WAITING}", new_id(), 200)
     assert any("ix_items_unprobed" in line[0] for line in plan)

@@ -1,4 +1,4 @@
-"""Accesses are counted once each, written down together, and logged without an address."""
+"""Accesses are counted once each, written together, and logged without an address."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_what_comes_during_a_flush_is_left_for_the_next(
     published: Reader,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Under load something always comes: written at once, it would be an event for each moment."""
+    """Under load there is always a new access: written at once, each would be an event of its own."""
     write = AccessQueries.write
 
     async def while_others_look(*args: Any, **more: Any) -> None:
@@ -166,7 +166,7 @@ async def test_a_flush_that_fails_is_tried_again_and_counts_once(
 async def test_a_commit_that_nobody_heard_of_counts_once(
     counter: AccessCounter, flush: AccessFlush, published: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database committed, and the connection was cut before it said so."""
+    """The database committed, and the connection was cut before its answer."""
     counter.count("view", uuid4(), traits=GERMAN, network="203.0.113.0/24")
     write = flush._accesses.write
 

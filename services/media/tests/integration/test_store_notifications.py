@@ -1,4 +1,4 @@
-"""The store says that bytes arrived: an upload is completed whose client never comes back."""
+"""The store reports that bytes arrived: an upload is completed although its client does not return."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def http(make_http: Callable[..., Http]) -> Http:
 
 @pytest.fixture
 def topic(deps: Dependencies, dead_letters: RecordingDeadLetters) -> ForeignProcessor:
-    """The consumer of the store's topic."""
+    """Returns the consumer of the store's topic."""
     handler = store_handler(build_arrivals(deps))
     return ForeignProcessor(group=STORE_GROUP, topic=TOPIC, handler=handler, dead_letters=dead_letters)
 
@@ -112,7 +112,7 @@ async def test_bytes_that_arrived_are_an_item_though_the_client_died(
 async def test_the_client_that_comes_later_is_given_the_same_item(
     client: Client, gallery: Gallery, http: Http, published: Publications, store: TroubledStore
 ) -> None:
-    """The store is usually quicker: its message leaves before the client has its answer."""
+    """The store is usually faster: its message leaves before the client has its answer."""
     (promised,) = await client.sign(gallery, FILE)
     await client.put(promised, JPEG)
     assert (await notify(http, message(key_of(gallery, promised)))).status == 200
@@ -192,7 +192,7 @@ async def test_one_message_may_tell_of_many_things(
     assert answer.status == 200
     assert answer.json == {"completed": 2, "incomplete": 1, "repeated": 1, "unknown": 2, "ignored": 2}
     assert len(await published("UploadCompleted")) == 3
-    # What was told too early can still be completed.
+    # An upload that was reported too early can still be completed.
     await client.put(missing, JPEG)
     assert (await client.complete(gallery, missing["id"])).status == 200
 
@@ -255,7 +255,7 @@ async def test_bytes_that_come_again_by_an_old_url_make_no_item(
     store: TroubledStore,
     database: Database,
 ) -> None:
-    """A bucket lets them in once the object is purged: they are not served, not charged, and no item."""
+    """A bucket accepts them once the object is purged: they are not served, not charged, and no item."""
     gallery = make_gallery(owner_id=new_id(), expires_at=None)
     (promised,) = await client.sign(gallery, FILE if ended_by == "deleted" else FILE | {"sha256": "0" * 64})
     key = key_of(gallery, promised)
@@ -413,7 +413,7 @@ async def test_the_topic_waits_for_a_store_that_is_away(
 
 
 class TestTick:
-    """Notifications get lost: what lies in the store is found by the next tick."""
+    """Notifications get lost: the next tick finds what is in the store."""
 
     @pytest.fixture
     def tick(
@@ -495,7 +495,7 @@ class TestTick:
 
 
 class TestParts:
-    """Uploads in parts: the store tells of the object once somebody joined them."""
+    """Uploads in parts: the store reports the object once the parts are joined."""
 
     BODY = JPEG + bytes(range(256)) * (6 << 12)
 
@@ -525,13 +525,13 @@ class TestParts:
 
     @pytest.fixture
     async def sent(self, promised: Any) -> Any:
-        """An upload all of whose parts are in the store."""
+        """Returns an upload all of whose parts are in the store."""
         await self.send(promised, self.BODY, 1, 2)
         return promised
 
     @pytest.fixture
     def first(self, deps: Dependencies, make_settings: Callable[..., MediaSettings]) -> BeforeSweep:
-        """What a tick does first."""
+        """Returns the first steps of a tick."""
         return tick_steps(deps, make_settings(store_events_token=TOKEN))[0]
 
     async def test_the_store_and_the_client_at_once_make_one_item(
@@ -555,7 +555,7 @@ class TestParts:
     async def test_a_client_that_died_before_it_said_so_is_found_before_the_sweep(
         self, first: BeforeSweep, sent: Any, clock: Clock, published: Publications
     ) -> None:
-        """There is no object to tell of yet: its parts are joined for it once nobody may send them."""
+        """There is no object to report yet: its parts are joined once they may no longer be sent."""
         await first(clock() + timedelta(days=6, hours=23))
         assert await published() == []
         await first(clock() + timedelta(days=7, minutes=1))
@@ -585,7 +585,7 @@ class TestParts:
     async def test_what_is_listed_may_still_be_on_its_way(
         self, client: Client, gallery: Gallery, first: BeforeSweep, promised: Any, clock: Clock
     ) -> None:
-        """Some stores list a part whose sender was cut off at its full size."""
+        """Some stores list a part at its full size although its sender was interrupted."""
         await self.send(promised, self.BODY, 1)
         await self.send(promised, bytes(len(self.BODY)), 2)
         await first(clock() + timedelta(minutes=20))

@@ -1,4 +1,4 @@
-"""A real S3 server tells the running service of what arrived: nobody completes these uploads but it."""
+"""A real S3 server notifies the running service of uploads that only these notifications complete."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ StoreMaker = Callable[..., ManagedProcess]
 
 
 def required(program: Path | None, name: str) -> Path:
-    """Skips where there is none, unless the run insists on real servers."""
+    """Returns the program. Skips without it, unless the run requires real servers."""
     if program is None or not program.is_file():
         message = f"no {name} here"
         if os.environ.get(REQUIRE_REAL):
@@ -57,14 +57,14 @@ def connection(every_broker: BrokerUnderTest, topic_prefix: str) -> KafkaConnect
 
 @pytest.fixture
 def server() -> S3Server:
-    """Where the store will be."""
+    """Returns the address of the store."""
     credentials = Credentials(access_key="K" + secrets.token_hex(9).upper(), secret_key=secrets.token_hex(20))
     return S3Server(endpoint=f"http://{LOOPBACK}:{free_port()}", region="us-east-1", credentials=credentials)
 
 
 @pytest.fixture
 def store(server: S3Server, pytestconfig: pytest.Config, tmp_path: Path) -> StoreMaker:
-    """`store("--event-…", …)`: the S3 server, not yet started, that tells of objects as the options say."""
+    """`store("--event-…", …)` returns the S3 server, not yet started, with notifications by these options."""
     program = required(find_versitygw(pytestconfig.rootpath), "versitygw (make real-servers)")
     port = int(server.endpoint.rpartition(":")[2])
     data, metadata = tmp_path / "data", tmp_path / "metadata"
@@ -91,7 +91,7 @@ def store(server: S3Server, pytestconfig: pytest.Config, tmp_path: Path) -> Stor
 def seaweedfs(
     server: S3Server, media_port: int, pytestconfig: pytest.Config, tmp_path: Path
 ) -> Iterator[ManagedProcess]:
-    """SeaweedFS, whose filer tells in a form of its own."""
+    """Runs SeaweedFS, whose filer has a message format of its own."""
     tools = pytestconfig.rootpath / ".tools" / "deploy" / "bin"
     program = required(tools / "weed", "weed (.ci/deploy-tools)")
     keys = {"accessKey": server.credentials.access_key, "secretKey": server.credentials.secret_key}
@@ -151,7 +151,7 @@ def media(
     media_port: int,
     tmp_path: Path,
 ) -> Callable[..., ManagedProcess]:
-    """`media(**environment)`: the service, not yet started."""
+    """`media(**environment)` returns the service, not yet started."""
 
     def make(**environment: str) -> ManagedProcess:
         ops_port = free_port()
@@ -180,7 +180,7 @@ def media(
 
 
 class Phone:
-    """Sends bytes, and is never heard of again."""
+    """A phone that sends bytes and never completes the upload."""
 
     def __init__(self, session: aiohttp.ClientSession, address: str, gallery: Gallery) -> None:
         self._session = session
@@ -204,7 +204,7 @@ class Phone:
         return str(promised["media_id"])
 
     async def page(self) -> dict[str, str]:
-        """Status by id."""
+        """Returns the status by id."""
         found = await self._ask("GET", f"/v1/g/{self.gallery.public.code}")
         return {item["id"]: item["status"] for item in found["items"]}
 
@@ -247,7 +247,7 @@ async def test_by_webhook(
     database: Database,
 ) -> None:
     address = f"http://kappi:{TOKEN}@127.0.0.1:{media_port}/internal/store-events"
-    # It greets with a test message, and does not start where nobody answers.
+    # The store sends a test message, and does not start without an answer.
     with media(KAPPI_MEDIA_STORE_EVENTS_TOKEN=TOKEN) as service, store("--event-webhook-url", address):
         make_bucket(server)
         sent = [await phone.send() for _ in range(3)]
@@ -299,7 +299,7 @@ async def test_by_kafka(
 
 
 async def topic_is_there(connection: KafkaConnection, topic: str) -> None:
-    """The service has declared it and is ready; a broker knows it a moment later. The store asks once."""
+    """The service has declared it and is ready; a broker has it a little later. The store asks once."""
     admin = AIOKafkaAdminClient(**connection.client_options())
     await admin.start()
 
@@ -324,7 +324,7 @@ async def all_that_is_sent_arrives_once(
         assert await phone.page() == dict.fromkeys(sent, "ready")
 
     await eventually(ready, TIMEOUT_S)
-    # What comes while the service is away is done when it is back, and nothing is done twice.
+    # Files that arrive while the service is stopped are completed when it is back, and nothing is done twice.
     late = await phone.reserve()
     service.kill()
     await phone.put(late)

@@ -1,4 +1,4 @@
-"""What a tier allows, and the news of it in any order."""
+"""The rules of a tier, with its events in any order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def owned(make_gallery: Callable[..., Gallery], owner_id: UUID) -> Gallery:
 
 
 async def largest_file(http: Http, gallery: Gallery) -> int:
-    """As the refusal of a huge one tells."""
+    """Returns the limit in the refusal of a huge file."""
     answer = await http(
         "POST",
         f"/v1/galleries/{gallery.id}/uploads",
@@ -102,7 +102,7 @@ async def test_old_news_changes_nothing(
 
     for size, sequence in ((1, 5), (2, 4), (3, 6)):
         await tell(tier(clock, rendition_sizes=[size]), sequence=sequence)
-    # Made again after it was deleted, in another spelling: still one tier.
+    # The tier is created again after its deletion, in another spelling: it is still one tier.
     await tell(tier(clock, "studio", rendition_sizes=[4], deleted=True), sequence=5)
     row = await database.hot.fetchrow("SELECT name, rendition_sizes, sequence FROM tiers")
     assert tuple(row) == ("Studio", [3], 6)
@@ -170,7 +170,7 @@ async def test_a_tier_without_originals_shows_none_to_anyone(
 
     await tell(AccountTierChanged(account_id=owner_id, tier="Premium", changed_at=clock()), sequence=2)
     clock.pass_by(timedelta(seconds=3))
-    # The page did not change, but what may be seen of it did.
+    # The page did not change, but the visible part of it did.
     rich = await client.view(owned, if_none_match=poor.headers["etag"])
     assert rich.status == 200
     assert rich.json["items"][0]["original"]["url"]
@@ -195,5 +195,5 @@ async def test_a_tier_may_allow_more_than_one_put_can_carry(
         assert multipart["part_count"] <= 10_000
         assert (multipart["part_count"] - 1) * multipart["part_size"] < size
         assert size <= multipart["part_count"] * multipart["part_size"]
-    # S3 holds no larger object, whatever a tier says.
+    # S3 stores no larger object, whatever the tier.
     assert await largest_file(client.http, owned) == 5 << 40

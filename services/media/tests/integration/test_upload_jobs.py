@@ -1,4 +1,4 @@
-"""Whose upload is worked on next."""
+"""The order in which uploads are processed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VALUES ($1, $2, 'key', 'image/jpeg', 1, $3, $2, $4, $5, $6)
 
 
 def from_address(http: Http, address: str) -> Any:
-    """Calls as the gateway passes them on."""
+    """Returns calls as the gateway passes them on."""
 
     async def ask(method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
         return await http(method, path, headers={**(headers or {}), "x-forwarded-for": address}, **more)
@@ -38,7 +38,7 @@ def from_address(http: Http, address: str) -> Any:
 
 
 class Queue:
-    """names: in the order in which they were queued."""
+    """A queue of jobs. names: in the order in which they were queued."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -158,7 +158,7 @@ async def test_two_workers_never_take_the_same(queue: Queue) -> None:
 
 
 async def test_a_long_queue_is_not_read_through(queue: Queue, database: Database, clock: Clock) -> None:
-    """Of a gallery that has very many, only as many are looked at as could be chosen."""
+    """Of a gallery with very many jobs, only as many are read as could be chosen."""
     tenant = new_id()
     await database.hot.execute(
         "INSERT INTO upload_jobs (media_id, gallery_id, object_key, content_type, size_bytes, completed_at, "
@@ -177,7 +177,7 @@ async def test_a_long_queue_is_not_read_through(queue: Queue, database: Database
 
 
 def _rows_read(plan: dict[str, Any]) -> float:
-    """Of the table, by a plan that was carried out."""
+    """Returns the rows that an executed plan read from the table."""
     own = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == "upload_jobs" else 0
     dropped = plan.get("Rows Removed by Filter", 0) * plan["Actual Loops"]
     return float(own + dropped + sum(map(_rows_read, plan.get("Plans", ()))))
@@ -190,7 +190,7 @@ async def test_an_upload_is_queued_with_whose_it_is(
     published: Publications,
     database: Database,
 ) -> None:
-    """The number of the address is the same for a /64, and kept no longer than it is needed."""
+    """The number of the address is the same for a /64, and kept no longer than needed."""
     account = new_id()
     anonymous, owned = make_gallery(), make_gallery(owner_id=account)
     for gallery, address in ((anonymous, "2001:db8::1"), (owned, "2001:db8::2"), (anonymous, "192.0.2.1")):

@@ -1,4 +1,4 @@
-"""What an account stores, by day and type: exact, whatever becomes of its items."""
+"""What an account stores, by day and type: exact, whatever happens to its items."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SELECT id, $2, id, 'a', $3, $4, '"e"', $5 FROM unnest($1::uuid[]) AS id
 
 @pytest.fixture
 def token(identity_key: SigningKey, clock: Clock) -> Callable[[UUID], str]:
-    """`token(account_id)`: an access token of that account."""
+    """`token(account_id)` returns an access token of that account."""
 
     def make(account_id: UUID) -> str:
         issued = int(time.time())
@@ -160,7 +160,7 @@ async def test_every_change_of_an_item_is_counted(database: Database, clock: Clo
 async def test_what_was_there_before_is_counted_later_and_uploads_do_not_wait(
     url: str, database: Database, clock: Clock
 ) -> None:
-    """Items change on, before their gallery is counted and after."""
+    """Items change before and after their gallery is counted."""
     config, first, second = alembic_config("kappi_media", url), uuid4(), uuid4()
     await asyncio.to_thread(command.downgrade, config, "0005")
     ids = [new_id() for _ in range(8)]

@@ -18,13 +18,13 @@ from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published,
 from kappi_media.testing.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
-# A GIF by its first bytes, of no width and height: it passes completion and fails the probe.
+# A GIF by its first bytes, without width and height: it passes completion and fails the probe.
 HOLLOW_GIF = b"GIF89a" + bytes(20)
 Publications = Callable[..., Awaitable[list[Published]]]
 
 
 async def seed_items(database: Database, gallery: Gallery, count: int) -> list[str]:
-    """Items as if they had been completed, in order of id."""
+    """Inserts items as if they had been completed. Returns their ids in order."""
     ids = [new_id() for _ in range(count)]
     await database.hot.execute(
         "INSERT INTO contents (gallery_id, version, item_count) VALUES ($1, $2, $2)", gallery.id, count
@@ -40,7 +40,7 @@ async def seed_items(database: Database, gallery: Gallery, count: int) -> list[s
 
 @pytest.fixture
 def page_reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """One entry per page read from the database."""
+    """Returns one entry per page read from the database."""
     reads: list[Any] = []
     read_page = ViewQueries.page
 
@@ -189,7 +189,7 @@ async def test_urls_always_have_ten_minutes_left(
         original = answer.json["items"][0]["original"]
         left = datetime.fromisoformat(original["expires_at"]) - clock()
         assert timedelta(minutes=10) <= left <= timedelta(minutes=15)
-        # Of a page that may be minutes old: never more than there is.
+        # The page may be minutes old, so the value is never more than what is left.
         assert original["expires_in"] == 600
         gallery_ends = datetime.fromisoformat(answer.json["gallery"]["expires_at"])
         told = timedelta(seconds=answer.json["gallery"]["expires_in"])
@@ -210,7 +210,7 @@ async def test_urls_begin_where_the_client_came_in(
         answer = await client.view(gallery, x_kappi_base_url=base_url, if_none_match=usual.headers["etag"])
         urls = [item["original"]["url"] for item in answer.json["items"]]
         assert all(url.startswith(f"{base_url}/store/galleries/") for url in urls)
-        # A name that others can follow is what is passed on to them.
+        # A link that is passed on begins with a name that others can use.
         assert answer.json["gallery"]["url"] == "https://kappi.example/g/k7dm"
         assert seen.setdefault(base_url, (answer.headers["etag"], *urls)) == (answer.headers["etag"], *urls)
     assert len(page_reads) == 3, "each is kept"
@@ -279,7 +279,7 @@ async def test_paging_neither_skips_nor_repeats_while_items_come_and_go(
         if page["next_cursor"] is None:
             break
         assert len(page["items"]) == 4
-        # The last one shown goes away, so does one ahead; a new one comes at the end.
+        # The last item shown is removed, and one ahead; a new one is added at the end.
         for gone in (seen[-1], ids[-1 - len(seen) // 4]):
             await http("DELETE", f"/v1/media/{gone}", grant=gallery.grant())
         query = f"limit=4&cursor={page['next_cursor']}"

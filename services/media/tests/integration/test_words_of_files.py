@@ -1,4 +1,4 @@
-"""A caption and keywords in a file become the item's, and name no place where none is to be told."""
+"""A caption and keywords in a file are added to the item, and are hidden in a gallery that hides places."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Words = tuple[str | None, list[str]]
 
 @pytest.fixture
 def ready(client: Client, worker: Worker, published: Callable[..., Awaitable[list[Published]]]) -> Ready:
-    """`await ready(gallery, body, tags=[…])`: the id of an item that the worker has looked at."""
+    """`await ready(gallery, body, tags=[…])` returns the id of an item that the worker has processed."""
 
     async def uploaded(gallery: Gallery, body: bytes = WORDS, **declared: Any) -> str:
         item = await client.upload(gallery, body, **declared)
@@ -31,7 +31,7 @@ def ready(client: Client, worker: Worker, published: Callable[..., Awaitable[lis
 async def item_for(client: Client, gallery: Gallery, media_id: str, right: Any = "manage") -> dict[str, Any]:
     answer = await client.http("GET", f"/v1/media/{media_id}", grant=gallery.grant(right))
     item: dict[str, Any] = answer.json
-    if right == "manage":  # to viewers who are told no place it is ready once their copy is there
+    if right == "manage":  # for other viewers it is ready once its copy exists
         assert item["status"] == "ready"
     return item
 

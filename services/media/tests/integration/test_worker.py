@@ -56,7 +56,7 @@ SHOT = Shot(
 )
 JPEG = encode(quadrants(900, 600), "JPEG", shot=SHOT)
 SMALL = encode(quadrants(64, 48), "JPEG")
-# By its first bytes a GIF, of no width and height.
+# A GIF by its first bytes, without width and height.
 HOLLOW_GIF = b"GIF89a" + bytes(20)
 Publications = Callable[..., Awaitable[list[Published]]]
 
@@ -136,7 +136,7 @@ async def test_what_turns_out_to_be_no_picture_is_rejected(
         assert (answer.status, answer.code) == (404, "media_not_found")
     again = await client.complete(gallery, (await completed(published)).data["upload_id"])
     assert (again.status, again.json["status"]) == (200, "rejected")
-    # Deleting what nobody sees does not count down what they see.
+    # Deleting an invisible item does not change the count of visible ones.
     await client.http("DELETE", f"/v1/media/{media_id}", grant=gallery.grant())
     assert await database.hot.fetchval("SELECT item_count FROM contents") == 0
     assert [event.sequence for event in await published("MediaDeleted")] == [3]
@@ -167,7 +167,7 @@ async def test_a_duplicate_does_nothing(
     # A crash between the commit and the offset, or a replay of the outbox: the same event once more.
     await worker.process(redelivered(event))
     assert store.reads == reads
-    # The same upload told by another event, as after a restored backup.
+    # The same upload in another event, as after a restored backup.
     await worker.process(redelivered(replace(event, id=new_id())))
     assert [event.topic for event in await published()] == ["UploadCompleted", "MediaReady"]
     assert dead_letters.letters == []
@@ -229,7 +229,7 @@ class Interrupted:
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is put off is taken up again soon."""
+    """Shortens the pauses of postponed work."""
     monkeypatch.setattr(worker_module, "FIRST_PAUSE", timedelta(milliseconds=1))
     monkeypatch.setattr(worker_module, "LONGEST_PAUSE", timedelta(milliseconds=5))
     monkeypatch.setattr(worker_module, "POLL", timedelta(milliseconds=5))
@@ -258,7 +258,7 @@ async def test_an_item_deleted_during_the_work_is_purged_once_more(
         dead_letters,
     )
     await worker.process(redelivered(await completed(published)))
-    # The rendition was put after the item was deleted: the second event has it removed.
+    # The rendition was stored after the item was deleted: the second event has it removed.
     assert await store.head(rendition_key(gallery.id, UUID(media_id), "400"))
     assert [(e.topic, e.sequence) for e in await published()] == [
         ("UploadCompleted", 1),
@@ -411,7 +411,7 @@ async def test_an_original_that_ends_the_worker_each_time_is_given_up(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Workers that die say nothing: their leases run out."""
+    """Workers that die release nothing: their leases expire."""
     impatient(monkeypatch)
     media_id = (await client.upload(gallery, SMALL))["id"]
     tried = 0
@@ -486,7 +486,7 @@ async def test_a_fault_of_ours_costs_nobody_an_original(
     database: Database,
     clock: Clock,
 ) -> None:
-    """It waits, longer each time, for the fault to be mended; and its record holds up no other."""
+    """The upload waits, longer each time, for the fault to be fixed; its record blocks no other."""
 
     async def bug() -> None:
         raise ZeroDivisionError("a bug")
@@ -517,7 +517,7 @@ async def test_no_more_items_are_worked_on_at_once_than_set(
     record: Any,
     published: Publications,
 ) -> None:
-    """Two, and a third for a gallery none of whose is worked on."""
+    """Two, and a third for a gallery without an item in processing."""
     crowded, other = make_gallery(), make_gallery()
     for _ in range(6):
         await client.upload(crowded, SMALL)

@@ -31,7 +31,7 @@ def budget(time: Time) -> DecoderBudget:
 
 
 class Crowd:
-    """Work that is told when it may end."""
+    """Pieces of work that end on request."""
 
     def __init__(self, places: FairPlaces, budget: DecoderBudget) -> None:
         self._places = places
@@ -73,7 +73,7 @@ def share(address: int, tenant: UUID | None = None) -> Share:
 
 
 async def test_many_galleries_of_one_address_are_one(crowd: Callable[[int], Crowd]) -> None:
-    """All places are theirs, a newcomer gets the spare one, and the next that is free."""
+    """They hold all places; new work of others gets the spare one, and the next that is free."""
     some = crowd(2)
     for number in range(6):
         await some.arrives(f"theirs {number}", share(1))
@@ -185,7 +185,7 @@ async def test_who_leaves_just_when_admitted_takes_no_place_along(budget: Decode
         async with places.held(only):
             waiting = asyncio.create_task(places.held(only).__aenter__())
             await asyncio.sleep(0)
-        waiting.cancel()  # its place is its own by now
+        waiting.cancel()  # it has its place already
         await asyncio.wait([waiting])
         async with places.held(only):
             pass

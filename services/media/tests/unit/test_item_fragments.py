@@ -91,7 +91,7 @@ def test_a_fragment_shows_what_its_tier_allows(fragments: ItemFragments) -> None
     assert (shown.original, set(shown.renditions)) == (None, {"200"})
     assert shown.sha256 == "00" * 32
     assert fragments.kept([(item.id, 1)], as_of=NOW, rules=RULES) == {item.id: rich_bytes}
-    # Tiers that show the same share what is kept.
+    # Tiers that show the same share cached fragments.
     assert fragments.kept([(item.id, 1)], as_of=NOW, rules=seeded("Enterprise")) == {item.id: rich_bytes}
 
 

@@ -1,4 +1,4 @@
-"""Beginning uploads in the store: bounded, patient for a while, and never in the way of their promise."""
+"""Beginning uploads in the store: bounded, with a timeout, and without delaying their reservation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def upload(**changed: Any) -> Upload:
 
 
 class Queries:
-    """Rows in which somebody else may have been faster."""
+    """Rows in which another call may have been faster."""
 
     def __init__(self) -> None:
         self.others: dict[UploadId, str] = {}

@@ -1,4 +1,4 @@
-"""What is noted of a caller, and how much of it a process holds."""
+"""The recorded traits of a caller, and how many of them a process holds."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_counts_add_up_and_are_taken_once() -> None:
 
 
 def _seen(number: int, gallery_id: UUID) -> Sighting:
-    """One of its own for each number."""
+    """Returns a different sighting for each number."""
     agent, address = f"Safari/{number}".encode(), f"10.0.{number % 7}.1".encode()
     return "view", gallery_id.int, None, "anonymous", b"de", agent, address
 
@@ -143,7 +143,7 @@ def test_versions_of_an_app_are_one_key() -> None:
 
 
 def test_what_a_visit_fetches_leaves_no_trait() -> None:
-    """Else a viewer of 37 items is found by 37 in the log and 37 at a language."""
+    """Otherwise a viewer of 37 items could be identified by 37 in the log and 37 at a language."""
     counter, gallery_id = AccessCounter(max_keys=100), uuid4()
     _count(counter, gallery_id)
     for kind in ("item_view", "preview", "download", "archive", "link"):

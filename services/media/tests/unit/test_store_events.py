@@ -1,4 +1,4 @@
-"""What stores tell, in their own words, and what is made of it."""
+"""The messages of stores in their own formats, and their parsed content."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_a_name_nobody_told_of_falls_back() -> None:
 
 
 class Answers(TierQueries):
-    """In the database's place."""
+    """Answers in place of the database."""
 
     def __init__(self) -> None:
         self.reads = 0

@@ -1,1 +1,1 @@
-"""Small files that come through the API itself: their bodies are read as they arrive, never kept whole."""
+"""Reads the bodies of small files that are sent through the API, as they arrive and never as a whole."""

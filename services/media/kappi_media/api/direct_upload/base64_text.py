@@ -1,4 +1,4 @@
-"""Base64 that arrives in pieces, inside a JSON text (RFC 4648 section 4, RFC 8259 section 7)."""
+"""Decodes base64 that arrives in pieces, inside a JSON text (RFC 4648 section 4, RFC 8259 section 7)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import msgspec
 from kappi_media.api.direct_upload.body import MalformedBase64
 
 _ESCAPE, _UNICODE_ESCAPE_BYTES = 0x5C, 6
-# Some encoders break lines; a line break means nothing here (RFC 2045).
+# Some encoders break lines. A line break has no meaning here (RFC 2045).
 _WHITE_SPACE: Final = b" \t\r\n"
 
 
 class Base64Text:
-    """Decodes a JSON string's raw bytes, between its quotes, as they come; holds back a few at most."""
+    """Decodes the raw bytes of a JSON string, between its quotes, as they arrive. It holds back a few bytes
+    at most.
+    """
 
     def __init__(self) -> None:
         self._escape = b""
@@ -23,7 +25,7 @@ class Base64Text:
         self._ended = False
 
     def feed(self, raw: bytes) -> bytes:
-        """As much content as is complete. Raises MalformedBase64."""
+        """Returns the content that is complete. Raises MalformedBase64."""
         text = self._unescaped(self._escape + raw).translate(None, _WHITE_SPACE)
         if not text:
             return b""
@@ -43,12 +45,14 @@ class Base64Text:
             raise MalformedBase64("It has + and /, and padding at its end only.") from error
 
     def end(self) -> None:
-        """Raises MalformedBase64 when it stops too early."""
+        """Raises MalformedBase64 when the text ends too early."""
         if self._escape or self._quantum:
             raise MalformedBase64("It is cut short; padding belongs to it.")
 
     def _unescaped(self, raw: bytes) -> bytes:
-        r"""`\/`, `\n` and `\u002B` are how some JSON encoders write what base64 is made of."""
+        r"""Returns the text without escapes: some JSON encoders write base64 characters as `\/`, `\n` or
+        `\u002B`.
+        """
         self._escape = b""
         if _ESCAPE not in raw:
             return raw
@@ -62,14 +66,14 @@ class Base64Text:
 
 
 def _open_escape(raw: bytes) -> int:
-    """Where an escape begins that is not complete yet, or the end."""
+    """Returns the position of an escape that is not complete yet, or the end."""
     at = raw.rfind(b"\\", max(0, len(raw) - _UNICODE_ESCAPE_BYTES + 1))
     if at < 0:
         return len(raw)
     before = at
     while before > 0 and raw[before - 1] == _ESCAPE:
         before -= 1
-    if (at - before) % 2:  # itself escaped
+    if (at - before) % 2:  # the backslash is itself escaped
         return len(raw)
     needed = _UNICODE_ESCAPE_BYTES if raw[at + 1 : at + 2] == b"u" else 2
     return at if len(raw) - at < needed else len(raw)

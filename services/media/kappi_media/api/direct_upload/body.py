@@ -1,4 +1,4 @@
-"""What both kinds of body refuse."""
+"""The errors that form and JSON bodies share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A posted file as a multipart form."""
+"""Reads a posted file from a multipart form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _FIELDS: Final = _TEXTS | {"tags", "attributes"}
 
 
 class FormBody:
-    """See `PostedBody`. chunks: the body as it arrives. Raises MalformedForm for a boundary that is none."""
+    """A `PostedBody` in a form. chunks: the body as it arrives. Raises MalformedForm for an invalid
+    boundary.
+    """
 
     def __init__(self, chunks: AsyncIterator[bytes], *, content_type: str) -> None:
         self._form = FormStream(chunks, content_type=content_type)
@@ -59,7 +61,7 @@ class FormBody:
 
 
 def _tags(values: Sequence[str]) -> Any:
-    """One tag a field, or all of them in one as a JSON array."""
+    """Returns the tags: one per field, or all of them in one field as a JSON array."""
     if len(values) == 1 and values[0].lstrip().startswith("["):
         return _json("tags", values[0])
     return [value for value in values if value]

@@ -1,7 +1,7 @@
-"""A JSON document with one long text in it, `content_base64`, which flows by while all else is kept.
+"""Reads a JSON document with one long text, `content_base64`, which is streamed while all else is kept.
 
-What is kept is the document with that text taken out, so the usual decoder reads it in the end, and every
-fault in it is told as it is for other bodies.
+The kept document has an empty text in its place. The usual decoder reads it at the end, and reports its
+faults as for other bodies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _declaration = msgspec.json.Decoder(PostedFile)
 
 
 class _Outline:
-    """Follows a document's structure just enough to see where the member's text begins."""
+    """Follows the structure of a document far enough to find where the content's text begins."""
 
     def __init__(self) -> None:
         self.kept = bytearray()
@@ -37,8 +37,9 @@ class _Outline:
         self.at_content = False
 
     def follow(self, piece: bytes) -> int:
-        """How much of `piece` was taken: all, or up to and with the quote that opens the content, which
-        `at_content` tells."""
+        """Returns how much of `piece` was taken: all of it, or up to and including the quote that opens the
+        content; then `at_content` is true.
+        """
         for position, byte in enumerate(piece):
             self.kept.append(byte)
             if self._text_at is not None:
@@ -53,7 +54,7 @@ class _Outline:
         return len(piece)
 
     def leave_content(self) -> None:
-        """The content's text ended."""
+        """Note that the content's text has ended."""
         self.kept.append(_QUOTE)
         self._key = None
         self.at_content = False
@@ -86,7 +87,7 @@ class _Outline:
 
 
 class JsonBody:
-    """See `PostedBody`. chunks: the body as it arrives."""
+    """A `PostedBody` in JSON. chunks: the body as it arrives."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks

@@ -1,4 +1,4 @@
-"""Archives of galleries in every kind of store there is here."""
+"""Archives of galleries in every available kind of store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kappi_media.use_cases.renditions import MakeRendition
 async def any_store(
     request: pytest.FixtureRequest, served_store: ServedLocalStore
 ) -> AsyncIterator[TroubledStore]:
-    """Every kind of store there is here."""
+    """Returns every available kind of store."""
     if request.param == "local":
         yield TroubledStore(served_store.store)
         return
@@ -39,7 +39,7 @@ async def any_store(
 async def make_app(
     deps: Dependencies, make_settings: Callable[..., MediaSettings], make_rendition: MakeRendition
 ) -> AsyncIterator[Callable[..., Any]]:
-    """`make_app(store, archives_at_once=…)`: the service with archives out of that store."""
+    """`make_app(store, archives_at_once=…)` returns the service with archives from that store."""
     made: list[Archives] = []
     copies = build_copies(deps)
 

@@ -1,4 +1,4 @@
-"""A gallery as one ZIP: its bytes, its conditions, who may not."""
+"""A gallery as one ZIP: its bytes, its conditions, its refusals."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_any_rest_completes_any_beginning(
     for place in places:
         if not counted:
             await database.hot.execute("UPDATE items SET crc32 = NULL")
-        # Another process each time: nothing is remembered but what is in the database.
+        # A new process each time: only the database keeps anything.
         app = make_app(any_store)
         rest = await archive(app, gallery, range=f"bytes={place}-", if_range=etag)
 
@@ -79,7 +79,7 @@ async def test_parts_of_it(
     }.items():
         answer = await archive(app, gallery, range=asked)
         assert (answer.status, answer.body) == (206, part)
-    # What is no single range is none.
+    # Anything but a single range is ignored.
     for asked in ("bytes=0-1,5-6", "bytes=9-3", "pages=1-2", "bytes=-"):
         answer = await archive(app, gallery, range=asked)
         assert (answer.status, answer.body) == (200, whole)

@@ -1,4 +1,4 @@
-"""Checksums of originals: found out once, kept, and never in the way."""
+"""Checksums of originals: computed once, saved, and without delay for other requests."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ class TestChecksums:
         gallery: Gallery,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """One finds in memory what another counted, and it is saved and forgotten before it is needed."""
+        """One request finds in memory what another computed, and it is saved and dropped before it is
+        needed.
+        """
         monkeypatch.setattr(checksums, "FLUSH_AFTER_S", 0.02)
         films = {f"{number}.mp4": noise(BIG, number) for number in range(8)}
         for name, body in films.items():
@@ -97,7 +99,7 @@ class TestChecksums:
         local_shelf: Shelf,
         gallery: Gallery,
     ) -> None:
-        """Somebody resumes what another process began, and nothing was kept of it."""
+        """A request continues what another process began, of which nothing was kept."""
         await fill(local_shelf)
         size = int((await archive(make_app(store), gallery, "HEAD")).headers["content-length"])
 

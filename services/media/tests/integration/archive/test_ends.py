@@ -1,4 +1,4 @@
-"""Everything that can end an archive early, seen from the client's side and from the service's."""
+"""All early ends of an archive, seen from the client's side and from the service's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 async def serving(
     app: Any, *, drain_timeout: timedelta = timedelta(seconds=20)
 ) -> AsyncIterator[tuple[str, HttpServer]]:
-    """The app on a port of its own: what a cut looks like only a connection shows."""
+    """Serves the app on a port of its own: only a connection shows a cut."""
     port = free_port()
     server = HttpServer(app, host="127.0.0.1", port=port, drain_timeout=drain_timeout)
     async with Background() as background:
@@ -39,7 +39,7 @@ async def serving(
 
 @asynccontextmanager
 async def asking(url: str, gallery: Gallery) -> AsyncIterator[aiohttp.ClientResponse]:
-    """A client that has seen the head of the answer and little of its body."""
+    """Returns the answer of a client that has read its head and little of its body."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
 
         async def reached() -> aiohttp.ClientResponse:
@@ -67,7 +67,7 @@ async def nothing_runs() -> None:
 
 
 class TestEnds:
-    """However an archive ends early: the client can tell, and nothing stays."""
+    """However an archive ends early, the client can detect it, and nothing is left."""
 
     async def test_an_object_that_is_gone_cuts_the_connection(
         self,
@@ -161,9 +161,10 @@ class TestEnds:
                 assert (await archive(app, gallery)).code == "archive_busy"
             await eventually(nothing_runs)
             reads = any_store.reads
-            # Sockets hold some megabytes. All of it, with the checksums of large files, is twice as much.
+            # Sockets hold some megabytes. The whole archive, with the checksums of large files, is twice as
+            # much.
             assert reads * (WINDOW // reading.READS_AHEAD) < 40 * BIG
-            # Its place is free again, and nobody reads on for it.
+            # Its place is free again, and reading for it has stopped.
             assert (await archive(app, gallery, "HEAD")).status == 200
             assert any_store.reads == reads
             assert len(contents((await archive(app, gallery)).body)) == 40
@@ -183,7 +184,8 @@ class TestEnds:
             while seen != store.reads:  # until it has stopped by itself
                 seen = store.reads
                 await asyncio.sleep(0.3)
-            # Sockets hold some megabytes. All of it, with the checksums of large files, is twice as much.
+            # Sockets hold some megabytes. The whole archive, with the checksums of large files, is twice as
+            # much.
             assert seen * (WINDOW // reading.READS_AHEAD) < 40 * BIG
             assert len(contents(await response.read())) == 40
 

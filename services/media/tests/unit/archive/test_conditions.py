@@ -30,7 +30,7 @@ def asked(method: str = "GET", **headers: str) -> Outcome:
         ({"range": "bytes=5-", "if-range": '"v0"'}, WHOLE),
         ({"range": "bytes=5-", "if-range": 'W/"v1"'}, WHOLE),
         ({"range": "bytes=5-", "if-range": "Fri, 20 Nov 2026 10:00:00 GMT"}, WHOLE),
-        # A range that lies outside is no matter where the tag says that it is of another archive.
+        # A range outside the archive does not matter if the ETag is of another archive.
         ({"range": "bytes=5000-", "if-range": '"v0"'}, WHOLE),
         ({"if-none-match": '"v1"'}, Outcome(304)),
         ({"if-none-match": 'W/"v1", "x"', "range": "bytes=5-"}, Outcome(304)),

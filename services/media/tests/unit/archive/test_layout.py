@@ -1,4 +1,4 @@
-"""The bytes of an archive, checked by readers that others wrote."""
+"""The bytes of an archive, checked by other readers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def layout_of(contents: dict[str, bytes]) -> ArchiveLayout:
 
 
 def written(layout: ArchiveLayout, bodies: list[bytes], first: int, last: int) -> bytes:
-    """What a stream of that span would send."""
+    """Returns what a stream of that span would send."""
     crcs = [zlib.crc32(body) for body in bodies]
     out = b""
     for piece in layout.pieces(first, last):
@@ -86,7 +86,7 @@ def test_other_readers_unpack_it(program: str, tmp_path: Path) -> None:
     unpacked.mkdir()
     commands = {
         "unzip": ["unzip", "-q", str(packed), "-d", str(unpacked)],
-        # From a pipe: nothing but the headers before the files can be looked at.
+        # From a pipe: only the headers before the files can be read.
         "bsdtar": ["bsdtar", "-x", "-C", str(unpacked), "-f", "-"],
         "7zz": ["7zz", "x", "-bd", f"-o{unpacked}", str(packed)],
     }
@@ -177,12 +177,12 @@ def directory_of(*sizes: int) -> list[zipfile.ZipInfo]:
         infos = archive.infolist()
         assert [info.file_size for info in infos] == list(sizes)
         for info in infos:
-            archive.open(info).close()  # reads the local header where the directory says it is
+            archive.open(info).close()  # reads the local header at the position in the directory
         return infos
 
 
 def zip64_fields(info: zipfile.ZipInfo) -> int:
-    """How many numbers the directory keeps in the Zip64 field; -1 without one."""
+    """Returns how many numbers the directory keeps in the Zip64 field; -1 without one."""
     identifier, length = struct.unpack_from("<HH", info.extra)
     return length // 8 if identifier == 1 else -1
 

@@ -10,7 +10,7 @@ from kappi_media.archive.names import archive_names, safe_name
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"
 }
-# Names as hostile and as alike as they come.
+# Hostile names, and names that are almost equal.
 NAMES = st.one_of(
     st.text(max_size=300),
     st.text(alphabet='aA.é\u0301e /\\:*?"<>|\x00\u202e()23', max_size=12),
@@ -47,7 +47,7 @@ def test_one_name(filename: str, name: str) -> None:
     [
         (["image.jpg", "image.jpg", "image.jpg"], ["image.jpg", "image (2).jpg", "image (3).jpg"]),
         (["a.jpg", "A.JPG"], ["a.jpg", "A (2).JPG"]),
-        # Whoever is really called so keeps the name, wherever it stands.
+        # A file that really has the name keeps it, at any position.
         (["a.jpg", "a.jpg", "a (2).jpg"], ["a.jpg", "a (3).jpg", "a (2).jpg"]),
         (["\u00e9.jpg", "e\u0301.jpg"], ["\u00e9.jpg", "\u00e9 (2).jpg"]),
         (["straße", "STRASSE"], ["straße", "STRASSE (2)"]),

@@ -1,4 +1,4 @@
-"""Any part of any archive, whatever is known of its checksums, out of a store that answers in any order."""
+"""Any part of any archive, with any known checksums, from a store that answers in any order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ TIME = EntryTime(1 << 21, None)
 
 @dataclass
 class MemoryStore:
-    """bodies: by key. Notes how much is being read at once. turns: of the loop a read may take."""
+    """A store in memory. bodies: by key. It records concurrent reads. turns: of the loop that a read may
+    take.
+    """
 
     bodies: dict[str, bytes]
     etag: str = "tag"
@@ -193,7 +195,7 @@ async def test_a_file_that_is_gone_ends_it() -> None:
 
 
 class TestLedger:
-    """What several archives of a process tell each other, and the database."""
+    """What several archives of a process share, and save in the database."""
 
     async def test_checksums_are_saved_in_batches_and_on_closing(
         self, monkeypatch: pytest.MonkeyPatch
@@ -217,7 +219,9 @@ class TestLedger:
     async def test_what_was_saved_after_the_layout_was_read_is_still_known(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The archive was laid out before its checksums came; the ledger forgets them once they are saved."""
+        """The archive was laid out before its checksums were computed; the ledger drops them once they are
+        saved.
+        """
         monkeypatch.setattr(checksums, "FLUSH_AFTER_S", 0)
         flushed = asyncio.Event()
 
@@ -244,7 +248,7 @@ class TestLedger:
     async def test_several_first_readers_all_get_the_whole(
         self, monkeypatch: pytest.MonkeyPatch, size_bytes: int, seed: int
     ) -> None:
-        """What one of them counted is saved, and forgotten, while the others are still on their way."""
+        """What one of them computed is saved, and dropped, while the others are still running."""
         monkeypatch.setattr(checksums, "FLUSH_AFTER_S", 0)
         random = Random(seed)
         bodies = [random.randbytes(size_bytes) for _ in range(6)]
@@ -306,7 +310,7 @@ class TestLedger:
             assert await counting.of_blocks(0, []) == 17
         else:
             counting.begin(first=[0], afterwards=[])
-            await asyncio.sleep(0)  # it finds that nothing is left to count
+            await asyncio.sleep(0)  # it finds that nothing is left to compute
         await ledger.close()
         assert ledger.known(files[0]) is None
 

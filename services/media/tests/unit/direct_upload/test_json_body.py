@@ -15,7 +15,7 @@ from kappi_media.domain.declarations import PostedFile
 
 
 async def chunks(body: bytes, sizes: Sequence[int]) -> AsyncIterator[bytes]:
-    """body: in pieces of these sizes, over and over."""
+    """Yields the body in pieces of these sizes, over and over."""
     position, turn = 0, 0
     while position < len(body):
         size = sizes[turn % len(sizes)]

@@ -1,4 +1,4 @@
-"""Animated pictures stay animated where WebP is asked for, on the code a decoder process runs."""
+"""Animated pictures stay animated if WebP is requested, with the code that a decoder process runs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_an_animation_is_shown_upright_in_srgb_on_white(fmt: Literal["PNG"
     turned[0x0112] = 6
     out = io.BytesIO()
     red = Image.new("RGBA", (300, 200), (200, 60, 60, 255))
-    # Pillow crashes where it writes an AVIF with several frames that is turned.
+    # Pillow crashes when it writes a rotated AVIF with several frames.
     options = {"icc_profile": display_p3} | ({"exif": turned} if fmt == "PNG" else {})
     clear.save(out, fmt, save_all=True, append_images=[red], duration=[80, 240], **options)
     (picture,) = await rendered(out.getvalue(), WireSize(height=150), fmt=FMT)

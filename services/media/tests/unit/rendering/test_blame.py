@@ -1,4 +1,4 @@
-"""Whose fault it is when a decoder does not answer: the file's, or that of what runs it."""
+"""The cause of a decoder that does not answer: the file, or its environment."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ each_use = pytest.mark.parametrize("use", [render, read_header, find_place])
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """`install(code)`: decoder processes run that instead."""
+    """`install(code)` makes decoder processes run that code instead."""
 
     def write(code: str) -> None:
         (tmp_path / "other_decoder.py").write_text(code)
@@ -71,7 +71,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[DecoderProcess]:
 
 
 def answering_with(statement: str) -> str:
-    """A decoder that does this before each answer. jobs: how many it was given."""
+    """Returns a decoder that does this before each answer. jobs: how many it was given."""
     return (
         "import time\n"
         "from kappi_media.rendering import worker\n"
@@ -88,7 +88,7 @@ def answering_with(statement: str) -> str:
 
 
 class Struck(BytesSource):
-    """Whoever reads it gets a signal."""
+    """Sends a signal to the process that reads it."""
 
     def __init__(self, started: list[DecoderProcess], which: signal.Signals) -> None:
         super().__init__(BODY)
@@ -208,7 +208,7 @@ async def test_each_job_has_its_own_time(install: Install) -> None:
 
 
 async def impatient_renderer() -> Renderer:
-    """Its decoder has started, which takes as long as it takes. From now on it has two seconds."""
+    """Its decoder has started, which may take any time. From now on it has two seconds."""
     renderer = Renderer()
     await read_header(renderer, BytesSource(BODY))
     renderer._limits = RenderLimits(wall_time_limit=timedelta(seconds=2))
@@ -227,7 +227,7 @@ async def test_a_decoder_that_sleeps_for_ever_is_ended(
 
 
 async def test_a_decoder_that_stops_reading_is_ended(install: Install, started: list[DecoderProcess]) -> None:
-    """What it asked for does not fit the pipe."""
+    """The bytes that it requested do not fit the pipe."""
     source = Counted(BODY + bytes(8 << 20))
     ask = f"fetch.__self__.send(worker.Need(start=0, length={source.size_bytes}))"
     install(answering_with(f"if jobs > 1: {ask}; time.sleep(600)"))

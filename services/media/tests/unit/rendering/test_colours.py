@@ -1,4 +1,4 @@
-"""Colours come out as they were meant, whatever they were written in."""
+"""Colours are shown correctly, whatever colour space they were written in."""
 
 import struct
 
@@ -31,7 +31,7 @@ def signal_of(light: float) -> int:
 
 
 def in_p3(colour: Colour) -> Colour:
-    """The same colour, by its numbers in Display P3."""
+    """Returns the same colour, by its numbers in Display P3."""
     light = [linear(value) for value in colour]
     red, green, blue = (signal_of(sum(a * b for a, b in zip(row, light, strict=True))) for row in _TO_P3)
     return red, green, blue
@@ -69,7 +69,7 @@ async def test_a_phones_wide_colours_look_right(fmt: str) -> None:
 
 
 def numbered(body: bytes, *, primaries: int, transfer: int) -> bytes:
-    """The same HEIC or AVIF, its colours' numbers changed."""
+    """Returns the same HEIC or AVIF with other colour numbers."""
     at = body.index(b"colrnclx") + 8
     return body[:at] + struct.pack(">2H", primaries, transfer) + body[at + 4 :]
 
@@ -96,13 +96,13 @@ async def test_a_high_range_photograph_is_not_grey(fmt: str, transfer: int, whit
 
 
 def test_the_trial_would_notice() -> None:
-    """A P3 picture taken for sRGB is off by more than the tolerance above."""
+    """A P3 picture treated as sRGB differs by more than the tolerance above."""
     differences = [abs(a - b) for colour in QUADRANTS for a, b in zip(colour, in_p3(colour), strict=True)]
     assert max(differences) > 12
 
 
 def patch(red: float, green: float, blue: float) -> pyvips.Image:
-    """A few pixels of signals from 0 to 1, sixteen bits a channel."""
+    """Returns a few pixels of signals from 0 to 1, sixteen bits per channel."""
     values = [round(value * 65_535) for value in (red, green, blue)]
     image = pyvips.Image.black(4, 4, bands=3) + values
     return image.cast("ushort").copy(interpretation="rgb16")

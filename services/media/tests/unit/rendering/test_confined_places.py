@@ -1,4 +1,6 @@
-"""Places are looked for where a file made to keep its reader busy, or to kill it, costs one item."""
+"""Places are searched in a process in which a malicious file, which occupies or kills its reader, costs one
+item.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service says when it starts what confines its decoders, and goes on where something is missing."""
+"""A service reports at its start how its decoders are confined, and continues if a layer is missing."""
 
 from __future__ import annotations
 

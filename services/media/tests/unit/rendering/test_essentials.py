@@ -1,4 +1,6 @@
-"""What a decoder is shown of files made to take long, by format and by what is beside the picture."""
+"""The parts of a file that a decoder gets, of files made to take long, by format and by the data beside the
+picture.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +118,7 @@ def test_what_is_beside_the_picture_is_not_shown(kind: str) -> None:
     plain = PLAIN[fmt]
     found = shown(spoil(plain), content_type)
     assert same_picture(found, plain)
-    if fmt != "TIFF":  # whose file keeps its length, and has no way to the rest
+    if fmt != "TIFF":  # its file keeps its length, without a reference to the rest
         assert len(found) <= len(plain) + 200
     else:
         assert Image.open(io.BytesIO(found)).n_frames == 1  # type: ignore[attr-defined]
@@ -219,13 +221,13 @@ async def test_a_hostile_file_costs_its_decoder_no_more_than_a_plain_one(
     before, worked_before_s = peak_bytes(renderer), processor_s(renderer)
     (found,) = await renderer.render(BytesSource(spoil(PLAIN[fmt])), facts, sizes)
     assert found.body == expected.body
-    # The file itself, three times over: as it came, joined, and what is shown of it.
+    # The file itself, three times: as it arrived, joined, and reduced.
     assert peak_bytes(renderer) - before < 64 * MIB
     assert processor_s(renderer) - worked_before_s < 1.0
 
 
 def peak_bytes(renderer: Renderer) -> int:
-    """Of resident memory of the one decoder process."""
+    """Returns the resident memory of the one decoder process."""
     (process,) = renderer._idle
     status = Path(f"/proc/{process.pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]

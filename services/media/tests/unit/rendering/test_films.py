@@ -23,8 +23,11 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """width, height: as coded. dark_frames: black ones before the quadrants, which fade_frames then lead to.
-    key_every: frames from one key frame to the next, None as the codec does by itself."""
+    """A film. width, height: as coded. dark_frames: black ones before the quadrants, to which fade_frames
+    then lead.
+
+    key_every: frames from one key frame to the next; None for the codec's own choice.
+    """
 
     container: str
     codec: str
@@ -39,7 +42,7 @@ class Film:
 
 @scheduled_as_before()
 def filmed(film: Film, picture: Image.Image | None = None, *, frames: int = 6, **colour: Any) -> bytes:
-    """colour: attributes of the codec's context."""
+    """Returns an encoded film. colour: attributes of the codec's context."""
     out = io.BytesIO()
     with av.open(out, "w", format=film.container) as container:
         stream = container.add_stream(film.codec, rate=10, options=dict(film.options))
@@ -135,7 +138,7 @@ async def test_a_film_that_is_black_throughout_is_watched_for_a_while_and_shown_
 
 
 async def test_a_search_for_light_ends_before_the_file_is_given_up() -> None:
-    """A film without an index, its picture beyond what may be read of it: a black poster, not a refusal."""
+    """A film without an index, with its picture beyond the read limit: a black poster, not a refusal."""
     noise = Image.effect_noise((640, 480), 120).convert("RGB")
     finest = (("qmin", "1"), ("qmax", "1"))
     film = Film("matroska", "mjpeg", 640, 480, "yuvj420p", dark_frames=5, options=finest)
@@ -162,7 +165,8 @@ async def test_a_film_that_does_not_say_is_taken_for_what_its_height_suggests() 
 
 def _unsaid(film: Film, matrix: Colorspace) -> bytes:
     body = filmed(film, colorspace=matrix)
-    # 'colr' of the sample entry and the stream's own header would tell: neither is written for "unspecified".
+    # 'colr' of the sample entry and the stream's own header would name it: neither is written for
+    # "unspecified".
     return body.replace(b"colrnclx", b"freenclx")
 
 

@@ -1,4 +1,4 @@
-"""What of the items of a HEIC or AVIF is seen: which picture, which way up, in which order, on what."""
+"""The visible items of a HEIC or AVIF: which picture, its orientation, its order, its background."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def renderer() -> AsyncIterator[Renderer]:
 
 
 async def seen(renderer: Renderer, body: bytes) -> tuple[Probe, Pixels]:
-    """What its header says, and its picture in full size, which is of that size."""
+    """Returns the probe of its header, and its picture in full size, which has that size."""
     fmt = sniff(body[:SNIFF_BYTES])
     assert fmt is not None
     facts = await probe(BytesSource(body), fmt)
@@ -53,7 +53,7 @@ async def seen(renderer: Renderer, body: bytes) -> tuple[Probe, Pixels]:
 
 
 def corners(pixels: Pixels) -> list[tuple[int, ...]]:
-    """Colours near the four corners, row by row."""
+    """Returns the colours near the four corners, row by row."""
     height, width = pixels.shape[:2]
     places = [(height // 5, width // 5), (height // 5, width * 4 // 5)]
     places += [(height * 4 // 5, width // 5), (height * 4 // 5, width * 4 // 5)]
@@ -146,7 +146,7 @@ async def test_grey_has_its_full_contrast(renderer: Renderer, coding: Coding, fu
 
 
 def shades(*, full: bool) -> Image.Image:
-    """Four, each a quarter of the width, as they are or in the range of films."""
+    """Returns four shades, each a quarter of the width, in the full or the limited range."""
     picture = Image.new("L", (160, 96))
     for number, shade in enumerate(SHADES):
         picture.paste(
@@ -205,7 +205,7 @@ async def test_clear_parts_are_white(renderer: Renderer, coding: Coding) -> None
 async def test_opacity_is_turned_with_its_picture(
     renderer: Renderer, coding: Coding, turn: bytes, expected: tuple[tuple[int, ...], ...], both: bool
 ) -> None:
-    """Whether it says so or not: encoders write what turns it for the picture alone."""
+    """With or without properties of its own: encoders write the rotation for the picture alone."""
     kind, data, properties = _parts(coded(quadrants(160, 96), coding))
     mask = Image.new("L", (160, 96), 255)
     mask.paste(0, (0, 0, 16, 16))
@@ -221,7 +221,7 @@ async def test_opacity_is_turned_with_its_picture(
 
 @_each_coding
 async def test_what_turns_a_grid_turns_none_of_its_tiles(renderer: Renderer, coding: Coding) -> None:
-    """Where an encoder lets all of them share it."""
+    """Encoders may let all of them share the property."""
     tiles = [plain(colour, coding) for colour in (RED, GREEN)]
     turned = [Item(tile.kind, tile.data, (*tile.properties, irot(1))) for tile in tiles]
     whole = grid(2, 1, (128, 64), tiles=(2, 3))
@@ -261,7 +261,7 @@ async def test_colours_of_a_sequence_may_be_multiplied_by_their_opacity(
 
 
 async def test_a_cut_picture_with_opacity_that_is_not_is_refused(renderer: Renderer) -> None:
-    """Decoders lay the whole of one over a part of the other."""
+    """Decoders combine the whole of one with a part of the other."""
     kind, data, properties = _parts(coded(quadrants(160, 96), "AVIF"))
     cut = Item(kind, data, (*properties, clap(80, 48)))
     mask = coded(clear(160, 96).getchannel("A"), "AVIF")
@@ -277,7 +277,7 @@ async def test_a_cut_picture_with_opacity_that_is_not_is_refused(renderer: Rende
 
 @_each_coding
 async def test_layers_may_share_their_bytes(renderer: Renderer, coding: Coding) -> None:
-    """Each is an item, and holds those below it."""
+    """Each layer is an item, and contains those below it."""
     picture = coded(quadrants(160, 96), coding)
     items = [(1, picture), *((number, picture) for number in (2, 3, 4, 5))]
     body = heif(items, primary=1)
@@ -303,7 +303,7 @@ async def test_a_map_of_depth_is_no_opacity(renderer: Renderer, coding: Coding) 
 
 @pytest.mark.parametrize("hidden", [b"", b"meta"])
 async def test_clear_parts_of_a_sequence_are_white(renderer: Renderer, hidden: bytes) -> None:
-    """By its still picture and, where it has none, by its frames."""
+    """By its still picture or, without one, by its frames."""
     out = io.BytesIO()
     frame = clear(96, 64)
     frame.save(out, "AVIF", save_all=True, append_images=[frame, frame], duration=80, quality=90)

@@ -1,4 +1,6 @@
-"""Hostile files of the formats with large decoders, through the confined process: each costs itself alone."""
+"""Hostile files of the formats with large decoders, through the confined process: each affects only
+itself.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ DAMAGED = {RejectReason.CORRUPT, RejectReason.TRUNCATED, RejectReason.NO_PICTURE
 
 
 def claimed(content_type: str, *, width: int = 300, height: int = 200) -> Probe:
-    """What a prober that was deceived would say."""
+    """Returns the facts of a prober that was deceived."""
     return Probe(
         kind="video" if content_type.startswith("video/") else "image",
         content_type=content_type,
@@ -161,7 +163,7 @@ async def test_damage_ends_in_a_picture_or_in_a_refusal(renderer: Renderer, cont
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"])
 async def test_a_reason_never_quotes_a_library(renderer: Renderer, fmt: str) -> None:
-    """Which may quote the file, or speak of its own parts and of Python's."""
+    """A library's message may quote the file, or name its own parts and Python's."""
     register_heif()
     content_type = f"image/{'heic' if fmt == 'HEIF' else fmt.lower()}"
     body = encode(quadrants(300, 200), fmt)

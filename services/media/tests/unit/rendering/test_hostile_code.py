@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the layers are 
 
 SECRET = "-----BEGIN PRIVATE KEY-----"
 BODY = encode(quadrants(300, 200), "JPEG")
-# Attempts that need a new descriptor, which the limit of descriptors refuses by itself.
+# Attempts that need a new descriptor, which the limit of descriptors alone refuses.
 NEED_DESCRIPTORS = {
     "read a secret",
     "read a secret by openat",
@@ -42,7 +42,7 @@ NEED_DESCRIPTORS = {
     "speak to local sockets",
     "speak to the kernel",
 }
-# Attempts that Landlock refuses by itself, and what an account of its own keeps from the service's files.
+# Attempts that Landlock alone refuses; an account of its own protects the service's files.
 TOUCH_FILES = {"read a secret", "read a secret by openat", "read the users", "write a file", "make a folder"}
 TOUCH_SECRETS = {"read a secret", "read a secret by openat", "look at a secret"}
 RunWith = Callable[[Iterable[str]], None]
@@ -50,7 +50,7 @@ RunWith = Callable[[Iterable[str]], None]
 
 @pytest.fixture
 def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunWith:
-    """`run_with(layers)`: decoders are hostile, and the platform has these layers at most."""
+    """`run_with(layers)` makes decoders hostile, on a platform with at most these layers."""
 
     def write(layers: Iterable[str]) -> None:
         (tmp_path / "limited_decoder.py").write_text(
@@ -87,7 +87,7 @@ async def renderer() -> AsyncIterator[Renderer]:
 
 
 async def missing_here() -> set[str]:
-    """Layers that this platform lacks."""
+    """Returns the layers that this platform lacks."""
     decoder = await DecoderProcess.start(memory_bytes=2 << 30)
     missing = set((await decoder.readiness(wall_time_limit=timedelta(minutes=1))).missing)
     await decoder.close()
@@ -154,7 +154,7 @@ async def test_the_same_attempts_reach_a_lot_where_nothing_confines_it(
 def test_a_decoder_of_a_running_service_holds_no_descriptor_but_its_pipes(
     run_with: RunWith, target: Target
 ) -> None:
-    """Services run on uvloop, which starts processes in a way of its own."""
+    """Services run on uvloop, which starts processes in its own way."""
 
     async def attack() -> Report:
         renderer = Renderer(max_parallel=1)
@@ -186,6 +186,6 @@ async def test_every_thread_of_a_decoder_is_confined() -> None:
 
 
 def _statuses(pid: int) -> list[dict[str, str]]:
-    """Of each thread, what the kernel says in `status`."""
+    """Returns the kernel's `status` of each thread."""
     texts = [thread.read_text() for thread in Path(f"/proc/{pid}/task").glob("*/status")]
     return [dict(re.findall(r"^(\w+):[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)) for text in texts]

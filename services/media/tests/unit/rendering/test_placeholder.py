@@ -1,4 +1,4 @@
-"""The placeholder is what the reference implementation makes of the same picture."""
+"""The placeholder equals that of the reference implementation for the same picture."""
 
 import io
 import random
@@ -25,7 +25,7 @@ async def with_placeholder(body: bytes) -> Done:
 
 
 def average(placeholder: bytes) -> list[float]:
-    """Red, green and blue, 0 to 1."""
+    """Returns red, green and blue, 0 to 1."""
     return list(thumb_hash_to_average_rgba(list(placeholder)))[:3]
 
 
@@ -52,7 +52,7 @@ async def test_it_is_the_references_of_the_rendition_itself() -> None:
         for a, b in zip(done.placeholder[5:], reference[5:], strict=True)
         for ours, theirs in ((a & 15, b & 15), (a >> 4, b >> 4))
     ]
-    # The rendition was compressed between the two, and they were made small by different filters.
+    # The rendition was compressed in between, and different filters made them small.
     assert max(differences) <= 2
     assert sum(differences) / len(differences) < 0.5
 

@@ -1,4 +1,4 @@
-"""The renderer and its decoder processes: bounded, confined, gone when idle, and a crash costs one item."""
+"""The renderer and its decoder processes: bounded, confined, ended when idle, and a crash costs one item."""
 
 import asyncio
 import os
@@ -155,7 +155,7 @@ async def test_the_read_limit_ends_the_process(processes: Processes) -> None:
 
 
 async def test_memory_beyond_the_limit_is_a_refusal() -> None:
-    # One bit a pixel in the file, four bytes in memory: 400 MB.
+    # One bit per pixel in the file, four bytes in memory: 400 MB.
     header = b"BM" + (62 + 12_520_000).to_bytes(4, "little") + bytes(4) + (62).to_bytes(4, "little")
     header += (
         (40).to_bytes(4, "little") + (10_000).to_bytes(4, "little") * 2 + b"\x01\x00\x01\x00" + bytes(24)

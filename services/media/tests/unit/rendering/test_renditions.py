@@ -1,4 +1,4 @@
-"""What renditions look like, on the code a decoder process runs, called in this one."""
+"""Properties of renditions, with the code that a decoder process runs, called in this one."""
 
 import io
 import zlib
@@ -52,7 +52,7 @@ async def test_renditions_are_upright_and_tell_nothing(fmt: str, orientation: in
 
 
 async def test_a_phones_heic_is_turned_once() -> None:
-    """Phones write the turn twice: as a property of the picture, which counts, and into EXIF."""
+    """Phones write the rotation twice: as a property of the picture, which counts, and into EXIF."""
     register_heif()
     body = encode(quadrants(300, 200), "HEIF", shot=Shot(orientation=6, make="Apple"))
     assert b"irot" in body
@@ -158,7 +158,7 @@ async def test_cmyk_keeps_its_colours_apart(fmt: str) -> None:
 
 
 async def test_a_colour_profile_is_applied_not_dropped() -> None:
-    """A picture in a profile whose red and green are swapped comes out with them swapped back."""
+    """A picture in a profile whose red and green are swapped is shown with them swapped back."""
     wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = wide.replace(b"rXYZ", b"tmpZ").replace(b"gXYZ", b"rXYZ").replace(b"tmpZ", b"gXYZ")
     red, green, blue = quadrants(300, 200).split()

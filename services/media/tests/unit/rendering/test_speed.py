@@ -1,4 +1,4 @@
-"""What a decoder process spends on a photograph, beside libvips' own program."""
+"""The processor time of a decoder process for a photograph, compared with libvips' own program."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spent_by(pid: int) -> float:
 
 
 def spent_by_children() -> float:
-    """Of this process, once they have ended."""
+    """Returns the processor time of ended children of this process."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -38,7 +38,7 @@ def spent_by_children() -> float:
 async def test_twelve_megapixels_to_the_grid_cost_about_what_vipsthumbnail_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In seconds of processor, not of the clock: other tests run beside this one."""
+    """It is measured in processor time, because other tests run at the same time."""
     program = require_program("vipsthumbnail")
     body = encode(scene(4000, 3000, seed=3), "JPEG", options={"quality": 90})
     original = tmp_path / "original.jpg"

@@ -13,7 +13,7 @@ from kappi_mediameta.probing import RejectReason
 
 
 def counts(top: int, *, extra: bool) -> bytes:
-    """Numbers from 0 to `top` in 32 bits, beside an opacity of all of them or without."""
+    """Returns numbers from 0 to `top` in 32 bits, with or without a full opacity."""
     pixels = np.linspace(0, top, 5_400).reshape(60, 90).astype("u4")
     if extra:
         pixels = np.dstack([pixels, np.full_like(pixels, 0xFFFFFFFF)])

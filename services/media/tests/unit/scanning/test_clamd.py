@@ -1,4 +1,4 @@
-"""clamd as it should not be: slow, gone, talking nonsense. `test_scanning.py` has the real one."""
+"""clamd with failures: slow, unavailable, invalid answers. `test_scanning.py` has the real one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTENT = bytes(range(256)) * 2000
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """`async with serve(talk) as clamd`: somebody at a socket who talks like that."""
+    """`async with serve(talk) as clamd` runs a server with this behaviour at a socket."""
 
     @asynccontextmanager
     async def start(talk: Talk) -> AsyncIterator[Clamd]:
@@ -48,7 +48,7 @@ async def content(chunk_bytes: int = 100_000) -> AsyncIterator[bytes]:
 
 
 async def received(reader: asyncio.StreamReader) -> bytes:
-    """What an INSTREAM command carries."""
+    """Returns the content of an INSTREAM command."""
     assert await reader.readuntil(b"\x00") == b"zINSTREAM\x00"
     body = b""
     while length := struct.unpack(">I", await reader.readexactly(4))[0]:
