@@ -56,6 +56,8 @@ async def find_location(source: RangedSource) -> tuple[Patch, ...]:
         await _CLEANERS[fmt](Region.whole(file))
     except ProbeRejected as error:  # of the reader: bytes that are not there, or too many of them
         raise Unremovable(error.detail) from error
+    except RecursionError as error:
+        raise Unremovable("boxes within boxes without an end") from error
     patches = file.patches()
     await _refuse_what_still_tells(PatchedSource(source, patches), fmt)
     return patches

@@ -9,20 +9,24 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from kappi_mediameta.containers.jpeg_segments import (
+    END_OF_IMAGE,
+    START_OF_SCAN,
+    next_marker,
+    segment_at,
+)
 from kappi_mediameta.gps_free.boxes import clean_boxes
 from kappi_mediameta.gps_free.edits import SCAN_BYTES, Outside, Region, Unremovable
 from kappi_mediameta.gps_free.kept_exif import keep_little_exif
 from kappi_mediameta.gps_free.kept_xmp import keep_little_xmp
 from kappi_mediameta.gps_free.tiff import keeps_picture_index
-from kappi_mediameta.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
 
 # A few cameras put something in front, or write it small.
 _EXIF: Final = re.compile(rb".{0,4}Exif\x00.", re.DOTALL | re.IGNORECASE)
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _PICTURES: Final = b"MPF\x00"
 _COLOUR: Final = b"ICC_PROFILE\x00"
-_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
-_SCAN, _END, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+_APP1, _APP2 = 0xE1, 0xE2
 # What a decoder reads: frames, tables, scans. Of what else begins like this it needs so many bytes.
 _KEPT: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0)}) - {0xC8}
 _OPENINGS: Final = {0xE0: ((b"JFIF\x00", 14),), 0xEE: ((b"Adobe", 12),)}
@@ -50,12 +54,12 @@ async def _clean_picture(region: Region, at: int) -> int:
         # Fill bytes: the only ones that may stand between segments.
         await region.write(before, b"\xff" * (position - before))
         marker, length = await _segment(region, position)
-        if marker == _END:
+        if marker == END_OF_IMAGE:
             break
         if length:
             await _clean_segment(region.part(position + 4, length - 2), marker)
         position += 2 + length
-        if marker == _SCAN:
+        if marker == START_OF_SCAN:
             position = await _end_of_scan(region, position)
             if position >= region.size_bytes:
                 break
@@ -65,23 +69,17 @@ async def _clean_picture(region: Region, at: int) -> int:
 
 
 async def _next_marker(region: Region, position: int) -> int:
-    """Where the next one begins, as the prober finds it."""
-    length = max(0, min(MAX_BETWEEN_BYTES, region.size_bytes - position))
-    found = MARKER.search(await region.read(position, length))
+    found = await next_marker(region, position)
     if found is None:
         raise _NoSegment("no marker where one must be")
-    return position + found.start()
+    return found
 
 
 async def _segment(region: Region, position: int) -> tuple[int, int]:
-    """Marker and length; 0 where it stands alone."""
-    start = await region.read(position, 2)
-    if start[1] in _STANDALONE or start[1] == _END:
-        return start[1], 0
-    length = int.from_bytes(await region.read(position + 2, 2), "big")
-    if length < 2:
+    found = await segment_at(region, position)
+    if found is None:
         raise _NoSegment("impossible segment")
-    return start[1], length
+    return found
 
 
 async def _clean_segment(body: Region, marker: int) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kappi_mediameta.gps_free.edits import Outside, Region, Unremovable
+from kappi_mediameta.probing.tiff_fields import Layout, layout_of
 
 # Size, samples, compression, colour, layout, resolution; JPEG tables old and new; ICC.
 _OF_PICTURE: Final = frozenset(
@@ -59,39 +60,6 @@ _MAX_ENTRIES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """order: `<` or `>`. word: format of an offset, `I`, or `Q` in BigTIFF. count: of a directory's size."""
-
-    order: str
-    word: str
-    count: str
-    first_at: int
-
-    @property
-    def word_bytes(self) -> int:
-        return struct.calcsize(self.word)
-
-    @property
-    def entry_bytes(self) -> int:
-        return 4 + 2 * self.word_bytes
-
-    @property
-    def count_bytes(self) -> int:
-        return struct.calcsize(self.count)
-
-    def number(self, raw: bytes, fmt: str) -> int:
-        return int(struct.unpack(self.order + fmt, raw)[0])
-
-
-_LAYOUTS: Final = {
-    b"II*\x00": _Layout("<", "I", "H", 4),
-    b"MM\x00*": _Layout(">", "I", "H", 4),
-    b"II+\x00": _Layout("<", "Q", "Q", 8),
-    b"MM\x00+": _Layout(">", "Q", "Q", 8),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class _Entry:
     raw: bytes
     tag: int
@@ -116,7 +84,7 @@ async def keeps_picture_index(region: Region) -> bool:
 
 async def _clean(region: Region, kept_tags: frozenset[int]) -> set[int]:
     """The tags that stay."""
-    layout = _LAYOUTS.get(await region.read(0, 4)) if region.size_bytes >= 8 else None
+    layout = layout_of(await region.read(0, 4)) if region.size_bytes >= 8 else None
     if layout is None:
         await region.erase(0, region.size_bytes)
         return set()
@@ -124,16 +92,17 @@ async def _clean(region: Region, kept_tags: frozenset[int]) -> set[int]:
 
 
 class _Cleaner:
-    def __init__(self, region: Region, layout: _Layout, kept_tags: frozenset[int]) -> None:
+    def __init__(self, region: Region, layout: Layout, kept_tags: frozenset[int]) -> None:
         self._region = region
         self._layout = layout
         self._kept_tags = kept_tags
-        self._kept = [(0, layout.first_at + layout.word_bytes)]
+        self._first_at = 8 if layout.big else 4
+        self._kept = [(0, self._first_at + layout.offset_bytes)]
         self._seen: set[int] = set()
         self._found: set[int] = set()
 
     async def run(self) -> set[int]:
-        waiting = [await self._word_at(self._layout.first_at)]
+        waiting = [await self._word_at(self._first_at)]
         while waiting:
             at = waiting.pop()
             if at == 0 or at in self._seen:
@@ -156,7 +125,7 @@ class _Cleaner:
         entries = [entry for entry in self._entries(table) if entry.tag in self._kept_tags]
         packed = b"".join(
             [
-                struct.pack(layout.order + layout.count, len(entries)),
+                struct.pack(layout.order + ("Q" if layout.big else "H"), len(entries)),
                 *(each.raw for each in entries),
                 following,
             ]
@@ -166,13 +135,13 @@ class _Cleaner:
         by_tag = {entry.tag: entry for entry in entries}
         self._found |= by_tag.keys()
         for entry in entries:
-            if entry.size_bytes > layout.word_bytes:
-                self._kept.append((layout.number(entry.value, layout.word), entry.size_bytes))
+            if entry.size_bytes > layout.offset_bytes:
+                self._kept.append((layout.integer(entry.value), entry.size_bytes))
         for tag, length_tag in _DATA.items():
             if tag in by_tag and length_tag in by_tag:
                 starts, lengths = await self._numbers(by_tag[tag]), await self._numbers(by_tag[length_tag])
                 self._kept += zip(starts, lengths, strict=False)
-        found = [layout.number(following, layout.word) if following else 0]
+        found = [layout.integer(following) if following else 0]
         if _SUB_DIRECTORIES in by_tag:
             found += await self._numbers(by_tag[_SUB_DIRECTORIES])
         return found
@@ -180,23 +149,23 @@ class _Cleaner:
     async def _table(self, at: int) -> tuple[bytes, bytes]:
         """The entries' bytes, and the offset behind them, which some writers leave out at the very end."""
         layout = self._layout
-        count = layout.number(await self._region.read(at, layout.count_bytes), layout.count)
+        count = layout.integer(await self._region.read(at, layout.count_bytes))
         if count > _MAX_ENTRIES:
             raise Unremovable("too many entries")
         start = at + layout.count_bytes
         # What is cut off is read as far as it goes, as others do.
-        count = min(count, (self._region.size_bytes - start) // layout.entry_bytes)
-        table = await self._region.read(start, count * layout.entry_bytes)
+        count = min(count, (self._region.size_bytes - start) // layout.field_bytes)
+        table = await self._region.read(start, count * layout.field_bytes)
         left = self._region.size_bytes - start - len(table)
-        width = layout.word_bytes if left >= layout.word_bytes else 0
+        width = layout.offset_bytes if left >= layout.offset_bytes else 0
         return table, await self._region.read(start + len(table), width)
 
     def _entries(self, table: bytes) -> Iterator[_Entry]:
         layout = self._layout
-        for start in range(0, len(table), layout.entry_bytes):
-            raw = table[start : start + layout.entry_bytes]
-            tag, kind, count = struct.unpack_from(f"{layout.order}HH{layout.word}", raw)
-            yield _Entry(raw, tag, kind, count, raw[4 + layout.word_bytes :])
+        for start in range(0, len(table), layout.field_bytes):
+            raw = table[start : start + layout.field_bytes]
+            tag, kind, count = struct.unpack_from(f"{layout.order}HH{'Q' if layout.big else 'I'}", raw)
+            yield _Entry(raw, tag, kind, count, raw[4 + layout.offset_bytes :])
 
     async def _numbers(self, entry: _Entry) -> Sequence[int]:
         """The whole numbers of an entry: offsets or lengths."""
@@ -204,11 +173,11 @@ class _Cleaner:
         if entry.count > _MAX_PIECES:
             raise Unremovable("too many strips or tiles")
         raw = entry.value[: entry.size_bytes]
-        if entry.size_bytes > self._layout.word_bytes:
-            start = self._layout.number(entry.value, self._layout.word)
+        if entry.size_bytes > self._layout.offset_bytes:
+            start = self._layout.integer(entry.value)
             raw = await self._region.read(start, entry.size_bytes)
         letter = {1: "B", 2: "H", 4: "I", 8: "Q"}[size]
         return struct.unpack(f"{self._layout.order}{entry.count}{letter}", raw)
 
     async def _word_at(self, at: int) -> int:
-        return self._layout.number(await self._region.read(at, self._layout.word_bytes), self._layout.word)
+        return self._layout.integer(await self._region.read(at, self._layout.offset_bytes))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from kappi_mediameta.containers.jpeg_segments import (
+    END_OF_IMAGE,
+    MAX_BETWEEN_BYTES,
+    START_OF_SCAN,
+    next_marker,
+    segment_at,
+)
 from kappi_mediameta.probing.facts import PictureHeader, ProbeLimits
 from kappi_mediameta.probing.jpeg_metadata import MARK_BYTES, JpegMetadata
 from kappi_mediameta.probing.rejection import ProbeRejected, RejectReason
 from kappi_mediameta.probing.source import BlockReader
 
-MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
-MAX_BETWEEN_BYTES: Final = 4 << 10
-"""What of nothing may stand between segments: decoders skip it, all of it."""
-_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE_FRAMES: Final = {0xC0: "jpeg", 0xC1: "jpeg", 0xC2: "jpeg-progressive", 0xC9: "jpeg-arithmetic"}
-_SCAN, _END, _APP1, _APP13 = 0xDA, 0xD9, 0xE1, 0xED
+_APP1, _APP13 = 0xE1, 0xED
 _TAIL_BYTES: Final = 4 << 10
 _LONG_TAIL_BYTES: Final = 64 << 10
 _END_MARKER: Final = b"\xff\xd9"
@@ -35,13 +37,13 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
     for _ in range(limits.max_parts):
         position = await _next_marker(reader, position)
         marker, length = await _segment(reader, position)
-        if marker == _SCAN:
+        if marker == START_OF_SCAN:
             if frame is None:
                 raise ProbeRejected(RejectReason.CORRUPT, "scan before frame")
             await _check_end(reader, scan_at=position)
             width, height, codec = frame
             return PictureHeader(width, height, codec, capture=metadata.capture())
-        if marker == _END:
+        if marker == END_OF_IMAGE:
             raise ProbeRejected(RejectReason.CORRUPT, "no scan")
         if marker in _FRAMES:
             frame = await _frame(reader, position, marker, length)
@@ -55,24 +57,20 @@ async def read_jpeg(reader: BlockReader, limits: ProbeLimits) -> PictureHeader:
 
 
 async def _next_marker(reader: BlockReader, position: int) -> int:
-    """Where the next one begins, behind bytes that fill and bytes that belong to nothing."""
-    piece = await reader.read_upto(position, MAX_BETWEEN_BYTES)
-    found = MARKER.search(piece)
+    found = await next_marker(reader, position)
     if found is None:
-        reason = RejectReason.TRUNCATED if len(piece) < MAX_BETWEEN_BYTES else RejectReason.CORRUPT
+        at_end = reader.size_bytes - position < MAX_BETWEEN_BYTES
+        reason = RejectReason.TRUNCATED if at_end else RejectReason.CORRUPT
         raise ProbeRejected(reason, "no marker where one must be")
-    return position + found.start()
+    return found
 
 
 async def _segment(reader: BlockReader, position: int) -> tuple[int, int]:
-    """Marker at `position` and its segment's length (0 for a marker that stands alone)."""
-    start = await reader.read(position, 2)
-    if start[1] in _STANDALONE or start[1] == _END:
-        return start[1], 0
-    length = int.from_bytes(await reader.read(position + 2, 2), "big")
-    if start[1] < 0xC0 or length < 2:
+    """Returns marker and length of a segment."""
+    found = await segment_at(reader, position)
+    if found is None or (found[1] and found[0] < 0xC0):
         raise ProbeRejected(RejectReason.CORRUPT, "impossible segment")
-    return start[1], length
+    return found
 
 
 async def _frame(reader: BlockReader, position: int, marker: int, length: int) -> tuple[int, int, str]:

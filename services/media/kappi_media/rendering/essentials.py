@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from kappi_mediameta.probing.jpeg import MARKER, MAX_BETWEEN_BYTES
+from kappi_mediameta.containers.jpeg_segments import MARKER, MAX_BETWEEN_BYTES
 from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
 
 from kappi_media.rendering.pieces import Bytes, Piece, Span, joined, spliced

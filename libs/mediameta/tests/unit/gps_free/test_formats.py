@@ -370,6 +370,13 @@ async def test_unknown_boxes_of_a_sample_description_go(
     assert (known in copy) == (handler != b"tmcd")
 
 
+@pytest.mark.parametrize("name", [b"moov", b"mpvd"])
+async def test_boxes_within_boxes_within_boxes_are_no_copy(name: bytes) -> None:
+    nested = b"".join(struct.pack(">I4s", 8 * left, name) for left in range(20_000, 0, -1))
+    with pytest.raises(Unremovable):
+        await find_location(BytesSource(box(b"ftyp", b"isom", bytes(4)) + nested))
+
+
 # HEIF
 
 

@@ -1,0 +1,33 @@
+"""Segments of a JPEG (ITU-T T.81, annex B)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kappi_mediameta.containers.byte_source import ByteSource
+
+MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
+MAX_BETWEEN_BYTES: Final = 4 << 10
+"""Bytes between segments that decoders skip, at most, before a marker is no longer looked for."""
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8), END_OF_IMAGE})
+
+
+async def next_marker(source: ByteSource, position: int) -> int | None:
+    """Returns where the next marker begins, behind bytes that fill and bytes that belong to nothing."""
+    length = max(0, min(MAX_BETWEEN_BYTES, source.size_bytes - position))
+    found = MARKER.search(await source.read(position, length))
+    return None if found is None else position + found.start()
+
+
+async def segment_at(source: ByteSource, position: int) -> tuple[int, int] | None:
+    """Returns the marker at a position and the length of its segment, 0 for a marker without one.
+
+    None: the length is impossible.
+    """
+    marker = (await source.read(position, 2))[1]
+    if marker in _STANDALONE:
+        return marker, 0
+    length = int.from_bytes(await source.read(position + 2, 2), "big")
+    return (marker, length) if length >= 2 else None
