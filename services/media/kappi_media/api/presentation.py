@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from kappi_chassis.base_url import link_base_url
@@ -24,6 +25,7 @@ _AS_GRANTED: Final = tuple(
     for name in SharedGallery.__struct_fields__
     if name in PublicGallery.__struct_fields__ and name != "url"
 )
+_granted = attrgetter(*_AS_GRANTED)
 
 
 def present_item(
@@ -162,5 +164,5 @@ def present_gallery(
         url=_link_to(gallery),
         expires_in=None if expires_at is None else seconds_left(expires_at, now=kept_until),
         item_count=contents.item_count,
-        **{name: getattr(gallery, name) for name in _AS_GRANTED},
+        **dict(zip(_AS_GRANTED, _granted(gallery), strict=True)),
     )
