@@ -270,7 +270,7 @@ async def test_who_waits_too_long_is_told_to_come_back(
     http: Http, gallery: Gallery, upload: Upload, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     item = await upload(PLACED)
-    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(gps_free, "TIMEOUT_S", 0.05)
     held = asyncio.Event()
     stream = store.stream
 
