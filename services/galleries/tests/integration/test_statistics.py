@@ -275,7 +275,7 @@ async def test_sweep_and_deletion_take_tables_in_one_order(
 async def test_statistics_are_read_by_two_at_once_and_grants_never_wait(
     gallery: Any, http: Any, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics_api, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(statistics_api, "TIMEOUT_S", 0.05)
     path, key = f"/v1/galleries/{gallery['id']}/stats", gallery["access_key"]
     async with database.hot.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE access_days")

@@ -51,7 +51,7 @@ async def test_copies_of_the_dead_do_not_hold_up_the_others(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(gps_free, "TIMEOUT_S", 0.3)
     free, *held = items
     await database.hot.execute(
         "INSERT INTO rendition_claims (media_id, size, held_until) SELECT unnest($1::uuid[]), $2, $3",
@@ -81,10 +81,10 @@ async def test_a_photographs_copy_is_made_by_somebody_else_two_minutes_after_its
     monkeypatch.setattr(dead, "_make", _dies)
     with pytest.raises(_Died):
         await dead(items[0], GalleryId(gallery.id))
-    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(gps_free, "TIMEOUT_S", 0.3)
     with pytest.raises(LocationFreePending):
         await copies(items[0], GalleryId(gallery.id))
-    monkeypatch.setattr(gps_free, "PATIENCE_S", 20.0)
+    monkeypatch.setattr(gps_free, "TIMEOUT_S", 20.0)
     clock.pass_by(timedelta(minutes=2))
     somebody_else = build_copies(deps)  # another process, whose timeout has not begun
     assert (await somebody_else(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
@@ -98,7 +98,7 @@ async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_gi
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gps_free, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(gps_free, "TIMEOUT_S", 0.3)
     begun = 0
 
     async def killed(_: RangedSource) -> tuple[Patch, ...]:
@@ -114,7 +114,7 @@ async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_gi
     await unwell.close()
     assert begun == 1, "what a file makes of a decoder is not repeated for all who ask"
     clock.pass_by(gps_free.REST)
-    monkeypatch.setattr(gps_free, "PATIENCE_S", 20.0)
+    monkeypatch.setattr(gps_free, "TIMEOUT_S", 20.0)
     assert (await copies(items[0], GalleryId(gallery.id))).size_bytes == len(PLACED)
 
 

@@ -490,12 +490,12 @@ async def test_a_store_that_joins_slowly_is_not_waited_for(
         await may_join.wait()
         return await join(key, **given)
 
-    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 0.05)
+    monkeypatch.setattr(complete, "_JOIN_TIMEOUT_S", 0.05)
     monkeypatch.setattr(store, "complete_multipart", slow)
     away = await sender.complete(upload)
     assert (away.status, away.code, away.headers["retry-after"]) == (503, "store_unavailable", "5")
     assert await published() == []
-    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
+    monkeypatch.setattr(complete, "_JOIN_TIMEOUT_S", 12.0)
     may_join.set()
     assert (await sender.complete(upload)).status == 200
 
@@ -536,10 +536,10 @@ async def test_a_store_that_shows_neither_parts_nor_object_while_it_joins(
     await asyncio.wait_for(joining.wait(), 20)
     looked = await sender.look(upload)
     assert (looked.status, looked.code, looked.headers["retry-after"]) == (503, "store_unavailable", "1")
-    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 0.3)
+    monkeypatch.setattr(complete, "_JOIN_TIMEOUT_S", 0.3)
     impatient = await sender.complete(upload)
     assert (impatient.status, impatient.code) == (503, "store_unavailable")
-    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
+    monkeypatch.setattr(complete, "_JOIN_TIMEOUT_S", 12.0)
     second = asyncio.create_task(sender.complete(upload))
     await asyncio.sleep(0.05)
     may_join.set()
@@ -626,10 +626,10 @@ async def test_many_who_wait_for_one_join_keep_nobody_else_out(
         return await join(key, **given)
 
     monkeypatch.setattr(store, "complete_multipart", slowly)
-    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 0.5)
+    monkeypatch.setattr(complete, "_JOIN_TIMEOUT_S", 0.5)
     answers = await asyncio.gather(*(sender.complete(slow) for _ in range(20)))
     assert {answer.code for answer in answers} == {"store_unavailable"}
-    monkeypatch.setattr(complete, "_JOIN_PATIENCE_S", 12.0)
+    monkeypatch.setattr(complete, "_JOIN_TIMEOUT_S", 12.0)
     assert (await sender.complete(other)).status == 200
     assert begun == [key_of(gallery, slow), key_of(gallery, other)]
     may_join.set()

@@ -325,7 +325,7 @@ async def test_where_no_jpeg_can_be_made(
 async def test_too_many_at_once_wait_and_then_are_turned_away(
     app: Callable[..., Http], author_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kappi_media.api.post_pictures.PATIENCE_S", 0.01)
+    monkeypatch.setattr("kappi_media.api.post_pictures.TIMEOUT_S", 0.01)
     http = app(post_pictures_at_once=1)
     refused: list[Any] = []
 

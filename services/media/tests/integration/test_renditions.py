@@ -459,7 +459,7 @@ async def test_nobody_waits_for_ever_for_another_replica(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(renditions, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(renditions, "TIMEOUT_S", 0.05)
     media_id = await ready(gallery)
     await database.hot.execute(
         "INSERT INTO rendition_claims (media_id, size, held_until) VALUES ($1, '200', $2)",
@@ -523,7 +523,7 @@ async def test_what_ends_its_decoder_or_its_maker_is_not_tried_for_ever(
 async def test_a_decoder_that_was_killed_is_not_held_against_the_original_but_given_a_rest(
     replica: Replica, gallery: Gallery, ready: Ready, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renditions, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(renditions, "TIMEOUT_S", 0.2)
     media_id = await ready(gallery)
     counting = Counting()
     counting.killed = True
