@@ -175,7 +175,7 @@ from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter
 tree = ObjectTree(Path(sys.argv[1]))
 for n in itertools.count():
     key = f"g/{n % 7}/{n % 50}"
-    room = LocalSpace(tree.objects).claim(0, use="service")
+    room = LocalSpace(tree.objects).reserve(0, use="service")
     writer = ObjectWriter(tree, key, content_type="text/plain", room=room)
     for _ in range(5):
         writer.write(b"%06d" % n * 2000)
