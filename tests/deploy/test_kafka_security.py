@@ -204,7 +204,8 @@ async def _may_read(connection: KafkaConnection, topic: str, *, group: str | Non
         if group is not None:
             await consumer.committed(partition)
         consumer.seek(partition, 0)
-        await consumer.getmany(partition, timeout_ms=1_000)
+        while consumer.highwater(partition) is None:  # until the broker answered a fetch
+            await consumer.getmany(partition, timeout_ms=1_000)
     except TopicAuthorizationFailedError:
         return False
     finally:
