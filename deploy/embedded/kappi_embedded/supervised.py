@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kappi_chassis.embedded.child import tail
 
-from kappi_embedded.fork_client import Ended
+from kappi_embedded.children import Child, Ended
 from kappi_embedded.plan import ServiceSpec
 from kappi_embedded.readiness import is_ready
 
@@ -21,7 +21,7 @@ STEADY_AFTER_S = 30.0
 GIVE_UP_AFTER = 3
 _READY_POLL_S = 0.03
 
-Fork = Callable[[ServiceSpec], Awaitable[int]]
+StartChild = Callable[[ServiceSpec], Awaitable[Child]]
 Say = Callable[[str], None]
 
 
@@ -30,8 +30,7 @@ class ServiceFailed(RuntimeError):
 
 
 class SupervisedService:
-    """Supervises one service. fork: starts the process and returns its pid. changed: called when pid or
-    readiness changed.
+    """Supervises one service. start: starts the process. changed: called when pid or readiness changed.
 
     ops_port: None where the process has none; it then counts as ready as soon as it runs.
     """
@@ -41,7 +40,7 @@ class SupervisedService:
         spec: ServiceSpec,
         *,
         ops_port: int | None,
-        fork: Fork,
+        start: StartChild,
         log: Path,
         warn: Say,
         changed: Callable[[], None],
@@ -50,18 +49,13 @@ class SupervisedService:
         self.pid = 0
         self.ready = asyncio.Event()
         self._ops_port = ops_port
-        self._fork = fork
+        self._start = start
         self._log = log
         self._warn = warn
         self._changed = changed
         self._ended: asyncio.Future[Ended] | None = None
         self._stopping = False
         self._wanted_again = False
-
-    def ended(self, end: Ended) -> None:
-        """Receive the forkserver's report that the process is gone."""
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(end)
 
     async def run(self) -> None:
         """Run the service until `stop`.
@@ -107,14 +101,14 @@ class SupervisedService:
         self._signal(signal.SIGKILL)
 
     async def _live_once(self, *, again: bool) -> Ended:
-        self._ended = asyncio.get_running_loop().create_future()
-        self.pid = await self._fork(self.spec)
+        child = await self._start(self.spec)
+        self.pid, self._ended = child.pid, child.ended
         self._changed()
         readiness = asyncio.create_task(self._await_ready(again=again), name=f"ready-{self.spec.name}")
-        if self._stopping:  # `stop` was called during the fork
+        if self._stopping:  # `stop` was called during the start
             self._signal(signal.SIGTERM)
         try:
-            return await self._ended
+            return await child.ended
         finally:
             readiness.cancel()
             with suppress(asyncio.CancelledError):

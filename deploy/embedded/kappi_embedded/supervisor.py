@@ -19,10 +19,10 @@ from kappi_chassis.embedded.postgres import PostgresUnavailable
 
 from kappi_embedded.ballast import Ballast
 from kappi_embedded.child_log import ChildLog
+from kappi_embedded.children import Child, start_child, start_forkserver
 from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, RunningService, RunNote
 from kappi_embedded.environment import Addresses, Environments
-from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
 from kappi_embedded.network import phone_url
 from kappi_embedded.plan import BY_NAME, GATEWAY, Plan, ServiceSpec
 from kappi_embedded.servers import EmbeddedServers
@@ -66,9 +66,6 @@ class Supervisor:
         self._logs: dict[str, ChildLog] = {}
         self._services: dict[str, SupervisedService] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._client: ForkClient | None = None
-        self._client_lock = asyncio.Lock()
-        self._prepared: asyncio.Future[Ended] | None = None
         self._addresses: Addresses | None = None
         self._ports = self._choose_ports()
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -79,7 +76,7 @@ class Supervisor:
     async def start(self) -> None:
         """Return when every service is ready. Raises StartFailed and what the servers raise."""
         # The forkserver imports while the servers start.
-        await self._new_client()
+        start_forkserver()
         starting = asyncio.create_task(self._start_postgres())
         try:
             bootstrap = await asyncio.to_thread(self._servers.start_broker)
@@ -126,8 +123,6 @@ class Supervisor:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        if self._client is not None:
-            await self._client.close()
         await self._servers.stop()
         for log in self._logs.values():
             log.close()
@@ -146,15 +141,13 @@ class Supervisor:
 
     async def _prepare(self) -> None:
         assert self._addresses is not None
-        self._prepared = asyncio.get_running_loop().create_future()
         env = {
             **self._environ,
             **self._environments.of_platform(self._addresses),
             **self._environments.of_databases(self._addresses),
         }
-        client = await self._living_client()
-        await client.fork(_PREPARE.name, _PREPARE.module, env=env, log=self._log(_PREPARE.name))
-        end = await self._prepared
+        child = await start_child(_PREPARE.name, _PREPARE.module, env=env, log=self._log(_PREPARE.name))
+        end = await child.ended
         if end.status != 0:
             raise StartFailed(f"the databases could not be prepared\n{tail(self._log(_PREPARE.name).path)}")
         self._console.done("databases")
@@ -163,7 +156,7 @@ class Supervisor:
         service = SupervisedService(
             spec,
             ops_port=self._ports[spec.name][1] if spec.name in self._ports else None,
-            fork=self._fork,
+            start=self._start_child,
             log=self._log(spec.name).path,
             warn=self._console.warn,
             changed=self._note,
@@ -189,56 +182,14 @@ class Supervisor:
             for task in waiting:
                 task.cancel()
 
-    async def _fork(self, spec: ServiceSpec) -> int:
-        """Start one process, on a new forkserver if the old one is gone."""
-        while True:
-            client = await self._living_client()
-            assert self._addresses is not None
-            env = (
-                self._environments.of_replayer(self._addresses)
-                if spec is _REPLAYER
-                else self._environments.of_service(spec, self._addresses)
-            )
-            with suppress(ForkserverLost):
-                return await client.fork(spec.name, spec.module, env=env, log=self._log(spec.name))
-            await self._forget(client)
-
-    async def _living_client(self) -> ForkClient:
-        async with self._client_lock:
-            if self._client is None:
-                await self._new_client()
-            assert self._client is not None
-            return self._client
-
-    async def _new_client(self) -> None:
-        client = ForkClient(on_ended=self._child_ended, on_lost=lambda: self._forkserver_lost(client))
-        await client.start(self._log("forkserver"), self._environ)
-        self._client = client
-
-    async def _forget(self, client: ForkClient) -> None:
-        async with self._client_lock:
-            if self._client is client:
-                self._client = None
-        await client.close()
-
-    def _forkserver_lost(self, client: ForkClient) -> None:
-        """Have the services start again on a new forkserver.
-
-        When it was killed, the kernel killed its children with it.
-        """
-        if self._client is not client or self._stopping:
-            return
-        self._client = None
-        self._console.warn("the forkserver ended, and the services with it")
-        for name, service in self._services.items():
-            service.ended(Ended(name=name, pid=service.pid, status=-9))
-
-    def _child_ended(self, end: Ended) -> None:
-        if end.name == _PREPARE.name:
-            if self._prepared is not None and not self._prepared.done():
-                self._prepared.set_result(end)
-        elif end.name in self._services:
-            self._services[end.name].ended(end)
+    async def _start_child(self, spec: ServiceSpec) -> Child:
+        assert self._addresses is not None
+        env = (
+            self._environments.of_replayer(self._addresses)
+            if spec is _REPLAYER
+            else self._environments.of_service(spec, self._addresses)
+        )
+        return await start_child(spec.name, spec.module, env=env, log=self._log(spec.name))
 
     async def _keep_house(self) -> None:
         """Write the note and the ballast that a full disk prevented before, and trim PostgreSQL's log."""

@@ -22,7 +22,6 @@ from kappi_chassis.storage.contract import StorageUnavailable
 from kappi_embedded.ballast import Ballast
 from kappi_embedded.console import Console
 from kappi_embedded.data_dir import DataDir, DataDirInUse, DataDirUnusable
-from kappi_embedded.fork_client import ForkserverLost
 from kappi_embedded.network import phone_url, qr_code
 from kappi_embedded.plan import BadSetting, Plan, data_dir_from, read_plan
 from kappi_embedded.supervised import ServiceFailed
@@ -33,7 +32,6 @@ _EXPLAINED = (
     BrokerUnavailable,
     DataDirInUse,
     DataDirUnusable,
-    ForkserverLost,
     NoAccount,
     NoFreePorts,
     PostgresUnavailable,
