@@ -44,7 +44,8 @@ test-fast: install ## run the unit tests only
 
 lint: install ## ruff, format check, import arrows, house rules, licences of dependencies
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
-	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_house_rules.py tests/contract/test_names.py && \
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/contract/test_arrows.py \
+    tests/contract/test_house_rules.py tests/contract/test_names.py && \
 	  $(BIN)/python .ci/licences.py requirements.lock
 
 types: install ## mypy --strict
@@ -88,7 +89,7 @@ $(DOCS)/.installed: .ci/docs.lock | install
 # Each lock holds every hash of every platform, and no index address. It is complete, so it is installed with
 # --no-deps: pip's resolver looks up `coverage[toml]` anew, takes what came out since, and fails for want of a hash.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-OWN := $(foreach name,client contracts chassis embedded galleries gateway identity janitor media mediameta,--no-emit-package kappi-$(name))
+OWN := $(shell sed -n 's/^name = "\(kappi-.*\)"/--no-emit-package \1/p' */*/pyproject.toml)
 lock: install ## re-pin requirements.lock, and what the image, the tests of deploy/ and the site take (needs uv)
 	@$(PIN) $(OWN) --group dev pyproject.toml -o requirements.lock
 	@$(PIN) $(OWN) --no-annotate $(wildcard services/*/pyproject.toml) deploy/docker/requirements.in -o deploy/docker/requirements.lock

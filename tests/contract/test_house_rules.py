@@ -30,6 +30,13 @@ _STOPWATCH = re.compile(
     r"(time\.)?(monotonic|perf_counter|process_time|thread_time)(_ns)?|.*loop(\(\))?\.time"
 )
 _METRICS = sorted(_ROOT.glob("services/*/kappi_*/metrics.py"))
+_PACKAGES = sorted(
+    path
+    for folder in ("clients/*/kappi_*", "libs/*/kappi_*", "services/*/kappi_*", "deploy/embedded/kappi_*")
+    for path in _ROOT.glob(f"{folder}/**/*.py")
+)
+_BENCHMARKS = sorted(_ROOT.glob("benchmarks/**/*.py"))
+_MODULE_LINES, _FUNCTION_LINES = 400, 40
 
 
 def imported(source: str) -> set[str]:
@@ -75,6 +82,32 @@ def _is_measured(expression: ast.expr, measured: set[str]) -> bool:
     )
 
 
+def is_named_after_nothing(path: Path) -> bool:
+    return bool(_NAMES_OF_NOTHING & {path.stem, path.parent.name})
+
+
+def too_long(source: str) -> Iterator[str]:
+    """The module or the functions that are longer than a reader can keep in mind."""
+    if (lines := len(source.splitlines())) > _MODULE_LINES:
+        yield f"{lines} lines"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > _FUNCTION_LINES:
+                yield f"{node.name}: {lines} lines"
+
+
+def misnamed_metrics(source: str, *, service: str) -> list[str]:
+    """Names of metrics that do not begin with the service's name."""
+    names = [
+        str(node.args[0].value)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+    ]
+    assert names
+    return [name for name in names if not name.startswith(f"{service}_")]
+
+
 def service_of(path: Path) -> str:
     return next(part for part in path.parts if part.startswith("kappi_"))
 
@@ -116,24 +149,21 @@ def test_no_test_asserts_how_long_something_takes() -> None:
 
 
 def test_modules_are_named_after_what_is_in_them() -> None:
-    modules = [
-        *_SERVICES,
-        *_ROOT.glob("clients/*/kappi_*/**/*.py"),
-        *_ROOT.glob("libs/*/kappi_*/**/*.py"),
-        *_ROOT.glob("deploy/embedded/kappi_*/**/*.py"),
+    assert not [path for path in _PACKAGES if is_named_after_nothing(path)]
+
+
+def test_modules_and_functions_are_short() -> None:
+    found = [
+        f"{path.relative_to(_ROOT)} {what}"
+        for path in (*_PACKAGES, *_BENCHMARKS)
+        for what in too_long(path.read_text())
     ]
-    assert not [path for path in modules if _NAMES_OF_NOTHING & {path.stem, path.parent.name}]
+    assert not found
 
 
 @pytest.mark.parametrize("path", _METRICS, ids=lambda path: path.parent.name)
 def test_metrics_are_named_after_their_service(path: Path) -> None:
-    names = [
-        node.args[0].value
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
-    ]
-    assert names
-    assert not [name for name in names if not str(name).startswith(f"{path.parent.name}_")]
+    assert not misnamed_metrics(path.read_text(), service=path.parent.name)
 
 
 def test_the_rules_would_find_something() -> None:
@@ -146,3 +176,11 @@ def test_the_rules_would_find_something() -> None:
     )
     assert list(asserts_a_duration(timed)) == [4]
     assert not list(asserts_a_duration("def f():\n    until = time.monotonic() + 2\n    assert ready\n"))
+    assert is_named_after_nothing(Path("kappi_media/utils.py"))
+    assert is_named_after_nothing(Path("kappi_media/helpers/dates.py"))
+    assert not is_named_after_nothing(Path("kappi_media/use_cases/links.py"))
+    assert list(too_long("x = 1\n" * 401)) == ["401 lines"]
+    assert list(too_long("def f():\n" + "    x = 1\n" * 40)) == ["f: 41 lines"]
+    assert not list(too_long("def f():\n" + "    x = 1\n" * 39))
+    metrics = 'A = Counter("kappi_media_a", "")\nB = Counter("media_b", "")\n'
+    assert misnamed_metrics(metrics, service="kappi_media") == ["media_b"]
