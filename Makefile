@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := clients/python libs/contracts libs/mediameta libs/chassis services/gateway services/galleries services/identity services/media services/janitor deploy/embedded
+PACKAGES := clients/python libs/contracts libs/mediameta libs/chassis services/gateway services/galleries services/identity services/media services/janitor deploy/embedded libs/testkit
 STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 
@@ -88,7 +88,7 @@ $(DOCS)/.installed: .ci/docs.lock | install
 # Each lock holds every hash of every platform, and no index address. It is complete, so it is installed with
 # --no-deps: pip's resolver looks up `coverage[toml]` anew, takes what came out since, and fails for want of a hash.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-OWN := $(foreach name,client contracts chassis embedded galleries gateway identity janitor media mediameta,--no-emit-package kappi-$(name))
+OWN := $(foreach name,client contracts chassis embedded galleries gateway identity janitor media mediameta testkit,--no-emit-package kappi-$(name))
 lock: install ## re-pin requirements.lock, and what the image, the tests of deploy/ and the site take (needs uv)
 	@$(PIN) $(OWN) --group dev pyproject.toml -o requirements.lock
 	@$(PIN) $(OWN) --no-annotate $(wildcard services/*/pyproject.toml) deploy/docker/requirements.in -o deploy/docker/requirements.lock

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_SERVICES = sorted(
-    path
-    for path in _ROOT.glob("services/*/kappi_*/**/*.py")
-    if not path.name.startswith("testing") and "testing" not in path.parts
-)
+_SERVICES = sorted(_ROOT.glob("services/*/kappi_*/**/*.py"))
+_MODULES = [
+    *_SERVICES,
+    *_ROOT.glob("clients/*/kappi_*/**/*.py"),
+    *_ROOT.glob("libs/*/kappi_*/**/*.py"),
+    *_ROOT.glob("deploy/embedded/kappi_*/**/*.py"),
+]
+_TOOLS_OF_TESTS = frozenset({"hypothesis", "kappi_testkit", "pytest", "testcontainers", "tifffile"})
 _DOMAINS = [path for path in _SERVICES if path.name == "domain.py" or path.parent.name == "domain"]
 _DOES_IO = re.compile(
     r"(aiohttp|aiokafka|asyncio|asyncpg|boto3|botocore|fastapi|faust|http|mode|socket|sqlalchemy|starlette|subprocess"
@@ -116,13 +119,18 @@ def test_no_test_asserts_how_long_something_takes() -> None:
 
 
 def test_modules_are_named_after_what_is_in_them() -> None:
-    modules = [
-        *_SERVICES,
-        *_ROOT.glob("clients/*/kappi_*/**/*.py"),
-        *_ROOT.glob("libs/*/kappi_*/**/*.py"),
-        *_ROOT.glob("deploy/embedded/kappi_*/**/*.py"),
+    assert not [path for path in _MODULES if _NAMES_OF_NOTHING & {path.stem, path.parent.name}]
+
+
+def test_tools_of_tests_are_imported_by_the_testkit_alone() -> None:
+    found = [
+        f"{path.relative_to(_ROOT)}: {name}"
+        for path in _MODULES
+        if service_of(path) != "kappi_testkit"
+        for name in imported(path.read_text())
+        if name.partition(".")[0] in _TOOLS_OF_TESTS
     ]
-    assert not [path for path in modules if _NAMES_OF_NOTHING & {path.stem, path.parent.name}]
+    assert not found
 
 
 @pytest.mark.parametrize("path", _METRICS, ids=lambda path: path.parent.name)

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.child_log import ChildLog
 from kappi_embedded.fork_client import Ended, ForkClient, ForkserverLost
-from kappi_embedded.testing import is_alive
+from kappi_testkit.eventually import eventually
+from kappi_testkit.stack import is_alive
 
 pytestmark = pytest.mark.integration
 

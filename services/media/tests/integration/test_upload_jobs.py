@@ -14,8 +14,8 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_media.domain.shares import Party
 from kappi_media.repository.upload_jobs import _TAKE, LeasedUpload, Room, UploadJobQueries
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
 
 Publications = Callable[..., Awaitable[list[Published]]]
 LEASE = timedelta(seconds=20)
