@@ -17,7 +17,7 @@ _MODULES = [
     *_ROOT.glob("libs/*/kappi_*/**/*.py"),
     *_ROOT.glob("deploy/embedded/kappi_*/**/*.py"),
 ]
-_TOOLS_OF_TESTS = frozenset({"hypothesis", "kappi_testkit", "pytest", "testcontainers", "tifffile"})
+_TOOLS_OF_TESTS = frozenset({"hypothesis", "pytest", "testcontainers", "tifffile"})
 _DOMAINS = [path for path in _SERVICES if path.name == "domain.py" or path.parent.name == "domain"]
 _DOES_IO = re.compile(
     r"(aiohttp|aiokafka|asyncio|asyncpg|boto3|botocore|fastapi|faust|http|mode|socket|sqlalchemy|starlette|subprocess"

@@ -10,7 +10,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_testkit.servers.databases import DatabaseMaker, DatabasePool
 from kappi_testkit.servers.plan import HOW_TO_GET, REQUIRE_REAL, RealServerMissing, ServerPlan, plan_servers
 from kappi_testkit.servers.s3 import S3Server
-from kappi_testkit.servers.shared import ServerDesk, SharedServers, ask
+from kappi_testkit.servers.shared import AddressServer, SharedServers, ask
 
 _SERVER_FIXTURES = frozenset(
     {"postgres_url", "embedded_broker", "kafka_bootstrap", "every_broker", "s3_server"}
@@ -36,7 +36,7 @@ class _Run:
     plan: ServerPlan
     address: Callable[[str], str]
     servers: SharedServers | None = None  # only in the process that pytest was started as
-    desks: list[ServerDesk] = field(default_factory=list)
+    address_server: AddressServer | None = None  # for the workers
 
 
 _RUN = pytest.StashKey[_Run]()
@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _slow_paths(config)
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
-        location, key = worker["kappi_desk"]
+        location, key = worker["kappi_address_server"]
         config.stash[_RUN] = _Run(
             id=worker["kappi_run"],
             worker=worker["workerid"],
@@ -130,10 +130,9 @@ def pytest_runtest_teardown() -> None:
 def pytest_configure_node(node: Any) -> None:
     """Prepares a worker before its start; pytest-xdist calls it in the process that pytest was started as."""
     run = node.config.stash[_RUN]
-    if not run.desks:
-        run.desks.append(ServerDesk(run.servers))
-    admin = run.desks[0]
-    node.workerinput["kappi_desk"] = (admin.location, admin.key.hex())
+    if run.address_server is None:
+        run.address_server = AddressServer(run.servers)
+    node.workerinput["kappi_address_server"] = (run.address_server.location, run.address_server.key.hex())
     node.workerinput["kappi_run"] = run.id
     node.workerinput["kappi_plan"] = asdict(run.plan)
 
@@ -142,8 +141,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     run = config.stash.get(_RUN, None)
     if run is None or run.servers is None:
         return
-    for admin in run.desks:
-        admin.close()
+    if run.address_server is not None:
+        run.address_server.close()
     if run.plan.postgres == "given" and run.servers.started("postgres"):
         # This server outlives the run, so no template may stay on it.
         _database_pool(run).drop_templates()

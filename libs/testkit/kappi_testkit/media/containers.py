@@ -57,10 +57,7 @@ class Heif:
         return self._assembled(self._assembled(0).index(b"mdat") + 4)
 
     def _assembled(self, data_at: int) -> bytes:
-        picture = (
-            b"" if self.grid is None else bytes((0, 0, 0, 1)) + struct.pack(">HH", *self.grid) + bytes(16)
-        )
-        picture = picture or bytes(self.stored_bytes)
+        picture = self._picture()
         exif = bytes(4) + self.exif if self.exif else b""
         kinds = [self.kind if self.grid is None else b"grid", b"Exif", b"hvc1", b"hvc1"]
         sizes = [len(picture) if self.grid else self.data_bytes, len(exif), 16, 16]
@@ -76,16 +73,13 @@ class Heif:
             struct.pack(">HHHII", number, 0, 1, start, size)
             for number, (start, size) in enumerate(zip(starts, sizes, strict=True), 1)
         )
-        references = box(b"cdsc", struct.pack(">HHH", 2, 1, 1))
-        if self.grid is not None:
-            references += box(b"dimg", struct.pack(">HHHH", 1, 2, 3, 4))
         associated = bytes([len(self.properties), *range(1, len(self.properties) + 1)])
         meta = full_box(
             b"meta",
             full_box(b"hdlr", bytes(4), b"pict", bytes(13)),
             full_box(b"pitm", struct.pack(">H", 1)),
             full_box(b"iinf", struct.pack(">H", len(kinds)), entries),
-            full_box(b"iref", references),
+            full_box(b"iref", self._references()),
             full_box(b"iloc", b"\x44\x00", struct.pack(">H", len(kinds)), places),
             box(
                 b"iprp",
@@ -97,6 +91,15 @@ class Heif:
         brand = b"avif" if self.kind == b"av01" else b"heic"
         start = box(b"ftyp", brand, bytes(4), b"mif1", brand)
         return start + meta + box(b"mdat", picture, exif)
+
+    def _picture(self) -> bytes:
+        if self.grid is None:
+            return bytes(self.stored_bytes)
+        return bytes((0, 0, 0, 1)) + struct.pack(">HH", *self.grid) + bytes(16)
+
+    def _references(self) -> bytes:
+        exif = box(b"cdsc", struct.pack(">HHH", 2, 1, 1))
+        return exif if self.grid is None else exif + box(b"dimg", struct.pack(">HHHH", 1, 2, 3, 4))
 
 
 def element(name: int, *bodies: bytes, size: int | None = None) -> bytes:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -82,56 +82,68 @@ class Http:
         pieces: Iterable[bytes | None] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Sends a request. body: sent as JSON. raw: sent unchanged. pieces: sent one after another; at None
-        the client disconnects.
+        """Sends a request. The status is 499 if the client disconnected before the answer.
 
-        path may have a query. The status is 499 when the client disconnected before the answer.
+        path: may have a query. body: sent as JSON. raw: sent unchanged. pieces: sent one after another; the
+        client disconnects at None.
         """
         content = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
         sent = dict(headers or {})
         if grant is not None:
             sent[GRANT_HEADER] = grant
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        messages: list[Any] = []
-        coming = iter([content] if pieces is None else pieces)
-
-        said_all = False
+        requested = _request_messages(content, pieces)
+        answered: list[Any] = []
 
         async def receive() -> Any:
-            nonlocal said_all
-            if said_all:
+            message = next(requested, None)
+            if message is None:
                 await asyncio.Event().wait()  # the client stays connected for its answer
-            piece = next(coming, b"")
-            if piece is None:
-                return {"type": "http.disconnect"}
-            said_all = pieces is None or piece == b""
-            return {"type": "http.request", "body": piece, "more_body": not said_all}
+            return message
 
         async def send(message: Any) -> None:
-            messages.append(message)
+            answered.append(message)
 
-        await self._app(scope, receive, send)
-        if not messages:
+        await self._app(_scope(method, path, sent), receive, send)
+        if not answered:
             return Answer(499, {}, b"")
         return Answer(
-            status=messages[0]["status"],
-            headers={name.decode(): value.decode() for name, value in messages[0]["headers"]},
-            body=b"".join(message.get("body", b"") for message in messages[1:]),
+            status=answered[0]["status"],
+            headers={name.decode(): value.decode() for name, value in answered[0]["headers"]},
+            body=b"".join(message.get("body", b"") for message in answered[1:]),
         )
+
+
+def _scope(method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+    path, _, query = path.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+
+
+def _request_messages(content: bytes, pieces: Iterable[bytes | None] | None) -> Iterator[dict[str, Any]]:
+    """Yields the ASGI messages of a body: `content` in one, or one for each of `pieces`."""
+    if pieces is None:
+        yield {"type": "http.request", "body": content, "more_body": False}
+        return
+    for piece in pieces:
+        if piece is None:
+            yield {"type": "http.disconnect"}
+        elif piece:
+            yield {"type": "http.request", "body": piece, "more_body": True}
+        else:
+            break
+    yield {"type": "http.request", "body": b"", "more_body": False}
 
 
 @dataclass(slots=True)
@@ -264,11 +276,11 @@ class Worker:
         self._database = deps.database
         self._worker = worker
         known = worker_handlers(deps.outbox, worker, clock=deps.clock)
-        self.hears = Processor(group=WORKER_GROUP, handlers=known, dead_letters=dead_letters)
+        self.processor = Processor(group=WORKER_GROUP, handlers=known, dead_letters=dead_letters)
 
     async def process(self, record: Record) -> None:
         """Process a record. Returns when no job is queued any more."""
-        await self.hears.process(record)
+        await self.processor.process(record)
         running = asyncio.create_task(self._worker.run())
         try:
             # The last step, such as the tags of an original, comes after the job has ended.

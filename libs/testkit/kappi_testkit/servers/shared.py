@@ -74,7 +74,7 @@ class SharedServers:
         return start_s3(folder=self._folder("s3"), running=self._running, root=self._root)
 
 
-class ServerDesk:
+class AddressServer:
     """The socket by which workers ask the process that owns the servers.
 
     `location` and `key` are for `ask`.
@@ -117,11 +117,11 @@ class ServerDesk:
 
 def ask(location: str, key: bytes, kind: str) -> str:
     """Returns the address of the run's server of this kind, started on first use. Raises ServerFailed."""
-    with Client(location, family="AF_UNIX", authkey=key) as admin:
-        admin.send(kind)
-        if not admin.poll(_TIMEOUT_S):
+    with Client(location, family="AF_UNIX", authkey=key) as connection:
+        connection.send(kind)
+        if not connection.poll(_TIMEOUT_S):
             raise ServerFailed(f"{kind}: no answer in {_TIMEOUT_S:.0f} s")
-        outcome, text = admin.recv()
+        outcome, text = connection.recv()
     if outcome != "address":
         raise ServerFailed(f"{kind}: {text}")
     return str(text)

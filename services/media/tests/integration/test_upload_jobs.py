@@ -197,7 +197,7 @@ async def test_an_upload_is_queued_with_whose_it_is(
         await Client(from_address(http, address)).upload(gallery, SMALL)
     for event in await published("UploadCompleted"):
         for _ in range(2):
-            await worker.hears.process(redelivered(event))
+            await worker.processor.process(redelivered(event))
     rows = await database.hot.fetch("SELECT tenant, anonymous, address FROM upload_jobs ORDER BY media_id")
     assert [(row["tenant"], row["anonymous"]) for row in rows] == [
         (anonymous.id, True),
@@ -214,5 +214,5 @@ async def test_out_of_order_and_told_twice_it_is_queued_once(
     for _ in range(3):
         await client.upload(gallery, SMALL)
     events: list[Any] = [redelivered(event) for event in await published("UploadCompleted")]
-    await asyncio.gather(*(worker.hears.process(event) for event in [*reversed(events), *events]))
+    await asyncio.gather(*(worker.processor.process(event) for event in [*reversed(events), *events]))
     assert await database.hot.fetchval("SELECT count(*) FROM upload_jobs") == 3

@@ -421,7 +421,7 @@ async def test_an_original_that_ends_the_worker_each_time_is_given_up(
         tried += 1
         await asyncio.Event().wait()
 
-    await worker_with(Interrupted(deadly), deps, dead_letters).hears.process(
+    await worker_with(Interrupted(deadly), deps, dead_letters).processor.process(
         redelivered(await completed(published))
     )
     with monkeypatch.context() as patched:
@@ -505,7 +505,7 @@ async def test_a_fault_of_ours_costs_nobody_an_original(
     clock.pass_by(FIRST_PAUSE)
     await worker.process(event)
     assert (await read_item(client, gallery, media_id))["status"] == "ready"
-    await worker.hears.process(replace(event, value=b"{"))
+    await worker.processor.process(replace(event, value=b"{"))
     assert [type(error).__name__ for _, error in dead_letters.letters] == ["MalformedEvent"]
 
 
@@ -538,7 +538,7 @@ async def test_no_more_items_are_worked_on_at_once_than_set(
     worker = Worker(deps, build_worker(deps, Interrupted(count), concurrency=2), dead_letters)
     *queued, last = await published("UploadCompleted")
     for event in queued:
-        await worker.hears.process(redelivered(event))
+        await worker.processor.process(redelivered(event))
     await worker.process(redelivered(last))
     assert most == 3
     assert len(await published("MediaReady")) == 7
