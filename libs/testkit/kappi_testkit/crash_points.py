@@ -1,4 +1,4 @@
-"""A process that is killed before the n-th step of what it does to the disk."""
+"""Kills a process before the n-th step of its changes on the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _KILLED = 9
 
 
 def survives(work: Callable[[], object], *, step: int) -> bool:
-    """Whether `work`, run in a process of its own, was over before step number `step` (from 1)."""
+    """Runs `work` in a process of its own, which is killed before step number `step` (from 1).
+
+    Returns whether `work` ended before that step.
+    """
     child = os.fork()
     if child == 0:
         try:

@@ -1,4 +1,4 @@
-"""A real store that can be made to fail as real stores do."""
+"""A store that fails when a test asks for it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from kappi_chassis.storage import (
 
 
 class FaultyStore:
-    """The failures. down: the store does not answer. no_room: uploads would be refused. full: writing fails.
+    """A real store in which a test switches failures on; it also counts calls.
 
-    forgets_checksums: as a store that keeps none. The rest counts calls.
+    down: the store does not answer. no_room: uploads would be refused. full: writing fails.
+    forgets_checksums: heads have no checksum.
     """
 
     def __init__(self, inner: ObjectStore) -> None:

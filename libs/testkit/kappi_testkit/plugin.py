@@ -29,7 +29,7 @@ _SERVER_FIXTURES = frozenset(
 
 @dataclass(slots=True)
 class _Run:
-    """This process's part in the run: its names, and its way to a server's address."""
+    """State of this process in the run. address: returns the address of a kind of server."""
 
     id: str
     worker: str
@@ -119,8 +119,9 @@ def _let_programs_be_interrupted() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Fails a test that changed its thread's scheduling: children inherit it, and real-time starves
-    others."""
+    """Fails a test that changed its thread's scheduling: children inherit it, and real-time ones take all of
+    the processor.
+    """
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         pytest.fail("the test left its thread with a scheduling policy that is not the usual one")

@@ -1,4 +1,4 @@
-"""A program under test: started, watched, killed and started again."""
+"""Starts programs under test, waits until they are ready, and kills and restarts them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kappi_chassis.embedded.child import Program, await_ready, end, spawn, tail
 class ManagedProcess:
     """A child process that dies with this one, also by kill -9.
 
-    ready: polled after each start until true. Output of every run is appended to `log`. env: added to this
-    process's own environment.
+    ready: polled after each start until it returns true. log: the output of every run is appended to it. env:
+    added to the environment of this process.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ManagedProcess:
         return end(self._started(), (signal.SIGTERM, grace_s))
 
     def kill(self) -> None:
-        """Kills the process with SIGKILL, so that it runs no further instruction."""
+        """Kills the process with SIGKILL. It runs no further instruction."""
         end(self._started())
 
     def restart(self) -> None:
@@ -103,7 +103,7 @@ class ManagedProcess:
 
 
 def answers_http(url: str, *, timeout_s: float = 1.0) -> bool:
-    """Whether a GET of this http:// address is answered with 2xx."""
+    """Returns whether a GET of this http:// address is answered with 2xx."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - tests' own servers
             status: int = answer.status

@@ -1,4 +1,4 @@
-"""Programs that tests compare with, and that a bare machine lacks."""
+"""Finds programs that tests compare with. A bare machine has none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed requests over plain HTTP, sent as by a client without credentials."""
+"""Sends signed requests over plain HTTP, as a client without credentials does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def call(
     headers: Mapping[str, str] | None = None,
     http_method: str | None = None,
 ) -> Answer:
-    """Sends a signed request as a client without credentials would. headers: added to the signed ones."""
+    """Sends a signed request. headers: added to the signed ones. http_method: replaces the signed one."""
     return await asyncio.to_thread(
         _call, request, body, {**request.headers, **(headers or {})}, http_method or request.http_method
     )

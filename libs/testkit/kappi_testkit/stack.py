@@ -1,6 +1,6 @@
-"""The whole stack as a pytest fixture, for tests and benchmarks that go through the gateway.
+"""The whole stack, for tests and benchmarks that go through the gateway.
 
-In a conftest: `from kappi_testkit.stack import embedded_stack, stack_settings` (see `embedded_stack`).
+A conftest gets the fixtures by `from kappi_testkit.stack import embedded_stack, stack_settings`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _POLL_S = 0.05
 
 
 class EmbeddedStack:
-    """`kappi up` as a child process on free ports. It ends with this process, for whatever reason that ends.
+    """`kappi up` as a child process on free ports. It ends with this process, also when this one is killed.
 
     settings: added to the embedded defaults; KAPPI_KAFKA_BOOTSTRAP, KAPPI_<SERVICE>_DATABASE_URL and
     KAPPI_S3_* select other servers. This process's own KAPPI_* variables are not passed on.
@@ -101,7 +101,7 @@ class EmbeddedStack:
         return self._process is not None and self._process.is_running()
 
     def start(self) -> None:
-        """Block until everything is ready. Raises ChildNotReady with the end of its output."""
+        """Blocks until everything is ready. Raises ChildNotReady with the end of its output."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self._process = ManagedProcess(
             [*_without_own_settings(self.env), sys.executable, "-m", "kappi_embedded.cli", "up"],
@@ -113,17 +113,17 @@ class EmbeddedStack:
         self._process.start()
 
     def stop(self) -> int:
-        """Drain, as Ctrl-C does. Returns the exit status."""
+        """Stops in order, as Ctrl-C does. Returns the exit status."""
         return self._started().stop(grace_s=30)
 
     def restart(self) -> None:
-        """Stop in order and start again on the same data and port."""
+        """Stops in order and starts again on the same data and port."""
         if self.running:
             self.stop()
         self.start()
 
     def crash(self) -> None:
-        """Kill the supervisor with SIGKILL, and wait until all its processes are gone."""
+        """Kills the supervisor with SIGKILL and waits until all its processes have ended."""
         pids = descendants(self.note.pid)
         self._started().kill()
         deadline = time.monotonic() + 20
@@ -133,7 +133,7 @@ class EmbeddedStack:
             time.sleep(_POLL_S)
 
     def kill(self, service: str) -> int:
-        """Kill one service with SIGKILL, which the supervisor restarts. Returns its pid."""
+        """Kills one service with SIGKILL. The supervisor restarts it. Returns the killed pid."""
         pid = self.note.services[service].pid
         if pid:
             with suppress(ProcessLookupError):
@@ -152,19 +152,19 @@ class EmbeddedStack:
         return find_stack(self.env)
 
     async def wait_ready(self, *, timeout_s: float = 30.0) -> None:
-        """Wait until every service runs and is ready, for example after a `kill`. Raises TimeoutError."""
+        """Waits until every service runs and is ready, for example after a `kill`. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not await self._all_ready():  # noqa: ASYNC110 - readiness is in other processes
                 await asyncio.sleep(_POLL_S)
 
     async def wait_idle(self, *, timeout_s: float = 60.0) -> None:
-        """Wait until no event is unsent or unhandled. Raises TimeoutError."""
+        """Waits until no event is unsent or unhandled. Raises TimeoutError."""
         async with BacklogReader(*self._backlog()) as reader:
             if not await reader.settle(timeout_s=timeout_s):
                 raise TimeoutError(f"not idle after {timeout_s:.0f} s: {await reader.read()}")
 
     async def tick(self, at: datetime, *, timeout_s: float = 60.0) -> TickReport:
-        """Do what `kappi tick --at` does. Raises TimeoutError when it does not settle."""
+        """Does what `kappi tick --at` does. Raises TimeoutError when it does not settle."""
         connection, databases = self._backlog()
         async with BacklogReader(connection, databases) as reader:
             report = await Ticker(connection, reader).tick(at, timeout_s=timeout_s)
@@ -188,9 +188,7 @@ class EmbeddedStack:
 
 
 def call_kappi(*arguments: str, env: Mapping[str, str], typed: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command to its end. env: its whole environment. typed: the standard input, which is no
-    terminal.
-    """
+    """Runs the command to its end. env: its whole environment. typed: its standard input, not a terminal."""
     return subprocess.run(  # noqa: S603 - our own module
         [sys.executable, "-m", "kappi_embedded.cli", *arguments],
         env=dict(env),
@@ -203,15 +201,13 @@ def call_kappi(*arguments: str, env: Mapping[str, str], typed: str = "") -> subp
 
 
 def _without_own_settings(kept: Iterable[str]) -> list[str]:
-    """Returns the prefix that removes this process's own settings, since ManagedProcess adds to its
-    environment.
-    """
+    """Returns the start of a command that removes this process's settings: ManagedProcess passes them on."""
     stray = sorted(name for name in os.environ if name.startswith("KAPPI_") and name not in kept)
     return ["env", *(part for name in stray for part in ("-u", name))]
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not count."""
+    """Returns whether a process runs; a zombie does not."""
     return _status(pid)[0] not in {"", "Z"}
 
 
@@ -222,9 +218,9 @@ def parent_of(pid: int) -> int:
 
 def descendants(pid: int) -> list[int]:
     """Returns all descendants of this process that are connected to it by living parents."""
-    everyone = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
     children: dict[int, list[int]] = {}
-    for each in everyone:
+    for each in pids:
         children.setdefault(parent_of(each), []).append(each)
     found = [pid]
     for each in found:

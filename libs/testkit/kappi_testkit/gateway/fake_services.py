@@ -20,7 +20,7 @@ GALLERY_ID = UUID("019c0000-0000-7000-8000-000000000001")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request as a service got it. headers: names lower-case; repeated ones joined with a comma."""
+    """A request as a service received it. headers: names in lower case; repeated ones are joined."""
 
     method: str
     raw_path: bytes
@@ -46,7 +46,7 @@ Answer = Callable[[Seen], Awaitable[Reply]]
 class FakeService:
     """An ASGI app that records its requests.
 
-    answer: returns the reply. takes_over: ASGI app that handles requests instead.
+    answer: returns the reply. takes_over: an ASGI app that handles the requests instead.
     """
 
     answer: Answer | None = None
@@ -99,9 +99,9 @@ def problem_reply(status: int, code: str) -> Reply:
 
 @asynccontextmanager
 async def serving(app: App) -> AsyncIterator[int]:
-    """Serves the app on a free loopback port, which it yields.
+    """Serves the app while the context lasts. Yields its loopback port.
 
-    It does without uvicorn's own loop, which notices a stop only at its next tick.
+    uvicorn's own loop is not used, because it notices a stop only at its next tick.
     """
     config = uvicorn.Config(
         app,

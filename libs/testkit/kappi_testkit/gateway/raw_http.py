@@ -14,7 +14,8 @@ DEADLINE_S = 10.0
 class RawAnswer:
     """An answer as it was received.
 
-    headers: names lower-case. body: dechunked. complete: whether it ended as its framing promises.
+    headers: names in lower case. body: without chunk headers. complete: False if the connection ended before
+    the declared end of the body.
     """
 
     status: int
@@ -67,7 +68,7 @@ async def _dechunked(reader: asyncio.StreamReader) -> bytes:
 
 
 def request(method: str, target: str, *lines: str, body: bytes = b"") -> bytes:
-    """Returns the bytes of a request. lines: header lines, unchanged; Content-Length comes with a body."""
+    """Returns the bytes of a request. lines: header lines, unchanged. A body adds a Content-Length."""
     length = (f"Content-Length: {len(body)}",) if body else ()
     head = "\r\n".join((f"{method} {target} HTTP/1.1", "Host: kappi.example", *length, *lines, "", ""))
     return head.encode("latin-1") + body

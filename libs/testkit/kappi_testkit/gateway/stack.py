@@ -1,4 +1,4 @@
-"""For tests: a whole gateway between a client and services that answer as the test wants."""
+"""A whole gateway between a raw client and fake services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Galleries to be archived: ready items without uploads and workers, and readers of the archives."""
+"""Makes galleries to be archived, without uploads and workers, and reads the archives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kappi_contracts.keys import original_key
 from kappi_testkit.media.harness import Answer, Gallery, Http
 
 WINDOW = 1 << 18
-"""Small, so that files of some hundred kilobytes are large ones."""
+"""A window so small that files of some hundred kilobytes are larger."""
 BIG = 900_000
 
 

@@ -1,4 +1,4 @@
-"""BMP as other writers than Pillow write it: headers of any length, colours of any bits."""
+"""Writes BMP files that Pillow cannot write: headers of any length, colours of any bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds containers by hand that no encoder writes: contradictions, loops, bombs."""
+"""Builds container files that no encoder writes: contradictions, loops, bombs."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def real(name: int, number: float) -> bytes:
 
 
 def video_track(*video: bytes, codec: bytes = b"V_VP9", extra: bytes = b"") -> bytes:
-    """Returns a track of 320 x 180, whose video settings may be overruled by later elements."""
+    """Returns a track of 320 x 180. video: later elements, which replace these settings."""
     settings = unsigned(0xB0, 320) + unsigned(0xBA, 180) + b"".join(video)
     return element(0xAE, unsigned(0x83, 1), element(0x86, codec), extra, element(0xE0, settings))
 
@@ -138,8 +138,9 @@ def cluster(start: int = 0, *, frames: Sequence[int] = (0,)) -> bytes:
 
 
 def tiff(entries: Sequence[tuple[int, int, int, int]], *, tail: bytes = b"", next_at: int = 0) -> bytes:
-    """Returns a TIFF. Little-endian, one directory at 8: (tag, type, count, value or offset) each; then
-    `tail`.
+    """Returns a little-endian TIFF of one directory at 8, then `tail`.
+
+    entries: (tag, type, count, value or offset) each. next_at: offset of the next directory.
     """
     body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
     head = b"II*\x00" + struct.pack("<IH", 8, len(entries))

@@ -1,4 +1,4 @@
-"""Damaged copies of files, reproducible by their seed, as broken transfers, disks and attackers make them."""
+"""Makes damaged copies of files, as broken transfers, disks and attackers do. A seed reproduces them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _flip(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
 
 
 def _renumber(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
-    """Write a number of the width and byte order that formats use, or the file's own length."""
+    """Writes a number of the width and byte order that formats use, or the file's own length."""
     number = rng.choice((*_NUMBERS, len(body), len(body) - 1))
     width = rng.choice((1, 2, 4, 8))
     at = _somewhere(body, rng)
@@ -71,7 +71,7 @@ def _cut(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
 
 
 def _graft(body: bytearray, rng: random.Random, others: Sequence[bytes]) -> None:
-    """Insert a piece of another file, often of another format."""
+    """Inserts a piece of another file, often of another format."""
     other = rng.choice(others)
     at = rng.randrange(len(other))
     piece = other[at : at + rng.randint(4, 4 * _MAX_SPAN)]
@@ -80,7 +80,7 @@ def _graft(body: bytearray, rng: random.Random, others: Sequence[bytes]) -> None
 
 
 def _nest(body: bytearray, rng: random.Random, _: Sequence[bytes]) -> None:
-    """Insert a part of the file within itself: boxes in boxes, elements in elements."""
+    """Inserts a part of the file within itself: boxes in boxes, elements in elements."""
     start = _somewhere(body, rng)
     end = start + rng.randint(8, 8 * _MAX_SPAN)
     place = rng.randint(start, min(end, len(body)))

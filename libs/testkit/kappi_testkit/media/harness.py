@@ -1,6 +1,4 @@
-"""Calls the service in tests: an ASGI app, signed grants, the requests of a client app, and published
-events.
-"""
+"""Calls the media service in tests: ASGI requests, signed grants, a client app, published events."""
 
 from __future__ import annotations
 
@@ -171,7 +169,7 @@ class Gallery:
     def grant(self, right: Right = "manage", *, lifetime: timedelta = timedelta(seconds=60)) -> str:
         tier = "Anonymous" if self.owner_id is None else "Basic"
         grant = Grant(gallery_id=self.id, right=right, tier=tier, gallery=self.public, owner_id=self.owner_id)
-        # Tokens are checked by the real clock, whatever the test's own clock says.
+        # The service checks tokens by the real clock, not by the clock of the test.
         return seal_grant(self.key, grant, now=utc_now(), lifetime=lifetime)
 
     def changed(self, **fields: Any) -> Gallery:
@@ -212,7 +210,7 @@ class Client:
         return uploads
 
     async def put(self, promised: dict[str, Any], body: bytes) -> int:
-        """Send a file to its signed URL. Returns the store's status."""
+        """Sends a file to its signed URL. Returns the store's status."""
         single = promised["single"]
         request = SignedRequest(single["url"], single["http_method"], single["headers"], utc_now())
         return (await call(request, body)).status
@@ -221,7 +219,7 @@ class Client:
         return await self.http("POST", f"/v1/uploads/{upload_id}/complete", grant=gallery.grant("contribute"))
 
     async def upload(self, gallery: Gallery, body: bytes, **declared: Any) -> dict[str, Any]:
-        """Upload a file and return its item."""
+        """Uploads a file and returns its item."""
         file = {"filename": "a.jpg", "content_type": "image/jpeg", "size": len(body), **declared}
         (promised,) = await self.sign(gallery, file)
         assert await self.put(promised, body) == 200
@@ -270,7 +268,7 @@ def redelivered(event: Published) -> Record:
 
 
 class Worker:
-    """The worker of completed uploads: a record is consumed, and the job that it queued is done."""
+    """The worker of completed uploads. It consumes a record and does the job that the record queued."""
 
     def __init__(self, deps: Dependencies, worker: UploadWorker, dead_letters: RecordingDeadLetters) -> None:
         self._database = deps.database
@@ -279,7 +277,7 @@ class Worker:
         self.processor = Processor(group=WORKER_GROUP, handlers=known, dead_letters=dead_letters)
 
     async def process(self, record: Record) -> None:
-        """Process a record. Returns when no job is queued any more."""
+        """Processes a record. Returns when no job is queued any more."""
         await self.processor.process(record)
         running = asyncio.create_task(self._worker.run())
         try:

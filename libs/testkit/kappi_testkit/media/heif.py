@@ -24,8 +24,9 @@ DEPTH: Final = b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item of a file. properties: whole boxes. refers: kind of reference, and the numbers of items
-    referred to.
+    """An item of a file.
+
+    properties: whole boxes. refers: kind of reference, and the numbers of the items that it refers to.
     """
 
     kind: bytes

@@ -1,8 +1,8 @@
-"""A decoder that a file has compromised; `python -m kappi_testkit.media.hostile_decoder` runs in place of
-`worker`.
+"""A decoder process that a file has compromised.
 
-Its "file" is a `Target`. It answers a `ProbeJob` with the results of its attempts, in the detail of a
-refusal. It carries out every other job correctly, to show that it still can.
+`python -m kappi_testkit.media.hostile_decoder` runs in place of `kappi_media.rendering.worker`. Its "file" is
+a `Target`. It answers a `ProbeJob` with the results of its attempts, in the detail of a refusal. It does
+every other job correctly, to show that it still can.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from kappi_media.rendering.wire import Answer, Job, ProbeJob, Refused
 from kappi_mediameta.probing.rejection import RejectReason
 
 REFUSED: Final = frozenset({errno.EPERM, errno.EACCES, errno.EMFILE, errno.ENOSYS})
-"""The errors of a call that is not allowed. Any other error means that the kernel processed the call
-further.
-"""
+"""Errors of a call that is not allowed. After any other error the kernel has begun the call."""
 _AT_FDCWD: Final = (1 << 64) - 100
 _O_CREAT_WRONLY: Final = os.O_CREAT | os.O_WRONLY
 _PTRACE_PEEKDATA: Final = 2
@@ -47,10 +45,9 @@ _NUMBERS: Final = {
 
 
 class Target(msgspec.Struct, frozen=True):
-    """The targets of the attempts. secret: a file that only the service may read. folder: writable by every
-    account.
+    """The targets of the attempts.
 
-    pid: the service's.
+    secret: a file that only the service may read. folder: writable by every account. pid: of the service.
     """
 
     secret: str
@@ -59,9 +56,10 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The results. reached: attempts that succeeded, or failed for another reason than a missing permission.
+    """The results.
 
-    refused: the others. environment: names. descriptors: those that are open. read: of the secret.
+    reached: attempts that succeeded, or failed for another reason than a missing permission. refused: the
+    others. environment: names. descriptors: open ones. read: the content of the secret, if it could be read.
     """
 
     reached: dict[str, str]
@@ -106,7 +104,7 @@ ATTEMPTS: Final[Mapping[str, Callable[[Target], int]]] = MappingProxyType(
         "trace the service": lambda t: call("ptrace", _PTRACE_PEEKDATA, t.pid, 0, 0),
         "signal the service": lambda t: call("kill", t.pid, 0),
         "signal a thread of the service": lambda t: call("tgkill", t.pid, t.pid, 0),
-        "signal everybody": lambda t: call("kill", (1 << 64) - 1, 0),
+        "signal every process": lambda t: call("kill", (1 << 64) - 1, 0),
         "hold the service": lambda t: _by_number("pidfd_open", t.pid),
         "limit the service": lambda t: call("prlimit", t.pid, 7, 0, 0),
         "speak over the network": lambda t: call("socket", 2, 1, 0),

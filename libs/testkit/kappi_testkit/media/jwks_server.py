@@ -14,7 +14,7 @@ from kappi_chassis.auth import SigningKey, jwks_document
 
 @contextmanager
 def serving_key_set(key: SigningKey) -> Iterator[str]:
-    """Yields its address, for `KAPPI_MEDIA_GRANT_JWKS_URL`, while the context lasts."""
+    """Serves the key while the context lasts. Yields the address, for `KAPPI_MEDIA_GRANT_JWKS_URL`."""
     body = json.dumps(jwks_document(key)).encode()
 
     class Answers(BaseHTTPRequestHandler):
@@ -25,7 +25,7 @@ def serving_key_set(key: SigningKey) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Log nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -1,4 +1,4 @@
-"""The two files of a Live Photo, as an iPhone writes them."""
+"""Makes the two files of a Live Photo, as an iPhone writes them."""
 
 from __future__ import annotations
 

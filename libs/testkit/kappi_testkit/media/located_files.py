@@ -1,4 +1,4 @@
-"""Real files that contain a place, written by common programs, and readers of these places."""
+"""Writes files that contain a place with common programs, and reads these places."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def content_hash(path: Path) -> str:
 
 
 async def without_place(body: bytes) -> bytes:
-    """Returns a copy, as the service makes it."""
+    """Returns the location-free copy that the service makes."""
 
     async def chunks() -> Any:
         for start in range(0, len(body), 1000):

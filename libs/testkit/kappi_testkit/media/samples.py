@@ -119,7 +119,7 @@ def encode(
 
 
 def register_heif() -> None:
-    """Let Pillow write HEIC, which it does by pillow-heif; may be called repeatedly."""
+    """Lets Pillow write HEIC, by pillow-heif. May be called repeatedly."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -134,9 +134,7 @@ def animation(fmt: Literal["GIF", "WEBP", "PNG", "AVIF"], width: int, height: in
 
 
 def png_claiming(width: int, height: int) -> bytes:
-    """Returns a PNG with a correct header of these dimensions and hardly any pixels, like a decompression
-    bomb.
-    """
+    """Returns a PNG with these dimensions in its header and hardly any pixels: a decompression bomb."""
     out = io.BytesIO()
     PngImagePlugin.putchunk(
         out, b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 2, 0, 0, 0))
@@ -148,10 +146,10 @@ def png_claiming(width: int, height: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class MovieShape:
-    """The form of a movie. width, height: as coded. rotation: degrees counter-clockwise, as in the display
-    matrix.
+    """The form of a movie.
 
-    dark_seconds: black before the quadrants appear. pixel_shape: sample aspect ratio.
+    width, height: as coded. rotation: degrees counter-clockwise, as in the display matrix. dark_seconds: time
+    of black before the quadrants. pixel_shape: sample aspect ratio.
     """
 
     width: int = 320
@@ -173,8 +171,9 @@ _FRAMES_PER_SECOND: Final = 10
 
 @contextmanager
 def scheduled_as_before() -> Iterator[None]:
-    """Restores the scheduling after encoding AV1: called by root, SVT-AV1 makes the calling thread a
-    real-time thread and leaves it so.
+    """Restores the scheduling after encoding AV1.
+
+    If root calls it, SVT-AV1 makes the calling thread a real-time thread and leaves it so.
     """
     if not hasattr(os, "sched_getscheduler"):  # not Linux
         yield
@@ -187,9 +186,7 @@ def scheduled_as_before() -> Iterator[None]:
 
 
 def movie(shape: MovieShape, upright: Image.Image | None = None) -> bytes:
-    """Returns a short movie of the quadrants (or of `upright`), as displayed when the player applies the
-    matrix.
-    """
+    """Returns a short movie. A player that applies its matrix shows the quadrants, or `upright`."""
     flags = ["use_metadata_tags"]
     flags += ["faststart"] if shape.faststart else []
     flags += ["frag_keyframe", "empty_moov"] if shape.fragmented else []
@@ -241,8 +238,8 @@ def _shown(shape: MovieShape) -> tuple[int, int]:
 
 
 def mutations(body: bytes, *, seed: int, count: int) -> Iterator[bytes]:
-    """Yields damaged copies: bytes flipped (mostly in the first 4 KiB, where headers are), cut, doubled,
-    zeroed.
+    """Yields damaged copies. Bytes are flipped, cut, doubled or zeroed, mostly in the first 4 KiB with the
+    headers.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible damage, not a secret
     for _ in range(count):
@@ -288,9 +285,7 @@ class CountingSource:
 
 
 def with_huge_media(body: bytes, *, media_bytes: int) -> CountingSource:
-    """Returns a movie whose index comes last, its media data enlarged to `media_bytes` that are not
-    stored.
-    """
+    """Returns a movie whose index comes last, with media data of `media_bytes` that are not stored."""
     media_at = body.index(b"mdat") - 4
     index_at = body.index(b"moov", media_at) - 4
     head = body[:media_at] + b"\x00\x00\x00\x01mdat" + (16 + media_bytes).to_bytes(8, "big")

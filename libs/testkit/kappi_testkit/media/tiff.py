@@ -1,6 +1,6 @@
-"""One picture in TIFFs of every kind: by compression, format of samples, extra samples, planes and tiles.
+"""Writes one picture as TIFFs of every kind: compression, format of samples, extra samples, planes, tiles.
 
-Written by tifffile, whose codecs differ from the decoder's.
+tifffile writes them. Its codecs differ from the decoder's.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ LAYOUTS: Final = ("strips", "tiles", "planes", "planes of tiles")
 
 @dataclass(frozen=True, slots=True)
 class Tiff:
-    """A kind of TIFF. grey: of one colour. predicted: by differences of neighbours, if the
-    compression can.
+    """A kind of TIFF.
+
+    grey: with one colour. predicted: stores differences of neighbours, if the compression allows it.
     """
 
     compression: str = "none"
@@ -66,9 +67,7 @@ class Tiff:
 
     @property
     def must_be_read(self) -> bool:
-        """Returns whether the decoder must read this kind. It may refuse others, but must not show them
-        wrong.
-        """
+        """Whether the decoder must read this kind. It may refuse others, but must not show them wrong."""
         codecs = ("none", "lzw", "zlib", "packbits", "zstd", "lzma")
         return self.compression in codecs and self.samples in ("u1", "u2", "u4", "f2", "f4")
 
@@ -111,7 +110,7 @@ def shown(kind: Tiff) -> Pixels:
 
 
 def written(kind: Tiff, *, profile: bytes) -> bytes | None:
-    """Returns the file; None when the compression has no such samples."""
+    """Returns the file, or None if the compression has no such samples."""
     colour = colours().astype("f8")[..., 1:2] if kind.grey else colours().astype("f8")
     if ASSOCIATED in kind.extras:
         colour = colour * (opacity()[..., None] / 255)
@@ -153,9 +152,7 @@ def _rectangle() -> Pixels:
 
 
 def _samples(pixels: Pixels, form: str) -> Pixels:
-    """Returns eight bits in the whole range of a format: floating point from 0 to 1, signed numbers from 0
-    up.
-    """
+    """Returns eight bits in the range of a format: 0 to 1 in floating point, from 0 in signed numbers."""
     kind = np.dtype(form)
     if kind.kind == "f":
         return (pixels / 255).astype(kind)
@@ -163,9 +160,7 @@ def _samples(pixels: Pixels, form: str) -> Pixels:
 
 
 def read_by_tifffile(body: bytes) -> Pixels:
-    """Returns the picture that tifffile and its codecs read, eight bits, RGB, on white: for files of
-    `written`.
-    """
+    """Returns the picture that tifffile reads in a file of `written`: eight bits, RGB, on white."""
     with tifffile.TiffFile(io.BytesIO(body)) as file:
         page = file.pages.first
         pixels = page.asarray()

@@ -186,7 +186,7 @@ class DatabaseMaker:
         return self._pool.url(name)
 
     def close(self) -> None:
-        """Gives back its databases; open connections end."""
+        """Gives the databases back. Open connections end."""
         while self._taken:
             self._pool.give_back(*self._taken.pop())
 

@@ -1,4 +1,4 @@
-"""Servers in containers, if a Docker engine is available and has their images."""
+"""Servers in containers, used if a Docker engine is available and has their images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOCAL_SOCKET = "/var/run/docker.sock"
 
 
 def docker_has(image: str) -> bool:
-    """Whether an engine answers within a second and has the image. It pulls no image, which takes minutes."""
+    """Returns whether an engine answers within a second and has the image. A pull would take minutes."""
     if "DOCKER_HOST" not in os.environ and not os.path.exists(_LOCAL_SOCKET):
         return False
     import docker  # type: ignore[import-untyped] # publishes no types

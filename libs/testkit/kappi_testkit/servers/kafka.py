@@ -66,7 +66,7 @@ def install(root: Path) -> Path:
 
 
 class KafkaServer:
-    """One broker and controller in one JVM, its data in `folder`; may be killed and started again."""
+    """A broker and controller in one JVM, with its data in `folder`. It may be killed and started again."""
 
     def __init__(self, *, root: Path, folder: Path) -> None:
         self._folder = folder

@@ -2,8 +2,8 @@
 
     python -m kappi_testkit.servers.s3 install    (in the project's root)
 
-builds it into `.tools/bin/`. A run takes the first of: the server `KAPPI_TEST_S3_ENDPOINT` names, a container
-where Docker has the image, the program itself. Where there is none, tests are left with the local store.
+builds it into `.tools/bin/`. A run takes the first that exists: the server that `KAPPI_TEST_S3_ENDPOINT`
+names, a container if Docker has the image, the program itself. Without them, tests use the local store only.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class S3Server:
 
     @property
     def address(self) -> str:
-        """All of it in one string, for other processes."""
+        """Address, region and account in one string, for other processes."""
         return json.dumps(
             {
                 "endpoint": self.endpoint,
@@ -143,10 +143,10 @@ def install_versitygw(target_dir: Path) -> Path:
 
 
 def start_s3(*, folder: Path, running: ExitStack, root: Path | None = None) -> str:
-    """Returns the address of a real server, for `S3Server.at`. The callback that ends it is pushed on
-    `running`.
+    """Returns the address of a real server, for `S3Server.at`.
 
-    folder: for its data. Raises FileNotFoundError if `s3_source` finds none.
+    The callback that ends it is pushed on `running`. folder: for its data.
+    Raises FileNotFoundError if `s3_source` finds none.
     """
     source = s3_source(root)
     if source == "given":
@@ -270,8 +270,8 @@ def _go_binaries() -> list[Path]:
     go = shutil.which("go")
     if go is None:
         return []
-    told = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=False)  # noqa: S603
-    return [Path(each) / "bin" / "versitygw" for each in told.stdout.strip().split(os.pathsep) if each]
+    printed = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=False)  # noqa: S603
+    return [Path(each) / "bin" / "versitygw" for each in printed.stdout.strip().split(os.pathsep) if each]
 
 
 def main(arguments: list[str]) -> int:

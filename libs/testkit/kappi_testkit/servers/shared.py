@@ -75,9 +75,9 @@ class SharedServers:
 
 
 class AddressServer:
-    """The socket by which workers ask the process that owns the servers.
+    """Answers workers that ask for addresses, on a Unix socket of the process that owns the servers.
 
-    `location` and `key` are for `ask`.
+    location, key: arguments of `ask`.
     """
 
     def __init__(self, servers: SharedServers) -> None:

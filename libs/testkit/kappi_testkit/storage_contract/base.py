@@ -10,7 +10,7 @@ import pytest
 MINUTES_5 = timedelta(minutes=5)
 BODY = bytes(range(256)) * 40
 # A plain key, then keys with all characters that were ever encoded wrongly. Keys with `//`, dot segments, or
-# another key as their folder are left out: stores that map keys to paths cannot hold them, nor has Kappi any.
+# another key as their folder are left out. Stores that map keys to paths cannot hold them; Kappi has none.
 KEYS = [
     "original",
     "日本 語/お土産の写真.jpg",
@@ -23,7 +23,7 @@ KEYS = [
 
 
 class ContractSuite:
-    """Keys live under a random prefix, so tests may share one bucket."""
+    """Base of the suite. Keys are under a random prefix, so tests may share one bucket."""
 
     @pytest.fixture
     def prefix(self) -> str:

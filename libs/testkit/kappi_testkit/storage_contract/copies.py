@@ -27,7 +27,7 @@ async def _content(store: ObjectStore, key: str) -> bytes:
 
 
 class CopyContract(ContractSuite):
-    """A second subclass makes a store copy `PARTED` in parts."""
+    """Tests of copies. A second subclass has a store that copies `PARTED` in parts."""
 
     @pytest.mark.parametrize("content", [b"", b"x", BODY, PARTED], ids=len)
     async def test_a_copy_is_the_same(self, store: ObjectStore, prefix: str, content: bytes) -> None:

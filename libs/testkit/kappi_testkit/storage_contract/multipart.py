@@ -53,26 +53,26 @@ class MultipartContract(ContractSuite):
     async def test_a_signed_upload_permits_no_copy(
         self, store: ObjectStore, signer: UrlSigner, prefix: str, now: datetime, in_parts: bool
     ) -> None:
-        """Otherwise a client that may upload could copy any object to its own key (CVE-2026-54330)."""
-        theirs, mine = prefix + "theirs", prefix + "mine"
-        await store.put(theirs, BODY, content_type="image/jpeg")
-        source = urlsplit(signer.sign_get(theirs, now=now, lifetime=MINUTES_5).url).path
-        upload_id = await store.create_multipart(mine, content_type="image/jpeg") if in_parts else ""
+        """A client that may upload must not copy another object to its own key (CVE-2026-54330)."""
+        foreign, own = prefix + "foreign", prefix + "own"
+        await store.put(foreign, BODY, content_type="image/jpeg")
+        source = urlsplit(signer.sign_get(foreign, now=now, lifetime=MINUTES_5).url).path
+        upload_id = await store.create_multipart(own, content_type="image/jpeg") if in_parts else ""
         size_bytes = len(BODY)
         signed = (
             signer.sign_part(
-                mine, upload_id=upload_id, number=1, size_bytes=size_bytes, now=now, lifetime=MINUTES_5
+                own, upload_id=upload_id, number=1, size_bytes=size_bytes, now=now, lifetime=MINUTES_5
             )
             if in_parts
             else signer.sign_put(
-                mine, binding=ContentBinding("image/jpeg", size_bytes), now=now, lifetime=MINUTES_5
+                own, binding=ContentBinding("image/jpeg", size_bytes), now=now, lifetime=MINUTES_5
             )
         )
         await call(signed, bytes(size_bytes), headers={"x-amz-copy-source": source})
-        if in_parts and (parts := await store.list_parts(mine, upload_id=upload_id)):
-            await store.complete_multipart(mine, upload_id=upload_id, parts=parts)
+        if in_parts and (parts := await store.list_parts(own, upload_id=upload_id)):
+            await store.complete_multipart(own, upload_id=upload_id, parts=parts)
         with suppress(ObjectMissing):
-            assert (await store.read(mine, start=0, length=size_bytes)).body == bytes(size_bytes)
+            assert (await store.read(own, start=0, length=size_bytes)).body == bytes(size_bytes)
 
     @pytest.mark.parametrize("name", KEYS)
     async def test_one_part(

