@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := clients/python libs/contracts libs/mediameta libs/chassis services/gateway services/galleries services/identity services/media services/janitor deploy/embedded
+PACKAGES := clients/python libs/contracts libs/mediameta libs/chassis services/gateway services/galleries services/identity services/media services/janitor deploy/embedded libs/testkit
 STAMP  := $(VENV)/.installed
 DOCS   ?= .tools/docs
 

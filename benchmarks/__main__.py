@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from kappi_embedded.testing import GENEROUS, EmbeddedStack
+from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
 from benchmarks import events, micro, statistics
 from benchmarks.footprint import footprint, stack_pids

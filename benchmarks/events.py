@@ -29,11 +29,11 @@ from kappi_chassis.embedded.postgres import EmbeddedPostgres
 from kappi_chassis.inbox import once
 from kappi_chassis.observability.logs import configure_logging
 from kappi_chassis.outbox import Outbox, Relay, UnitOfWork
-from kappi_chassis.testing import kafka_server
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.kafka_server import KafkaServer
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import MediaReady
+from kappi_testkit.background import Background
+from kappi_testkit.servers import kafka as kafka_server
+from kappi_testkit.servers.kafka import KafkaServer
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import asyncpg
 import uvloop
-from kappi_embedded.testing import GENEROUS, EmbeddedStack
+from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
 from benchmarks.accounts import Account
 from benchmarks.footprint import stack_pids

@@ -24,9 +24,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 import uvloop
-from kappi_embedded.testing import GENEROUS, EmbeddedStack
 from kappi_galleries.repository import comments as comment_statements
 from kappi_galleries.repository import posts as post_statements
+from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
 from benchmarks.accounts import Account
 from benchmarks.footprint import stack_pids

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import uvloop
-from kappi_embedded.testing import EmbeddedStack
+from kappi_testkit.stack import EmbeddedStack
 
 from benchmarks.footprint import stack_pids
 from benchmarks.load import MakeRequest, closed_loop, request

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from kappi_chassis.embedded.ports import LOOPBACK, free_port
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_testkit.processes import ManagedProcess, answers_http
 
 from tests.deploy.tools import deploy_tool
 

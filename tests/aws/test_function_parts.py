@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from kappi_contracts.keys import original_key
 from kappi_media.domain.object_tags import TaggedFacts, tags_of
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 
 from tests.aws.emulator import AWS, SECRET_KEY, Emulator, running_emulator
 

@@ -26,13 +26,13 @@ from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
-from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.grants import GRANT_HEADER, PublicGallery
 from kappi_contracts.keys import original_key, rendition_key
-from kappi_media.testing.harness import Gallery
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.harness import Gallery
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.processes import ManagedProcess, answers_http
+from kappi_testkit.servers.databases import DatabaseMaker
 
 from tests.aws.emulator import Deployed, Emulator, deploy, running_emulator
 from tests.aws.test_template import build

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from kappi_chassis.testing.plan import REQUIRE_REAL
-from kappi_chassis.testing.programs import require_program
+from kappi_testkit.programs import require_program
+from kappi_testkit.servers.plan import REQUIRE_REAL
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "clients"

@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_SERVICES = sorted(
-    path
-    for path in _ROOT.glob("services/*/kappi_*/**/*.py")
-    if not path.name.startswith("testing") and "testing" not in path.parts
-)
+_SERVICES = sorted(_ROOT.glob("services/*/kappi_*/**/*.py"))
+_TOOLS_OF_TESTS = frozenset({"hypothesis", "pytest", "testcontainers", "tifffile"})
 _DOMAINS = [path for path in _SERVICES if path.name == "domain.py" or path.parent.name == "domain"]
 _DOES_IO = re.compile(
     r"(aiohttp|aiokafka|asyncio|asyncpg|boto3|botocore|fastapi|faust|http|mode|socket|sqlalchemy|starlette|subprocess"
@@ -157,6 +154,17 @@ def test_modules_and_functions_are_short() -> None:
         f"{path.relative_to(_ROOT)} {what}"
         for path in (*_PACKAGES, *_BENCHMARKS)
         for what in too_long(path.read_text())
+    ]
+    assert not found
+
+
+def test_tools_of_tests_are_imported_by_the_testkit_alone() -> None:
+    found = [
+        f"{path.relative_to(_ROOT)}: {name}"
+        for path in _PACKAGES
+        if service_of(path) != "kappi_testkit"
+        for name in imported(path.read_text())
+        if name.partition(".")[0] in _TOOLS_OF_TESTS
     ]
     assert not found
 

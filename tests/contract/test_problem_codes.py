@@ -34,7 +34,7 @@ def declared() -> set[type[Problem]]:
     for package in PACKAGES:
         module = importlib.import_module(package)
         for found in pkgutil.walk_packages(module.__path__, f"{package}."):
-            if not {"testing", "migrations", "__main__"} & set(found.name.split(".")):
+            if not {"migrations", "__main__"} & set(found.name.split(".")):
                 importlib.import_module(found.name)
     return {kind for kind in kinds() if kind.__module__.partition(".")[0] in PACKAGES}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kappi_chassis.embedded.ports import LOOPBACK, free_ports
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_testkit.processes import ManagedProcess, answers_http
 
 from tests.deploy.composition import ROOT, Container
 from tests.deploy.known_settings import SERVICES

@@ -7,8 +7,8 @@ import os
 import re
 from dataclasses import replace
 
-from kappi_embedded.testing import call_kappi
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.stack import call_kappi
 from PIL import Image
 
 from tests.deploy.composed import Composed

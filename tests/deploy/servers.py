@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_ports
 from kappi_chassis.embedded.postgres import THROWAWAY, EmbeddedPostgres
-from kappi_chassis.testing.kafka_server import jars
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
+from kappi_testkit.processes import ManagedProcess, answers_http
+from kappi_testkit.servers.kafka import jars
 
 from tests.deploy.composition import ROOT, Container
 from tests.deploy.tools import deploy_tool

@@ -13,7 +13,7 @@ import pytest
 from kappi_chassis.auth import SigningKey
 from kappi_chassis.settings import PlatformSettings
 from kappi_chassis.storage.settings import StorageSettings
-from kappi_chassis.testing.containers import KAFKA_IMAGE
+from kappi_testkit.servers.docker import KAFKA_IMAGE
 from pydantic import ValidationError
 
 from tests.deploy.composition import COMPOSE_FILE, ROOT, Container, make_secrets, read_composition, read_env

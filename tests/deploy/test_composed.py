@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.plugin import server_plan
+from kappi_testkit.plugin import server_plan
 
 from tests.deploy.composed import InVenv, composed
 from tests.deploy.composition import Container

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.plan import REQUIRE_REAL
-from kappi_chassis.testing.plugin import server_plan
 from kappi_contracts.services import NAMES
+from kappi_testkit.plugin import server_plan
+from kappi_testkit.servers.plan import REQUIRE_REAL
 
 from tests.deploy.buildah import Buildah, InImage
 from tests.deploy.composed import composed

@@ -33,14 +33,14 @@ from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.embedded.ports import LOOPBACK, free_ports
 from kappi_chassis.settings import PlatformSettings
-from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plugin import server_plan
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.kafka_access import USERS, rules_of, username
 from kappi_contracts.services import NAMES
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
 from kappi_embedded.backlog import BacklogReader
+from kappi_testkit.eventually import eventually
+from kappi_testkit.plugin import server_plan
+from kappi_testkit.processes import ManagedProcess, answers_http
+from kappi_testkit.servers.databases import DatabaseMaker
 
 from tests.deploy.composed import InVenv
 from tests.deploy.known_settings import only

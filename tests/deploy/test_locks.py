@@ -18,7 +18,10 @@ _LOCKS = (
     ROOT / ".ci/docs.lock",
 )
 _PACKAGES = sorted(
-    path for folder in ("clients", "libs", "services") for path in ROOT.glob(f"{folder}/*/pyproject.toml")
+    path
+    for folder in ("clients", "libs", "services")
+    for path in ROOT.glob(f"{folder}/*/pyproject.toml")
+    if path.parent.name != "testkit"  # no image has it
 )
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.plan import REQUIRE_REAL
+from kappi_testkit.servers.plan import REQUIRE_REAL
 
 from tests.deploy.composition import ROOT
 

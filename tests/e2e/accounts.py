@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from kappi_chassis.testing.eventually import eventually
-from kappi_embedded.testing import call_kappi
+from kappi_testkit.eventually import eventually
+from kappi_testkit.stack import call_kappi
 
 from tests.e2e.phone import Answer, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest

@@ -10,10 +10,10 @@ from typing import Any
 
 import jwt
 from kappi_chassis.auth import SigningKey
-from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.data_dir import DataDir
 from kappi_identity.domain.tokens import KeySeal
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence
 from tests.e2e.accounts import OwnGallery, Person, log_in, make_admin, move_to_tier, sign_up

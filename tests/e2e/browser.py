@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.processes import ManagedProcess
+from kappi_testkit.eventually import eventually
+from kappi_testkit.processes import ManagedProcess
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ARTEFACTS = Path(__file__).resolve().parents[2] / "test-artefacts"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e.phone import File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest

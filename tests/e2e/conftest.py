@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kappi_chassis.testing.plan import REQUIRE_REAL
-from kappi_chassis.testing.plugin import server_plan
-from kappi_media.testing.photos import installed_photographs, real_photos
+from kappi_testkit.media.photos import installed_photographs, real_photos
+from kappi_testkit.plugin import server_plan
+from kappi_testkit.servers.plan import REQUIRE_REAL
 
 from tests.e2e.browser import Page, browsing, find_browser
 from tests.e2e.phone import Phone

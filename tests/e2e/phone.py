@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 from tests.e2e.recording import RECORDING
 

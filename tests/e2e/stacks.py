@@ -15,8 +15,8 @@ from typing import Literal
 from kappi_chassis.observability.secret_shapes import holds_secret
 from kappi_chassis.storage.contract import ObjectStore, UrlSigner
 from kappi_chassis.storage.settings import StorageSettings, build_signer, build_store
-from kappi_chassis.testing.s3_server import S3Server
-from kappi_embedded.testing import GENEROUS, EmbeddedStack
+from kappi_testkit.servers.s3 import S3Server
+from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
 StackKind = Literal["embedded", "real"]
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.keys import gallery_prefix
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence
 from tests.e2e.accounts import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 from PIL import Image
 
 from tests.e2e.accounts import Person, create_gallery, make_admin, sign_up, until_media_ready

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.programs import require_program
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.programs import require_program
 
 from tests.e2e.accounts import create_gallery, make_admin, move_to_tier, sign_up, until_media_ready
 from tests.e2e.evidence import ask_database

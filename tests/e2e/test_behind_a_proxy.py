@@ -13,9 +13,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from kappi_chassis.embedded.ports import LOOPBACK, free_port
-from kappi_chassis.testing.processes import ManagedProcess
-from kappi_chassis.testing.programs import require_program
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.processes import ManagedProcess
+from kappi_testkit.programs import require_program
 
 from tests.e2e.accounts import make_admin
 from tests.e2e.browser import Page

@@ -19,9 +19,9 @@ from uuid import UUID
 import aiohttp
 import pytest
 from kappi_chassis.disk import disk_space
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.keys import gallery_prefix
 from kappi_contracts.services import NAMES
+from kappi_testkit.eventually import eventually
 
 from tests.e2e import accounts, evidence, posts
 from tests.e2e.accounts import Person

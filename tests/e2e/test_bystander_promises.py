@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e.phone import Answer, File, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import encode, quadrants, register_heif
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants, register_heif
 
 from tests.e2e.accounts import make_admin, move_to_tier, sign_up
 from tests.e2e.browser import Page

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import requests
 from kappi_chassis.storage.local_responses import PREFLIGHT
-from kappi_chassis.testing.programs import require_program
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.programs import require_program
 
 from tests.clients.examples import PAGE, examples
 from tests.contract.test_openapi import DOCUMENT

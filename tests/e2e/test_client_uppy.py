@@ -14,8 +14,8 @@ from typing import Any
 import boto3
 import pytest
 from aiohttp import web
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 
 from tests.clients.examples import examples
 from tests.clients.toolchains import npm_packages

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.backlog import BacklogReader
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence
 from tests.e2e.phone import File, Gallery, Phone

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.keys import gallery_prefix, media_prefix
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence
 from tests.e2e.phone import File, Gallery, Phone

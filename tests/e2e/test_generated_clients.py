@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.programs import require_program
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.programs import require_program
 
 from tests.clients.toolchains import GENERATED, ROOT, jars, npm_packages, run
 from tests.e2e.stacks import StackUnderTest

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from kappi_media.testing.hostile import png_with_chunks
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.slow_tiff import slow_tiff
+from kappi_testkit.media.metadata_bombs import png_with_chunks
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.media.slow_tiff import slow_tiff
 
 from tests.e2e import attacks
 from tests.e2e.bystander import bystander

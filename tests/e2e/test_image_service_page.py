@@ -8,8 +8,8 @@ import secrets
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.programs import require_program
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.programs import require_program
 
 from tests.clients.examples import PAGE, examples
 from tests.e2e.accounts import make_admin

@@ -18,7 +18,7 @@ from kappi_client import (
     UploadProgress,
     UploadRunning,
 )
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 
 from tests.e2e.accounts import sign_up
 from tests.e2e.phone import Phone

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants
 
 from tests.e2e.accounts import (
     OwnGallery,

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from kappi_chassis.bus.mac import MAC_HEADER, EventMac
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import (
     AccountDeleted,
@@ -20,7 +19,8 @@ from kappi_contracts.events import (
     GalleryExpired,
     JanitorTick,
 )
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e.accounts import create_gallery, sign_up, until_media_ready
 from tests.e2e.phone import File, Phone

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e.accounts import OwnGallery, create_gallery, log_in, make_admin, sign_up
 from tests.e2e.phone import Answer, File, Phone

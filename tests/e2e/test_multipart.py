@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 from tests.e2e.phone import Answer, Gallery, Phone
 from tests.e2e.stacks import StackUnderTest

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants
 from PIL import Image
 
 from tests.e2e import evidence, posts

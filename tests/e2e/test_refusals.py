@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from kappi_gateway.routes import ROUTES, Credential, Route
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence, posts
 from tests.e2e.accounts import sign_up

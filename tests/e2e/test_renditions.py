@@ -6,7 +6,7 @@ import asyncio
 import io
 from base64 import b64decode
 
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants, register_heif
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants, register_heif
 from PIL import Image
 
 from tests.e2e.phone import File, Phone

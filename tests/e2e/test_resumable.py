@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from kappi_chassis.embedded.ports import free_ports
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 
 from tests.e2e.phone import Phone
 from tests.e2e.rough_network import Roughness, RoughNetwork, rough_network

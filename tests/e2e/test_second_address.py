@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e.accounts import sign_up
 from tests.e2e.browser import Page

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import Shot, encode, quadrants
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.probing import BytesSource
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import Shot, encode, quadrants
 from PIL import Image
 
 from tests.e2e.phone import Answer, File, Gallery, Phone

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence
 from tests.e2e.accounts import create_gallery, make_admin, move_to_tier, sign_up, until_media_ready

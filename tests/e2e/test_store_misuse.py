@@ -15,9 +15,9 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.storage.contract import ContentBinding
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.keys import media_prefix, original_key
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import encode, quadrants
 
 from tests.e2e import evidence
 from tests.e2e.phone import Answer, File, Gallery, Phone

@@ -1,5 +1,5 @@
 """The stack fixtures of this folder's tests."""
 
-from kappi_embedded.testing import embedded_stack, stack_settings
+from kappi_testkit.stack import embedded_stack, stack_settings
 
 __all__ = ["embedded_stack", "stack_settings"]

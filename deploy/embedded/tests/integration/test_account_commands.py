@@ -15,9 +15,9 @@ from typing import Any
 
 import jwt
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.data_dir import DataDir
-from kappi_embedded.testing import GENEROUS, EmbeddedStack, call_kappi
+from kappi_testkit.eventually import eventually
+from kappi_testkit.stack import GENEROUS, EmbeddedStack, call_kappi
 from PIL import Image
 
 pytestmark = pytest.mark.integration

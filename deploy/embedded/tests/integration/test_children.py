@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.child_log import ChildLog
 from kappi_embedded.children import Child, Ended, start_child
-from kappi_embedded.testing import is_alive, parent_of
+from kappi_testkit.eventually import eventually
+from kappi_testkit.stack import is_alive, parent_of
 
 pytestmark = pytest.mark.integration
 

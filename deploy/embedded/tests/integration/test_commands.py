@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 from kappi_chassis.bus import DeadLetters, KafkaConnection, Producer, Record
 from kappi_chassis.clock import utc_now
-from kappi_chassis.testing.eventually import eventually
 from kappi_embedded.data_dir import DataDir
 from kappi_embedded.replayer import settled_until
-from kappi_embedded.testing import EmbeddedStack, call_kappi
+from kappi_testkit.eventually import eventually
+from kappi_testkit.stack import EmbeddedStack, call_kappi
 from PIL import Image
 
 pytestmark = pytest.mark.integration

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_chassis.testing.eventually import eventually
 from kappi_client.api import Api
 from kappi_embedded.plan import WITH_DATABASE
-from kappi_embedded.testing import GENEROUS, EmbeddedStack
+from kappi_testkit.eventually import eventually
+from kappi_testkit.servers.databases import DatabaseMaker
+from kappi_testkit.stack import GENEROUS, EmbeddedStack
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.programs import require_program
 from kappi_embedded.data_dir import DataDir
-from kappi_embedded.testing import EmbeddedStack, is_alive, parent_of
+from kappi_testkit.eventually import eventually
+from kappi_testkit.programs import require_program
+from kappi_testkit.stack import EmbeddedStack, is_alive, parent_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("embedded-lifecycle")]
 

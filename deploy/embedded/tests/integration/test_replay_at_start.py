@@ -10,10 +10,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_client.api import Api
 from kappi_embedded.replaying import PAGE
-from kappi_embedded.testing import EmbeddedStack
+from kappi_testkit.eventually import eventually
+from kappi_testkit.stack import EmbeddedStack
 
 pytestmark = pytest.mark.integration
 

@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_embedded.testing import EmbeddedStack, descendants, is_alive
+from kappi_testkit.eventually import eventually
+from kappi_testkit.stack import EmbeddedStack, descendants, is_alive
 
 pytestmark = pytest.mark.integration
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from kappi_chassis.disk import DiskSpace
-from kappi_chassis.testing.eventually import eventually
 from kappi_embedded import child_log
 from kappi_embedded.child_log import ChildLog, brief
+from kappi_testkit.eventually import eventually
 
 
 @pytest.fixture

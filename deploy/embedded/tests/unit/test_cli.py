@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from kappi_embedded import cli
-from kappi_embedded.testing import call_kappi
+from kappi_testkit.stack import call_kappi
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 

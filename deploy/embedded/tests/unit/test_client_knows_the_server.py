@@ -5,9 +5,9 @@ from typing import Literal
 import pytest
 from kappi_client.formats import ACCEPTED, HEAD_BYTES, content_type_of
 from kappi_client.refusals import REASONS
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
 from kappi_mediameta.probing import MediaFormat, RejectReason, matches, sniff
 from kappi_mediameta.probing.probe import ACCEPTED as TAKEN
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
 
 
 def ftyp(major: bytes, *compatible: bytes) -> bytes:

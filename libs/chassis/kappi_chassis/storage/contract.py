@@ -2,7 +2,7 @@
 
 It has two parts, because their costs differ: `UrlSigner` only computes (microseconds, no I/O, called a
 hundred times per request) and `ObjectStore` calls the store. One test suite,
-`kappi_chassis.testing.storage_contract`, runs against every implementation.
+`kappi_testkit.storage_contract.suite`, runs against every implementation.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import pytest
 from kappi_chassis.bus import Consumer, DeadLetters, KafkaConnection, Processor, Producer
 from kappi_chassis.db import Database, idempotency_table, inbox_table, outbox_table
 from kappi_chassis.outbox import Outbox, Relay
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.plugin import BrokerUnderTest
+from kappi_testkit.background import Background
+from kappi_testkit.plugin import BrokerUnderTest
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 

@@ -9,10 +9,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from kappi_chassis.embedded.broker import BrokerUnavailable, EmbeddedBroker
 from kappi_chassis.embedded.ports import accepts_tcp
-from kappi_chassis.testing import kafka_server
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.kafka_server import KafkaServer
-from kappi_chassis.testing.plugin import BrokerUnderTest
+from kappi_testkit.eventually import eventually
+from kappi_testkit.plugin import BrokerUnderTest
+from kappi_testkit.servers import kafka as kafka_server
+from kappi_testkit.servers.kafka import KafkaServer
 
 pytestmark = pytest.mark.integration
 

@@ -16,10 +16,10 @@ from kappi_chassis.bus.dead_letters import DeadLetterAdmin
 from kappi_chassis.bus.processor import Record
 from kappi_chassis.inbox import once
 from kappi_chassis.outbox import Outbox, Relay, UnitOfWork, replay
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
 
 ConsumerMaker = Callable[..., Consumer]
 

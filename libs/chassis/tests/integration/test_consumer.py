@@ -17,11 +17,11 @@ from kappi_chassis.bus.consumer import ConsumerStuck
 from kappi_chassis.bus.processor import Record
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.observability import metrics
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import GalleryDeleted
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
+from kappi_testkit.plugin import BrokerUnderTest
 
 TOPIC = "GalleryDeleted"
 PARTITIONS = 4

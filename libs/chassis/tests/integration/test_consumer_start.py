@@ -11,10 +11,10 @@ import pytest
 from kappi_chassis.bus import Consumer, KafkaConnection, Processor, Producer
 from kappi_chassis.clock import new_id
 from kappi_chassis.embedded.broker import EmbeddedBroker
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import JanitorTick
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,7 @@ from kappi_chassis.embedded.postgres import (
     PostgresUnavailable,
     binaries,
 )
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 pytestmark = pytest.mark.integration
 

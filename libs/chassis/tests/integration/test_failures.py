@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kappi_chassis.bus.processor import is_poison, is_transient
 from kappi_chassis.db import Database, driver_of
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 

@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from kappi_chassis.embedded.ports import LOOPBACK, free_port
-from kappi_chassis.testing.plugin import BrokerUnderTest
-from kappi_chassis.testing.s3_server import S3Server
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
+from kappi_testkit.plugin import BrokerUnderTest
+from kappi_testkit.servers.s3 import S3Server
 
 _ENV = """
 from kappi_chassis.db.migrations import run_env

@@ -18,9 +18,9 @@ from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.observability import metrics
 from kappi_chassis.outbox import EventRefused, Outbox, Relay
 from kappi_chassis.outbox.relay import RELAY_LOCK
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import GalleryDeleted
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
 
 TOPIC = "GalleryDeleted"
 

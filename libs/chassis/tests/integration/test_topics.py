@@ -11,9 +11,9 @@ from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.bus.topics import TopicDeclaration, declare_topics
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.topics import DLQ_SUFFIX, TOPICS
+from kappi_testkit.eventually import eventually
+from kappi_testkit.plugin import BrokerUnderTest
 
 
 async def test_every_topic_and_its_dead_letters_are_declared(

@@ -11,7 +11,7 @@ from kappi_chassis.embedded.ports import LOOPBACK, free_port
 from kappi_chassis.http.date_header import dated
 from kappi_chassis.http.edge import Message, Receive, Scope, Send
 from kappi_chassis.http.server import HttpServer
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

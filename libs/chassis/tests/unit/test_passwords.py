@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from kappi_chassis.fair_queue import Shares
 from kappi_chassis.passwords import NICENESS, Passwords, PasswordsBusy
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 CHEAP = {"time_cost": 1, "memory_kib": 8}
 HERE = Shares(address="192.0.2.1")

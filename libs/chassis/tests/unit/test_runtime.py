@@ -16,7 +16,7 @@ import pytest
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.runtime import Service, TaskEnded
 from kappi_chassis.settings import ServiceSettings
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 
 class Pool:

@@ -24,7 +24,6 @@ from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.passwords import Passwords
 from kappi_chassis.problems import Problem
-from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
@@ -33,6 +32,7 @@ from kappi_galleries.consumers import GROUP
 from kappi_galleries.errors import PicturesUnavailable, TierWithholds
 from kappi_galleries.media_client import MediaRefused
 from kappi_galleries.settings import GalleriesSettings
+from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
 

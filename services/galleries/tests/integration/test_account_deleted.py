@@ -10,11 +10,11 @@ import pytest
 from kappi_chassis.auth.accounts import AccessTokenInvalid
 from kappi_chassis.bus.processor import Record
 from kappi_chassis.outbox import UnitOfWork
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.envelope import decode
 from kappi_contracts.events import AccountDeleted, MediaReady
 from kappi_galleries.repository.accounts import AccountRows
 from kappi_galleries.use_cases.account_deletion import PAGE, AccountDeletion
+from kappi_testkit.eventually import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import (
     Event,
     ItemCount,
@@ -21,6 +20,7 @@ from kappi_contracts.events import (
     MediaMoved,
     MediaReady,
 )
+from kappi_testkit.eventually import eventually
 
 pytestmark = pytest.mark.integration
 

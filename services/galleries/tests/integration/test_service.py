@@ -21,11 +21,11 @@ from kappi_chassis.bus.processor import Record
 from kappi_chassis.clock import utc_now
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.settings import PlatformSettings
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plugin import BrokerUnderTest
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.events import GalleryExpired, MediaReady
 from kappi_galleries.main import build
+from kappi_testkit.eventually import eventually
+from kappi_testkit.plugin import BrokerUnderTest
+from kappi_testkit.processes import ManagedProcess, answers_http
 
 THEN = datetime(2026, 5, 1, tzinfo=UTC)
 BROKER_TIMEOUT_S = 40.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 START_S = 60.0

@@ -9,8 +9,8 @@ import pytest
 from kappi_gateway.bootstrap import build_app, build_upstreams
 from kappi_gateway.grant_cache import GrantCache
 from kappi_gateway.settings import GatewaySettings
-from kappi_gateway.testing import FakeService, grant_reply, serving
-from kappi_gateway.testing_stack import ManualTime, Stack, StackFactory
+from kappi_testkit.gateway.fake_services import FakeService, grant_reply, serving
+from kappi_testkit.gateway.stack import ManualTime, Stack, StackFactory
 
 from .chromium import Page, browsing
 

@@ -9,9 +9,10 @@ from uuid import UUID, uuid4
 import jwt
 import pytest
 from kappi_chassis.auth import SigningKey
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import GALLERY_ID, RawAnswer, Reply, Seen, grant_reply, problem_reply
-from kappi_gateway.testing_stack import ACCOUNT_ID, Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
+from kappi_testkit.gateway.raw_http import RawAnswer
+from kappi_testkit.gateway.stack import ACCOUNT_ID, Stack, StackFactory
 
 UPLOADS = f"/v1/galleries/{GALLERY_ID}/uploads"
 THING_ID = UUID("019c0000-0000-7000-8000-000000000009")

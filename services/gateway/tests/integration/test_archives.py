@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_chassis.testing.eventually import eventually
 from kappi_gateway.errors import TooManyArchives
 from kappi_gateway.limits import ConcurrencyLimit
-from kappi_gateway.testing import DEADLINE_S, Reply, exchange, request
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import Reply
+from kappi_testkit.gateway.raw_http import DEADLINE_S, exchange, request
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 ARCHIVE = "/v1/g/abcd/archive"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from kappi_gateway.testing import Reply, exchange, request
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.gateway.fake_services import Reply
+from kappi_testkit.gateway.raw_http import exchange, request
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 TOLD = "x-kappi-base-url"
 

@@ -11,13 +11,13 @@ from uuid import UUID, uuid4
 import pytest
 from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.bus.mac import EventMac
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plugin import BrokerUnderTest
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import AccountDeleted, Event, GalleryDeleted, GalleryUpdated
 from kappi_gateway import metrics
 from kappi_gateway.consumers import GalleryChanges
 from kappi_gateway.grant_cache import GrantCache, GrantKey, KeptGrant
+from kappi_testkit.eventually import eventually
+from kappi_testkit.plugin import BrokerUnderTest
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 MEDIA = f"/v1/media/{GALLERY_ID}"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from kappi_gateway.testing import Reply
-from kappi_gateway.testing_stack import Stack
+from kappi_testkit.gateway.fake_services import Reply
+from kappi_testkit.gateway.stack import Stack
 
 from .chromium import Page, chromium
 

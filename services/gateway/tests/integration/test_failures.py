@@ -11,8 +11,8 @@ import pytest
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.http.internal import CHALLENGE
 from kappi_gateway.errors import UpstreamUnavailable
-from kappi_gateway.testing import GALLERY_ID, FakeService, Reply, Seen, problem_reply, serving
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.gateway.fake_services import GALLERY_ID, FakeService, Reply, Seen, problem_reply, serving
+from kappi_testkit.gateway.stack import Stack, StackFactory
 from structlog.testing import capture_logs
 
 GALLERY = f"/v1/galleries/{GALLERY_ID}"

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import DEADLINE_S, GALLERY_ID, Reply, exchange, read_answer, request
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply
+from kappi_testkit.gateway.raw_http import DEADLINE_S, exchange, read_answer, request
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 MEDIA = f"/v1/galleries/{GALLERY_ID}/media"
 KEY = "X-Gallery-Key: k"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from kappi_chassis.http.edge import App, Receive, Scope, Send
-from kappi_gateway.testing import GALLERY_ID, Reply, Seen, exchange, request
-from kappi_gateway.testing_stack import Stack
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen
+from kappi_testkit.gateway.raw_http import exchange, request
+from kappi_testkit.gateway.stack import Stack
 
 GALLERY = f"/v1/galleries/{GALLERY_ID}"
 GRANT = "x-kappi-grant"

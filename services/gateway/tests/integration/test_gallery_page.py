@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
-from kappi_gateway.testing_stack import Stack
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
+from kappi_testkit.gateway.stack import Stack
 
 from .chromium import Page, chromium
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from kappi_gateway.testing import Reply, problem_reply
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.gateway.fake_services import Reply, problem_reply
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 ID = "019c0000-0000-7000-8000-000000000003"
 ROUTES = [

@@ -7,9 +7,10 @@ from collections.abc import Sized
 from uuid import UUID
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import GALLERY_ID, RawAnswer, Reply, Seen, grant_reply, problem_reply
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
+from kappi_testkit.gateway.raw_http import RawAnswer
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 FORWARDED = "X-Forwarded-For: "
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from kappi_gateway.testing import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
-from kappi_gateway.testing_stack import Stack
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply, Seen, grant_reply, problem_reply
+from kappi_testkit.gateway.stack import Stack
 
 BULK = "/v1/media/bulk"
 OTHER_ID = UUID("019c0000-0000-7000-8000-000000000002")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from kappi_gateway.testing import GALLERY_ID, exchange, request
-from kappi_gateway.testing_stack import Stack
+from kappi_testkit.gateway.fake_services import GALLERY_ID
+from kappi_testkit.gateway.raw_http import exchange, request
+from kappi_testkit.gateway.stack import Stack
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from kappi_chassis.embedded.ports import free_port
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
-from kappi_gateway.testing import FakeService, exchange, request, serving
+from kappi_testkit.gateway.fake_services import FakeService, serving
+from kappi_testkit.gateway.raw_http import exchange, request
+from kappi_testkit.processes import ManagedProcess, answers_http
 
 
 async def test_it_starts_serves_and_stops_without_a_broker(tmp_path: Path) -> None:

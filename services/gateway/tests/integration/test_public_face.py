@@ -12,8 +12,9 @@ from hashlib import sha256
 import msgspec
 import pytest
 from kappi_chassis.embedded.ports import free_port
-from kappi_gateway.testing import GALLERY_ID, Reply, exchange, request
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply
+from kappi_testkit.gateway.raw_http import exchange, request
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 PAGES = ["/", "/g/abcd", "/docs"]
 

@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import DEADLINE_S, exchange, request
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.raw_http import DEADLINE_S, exchange, request
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 PAGE = "/v1/g/abcd"
 PAGE_BYTES = 16 << 20

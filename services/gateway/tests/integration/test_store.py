@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack, closing
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import DEADLINE_S, RawAnswer, Reply, Seen, exchange, read_answer, request
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import Reply, Seen
+from kappi_testkit.gateway.raw_http import DEADLINE_S, RawAnswer, exchange, read_answer, request
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 SIGNED = "/store/galleries/a/b/original?expires=1&disposition=a%20%22b%22%3Bc&sig=%2B%2f"
 

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import pytest
 from kappi_chassis.http.edge import Receive, Scope, Send
-from kappi_chassis.testing.eventually import eventually
-from kappi_gateway.testing import DEADLINE_S, GALLERY_ID, Reply, exchange, read_answer, request
-from kappi_gateway.testing_stack import Stack, StackFactory
+from kappi_testkit.eventually import eventually
+from kappi_testkit.gateway.fake_services import GALLERY_ID, Reply
+from kappi_testkit.gateway.raw_http import DEADLINE_S, exchange, read_answer, request
+from kappi_testkit.gateway.stack import Stack, StackFactory
 
 MIB = 1 << 20
 T = TypeVar("T")

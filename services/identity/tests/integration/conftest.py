@@ -17,11 +17,11 @@ from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.testing.databases import DatabaseMaker
 from kappi_identity.bootstrap import Dependencies, UseCases, build_app
 from kappi_identity.mailer import MailUndelivered
 from kappi_identity.settings import IdentitySettings
 from kappi_identity.use_cases.admins import Admins
+from kappi_testkit.servers.databases import DatabaseMaker
 
 PUBLIC_URL = "https://kappi.example"
 PASSWORD = "correct horse battery staple"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
 from kappi_identity.background_jobs import THROTTLE_MEMORY
 from kappi_identity.repository.expired_rows import remove_expired_rows
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
 
 
 async def _counts(database: Any) -> dict[str, int]:

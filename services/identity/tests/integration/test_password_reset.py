@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
 
 ASK = "/v1/password-resets"
 PASSWORD, NEW = "correct horse battery staple", "a different kettle of fish"

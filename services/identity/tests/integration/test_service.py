@@ -20,10 +20,10 @@ from kappi_chassis.auth.verifier import http_fetch
 from kappi_chassis.bus import KafkaConnection
 from kappi_chassis.clock import utc_now
 from kappi_chassis.embedded.ports import free_port
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plugin import BrokerUnderTest
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.envelope import decode
+from kappi_testkit.eventually import eventually
+from kappi_testkit.plugin import BrokerUnderTest
+from kappi_testkit.processes import ManagedProcess, answers_http
 
 BROKER_TIMEOUT_S = 40.0
 PASSWORD = "correct horse battery staple"

@@ -19,12 +19,12 @@ from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.clock import new_id
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.storage.local import LocalObjectStore
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event, GalleryCreated, GalleryDeleted, JanitorTick, LinkCreated
 from kappi_contracts.keys import gallery_prefix
 from kappi_contracts.topics import consumed_by
+from kappi_testkit.eventually import eventually
+from kappi_testkit.processes import ManagedProcess, answers_http
 
 READY_S = 60.0
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

@@ -12,10 +12,6 @@ from uuid import UUID
 import pytest
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.storage import ContentBinding, MultipartMissing, UrlSigner
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.local_store import serving_local_store
-from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import (
     GalleryDeleted,
     JanitorTick,
@@ -35,6 +31,10 @@ from kappi_contracts.keys import (
     post_prefix,
 )
 from kappi_janitor.use_cases import prefix_deletion, purge_prefix
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
+from kappi_testkit.servers.local_store import serving_local_store
+from kappi_testkit.signed_requests import call
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

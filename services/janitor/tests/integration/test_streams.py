@@ -21,12 +21,12 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.embedded.broker import EmbeddedBroker
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.observability import metrics
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event, GalleryDeleted, JanitorTick
 from kappi_janitor.errors import StreamsNotReady, StreamsStopped
 from kappi_janitor.streams.ticks import TOPIC, TickStream
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 START_S = 30.0

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import JanitorTick
 from kappi_janitor.use_cases.emit_tick import EmitTick
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
 
 HOUR = timedelta(hours=1)
 

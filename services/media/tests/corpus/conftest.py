@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from kappi_media.testing.corpus import MADE, make_corpus, photographs
-from kappi_media.testing.corpus_oracles import Reading, read_with_tools
+from kappi_testkit.media.corpus.files import MADE, make_corpus, photographs
+from kappi_testkit.media.corpus.oracles import Reading, read_with_tools
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from kappi_media.testing.corpus_oracles import run
-from kappi_media.testing.places import tells_place, without_place
 from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, Probe, probe, sniff
+from kappi_testkit.media.corpus.oracles import run
+from kappi_testkit.media.located_files import tells_place, without_place
 
 _XMP: Final = (
     *("-XMP-dc:Description=Über dem Pass & weiter", "-XMP-dc:Subject=alps", "-XMP-dc:Subject=Nebel"),

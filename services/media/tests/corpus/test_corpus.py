@@ -11,11 +11,11 @@ from pathlib import Path
 
 import exifread
 import pytest
-from kappi_media.testing.corpus import MADE, photographs
-from kappi_media.testing.corpus_oracles import Reading, read_with_tools
-from kappi_media.testing.corpus_pictures import LIVE_ID
-from kappi_media.testing.formats_page import Row, page
 from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, MediaFormat, Probe, probe, sniff
+from kappi_testkit.media.corpus.files import MADE, photographs
+from kappi_testkit.media.corpus.formats_page import Row, page
+from kappi_testkit.media.corpus.oracles import Reading, read_with_tools
+from kappi_testkit.media.corpus.pictures import LIVE_ID
 
 _PLACE_TOLERANCE = 1e-4  # degrees: 3GPP writes sixteen bits of fraction
 _MORE = "KAPPI_TEST_MORE_MEDIA"

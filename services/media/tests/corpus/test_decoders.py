@@ -14,10 +14,10 @@ import pillow_heif
 import pytest
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.bitmaps import HEADERS, MASKS, OS2_HEADERS, of_colours, of_masks, of_palette
-from kappi_media.testing.corpus_oracles import run
-from kappi_media.testing.tiffs import Pixels, colours, read_by_tifffile
 from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, MediaFormat, probe, sniff
+from kappi_testkit.media.bmp import HEADERS, MASKS, OS2_HEADERS, of_colours, of_masks, of_palette
+from kappi_testkit.media.corpus.oracles import run
+from kappi_testkit.media.tiff import Pixels, colours, read_by_tifffile
 from PIL import Image, ImageOps
 
 pillow_heif.register_heif_opener()

@@ -13,9 +13,6 @@ import numpy as np
 import pytest
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.places import without_place
-from kappi_media.testing.samples import CountingSource, animation, encode, quadrants
-from kappi_media.testing.tiffs import colours
 from kappi_mediameta.probing import (
     SNIFF_BYTES,
     BytesSource,
@@ -25,6 +22,9 @@ from kappi_mediameta.probing import (
     probe,
     sniff,
 )
+from kappi_testkit.media.located_files import without_place
+from kappi_testkit.media.samples import CountingSource, animation, encode, quadrants
+from kappi_testkit.media.tiff import colours
 from PIL import Image
 
 FOLLOWERS: Final[Mapping[str, Callable[[int], bytes]]] = {

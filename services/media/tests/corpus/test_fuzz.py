@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.damage import damaged
-from kappi_media.testing.samples import CountingSource
 from kappi_mediameta.probing import (
     SNIFF_BYTES,
     BytesSource,
@@ -24,6 +22,8 @@ from kappi_mediameta.probing import (
     probe,
     sniff,
 )
+from kappi_testkit.media.damage import damaged
+from kappi_testkit.media.samples import CountingSource
 
 _each_depth = pytest.mark.parametrize("count", [500, pytest.param(5_000, marks=pytest.mark.slow)])
 SEED = 20_261_120

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pillow_heif
 import pytest
-from kappi_media.testing.places import FILES, content_hash, tags_of, tells_place, without_place
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.probing import BytesSource, is_supported, probe, sniff
+from kappi_testkit.media.located_files import FILES, content_hash, tags_of, tells_place, without_place
 
 pillow_heif.register_heif_opener()
 

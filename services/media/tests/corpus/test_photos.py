@@ -1,9 +1,9 @@
 from collections import Counter
 from pathlib import Path
 
-from kappi_media.testing.photos import installed_photographs, real_photos
-from kappi_media.testing.samples import encode, quadrants
 from kappi_mediameta.probing import BytesSource, probe, sniff
+from kappi_testkit.media.photos import installed_photographs, real_photos
+from kappi_testkit.media.samples import encode, quadrants
 
 
 async def test_thirty_files_hold_every_kind_and_are_what_they_seem(tmp_path: Path) -> None:

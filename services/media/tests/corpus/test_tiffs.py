@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 import pytest
-from kappi_chassis.testing.programs import require_program
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.tiffs import HEIGHT, Pixels, Tiff, kinds, read_by_tifffile, shown, written
 from kappi_mediameta.probing import BytesSource, MediaFormat, Rejected, RejectReason
+from kappi_testkit.media.tiff import HEIGHT, Pixels, Tiff, kinds, read_by_tifffile, shown, written
+from kappi_testkit.programs import require_program
 from PIL import Image, ImageCms
 
 _SIZE: Final = [RenditionSize(height=HEIGHT)]

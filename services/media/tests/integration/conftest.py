@@ -22,8 +22,6 @@ from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.db.migrations import migrate
 from kappi_chassis.outbox import Outbox
-from kappi_chassis.testing.databases import DatabaseMaker
-from kappi_chassis.testing.local_store import ServedLocalStore, serving_local_store
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.envelope import Envelope
 from kappi_contracts.events import Event
@@ -38,7 +36,9 @@ from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import AccessFlush
 from kappi_media.statistics.recorder import CountAccesses
-from kappi_media.testing.harness import (
+from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
@@ -48,8 +48,8 @@ from kappi_media.testing.harness import (
     Teller,
     Worker,
 )
-from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.servers.databases import DatabaseMaker
+from kappi_testkit.servers.local_store import ServedLocalStore, serving_local_store
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ def served_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedLoc
 
 
 @pytest.fixture
-def store(served_store: ServedLocalStore) -> TroubledStore:
-    return TroubledStore(served_store.store)
+def store(served_store: ServedLocalStore) -> FaultyStore:
+    return FaultyStore(served_store.store)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def outbox(database: Database) -> Outbox:
 def deps(
     database: Database,
     outbox: Outbox,
-    store: TroubledStore,
+    store: FaultyStore,
     served_store: ServedLocalStore,
     grant_key: SigningKey,
     account_keys: Fetch,

@@ -6,7 +6,7 @@ from typing import Any
 
 from kappi_chassis.auth import SigningKey
 from kappi_contracts.grants import Right
-from kappi_media.testing.harness import Clock, Gallery, Http
+from kappi_testkit.media.harness import Clock, Gallery, Http
 
 ANY_ID = "0199e1a6-02aa-7c33-9b52-0d9c4be1f7a2"
 EVERY_ROUTE: list[tuple[str, str, Right]] = [

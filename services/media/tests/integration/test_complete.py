@@ -10,9 +10,9 @@ import pytest
 from kappi_chassis.db import Database
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 PNG = encode(quadrants(64, 48), "PNG")
@@ -55,7 +55,7 @@ async def test_a_completed_upload_is_an_item_that_is_being_processed(
 
 
 async def test_completing_again_is_the_same_as_once(
-    client: Client, gallery: Gallery, published: Publications, store: TroubledStore
+    client: Client, gallery: Gallery, published: Publications, store: FaultyStore
 ) -> None:
     item = await client.upload(gallery, JPEG)
     (event,) = await published()
@@ -116,7 +116,7 @@ async def test_without_bytes_it_is_incomplete_and_can_still_be_completed(
 async def test_content_that_is_not_what_was_declared_ends_the_upload(
     client: Client,
     gallery: Gallery,
-    store: TroubledStore,
+    store: FaultyStore,
     database: Database,
     published: Publications,
     declared: dict[str, Any],
@@ -142,7 +142,7 @@ async def test_content_that_is_not_what_was_declared_ends_the_upload(
 
 @pytest.mark.parametrize("truth", [True, False])
 async def test_a_checksum_the_store_does_not_know_is_computed(
-    client: Client, gallery: Gallery, store: TroubledStore, truth: bool
+    client: Client, gallery: Gallery, store: FaultyStore, truth: bool
 ) -> None:
     store.forgets_checksums = True
     digest = hashlib.sha256(JPEG if truth else PNG).hexdigest()
@@ -154,7 +154,7 @@ async def test_a_checksum_the_store_does_not_know_is_computed(
 
 
 async def test_a_store_that_is_away_is_said_so_and_nothing_is_lost(
-    client: Client, gallery: Gallery, store: TroubledStore
+    client: Client, gallery: Gallery, store: FaultyStore
 ) -> None:
     (promised,) = await client.sign(gallery, file(JPEG))
     await client.put(promised, JPEG)
@@ -169,7 +169,7 @@ async def test_a_store_that_is_away_is_said_so_and_nothing_is_lost(
 async def test_an_upload_that_is_swept_while_it_is_completed_is_not_there(
     client: Client,
     gallery: Gallery,
-    store: TroubledStore,
+    store: FaultyStore,
     clock: Clock,
     tell: Teller,
     monkeypatch: pytest.MonkeyPatch,
@@ -191,7 +191,7 @@ async def test_an_upload_that_is_swept_while_it_is_completed_is_not_there(
 
 
 async def test_the_checks_cost_one_read_of_the_store(
-    client: Client, gallery: Gallery, store: TroubledStore
+    client: Client, gallery: Gallery, store: FaultyStore
 ) -> None:
     await client.upload(gallery, JPEG)
     assert (store.reads, store.streams) == (1, 0)

@@ -19,8 +19,8 @@ from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_worker, probe_limits
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.containers import Heif, cluster, ispe, matroska
-from kappi_media.testing.harness import (
+from kappi_testkit.media.containers import Heif, cluster, ispe, matroska
+from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
@@ -30,7 +30,7 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import Shot, animation, encode, quadrants, register_heif
+from kappi_testkit.media.samples import Shot, animation, encode, quadrants, register_heif
 
 SHOT = Shot(
     orientation=6,

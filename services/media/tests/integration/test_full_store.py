@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
-from kappi_media.testing.harness import Answer, Client, Gallery, Http
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Answer, Client, Gallery, Http
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 FORM = (
@@ -49,7 +49,7 @@ async def pending(database: Database) -> int:
 
 
 async def test_nothing_is_signed_and_nothing_promised(
-    http: Http, gallery: Gallery, store: TroubledStore, database: Database
+    http: Http, gallery: Gallery, store: FaultyStore, database: Database
 ) -> None:
     store.no_room = True
     assert_full(await sign(http, gallery, len(JPEG)))
@@ -63,7 +63,7 @@ async def test_nothing_is_signed_and_nothing_promised(
 
 
 async def test_a_batch_needs_room_for_all_of_it(
-    http: Http, gallery: Gallery, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+    http: Http, gallery: Gallery, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -76,7 +76,7 @@ async def test_a_batch_needs_room_for_all_of_it(
 
 
 async def test_what_is_wrong_is_said_before_the_store_is_asked(
-    http: Http, gallery: Gallery, store: TroubledStore
+    http: Http, gallery: Gallery, store: FaultyStore
 ) -> None:
     store.no_room = True
     answer = await http(
@@ -89,7 +89,7 @@ async def test_what_is_wrong_is_said_before_the_store_is_asked(
 
 
 async def test_parts_are_not_signed_but_an_upload_can_be_looked_at_and_given_up(
-    http: Http, gallery: Gallery, store: TroubledStore
+    http: Http, gallery: Gallery, store: FaultyStore
 ) -> None:
     upload = (await sign(http, gallery, 40 << 20)).json["uploads"][0]
     path, grant = f"/v1/uploads/{upload['id']}", gallery.grant("contribute")
@@ -100,7 +100,7 @@ async def test_parts_are_not_signed_but_an_upload_can_be_looked_at_and_given_up(
 
 
 async def test_galleries_are_seen_and_bytes_that_came_are_completed(
-    http: Http, client: Client, gallery: Gallery, store: TroubledStore
+    http: Http, client: Client, gallery: Gallery, store: FaultyStore
 ) -> None:
     (promised,) = await client.sign(gallery, declaration())
     assert await client.put(promised, JPEG) == 200
@@ -110,7 +110,7 @@ async def test_galleries_are_seen_and_bytes_that_came_are_completed(
 
 
 async def test_a_store_that_fills_meanwhile_keeps_nothing(
-    http: Http, gallery: Gallery, store: TroubledStore, database: Database
+    http: Http, gallery: Gallery, store: FaultyStore, database: Database
 ) -> None:
     store.full = True
     assert_full(await post(http, gallery))
@@ -118,7 +118,7 @@ async def test_a_store_that_fills_meanwhile_keeps_nothing(
 
 
 @pytest.mark.parametrize("trouble", ["no_room", "full"])
-async def test_a_posts_picture(http: Http, store: TroubledStore, database: Database, trouble: str) -> None:
+async def test_a_posts_picture(http: Http, store: FaultyStore, database: Database, trouble: str) -> None:
     author_id, post_id = new_id(), new_id()
     setattr(store, trouble, True)
     path = f"/internal/posts/{post_id}/picture?account_id={author_id}"

@@ -14,7 +14,6 @@ from uuid import UUID
 import aiohttp
 import pytest
 from kappi_chassis.db import Database
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import GalleryUpdated
 from kappi_contracts.keys import gps_free_key, original_key
 from kappi_media.bootstrap.app import build_app
@@ -22,14 +21,15 @@ from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_copies
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
-from kappi_media.testing.samples import Shot, encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import gps_free
 from kappi_media.use_cases.gps_free import GpsFreeCopies
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.probing import BytesSource
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.media.samples import Shot, encode, quadrants
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
 PLAIN = encode(quadrants(64, 48), "PNG")
@@ -104,7 +104,7 @@ async def download(http: Http, gallery: Gallery, item: dict[str, Any], right: An
 
 
 async def test_a_viewer_downloads_a_copy_and_the_manager_the_original(
-    http: Http, gallery: Gallery, upload: Upload, store: TroubledStore
+    http: Http, gallery: Gallery, upload: Upload, store: FaultyStore
 ) -> None:
     assert await tells_place(PLACED)
     item = await upload(PLACED, filename="Tour Eiffel.jpg")
@@ -171,7 +171,7 @@ async def test_looking_at_an_item_has_its_copy_made(http: Http, gallery: Gallery
 
 
 async def test_an_original_without_a_place_is_its_own_copy(
-    http: Http, client: Client, gallery: Gallery, upload: Upload, store: TroubledStore, database: Database
+    http: Http, client: Client, gallery: Gallery, upload: Upload, store: FaultyStore, database: Database
 ) -> None:
     item = await upload(PLAIN)
     body, _ = await fetched((await download(http, gallery, item)).json["url"])
@@ -199,7 +199,7 @@ async def test_the_setting_changes_what_a_page_shows_at_once(
 
 
 async def test_fifty_who_ask_at_once_get_one_copy(
-    http: Http, gallery: Gallery, upload: Upload, store: TroubledStore
+    http: Http, gallery: Gallery, upload: Upload, store: FaultyStore
 ) -> None:
     item = await upload(PLACED)
     answers = await asyncio.gather(*(download(http, gallery, item) for _ in range(50)))
@@ -208,7 +208,7 @@ async def test_fifty_who_ask_at_once_get_one_copy(
 
 
 async def test_two_replicas_make_one_copy(
-    http: Http, gallery: Gallery, upload: Upload, store: TroubledStore, deps: Dependencies
+    http: Http, gallery: Gallery, upload: Upload, store: FaultyStore, deps: Dependencies
 ) -> None:
     item = await upload(PLACED)
     other = build_copies(deps)
@@ -253,7 +253,7 @@ async def test_an_item_in_work_has_no_copy_yet(http: Http, client: Client, galle
 
 
 async def test_a_store_that_is_away_is_said_so_and_it_works_again_later(
-    http: Http, gallery: Gallery, upload: Upload, store: TroubledStore
+    http: Http, gallery: Gallery, upload: Upload, store: FaultyStore
 ) -> None:
     item = await upload(PLACED)
     store.down = True
@@ -267,7 +267,7 @@ async def test_a_store_that_is_away_is_said_so_and_it_works_again_later(
 
 
 async def test_who_waits_too_long_is_told_to_come_back(
-    http: Http, gallery: Gallery, upload: Upload, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+    http: Http, gallery: Gallery, upload: Upload, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     item = await upload(PLACED)
     monkeypatch.setattr(gps_free, "TIMEOUT_S", 0.05)
@@ -296,7 +296,7 @@ async def test_an_item_deleted_meanwhile_is_purged_again(
     http: Http,
     gallery: Gallery,
     upload: Upload,
-    store: TroubledStore,
+    store: FaultyStore,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -384,7 +384,7 @@ async def test_links_lead_to_what_the_gallerys_viewers_get(
 
 
 async def test_elsewhere_originals_are_bit_identical(
-    http: Http, client: Client, make_gallery: Callable[..., Gallery], upload: Upload, store: TroubledStore
+    http: Http, client: Client, make_gallery: Callable[..., Gallery], upload: Upload, store: FaultyStore
 ) -> None:
     plain = make_gallery(code="k7dn")
     item = await upload(PLACED, to=plain)

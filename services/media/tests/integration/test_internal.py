@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from kappi_chassis.clock import new_id
 from kappi_contracts.events import AccountCreated
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Teller
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Teller
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 

@@ -10,9 +10,9 @@ import pytest
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
-from kappi_chassis.testing.signed_calls import call
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.signed_requests import call
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Client, Gallery, Published, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import checksums
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Client, Gallery, Published, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(300, 200), "JPEG")
 TRUE = hashlib.sha256(JPEG).hexdigest()
@@ -20,7 +20,7 @@ Publications = Callable[..., Awaitable[list[Published]]]
 
 
 @pytest.fixture(autouse=True)
-def store_without_checksums(store: TroubledStore) -> None:
+def store_without_checksums(store: FaultyStore) -> None:
     store.forgets_checksums = True
 
 
@@ -30,7 +30,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checksums, "INLINE_LIMIT_BYTES", 100)
 
 
-async def _completed(client: Client, gallery: Gallery, store: TroubledStore, sha256: str) -> dict[str, Any]:
+async def _completed(client: Client, gallery: Gallery, store: FaultyStore, sha256: str) -> dict[str, Any]:
     file = {"filename": "a.jpg", "size": len(JPEG), "content_type": "image/jpeg", "sha256": sha256}
     (promised,) = await client.sign(gallery, file)
     await store.put(original_key(gallery.id, promised["media_id"]), JPEG, content_type="image/jpeg")
@@ -53,7 +53,7 @@ async def _item(client: Client, gallery: Gallery, item: dict[str, Any]) -> dict[
 
 @pytest.mark.usefixtures("large")
 async def test_a_true_one_is_known_when_the_item_is_ready(
-    client: Client, gallery: Gallery, store: TroubledStore, worker: Worker, published: Publications
+    client: Client, gallery: Gallery, store: FaultyStore, worker: Worker, published: Publications
 ) -> None:
     item = await _completed(client, gallery, store, TRUE)
     assert (item["status"], item["sha256"], store.streams) == ("processing", None, 0)
@@ -64,7 +64,7 @@ async def test_a_true_one_is_known_when_the_item_is_ready(
 
 @pytest.mark.usefixtures("large")
 async def test_a_false_one_never_gets_ready(
-    client: Client, gallery: Gallery, store: TroubledStore, worker: Worker, published: Publications
+    client: Client, gallery: Gallery, store: FaultyStore, worker: Worker, published: Publications
 ) -> None:
     item = await _completed(client, gallery, store, "0" * 64)
     await _worked_on(worker, published)
@@ -78,7 +78,7 @@ async def test_a_false_one_never_gets_ready(
 async def test_a_slow_store_does_not_keep_the_request(
     client: Client,
     gallery: Gallery,
-    store: TroubledStore,
+    store: FaultyStore,
     worker: Worker,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,7 +99,7 @@ async def test_a_slow_store_does_not_keep_the_request(
 
 
 async def test_small_ones_are_looked_at_before_the_answer(
-    client: Client, gallery: Gallery, store: TroubledStore, worker: Worker, published: Publications
+    client: Client, gallery: Gallery, store: FaultyStore, worker: Worker, published: Publications
 ) -> None:
     item = await _completed(client, gallery, store, TRUE)
     assert (item["sha256"], store.streams) == (TRUE, 1)

@@ -12,7 +12,9 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated
 from kappi_media.repository.library_catch_up import CatchUpQueries
-from kappi_media.testing.harness import (
+from kappi_media.use_cases import catch_up_library
+from kappi_media.use_cases.catch_up_library import CatchUpLibrary
+from kappi_testkit.media.harness import (
     Answer,
     Client,
     Clock,
@@ -23,9 +25,7 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import Shot, encode, quadrants
-from kappi_media.use_cases import catch_up_library
-from kappi_media.use_cases.catch_up_library import CatchUpLibrary
+from kappi_testkit.media.samples import Shot, encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 Search = Callable[..., Any]

@@ -9,7 +9,7 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted, JanitorTick
-from kappi_media.testing.harness import (
+from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
@@ -18,7 +18,7 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 FILE = {"filename": "a.jpg", "size": len(JPEG), "content_type": "image/jpeg"}

@@ -14,7 +14,6 @@ import pytest
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
-from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import (
     AccountCreated,
     AccountTierChanged,
@@ -25,7 +24,8 @@ from kappi_contracts.events import (
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import (
+from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.media.harness import (
     Answer,
     Client,
     Clock,
@@ -36,8 +36,8 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.signed_requests import call
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 HOLLOW_GIF = b"GIF89a" + bytes(20)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from kappi_chassis.db import Database
-from kappi_media.testing.harness import Client, Gallery, Published, Worker, redelivered
-from kappi_media.testing.live_photos import live_film, live_picture
+from kappi_testkit.media.harness import Client, Gallery, Published, Worker, redelivered
+from kappi_testkit.media.live_photos import live_film, live_picture
 
 PICTURE, FILM = ("image/jpeg", "IMG_1.jpg"), ("video/quicktime", "IMG_1.mov")
 Publications = Callable[..., Awaitable[list[Published]]]

@@ -12,18 +12,18 @@ import pytest
 from kappi_chassis.db import Database
 from kappi_chassis.problems import Problem
 from kappi_chassis.storage import StorageUnavailable
-from kappi_chassis.testing.eventually import eventually
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_copies
 from kappi_media.domain.media import GalleryId, MediaId
 from kappi_media.errors import LocationFreePending
 from kappi_media.rendering.failures import DecoderKilled
-from kappi_media.testing.harness import Client, Clock, Gallery
-from kappi_media.testing.samples import Shot, encode, quadrants
 from kappi_media.use_cases import gps_free
 from kappi_media.use_cases.gps_free import AT_ONCE, GpsFreeCopies
 from kappi_mediameta.gps_free.edits import Patch, Unremovable
 from kappi_mediameta.probing import RangedSource
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.harness import Client, Clock, Gallery
+from kappi_testkit.media.samples import Shot, encode, quadrants
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
 

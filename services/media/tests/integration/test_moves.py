@@ -16,7 +16,6 @@ import pytest
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectHead, StorageRefused
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.events import AccountCreated, GalleryDeleted, ObjectsUnused
 from kappi_contracts.keys import folder_prefix, gps_free_key, original_key, rendition_key
 from kappi_media.bootstrap.dependencies import Dependencies
@@ -26,7 +25,13 @@ from kappi_media.repository.links import add_link
 from kappi_media.repository.moves import MoveQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.stored_renditions import WantedRendition
-from kappi_media.testing.harness import (
+from kappi_media.use_cases import links, move_items
+from kappi_media.use_cases import mover as moving
+from kappi_media.use_cases.move_items import KEPT_FOR
+from kappi_media.use_cases.mover import LEASE, REMEMBERED_FOR, Mover
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Answer,
     Client,
     Clock,
@@ -37,13 +42,8 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.live_photos import live_film, live_picture
-from kappi_media.testing.samples import Shot, encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases import links, move_items
-from kappi_media.use_cases import mover as moving
-from kappi_media.use_cases.move_items import KEPT_FOR
-from kappi_media.use_cases.mover import LEASE, REMEMBERED_FOR, Mover
+from kappi_testkit.media.live_photos import live_film, live_picture
+from kappi_testkit.media.samples import Shot, encode, quadrants
 
 PHOTO = encode(quadrants(640, 480), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
 Publications = Callable[..., Awaitable[list[Published]]]
@@ -268,7 +268,7 @@ async def test_there_and_back_again_uses_no_folder_twice(
     move: Move,
     deliver: Deliver,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
 ) -> None:
     media_id = await ready(home)
     for gallery in (album, home, album, home):
@@ -455,7 +455,7 @@ async def test_a_switch_waits_for_what_ends_its_move(
     move: Move,
     deps: Dependencies,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
     monkeypatch: pytest.MonkeyPatch,
     meanwhile: str,
 ) -> None:
@@ -586,7 +586,7 @@ async def test_a_store_that_is_away_is_tried_again(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    store: TroubledStore,
+    store: FaultyStore,
     mover: Mover,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
@@ -652,7 +652,7 @@ async def test_what_cannot_be_copied_stays(
     ready: Ready,
     move: Move,
     deliver: Deliver,
-    store: TroubledStore,
+    store: FaultyStore,
     published: Publications,
     monkeypatch: pytest.MonkeyPatch,
     database: Database,
@@ -685,7 +685,7 @@ async def test_what_is_not_there_beside_the_original_is_made_again(
     move: Move,
     deliver: Deliver,
     deps: Dependencies,
-    store: TroubledStore,
+    store: FaultyStore,
 ) -> None:
     media_id = await ready(home)
     copies = build_copies(deps)
@@ -863,7 +863,7 @@ async def test_one_account_does_not_keep_another_waiting(
     ready: Ready,
     move: Move,
     mover: Mover,
-    store: TroubledStore,
+    store: FaultyStore,
     bearer: Callable[[UUID], dict[str, str]],
     http: Http,
     client: Client,

@@ -24,17 +24,17 @@ from kappi_chassis.storage import (
     StorageUnavailable,
     UrlSigner,
 )
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.signed_calls import Answer as StoreAnswer
-from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.bootstrap.dependencies import Dependencies
-from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases import complete, multipart
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Answer, Clock, Gallery, Http, Published
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.servers.local_store import ServedLocalStore
+from kappi_testkit.signed_requests import Answer as StoreAnswer
+from kappi_testkit.signed_requests import call
 
 MIB = 1 << 20
 THRESHOLD = 6 * MIB
@@ -60,15 +60,15 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[StorePlace]:
 
 
 @pytest.fixture
-def store(place: StorePlace) -> TroubledStore:
-    return TroubledStore(place[0])
+def store(place: StorePlace) -> FaultyStore:
+    return FaultyStore(place[0])
 
 
 @pytest.fixture
 def deps(
     database: Database,
     outbox: Outbox,
-    store: TroubledStore,
+    store: FaultyStore,
     place: StorePlace,
     grant_key: SigningKey,
     account_keys: Fetch,
@@ -166,7 +166,7 @@ def key_of(gallery: Gallery, upload: Any) -> str:
 
 
 async def test_a_large_file_is_promised_in_parts(
-    sender: Sender, clock: Clock, database: Database, store: TroubledStore, gallery: Gallery
+    sender: Sender, clock: Clock, database: Database, store: FaultyStore, gallery: Gallery
 ) -> None:
     small, promised = await sender.reserve(large(FILE[:THRESHOLD]), large())
     assert small["method"] == "single"
@@ -187,7 +187,7 @@ async def test_a_large_file_is_promised_in_parts(
 
 
 async def test_parts_that_a_full_store_cannot_join_are_joined_later(
-    sender: Sender, store: TroubledStore
+    sender: Sender, store: FaultyStore
 ) -> None:
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
@@ -199,7 +199,7 @@ async def test_parts_that_a_full_store_cannot_join_are_joined_later(
 
 
 async def test_parts_become_one_item(
-    sender: Sender, store: TroubledStore, gallery: Gallery, published: Publications
+    sender: Sender, store: FaultyStore, gallery: Gallery, published: Publications
 ) -> None:
     upload = await sender.begin(sha256=hashlib.sha256(FILE).hexdigest())
     answers = await sender.send(upload, 3, 1, 2)
@@ -370,7 +370,7 @@ async def test_content_that_is_not_what_was_declared(
 
 
 async def test_a_store_that_is_away_delays_the_parts_only(
-    sender: Sender, store: TroubledStore, database: Database
+    sender: Sender, store: FaultyStore, database: Database
 ) -> None:
     store.down = True
     first, second = await sender.reserve(large(), large())
@@ -392,7 +392,7 @@ async def test_a_store_that_is_away_delays_the_parts_only(
 
 
 async def test_many_who_begin_one_upload_begin_it_once(
-    sender: Sender, store: TroubledStore, gallery: Gallery
+    sender: Sender, store: FaultyStore, gallery: Gallery
 ) -> None:
     store.down = True
     upload = await sender.begin()
@@ -407,7 +407,7 @@ async def test_many_who_begin_one_upload_begin_it_once(
 
 
 async def test_parts_the_store_dropped_are_sent_again(
-    sender: Sender, store: TroubledStore, gallery: Gallery
+    sender: Sender, store: FaultyStore, gallery: Gallery
 ) -> None:
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
@@ -421,7 +421,7 @@ async def test_parts_the_store_dropped_are_sent_again(
 
 
 async def test_a_crash_after_the_store_joined_the_parts_loses_nothing(
-    sender: Sender, store: TroubledStore, gallery: Gallery, database: Database, published: Publications
+    sender: Sender, store: FaultyStore, gallery: Gallery, database: Database, published: Publications
 ) -> None:
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
@@ -443,7 +443,7 @@ async def test_a_crash_after_the_store_joined_the_parts_loses_nothing(
 @pytest.mark.parametrize("shown", ["what is left of the parts", "parts that are gone"])
 async def test_a_store_that_is_still_clearing_up_after_joining(
     sender: Sender,
-    store: TroubledStore,
+    store: FaultyStore,
     gallery: Gallery,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
@@ -480,7 +480,7 @@ async def test_twenty_completions_at_once_make_one_item(
 
 
 async def test_a_store_that_joins_slowly_is_not_waited_for(
-    sender: Sender, store: TroubledStore, monkeypatch: pytest.MonkeyPatch, published: Publications
+    sender: Sender, store: FaultyStore, monkeypatch: pytest.MonkeyPatch, published: Publications
 ) -> None:
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
@@ -502,7 +502,7 @@ async def test_a_store_that_joins_slowly_is_not_waited_for(
 
 async def test_a_store_that_shows_neither_parts_nor_object_while_it_joins(
     sender: Sender,
-    store: TroubledStore,
+    store: FaultyStore,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
     published: Publications,
@@ -549,7 +549,7 @@ async def test_a_store_that_shows_neither_parts_nor_object_while_it_joins(
 
 
 async def test_a_join_that_waits_for_its_turn_is_still_known_to_go_on(
-    sender: Sender, store: TroubledStore, clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, store: FaultyStore, clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it takes, no answer says that the parts are lost."""
     upload = await sender.begin()
@@ -586,7 +586,7 @@ async def test_a_join_that_waits_for_its_turn_is_still_known_to_go_on(
 
 
 async def test_parts_that_were_lost_in_a_join_are_sent_again_when_it_must_be_over(
-    sender: Sender, store: TroubledStore, gallery: Gallery, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, store: FaultyStore, gallery: Gallery, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = await sender.begin()
     await sender.send(upload, 1, 2, 3)
@@ -607,7 +607,7 @@ async def test_parts_that_were_lost_in_a_join_are_sent_again_when_it_must_be_ove
 
 async def test_many_who_wait_for_one_join_keep_nobody_else_out(
     sender: Sender,
-    store: TroubledStore,
+    store: FaultyStore,
     gallery: Gallery,
     monkeypatch: pytest.MonkeyPatch,
     published: Publications,
@@ -638,7 +638,7 @@ async def test_many_who_wait_for_one_join_keep_nobody_else_out(
 
 
 async def test_many_who_wait_for_one_sha256_read_the_bytes_once(
-    sender: Sender, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = await sender.begin(sha256=hashlib.sha256(FILE).hexdigest())
     await sender.send(upload, 1, 2, 3)
@@ -672,7 +672,7 @@ async def test_an_aborted_upload_takes_no_parts(
     sender: Sender,
     place: StorePlace,
     http: Http,
-    store: TroubledStore,
+    store: FaultyStore,
     gallery: Gallery,
     database: Database,
     published: Publications,
@@ -700,7 +700,7 @@ async def test_an_aborted_upload_takes_no_parts(
 
 
 async def test_an_abort_while_the_store_is_away_is_an_abort(
-    sender: Sender, http: Http, store: TroubledStore, gallery: Gallery, published: Publications
+    sender: Sender, http: Http, store: FaultyStore, gallery: Gallery, published: Publications
 ) -> None:
     upload = await sender.begin()
     store.down = True
@@ -709,7 +709,7 @@ async def test_an_abort_while_the_store_is_away_is_an_abort(
     assert [event.topic for event in await published()] == ["MediaDeleted"]
 
 
-async def test_a_repeated_request_gets_the_same_parts(sender: Sender, store: TroubledStore) -> None:
+async def test_a_repeated_request_gets_the_same_parts(sender: Sender, store: FaultyStore) -> None:
     async def ask() -> Any:
         return (await sender.reserve(large(), headers={"Idempotency-Key": "9a6f0e-parts"}))[0]
 

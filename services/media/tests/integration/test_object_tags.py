@@ -16,8 +16,6 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import StorageRefused, StorageUnavailable
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.local_store import ServedLocalStore
 from kappi_contracts.events import JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.bootstrap.app import build_app
@@ -30,7 +28,12 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.repository.tags import TagQueries
 from kappi_media.settings import MediaSettings
 from kappi_media.tagging import fill, write
-from kappi_media.testing.harness import (
+from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
+from kappi_media.use_cases.renditions import MakeRendition
+from kappi_media.use_cases.tag_originals import TagOriginal
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
@@ -40,11 +43,8 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases.facts_from_tags import FactsFromTags, FactsOnRead
-from kappi_media.use_cases.renditions import MakeRendition
-from kappi_media.use_cases.tag_originals import TagOriginal
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.servers.local_store import ServedLocalStore
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 PHOTO = TaggedFacts("image", 4032, 3024)
@@ -52,7 +52,7 @@ PHOTO = TaggedFacts("image", 4032, 3024)
 Publications = Callable[..., Awaitable[list[Published]]]
 
 
-class SlowStore(TroubledStore):
+class SlowStore(FaultyStore):
     """A store whose tags can be delayed, and are counted. refused: keys whose tags it refuses."""
 
     def __init__(self, inner: Any) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from kappi_media.api import schemas, statistics_schemas
 from kappi_media.domain import declarations, upload_plan
-from kappi_media.testing.harness import Http
+from kappi_testkit.media.harness import Http
 
 ACCESS = {"credentials_missing", "grant_invalid", "right_missing", "gallery_not_found"}
 ACCOUNT = {"credentials_missing", "access_token_invalid", "keys_unavailable"}

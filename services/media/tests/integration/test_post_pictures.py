@@ -20,12 +20,12 @@ from kappi_media.bootstrap.use_cases import build_post_pictures
 from kappi_media.rendering.failures import DecoderKilled
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller, redelivered
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, png_claiming, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.post_pictures import SHOWN_RESERVE_BYTES
 from kappi_media.use_cases.renditions import MakeRendition
 from kappi_mediameta.probing import RejectReason, RenderRejected
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller, redelivered
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, png_claiming, quadrants
 from PIL import Image, ImageChops, ImageStat
 
 PNG = encode(quadrants(90, 60), "PNG")
@@ -91,9 +91,7 @@ async def charged(database: Database, account_id: UUID) -> tuple[int, int]:
     return (0, 0) if row is None else tuple(row)
 
 
-async def assert_nothing_left(
-    database: Database, store: TroubledStore, author_id: UUID, post_id: UUID
-) -> None:
+async def assert_nothing_left(database: Database, store: FaultyStore, author_id: UUID, post_id: UUID) -> None:
     assert await charged(database, author_id) == (0, 0)
     assert await database.hot.fetchval("SELECT count(*) FROM post_pictures WHERE state <> 'deleted'") == 0
     assert (await store.list_page(post_prefix(post_id))).objects == ()
@@ -101,7 +99,7 @@ async def assert_nothing_left(
 
 @pytest.mark.parametrize("fmt", ["PNG", "JPEG", "BMP"])
 async def test_the_original_stays_and_a_jpeg_is_shown(
-    http: Http, store: TroubledStore, author_id: UUID, database: Database, fmt: str
+    http: Http, store: FaultyStore, author_id: UUID, database: Database, fmt: str
 ) -> None:
     original = encode(quadrants(90, 60), fmt)
     post_id, answer = await store_picture(http, author_id, original)
@@ -127,7 +125,7 @@ async def test_it_is_upright_and_tells_no_place(http: Http, author_id: UUID) -> 
     assert max(difference.mean) < 3
 
 
-async def test_caches_need_it_once(http: Http, author_id: UUID, store: TroubledStore) -> None:
+async def test_caches_need_it_once(http: Http, author_id: UUID, store: FaultyStore) -> None:
     post_id, _ = await store_picture(http, author_id)
     shown = await image(http, post_id)
     assert shown.headers["cache-control"] == "public, max-age=3600"
@@ -156,7 +154,7 @@ async def test_caches_need_it_once(http: Http, author_id: UUID, store: TroubledS
 async def test_what_is_no_picture_for_a_post_leaves_nothing(
     http: Http,
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
     author_id: UUID,
     body: bytes,
     status: int,
@@ -169,7 +167,7 @@ async def test_what_is_no_picture_for_a_post_leaves_nothing(
 
 
 async def test_one_that_is_too_large(
-    app: Callable[..., Http], database: Database, store: TroubledStore, author_id: UUID
+    app: Callable[..., Http], database: Database, store: FaultyStore, author_id: UUID
 ) -> None:
     http = app(post_picture_bytes=len(PNG) - 1)
     post_id, answer = await store_picture(http, author_id)
@@ -220,7 +218,7 @@ async def test_a_picture_needs_room_in_the_quota(
     author_id: UUID,
     allow: Callable[..., Awaitable[None]],
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
 ) -> None:
     await allow(quota_bytes=SHOWN_RESERVE_BYTES + len(PNG))
     known = f"&at_most_bytes={len(PNG)}"
@@ -232,7 +230,7 @@ async def test_a_picture_needs_room_in_the_quota(
 
 
 async def test_a_client_that_leaves_leaves_nothing(
-    http: Http, author_id: UUID, database: Database, store: TroubledStore
+    http: Http, author_id: UUID, database: Database, store: FaultyStore
 ) -> None:
     body = encode(Image.effect_noise((300, 300), 80), "PNG")
     assert len(body) > 20_000
@@ -242,7 +240,7 @@ async def test_a_client_that_leaves_leaves_nothing(
 
 
 async def test_while_the_store_is_away(
-    http: Http, author_id: UUID, database: Database, store: TroubledStore
+    http: Http, author_id: UUID, database: Database, store: FaultyStore
 ) -> None:
     stored_id, _ = await store_picture(http, author_id)
     before = await charged(database, author_id)
@@ -258,7 +256,7 @@ async def test_what_could_not_be_cleaned_up_is_by_the_end_of_the_post(
     http: Http,
     author_id: UUID,
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
     tell: Teller,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -310,7 +308,7 @@ async def test_where_no_jpeg_can_be_made(
     decoding: Renderer,
     author_id: UUID,
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
     step: str,
     failure: Exception,
     status: int,
@@ -366,7 +364,7 @@ class TestOfItems:
         item: Callable[..., Awaitable[UUID]],
         author_id: UUID,
         gallery: Gallery,
-        store: TroubledStore,
+        store: FaultyStore,
         database: Database,
     ) -> None:
         media_id = await item(TURNED, "image/jpeg")
@@ -384,7 +382,7 @@ class TestOfItems:
         assert (gone.status, (await image(http, post_id)).body) == (204, shown.body)
 
     async def test_others_items_do_not_exist(
-        self, http: Http, item: Callable[..., Awaitable[UUID]], database: Database, store: TroubledStore
+        self, http: Http, item: Callable[..., Awaitable[UUID]], database: Database, store: FaultyStore
     ) -> None:
         stranger = new_id()
         for media_id in (await item(), new_id()):
@@ -452,7 +450,7 @@ class TestPostDeleted:
         end: Callable[[UUID], Awaitable[None]],
         author_id: UUID,
         database: Database,
-        store: TroubledStore,
+        store: FaultyStore,
     ) -> None:
         post_id = new_id()
         await end(post_id)
@@ -467,7 +465,7 @@ class TestPostDeleted:
         end: Callable[[UUID], Awaitable[None]],
         author_id: UUID,
         database: Database,
-        store: TroubledStore,
+        store: FaultyStore,
     ) -> None:
         post_id = new_id()
 
@@ -500,7 +498,7 @@ class TestPostDeleted:
 
 
 async def test_a_deleted_account_stores_no_picture(
-    http: Http, author_id: UUID, tell: Teller, clock: Clock, database: Database, store: TroubledStore
+    http: Http, author_id: UUID, tell: Teller, clock: Clock, database: Database, store: FaultyStore
 ) -> None:
     await tell(AccountDeleted(account_id=author_id, deleted_at=clock()), sequence=2)
     post_id, answer = await store_picture(http, author_id)

@@ -20,9 +20,9 @@ from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import tick_steps
 from kappi_media.consumers import handlers
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Answer, Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(16, 16), "JPEG")
 SIZE = len(JPEG)
@@ -231,7 +231,7 @@ async def test_a_tick_gives_back_what_ended_long_ago_and_nothing_else(
 
 
 async def test_posted_files_count_while_they_come(
-    tight: Http, gallery: Gallery, database: Database, store: TroubledStore
+    tight: Http, gallery: Gallery, database: Database, store: FaultyStore
 ) -> None:
     where = f"/v1/galleries/{gallery.id}/media?"
     headers = {"X-Forwarded-For": "192.0.2.1", "Content-Type": "application/json"}
@@ -282,7 +282,7 @@ async def test_many_at_once_fill_a_budget_exactly(
     make_http: Callable[..., Http],
     make_gallery: GalleryMaker,
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
     clock: Clock,
     tick: Callable[[], Awaitable[None]],
 ) -> None:

@@ -20,9 +20,9 @@ from kappi_contracts.events import (
     TierChanged,
 )
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(16, 16), "JPEG")
 SIZE = len(JPEG)
@@ -199,7 +199,7 @@ async def test_two_thousand_uploads_at_once_fill_the_quota_exactly(
     make_gallery: Callable[..., Gallery],
     owner_id: UUID,
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
     clock: Clock,
     tell: Teller,
     allow: Callable[..., Awaitable[None]],
@@ -334,7 +334,7 @@ async def test_a_claim_amid_everything_else_counts_each_byte_once(
     make_http: Callable[..., Http],
     make_gallery: Callable[..., Gallery],
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
     tell: Teller,
     clock: Clock,
 ) -> None:

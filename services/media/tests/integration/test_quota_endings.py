@@ -15,7 +15,6 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
-from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key
 from kappi_media.bootstrap.dependencies import Dependencies
@@ -25,7 +24,9 @@ from kappi_media.domain.store_events import Arrival
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Infected
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import (
+from kappi_media.use_cases import checksums
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Answer,
     Client,
     Clock,
@@ -35,9 +36,8 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases import checksums
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.signed_requests import call
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 SIZE = len(JPEG)
@@ -57,7 +57,7 @@ class Scene:
 
     gallery: Gallery
     http: Http
-    store: TroubledStore
+    store: FaultyStore
     deps: Dependencies
     settings: MediaSettings
     renderer: Renderer
@@ -284,7 +284,7 @@ def scene(
     make_gallery: Callable[..., Gallery],
     make_http: Callable[..., Http],
     make_settings: Callable[..., MediaSettings],
-    store: TroubledStore,
+    store: FaultyStore,
     deps: Dependencies,
     renderer: Renderer,
     dead_letters: RecordingDeadLetters,

@@ -16,8 +16,6 @@ import pytest
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import AccountCreated, GalleryDeleted, TierChanged
 from kappi_contracts.keys import rendition_key
 from kappi_contracts.rendition_formats import RenditionFormat
@@ -30,7 +28,13 @@ from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.renditions import RenditionQueries
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import (
+from kappi_media.use_cases import renditions
+from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, FAILURE_KEPT, LEASE, WaitingBounds
+from kappi_mediameta.probing import Probe, RangedSource
+from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Answer,
     Client,
     Clock,
@@ -41,12 +45,8 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases import renditions
-from kappi_media.use_cases.renditions import DEFAULT_BOUNDS, FAILURE_KEPT, LEASE, WaitingBounds
-from kappi_mediameta.probing import Probe, RangedSource
-from kappi_mediameta.probing.rejection import RejectReason, RenderRejected
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants
+from kappi_testkit.signed_requests import call
 from PIL import Image
 from thumbhash import thumb_hash_to_approximate_aspect_ratio
 
@@ -288,7 +288,7 @@ async def test_a_cover_in_each_format(
     client: Client,
     gallery: Gallery,
     ready: Ready,
-    store: TroubledStore,
+    store: FaultyStore,
     database: Database,
     fmt: RenditionFormat,
     extension: str,
@@ -559,7 +559,7 @@ async def test_who_waits_is_answered_in_time_and_the_making_goes_on(
 
 
 async def test_a_store_that_is_away_leaves_the_way_free(
-    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, store: TroubledStore
+    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, store: FaultyStore
 ) -> None:
     media_id = await ready(gallery)
     http = replica(Counting(renderer))
@@ -571,7 +571,7 @@ async def test_a_store_that_is_away_leaves_the_way_free(
 
 
 async def test_a_store_that_is_full_says_so_and_shows_what_is_there(
-    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, store: TroubledStore
+    replica: Replica, renderer: Renderer, gallery: Gallery, ready: Ready, store: FaultyStore
 ) -> None:
     media_id = await ready(gallery)
     http = replica(Counting(renderer))
@@ -658,7 +658,7 @@ async def test_an_item_deleted_meanwhile_is_purged_once_more(
     ready: Ready,
     tell: Teller,
     clock: Clock,
-    store: TroubledStore,
+    store: FaultyStore,
     published: Publications,
     database: Database,
     whole_gallery: bool,

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 from kappi_chassis.storage import StorageUnavailable
-from kappi_chassis.testing.processes import ManagedProcess
-from kappi_chassis.testing.programs import require_program
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_scan, build_worker
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.scanning import Clamd, ClamdAddress, Infected, NotScannable, ScannerUnavailable
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import (
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Client,
     Gallery,
     Http,
@@ -27,8 +26,9 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.processes import ManagedProcess
+from kappi_testkit.programs import require_program
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 MARK = b"KAPPI-TEST-SIGNATURE-1xx"
@@ -206,7 +206,7 @@ async def test_a_scanner_that_is_away_leaves_the_item_waiting(
 
 
 async def test_a_store_that_goes_away_meanwhile_is_the_stores_failure(
-    deps: Dependencies, settings: MediaSettings, store: TroubledStore
+    deps: Dependencies, settings: MediaSettings, store: FaultyStore
 ) -> None:
     store.down = True
     step = build_scan(deps, settings)

@@ -17,14 +17,14 @@ from aiokafka import AIOKafkaConsumer
 from kappi_chassis.auth import SigningKey, jwks_document
 from kappi_chassis.bus import KafkaConnection, Producer
 from kappi_chassis.embedded.ports import free_port
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.plugin import BrokerUnderTest
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
 from kappi_contracts.events import GalleryDeleted
 from kappi_contracts.grants import GRANT_HEADER
-from kappi_media.testing.harness import Clock, Gallery
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.harness import Clock, Gallery
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.plugin import BrokerUnderTest
+from kappi_testkit.processes import ManagedProcess, answers_http
+from kappi_testkit.servers.local_store import ServedLocalStore
 
 JPEG = encode(quadrants(300, 200), "JPEG")
 TIMEOUT_S = 60.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from kappi_chassis.db import Database
-from kappi_media.testing.harness import Client, Clock, Gallery, Http
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http
+from kappi_testkit.media.samples import encode, quadrants
 
 GIB = 1 << 30
 

@@ -17,18 +17,18 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.outbox import Outbox
 from kappi_chassis.storage import ObjectHead, StorageUnavailable
-from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.s3_server import S3Server
 from kappi_contracts.events import AccountCreated, GalleryDeleted, JanitorTick, TierChanged
 from kappi_contracts.keys import original_key
 from kappi_media.api.small_upload_operations import POST_FILE
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_arrivals
 from kappi_media.domain.store_events import Arrival
-from kappi_media.testing.harness import Answer, Clock, Gallery, Http, Published, Teller, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.post_file import PostFile
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import Answer, Clock, Gallery, Http, Published, Teller, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.servers.local_store import ServedLocalStore
+from kappi_testkit.servers.s3 import S3Server
 from PIL import Image
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -67,16 +67,14 @@ TYPES = {form: f"multipart/form-data; boundary={BOUNDARY}", document: "applicati
 
 
 @pytest.fixture
-async def store(
-    request: pytest.FixtureRequest, served_store: ServedLocalStore
-) -> AsyncIterator[TroubledStore]:
+async def store(request: pytest.FixtureRequest, served_store: ServedLocalStore) -> AsyncIterator[FaultyStore]:
     """Returns a store on a folder; for tests that request it, a real S3."""
     if getattr(request, "param", "local") == "local":
-        yield TroubledStore(served_store.store)
+        yield FaultyStore(served_store.store)
         return
     s3: S3Server = request.getfixturevalue("s3_server")
     store = s3.store(s3.create_bucket())
-    yield TroubledStore(store)
+    yield FaultyStore(store)
     await store.close()
 
 
@@ -121,7 +119,7 @@ async def test_a_posted_file_is_an_item_like_any_other(
     gallery: Gallery,
     database: Database,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
     worker: Worker,
 ) -> None:
     said = SAID if shape is document else {**SAID, "tags": "alps", "attributes": '{"day": 3}'}
@@ -194,7 +192,7 @@ async def test_what_is_not_taken_leaves_nothing(
     code: str,
     database: Database,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
     gallery: Gallery,
 ) -> None:
     answer = await post(shape, content, **said)
@@ -275,7 +273,7 @@ async def test_what_is_too_large_is_refused_while_it_comes(
     shape: Callable[..., bytes],
     declares: bool,
     database: Database,
-    store: TroubledStore,
+    store: FaultyStore,
     gallery: Gallery,
 ) -> None:
     http = make_http(small_upload_bytes=len(LARGE) - 1)
@@ -289,7 +287,7 @@ async def test_what_is_too_large_is_refused_while_it_comes(
 
 @pytest.mark.parametrize("shape", [form, document])
 async def test_a_client_that_leaves_in_the_middle_leaves_nothing(
-    http: Http, gallery: Gallery, shape: Callable[..., bytes], database: Database, store: TroubledStore
+    http: Http, gallery: Gallery, shape: Callable[..., bytes], database: Database, store: FaultyStore
 ) -> None:
     pieces = [*list(cut(shape(LARGE)))[:-3], None]
     answer = await http(
@@ -304,7 +302,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing(
     assert (await store.list_page(f"galleries/{gallery.id}/")).objects == ()
 
 
-class _Leaving(TroubledStore):
+class _Leaving(FaultyStore):
     """A store that becomes unavailable in the middle of a stream."""
 
     async def put_stream(
@@ -315,7 +313,7 @@ class _Leaving(TroubledStore):
 
 
 @pytest.fixture
-def leaving(store: TroubledStore, deps: Dependencies) -> None:
+def leaving(store: FaultyStore, deps: Dependencies) -> None:
     object.__setattr__(deps, "store", _Leaving(store))
 
 
@@ -326,7 +324,7 @@ async def test_a_store_that_goes_away_is_said_so(leaving: None, post: Post, data
 
 
 async def test_a_store_that_is_gone_when_it_is_looked_at_leaves_nothing(
-    post: Post, store: TroubledStore, database: Database, published: Publications
+    post: Post, store: FaultyStore, database: Database, published: Publications
 ) -> None:
     put, store.down = store.put_stream, False
 
@@ -374,7 +372,7 @@ async def test_a_deleted_gallery_takes_nothing(
 
 @pytest.mark.parametrize("shape", [form, document])
 async def test_a_retry_gets_the_same_item(
-    post: Post, shape: Callable[..., bytes], published: Publications, database: Database, store: TroubledStore
+    post: Post, shape: Callable[..., bytes], published: Publications, database: Database, store: FaultyStore
 ) -> None:
     key = {"idempotency-key": "the-same-key"}
     first = await post(shape, LARGE, headers=key)
@@ -418,7 +416,7 @@ async def test_ten_at_once_with_one_key_are_one_item(
 
 
 async def test_a_retry_goes_on_where_the_first_time_broke_off(
-    post: Post, store: TroubledStore, published: Publications
+    post: Post, store: FaultyStore, published: Publications
 ) -> None:
     put = store.put_stream
 
@@ -436,7 +434,7 @@ async def test_a_retry_goes_on_where_the_first_time_broke_off(
     assert [event.topic for event in await published()] == ["UploadCompleted"]
 
 
-async def test_a_store_whose_answer_is_lost_is_sent_it_twice(post: Post, store: TroubledStore) -> None:
+async def test_a_store_whose_answer_is_lost_is_sent_it_twice(post: Post, store: FaultyStore) -> None:
     put = store.put_stream
 
     async def put_twice(key: str, chunks: AsyncIterator[bytes], **given: Any) -> ObjectHead:
@@ -541,7 +539,7 @@ async def test_the_tier_limits_the_file(
 
 
 async def test_the_store_telling_of_it_too_early_changes_nothing(
-    post: Post, store: TroubledStore, deps: Dependencies, published: Publications, gallery: Gallery
+    post: Post, store: FaultyStore, deps: Dependencies, published: Publications, gallery: Gallery
 ) -> None:
     put = store.put_stream
     arrivals = build_arrivals(deps)
@@ -579,7 +577,7 @@ async def test_many_files_of_ten_megabytes_at_once_take_little_memory(
     http: Http,
     gallery: Gallery,
     shape: Callable[..., bytes],
-    store: TroubledStore,
+    store: FaultyStore,
     posts: int,
     most_mib: int,
     capsys: pytest.CaptureFixture[str],

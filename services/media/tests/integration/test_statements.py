@@ -17,11 +17,11 @@ from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_facts
 from kappi_media.repository.tags import _WAITING
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import Client, Gallery, Http
-from kappi_media.testing.samples import encode, quadrants
 from kappi_media.use_cases import governing_tier
 from kappi_media.use_cases.facts_from_tags import FactsOnRead
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.media.harness import Client, Gallery, Http
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 FILE = {"filename": "a.jpg", "content_type": "image/jpeg", "size": len(JPEG)}

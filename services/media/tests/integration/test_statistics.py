@@ -19,8 +19,8 @@ from kappi_media.settings import MediaSettings
 from kappi_media.statistics.counter import AccessCounter
 from kappi_media.statistics.flush import SLICE, AccessFlush
 from kappi_media.statistics.traits import Traits
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller
+from kappi_testkit.media.samples import encode, quadrants
 
 pytestmark = pytest.mark.integration
 

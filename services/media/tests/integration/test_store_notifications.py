@@ -19,15 +19,16 @@ from kappi_chassis.bus.external_topic import ForeignProcessor
 from kappi_chassis.clock import new_id, utc_now
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, JanitorTick
 from kappi_contracts.keys import original_key, rendition_key
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_arrivals, tick_steps
 from kappi_media.consumers import GROUP, STORE_GROUP, BeforeSweep, handlers, store_handler
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.harness import (
+from kappi_media.use_cases.complete import CompleteUpload
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Answer,
     Client,
     Clock,
@@ -37,9 +38,8 @@ from kappi_media.testing.harness import (
     RecordingDeadLetters,
     Teller,
 )
-from kappi_media.testing.samples import encode, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases.complete import CompleteUpload
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.signed_requests import call
 from prometheus_client import REGISTRY
 
 JPEG = encode(quadrants(64, 48), "JPEG")
@@ -88,7 +88,7 @@ def counted(way: str, outcome: str) -> float:
     return REGISTRY.get_sample_value("kappi_media_store_events_total", labels) or 0.0
 
 
-async def refused_twice(store: TroubledStore) -> None:
+async def refused_twice(store: FaultyStore) -> None:
     assert store.refusals >= 2
 
 
@@ -110,7 +110,7 @@ async def test_bytes_that_arrived_are_an_item_though_the_client_died(
 
 
 async def test_the_client_that_comes_later_is_given_the_same_item(
-    client: Client, gallery: Gallery, http: Http, published: Publications, store: TroubledStore
+    client: Client, gallery: Gallery, http: Http, published: Publications, store: FaultyStore
 ) -> None:
     """The store is usually faster: its message leaves before the client has its answer."""
     (promised,) = await client.sign(gallery, FILE)
@@ -209,7 +209,7 @@ async def test_what_is_removed_completes_nothing(
 
 
 async def test_the_rules_are_those_of_the_clients_own_call(
-    client: Client, gallery: Gallery, http: Http, published: Publications, store: TroubledStore
+    client: Client, gallery: Gallery, http: Http, published: Publications, store: FaultyStore
 ) -> None:
     (promised,) = await client.sign(gallery, FILE | {"sha256": "0" * 64})
     (smaller,) = await client.sign(gallery, FILE | {"size": 7})
@@ -252,7 +252,7 @@ async def test_bytes_that_come_again_by_an_old_url_make_no_item(
     make_gallery: Callable[..., Gallery],
     http: Http,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
     database: Database,
 ) -> None:
     """A bucket accepts them once the object is purged: they are not served, not charged, and no item."""
@@ -284,7 +284,7 @@ async def test_bytes_that_come_again_by_an_old_url_make_no_item(
 
 
 async def test_a_store_that_does_not_answer_is_asked_for_another_notification(
-    client: Client, gallery: Gallery, http: Http, store: TroubledStore, published: Publications
+    client: Client, gallery: Gallery, http: Http, store: FaultyStore, published: Publications
 ) -> None:
     (promised,) = await client.sign(gallery, FILE)
     await client.put(promised, JPEG)
@@ -399,7 +399,7 @@ async def test_poison_on_the_topic_becomes_a_dead_letter(
 
 
 async def test_the_topic_waits_for_a_store_that_is_away(
-    client: Client, gallery: Gallery, topic: Processor, store: TroubledStore, published: Publications
+    client: Client, gallery: Gallery, topic: Processor, store: FaultyStore, published: Publications
 ) -> None:
     (promised,) = await client.sign(gallery, FILE)
     await client.put(promised, JPEG)
@@ -470,7 +470,7 @@ class TestTick:
         gallery: Gallery,
         clock: Clock,
         tick: Any,
-        store: TroubledStore,
+        store: FaultyStore,
         published: Publications,
     ) -> None:
         (stored,) = await client.sign(gallery, FILE)
@@ -568,7 +568,7 @@ class TestParts:
         gallery: Gallery,
         first: BeforeSweep,
         sent: Any,
-        store: TroubledStore,
+        store: FaultyStore,
         clock: Clock,
         database: Database,
         published: Publications,

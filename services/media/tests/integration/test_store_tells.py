@@ -21,16 +21,16 @@ from kappi_chassis.db import Database
 from kappi_chassis.embedded.ports import LOOPBACK, accepts_tcp, free_port
 from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.sigv4 import Credentials
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.plan import REQUIRE_REAL
-from kappi_chassis.testing.plugin import BrokerUnderTest
-from kappi_chassis.testing.processes import ManagedProcess, answers_http
-from kappi_chassis.testing.s3_server import S3Server, find_versitygw
 from kappi_contracts.grants import GRANT_HEADER
 from kappi_contracts.keys import original_key
-from kappi_media.testing.harness import Gallery
-from kappi_media.testing.key_set import serving_key_set
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.harness import Gallery
+from kappi_testkit.media.jwks_server import serving_key_set
+from kappi_testkit.media.samples import encode, quadrants
+from kappi_testkit.plugin import BrokerUnderTest
+from kappi_testkit.processes import ManagedProcess, answers_http
+from kappi_testkit.servers.plan import REQUIRE_REAL
+from kappi_testkit.servers.s3 import S3Server, find_versitygw
 
 JPEG = encode(quadrants(300, 200), "JPEG")
 TOKEN = "a-token-of-the-stores-own"

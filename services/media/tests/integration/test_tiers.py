@@ -12,8 +12,8 @@ import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import AccountCreated, AccountDeleted, AccountTierChanged, Event, TierChanged
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Teller, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 GIB = 1 << 30

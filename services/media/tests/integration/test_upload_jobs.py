@@ -14,8 +14,8 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_media.domain.shares import Party
 from kappi_media.repository.upload_jobs import _TAKE, LeasedUpload, Room, UploadJobQueries
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
 
 Publications = Callable[..., Awaitable[list[Published]]]
 LEASE = timedelta(seconds=20)
@@ -197,7 +197,7 @@ async def test_an_upload_is_queued_with_whose_it_is(
         await Client(from_address(http, address)).upload(gallery, SMALL)
     for event in await published("UploadCompleted"):
         for _ in range(2):
-            await worker.hears.process(redelivered(event))
+            await worker.processor.process(redelivered(event))
     rows = await database.hot.fetch("SELECT tenant, anonymous, address FROM upload_jobs ORDER BY media_id")
     assert [(row["tenant"], row["anonymous"]) for row in rows] == [
         (anonymous.id, True),
@@ -214,5 +214,5 @@ async def test_out_of_order_and_told_twice_it_is_queued_once(
     for _ in range(3):
         await client.upload(gallery, SMALL)
     events: list[Any] = [redelivered(event) for event in await published("UploadCompleted")]
-    await asyncio.gather(*(worker.hears.process(event) for event in [*reversed(events), *events]))
+    await asyncio.gather(*(worker.processor.process(event) for event in [*reversed(events), *events]))
     assert await database.hot.fetchval("SELECT count(*) FROM upload_jobs") == 3

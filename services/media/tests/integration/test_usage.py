@@ -19,9 +19,9 @@ from kappi_chassis.db.migrations import alembic_config
 from kappi_contracts.accounts import ACCESS_AUDIENCE, ACCESS_ISSUER
 from kappi_contracts.events import GalleryDeleted, GalleryUpdated
 from kappi_media.repository.usage import UsageQueries
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Teller
-from kappi_media.testing.samples import encode, quadrants
 from kappi_media.use_cases.catch_up_usage import CatchUpUsage
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Teller
+from kappi_testkit.media.samples import encode, quadrants
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,8 @@ from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import GalleryDeleted
 from kappi_media.repository.view import ViewQueries
-from kappi_media.testing.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
-from kappi_media.testing.samples import encode, quadrants
+from kappi_testkit.media.harness import Client, Clock, Gallery, Http, Published, Worker, redelivered
+from kappi_testkit.media.samples import encode, quadrants
 
 JPEG = encode(quadrants(64, 48), "JPEG")
 # A GIF by its first bytes, without width and height: it passes completion and fails the probe.

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from kappi_media.testing.annotated import FULL_XMP, caption, jpeg, keywords, xmp_packet
-from kappi_media.testing.harness import Client, Gallery, Published, Worker, redelivered
+from kappi_testkit.media.harness import Client, Gallery, Published, Worker, redelivered
+from kappi_testkit.media.metadata_blocks import FULL_XMP, caption, jpeg, keywords, xmp_packet
 
 WORDS = jpeg(FULL_XMP)
 SAID = ("Nebel über dem Pass", ["alps", "Nebel"])

@@ -13,8 +13,6 @@ from kappi_chassis.bus import Processor
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_chassis.storage import SignedRequest
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.signed_calls import call
 from kappi_contracts.events import GalleryDeleted, UploadCompleted
 from kappi_contracts.keys import original_key, rendition_key
 from kappi_contracts.rendition_formats import RenditionFormat
@@ -30,7 +28,12 @@ from kappi_media.rendering.failures import (
 from kappi_media.rendering.sizes import GridPicture, RenderedImage, RenditionSize
 from kappi_media.repository.processing import ProcessingQueries
 from kappi_media.repository.upload_jobs import UploadJobQueries
-from kappi_media.testing.harness import (
+from kappi_media.use_cases import process_upload as worker_module
+from kappi_media.use_cases.process_upload import ATTEMPTS, FIRST_PAUSE, LEASE, STALL_COUNTS
+from kappi_mediameta.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.harness import (
     Client,
     Clock,
     Gallery,
@@ -39,11 +42,8 @@ from kappi_media.testing.harness import (
     Worker,
     redelivered,
 )
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants
-from kappi_media.testing.troubled_store import TroubledStore
-from kappi_media.use_cases import process_upload as worker_module
-from kappi_media.use_cases.process_upload import ATTEMPTS, FIRST_PAUSE, LEASE, STALL_COUNTS
-from kappi_mediameta.probing import MediaFormat, Probe, ProbeLimits, RangedSource, probe
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants
+from kappi_testkit.signed_requests import call
 from PIL import Image
 
 SHOT = Shot(
@@ -143,7 +143,7 @@ async def test_what_turns_out_to_be_no_picture_is_rejected(
 
 
 async def test_an_original_that_is_gone_is_a_rejection(
-    client: Client, gallery: Gallery, worker: Worker, published: Publications, store: TroubledStore
+    client: Client, gallery: Gallery, worker: Worker, published: Publications, store: FaultyStore
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
     await store.delete_batch([original_key(gallery.id, UUID(media_id))])
@@ -156,7 +156,7 @@ async def test_a_duplicate_does_nothing(
     gallery: Gallery,
     worker: Worker,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
     dead_letters: RecordingDeadLetters,
 ) -> None:
     await client.upload(gallery, SMALL)
@@ -181,7 +181,7 @@ async def test_an_upload_told_after_its_gallerys_deletion_is_only_purged(
     published: Publications,
     record: Any,
     clock: Clock,
-    store: TroubledStore,
+    store: FaultyStore,
     database: Database,
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
@@ -249,7 +249,7 @@ async def test_an_item_deleted_during_the_work_is_purged_once_more(
     deps: Dependencies,
     dead_letters: RecordingDeadLetters,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
     worker = worker_with(
@@ -293,7 +293,7 @@ async def test_a_crash_after_the_rendition_and_before_the_commit_repeats_harmles
     gallery: Gallery,
     worker: Worker,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     media_id = (await client.upload(gallery, SMALL))["id"]
@@ -324,7 +324,7 @@ async def test_a_store_that_is_away_is_waited_for(
     gallery: Gallery,
     worker: Worker,
     published: Publications,
-    store: TroubledStore,
+    store: FaultyStore,
     dead_letters: RecordingDeadLetters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -421,7 +421,7 @@ async def test_an_original_that_ends_the_worker_each_time_is_given_up(
         tried += 1
         await asyncio.Event().wait()
 
-    await worker_with(Interrupted(deadly), deps, dead_letters).hears.process(
+    await worker_with(Interrupted(deadly), deps, dead_letters).processor.process(
         redelivered(await completed(published))
     )
     with monkeypatch.context() as patched:
@@ -505,7 +505,7 @@ async def test_a_fault_of_ours_costs_nobody_an_original(
     clock.pass_by(FIRST_PAUSE)
     await worker.process(event)
     assert (await read_item(client, gallery, media_id))["status"] == "ready"
-    await worker.hears.process(replace(event, value=b"{"))
+    await worker.processor.process(replace(event, value=b"{"))
     assert [type(error).__name__ for _, error in dead_letters.letters] == ["MalformedEvent"]
 
 
@@ -538,7 +538,7 @@ async def test_no_more_items_are_worked_on_at_once_than_set(
     worker = Worker(deps, build_worker(deps, Interrupted(count), concurrency=2), dead_letters)
     *queued, last = await published("UploadCompleted")
     for event in queued:
-        await worker.hears.process(redelivered(event))
+        await worker.processor.process(redelivered(event))
     await worker.process(redelivered(last))
     assert most == 3
     assert len(await published("MediaReady")) == 7

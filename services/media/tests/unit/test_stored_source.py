@@ -6,8 +6,8 @@ import pytest
 from kappi_chassis.storage import ObjectMissing
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_media.stored_source import StoredSource
-from kappi_media.testing.troubled_store import TroubledStore
 from kappi_mediameta.probing.source import BLOCK_BYTES
+from kappi_testkit.faulty_store import FaultyStore
 
 BODY = bytes(range(256)) * 1_024
 
@@ -15,7 +15,7 @@ BODY = bytes(range(256)) * 1_024
 async def test_ranges_are_what_the_object_holds(tmp_path: Path) -> None:
     inner = LocalObjectStore(tmp_path)
     await inner.put("a", BODY, content_type="image/jpeg")
-    store = TroubledStore(inner)
+    store = FaultyStore(inner)
     source = StoredSource(store, "a", size_bytes=len(BODY))
     for start, length in ((0, 4_096), (0, BLOCK_BYTES), (100, 50), (BLOCK_BYTES - 1, 1)):
         assert await source.read(start, length) == BODY[start : start + length]

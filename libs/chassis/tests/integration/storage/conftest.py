@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from kappi_chassis.testing.local_store import ServedLocalStore, serving_local_store
+from kappi_testkit.servers.local_store import ServedLocalStore, serving_local_store
 
 
 @pytest.fixture(scope="session")

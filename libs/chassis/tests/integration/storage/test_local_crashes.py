@@ -15,7 +15,7 @@ from kappi_chassis.storage import ObjectMissing
 from kappi_chassis.storage.local_files import ObjectTree, ObjectWriter
 from kappi_chassis.storage.local_multipart import MultipartTree
 from kappi_chassis.storage.local_space import LocalSpace
-from kappi_chassis.testing.crashing import survives
+from kappi_testkit.crash_points import survives
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from kappi_chassis.storage import ObjectHead, StorageUnavailable, StoredPart, lo
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_folders import KeyedFolder
 from kappi_chassis.storage.local_migration import migrate, needs_migration
-from kappi_chassis.testing.crashing import survives
+from kappi_testkit.crash_points import survives
 
 pytestmark = pytest.mark.integration
 

@@ -28,9 +28,9 @@ from kappi_chassis.storage import (
 from kappi_chassis.storage import local_multipart as multipart
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_copy import append
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.signed_calls import answer_to, begun, call
+from kappi_testkit.eventually import eventually
+from kappi_testkit.servers.local_store import ServedLocalStore
+from kappi_testkit.signed_requests import answer_to, begun, call
 
 pytestmark = pytest.mark.integration
 

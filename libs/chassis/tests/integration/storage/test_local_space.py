@@ -16,9 +16,9 @@ from kappi_chassis.disk import DiskSpace
 from kappi_chassis.storage import ContentBinding, SignedRequest, StorageFull
 from kappi_chassis.storage import local_files as files
 from kappi_chassis.storage.local_space import LocalSpace
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.local_store import ServedLocalStore, serving_local_store
-from kappi_chassis.testing.signed_calls import Answer, answer_to, begun, call
+from kappi_testkit.eventually import eventually
+from kappi_testkit.servers.local_store import ServedLocalStore, serving_local_store
+from kappi_testkit.signed_requests import Answer, answer_to, begun, call
 
 pytestmark = pytest.mark.integration
 

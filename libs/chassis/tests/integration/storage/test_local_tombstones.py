@@ -14,9 +14,9 @@ import pytest
 from kappi_chassis.storage import ContentBinding, SignedRequest
 from kappi_chassis.storage.local import LocalObjectStore
 from kappi_chassis.storage.local_tombstones import Tombstones
-from kappi_chassis.testing.eventually import eventually
-from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.signed_calls import answer_to, begun, call
+from kappi_testkit.eventually import eventually
+from kappi_testkit.servers.local_store import ServedLocalStore
+from kappi_testkit.signed_requests import answer_to, begun, call
 
 pytestmark = pytest.mark.integration
 

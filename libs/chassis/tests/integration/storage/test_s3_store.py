@@ -14,8 +14,8 @@ from kappi_chassis.storage import ObjectMissing, StorageUnavailable
 from kappi_chassis.storage.s3 import S3ObjectStore
 from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.sigv4 import Credentials
-from kappi_chassis.testing.s3_server import S3Server
-from kappi_chassis.testing.signed_calls import call
+from kappi_testkit.servers.s3 import S3Server
+from kappi_testkit.signed_requests import call
 from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.integration

@@ -7,10 +7,10 @@ import pytest
 from kappi_chassis.storage import ObjectStore, UrlSigner
 from kappi_chassis.storage.s3 import S3ObjectStore
 from kappi_chassis.storage.s3_client import S3Address
-from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.s3_server import S3Server
-from kappi_chassis.testing.storage_contract import ObjectStoreContract
-from kappi_chassis.testing.storage_contract_copy import CopyContract
+from kappi_testkit.servers.local_store import ServedLocalStore
+from kappi_testkit.servers.s3 import S3Server
+from kappi_testkit.storage_contract.copies import CopyContract
+from kappi_testkit.storage_contract.suite import ObjectStoreContract
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from kappi_chassis.storage.aws_credentials import RenewedCredentials, boto3_chai
 from kappi_chassis.storage.s3_client import S3Address, make_client
 from kappi_chassis.storage.s3_signing import Addressing, S3UrlSigner
 from kappi_chassis.storage.sigv4 import Credentials
-from kappi_chassis.testing.eventually import eventually
+from kappi_testkit.eventually import eventually
 
 FIRST, SECOND = Credentials("FIRST", "s1", "t1"), Credentials("SECOND", "s2", "t2")
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

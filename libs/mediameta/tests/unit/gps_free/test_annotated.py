@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 import pytest
-from kappi_media.testing.annotated import (
+from kappi_mediameta.probing import BytesSource, Probe, probe, sniff
+from kappi_testkit.media.located_files import without_place
+from kappi_testkit.media.metadata_blocks import (
     FULL_XMP,
     WITH_XMP,
     exif_block,
@@ -16,9 +18,7 @@ from kappi_media.testing.annotated import (
     profile_text,
     records,
 )
-from kappi_media.testing.places import without_place
-from kappi_media.testing.samples import Shot
-from kappi_mediameta.probing import BytesSource, Probe, probe, sniff
+from kappi_testkit.media.samples import Shot
 
 _IPTC = photoshop(records([(120, b"At Champ de Mars"), (25, b"Paris"), (90, b"Paris")]))
 _SHOT = Shot(taken="2024:07:05 12:11:12", place=(48.5, -21.25, 100.0))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 
 import pytest
-from kappi_media.testing.containers import box, full_box
-from kappi_media.testing.places import without_place
-from kappi_media.testing.samples import MovieShape, Shot, movie
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.probing import BytesSource, Coordinates, MediaFormat, probe
+from kappi_testkit.media.containers import box, full_box
+from kappi_testkit.media.located_files import without_place
+from kappi_testkit.media.samples import MovieShape, Shot, movie
 
 FILM = movie(MovieShape(seconds=0.5))
 EXIF = Shot(place=(48.8577, 2.295, 35.0)).exif().removeprefix(b"Exif\0\0")

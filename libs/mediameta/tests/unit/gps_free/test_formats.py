@@ -7,14 +7,14 @@ import struct
 import zlib
 
 import pytest
-from kappi_media.testing.bitmaps import of_palette
-from kappi_media.testing.places import without_place
-from kappi_media.testing.samples import Shot, encode, mutations, quadrants
-from kappi_media.testing.tiffs import colours
 from kappi_mediameta.gps_free.edits import Region, Unremovable
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.gps_free.kept_xmp import little_of
 from kappi_mediameta.probing import BytesSource
+from kappi_testkit.media.bmp import of_palette
+from kappi_testkit.media.located_files import without_place
+from kappi_testkit.media.samples import Shot, encode, mutations, quadrants
+from kappi_testkit.media.tiff import colours
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(make="Kappi", place=(48.8577, 2.295, 35.0)))
 PLAIN = encode(quadrants(64, 48), "JPEG")

@@ -11,10 +11,13 @@ from fractions import Fraction
 
 import av
 import pytest
-from kappi_media.testing.containers import box, element, full_box
-from kappi_media.testing.live_photos import live_film, live_picture
-from kappi_media.testing.places import without_place
-from kappi_media.testing.samples import (
+from kappi_mediameta.containers.ebml import element_at
+from kappi_mediameta.gps_free.find import find_location
+from kappi_mediameta.probing import BytesSource, MediaFormat, is_supported, probe, sniff
+from kappi_testkit.media.containers import box, element, full_box
+from kappi_testkit.media.live_photos import live_film, live_picture
+from kappi_testkit.media.located_files import without_place
+from kappi_testkit.media.samples import (
     MovieShape,
     Shot,
     animation,
@@ -24,9 +27,6 @@ from kappi_media.testing.samples import (
     register_heif,
     scheduled_as_before,
 )
-from kappi_mediameta.containers.ebml import element_at
-from kappi_mediameta.gps_free.find import find_location
-from kappi_mediameta.probing import BytesSource, MediaFormat, is_supported, probe, sniff
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 

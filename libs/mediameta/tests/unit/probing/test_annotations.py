@@ -8,7 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kappi_media.testing.annotated import (
+from kappi_mediameta.probing import BytesSource, Coordinates, Probe, probe, sniff
+from kappi_mediameta.probing.annotations import clean_caption, clean_keywords
+from kappi_mediameta.probing.iptc import read_iptc
+from kappi_mediameta.probing.written import decoded, written_time, written_zone
+from kappi_mediameta.probing.xmp import read_xmp
+from kappi_testkit.media.metadata_blocks import (
     FULL_XMP,
     WITH_XMP,
     caption,
@@ -22,12 +27,7 @@ from kappi_media.testing.annotated import (
     records,
     xmp_packet,
 )
-from kappi_media.testing.samples import Shot
-from kappi_mediameta.probing import BytesSource, Coordinates, Probe, probe, sniff
-from kappi_mediameta.probing.annotations import clean_caption, clean_keywords
-from kappi_mediameta.probing.iptc import read_iptc
-from kappi_mediameta.probing.written import decoded, written_time, written_zone
-from kappi_mediameta.probing.xmp import read_xmp
+from kappi_testkit.media.samples import Shot
 
 _SHOT = Shot(
     make="KAPPI", model="TEST", taken="2024:07:05 12:11:12", offset="+02:00", place=(48.5, -21.25, 100.0)

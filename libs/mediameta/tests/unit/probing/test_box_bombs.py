@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
-from kappi_media.testing.containers import box, full_box
-from kappi_media.testing.samples import CountingSource, MovieShape, movie
 from kappi_mediameta.probing import MediaFormat, Probe, ProbeLimits, ProbeRejected, RejectReason, probe
+from kappi_testkit.media.containers import box, full_box
+from kappi_testkit.media.samples import CountingSource, MovieShape, movie
 
 START = box(b"ftyp", b"isom", bytes(4), b"isom")
 FRAGMENTED = movie(MovieShape(seconds=2.0, fragmented=True))

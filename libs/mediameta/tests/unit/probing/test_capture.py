@@ -6,15 +6,15 @@ import struct
 from datetime import UTC, datetime
 
 import pytest
-from kappi_media.testing.annotated import exif_block
-from kappi_media.testing.containers import tiff
-from kappi_media.testing.live_photos import apple_maker_note, live_film, live_picture
-from kappi_media.testing.live_photos import live_id_of as expected_id
-from kappi_media.testing.samples import MovieShape, Shot, movie
 from kappi_mediameta.probing import BytesSource, Coordinates, Probe, probe, sniff
 from kappi_mediameta.probing.apple import clean_live_id, live_id_of
 from kappi_mediameta.probing.exif import parse_exif
 from kappi_mediameta.probing.movie_tags import capture_of, user_data_tags
+from kappi_testkit.media.containers import tiff
+from kappi_testkit.media.live_photos import apple_maker_note, live_film, live_picture
+from kappi_testkit.media.live_photos import live_id_of as expected_id
+from kappi_testkit.media.metadata_blocks import exif_block
+from kappi_testkit.media.samples import MovieShape, Shot, movie
 
 
 async def probed(body: bytes) -> Probe:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from kappi_media.testing.samples import (
+from kappi_mediameta.probing import MediaFormat, ProbeLimits, ProbeRejected, probe, sniff
+from kappi_mediameta.probing.exif import parse_exif
+from kappi_testkit.media.samples import (
     CountingSource,
     MovieShape,
     Shot,
@@ -13,8 +15,6 @@ from kappi_media.testing.samples import (
     mutations,
     quadrants,
 )
-from kappi_mediameta.probing import MediaFormat, ProbeLimits, ProbeRejected, probe, sniff
-from kappi_mediameta.probing.exif import parse_exif
 
 SHOT = Shot(orientation=6, make="Canon", model="R6", taken="2024:06:21 17:04:05", place=(48.1, 11.5, 520.0))
 LOSSLESS = {"lossless": True}

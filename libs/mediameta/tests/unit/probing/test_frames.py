@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Literal
 
 import pytest
-from kappi_media.testing.samples import CountingSource, animation
 from kappi_mediameta.probing import BytesSource, Probe, ProbeLimits, ProbeRejected, RejectReason, probe, sniff
+from kappi_testkit.media.samples import CountingSource, animation
 from PIL import Image
 
 FORMATS: tuple[Literal["GIF", "WEBP", "PNG"], ...] = ("GIF", "WEBP", "PNG")

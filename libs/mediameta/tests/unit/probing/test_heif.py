@@ -5,17 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from kappi_media.testing.containers import Heif, box, clap, full_box, imir, irot, ispe
-from kappi_media.testing.samples import (
-    QUADRANTS,
-    CountingSource,
-    MovieShape,
-    Shot,
-    encode,
-    movie,
-    quadrants,
-    register_heif,
-)
 from kappi_mediameta.probing import (
     BytesSource,
     MediaFormat,
@@ -25,6 +14,17 @@ from kappi_mediameta.probing import (
     RejectReason,
     probe,
     sniff,
+)
+from kappi_testkit.media.containers import Heif, box, clap, full_box, imir, irot, ispe
+from kappi_testkit.media.samples import (
+    QUADRANTS,
+    CountingSource,
+    MovieShape,
+    Shot,
+    encode,
+    movie,
+    quadrants,
+    register_heif,
 )
 from PIL import Image
 

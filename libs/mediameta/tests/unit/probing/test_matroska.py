@@ -6,8 +6,6 @@ from fractions import Fraction
 
 import av
 import pytest
-from kappi_media.testing.containers import cluster, element, matroska, real, unsigned, video_track
-from kappi_media.testing.samples import CountingSource
 from kappi_mediameta.probing import (
     BytesSource,
     Camera,
@@ -20,6 +18,8 @@ from kappi_mediameta.probing import (
     probe,
     sniff,
 )
+from kappi_testkit.media.containers import cluster, element, matroska, real, unsigned, video_track
+from kappi_testkit.media.samples import CountingSource
 
 INFO, TRACKS, TAGS, SEEK_HEAD, VOID = 0x1549A966, 0x1654AE6B, 0x1254C367, 0x114D9B74, 0xEC
 HUGE = element(TRACKS, video_track(unsigned(0xB0, 30_000), unsigned(0xBA, 30_000)))

@@ -6,7 +6,6 @@ from typing import Literal
 
 import av
 import pytest
-from kappi_media.testing.samples import CountingSource, MovieShape, movie, with_huge_media
 from kappi_mediameta.probing import (
     BytesSource,
     Camera,
@@ -21,6 +20,7 @@ from kappi_mediameta.probing import (
 )
 from kappi_mediameta.probing.matrix import orientation_of
 from kappi_mediameta.probing.movie_tags import capture_of, keyed_tags, user_data_tags
+from kappi_testkit.media.samples import CountingSource, MovieShape, movie, with_huge_media
 
 SHORT = MovieShape(seconds=0.5)
 CONTAINERS: tuple[Literal["mp4", "mov"], ...] = ("mp4", "mov")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 import pyvips
-from kappi_media.testing.samples import CountingSource, Shot, animation, encode, png_claiming, quadrants
 from kappi_mediameta.probing import (
     BytesSource,
     Camera,
@@ -19,6 +18,7 @@ from kappi_mediameta.probing import (
     probe,
     sniff,
 )
+from kappi_testkit.media.samples import CountingSource, Shot, animation, encode, png_claiming, quadrants
 from PIL import Image
 
 SHOT = Shot(

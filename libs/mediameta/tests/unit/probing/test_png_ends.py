@@ -7,7 +7,6 @@ import struct
 import zlib
 
 import pytest
-from kappi_media.testing.samples import CountingSource, Shot, encode, quadrants
 from kappi_mediameta.probing import (
     Camera,
     Coordinates,
@@ -18,6 +17,7 @@ from kappi_mediameta.probing import (
     RejectReason,
     probe,
 )
+from kappi_testkit.media.samples import CountingSource, Shot, encode, quadrants
 
 LIMITS = ProbeLimits()
 PNG = encode(quadrants(60, 40), "PNG")

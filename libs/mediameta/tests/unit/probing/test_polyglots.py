@@ -9,9 +9,9 @@ import tarfile
 import zipfile
 
 import pytest
-from kappi_media.testing.hostile import webp_with_chunks
-from kappi_media.testing.samples import MovieShape, animation, encode, movie, quadrants
 from kappi_mediameta.probing import BytesSource, MediaFormat, ProbeRejected, RejectReason, probe, sniff
+from kappi_testkit.media.metadata_bombs import webp_with_chunks
+from kappi_testkit.media.samples import MovieShape, animation, encode, movie, quadrants
 
 JPEG = encode(quadrants(60, 40), "JPEG")
 PNG = encode(quadrants(60, 40), "PNG")

@@ -3,11 +3,11 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kappi_media.testing.bitmaps import of_colours
-from kappi_media.testing.containers import tiff
-from kappi_media.testing.samples import MovieShape, encode, movie, quadrants
-from kappi_media.testing.tiffs import colours
 from kappi_mediameta.probing import MediaFormat, ProbeRejected, RejectReason, identify, matches, sniff
+from kappi_testkit.media.bmp import of_colours
+from kappi_testkit.media.containers import tiff
+from kappi_testkit.media.samples import MovieShape, encode, movie, quadrants
+from kappi_testkit.media.tiff import colours
 from PIL import Image
 
 

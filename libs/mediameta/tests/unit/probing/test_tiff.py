@@ -5,8 +5,6 @@ import struct
 from typing import Final
 
 import pytest
-from kappi_media.testing.containers import tiff
-from kappi_media.testing.samples import CountingSource, Shot, encode, quadrants, stored
 from kappi_mediameta.probing import (
     BytesSource,
     Coordinates,
@@ -16,6 +14,8 @@ from kappi_mediameta.probing import (
     RejectReason,
     probe,
 )
+from kappi_testkit.media.containers import tiff
+from kappi_testkit.media.samples import CountingSource, Shot, encode, quadrants, stored
 
 WIDTH, HEIGHT, STRIP, STRIP_BYTES = (256, 4, 1, 40), (257, 4, 1, 30), (273, 4, 1, 8), (279, 4, 1, 20)
 PLAIN = (WIDTH, HEIGHT, STRIP, STRIP_BYTES)

@@ -8,30 +8,30 @@ from typing import Any
 import pytest
 from kappi_chassis.db import Database
 from kappi_chassis.storage import ObjectStore
-from kappi_chassis.testing.local_store import ServedLocalStore
-from kappi_chassis.testing.s3_server import S3Server
 from kappi_media.bootstrap.app import build_app
 from kappi_media.bootstrap.dependencies import Dependencies
 from kappi_media.bootstrap.use_cases import build_archives, build_copies
 from kappi_media.settings import MediaSettings
-from kappi_media.testing.archives import WINDOW, Shelf
-from kappi_media.testing.harness import Gallery
-from kappi_media.testing.troubled_store import TroubledStore
 from kappi_media.use_cases.archive import Archives
 from kappi_media.use_cases.renditions import MakeRendition
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.archives import WINDOW, Shelf
+from kappi_testkit.media.harness import Gallery
+from kappi_testkit.servers.local_store import ServedLocalStore
+from kappi_testkit.servers.s3 import S3Server
 
 
 @pytest.fixture(params=["local", "s3"])
 async def any_store(
     request: pytest.FixtureRequest, served_store: ServedLocalStore
-) -> AsyncIterator[TroubledStore]:
+) -> AsyncIterator[FaultyStore]:
     """Returns every available kind of store."""
     if request.param == "local":
-        yield TroubledStore(served_store.store)
+        yield FaultyStore(served_store.store)
         return
     server: S3Server = request.getfixturevalue("s3_server")
     store = server.store(server.create_bucket())
-    yield TroubledStore(store)
+    yield FaultyStore(store)
     await store.close()
 
 
@@ -55,10 +55,10 @@ async def make_app(
 
 
 @pytest.fixture
-async def shelf(database: Database, any_store: TroubledStore, gallery: Gallery) -> Shelf:
+async def shelf(database: Database, any_store: FaultyStore, gallery: Gallery) -> Shelf:
     return Shelf(database, any_store, gallery)
 
 
 @pytest.fixture
-async def local_shelf(database: Database, store: TroubledStore, gallery: Gallery) -> Shelf:
+async def local_shelf(database: Database, store: FaultyStore, gallery: Gallery) -> Shelf:
     return Shelf(database, store, gallery)

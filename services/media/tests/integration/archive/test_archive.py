@@ -12,15 +12,15 @@ import pytest
 from kappi_chassis.clock import new_id
 from kappi_chassis.db import Database
 from kappi_contracts.events import AccountCreated, GalleryDeleted
-from kappi_media.testing.archives import FILES, NAMES, Shelf, archive, contents, fill
-from kappi_media.testing.harness import Clock, Gallery, Http, Teller
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.archives import FILES, NAMES, Shelf, archive, contents, fill
+from kappi_testkit.media.harness import Clock, Gallery, Http, Teller
 
 pytestmark = pytest.mark.integration
 
 
 async def test_the_whole_gallery(
-    make_app: Callable[..., Any], any_store: TroubledStore, shelf: Shelf, gallery: Gallery
+    make_app: Callable[..., Any], any_store: FaultyStore, shelf: Shelf, gallery: Gallery
 ) -> None:
     await fill(shelf)
 
@@ -38,7 +38,7 @@ async def test_the_whole_gallery(
 @pytest.mark.parametrize("counted", [False, True])
 async def test_any_rest_completes_any_beginning(
     make_app: Callable[..., Any],
-    any_store: TroubledStore,
+    any_store: FaultyStore,
     shelf: Shelf,
     gallery: Gallery,
     database: Database,
@@ -65,7 +65,7 @@ async def test_any_rest_completes_any_beginning(
 
 
 async def test_parts_of_it(
-    make_app: Callable[..., Any], store: TroubledStore, local_shelf: Shelf, gallery: Gallery
+    make_app: Callable[..., Any], store: FaultyStore, local_shelf: Shelf, gallery: Gallery
 ) -> None:
     await fill(local_shelf)
     app = make_app(store)
@@ -86,7 +86,7 @@ async def test_parts_of_it(
 
 
 async def test_a_range_beyond_the_end(
-    make_app: Callable[..., Any], store: TroubledStore, local_shelf: Shelf, gallery: Gallery
+    make_app: Callable[..., Any], store: FaultyStore, local_shelf: Shelf, gallery: Gallery
 ) -> None:
     await local_shelf.add("a.jpg", b"abc")
     app = make_app(store)
@@ -99,7 +99,7 @@ async def test_a_range_beyond_the_end(
 
 
 async def test_head_tells_the_length_and_reads_nothing(
-    make_app: Callable[..., Any], store: TroubledStore, local_shelf: Shelf, gallery: Gallery
+    make_app: Callable[..., Any], store: FaultyStore, local_shelf: Shelf, gallery: Gallery
 ) -> None:
     await fill(local_shelf)
     app = make_app(store, archives_at_once=1)
@@ -111,7 +111,7 @@ async def test_head_tells_the_length_and_reads_nothing(
 
 
 async def test_conditions(
-    make_app: Callable[..., Any], store: TroubledStore, local_shelf: Shelf, gallery: Gallery
+    make_app: Callable[..., Any], store: FaultyStore, local_shelf: Shelf, gallery: Gallery
 ) -> None:
     await local_shelf.add("a.jpg", b"abc")
     app = make_app(store)
@@ -129,7 +129,7 @@ async def test_conditions(
 
 async def test_a_gallery_that_changed_begins_anew(
     make_app: Callable[..., Any],
-    store: TroubledStore,
+    store: FaultyStore,
     local_shelf: Shelf,
     gallery: Gallery,
     database: Database,
@@ -150,7 +150,7 @@ async def test_a_gallery_that_changed_begins_anew(
 
 
 async def test_times_are_those_of_the_shot(
-    make_app: Callable[..., Any], store: TroubledStore, local_shelf: Shelf, gallery: Gallery
+    make_app: Callable[..., Any], store: FaultyStore, local_shelf: Shelf, gallery: Gallery
 ) -> None:
     taken = datetime(2025, 8, 9, 22, 30, 40, tzinfo=UTC)
     await local_shelf.add("zone.jpg", b"a", taken_at=taken, taken_offset_minutes=540)
@@ -168,7 +168,7 @@ async def test_times_are_those_of_the_shot(
 
 
 async def test_only_what_is_ready(
-    make_app: Callable[..., Any], store: TroubledStore, local_shelf: Shelf, gallery: Gallery
+    make_app: Callable[..., Any], store: FaultyStore, local_shelf: Shelf, gallery: Gallery
 ) -> None:
     await local_shelf.add("ready.jpg", b"a")
     await local_shelf.add("processing.jpg", b"b", status="processing")
@@ -179,13 +179,13 @@ async def test_only_what_is_ready(
 
 class TestWhoMayNot:
     async def test_without_a_grant(
-        self, make_app: Callable[..., Any], store: TroubledStore, gallery: Gallery
+        self, make_app: Callable[..., Any], store: FaultyStore, gallery: Gallery
     ) -> None:
         answer = await Http(make_app(store))("GET", f"/v1/g/{gallery.public.code}/archive")
         assert (answer.status, answer.code) == (401, "credentials_missing")
 
     async def test_by_the_code_of_another(
-        self, make_app: Callable[..., Any], store: TroubledStore, gallery: Gallery
+        self, make_app: Callable[..., Any], store: FaultyStore, gallery: Gallery
     ) -> None:
         answer = await Http(make_app(store))("GET", "/v1/g/zzzz/archive", grant=gallery.grant("view"))
         assert (answer.status, answer.code) == (404, "gallery_not_found")
@@ -193,7 +193,7 @@ class TestWhoMayNot:
     async def test_of_a_tier_without_originals(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         database: Database,
         make_gallery: Callable[..., Gallery],
         tell: Teller,
@@ -210,7 +210,7 @@ class TestWhoMayNot:
     async def test_of_a_deleted_gallery(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
         tell: Teller,
@@ -224,7 +224,7 @@ class TestWhoMayNot:
         assert (answer.status, answer.code) == (404, "gallery_not_found")
 
     async def test_an_empty_gallery_has_none(
-        self, make_app: Callable[..., Any], store: TroubledStore, local_shelf: Shelf, gallery: Gallery
+        self, make_app: Callable[..., Any], store: FaultyStore, local_shelf: Shelf, gallery: Gallery
     ) -> None:
         app = make_app(store)
         assert (await archive(app, gallery)).code == "archive_empty"

@@ -11,11 +11,11 @@ import pytest
 from kappi_chassis.db import Database
 from kappi_chassis.http.edge import CutOff, Message, Receive, Scope, Send
 from kappi_chassis.storage import StorageUnavailable
-from kappi_chassis.testing.eventually import eventually
 from kappi_media.archive import checksums, reading
-from kappi_media.testing.archives import BIG, FILES, WINDOW, Shelf, archive, contents, fill, noise
-from kappi_media.testing.harness import Gallery
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.archives import BIG, FILES, WINDOW, Shelf, archive, contents, fill, noise
+from kappi_testkit.media.harness import Gallery
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +24,7 @@ class TestChecksums:
     async def test_are_kept_without_anyone_seeing_a_change(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
         database: Database,
@@ -44,7 +44,7 @@ class TestChecksums:
     async def test_cost_reading_large_files_once_more_the_first_time_only(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
     ) -> None:
@@ -63,7 +63,7 @@ class TestChecksums:
     async def test_are_found_out_by_several_first_readers_at_once(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
         monkeypatch: pytest.MonkeyPatch,
@@ -95,7 +95,7 @@ class TestChecksums:
     async def test_of_files_before_a_range_are_found_out(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
     ) -> None:
@@ -111,7 +111,7 @@ class TestChecksums:
     async def test_a_count_that_is_given_up_is_gone_on_with(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
         monkeypatch: pytest.MonkeyPatch,
@@ -139,7 +139,7 @@ class TestChecksums:
     async def test_that_cannot_be_kept_hold_nobody_up(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
         monkeypatch: pytest.MonkeyPatch,

@@ -13,14 +13,14 @@ import pytest
 from kappi_chassis.embedded.ports import free_port
 from kappi_chassis.http.server import HttpServer
 from kappi_chassis.storage import StorageUnavailable
-from kappi_chassis.testing.background import Background
-from kappi_chassis.testing.eventually import eventually
 from kappi_contracts.grants import GRANT_HEADER
 from kappi_contracts.keys import original_key
 from kappi_media.archive import reading
-from kappi_media.testing.archives import BIG, NAMES, WINDOW, Shelf, archive, contents, fill, noise
-from kappi_media.testing.harness import Gallery
-from kappi_media.testing.troubled_store import TroubledStore
+from kappi_testkit.background import Background
+from kappi_testkit.eventually import eventually
+from kappi_testkit.faulty_store import FaultyStore
+from kappi_testkit.media.archives import BIG, NAMES, WINDOW, Shelf, archive, contents, fill, noise
+from kappi_testkit.media.harness import Gallery
 
 pytestmark = pytest.mark.integration
 
@@ -72,7 +72,7 @@ class TestEnds:
     async def test_an_object_that_is_gone_cuts_the_connection(
         self,
         make_app: Callable[..., Any],
-        any_store: TroubledStore,
+        any_store: FaultyStore,
         shelf: Shelf,
         gallery: Gallery,
     ) -> None:
@@ -89,7 +89,7 @@ class TestEnds:
     async def test_another_object_than_expected_cuts_the_connection(
         self,
         make_app: Callable[..., Any],
-        any_store: TroubledStore,
+        any_store: FaultyStore,
         shelf: Shelf,
         gallery: Gallery,
     ) -> None:
@@ -104,7 +104,7 @@ class TestEnds:
     async def test_a_store_that_fails_cuts_the_connection(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
         monkeypatch: pytest.MonkeyPatch,
@@ -124,7 +124,7 @@ class TestEnds:
     async def test_a_store_that_fails_for_a_moment_does_not(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
         monkeypatch: pytest.MonkeyPatch,
@@ -146,7 +146,7 @@ class TestEnds:
     async def test_a_client_that_leaves_frees_everything_at_once(
         self,
         make_app: Callable[..., Any],
-        any_store: TroubledStore,
+        any_store: FaultyStore,
         shelf: Shelf,
         gallery: Gallery,
     ) -> None:
@@ -172,7 +172,7 @@ class TestEnds:
     async def test_a_client_that_does_not_read_has_nothing_read_for_it(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
     ) -> None:
@@ -192,7 +192,7 @@ class TestEnds:
     async def test_a_service_that_drains_cuts_what_takes_too_long(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
     ) -> None:
@@ -217,7 +217,7 @@ class TestEnds:
     async def test_more_than_the_service_takes_come_again_later(
         self,
         make_app: Callable[..., Any],
-        store: TroubledStore,
+        store: FaultyStore,
         local_shelf: Shelf,
         gallery: Gallery,
     ) -> None:

@@ -15,10 +15,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kappi_chassis.testing.programs import require_program
 from kappi_media.archive.layout import ArchiveFile, ArchiveLayout, Data, End, Header, Listing, StoredFile
 from kappi_media.archive.records import MAX_32, Entry, central_header, end_of_directory, local_header
 from kappi_media.archive.times import EntryTime, entry_time
+from kappi_testkit.programs import require_program
 
 NOON = entry_time(
     taken_at=datetime(2026, 7, 1, 10, 0, 1, tzinfo=UTC),

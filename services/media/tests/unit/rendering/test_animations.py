@@ -10,8 +10,8 @@ import pyvips
 from kappi_contracts.rendition_formats import RenditionFormat
 from kappi_media.rendering import animation as module
 from kappi_media.rendering.wire import WireSize
-from kappi_media.testing.rendered import assert_upright, rendered
-from kappi_media.testing.samples import animation, encode, quadrants
+from kappi_testkit.media.rendering import assert_upright, rendered
+from kappi_testkit.media.samples import animation, encode, quadrants
 from PIL import Image
 
 FMT: RenditionFormat = "webp"

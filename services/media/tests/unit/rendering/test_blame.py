@@ -20,9 +20,9 @@ from kappi_media.rendering.failures import (
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.samples import encode, quadrants
 from kappi_mediameta.gps_free.edits import Unremovable
 from kappi_mediameta.probing import BytesSource, MediaFormat, ProbeLimits, RejectReason, RenderRejected, probe
+from kappi_testkit.media.samples import encode, quadrants
 
 BODY = encode(quadrants(300, 200), "JPEG")
 Use = Callable[[Renderer, BytesSource], Coroutine[Any, Any, object]]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
-from kappi_media.testing.samples import CountingSource
 from kappi_mediameta.probing import MediaFormat, ProbeRejected, Rejected, RejectReason, probe
+from kappi_testkit.media.samples import CountingSource
 from PIL import PngImagePlugin
 
 SIDE = 30_000

@@ -5,8 +5,8 @@ import struct
 import pytest
 import pyvips
 from kappi_media.rendering.colour import BT_709, BT_2020, DISPLAY_P3, HLG, PQ, to_srgb
-from kappi_media.testing.rendered import assert_upright, corners, rendered
-from kappi_media.testing.samples import QUADRANTS, Colour, encode, register_heif
+from kappi_testkit.media.rendering import assert_upright, corners, rendered
+from kappi_testkit.media.samples import QUADRANTS, Colour, encode, register_heif
 from PIL import Image, ImageCms
 
 SRGB_TRANSFER = 13

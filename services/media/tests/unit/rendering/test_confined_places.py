@@ -11,10 +11,10 @@ from datetime import timedelta
 import pytest
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.wire import Located, Result
-from kappi_media.testing.samples import Shot, encode, quadrants
 from kappi_mediameta.gps_free.edits import Patch, Unremovable
 from kappi_mediameta.gps_free.find import find_location
 from kappi_mediameta.probing import BytesSource
+from kappi_testkit.media.samples import Shot, encode, quadrants
 
 PLACED = encode(quadrants(64, 48), "JPEG", shot=Shot(place=(48.8577, 2.295, 35.0)))
 FILM = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 0, b"isom")

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
-from kappi_media.testing.annotated import FULL_XMP, exif_block, jpeg, photoshop, records
-from kappi_media.testing.samples import MovieShape, Shot, encode, movie, quadrants, with_huge_media
 from kappi_mediameta.probing import BytesSource, MediaFormat, ProbeLimits, Rejected, RejectReason, probe
 from kappi_mediameta.probing.blocking import probe_blocking
+from kappi_testkit.media.metadata_blocks import FULL_XMP, exif_block, jpeg, photoshop, records
+from kappi_testkit.media.samples import MovieShape, Shot, encode, movie, quadrants, with_huge_media
 
 BODY = encode(
     quadrants(300, 200), "JPEG", shot=Shot(orientation=6, make="Canon", taken="2024:06:21 17:04:05")

@@ -18,16 +18,6 @@ from kappi_media.rendering.ranged_file import RangedFile
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.tiff_directory import NEEDED, TiffDirectory
-from kappi_media.testing.hostile import (
-    gif_with_extensions,
-    heif_with_metadata,
-    jpeg_with_segments,
-    png_with_chunks,
-    tiff_with_fields,
-    tiff_with_pages,
-    webp_with_chunks,
-)
-from kappi_media.testing.samples import Shot, encode, quadrants
 from kappi_mediameta.probing import (
     BytesSource,
     MediaFormat,
@@ -36,6 +26,16 @@ from kappi_mediameta.probing import (
     RenderRejected,
     probe,
 )
+from kappi_testkit.media.metadata_bombs import (
+    gif_with_extensions,
+    heif_with_metadata,
+    jpeg_with_segments,
+    png_with_chunks,
+    tiff_with_fields,
+    tiff_with_pages,
+    webp_with_chunks,
+)
+from kappi_testkit.media.samples import Shot, encode, quadrants
 from PIL import Image, ImageCms
 
 MIB = 1 << 20

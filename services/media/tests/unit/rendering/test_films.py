@@ -15,9 +15,9 @@ from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
 from kappi_media.rendering.wire import Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
-from kappi_media.testing.rendered import assert_upright, corners, rendered
-from kappi_media.testing.samples import CountingSource, quadrants, scheduled_as_before
 from kappi_mediameta.probing import BytesSource, MediaFormat, RejectReason, probe
+from kappi_testkit.media.rendering import assert_upright, corners, rendered
+from kappi_testkit.media.samples import CountingSource, quadrants, scheduled_as_before
 from PIL import Image
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.containers import clap, imir, irot
-from kappi_media.testing.corpus_variants import clear
-from kappi_media.testing.heif_parts import (
+from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, Probe, Rejected, RejectReason, probe, sniff
+from kappi_testkit.media.containers import clap, imir, irot
+from kappi_testkit.media.corpus.variants import clear
+from kappi_testkit.media.heif import (
     DEPTH,
     OPACITY,
     Coding,
@@ -24,9 +25,8 @@ from kappi_media.testing.heif_parts import (
     heif,
     range_of,
 )
-from kappi_media.testing.samples import BLUE, GREEN, QUADRANTS, RED, YELLOW, Shot, encode, quadrants, stored
-from kappi_media.testing.tiffs import Pixels
-from kappi_mediameta.probing import SNIFF_BYTES, BytesSource, Probe, Rejected, RejectReason, probe, sniff
+from kappi_testkit.media.samples import BLUE, GREEN, QUADRANTS, RED, YELLOW, Shot, encode, quadrants, stored
+from kappi_testkit.media.tiff import Pixels
 from PIL import Image
 
 CODINGS: Final[tuple[Coding, ...]] = ("HEIF", "AVIF")

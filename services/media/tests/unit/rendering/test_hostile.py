@@ -15,8 +15,8 @@ import av
 import pytest
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.samples import encode, mutations, quadrants, register_heif, scheduled_as_before
 from kappi_mediameta.probing import BytesSource, Probe, RejectReason, RenderRejected
+from kappi_testkit.media.samples import encode, mutations, quadrants, register_heif, scheduled_as_before
 from PIL import Image
 
 SMALL = (RenditionSize(height=50),)

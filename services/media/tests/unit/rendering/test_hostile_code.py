@@ -18,9 +18,9 @@ from kappi_media.rendering import process
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.hostile_decoder import ATTEMPTS, Report, Target
-from kappi_media.testing.samples import encode, quadrants
 from kappi_mediameta.probing import BytesSource, MediaFormat, Probe, RenderRejected, probe
+from kappi_testkit.media.hostile_decoder import ATTEMPTS, Report, Target
+from kappi_testkit.media.samples import encode, quadrants
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's")
 
@@ -57,7 +57,7 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunWith:
             "import kappi_chassis.confinement.confine as confinement\n"
             "layers = confinement.LAYERS\n"
             f"confinement.LAYERS = {{name: layers[name] for name in layers if name in {set(layers)!r}}}\n"
-            "from kappi_media.testing import hostile_decoder\n"
+            "from kappi_testkit.media import hostile_decoder\n"
             "hostile_decoder.main()\n"
         )
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))

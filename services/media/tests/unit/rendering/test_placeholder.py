@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from kappi_media.rendering.wire import Done
 from kappi_media.rendering.worker import render
-from kappi_media.testing.rendered import job_for
-from kappi_media.testing.samples import QUADRANTS, encode, quadrants
+from kappi_testkit.media.rendering import job_for
+from kappi_testkit.media.samples import QUADRANTS, encode, quadrants
 from PIL import Image
 from thumbhash import (
     rgba_to_thumb_hash,

@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from kappi_chassis.testing.eventually import eventually
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer, RenderLimits
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.samples import CountingSource, MovieShape, encode, movie, quadrants
 from kappi_mediameta.probing import BytesSource, MediaFormat, Probe, RejectReason, RenderRejected, probe
+from kappi_testkit.eventually import eventually
+from kappi_testkit.media.samples import CountingSource, MovieShape, encode, movie, quadrants
 
 SMALL = (RenditionSize(height=50),)
 BODY = encode(quadrants(300, 200), "JPEG")

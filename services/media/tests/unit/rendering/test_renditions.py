@@ -10,8 +10,9 @@ import pyvips
 from kappi_contracts.rendition_formats import OUTPUT_FORMATS
 from kappi_media.rendering.wire import Done, Refused, RenderJob, WireSize
 from kappi_media.rendering.worker import render
-from kappi_media.testing.annotated import png
-from kappi_media.testing.rendered import (
+from kappi_mediameta.probing import RejectReason
+from kappi_testkit.media.metadata_blocks import png
+from kappi_testkit.media.rendering import (
     HEIGHT_100,
     answer_for,
     assert_upright,
@@ -19,7 +20,7 @@ from kappi_media.testing.rendered import (
     job_for,
     rendered,
 )
-from kappi_media.testing.samples import (
+from kappi_testkit.media.samples import (
     QUADRANTS,
     MovieShape,
     Shot,
@@ -30,7 +31,6 @@ from kappi_media.testing.samples import (
     quadrants,
     register_heif,
 )
-from kappi_mediameta.probing import RejectReason
 from PIL import Image, ImageCms
 
 FORMATS = tuple(OUTPUT_FORMATS)

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from kappi_chassis.testing.programs import require_program
 from kappi_media.rendering.process import DecoderProcess
 from kappi_media.rendering.renderer import Renderer
 from kappi_media.rendering.sizes import RenditionSize
-from kappi_media.testing.photos import scene
-from kappi_media.testing.samples import encode
 from kappi_mediameta.probing import BytesSource, MediaFormat, probe
+from kappi_testkit.media.photos import scene
+from kappi_testkit.media.samples import encode
+from kappi_testkit.programs import require_program
 
 ROUNDS = 8
 ALLOWED = 1.3

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 from kappi_media.rendering.wire import Done, Refused
-from kappi_media.testing.rendered import answer_for
 from kappi_mediameta.probing import RejectReason
+from kappi_testkit.media.rendering import answer_for
 
 
 def counts(top: int, *, extra: bool) -> bytes:

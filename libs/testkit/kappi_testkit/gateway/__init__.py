@@ -1,0 +1,1 @@
+"""A gateway between a raw client and fake services."""
